@@ -1,0 +1,35 @@
+#   docker build -t chomp .
+#   docker run --init -p 127.0.0.1:8001:8001 -v chomp:/app/state -e CHOMP_API_TOKEN="$(openssl rand -hex 32)" chomp
+#
+# HOST=0.0.0.0 because a port is published from outside the container; chomp then starts
+# only with an explicit CHOMP_API_TOKEN, which belongs to the run and never into an image.
+# --init: agents leave children behind, and chomp is no init that collects them.
+FROM python:3.13-slim
+
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends libgomp1 \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --create-home chomp \
+    && install -d -o chomp /app/state
+
+WORKDIR /app
+
+# Packages and weights before the code, so that a changed line does not fetch them again.
+COPY pyproject.toml LICENSE ./
+RUN pip install --no-cache-dir '.[local]'
+COPY bin/local-model bin/
+USER chomp
+RUN python bin/local-model install
+
+COPY chomp_server.py ./
+COPY bin bin
+COPY templates templates
+COPY static static
+COPY adapters adapters
+VOLUME /app/state
+
+ENV HOST=0.0.0.0 PORT=8001
+EXPOSE 8001
+HEALTHCHECK --interval=30s --timeout=5s CMD ["python", "-c", \
+    "import os, urllib.request as u; u.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/health', timeout=4)"]
+CMD ["python", "chomp_server.py"]

@@ -1,0 +1,5326 @@
+"""chomp: one port between a person's agents and every model.
+
+Read from the top: words, rules about words, things that hold state, doors to the outside.
+A section uses only what stands above it.
+
+Settings     every limit, timeout and name, from flags, environment and files
+Types        the vocabulary: small frozen structs
+Errors       ChompError and its kinds: status, OpenAI type and code, retry hint
+Tables       rows only: the routers
+Protocols    bytes and shapes without sockets: SSE frames, headers, usage, error bodies
+Policy       pure decisions: model names, ranking, what is retryable, cooldowns, cost
+Store        what lives in state/: lock, token, secrets, the SQLite database
+Background   owner of every background task
+Events       the bounded live feed
+Usage        one row per request, totals, Prometheus text
+Credentials  router keys, callers' tokens, what must never be shown
+Upstream     our own connection pool; the embedded model's child process
+Routing      routers, their catalogues, cooldowns and breakers; who is asked, in which order
+Proxy        one request: fails over until an answer is committed, relays and meters it
+Jobs         asynchronous completions
+Web          callers, host and origin checks, body reading, errors, the client's side of a relay
+Gateway API  /v1/*, /api/models/*, /api/usage, /health, /status, /metrics
+Task API     /api/dispatch, /api/result, /api/jobs
+App          services built bottom up; main()
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import bisect
+import collections
+import contextlib
+import datetime
+import difflib
+import email.utils
+import fcntl
+import functools
+import gc
+import hmac
+import html
+import http
+import importlib.util
+import ipaddress
+import json
+import logging
+import math
+import os
+import re
+import secrets
+import signal
+import socket
+import sqlite3
+import ssl
+import sys
+import time
+import tomllib
+import urllib.parse
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar, cast
+
+import aiohappyeyeballs
+import aiohttp
+import httptools
+import msgspec
+import prometheus_client
+from aiohttp import web, web_protocol
+from msgspec import Raw
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+VERSION = "0.1.0"
+HERE = Path(__file__).resolve().parent
+log = logging.getLogger("chomp")
+
+# == Settings ==========================================================================================================
+
+
+class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Seconds; in chomp.toml without the `_s`, as "60s", "5m" or a number."""
+
+    connect_s: float = 10.0  # TCP and TLS handshake with an upstream
+    first_byte_s: float = 120.0  # until a stream's first frame that is not a comment
+    first_byte_local_s: float = 300.0  # the same for local models, which may still be loading
+    answer_s: float = 600.0  # until an answer that is not streamed
+    idle_s: float = 120.0  # silence inside a stream or a body
+    hold_s: float = 10.0  # how long frames without content are kept back, so that failover stays possible
+    keepalive_s: float = 15.0  # silence towards a streaming client before a comment is sent
+    body_s: float = 30.0  # silence while a client sends its request body
+    catalog_s: float = 10.0  # one fetch of a router's model list
+    catalog_wait_s: float = 5.0  # how long a request waits for model lists being fetched
+    catalog_ttl_s: float = 900.0  # age at which a model list is fetched again
+    pool_idle_s: float = 30.0  # an unused upstream connection is closed
+    client_idle_s: float = 75.0  # an unused client connection is closed
+    drain_s: float = 30.0  # at shutdown, for streams to end
+    job_s: float = 600.0  # one asynchronous job
+    local_start_s: float = 30.0  # the embedded model's child must listen by then
+    local_idle_s: float = 300.0  # the embedded model gives its memory back
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Counts, and bytes where the name says so; sizes may be written "64MiB"."""
+
+    body_bytes: int = 64 << 20  # one request body
+    inflight_bytes: int = 512 << 20  # all request bodies being handled
+    answer_bytes: int = 1 << 20  # an answer that is not streamed is read whole up to here, larger ones pass through
+    frame_bytes: int = 1 << 20  # an SSE frame above this passes uninspected
+    head_bytes: int = 64 << 10  # an upstream's response head
+    error_bytes: int = 64 << 10  # what is read of an upstream's error body
+    requests: int = 4096  # being handled at once; more are answered 503
+    idle_connections: int = 1024  # kept to upstreams
+    catalog_bytes: int = 32 << 20  # one router's model list
+    catalog_models: int = 20_000  # models kept of one router
+    names: int = 4096  # cooldowns, latencies and prices remembered, each
+    ledger_rows: int = 20_000  # waiting to be written; more are dropped and counted
+    events: int = 1000  # kept for late watchers
+    jobs_parallel: int = 4
+    jobs_waiting: int = 1000
+    jobs_kept: int = 1000
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Everything a person can set, read once at start by `read_settings`."""
+
+    dir: Path  # base of state/ and chomp.toml
+    port: int = 8001
+    host: str = "127.0.0.1"
+    api_token: str = ""
+    v1_no_auth: bool = False
+    public_url: str = ""
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    prefer: str = ""
+    tower_url: str = ""
+    log_form: str = "text"
+    log_level: str = "INFO"
+    local_gguf: Path | None = None
+    cache_dir: Path = Path()
+    timeouts: Timeouts = Timeouts()
+    limits: Limits = Limits()
+    routers: tuple[dict[str, Any], ...] = ()  # [[routers]] as written; Tables makes rows of them
+    aliases: dict[str, Any] = {}
+    headers: dict[str, dict[str, str]] = {}
+    environ: dict[str, str] = {}  # router keys and base URLs by variable name, dotenv included
+
+    @property
+    def state(self) -> Path:
+        return self.dir / "state"
+
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_UNITS_BYTES = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 1000, "mb": 10**6, "gb": 10**9}
+
+
+def duration_s(value: object) -> float:
+    """Seconds of "90s", "1m30s", "500ms", 90 or "90". Raises ValueError for anything else, or below zero."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds = float(value)
+    else:
+        text = str(value).strip().lower()
+        if re.fullmatch(r"\d+(\.\d+)?", text):
+            seconds = float(text)
+        elif re.fullmatch(r"(\d+(\.\d+)?(ms|[smhd]))+", text):
+            seconds = sum(float(n) * _UNITS_S[unit] for n, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|[smhd])", text))
+        else:
+            raise ValueError(f'{value!r} is not a duration such as "90s" or "5m"')
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"{value!r} is not a duration")
+    return seconds
+
+
+def size_bytes(value: object) -> int:
+    """Bytes of "64MiB", "10kb" or a whole number. Raises ValueError for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", str(value).strip().lower())
+    if not found or found[2] not in _UNITS_BYTES:
+        raise ValueError(f'{value!r} is not a size such as "64MiB"')
+    return int(float(found[1]) * _UNITS_BYTES[found[2]])
+
+
+_SERVER_KEYS = {
+    "port": int,
+    "host": str,
+    "api_token": str,
+    "public_url": str,
+    "allowed_hosts": list,
+    "cors_origins": list,
+    "prefer": str,
+    "log": str,
+    "log_level": str,
+    "local_gguf": str,
+}
+_TABLES = ("server", "timeouts", "limits", "routers", "aliases", "headers")
+PREFERENCES = ("", "fast", "cheap", "free")
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; its message is for the person who wrote it."""
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def _numbers(table: str, kind: type[Any], given: Any) -> Any:
+    """`given` as the struct `kind`, durations and sizes read from their written forms."""
+    if not isinstance(given, dict):
+        raise SettingsError(f"[{table}] must be a table")
+    known = {name.removesuffix("_s"): name for name in kind.__struct_fields__}
+    values: dict[str, float | int] = {}
+    for key, value in given.items():
+        field = known.get(key)
+        if field is None:
+            raise SettingsError(f"[{table}] has no setting {key!r}{_near(key, known)}")
+        try:
+            if field.endswith("_s"):
+                values[field] = duration_s(value)
+            elif field.endswith("_bytes"):
+                values[field] = size_bytes(value)
+            else:
+                values[field] = int(value)
+        except (TypeError, ValueError) as error:
+            raise SettingsError(f"[{table}] {key}: {error}") from None
+    return kind(**values)
+
+
+def merged(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    """`low` with `high` laid over it key by key, tables within tables; lists are replaced whole."""
+    both = dict(low)
+    for key, value in high.items():
+        under = both.get(key)
+        both[key] = merged(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+    return both
+
+
+def parse_dotenv(text: str) -> dict[str, str]:
+    """NAME=value lines; `export`, comments and matching quotes are understood, nothing is expanded."""
+    found = {}
+    for line in text.splitlines():
+        name, sep, value = line.strip().removeprefix("export ").partition("=")
+        if sep and re.fullmatch(r"[A-Za-z_]\w*", name.strip()):
+            value = value.strip()
+            if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+                value = value[1:-1]
+            found[name.strip()] = value
+    return found
+
+
+def read_toml(path: Path, *, required: bool) -> dict[str, Any]:
+    """The tables of `path`; empty when it is not there and need not be. Raises SettingsError naming file and place."""
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        if required:
+            raise SettingsError(f"there is no {path}") from None
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from None
+
+
+def read_settings(
+    folder: Path,
+    *,
+    flags: Mapping[str, Any],
+    environ: Mapping[str, str],
+    dotenv: Mapping[str, str],
+    overrides: Mapping[str, Any],
+    file: Mapping[str, Any],
+) -> Settings:
+    """Settings from all sources, strongest first: flags, environment, state/.env, state/settings.json, chomp.toml.
+
+    Raises SettingsError with a sentence for whoever wrote the wrong value.
+    """
+    env = {**dotenv, **environ}
+    tables = merged(file, overrides)
+    for name in tables:
+        if name not in _TABLES:
+            raise SettingsError(f"chomp.toml has no table [{name}]{_near(name, _TABLES)}")
+    server = tables.get("server", {})
+    for key, value in server.items():
+        kind = _SERVER_KEYS.get(key)
+        if kind is None:
+            raise SettingsError(f"[server] has no setting {key!r}{_near(key, _SERVER_KEYS)}")
+        if not isinstance(value, kind) or (isinstance(value, list) and not all(isinstance(one, str) for one in value)):
+            raise SettingsError(f"[server] {key} must be a {'list of strings' if kind is list else kind.__name__}")
+
+    def pick(key: str, variable: str, default: str = "") -> str:
+        flag = flags.get(key)
+        return str(flag if flag is not None else env.get(variable) or server.get(key, default))
+
+    port = pick("port", "PORT", "8001")
+    if not port.isdecimal() or int(port) > 65535:
+        raise SettingsError(f"PORT must be a number up to 65535, not {port!r}")
+    prefer = pick("prefer", "CHOMP_PREFER")
+    if prefer not in PREFERENCES:
+        raise SettingsError(f"prefer must be fast, cheap or free, not {prefer!r}")
+    routers = tables.get("routers", [])
+    if not isinstance(routers, list) or not all(isinstance(one, dict) for one in routers):
+        raise SettingsError("routers are written as [[routers]] tables")
+    headers = tables.get("headers", {})
+    if not all(isinstance(v, dict) and all(isinstance(x, str) for x in v.values()) for v in headers.values()):
+        raise SettingsError('[headers] holds one table of strings per router: groq = { "x-name" = "value" }')
+    gguf = pick("local_gguf", "CHOMP_LOCAL_GGUF")
+    cache = env.get("XDG_CACHE_HOME") or str(Path(env.get("HOME") or "~").expanduser() / ".cache")
+    settings = Settings(
+        dir=folder,
+        port=int(port),
+        host=pick("host", "HOST", "127.0.0.1"),
+        api_token=pick("api_token", "CHOMP_API_TOKEN"),
+        v1_no_auth=env.get("CHOMP_V1_NO_AUTH") == "1",
+        public_url=pick("public_url", "CHOMP_PUBLIC_URL").rstrip("/"),
+        allowed_hosts=tuple(env.get("CHOMP_ALLOWED_HOSTS", "").replace(",", " ").split())
+        or tuple(server.get("allowed_hosts", ())),
+        cors_origins=tuple(origin.rstrip("/") for origin in server.get("cors_origins", ())),
+        prefer=prefer,
+        tower_url=str(flags.get("atc") or ""),
+        log_form=pick("log", "CHOMP_LOG", "text"),
+        log_level=pick("log_level", "CHOMP_LOG_LEVEL", "INFO").upper(),
+        local_gguf=Path(gguf).expanduser() if gguf else None,
+        cache_dir=Path(cache) / "chomp",
+        timeouts=_numbers("timeouts", Timeouts, tables.get("timeouts", {})),
+        limits=_numbers("limits", Limits, tables.get("limits", {})),
+        routers=tuple(routers),
+        aliases=tables.get("aliases", {}),
+        headers=headers,
+        environ={name: value for name, value in env.items() if value and name.isascii()},
+    )
+    check_exposure(settings)
+    return settings
+
+
+def is_loopback(host: str) -> bool:
+    """Whether binding `host` keeps the port on this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_exposure(settings: Settings) -> None:
+    """Raises SettingsError when the port would be open to others without a token."""
+    if settings.api_token and len(settings.api_token) < 16:
+        raise SettingsError("CHOMP_API_TOKEN must have at least 16 characters")
+    if is_loopback(settings.host):
+        return
+    if settings.v1_no_auth:
+        raise SettingsError(f"CHOMP_V1_NO_AUTH works on 127.0.0.1 only: unset it, or unset HOST={settings.host}")
+    if not settings.api_token:
+        raise SettingsError(f"HOST={settings.host} is reachable by others: set CHOMP_API_TOKEN to a long random text")
+
+
+# == Types =============================================================================================================
+
+Api = Literal["chat", "completions", "embeddings"]
+T = TypeVar("T")
+
+
+class Price(msgspec.Struct, frozen=True):
+    """USD per token; None where the source says nothing."""
+
+    prompt: float
+    completion: float
+    cached: float | None = None
+    cache_write: float | None = None
+
+
+class RouterDef(msgspec.Struct, frozen=True):
+    """One row one can send to, with its quirks as data."""
+
+    id: str
+    name: str
+    base_url: str
+    key_env: tuple[str, ...] = ()  # variables holding keys; one may hold several, comma-separated
+    color: str = "#71717A"
+    default_model: str = ""  # asked for by `auto`; "" = none
+    default_rule: str = ""  # "" = default_model; "free" = first id containing `free`; "largest-free" = OpenRouter's
+    kind: Literal["hosted", "host", "subscription", "local"] = "hosted"
+    apis: tuple[Api, ...] = ("chat", "completions", "embeddings")
+    auth: str = "bearer"  # or "x-api-key", "none"
+    headers: tuple[tuple[str, str], ...] = ()  # sent with every request
+    stream_options: bool = True  # takes {"include_usage": true}
+    models: tuple[str, ...] = ()  # a fixed catalogue, not fetched
+    models_auth: bool = True  # its model list needs the key
+    price_unit: str = ""  # of the catalogue's prices: "token", "million" or "" for none
+    prices: tuple[tuple[str, Price], ...] = ()  # written by the person, before all other sources
+    prepare: str = ""  # a rewriting of the request this router needs, by name (Protocols)
+    keys: tuple[str, ...] = ()  # literal keys from chomp.toml
+
+
+class Key(msgspec.Struct, frozen=True):
+    """One credential of a router; `id` may be shown, `secret` never."""
+
+    id: str
+    secret: str
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Who is asked: a router with one of its keys, for a model by the router's own name."""
+
+    router: RouterDef
+    key: Key
+    model: str
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who is asking: the owner, a named user, or an agent's session by its task token."""
+
+    kind: Literal["owner", "user", "task"] = "owner"
+    name: str = "owner"
+    task: str = ""
+    session: str = ""
+
+
+class Model(msgspec.Struct, frozen=True):
+    """One entry of a router's catalogue."""
+
+    id: str
+    name: str = ""
+    created: int = 0
+    owned_by: str = ""
+    context_length: int = 0  # tokens; 0 = not said
+    max_output: int = 0
+    price: Price | None = None
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens of one answer, as the upstream counted them."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0  # part of `prompt`, billed lower
+    reasoning: int = 0  # part of `completion`
+    cache_write: int = 0  # part of `prompt`
+    cost_usd: float | None = None  # when the router reports it
+
+
+class ChatRequest(msgspec.Struct):
+    """What a client sent: the body as received, and the little of it that was looked at."""
+
+    api: Api
+    body: bytes
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    request_id: str = ""
+    prefer: str = ""
+    fallback: bool = True
+    received_at: float = 0.0  # time.perf_counter()
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """Why one attempt failed, in the upstream's own words where it had any."""
+
+    kind: str  # of ERROR_TYPES
+    message: str
+    status: int = 502
+    code: str | None = None
+    type: str | None = None
+    param: str | None = None
+    wait_s: float | None = None  # the upstream's own wish
+
+
+class AttemptRecord(msgspec.Struct, frozen=True):
+    """One failed attempt, as listed in the error the client gets."""
+
+    router: str
+    model: str
+    key: str
+    status: int
+    ms: int
+    error: str
+
+
+class LedgerRow(msgspec.Struct, frozen=True):
+    """One request, as accounted. Field order is the table's column order."""
+
+    at: float  # Unix seconds when it came in
+    request_id: str
+    caller: str
+    task: str
+    session: str
+    api: str
+    asked_model: str
+    sent_model: str
+    router: str
+    key: str
+    status: int
+    error_type: str
+    attempts: int
+    stream: int
+    ttft_ms: float | None
+    duration_ms: float
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    cost_usd: float | None
+    estimated: int
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Something that happened, for watchers."""
+
+    seq: int
+    at: float
+    kind: str
+    data: Any
+
+
+class Job(msgspec.Struct, omit_defaults=True):
+    """An asynchronous completion, with the field names clients know."""
+
+    id: str
+    prompt: str
+    status: str  # pending, running, done, error
+    created: str
+    model: str = ""
+    router: str = ""
+    system: str = ""
+    result: str = ""
+    error: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    finished: str = ""
+    latency_ms: int = 0
+
+
+# == Errors ============================================================================================================
+
+ERROR_TYPES = frozenset(  # whose fault, for ledger and metrics
+    {
+        "caller_invalid_request", "caller_model_unknown", "caller_cancelled", "policy_denied", "policy_rate_limited",
+        "provider_auth", "provider_billing", "provider_rate_limited", "provider_overloaded", "provider_error",
+        "provider_timeout", "provider_connect", "provider_incomplete", "chomp_internal", "chomp_shed",
+    }
+)  # fmt: skip
+
+
+class ChompError(Exception):
+    """An error with an answer: one middleware gives it its HTTP status and OpenAI shape."""
+
+    status = 500
+    type = "server_error"
+    code: str | None = None
+    fault = "chomp_internal"  # of ERROR_TYPES
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        type: str | None = None,
+        code: str | None = None,
+        param: str | None = None,
+        fault: str | None = None,
+        retry_after_s: float | None = None,
+        should_retry: bool | None = None,
+        headers: Mapping[str, str] | None = None,
+        attempts: Sequence[AttemptRecord] = (),
+    ):
+        super().__init__(message)
+        self.message = message
+        self.status = self.status if status is None else status
+        self.type = self.type if type is None else type
+        self.code = self.code if code is None else code
+        self.fault = self.fault if fault is None else fault
+        self.param = param
+        self.retry_after_s = retry_after_s
+        self.should_retry = should_retry
+        self.headers = dict(headers or {})
+        self.attempts = tuple(attempts)
+
+    def body(self) -> dict[str, Any]:
+        """The OpenAI error object (https://platform.openai.com/docs/guides/error-codes), attempts added."""
+        error: dict[str, Any] = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        if self.attempts:
+            error["attempts"] = [msgspec.to_builtins(one) for one in self.attempts]
+        return {"error": error}
+
+    def retry_headers(self) -> dict[str, str]:
+        """`retry-after` in whole seconds, rounded up, and `x-should-retry`, which the OpenAI SDKs obey."""
+        found = {}
+        if self.retry_after_s is not None:
+            found["retry-after"] = str(max(1, math.ceil(self.retry_after_s)))
+        if self.should_retry is not None:
+            found["x-should-retry"] = "true" if self.should_retry else "false"
+        return found
+
+
+class BadRequest(ChompError):
+    status, type, fault = 400, "invalid_request_error", "caller_invalid_request"
+
+
+class Unauthorized(ChompError):
+    status, type, code, fault = 401, "invalid_request_error", "invalid_api_key", "policy_denied"
+
+
+class Forbidden(ChompError):
+    status, type, code, fault = 403, "permission_error", "forbidden", "policy_denied"
+
+
+class NotFound(ChompError):
+    status, type, code, fault = 404, "invalid_request_error", "not_found", "caller_invalid_request"
+
+
+class ModelNotFound(NotFound):
+    code, fault = "model_not_found", "caller_model_unknown"
+
+
+class TooLarge(ChompError):
+    status, type, code = 413, "invalid_request_error", "request_too_large"
+    fault = "caller_invalid_request"
+
+
+class TooSlow(ChompError):
+    status, type, code, fault = 408, "timeout_error", "request_timeout", "caller_invalid_request"
+
+
+class Busy(ChompError):
+    status, type, code, fault = 429, "rate_limit_error", "rate_limit_exceeded", "policy_rate_limited"
+
+
+class Unavailable(ChompError):
+    status, type, code, fault = 503, "overloaded_error", "unavailable", "chomp_shed"
+
+
+class UpstreamFailed(ChompError):
+    status, type, code, fault = 502, "upstream_error", "upstream_error", "provider_error"
+
+
+# == Tables ============================================================================================================
+
+ROUTERS: tuple[RouterDef, ...] = (
+    RouterDef(
+        id="zen",
+        name="OpenCode Zen",
+        base_url="https://opencode.ai/zen/v1",
+        key_env=("OPENCODE_ZEN_API_KEY",),
+        color="#10B981",
+        default_model="minimax-m2.5-free",
+        default_rule="free",
+        stream_options=False,  # it asks its own upstreams for usage
+    ),
+    RouterDef(
+        id="groq",
+        name="Groq",
+        base_url="https://api.groq.com/openai/v1",
+        key_env=("GROQ_API_KEY",),
+        color="#F55036",
+        default_model="llama-3.3-70b-versatile",
+    ),
+    RouterDef(
+        id="cerebras",
+        name="Cerebras",
+        base_url="https://api.cerebras.ai/v1",
+        key_env=("CEREBRAS_API_KEY",),
+        color="#5046E4",
+        default_model="llama-3.3-70b",
+        headers=(("user-agent", f"chomp/{VERSION}"),),  # refuses requests without one
+    ),
+    RouterDef(
+        id="sambanova",
+        name="SambaNova",
+        base_url="https://api.sambanova.ai/v1",
+        key_env=("SAMBANOVA_API_KEY",),
+        color="#FF6600",
+        default_model="Meta-Llama-3.3-70B-Instruct",
+        price_unit="token",
+    ),
+    RouterDef(
+        id="together",
+        name="Together",
+        base_url="https://api.together.xyz/v1",
+        key_env=("TOGETHER_API_KEY",),
+        color="#0EA5E9",
+        default_model="meta-llama/Llama-3.3-70B-Instruct-Turbo",
+        price_unit="million",
+    ),
+    RouterDef(
+        id="fireworks",
+        name="Fireworks",
+        base_url="https://api.fireworks.ai/inference/v1",
+        key_env=("FIREWORKS_API_KEY",),
+        color="#FF4500",
+        default_model="accounts/fireworks/models/llama-v3p3-70b-instruct",
+    ),
+    RouterDef(
+        id="openrouter",
+        name="OpenRouter",
+        base_url="https://openrouter.ai/api/v1",
+        key_env=("OPENROUTER_API_KEY",),
+        color="#7C3AED",
+        default_rule="largest-free",
+        headers=(("http-referer", "https://github.com/acoyfellow/chomp"), ("x-title", "chomp")),
+        models_auth=False,
+        price_unit="token",
+        stream_options=False,  # always sends usage
+    ),
+    RouterDef(
+        id="zen-go",
+        name="OpenCode Go",
+        base_url="https://opencode.ai/zen/go/v1",
+        key_env=("OPENCODE_GO_API_KEY",),
+        color="#059669",
+        default_rule="first",
+        stream_options=False,
+    ),
+    RouterDef(
+        id="umans",
+        name="Umans",
+        base_url="https://api.code.umans.ai/v1",
+        key_env=("UMANS_API_KEY",),
+        color="#0F766E",
+        default_rule="first",
+    ),
+    RouterDef(
+        id="deepinfra",
+        name="DeepInfra",
+        base_url="https://api.deepinfra.com/v1/openai",
+        key_env=("DEEPINFRA_API_KEY",),
+        color="#2563EB",
+        default_model="meta-llama/Llama-3.3-70B-Instruct-Turbo",
+    ),
+    RouterDef(
+        id="local",
+        name="Embedded (tiny demonstration model)",
+        base_url="",  # known once its child process listens
+        color="#C8A630",
+        default_model="smollm2-135m",
+        kind="local",
+        apis=("chat", "completions"),
+        models=("smollm2-135m",),
+        prices=(("smollm2-135m", Price(0.0, 0.0)),),
+        prepare="demonstration",
+    ),
+)
+
+_ROUTER_KEYS = {
+    "id", "name", "base_url", "key_env", "keys", "color", "default_model", "auth", "headers", "stream_options",
+    "models", "price_unit", "prices", "apis", "enabled", "kind",
+}  # fmt: skip
+
+
+def _written_row(given: Mapping[str, Any], row: RouterDef | None) -> RouterDef:
+    """A [[routers]] table as a row, laid over the built-in row of the same id. Raises SettingsError."""
+    router_id = given["id"]
+    for key in given:
+        if key not in _ROUTER_KEYS:
+            raise SettingsError(f"[[routers]] {router_id}: there is no setting {key!r}{_near(key, _ROUTER_KEYS)}")
+    fields: dict[str, Any] = {key: value for key, value in given.items() if key != "enabled"}
+    if isinstance(fields.get("key_env"), str):
+        fields["key_env"] = [fields["key_env"]]
+    if isinstance(fields.get("headers"), dict):
+        fields["headers"] = list(fields["headers"].items())
+    prices = []
+    for model, price in fields.pop("prices", {}).items():  # USD per million, as price lists are written
+        try:
+            prices.append(
+                (model, Price(price["input"] / 1e6, price["output"] / 1e6, price["cached"] / 1e6)
+                 if "cached" in price else Price(price["input"] / 1e6, price["output"] / 1e6))
+            )  # fmt: skip
+        except (TypeError, KeyError):
+            raise SettingsError(
+                f'[[routers]] {router_id}: prices are written "model" = {{ input = 0.1, output = 0.4 }}, '
+                "in USD per million tokens"
+            ) from None
+    base = (
+        msgspec.structs.asdict(row)
+        if row
+        else {"name": router_id, "default_rule": "" if "default_model" in given else "first"}
+    )
+    if "default_model" in given:
+        base["default_rule"] = ""
+    if prices:
+        fields["prices"] = prices
+    try:
+        made = msgspec.convert({**base, **fields}, RouterDef)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"[[routers]] {router_id}: {error}") from None
+    url = urllib.parse.urlsplit(made.base_url)
+    if made.kind != "local" and (url.scheme not in ("http", "https") or not url.hostname or url.query):
+        raise SettingsError(f"[[routers]] {router_id}: base_url must be an http(s) address, not {made.base_url!r}")
+    if made.auth not in ("bearer", "x-api-key", "none"):
+        raise SettingsError(f"[[routers]] {router_id}: auth is bearer, x-api-key or none, not {made.auth!r}")
+    for name, value in made.headers:
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
+            raise SettingsError(f"[[routers]] {router_id}: {name!r} is not a header that can be sent")
+    return made
+
+
+def router_rows(settings: Settings) -> tuple[RouterDef, ...]:
+    """The rows in force: built-in ones as overridden, then the person's own, the embedded model last.
+
+    Raises SettingsError.
+    """
+    rows = {row.id: row for row in ROUTERS}
+    local = rows.pop("local")
+    for given in settings.routers:
+        router_id = given.get("id")
+        if not isinstance(router_id, str) or not re.fullmatch(r"[a-z0-9]+([-_.][a-z0-9]+)*", router_id):
+            raise SettingsError(f'[[routers]] needs an id in lower case such as "my-router", not {router_id!r}')
+        if given.get("enabled") is False:
+            rows.pop(router_id, None)
+            if router_id == "local":
+                local = msgspec.structs.replace(local, models=(), default_model="")
+            continue
+        if router_id == "local":
+            raise SettingsError("[[routers]] local: only enabled = false can be set for the embedded model")
+        rows[router_id] = _written_row(given, rows.get(router_id))
+    for router_id in settings.headers:
+        if router_id not in rows:
+            raise SettingsError(f"[headers] {router_id}: there is no such router{_near(router_id, rows)}")
+    made = []
+    for row in rows.values():
+        url = settings.environ.get(f"CHOMP_{_variable(row.id)}_BASE_URL") or row.base_url
+        extra = settings.headers.get(row.id, {})
+        names = {name.lower() for name in extra}
+        headers = tuple(pair for pair in row.headers if pair[0].lower() not in names) + tuple(extra.items())
+        made.append(msgspec.structs.replace(row, base_url=url.rstrip("/"), headers=headers))
+    return (*made, local)
+
+
+def _variable(router_id: str) -> str:
+    return re.sub(r"\W", "_", router_id).upper()
+
+
+# == Protocols =========================================================================================================
+
+_EMPTY = Raw(b"")
+
+
+class Envelope(msgspec.Struct):
+    """The few fields of a request that chomp looks at; the rest is left as it came."""
+
+    model: str | None = None
+    stream: bool | None = None
+    router: str | None = None
+    messages: Raw = _EMPTY
+    prompt: Raw = _EMPTY
+    input: Raw = _EMPTY
+    stream_options: Raw = _EMPTY
+
+    def wants_usage(self) -> bool:
+        """Whether the client asked for the usage frame itself."""
+        if not self.stream_options:
+            return False
+        with contextlib.suppress(msgspec.MsgspecError):
+            options = msgspec.json.decode(self.stream_options)
+            return isinstance(options, dict) and options.get("include_usage") is True
+        return False
+
+
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+_decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+_REQUIRED: dict[Api, str] = {"chat": "messages", "completions": "prompt", "embeddings": "input"}
+
+
+def is_null(raw: Raw | bytes) -> bool:
+    """Whether a field is absent or null."""
+    return not raw or bytes(raw) == b"null"
+
+
+def read_envelope(api: Api, body: bytes) -> Envelope:
+    """The envelope of a request body. Raises BadRequest with the byte position or the path of what is wrong."""
+    try:
+        envelope = _decode_envelope(body)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"wrong type in the request: {error}", code="invalid_type", param=_path(error)) from None
+    except msgspec.DecodeError as error:
+        where = f" (byte {len(body)})" if "truncated" in str(error) else ""
+        raise BadRequest(f"the request body is not JSON: {error}{where}", code="invalid_json") from None
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"the request body is not UTF-8: {error.reason}", code="invalid_json") from None
+    except RecursionError:
+        raise BadRequest("the request body is nested too deeply", code="invalid_json") from None
+    required = _REQUIRED[api]
+    value = getattr(envelope, required)
+    if is_null(value):
+        raise BadRequest(f"{required!r} is required", code="missing_required_parameter", param=required)
+    if api == "chat" and not bytes(value).lstrip().startswith(b"["):
+        raise BadRequest("'messages' must be an array - at `$.messages`", code="invalid_type", param="messages")
+    return envelope
+
+
+def _path(error: Exception) -> str | None:
+    found = re.search(r"`\$\.?([^`]*)`", str(error))
+    return found[1] or None if found else None
+
+
+def spliced(body: bytes, envelope: Envelope, *, model: str | None, ask_usage: bool) -> bytes:
+    """The request as it goes upstream: values byte-exact and keys in order, but for what has to change.
+
+    `model` replaces the model name, `ask_usage` sets stream_options.include_usage beside the client's other
+    stream options; chomp's own `router` field is taken out.
+    """
+    if model is None and envelope.router is None:
+        if not ask_usage:
+            return body
+        if not envelope.stream_options:
+            cut = body.index(b"{") + 1
+            return b'%b"stream_options":{"include_usage":true},%b' % (body[:cut], body[cut:])
+    fields = _decode_fields(body)
+    fields.pop("router", None)
+    if model is not None:
+        fields["model"] = Raw(msgspec.json.encode(model))
+    if ask_usage:
+        options = {} if is_null(envelope.stream_options) else _decode_fields(envelope.stream_options)
+        fields["stream_options"] = Raw(msgspec.json.encode({**options, "include_usage": True}))
+    return msgspec.json.encode(fields)
+
+
+DEMONSTRATION_SYSTEM = "You are a helpful AI assistant."
+
+
+def prepare_demonstration(body: bytes) -> bytes:
+    """What the embedded model needs: a system message and temperature 0 where none is given.
+
+    Without a system message it loops on simple questions. It has no tools and sees no images: those raise BadRequest
+    rather than being dropped.
+    """
+    fields = _decode_fields(body)
+    for name in ("tools", "functions"):
+        if bytes(fields.get(name, _EMPTY)) not in (b"", b"null", b"[]"):
+            raise BadRequest(
+                f"the embedded demonstration model cannot use {name}: choose another router",
+                code="unsupported_parameter",
+                param=name,
+            )
+    if "messages" in fields:
+        try:
+            messages = msgspec.json.decode(fields["messages"], type=list[dict[str, Raw]])
+        except msgspec.DecodeError as error:
+            raise BadRequest(f"'messages' must be an array of objects: {error}", param="messages") from None
+        for message in messages:
+            with contextlib.suppress(msgspec.DecodeError):
+                for part in msgspec.json.decode(message.get("content", Raw(b"[]")), type=list[dict[str, Any]]):
+                    if part.get("type", "text") != "text":
+                        raise BadRequest(
+                            f"the embedded demonstration model reads text only, not {part.get('type')!r}",
+                            code="unsupported_parameter",
+                            param="messages",
+                        )
+        if not any(bytes(one.get("role", _EMPTY)) in (b'"system"', b'"developer"') for one in messages):
+            system = Raw(msgspec.json.encode({"role": "system", "content": DEMONSTRATION_SYSTEM}))
+            rest = msgspec.json.decode(fields["messages"], type=list[Raw])
+            fields["messages"] = Raw(msgspec.json.encode([system, *rest]))
+    fields.setdefault("temperature", Raw(b"0"))
+    return msgspec.json.encode(fields)
+
+
+PREPARE: dict[str, Callable[[bytes], bytes]] = {"demonstration": prepare_demonstration}
+
+
+# -- headers
+
+_HOP_BY_HOP = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer trailers "
+    b"transfer-encoding upgrade http2-settings".split()
+)
+_NOT_UPWARDS = _HOP_BY_HOP | frozenset(
+    b"authorization x-api-key api-key x-goog-api-key cookie host content-length accept-encoding expect origin referer "
+    b"forwarded via x-real-ip true-client-ip openai-organization openai-project content-encoding "
+    b"access-control-request-method access-control-request-headers".split()
+)
+_NOT_UPWARDS_PREFIX = (b"x-stainless-", b"x-chomp-", b"x-forwarded-", b"sec-", b"cf-", b"proxy-")
+_DOWNWARDS = frozenset(b"content-type cf-ray retry-after retry-after-ms server-timing".split())
+_DOWNWARDS_PREFIX = (b"x-", b"openai-", b"anthropic-", b"fireworks-", b"ratelimit")
+_NOT_DOWNWARDS = frozenset(
+    b"x-accel-buffering x-accel-redirect x-sendfile x-powered-by x-frame-options x-xss-protection "
+    b"x-content-type-options x-robots-tag x-should-retry".split()
+)
+
+
+@functools.lru_cache(maxsize=1024)
+def _goes_up(name: bytes) -> bool:
+    return name not in _NOT_UPWARDS and not name.startswith(_NOT_UPWARDS_PREFIX)
+
+
+@functools.lru_cache(maxsize=1024)
+def _comes_down(name: bytes) -> bool:
+    return (name in _DOWNWARDS or name.startswith(_DOWNWARDS_PREFIX)) and not (
+        name in _NOT_DOWNWARDS or name.startswith(b"x-chomp-")
+    )
+
+
+def headers_up(given: Iterable[tuple[bytes, bytes]], own: frozenset[bytes]) -> bytes:
+    """A client's headers as they go upstream, ready for the wire.
+
+    Without hop-by-hop headers (RFC 9110 7.6.1, also those named in Connection), the caller's credentials and origin,
+    SDK telemetry, and the names in `own`, which the router's row sets itself.
+    """
+    lines = []
+    named: set[bytes] = set()
+    for name, value in given:
+        low = name.lower()
+        if low == b"connection":
+            named.update(token.strip().lower() for token in value.split(b","))
+        elif _goes_up(low) and low not in own:
+            lines.append((low, b"%b: %b\r\n" % (low, value)))
+    if named - {b"keep-alive", b"close"}:
+        lines = [line for line in lines if line[0] not in named]
+    return b"".join([line for _, line in lines])
+
+
+def headers_down(given: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """An upstream's headers as the client may see them: type, limits and the vendor's own `x-` information."""
+    lines = []
+    for name, value in given:
+        low = name.lower()
+        if _comes_down(low):
+            if low == b"x-request-id":  # ours has that name
+                low = b"x-upstream-request-id"
+            lines.append(b"%b: %b\r\n" % (low, value))
+    return b"".join(lines)
+
+
+def header_value(text: str) -> str:
+    """`text` as a header may carry it; anything else is percent-encoded."""
+    return text if text.isascii() and text.isprintable() else urllib.parse.quote(text, safe="/:@ -._~")
+
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|[hmsd])")
+
+
+def _reset_s(text: str, now: float) -> float | None:
+    """Seconds until a rate limit resets: "1m2.5s", seconds, or Unix time in seconds or milliseconds."""
+    text = text.strip().lower()
+    try:
+        number = float(text)
+    except ValueError:
+        if re.fullmatch(r"(?:\d+(?:\.\d+)?(?:ms|[hmsd]))+", text):
+            return sum(float(n) * _UNITS_S[unit] for n, unit in _DURATION.findall(text))
+        return None
+    if not math.isfinite(number):
+        return None
+    if number > 1e11:
+        number = number / 1000 - now
+    elif number > 1e8:
+        number -= now
+    return number if number >= 0 else None
+
+
+def wait_s(headers: Iterable[tuple[bytes, bytes]], now: float) -> float | None:
+    """Seconds an upstream asks us to stay away, from any form of header; None when it says nothing readable.
+
+    `retry-after-ms` wins over `retry-after` (seconds or HTTP-date), that over the `x-ratelimit-reset` family, of which
+    the limit that is used up counts, else the shortest.
+    """
+    found = {name.decode("latin-1").lower(): value.decode("latin-1").strip() for name, value in headers}
+    for name, factor in (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = found.get(name)
+        if value is None:
+            continue
+        with contextlib.suppress(ValueError):
+            seconds = float(value) * factor
+            if 0 <= seconds < math.inf:
+                return seconds
+        if name == "retry-after":
+            with contextlib.suppress(ValueError, TypeError, OverflowError):
+                return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
+    used_up, resets = [], []
+    for name, value in found.items():
+        reset = _reset_s(value, now) if "ratelimit" in name and "reset" in name else None
+        if reset is not None:
+            resets.append(reset)
+            if found.get(name.replace("reset", "remaining"), "").split(".")[0] == "0":
+                used_up.append(reset)
+    return max(used_up) if used_up else min(resets, default=None)
+
+
+def rate_limits(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, float]:
+    """What is left of each limit an upstream reports, by kind: {"requests": 99, "tokens-minute": 5000}."""
+    left = {}
+    for name, value in headers:
+        low = name.decode("latin-1").lower()
+        if "ratelimit-remaining" in low:
+            with contextlib.suppress(ValueError):
+                left[low.partition("remaining")[2].strip("-") or "requests"] = float(value)
+    return left
+
+
+# -- SSE frames (https://html.spec.whatwg.org/multipage/server-sent-events.html)
+
+# a blank line ends a frame; CR LF CR may still become CR LF CR LF with the next read
+_BLANK = re.compile(rb"\n\n|\r\r|\n\r\n|\n\r(?=[^\n])")
+KEEPALIVE = b": keep-alive\n\n"
+DONE_FRAME = b"data: [DONE]\n\n"
+
+
+class Framer:
+    """Cuts a byte stream into whole SSE frames; what is unfinished waits inside.
+
+    A frame above `limit_bytes` is handed on as it comes; `torn` says that one has begun to be handed on.
+    """
+
+    __slots__ = ("_limit", "_rest", "torn")
+
+    def __init__(self, limit_bytes: int):
+        self._rest = bytearray()
+        self._limit = limit_bytes
+        self.torn = False
+
+    def feed(self, data: bytes) -> bytes:
+        """The frames complete after `data`, as one run of bytes, unchanged; empty when none is."""
+        rest = self._rest
+        if not rest and not self.torn and data.endswith(b"\n\n"):
+            return data  # the usual read
+        seen = max(0, len(rest) - 3)
+        rest += data
+        if self.torn:
+            first = _BLANK.search(rest, seen)
+            if not first:
+                out = bytes(rest[:-3])  # a blank line may be cut by the read
+                del rest[:-3]
+                return out
+            self.torn = False
+        end = 0
+        for found in _BLANK.finditer(rest, seen):
+            end = found.end()
+        if not end:
+            end = _line_ends(rest, seen)
+        if not end and len(rest) > self._limit:
+            self.torn = True
+            end = len(rest) - 3
+        out = bytes(rest[:end])
+        del rest[:end]
+        return out
+
+    def close(self) -> bytes:
+        """What is left when the body ended properly: the last frame without its blank line, unless it is broken."""
+        left = bytes(self._rest)
+        self._rest.clear()
+        if self.torn:
+            self.torn = False
+            return left
+        for payload in payloads(left):
+            if payload != b"[DONE]" and not _is_json(payload):
+                return b""
+        return left
+
+
+def _line_ends(rest: bytearray, seen: int) -> int:
+    """Where a frame ends in a stream that parts its frames by single newlines (seen from SambaNova); 0 = nowhere.
+
+    A `data:` line after a line that is a whole JSON value cannot be its continuation.
+    """
+    at = rest.rfind(b"\ndata:", seen)
+    if at < 0:
+        return 0
+    line = bytes(rest[max(rest.rfind(b"\n", 0, at), rest.rfind(b"\r", 0, at)) + 1 : at]).strip()
+    payload = line[5:].strip()
+    return at + 1 if line.startswith(b"data:") and (payload == b"[DONE]" or _is_json(payload)) else 0
+
+
+def _is_json(payload: bytes) -> bool:
+    try:
+        msgspec.json.decode(payload, type=Raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
+_FRAME = re.compile(rb"(?s:.+?)(?:\r\n\r\n|\n\n|\r\r|\n\r\n|\n\r|\Z)")
+
+
+def split_frames(run: bytes) -> list[bytes]:
+    """The single frames of a run of whole frames; joined they are the run again."""
+    if run.find(b"\n\n") == len(run) - 2:
+        return [run]
+    return _FRAME.findall(run)
+
+
+def payloads(run: bytes) -> list[bytes]:
+    """The data of each event in a run of frames, without comments and other fields.
+
+    `data` lines of one frame are one event, unless each is a JSON value of its own.
+    """
+    if run.startswith(b"data: ") and run.find(b"\n") >= len(run) - 2 and b"\r" not in run:
+        return [run[6:].rstrip(b"\n")]
+    found: list[bytes] = []
+    lines: list[bytes] = []
+    for line in [*run.splitlines(), b""]:
+        if line.startswith(b"data:"):
+            lines.append(line[6:] if line[5:6] == b" " else line[5:])
+        elif not line and lines:
+            found += (
+                lines if len(lines) == 1 or all(x == b"[DONE]" or _is_json(x) for x in lines) else [b"\n".join(lines)]
+            )
+            lines = []
+    return found
+
+
+class _Delta(msgspec.Struct):
+    content: Raw = _EMPTY
+    reasoning: Raw = _EMPTY
+    reasoning_content: Raw = _EMPTY
+    tool_calls: Raw = _EMPTY
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    text: Raw = _EMPTY
+    finish_reason: Raw = _EMPTY
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: Raw = _EMPTY
+    error: Raw = _EMPTY
+    x_groq: Raw = _EMPTY
+    cost: Raw = _EMPTY
+
+
+_decode_chunk = msgspec.json.Decoder(_Chunk).decode
+_USAGE_FRAME_KEYS = frozenset(  # a frame of these alone tells a client nothing but usage
+    [
+        "id",
+        "object",
+        "created",
+        "model",
+        "choices",
+        "usage",
+        "system_fingerprint",
+        "service_tier",
+        "provider",
+        "timings",
+        "time_info",
+        "x_groq",
+        "obfuscation",
+    ]
+)
+
+
+def frame_kind(run: bytes) -> Literal["comment", "startup", "content", "error", "done"]:
+    """What one frame is to a client still waiting for its first token.
+
+    Role-only and empty deltas are start-up; whatever is not known to be empty is content.
+    """
+    found = payloads(run)
+    if not found:
+        return "comment"
+    payload = found[0]
+    if payload == b"[DONE]":
+        return "done"
+    try:
+        frame = msgspec.json.decode(payload)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return "content"
+    if not isinstance(frame, dict):
+        return "content"
+    groq = frame.get("x_groq")
+    if frame.get("error") or frame.get("type") == "error" or (isinstance(groq, dict) and groq.get("error")):
+        return "error"
+    if frame.get("usage") or frame.get("type") not in (
+        None,
+        "response.created",
+        "response.in_progress",
+        "message_start",
+        "ping",
+    ):
+        return "content"
+    for choice in frame.get("choices") or ():
+        if not isinstance(choice, dict) or choice.get("finish_reason") is not None or choice.get("text"):
+            return "content"
+        delta = choice.get("delta")
+        if isinstance(delta, dict) and any(value for name, value in delta.items() if name != "role"):
+            return "content"
+    return "startup"
+
+
+class StreamMeter:
+    """Looks at the frames of one stream as they pass: usage, errors, how it ends, how much was said."""
+
+    __slots__ = ("_cost", "_groq", "_hide", "_usage", "done", "error", "finished", "frames", "malformed", "said")
+
+    def __init__(self, *, hide_usage: bool):
+        self._hide = hide_usage
+        self._usage = self._groq = self._cost = _EMPTY
+        self.done = self.finished = False
+        self.error = b""  # payload of an error frame
+        self.frames = 0  # with content
+        self.said = 0  # bytes of content, as JSON
+        self.malformed = 0
+
+    def look(self, run: bytes) -> bytes:
+        """`run` as the client should have it: the same, but for a usage frame it did not ask for."""
+        if run.startswith(b"data: {") and run.find(b"\n") == len(run) - 2:  # the usual: one frame, one line
+            return b"" if self._look(run[6:]) else run
+        hidden = False
+        kept = []
+        for frame in split_frames(run):
+            hide = False
+            for payload in payloads(frame):
+                hide = self._look(payload)
+            hidden = hidden or hide
+            if not hide:
+                kept.append(frame)
+        return b"".join(kept) if hidden else run
+
+    def _look(self, payload: bytes) -> bool:
+        """Takes note of one payload; whether its frame is to be hidden."""
+        try:
+            chunk = _decode_chunk(payload)
+        except msgspec.ValidationError:
+            self.frames += 1  # valid JSON of a shape we do not know
+            return False
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            if payload.strip() == b"[DONE]":
+                self.done = True
+            else:
+                self.malformed += 1
+            return False
+        for choice in chunk.choices or ():
+            delta = choice.delta
+            said = len(bytes(choice.text))
+            if delta is not None:
+                for part in (delta.content, delta.reasoning, delta.reasoning_content, delta.tool_calls):
+                    if part:
+                        said += len(bytes(part))
+            if said > 4:  # more than "" or null
+                self.frames += 1
+                self.said += said - 2
+            if choice.finish_reason and bytes(choice.finish_reason) != b"null":
+                self.finished = True
+        if chunk.error and not is_null(chunk.error) and bytes(chunk.error) not in (b"{}", b'""', b"false"):
+            self.error = payload
+        if chunk.x_groq:
+            self._look_groq(chunk.x_groq, payload)
+        if chunk.cost:
+            self._cost = Raw(bytes(chunk.cost))
+        if not chunk.usage or is_null(chunk.usage):
+            return False
+        self._usage = Raw(bytes(chunk.usage))
+        if not self._hide or chunk.choices != []:
+            return False
+        try:
+            return _decode_fields(payload).keys() <= _USAGE_FRAME_KEYS
+        except msgspec.DecodeError:
+            return False
+
+    def _look_groq(self, raw: Raw, payload: bytes) -> None:
+        with contextlib.suppress(msgspec.DecodeError):
+            groq = _decode_fields(raw)
+            if "usage" in groq:
+                self._groq = Raw(bytes(groq["usage"]))
+            if not is_null(groq.get("error", _EMPTY)):
+                self.error = payload
+
+    @property
+    def complete(self) -> bool:
+        """Whether the upstream said that its answer is over."""
+        return self.done or self.finished or bool(self.error)
+
+    def usage(self) -> Usage | None:
+        """The last usage seen, top level before Groq's own; never a sum."""
+        return read_usage(self._usage or self._groq, self._cost)
+
+
+def _count(value: object) -> int:
+    return max(0, int(value)) if isinstance(value, (int, float)) and math.isfinite(value) else 0
+
+
+def _amount(value: object) -> float | None:
+    """USD from a number or its text; None for anything else."""
+    with contextlib.suppress(TypeError, ValueError):
+        number = float(cast(Any, value))
+        if math.isfinite(number) and number >= 0 and not isinstance(value, bool):
+            return number
+    return None
+
+
+def read_usage(raw: Raw | bytes, cost: Raw | bytes = b"") -> Usage | None:
+    """Usage in the OpenAI family's shapes; None when there is none. A router's own cost is taken where it is."""
+    found: Any = None
+    reported = None
+    with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        if cost:
+            reported = _amount(msgspec.json.decode(cost))
+        if raw:
+            found = msgspec.json.decode(raw)
+    if not isinstance(found, dict):
+        return None if reported is None else Usage(cost_usd=reported)
+    prompt_details = found.get("prompt_tokens_details") or found.get("input_tokens_details")
+    completion_details = found.get("completion_tokens_details") or found.get("output_tokens_details")
+    prompt_details = prompt_details if isinstance(prompt_details, dict) else {}
+    completion_details = completion_details if isinstance(completion_details, dict) else {}
+    prompt = _count(found.get("prompt_tokens", found.get("input_tokens")))
+    completion = _count(found.get("completion_tokens", found.get("output_tokens")))
+    if not (prompt or completion) and not found.get("total_tokens"):
+        return None if reported is None else Usage(cost_usd=reported)
+    if reported is None:
+        reported = _amount(found.get("cost"))
+    return Usage(
+        prompt=prompt,
+        completion=completion,
+        cached=min(prompt, _count(prompt_details.get("cached_tokens", found.get("prompt_cache_hit_tokens")))),
+        reasoning=min(completion, _count(completion_details.get("reasoning_tokens"))),
+        cache_write=min(prompt, _count(prompt_details.get("cache_write_tokens"))),
+        cost_usd=reported,
+    )
+
+
+class _Whole(msgspec.Struct):
+    choices: Raw = _EMPTY
+    usage: Raw = _EMPTY
+    error: Raw = _EMPTY
+    x_groq: Raw = _EMPTY
+    cost: Raw = _EMPTY
+
+
+_decode_whole = msgspec.json.Decoder(_Whole).decode
+
+
+def read_answer(api: Api, body: bytes) -> tuple[Usage | None, Fault | None]:
+    """Usage of an answer that is not streamed, or why its HTTP 200 is a failure all the same."""
+    try:
+        whole = _decode_whole(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None, Fault("provider_error", "the upstream's answer is not JSON", 502, code="bad_upstream_answer")
+    if whole.error and bytes(whole.error) not in (b"null", b"{}", b'""', b"false"):
+        return None, read_fault(200, body)
+    if api != "embeddings" and bytes(whole.choices) in (b"", b"null", b"[]"):
+        return None, Fault("provider_error", "the upstream's answer has no choices", 502, code="empty_response")
+    groq = _EMPTY
+    if is_null(whole.usage) and whole.x_groq:
+        with contextlib.suppress(msgspec.DecodeError):
+            groq = _decode_fields(whole.x_groq).get("usage", _EMPTY)
+    return read_usage(whole.usage or groq, whole.cost), None
+
+
+def read_tail_usage(tail: bytes) -> Usage | None:
+    """Usage from the last bytes of an answer too large to be read whole."""
+    at = tail.rfind(b'"usage"')
+    brace = tail.find(b"{", at)
+    if at < 0 or brace < 0:
+        return None
+    try:
+        found, _ = json.JSONDecoder().raw_decode(tail[brace:].decode("utf-8", "replace"))
+    except ValueError:
+        return None
+    return read_usage(msgspec.json.encode(found))
+
+
+# -- error bodies
+
+_TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.S | re.I)
+
+
+def _sentence(text: object) -> str:
+    words = " ".join(str(text).split())
+    return "".join(c for c in words if c.isprintable())[:2000]
+
+
+def read_fault(status: int, body: bytes) -> Fault:
+    """Kind, sentence and code of an upstream's error, whatever shape its body has.
+
+    OpenAI's object, an integer code, Anthropic's, a bare string, a top-level message, Google's and Apigee's `fault`,
+    FastAPI's `detail`, HTML and plain text are understood. An error inside HTTP 200 gets the status its code says.
+    """
+    message, code, kind, param = "", None, None, None
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        text = body.decode("utf-8", "replace")
+        title = re.search(r"<title[^>]*>(.*?)</title>", text, re.S | re.I)
+        message = _sentence(html.unescape(_TAGS.sub(" ", title[1] if title else text)))[:500]
+        found = None
+    if isinstance(found, list):
+        found = found[0] if found else None
+    if isinstance(found, str):
+        message = _sentence(found)
+    if isinstance(found, dict):
+        error = found.get("error")
+        if isinstance(error, str) and error and not found.get("message"):
+            found = {"message": error, **{k: v for k, v in found.items() if k in ("code", "type")}}
+        elif isinstance(error, dict):
+            status = _status(found.get("status_code"), status)
+            found = error
+        if isinstance(fault := found.get("fault"), dict):
+            detail = fault.get("detail")
+            found = {
+                "message": fault.get("faultstring"),
+                "code": detail.get("errorcode") if isinstance(detail, dict) else None,
+            }
+        if isinstance(groq := found.get("x_groq"), dict) and groq.get("error"):
+            found = {"message": groq["error"]}
+        detail = found.get("detail")
+        if not found.get("message") and detail:
+            if isinstance(detail, list):
+                detail = "; ".join(
+                    f"{'.'.join(map(str, d.get('loc', ())))}: {d.get('msg')}" if isinstance(d, dict) else str(d)
+                    for d in detail[:5]
+                )
+            elif isinstance(detail, dict):
+                detail = detail.get("message") or detail.get("error") or json.dumps(detail)
+            found = {**found, "message": detail}
+        message = _sentence(found.get("message") or "")
+        metadata = found.get("metadata")
+        code = found.get("code")
+        if code is None and isinstance(metadata, dict):
+            code = metadata.get("error_type")
+        kind = found.get("type")
+        param = found.get("param")
+        if status < 400:
+            status = _status(code, 502)
+    return classified(
+        Fault(
+            kind="provider_error",
+            message=message or f"the upstream answered {status} without a sentence",
+            status=status,
+            code=_sentence(code)[:100] if isinstance(code, (str, int)) and not isinstance(code, bool) else None,
+            type=_sentence(kind)[:100] if isinstance(kind, str) else None,
+            param=_sentence(param)[:100] if isinstance(param, str) else None,
+        )
+    )
+
+
+def _status(code: object, otherwise: int) -> int:
+    with contextlib.suppress(TypeError, ValueError):
+        number = int(cast(Any, code))
+        if 400 <= number <= 599:
+            return number
+    return otherwise
+
+
+_QUOTA = re.compile(
+    r"usage limit|insufficient[ _]quota|quota exceeded|exceeded your (current )?quota|out of credits|"
+    r"insufficient (credits|balance|funds)|credit balance|billing (hard )?limit|payment required|"
+    r"(monthly|spending) limit",
+    re.I,
+)
+_QUOTA_TYPES = frozenset(
+    {"CreditsError", "MonthlyLimitError", "UserLimitError", "GoUsageLimitError", "insufficient_quota"}
+)
+
+
+def classified(fault: Fault) -> Fault:
+    """`fault` with the kind that its status and words call for."""
+    status, kind = fault.status, fault.kind
+    if (
+        status == 402
+        or fault.type in _QUOTA_TYPES
+        or fault.code in _QUOTA_TYPES
+        or (status in (400, 403, 429) and _QUOTA.search(fault.message))
+    ):
+        kind = "provider_billing"
+    elif status == 401 and fault.type == "ModelError":  # Zen: a model it does not have, not a bad key
+        return msgspec.structs.replace(
+            fault, kind="caller_model_unknown", status=404, code=fault.code or "model_not_found"
+        )
+    elif status in (401, 403):
+        kind = "provider_auth"
+    elif status == 404:
+        kind = "caller_model_unknown"
+    elif status == 408:
+        kind = "provider_timeout"
+    elif status == 429:
+        kind = "provider_rate_limited"
+    elif status == 400 and "upstream request failed" in fault.message.lower():  # Zen: a passing fault further up
+        return msgspec.structs.replace(fault, kind="provider_error", status=502)
+    elif status == 400 and fault.type == "exceed_context_size_error":  # llama.cpp's name for it
+        return msgspec.structs.replace(fault, kind="caller_invalid_request", code="context_length_exceeded")
+    elif status in (503, 529):
+        kind = "provider_overloaded"
+    elif 400 <= status < 500:
+        kind = "caller_invalid_request"
+    return msgspec.structs.replace(fault, kind=kind)
+
+
+def error_frame(error: ChompError) -> bytes:
+    """An error as one SSE frame; OpenAI's SDKs raise on it."""
+    return b"data: %b\n\n" % msgspec.json.encode(error.body())
+
+
+# -- catalogues
+
+
+def read_catalog(body: bytes, price_unit: str, most: int) -> list[Model]:
+    """The models in a router's list: OpenAI's `data`, a bare array (Together) or `models`.
+
+    Raises ValueError when it is none of these. Entries without an id are left out.
+    """
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise ValueError(f"not JSON: {error}") from None
+    entries = found
+    if isinstance(found, dict):
+        entries = found.get("data", found.get("models"))
+    if not isinstance(entries, list):
+        raise ValueError("neither an array nor an object with `data`")
+    models: dict[str, Model] = {}
+    for entry in entries[:most]:
+        model_id = entry.get("id") if isinstance(entry, dict) else entry
+        if not isinstance(model_id, str) or not model_id or len(model_id) > 300 or not model_id.isprintable():
+            continue
+        if not isinstance(entry, dict):
+            entry = {}
+        top = entry.get("top_provider")
+        models[model_id] = Model(
+            id=model_id,
+            name=_sentence(entry.get("name") or entry.get("display_name") or "")[:200],
+            created=_count(entry.get("created")),
+            owned_by=_sentence(entry.get("owned_by") or entry.get("organization") or "")[:100],
+            context_length=_count(entry.get("context_length") or entry.get("context_window")),
+            max_output=_count(
+                entry.get("max_completion_tokens") or (top.get("max_completion_tokens") if isinstance(top, dict) else 0)
+            ),
+            price=_catalog_price(entry.get("pricing"), price_unit),
+        )
+    return list(models.values())
+
+
+def _catalog_price(pricing: object, unit: str) -> Price | None:
+    """A list price per token; `unit` is the row's, since routers disagree on it."""
+    if not unit or not isinstance(pricing, dict):
+        return None
+    per = 1e-6 if unit == "million" else 1.0
+    prompt = _amount(pricing.get("prompt", pricing.get("input")))
+    completion = _amount(pricing.get("completion", pricing.get("output")))
+    if prompt is None or completion is None:
+        return None
+    cached, written = _amount(pricing.get("input_cache_read")), _amount(pricing.get("input_cache_write"))
+    return Price(
+        prompt * per,
+        completion * per,
+        None if cached is None else cached * per,
+        None if written is None else written * per,
+    )
+
+
+# == Policy ============================================================================================================
+
+COOLDOWN_S = 5.0
+COOLDOWN_MAX_S = 86_400.0
+BILLING_COOLDOWN_S = 3600.0
+BREAKER_FAILURES = 5
+BREAKER_OPEN_S = 30.0
+
+
+def cooldown_s(failures: int, wished_s: float | None) -> float:
+    """Seconds to leave a target alone after `failures` failures in a row.
+
+    The upstream's own wish wins over our doubling; neither may keep a target away longer than COOLDOWN_MAX_S.
+    Raises ValueError below one failure.
+    """
+    if failures < 1:
+        raise ValueError(f"no cooldown after {failures} failures")
+    wished = COOLDOWN_S * 2.0 ** min(failures - 1, 20) if wished_s is None else wished_s
+    return min(max(wished, 0.0), COOLDOWN_MAX_S)
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What follows from one failure."""
+
+    next_key: bool = False  # another key of the same router may do better
+    next_router: bool = False
+    bench: Literal["", "model", "key"] = ""  # (router, key, model) or (router, key)
+    breaker: bool = False  # counts against the router
+
+
+_VERDICTS: dict[str, Verdict] = {
+    "caller_invalid_request": Verdict(),
+    "caller_model_unknown": Verdict(next_router=True),
+    "provider_auth": Verdict(next_key=True, next_router=True, bench="key"),
+    "provider_billing": Verdict(next_key=True, next_router=True, bench="key"),
+    "provider_rate_limited": Verdict(next_key=True, next_router=True, bench="model"),
+}
+_ROUTER_FAILED = Verdict(next_router=True, breaker=True)
+
+
+def judge(fault: Fault) -> Verdict:
+    """What to do after `fault`: the matrix of status and effect, by kind."""
+    return _VERDICTS.get(fault.kind, _ROUTER_FAILED)
+
+
+class Breaker:
+    """Whether a router is worth asking: closed, open after failures in a row, half open for one probe."""
+
+    __slots__ = ("failures", "opened_at", "probing_at")
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.opened_at = -math.inf
+        self.probing_at = -math.inf
+
+    def state(self, now: float) -> Literal["closed", "open", "half-open"]:
+        if self.failures < BREAKER_FAILURES:
+            return "closed"
+        return "open" if now - self.opened_at < BREAKER_OPEN_S else "half-open"
+
+    def left_s(self, now: float) -> float:
+        """Seconds until a request may go there; 0 when it may now. Half open, one request at a time may."""
+        if self.failures < BREAKER_FAILURES:
+            return 0.0
+        left = self.opened_at + BREAKER_OPEN_S - now
+        if left > 0:
+            return left
+        return max(0.0, self.probing_at + BREAKER_OPEN_S - now)
+
+    def probe(self, now: float) -> None:
+        """A request goes there: if the breaker is half open, it is the probe."""
+        if self.failures >= BREAKER_FAILURES:
+            self.probing_at = now
+
+    def heard(self, ok: bool, now: float) -> None:
+        """The outcome of a request."""
+        if ok:
+            self.failures = 0
+            self.probing_at = -math.inf
+        else:
+            self.failures += 1
+            self.probing_at = -math.inf
+            if self.failures >= BREAKER_FAILURES:
+                self.opened_at = now
+
+
+class Name(msgspec.Struct, frozen=True):
+    """A model name, taken apart: a router by its id (or none: any that serves it) and the model ("" = its default)."""
+
+    router: str
+    model: str
+
+
+def parse_name(model: str, router: str, known: Iterable[str]) -> Name:
+    """Which router and model a request means.
+
+    An explicit router wins and the model is taken whole; else a known prefix before the first slash is the router, and
+    the rest is the model, slashes and all; else any router that serves the name. `auto` and "" mean the default.
+    """
+    if router and router != "auto":
+        prefix = f"{router}/"
+        rest = model.removeprefix(prefix) if router != "openrouter" else model
+        return Name(router, "" if rest == "auto" else rest)
+    if model in ("", "auto"):
+        return Name("", "")
+    prefix, slash, rest = model.partition("/")
+    if slash and prefix in known:
+        return Name(prefix, "" if rest in ("", "auto") else rest)
+    return Name("", model)
+
+
+class Alias(msgspec.Struct, frozen=True):
+    """One line of [aliases]: a name or pattern, the targets it stands for in order, and a preference."""
+
+    pattern: str
+    targets: tuple[str, ...]
+    prefer: str = ""
+
+    def expand(self, name: str) -> tuple[str, ...] | None:
+        """The targets for `name`, None when it does not match.
+
+        In a target `*` is what the pattern's `*` stood for, `{model}` the whole name.
+        """
+        head, star, tail = self.pattern.partition("*")
+        if not star:
+            part = "" if name == head else None
+        else:
+            fits = len(name) >= len(head) + len(tail) and name.startswith(head) and name.endswith(tail)
+            part = name[len(head) : len(name) - len(tail)] if fits else None
+        if part is None:
+            return None
+        return tuple(target.replace("*", part).replace("{model}", name) for target in self.targets)
+
+
+def read_aliases(written: Mapping[str, Any]) -> tuple[Alias, ...]:
+    """[aliases], exact names before patterns. Raises SettingsError."""
+    made = []
+    for pattern, value in written.items():
+        prefer = ""
+        if isinstance(value, dict):
+            prefer, value = value.get("prefer", ""), value.get("targets", ())
+        if isinstance(value, str):
+            value = [value]
+        if not isinstance(value, (list, tuple)) or not value or not all(isinstance(one, str) and one for one in value):
+            raise SettingsError(f'[aliases] {pattern!r} must name a target or a list of them: "router/model"')
+        if pattern.count("*") > 1:
+            raise SettingsError(f"[aliases] {pattern!r}: a pattern has one `*` at most")
+        if prefer not in PREFERENCES:
+            raise SettingsError(f"[aliases] {pattern!r}: prefer must be fast, cheap or free, not {prefer!r}")
+        made.append(Alias(pattern, tuple(value), prefer))
+    return tuple(sorted(made, key=lambda alias: "*" in alias.pattern))
+
+
+def cost_usd(usage: Usage, price: Price | None) -> float | None:
+    """USD of one answer; None when nobody knows the price.
+
+    The router's own figure wins. In the OpenAI family `prompt` includes cached and written tokens and `completion`
+    includes reasoning.
+    """
+    if usage.cost_usd is not None:
+        return usage.cost_usd
+    if price is None:
+        return None
+    cached = price.prompt if price.cached is None else price.cached
+    written = price.prompt if price.cache_write is None else price.cache_write
+    plain = max(0, usage.prompt - usage.cached - usage.cache_write)
+    return (
+        plain * price.prompt + usage.cached * cached + usage.cache_write * written + usage.completion * price.completion
+    )
+
+
+def estimated_tokens(size_bytes: int) -> int:
+    """A rough count for text nobody counted: four bytes a token, as English runs."""
+    return (size_bytes + 3) // 4
+
+
+_SMALL = re.compile(r"(?<![\w.])[1378]b\b")
+
+
+def free_models(models: Iterable[Model]) -> list[Model]:
+    """OpenRouter's free models without the small ones, in the router's order."""
+    return [m for m in models if m.id.endswith(":free") and not _SMALL.search((m.name or m.id).lower())]
+
+
+def default_model(row: RouterDef, models: Sequence[Model]) -> str:
+    """The model `auto` means at a router; "" when it has none."""
+    if row.default_rule == "largest-free":
+        return max(free_models(models), key=lambda m: m.context_length, default=Model("")).id
+    if row.default_rule == "free":
+        return next((m.id for m in models if "free" in m.id), row.default_model)
+    if row.default_rule == "first":
+        return row.default_model or (models[0].id if models else "")
+    return row.default_model
+
+
+def worst_first(faults: Sequence[Fault]) -> Fault:
+    """The fault a client should hear of when every attempt failed: the last one it can act on, else the last.
+
+    All rate limits stay a rate limit.
+    """
+    actionable = (
+        "caller_invalid_request", "provider_billing", "provider_auth", "caller_model_unknown", "provider_rate_limited",
+    )  # fmt: skip
+    for kind in actionable:
+        for fault in reversed(faults):
+            if fault.kind == kind:
+                return fault
+    return faults[-1]
+
+
+# == Store =============================================================================================================
+
+
+class StoreError(Exception):
+    """The state folder cannot be used; the message is for the person who starts chomp."""
+
+
+class Store:
+    """Opens what lives in state/: one server per folder. Raises StoreError when it cannot be had.
+
+    `database` runs SQL on a thread of its own; sections bring their own statements.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._lock: int | None = None
+        self._database: Database | None = None
+
+    def open(self) -> None:
+        """Makes the folder, takes its lock. Raises StoreError."""
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreError(f"cannot use {self.folder}: {error.strerror}") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            self._lock = None
+            raise StoreError(
+                f"another chomp already uses {self.folder}: stop it, or give this one its own CHOMP_DIR and PORT"
+            ) from None
+
+    async def close(self) -> None:
+        """Waits for what is being written, then gives the folder back."""
+        if self._database is not None:
+            await self._database.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @property
+    def database(self) -> Database:
+        if self._database is None:
+            self._database = Database(self.folder / "chomp.db")
+        return self._database
+
+    def dotenv(self) -> dict[str, str]:
+        """Variables of state/.env; empty without it."""
+        return parse_dotenv(self._text(".env"))
+
+    def overrides(self) -> dict[str, Any]:
+        """Tables of state/settings.json: what the UI and the CLI changed. Raises StoreError when it is broken."""
+        return self._json("settings.json")
+
+    def keys(self) -> dict[str, str]:
+        """Keys the person entered, by variable name, from state/keys.json. Raises StoreError when it is broken."""
+        return {k: v for k, v in self._json("keys.json").items() if isinstance(v, str)}
+
+    def token(self) -> str:
+        """The owner's token in state/token, made at first use, readable by its user only."""
+        path = self.folder / "token"
+        if found := self._text("token").strip():
+            return found
+        token = "chomp-" + secrets.token_urlsafe(32)
+        temporary = path.with_suffix(".tmp")
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(token + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        return token
+
+    def _text(self, name: str) -> str:
+        try:
+            return (self.folder / name).read_text("utf-8")
+        except FileNotFoundError:
+            return ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise StoreError(f"cannot read {self.folder / name}: {error}") from None
+
+    def _json(self, name: str) -> dict[str, Any]:
+        text = self._text(name)
+        try:
+            found = json.loads(text) if text else {}
+        except ValueError as error:
+            raise StoreError(f"{self.folder / name} is not JSON: {error}; mend it or move it away") from None
+        if not isinstance(found, dict):
+            raise StoreError(f"{self.folder / name} must hold an object")
+        return found
+
+
+class Database:
+    """SQLite in WAL mode: one thread writes, another reads, the event loop waits for neither."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._writer = ThreadPoolExecutor(1, "chomp-db-write")
+        self._reader = ThreadPoolExecutor(1, "chomp-db-read")
+        self._connections: dict[str, sqlite3.Connection] = {}
+
+    def _connection(self, role: str) -> sqlite3.Connection:
+        if role not in self._connections:
+            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")  # what is acknowledged survives a power cut
+            self._path.chmod(0o600)
+            self._connections[role] = connection
+        return self._connections[role]
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """`work` done in one transaction; all of it or nothing. Raises what `work` raises and sqlite3.Error."""
+
+        def run() -> T:
+            connection = self._connection("write")
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                done = work(connection)
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+            return done
+
+        return await asyncio.get_running_loop().run_in_executor(self._writer, run)
+
+    async def read(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Rows by column name. Raises sqlite3.Error."""
+
+        def run() -> list[dict[str, Any]]:
+            cursor = self._connection("read").execute(sql, values)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
+        return await asyncio.get_running_loop().run_in_executor(self._reader, run)
+
+    async def close(self) -> None:
+        """Waits for work in hand, then closes."""
+        loop = asyncio.get_running_loop()
+        for role, executor in (("write", self._writer), ("read", self._reader)):
+            if connection := self._connections.pop(role, None):
+                await loop.run_in_executor(executor, connection.close)
+            executor.shutdown(wait=True)
+
+
+# == Background ========================================================================================================
+
+
+class Background:
+    """Owner of every background task: names them, logs a death at once, stops all at shutdown."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, name: str, work: Awaitable[T]) -> asyncio.Task[T]:
+        """The task doing `work`, kept until it ends."""
+        task: asyncio.Task[T] = asyncio.get_running_loop().create_task(cast(Any, work), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("background task %r died", task.get_name(), exc_info=error)
+
+    async def stop(self) -> None:
+        """Cancels what still runs and waits for it."""
+        while tasks := [task for task in self._tasks if task is not asyncio.current_task()]:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+# == Events ============================================================================================================
+
+
+class EventBus:
+    """The bounded live feed: views for watchers, lossy by design, never control."""
+
+    def __init__(self, limits: Limits, clock: Callable[[], float] = time.time):
+        self._ring: collections.deque[Event] = collections.deque(maxlen=limits.events)
+        self._watchers: set[Callable[[Event], None]] = set()
+        self._clock = clock
+        self._seq = 0
+
+    def publish(self, kind: str, data: Any) -> None:
+        """Tells all watchers; a watcher that fails is dropped."""
+        self._seq += 1
+        event = Event(self._seq, self._clock(), kind, data)
+        self._ring.append(event)
+        for watcher in tuple(self._watchers):
+            try:
+                watcher(event)
+            except Exception:  # a broken view must not disturb what it looks at
+                log.exception("an event watcher failed and was dropped")
+                self._watchers.discard(watcher)
+
+    @contextlib.contextmanager
+    def subscribe(self, watcher: Callable[[Event], None]) -> Iterator[None]:
+        """Calls `watcher` for each event while the block runs; it must return at once."""
+        self._watchers.add(watcher)
+        try:
+            yield
+        finally:
+            self._watchers.discard(watcher)
+
+    def recent(self, after_seq: int = 0) -> list[Event]:
+        """Events still remembered after `after_seq`, oldest first."""
+        return [event for event in self._ring if event.seq > after_seq]
+
+
+# == Usage =============================================================================================================
+
+LEDGER_SQL = """
+CREATE TABLE IF NOT EXISTS requests (
+  at REAL NOT NULL, request_id TEXT NOT NULL, caller TEXT NOT NULL, task TEXT NOT NULL, session TEXT NOT NULL,
+  api TEXT NOT NULL, asked_model TEXT NOT NULL, sent_model TEXT NOT NULL, router TEXT NOT NULL, key TEXT NOT NULL,
+  status INTEGER NOT NULL, error_type TEXT NOT NULL, attempts INTEGER NOT NULL, stream INTEGER NOT NULL, ttft_ms REAL,
+  duration_ms REAL NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
+  cached_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL, cost_usd REAL, estimated INTEGER NOT NULL
+)"""
+LEDGER_INDEX_SQL = "CREATE INDEX IF NOT EXISTS requests_at ON requests (at)"
+_LEDGER_INSERT = f"INSERT INTO requests VALUES ({','.join('?' * len(LedgerRow.__struct_fields__))})"  # noqa: S608
+LEDGER_FLUSH_S = 0.5
+_GROUPS = {
+    "router": "router",
+    "key": "router || '/' || key",
+    "model": "router || '/' || sent_model",
+    "caller": "caller",
+    "task": "task",
+    "session": "session",
+    "day": "date(at, 'unixepoch')",
+}
+_DURATION_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_OVERHEAD_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
+_CHUNK_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
+
+class _Histogram:
+    """Counts by bucket, cheap to add to; prometheus-client's own would cost the request path ten times as much."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]):
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        self.counts[bisect.bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def metric(self, name: str, words: str) -> Metric:
+        family = HistogramMetricFamily(name, words)
+        running = 0
+        buckets = []
+        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
+            running += count
+            buckets.append((bound, running))
+        family.add_metric([], buckets, self.total)
+        return family
+
+
+_DATED = re.compile(r"(?:\d{8}|\d{4}-\d\d-\d\d)$")
+
+
+class PriceTable:
+    """The list prices baked in at release, with their source and date."""
+
+    def __init__(self, text: str):
+        found = json.loads(text)
+        self.source: str = found["source"]
+        self.date: str = found["date"]
+        self._baked: dict[str, dict[str, Price]] = {
+            router: {
+                model: Price(*cast(Any, [None if n is None else n / 1e6 for n in numbers]))
+                for model, numbers in models.items()
+            }
+            for router, models in found["prices"].items()
+        }
+
+    def baked(self, router: str, model: str) -> Price | None:
+        """The table's price; its ids are in lower case, and `*` at an id's end stands for a date and nothing else."""
+        if router == "openrouter" and model.endswith(":free"):
+            return Price(0.0, 0.0)
+        models = self._baked.get(router, {})
+        name = model.lower()
+        return models.get(name) or models.get(_DATED.sub("*", name))
+
+
+class UsageLedger:
+    """One row per request, written in batches off the event loop; totals for Prometheus.
+
+    Recording never waits: with the disk stuck, rows queue up to a limit, then are dropped and counted.
+    """
+
+    def __init__(self, database: Database, limits: Limits, *, log_form: str, out: Callable[[str], None] | None = None):
+        self._database = database
+        self._limit = limits.ledger_rows
+        self._log_form = log_form
+        self._out = out
+        self._waiting: list[LedgerRow] = []
+        self._writing = 0
+        self.dropped = 0
+        self.written = 0
+        self._requests: collections.Counter[tuple[str, str, int, int, str]] = collections.Counter()
+        self._tokens: collections.Counter[tuple[str, str]] = collections.Counter()
+        self._cost: collections.Counter[str] = collections.Counter()
+        self._unpriced = 0
+        self.attempts: collections.Counter[tuple[str, str]] = collections.Counter()
+        self.failovers: collections.Counter[tuple[str, str, str]] = collections.Counter()
+        self.malformed_frames = 0
+        self.loop_lag_s = 0.0
+        self._duration = _Histogram(_DURATION_BUCKETS)
+        self._overhead = _Histogram(_OVERHEAD_BUCKETS)
+        self._ttft = _Histogram(_DURATION_BUCKETS)
+        self._chunk_gap = _Histogram(_CHUNK_BUCKETS)
+
+    async def open(self) -> None:
+        """Makes the table where there is none."""
+
+        def make(connection: sqlite3.Connection) -> None:
+            connection.execute(LEDGER_SQL)
+            connection.execute(LEDGER_INDEX_SQL)
+
+        await self._database.write(make)
+
+    def record(self, row: LedgerRow, *, overhead_s: float = 0.0, chunks: int = 0) -> None:
+        """Takes one request into account."""
+        if len(self._waiting) + self._writing < self._limit:
+            self._waiting.append(row)
+        else:
+            self.dropped += 1
+        router = row.router or "none"
+        self._requests[router, row.api, row.stream, row.status, row.error_type] += 1
+        if row.prompt_tokens or row.completion_tokens:
+            self._tokens[router, "prompt"] += row.prompt_tokens
+            self._tokens[router, "completion"] += row.completion_tokens
+            if row.cached_tokens:
+                self._tokens[router, "cached"] += row.cached_tokens
+            if row.reasoning_tokens:
+                self._tokens[router, "reasoning"] += row.reasoning_tokens
+            if row.cost_usd is None:
+                self._unpriced += 1
+            else:
+                self._cost[router] += row.cost_usd  # type: ignore[assignment]
+        self._duration.add(row.duration_ms / 1000)
+        if overhead_s:
+            self._overhead.add(overhead_s)
+        if row.ttft_ms is not None:
+            self._ttft.add(row.ttft_ms / 1000)
+            if chunks > 1:
+                self._chunk_gap.add((row.duration_ms - row.ttft_ms) / 1000 / (chunks - 1))
+
+    async def run(self) -> None:
+        """Writes what was recorded, again and again."""
+        while True:
+            await asyncio.sleep(LEDGER_FLUSH_S)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Writes what was recorded until now; rows of a failed write are dropped and counted."""
+        rows, self._waiting = self._waiting, []
+        if not rows:
+            return
+        self._writing = len(rows)
+        try:
+            await self._database.write(functools.partial(self._write, rows))
+            self.written += len(rows)
+        except sqlite3.Error as error:
+            self.dropped += len(rows)
+            log.error("%d ledger rows are lost: %s", len(rows), error)
+        finally:
+            self._writing = 0
+
+    def _write(self, rows: list[LedgerRow], connection: sqlite3.Connection) -> None:
+        if self._out is not None:
+            self._out("".join(map(log_line if self._log_form == "text" else json_line, rows)))
+        connection.executemany(_LEDGER_INSERT, map(msgspec.structs.astuple, rows))
+
+    async def report(self, by: str, since: float) -> list[dict[str, Any]]:
+        """Totals since a Unix time, by one of router, key, model, caller, task, session, day. Raises BadRequest.
+
+        `cost_usd` sums what is priced; `unpriced` counts the answered requests whose price nobody knows.
+        """
+        group = _GROUPS.get(by)
+        if group is None:
+            raise BadRequest(f"usage is shown by {', '.join(_GROUPS)}, not by {by!r}", param="by")
+        await self.flush()
+        sql = (
+            f"SELECT {group} AS {by}, count(*) AS requests, sum(status >= 400) AS errors, "  # noqa: S608 - of _GROUPS
+            "sum(prompt_tokens) AS prompt_tokens, sum(completion_tokens) AS completion_tokens, "
+            "sum(cached_tokens) AS cached_tokens, sum(reasoning_tokens) AS reasoning_tokens, "
+            "sum(cost_usd) AS cost_usd, sum(cost_usd IS NULL AND prompt_tokens + completion_tokens > 0) AS unpriced, "
+            "sum(estimated) AS estimated, avg(ttft_ms) AS ttft_ms FROM requests WHERE at >= ? GROUP BY 1 ORDER BY requests DESC LIMIT 1000"
+        )
+        return await self._database.read(sql, (since,))
+
+    def collect(self) -> Iterator[Metric]:
+        """The totals, for prometheus-client."""
+        requests = CounterMetricFamily(
+            "chomp_requests", "Requests answered", labels=["router", "endpoint", "stream", "status", "error_type"]
+        )
+        for (router, api, stream, status, error_type), count in self._requests.items():
+            requests.add_metric([router, api, "true" if stream else "false", str(status), error_type], count)
+        yield requests
+        yield self._duration.metric("chomp_request_duration_seconds", "From a request's arrival to its last byte")
+        yield self._overhead.metric(
+            "chomp_overhead_seconds", "Time to the answer's start that was not spent waiting upstream"
+        )
+        yield self._ttft.metric("chomp_ttft_seconds", "From a request's arrival to its first content")
+        yield self._chunk_gap.metric(
+            "chomp_inter_chunk_seconds", "Mean gap between a stream's reads, one value a stream"
+        )
+        tokens = CounterMetricFamily(
+            "chomp_tokens", "Tokens, cached within prompt, reasoning within completion", labels=["router", "type"]
+        )
+        for (router, kind), count in self._tokens.items():
+            tokens.add_metric([router, kind], count)
+        yield tokens
+        cost = CounterMetricFamily("chomp_cost_usd", "Cost of what is priced", labels=["router"])
+        for router, usd in self._cost.items():
+            cost.add_metric([router], usd)
+        yield cost
+        yield CounterMetricFamily("chomp_unpriced_requests", "Answers whose price nobody knows", value=self._unpriced)
+        attempts = CounterMetricFamily("chomp_attempts", "Upstream calls", labels=["router", "outcome"])
+        for pair, count in self.attempts.items():
+            attempts.add_metric(list(pair), count)
+        yield attempts
+        failovers = CounterMetricFamily("chomp_failovers", "Moves to another target", labels=["from", "to", "reason"])
+        for triple, count in self.failovers.items():
+            failovers.add_metric(list(triple), count)
+        yield failovers
+        yield CounterMetricFamily(
+            "chomp_malformed_frames", "Stream frames that were not JSON, passed on", value=self.malformed_frames
+        )
+        yield GaugeMetricFamily("chomp_ledger_queue", "Ledger rows not yet on disk", value=self.queued)
+        yield CounterMetricFamily(
+            "chomp_ledger_dropped", "Ledger rows lost to a full queue or a failing disk", value=self.dropped
+        )
+        yield GaugeMetricFamily("chomp_event_loop_lag_seconds", "How late a timer last fired", value=self.loop_lag_s)
+
+    @property
+    def queued(self) -> int:
+        return len(self._waiting) + self._writing
+
+
+def log_line(row: LedgerRow) -> str:
+    """One request for a person's eyes."""
+    target = f"{row.router}/{row.sent_model}" if row.router else row.asked_model or "-"
+    tokens = f"{'~' if row.estimated else ''}{row.prompt_tokens}+{row.completion_tokens} tok"
+    cost = "unpriced" if row.cost_usd is None else f"${row.cost_usd:.6f}"
+    ttft = "" if row.ttft_ms is None else f" ttft {row.ttft_ms:.0f}ms"
+    tries = f" {row.attempts} attempts" if row.attempts > 1 else ""
+    return (
+        f"{time.strftime('%H:%M:%S', time.localtime(row.at))} {row.api} {header_value(target)} {row.status}"
+        f"{' ' + row.error_type if row.error_type else ''} {row.duration_ms:.0f}ms{ttft} {tokens} {cost}{tries} "
+        f"{row.caller} {row.request_id}\n"
+    )
+
+
+def json_line(row: LedgerRow) -> str:
+    """One request for a log collector."""
+    return msgspec.json.encode(row).decode() + "\n"
+
+
+# == Credentials =======================================================================================================
+
+_SHOWN_AS = "[hidden]"
+
+
+class Credentials:
+    """Router keys, callers' tokens, and the list of what must never be shown."""
+
+    def __init__(self, settings: Settings, entered: Mapping[str, str], owner_token: str):
+        self._environ = {**settings.environ, **entered}  # what the person entered wins
+        self._owner_token = owner_token.encode()
+        self._secrets: set[str] = {owner_token}
+        self._pattern: re.Pattern[str] | None = None
+
+    def keys(self, row: RouterDef) -> tuple[Key, ...]:
+        """A router's key pool, in order; one empty key for routers that need none, nothing when it has none."""
+        made: list[Key] = []
+        for variable in row.key_env:
+            for secret in self._environ.get(variable, "").replace(",", " ").split():
+                made.append(Key(variable if not made else f"{variable}#{len(made) + 1}", secret))
+        for secret in row.keys:
+            made.append(Key(f"chomp.toml#{len(made) + 1}", secret))
+        usable = []
+        for key in made:
+            if key.secret.isascii() and key.secret.isprintable():
+                usable.append(key)
+                self._secrets.add(key.secret)
+            else:
+                log.error("the key in %s has characters no key can have and is left out", key.id)
+        self._pattern = None
+        if not usable and (row.auth == "none" or row.kind == "local"):
+            return (Key("none", ""),)
+        return tuple(usable)
+
+    def hide(self, secret: str) -> None:
+        """`secret` is one from now on."""
+        self._secrets.add(secret)
+        self._pattern = None
+
+    def owner(self, authorization: str, api_key: str) -> bool:
+        """Whether a request's `Authorization` or `x-api-key` header carries the owner's token."""
+        scheme, _, token = authorization.partition(" ")
+        given = token.strip() if scheme.lower() == "bearer" else ""
+        return hmac.compare_digest((given or api_key).encode("utf-8", "surrogateescape"), self._owner_token)
+
+    def redact(self, text: str) -> str:
+        """`text` with every known secret replaced, whatever put it there."""
+        if self._pattern is None:
+            words = sorted((s for s in self._secrets if len(s) >= 4), key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(re.escape, words)) or r"(?!)")
+        return self._pattern.sub(_SHOWN_AS, text)
+
+
+# == Upstream ==========================================================================================================
+
+
+class UpstreamError(Exception):
+    """An exchange with an upstream broke; `kind` is of ERROR_TYPES."""
+
+    def __init__(self, kind: str, message: str):
+        super().__init__(message)
+        self.kind = kind
+
+
+class Taker(Protocol):
+    """Who is handed an answer as it comes in. All of it is called from the event loop, none of it may block."""
+
+    body: Callable[[bytes], None]  # what one read brought; an attribute, so that a relay can switch it
+
+    def head(self, wire: Wire) -> None:
+        """Status and headers are known."""
+
+    def end(self, error: UpstreamError | None) -> None:
+        """The answer is over: properly (None) or broken."""
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a connection goes."""
+
+    tls: bool
+    host: str
+    port: int
+
+
+PAUSE_BYTES = 256 << 10  # unsent towards a slow client, at which its upstream is paused
+
+
+class Wire(asyncio.Protocol):
+    """One connection to an upstream, one exchange at a time.
+
+    llhttp parses the answer; framing it does not accept breaks the exchange. Bytes that come when nobody asked, or
+    after an answer's end, close the connection, so that no answer is ever taken for another's.
+    """
+
+    __slots__ = (
+        "_body", "_close_delimited", "_fed", "_head_limit", "_in_head", "_informational", "_keep", "_parser", "_pool",
+        "_spoiled", "_taker", "_transport", "headers", "idle_since", "origin", "received", "reused", "status",
+    )  # fmt: skip
+
+    def __init__(self, pool: UpstreamPool, origin: Origin, head_limit: int):
+        self._pool = pool
+        self.origin = origin
+        self._head_limit = head_limit
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._taker: Taker | None = None
+        self._body: bytes = b""
+        self._in_head = True
+        self._informational = self._close_delimited = self._spoiled = self._keep = False
+        self._fed = 0
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.received = False  # any byte of the present answer
+        self.reused = False
+        self.idle_since = 0.0
+
+    # -- the exchange
+
+    def start(self, taker: Taker, head: bytes, body: bytes) -> None:
+        """Sends a request; `taker` hears of the answer."""
+        assert self._transport is not None
+        self._taker = taker
+        self._in_head = True
+        self._fed = 0
+        self.headers = []
+        self.received = False
+        if len(body) < 65536:
+            self._transport.write(head + body)
+        else:
+            self._transport.writelines((head, body))
+
+    def abort(self) -> None:
+        """Ends the exchange at once; the upstream sees the connection go. The taker hears nothing more."""
+        self._taker = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause(self) -> None:
+        """Reads no more until `resume`, so that the upstream feels its client's pace."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    @property
+    def usable(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    # -- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        taker = self._taker
+        if taker is None:
+            self.close()
+            return
+        self.received = True
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._break("provider_error", "the upstream switched protocols")
+            return
+        except httptools.HttpParserError as error:
+            self._break(
+                "provider_incomplete" if not self._in_head else "provider_error", f"the upstream sent bad HTTP: {error}"
+            )
+            return
+        if self._in_head:
+            self._fed += len(data)
+            if self._fed > self._head_limit:
+                self._break("provider_error", "the upstream's response head is too large")
+                return
+        if body := self._body:
+            self._body = b""
+            taker.body(body)
+        if self._keep or self._spoiled:  # the message is complete
+            self._complete()
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._parser = None  # breaks a reference cycle
+        self._pool.forget(self)
+        taker, self._taker = self._taker, None
+        if taker is None:
+            return
+        if self._close_delimited and not self._in_head and exc is None:
+            taker.end(None)
+        elif self.received:
+            taker.end(
+                UpstreamError("provider_incomplete", "the upstream closed the connection in the middle of its answer")
+            )
+        else:
+            taker.end(UpstreamError("provider_connect", "the upstream closed the connection without an answer"))
+
+    # -- llhttp
+
+    def on_message_begin(self) -> None:
+        if self._keep or self._taker is None:
+            self._spoiled = True  # more than the answer that was asked for
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head and not self._spoiled:
+            self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self._spoiled:
+            return
+        status = self._parser.get_status_code()
+        self._informational = status < 200
+        if self._informational:  # 100 Continue, 103 Early Hints: the answer is still to come
+            self.headers = []
+            return
+        self.status = status
+        self._in_head = False
+        self._close_delimited = status not in (204, 304) and not any(
+            name.lower() in (b"content-length", b"transfer-encoding") for name, _ in self.headers
+        )
+        if self._taker is not None:
+            self._taker.head(self)
+
+    def on_body(self, body: bytes) -> None:
+        if not self._spoiled:
+            self._body = self._body + body if self._body else body
+
+    def on_message_complete(self) -> None:
+        if self._informational:
+            self._informational = False
+        elif self._parser.should_keep_alive():
+            self._keep = True
+        else:
+            self._keep = self._spoiled = True
+
+    def _complete(self) -> None:
+        taker, self._taker = self._taker, None
+        if self._spoiled or not self._keep:
+            self.close()
+        else:
+            self._keep = False
+            self._pool.give_back(self)
+        if taker is not None:
+            taker.end(None)
+
+    def _break(self, kind: str, message: str) -> None:
+        taker, self._taker = self._taker, None
+        if body := self._body:
+            self._body = b""
+            if taker is not None and not self._in_head:
+                taker.body(body)
+        if self._transport is not None:
+            self._transport.abort()
+        if taker is not None:
+            taker.end(UpstreamError(kind, message))
+
+
+class UpstreamPool:
+    """Keep-alive connections to upstreams, by origin; the last used is the first used again."""
+
+    def __init__(self, timeouts: Timeouts, limits: Limits):
+        self._timeouts = timeouts
+        self._limits = limits
+        self._idle: dict[Origin, list[Wire]] = {}
+        self._idle_count = 0
+        self._open: set[Wire] = set()
+        self._tls: ssl.SSLContext | None = None
+
+    async def send(self, origin: Origin, head: bytes, body: bytes, taker: Taker, *, fresh: bool = False) -> Wire:
+        """Starts an exchange on an idle connection, or a new one. Raises UpstreamError when none can be made."""
+        wire = None if fresh else self._take(origin)
+        if wire is None:
+            wire = await self._connect(origin)
+        wire.start(taker, head, body)
+        return wire
+
+    def _take(self, origin: Origin) -> Wire | None:
+        idle = self._idle.get(origin)
+        while idle:
+            wire = idle.pop()
+            self._idle_count -= 1
+            if wire.usable:
+                wire.reused = True
+                return wire
+        return None
+
+    async def _connect(self, origin: Origin) -> Wire:
+        loop = asyncio.get_running_loop()
+        tls: dict[str, Any] = {}
+        if origin.tls:
+            if self._tls is None:
+                self._tls = ssl.create_default_context()
+            tls = {"ssl": self._tls, "server_hostname": origin.host}
+        try:
+            async with asyncio.timeout(self._timeouts.connect_s):
+                found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+                sock = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=0.25, loop=loop)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                _, wire = await loop.create_connection(
+                    lambda: Wire(self, origin, self._limits.head_bytes), sock=sock, **tls
+                )
+        except TimeoutError:
+            raise UpstreamError("provider_connect", f"no connection within {self._timeouts.connect_s:g} s") from None
+        except ssl.SSLError as error:
+            raise UpstreamError("provider_connect", f"TLS failed: {error.reason or error}") from None
+        except (OSError, UnicodeError) as error:
+            words = getattr(error, "strerror", None) or str(error)
+            raise UpstreamError("provider_connect", f"no connection: {words}") from None
+        self._open.add(wire)
+        return wire
+
+    def give_back(self, wire: Wire) -> None:
+        """A connection whose answer is complete."""
+        if self._idle_count >= self._limits.idle_connections or not wire.usable:
+            wire.close()
+            return
+        wire.idle_since = time.monotonic()
+        wire.resume()
+        self._idle.setdefault(wire.origin, []).append(wire)
+        self._idle_count += 1
+
+    def forget(self, wire: Wire) -> None:
+        """A connection that is gone."""
+        self._open.discard(wire)
+        idle = self._idle.get(wire.origin)
+        if idle and wire in idle:
+            idle.remove(wire)
+            self._idle_count -= 1
+
+    async def run(self) -> None:
+        """Closes connections unused for too long, again and again."""
+        while True:
+            await asyncio.sleep(min(5.0, self._timeouts.pool_idle_s))
+            limit = time.monotonic() - self._timeouts.pool_idle_s
+            for origin, idle in list(self._idle.items()):
+                for wire in [wire for wire in idle if wire.idle_since < limit]:
+                    wire.close()
+                if not idle:
+                    del self._idle[origin]
+
+    def close(self) -> None:
+        """Closes all connections."""
+        for wire in tuple(self._open):
+            wire.abort()
+
+
+class LocalModel:
+    """The embedded model: a child process started on first use, that ends when chomp does.
+
+    Restarted when it dies, at most RESTARTS times in RESTARTS_S seconds.
+    """
+
+    RESTARTS = 3
+    RESTARTS_S = 600.0
+    SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+    FILE = "smollm2-135m-instruct-q4_1.gguf"
+
+    def __init__(self, settings: Settings, credentials: Credentials, script: Path = HERE / "bin" / "local-model"):
+        self._settings = settings
+        self._credentials = credentials
+        self._script = script
+        self._starting = asyncio.Lock()
+        self._child: asyncio.subprocess.Process | None = None
+        self._starts: collections.deque[float] = collections.deque(maxlen=self.RESTARTS + 1)
+        self.origin: Origin | None = None
+        self.key = ""
+        self.load_ms = 0.0
+        self.starts = 0
+        self.error = ""
+
+    @property
+    def weights(self) -> Path:
+        return self._settings.local_gguf or self._settings.cache_dir / self.FILE
+
+    @property
+    def missing(self) -> str:
+        """What has to be done before it can run, as a sentence; "" when nothing has."""
+        remedy = f"run {self._script} install with {sys.executable}"
+        if importlib.util.find_spec("xllamacpp") is None:
+            return f"the embedded model's engine is not installed: {remedy}"
+        if not self.weights.is_file():
+            return f"the embedded model's weights are not here: {remedy}"
+        return ""
+
+    @property
+    def state(self) -> str:
+        """For people: running, ready to start, or what is missing."""
+        if self._child is not None and self._child.returncode is None and self.origin:
+            return "running"
+        return self.missing or self.error or "starts on first use"
+
+    async def ready(self) -> tuple[Origin, str]:
+        """Where the child listens and its key, the child started if need be. Raises Unavailable."""
+        if self.origin and self._child is not None and self._child.returncode is None:
+            return self.origin, self.key
+        async with self._starting:
+            if self.origin and self._child is not None and self._child.returncode is None:
+                return self.origin, self.key
+            return await self._start()
+
+    async def _start(self) -> tuple[Origin, str]:
+        self.origin = None
+        if missing := self.missing:
+            raise Unavailable(missing, code="local_model_not_installed", should_retry=False)
+        now = time.monotonic()
+        if len(self._starts) > self.RESTARTS and now - self._starts[0] < self.RESTARTS_S:
+            wait = self.RESTARTS_S - (now - self._starts[0])
+            raise Unavailable(
+                f"the embedded model died {self.RESTARTS} times and rests now: {self.error or 'no reason given'}",
+                code="local_model_down",
+                retry_after_s=wait,
+                should_retry=False,
+            )
+        self._starts.append(now)
+        self.key = secrets.token_urlsafe(24)
+        self._credentials.hide(self.key)
+        argv = [sys.executable, str(self._script), "serve", str(self.weights)]
+        argv += ["--sleep-s", str(max(1, round(self._settings.timeouts.local_idle_s)))]
+        if self._settings.local_gguf is None:
+            argv += ["--check-sha256", self.SHA256]
+        environ = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
+        child = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=environ,
+        )
+        self._child = child
+        assert child.stdin is not None and child.stdout is not None
+        line = b""
+        try:
+            async with asyncio.timeout(self._settings.timeouts.local_start_s):
+                child.stdin.write(self.key.encode() + b"\n")
+                await child.stdin.drain()
+                line = await child.stdout.readline()
+            said = msgspec.json.decode(line, type=dict[str, Any])
+            url = urllib.parse.urlsplit(said["url"])
+            self.origin = Origin(False, url.hostname or "", url.port or 0)
+        except (TimeoutError, OSError, msgspec.DecodeError, KeyError, ValueError):
+            self.error = await self._why(child, line)
+            raise Unavailable(f"the embedded model did not start: {self.error}", code="local_model_down") from None
+        except BaseException:
+            _kill(child)
+            raise
+        self.load_ms = float(said.get("load_ms", 0))
+        self.starts += 1
+        self.error = ""
+        log.info("the embedded model listens after %.0f ms", self.load_ms)
+        return self.origin, self.key
+
+    async def _why(self, child: asyncio.subprocess.Process, line: bytes) -> str:
+        with contextlib.suppress(msgspec.DecodeError):
+            said = msgspec.json.decode(line, type=dict[str, Any])
+            if said.get("error"):
+                await self.stop()
+                return self._credentials.redact(str(said["error"]))
+        if child.returncode is None and not line:
+            await asyncio.sleep(0.1)
+        code = child.returncode
+        await self.stop()
+        if code is not None and code < 0:
+            with contextlib.suppress(ValueError):
+                return f"it was ended by {signal.Signals(-code).name}; this processor may lack AVX2"
+        return f"it ended with status {code}" if code is not None else "it took too long"
+
+    async def stop(self) -> None:
+        """Ends the child and waits for it."""
+        child, self._child, self.origin = self._child, None, None
+        if child is None:
+            return
+        _kill(child)
+        await child.wait()
+
+
+def _kill(child: asyncio.subprocess.Process) -> None:
+    if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+
+
+# == Routing ===========================================================================================================
+
+
+class Catalog(msgspec.Struct):
+    """A router's models as last fetched."""
+
+    models: tuple[Model, ...] = ()
+    fetched_at: float = -math.inf  # of the last success
+    tried_at: float = -math.inf
+    error: str = ""
+
+
+CATALOG_RETRY_S = 30.0  # after a failed fetch
+CATALOG_GRACE_S = 0.5  # for further lists once the first is in
+
+
+class RouterPool:
+    """Routers with their keys, catalogues, cooldowns and breakers; who is asked, in which order."""
+
+    def __init__(
+        self,
+        rows: Sequence[RouterDef],
+        settings: Settings,
+        credentials: Credentials,
+        prices: PriceTable,
+        session: aiohttp.ClientSession,
+        background: Background,
+        clock: Callable[[], float] = time.time,
+    ):
+        self.rows = {row.id: row for row in rows}
+        self._settings = settings
+        self._credentials = credentials
+        self._prices = prices
+        self._session = session
+        self._background = background
+        self._now = clock
+        self.keys = {row.id: credentials.keys(row) for row in rows}
+        self._catalogs = {row.id: Catalog() for row in rows}
+        self._fetches: dict[str, asyncio.Task[None]] = {}
+        self._serving: dict[str, list[str]] = {}  # model -> routers, in registry order
+        self._aliases = read_aliases(settings.aliases)
+        self._breakers: dict[str, Breaker] = {row.id: Breaker() for row in rows}
+        self._benched: collections.OrderedDict[tuple[str, str, str], tuple[float, int, str]] = collections.OrderedDict()
+        self._ttft: collections.OrderedDict[tuple[str, str], float] = collections.OrderedDict()
+        self._price_of: dict[tuple[str, str], Price | None] = {}
+        self.limits_left: dict[str, dict[str, float]] = {}
+        for row in rows:
+            if row.models:
+                self._catalogs[row.id] = Catalog(tuple(Model(m, owned_by=row.id) for m in row.models), clock(), clock())
+        self._index()
+
+    # -- catalogues
+
+    @property
+    def configured(self) -> list[RouterDef]:
+        """Routers that can be asked: those with a key, in order; the embedded model when it is the only one."""
+        hosted = [row for row in self.rows.values() if self.keys[row.id] and row.kind != "local"]
+        return hosted or [row for row in self.rows.values() if row.kind == "local" and row.models]
+
+    def _fetched(self) -> list[RouterDef]:
+        return [row for row in self.rows.values() if not row.models and self.keys[row.id] and row.kind != "local"]
+
+    def refresh(self) -> None:
+        """Starts fetching every list that is old; whoever asks is not kept waiting."""
+        for row in self._fetched():
+            self._refresh(row)
+
+    def _refresh(self, row: RouterDef) -> None:
+        catalog, now = self._catalogs[row.id], self._now()
+        age, since_try = now - catalog.fetched_at, now - catalog.tried_at
+        old = age >= self._settings.timeouts.catalog_ttl_s and since_try >= (CATALOG_RETRY_S if catalog.error else 0)
+        if old and row.id not in self._fetches:
+            self._fetches[row.id] = self._background.start(f"catalogue of {row.id}", self._fetch(row))
+
+    async def _fetch(self, row: RouterDef) -> None:
+        catalog = self._catalogs[row.id]
+        try:
+            models = await self._read_list(row)
+            catalog.models, catalog.fetched_at, catalog.error = tuple(models), self._now(), ""
+            self._index()
+        except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
+            words = str(error) or type(error).__name__
+            catalog.error = self._credentials.redact(words)[:300]
+            log.warning("the model list of %s could not be fetched: %s", row.id, catalog.error)
+        finally:
+            catalog.tried_at = self._now()
+            self._fetches.pop(row.id, None)
+
+    async def _read_list(self, row: RouterDef) -> list[Model]:
+        keys = self.keys[row.id]
+        headers = dict(row.headers)
+        if row.models_auth and keys and keys[0].secret:
+            headers.update(auth_header(row, keys[0]))
+        limit = self._settings.limits.catalog_bytes
+        timeout = aiohttp.ClientTimeout(total=self._settings.timeouts.catalog_s)
+        url = f"{row.base_url}/models"
+        async with self._session.get(url, headers=headers, timeout=timeout, allow_redirects=False) as answer:
+            body = bytearray()
+            async for part in answer.content.iter_any():
+                body += part
+                if len(body) > limit:
+                    raise ValueError(f"larger than {limit} bytes")
+            if answer.status != 200:
+                raise ValueError(f"{answer.status}: {read_fault(answer.status, bytes(body[:65536])).message}")
+        return read_catalog(bytes(body), row.price_unit, self._settings.limits.catalog_models)
+
+    def _index(self) -> None:
+        serving: dict[str, list[str]] = {}
+        for row in self.rows.values():
+            if not self.keys[row.id] and not row.models:
+                continue
+            for model in self._catalogs[row.id].models:
+                serving.setdefault(model.id, []).append(row.id)
+            if row.default_model and row.id not in serving.setdefault(row.default_model, []):
+                serving[row.default_model].append(row.id)
+        self._serving = {name: routers for name, routers in serving.items() if routers}
+        self._price_of.clear()
+
+    def models(self, router: str) -> tuple[Model, ...]:
+        """A router's models as last fetched."""
+        return self._catalogs[router].models
+
+    def catalog(self, router: str) -> Catalog:
+        return self._catalogs[router]
+
+    async def settled(self, routers: Iterable[str] | None = None) -> None:
+        """Waits, within bounds, for the lists being fetched (of `routers`, or all)."""
+        self.refresh()
+        waiting = [task for router, task in self._fetches.items() if routers is None or router in routers]
+        if waiting:
+            await asyncio.wait(waiting, timeout=self._settings.timeouts.catalog_wait_s)
+
+    async def first_lists(self) -> None:
+        """Waits, within bounds, until some list is there; slow routers keep nobody waiting."""
+        self.refresh()
+        missing = [row.id for row in self._fetched() if self._catalogs[row.id].fetched_at == -math.inf]
+        tasks = [task for router, task in self._fetches.items() if router in missing]
+        if tasks and len(missing) == len(self._fetched()):
+            await asyncio.wait(
+                tasks, timeout=self._settings.timeouts.catalog_wait_s, return_when=asyncio.FIRST_COMPLETED
+            )
+        if pending := [task for task in tasks if not task.done()]:
+            await asyncio.wait(pending, timeout=CATALOG_GRACE_S)
+
+    @property
+    def alias_names(self) -> list[str]:
+        """Aliases that can be asked for by name, not by pattern."""
+        return [alias.pattern for alias in self._aliases if "*" not in alias.pattern]
+
+    async def free(self) -> list[Model]:
+        """OpenRouter's free models, its public list being read without a key. Raises UpstreamFailed."""
+        row = self.rows.get("openrouter")
+        if row is None:
+            raise NotFound("the router openrouter is switched off")
+        self._refresh(row)
+        if not self.models(row.id):
+            await self._patiently(row)
+        return free_models(self.models(row.id))
+
+    async def listed(self, router: str) -> tuple[Model, ...]:
+        """A router's models. Raises BadRequest for an unknown router, UpstreamFailed without key or list."""
+        row = self.rows.get(router)
+        if row is None:
+            known = ", ".join(self.rows)
+            raise BadRequest(
+                f"unknown router: {router[:100]!r}{_near(router, self.rows)}; there are {known}", code="unknown_router"
+            )
+        if not self.keys[router]:
+            raise UpstreamFailed(f"{router} has no key: set {', '.join(row.key_env)}", code="router_not_configured")
+        if not row.models:
+            self._refresh(row)
+            if not self.models(router):
+                await self._patiently(row)
+        return self.models(router)
+
+    async def _patiently(self, row: RouterDef) -> None:
+        """Waits for a list nobody has yet. Raises UpstreamFailed when it does not come."""
+        if task := self._fetches.get(row.id):
+            await asyncio.wait([task], timeout=self._settings.timeouts.catalog_s)
+        catalog = self._catalogs[row.id]
+        if catalog.fetched_at == -math.inf:
+            raise UpstreamFailed(
+                f"the model list of {row.id} could not be fetched: {catalog.error or 'too slow'}", code="no_catalog"
+            )
+
+    # -- planning
+
+    async def plan(self, model: str, router: str, prefer: str, api: Api, *, fallback: bool = True) -> list[Target]:
+        """Who to ask, in order: every usable key of every candidate. Never empty.
+
+        Raises ModelNotFound, BadRequest, Unavailable, or Busy when all are cooling down.
+        """
+        wanted: list[tuple[RouterDef, str]] = []
+        for name, alias_prefer in self._expand(model, router):
+            prefer = prefer or alias_prefer
+            wanted += await self._candidates(name)
+        prefer = prefer or self._settings.prefer
+        wanted = list(dict.fromkeys(wanted))
+        usable = [(row, name) for row, name in wanted if api in row.apis]
+        if not usable:
+            raise BadRequest(f"{wanted[0][0].id} does not serve {api}", code="unsupported_endpoint", param="model")
+        if prefer:
+            usable.sort(key=lambda pair: self._rank(prefer, *pair))
+        targets = self._awake(usable)
+        return targets if fallback else targets[:1]
+
+    def _expand(self, model: str, router: str) -> list[tuple[Name, str]]:
+        if router and router != "auto":
+            if router not in self.rows:
+                raise BadRequest(
+                    f"unknown router: {router!r}{_near(router, self.rows)}", code="unknown_router", param="router"
+                )
+        else:
+            for alias in self._aliases:
+                if (targets := alias.expand(model)) is not None:
+                    return [(parse_name(target, "", self.rows), alias.prefer) for target in targets]
+        return [(parse_name(model, router, self.rows), "")]
+
+    async def _candidates(self, name: Name) -> list[tuple[RouterDef, str]]:
+        """Routers that serve a name, with their model ids."""
+        if name.router:
+            row = self.rows[name.router]
+            self._must_have_key(row)
+            return [(row, name.model or await self._default(row))]
+        if not name.model:
+            rows = self.configured
+            if not rows:
+                raise Unavailable("no router is configured: set a router's key", code="no_router", should_retry=False)
+            if any(row.default_rule for row in rows):
+                await self._wait_for_defaults(rows)
+            found = [(row, default_model(row, self.models(row.id))) for row in rows]
+            if found := [(row, model) for row, model in found if model]:
+                return found
+            raise Unavailable(
+                "no configured router has a default model: name one", code="no_default_model", should_retry=False
+            )
+        self.refresh()
+        serving = self._serving.get(name.model)
+        if serving is None and self._fetches:
+            await self._wait_for(name.model)
+            serving = self._serving.get(name.model)
+        rows = [self.rows[router] for router in serving or () if self.keys[router]]
+        hosted = [row for row in rows if row.kind != "local"]
+        if rows:
+            return [(row, name.model) for row in hosted or rows]
+        raise self._unknown(name.model)
+
+    async def _wait_for(self, model: str) -> None:
+        """Until a list serving `model` is in, all are, or patience ends."""
+        end = time.monotonic() + self._settings.timeouts.catalog_wait_s
+        while self._fetches and model not in self._serving and (left := end - time.monotonic()) > 0:
+            await asyncio.wait(list(self._fetches.values()), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _wait_for_defaults(self, rows: Sequence[RouterDef]) -> None:
+        """The lists that defaults are picked from, when they were never fetched."""
+        unknown = [row.id for row in rows if row.default_rule and not self._catalogs[row.id].models]
+        if unknown:
+            await self.settled(unknown)
+        else:
+            self.refresh()
+
+    async def _default(self, row: RouterDef) -> str:
+        if row.default_rule:
+            await self._wait_for_defaults([row])
+        model = default_model(row, self.models(row.id))
+        if not model:
+            why = self._catalogs[row.id].error
+            raise Unavailable(
+                f"{row.id} has no default model{f' ({why})' if why else ''}: name one",
+                code="no_default_model",
+                should_retry=False,
+            )
+        return model
+
+    def _must_have_key(self, row: RouterDef) -> None:
+        if not self.keys[row.id]:
+            variable = row.key_env[0] if row.key_env else "a key in chomp.toml"
+            raise Unavailable(
+                f"{row.id} has no key: set {variable}",
+                code="router_not_configured",
+                fault="provider_auth",
+                should_retry=False,
+            )
+
+    def _unknown(self, model: str) -> ModelNotFound:
+        prefix, slash, _ = model.partition("/")
+        near = self.near(model)
+        if slash and (routers := difflib.get_close_matches(prefix, list(self.rows), n=1)):
+            near = [f"{routers[0]}/{model.partition('/')[2]}", *near][:3]
+        hint = f"; near: {', '.join(near)}" if near else ""
+        shown = model if len(model) <= 200 else model[:200] + "..."
+        return ModelNotFound(f"no configured router serves the model {shown!r}{hint}", param="model")
+
+    def near(self, model: str) -> list[str]:
+        """Up to three known names that look like `model`."""
+        tail = model.rpartition("/")[2].lower()[:100]
+        known = list(self._serving)
+        if tail and (holding := [name for name in known if tail in name.lower()]):
+            return sorted(holding, key=len)[:3]
+        pool = [name for name in known if name.rpartition("/")[2][:2].lower() == tail[:2]][:500] or known[:200]
+        return difflib.get_close_matches(model[:200], pool, n=3, cutoff=0.6)
+
+    def _rank(self, prefer: str, row: RouterDef, model: str) -> float:
+        if prefer == "fast":
+            return self._ttft.get((row.id, model), math.inf)
+        price = self.price(row.id, model)
+        cost = math.inf if price is None else price.prompt + price.completion
+        if prefer == "free":
+            return 0.0 if cost == 0 or model.endswith((":free", "-free")) else 1.0
+        return cost
+
+    def _awake(self, wanted: Sequence[tuple[RouterDef, str]]) -> list[Target]:
+        """The targets that are neither benched nor broken. Raises Busy or Unavailable when none is."""
+        now = self._now()
+        targets: list[Target] = []
+        shortest, why, broken = math.inf, "", math.inf
+        for row, model in wanted:
+            left = self._breakers[row.id].left_s(now)
+            if left > 0:
+                broken = min(broken, left)
+                continue
+            for key in self.keys[row.id]:
+                left, reason = self._bench_left(row.id, key.id, model, now) if self._benched else (0.0, "")
+                if left > 0:
+                    if left < shortest:
+                        shortest, why = left, f"{row.id}: {reason}"
+                else:
+                    targets.append(Target(row, key, model))
+        if targets:
+            return targets
+        if shortest < math.inf:
+            raise Busy(
+                f"every target for this model is cooling down for at least {math.ceil(shortest)} s ({why})",
+                fault="provider_rate_limited",
+                retry_after_s=shortest,
+                should_retry=shortest <= 60,
+            )
+        raise Unavailable(
+            f"every router for this model has been failing; tried again in {math.ceil(broken)} s",
+            code="router_unavailable",
+            fault="provider_overloaded",
+            retry_after_s=broken,
+            should_retry=True,
+        )
+
+    def _bench_left(self, router: str, key: str, model: str, now: float) -> tuple[float, str]:
+        longest, why = 0.0, ""
+        for scope in ((router, key, model), (router, key, "")):
+            if (benched := self._benched.get(scope)) and benched[0] - now > longest:
+                longest, why = benched[0] - now, benched[2]
+        return longest, why
+
+    # -- what is heard of targets
+
+    def asked(self, target: Target) -> None:
+        """A request goes to `target` now."""
+        self._breakers[target.router.id].probe(self._now())
+
+    def answered(self, target: Target, ttft_s: float | None, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """`target` gave a good answer."""
+        breaker = self._breakers[target.router.id]
+        if breaker.failures:
+            breaker.heard(True, self._now())
+        if self._benched:
+            self._benched.pop((target.router.id, target.key.id, target.model), None)
+        if ttft_s is not None:
+            key = (target.router.id, target.model)
+            before = self._ttft.get(key)
+            self._ttft[key] = ttft_s if before is None else before * 0.8 + ttft_s * 0.2
+            if before is None and len(self._ttft) > self._settings.limits.names:
+                self._ttft.popitem(last=False)
+        for name, _ in headers:
+            if b"emaining" in name and (left := rate_limits(headers)):
+                self.limits_left[target.router.id] = left
+                break
+
+    def awake(self, target: Target) -> bool:
+        """Whether `target` may be asked now."""
+        now = self._now()
+        router = target.router.id
+        return (
+            not self._breakers[router].left_s(now) and not self._bench_left(router, target.key.id, target.model, now)[0]
+        )
+
+    def failed(self, target: Target, fault: Fault, verdict: Verdict) -> float:
+        """`target` failed: what follows is benched or counted. Seconds it is benched for."""
+        now = self._now()
+        router, key = target.router.id, target.key.id
+        seconds = 0.0
+        if verdict.bench:
+            scope = (router, key, target.model if verdict.bench == "model" else "")
+            _, failures, _ = self._benched.pop(scope, (0.0, 0, ""))
+            wished = fault.wait_s
+            if wished is None and fault.kind == "provider_billing":
+                wished = BILLING_COOLDOWN_S
+            elif wished is None and fault.kind == "provider_auth":
+                wished = BILLING_COOLDOWN_S / 12 * 2 ** min(failures, 4)  # a key may be mended at any time
+            seconds = cooldown_s(failures + 1, wished)
+            if seconds > 0:
+                self._benched[scope] = (now + seconds, failures + 1, fault.message[:200])
+                if len(self._benched) > self._settings.limits.names:
+                    self._benched.popitem(last=False)
+        if verdict.breaker:
+            self._breakers[router].heard(False, now)
+            if fault.wait_s:
+                seconds = cooldown_s(1, fault.wait_s)
+                self._benched[router, key, target.model] = (now + seconds, 1, fault.message[:200])
+        else:
+            self._breakers[router].heard(True, now)  # it answers, whatever it says
+        return seconds
+
+    def price(self, router: str, model: str) -> Price | None:
+        """USD per token: the person's own prices, then the router's list, then the baked table; None = unknown."""
+        key = (router, model)
+        if key in self._price_of:
+            return self._price_of[key]
+        row = self.rows[router]
+        price = dict(row.prices).get(model)
+        if price is None:
+            price = next((m.price for m in self._catalogs[router].models if m.id == model), None)
+        if price is None:
+            price = self._prices.baked(router, model)
+        if len(self._price_of) < self._settings.limits.names:
+            self._price_of[key] = price
+        return price
+
+    def metrics(self) -> Iterator[Metric]:
+        """Breakers, keys and limits, for prometheus-client."""
+        now = self._now()
+        breakers = GaugeMetricFamily("chomp_breaker_state", "0 closed, 1 half open, 2 open", labels=["router"])
+        keys = GaugeMetricFamily("chomp_key_up", "1 unless a key is benched", labels=["router", "key"])
+        left = GaugeMetricFamily(
+            "chomp_ratelimit_remaining", "What a router last said is left", labels=["router", "kind"]
+        )
+        for router, row in self.rows.items():
+            if not self.keys[router]:
+                continue
+            breakers.add_metric([row.id], ("closed", "half-open", "open").index(self._breakers[router].state(now)))
+            for key in self.keys[router]:
+                keys.add_metric(
+                    [router, key.id], 0.0 if self._benched.get((router, key.id, ""), (0,))[0] > now else 1.0
+                )
+        for router, kinds in self.limits_left.items():
+            for kind, number in kinds.items():
+                left.add_metric([router, kind], number)
+        yield from (breakers, keys, left)
+
+    def report(self) -> list[dict[str, Any]]:
+        """The state of every router, for /status."""
+        now = self._now()
+        return [
+            {
+                "id": row.id,
+                "name": row.name,
+                "kind": row.kind,
+                "configured": bool(self.keys[row.id]) and (row.kind != "local" or bool(row.models)),
+                "set": None if self.keys[row.id] else (row.key_env[0] if row.key_env else None),
+                "keys": [
+                    {
+                        "id": key.id,
+                        "benched_s": round(max(0.0, self._benched.get((row.id, key.id, ""), (0.0,))[0] - now), 1),
+                    }
+                    for key in self.keys[row.id]
+                ],
+                "breaker": self._breakers[row.id].state(now),
+                "models": len(self._catalogs[row.id].models),
+                "catalog_age_s": None if (age := now - self._catalogs[row.id].fetched_at) == math.inf else round(age),
+                "catalog_error": self._catalogs[row.id].error,
+                "limits_left": self.limits_left.get(row.id, {}),
+            }
+            for row in self.rows.values()
+        ]
+
+
+def auth_header(row: RouterDef, key: Key) -> dict[str, str]:
+    """How a router wants its key."""
+    if row.auth == "none" or not key.secret:
+        return {}
+    return {"x-api-key": key.secret} if row.auth == "x-api-key" else {"authorization": f"Bearer {key.secret}"}
+
+
+# == Proxy =============================================================================================================
+
+_PATHS: dict[Api, str] = {"chat": "/chat/completions", "completions": "/completions", "embeddings": "/embeddings"}
+_TAIL_BYTES = 8192
+_HOLD_FRAMES, _HOLD_BYTES = 64, 256 << 10
+
+
+class Sink(Protocol):
+    """Where an answer goes: a client's connection, or a reader in this process."""
+
+    started: bool
+
+    def start(self, status: int, head: bytes, *, stream: bool, length: int | None = None) -> None:
+        """Status and header lines of the answer, and its length where known; sent with the first write."""
+
+    def write(self, data: bytes) -> int:
+        """Sends a piece of the body; how many bytes are still unsent."""
+
+    def end(self) -> None:
+        """The body is over, properly."""
+
+    def abort(self) -> None:
+        """The body is broken; the reader must be able to tell."""
+
+    async def drain(self) -> None:
+        """Waits until what was written is nearly sent."""
+
+
+class Attempt:
+    """One target being asked: keeps its answer back until it is worth committing to, then relays it.
+
+    `fault` says why it failed before that, `broken` what went wrong after.
+    """
+
+    __slots__ = (
+        "_error_body", "_framer", "_held", "_held_bytes", "_limits", "_loop", "_owner", "_sink", "_size", "_timeouts",
+        "_timer", "_waiter", "_wire", "body", "broken", "committed", "content_at", "ended", "fault", "headers",
+        "last_at", "meter", "paused", "reads", "stale", "started_at", "status", "stream", "tail", "target", "usage",
+        "whole",
+    )  # fmt: skip
+
+    def __init__(self, owner: Exchange, target: Target):
+        self._owner = owner
+        self._timeouts = owner.proxy.timeouts
+        self._limits = owner.proxy.limits
+        self._loop = asyncio.get_running_loop()
+        self.target = target
+        self.body: Callable[[bytes], None] = self._collect
+        self._wire: Wire | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._sink: Sink | None = None
+        self._held: list[bytes] = []
+        self._held_bytes = self._size = self.reads = 0
+        self._error_body = False
+        self.stream = self.whole = self.committed = self.ended = self.paused = self.stale = False
+        self.fault: Fault | None = None
+        self.broken: UpstreamError | None = None
+        self.usage: Usage | None = None
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.tail = b""
+        self.started_at = self.last_at = self._loop.time()
+        self.content_at: float | None = None
+
+    async def run(self, origin: Origin, head: bytes, body: bytes) -> None:
+        """Asks, and returns when the answer can be committed to or `fault` is set."""
+        pool = self._owner.proxy.pool
+        self._arm()
+        try:
+            self._wire = await pool.send(origin, head, body, self)
+            await self._wait_for_verdict()
+            if self.stale:  # an idle connection that the upstream had closed meanwhile: nothing was answered, ask again
+                self.stale = self.ended = False
+                self._wire = await pool.send(origin, head, body, self, fresh=True)
+                await self._wait_for_verdict()
+        except UpstreamError as error:
+            self._fail(Fault(error.kind, str(error), 502, code="upstream_unreachable"))
+
+    async def _wait_for_verdict(self) -> None:
+        while not (self.committed or self.ended):
+            await self.wait()
+
+    async def wait(self) -> None:
+        """Until something changed: committed, failed, paused, ended."""
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # -- what the wire tells
+
+    def head(self, wire: Wire) -> None:
+        self.status = wire.status
+        self.headers = wire.headers
+        content_type = b""
+        for name, value in wire.headers:
+            low = name.lower()
+            if low == b"content-type":
+                content_type = value.lower()
+            elif low == b"content-encoding" and value.lower() not in (b"identity", b""):
+                self._fail(
+                    Fault("provider_error", f"the upstream compressed its answer ({value.decode('latin-1')})", 502)
+                )
+                return
+        if not 200 <= wire.status < 300 or wire.status == 204:
+            self._error_body = True
+        elif content_type.startswith(b"text/event-stream") or (self._owner.stream and b"json" not in content_type):
+            self.stream = True
+            self._framer = Framer(self._limits.frame_bytes)
+            self.meter = StreamMeter(hide_usage=not self._owner.envelope.wants_usage())
+            self.body = self._hold
+
+    def _collect(self, data: bytes) -> None:
+        """A body that is not streamed: kept whole up to a limit."""
+        self._held.append(data)
+        self._size += len(data)
+        if self._error_body:
+            if self._size >= self._limits.error_bytes:
+                self.end(None)
+        elif self._size > self._limits.answer_bytes:
+            self.body = self._pass
+            self.tail = b"".join(self._held)[-_TAIL_BYTES:]
+            self._held_bytes = self._size
+            self._commit()
+
+    def _hold(self, data: bytes) -> None:
+        """A stream whose content has not begun: frames are kept back."""
+        run = self._framer.feed(data)
+        if not run:
+            return
+        if self._framer.torn:  # too large to be looked at: content
+            self._keep_back(run)
+            self._commit()
+            return
+        self._sort(run)
+
+    def _sort(self, run: bytes) -> None:
+        frames = split_frames(run)
+        for at, frame in enumerate(frames):
+            kind = frame_kind(frame)
+            if kind == "error":
+                payload = payloads(frame)[0]
+                fault = read_fault(200, payload)
+                self._fail(msgspec.structs.replace(fault, message=fault.message or "the upstream sent an error"))
+                return
+            if kind != "comment":
+                self.last_at = self._loop.time()
+            if kind == "content":
+                self.content_at = self._loop.time()
+                for late in frames[at:]:
+                    self._keep_back(self.meter.look(late))
+                self._commit()
+                return
+            if kind == "comment" and self._owner.head_sent:
+                self._owner.comment(frame)
+                continue
+            self._keep_back(self.meter.look(frame))
+            if len(self._held) > _HOLD_FRAMES or self._held_bytes > _HOLD_BYTES:
+                self._commit_rest(frames[at + 1 :])
+                return
+
+    def _commit_rest(self, frames: list[bytes]) -> None:
+        for late in frames:
+            self._keep_back(self.meter.look(late))
+        self._commit()
+
+    def _keep_back(self, run: bytes) -> None:
+        """Committed, or about to be: kept until the reader is there."""
+        if run:
+            self._held.append(run)
+            self._held_bytes += len(run)
+            if self._held_bytes > PAUSE_BYTES:
+                self._pause()
+
+    def _keep_read(self, data: bytes) -> None:
+        torn = self._framer.torn
+        run = self._framer.feed(data)
+        if run:
+            self._keep_back(run if torn or self._framer.torn else self.meter.look(run))
+
+    def _relay(self, data: bytes) -> None:
+        """The hot path: what one read brought goes to the reader, as whole frames."""
+        framer = self._framer
+        torn = framer.torn
+        run = framer.feed(data)
+        if not run:
+            return
+        if not (torn or framer.torn):
+            meter = self.meter
+            run = meter.look(run)
+            if meter.error:
+                run = self._owner.proxy.redacted(run)
+        self.reads += 1
+        self.last_at = self._loop.time()
+        if run and self._sink.write(run) > PAUSE_BYTES:  # type: ignore[union-attr]
+            self._pause()
+            self.wake()
+
+    def _pass(self, data: bytes) -> None:
+        """A large answer that is not streamed: passed on as it comes."""
+        self.tail = (self.tail + data)[-_TAIL_BYTES:]
+        self.last_at = self._loop.time()
+        if self._sink is None:
+            self._keep_back(data)
+        elif self._sink.write(data) > PAUSE_BYTES:
+            self._pause()
+            self.wake()
+
+    def end(self, error: UpstreamError | None) -> None:
+        if self.ended:
+            return
+        if self._error_body:
+            self._refused()
+        elif not self.committed:
+            self._end_early(error)
+        else:
+            self._end_late(error)
+
+    def _refused(self) -> None:
+        body = b"".join(self._held)[: self._limits.error_bytes]
+        fault = read_fault(self.status, body)
+        if not 400 <= self.status < 600:
+            fault = Fault("provider_error", f"the upstream answered {self.status}, which is no answer", 502)
+        now = self._owner.proxy.now()
+        self._fail(msgspec.structs.replace(fault, wait_s=wait_s(self.headers, now)))
+
+    def _end_early(self, error: UpstreamError | None) -> None:
+        wire = self._wire
+        if error is not None:
+            if not self.status and wire is not None and wire.reused and not wire.received:
+                self.stale = self.ended = True
+                self.wake()
+            else:
+                code = "upstream_unreachable" if error.kind == "provider_connect" else "upstream_interrupted"
+                self._fail(Fault(error.kind, str(error), 502, code=code))
+            return
+        if self.stream:
+            if left := self._framer.close():
+                self._sort(left)
+            if self.committed:
+                self._end_late(None)
+            elif not self.ended:
+                self._fail(
+                    Fault("provider_error", "the upstream's stream ended without an answer", 502, code="empty_response")
+                )
+            return
+        self.usage, fault = read_answer(self._owner.request.api, b"".join(self._held))
+        if fault is not None:
+            self._fail(fault)
+            return
+        self.whole = self.ended = True
+        self._commit()
+        self._disarm()
+
+    def _end_late(self, error: UpstreamError | None) -> None:
+        """The end of an answer already committed to: what the reader needs to hear, then the end."""
+        self._disarm()
+        last = b""
+        if self.stream and error is None:
+            torn = self._framer.torn
+            last = self._framer.close()
+            if last and not torn:
+                last = self.meter.look(last)
+            if not (self.meter.complete or torn):
+                error = UpstreamError("provider_incomplete", "the upstream's stream ended in the middle of its answer")
+        self.broken = error
+        self.ended = True
+        if self._sink is None:
+            self._keep_back(last)
+        else:
+            if last:
+                self._sink.write(last)
+            self._finish(self._sink)
+        self.wake()
+
+    def _finish(self, sink: Sink) -> None:
+        """Ends the reader's body, so that half an answer is never taken for a whole one."""
+        if self.broken is None:
+            sink.end()
+        elif not self.stream or self._framer.torn:
+            sink.abort()
+        else:
+            words = f"{self.target.router.id}: {self.broken}"
+            sink.write(error_frame(UpstreamFailed(words, code="upstream_stream_interrupted")) + DONE_FRAME)
+            sink.end()
+
+    # -- verdicts
+
+    def _commit(self) -> None:
+        self.committed = True
+        if self.stream:
+            self.body = self._keep_read
+        self.wake()
+
+    def _fail(self, fault: Fault) -> None:
+        """This target will not do."""
+        if self.ended:
+            return
+        self.fault = fault
+        self.ended = True
+        self.abort()
+        self.wake()
+
+    def abort(self) -> None:
+        """Leaves the upstream at once."""
+        self._disarm()
+        wire, self._wire = self._wire, None
+        if wire is not None and not (self.whole or (self.ended and self.committed)):
+            wire.abort()
+
+    # -- relaying
+
+    def attach(self, sink: Sink) -> None:
+        """From now on the answer goes to `sink`: first what was kept back, then what comes."""
+        run, self._held, self._held_bytes = b"".join(self._held), [], 0
+        if run:
+            sink.write(run)
+        if self.ended:
+            self._finish(sink)
+            return
+        self._sink = sink
+        if self.stream:
+            self.body = self._relay
+        self._arm()
+        if self.paused:
+            self.resume()
+
+    def taken(self) -> bytes:
+        """The whole body of an answer that was not streamed."""
+        return self._held[0] if len(self._held) == 1 else b"".join(self._held)
+
+    def _pause(self) -> None:
+        if not self.paused and self._wire is not None:
+            self.paused = True
+            self._wire.pause()
+
+    def resume(self) -> None:
+        """The reader has caught up."""
+        if self.paused:
+            self.paused = False
+            self.last_at = self._loop.time()
+            if self._wire is not None:
+                self._wire.resume()
+
+    # -- time
+
+    def _arm(self) -> None:
+        self._disarm()
+        self._timer = self._loop.call_later(max(0.001, self._next_s()), self._tick)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _patience_s(self) -> float:
+        if not self._owner.stream:
+            return self._timeouts.answer_s
+        local = self.target.router.kind in ("local", "host")
+        return self._timeouts.first_byte_local_s if local else self._timeouts.first_byte_s
+
+    def _next_s(self) -> float:
+        """Seconds until something may have to be done."""
+        now = self._loop.time()
+        if self.committed or (self.last_at > self.started_at and not self.committed):
+            due = self.last_at + self._timeouts.idle_s
+        else:
+            due = self.started_at + self._patience_s()
+        if self._owner.stream:
+            due = min(due, self._owner.next_comment_at())
+        return due - now
+
+    def _tick(self) -> None:
+        self._timer = None
+        if self.ended:
+            return
+        now = self._loop.time()
+        if self._owner.stream and now >= self._owner.next_comment_at():
+            self._silence()
+        if self.ended:
+            return
+        if self.committed:
+            if not self.paused and now - self.last_at >= self._timeouts.idle_s:
+                self._give_up(
+                    UpstreamError("provider_timeout", f"the upstream was silent for {self._timeouts.idle_s:g} s")
+                )
+                return
+        elif self.last_at > self.started_at:  # start-up frames came
+            if now - self.last_at >= self._timeouts.idle_s:
+                self._fail(
+                    Fault(
+                        "provider_timeout",
+                        f"nothing but start-up frames for {self._timeouts.idle_s:g} s",
+                        504,
+                        code="upstream_timeout",
+                    )
+                )
+                return
+        elif now - self.started_at >= self._patience_s():
+            self._fail(
+                Fault("provider_timeout", f"no answer within {self._patience_s():g} s", 504, code="upstream_timeout")
+            )
+            return
+        self._arm()
+
+    def _give_up(self, error: UpstreamError) -> None:
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.abort()
+        self._end_late(error)
+
+    def stop(self) -> None:
+        """chomp is shutting down: the answer ends here."""
+        if self.ended:
+            return
+        if self.committed:
+            self._give_up(UpstreamError("chomp_internal", "chomp is shutting down"))
+        else:
+            self._fail(Fault("chomp_shed", "chomp is shutting down", 503, code="shutting_down"))
+
+    def _silence(self) -> None:
+        """The client has heard nothing for a while: what was held back goes out, or a comment."""
+        if self.committed:
+            if self._sink is not None and not self.paused:
+                self._owner.heard()
+                if not (self.stream and self._framer.torn):
+                    self._sink.write(KEEPALIVE)
+            return
+        comments = [run for run in self._held if run.startswith(b":")]
+        if self._held and len(comments) < len(self._held):
+            self._commit()  # start-up frames, but no content for so long: they are shown
+        elif self._held:
+            self._held.clear()
+            self._held_bytes = 0
+            self._owner.comment(b"".join(comments))
+        elif self._owner.silent_s() >= self._timeouts.keepalive_s:
+            self._owner.comment(KEEPALIVE)
+
+
+class Exchange:
+    """One request and its answer: fails over until an answer is committed, then relays and meters it.
+
+    Read it with `pump(sink)`, `async for frame in exchange`, or `read()`; metering happens once, however it ends.
+    """
+
+    def __init__(self, proxy: Proxy, request: ChatRequest, caller: Caller, waiting: Callable[[bytes], None] | None):
+        self.proxy = proxy
+        self.request = request
+        self.caller = caller
+        self.envelope = Envelope()
+        self.stream = False
+        self.head_sent = False
+        self.records: list[AttemptRecord] = []
+        self._faults: list[Fault] = []
+        self._waiting = waiting
+        self._attempt: Attempt | None = None
+        self._waited_s = 0.0
+        self._overhead_s = 0.0
+        self._at = proxy.now()
+        self._started = asyncio.get_running_loop().time()
+        self._heard = self._started
+        self._settled = False
+        self._stopping = False
+
+    # -- opening
+
+    async def connect(self) -> None:
+        """Asks target after target until one answers. Raises ChompError."""
+        request, proxy = self.request, self.proxy
+        envelope = self.envelope = read_envelope(request.api, request.body)
+        self.stream = envelope.stream is True and request.api != "embeddings"
+        targets = await proxy.routing.plan(
+            envelope.model or "", envelope.router or "", request.prefer, request.api, fallback=request.fallback
+        )
+        position: int | None = 0
+        while position is not None:
+            target = targets[position]
+            fault = await self._ask(target)
+            if fault is None:
+                return
+            verdict = judge(fault)
+            benched_s = proxy.routing.failed(target, fault, verdict)
+            if fault.kind == "provider_rate_limited" and fault.wait_s is None:
+                fault = msgspec.structs.replace(fault, wait_s=benched_s)
+            self._faults.append(fault)
+            proxy.usage.attempts[target.router.id, fault.kind] += 1
+            position = None if self._stopping else self._next(targets, position, verdict)
+            if position is not None:
+                proxy.usage.failovers[target.router.id, targets[position].router.id, fault.kind] += 1
+        raise self._failure()
+
+    def _next(self, targets: Sequence[Target], position: int, verdict: Verdict) -> int | None:
+        """The target to try after the one at `position`; None when its failure is final."""
+        failed = targets[position]
+        for at in range(position + 1, len(targets)):
+            target = targets[at]
+            if target.router.id == failed.router.id:
+                if target.model == failed.model:
+                    allowed = verdict.next_key
+                else:
+                    allowed = verdict.next_router and not verdict.breaker
+            else:
+                allowed = verdict.next_router
+            if allowed and self.proxy.routing.awake(target):
+                return at
+        return None
+
+    async def _ask(self, target: Target) -> Fault | None:
+        proxy, request = self.proxy, self.request
+        row = target.router
+        model = None if target.model == self.envelope.model else target.model
+        body = spliced(
+            request.body,
+            self.envelope,
+            model=model,
+            ask_usage=self.stream and row.stream_options and not self.envelope.wants_usage(),
+        )
+        if row.prepare:
+            body = PREPARE[row.prepare](body)
+        started = time.perf_counter()
+        attempt = self._attempt = Attempt(self, target)
+        proxy.routing.asked(target)
+        try:
+            origin, head = await proxy.address(target, request)
+            await attempt.run(origin, b"%bcontent-length: %d\r\n\r\n" % (head, len(body)), body)
+        finally:
+            waited = time.perf_counter() - started
+            self._waited_s += waited
+        fault = attempt.fault
+        if fault is None:
+            proxy.usage.attempts[row.id, "ok"] += 1
+            return None
+        fault = msgspec.structs.replace(fault, message=proxy.redacted_text(fault.message))
+        if fault.kind == "provider_auth":
+            fault = msgspec.structs.replace(
+                fault, message=f"{row.id} refused the key in {target.key.id}: {fault.message}"
+            )
+        self.records.append(
+            AttemptRecord(row.id, target.model, target.key.id, fault.status, round(waited * 1000), fault.message[:300])
+        )
+        return fault
+
+    def _failure(self) -> ChompError:
+        """The error of a request none of whose targets answered."""
+        faults = self._faults
+        fault = worst_first(faults)
+        status = 502 if len(faults) > 1 and all(one.status >= 500 for one in faults) else fault.status
+        waits = [one.wait_s for one in faults if one.wait_s is not None] if status in (429, 503) else []
+        wait = min(waits, default=None)
+        should_retry = None
+        if wait is not None:
+            should_retry = wait <= 60
+        elif len(faults) > 1:
+            should_retry = False  # chomp has tried again already
+        default_type, default_code = _DEFAULTS.get(status, ("upstream_error", "upstream_error"))
+        return UpstreamFailed(
+            fault.message,
+            status=status,
+            type=fault.type or default_type,
+            code=fault.code or default_code,
+            param=fault.param,
+            fault=fault.kind,
+            retry_after_s=wait,
+            should_retry=should_retry,
+            attempts=self.records,
+            headers={"x-chomp-attempts": str(len(self.records))},
+        )
+
+    # -- silence towards the client, before and after the commit
+
+    def next_comment_at(self) -> float:
+        """When a streaming client should hear something, in the loop's time."""
+        timeouts = self.proxy.timeouts
+        attempt = self._attempt
+        committed = attempt is not None and attempt.committed
+        if committed:
+            return max(self._heard, attempt.last_at) + timeouts.keepalive_s  # type: ignore[union-attr]
+        held = attempt is not None and bool(attempt._held)
+        if held and not self.head_sent:
+            return self._started + timeouts.hold_s
+        return self._heard + (timeouts.hold_s if held else timeouts.keepalive_s)
+
+    def silent_s(self) -> float:
+        return asyncio.get_running_loop().time() - self._heard
+
+    def heard(self) -> None:
+        self._heard = asyncio.get_running_loop().time()
+
+    def comment(self, run: bytes) -> None:
+        """Sends comments to a client whose answer has not begun; failover stays possible."""
+        self.heard()
+        if self._waiting is not None:
+            self.head_sent = True
+            self._waiting(run)
+
+    # -- reading
+
+    @property
+    def whole(self) -> bool:
+        """Whether the answer is complete in memory: not streamed, and not too large."""
+        return self._attempt is not None and self._attempt.whole
+
+    @property
+    def target(self) -> Target:
+        assert self._attempt is not None
+        return self._attempt.target
+
+    @property
+    def status(self) -> int:
+        assert self._attempt is not None
+        return self._attempt.status
+
+    def head(self) -> bytes:
+        """Header lines of the answer: the upstream's that may be shown, then chomp's own."""
+        attempt = self._attempt
+        assert attempt is not None
+        self._overhead_s = max(0.0, time.perf_counter() - self.request.received_at - self._waited_s)
+        own = (
+            f"x-chomp-router: {attempt.target.router.id}\r\nx-chomp-model: {header_value(attempt.target.model)}\r\n"
+            f"x-chomp-attempts: {len(self.records) + 1}\r\nx-chomp-overhead-ms: {self._overhead_s * 1000:.2f}\r\n"
+        )
+        return headers_down(attempt.headers) + own.encode("latin-1")
+
+    async def pump(self, sink: Sink) -> None:
+        """Relays the answer to `sink`, at its pace, to the end."""
+        attempt = self._attempt
+        assert attempt is not None
+        try:
+            if attempt.whole and not sink.started:
+                body = attempt.taken()
+                sink.start(attempt.status, self.head(), stream=False, length=len(body))
+                sink.write(body)
+                sink.end()
+                return
+            if not sink.started:
+                sink.start(attempt.status, self.head(), stream=attempt.stream)
+            if not attempt.stream and self.head_sent:  # a stream was begun with comments, and no stream came
+                attempt.broken = UpstreamError("provider_error", "the upstream did not stream")
+                sink.write(error_frame(UpstreamFailed(str(attempt.broken), code="bad_upstream_answer")) + DONE_FRAME)
+                sink.end()
+                return
+            attempt.attach(sink)
+            while not attempt.ended:
+                await attempt.wait()
+                if attempt.paused:
+                    await sink.drain()
+                    attempt.resume()
+        except BaseException as error:
+            self.settle(error)
+            raise
+        finally:
+            self.settle(None)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """The answer in pieces: whole frames of a stream, or parts of a body."""
+        attempt = self._attempt
+        assert attempt is not None
+        reader = _Reader(attempt)
+        try:
+            if attempt.whole:
+                yield attempt.taken()
+                return
+            attempt.attach(reader)
+            while True:
+                while reader.pieces:
+                    piece = reader.take()
+                    yield piece
+                if reader.broken:
+                    raise UpstreamFailed(str(attempt.broken), code="upstream_interrupted", fault="provider_incomplete")
+                if attempt.ended:
+                    return
+                attempt.resume()
+                await attempt.wait()
+        except BaseException as error:
+            self.settle(error)
+            raise
+        finally:
+            self.settle(None)
+
+    async def read(self) -> bytes:
+        """The whole answer. Raises UpstreamFailed when it breaks off."""
+        async with contextlib.aclosing(cast(Any, self.__aiter__())) as frames:
+            return b"".join([piece async for piece in frames])
+
+    def stop(self) -> None:
+        """chomp is shutting down."""
+        self._stopping = True
+        if self._attempt is not None:
+            self._attempt.stop()
+
+    # -- accounting
+
+    def usage(self) -> Usage | None:
+        """What the upstream counted; None when it did not say."""
+        attempt = self._attempt
+        if attempt is None or not attempt.committed:
+            return None
+        if attempt.stream:
+            return attempt.meter.usage()
+        return attempt.usage or (read_tail_usage(attempt.tail) if attempt.tail else None)
+
+    def settle(self, error: BaseException | None) -> None:
+        """Accounts for the request, once."""
+        if self._settled:
+            return
+        self._settled = True
+        attempt, proxy = self._attempt, self.proxy
+        now = asyncio.get_running_loop().time()
+        if attempt is not None:
+            attempt.abort()
+        status, error_type = self._outcome(error)
+        committed = attempt is not None and attempt.committed
+        usage, estimated = self._tokens(committed)
+        target = attempt.target if attempt is not None else None
+        cost = None
+        if target is not None and (usage.prompt or usage.completion or usage.cost_usd is not None):
+            cost = cost_usd(usage, proxy.routing.price(target.router.id, target.model))
+        elif status >= 400:
+            cost = 0.0 if not committed and status != 499 else None
+        ttft_s = None
+        if attempt is not None and attempt.content_at is not None:
+            ttft_s = attempt.content_at - self._started
+        if committed and target is not None and attempt is not None:
+            proxy.usage.malformed_frames += attempt.meter.malformed if attempt.stream else 0
+            if error_type in ("", "caller_cancelled"):
+                first = None if attempt.content_at is None else attempt.content_at - attempt.started_at
+                proxy.routing.answered(target, first, attempt.headers)
+            elif error_type.startswith("provider_"):
+                fault = Fault(error_type, str(attempt.broken or "in-band error"))
+                proxy.routing.failed(target, fault, judge(fault))
+        caller = self.caller
+        proxy.settled(
+            self,
+            LedgerRow(
+                at=self._at,
+                request_id=self.request.request_id,
+                caller=caller.name,
+                task=caller.task,
+                session=caller.session,
+                api=self.request.api,
+                asked_model=(self.envelope.model or "")[:300],
+                sent_model=target.model if target else "",
+                router=target.router.id if target else "",
+                key=target.key.id if target else "",
+                status=status,
+                error_type=error_type,
+                attempts=len(self.records) + (1 if committed else 0),
+                stream=int(self.stream),
+                ttft_ms=None if ttft_s is None else round(ttft_s * 1000, 3),
+                duration_ms=round((now - self._started) * 1000, 3),
+                prompt_tokens=usage.prompt,
+                completion_tokens=usage.completion,
+                cached_tokens=usage.cached,
+                reasoning_tokens=usage.reasoning,
+                cost_usd=cost,
+                estimated=int(estimated),
+            ),
+            overhead_s=self._overhead_s,
+            chunks=attempt.reads if attempt is not None else 0,
+        )
+
+    def _outcome(self, error: BaseException | None) -> tuple[int, str]:
+        """HTTP status and error type for the ledger; a client that left after the end got its answer."""
+        attempt = self._attempt
+        if isinstance(error, ChompError):
+            return error.status, error.fault
+        if attempt is not None and attempt.committed:
+            if attempt.broken is not None:
+                return 502, attempt.broken.kind
+            if attempt.stream and attempt.meter.error:
+                return 502, "provider_error"
+            if attempt.ended or (attempt.stream and attempt.meter.done):
+                return attempt.status, ""
+        if error is None or isinstance(error, (asyncio.CancelledError, GeneratorExit, ConnectionError)):
+            return 499, "caller_cancelled"
+        return 500, "chomp_internal"
+
+    def _tokens(self, committed: bool) -> tuple[Usage, bool]:
+        """Counted by the upstream, or estimated from what passed; nothing for a request without an answer."""
+        if not committed:
+            return Usage(), False
+        counted = self.usage()
+        if counted is not None and (counted.prompt or counted.completion):
+            return counted, False
+        attempt = self._attempt
+        assert attempt is not None
+        envelope = self.envelope
+        asked = len(bytes(envelope.messages or envelope.prompt or envelope.input))
+        said = 0
+        if attempt.stream:
+            said = max(attempt.meter.frames, estimated_tokens(attempt.meter.said))
+        elif attempt.whole and self.request.api != "embeddings":
+            said = estimated_tokens(len(attempt.taken()))
+        cost = counted.cost_usd if counted else None
+        return Usage(prompt=estimated_tokens(asked), completion=said, cost_usd=cost), True
+
+
+_DEFAULTS = {
+    400: ("invalid_request_error", None),
+    401: ("invalid_request_error", "invalid_api_key"),
+    402: ("insufficient_quota", "insufficient_quota"),
+    403: ("permission_error", None),
+    404: ("invalid_request_error", "model_not_found"),
+    408: ("timeout_error", "upstream_timeout"),
+    413: ("invalid_request_error", "request_too_large"),
+    422: ("invalid_request_error", None),
+    429: ("rate_limit_error", "rate_limit_exceeded"),
+    500: ("server_error", "upstream_error"),
+    503: ("overloaded_error", "upstream_overloaded"),
+    504: ("upstream_error", "upstream_timeout"),
+}
+
+
+class _Reader:
+    """A sink for readers in this process."""
+
+    started = False
+
+    def __init__(self, attempt: Attempt):
+        self._attempt = attempt
+        self.pieces: collections.deque[bytes] = collections.deque()
+        self.size = 0
+        self.broken = False
+
+    def start(self, status: int, head: bytes, *, stream: bool, length: int | None = None) -> None:
+        self.started = True
+
+    def write(self, data: bytes) -> int:
+        self.pieces.append(data)
+        self.size += len(data)
+        self._attempt.wake()
+        return self.size
+
+    def take(self) -> bytes:
+        piece = self.pieces.popleft()
+        self.size -= len(piece)
+        return piece
+
+    def end(self) -> None:
+        self._attempt.wake()
+
+    def abort(self) -> None:
+        self.broken = True
+        self._attempt.wake()
+
+    async def drain(self) -> None:
+        return None
+
+
+class Proxy:
+    """Opens exchanges and keeps count of them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        credentials: Credentials,
+        pool: UpstreamPool,
+        routing: RouterPool,
+        usage: UsageLedger,
+        events: EventBus,
+        local: LocalModel,
+        clock: Callable[[], float] = time.time,
+    ):
+        self.timeouts = settings.timeouts
+        self.limits = settings.limits
+        self.pool = pool
+        self.routing = routing
+        self.usage = usage
+        self.now = clock
+        self._credentials = credentials
+        self._events = events
+        self._local = local
+        self._active: set[Exchange] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._addresses: dict[tuple[str, str, str], tuple[Origin, bytes, frozenset[bytes]]] = {}
+
+    @property
+    def inflight(self) -> int:
+        return len(self._active)
+
+    async def open(
+        self, request: ChatRequest, caller: Caller, waiting: Callable[[bytes], None] | None = None
+    ) -> Exchange:
+        """The exchange of `request`, its answer committed. Raises ChompError.
+
+        `waiting` is called with comments for the client while no answer is there; failover goes on meanwhile.
+        """
+        exchange = Exchange(self, request, caller, waiting)
+        self._active.add(exchange)
+        self._idle.clear()
+        try:
+            if len(self._active) > self.limits.requests:
+                raise Unavailable(
+                    f"more than {self.limits.requests} requests at once", retry_after_s=1, should_retry=True
+                )
+            await exchange.connect()
+        except BaseException as error:
+            exchange.settle(error)
+            raise
+        return exchange
+
+    async def address(self, target: Target, request: ChatRequest) -> tuple[Origin, bytes]:
+        """Where a target listens, and the request head up to its length. Raises Unavailable."""
+        row = target.router
+        if row.kind == "local":
+            origin, secret = await self._local.ready()
+            base = f"http://{origin.host}:{origin.port}/v1"
+            origin, fixed, own = _request_head(row, base, Key("child", secret), request.api)
+        else:
+            key = (row.id, target.key.id, request.api)
+            found = self._addresses.get(key)
+            if found is None:
+                found = self._addresses[key] = _request_head(row, row.base_url, target.key, request.api)
+            origin, fixed, own = found
+        return origin, fixed + headers_up(request.headers, own)
+
+    def redacted(self, run: bytes) -> bytes:
+        """`run` without known secrets."""
+        text = run.decode("utf-8", "surrogateescape")
+        return self._credentials.redact(text).encode("utf-8", "surrogateescape")
+
+    def redacted_text(self, text: str) -> str:
+        return self._credentials.redact(text)
+
+    def settled(self, exchange: Exchange, row: LedgerRow, *, overhead_s: float, chunks: int) -> None:
+        """An exchange is over."""
+        self._active.discard(exchange)
+        if not self._active:
+            self._idle.set()
+        self.usage.record(row, overhead_s=overhead_s, chunks=chunks)
+        self._events.publish("request", row)
+
+    async def drain(self, limit_s: float) -> None:
+        """Waits for exchanges to end; after `limit_s` ends them with an error their clients can see."""
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._idle.wait()
+        except TimeoutError:
+            log.warning("%d requests were still running and are ended", len(self._active))
+            for exchange in tuple(self._active):
+                exchange.stop()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2):
+                    await self._idle.wait()
+
+
+def _request_head(row: RouterDef, base_url: str, key: Key, api: Api) -> tuple[Origin, bytes, frozenset[bytes]]:
+    """What is the same for all requests to a target: origin, fixed head lines, and the names those lines use."""
+    url = urllib.parse.urlsplit(base_url)
+    tls = url.scheme == "https"
+    origin = Origin(tls, url.hostname or "", url.port or (443 if tls else 80))
+    headers = {"host": url.netloc.rpartition("@")[2], "accept-encoding": "identity"}
+    headers.update({name.lower(): value for name, value in row.headers})
+    headers.update(auth_header(row, key))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = f"POST {url.path}{_PATHS[api]} HTTP/1.1\r\n{lines}".encode("latin-1")
+    return origin, head, frozenset(name.encode("latin-1") for name in headers)
+
+
+# == Jobs ==============================================================================================================
+
+JOBS_SQL = """
+CREATE TABLE IF NOT EXISTS jobs (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, caller TEXT NOT NULL, prompt TEXT NOT NULL, status TEXT NOT NULL,
+  created TEXT NOT NULL, model TEXT NOT NULL, router TEXT NOT NULL, system TEXT NOT NULL,
+  result TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '', tokens_in INTEGER NOT NULL DEFAULT 0,
+  tokens_out INTEGER NOT NULL DEFAULT 0, finished TEXT NOT NULL DEFAULT '', latency_ms INTEGER NOT NULL DEFAULT 0
+)"""
+_JOB_COLUMNS = ", ".join(Job.__struct_fields__)
+JOBS_SHOWN = 50
+
+
+class NewJob(msgspec.Struct):
+    """The body of POST /api/dispatch."""
+
+    prompt: str
+    model: str = ""
+    system: str = ""
+    router: str = ""
+
+
+def iso(seconds: float) -> str:
+    """RFC 3339 in UTC, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+class JobQueue:
+    """Asynchronous completions: kept in SQLite across restarts, bounded in parallel and in time."""
+
+    def __init__(self, proxy: Proxy, database: Database, background: Background, settings: Settings):
+        self._proxy = proxy
+        self._database = database
+        self._background = background
+        self._limits = settings.limits
+        self._time_s = settings.timeouts.job_s
+        self._slots = asyncio.Semaphore(settings.limits.jobs_parallel)
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    async def open(self) -> None:
+        """Makes the table; what a dead process left running ends as interrupted."""
+
+        def make(connection: sqlite3.Connection) -> None:
+            connection.execute(JOBS_SQL)
+            connection.execute(
+                "UPDATE jobs SET status = 'error', error = 'interrupted', finished = ? "
+                "WHERE status IN ('pending', 'running')",
+                (iso(time.time()),),
+            )
+
+        await self._database.write(make)
+
+    async def add(self, given: NewJob, caller: Caller) -> Job:
+        """The job, on disk and started or waiting for a slot. Raises ChompError when its model cannot be had."""
+        if not given.prompt.strip():
+            raise BadRequest("prompt is required", code="missing_required_parameter", param="prompt")
+        if len(self._running) >= self._limits.jobs_waiting:
+            raise Busy(f"{self._limits.jobs_waiting} jobs are waiting already", retry_after_s=10)
+        targets = await self._proxy.routing.plan(given.model, given.router, "", "chat")
+        first = targets[0]
+        status = "pending" if self._slots.locked() else "running"
+        created = iso(time.time())
+        values = (caller.name, given.prompt, status, created, first.model, first.router.id, given.system)
+
+        def insert(connection: sqlite3.Connection) -> int:
+            cursor = connection.execute(
+                "INSERT INTO jobs (caller, prompt, status, created, model, router, system) VALUES (?,?,?,?,?,?,?)",
+                values,
+            )
+            connection.execute(
+                "DELETE FROM jobs WHERE id <= ?", (cast(int, cursor.lastrowid) - self._limits.jobs_kept,)
+            )
+            return cast(int, cursor.lastrowid)
+
+        job_id = str(await self._database.write(insert))
+        self._running[job_id] = self._background.start(f"job {job_id}", self._work(job_id, given, caller))
+        return Job(job_id, given.prompt, status, created, first.model, first.router.id, given.system)
+
+    async def _work(self, job_id: str, given: NewJob, caller: Caller) -> None:
+        messages = [{"role": "user", "content": given.prompt}]
+        if given.system:
+            messages.insert(0, {"role": "system", "content": given.system})
+        asked: dict[str, Any] = {"model": given.model, "messages": messages}
+        if given.router:
+            asked["router"] = given.router
+        started = time.perf_counter()
+        done: dict[str, Any] = {}
+        try:
+            async with self._slots:
+                started = time.perf_counter()
+                await self._set(job_id, status="running")
+                async with asyncio.timeout(self._time_s):
+                    done = await self._complete(job_id, msgspec.json.encode(asked), caller)
+        except TimeoutError:
+            done = {"status": "error", "error": f"time limit: {self._time_s:g} s"}
+        except ChompError as error:
+            done = {"status": "error", "error": error.message}
+        except asyncio.CancelledError:
+            if self._running.get(job_id) is None:  # cancelled by the caller, who has been told
+                return
+            done = {"status": "error", "error": "interrupted"}
+            raise
+        finally:
+            self._running.pop(job_id, None)
+            if done:
+                done["finished"] = iso(time.time())
+                done["latency_ms"] = round((time.perf_counter() - started) * 1000)
+                await self._set(job_id, **done)
+
+    async def _complete(self, job_id: str, body: bytes, caller: Caller) -> dict[str, Any]:
+        request = ChatRequest(
+            "chat", body, request_id=f"job-{job_id}", received_at=time.perf_counter(), headers=_JSON_HEADERS
+        )
+        exchange = await self._proxy.open(request, caller)
+        answer = await exchange.read()
+        usage = exchange.usage() or Usage()
+        message = msgspec.json.decode(answer)["choices"][0].get("message") or {}
+        return {
+            "status": "done",
+            "result": str(message.get("content") or ""),
+            "model": exchange.target.model,
+            "router": exchange.target.router.id,
+            "tokens_in": usage.prompt,
+            "tokens_out": usage.completion,
+        }
+
+    async def _set(self, job_id: str, **values: Any) -> None:
+        columns = ", ".join(f"{name} = ?" for name in values)
+
+        def update(connection: sqlite3.Connection) -> None:
+            sql = f"UPDATE jobs SET {columns} WHERE id = ?"  # noqa: S608 - our own column names
+            connection.execute(sql, (*values.values(), int(job_id)))
+
+        await self._database.write(update)
+
+    async def get(self, job_id: str, caller: Caller) -> Job:
+        """A caller's job; the owner sees all. Raises NotFound."""
+        found = []
+        if job_id.isdecimal() and len(job_id) < 18:
+            found = await self._database.read(
+                f"SELECT {_JOB_COLUMNS} FROM jobs WHERE id = ? AND (caller = ? OR ?)",  # noqa: S608
+                (int(job_id), caller.name, caller.kind == "owner"),
+            )
+        if not found:
+            raise NotFound(f"no job {job_id[:50]}")
+        return _job(found[0])
+
+    async def recent(self, caller: Caller) -> list[Job]:
+        """The newest jobs, newest first."""
+        found = await self._database.read(
+            f"SELECT {_JOB_COLUMNS} FROM jobs WHERE caller = ? OR ? ORDER BY id DESC LIMIT {JOBS_SHOWN}",  # noqa: S608
+            (caller.name, caller.kind == "owner"),
+        )
+        return [_job(row) for row in found]
+
+    async def cancel(self, job_id: str, caller: Caller) -> Job:
+        """The job, ended. One that is over stays as it is. Raises NotFound."""
+        await self.get(job_id, caller)
+        task = self._running.pop(job_id, None)
+        if task is not None:
+            task.cancel()
+            await self._set(job_id, status="error", error="cancelled", finished=iso(time.time()))
+        return await self.get(job_id, caller)
+
+
+_JSON_HEADERS = ((b"Content-Type", b"application/json"), (b"User-Agent", f"chomp/{VERSION}".encode()))
+
+
+def _job(row: dict[str, Any]) -> Job:
+    return Job(**{**row, "id": str(row["id"])})
+
+
+# == Web ===============================================================================================================
+
+
+class Services(msgspec.Struct):
+    """What handlers ask; made in App, bottom up."""
+
+    settings: Settings
+    credentials: Credentials
+    routing: RouterPool
+    proxy: Proxy
+    usage: UsageLedger
+    jobs: JobQueue
+    local: LocalModel
+    prices: PriceTable
+    bodies: BodyRoom
+    started_at: float
+
+
+SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
+OWNER = Caller()
+routes = web.RouteTableDef()
+_OPEN_PATHS = frozenset({"/health"})
+
+
+class BodyRoom:
+    """Bytes of request bodies being handled, bounded."""
+
+    def __init__(self, limits: Limits):
+        self._limits = limits
+        self.held = 0
+
+    def check(self, size: int | None) -> None:
+        """Raises TooLarge or Busy for a body that may not come in; `size` as declared, None when it is not."""
+        if size is not None and size > self._limits.body_bytes:
+            raise TooLarge(f"the request body has {size} bytes, {self._limits.body_bytes} are allowed")
+        if size is not None and self.held + size > self._limits.inflight_bytes:
+            raise Busy(
+                "too many request bytes are being handled", retry_after_s=1, should_retry=True, fault="chomp_shed"
+            )
+
+    async def read(self, request: web.Request, silence_s: float) -> bytes:
+        """The request's body, to be given back with `release`. Raises TooLarge, Busy, TooSlow or BadRequest."""
+        size = request.content_length
+        content = request.content
+        if size is not None and content.is_eof() and size <= 65536:  # all of it came with the head
+            data = content.read_nowait(-1)
+            self.held += len(data)
+            return data
+        self.check(size)
+        held = size or 0
+        self.held += held
+        body = bytearray()
+        try:
+            while True:
+                async with asyncio.timeout(silence_s):
+                    part = await content.readany()
+                if not part:
+                    break
+                body += part
+                if len(body) > held:
+                    self.check(len(body))
+                    self.held += len(body) - held
+                    held = len(body)
+        except BaseException as error:
+            self.held -= held
+            if isinstance(error, TimeoutError):
+                raise TooSlow(f"the request body did not come within {silence_s:g} s") from None
+            if isinstance(error, web.RequestPayloadError):
+                raise BadRequest("the request body is broken", code="invalid_body") from None
+            raise
+        self.held += len(body) - held
+        return bytes(body)
+
+    def release(self, body: bytes) -> None:
+        self.held -= len(body)
+
+
+_id_prefix = secrets.token_hex(4)
+_id_count = 0
+_GIVEN_ID = re.compile(r"[\w.:/+=@-]{1,128}")
+
+
+def request_id(request: web.Request) -> str:
+    """The request's id: the client's own when it sent a usable one."""
+    global _id_count
+    found = request.get("request_id")
+    if found is None:
+        given = request.headers.get("x-request-id")
+        if given is not None and _GIVEN_ID.fullmatch(given):
+            found = given
+        else:
+            _id_count += 1
+            found = f"req-{_id_prefix}-{_id_count:x}"
+        request["request_id"] = found
+    return cast(str, found)
+
+
+@functools.lru_cache(maxsize=256)
+def _host_name(host: str) -> str:
+    try:
+        return urllib.parse.urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+@functools.lru_cache(maxsize=256)
+def serves_host(host: str, allowed: tuple[str, ...]) -> bool:
+    """Whether a `Host` header is one of ours: an address or a name that no foreign DNS can point here.
+
+    Literal addresses cannot be rebound; other names have to be allowed.
+    """
+    name = _host_name(host)
+    if name == "localhost" or name.endswith(".localhost") or name in allowed:
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def check_origin(request: web.Request, settings: Settings) -> str:
+    """The origin that may read the answer across origins, "" for none. Raises Forbidden for foreign pages."""
+    origin = request.headers.get("origin")
+    if origin is None:
+        return ""
+    if origin in settings.cors_origins:
+        return origin
+    own = urllib.parse.urlsplit(origin).netloc == request.headers.get("host") or origin == settings.public_url
+    if not own and request.method not in ("GET", "HEAD", "OPTIONS"):
+        raise Forbidden(
+            f"requests from {origin[:100]} are not allowed; add it to cors_origins to allow them", code="foreign_origin"
+        )
+    return ""
+
+
+def authenticate(request: web.Request, services: Services) -> Caller:
+    """Who is asking. Raises Unauthorized, with the same words for a missing and a wrong token."""
+    path = request.path
+    if path in _OPEN_PATHS:
+        return OWNER
+    headers = request.headers
+    if services.credentials.owner(headers.get("authorization", ""), headers.get("x-api-key", "")):
+        return OWNER
+    if services.settings.v1_no_auth and path.startswith("/v1/"):
+        return OWNER
+    raise Unauthorized(
+        "a valid chomp token is needed: `Authorization: Bearer ...`; `bin/chomp token` prints it",
+        headers={"www-authenticate": 'Bearer realm="chomp"'},
+    )
+
+
+def error_response(request: web.Request, error: ChompError, credentials: Credentials | None) -> web.Response:
+    """`error` in OpenAI shape."""
+    text = msgspec.json.encode(error.body())
+    if credentials is not None:
+        text = credentials.redact(text.decode()).encode()
+    headers = {"x-request-id": request_id(request), **error.headers, **error.retry_headers(), **_SAFE}
+    response = web.Response(body=text, status=error.status, headers=headers, content_type="application/json")
+    if error.status in (408, 413):
+        response.force_close()  # the rest of the body is not read
+    return response
+
+
+_SAFE = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
+
+
+def http_error(error: web.HTTPException) -> ChompError:
+    """aiohttp's own errors (no such route, wrong method, ...) as ours."""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return BadRequest(
+            f"{error.method} is not allowed here, {allowed} is",
+            status=405,
+            code="method_not_allowed",
+            headers={"allow": allowed},
+        )
+    if error.status == 404:
+        return NotFound("there is nothing at this address")
+    return BadRequest(error.reason or "bad request", status=error.status, code="bad_request")
+
+
+@web.middleware
+async def guard(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Host, origin, caller, then the handler; every error gets its status and shape here and nowhere else."""
+    services = request.app[SERVICES]
+    settings = services.settings
+    cross = ""
+    try:
+        if not serves_host(request.headers.get("host", ""), _allowed_hosts_of(settings)):
+            raise Forbidden(
+                f"this chomp does not serve the host {request.headers.get('host', '')[:100]!r}; "
+                "CHOMP_ALLOWED_HOSTS adds names",
+                code="unknown_host",
+            )
+        if "origin" in request.headers and (cross := check_origin(request, settings)):
+            request["cors"] = cross
+            if request.method == "OPTIONS":
+                return web.Response(status=204, headers=_preflight(request, cross))
+        request["caller"] = authenticate(request, services)
+        response = await handler(request)
+    except ChompError as error:
+        response = error_response(request, error, services.credentials)
+    except web.HTTPException as error:
+        response = error_response(request, http_error(error), services.credentials)
+    except (asyncio.CancelledError, ConnectionError):
+        raise
+    except Exception as error:  # a bug: the client gets an error in its shape, the log the reason
+        log.exception("%s %s failed", request.method, request.path)
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer broke off") from error
+        response = error_response(request, ChompError("chomp failed; its log says why"), services.credentials)
+    if cross and not response.prepared and not isinstance(response, _Sent):
+        response.headers["access-control-allow-origin"] = cross
+        response.headers["vary"] = "origin"
+        response.headers["access-control-expose-headers"] = "*"
+    return response
+
+
+@functools.lru_cache(maxsize=8)
+def _hosts_cached(key: tuple[tuple[str, ...], str, str]) -> tuple[str, ...]:
+    allowed, public_url, host = key
+    public = urllib.parse.urlsplit(public_url).hostname if public_url else None
+    return (*(name.lower() for name in allowed), *([public] if public else []), host.lower())
+
+
+def _allowed_hosts_of(settings: Settings) -> tuple[str, ...]:
+    return _hosts_cached((settings.allowed_hosts, settings.public_url, settings.host))
+
+
+def _preflight(request: web.Request, origin: str) -> dict[str, str]:
+    return {
+        "access-control-allow-origin": origin,
+        "access-control-allow-methods": "GET, POST, DELETE",
+        "access-control-allow-headers": request.headers.get(
+            "access-control-request-headers", "authorization, content-type"
+        ),
+        "access-control-max-age": "600",
+        "vary": "origin",
+    }
+
+
+async def expect(request: web.Request) -> web.StreamResponse | None:
+    """Answers `Expect: 100-continue`: bodies that would be refused are refused before they are sent."""
+    services = request.app[SERVICES]
+    try:
+        if request.headers.get("expect", "").lower() != "100-continue":
+            raise BadRequest("only 100-continue can be expected", status=417, code="expectation_failed")
+        authenticate(request, services)
+        services.bodies.check(request.content_length)
+    except ChompError as error:
+        response = error_response(request, error, services.credentials)
+        response.force_close()
+        return response
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # the answer itself has not begun
+    return None
+
+
+async def body_of(request: web.Request, kind: type[T]) -> T:
+    """A small JSON body as `kind`. Raises BadRequest naming position or path."""
+    services = request.app[SERVICES]
+    raw = await services.bodies.read(request, services.settings.timeouts.body_s)
+    try:
+        return msgspec.json.decode(raw or b"{}", type=kind)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"wrong type in the request: {error}", code="invalid_type", param=_path(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"the request body is not JSON: {error}", code="invalid_json") from None
+    finally:
+        services.bodies.release(raw)
+
+
+def reply(value: Any, status: int = 200) -> web.Response:
+    """`value` as JSON."""
+    return web.Response(body=msgspec.json.encode(value), status=status, headers=_SAFE, content_type="application/json")
+
+
+class _Sent(web.StreamResponse):
+    """Tells aiohttp that the answer has been written already."""
+
+    def __init__(self, keep_alive: bool):
+        super().__init__()
+        self._keep_alive = keep_alive
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        return None
+
+
+_KEEP, _CLOSE = _Sent(True), _Sent(False)
+_PHRASES = {int(status): status.phrase for status in http.HTTPStatus}
+
+
+class ClientSink:
+    """The client's side of a relay: writes our own head and framing straight to its connection.
+
+    aiohttp's `prepare()` costs as much as the rest of a relayed request. `writer.output_size` is kept true, so that
+    aiohttp knows an answer has begun and writes no second one.
+    """
+
+    __slots__ = ("_chunked", "_close", "_cors", "_head", "_id", "_length", "_transport", "_writer", "ended", "started")
+
+    def __init__(self, request: web.Request):
+        self._transport = request.transport
+        self._writer = request.writer
+        self._chunked = request.version >= (1, 1)
+        self._close = not (self._chunked and request.keep_alive)
+        self._id = request_id(request)
+        self._cors = request.get("cors", "")
+        self._head = b""
+        self._length = False
+        self.started = self.ended = False
+
+    def start(self, status: int, head: bytes, *, stream: bool, length: int | None = None) -> None:
+        self.started = True
+        lines = [f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\nx-request-id: {self._id}\r\n"]
+        if stream:
+            if b"content-type:" not in head:
+                lines.append("content-type: text/event-stream\r\n")
+            lines.append("cache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n")
+        if length is not None:
+            self._length = True
+            lines.append(f"content-length: {length}\r\n")
+        elif self._chunked:
+            lines.append("transfer-encoding: chunked\r\n")
+        if self._close:
+            lines.append("connection: close\r\n")
+        if self._cors:
+            lines.append(
+                f"access-control-allow-origin: {self._cors}\r\naccess-control-expose-headers: *\r\nvary: origin\r\n"
+            )
+        self._head = b"%b%bx-content-type-options: nosniff\r\n\r\n" % ("".join(lines).encode("latin-1"), head)
+
+    def write(self, data: bytes) -> int:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return 0
+        if self._chunked and not self._length:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        if self._head:
+            data, self._head = self._head + data, b""
+        self._writer.output_size += len(data)
+        transport.write(data)
+        return transport.get_write_buffer_size()
+
+    def end(self) -> None:
+        self.ended = True
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        last = self._head
+        self._head = b""
+        if self._chunked and not self._length:
+            last += b"0\r\n\r\n"
+        if last:
+            self._writer.output_size += len(last)
+            transport.write(last)
+
+    def abort(self) -> None:
+        self.ended = self._close = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def drain(self) -> None:
+        await self._writer.drain()
+
+    def waiting(self, comments: bytes) -> None:
+        """Comments while there is no answer yet: the stream begins, failover goes on."""
+        if not self.started:
+            self.start(200, b"content-type: text/event-stream; charset=utf-8\r\n", stream=True)
+        self.write(comments)
+
+    def fail(self, error: ChompError) -> None:
+        """An error after the head has gone: one frame, and a proper end."""
+        self.write(error_frame(error) + DONE_FRAME)
+        self.end()
+
+    def response(self) -> web.StreamResponse:
+        """For aiohttp: done, keep the connection or not."""
+        return _CLOSE if self._close else _KEEP
+
+
+class Door(web_protocol.RequestHandler):
+    """aiohttp's connection handler, with its own errors (bad HTTP, too many headers) in our shape."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer broke off") from exc
+        if status >= 500:
+            log.error("a request failed outside its handler", exc_info=exc)
+            error = ChompError("chomp failed; its log says why", status=status)
+        else:
+            error = BadRequest(f"bad HTTP request: {_sentence(message or '')[:200]}", status=status, code="bad_http")
+        response = web.Response(body=msgspec.json.encode(error.body()), status=status, content_type="application/json")
+        response.force_close()
+        return response
+
+
+class DoorServer(web.Server):
+    def __call__(self) -> web_protocol.RequestHandler:
+        return Door(self, loop=self._loop, **self._kwargs)
+
+
+class Runner(web.AppRunner):
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        server.__class__ = DoorServer  # aiohttp offers no other way to bring one's own handler
+        return server
+
+
+# == Gateway API =======================================================================================================
+
+
+async def _relay(request: web.Request, api: Api) -> web.StreamResponse:
+    services = request.app[SERVICES]
+    headers = request.headers
+    body = await services.bodies.read(request, services.settings.timeouts.body_s)
+    try:
+        prefer = headers.get("x-chomp-prefer", "")
+        if prefer not in PREFERENCES:
+            raise BadRequest(f"x-chomp-prefer is fast, cheap or free, not {prefer[:50]!r}", param="x-chomp-prefer")
+        asked = ChatRequest(
+            api,
+            body,
+            request.raw_headers,
+            request_id(request),
+            prefer,
+            headers.get("x-chomp-no-fallback", "0") in ("0", "false"),
+            time.perf_counter(),
+        )
+        sink = ClientSink(request)
+        try:
+            exchange = await services.proxy.open(asked, request["caller"], sink.waiting)
+        except ChompError as error:
+            if not sink.started:
+                raise
+            error.message = services.credentials.redact(error.message)
+            sink.fail(error)
+            return sink.response()
+        await exchange.pump(sink)
+        return sink.response()
+    finally:
+        services.bodies.release(body)
+
+
+@routes.post("/v1/chat/completions", expect_handler=expect)
+async def chat_completions(request: web.Request) -> web.StreamResponse:
+    """POST /v1/chat/completions {model, messages, stream?, router?, ...} -> the router's answer"""
+    return await _relay(request, "chat")
+
+
+@routes.post("/v1/completions", expect_handler=expect)
+async def completions(request: web.Request) -> web.StreamResponse:
+    """POST /v1/completions {model, prompt, stream?, router?, ...} -> the router's answer"""
+    return await _relay(request, "completions")
+
+
+@routes.post("/v1/embeddings", expect_handler=expect)
+async def embeddings(request: web.Request) -> web.StreamResponse:
+    """POST /v1/embeddings {model, input, router?, ...} -> the router's answer"""
+    return await _relay(request, "embeddings")
+
+
+def _listed(row: RouterDef, model: Model) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "id": f"{row.id}/{model.id}",
+        "object": "model",
+        "created": model.created,
+        "owned_by": model.owned_by or row.id,
+    }
+    if model.name:
+        entry["name"] = model.name
+    if row.kind == "local":
+        entry["name"] = "SmolLM2 135M (tiny demonstration model)"
+    if model.context_length:
+        entry["context_length"] = model.context_length
+    return entry
+
+
+async def _all_models(services: Services) -> list[dict[str, Any]]:
+    routing = services.routing
+    await routing.first_lists()
+    entries = [{"id": name, "object": "model", "created": 0, "owned_by": "chomp"} for name in routing.alias_names]
+    for row in routing.rows.values():
+        if routing.keys[row.id] and not (row.kind == "local" and services.local.missing):
+            entries += [_listed(row, model) for model in routing.models(row.id)]
+    return entries
+
+
+@routes.get("/v1/models")
+async def models(request: web.Request) -> web.Response:
+    """GET /v1/models -> {object: "list", data: [{id: "router/model", ...}]}"""
+    return reply({"object": "list", "data": await _all_models(request.app[SERVICES])})
+
+
+@routes.get("/v1/models/{id:.+}")
+async def model(request: web.Request) -> web.Response:
+    """GET /v1/models/{id} -> one model, by `router/model` or a bare name"""
+    wanted = request.match_info["id"]
+    entries = await _all_models(request.app[SERVICES])
+    for entry in entries:
+        if entry["id"] == wanted:
+            return reply(entry)
+    for entry in entries:
+        if entry["id"].partition("/")[2] == wanted:
+            return reply(entry)
+    near = request.app[SERVICES].routing.near(wanted)
+    hint = f"; near: {', '.join(near)}" if near else ""
+    raise ModelNotFound(f"no configured router lists the model {wanted[:200]!r}{hint}", param="model")
+
+
+@routes.get("/api/models/free")
+async def models_free(request: web.Request) -> web.Response:
+    """GET /api/models/free -> {count, models: OpenRouter's free models without the small ones}"""
+    found = []
+    for m in await request.app[SERVICES].routing.free():
+        entry: dict[str, Any] = {"id": m.id, "name": m.name or m.id, "context_length": m.context_length}
+        if m.max_output:
+            entry["max_output"] = m.max_output
+        if m.created:
+            entry["created"] = m.created
+        found.append(entry)
+    return reply({"count": len(found), "models": found})
+
+
+@routes.get("/api/models/{router}")
+async def models_router(request: web.Request) -> web.Response:
+    """GET /api/models/{router} -> {router, count, models: [{id, name}]}"""
+    services, router = request.app[SERVICES], request.match_info["router"]
+    found = await services.routing.listed(router)
+    return reply(
+        {"router": router, "count": len(found), "models": [{"id": m.id, "name": m.name or m.id} for m in found]}
+    )
+
+
+def _since(text: str, now: float) -> float:
+    """Unix time of "24h" (ago), "2026-11-01", an ISO time or Unix seconds. Raises BadRequest."""
+    with contextlib.suppress(ValueError):
+        number = duration_s(text)
+        return number if number > 1e8 else now - number
+    with contextlib.suppress(ValueError):
+        moment = datetime.datetime.fromisoformat(text)
+        return float((moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp())
+    raise BadRequest(
+        f"since is a time ago such as 24h or 7d, a date, or Unix seconds, not {text[:50]!r}", param="since"
+    )
+
+
+@routes.get("/api/usage")
+async def usage(request: web.Request) -> web.Response:
+    """GET /api/usage?by=router|key|model|caller|task|session|day&since=24h -> {by, since, rows}"""
+    services = request.app[SERVICES]
+    by = request.query.get("by", "router")
+    since = _since(request.query.get("since", "30d"), time.time())
+    rows = await services.usage.report(by, since)
+    return reply(
+        {
+            "by": by,
+            "since": iso(since),
+            "prices": {"source": services.prices.source, "date": services.prices.date},
+            "rows": rows,
+        }
+    )
+
+
+@routes.get("/health")
+async def health(request: web.Request) -> web.Response:
+    """GET /health -> {ok, status}; open to all, always cheap"""
+    return reply({"ok": True, "status": "ok"})
+
+
+@routes.get("/status")
+async def status(request: web.Request) -> web.Response:
+    """GET /status -> version, uptime, routers, queues"""
+    services = request.app[SERVICES]
+    return reply(
+        {
+            "version": VERSION,
+            "uptime_s": round(time.time() - services.started_at, 1),
+            "inflight": services.proxy.inflight,
+            "inflight_bytes": services.bodies.held,
+            "ledger": {
+                "queued": services.usage.queued,
+                "written": services.usage.written,
+                "dropped": services.usage.dropped,
+            },
+            "prices": {"source": services.prices.source, "date": services.prices.date},
+            "event_loop_lag_ms": round(services.usage.loop_lag_s * 1000, 2),
+            "local_model": {
+                "state": services.local.state,
+                "starts": services.local.starts,
+                "load_ms": services.local.load_ms or None,
+                "note": "tiny demonstration model",
+            },
+            "routers": services.routing.report(),
+        }
+    )
+
+
+class _Collector:
+    def __init__(self, services: Services):
+        self._services = services
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._services.usage.collect()
+        yield from self._services.routing.metrics()
+        yield GaugeMetricFamily("chomp_inflight", "Requests being handled", value=self._services.proxy.inflight)
+        yield GaugeMetricFamily("chomp_inflight_bytes", "Request bytes being handled", value=self._services.bodies.held)
+
+
+@routes.get("/metrics")
+async def metrics(request: web.Request) -> web.Response:
+    """GET /metrics -> Prometheus text"""
+    registry = prometheus_client.CollectorRegistry()
+    registry.register(cast(Any, _Collector(request.app[SERVICES])))
+    text = prometheus_client.generate_latest(registry)
+    return web.Response(body=text, headers={"content-type": prometheus_client.CONTENT_TYPE_LATEST})
+
+
+# == Task API ==========================================================================================================
+
+
+@routes.post("/api/dispatch", expect_handler=expect)
+async def dispatch(request: web.Request) -> web.Response:
+    """POST /api/dispatch {prompt, model?, system?, router?} -> {id, model, router, status}"""
+    given = await body_of(request, NewJob)
+    job = await request.app[SERVICES].jobs.add(given, request["caller"])
+    return reply({"id": job.id, "model": job.model, "router": job.router, "status": job.status})
+
+
+@routes.get("/api/result/{id}")
+async def result(request: web.Request) -> web.Response:
+    """GET /api/result/{id} -> Job"""
+    return reply(await request.app[SERVICES].jobs.get(request.match_info["id"], request["caller"]))
+
+
+@routes.get("/api/jobs")
+async def jobs(request: web.Request) -> web.Response:
+    """GET /api/jobs -> [Job], newest first, at most 50"""
+    return reply(await request.app[SERVICES].jobs.recent(request["caller"]))
+
+
+class _JobId(msgspec.Struct):
+    id: str | int
+
+
+@routes.post("/api/jobs/cancel", expect_handler=expect)
+async def jobs_cancel(request: web.Request) -> web.Response:
+    """POST /api/jobs/cancel {id} -> Job"""
+    given = await body_of(request, _JobId)
+    return reply(await request.app[SERVICES].jobs.cancel(str(given.id), request["caller"]))
+
+
+# == App ===============================================================================================================
+
+
+def make_app(settings: Settings, store: Store) -> web.Application:
+    """The application; `store` is open and is closed with it. Raises SettingsError or StoreError."""
+    rows = router_rows(settings)
+    credentials = Credentials(settings, store.keys(), settings.api_token or store.token())
+    prices = PriceTable((HERE / "static" / "prices.json").read_text("utf-8"))
+    read_aliases(settings.aliases)
+    app = web.Application(middlewares=[guard], client_max_size=settings.limits.body_bytes)
+    app.add_routes(routes)
+
+    async def services(app: web.Application) -> AsyncIterator[None]:
+        background = Background()
+        events = EventBus(settings.limits)
+        out = sys.stderr.write if logging.getLogger().isEnabledFor(logging.INFO) else None
+        usage = UsageLedger(store.database, settings.limits, log_form=settings.log_form, out=cast(Any, out))
+        await usage.open()
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"user-agent": f"chomp/{VERSION}"},
+        )
+        pool = UpstreamPool(settings.timeouts, settings.limits)
+        local = LocalModel(settings, credentials)
+        routing = RouterPool(rows, settings, credentials, prices, session, background)
+        proxy = Proxy(settings, credentials, pool, routing, usage, events, local)
+        jobs = JobQueue(proxy, store.database, background, settings)
+        await jobs.open()
+        app[SERVICES] = Services(
+            settings, credentials, routing, proxy, usage, jobs, local, prices, BodyRoom(settings.limits), time.time()
+        )
+        background.start("ledger", usage.run())
+        background.start("idle connections", pool.run())
+        background.start("event loop lag", _watch_lag(usage))
+        routing.refresh()
+        try:
+            yield
+        finally:
+            await background.stop()
+            await local.stop()
+            pool.close()
+            await session.close()
+            await usage.flush()
+            await store.close()
+
+    app.cleanup_ctx.append(services)
+    return app
+
+
+async def _watch_lag(usage: UsageLedger) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + 1.0
+        await asyncio.sleep(1.0)
+        usage.loop_lag_s = max(0.0, loop.time() - due)
+
+
+def make_runner(app: web.Application, settings: Settings) -> Runner:
+    """aiohttp's runner as chomp needs it."""
+    return Runner(
+        app,
+        handler_cancellation=True,  # else a client that leaves is not noticed
+        access_log=None,  # the ledger writes one line per request
+        keepalive_timeout=settings.timeouts.client_idle_s,
+        lingering_time=2.0,
+        handle_signals=False,
+        shutdown_timeout=2.0,
+    )
+
+
+class _JsonLog(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": record.created,
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+class _Redacting(logging.Handler):
+    """Writes log lines to stderr without known secrets."""
+
+    redact: Callable[[str], str] = staticmethod(lambda text: text)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(self.redact(self.format(record)) + "\n")
+
+
+def set_up_logging(settings: Settings) -> _Redacting:
+    """Log lines in the form asked for. Raises SettingsError for an unknown level."""
+    if settings.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise SettingsError(f"CHOMP_LOG_LEVEL is DEBUG, INFO, WARNING or ERROR, not {settings.log_level!r}")
+    handler = _Redacting()
+    if settings.log_form == "json":
+        handler.setFormatter(_JsonLog())
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level)
+    return handler
+
+
+def banner(settings: Settings, services: Services) -> str:
+    """What a person needs to know at start."""
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "localhost") else settings.host
+    address = settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    command = "bin/chomp" if Path.cwd() == HERE else str(HERE / "bin" / "chomp")
+    if settings.dir != HERE:
+        command = f"CHOMP_DIR='{settings.dir}' {command}"
+    auth = "" if settings.v1_no_auth else f'  -H "Authorization: Bearer $({command} token)" \\\n'
+    lines = [
+        f"\nchomp {VERSION} listens on {address}\n",
+        f"  curl {address}/v1/chat/completions \\\n{auth}"
+        "  -H 'Content-Type: application/json' \\\n"
+        '  -d \'{"model": "auto", "messages": [{"role": "user", "content": "What is the capital of France?"}]}\'\n',
+    ]
+    for row in services.routing.rows.values():
+        if row.kind == "local":
+            state = services.local.state
+        elif keys := services.routing.keys[row.id]:
+            state = (
+                "no key needed"
+                if not keys[0].secret
+                else "key present"
+                if len(keys) == 1
+                else f"{len(keys)} keys present"
+            )
+        else:
+            state = f"set {row.key_env[0]}" if row.key_env else "no key in chomp.toml"
+        lines.append(f"  {row.id:<12} {state}")
+    lines.append(f"\n  prices: {services.prices.source}, {services.prices.date}\n")
+    return "\n".join(lines)
+
+
+async def serve(settings: Settings, store: Store) -> None:
+    """Serves until SIGTERM or SIGINT, then drains. Raises SettingsError when the address cannot be had."""
+    logs = set_up_logging(settings)
+    app = make_app(settings, store)
+    runner = make_runner(app, settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await runner.setup()
+        services = app[SERVICES]
+        logs.redact = services.credentials.redact
+        site = web.TCPSite(runner, settings.host, settings.port, backlog=4096)
+        try:
+            await site.start()
+        except OSError as error:
+            raise SettingsError(
+                f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}"
+            ) from None
+        print(banner(settings, services), flush=True)
+        gc.collect()
+        gc.freeze()  # what lives since the start is not looked at again
+        gc.set_threshold(50_000, 20, 20)
+        await stop.wait()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)  # a second one ends at once
+        log.info("stopping: %d requests are running", services.proxy.inflight)
+        await site.stop()
+        await services.proxy.drain(settings.timeouts.drain_s)
+    finally:
+        await runner.cleanup()
+        await store.close()
+
+
+def route_table() -> str:
+    """The routes, as their handlers describe them."""
+    return "\n".join((r.handler.__doc__ or "").splitlines()[0] for r in routes if isinstance(r, web.RouteDef))
+
+
+_VARIABLES = """\
+environment (also read from state/.env; chomp.toml and README have the rest):
+  PORT, HOST              where it listens (8001, 127.0.0.1)
+  CHOMP_DIR               base of state/ and chomp.toml (this folder)
+  CHOMP_CONFIG            another path for chomp.toml
+  CHOMP_API_TOKEN         the owner's token (made at first start, kept in state/token)
+  CHOMP_V1_NO_AUTH=1      /v1/* without a token, on 127.0.0.1 only
+  CHOMP_PUBLIC_URL        how others reach it
+  CHOMP_ALLOWED_HOSTS     further Host names served
+  CHOMP_PREFER            fast, cheap or free: how targets are ranked
+  CHOMP_LOCAL_GGUF        another model file for the embedded router
+  CHOMP_LOG=json          log form; CHOMP_LOG_LEVEL: DEBUG, INFO, WARNING, ERROR
+  CHOMP_<ROUTER>_BASE_URL another base URL for a router
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command `python chomp_server.py`; its exit status."""
+    keys = "\n".join(f"  {row.key_env[0]:<23} {row.name}" for row in ROUTERS if row.key_env)
+    parser = argparse.ArgumentParser(
+        prog="chomp_server.py",
+        description="One port between your agents and every model.",
+        epilog=f"{_VARIABLES}\nkeys:\n{keys}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--port", type=int, help="port to listen on")
+    parser.add_argument("--host", help="address to listen on")
+    parser.add_argument("--atc", metavar="URL", help="a tower to send events to")
+    parser.add_argument("--routes", action="store_true", help="print the routes and exit")
+    parser.add_argument("--version", action="version", version=f"chomp {VERSION}")
+    given = parser.parse_args(argv)
+    if given.routes:
+        print(route_table())
+        return 0
+    folder = Path(os.environ.get("CHOMP_DIR") or HERE).expanduser().resolve()
+    store = Store(folder / "state")
+    try:
+        config = os.environ.get("CHOMP_CONFIG")
+        store.open()
+        settings = read_settings(
+            folder,
+            flags={"port": given.port, "host": given.host, "atc": given.atc},
+            environ=os.environ,
+            dotenv=store.dotenv(),
+            overrides=store.overrides(),
+            file=read_toml(Path(config).expanduser() if config else folder / "chomp.toml", required=bool(config)),
+        )
+        try:
+            import uvloop
+
+            factory: Callable[[], asyncio.AbstractEventLoop] | None = uvloop.new_event_loop
+        except ImportError:  # not on every platform
+            factory = None
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(serve(settings, store))
+    except (SettingsError, StoreError) as error:
+        print(f"chomp: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
