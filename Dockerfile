@@ -23,9 +23,7 @@ RUN python bin/local-model install
 
 COPY chomp_server.py ./
 COPY bin bin
-COPY templates templates
 COPY static static
-COPY adapters adapters
 VOLUME /app/state
 
 ENV HOST=0.0.0.0 PORT=8001

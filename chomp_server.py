@@ -428,7 +428,7 @@ class Model(msgspec.Struct, frozen=True):
     price: Price | None = None
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens of one answer, as the upstream counted them."""
 
     prompt: int = 0
@@ -451,7 +451,7 @@ class ChatRequest(msgspec.Struct):
     received_at: float = 0.0  # time.perf_counter()
 
 
-class Fault(msgspec.Struct, frozen=True):
+class Fault(msgspec.Struct, frozen=True, gc=False):
     """Why one attempt failed, in the upstream's own words where it had any."""
 
     kind: str  # of ERROR_TYPES
@@ -463,7 +463,7 @@ class Fault(msgspec.Struct, frozen=True):
     wait_s: float | None = None  # the upstream's own wish
 
 
-class AttemptRecord(msgspec.Struct, frozen=True):
+class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
     """One failed attempt, as listed in the error the client gets."""
 
     router: str
@@ -474,7 +474,7 @@ class AttemptRecord(msgspec.Struct, frozen=True):
     error: str
 
 
-class LedgerRow(msgspec.Struct, frozen=True):
+class LedgerRow(msgspec.Struct, frozen=True, gc=False):
     """One request, as accounted. Field order is the table's column order."""
 
     at: float  # Unix seconds when it came in
@@ -965,6 +965,7 @@ _NOT_UPWARDS = _HOP_BY_HOP | frozenset(
     b"forwarded via x-real-ip true-client-ip openai-organization openai-project content-encoding "
     b"access-control-request-method access-control-request-headers".split()
 )
+_CONNECTION = frozenset((b"Connection", b"connection", b"CONNECTION"))
 _NOT_UPWARDS_PREFIX = (b"x-stainless-", b"x-chomp-", b"x-forwarded-", b"sec-", b"cf-", b"proxy-")
 _DOWNWARDS = frozenset(b"content-type cf-ray retry-after retry-after-ms server-timing".split())
 _DOWNWARDS_PREFIX = (b"x-", b"openai-", b"anthropic-", b"fireworks-", b"ratelimit")
@@ -974,16 +975,29 @@ _NOT_DOWNWARDS = frozenset(
 )
 
 
-@functools.lru_cache(maxsize=1024)
-def _goes_up(name: bytes) -> bool:
-    return name not in _NOT_UPWARDS and not name.startswith(_NOT_UPWARDS_PREFIX)
+_LOWERED_MOST = 2048  # names remembered; real clients and routers send a few dozen
+_up_names: dict[bytes, bytes] = {}  # a name as sent -> as it goes up, empty when it does not
+_down_names: dict[bytes, bytes] = {}
 
 
-@functools.lru_cache(maxsize=1024)
-def _comes_down(name: bytes) -> bool:
-    return (name in _DOWNWARDS or name.startswith(_DOWNWARDS_PREFIX)) and not (
-        name in _NOT_DOWNWARDS or name.startswith(b"x-chomp-")
-    )
+def _up_name(name: bytes) -> bytes:
+    low = name.lower()
+    found = b"" if low in _NOT_UPWARDS or low.startswith(_NOT_UPWARDS_PREFIX) else low
+    if len(_up_names) < _LOWERED_MOST:
+        _up_names[name] = found
+    return found
+
+
+def _down_name(name: bytes) -> bytes:
+    low = name.lower()
+    found = low if low in _DOWNWARDS or low.startswith(_DOWNWARDS_PREFIX) else b""
+    if low in _NOT_DOWNWARDS or low.startswith(b"x-chomp-"):
+        found = b""
+    if low == b"x-request-id":  # ours has that name
+        found = b"x-upstream-request-id"
+    if len(_down_names) < _LOWERED_MOST:
+        _down_names[name] = found
+    return found
 
 
 def headers_up(given: Iterable[tuple[bytes, bytes]], own: frozenset[bytes]) -> bytes:
@@ -993,26 +1007,30 @@ def headers_up(given: Iterable[tuple[bytes, bytes]], own: frozenset[bytes]) -> b
     SDK telemetry, and the names in `own`, which the router's row sets itself.
     """
     lines = []
-    named: set[bytes] = set()
+    named = b""
     for name, value in given:
-        low = name.lower()
-        if low == b"connection":
-            named.update(token.strip().lower() for token in value.split(b","))
-        elif _goes_up(low) and low not in own:
-            lines.append((low, b"%b: %b\r\n" % (low, value)))
-    if named - {b"keep-alive", b"close"}:
-        lines = [line for line in lines if line[0] not in named]
-    return b"".join([line for _, line in lines])
+        low = _up_names.get(name)
+        if low is None:
+            low = _up_name(name)
+        if low:
+            if low not in own:
+                lines.append(b"%b: %b\r\n" % (low, value))
+        elif name in _CONNECTION:
+            named += b"," + value.lower()
+    if named and named not in (b",keep-alive", b",close"):
+        dropped = tuple(b"%b: " % token.strip() for token in named.split(b",") if token.strip())
+        lines = [line for line in lines if not line.startswith(dropped)]
+    return b"".join(lines)
 
 
 def headers_down(given: Iterable[tuple[bytes, bytes]]) -> bytes:
     """An upstream's headers as the client may see them: type, limits and the vendor's own `x-` information."""
     lines = []
     for name, value in given:
-        low = name.lower()
-        if _comes_down(low):
-            if low == b"x-request-id":  # ours has that name
-                low = b"x-upstream-request-id"
+        low = _down_names.get(name)
+        if low is None:
+            low = _down_name(name)
+        if low:
             lines.append(b"%b: %b\r\n" % (low, value))
     return b"".join(lines)
 
@@ -1374,6 +1392,8 @@ def _amount(value: object) -> float | None:
 
 def read_usage(raw: Raw | bytes, cost: Raw | bytes = b"") -> Usage | None:
     """Usage in the OpenAI family's shapes; None when there is none. A router's own cost is taken where it is."""
+    if raw and not cost and (usual := _common_usage(cast(Raw, raw))):
+        return usual
     found: Any = None
     reported = None
     with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -1401,6 +1421,46 @@ def read_usage(raw: Raw | bytes, cost: Raw | bytes = b"") -> Usage | None:
         cache_write=min(prompt, _count(prompt_details.get("cache_write_tokens"))),
         cost_usd=reported,
     )
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class _CommonUsage(msgspec.Struct):
+    """The shape nearly all answers have; others take the patient way through `read_usage`."""
+
+    prompt_tokens: int
+    completion_tokens: int = 0
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+    cost: float | None = None
+    prompt_cache_hit_tokens: int | None = None
+
+
+_decode_common_usage = msgspec.json.Decoder(_CommonUsage).decode
+
+
+def _common_usage(raw: Raw) -> Usage | None:
+    try:
+        found = _decode_common_usage(raw)
+    except msgspec.DecodeError:
+        return None
+    prompt, completion = found.prompt_tokens, found.completion_tokens
+    if prompt < 0 or completion < 0 or not (prompt or completion) or (found.cost or 0) < 0:
+        return None
+    cached = written = reasoning = 0
+    if details := found.prompt_tokens_details:
+        cached, written = details.cached_tokens or 0, details.cache_write_tokens or 0
+    cached = cached or found.prompt_cache_hit_tokens or 0
+    if details := found.completion_tokens_details:
+        reasoning = details.reasoning_tokens or 0
+    if cached or written or reasoning:
+        cached, written = min(prompt, max(0, cached)), min(prompt, max(0, written))
+        reasoning = min(completion, max(0, reasoning))
+    return Usage(prompt, completion, cached, reasoning, written, found.cost)
 
 
 class _Whole(msgspec.Struct):
@@ -2237,7 +2297,8 @@ class UsageLedger:
             f"SELECT {group} AS {by}, count(*) AS requests, sum(status >= 400) AS errors, "  # noqa: S608 - of _GROUPS
             "sum(prompt_tokens) AS prompt_tokens, sum(completion_tokens) AS completion_tokens, "
             "sum(cached_tokens) AS cached_tokens, sum(reasoning_tokens) AS reasoning_tokens, "
-            "sum(cost_usd) AS cost_usd, sum(cost_usd IS NULL AND prompt_tokens + completion_tokens > 0) AS unpriced, "
+            "sum(cost_usd) AS cost_usd, "
+            "sum(cost_usd IS NULL AND prompt_tokens + completion_tokens > 0) AS unpriced, "
             "sum(estimated) AS estimated, avg(ttft_ms) AS ttft_ms FROM requests WHERE at >= ? GROUP BY 1 ORDER BY requests DESC LIMIT 1000"
         )
         return await self._database.read(sql, (since,))
@@ -2812,6 +2873,7 @@ class Catalog(msgspec.Struct):
 
 
 CATALOG_RETRY_S = 30.0  # after a failed fetch
+PLAN_S = 5.0  # how long an undisturbed plan is used again
 CATALOG_GRACE_S = 0.5  # for further lists once the first is in
 
 
@@ -2840,10 +2902,15 @@ class RouterPool:
         self._fetches: dict[str, asyncio.Task[None]] = {}
         self._serving: dict[str, list[str]] = {}  # model -> routers, in registry order
         self._aliases = read_aliases(settings.aliases)
+        self._by_speed = "fast" in (
+            settings.prefer,
+            *(alias.prefer for alias in self._aliases),
+        )  # plans change by the answer
         self._breakers: dict[str, Breaker] = {row.id: Breaker() for row in rows}
         self._benched: collections.OrderedDict[tuple[str, str, str], tuple[float, int, str]] = collections.OrderedDict()
         self._ttft: collections.OrderedDict[tuple[str, str], float] = collections.OrderedDict()
         self._price_of: dict[tuple[str, str], Price | None] = {}
+        self._plans: dict[tuple[str, str, str, Api, bool], tuple[float, list[Target]]] = {}
         self.limits_left: dict[str, dict[str, float]] = {}
         for row in rows:
             if row.models:
@@ -2916,6 +2983,7 @@ class RouterPool:
                 serving[row.default_model].append(row.id)
         self._serving = {name: routers for name, routers in serving.items() if routers}
         self._price_of.clear()
+        self._plans.clear()
 
     def models(self, router: str) -> tuple[Model, ...]:
         """A router's models as last fetched."""
@@ -2991,6 +3059,22 @@ class RouterPool:
 
         Raises ModelNotFound, BadRequest, Unavailable, or Busy when all are cooling down.
         """
+        question = (model, router, prefer, api, fallback)
+        known = self._plans.get(question)
+        if known is not None and self._now() - known[0] < PLAN_S:
+            return known[1]
+        targets = await self._plan(model, router, prefer, api)
+        targets = targets if fallback else targets[:1]
+        if len(model) < 200 and not self._by_speed and prefer != "fast" and not self._benched and not self._troubled():
+            if len(self._plans) >= self._settings.limits.names:
+                self._plans.clear()
+            self._plans[question] = (self._now(), targets)
+        return targets
+
+    def _troubled(self) -> bool:
+        return any(breaker.failures for breaker in self._breakers.values())
+
+    async def _plan(self, model: str, router: str, prefer: str, api: Api) -> list[Target]:
         wanted: list[tuple[RouterDef, str]] = []
         for name, alias_prefer in self._expand(model, router):
             prefer = prefer or alias_prefer
@@ -3002,8 +3086,7 @@ class RouterPool:
             raise BadRequest(f"{wanted[0][0].id} does not serve {api}", code="unsupported_endpoint", param="model")
         if prefer:
             usable.sort(key=lambda pair: self._rank(prefer, *pair))
-        targets = self._awake(usable)
-        return targets if fallback else targets[:1]
+        return self._awake(usable)
 
     def _expand(self, model: str, router: str) -> list[tuple[Name, str]]:
         if router and router != "auto":
@@ -3155,7 +3238,9 @@ class RouterPool:
 
     def asked(self, target: Target) -> None:
         """A request goes to `target` now."""
-        self._breakers[target.router.id].probe(self._now())
+        breaker = self._breakers[target.router.id]
+        if breaker.failures:
+            breaker.probe(self._now())
 
     def answered(self, target: Target, ttft_s: float | None, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """`target` gave a good answer."""
@@ -3188,6 +3273,7 @@ class RouterPool:
         now = self._now()
         router, key = target.router.id, target.key.id
         seconds = 0.0
+        self._plans.clear()
         if verdict.bench:
             scope = (router, key, target.model if verdict.bench == "model" else "")
             _, failures, _ = self._benched.pop(scope, (0.0, 0, ""))
@@ -3285,6 +3371,7 @@ def auth_header(row: RouterDef, key: Key) -> dict[str, str]:
 _PATHS: dict[Api, str] = {"chat": "/chat/completions", "completions": "/completions", "embeddings": "/embeddings"}
 _TAIL_BYTES = 8192
 _HOLD_FRAMES, _HOLD_BYTES = 64, 256 << 10
+TICK_S = 0.05  # how exactly time limits are kept
 
 
 class Sink(Protocol):
@@ -3316,7 +3403,7 @@ class Attempt:
 
     __slots__ = (
         "_error_body", "_framer", "_held", "_held_bytes", "_limits", "_loop", "_owner", "_sink", "_size", "_timeouts",
-        "_timer", "_waiter", "_wire", "body", "broken", "committed", "content_at", "ended", "fault", "headers",
+        "_waiter", "_wire", "body", "broken", "committed", "content_at", "due", "ended", "fault", "headers",
         "last_at", "meter", "paused", "reads", "stale", "started_at", "status", "stream", "tail", "target", "usage",
         "whole",
     )  # fmt: skip
@@ -3330,7 +3417,6 @@ class Attempt:
         self.body: Callable[[bytes], None] = self._collect
         self._wire: Wire | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._sink: Sink | None = None
         self._held: list[bytes] = []
         self._held_bytes = self._size = self.reads = 0
@@ -3343,6 +3429,7 @@ class Attempt:
         self.headers: list[tuple[bytes, bytes]] = []
         self.tail = b""
         self.started_at = self.last_at = self._loop.time()
+        self.due = math.inf
         self.content_at: float | None = None
 
     async def run(self, origin: Origin, head: bytes, body: bytes) -> None:
@@ -3443,6 +3530,7 @@ class Attempt:
                 self._owner.comment(frame)
                 continue
             self._keep_back(self.meter.look(frame))
+            self._arm()  # what is held back has a limit of its own
             if len(self._held) > _HOLD_FRAMES or self._held_bytes > _HOLD_BYTES:
                 self._commit_rest(frames[at + 1 :])
                 return
@@ -3633,13 +3721,11 @@ class Attempt:
     # -- time
 
     def _arm(self) -> None:
-        self._disarm()
-        self._timer = self._loop.call_later(max(0.001, self._next_s()), self._tick)
+        """Sets when `tick` has something to do; one ticker serves all attempts, a timer each would cost more."""
+        self.due = self._loop.time() + self._next_s()
 
     def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.due = math.inf
 
     def _patience_s(self) -> float:
         if not self._owner.stream:
@@ -3658,11 +3744,10 @@ class Attempt:
             due = min(due, self._owner.next_comment_at())
         return due - now
 
-    def _tick(self) -> None:
-        self._timer = None
+    def tick(self, now: float) -> None:
+        """Looks whether the upstream or the silence towards the client has lasted too long."""
         if self.ended:
             return
-        now = self._loop.time()
         if self._owner.stream and now >= self._owner.next_comment_at():
             self._silence()
         if self.ended:
@@ -3856,6 +3941,11 @@ class Exchange:
 
     # -- silence towards the client, before and after the commit
 
+    def tick(self, now: float) -> None:
+        attempt = self._attempt
+        if attempt is not None and now >= attempt.due:
+            attempt.tick(now)
+
     def next_comment_at(self) -> float:
         """When a streaming client should hear something, in the loop's time."""
         timeouts = self.proxy.timeouts
@@ -3903,11 +3993,13 @@ class Exchange:
         attempt = self._attempt
         assert attempt is not None
         self._overhead_s = max(0.0, time.perf_counter() - self.request.received_at - self._waited_s)
-        own = (
-            f"x-chomp-router: {attempt.target.router.id}\r\nx-chomp-model: {header_value(attempt.target.model)}\r\n"
-            f"x-chomp-attempts: {len(self.records) + 1}\r\nx-chomp-overhead-ms: {self._overhead_s * 1000:.2f}\r\n"
+        target = attempt.target
+        own = b"%bx-chomp-attempts: %d\r\nx-chomp-overhead-ms: %.2f\r\n" % (
+            _target_lines(target.router.id, target.model),
+            len(self.records) + 1,
+            self._overhead_s * 1000,
         )
-        return headers_down(attempt.headers) + own.encode("latin-1")
+        return headers_down(attempt.headers) + own
 
     async def pump(self, sink: Sink) -> None:
         """Relays the answer to `sink`, at its pace, to the end."""
@@ -4016,36 +4108,32 @@ class Exchange:
             elif error_type.startswith("provider_"):
                 fault = Fault(error_type, str(attempt.broken or "in-band error"))
                 proxy.routing.failed(target, fault, judge(fault))
-        caller = self.caller
-        proxy.settled(
-            self,
-            LedgerRow(
-                at=self._at,
-                request_id=self.request.request_id,
-                caller=caller.name,
-                task=caller.task,
-                session=caller.session,
-                api=self.request.api,
-                asked_model=(self.envelope.model or "")[:300],
-                sent_model=target.model if target else "",
-                router=target.router.id if target else "",
-                key=target.key.id if target else "",
-                status=status,
-                error_type=error_type,
-                attempts=len(self.records) + (1 if committed else 0),
-                stream=int(self.stream),
-                ttft_ms=None if ttft_s is None else round(ttft_s * 1000, 3),
-                duration_ms=round((now - self._started) * 1000, 3),
-                prompt_tokens=usage.prompt,
-                completion_tokens=usage.completion,
-                cached_tokens=usage.cached,
-                reasoning_tokens=usage.reasoning,
-                cost_usd=cost,
-                estimated=int(estimated),
-            ),
-            overhead_s=self._overhead_s,
-            chunks=attempt.reads if attempt is not None else 0,
+        caller, request = self.caller, self.request
+        row = LedgerRow(
+            self._at,
+            request.request_id,
+            caller.name,
+            caller.task,
+            caller.session,
+            request.api,
+            (self.envelope.model or "")[:300],
+            target.model if target else "",
+            target.router.id if target else "",
+            target.key.id if target else "",
+            status,
+            error_type,
+            len(self.records) + committed,
+            int(self.stream),
+            None if ttft_s is None else round(ttft_s * 1000, 3),
+            round((now - self._started) * 1000, 3),
+            usage.prompt,
+            usage.completion,
+            usage.cached,
+            usage.reasoning,
+            cost,
+            int(estimated),
         )
+        proxy.settled(self, row, overhead_s=self._overhead_s, chunks=attempt.reads if attempt is not None else 0)
 
     def _outcome(self, error: BaseException | None) -> tuple[int, str]:
         """HTTP status and error type for the ledger; a client that left after the end got its answer."""
@@ -4097,6 +4185,11 @@ _DEFAULTS = {
     503: ("overloaded_error", "upstream_overloaded"),
     504: ("upstream_error", "upstream_timeout"),
 }
+
+
+@functools.lru_cache(maxsize=1024)
+def _target_lines(router: str, model: str) -> bytes:
+    return f"x-chomp-router: {router}\r\nx-chomp-model: {header_value(model)}\r\n".encode("latin-1")
 
 
 class _Reader:
@@ -4202,6 +4295,15 @@ class Proxy:
                 found = self._addresses[key] = _request_head(row, row.base_url, target.key, request.api)
             origin, fixed, own = found
         return origin, fixed + headers_up(request.headers, own)
+
+    async def run(self) -> None:
+        """Looks after time limits, again and again."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = loop.time()
+            for exchange in tuple(self._active):
+                exchange.tick(now)
 
     def redacted(self, run: bytes) -> bytes:
         """`run` without known secrets."""
@@ -4434,9 +4536,13 @@ class Services(msgspec.Struct):
     prices: PriceTable
     bodies: BodyRoom
     started_at: float
+    hosts: dict[str, bool] = {}  # Host headers seen, and whether they are served
 
 
 SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
+CALLER: web.RequestKey[Caller] = web.RequestKey("caller", Caller)
+REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
+CROSS_ORIGIN: web.RequestKey[str] = web.RequestKey("cross_origin", str)
 OWNER = Caller()
 routes = web.RouteTableDef()
 _OPEN_PATHS = frozenset({"/health"})
@@ -4462,10 +4568,11 @@ class BodyRoom:
         """The request's body, to be given back with `release`. Raises TooLarge, Busy, TooSlow or BadRequest."""
         size = request.content_length
         content = request.content
-        if size is not None and content.is_eof() and size <= 65536:  # all of it came with the head
-            data = content.read_nowait(-1)
-            self.held += len(data)
-            return data
+        if size is not None and content.is_eof() and size <= 65536:
+            parts = content._buffer  # all of it came with the head; each read() would resume a reading never paused
+            if len(parts) == 1 and len(parts[0]) == size:
+                self.held += size
+                return parts[0]
         self.check(size)
         held = size or 0
         self.held += held
@@ -4500,38 +4607,28 @@ _id_count = 0
 _GIVEN_ID = re.compile(r"[\w.:/+=@-]{1,128}")
 
 
-def request_id(request: web.Request) -> str:
-    """The request's id: the client's own when it sent a usable one."""
+def new_request_id(given: str | None) -> str:
+    """A request's id: the client's own when it sent a usable one."""
     global _id_count
-    found = request.get("request_id")
-    if found is None:
-        given = request.headers.get("x-request-id")
-        if given is not None and _GIVEN_ID.fullmatch(given):
-            found = given
-        else:
-            _id_count += 1
-            found = f"req-{_id_prefix}-{_id_count:x}"
-        request["request_id"] = found
-    return cast(str, found)
+    if given is not None and _GIVEN_ID.fullmatch(given):
+        return given
+    _id_count += 1
+    return f"req-{_id_prefix}-{_id_count:x}"
 
 
-@functools.lru_cache(maxsize=256)
-def _host_name(host: str) -> str:
-    try:
-        return urllib.parse.urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
-
-
-@functools.lru_cache(maxsize=256)
-def serves_host(host: str, allowed: tuple[str, ...]) -> bool:
+def serves_host(host: str, settings: Settings) -> bool:
     """Whether a `Host` header is one of ours: an address or a name that no foreign DNS can point here.
 
     Literal addresses cannot be rebound; other names have to be allowed.
     """
-    name = _host_name(host)
-    if name == "localhost" or name.endswith(".localhost") or name in allowed:
-        return True
+    try:
+        name = urllib.parse.urlsplit(f"//{host}").hostname or ""
+        public = urllib.parse.urlsplit(settings.public_url).hostname
+    except ValueError:
+        return False
+    allowed = [one.lower() for one in settings.allowed_hosts]
+    if name == "localhost" or name.endswith(".localhost") or name in (*allowed, settings.host.lower(), public):
+        return bool(name)
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -4575,7 +4672,8 @@ def error_response(request: web.Request, error: ChompError, credentials: Credent
     text = msgspec.json.encode(error.body())
     if credentials is not None:
         text = credentials.redact(text.decode()).encode()
-    headers = {"x-request-id": request_id(request), **error.headers, **error.retry_headers(), **_SAFE}
+    request_id = request.get(REQUEST_ID) or new_request_id(request.headers.get("x-request-id"))
+    headers = {"x-request-id": request_id, **error.headers, **error.retry_headers(), **_SAFE}
     response = web.Response(body=text, status=error.status, headers=headers, content_type="application/json")
     if error.status in (408, 413):
         response.force_close()  # the rest of the body is not read
@@ -4609,17 +4707,23 @@ async def guard(
     settings = services.settings
     cross = ""
     try:
-        if not serves_host(request.headers.get("host", ""), _allowed_hosts_of(settings)):
+        headers = request.headers
+        host = headers.get("host", "")
+        served = services.hosts.get(host)
+        if served is None:
+            served = serves_host(host, settings)
+            if len(services.hosts) < 256:
+                services.hosts[host] = served
+        if not served:
             raise Forbidden(
-                f"this chomp does not serve the host {request.headers.get('host', '')[:100]!r}; "
-                "CHOMP_ALLOWED_HOSTS adds names",
+                f"this chomp does not serve the host {host[:100]!r}; CHOMP_ALLOWED_HOSTS adds names",
                 code="unknown_host",
             )
-        if "origin" in request.headers and (cross := check_origin(request, settings)):
-            request["cors"] = cross
+        if "origin" in headers and (cross := check_origin(request, settings)):
+            request[CROSS_ORIGIN] = cross
             if request.method == "OPTIONS":
                 return web.Response(status=204, headers=_preflight(request, cross))
-        request["caller"] = authenticate(request, services)
+        request[CALLER] = authenticate(request, services)
         response = await handler(request)
     except ChompError as error:
         response = error_response(request, error, services.credentials)
@@ -4637,17 +4741,6 @@ async def guard(
         response.headers["vary"] = "origin"
         response.headers["access-control-expose-headers"] = "*"
     return response
-
-
-@functools.lru_cache(maxsize=8)
-def _hosts_cached(key: tuple[tuple[str, ...], str, str]) -> tuple[str, ...]:
-    allowed, public_url, host = key
-    public = urllib.parse.urlsplit(public_url).hostname if public_url else None
-    return (*(name.lower() for name in allowed), *([public] if public else []), host.lower())
-
-
-def _allowed_hosts_of(settings: Settings) -> tuple[str, ...]:
-    return _hosts_cached((settings.allowed_hosts, settings.public_url, settings.host))
 
 
 def _preflight(request: web.Request, origin: str) -> dict[str, str]:
@@ -4725,13 +4818,13 @@ class ClientSink:
 
     __slots__ = ("_chunked", "_close", "_cors", "_head", "_id", "_length", "_transport", "_writer", "ended", "started")
 
-    def __init__(self, request: web.Request):
+    def __init__(self, request: web.Request, request_id: str):
         self._transport = request.transport
         self._writer = request.writer
         self._chunked = request.version >= (1, 1)
         self._close = not (self._chunked and request.keep_alive)
-        self._id = request_id(request)
-        self._cors = request.get("cors", "")
+        self._id = request_id
+        self._cors = request.get(CROSS_ORIGIN, "") if "origin" in request.headers else ""
         self._head = b""
         self._length = False
         self.started = self.ended = False
@@ -4843,6 +4936,7 @@ class Runner(web.AppRunner):
 async def _relay(request: web.Request, api: Api) -> web.StreamResponse:
     services = request.app[SERVICES]
     headers = request.headers
+    request_id = request[REQUEST_ID] = new_request_id(headers.get("x-request-id"))
     body = await services.bodies.read(request, services.settings.timeouts.body_s)
     try:
         prefer = headers.get("x-chomp-prefer", "")
@@ -4852,14 +4946,14 @@ async def _relay(request: web.Request, api: Api) -> web.StreamResponse:
             api,
             body,
             request.raw_headers,
-            request_id(request),
+            request_id,
             prefer,
             headers.get("x-chomp-no-fallback", "0") in ("0", "false"),
             time.perf_counter(),
         )
-        sink = ClientSink(request)
+        sink = ClientSink(request, request_id)
         try:
-            exchange = await services.proxy.open(asked, request["caller"], sink.waiting)
+            exchange = await services.proxy.open(asked, request[CALLER], sink.waiting)
         except ChompError as error:
             if not sink.started:
                 raise
@@ -5053,20 +5147,20 @@ async def metrics(request: web.Request) -> web.Response:
 async def dispatch(request: web.Request) -> web.Response:
     """POST /api/dispatch {prompt, model?, system?, router?} -> {id, model, router, status}"""
     given = await body_of(request, NewJob)
-    job = await request.app[SERVICES].jobs.add(given, request["caller"])
+    job = await request.app[SERVICES].jobs.add(given, request[CALLER])
     return reply({"id": job.id, "model": job.model, "router": job.router, "status": job.status})
 
 
 @routes.get("/api/result/{id}")
 async def result(request: web.Request) -> web.Response:
     """GET /api/result/{id} -> Job"""
-    return reply(await request.app[SERVICES].jobs.get(request.match_info["id"], request["caller"]))
+    return reply(await request.app[SERVICES].jobs.get(request.match_info["id"], request[CALLER]))
 
 
 @routes.get("/api/jobs")
 async def jobs(request: web.Request) -> web.Response:
     """GET /api/jobs -> [Job], newest first, at most 50"""
-    return reply(await request.app[SERVICES].jobs.recent(request["caller"]))
+    return reply(await request.app[SERVICES].jobs.recent(request[CALLER]))
 
 
 class _JobId(msgspec.Struct):
@@ -5077,13 +5171,13 @@ class _JobId(msgspec.Struct):
 async def jobs_cancel(request: web.Request) -> web.Response:
     """POST /api/jobs/cancel {id} -> Job"""
     given = await body_of(request, _JobId)
-    return reply(await request.app[SERVICES].jobs.cancel(str(given.id), request["caller"]))
+    return reply(await request.app[SERVICES].jobs.cancel(str(given.id), request[CALLER]))
 
 
 # == App ===============================================================================================================
 
 
-def make_app(settings: Settings, store: Store) -> web.Application:
+def make_app(settings: Settings, store: Store, clock: Callable[[], float] = time.time) -> web.Application:
     """The application; `store` is open and is closed with it. Raises SettingsError or StoreError."""
     rows = router_rows(settings)
     credentials = Credentials(settings, store.keys(), settings.api_token or store.token())
@@ -5105,14 +5199,15 @@ def make_app(settings: Settings, store: Store) -> web.Application:
         )
         pool = UpstreamPool(settings.timeouts, settings.limits)
         local = LocalModel(settings, credentials)
-        routing = RouterPool(rows, settings, credentials, prices, session, background)
-        proxy = Proxy(settings, credentials, pool, routing, usage, events, local)
+        routing = RouterPool(rows, settings, credentials, prices, session, background, clock)
+        proxy = Proxy(settings, credentials, pool, routing, usage, events, local, clock)
         jobs = JobQueue(proxy, store.database, background, settings)
         await jobs.open()
         app[SERVICES] = Services(
             settings, credentials, routing, proxy, usage, jobs, local, prices, BodyRoom(settings.limits), time.time()
         )
         background.start("ledger", usage.run())
+        background.start("time limits", proxy.run())
         background.start("idle connections", pool.run())
         background.start("event loop lag", _watch_lag(usage))
         routing.refresh()
