@@ -42,6 +42,7 @@ import html
 import http
 import importlib.util
 import ipaddress
+import itertools
 import json
 import logging
 import math
@@ -53,6 +54,7 @@ import socket
 import sqlite3
 import ssl
 import sys
+import threading
 import time
 import tomllib
 import urllib.parse
@@ -501,7 +503,7 @@ class LedgerRow(msgspec.Struct, frozen=True, gc=False):
     estimated: int
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """Something that happened, for watchers."""
 
     seq: int
@@ -860,7 +862,7 @@ _REQUIRED: dict[Api, str] = {"chat": "messages", "completions": "prompt", "embed
 
 def is_null(raw: Raw | bytes) -> bool:
     """Whether a field is absent or null."""
-    return not raw or bytes(raw) == b"null"
+    return not raw or (len(view := memoryview(raw)) == 4 and bytes(view) == b"null")
 
 
 def read_envelope(api: Api, body: bytes) -> Envelope:
@@ -880,7 +882,9 @@ def read_envelope(api: Api, body: bytes) -> Envelope:
     value = getattr(envelope, required)
     if is_null(value):
         raise BadRequest(f"{required!r} is required", code="missing_required_parameter", param=required)
-    if api == "chat" and not bytes(value).lstrip().startswith(b"["):
+    if (
+        api == "chat" and memoryview(value)[0] != 0x5B
+    ):  # "["; copying 100 KB to look at one byte would cost more than this
         raise BadRequest("'messages' must be an array - at `$.messages`", code="invalid_type", param="messages")
     return envelope
 
@@ -2094,6 +2098,8 @@ class EventBus:
         self._seq += 1
         event = Event(self._seq, self._clock(), kind, data)
         self._ring.append(event)
+        if not self._watchers:
+            return
         for watcher in tuple(self._watchers):
             try:
                 watcher(event)
@@ -2126,7 +2132,10 @@ CREATE TABLE IF NOT EXISTS requests (
   cached_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL, cost_usd REAL, estimated INTEGER NOT NULL
 )"""
 LEDGER_INDEX_SQL = "CREATE INDEX IF NOT EXISTS requests_at ON requests (at)"
-_LEDGER_INSERT = f"INSERT INTO requests VALUES ({','.join('?' * len(LedgerRow.__struct_fields__))})"  # noqa: S608
+_LEDGER_INSERT = "INSERT INTO requests VALUES "
+_LEDGER_ROW = f"({','.join('?' * len(LedgerRow.__struct_fields__))})"
+_ROWS_AT_ONCE = 64  # one statement for many rows: the interpreter is asked for less often
+LEDGER_BATCH = 512
 LEDGER_FLUSH_S = 0.5
 _GROUPS = {
     "router": "router",
@@ -2205,7 +2214,10 @@ class UsageLedger:
         self._limit = limits.ledger_rows
         self._log_form = log_form
         self._out = out
-        self._waiting: list[LedgerRow] = []
+        self._waiting: list[tuple[LedgerRow, float, int]] = []
+        self._full = asyncio.Event()
+        self._flushing = asyncio.Lock()
+        self._lock = threading.Lock()  # the totals are added to by the thread that writes
         self._writing = 0
         self.dropped = 0
         self.written = 0
@@ -2234,9 +2246,20 @@ class UsageLedger:
     def record(self, row: LedgerRow, *, overhead_s: float = 0.0, chunks: int = 0) -> None:
         """Takes one request into account."""
         if len(self._waiting) + self._writing < self._limit:
-            self._waiting.append(row)
+            self._waiting.append((row, overhead_s, chunks))
+            if len(self._waiting) == LEDGER_BATCH:
+                self._full.set()
         else:
             self.dropped += 1
+            self._tally(((row, overhead_s, chunks),))
+
+    def _tally(self, entries: Iterable[tuple[LedgerRow, float, int]]) -> None:
+        """Adds to the totals."""
+        with self._lock:
+            for row, overhead_s, chunks in entries:
+                self._add(row, overhead_s, chunks)
+
+    def _add(self, row: LedgerRow, overhead_s: float, chunks: int) -> None:
         router = row.router or "none"
         self._requests[router, row.api, row.stream, row.status, row.error_type] += 1
         if row.prompt_tokens or row.completion_tokens:
@@ -2259,30 +2282,39 @@ class UsageLedger:
                 self._chunk_gap.add((row.duration_ms - row.ttft_ms) / 1000 / (chunks - 1))
 
     async def run(self) -> None:
-        """Writes what was recorded, again and again."""
+        """Writes what was recorded, again and again: soon, and in batches small enough to disturb nobody."""
         while True:
-            await asyncio.sleep(LEDGER_FLUSH_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LEDGER_FLUSH_S):
+                    await self._full.wait()
             await self.flush()
 
     async def flush(self) -> None:
         """Writes what was recorded until now; rows of a failed write are dropped and counted."""
-        rows, self._waiting = self._waiting, []
-        if not rows:
-            return
-        self._writing = len(rows)
-        try:
-            await self._database.write(functools.partial(self._write, rows))
-            self.written += len(rows)
-        except sqlite3.Error as error:
-            self.dropped += len(rows)
-            log.error("%d ledger rows are lost: %s", len(rows), error)
-        finally:
-            self._writing = 0
+        async with self._flushing:
+            entries, self._waiting = self._waiting, []
+            self._full.clear()
+            if not entries:
+                return
+            self._writing = len(entries)
+            try:
+                await self._database.write(functools.partial(self._write, entries))
+                self.written += len(entries)
+            except sqlite3.Error as error:
+                self.dropped += len(entries)
+                log.error("%d ledger rows are lost: %s", len(entries), error)
+            finally:
+                self._writing = 0
 
-    def _write(self, rows: list[LedgerRow], connection: sqlite3.Connection) -> None:
+    def _write(self, entries: list[tuple[LedgerRow, float, int]], connection: sqlite3.Connection) -> None:
+        self._tally(entries)
+        rows = [entry[0] for entry in entries]
         if self._out is not None:
             self._out("".join(map(log_line if self._log_form == "text" else json_line, rows)))
-        connection.executemany(_LEDGER_INSERT, map(msgspec.structs.astuple, rows))
+        for at in range(0, len(rows), _ROWS_AT_ONCE):
+            some = rows[at : at + _ROWS_AT_ONCE]
+            values = list(itertools.chain.from_iterable(map(msgspec.structs.astuple, some)))
+            connection.execute(_LEDGER_INSERT + ",".join([_LEDGER_ROW] * len(some)), values)
 
     async def report(self, by: str, since: float) -> list[dict[str, Any]]:
         """Totals since a Unix time, by one of router, key, model, caller, task, session, day. Raises BadRequest.
@@ -2299,7 +2331,8 @@ class UsageLedger:
             "sum(cached_tokens) AS cached_tokens, sum(reasoning_tokens) AS reasoning_tokens, "
             "sum(cost_usd) AS cost_usd, "
             "sum(cost_usd IS NULL AND prompt_tokens + completion_tokens > 0) AS unpriced, "
-            "sum(estimated) AS estimated, avg(ttft_ms) AS ttft_ms FROM requests WHERE at >= ? GROUP BY 1 ORDER BY requests DESC LIMIT 1000"
+            "sum(estimated) AS estimated, avg(ttft_ms) AS ttft_ms "
+            "FROM requests WHERE at >= ? GROUP BY 1 ORDER BY requests DESC LIMIT 1000"
         )
         return await self._database.read(sql, (since,))
 
@@ -2352,17 +2385,21 @@ class UsageLedger:
         return len(self._waiting) + self._writing
 
 
+@functools.lru_cache(maxsize=2)
+def _clock_time(second: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(second))
+
+
 def log_line(row: LedgerRow) -> str:
     """One request for a person's eyes."""
     target = f"{row.router}/{row.sent_model}" if row.router else row.asked_model or "-"
-    tokens = f"{'~' if row.estimated else ''}{row.prompt_tokens}+{row.completion_tokens} tok"
     cost = "unpriced" if row.cost_usd is None else f"${row.cost_usd:.6f}"
     ttft = "" if row.ttft_ms is None else f" ttft {row.ttft_ms:.0f}ms"
     tries = f" {row.attempts} attempts" if row.attempts > 1 else ""
     return (
-        f"{time.strftime('%H:%M:%S', time.localtime(row.at))} {row.api} {header_value(target)} {row.status}"
-        f"{' ' + row.error_type if row.error_type else ''} {row.duration_ms:.0f}ms{ttft} {tokens} {cost}{tries} "
-        f"{row.caller} {row.request_id}\n"
+        f"{_clock_time(int(row.at))} {row.api} {header_value(target)} {row.status}{' ' if row.error_type else ''}"
+        f"{row.error_type} {row.duration_ms:.0f}ms{ttft} {'~' if row.estimated else ''}{row.prompt_tokens}+"
+        f"{row.completion_tokens} tok {cost}{tries} {row.caller} {row.request_id}\n"
     )
 
 
@@ -2458,6 +2495,9 @@ class Origin(msgspec.Struct, frozen=True):
 PAUSE_BYTES = 256 << 10  # unsent towards a slow client, at which its upstream is paused
 
 
+_FRAMED = (b"content-length", b"transfer-encoding")
+
+
 class Wire(asyncio.Protocol):
     """One connection to an upstream, one exchange at a time.
 
@@ -2467,7 +2507,7 @@ class Wire(asyncio.Protocol):
 
     __slots__ = (
         "_body", "_close_delimited", "_fed", "_head_limit", "_in_head", "_informational", "_keep", "_parser", "_pool",
-        "_spoiled", "_taker", "_transport", "headers", "idle_since", "origin", "received", "reused", "status",
+        "_spoiled", "_taker", "_transport", "headers", "idle_since", "origin", "paused", "received", "reused", "status",
     )  # fmt: skip
 
     def __init__(self, pool: UpstreamPool, origin: Origin, head_limit: int):
@@ -2484,7 +2524,7 @@ class Wire(asyncio.Protocol):
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.received = False  # any byte of the present answer
-        self.reused = False
+        self.reused = self.paused = False
         self.idle_since = 0.0
 
     # -- the exchange
@@ -2510,12 +2550,14 @@ class Wire(asyncio.Protocol):
 
     def pause(self) -> None:
         """Reads no more until `resume`, so that the upstream feels its client's pace."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
+        if not self.paused and self.usable:
+            self.paused = True
+            cast(asyncio.Transport, self._transport).pause_reading()
 
     def resume(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if self.paused and self.usable:
+            self.paused = False
+            cast(asyncio.Transport, self._transport).resume_reading()
 
     @property
     def usable(self) -> bool:
@@ -2596,9 +2638,11 @@ class Wire(asyncio.Protocol):
             return
         self.status = status
         self._in_head = False
-        self._close_delimited = status not in (204, 304) and not any(
-            name.lower() in (b"content-length", b"transfer-encoding") for name, _ in self.headers
-        )
+        self._close_delimited = status not in (204, 304)
+        for name, _ in self.headers:
+            if name.lower() in _FRAMED:
+                self._close_delimited = False
+                break
         if self._taker is not None:
             self._taker.head(self)
 
@@ -2696,8 +2740,12 @@ class UpstreamPool:
             wire.close()
             return
         wire.idle_since = time.monotonic()
-        wire.resume()
-        self._idle.setdefault(wire.origin, []).append(wire)
+        if wire.paused:
+            wire.resume()
+        idle = self._idle.get(wire.origin)
+        if idle is None:
+            idle = self._idle[wire.origin] = []
+        idle.append(wire)
         self._idle_count += 1
 
     def forget(self, wire: Wire) -> None:
@@ -3395,6 +3443,10 @@ class Sink(Protocol):
         """Waits until what was written is nearly sent."""
 
 
+def _nobody(data: bytes) -> None:
+    """Takes what comes after everything is over."""
+
+
 class Attempt:
     """One target being asked: keeps its answer back until it is worth committing to, then relays it.
 
@@ -3684,6 +3736,12 @@ class Attempt:
         if wire is not None and not (self.whole or (self.ended and self.committed)):
             wire.abort()
 
+    def release(self) -> None:
+        """Breaks the reference cycles, so that memory is free, and warm, at once and not at the next collection."""
+        self.body = _nobody
+        self._owner = cast(Any, None)
+        self._sink = None
+
     # -- relaying
 
     def attach(self, sink: Sink) -> None:
@@ -3891,6 +3949,8 @@ class Exchange:
         if row.prepare:
             body = PREPARE[row.prepare](body)
         started = time.perf_counter()
+        if self._attempt is not None:
+            self._attempt.release()
         attempt = self._attempt = Attempt(self, target)
         proxy.routing.asked(target)
         try:
@@ -4134,6 +4194,8 @@ class Exchange:
             int(estimated),
         )
         proxy.settled(self, row, overhead_s=self._overhead_s, chunks=attempt.reads if attempt is not None else 0)
+        if attempt is not None:
+            attempt.release()
 
     def _outcome(self, error: BaseException | None) -> tuple[int, str]:
         """HTTP status and error type for the ledger; a client that left after the end got its answer."""
@@ -4569,25 +4631,24 @@ class BodyRoom:
         size = request.content_length
         content = request.content
         if size is not None and content.is_eof() and size <= 65536:
-            parts = content._buffer  # all of it came with the head; each read() would resume a reading never paused
-            if len(parts) == 1 and len(parts[0]) == size:
+            came_along = content._buffer  # all of it is here; each read() would resume a reading that was never paused
+            if len(came_along) == 1 and len(came_along[0]) == size:
                 self.held += size
-                return parts[0]
+                return came_along[0]
         self.check(size)
         held = size or 0
         self.held += held
-        body = bytearray()
+        parts, came = [], 0
         try:
-            while True:
+            while not content.at_eof():
                 async with asyncio.timeout(silence_s):
                     part = await content.readany()
-                if not part:
-                    break
-                body += part
-                if len(body) > held:
-                    self.check(len(body))
-                    self.held += len(body) - held
-                    held = len(body)
+                parts.append(part)
+                came += len(part)
+                if came > held:
+                    self.check(came)
+                    self.held += came - held
+                    held = came
         except BaseException as error:
             self.held -= held
             if isinstance(error, TimeoutError):
@@ -4595,8 +4656,8 @@ class BodyRoom:
             if isinstance(error, web.RequestPayloadError):
                 raise BadRequest("the request body is broken", code="invalid_body") from None
             raise
-        self.held += len(body) - held
-        return bytes(body)
+        self.held += came - held
+        return b"".join(parts)
 
     def release(self, body: bytes) -> None:
         self.held -= len(body)
@@ -5134,6 +5195,7 @@ class _Collector:
 @routes.get("/metrics")
 async def metrics(request: web.Request) -> web.Response:
     """GET /metrics -> Prometheus text"""
+    await request.app[SERVICES].usage.flush()
     registry = prometheus_client.CollectorRegistry()
     registry.register(cast(Any, _Collector(request.app[SERVICES])))
     text = prometheus_client.generate_latest(registry)
