@@ -1127,6 +1127,11 @@ class Framer:
         self._limit = limit_bytes
         self.torn = False
 
+    @property
+    def between(self) -> bool:
+        """Whether nothing unfinished waits: the next byte begins a frame."""
+        return not (self._rest or self.torn)
+
     def feed(self, data: bytes) -> bytes:
         """The frames complete after `data`, as one run of bytes, unchanged; empty when none is."""
         rest = self._rest
@@ -2698,15 +2703,8 @@ class UpstreamPool:
         self._open: set[Wire] = set()
         self._tls: ssl.SSLContext | None = None
 
-    async def send(self, origin: Origin, head: bytes, body: bytes, taker: Taker, *, fresh: bool = False) -> Wire:
-        """Starts an exchange on an idle connection, or a new one. Raises UpstreamError when none can be made."""
-        wire = None if fresh else self._take(origin)
-        if wire is None:
-            wire = await self._connect(origin)
-        wire.start(taker, head, body)
-        return wire
-
-    def _take(self, origin: Origin) -> Wire | None:
+    def take(self, origin: Origin) -> Wire | None:
+        """An idle connection; it may turn out to be stale."""
         idle = self._idle.get(origin)
         while idle:
             wire = idle.pop()
@@ -2716,7 +2714,8 @@ class UpstreamPool:
                 return wire
         return None
 
-    async def _connect(self, origin: Origin) -> Wire:
+    async def connect(self, origin: Origin) -> Wire:
+        """A new connection. Raises UpstreamError."""
         loop = asyncio.get_running_loop()
         tls: dict[str, Any] = {}
         if origin.tls:
@@ -3109,15 +3108,17 @@ class RouterPool:
 
     # -- planning
 
-    async def plan(self, model: str, router: str, prefer: str, api: Api, *, fallback: bool = True) -> list[Target]:
+    def planned(self, question: tuple[str, str, str, Api, bool]) -> list[Target] | None:
+        """The answer `plan` gave to the same question a moment ago, while nothing has happened to change it."""
+        known = self._plans.get(question)
+        return known[1] if known is not None and self._now() - known[0] < PLAN_S else None
+
+    async def plan(self, model: str, router: str, prefer: str, api: Api, fallback: bool = True) -> list[Target]:
         """Who to ask, in order: every usable key of every candidate. Never empty.
 
         Raises ModelNotFound, BadRequest, Unavailable, or Busy when all are cooling down.
         """
         question = (model, router, prefer, api, fallback)
-        known = self._plans.get(question)
-        if known is not None and self._now() - known[0] < PLAN_S:
-            return known[1]
         targets = await self._plan(model, router, prefer, api)
         targets = targets if fallback else targets[:1]
         if len(model) < 200 and not self._by_speed and prefer != "fast" and not self._benched and not self._troubled():
@@ -3496,18 +3497,16 @@ class Attempt:
         pool = self._owner.proxy.pool
         self._arm()
         try:
-            self._wire = await pool.send(origin, head, body, self)
-            await self._wait_for_verdict()
-            if self.stale:  # an idle connection that the upstream had closed meanwhile: nothing was answered, ask again
-                self.stale = self.ended = False
-                self._wire = await pool.send(origin, head, body, self, fresh=True)
-                await self._wait_for_verdict()
+            wire = self._wire = pool.take(origin) or await pool.connect(origin)
+            wire.start(self, head, body)
+            while not (self.committed or self.ended):
+                await self.wait()
+                if self.stale:  # an idle connection the upstream had closed meanwhile: nothing was answered, ask again
+                    self.stale = self.ended = False
+                    wire = self._wire = await pool.connect(origin)
+                    wire.start(self, head, body)
         except UpstreamError as error:
             self._fail(Fault(error.kind, str(error), 502, code="upstream_unreachable"))
-
-    async def _wait_for_verdict(self) -> None:
-        while not (self.committed or self.ended):
-            await self.wait()
 
     async def wait(self) -> None:
         """Until something changed: committed, failed, paused, ended."""
@@ -3616,15 +3615,15 @@ class Attempt:
     def _relay(self, data: bytes) -> None:
         """The hot path: what one read brought goes to the reader, as whole frames."""
         framer = self._framer
-        torn = framer.torn
-        run = framer.feed(data)
-        if not run:
-            return
-        if not (torn or framer.torn):
-            meter = self.meter
-            run = meter.look(run)
-            if meter.error:
-                run = self._owner.proxy.redacted(run)
+        if framer.between and data.endswith(b"\n\n"):  # the usual read: whole frames
+            run = self.meter.look(data)
+        else:
+            torn = framer.torn
+            run = framer.feed(data)
+            if run and not (torn or framer.torn):
+                run = self.meter.look(run)
+        if self.meter.error:
+            run = self._owner.proxy.redacted(run)
         self.reads += 1
         self.last_at = self._loop.time()
         if run and self._sink.write(run) > PAUSE_BYTES:  # type: ignore[union-attr]
@@ -3907,9 +3906,8 @@ class Exchange:
         request, proxy = self.request, self.proxy
         envelope = self.envelope = read_envelope(request.api, request.body)
         self.stream = envelope.stream is True and request.api != "embeddings"
-        targets = await proxy.routing.plan(
-            envelope.model or "", envelope.router or "", request.prefer, request.api, fallback=request.fallback
-        )
+        question = (envelope.model or "", envelope.router or "", request.prefer, request.api, request.fallback)
+        targets = proxy.routing.planned(question) or await proxy.routing.plan(*question)
         position: int | None = 0
         while position is not None:
             target = targets[position]
@@ -3961,7 +3959,7 @@ class Exchange:
         attempt = self._attempt = Attempt(self, target)
         proxy.routing.asked(target)
         try:
-            origin, head = await proxy.address(target, request)
+            origin, head = proxy.known_address(target, request) or await proxy.address(target, request)
             await attempt.run(origin, b"%bcontent-length: %d\r\n\r\n" % (head, len(body)), body)
         finally:
             waited = time.perf_counter() - started
@@ -4162,8 +4160,6 @@ class Exchange:
         cost = None
         if target is not None and (usage.prompt or usage.completion or usage.cost_usd is not None):
             cost = cost_usd(usage, proxy.routing.price(target.router.id, target.model))
-        elif status >= 400:
-            cost = 0.0 if not committed and status != 499 else None
         ttft_s = None
         if attempt is not None and attempt.content_at is not None:
             ttft_s = attempt.content_at - self._started
@@ -4351,19 +4347,22 @@ class Proxy:
         return exchange
 
     async def address(self, target: Target, request: ChatRequest) -> tuple[Origin, bytes]:
-        """Where a target listens, and the request head up to its length. Raises Unavailable."""
+        """Where the embedded model listens, and the request head up to its length. Raises Unavailable."""
+        origin, secret = await self._local.ready()
+        base = f"http://{origin.host}:{origin.port}/v1"
+        origin, fixed, own = _request_head(target.router, base, Key("child", secret), request.api)
+        return origin, fixed + headers_up(request.headers, own)
+
+    def known_address(self, target: Target, request: ChatRequest) -> tuple[Origin, bytes] | None:
+        """The same for all other targets; None for the embedded model, which may have to be started."""
         row = target.router
         if row.kind == "local":
-            origin, secret = await self._local.ready()
-            base = f"http://{origin.host}:{origin.port}/v1"
-            origin, fixed, own = _request_head(row, base, Key("child", secret), request.api)
-        else:
-            key = (row.id, target.key.id, request.api)
-            found = self._addresses.get(key)
-            if found is None:
-                found = self._addresses[key] = _request_head(row, row.base_url, target.key, request.api)
-            origin, fixed, own = found
-        return origin, fixed + headers_up(request.headers, own)
+            return None
+        key = (row.id, target.key.id, request.api)
+        found = self._addresses.get(key)
+        if found is None:
+            found = self._addresses[key] = _request_head(row, row.base_url, target.key, request.api)
+        return found[0], found[1] + headers_up(request.headers, found[2])
 
     async def run(self) -> None:
         """Looks after time limits, again and again."""
@@ -4992,15 +4991,24 @@ _PLAIN_PATHS: dict[bytes, Api] = {
 
 
 class PlainRequest:
-    """A request that came whole in one read, as llhttp sees it."""
+    """A request with nothing unusual about it, as llhttp sees it."""
 
-    __slots__ = ("_ends", "_parser", "body", "headers", "url")
+    __slots__ = ("_begun", "_body", "_ends", "_headed", "_parser", "_size", "headers", "url")
 
     def __init__(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
-        self.url = self.body = b""
+        self.begin()
+
+    def begin(self) -> None:
+        """Ready for the next request."""
+        self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
-        self._ends = 0
+        self._body: list[bytes] = []
+        self._size = self._begun = self._ends = 0
+        self._headed = False
+
+    def on_message_begin(self) -> None:
+        self._begun += 1
 
     def on_url(self, url: bytes) -> None:
         self.url += url
@@ -5008,44 +5016,60 @@ class PlainRequest:
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name, value))
 
-    def on_body(self, body: bytes) -> None:
-        self.body += body
+    def on_headers_complete(self) -> None:
+        self._headed = True
+        if not self._parser.should_keep_alive() or self._parser.should_upgrade() or self._begun > 1:
+            self._begun = 2
 
-    def on_message_begin(self) -> None:
-        self._ends += self._ends  # a second message in the same read: never 1 again
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+        self._size += len(body)
 
     def on_message_complete(self) -> None:
         self._ends += 1
 
-    def read(self, data: bytes) -> bool:
-        """Whether `data` is exactly one whole POST with HTTP/1.1 keep-alive. One that is not ends this parser's use."""
-        parser = self._parser
-        self.url = self.body = b""
-        self.headers = []
-        self._ends = 0
+    def read(self, data: bytes) -> bool | None:
+        """True when `data` ends exactly one request, None when more of it is to come, False when it is unusual.
+
+        False ends this parser's use.
+        """
         try:
-            parser.feed_data(data)
+            self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             return False
-        return self._ends == 1 and parser.should_keep_alive() and not parser.should_upgrade()
+        if self._begun != 1 or self._size > _PLAIN_BYTES:
+            return False
+        if self._ends:
+            return True
+        return None if self._headed else False  # a head in pieces is unusual, a body after its head is not
+
+    @property
+    def body(self) -> bytes:
+        return self._body[0] if len(self._body) == 1 else b"".join(self._body)
+
+
+_PLAIN_BYTES = 1 << 20  # larger bodies are read under the limits of `BodyRoom`
+_PLAIN_S = 1.0  # so are those that take longer than this to come
 
 
 class Door(web_protocol.RequestHandler):
     """aiohttp's connection handler, with a short way in for the requests that matter most.
 
-    A plain, authenticated POST to a completions path that came in one read needs neither aiohttp's request object nor
-    its two tasks: that is a quarter of what a relayed request costs. Whatever is unusual, wrong or refused goes
-    aiohttp's way. Once a read was not exactly one request, so does all of that connection: where two parsers could
+    A plain, authenticated POST to a completions path that comes without delay needs neither aiohttp's request object
+    nor its two tasks: that is a quarter of what a relayed request costs. Whatever is unusual, wrong or refused goes
+    aiohttp's way. Once a read did not end exactly one request, so does all of that connection: where two parsers could
     see different requests, only one is asked.
     """
 
-    __slots__ = ("_late", "_plain", "_relaying", "_services")
+    __slots__ = ("_late", "_patience", "_pieces", "_plain", "_relaying", "_services")
 
     def __init__(self, manager: DoorServer, **more: Any):
         super().__init__(manager, **more)
         self._services = manager.services
         self._plain: PlainRequest | None = PlainRequest() if self._services is not None else None
         self._relaying: asyncio.Task[None] | None = None
+        self._patience: asyncio.TimerHandle | None = None
+        self._pieces: list[bytes] = []  # of a request whose body is still coming
         self._late = b""
 
     def data_received(self, data: bytes) -> None:
@@ -5055,17 +5079,38 @@ class Door(web_protocol.RequestHandler):
                 self.transport.pause_reading()
             return
         plain = self._plain
-        if plain is not None:
-            if not plain.read(data):
-                self._plain = None
-            elif self._is_idle() and self._let_in(plain):
-                return
-        super().data_received(data)
+        if plain is None:
+            super().data_received(data)
+            return
+        whole = plain.read(data)
+        if whole is None and (self._pieces or self._is_idle()):
+            if not self._pieces:
+                self._patience = self._loop.call_later(_PLAIN_S, self._give_up)
+            self._pieces.append(data)
+            return
+        let_in = whole is True and (bool(self._pieces) or self._is_idle()) and self._let_in(plain)
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        pieces, self._pieces = self._pieces, []
+        if whole is True:
+            plain.begin()
+        else:
+            self._plain = None
+        if not let_in:
+            super().data_received(b"".join((*pieces, data)) if pieces else data)
+
+    def _give_up(self) -> None:
+        """The body takes its time: aiohttp's way has limits for that."""
+        self._patience = self._plain = None
+        pieces, self._pieces = self._pieces, []
+        super().data_received(b"".join(pieces))
 
     def _is_idle(self) -> bool:
         """Whether aiohttp's side of this connection waits for a request."""
         waiter = self._waiter
-        return waiter is not None and not waiter.done() and not self._messages and not self._close
+        waits = self._request_count == 0 or (waiter is not None and not waiter.done())
+        return waits and not self._messages and not self._close
 
     def _let_in(self, plain: PlainRequest) -> bool:
         """Starts the relay of a request that passes every check without a word; False leaves it to aiohttp's way."""
@@ -5130,6 +5175,8 @@ class Door(web_protocol.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._relaying is not None:
             self._relaying.cancel()
+        if self._patience is not None:
+            self._patience.cancel()
         super().connection_lost(exc)
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - as aiohttp has it
