@@ -1199,7 +1199,12 @@ def split_frames(run: bytes) -> list[bytes]:
     """The single frames of a run of whole frames; joined they are the run again."""
     if run.find(b"\n\n") == len(run) - 2:
         return [run]
-    return _FRAME.findall(run)
+    if b"\r" in run:
+        return _FRAME.findall(run)
+    parts = run.split(b"\n\n")
+    last = parts.pop()
+    frames = [part + b"\n\n" for part in parts]
+    return [*frames, last] if last else frames
 
 
 def payloads(run: bytes) -> list[bytes]:
@@ -1272,6 +1277,12 @@ def frame_kind(run: bytes) -> Literal["comment", "startup", "content", "error", 
     if not found:
         return "comment"
     payload = found[0]
+    with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):  # most frames are decided here
+        chunk = _decode_chunk(payload)
+        if chunk.error is _EMPTY and chunk.x_groq is _EMPTY and chunk.choices:
+            choice = chunk.choices[0]
+            if choice.text or (choice.delta is not None and choice.delta.content):
+                return "content"
     if payload == b"[DONE]":
         return "done"
     try:
@@ -3580,8 +3591,7 @@ class Attempt:
                 self.last_at = self._loop.time()
             if kind == "content":
                 self.content_at = self._loop.time()
-                for late in frames[at:]:
-                    self._keep_back(self.meter.look(late))
+                self._keep_back(self.meter.look(b"".join(frames[at:])))
                 self._commit()
                 return
             if kind == "comment" and self._owner.head_sent:
@@ -3594,8 +3604,7 @@ class Attempt:
                 return
 
     def _commit_rest(self, frames: list[bytes]) -> None:
-        for late in frames:
-            self._keep_back(self.meter.look(late))
+        self._keep_back(self.meter.look(b"".join(frames)))
         self._commit()
 
     def _keep_back(self, run: bytes) -> None:
