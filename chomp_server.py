@@ -2566,9 +2566,14 @@ class Wire(asyncio.Protocol):
         else:
             self._transport.writelines((head, body))
 
-    def abort(self) -> None:
-        """Ends the exchange at once; the upstream sees the connection go. The taker hears nothing more."""
-        self._taker = None
+    def abort(self, taker: Taker) -> None:
+        """Ends `taker`'s exchange at once, if it is still going on; the upstream sees the connection go."""
+        if self._taker is taker:
+            self._taker = None
+            self.drop()
+
+    def drop(self) -> None:
+        """Closes the connection without a word."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -2787,7 +2792,7 @@ class UpstreamPool:
     def close(self) -> None:
         """Closes all connections."""
         for wire in tuple(self._open):
-            wire.abort()
+            wire.drop()
 
 
 class LocalModel:
@@ -3748,8 +3753,8 @@ class Attempt:
         """Leaves the upstream at once."""
         self._disarm()
         wire, self._wire = self._wire, None
-        if wire is not None and not (self.whole or (self.ended and self.committed)):
-            wire.abort()
+        if wire is not None:
+            wire.abort(self)
 
     def release(self) -> None:
         """Breaks the reference cycles, so that memory is free, and warm, at once and not at the next collection."""
@@ -3852,7 +3857,7 @@ class Attempt:
     def _give_up(self, error: UpstreamError) -> None:
         wire, self._wire = self._wire, None
         if wire is not None:
-            wire.abort()
+            wire.abort(self)
         self._end_late(error)
 
     def stop(self) -> None:
@@ -5159,6 +5164,8 @@ class Door(web_protocol.RequestHandler):
             head = f"content-type: application/json; charset=utf-8\r\n{lines}".encode("latin-1", "replace")
             sink.start(error.status, head, stream=False, length=len(text))
             sink.write(text)
+        except ConnectionError:
+            pass  # the client is gone
         except Exception:  # a bug: the log has the reason, the client no half answer
             log.exception("a relay failed")
             sink.abort()
@@ -5187,6 +5194,11 @@ class Door(web_protocol.RequestHandler):
         if self._patience is not None:
             self._patience.cancel()
         super().connection_lost(exc)
+
+    def close(self) -> None:
+        super().close()
+        if self._relaying is None and self._current_request is None and self.transport is not None:
+            self.transport.close()  # aiohttp leaves an idle connection open, and deaf
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - as aiohttp has it
         if self._relaying is not None:
@@ -5657,6 +5669,7 @@ async def serve(settings: Settings, store: Store) -> None:
             loop.remove_signal_handler(number)  # a second one ends at once
         log.info("stopping: %d requests are running", services.proxy.inflight)
         await site.stop()
+        cast(web.Server, runner.server).pre_shutdown()  # idle connections go, the others after their answer
         await services.proxy.drain(settings.timeouts.drain_s)
     finally:
         await runner.cleanup()
