@@ -1023,22 +1023,30 @@ def headers_up(given: Iterable[tuple[bytes, bytes]], own: frozenset[bytes]) -> b
                 lines.append(b"%b: %b\r\n" % (low, value))
         elif name in _CONNECTION:
             named += b"," + value.lower()
-    if named and named not in (b",keep-alive", b",close"):
-        dropped = tuple(b"%b: " % token.strip() for token in named.split(b",") if token.strip())
-        lines = [line for line in lines if not line.startswith(dropped)]
-    return b"".join(lines)
+    return b"".join(_not_named(lines, named))
 
 
 def headers_down(given: Iterable[tuple[bytes, bytes]]) -> bytes:
     """An upstream's headers as the client may see them: type, limits and the vendor's own `x-` information."""
     lines = []
+    named = b""
     for name, value in given:
         low = _down_names.get(name)
         if low is None:
             low = _down_name(name)
         if low:
             lines.append(b"%b: %b\r\n" % (low, value))
-    return b"".join(lines)
+        elif name in _CONNECTION:
+            named += b"," + value.lower()
+    return b"".join(_not_named(lines, named))
+
+
+def _not_named(lines: list[bytes], connection: bytes) -> list[bytes]:
+    """Header lines without those that a Connection header names."""
+    if not connection or connection in (b",keep-alive", b",close"):
+        return lines
+    dropped = tuple(b"%b: " % token.strip() for token in connection.split(b",") if token.strip())
+    return [line for line in lines if not line.startswith(dropped)]
 
 
 def header_value(text: str) -> str:
@@ -1268,23 +1276,32 @@ _USAGE_FRAME_KEYS = frozenset(  # a frame of these alone tells a client nothing 
 )
 
 
-def frame_kind(run: bytes) -> Literal["comment", "startup", "content", "error", "done"]:
+FrameKind = Literal["comment", "startup", "content", "error", "done"]
+_STARTUP_TYPES = (None, "response.created", "response.in_progress", "message_start", "ping")
+
+
+def frame_kind(run: bytes) -> FrameKind:
     """What one frame is to a client still waiting for its first token.
 
     Role-only and empty deltas are start-up; whatever is not known to be empty is content.
     """
-    found = payloads(run)
-    if not found:
-        return "comment"
-    payload = found[0]
+    kind: FrameKind = "comment"
+    for payload in payloads(run):
+        kind = _payload_kind(payload)
+        if kind != "startup":
+            return kind
+    return kind
+
+
+def _payload_kind(payload: bytes) -> FrameKind:
+    if payload.strip() == b"[DONE]":
+        return "done"
     with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):  # most frames are decided here
         chunk = _decode_chunk(payload)
         if chunk.error is _EMPTY and chunk.x_groq is _EMPTY and chunk.choices:
             choice = chunk.choices[0]
             if choice.text or (choice.delta is not None and choice.delta.content):
                 return "content"
-    if payload == b"[DONE]":
-        return "done"
     try:
         frame = msgspec.json.decode(payload)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -1294,13 +1311,7 @@ def frame_kind(run: bytes) -> Literal["comment", "startup", "content", "error", 
     groq = frame.get("x_groq")
     if frame.get("error") or frame.get("type") == "error" or (isinstance(groq, dict) and groq.get("error")):
         return "error"
-    if frame.get("usage") or frame.get("type") not in (
-        None,
-        "response.created",
-        "response.in_progress",
-        "message_start",
-        "ping",
-    ):
+    if frame.get("usage") or frame.get("type") not in _STARTUP_TYPES:
         return "content"
     for choice in frame.get("choices") or ():
         if not isinstance(choice, dict) or choice.get("finish_reason") is not None or choice.get("text"):
@@ -1647,6 +1658,8 @@ def classified(fault: Fault) -> Fault:
         kind = "provider_timeout"
     elif status == 429:
         kind = "provider_rate_limited"
+    elif status == 400 and fault.code in ("rate_limit", "rate_limit_exceeded"):  # Together, at times
+        return msgspec.structs.replace(fault, kind="provider_rate_limited", status=429)
     elif status == 400 and "upstream request failed" in fault.message.lower():  # Zen: a passing fault further up
         return msgspec.structs.replace(fault, kind="provider_error", status=502)
     elif status == 400 and fault.type == "exceed_context_size_error":  # llama.cpp's name for it
@@ -1915,18 +1928,18 @@ def default_model(row: RouterDef, models: Sequence[Model]) -> str:
     return row.default_model
 
 
-def worst_first(faults: Sequence[Fault]) -> Fault:
-    """The fault a client should hear of when every attempt failed: the last one it can act on, else the last.
+_ACTIONABLE = frozenset(
+    {
+        "caller_invalid_request", "caller_model_unknown", "provider_billing", "provider_auth", "provider_rate_limited",
+    }
+)  # fmt: skip
 
-    All rate limits stay a rate limit.
-    """
-    actionable = (
-        "caller_invalid_request", "provider_billing", "provider_auth", "caller_model_unknown", "provider_rate_limited",
-    )  # fmt: skip
-    for kind in actionable:
-        for fault in reversed(faults):
-            if fault.kind == kind:
-                return fault
+
+def told(faults: Sequence[Fault]) -> Fault:
+    """The fault a client should hear of when every attempt failed: the last one it can act on, else the last."""
+    for fault in reversed(faults):
+        if fault.kind in _ACTIONABLE:
+            return fault
     return faults[-1]
 
 
@@ -3995,7 +4008,7 @@ class Exchange:
     def _failure(self) -> ChompError:
         """The error of a request none of whose targets answered."""
         faults = self._faults
-        fault = worst_first(faults)
+        fault = told(faults)
         status = 502 if len(faults) > 1 and all(one.status >= 500 for one in faults) else fault.status
         waits = [one.wait_s for one in faults if one.wait_s is not None] if status in (429, 503) else []
         wait = min(waits, default=None)
@@ -4186,6 +4199,9 @@ class Exchange:
                 fault = Fault(error_type, str(attempt.broken or "in-band error"))
                 proxy.routing.failed(target, fault, judge(fault))
         caller, request = self.caller, self.request
+        asked_model = (self.envelope.model or "")[:300]
+        if status >= 400:  # a name nobody serves may be anything, a key pasted in the wrong place for one
+            asked_model = proxy.redacted_text(asked_model)
         row = LedgerRow(
             self._at,
             request.request_id,
@@ -4193,7 +4209,7 @@ class Exchange:
             caller.task,
             caller.session,
             request.api,
-            (self.envelope.model or "")[:300],
+            asked_model,
             target.model if target else "",
             target.router.id if target else "",
             target.key.id if target else "",
@@ -4659,6 +4675,8 @@ class BodyRoom:
         """The request's body, to be given back with `release`. Raises TooLarge, Busy, TooSlow or BadRequest."""
         size = request.content_length
         content = request.content
+        if not request.can_read_body:
+            return b""
         if size is not None and content.is_eof() and size <= 65536:
             came_along = content._buffer  # all of it is here; each read() would resume a reading that was never paused
             if len(came_along) == 1 and len(came_along[0]) == size:
@@ -4694,7 +4712,7 @@ class BodyRoom:
 
 _id_prefix = secrets.token_hex(4)
 _id_count = 0
-_GIVEN_ID = re.compile(r"[\w.:/+=@-]{1,128}")
+_GIVEN_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
 
 def new_request_id(given: str | None) -> str:
@@ -5029,6 +5047,8 @@ class PlainRequest:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name, value))
+        if len(self.headers) > 100 or len(value) > 8000:  # aiohttp has the limits, and the words
+            self._begun = 2
 
     def on_headers_complete(self) -> None:
         self._headed = True
@@ -5054,7 +5074,7 @@ class PlainRequest:
         if self._begun != 1 or self._size > _PLAIN_BYTES:
             return False
         if self._ends:
-            return True
+            return bool(self._parser.get_method() == b"POST")
         return None if self._headed else False  # a head in pieces is unusual, a body after its head is not
 
     @property
@@ -5158,21 +5178,27 @@ class Door(web_protocol.RequestHandler):
         try:
             await relay(services, asked, OWNER, sink)
         except ChompError as error:
-            headers, text = error_answer(error, asked.request_id, services.credentials)
-            del headers["x-request-id"]  # the sink's own
-            lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-            head = f"content-type: application/json; charset=utf-8\r\n{lines}".encode("latin-1", "replace")
-            sink.start(error.status, head, stream=False, length=len(text))
-            sink.write(text)
+            self._refuse(sink, services, error, asked.request_id)
         except ConnectionError:
             pass  # the client is gone
-        except Exception:  # a bug: the log has the reason, the client no half answer
+        except Exception:  # a bug: the client gets an error in its shape or no answer, the log the reason
             log.exception("a relay failed")
-            sink.abort()
+            if sink.started:
+                sink.abort()
+            else:
+                self._refuse(sink, services, ChompError("chomp failed; its log says why"), asked.request_id)
         finally:
             services.bodies.held -= size
             self._relaying = None
             self._relayed(sink)
+
+    def _refuse(self, sink: ClientSink, services: Services, error: ChompError, request_id: str) -> None:
+        headers, text = error_answer(error, request_id, services.credentials)
+        own = ("x-request-id", "x-content-type-options")  # the sink's
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if name not in own)
+        head = f"content-type: application/json; charset=utf-8\r\n{lines}".encode("latin-1", "replace")
+        sink.start(error.status, head, stream=False, length=len(text))
+        sink.write(text)
 
     def _relayed(self, sink: ClientSink) -> None:
         transport = self.transport
