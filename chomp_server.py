@@ -1200,19 +1200,25 @@ def _is_json(payload: bytes) -> bool:
     return True
 
 
+_DATA_LINE = re.compile(rb"(?<=\n)(?=data:)")  # where frames parted by single newlines begin
 _FRAME = re.compile(rb"(?s:.+?)(?:\r\n\r\n|\n\n|\r\r|\n\r\n|\n\r|\Z)")
 
 
 def split_frames(run: bytes) -> list[bytes]:
     """The single frames of a run of whole frames; joined they are the run again."""
-    if run.find(b"\n\n") == len(run) - 2:
+    if run.find(b"\n") >= len(run) - 2 and b"\r" not in run:
         return [run]
     if b"\r" in run:
-        return _FRAME.findall(run)
-    parts = run.split(b"\n\n")
-    last = parts.pop()
-    frames = [part + b"\n\n" for part in parts]
-    return [*frames, last] if last else frames
+        frames = _FRAME.findall(run)
+    else:
+        parts = run.split(b"\n\n")
+        last = parts.pop()
+        frames = [part + b"\n\n" for part in parts]
+        if last:
+            frames.append(last)
+    if b"\ndata:" not in run:
+        return frames
+    return [piece for frame in frames for piece in (_DATA_LINE.split(frame) if len(payloads(frame)) > 1 else (frame,))]
 
 
 def payloads(run: bytes) -> list[bytes]:
@@ -1355,12 +1361,11 @@ class StreamMeter:
         """Takes note of one payload; whether its frame is to be hidden."""
         try:
             chunk = _decode_chunk(payload)
-        except msgspec.ValidationError:
-            self.frames += 1  # valid JSON of a shape we do not know
-            return False
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            if payload.strip() == b"[DONE]":
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            if payload.strip() == b"[DONE]":  # to msgspec an array, where an object is due
                 self.done = True
+            elif isinstance(error, msgspec.ValidationError):
+                self.frames += 1  # JSON of a shape we do not know
             else:
                 self.malformed += 1
             return False
@@ -2626,9 +2631,11 @@ class Wire(asyncio.Protocol):
             self._break("provider_error", "the upstream switched protocols")
             return
         except httptools.HttpParserError as error:
-            kind = "provider_error" if self._in_head else "provider_incomplete"
-            self._break(kind, f"the upstream sent bad HTTP: {error}")
-            return
+            if not self._keep:
+                kind = "provider_error" if self._in_head else "provider_incomplete"
+                self._break(kind, f"the upstream sent bad HTTP: {error}")
+                return
+            self._spoiled = True  # the answer is whole, what follows it is not HTTP
         if self._in_head:
             self._fed += len(data)
             if self._fed > self._head_limit:
@@ -2764,7 +2771,8 @@ class UpstreamPool:
         except ssl.SSLError as error:
             raise UpstreamError("provider_connect", f"TLS failed: {error.reason or error}") from None
         except (OSError, UnicodeError) as error:
-            words = getattr(error, "strerror", None) or str(error)
+            number = getattr(error, "errno", None) or 0
+            words = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or str(error)
             raise UpstreamError("provider_connect", f"no connection: {words}") from None
         self._open.add(wire)
         return wire
@@ -2882,7 +2890,8 @@ class LocalModel:
         argv += ["--sleep-s", str(max(1, round(self._settings.timeouts.local_idle_s)))]
         if self._settings.local_gguf is None:
             argv += ["--check-sha256", self.SHA256]
-        environ = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
+        passed_on = ("PATH", "HOME", "XDG_CACHE_HOME", "LANG", "LD_LIBRARY_PATH")
+        environ = {name: self._settings.environ[name] for name in passed_on if name in self._settings.environ}
         child = await asyncio.create_subprocess_exec(
             *argv,
             stdin=asyncio.subprocess.PIPE,
@@ -3087,10 +3096,12 @@ class RouterPool:
         self.refresh()
         missing = [row.id for row in self._fetched() if self._catalogs[row.id].fetched_at == -math.inf]
         tasks = [task for router, task in self._fetches.items() if router in missing]
-        if tasks and len(missing) == len(self._fetched()):
-            await asyncio.wait(
-                tasks, timeout=self._settings.timeouts.catalog_wait_s, return_when=asyncio.FIRST_COMPLETED
-            )
+        end = time.monotonic() + self._settings.timeouts.catalog_wait_s
+        waiting = set(tasks if len(missing) == len(self._fetched()) else ())
+        while waiting and not any(self._catalogs[router].models for router in missing):
+            if (left := end - time.monotonic()) <= 0:
+                break
+            _, waiting = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         if pending := [task for task in tasks if not task.done()]:
             await asyncio.wait(pending, timeout=CATALOG_GRACE_S)
 
@@ -3161,9 +3172,15 @@ class RouterPool:
 
     async def _plan(self, model: str, router: str, prefer: str, api: Api) -> list[Target]:
         wanted: list[tuple[RouterDef, str]] = []
+        refusal: ChompError | None = None
         for name, alias_prefer in self._expand(model, router):
             prefer = prefer or alias_prefer
-            wanted += await self._candidates(name)
+            try:
+                wanted += await self._candidates(name)
+            except (ModelNotFound, Unavailable) as error:  # an alias has further targets
+                refusal = refusal or error
+        if not wanted and refusal is not None:
+            raise refusal
         prefer = prefer or self._settings.prefer
         wanted = list(dict.fromkeys(wanted))
         usable = [(row, name) for row, name in wanted if api in row.apis]
@@ -3177,7 +3194,9 @@ class RouterPool:
         if router and router != "auto":
             if router not in self.rows:
                 raise BadRequest(
-                    f"unknown router: {router!r}{_near(router, self.rows)}", code="unknown_router", param="router"
+                    f"unknown router: {router[:100]!r}{_near(router, self.rows)}; there are {', '.join(self.rows)}",
+                    code="unknown_router",
+                    param="router",
                 )
         else:
             for alias in self._aliases:
@@ -3484,6 +3503,13 @@ def _nobody(data: bytes) -> None:
     """Takes what comes after everything is over."""
 
 
+def _past_torn(run: bytes, meter: StreamMeter) -> bytes:
+    """`run` as the client should have it, the end of a frame too large to be looked at being its first."""
+    found = _BLANK.search(run)
+    end = found.end() if found else len(run)
+    return run[:end] + (meter.look(run[end:]) if end < len(run) else b"")
+
+
 class Attempt:
     """One target being asked: keeps its answer back until it is worth committing to, then relays it.
 
@@ -3492,7 +3518,7 @@ class Attempt:
 
     __slots__ = (
         "_error_body", "_framer", "_held", "_held_bytes", "_limits", "_loop", "_owner", "_sink", "_size", "_timeouts",
-        "_waiter", "_wire", "body", "broken", "committed", "content_at", "due", "ended", "fault", "headers",
+        "_unended", "_waiter", "_wire", "body", "broken", "committed", "content_at", "due", "ended", "fault", "headers",
         "last_at", "meter", "paused", "reads", "stale", "started_at", "status", "stream", "tail", "target", "usage",
         "whole",
     )  # fmt: skip
@@ -3510,6 +3536,7 @@ class Attempt:
         self._held: list[bytes] = []
         self._held_bytes = self._size = self.reads = 0
         self._error_body = False
+        self._unended = False  # the last frame lacked its blank line
         self.stream = self.whole = self.committed = self.ended = self.paused = self.stale = False
         self.fault: Fault | None = None
         self.broken: UpstreamError | None = None
@@ -3637,7 +3664,9 @@ class Attempt:
         torn = self._framer.torn
         run = self._framer.feed(data)
         if run:
-            self._keep_back(run if torn or self._framer.torn else self.meter.look(run))
+            if not self._framer.torn:
+                run = _past_torn(run, self.meter) if torn else self.meter.look(run)
+            self._keep_back(run)
 
     def _relay(self, data: bytes) -> None:
         """The hot path: what one read brought goes to the reader, as whole frames."""
@@ -3647,8 +3676,8 @@ class Attempt:
         else:
             torn = framer.torn
             run = framer.feed(data)
-            if run and not (torn or framer.torn):
-                run = self.meter.look(run)
+            if run and not framer.torn:
+                run = _past_torn(run, self.meter) if torn else self.meter.look(run)
         if self.meter.error:
             run = self._owner.proxy.redacted(run)
         self.reads += 1
@@ -3697,6 +3726,7 @@ class Attempt:
             return
         if self.stream:
             if left := self._framer.close():
+                self._unended = True
                 self._sort(left)
             if self.committed:
                 self._end_late(None)
@@ -3723,6 +3753,7 @@ class Attempt:
             if last and not torn:
                 last = self.meter.look(last)
             if not (self.meter.complete or torn):
+                last = b""  # no blank line ends it: our error frame would become a part of it
                 error = UpstreamError("provider_incomplete", "the upstream's stream ended in the middle of its answer")
         self.broken = error
         self.ended = True
@@ -3742,7 +3773,8 @@ class Attempt:
             sink.abort()
         else:
             words = f"{self.target.router.id}: {self.broken}"
-            sink.write(error_frame(UpstreamFailed(words, code="upstream_stream_interrupted")) + DONE_FRAME)
+            frame = error_frame(UpstreamFailed(words, code="upstream_stream_interrupted"))
+            sink.write((b"\n\n" if self._unended else b"") + frame + DONE_FRAME)
             sink.end()
 
     # -- verdicts
@@ -3968,7 +4000,7 @@ class Exchange:
                 return at
         return None
 
-    async def _ask(self, target: Target) -> Fault | None:
+    async def _ask(self, target: Target, *, again: bool = False) -> Fault | None:
         proxy, request = self.proxy, self.request
         row = target.router
         model = None if target.model == self.envelope.model else target.model
@@ -3995,6 +4027,9 @@ class Exchange:
         if fault is None:
             proxy.usage.attempts[row.id, "ok"] += 1
             return None
+        if row.kind == "local" and fault.kind == "provider_connect" and not again:
+            await proxy.local_died(origin)  # nothing was answered: its successor is asked
+            return await self._ask(target, again=True)
         fault = msgspec.structs.replace(fault, message=proxy.redacted_text(fault.message))
         if fault.kind == "provider_auth":
             fault = msgspec.structs.replace(
@@ -4394,6 +4429,11 @@ class Proxy:
             found = self._addresses[key] = _request_head(row, row.base_url, target.key, request.api)
         return found[0], found[1] + headers_up(request.headers, found[2])
 
+    async def local_died(self, origin: Origin) -> None:
+        """The embedded model's child at `origin` does not answer: the next request starts another."""
+        if self._local.origin == origin:
+            await self._local.stop()
+
     async def run(self) -> None:
         """Looks after time limits, again and again."""
         loop = asyncio.get_running_loop()
@@ -4562,10 +4602,13 @@ class JobQueue:
         exchange = await self._proxy.open(request, caller)
         answer = await exchange.read()
         usage = exchange.usage() or Usage()
-        message = msgspec.json.decode(answer)["choices"][0].get("message") or {}
+        try:
+            content = msgspec.json.decode(answer)["choices"][0].get("message", {}).get("content")
+        except (msgspec.DecodeError, LookupError, TypeError, AttributeError):
+            raise UpstreamFailed("the answer has no message", code="bad_upstream_answer") from None
         return {
             "status": "done",
-            "result": str(message.get("content") or ""),
+            "result": str(content or ""),
             "model": exchange.target.model,
             "router": exchange.target.router.id,
             "tokens_in": usage.prompt,
@@ -5398,8 +5441,10 @@ async def models_router(request: web.Request) -> web.Response:
 def _since(text: str, now: float) -> float:
     """Unix time of "24h" (ago), "2026-11-01", an ISO time or Unix seconds. Raises BadRequest."""
     with contextlib.suppress(ValueError):
-        number = duration_s(text)
-        return number if number > 1e8 else now - number
+        since = float(text) if re.fullmatch(r"\d{9,}(\.\d+)?", text) else now - duration_s(text)
+        if not -6e10 < since < 2.5e11:  # the years a date can show
+            raise ValueError(text)
+        return since
     with contextlib.suppress(ValueError):
         moment = datetime.datetime.fromisoformat(text)
         return float((moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp())
@@ -5459,6 +5504,9 @@ async def status(request: web.Request) -> web.Response:
     )
 
 
+METRICS_WAIT_S = 1.0  # for rows being written: a stuck disk must not hide that it is stuck
+
+
 class _Collector:
     def __init__(self, services: Services):
         self._services = services
@@ -5473,9 +5521,12 @@ class _Collector:
 @routes.get("/metrics")
 async def metrics(request: web.Request) -> web.Response:
     """GET /metrics -> Prometheus text"""
-    await request.app[SERVICES].usage.flush()
+    services = request.app[SERVICES]
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(METRICS_WAIT_S):
+            await asyncio.shield(services.background.start("flush", services.usage.flush()))
     registry = prometheus_client.CollectorRegistry()
-    registry.register(cast(Any, _Collector(request.app[SERVICES])))
+    registry.register(cast(Any, _Collector(services)))
     text = prometheus_client.generate_latest(registry)
     return web.Response(body=text, headers={"content-type": prometheus_client.CONTENT_TYPE_LATEST})
 
