@@ -71,7 +71,7 @@ import prometheus_client
 from aiohttp import web, web_protocol
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.base_protocol import BaseProtocol
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 VERSION = "0.1.0"
@@ -153,7 +153,7 @@ class Settings(msgspec.Struct, frozen=True):
         return self.dir / "state"
 
 
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _UNITS_BYTES = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 1000, "mb": 10**6, "gb": 10**9}
 
 
@@ -166,7 +166,7 @@ def duration_s(value: object) -> float:
         if re.fullmatch(r"\d+(\.\d+)?", text):
             seconds = float(text)
         elif re.fullmatch(r"(\d+(\.\d+)?(ms|[smhd]))+", text):
-            seconds = sum(float(n) * _UNITS_S[unit] for n, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|[smhd])", text))
+            seconds = sum(float(n) * UNITS_S[unit] for n, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|[smhd])", text))
         else:
             raise ValueError(f'{value!r} is not a duration such as "90s" or "5m"')
     if not 0 <= seconds < math.inf:
@@ -204,7 +204,7 @@ class SettingsError(Exception):
     """A setting that cannot be used; its message is for the person who wrote it."""
 
 
-def _near(name: str, known: Iterable[str]) -> str:
+def near_name(name: str, known: Iterable[str]) -> str:
     found = difflib.get_close_matches(name, list(known), n=1)
     return f" (did you mean {found[0]!r}?)" if found else ""
 
@@ -218,7 +218,7 @@ def _numbers(table: str, kind: type[Any], given: Any) -> Any:
     for key, value in given.items():
         field = known.get(key)
         if field is None:
-            raise SettingsError(f"[{table}] has no setting {key!r}{_near(key, known)}")
+            raise SettingsError(f"[{table}] has no setting {key!r}{near_name(key, known)}")
         try:
             if field.endswith("_s"):
                 values[field] = duration_s(value)
@@ -226,7 +226,9 @@ def _numbers(table: str, kind: type[Any], given: Any) -> Any:
                 values[field] = size_bytes(value)
             else:
                 values[field] = int(value)
-        except (TypeError, ValueError) as error:
+            if values[field] < 0:
+                raise ValueError("less than nothing is no limit")
+        except (TypeError, ValueError, OverflowError) as error:
             raise SettingsError(f"[{table}] {key}: {error}") from None
     return kind(**values)
 
@@ -249,6 +251,8 @@ def parse_dotenv(text: str) -> dict[str, str]:
             value = value.strip()
             if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
                 value = value[1:-1]
+            else:
+                value = re.split(r"(?:^|\s)#", value, maxsplit=1)[0].rstrip()
             found[name.strip()] = value
     return found
 
@@ -282,12 +286,16 @@ def read_settings(
     tables = merged(file, overrides)
     for name in tables:
         if name not in _TABLES:
-            raise SettingsError(f"chomp.toml has no table [{name}]{_near(name, _TABLES)}")
+            raise SettingsError(f"chomp.toml has no table [{name}]{near_name(name, _TABLES)}")
+        if not isinstance(tables[name], list if name == "routers" else dict):
+            raise SettingsError(
+                f"[{name}] must be a table" if name != "routers" else "routers are written as [[routers]]"
+            )
     server = tables.get("server", {})
     for key, value in server.items():
         kind = _SERVER_KEYS.get(key)
         if kind is None:
-            raise SettingsError(f"[server] has no setting {key!r}{_near(key, _SERVER_KEYS)}")
+            raise SettingsError(f"[server] has no setting {key!r}{near_name(key, _SERVER_KEYS)}")
         if not isinstance(value, kind) or (isinstance(value, list) and not all(isinstance(one, str) for one in value)):
             raise SettingsError(f"[server] {key} must be a {'list of strings' if kind is list else kind.__name__}")
 
@@ -302,7 +310,7 @@ def read_settings(
     if prefer not in PREFERENCES:
         raise SettingsError(f"prefer must be fast, cheap or free, not {prefer!r}")
     routers = tables.get("routers", [])
-    if not isinstance(routers, list) or not all(isinstance(one, dict) for one in routers):
+    if not all(isinstance(one, dict) for one in routers):
         raise SettingsError("routers are written as [[routers]] tables")
     headers = tables.get("headers", {})
     if not all(isinstance(v, dict) and all(isinstance(x, str) for x in v.values()) for v in headers.values()):
@@ -753,14 +761,17 @@ def _written_row(given: Mapping[str, Any], row: RouterDef | None) -> RouterDef:
     router_id = given["id"]
     for key in given:
         if key not in _ROUTER_KEYS:
-            raise SettingsError(f"[[routers]] {router_id}: there is no setting {key!r}{_near(key, _ROUTER_KEYS)}")
+            raise SettingsError(f"[[routers]] {router_id}: there is no setting {key!r}{near_name(key, _ROUTER_KEYS)}")
     fields: dict[str, Any] = {key: value for key, value in given.items() if key != "enabled"}
     if isinstance(fields.get("key_env"), str):
         fields["key_env"] = [fields["key_env"]]
     if isinstance(fields.get("headers"), dict):
         fields["headers"] = list(fields["headers"].items())
     prices = []
-    for model, price in fields.pop("prices", {}).items():  # USD per million, as price lists are written
+    written = fields.pop("prices", {})
+    if not isinstance(written, dict):
+        written = {"": written}
+    for model, price in written.items():  # USD per million, as price lists are written
         try:
             prices.append(
                 (model, Price(price["input"] / 1e6, price["output"] / 1e6, price["cached"] / 1e6)
@@ -784,15 +795,25 @@ def _written_row(given: Mapping[str, Any], row: RouterDef | None) -> RouterDef:
         made = msgspec.convert({**base, **fields}, RouterDef)
     except msgspec.ValidationError as error:
         raise SettingsError(f"[[routers]] {router_id}: {error}") from None
-    url = urllib.parse.urlsplit(made.base_url)
-    if made.kind != "local" and (url.scheme not in ("http", "https") or not url.hostname or url.query):
-        raise SettingsError(f"[[routers]] {router_id}: base_url must be an http(s) address, not {made.base_url!r}")
     if made.auth not in ("bearer", "x-api-key", "none"):
         raise SettingsError(f"[[routers]] {router_id}: auth is bearer, x-api-key or none, not {made.auth!r}")
-    for name, value in made.headers:
-        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
-            raise SettingsError(f"[[routers]] {router_id}: {name!r} is not a header that can be sent")
     return made
+
+
+def _check_row(row: RouterDef) -> None:
+    """Raises SettingsError for what cannot be sent or connected to."""
+    try:
+        url = urllib.parse.urlsplit(row.base_url)
+        usable = url.scheme in ("http", "https") and url.hostname and not url.query and url.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise SettingsError(f"router {row.id}: its base URL must be an http(s) address, not {row.base_url!r}")
+    for name, value in row.headers:
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not re.fullmatch(
+            r"[\t\x20-\x7e\xa0-\xff]*", value
+        ):
+            raise SettingsError(f"router {row.id}: {name!r} is not a header that can be sent")
 
 
 def router_rows(settings: Settings) -> tuple[RouterDef, ...]:
@@ -816,7 +837,7 @@ def router_rows(settings: Settings) -> tuple[RouterDef, ...]:
         rows[router_id] = _written_row(given, rows.get(router_id))
     for router_id in settings.headers:
         if router_id not in rows:
-            raise SettingsError(f"[headers] {router_id}: there is no such router{_near(router_id, rows)}")
+            raise SettingsError(f"[headers] {router_id}: there is no such router{near_name(router_id, rows)}")
     made = []
     for row in rows.values():
         url = settings.environ.get(f"CHOMP_{_variable(row.id)}_BASE_URL") or row.base_url
@@ -824,6 +845,7 @@ def router_rows(settings: Settings) -> tuple[RouterDef, ...]:
         names = {name.lower() for name in extra}
         headers = tuple(pair for pair in row.headers if pair[0].lower() not in names) + tuple(extra.items())
         made.append(msgspec.structs.replace(row, base_url=url.rstrip("/"), headers=headers))
+        _check_row(made[-1])
     return (*made, local)
 
 
@@ -841,7 +863,7 @@ class Envelope(msgspec.Struct):
 
     model: str | None = None
     stream: bool | None = None
-    router: str | None = None
+    router: str | UnsetType | None = UNSET
     messages: Raw = _EMPTY
     prompt: Raw = _EMPTY
     input: Raw = _EMPTY
@@ -872,7 +894,7 @@ def read_envelope(api: Api, body: bytes) -> Envelope:
     try:
         envelope = _decode_envelope(body)
     except msgspec.ValidationError as error:
-        raise BadRequest(f"wrong type in the request: {error}", code="invalid_type", param=_path(error)) from None
+        raise BadRequest(f"wrong type in the request: {error}", code="invalid_type", param=error_path(error)) from None
     except msgspec.DecodeError as error:
         where = f" (byte {len(body)})" if "truncated" in str(error) else ""
         raise BadRequest(f"the request body is not JSON: {error}{where}", code="invalid_json") from None
@@ -891,7 +913,7 @@ def read_envelope(api: Api, body: bytes) -> Envelope:
     return envelope
 
 
-def _path(error: Exception) -> str | None:
+def error_path(error: Exception) -> str | None:
     found = re.search(r"`\$\.?([^`]*)`", str(error))
     return found[1] or None if found else None
 
@@ -902,7 +924,7 @@ def spliced(body: bytes, envelope: Envelope, *, model: str | None, ask_usage: bo
     `model` replaces the model name, `ask_usage` sets stream_options.include_usage beside the client's other
     stream options; chomp's own `router` field is taken out.
     """
-    if model is None and envelope.router is None:
+    if model is None and envelope.router is UNSET:
         if not ask_usage:
             return body
         if not envelope.stream_options:
@@ -913,7 +935,12 @@ def spliced(body: bytes, envelope: Envelope, *, model: str | None, ask_usage: bo
     if model is not None:
         fields["model"] = Raw(msgspec.json.encode(model))
     if ask_usage:
-        options = {} if is_null(envelope.stream_options) else _decode_fields(envelope.stream_options)
+        try:
+            options = {} if is_null(envelope.stream_options) else _decode_fields(envelope.stream_options)
+        except msgspec.DecodeError:
+            raise BadRequest(
+                "'stream_options' must be an object", code="invalid_type", param="stream_options"
+            ) from None
         fields["stream_options"] = Raw(msgspec.json.encode({**options, "include_usage": True}))
     return msgspec.json.encode(fields)
 
@@ -971,7 +998,6 @@ _NOT_UPWARDS = _HOP_BY_HOP | frozenset(
     b"forwarded via x-real-ip true-client-ip openai-organization openai-project content-encoding "
     b"access-control-request-method access-control-request-headers".split()
 )
-_CONNECTION = frozenset((b"Connection", b"connection", b"CONNECTION"))
 _NOT_UPWARDS_PREFIX = (b"x-stainless-", b"x-chomp-", b"x-forwarded-", b"sec-", b"cf-", b"proxy-")
 _DOWNWARDS = frozenset(b"content-type cf-ray retry-after retry-after-ms server-timing".split())
 _DOWNWARDS_PREFIX = (b"x-", b"openai-", b"anthropic-", b"fireworks-", b"ratelimit")
@@ -981,7 +1007,7 @@ _NOT_DOWNWARDS = frozenset(
 )
 
 
-_LOWERED_MOST = 2048  # names remembered; real clients and routers send a few dozen
+NAMES_MOST = 2048  # names remembered; real clients and routers send a few dozen
 _up_names: dict[bytes, bytes] = {}  # a name as sent -> as it goes up, empty when it does not
 _down_names: dict[bytes, bytes] = {}
 
@@ -989,7 +1015,7 @@ _down_names: dict[bytes, bytes] = {}
 def _up_name(name: bytes) -> bytes:
     low = name.lower()
     found = b"" if low in _NOT_UPWARDS or low.startswith(_NOT_UPWARDS_PREFIX) else low
-    if len(_up_names) < _LOWERED_MOST:
+    if len(_up_names) < NAMES_MOST:
         _up_names[name] = found
     return found
 
@@ -1001,7 +1027,7 @@ def _down_name(name: bytes) -> bytes:
         found = b""
     if low == b"x-request-id":  # ours has that name
         found = b"x-upstream-request-id"
-    if len(_down_names) < _LOWERED_MOST:
+    if len(_down_names) < NAMES_MOST:
         _down_names[name] = found
     return found
 
@@ -1021,7 +1047,7 @@ def headers_up(given: Iterable[tuple[bytes, bytes]], own: frozenset[bytes]) -> b
         if low:
             if low not in own:
                 lines.append(b"%b: %b\r\n" % (low, value))
-        elif name in _CONNECTION:
+        elif name.lower() == b"connection":
             named += b"," + value.lower()
     return b"".join(_not_named(lines, named))
 
@@ -1036,7 +1062,7 @@ def headers_down(given: Iterable[tuple[bytes, bytes]]) -> bytes:
             low = _down_name(name)
         if low:
             lines.append(b"%b: %b\r\n" % (low, value))
-        elif name in _CONNECTION:
+        elif name.lower() == b"connection":
             named += b"," + value.lower()
     return b"".join(_not_named(lines, named))
 
@@ -1064,7 +1090,8 @@ def _reset_s(text: str, now: float) -> float | None:
         number = float(text)
     except ValueError:
         if re.fullmatch(r"(?:\d+(?:\.\d+)?(?:ms|[hmsd]))+", text):
-            return sum(float(n) * _UNITS_S[unit] for n, unit in _DURATION.findall(text))
+            number = sum(float(n) * UNITS_S[unit] for n, unit in _DURATION.findall(text))
+            return number if 0 < number < math.inf else None
         return None
     if not math.isfinite(number):
         return None
@@ -1072,14 +1099,15 @@ def _reset_s(text: str, now: float) -> float | None:
         number = number / 1000 - now
     elif number > 1e8:
         number -= now
-    return number if number >= 0 else None
+    return number if number > 0 else None
 
 
 def wait_s(headers: Iterable[tuple[bytes, bytes]], now: float) -> float | None:
     """Seconds an upstream asks us to stay away, from any form of header; None when it says nothing readable.
 
     `retry-after-ms` wins over `retry-after` (seconds or HTTP-date), that over the `x-ratelimit-reset` family, of which
-    the limit that is used up counts, else the shortest.
+    the limit that is used up counts, else the shortest. A wait that is over is none: whoever refuses us now is left
+    alone for our own while.
     """
     found = {name.decode("latin-1").lower(): value.decode("latin-1").strip() for name, value in headers}
     for name, factor in (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001), ("retry-after", 1.0)):
@@ -1088,11 +1116,12 @@ def wait_s(headers: Iterable[tuple[bytes, bytes]], now: float) -> float | None:
             continue
         with contextlib.suppress(ValueError):
             seconds = float(value) * factor
-            if 0 <= seconds < math.inf:
+            if 0 < seconds < math.inf:
                 return seconds
         if name == "retry-after":
             with contextlib.suppress(ValueError, TypeError, OverflowError):
-                return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
+                if (seconds := email.utils.parsedate_to_datetime(value).timestamp() - now) > 0:
+                    return seconds
     used_up, resets = [], []
     for name, value in found.items():
         reset = _reset_s(value, now) if "ratelimit" in name and "reset" in name else None
@@ -1117,7 +1146,7 @@ def rate_limits(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, float]:
 # -- SSE frames (https://html.spec.whatwg.org/multipage/server-sent-events.html)
 
 # a blank line ends a frame; CR LF CR may still become CR LF CR LF with the next read
-_BLANK = re.compile(rb"\n\n|\r\r|\n\r\n|\n\r(?=[^\n])")
+BLANK_LINE = re.compile(rb"\n\n|\r\r|\n\r\n|\n\r(?=[^\n])")
 KEEPALIVE = b": keep-alive\n\n"
 DONE_FRAME = b"data: [DONE]\n\n"
 
@@ -1148,14 +1177,14 @@ class Framer:
         seen = max(0, len(rest) - 3)
         rest += data
         if self.torn:
-            first = _BLANK.search(rest, seen)
+            first = BLANK_LINE.search(rest, seen)
             if not first:
                 out = bytes(rest[:-3])  # a blank line may be cut by the read
                 del rest[:-3]
                 return out
             self.torn = False
         end = 0
-        for found in _BLANK.finditer(rest, seen):
+        for found in BLANK_LINE.finditer(rest, seen):
             end = found.end()
         if not end:
             end = _line_ends(rest, seen)
@@ -1184,7 +1213,7 @@ def _line_ends(rest: bytearray, seen: int) -> int:
 
     A `data:` line after a line that is a whole JSON value cannot be its continuation.
     """
-    at = rest.rfind(b"\ndata:", seen)
+    at = rest.rfind(b"\ndata:", max(0, seen - 3))  # the read may have cut this, too
     if at < 0:
         return 0
     line = bytes(rest[max(rest.rfind(b"\n", 0, at), rest.rfind(b"\r", 0, at)) + 1 : at]).strip()
@@ -1226,8 +1255,8 @@ def payloads(run: bytes) -> list[bytes]:
 
     `data` lines of one frame are one event, unless each is a JSON value of its own.
     """
-    if run.startswith(b"data: ") and run.find(b"\n") >= len(run) - 2 and b"\r" not in run:
-        return [run[6:].rstrip(b"\n")]
+    if run.startswith(b"data: ") and run.endswith(b"\n\n") and run.find(b"\n") == len(run) - 2 and b"\r" not in run:
+        return [run[6:-2]]
     found: list[bytes] = []
     lines: list[bytes] = []
     for line in [*run.splitlines(), b""]:
@@ -1293,13 +1322,13 @@ def frame_kind(run: bytes) -> FrameKind:
     """
     kind: FrameKind = "comment"
     for payload in payloads(run):
-        kind = _payload_kind(payload)
+        kind = payload_kind(payload)
         if kind != "startup":
             return kind
     return kind
 
 
-def _payload_kind(payload: bytes) -> FrameKind:
+def payload_kind(payload: bytes) -> FrameKind:
     if payload.strip() == b"[DONE]":
         return "done"
     with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):  # most frames are decided here
@@ -1319,7 +1348,10 @@ def _payload_kind(payload: bytes) -> FrameKind:
         return "error"
     if frame.get("usage") or frame.get("type") not in _STARTUP_TYPES:
         return "content"
-    for choice in frame.get("choices") or ():
+    choices = frame.get("choices") or ()
+    if not isinstance(choices, (list, tuple)):
+        return "content"
+    for choice in choices:
         if not isinstance(choice, dict) or choice.get("finish_reason") is not None or choice.get("text"):
             return "content"
         delta = choice.get("delta")
@@ -1366,6 +1398,7 @@ class StreamMeter:
                 self.done = True
             elif isinstance(error, msgspec.ValidationError):
                 self.frames += 1  # JSON of a shape we do not know
+                return self._look_loosely(payload)
             else:
                 self.malformed += 1
             return False
@@ -1385,6 +1418,14 @@ class StreamMeter:
         if chunk.usage is _EMPTY and chunk.error is _EMPTY and chunk.x_groq is _EMPTY and chunk.cost is _EMPTY:
             return False
         return self._look_closer(chunk, payload)
+
+    def _look_loosely(self, payload: bytes) -> bool:
+        with contextlib.suppress(msgspec.DecodeError):
+            fields = _decode_fields(payload)
+            parts = {name: fields[name] for name in ("usage", "error", "x_groq", "cost") if name in fields}
+            self.finished = self.finished or b'"finish_reason":"' in payload.replace(b" ", b"")
+            return self._look_closer(_Chunk(**cast(Any, parts)), payload)
+        return False
 
     def _look_closer(self, chunk: _Chunk, payload: bytes) -> bool:
         if not is_null(chunk.error) and bytes(chunk.error) not in (b"{}", b'""', b"false"):
@@ -1421,13 +1462,18 @@ class StreamMeter:
         return read_usage(self._usage or self._groq, self._cost)
 
 
+_COUNT_MAX = 10**12  # tokens nobody has ever sent; more is an error, and would break sums
+
+
 def _count(value: object) -> int:
-    return max(0, int(value)) if isinstance(value, (int, float)) and math.isfinite(value) else 0
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= _COUNT_MAX:
+        return int(value)
+    return 0
 
 
 def _amount(value: object) -> float | None:
     """USD from a number or its text; None for anything else."""
-    with contextlib.suppress(TypeError, ValueError):
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
         number = float(cast(Any, value))
         if math.isfinite(number) and number >= 0 and not isinstance(value, bool):
             return number
@@ -1493,7 +1539,9 @@ def _common_usage(raw: Raw) -> Usage | None:
     except msgspec.DecodeError:
         return None
     prompt, completion = found.prompt_tokens, found.completion_tokens
-    if prompt < 0 or completion < 0 or not (prompt or completion) or (found.cost or 0) < 0:
+    if not (0 <= prompt <= _COUNT_MAX and 0 <= completion <= _COUNT_MAX and prompt + completion > 0):
+        return None
+    if found.cost is not None and not 0 <= found.cost < math.inf:
         return None
     cached = written = reasoning = 0
     if details := found.prompt_tokens_details:
@@ -1526,7 +1574,7 @@ def read_answer(api: Api, body: bytes) -> tuple[Usage | None, Fault | None]:
         return None, Fault("provider_error", "the upstream's answer is not JSON", 502, code="bad_upstream_answer")
     if whole.error and bytes(whole.error) not in (b"null", b"{}", b'""', b"false"):
         return None, read_fault(200, body)
-    if api != "embeddings" and bytes(whole.choices) in (b"", b"null", b"[]"):
+    if api != "embeddings" and bytes(whole.choices)[:64].replace(b" ", b"").strip() in (b"", b"null", b"[]"):
         return None, Fault("provider_error", "the upstream's answer has no choices", 502, code="empty_response")
     groq = _EMPTY
     if is_null(whole.usage) and whole.x_groq:
@@ -1553,7 +1601,7 @@ def read_tail_usage(tail: bytes) -> Usage | None:
 _TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.S | re.I)
 
 
-def _sentence(text: object) -> str:
+def sentence(text: object) -> str:
     words = " ".join(str(text).split())
     return "".join(c for c in words if c.isprintable())[:2000]
 
@@ -1568,14 +1616,14 @@ def read_fault(status: int, body: bytes) -> Fault:
     try:
         found = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        text = body.decode("utf-8", "replace")
+        text = body[:4096].decode("utf-8", "replace")  # enough for a title; the expressions take long over more
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.S | re.I)
-        message = _sentence(html.unescape(_TAGS.sub(" ", title[1] if title else text)))[:500]
+        message = sentence(html.unescape(_TAGS.sub(" ", title[1] if title else text)))[:500]
         found = None
     if isinstance(found, list):
         found = found[0] if found else None
     if isinstance(found, str):
-        message = _sentence(found)
+        message = sentence(found)
     if isinstance(found, dict):
         error = found.get("error")
         if isinstance(error, str) and error and not found.get("message"):
@@ -1595,29 +1643,31 @@ def read_fault(status: int, body: bytes) -> Fault:
         if not found.get("message") and detail:
             if isinstance(detail, list):
                 detail = "; ".join(
-                    f"{'.'.join(map(str, d.get('loc', ())))}: {d.get('msg')}" if isinstance(d, dict) else str(d)
+                    f"{'.'.join(map(str, loc))}: {d.get('msg')}"
+                    if isinstance(d, dict) and isinstance(loc := d.get("loc"), list)
+                    else str(d.get("msg") or d if isinstance(d, dict) else d)
                     for d in detail[:5]
                 )
             elif isinstance(detail, dict):
                 detail = detail.get("message") or detail.get("error") or json.dumps(detail)
             found = {**found, "message": detail}
-        message = _sentence(found.get("message") or "")
+        message = sentence(found.get("message") or "")
         metadata = found.get("metadata")
         code = found.get("code")
         if code is None and isinstance(metadata, dict):
             code = metadata.get("error_type")
         kind = found.get("type")
         param = found.get("param")
-        if status < 400:
-            status = _status(code, 502)
+    if status < 400:
+        status = _status(code, 502)
     return classified(
         Fault(
             kind="provider_error",
             message=message or f"the upstream answered {status} without a sentence",
             status=status,
-            code=_sentence(code)[:100] if isinstance(code, (str, int)) and not isinstance(code, bool) else None,
-            type=_sentence(kind)[:100] if isinstance(kind, str) else None,
-            param=_sentence(param)[:100] if isinstance(param, str) else None,
+            code=sentence(code)[:100] if isinstance(code, (str, int)) and not isinstance(code, bool) else None,
+            type=sentence(kind)[:100] if isinstance(kind, str) else None,
+            param=sentence(param)[:100] if isinstance(param, str) else None,
         )
     )
 
@@ -1708,9 +1758,9 @@ def read_catalog(body: bytes, price_unit: str, most: int) -> list[Model]:
         top = entry.get("top_provider")
         models[model_id] = Model(
             id=model_id,
-            name=_sentence(entry.get("name") or entry.get("display_name") or "")[:200],
+            name=sentence(entry.get("name") or entry.get("display_name") or "")[:200],
             created=_count(entry.get("created")),
-            owned_by=_sentence(entry.get("owned_by") or entry.get("organization") or "")[:100],
+            owned_by=sentence(entry.get("owned_by") or entry.get("organization") or "")[:100],
             context_length=_count(entry.get("context_length") or entry.get("context_window")),
             max_output=_count(
                 entry.get("max_completion_tokens") or (top.get("max_completion_tokens") if isinstance(top, dict) else 0)
@@ -1838,9 +1888,7 @@ def parse_name(model: str, router: str, known: Iterable[str]) -> Name:
     the rest is the model, slashes and all; else any router that serves the name. `auto` and "" mean the default.
     """
     if router and router != "auto":
-        prefix = f"{router}/"
-        rest = model.removeprefix(prefix) if router != "openrouter" else model
-        return Name(router, "" if rest == "auto" else rest)
+        return Name(router, "" if model == "auto" else model)
     if model in ("", "auto"):
         return Name("", "")
     prefix, slash, rest = model.partition("/")
@@ -2034,7 +2082,7 @@ class Store:
         text = self._text(name)
         try:
             found = json.loads(text) if text else {}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise StoreError(f"{self.folder / name} is not JSON: {error}; mend it or move it away") from None
         if not isinstance(found, dict):
             raise StoreError(f"{self.folder / name} must hold an object")
@@ -2049,6 +2097,7 @@ class Database:
         self._writer = ThreadPoolExecutor(1, "chomp-db-write")
         self._reader = ThreadPoolExecutor(1, "chomp-db-read")
         self._connections: dict[str, sqlite3.Connection] = {}
+        self._closed = False
 
     def _connection(self, role: str) -> sqlite3.Connection:
         if role not in self._connections:
@@ -2067,10 +2116,10 @@ class Database:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 done = work(connection)
+                connection.commit()
             except BaseException:
                 connection.rollback()
                 raise
-            connection.commit()
             return done
 
         return await asyncio.get_running_loop().run_in_executor(self._writer, run)
@@ -2086,12 +2135,18 @@ class Database:
         return await asyncio.get_running_loop().run_in_executor(self._reader, run)
 
     async def close(self) -> None:
-        """Waits for work in hand, then closes."""
+        """Waits for work in hand, then closes; a second time does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         loop = asyncio.get_running_loop()
         for role, executor in (("write", self._writer), ("read", self._reader)):
-            if connection := self._connections.pop(role, None):
-                await loop.run_in_executor(executor, connection.close)
+            await loop.run_in_executor(executor, self._disconnect, role)
             executor.shutdown(wait=True)
+
+    def _disconnect(self, role: str) -> None:
+        if connection := self._connections.pop(role, None):
+            connection.close()
 
 
 # == Background ========================================================================================================
@@ -2342,7 +2397,7 @@ class UsageLedger:
             try:
                 await self._database.write(functools.partial(self._write, entries))
                 self.written += len(entries)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, OverflowError) as error:
                 self.dropped += len(entries)
                 log.error("%d ledger rows are lost: %s", len(entries), error)
             finally:
@@ -3126,7 +3181,8 @@ class RouterPool:
         if row is None:
             known = ", ".join(self.rows)
             raise BadRequest(
-                f"unknown router: {router[:100]!r}{_near(router, self.rows)}; there are {known}", code="unknown_router"
+                f"unknown router: {router[:100]!r}{near_name(router, self.rows)}; there are {known}",
+                code="unknown_router",
             )
         if not self.keys[router]:
             raise UpstreamFailed(f"{router} has no key: set {', '.join(row.key_env)}", code="router_not_configured")
@@ -3194,7 +3250,7 @@ class RouterPool:
         if router and router != "auto":
             if router not in self.rows:
                 raise BadRequest(
-                    f"unknown router: {router[:100]!r}{_near(router, self.rows)}; there are {', '.join(self.rows)}",
+                    f"unknown router: {router[:100]!r}{near_name(router, self.rows)}; there are {', '.join(self.rows)}",
                     code="unknown_router",
                     param="router",
                 )
@@ -3505,7 +3561,7 @@ def _nobody(data: bytes) -> None:
 
 def _past_torn(run: bytes, meter: StreamMeter) -> bytes:
     """`run` as the client should have it, the end of a frame too large to be looked at being its first."""
-    found = _BLANK.search(run)
+    found = BLANK_LINE.search(run)
     end = found.end() if found else len(run)
     return run[:end] + (meter.look(run[end:]) if end < len(run) else b"")
 
@@ -3628,15 +3684,14 @@ class Attempt:
         for at, frame in enumerate(frames):
             kind = frame_kind(frame)
             if kind == "error":
-                payload = payloads(frame)[0]
-                fault = read_fault(200, payload)
+                fault = read_fault(200, next(one for one in payloads(frame) if payload_kind(one) == "error"))
                 self._fail(msgspec.structs.replace(fault, message=fault.message or "the upstream sent an error"))
                 return
             if kind != "comment":
                 self.last_at = self._loop.time()
             if kind == "content":
                 self.content_at = self._loop.time()
-                self._keep_back(self.meter.look(b"".join(frames[at:])))
+                self._keep_back(self._clean(self.meter.look(b"".join(frames[at:]))))
                 self._commit()
                 return
             if kind == "comment" and self._owner.head_sent:
@@ -3649,8 +3704,12 @@ class Attempt:
                 return
 
     def _commit_rest(self, frames: list[bytes]) -> None:
-        self._keep_back(self.meter.look(b"".join(frames)))
+        self._keep_back(self._clean(self.meter.look(b"".join(frames))))
         self._commit()
+
+    def _clean(self, run: bytes) -> bytes:
+        """`run` without our secrets, which an upstream's error may repeat."""
+        return self._owner.proxy.redacted(run) if self.meter.error else run
 
     def _keep_back(self, run: bytes) -> None:
         """Committed, or about to be: kept until the reader is there."""
@@ -3666,7 +3725,7 @@ class Attempt:
         if run:
             if not self._framer.torn:
                 run = _past_torn(run, self.meter) if torn else self.meter.look(run)
-            self._keep_back(run)
+            self._keep_back(self._clean(run))
 
     def _relay(self, data: bytes) -> None:
         """The hot path: what one read brought goes to the reader, as whole frames."""
@@ -3751,7 +3810,7 @@ class Attempt:
             torn = self._framer.torn
             last = self._framer.close()
             if last and not torn:
-                last = self.meter.look(last)
+                last = self._clean(self.meter.look(last))
             if not (self.meter.complete or torn):
                 last = b""  # no blank line ends it: our error frame would become a part of it
                 error = UpstreamError("provider_incomplete", "the upstream's stream ended in the middle of its answer")
@@ -4928,7 +4987,7 @@ async def body_of(request: web.Request, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(raw or b"{}", type=kind)
     except msgspec.ValidationError as error:
-        raise BadRequest(f"wrong type in the request: {error}", code="invalid_type", param=_path(error)) from None
+        raise BadRequest(f"wrong type in the request: {error}", code="invalid_type", param=error_path(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the request body is not JSON: {error}", code="invalid_json") from None
     finally:
@@ -4954,7 +5013,7 @@ class _Sent(web.StreamResponse):
         return None
 
 
-_KEEP, _CLOSE = _Sent(True), _Sent(False)
+SENT_KEEP, SENT_CLOSE = _Sent(True), _Sent(False)
 _PHRASES = {int(status): status.phrase for status in http.HTTPStatus}
 
 
@@ -5288,7 +5347,7 @@ class Door(web_protocol.RequestHandler):
             log.error("a request failed outside its handler", exc_info=exc)
             error = ChompError("chomp failed; its log says why", status=status)
         else:
-            error = BadRequest(f"bad HTTP request: {_sentence(message or '')[:200]}", status=status, code="bad_http")
+            error = BadRequest(f"bad HTTP request: {sentence(message or '')[:200]}", status=status, code="bad_http")
         response = web.Response(body=msgspec.json.encode(error.body()), status=status, content_type="application/json")
         response.force_close()
         return response
@@ -5302,7 +5361,7 @@ _lowered: dict[bytes, bytes] = {}
 
 def _lower(name: bytes) -> bytes:
     low = name.lower()
-    if len(_lowered) < _LOWERED_MOST:
+    if len(_lowered) < NAMES_MOST:
         _lowered[name] = low
     return low
 
@@ -5343,7 +5402,7 @@ async def _relay(request: web.Request, api: Api) -> web.StreamResponse:
         if "origin" in headers:
             sink.cross_origin = request.get(CROSS_ORIGIN, "")
         await relay(services, asked, request[CALLER], sink)
-        return _CLOSE if sink.close else _KEEP
+        return SENT_CLOSE if sink.close else SENT_KEEP
     finally:
         services.bodies.release(body)
 
