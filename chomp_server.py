@@ -289,7 +289,7 @@ def read_settings(
             raise SettingsError(f"chomp.toml has no table [{name}]{near_name(name, _TABLES)}")
         if not isinstance(tables[name], list if name == "routers" else dict):
             raise SettingsError(
-                f"[{name}] must be a table" if name != "routers" else "routers are written as [[routers]]"
+                f"[{name}] must be a table" if name != "routers" else "routers are written as [[routers]] tables"
             )
     server = tables.get("server", {})
     for key, value in server.items():
@@ -800,7 +800,7 @@ def _written_row(given: Mapping[str, Any], row: RouterDef | None) -> RouterDef:
     return made
 
 
-def _check_row(row: RouterDef) -> None:
+def _check_row(row: RouterDef, address_from: str) -> None:
     """Raises SettingsError for what cannot be sent or connected to."""
     try:
         url = urllib.parse.urlsplit(row.base_url)
@@ -808,7 +808,7 @@ def _check_row(row: RouterDef) -> None:
     except ValueError:
         usable = False
     if not usable:
-        raise SettingsError(f"router {row.id}: its base URL must be an http(s) address, not {row.base_url!r}")
+        raise SettingsError(f"{address_from} must be an http(s) address, not {row.base_url!r}")
     for name, value in row.headers:
         if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not re.fullmatch(
             r"[\t\x20-\x7e\xa0-\xff]*", value
@@ -840,12 +840,13 @@ def router_rows(settings: Settings) -> tuple[RouterDef, ...]:
             raise SettingsError(f"[headers] {router_id}: there is no such router{near_name(router_id, rows)}")
     made = []
     for row in rows.values():
-        url = settings.environ.get(f"CHOMP_{_variable(row.id)}_BASE_URL") or row.base_url
+        variable = f"CHOMP_{_variable(row.id)}_BASE_URL"
+        url = settings.environ.get(variable, "")
         extra = settings.headers.get(row.id, {})
         names = {name.lower() for name in extra}
         headers = tuple(pair for pair in row.headers if pair[0].lower() not in names) + tuple(extra.items())
-        made.append(msgspec.structs.replace(row, base_url=url.rstrip("/"), headers=headers))
-        _check_row(made[-1])
+        made.append(msgspec.structs.replace(row, base_url=(url or row.base_url).rstrip("/"), headers=headers))
+        _check_row(made[-1], variable if url else f"[[routers]] {row.id}: base_url")
     return (*made, local)
 
 
@@ -1213,10 +1214,12 @@ def _line_ends(rest: bytearray, seen: int) -> int:
 
     A `data:` line after a line that is a whole JSON value cannot be its continuation.
     """
-    at = rest.rfind(b"\ndata:", max(0, seen - 3))  # the read may have cut this, too
+    start = max(0, seen - 3)  # the read may have cut this, too
+    at = max(rest.rfind(b"\ndata:", start), rest.rfind(b"\rdata:", start))
     if at < 0:
         return 0
-    line = bytes(rest[max(rest.rfind(b"\n", 0, at), rest.rfind(b"\r", 0, at)) + 1 : at]).strip()
+    before = bytes(rest[:at]).removesuffix(b"\r")
+    line = before[max(before.rfind(b"\n"), before.rfind(b"\r")) + 1 :]
     payload = line[5:].strip()
     return at + 1 if line.startswith(b"data:") and (payload == b"[DONE]" or _is_json(payload)) else 0
 
@@ -1229,14 +1232,14 @@ def _is_json(payload: bytes) -> bool:
     return True
 
 
-_DATA_LINE = re.compile(rb"(?<=\n)(?=data:)")  # where frames parted by single newlines begin
+_DATA_LINE = re.compile(rb"(?<=[\r\n])(?=data:)")  # where frames parted by single newlines begin
 _FRAME = re.compile(rb"(?s:.+?)(?:\r\n\r\n|\n\n|\r\r|\n\r\n|\n\r|\Z)")
 
 
 def split_frames(run: bytes) -> list[bytes]:
     """The single frames of a run of whole frames; joined they are the run again."""
     if run.find(b"\n") >= len(run) - 2 and b"\r" not in run:
-        return [run]
+        return [run] if run else []
     if b"\r" in run:
         frames = _FRAME.findall(run)
     else:
@@ -1245,7 +1248,7 @@ def split_frames(run: bytes) -> list[bytes]:
         frames = [part + b"\n\n" for part in parts]
         if last:
             frames.append(last)
-    if b"\ndata:" not in run:
+    if b"\ndata:" not in run and b"\rdata:" not in run:
         return frames
     return [piece for frame in frames for piece in (_DATA_LINE.split(frame) if len(payloads(frame)) > 1 else (frame,))]
 
@@ -2683,8 +2686,10 @@ class Wire(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._break("provider_error", "the upstream switched protocols")
-            return
+            if not self._keep:
+                self._break("provider_error", "the upstream switched protocols")
+                return
+            self._spoiled = True
         except httptools.HttpParserError as error:
             if not self._keep:
                 kind = "provider_error" if self._in_head else "provider_incomplete"
@@ -2735,7 +2740,7 @@ class Wire(asyncio.Protocol):
         if self._spoiled:
             return
         status = self._parser.get_status_code()
-        self._informational = status < 200
+        self._informational = 100 <= status < 200
         if self._informational:  # 100 Continue, 103 Early Hints: the answer is still to come
             self.headers = []
             return

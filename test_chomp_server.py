@@ -6,19 +6,47 @@ server in this process; `chomp_process` starts one as a user would.
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import base64
 import contextlib
+import datetime
+import email.utils
+import gc
+import hashlib
+import hmac
 import itertools
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import logging
+import math
+import os
+import random
+import re
+import resource
+import select
+import socket
+import sqlite3
+import ssl
+import stat
+import subprocess
+import symtable
+import sys
+import time
+import tomllib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
+import openai
+import psutil
 import pytest
 import uvloop
 from aiohttp import web
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
 import chomp_server as cs
 
@@ -180,7 +208,7 @@ class Upstream:
 
     async def _watch(self, reader: asyncio.StreamReader, call: Call) -> None:
         """Notices that chomp closes the connection while an answer is being sent."""
-        while not reader.at_eof() and reader.exception() is None and not reader._buffer:  # type: ignore[attr-defined]  # noqa: ASYNC110
+        while not reader.at_eof() and reader.exception() is None and not reader._buffer:  # type: ignore[attr-defined]
             await asyncio.sleep(0.01)  # reading would take a next request's bytes
         if reader.at_eof() or reader.exception() is not None:
             call.gone.set()
@@ -394,26 +422,8329 @@ def said(body: bytes) -> str:
     return " ".join(word for word in words if word)
 
 
+# == Fixtures ==
+
+
+class Fixture(msgspec.Struct, frozen=True):
+    """One upstream response, and what must come of it."""
+
+    name: str
+    body: bytes  # as the router sends it
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()  # beside content-type
+    content_type: str = "text/event-stream"
+    usage: tuple[int, int, int, int] | None = None  # prompt, completion, cached, reasoning; None when none was sent
+    cost_usd: float | None = None  # as the router reports it, not from a price table
+    error: str | None = None  # words of the upstream's sentence; "" for a failure that came without a sentence
+    code: str | None = None  # the upstream's own error code, which must survive
+    ends: str = "done"  # "done" ([DONE] or a finish reason), "error" (in-band error frame), "cut"
+    before_content: bool = False  # the error comes before any content: failover is allowed
+
+
+# -- how the bytes are put together
+
+_CREATED = 1_789_999_990
+_JSON = "application/json"
+_Wire = dict[str, object]
+_DONE = b"data: [DONE]\n\n"
+
+
+def _json(value: object) -> bytes:
+    return msgspec.json.encode(value)
+
+
+def _frame(payload: object) -> bytes:
+    return b"data: " + _json(payload) + b"\n\n"
+
+
+def _event(name: str, payload: object) -> bytes:
+    return b"event: " + name.encode() + b"\n" + _frame(payload)
+
+
+def _head(id: str, model: str, **more: object) -> _Wire:
+    """What all frames of one stream begin with."""
+    return {"id": id, "object": "chat.completion.chunk", "created": _CREATED, "model": model} | more
+
+
+def _delta(head: _Wire, delta: _Wire, finish: str | None = None, **more: object) -> bytes:
+    return _frame(head | {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]} | more)
+
+
+def _role(head: _Wire, **more: object) -> bytes:
+    return _delta(head, {"role": "assistant", "content": ""}, None, **more)
+
+
+def _words(text: str) -> list[str]:
+    """`text` in pieces as a model streams it: each word after the first brings its space."""
+    first, *rest = text.split(" ")
+    return [first, *(f" {word}" for word in rest)]
+
+
+def _says(head: _Wire, text: str, field: str = "content", **more: object) -> bytes:
+    """One frame for each word of `text`."""
+    return b"".join(_delta(head, {field: word}, None, **more) for word in _words(text))
+
+
+def _usage(prompt: int, completion: int, cached: int | None = None, reasoning: int | None = None) -> _Wire:
+    usage: _Wire = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+    if cached is not None:
+        usage["prompt_tokens_details"] = {"cached_tokens": cached}
+    if reasoning is not None:
+        usage["completion_tokens_details"] = {"reasoning_tokens": reasoning}
+    return usage
+
+
+def _answer(id: str, model: str, text: str | None, finish: str = "stop", **more: object) -> _Wire:
+    """A whole chat completion, not streamed."""
+    message = {"role": "assistant", "content": text}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+    return {"id": id, "object": "chat.completion", "created": _CREATED, "model": model, "choices": [choice]} | more
+
+
+def _call(index: int, id: str, name: str, arguments: str) -> _Wire:
+    return {"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+# -- OpenCode Zen: cost as a string, on streams after [DONE]; errors in Anthropic's shape, its own ones as text/plain
+
+_ZEN = _head("chatcmpl-zen-7Kq2", "minimax-m2.5-free")
+_ZEN_TEXT = "text/plain;charset=UTF-8"
+
+
+def _zen_error(type: str, message: str, **more: object) -> bytes:
+    return _json({"type": "error", "error": {"type": type, "message": message}} | more)
+
+
+_ZEN_FIXTURES = (
+    Fixture(
+        name="zen-chat-cost-after-done",
+        body=_role(_ZEN)
+        + _says(_ZEN, "Zen bills after the last word.")
+        + _delta(_ZEN, {}, "stop")
+        + _frame(_ZEN | {"choices": [], "usage": _usage(21, 6, cached=8)})
+        + _DONE
+        + _frame(_ZEN | {"choices": [], "cost": "0.00004120"}),
+        usage=(21, 6, 8, 0),
+        cost_usd=0.0000412,
+    ),
+    Fixture(  # older builds: no id, object, created, model on the cost frame
+        name="zen-chat-cost-bare",
+        body=_role(_ZEN)
+        + _says(_ZEN, "Older builds send less.")
+        + _delta(_ZEN, {}, "stop")
+        + _frame(_ZEN | {"choices": [], "usage": _usage(19, 4)})
+        + _DONE
+        + _frame({"choices": [], "cost": "0"}),
+        usage=(19, 4, 0, 0),
+        cost_usd=0.0,  # free, which is not the same as unknown
+    ),
+    Fixture(
+        name="zen-messages-cost-ping",
+        body=_event(
+            "message_start",
+            {
+                "type": "message_start",
+                "message": {
+                    "id": "msg_zen_01",
+                    "type": "message",
+                    "role": "assistant",
+                    "model": "claude-haiku-4-5",
+                    "content": [],
+                    "stop_reason": None,
+                    "usage": {"input_tokens": 17, "output_tokens": 1},
+                },
+            },
+        )
+        + _event(
+            "content_block_start",
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        )
+        + _event("ping", {"type": "ping"})
+        + b"".join(
+            _event(
+                "content_block_delta",
+                {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}},
+            )
+            for word in _words("Messages end with a ping.")
+        )
+        + _event("content_block_stop", {"type": "content_block_stop", "index": 0})
+        + _event(
+            "message_delta",
+            {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}},
+        )
+        + _event("message_stop", {"type": "message_stop"})
+        + _event("ping", {"type": "ping", "cost": "0.00005200"}),
+        usage=(17, 7, 0, 0),
+        cost_usd=0.000052,
+    ),
+    Fixture(
+        name="zen-responses-cost-ping",
+        body=_event(
+            "response.created",
+            {
+                "type": "response.created",
+                "sequence_number": 0,
+                "response": {"id": "resp_zen_01", "object": "response", "status": "in_progress", "output": []},
+            },
+        )
+        + b"".join(
+            _event(
+                "response.output_text.delta",
+                {
+                    "type": "response.output_text.delta",
+                    "sequence_number": number,
+                    "item_id": "msg_01",
+                    "output_index": 0,
+                    "content_index": 0,
+                    "delta": word,
+                },
+            )
+            for number, word in enumerate(_words("Responses end with a ping too."), 1)
+        )
+        + _event(
+            "response.completed",
+            {
+                "type": "response.completed",
+                "sequence_number": 7,
+                "response": {
+                    "id": "resp_zen_01",
+                    "object": "response",
+                    "status": "completed",
+                    "usage": {
+                        "input_tokens": 23,
+                        "input_tokens_details": {"cached_tokens": 5},
+                        "output_tokens": 9,
+                        "output_tokens_details": {"reasoning_tokens": 3},
+                        "total_tokens": 32,
+                    },
+                },
+            },
+        )
+        + _event("ping", {"type": "ping", "cost": "0.00006100"}),
+        usage=(23, 9, 5, 3),
+        cost_usd=0.000061,
+    ),
+    Fixture(
+        name="zen-json-cost",
+        body=_json(
+            _answer(
+                "chatcmpl-zen-8Lr3",
+                "glm-4.7",
+                "The price is a string.",
+                usage=_usage(22, 5, cached=6),
+                cost="0.00003350",
+            )
+        ),
+        content_type=_JSON,
+        usage=(22, 5, 6, 0),
+        cost_usd=0.0000335,
+    ),
+    Fixture(  # a model asked on the wrong flavour: the key is good
+        name="zen-401-modelerror",
+        body=_zen_error("ModelError", "Model claude-haiku-4-5 is not supported for format oa-compat"),
+        status=401,
+        content_type=_ZEN_TEXT,
+        error="is not supported for format oa-compat",
+    ),
+    Fixture(
+        name="zen-401-credits",
+        body=_zen_error("CreditsError", "Insufficient balance. Manage your billing here: https://opencode.ai/billing"),
+        status=401,
+        content_type=_ZEN_TEXT,
+        error="Insufficient balance",
+    ),
+    Fixture(  # the daily cap per address; at ERROR_HEADERS_AT midnight is 35,200 s away
+        name="zen-429-midnight",
+        body=_zen_error("FreeUsageLimitError", "Rate limit exceeded. Please try again later.", metadata={}),
+        status=429,
+        headers=(("retry-after", "35200"),),
+        content_type=_ZEN_TEXT,
+        error="Rate limit exceeded",
+    ),
+    Fixture(
+        name="zen-429-go-limit",
+        body=_zen_error(
+            "GoUsageLimitError",
+            "Weekly usage limit reached.",
+            metadata={"workspace": "wrk_01TEST", "limitName": "weekly"},
+        ),
+        status=429,
+        headers=(("retry-after", "60"),),
+        content_type=_ZEN_TEXT,
+        error="Weekly usage limit reached",
+    ),
+    Fixture(  # says 400, means a transient fault of the provider behind it
+        name="zen-400-upstream-failed",
+        body=_zen_error("error", "Error from provider (Console): Upstream request failed"),
+        status=400,
+        content_type=_JSON,
+        error="Upstream request failed",
+    ),
+)
+
+# -- Groq: x_groq carries the id, the usage and even the error
+
+_GROQ = _head("chatcmpl-groq-5d1e", "llama-3.3-70b-versatile", system_fingerprint="fp_groq_01")
+_GROQ_ID = "req_01k5groq"
+_GROQ_TIMES: _Wire = {"queue_time": 0.031, "prompt_time": 0.004, "completion_time": 0.021, "total_time": 0.025}
+
+
+def _groq_usage(prompt: int, completion: int, cached: int | None = None, reasoning: int | None = None) -> _Wire:
+    return _usage(prompt, completion, cached, reasoning) | _GROQ_TIMES
+
+
+def _groq_role() -> bytes:
+    return _role(_GROQ, x_groq={"id": _GROQ_ID})
+
+
+_GROQ_FIXTURES = (
+    Fixture(
+        name="groq-xgroq",
+        body=_groq_role()
+        + _says(_GROQ, "Groq hides usage in its own field.")
+        + _delta(_GROQ, {}, "stop", x_groq={"id": _GROQ_ID, "seed": 42, "usage": _groq_usage(44, 8, cached=16)})
+        + _DONE,
+        usage=(44, 8, 16, 0),
+    ),
+    Fixture(  # the same numbers twice: once in x_groq, once because include_usage asked for them
+        name="groq-both-usage",
+        body=_groq_role()
+        + _says(_GROQ, "Count these tokens only once.")
+        + _delta(_GROQ, {}, "stop", x_groq={"id": _GROQ_ID, "seed": 42, "usage": _groq_usage(44, 6)})
+        + _frame(_GROQ | {"choices": [], "usage": _groq_usage(44, 6)})
+        + _DONE,
+        usage=(44, 6, 0, 0),
+    ),
+    Fixture(  # no top-level error: only x_groq tells, and [DONE] follows as if all were well
+        name="groq-xgroq-error",
+        body=_groq_role()
+        + _says(_GROQ, "This answer stops early and")
+        + _delta(_GROQ, {}, None, x_groq={"id": _GROQ_ID, "error": "over capacity, please try again later"})
+        + _DONE,
+        error="over capacity",
+        ends="error",
+    ),
+    Fixture(
+        name="groq-reasoning",
+        body=_groq_role()
+        + _says(_GROQ, "Let me think first.", field="reasoning")
+        + _says(_GROQ, "Now the answer.")
+        + _delta(
+            _GROQ, {}, "stop", x_groq={"id": _GROQ_ID, "seed": 42, "usage": _groq_usage(31, 12, cached=0, reasoning=7)}
+        )
+        + _DONE,
+        usage=(31, 12, 0, 7),
+    ),
+    Fixture(  # x_groq.usage holds no token totals here and must not displace the real usage
+        name="groq-json",
+        body=_json(
+            _answer(
+                "chatcmpl-groq-6e2f",
+                "openai/gpt-oss-120b",
+                "Groq also reports its times.",
+                usage=_groq_usage(52, 11, cached=32, reasoning=4),
+                usage_breakdown=None,
+                system_fingerprint="fp_groq_02",
+                x_groq={
+                    "id": _GROQ_ID,
+                    "seed": 42,
+                    "usage": {"dram_cached_tokens": 0, "sram_cached_tokens": 32},
+                },
+                service_tier="on_demand",
+            )
+        ),
+        headers=(
+            ("x-ratelimit-limit-requests", "1000"),
+            ("x-ratelimit-remaining-requests", "999"),
+            ("x-ratelimit-reset-requests", "1m26.4s"),
+            ("x-ratelimit-limit-tokens", "8000"),
+            ("x-ratelimit-remaining-tokens", "7937"),
+            ("x-ratelimit-reset-tokens", "472.5ms"),
+        ),
+        content_type=_JSON,
+        usage=(52, 11, 32, 4),
+    ),
+    Fixture(
+        name="groq-429-durations",
+        body=_json(
+            {
+                "error": {
+                    "message": "Rate limit reached for model `llama-3.3-70b-versatile` in organization `org_test` "
+                    "service tier `on_demand` on tokens per minute (TPM): Limit 12000, Used 11800, Requested 1732. "
+                    "Please try again in 7.66s.",
+                    "type": "tokens",
+                    "code": "rate_limit_exceeded",
+                }
+            }
+        ),
+        status=429,
+        headers=(
+            ("retry-after", "8"),
+            ("x-ratelimit-limit-requests", "1000"),  # a day
+            ("x-ratelimit-remaining-requests", "998"),
+            ("x-ratelimit-reset-requests", "2m59.56s"),
+            ("x-ratelimit-limit-tokens", "12000"),  # a minute
+            ("x-ratelimit-remaining-tokens", "0"),
+            ("x-ratelimit-reset-tokens", "7.66s"),
+        ),
+        content_type=_JSON,
+        error="Rate limit reached for model",
+        code="rate_limit_exceeded",
+    ),
+)
+
+# -- Cerebras: time_info, frames without choices, errors with a status of their own inside the stream
+
+_CEREBRAS = _head("chatcmpl-cerebras-91ab", "gpt-oss-120b", system_fingerprint="fp_cerebras_01")
+_CEREBRAS_TIMES: _Wire = {"queue_time": 0.0008, "prompt_time": 0.0021, "completion_time": 0.0064, "total_time": 0.0112}
+_CEREBRAS_ERROR = _frame(
+    {
+        "error": {
+            "message": "Tokens per minute limit exceeded - too many tokens processed.",
+            "type": "too_many_requests_error",
+            "param": "quota",
+            "code": "token_quota_exceeded",
+            "id": "",
+        },
+        "status_code": 429,
+    }
+)
+
+_CEREBRAS_FIXTURES = (
+    Fixture(
+        name="cerebras-timeinfo",
+        body=_delta(_CEREBRAS, {"role": "assistant"})
+        + _says(_CEREBRAS, "Think fast.", field="reasoning")
+        + _says(_CEREBRAS, "Cerebras tells")
+        + _frame(_CEREBRAS)  # no choices at all
+        + _says(_CEREBRAS, "how long it took.")
+        + _delta(_CEREBRAS, {}, "stop", usage=_usage(68, 14, cached=0, reasoning=3), time_info=_CEREBRAS_TIMES)
+        + _DONE,
+        usage=(68, 14, 0, 3),
+    ),
+    Fixture(
+        name="cerebras-usage-without-choices",
+        body=_delta(_CEREBRAS, {"role": "assistant"})
+        + _says(_CEREBRAS, "The bill comes on a bare frame.")
+        + _delta(_CEREBRAS, {}, "stop")
+        + _frame(_CEREBRAS | {"usage": _usage(70, 8), "time_info": _CEREBRAS_TIMES})
+        + _DONE,
+        usage=(70, 8, 0, 0),
+    ),
+    Fixture(
+        name="cerebras-stream-error",
+        body=_delta(_CEREBRAS, {"role": "assistant"}) + _CEREBRAS_ERROR,
+        error="Tokens per minute limit exceeded",
+        code="token_quota_exceeded",
+        ends="error",
+        before_content=True,
+    ),
+    Fixture(
+        name="cerebras-stream-error-after-content",
+        body=_delta(_CEREBRAS, {"role": "assistant"}) + _says(_CEREBRAS, "Half of this answer is") + _CEREBRAS_ERROR,
+        error="Tokens per minute limit exceeded",
+        code="token_quota_exceeded",
+        ends="error",
+    ),
+    Fixture(
+        name="cerebras-json-timeinfo",
+        body=_json(
+            _answer(
+                "chatcmpl-cerebras-92bc",
+                "llama3.1-8b",
+                "The whole answer at once.",
+                usage=_usage(41, 6, cached=24),
+                time_info=_CEREBRAS_TIMES | {"created": _CREATED},
+                system_fingerprint="fp_cerebras_02",
+            )
+        ),
+        headers=(
+            ("x-ratelimit-limit-requests-day", "14400"),
+            ("x-ratelimit-remaining-requests-day", "14399"),
+            ("x-ratelimit-reset-requests-day", "35199.382867"),
+            ("x-ratelimit-limit-tokens-minute", "60000"),
+            ("x-ratelimit-remaining-tokens-minute", "59953"),
+            ("x-ratelimit-reset-tokens-minute", "11.382867"),
+        ),
+        content_type=_JSON,
+        usage=(41, 6, 24, 0),
+    ),
+    Fixture(  # the day's requests are spent, the minute's tokens are not; message, type and code at top level
+        name="cerebras-429-day",
+        body=_json(
+            {
+                "message": "Requests per day limit exceeded - too many requests sent.",
+                "type": "too_many_requests_error",
+                "param": "quota",
+                "code": "request_quota_exceeded",
+            }
+        ),
+        status=429,
+        headers=(
+            ("x-ratelimit-limit-requests-day", "14400"),
+            ("x-ratelimit-remaining-requests-day", "0"),
+            ("x-ratelimit-reset-requests-day", "35199.382867"),
+            ("x-ratelimit-limit-tokens-minute", "60000"),
+            ("x-ratelimit-remaining-tokens-minute", "60000"),
+            ("x-ratelimit-reset-tokens-minute", "11.382867"),
+        ),
+        content_type=_JSON,
+        error="Requests per day limit exceeded",
+        code="request_quota_exceeded",
+    ),
+)
+
+# -- SambaNova: created is a float, the last usage carries timings, lines may end a frame by themselves
+
+_SAMBANOVA = _head("8c5f2f0a-samba", "Meta-Llama-3.3-70B-Instruct", system_fingerprint="fastcoe") | {
+    "created": 1789999990.5172
+}
+
+
+def _sambanova_usage(prompt: int, completion: int) -> _Wire:
+    return _usage(prompt, completion) | {
+        "acceptance_rate": 3.4,
+        "completion_tokens_per_sec": 412.8,
+        "completion_tokens_after_first_per_sec": 437.1,
+        "completion_tokens_after_first_per_sec_first_ten": 441.0,
+        "time_to_first_token": 0.084,
+        "total_latency": 0.101,
+        "start_time": 1789999990.5172,
+        "end_time": 1789999990.6182,
+        "stop_reason": "stop",
+        "is_last_response": True,
+    }
+
+
+_SAMBANOVA_STREAM = (
+    _role(_SAMBANOVA)
+    + _says(_SAMBANOVA, "SambaNova measures every single token.")
+    + _delta(_SAMBANOVA, {}, "stop")
+    + _frame(_SAMBANOVA | {"choices": [], "usage": _sambanova_usage(37, 7)})
+    + _DONE
+)
+
+_SAMBANOVA_FIXTURES = (
+    Fixture(  # to the letter of the SSE standard this is one event of many data lines
+        name="sambanova-single-newline",
+        body=_SAMBANOVA_STREAM.replace(b"\n\n", b"\n") + b"\n",
+        usage=(37, 7, 0, 0),
+    ),
+    Fixture(name="sambanova-lastresponse", body=_SAMBANOVA_STREAM, usage=(37, 7, 0, 0)),
+    Fixture(
+        name="sambanova-reasoning-channel",
+        body=_role(_SAMBANOVA)
+        + _says(_SAMBANOVA, "Weigh both sides.", field="reasoning")
+        + _delta(_SAMBANOVA, {"channel": "final", "content": ""})
+        + _says(_SAMBANOVA, "Both sides agree.")
+        + _delta(_SAMBANOVA, {}, "stop", usage=_sambanova_usage(40, 9))
+        + _DONE,
+        usage=(40, 9, 0, 0),
+    ),
+    Fixture(
+        name="sambanova-json",
+        body=_json(
+            _answer(
+                "9d6a3a1b-samba",
+                "Meta-Llama-3.3-70B-Instruct",
+                "One answer with timings.",
+                usage=_sambanova_usage(36, 5),
+            )
+            | {"created": 1789999990.5172}
+        ),
+        headers=(
+            ("x-ratelimit-limit-requests", "240"),
+            ("x-ratelimit-remaining-requests", "239"),
+            ("x-ratelimit-limit-requests-day", "48000"),
+            ("x-ratelimit-remaining-requests-day", "47999"),
+        ),
+        content_type=_JSON,
+        usage=(36, 5, 0, 0),
+    ),
+)
+
+# -- Together: legacy fields beside delta, odd finish reasons, bare arrays and bare strings
+
+_TOGETHER = _head("nz8together-4Yz", "meta-llama/Llama-3.3-70B-Instruct-Turbo")
+
+
+def _together(text: str, finish: str | None = None, usage: _Wire | None = None) -> _Wire:
+    choice: _Wire = {"index": 0, "text": text, "logprobs": None, "finish_reason": finish, "seed": None}
+    choice["delta"] = {"token_id": 9906, "role": "assistant", "content": text, "tool_calls": None}
+    if finish:
+        choice["seed"] = 15_324_210_918
+    return _TOGETHER | {"choices": [choice], "prompt": [], "usage": usage}
+
+
+_TOGETHER_FIXTURES = (
+    Fixture(  # GET /models: no {"object": "list"} around it
+        name="together-array-models",
+        body=_json(
+            [
+                {
+                    "id": "meta-llama/Llama-3.3-70B-Instruct-Turbo",
+                    "object": "model",
+                    "created": 1_733_466_629,
+                    "type": "chat",
+                    "display_name": "Meta Llama 3.3 70B Instruct Turbo",
+                    "organization": "Meta",
+                    "link": "https://huggingface.co/meta-llama/Llama-3.3-70B-Instruct",
+                    "license": "llama-3.3",
+                    "context_length": 131_072,
+                    "pricing": {"hourly": 0, "input": 0.88, "output": 0.88, "base": 0, "finetune": 0},
+                },
+                {
+                    "id": "BAAI/bge-large-en-v1.5",
+                    "object": "model",
+                    "created": 1_700_000_000,
+                    "type": "embedding",
+                    "display_name": "BAAI-Bge-Large-1.5",
+                    "organization": "BAAI",
+                    "link": None,
+                    "license": None,
+                    "context_length": 512,
+                    "pricing": {"hourly": 0, "input": 0.02, "output": 0.02, "base": 0, "finetune": 0},
+                },
+            ]
+        ),
+        content_type="application/json; charset=utf-8",
+    ),
+    Fixture(
+        name="together-eos",
+        body=b"".join(_frame(_together(word)) for word in _words("Together says eos, not stop."))
+        + _frame(_together("", "eos", _usage(33, 7)))
+        + _DONE,
+        usage=(33, 7, 0, 0),
+    ),
+    Fixture(  # no space after the colon and a small [done], both of which its own SDK takes
+        name="together-loose-framing",
+        body=b"".join(b"data:" + _json(_together(word)) + b"\n\n" for word in _words("No space after the colon."))
+        + b"data:"
+        + _json(_together("", "stop", _usage(30, 6)))
+        + b"\n\ndata:[done]\n\n",
+        usage=(30, 6, 0, 0),
+    ),
+    Fixture(
+        name="together-json",
+        body=_json(
+            {
+                "id": "nz8together-5Za",
+                "object": "chat.completion",
+                "created": _CREATED,
+                "model": "meta-llama/Llama-3.3-70B-Instruct-Turbo",
+                "prompt": [],
+                "choices": [
+                    {
+                        "finish_reason": "eos",
+                        "seed": 15_324_210_918,
+                        "index": 0,
+                        "logprobs": {"tokens": ["Seeds"], "token_logprobs": [-0.1], "token_ids": [9906]},
+                        "message": {"role": "assistant", "content": "Seeds come along.", "tool_calls": []},
+                    }
+                ],
+                "usage": _usage(34, 5, cached=0),
+            }
+        ),
+        headers=(
+            ("x-ratelimit-limit", "10"),
+            ("x-ratelimit-remaining", "9"),
+            ("x-ratelimit-reset", "1"),
+            ("x-total-time", "0.214"),
+            ("cf-ray", "9a1test-FRA"),
+        ),
+        content_type=_JSON,
+        usage=(34, 5, 0, 0),
+    ),
+    Fixture(
+        name="together-error-string",
+        body=_json({"error": "Input validation error: tokens + max_new_tokens must be at most 131073"}),
+        status=400,
+        content_type=_JSON,
+        error="Input validation error",
+    ),
+    Fixture(  # a shortage below your own rate: not your quota
+        name="together-503",
+        body=_json(
+            {
+                "id": "nz8together-6Zb",
+                "error": {
+                    "message": "The server is overloaded or not ready yet.",
+                    "type": "service_unavailable",
+                    "param": None,
+                    "code": None,
+                },
+            }
+        ),
+        status=503,
+        headers=(
+            ("x-ratelimit-limit", "10"),
+            ("x-ratelimit-remaining", "8"),
+            ("x-ratelimit-reset", "1"),
+        ),
+        content_type=_JSON,
+        error="The server is overloaded",
+    ),
+    Fixture(  # once upon a time a rate limit was a 400
+        name="together-400-rate-limit",
+        body=_json(
+            {
+                "error": {
+                    "message": "You have reached the rate limit specific to this model.",
+                    "type": "invalid_request_error",
+                    "param": None,
+                    "code": "rate_limit",
+                }
+            }
+        ),
+        status=400,
+        content_type=_JSON,
+        error="You have reached the rate limit",
+        code="rate_limit",
+    ),
+)
+
+# -- Fireworks: reasoning_content, perf_metrics, usage null until the last frame, two more error shapes
+
+_FIREWORKS = _head("fw-3c9d", "accounts/fireworks/models/deepseek-v3p2")
+
+_FIREWORKS_FIXTURES = (
+    Fixture(
+        name="fireworks-fault",
+        body=_json(
+            {
+                "fault": {
+                    "faultstring": "Rate limit quota violation. Quota limit exceeded.",
+                    "detail": {"errorcode": "policies.ratelimit.QuotaViolation"},
+                }
+            }
+        ),
+        status=429,
+        headers=(("x-ratelimit-over-limit", "yes"),),
+        content_type=_JSON,
+        error="Quota limit exceeded",
+        code="policies.ratelimit.QuotaViolation",
+    ),
+    Fixture(
+        name="fireworks-detail",
+        body=_json({"detail": "Model not found, inaccessible, and/or not deployed"}),
+        status=404,
+        content_type=_JSON,
+        error="Model not found, inaccessible",
+    ),
+    Fixture(
+        name="fireworks-perf",
+        body=_role(_FIREWORKS, usage=None)
+        + _says(_FIREWORKS, "Fireworks shows its performance numbers.", usage=None)
+        + _delta(
+            _FIREWORKS,
+            {},
+            "stop",
+            usage=_usage(48, 7, cached=40),
+            perf_metrics={
+                "prompt-tokens": 48,
+                "cached-prompt-tokens": 40,
+                "server-time-to-first-token": 0.142,
+                "server-processing-time": 0.31,
+            },
+        )
+        + _DONE,
+        headers=(("fireworks-server-time-to-first-token", "0.142"),),
+        usage=(48, 7, 40, 0),
+    ),
+    Fixture(
+        name="fireworks-reasoning_content",
+        body=_role(_FIREWORKS, usage=None)
+        + _says(_FIREWORKS, "First I reason.", field="reasoning_content", usage=None)
+        + _says(_FIREWORKS, "Then I answer you.", usage=None)
+        + _delta(_FIREWORKS, {}, "stop", usage=_usage(29, 13))
+        + _DONE,
+        usage=(29, 13, 0, 0),
+    ),
+    Fixture(
+        name="fireworks-json",
+        body=_json(
+            _answer(
+                "fw-4dae",
+                "accounts/fireworks/models/deepseek-v3p2",
+                "Headers describe this request.",
+                usage=_usage(47, 6, cached=40),
+            )
+        ),
+        headers=(
+            ("fireworks-prompt-tokens", "47"),
+            ("fireworks-cached-prompt-tokens", "40"),
+            ("x-ratelimit-limit-tokens-prompt", "60000"),
+            ("x-ratelimit-limit-tokens-generated", "600"),
+        ),
+        content_type=_JSON,
+        usage=(47, 6, 40, 0),
+    ),
+)
+
+# -- OpenRouter: comments while queued, cost in the usage, errors behind a 200
+
+_OPENROUTER = _head("gen-1789999990-Qw7", "openai/gpt-oss-120b", provider="Cerebras")
+_PROCESSING = b": OPENROUTER PROCESSING\n\n"
+
+
+def _openrouter(delta: _Wire, finish: str | None = None, native: str | None = None, **more: object) -> bytes:
+    choice: _Wire = {"index": 0, "delta": {"role": "assistant"} | delta, "finish_reason": finish}
+    choice |= {"native_finish_reason": native or finish, "logprobs": None}
+    return _frame(_OPENROUTER | {"choices": [choice]} | more)
+
+
+def _openrouter_says(text: str) -> bytes:
+    return b"".join(_openrouter({"content": word}) for word in _words(text))
+
+
+def _openrouter_usage(prompt: int, completion: int, cached: int, reasoning: int, cost: float) -> _Wire:
+    return _usage(prompt, completion) | {
+        "cost": cost,
+        "is_byok": False,
+        "prompt_tokens_details": {"cached_tokens": cached, "cache_write_tokens": 0, "audio_tokens": 0},
+        "cost_details": {"upstream_inference_cost": None},
+        "completion_tokens_details": {"reasoning_tokens": reasoning},
+    }
+
+
+_OPENROUTER_JSON = _json(
+    _answer(
+        "gen-1789999991-Rx8",
+        "openai/gpt-oss-120b",
+        "The cost is a number.",
+        provider="Cerebras",
+        usage=_openrouter_usage(58, 10, 16, 2, 0.0000187),
+    )
+)
+
+_OPENROUTER_FIXTURES = (
+    Fixture(
+        name="openrouter-processing-comments",
+        body=_PROCESSING * 3
+        + _openrouter({"content": ""})
+        + _openrouter_says("Patience is part of routing.")
+        + _openrouter({"content": ""}, "stop")
+        + _openrouter({"content": ""}, usage=_openrouter_usage(57, 9, 32, 3, 0.0000214))
+        + _DONE,
+        headers=(("x-generation-id", "gen-1789999990-Qw7"),),
+        usage=(57, 9, 32, 3),
+        cost_usd=0.0000214,
+    ),
+    Fixture(
+        name="openrouter-200-error",
+        body=_json(
+            {
+                "error": {
+                    "message": "Provider returned error",
+                    "code": 502,
+                    "metadata": {"provider_name": "Cerebras", "error_type": "provider_unavailable"},
+                },
+                "user_id": "user_test",
+            }
+        ),
+        content_type=_JSON,
+        error="Provider returned error",
+        code="502",
+    ),
+    Fixture(  # the error has choices beside it, and its code is an int
+        name="openrouter-midstream-error",
+        body=_PROCESSING
+        + _openrouter_says("Here is the first half")
+        + _frame(
+            _OPENROUTER
+            | {
+                "error": {
+                    "code": 502,
+                    "message": "Provider disconnected unexpectedly",
+                    "metadata": {"error_type": "provider_unavailable", "provider_code": "upstream_reset"},
+                },
+                "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}],
+            }
+        ),
+        error="Provider disconnected unexpectedly",
+        code="502",
+        ends="error",
+    ),
+    Fixture(
+        name="openrouter-error-before-content",
+        body=_PROCESSING * 2
+        + _openrouter({"content": ""})
+        + _frame(
+            _OPENROUTER
+            | {
+                "error": {
+                    "code": "server_error",
+                    "message": "Internal Server Error",
+                    "metadata": {"error_type": "server", "provider_code": None},
+                },
+                "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}],
+            }
+        ),
+        error="Internal Server Error",
+        code="server_error",
+        ends="error",
+        before_content=True,
+    ),
+    Fixture(  # once with the finish, once more with the usage
+        name="openrouter-double-finish",
+        body=_PROCESSING
+        + _openrouter({"content": None, "tool_calls": [_call(0, "call_or_1", "get_weather", "")]})
+        + b"".join(
+            _openrouter({"content": None, "tool_calls": [{"index": 0, "function": {"arguments": part}}]})
+            for part in ('{"city"', ': "', "Bern", '"}')
+        )
+        + _openrouter({"content": ""}, "tool_calls", "stop")
+        + _openrouter({"content": ""}, "tool_calls", "stop", usage=_openrouter_usage(91, 17, 0, 0, 0.0000362))
+        + _DONE,
+        usage=(91, 17, 0, 0),
+        cost_usd=0.0000362,
+    ),
+    Fixture(
+        name="openrouter-json-cost",
+        body=_OPENROUTER_JSON,
+        content_type=_JSON,
+        usage=(58, 10, 16, 2),
+        cost_usd=0.0000187,
+    ),
+    Fixture(  # blank lines keep the connection alive until the answer is there
+        name="openrouter-json-padded",
+        body=b"\n         \n         \n" + _OPENROUTER_JSON,
+        content_type=_JSON,
+        usage=(58, 10, 16, 2),
+        cost_usd=0.0000187,
+    ),
+    Fixture(
+        name="openrouter-402",
+        body=_json(
+            {
+                "error": {
+                    "message": "Insufficient credits. Add more using https://openrouter.ai/settings/credits",
+                    "code": 402,
+                    "metadata": {"error_type": "payment_required"},
+                }
+            }
+        ),
+        status=402,
+        content_type=_JSON,
+        error="Insufficient credits",
+        code="402",
+    ),
+    Fixture(
+        name="openrouter-429-reset-ms",
+        body=_json(
+            {
+                "error": {
+                    "message": "Rate limit exceeded: free-models-per-day",
+                    "code": 429,
+                    "metadata": {"error_type": "rate_limit_exceeded"},
+                }
+            }
+        ),
+        status=429,
+        headers=(
+            ("X-RateLimit-Limit", "50"),
+            ("X-RateLimit-Remaining", "0"),
+            ("X-RateLimit-Reset", "1790035200000"),
+        ),
+        content_type=_JSON,
+        error="Rate limit exceeded: free-models-per-day",
+        code="429",
+    ),
+)
+
+# -- local hosts
+
+_OLLAMA = _head("chatcmpl-417", "qwen3:8b", system_fingerprint="fp_ollama")
+
+_LOCAL_FIXTURES = (
+    Fixture(  # three parallel calls, all said to be number 0, and no usage
+        name="ollama-index0",
+        body=b"".join(
+            _delta(_OLLAMA, {"role": "assistant", "content": "", "tool_calls": [call]})
+            for call in (
+                _call(0, "call_red", "paint", '{"colour":"red"}'),
+                _call(0, "call_green", "paint", '{"colour":"green"}'),
+                _call(0, "call_blue", "mix", '{"with":"blue"}'),
+            )
+        )
+        + _delta(_OLLAMA, {"role": "assistant", "content": ""}, "tool_calls")
+        + _DONE,
+    ),
+    Fixture(
+        name="llamacpp-503-loading",
+        body=_json({"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}),
+        status=503,
+        content_type="application/json; charset=utf-8",
+        error="Loading model",
+        code="503",
+    ),
+)
+
+# -- whoever it is: framing, and answers that look wrong but are not (and the other way round)
+
+_GENERIC = _head("chatcmpl-generic-1", "some-model")
+_GENERIC_STREAM = (
+    _role(_GENERIC)
+    + _says(_GENERIC, "The quick brown fox jumps.")
+    + _delta(_GENERIC, {}, "stop")
+    + _frame(_GENERIC | {"choices": [], "usage": _usage(12, 6)})
+    + _DONE
+)
+_GENERIC_ENDING = _delta(_GENERIC, {}, "stop", usage=_usage(12, 6)) + _DONE
+
+_GENERIC_FIXTURES = (
+    Fixture(name="generic-crlf", body=_GENERIC_STREAM.replace(b"\n", b"\r\n"), usage=(12, 6, 0, 0)),
+    Fixture(name="generic-cr", body=_GENERIC_STREAM.replace(b"\n", b"\r"), usage=(12, 6, 0, 0)),
+    Fixture(name="generic-no-done", body=_GENERIC_STREAM.removesuffix(_DONE), usage=(12, 6, 0, 0)),
+    Fixture(
+        name="generic-usage-on-finish",
+        body=_role(_GENERIC) + _says(_GENERIC, "Usage sits on the finish frame.") + _GENERIC_ENDING,
+        usage=(12, 6, 0, 0),
+    ),
+    Fixture(  # two, three and four bytes, joined emoji, and one escaped pair of surrogates
+        name="generic-multibyte",
+        body=_role(_GENERIC)
+        + _says(_GENERIC, "Grüße aus Zürich 你好世界 こんにちは 안녕하세요 🦊 👩‍🚀 cafe\u0301")
+        + b'data: {"id":"chatcmpl-generic-1","choices":[{"index":0,"delta":{"content":" \\ud83e\\udd8a"}}]}\n\n'
+        + _GENERIC_ENDING,
+        usage=(12, 6, 0, 0),
+    ),
+    Fixture(  # U+0085, U+2028 and U+2029 end a line for str.splitlines(), not for SSE
+        name="generic-unicode-line-separators",
+        body=_role(_GENERIC)
+        + _says(_GENERIC, "next\u0085line line\u2028separator paragraph\u2029separator.")
+        + _GENERIC_ENDING,
+        usage=(12, 6, 0, 0),
+    ),
+    Fixture(
+        name="generic-unknown-fields",
+        body=_role(_GENERIC, obfuscation="xK3v")
+        + _says(_GENERIC, "Keep what you do not know.", x_future={"nested": [1, None, {"deep": True}]})
+        + _delta(
+            _GENERIC,
+            {"content": "", "x_mood": "calm"},
+            "stop",
+            x_big=12345678901234567890,
+            x_exact=msgspec.Raw(b"1.10"),
+        )
+        + _frame(_GENERIC | {"choices": [], "usage": _usage(12, 6) | {"x_carbon_grams": 0.002}})
+        + _DONE,
+        usage=(12, 6, 0, 0),
+    ),
+    Fixture(
+        name="generic-sse-fields",
+        body=b"retry: 3000\n\n"
+        + _role(_GENERIC).replace(b"data:", b"id: 1\nevent: message\ndata:")
+        + _says(_GENERIC, "Every field stays in place.").replace(b"data:", b"id: 2\nevent: message\ndata:")
+        + _delta(_GENERIC, {}, "stop", usage=_usage(12, 6)).replace(b"\n\n", b"\nid: 3\nx-unknown: kept\n\n")
+        + b"event: done\n"
+        + _DONE,
+        usage=(12, 6, 0, 0),
+    ),
+    Fixture(
+        name="generic-comments",
+        body=b": ping\n\n"
+        + _role(_GENERIC)
+        + _says(_GENERIC, "Comments may come").replace(b"\n\n", b"\n\n: keep-alive\n\n")
+        + b":\n\n"
+        + b": inside a frame\n"
+        + _says(_GENERIC, "between any two words.")
+        + _GENERIC_ENDING
+        + b": bye\n\n",
+        usage=(12, 6, 0, 0),
+    ),
+    Fixture(  # one frame, its JSON spread over data lines which the standard joins with a newline
+        name="generic-data-over-lines",
+        body=_role(_GENERIC)
+        + _says(_GENERIC, "One frame has many lines.")
+        + b'data: {"id": "chatcmpl-generic-1", "object": "chat.completion.chunk",\n'
+        + b'data:  "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],\n'
+        + b'data:  "usage": {"prompt_tokens": 12, "completion_tokens": 6, "total_tokens": 18}}\n\n'
+        + _DONE,
+        usage=(12, 6, 0, 0),
+    ),
+    Fixture(
+        name="generic-malformed-frame",
+        body=_role(_GENERIC)
+        + _says(_GENERIC, "One bad frame")
+        + b'data: {"id":"chatcmpl-generic-1","choices":[{"index":0,"delta":{"content":" broken\n\n'
+        + _says(_GENERIC, "does not end it.")
+        + _GENERIC_ENDING,
+        usage=(12, 6, 0, 0),
+    ),
+    Fixture(name="generic-cut", body=_role(_GENERIC) + _says(_GENERIC, "This stream ends without"), ends="cut"),
+    Fixture(
+        name="generic-cut-inside-frame",
+        body=_role(_GENERIC)
+        + _says(_GENERIC, "The last frame is torn")
+        + _delta(_GENERIC, {"content": " apart 🦊"})[:-12],  # within the JSON, past the emoji's four bytes
+        ends="cut",
+    ),
+    Fixture(
+        name="generic-cut-inside-character",
+        body=_role(_GENERIC)
+        + _says(_GENERIC, "Even the fox is torn")
+        + _delta(_GENERIC, {"content": " 🦊"}).partition("🦊".encode()[2:])[0],
+        ends="cut",
+    ),
+    Fixture(  # no bytes at all behind a 200
+        name="generic-cut-empty",
+        body=b"",
+        ends="cut",
+        before_content=True,
+    ),
+    Fixture(
+        name="generic-cut-after-role",
+        body=_role(_GENERIC),
+        ends="cut",
+        before_content=True,
+    ),
+    Fixture(
+        name="tool-calls-only",
+        body=_delta(_GENERIC, {"role": "assistant", "content": None})
+        + _delta(_GENERIC, {"tool_calls": [_call(0, "call_1", "read_file", "")]})
+        + b"".join(
+            _delta(_GENERIC, {"tool_calls": [{"index": 0, "function": {"arguments": part}}]})
+            for part in ('{"path":', ' "README', '.md"}')
+        )
+        + _delta(_GENERIC, {"tool_calls": [_call(1, "call_2", "list_files", '{"dir": "src"}')]})
+        + _delta(_GENERIC, {}, "tool_calls", usage=_usage(88, 24))
+        + _DONE,
+        usage=(88, 24, 0, 0),
+    ),
+    Fixture(
+        name="tool-calls-only-json",
+        body=_json(
+            {
+                "id": "chatcmpl-generic-2",
+                "object": "chat.completion",
+                "created": _CREATED,
+                "model": "some-model",
+                "choices": [
+                    {
+                        "index": 0,
+                        "message": {
+                            "role": "assistant",
+                            "content": None,
+                            "tool_calls": [
+                                {
+                                    "id": "call_1",
+                                    "type": "function",
+                                    "function": {"name": "read_file", "arguments": '{"path": "README.md"}'},
+                                }
+                            ],
+                        },
+                        "finish_reason": "tool_calls",
+                    }
+                ],
+                "usage": _usage(88, 19),
+            }
+        ),
+        content_type=_JSON,
+        usage=(88, 19, 0, 0),
+    ),
+    Fixture(  # all tokens went into thinking: a success
+        name="length-empty-stream",
+        body=_role(_GENERIC) + _delta(_GENERIC, {}, "length", usage=_usage(15, 16, reasoning=16)) + _DONE,
+        usage=(15, 16, 0, 16),
+    ),
+    Fixture(
+        name="length-empty-json",
+        body=_json(_answer("chatcmpl-generic-3", "some-model", "", "length", usage=_usage(15, 16, reasoning=16))),
+        content_type=_JSON,
+        usage=(15, 16, 0, 16),
+    ),
+    Fixture(  # no sentence came; the code is the one the client is to get
+        name="empty-choices-json",
+        body=_json(
+            {
+                "id": "chatcmpl-generic-4",
+                "object": "chat.completion",
+                "created": _CREATED,
+                "model": "some-model",
+                "choices": [],
+                "usage": _usage(15, 0),
+            }
+        ),
+        content_type=_JSON,
+        usage=(15, 0, 0, 0),
+        error="",
+        code="empty_response",
+    ),
+)
+
+# -- the eight places usage is found in
+
+_USAGE = _head("chatcmpl-usage-1", "some-model")
+_USAGE_TEXT = _role(_USAGE) + _says(_USAGE, "Eight ways to count tokens.")
+
+_USAGE_FIXTURES = (
+    Fixture(
+        name="usage-empty-choices",
+        body=_USAGE_TEXT
+        + _delta(_USAGE, {}, "stop")
+        + _frame(_USAGE | {"choices": [], "usage": _usage(100, 6, cached=64, reasoning=2)})
+        + _DONE,
+        usage=(100, 6, 64, 2),
+    ),
+    Fixture(
+        name="usage-finish-frame",
+        body=_USAGE_TEXT + _delta(_USAGE, {}, "stop", usage=_usage(101, 6)) + _DONE,
+        usage=(101, 6, 0, 0),
+    ),
+    Fixture(
+        name="usage-x-groq",
+        body=_USAGE_TEXT + _delta(_USAGE, {}, "stop", x_groq={"id": _GROQ_ID, "usage": _usage(102, 6)}) + _DONE,
+        usage=(102, 6, 0, 0),
+    ),
+    Fixture(
+        name="usage-both",
+        body=_USAGE_TEXT
+        + _delta(_USAGE, {}, "stop", usage=_usage(103, 6), x_groq={"id": _GROQ_ID, "usage": _usage(103, 6)})
+        + _DONE,
+        usage=(103, 6, 0, 0),
+    ),
+    Fixture(  # not empty choices, but a choice that says nothing
+        name="usage-empty-delta",
+        body=_USAGE_TEXT
+        + _delta(_USAGE, {}, "stop")
+        + _frame(_USAGE | {"choices": [{"index": 0, "delta": {}}], "usage": _usage(104, 6)})
+        + _DONE,
+        usage=(104, 6, 0, 0),
+    ),
+    Fixture(
+        name="usage-null-elsewhere",
+        body=_role(_USAGE, usage=None)
+        + _says(_USAGE, "Null until the very end.", usage=None)
+        + _delta(_USAGE, {}, "stop", usage=None)
+        + _frame(_USAGE | {"choices": [], "usage": _usage(105, 6)})
+        + _DONE,
+        usage=(105, 6, 0, 0),
+    ),
+    Fixture(  # the last wins; nothing is summed
+        name="usage-two-frames",
+        body=_USAGE_TEXT
+        + _delta(_USAGE, {}, "stop", usage=_usage(106, 3))
+        + _frame(_USAGE | {"choices": [], "usage": _usage(106, 6, cached=32)})
+        + _DONE,
+        usage=(106, 6, 32, 0),
+    ),
+    Fixture(name="usage-none", body=_USAGE_TEXT + _delta(_USAGE, {}, "stop") + _DONE),
+)
+
+# -- error bodies: one of each shape
+
+_ERROR_FIXTURES = (
+    Fixture(
+        name="error-openai-object",
+        body=_json(
+            {
+                "error": {
+                    "message": "This model's maximum context length is 8192 tokens.",
+                    "type": "invalid_request_error",
+                    "param": "messages",
+                    "code": "context_length_exceeded",
+                }
+            }
+        ),
+        status=400,
+        content_type=_JSON,
+        error="maximum context length is 8192 tokens",
+        code="context_length_exceeded",
+    ),
+    Fixture(
+        name="error-int-code",
+        body=_json({"error": {"message": "No allowed providers are available.", "code": 404}}),
+        status=404,
+        content_type=_JSON,
+        error="No allowed providers are available",
+        code="404",
+    ),
+    Fixture(
+        name="error-anthropic-shape",
+        body=_json(
+            {
+                "type": "error",
+                "error": {"type": "overloaded_error", "message": "Overloaded, please come back"},
+                "request_id": "req_test_01",
+            }
+        ),
+        status=529,
+        content_type=_JSON,
+        error="Overloaded, please come back",
+    ),
+    Fixture(
+        name="error-bare-string",
+        body=_json({"error": "model is loading, come back soon"}),
+        status=503,
+        content_type=_JSON,
+        error="model is loading",
+    ),
+    Fixture(
+        name="error-top-level-message",
+        body=_json({"message": "Invalid API key provided", "type": "invalid_request_error"}),
+        status=401,
+        content_type=_JSON,
+        error="Invalid API key provided",
+    ),
+    Fixture(
+        name="error-fault",
+        body=_json(
+            {
+                "fault": {
+                    "faultstring": "The service is temporarily unavailable",
+                    "detail": {"errorcode": "messaging.adaptors.http.flow.ServiceUnavailable"},
+                }
+            }
+        ),
+        status=503,
+        content_type=_JSON,
+        error="The service is temporarily unavailable",
+        code="messaging.adaptors.http.flow.ServiceUnavailable",
+    ),
+    Fixture(
+        name="error-detail-string",
+        body=_json({"detail": "Not authenticated"}),
+        status=403,
+        content_type=_JSON,
+        error="Not authenticated",
+    ),
+    Fixture(  # FastAPI's validation error
+        name="error-detail-array",
+        body=_json(
+            {
+                "detail": [
+                    {"type": "missing", "loc": ["body", "messages"], "msg": "Field required", "input": {"model": "m"}},
+                    {
+                        "type": "float_type",
+                        "loc": ["body", "temperature"],
+                        "msg": "Input should be a number",
+                        "input": "hot",
+                    },
+                ]
+            }
+        ),
+        status=422,
+        content_type=_JSON,
+        error="Field required",
+    ),
+    Fixture(
+        name="error-cerebras-status-code",
+        body=_json(
+            {
+                "error": {
+                    "message": "Encountered a server error, please try again.",
+                    "type": "server_error",
+                    "param": "",
+                    "code": "internal_failure",
+                    "id": "",
+                },
+                "status_code": 500,
+            }
+        ),
+        status=500,
+        content_type=_JSON,
+        error="Encountered a server error",
+        code="internal_failure",
+    ),
+    Fixture(
+        name="error-html",
+        body=b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
+        b"<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n",
+        status=502,
+        content_type="text/html",
+        error="502 Bad Gateway",
+    ),
+    Fixture(
+        name="error-plain-text",
+        body=b"upstream connect error or disconnect/reset before headers. reset reason: overflow",
+        status=503,
+        content_type="text/plain",
+        error="upstream connect error",
+    ),
+    Fixture(  # what string pasting would turn into broken JSON
+        name="error-quotes-and-newlines",
+        body=_json(
+            {
+                "error": {
+                    "message": 'Expected "role",\ngot \\"rôle\\"\tin message 2',
+                    "type": "invalid_request_error",
+                    "param": None,
+                    "code": "bad_role",
+                }
+            }
+        ),
+        status=400,
+        content_type=_JSON,
+        error='Expected "role",\ngot \\"rôle\\"\tin message 2',
+        code="bad_role",
+    ),
+    Fixture(
+        name="error-not-utf8",
+        body="Quota dépassé pour aujourd'hui".encode("latin-1"),
+        status=429,
+        content_type="text/plain; charset=iso-8859-1",
+        error="pour aujourd'hui",
+    ),
+    Fixture(  # JSON was promised
+        name="error-broken-json",
+        body=b'{"error": {"message": "The reply was tor',
+        status=500,
+        content_type=_JSON,
+        error="The reply was tor",
+    ),
+    Fixture(name="error-empty-body", body=b"", status=500, content_type=_JSON, error=""),
+)
+
+FIXTURES: tuple[Fixture, ...] = (
+    *_ZEN_FIXTURES,
+    *_GROQ_FIXTURES,
+    *_CEREBRAS_FIXTURES,
+    *_SAMBANOVA_FIXTURES,
+    *_TOGETHER_FIXTURES,
+    *_FIREWORKS_FIXTURES,
+    *_OPENROUTER_FIXTURES,
+    *_LOCAL_FIXTURES,
+    *_GENERIC_FIXTURES,
+    *_USAGE_FIXTURES,
+    *_ERROR_FIXTURES,
+)
+
+# -- how long to wait after a 429: its headers, and the seconds they ask for at ERROR_HEADERS_AT (None: they say nothing).
+# Order: retry-after-ms, retry-after, the resets. Of several resets those count whose `remaining` is 0, the longest of them.
+# Only a positive, finite wait counts; one that does not gives way to the next header.
+
+ERROR_HEADERS_AT = 1_790_000_000  # Mon, 21 Sep 2026 14:13:20 GMT
+
+ERROR_HEADERS: tuple[tuple[dict[str, str], float | None], ...] = (
+    ({}, None),
+    # retry-after: seconds, decimals, a date (RFC 9110, 10.2.3)
+    ({"retry-after": "7"}, 7.0),
+    ({"retry-after": "1.5"}, 1.5),
+    ({"retry-after": " 7 "}, 7.0),
+    ({"retry-after": "Mon, 21 Sep 2026 14:14:05 GMT"}, 45.0),
+    ({"retry-after": "Tue, 22 Sep 2026 00:00:00 GMT"}, 35_200.0),
+    ({"retry-after": "Monday, 21-Sep-26 14:14:05 GMT"}, 45.0),  # RFC 850 form, still to be read
+    ({"retry-after": "35200"}, 35_200.0),  # Zen: to midnight UTC
+    ({"retry-after": "60"}, 60.0),  # Zen: per key and minute
+    # milliseconds win over seconds
+    ({"retry-after-ms": "900"}, 0.9),
+    ({"retry-after-ms": "1250.5"}, 1.2505),
+    ({"retry-after-ms": "900", "retry-after": "7"}, 0.9),
+    # Groq: Go durations
+    ({"x-ratelimit-reset-tokens": "1m2.5s"}, 62.5),
+    ({"x-ratelimit-reset-tokens": "940ms"}, 0.94),
+    ({"x-ratelimit-reset-tokens": "2m59.56s"}, 179.56),
+    ({"x-ratelimit-reset-tokens": "7.66s"}, 7.66),
+    ({"x-ratelimit-reset-requests": "1h2m3s"}, 3723.0),
+    ({"x-ratelimit-reset-requests": "24h0m0s"}, 86_400.0),
+    ({"retry-after": "8", "x-ratelimit-reset-tokens": "7.66s"}, 8.0),
+    (  # only the tokens are spent: the day's requests do not hold us up
+        {
+            "x-ratelimit-remaining-requests": "998",
+            "x-ratelimit-reset-requests": "2m59.56s",
+            "x-ratelimit-remaining-tokens": "0",
+            "x-ratelimit-reset-tokens": "7.66s",
+        },
+        7.66,
+    ),
+    (  # both are spent
+        {
+            "x-ratelimit-remaining-requests": "0",
+            "x-ratelimit-reset-requests": "2m59.56s",
+            "x-ratelimit-remaining-tokens": "0",
+            "x-ratelimit-reset-tokens": "7.66s",
+        },
+        179.56,
+    ),
+    # Cerebras: seconds with decimals, by day and by minute
+    ({"x-ratelimit-reset-requests-day": "35199.382867"}, 35_199.382867),
+    (
+        {
+            "x-ratelimit-remaining-requests-day": "0",
+            "x-ratelimit-reset-requests-day": "35199.382867",
+            "x-ratelimit-remaining-tokens-minute": "60000",
+            "x-ratelimit-reset-tokens-minute": "11.382867",
+        },
+        35_199.382867,
+    ),
+    (
+        {
+            "x-ratelimit-remaining-requests-day": "14399",
+            "x-ratelimit-reset-requests-day": "35199.382867",
+            "x-ratelimit-remaining-tokens-minute": "0",
+            "x-ratelimit-reset-tokens-minute": "11.382867",
+        },
+        11.382867,
+    ),
+    # Together: seconds; OpenRouter: epoch, in seconds or milliseconds
+    ({"x-ratelimit-reset": "12"}, 12.0),
+    ({"x-ratelimit-reset": "0.5"}, 0.5),
+    ({"x-ratelimit-reset": "1790000030"}, 30.0),
+    ({"x-ratelimit-reset": "1790000045000"}, 45.0),
+    ({"x-ratelimit-reset": "1790000000500"}, 0.5),
+    # huge: as it stands, the cap comes later
+    ({"retry-after": "31536000"}, 31_536_000.0),
+    ({"x-ratelimit-reset": "604800"}, 604_800.0),
+    ({"retry-after": "Tue, 21 Sep 2027 14:13:20 GMT"}, 31_536_000.0),
+    # not positive
+    ({"retry-after": "0"}, None),
+    ({"retry-after": "-5"}, None),
+    ({"retry-after-ms": "-900"}, None),
+    ({"retry-after": "Mon, 21 Sep 2026 14:13:00 GMT"}, None),
+    ({"x-ratelimit-reset-tokens": "0s"}, None),
+    ({"x-ratelimit-reset-tokens": "-7.66s"}, None),
+    ({"x-ratelimit-reset": "1789999990"}, None),
+    # garbage
+    ({"retry-after": ""}, None),
+    ({"retry-after": "soon"}, None),
+    ({"retry-after": "nan"}, None),
+    ({"retry-after": "inf"}, None),
+    ({"retry-after": "9" * 400}, None),  # more than a float holds
+    ({"retry-after": "Mon, 99 Sep 2026 14:14:05 GMT"}, None),
+    ({"retry-after-ms": "900ms"}, None),
+    ({"x-ratelimit-reset-tokens": "7.66"}, 7.66),  # a bare number: seconds
+    ({"x-ratelimit-reset-tokens": "7 parsecs"}, None),
+    ({"x-ratelimit-reset-tokens": "1m2.5"}, None),
+    ({"x-ratelimit-reset-tokens": "ms"}, None),
+    ({"x-ratelimit-reset": "tomorrow"}, None),
+    # what says nothing gives way to what does
+    ({"retry-after-ms": "soon", "retry-after": "7"}, 7.0),
+    ({"retry-after": "soon", "x-ratelimit-reset-tokens": "7.66s"}, 7.66),
+    ({"retry-after": "-5", "x-ratelimit-reset": "12"}, 12.0),
+    # limits without a reset ask for nothing
+    ({"x-ratelimit-limit-requests": "1000", "x-ratelimit-remaining-requests": "0"}, None),
+)
+
+
+RECORDED_STREAMS = [one for one in FIXTURES if one.content_type == "text/event-stream"]
+METERED_STREAMS = [  # the messages and responses dialects are no part of the meter yet
+    one for one in RECORDED_STREAMS if one.name not in ("zen-messages-cost-ping", "zen-responses-cost-ping")
+]
+REFUSALS = [one for one in FIXTURES if one.status >= 400]
+ENDINGS = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r"}
+
+
+def cases(fixtures: Sequence[Fixture]) -> dict[str, Any]:
+    """Arguments of parametrize: each case called as its fixture."""
+    return {"argvalues": fixtures, "ids": [one.name for one in fixtures]}
+
+
+def fixture(name: str) -> Fixture:
+    return next(one for one in FIXTURES if one.name == name)
+
+
 # == Settings ==========================================================================================================
 
+
+def read(tmp_path: Path, file: str = "", **sources: Any) -> cs.Settings:
+    """Settings of a chomp.toml and further sources."""
+    given = {"flags": {}, "environ": {}, "dotenv": {}, "overrides": {}, **sources}
+    return cs.read_settings(tmp_path, file=tomllib.loads(file), **given)
+
+
+class TestSettings:
+    def test_without_anything_written_the_defaults_hold(self, tmp_path: Path) -> None:
+        made = read(tmp_path)
+        assert (made.port, made.host, made.api_token, made.v1_no_auth) == (8001, "127.0.0.1", "", False)
+        assert (made.timeouts, made.limits) == (cs.Timeouts(), cs.Limits())
+        assert made.state == tmp_path / "state"
+
+    def test_the_strongest_source_wins(self, tmp_path: Path) -> None:
+        sources: dict[str, Any] = {
+            "flags": {"port": 1},
+            "environ": {"PORT": "2"},
+            "dotenv": {"PORT": "3"},
+            "overrides": {"server": {"port": 4}},
+        }
+        ports = []
+        while True:
+            ports.append(read(tmp_path, "[server]\nport = 5", **sources).port)
+            if not sources:
+                break
+            del sources[next(iter(sources))]
+        assert ports == [1, 2, 3, 4, 5]
+
+    def test_an_empty_variable_says_nothing(self, tmp_path: Path) -> None:
+        made = read(tmp_path, "[server]\nport = 5", environ={"PORT": "", "HOST": ""})
+        assert (made.port, made.host) == (5, "127.0.0.1")
+
+    def test_an_override_replaces_a_key_and_leaves_its_neighbours(self, tmp_path: Path) -> None:
+        file = '[timeouts]\nconnect = "3s"\nidle = "4s"\n[aliases]\nfast = "groq/a"'
+        overrides = {"timeouts": {"idle": "5s"}, "aliases": {"slow": ["local/b"]}}
+        made = read(tmp_path, file, overrides=overrides)
+        assert (made.timeouts.connect_s, made.timeouts.idle_s) == (3.0, 5.0)
+        assert made.aliases == {"fast": "groq/a", "slow": ["local/b"]}
+
+    @pytest.mark.parametrize(
+        ("variable", "value", "field", "expected"),
+        [
+            ("HOST", "::1", "host", "::1"),
+            ("CHOMP_API_TOKEN", TOKEN, "api_token", TOKEN),
+            ("CHOMP_V1_NO_AUTH", "1", "v1_no_auth", True),
+            ("CHOMP_V1_NO_AUTH", "true", "v1_no_auth", False),
+            ("CHOMP_PUBLIC_URL", "https://chomp.example/", "public_url", "https://chomp.example"),
+            ("CHOMP_ALLOWED_HOSTS", "a.example, b.example", "allowed_hosts", ("a.example", "b.example")),
+            ("CHOMP_PREFER", "cheap", "prefer", "cheap"),
+            ("CHOMP_LOG", "json", "log_form", "json"),
+            ("CHOMP_LOG_LEVEL", "debug", "log_level", "DEBUG"),
+            ("CHOMP_LOCAL_GGUF", "/models/a.gguf", "local_gguf", Path("/models/a.gguf")),
+            ("XDG_CACHE_HOME", "/cache", "cache_dir", Path("/cache/chomp")),
+            ("HOME", "/home/me", "cache_dir", Path("/home/me/.cache/chomp")),
+        ],
+    )
+    def test_a_variable_sets_its_field(
+        self, tmp_path: Path, variable: str, value: str, field: str, expected: Any
+    ) -> None:
+        assert getattr(read(tmp_path, environ={variable: value}), field) == expected
+        assert getattr(read(tmp_path, dotenv={variable: value}), field) == expected
+
+    def test_router_keys_are_found_in_the_environment_and_in_dotenv(self, tmp_path: Path) -> None:
+        made = read(tmp_path, environ={"GROQ_API_KEY": "a"}, dotenv={"GROQ_API_KEY": "b", "ZEN": "c", "EMPTY": ""})
+        assert made.environ == {"GROQ_API_KEY": "a", "ZEN": "c"}
+
+    @pytest.mark.parametrize(
+        ("written", "seconds"),
+        [
+            ("60s", 60.0), ("5m", 300.0), ("500ms", 0.5), ("1m30s", 90.0), ("2h", 7200.0), ("1d", 86400.0),
+            ("1.5s", 1.5), ("90", 90.0), (90, 90.0), (0.25, 0.25), (" 5M ", 300.0), (0, 0.0),
+        ],
+    )  # fmt: skip
+    def test_a_duration_is_read(self, written: object, seconds: float) -> None:
+        assert cs.duration_s(written) == seconds
+
+    @pytest.mark.parametrize(
+        "written", ["", "s", "5 minutes", "-5s", -1, "1e3", math.inf, math.nan, True, None, [5], "9" * 400, "5x"]
+    )
+    def test_what_is_no_duration_is_refused(self, written: object) -> None:
+        with pytest.raises(ValueError, match="duration"):
+            cs.duration_s(written)
+
+    @pytest.mark.parametrize(
+        ("written", "size"),
+        [("64MiB", 64 << 20), ("10kb", 10_000), ("1 GiB", 1 << 30), ("512", 512), (7, 7), ("1.5KiB", 1536), ("3b", 3)],
+    )
+    def test_a_size_is_read(self, written: object, size: int) -> None:
+        assert cs.size_bytes(written) == size
+
+    @pytest.mark.parametrize("written", ["", "MiB", "-1", -1, "64 mebibytes", True, None, 1.5e300, math.inf])
+    def test_what_is_no_size_is_refused(self, written: object) -> None:
+        with pytest.raises(ValueError, match="size"):
+            cs.size_bytes(written)
+
+    @pytest.mark.parametrize(
+        ("file", "words"),
+        [
+            ("[sever]\nport = 1", r"no table \[sever\] \(did you mean 'server'"),
+            ("[server]\nprot = 1", r"\[server\] has no setting 'prot' \(did you mean 'port'"),
+            ("[timeouts]\nconect = 1", r"\[timeouts\] has no setting 'conect' \(did you mean 'connect'"),
+            ("[timeouts]\nconnect_s = 1", r"\[timeouts\] has no setting 'connect_s' \(did you mean 'connect'"),
+            ("[limits]\nbody_byte = 1", r"\[limits\] has no setting 'body_byte' \(did you mean 'body_bytes'"),
+            ('[timeouts]\nidle = "soon"', r"\[timeouts\] idle: 'soon' is not a duration"),
+            ('[limits]\nbody_bytes = "much"', r"\[limits\] body_bytes: 'much' is not a size"),
+            ('[limits]\nrequests = "many"', r"\[limits\] requests"),
+            ("[limits]\nrequests = inf", r"\[limits\] requests"),
+            ("[limits]\nrequests = -1", r"\[limits\] requests"),
+            ('[server]\nport = "80"', r"\[server\] port must be a int"),
+            ("[server]\nallowed_hosts = [1]", r"\[server\] allowed_hosts must be a list of strings"),
+            ("[server]\nport = 70000", "PORT must be a number up to 65535"),
+            ('[server]\nprefer = "best"', "prefer must be fast, cheap or free"),
+            ("[routers]\nid = 1", r"\[\[routers\]\] tables"),
+            ("routers = [1]", r"\[\[routers\]\] tables"),
+            ("[headers]\ngroq = 1", r"\[headers\] holds one table of strings per router"),
+            ("[headers]\ngroq = {a = 1}", r"\[headers\] holds one table of strings per router"),
+            ("server = 5", r"\[server\]"),
+            ("[[server]]\nport = 1", r"\[server\]"),
+            ("timeouts = 5", r"\[timeouts\] must be a table"),
+            ("aliases = 5", r"\[aliases\]"),
+            ("headers = 5", r"\[headers\]"),
+        ],
+    )
+    def test_a_wrong_setting_is_refused_with_its_place(self, tmp_path: Path, file: str, words: str) -> None:
+        with pytest.raises(cs.SettingsError, match=words):
+            read(tmp_path, file)
+
+    @pytest.mark.parametrize("port", ["http", "-1", "65536", "80.5"])
+    def test_a_port_that_is_none_is_refused(self, tmp_path: Path, port: str) -> None:
+        with pytest.raises(cs.SettingsError, match="PORT"):
+            read(tmp_path, environ={"PORT": port})
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "[::1]", "localhost"])
+    def test_a_loopback_host_needs_no_token(self, tmp_path: Path, host: str) -> None:
+        assert read(tmp_path, environ={"HOST": host, "CHOMP_V1_NO_AUTH": "1"}).v1_no_auth
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "chomp.example", "127.0.0.1.example"])
+    def test_an_open_host_needs_a_token_and_refuses_no_auth(self, tmp_path: Path, host: str) -> None:
+        with pytest.raises(cs.SettingsError, match="set CHOMP_API_TOKEN"):
+            read(tmp_path, environ={"HOST": host})
+        with pytest.raises(cs.SettingsError, match="CHOMP_V1_NO_AUTH"):
+            read(tmp_path, environ={"HOST": host, "CHOMP_API_TOKEN": TOKEN, "CHOMP_V1_NO_AUTH": "1"})
+        assert read(tmp_path, environ={"HOST": host, "CHOMP_API_TOKEN": TOKEN}).host == host
+
+    def test_a_short_token_is_refused_and_not_repeated(self, tmp_path: Path) -> None:
+        with pytest.raises(cs.SettingsError, match="16 characters") as caught:
+            read(tmp_path, environ={"CHOMP_API_TOKEN": "hunter2"})
+        assert "hunter2" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("text", "found"),
+        [
+            ("A=1", {"A": "1"}),
+            ("export A=1", {"A": "1"}),
+            ("  A = 1  ", {"A": "1"}),
+            ("A=\"a b\"\nB='c'", {"A": "a b", "B": "c"}),
+            ('A="half', {"A": '"half'}),
+            ("# A=1\n\nB=2", {"B": "2"}),
+            ("A=1 # the first", {"A": "1"}),
+            ("A='1 # 2'", {"A": "1 # 2"}),
+            ("A=sk#1", {"A": "sk#1"}),
+            ("A=$HOME=x", {"A": "$HOME=x"}),
+            ("A=", {"A": ""}),
+            ("no line of ours", {}),
+            ("1A=2\nA-B=3", {}),
+            ("A=1\r\nB=2\r\n", {"A": "1", "B": "2"}),
+        ],
+    )
+    def test_a_dotenv_is_read(self, text: str, found: dict[str, str]) -> None:
+        assert cs.parse_dotenv(text) == found
+
+    def test_a_missing_chomp_toml_matters_only_when_it_was_asked_for(self, tmp_path: Path) -> None:
+        path = tmp_path / "chomp.toml"
+        assert cs.read_toml(path, required=False) == {}
+        with pytest.raises(cs.SettingsError, match=re.escape(str(path))):
+            cs.read_toml(path, required=True)
+
+    @pytest.mark.parametrize("text", [b"[server\n", b"port = \xff"])
+    def test_a_broken_chomp_toml_is_refused_with_its_name(self, tmp_path: Path, text: bytes) -> None:
+        path = tmp_path / "chomp.toml"
+        path.write_bytes(text)
+        with pytest.raises(cs.SettingsError, match=re.escape(str(path))):
+            cs.read_toml(path, required=False)
+
+    def test_the_readme_has_a_complete_chomp_toml(self, tmp_path: Path) -> None:
+        blocks = re.findall(r"```toml\n(.*?)```", (HERE / "README.md").read_text("utf-8"), re.S)
+        (complete,) = [block for block in blocks if "[server]" in block]
+        tables = tomllib.loads(complete)
+        made = cs.read_settings(tmp_path, flags={}, environ={}, dotenv={}, overrides={}, file=tables)
+        cs.router_rows(made)
+        cs.read_aliases(made.aliases)
+        assert set(tables) == set(cs._TABLES)
+        assert set(tables["server"]) == set(cs._SERVER_KEYS)
+        assert set(tables["timeouts"]) == {name.removesuffix("_s") for name in cs.Timeouts.__struct_fields__}
+        assert set(tables["limits"]) == set(cs.Limits.__struct_fields__)
+        assert set().union(*tables["routers"]) >= cs._ROUTER_KEYS - {"kind"}
+
+
+# == Errors ============================================================================================================
+
+
+class TestErrors:
+    def test_an_error_has_openais_shape_and_names_its_attempts(self) -> None:
+        error = cs.ModelNotFound(
+            "no model x", param="model", attempts=[cs.AttemptRecord("groq", "m", "K", 429, 5, "no")]
+        )
+        body = json.loads(cs.error_frame(error).removeprefix(b"data: "))["error"]
+        assert (body["message"], body["type"], body["code"], body["param"]) == (
+            "no model x", "invalid_request_error", "model_not_found", "model",
+        )  # fmt: skip
+        assert body["attempts"] == [{"router": "groq", "model": "m", "key": "K", "status": 429, "ms": 5, "error": "no"}]
+
+    @pytest.mark.parametrize(
+        "kind", [cls for cls in vars(cs).values() if isinstance(cls, type) and issubclass(cls, cs.ChompError)]
+    )
+    def test_every_kind_of_error_has_a_status_and_a_fault(self, kind: type[cs.ChompError]) -> None:
+        error = kind("words")
+        assert 400 <= error.status <= 599 and error.fault in cs.ERROR_TYPES
+        assert isinstance(error.code, str | None)
+
+    @pytest.mark.parametrize(("seconds", "sent"), [(0.0, "1"), (0.2, "1"), (7.0, "7"), (7.1, "8"), (86400.0, "86400")])
+    def test_retry_after_is_whole_seconds_rounded_up(self, seconds: float, sent: str) -> None:
+        assert cs.Busy("x", retry_after_s=seconds).retry_headers() == {"retry-after": sent}
+
+    def test_should_retry_is_said_when_it_is_known(self) -> None:
+        assert cs.Busy("x", should_retry=False).retry_headers() == {"x-should-retry": "false"}
+        assert cs.Busy("x").retry_headers() == {}
+
+
+# == Tables ============================================================================================================
+
+
+def rows_of(tmp_path: Path, file: str, environ: dict[str, str] | None = None) -> dict[str, cs.RouterDef]:
+    """The rows in force with a chomp.toml, by id."""
+    return {row.id: row for row in cs.router_rows(read(tmp_path, file, environ=environ or {}))}
+
+
+MINE = '[[routers]]\nid = "mine"\nbase_url = "https://models.example/v1/"\n'
+
+
+class TestTables:
+    def test_the_routers_stand_in_their_order(self) -> None:
+        assert [row.id for row in cs.ROUTERS] == [
+            "zen", "groq", "cerebras", "sambanova", "together", "fireworks", "openrouter",
+            "zen-go", "umans", "deepinfra", "local",
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("row", cs.ROUTERS, ids=lambda row: row.id)
+    def test_a_row_is_whole(self, row: cs.RouterDef) -> None:
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", row.id)
+        assert row.name
+        assert re.fullmatch(r"#[0-9A-F]{6}", row.color)
+        assert row.default_model or row.default_rule
+        assert row.default_rule in ("", "free", "largest-free", "first")
+        assert row.price_unit in ("", "token", "million")
+        assert row.auth in ("bearer", "x-api-key", "none")
+        assert row.prepare in ("", *cs.PREPARE)
+        if row.kind == "local":
+            assert row.models == (row.default_model,)
+        else:
+            assert row.base_url.startswith("https://") and not row.base_url.endswith("/")
+            assert all(re.fullmatch(r"[A-Z_]+_API_KEY", name) for name in row.key_env) and row.key_env
+
+    def test_no_two_rows_share_a_variable_or_an_address(self) -> None:
+        variables = [name for row in cs.ROUTERS for name in row.key_env]
+        addresses = [row.base_url for row in cs.ROUTERS]
+        assert len(set(variables)) == len(variables)
+        assert len(set(addresses)) == len(addresses)
+
+    @pytest.mark.parametrize(
+        ("router", "base_url", "variable"),
+        [
+            ("zen", "https://opencode.ai/zen/v1", "OPENCODE_ZEN_API_KEY"),
+            ("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY"),
+            ("cerebras", "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY"),
+            ("sambanova", "https://api.sambanova.ai/v1", "SAMBANOVA_API_KEY"),
+            ("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY"),
+            ("fireworks", "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY"),
+            ("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
+            ("zen-go", "https://opencode.ai/zen/go/v1", "OPENCODE_GO_API_KEY"),
+            ("umans", "https://api.code.umans.ai/v1", "UMANS_API_KEY"),
+            ("deepinfra", "https://api.deepinfra.com/v1/openai", "DEEPINFRA_API_KEY"),
+        ],
+    )
+    def test_a_row_has_its_address_and_key(self, router: str, base_url: str, variable: str) -> None:
+        (row,) = [one for one in cs.ROUTERS if one.id == router]
+        assert (row.base_url, row.key_env) == (base_url, (variable,))
+
+    def test_a_person_adds_a_router_with_an_address_alone(self, tmp_path: Path) -> None:
+        rows = rows_of(tmp_path, MINE)
+        assert list(rows)[-2:] == ["mine", "local"]
+        assert (rows["mine"].base_url, rows["mine"].default_rule) == ("https://models.example/v1", "first")
+        assert rows["mine"].auth == "bearer"
+
+    def test_a_router_of_ones_own_may_say_everything(self, tmp_path: Path) -> None:
+        row = rows_of(
+            tmp_path,
+            MINE + 'name = "Mine"\nkey_env = "MINE_KEY"\nkeys = ["a", "b"]\ndefault_model = "m"\nauth = "x-api-key"\n'
+            'headers = {x-team = "blue"}\nstream_options = false\nmodels = ["m", "n"]\napis = ["chat"]\n'
+            "prices = {m = {input = 2, output = 4.5, cached = 0.5}, n = {input = 1, output = 1}}\n",
+        )["mine"]
+        assert (row.name, row.key_env, row.keys, row.default_model) == ("Mine", ("MINE_KEY",), ("a", "b"), "m")
+        assert (row.auth, row.headers, row.stream_options) == ("x-api-key", (("x-team", "blue"),), False)
+        assert (row.models, row.apis, row.default_rule) == (("m", "n"), ("chat",), "")
+        assert dict(row.prices) == {"m": cs.Price(2e-6, 4.5e-6, 0.5e-6), "n": cs.Price(1e-6, 1e-6)}
+
+    def test_a_built_in_row_is_overridden_where_it_is_written_and_keeps_its_place(self, tmp_path: Path) -> None:
+        rows = rows_of(tmp_path, '[[routers]]\nid = "groq"\ndefault_model = "x/y"\n')
+        assert list(rows) == [row.id for row in cs.ROUTERS]
+        assert (rows["groq"].default_model, rows["groq"].key_env) == ("x/y", ("GROQ_API_KEY",))
+
+    def test_a_default_model_that_is_written_beats_the_rule(self, tmp_path: Path) -> None:
+        row = rows_of(tmp_path, '[[routers]]\nid = "openrouter"\ndefault_model = "x/y"\n')["openrouter"]
+        assert cs.default_model(row, [cs.Model("a/b:free", context_length=9)]) == "x/y"
+
+    def test_a_disabled_router_is_gone(self, tmp_path: Path) -> None:
+        rows = rows_of(tmp_path, '[[routers]]\nid = "zen"\nenabled = false\n[[routers]]\nid = "local"\nenabled = false')
+        assert "zen" not in rows
+        assert rows["local"].models == ()
+
+    @pytest.mark.parametrize(
+        ("file", "words"),
+        [
+            ('[[routers]]\nbase_url = "https://a"', "needs an id"),
+            ('[[routers]]\nid = "My Router"', "needs an id in lower case"),
+            ('[[routers]]\nid = "a/b"', "needs an id in lower case"),
+            ('[[routers]]\nid = "mine"', "base_url"),
+            ('[[routers]]\nid = "mine"\nbase_url = "models.example"', "must be an http"),
+            ('[[routers]]\nid = "mine"\nbase_url = "ftp://models.example"', "must be an http"),
+            ('[[routers]]\nid = "mine"\nbase_url = "https://a/v1?x=1"', "must be an http"),
+            (MINE + 'bas_url = "x"', r"no setting 'bas_url' \(did you mean 'base_url'"),
+            (MINE + 'auth = "basic"', "auth is bearer, x-api-key or none"),
+            (MINE + "models = 5", "models"),
+            (MINE + 'apis = ["images"]', "apis"),
+            (MINE + "prices = {m = {input = 1}}", "in USD per million"),
+            (MINE + 'prices = {m = "cheap"}', "in USD per million"),
+            (MINE + "prices = 5", "in USD per million"),
+            (MINE + "headers = 5", "headers"),
+            ('[[routers]]\nid = "local"\nname = "x"', "only enabled = false"),
+            ('[headers]\ngrok = {x-a = "b"}', r"no such router \(did you mean 'groq'"),
+        ],
+    )
+    def test_a_router_that_cannot_be_is_refused(self, tmp_path: Path, file: str, words: str) -> None:
+        with pytest.raises(cs.SettingsError, match=words):
+            rows_of(tmp_path, file)
+
+    @pytest.mark.parametrize(
+        ("router", "variable"),
+        [("groq", "CHOMP_GROQ_BASE_URL"), ("zen-go", "CHOMP_ZEN_GO_BASE_URL"), ("mine", "CHOMP_MINE_BASE_URL")],
+    )
+    def test_a_variable_gives_a_router_another_address(self, tmp_path: Path, router: str, variable: str) -> None:
+        rows = rows_of(tmp_path, MINE, {variable: "http://127.0.0.1:9/v1/"})
+        assert rows[router].base_url == "http://127.0.0.1:9/v1"
+
+    def test_a_variable_with_no_address_in_it_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(cs.SettingsError, match="CHOMP_GROQ_BASE_URL"):
+            rows_of(tmp_path, "", {"CHOMP_GROQ_BASE_URL": "api.example/v1"})
+
+    def test_further_headers_override_those_of_the_row_in_any_case(self, tmp_path: Path) -> None:
+        rows = rows_of(tmp_path, '[headers]\nopenrouter = {X-Title = "mine", x-new = "1"}')
+        headers = {name.lower(): value for name, value in rows["openrouter"].headers}
+        assert (headers["x-title"], headers["x-new"]) == ("mine", "1")
+        assert "http-referer" in headers
+        assert len(rows["openrouter"].headers) == 3
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("x-a", "b\r\nx-evil: 1"),
+            ("x-a", "b\nx-evil: 1"),
+            ("x-a", "b\rx-evil: 1"),
+            ("x-a", "nul\0"),
+            ("x-a", "no latin-1: €"),
+            ("x-a\r\nx-evil: 1", "b"),
+            ("x a", "b"),
+            ("x-a:", "b"),
+            ("", "b"),
+            ("x-ä", "b"),
+        ],
+    )
+    @pytest.mark.parametrize("place", ["headers", "routers"])
+    def test_a_header_that_cannot_be_sent_is_refused(self, tmp_path: Path, place: str, name: str, value: str) -> None:
+        pair = f"{{{json.dumps(name)} = {json.dumps(value)}}}"
+        file = f"[headers]\ngroq = {pair}" if place == "headers" else f'[[routers]]\nid = "groq"\nheaders = {pair}'
+        with pytest.raises(cs.SettingsError, match="groq"):
+            rows_of(tmp_path, file)
+
+
+# == Protocols =========================================================================================================
+
+BLANK = re.compile(rb"(?:\r\n|\r(?!\n)|\n)(?:\r\n|\r|\n)\Z")
+DATA_LINE = re.compile(rb"(?:\A|\r|\n)data:([^\r\n]*)(?:\r\n|\r|\n)\Z")
+
+
+def with_ending(body: bytes, ending: bytes) -> bytes:
+    return re.sub(rb"\r\n|\r|\n", ending, body)
+
+
+def is_json(text: bytes) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
+def events(body: bytes) -> list[bytes]:
+    """The data of each event, to the letter of the standard; lines by themselves where each is JSON or [DONE]."""
+    found = []
+    for block in re.split(rb"\n{2,}", with_ending(body, b"\n")):
+        lines = [line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]
+        whole = b"\n".join(lines)
+        found += [whole] if whole and is_json(whole) else lines
+    return found
+
+
+def ends_a_frame(sent: bytes, coming: bytes) -> bool:
+    """Whether `sent` can be cut from `coming`: after a blank line, or between data lines that are whole each."""
+    if BLANK.search(sent):
+        return True
+    last = DATA_LINE.search(sent)
+    return bool(last) and coming.startswith(b"data:") and (is_json(last[1].strip()) or last[1].strip() == b"[DONE]")
+
+
+def through(pieces: Iterable[bytes], limit: int = 1 << 20) -> tuple[list[bytes], bytes]:
+    """What a framer hands on for each piece, and what it has left at the end."""
+    framer = cs.Framer(limit)
+    return [framer.feed(piece) for piece in pieces], framer.close()
+
+
+def each_byte(body: bytes) -> list[bytes]:
+    return [body[at : at + 1] for at in range(len(body))]
+
+
+def bare_wire(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+
+
+def lines(*pairs: tuple[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in pairs]
+
+
+names = st.sampled_from(
+    [
+        "id",
+        "choices",
+        "delta",
+        "content",
+        "reasoning",
+        "tool_calls",
+        "finish_reason",
+        "usage",
+        "prompt_tokens",
+        "completion_tokens",
+        "total_tokens",
+        "prompt_tokens_details",
+        "cached_tokens",
+        "cost",
+        "error",
+        "message",
+        "code",
+        "type",
+        "param",
+        "x_groq",
+        "detail",
+        "loc",
+        "msg",
+        "fault",
+        "faultstring",
+        "errorcode",
+        "metadata",
+        "error_type",
+        "status_code",
+        "data",
+        "models",
+        "name",
+        "created",
+        "pricing",
+        "prompt",
+        "completion",
+        "input",
+        "output",
+        "context_length",
+        "top_provider",
+    ]
+)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8) | st.sampled_from(["stop", "error", "401", "auto"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=5),
+    max_leaves=12,
+)  # fmt: skip
+FUZZ = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+
+
+def splice(body: bytes, model: str | None = None, ask_usage: bool = False) -> bytes:
+    return cs.spliced(body, cs.read_envelope("chat", body), model=model, ask_usage=ask_usage)
+
+
+def metered(pieces: Iterable[bytes], hide_usage: bool = False) -> tuple[cs.StreamMeter, bytes]:
+    """A stream through framer and meter, as a relay does it."""
+    framer, meter, out = cs.Framer(1 << 20), cs.StreamMeter(hide_usage=hide_usage), b""
+    for piece in pieces:
+        if run := framer.feed(piece):
+            out += meter.look(run)
+    if left := framer.close():
+        out += meter.look(left)
+    return meter, out
+
+
+def counts(usage: cs.Usage | None) -> tuple[int, int, int, int] | None:
+    return None if usage is None else (usage.prompt, usage.completion, usage.cached, usage.reasoning)
+
+
+def unasked_for(body: bytes) -> bytes:
+    """`body` less the frames that hold usage and nothing else, by plain reading."""
+    blank = next(ending * 2 for ending in (b"\r\n", b"\n", b"\r") if ending in body or ending == b"\r")
+    single = body.count(blank) == 1  # frames parted by single newlines
+    kept = b""
+    for frame in re.findall(rb"[^\n]*\n+", body) if single else re.split(rb"(?<=%b)" % blank, body):
+        found = [json.loads(e) for e in events(frame) if is_json(e)]
+        if not (found and found[0].get("choices") == [] and found[0].get("usage")):
+            kept += frame
+    return kept
+
+
+COUNT_MAX = 10**15  # thousands of such rows still sum up within the 64 bits SQLite has
+
+
+class TestProtocols:
+    class TestEnvelope:
+        def test_only_the_few_fields_are_looked_at(self) -> None:
+            body = b'{"model":"a/b","stream":true,"messages":[{"role":"user"}],"temperature":1e400}'
+            envelope = cs.read_envelope("chat", body)
+            assert (envelope.model, envelope.stream, envelope.router) == ("a/b", True, msgspec.UNSET)
+            assert bytes(envelope.messages) == b'[{"role":"user"}]'
+
+        @pytest.mark.parametrize(
+            ("api", "body", "words", "param"),
+            [
+                ("chat", b"", "byte 0", None),
+                ("chat", b'{"messages":[}', "byte 13", None),
+                ("chat", b'{"messages":[]', "byte 14", None),
+                ("chat", b'{"messages":[]} x', "byte 17", None),
+                ("chat", b"[]", "object", None),
+                ("chat", b'{"messages":[],"model":5}', r"\$\.model", "model"),
+                ("chat", b'{"messages":[],"stream":"yes"}', r"\$\.stream", "stream"),
+                ("chat", b'{"messages":[],"router":[]}', r"\$\.router", "router"),
+                ("chat", b'{"messages":"hello"}', r"\$\.messages", "messages"),
+                ("chat", b'{"messages":{}}', r"\$\.messages", "messages"),
+                ("chat", b'{"model":"m"}', "'messages' is required", "messages"),
+                ("chat", b'{"messages":null}', "'messages' is required", "messages"),
+                ("completions", b'{"messages":[]}', "'prompt' is required", "prompt"),
+                ("embeddings", b'{"input":null}', "'input' is required", "input"),
+            ],
+        )
+        def test_a_body_that_cannot_be_is_refused_with_the_place(
+            self, api: Any, body: bytes, words: str, param: str | None
+        ) -> None:
+            with pytest.raises(cs.BadRequest, match=words) as caught:
+                cs.read_envelope(api, body)
+            assert (caught.value.status, caught.value.param) == (400, param)
+
+        @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+        @pytest.mark.parametrize("field", [b"messages", b"tools", b"model"])
+        def test_a_body_nested_too_deeply_is_refused(self, opening: bytes, field: bytes) -> None:
+            with pytest.raises(cs.BadRequest):
+                cs.read_envelope("chat", b'{"%b":%b' % (field, opening * 100_000))
+
+        @FUZZ
+        @given(st.binary(max_size=40) | anything.map(msgspec.json.encode))
+        def test_any_body_is_read_or_refused(self, body: bytes) -> None:
+            try:
+                envelope = cs.read_envelope("chat", body)
+            except cs.BadRequest as error:
+                assert error.message
+            else:
+                assert bytes(envelope.messages).startswith(b"[")
+
+        @pytest.mark.parametrize(
+            ("body", "wanted"),
+            [
+                (b'{"messages":[]}', False),
+                (b'{"messages":[],"stream_options":null}', False),
+                (b'{"messages":[],"stream_options":{"include_usage":true}}', True),
+                (b'{"messages":[],"stream_options":{"include_usage":false}}', False),
+                (b'{"messages":[],"stream_options":{"include_usage":1}}', False),
+                (b'{"messages":[],"stream_options":5}', False),
+            ],
+        )
+        def test_it_says_whether_the_client_wants_usage(self, body: bytes, wanted: bool) -> None:
+            assert cs.read_envelope("chat", body).wants_usage() is wanted
+
+    class TestSplicing:
+        def test_a_body_that_needs_no_change_goes_as_it_came(self) -> None:
+            body = b' { "messages" : [ ] ,\n "x" : 1.10 } '
+            assert splice(body) is body
+
+        def test_values_keep_their_bytes_and_keys_their_order(self) -> None:
+            body = (
+                b'{"z":1.10,"model":"groq/a","big":12345678901234567890123,"e":1E+5,"messages": [ {"b":1, "a":"\\u00fc\\/"} ],'
+                b'"a":{"y":1,"x":[ ]},"router":"groq"}'
+            )
+            assert splice(body, model="a") == (
+                b'{"z":1.10,"model":"a","big":12345678901234567890123,"e":1E+5,"messages":[ {"b":1, "a":"\\u00fc\\/"} ],'
+                b'"a":{"y":1,"x":[ ]}}'
+            )
+
+        def test_a_model_name_cannot_break_out_of_its_string(self) -> None:
+            made = splice(b'{"model":"x","messages":[]}', model='a","stream":true,"b":"\n\u2028')
+            assert json.loads(made) == {"model": 'a","stream":true,"b":"\n\u2028', "messages": []}
+
+        def test_a_missing_model_is_added(self) -> None:
+            assert json.loads(splice(b'{"messages":[]}', model="m")) == {"messages": [], "model": "m"}
+
+        @pytest.mark.parametrize("router", [b'"groq"', b"null", b'""'])
+        def test_the_router_field_stays_with_us(self, router: bytes) -> None:
+            assert json.loads(splice(b'{"messages":[],"router":%b}' % router)) == {"messages": []}
+
+        @pytest.mark.parametrize(
+            ("options", "sent"),
+            [
+                (None, {"include_usage": True}),
+                (b"null", {"include_usage": True}),
+                (b"{}", {"include_usage": True}),
+                (b'{"include_usage":false}', {"include_usage": True}),
+                (b'{"include_obfuscation":false}', {"include_obfuscation": False, "include_usage": True}),
+            ],
+        )
+        @pytest.mark.parametrize("model", [None, "m"])
+        def test_usage_is_asked_for_beside_other_options(
+            self, options: bytes | None, sent: dict[str, Any], model: str | None
+        ) -> None:
+            body = b'{"messages":[],"model":"m"}'
+            if options is not None:
+                body = body[:-1] + b',"stream_options":%b}' % options
+            made = json.loads(splice(body, model, ask_usage=True))
+            assert made == {"messages": [], "model": "m", "stream_options": sent}
+
+        def test_usage_is_not_asked_for_where_it_must_not(self) -> None:
+            assert b"stream_options" not in splice(b'{"messages":[],"model":"x"}', model="m")
+
+        @pytest.mark.parametrize("options", [b"5", b'"yes"', b"[]", b"true"])
+        def test_stream_options_that_are_none_are_refused(self, options: bytes) -> None:
+            with pytest.raises(cs.BadRequest, match="stream_options"):
+                splice(b'{"messages":[],"stream_options":%b}' % options, ask_usage=True)
+
+    class TestDemonstration:
+        def prepared(self, **asked: Any) -> dict[str, Any]:
+            return json.loads(cs.prepare_demonstration(json.dumps(asked).encode()))
+
+        def test_a_system_message_and_temperature_0_are_added(self) -> None:
+            hello = {"role": "user", "content": "hello"}
+            made = self.prepared(model="m", messages=[hello])
+            assert made["messages"] == [{"role": "system", "content": cs.DEMONSTRATION_SYSTEM}, hello]
+            assert (made["temperature"], made["model"]) == (0, "m")
+
+        @pytest.mark.parametrize("role", ["system", "developer"])
+        def test_what_the_caller_gave_stays(self, role: str) -> None:
+            messages = [
+                {"role": role, "content": "be brief"},
+                {"role": "user", "content": [{"type": "text", "text": "a"}]},
+            ]
+            asked = {"messages": messages, "temperature": 0.7, "tools": [], "functions": None}
+            assert self.prepared(**asked) == asked
+
+        def test_a_plain_completion_gets_its_temperature_only(self) -> None:
+            assert self.prepared(prompt="a") == {"prompt": "a", "temperature": 0}
+
+        @pytest.mark.parametrize(
+            ("asked", "words", "param"),
+            [
+                ({"messages": [], "tools": [{"type": "function"}]}, "cannot use tools", "tools"),
+                ({"messages": [], "functions": [{"name": "f"}]}, "cannot use functions", "functions"),
+                ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "text only", "messages"),
+                ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "text only", "messages"),
+                ({"messages": ["hello"]}, "array of objects", "messages"),
+                ({"messages": "hello"}, "array of objects", "messages"),
+            ],
+        )
+        def test_what_it_cannot_do_is_refused(self, asked: dict[str, Any], words: str, param: str) -> None:
+            with pytest.raises(cs.BadRequest, match=words) as caught:
+                self.prepared(**asked)
+            assert caught.value.param == param
+
+    class TestHeaders:
+        @pytest.mark.parametrize(
+            "name",
+            [
+                "Authorization", "X-Api-Key", "api-key", "x-goog-api-key", "Cookie", "Host", "Content-Length", "Connection",
+                "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "Proxy-Authorization", "Proxy-Connection",
+                "Accept-Encoding", "Content-Encoding", "Expect", "Origin", "Referer", "Forwarded", "X-Forwarded-For",
+                "Via", "X-Real-IP", "X-Stainless-Lang", "X-Stainless-Retry-Count", "X-Chomp-Prefer", "Sec-Fetch-Mode",
+                "CF-Connecting-IP", "OpenAI-Organization", "OpenAI-Project",
+            ],
+        )  # fmt: skip
+        def test_what_is_no_business_of_an_upstream_stays_here(self, name: str) -> None:
+            for spelling in (name, name.lower(), name.upper()):
+                assert cs.headers_up(lines((spelling, "secret"), ("x-kept", "1")), frozenset()) == b"x-kept: 1\r\n"
+
+        def test_the_rest_goes_up_in_order_with_its_values(self) -> None:
+            given = lines(("X-Session-Affinity", "A b"), ("anthropic-beta", "x"), ("Accept", "a"), ("Accept", "b"))
+            made = cs.headers_up(given, frozenset())
+            assert made == b"x-session-affinity: A b\r\nanthropic-beta: x\r\naccept: a\r\naccept: b\r\n"
+
+        def test_what_the_row_sets_itself_is_not_taken_from_the_client(self) -> None:
+            assert (
+                cs.headers_up(lines(("User-Agent", "sdk"), ("X-Title", "t")), frozenset({b"user-agent", b"x-title"}))
+                == b""
+            )
+
+        @pytest.mark.parametrize("way", ["up", "down"])
+        @pytest.mark.parametrize("connection", ["Connection", "connection", "CONNECTION", "cOnnection"])
+        @pytest.mark.parametrize("value", ["x-hop", "keep-alive, X-Hop", "close,x-other , x-hop", "X-HOP,"])
+        def test_headers_named_in_connection_end_here(self, way: str, connection: str, value: str) -> None:
+            given = lines(("X-Hop", "1"), (connection, value), ("x-hope", "2"))
+            made = cs.headers_up(given, frozenset()) if way == "up" else cs.headers_down(given)
+            assert made == b"x-hope: 2\r\n"
+
+        def test_two_connection_lines_are_one(self) -> None:
+            given = lines(("Connection", "keep-alive"), ("x-a", "1"), ("x-b", "1"), ("Connection", "x-a"), ("x-c", "1"))
+            assert cs.headers_up(given, frozenset()) == b"x-b: 1\r\nx-c: 1\r\n"
+
+        def test_a_client_sees_the_type_and_the_vendors_information(self) -> None:
+            given = lines(
+                ("Content-Type", "text/event-stream"), ("X-RateLimit-Remaining-Tokens", "5"), ("CF-Ray", "9a-FRA"),
+                ("Retry-After", "7"), ("openai-processing-ms", "3"), ("fireworks-prompt-tokens", "4"),
+            )  # fmt: skip
+            assert cs.headers_down(given).split(b"\r\n")[:-1] == [
+                b"%b: %b" % (name.lower(), value) for name, value in given
+            ]
+
+        @pytest.mark.parametrize(
+            "name",
+            [
+                "Set-Cookie", "Server", "Date", "Content-Length", "Content-Encoding", "Transfer-Encoding", "Connection",
+                "Keep-Alive", "Alt-Svc", "Strict-Transport-Security", "Access-Control-Allow-Origin", "X-Accel-Buffering",
+                "X-Sendfile", "X-Powered-By", "X-Should-Retry", "X-Chomp-Router", "Cache-Control", "Proxy-Authenticate",
+            ],
+        )  # fmt: skip
+        def test_what_is_no_business_of_a_client_stays_here(self, name: str) -> None:
+            for spelling in (name, name.lower(), name.upper()):
+                assert cs.headers_down(lines((spelling, "v"))) == b""
+
+        def test_the_upstreams_request_id_gets_out_of_the_way_of_ours(self) -> None:
+            assert cs.headers_down(lines(("X-Request-Id", "req_1"))) == b"x-upstream-request-id: req_1\r\n"
+
+        def test_many_names_are_not_all_remembered(self) -> None:
+            for number in range(3 * cs.NAMES_MOST):
+                pair = lines((f"X-Flood-{number}", "1"))
+                assert cs.headers_up(pair, frozenset()) == cs.headers_down(pair) == b"x-flood-%d: 1\r\n" % number
+            assert max(len(cs._up_names), len(cs._down_names)) <= cs.NAMES_MOST
+
+        @pytest.mark.parametrize(
+            ("text", "value"),
+            [
+                ("accounts/fireworks/models/x:free", "accounts/fireworks/models/x:free"),
+                ("a b", "a b"),
+                ("a\r\nset-cookie: b", "a%0D%0Aset-cookie: b"),
+                ("tab\t", "tab%09"),
+                ("größe", "gr%C3%B6%C3%9Fe"),
+                ("模型", "%E6%A8%A1%E5%9E%8B"),
+                ("", ""),
+            ],
+        )
+        def test_a_header_value_carries_any_name(self, text: str, value: str) -> None:
+            assert cs.header_value(text) == value
+
+    class TestWaits:
+        @pytest.mark.parametrize(("headers", "seconds"), ERROR_HEADERS)
+        def test_a_wait_is_read_from_every_form(self, headers: dict[str, str], seconds: float | None) -> None:
+            assert cs.wait_s(bare_wire(headers), ERROR_HEADERS_AT) == (
+                None if seconds is None else pytest.approx(seconds)
+            )
+
+        def test_names_are_read_in_any_case(self) -> None:
+            assert cs.wait_s([(b"Retry-After", b"7")], 0) == 7.0
+            assert cs.wait_s([(b"X-RateLimit-Reset", b"1790000045000")], ERROR_HEADERS_AT) == 45.0
+
+        @pytest.mark.parametrize("value", ["9" * 400 + "s", "9" * 400, "1e400", "9" * 5000 + "h"])
+        def test_a_wait_is_never_endless(self, value: str) -> None:
+            waits = [
+                cs.wait_s(bare_wire({name: value}), 0)
+                for name in ("x-ratelimit-reset", "retry-after", "retry-after-ms")
+            ]
+            assert waits == [None, None, None]
+
+        @FUZZ
+        @given(
+            st.dictionaries(
+                st.sampled_from(["retry-after", "retry-after-ms", "x-ratelimit-reset", "x-ratelimit-remaining"]),
+                st.text(st.characters(max_codepoint=255), max_size=20) | st.from_regex(r"\A[0-9.]{1,5}(ms|s|m|h)?\Z"),
+            )
+        )
+        def test_any_header_is_a_finite_wait_or_none(self, headers: dict[str, str]) -> None:
+            found = cs.wait_s(bare_wire(headers), ERROR_HEADERS_AT)
+            assert found is None or 0 <= found < math.inf
+
+        def test_what_is_left_is_read_by_kind(self) -> None:
+            headers = {
+                "X-RateLimit-Remaining": "9", "x-ratelimit-remaining-tokens-minute": "59953", "x-ratelimit-limit": "10",
+                "x-ratelimit-remaining-requests-day": "many",
+            }  # fmt: skip
+            assert cs.rate_limits(bare_wire(headers)) == {"requests": 9.0, "tokens-minute": 59953.0}
+
+    class TestFramer:
+        @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+        @pytest.mark.parametrize("stream", **cases(RECORDED_STREAMS))
+        def test_bytes_out_are_bytes_in_wherever_a_stream_is_cut(self, stream: Fixture, ending: bytes) -> None:
+            body = with_ending(stream.body, ending)
+            end = len(body)
+            if stream.name.startswith("generic-cut-inside"):
+                end = max(body.rfind(ending * 2), 0) + 2 * len(ending)  # the torn frame is never shown
+            splits = [[body[:at], body[at:]] for at in range(len(body) + 1)]
+            for pieces in (each_byte(body), *splits):
+                outs, left = through(pieces)
+                assert b"".join(outs) + left == body[:end]
+                sent = 0
+                for out in outs:
+                    sent += len(out)
+                    assert not out or ends_a_frame(body[:sent], body[sent:])
+
+        @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+        @pytest.mark.parametrize(
+            "stream", **cases([one for one in RECORDED_STREAMS if "single-newline" not in one.name])
+        )
+        def test_a_frame_is_handed_on_with_its_last_byte(self, stream: Fixture, ending: bytes) -> None:
+            body = with_ending(stream.body, ending)
+            framer, sent, whole = cs.Framer(1 << 20), 0, 0
+            for at in range(1, len(body) + 1):
+                sent += len(framer.feed(body[at - 1 : at]))
+                if body.endswith(ending * 2, 0, at):
+                    whole = at
+                assert sent == whole
+                assert framer.between == (sent == at)
+
+        @pytest.mark.parametrize("ending", [b"\n", b"\r\n"], ids=["lf", "crlf"])
+        def test_a_stream_of_single_newlines_is_handed_on_as_the_next_frame_begins(self, ending: bytes) -> None:
+            body = with_ending(fixture("sambanova-single-newline").body, ending)
+            starts = [found.start() for found in re.finditer(rb"(?<=\n)data:", body)]
+            for step in (1, 2, 3, 4, 5, 7, 100):
+                framer, sent = cs.Framer(1 << 20), 0
+                for at in range(0, len(body), step):
+                    sent += len(framer.feed(body[at : at + step]))
+                    begun = [start for start in starts if start + 5 <= at + step]
+                    assert sent >= max(begun, default=0)
+
+        def test_a_single_newline_inside_a_character_or_a_frame_ends_nothing(self) -> None:
+            framer = cs.Framer(1 << 20)
+            assert framer.feed(b'event: a\ndata: {"a":\ndata: 1}\nid: 5\ndata') == b""
+            assert framer.feed(b": x\n\n") == b'event: a\ndata: {"a":\ndata: 1}\nid: 5\ndata: x\n\n'
+
+        @pytest.mark.parametrize(
+            ("left", "kept"),
+            [
+                (b'data: {"a":1}', True), (b'data: {"a":1}\n', True), (b"data: [DONE]", True), (b": bye", True),
+                (b"event: x\n", True), (b'data: {"a":', False), (b'data: {"a":"\xf0\x9f', False), (b"", True),
+            ],
+        )  # fmt: skip
+        def test_the_last_frame_may_lack_its_blank_line_but_not_be_torn(self, left: bytes, kept: bool) -> None:
+            framer = cs.Framer(1 << 20)
+            assert framer.feed(b"data: 1\n\n" + left) == b"data: 1\n\n"
+            assert framer.close() == (left if kept else b"")
+            assert framer.between
+
+        @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+        @pytest.mark.parametrize("read", [1 << 10, 64 << 10, 1_000_003])
+        def test_an_endless_line_passes_through_bounded_memory(self, ending: bytes, read: int) -> None:
+            size = 16 << 20 if read > 1 << 10 else 2 << 20
+            body = b"data: " + b"x" * size + ending * 2 + b"data: {}" + ending * 2
+            framer, limit, sent, torn = cs.Framer(1 << 20), 1 << 20, [], False
+            fed = handed = 0
+            for at in range(0, len(body), read):
+                piece = body[at : at + read]
+                fed += len(piece)
+                sent.append(framer.feed(piece))
+                handed += len(sent[-1])
+                torn = torn or framer.torn
+                assert fed - handed <= limit + read
+                if framer.torn:
+                    assert fed - handed <= 3
+            assert torn and not framer.torn
+            assert b"".join(sent) == body
+            assert framer.feed(b"data: 2") == b"" and framer.feed(ending * 2) == b"data: 2" + ending * 2
+
+        @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+        def test_the_end_of_a_torn_frame_is_seen_wherever_it_is_cut(self, ending: bytes) -> None:
+            tail = b"x" * 5 + ending * 2 + b"data: {}" + ending * 2 + b"data: 2"
+            for at in range(len(tail) + 1):
+                framer = cs.Framer(64)
+                out = framer.feed(b"data: " + b"x" * 100)
+                assert framer.torn
+                out += framer.feed(tail[:at]) + framer.feed(tail[at:])
+                assert out.endswith(b"data: {}" + ending * 2) and not framer.torn
+                assert framer.feed(ending * 2) == b"data: 2" + ending * 2
+
+        def test_what_is_left_of_a_torn_frame_is_not_held_to_be_json(self) -> None:
+            framer = cs.Framer(16)
+            out = framer.feed(b"data: " + b"{" * 100)
+            assert out + framer.close() == b"data: " + b"{" * 100
+
+        parts = st.sampled_from(
+            [b"data: {}", b"data:[1]", b"data: x", b"data: [DONE]", b": c", b"event: e", b"id", b"\n", b"\r", b"\r\n",
+             b"\n\n", "ü🦊".encode(), b"\xff", b" "]
+        )  # fmt: skip
+
+        @settings(max_examples=500, deadline=None, derandomize=True)
+        @given(st.lists(parts | st.binary(max_size=3), max_size=25).map(b"".join), st.data())
+        def test_arbitrary_bytes_come_out_whole_at_arbitrary_cuts(self, body: bytes, data: st.DataObject) -> None:
+            cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=8)))
+            outs, left = through(body[a:b] for a, b in itertools.pairwise([0, *cuts, len(body)]))
+            sent = 0
+            for out in outs:
+                sent += len(out)
+                assert not out or ends_a_frame(body[:sent], body[sent:])
+            whole = b"".join(outs)
+            assert whole + left == body or (
+                not left and whole == body[:sent] and not all(map(is_json, events(body[sent:])))
+            )
+
+        @settings(max_examples=300, deadline=None, derandomize=True)
+        @given(
+            st.lists(parts | st.binary(max_size=3), max_size=25).map(b"".join), st.integers(1, 12), st.integers(1, 5)
+        )
+        def test_nothing_is_lost_with_a_small_limit(self, body: bytes, limit: int, step: int) -> None:
+            framer = cs.Framer(limit)
+            out = b""
+            for at in range(0, len(body), step):
+                out += framer.feed(body[at : at + step])
+                assert body.startswith(out) and at + step - len(out) <= max(limit, 3) + step
+            left = framer.close()
+            assert out + left == body or (not left and len(body) - len(out) <= max(limit, 3) + step)
+
+    class TestFrames:
+        @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+        @pytest.mark.parametrize("stream", **cases(RECORDED_STREAMS))
+        def test_a_run_is_split_into_its_frames(self, stream: Fixture, ending: bytes) -> None:
+            run = with_ending(stream.body, ending)
+            found = cs.split_frames(run)
+            assert b"".join(found) == run
+            assert [payload for frame in found for payload in cs.payloads(frame)] == cs.payloads(run)
+            if "single-newline" not in stream.name:
+                assert len(found) == len([block for block in run.split(ending * 2) if block])
+
+        @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+        def test_frames_parted_by_single_newlines_are_frames_all_the_same(self, ending: bytes) -> None:
+            run = with_ending(fixture("sambanova-single-newline").body, ending)
+            found = cs.split_frames(run)
+            assert b"".join(found) == run
+            assert [len(cs.payloads(frame)) for frame in found] == [1] * len(events(run))
+
+        @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+        @pytest.mark.parametrize("stream", **cases(RECORDED_STREAMS))
+        def test_the_data_of_each_event_is_found(self, stream: Fixture, ending: bytes) -> None:
+            run = with_ending(stream.body, ending)
+            assert cs.payloads(run) == events(run)
+
+        @pytest.mark.parametrize(
+            ("run", "found"),
+            [
+                (b"data: a\n\n", [b"a"]),
+                (b"data:a\n\n", [b"a"]),
+                (b"data:  a\n\n", [b" a"]),
+                (b"data: a", [b"a"]),
+                (b"data: a\n:", [b"a"]),
+                (b"data: {}\ndata: {}\n\n", [b"{}", b"{}"]),
+                (b'data: {"a":\ndata: 1}\n\n', [b'{"a":\n1}']),
+                (b": data: a\n\nevent: data\nid: 1\n\n", []),
+                (b"dataset: a\n\n", []),
+                ("data: a\u2028b\u0085c\x0b\x0c\n\n".encode(), ["a\u2028b\u0085c\x0b\x0c".encode()]),
+                (b"", []),
+            ],
+        )
+        def test_data_is_read_to_the_letter(self, run: bytes, found: list[bytes]) -> None:
+            assert cs.payloads(run) == found
+
+        @pytest.mark.parametrize(
+            ("kind", "frame"),
+            [
+                ("comment", b": OPENROUTER PROCESSING\n\n"),
+                ("comment", b"\n"),
+                ("comment", b"retry: 3000\n\n"),
+                ("comment", b"event: ping\n\n"),
+                ("done", DONE),
+                ("done", b"data:[DONE]\r\n\r\n"),
+                ("startup", chat_chunk({"role": "assistant"})),
+                ("startup", chat_chunk({"role": "assistant", "content": ""})),
+                ("startup", chat_chunk({"role": "assistant", "content": None, "tool_calls": None})),
+                ("startup", chat_chunk({})),
+                ("startup", chat_chunk(None)),
+                ("startup", b"data: {}\n\n"),
+                ("startup", chat_chunk({"role": "assistant"}, usage=None, error=None, x_groq={"id": "req_1"})),
+                ("startup", b'event: response.created\ndata: {"type":"response.created"}\n\n'),
+                ("startup", b'data: {"type":"response.in_progress"}\n\n'),
+                ("startup", b'event: message_start\ndata: {"type":"message_start","message":{}}\n\n'),
+                ("startup", b'event: ping\ndata: {"type":"ping"}\n\n'),
+                ("content", chat_chunk({"content": "a"})),
+                ("content", chat_chunk({"content": " "})),
+                ("content", chat_chunk({"reasoning": "a"})),
+                ("content", chat_chunk({"reasoning_content": "a"})),
+                ("content", chat_chunk({"tool_calls": [{"index": 0}]})),
+                ("content", chat_chunk({"refusal": "no"})),
+                ("content", chat_chunk({"x_unknown": 1})),
+                ("content", chat_chunk({}, "stop")),
+                ("content", chat_chunk({}, "")),
+                ("content", chat_chunk(None, usage=USAGE)),
+                ("content", b'data: {"choices":[{"index":0,"text":"a"}]}\n\n'),
+                ("content", b'data: {"type":"content_block_delta","delta":{}}\n\n'),
+                ("content", b"data: no json\n\n"),
+                ("content", b"data: [1]\n\n"),
+                ("content", b'data: {"choices":5}\n\n'),
+                ("content", b'data: {"choices":true}\n\n'),
+                ("content", b"data: " + b"[" * 100_000 + b"\n\n"),
+                ("error", b'data: {"error":{"message":"x"}}\n\n'),
+                ("error", b'data: {"error":"x"}\n\n'),
+                ("error", b'event: error\ndata: {"type":"error","error":{}}\n\n'),
+                ("error", chat_chunk({"content": ""}, "error", error={"code": 502})),
+                ("error", chat_chunk({}, x_groq={"id": "req_1", "error": "over capacity"})),
+                ("content", chat_chunk({"content": "error"})),
+            ],
+        )
+        def test_a_frame_is_of_one_kind(self, kind: str, frame: bytes) -> None:
+            assert cs.frame_kind(frame) == kind
+
+        @pytest.mark.parametrize("stream", **cases(RECORDED_STREAMS))
+        def test_a_stream_that_fails_before_content_shows_no_content(self, stream: Fixture) -> None:
+            kinds = [cs.frame_kind(frame) for frame in cs.split_frames(stream.body)]
+            told = [kind for kind in kinds if kind in ("content", "error", "done")]
+            if stream.before_content:
+                assert told == (["error"] if stream.ends == "error" else [])
+            else:
+                assert told[0] == "content"
+
+        @FUZZ
+        @given(anything)
+        def test_any_json_has_a_kind(self, value: Any) -> None:
+            frame = b"data: " + msgspec.json.encode(value) + b"\n\n"
+            assert cs.frame_kind(frame) in ("startup", "content", "error")
+
+    class TestStreamMeter:
+        @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+        @pytest.mark.parametrize("stream", **cases(METERED_STREAMS))
+        def test_usage_and_cost_are_read_from_every_stream(self, stream: Fixture, ending: bytes) -> None:
+            body = with_ending(stream.body, ending)
+            for pieces in ([body], each_byte(body)):
+                meter, out = metered(pieces)
+                assert body.startswith(out)
+                assert (counts(meter.usage()) or (0, 0, 0, 0)) == (stream.usage or (0, 0, 0, 0))
+                assert getattr(meter.usage(), "cost_usd", None) == stream.cost_usd
+                assert meter.malformed == (stream.name == "generic-malformed-frame")
+                assert meter.complete == (stream.ends != "cut")
+                assert bool(meter.error) == (stream.ends == "error")
+                assert (meter.said > 0) == (not stream.before_content and stream.name != "length-empty-stream")
+
+        @pytest.mark.parametrize("hide", [False, True])
+        @pytest.mark.parametrize("stream", **cases(METERED_STREAMS))
+        def test_usage_is_the_same_at_every_cut_and_only_the_usage_frame_is_hidden(
+            self, stream: Fixture, hide: bool
+        ) -> None:
+            body = stream.body
+            seen = body[: body.rfind(b"\n\n") + 2] if "cut-inside" in stream.name else body
+            expected = unasked_for(seen) if hide else seen
+            for at in range(len(body) + 1):
+                meter, out = metered([body[:at], body[at:]], hide)
+                assert out == expected
+                assert counts(meter.usage()) == stream.usage or (stream.usage is None and meter.usage() is None)
+                assert getattr(meter.usage(), "cost_usd", None) == stream.cost_usd
+
+        @pytest.mark.parametrize(
+            ("hidden", "frame"),
+            [
+                (True, chat_chunk(None, usage=USAGE)),
+                (True, chat_chunk(None, usage=USAGE, system_fingerprint="fp", service_tier="x", x_groq={"id": "a"})),
+                (True, b"data:" + chat_chunk(None, usage=USAGE)[6:]),
+                (True, chat_chunk(None, usage=USAGE).replace(b"\n", b"\r\n")),
+                (False, chat_chunk(None, usage=None)),
+                (False, chat_chunk({}, "stop", usage=USAGE)),
+                (False, chat_chunk({}, usage=USAGE)),
+                (False, chat_chunk(None, usage=USAGE, x_future=1)),
+                (False, chat_chunk(None, usage=USAGE, error={"message": "x"})),
+                (False, chat_chunk(None, cost="0.1")),
+                (False, b'data: {"usage":{"prompt_tokens":7}}\n\n'),
+            ],
+        )
+        def test_only_a_frame_of_usage_alone_is_hidden_from_who_did_not_ask(self, hidden: bool, frame: bytes) -> None:
+            before, after = chat_chunk({"content": "a"}), DONE
+            assert cs.StreamMeter(hide_usage=True).look(frame) == (b"" if hidden else frame)
+            shown = before + after if hidden else before + frame + after
+            assert cs.StreamMeter(hide_usage=True).look(before + frame + after) == shown
+            assert cs.StreamMeter(hide_usage=False).look(before + frame + after) == before + frame + after
+
+        def test_a_usage_frame_between_single_newlines_takes_no_neighbour_with_it(self) -> None:
+            content, usage = chat_chunk({"content": "a"})[:-1], chat_chunk(None, usage=USAGE)[:-1]
+            assert cs.StreamMeter(hide_usage=True).look(content + usage) == content
+            assert cs.StreamMeter(hide_usage=True).look(content + usage + DONE) == content + DONE
+
+        def test_the_last_usage_wins_and_nothing_is_summed(self) -> None:
+            meter = cs.StreamMeter(hide_usage=False)
+            for prompt in (5, 9):
+                meter.look(chat_chunk({}, usage={"prompt_tokens": prompt, "completion_tokens": 1}))
+            meter.look(chat_chunk({}, usage=None))
+            assert counts(meter.usage()) == (9, 1, 0, 0)
+
+        def test_what_was_said_is_counted_in_characters_and_frames(self) -> None:
+            meter = cs.StreamMeter(hide_usage=False)
+            meter.look(chat_chunk({"role": "assistant", "content": ""}) + chat_chunk({"content": "größe"}))
+            meter.look(chat_chunk({"reasoning": "ab"}) + chat_chunk({"reasoning_content": "c"}))
+            assert (meter.said, meter.frames) == (8, 3)
+            meter.look(b'data: {"choices":[{"text":"legacy"}]}\n\n')
+            assert (meter.said, meter.frames) == (14, 4)
+
+        def test_a_frame_of_a_shape_we_do_not_know_still_tells_usage_and_end(self) -> None:
+            meter = cs.StreamMeter(hide_usage=False)
+            frame = {"choices": [{"delta": {"content": [{"type": "text", "text": "a"}]}, "finish_reason": "stop"}]}
+            meter.look(b"data: " + json.dumps({**frame, "usage": USAGE}).encode() + b"\n\n")
+            assert counts(meter.usage()) == (7, 2, 0, 0)
+
+        @FUZZ
+        @given(st.lists(anything, max_size=4), st.booleans())
+        def test_any_json_is_looked_at_without_harm(self, values: list[Any], hide: bool) -> None:
+            meter = cs.StreamMeter(hide_usage=hide)
+            run = b"".join(b"data: " + msgspec.json.encode(value) + b"\n\n" for value in values)
+            out = meter.look(run)
+            assert out == run or hide
+            assert meter.malformed == 0
+            usage = meter.usage()
+            assert usage is None or min(counts(usage) or ()) >= 0
+
+        def test_json_nested_too_deeply_passes_as_malformed(self) -> None:
+            meter = cs.StreamMeter(hide_usage=True)
+            run = b'data: {"x":' + b"[" * 200_000 + b"\n\n"
+            assert meter.look(run) == run
+            assert meter.malformed == 1
+
+    class TestUsageShapes:
+        @pytest.mark.parametrize(
+            ("raw", "expected"),
+            [
+                (b"", None),
+                (b"null", None),
+                (b"{}", None),
+                (b"5", None),
+                (b'{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}', None),
+                (b'{"prompt_tokens":7,"completion_tokens":2}', (7, 2, 0, 0)),
+                (b'{"prompt_tokens":7,"completion_tokens":null}', (7, 0, 0, 0)),
+                (b'{"prompt_tokens":7.0,"completion_tokens":2.0}', (7, 2, 0, 0)),
+                (b'{"prompt_tokens":7,"completion_tokens":2,"prompt_tokens_details":null}', (7, 2, 0, 0)),
+                (
+                    b'{"prompt_tokens":7,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":5}}',
+                    (7, 2, 5, 0),
+                ),
+                (
+                    b'{"prompt_tokens":7,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":9}}',
+                    (7, 2, 7, 0),
+                ),
+                (
+                    b'{"prompt_tokens":7,"completion_tokens":2,"completion_tokens_details":{"reasoning_tokens":9}}',
+                    (7, 2, 0, 2),
+                ),
+                (b'{"prompt_tokens":7,"completion_tokens":2,"prompt_cache_hit_tokens":3}', (7, 2, 3, 0)),
+                (b'{"input_tokens":7,"output_tokens":2,"input_tokens_details":{"cached_tokens":1}}', (7, 2, 1, 0)),
+                (b'{"prompt_tokens":-7,"completion_tokens":2}', (0, 2, 0, 0)),
+                (b'{"prompt_tokens":"7","completion_tokens":2}', (0, 2, 0, 0)),
+                (b'{"prompt_tokens":7,"prompt_tokens_details":[1]}', (7, 0, 0, 0)),
+            ],
+        )
+        def test_usage_is_read(self, raw: bytes, expected: Any) -> None:
+            assert counts(cs.read_usage(raw)) == expected
+
+        @pytest.mark.parametrize(
+            ("raw", "cost", "usd"),
+            [
+                (b'{"prompt_tokens":7,"cost":0.25}', b"", 0.25),
+                (b'{"prompt_tokens":7,"cost":"0.25"}', b"", 0.25),
+                (b'{"prompt_tokens":7}', b'"0.00004120"', 0.0000412),
+                (b'{"prompt_tokens":7,"cost":1}', b"0.5", 0.5),
+                (b'{"prompt_tokens":7}', b"null", None),
+                (b'{"prompt_tokens":7,"cost":0}', b"", 0.0),
+                (b'{"prompt_tokens":7,"cost":-1}', b"", None),
+                (b'{"prompt_tokens":7,"cost":true}', b"", None),
+                (b'{"prompt_tokens":7,"cost":"much"}', b"", None),
+                (b'{"prompt_tokens":7,"cost":"nan"}', b"", None),
+                (b'{"prompt_tokens":7,"cost":1%b}' % (b"0" * 400), b"", None),
+                (b'{"prompt_tokens":7}', b"1" + b"0" * 400, None),
+                (b"", b'"0.5"', 0.5),
+            ],
+        )
+        def test_a_routers_own_cost_is_read(self, raw: bytes, cost: bytes, usd: float | None) -> None:
+            usage = cs.read_usage(raw, cost)
+            assert usage is not None and usage.cost_usd == usd
+
+        @pytest.mark.parametrize(
+            "number", [b"99999999999999999999", b"1e300", b"1" + b"0" * 400, b"9223372036854775807"]
+        )
+        def test_an_absurd_count_cannot_break_the_ledger(self, number: bytes) -> None:
+            for shape in (
+                b'{"prompt_tokens":%b}',
+                b'{"input_tokens":%b}',
+                b'{"prompt_tokens":1,"completion_tokens":%b}',
+            ):
+                usage = cs.read_usage(shape % number)
+                assert usage is None or max(counts(usage) or ()) <= COUNT_MAX
+
+        @FUZZ
+        @given(anything, anything)
+        def test_any_json_is_usage_or_none(self, value: Any, cost: Any) -> None:
+            usage = cs.read_usage(msgspec.json.encode(value), msgspec.json.encode(cost))
+            if usage is not None:
+                assert 0 <= usage.cached <= usage.prompt and 0 <= usage.reasoning <= usage.completion
+                assert usage.cost_usd is None or 0 <= usage.cost_usd < math.inf
+
+        @pytest.mark.parametrize(
+            ("tail", "expected"),
+            [
+                (b'..."}]}],"usage":{"prompt_tokens":7,"completion_tokens":2},"x":"}', (7, 2, 0, 0)),
+                (b'"usage": {"prompt_tokens": 7, "prompt_tokens_details": {"cached_tokens": 3}}}', (7, 0, 3, 0)),
+                (b'"content":"\\"usage\\": {}"}', None),
+                (b'"usage":{"prompt_tok', None),
+                (b'"usage":null}', None),
+                (b"", None),
+            ],
+        )
+        def test_usage_is_found_in_the_tail_of_a_large_answer(self, tail: bytes, expected: Any) -> None:
+            assert counts(cs.read_tail_usage(tail)) == expected
+
+    class TestAnswers:
+        @pytest.mark.parametrize(
+            "answer",
+            **cases([f for f in FIXTURES if f.status == 200 and f not in RECORDED_STREAMS and "models" not in f.name]),
+        )
+        def test_an_answer_gives_its_usage_or_its_fault(self, answer: Fixture) -> None:
+            usage, fault = cs.read_answer("chat", answer.body)
+            if answer.error is None:
+                assert fault is None
+                assert counts(usage) == answer.usage
+                assert usage is not None and usage.cost_usd == answer.cost_usd
+            else:
+                assert fault is not None and fault.status >= 500
+                assert answer.error in fault.message and fault.code == answer.code
+
+        @pytest.mark.parametrize(
+            ("body", "code"),
+            [
+                (b"", "bad_upstream_answer"),
+                (b"<html>", "bad_upstream_answer"),
+                (b"[]", "bad_upstream_answer"),
+                (b"{", "bad_upstream_answer"),
+                (b'{"choices":' + b"[" * 100_000, "bad_upstream_answer"),
+                (b"{}", "empty_response"),
+                (b'{"choices":null}', "empty_response"),
+                (b'{"choices":[]}', "empty_response"),
+                (b'{"choices":[ ]}', "empty_response"),
+            ],
+        )
+        def test_a_200_that_is_no_answer_is_a_fault_of_the_router(self, body: bytes, code: str) -> None:
+            usage, fault = cs.read_answer("chat", body)
+            assert usage is None and fault is not None
+            assert (fault.kind, fault.status, fault.code) == ("provider_error", 502, code)
+
+        @pytest.mark.parametrize("error", [b"null", b"{}", b'""', b"false"])
+        def test_an_empty_error_beside_choices_is_none(self, error: bytes) -> None:
+            assert cs.read_answer("chat", b'{"choices":[1],"error":%b}' % error) == (None, None)
+
+        def test_embeddings_have_no_choices(self) -> None:
+            usage, fault = cs.read_answer("embeddings", b'{"data":[],"usage":{"prompt_tokens":3,"total_tokens":3}}')
+            assert fault is None and counts(usage) == (3, 0, 0, 0)
+
+        @FUZZ
+        @given(st.binary(max_size=20) | anything.map(msgspec.json.encode))
+        def test_any_body_is_an_answer_or_a_fault(self, body: bytes) -> None:
+            _, fault = cs.read_answer("chat", body)
+            assert fault is None or (fault.message and 400 <= fault.status <= 599 and fault.kind in cs.ERROR_TYPES)
+
+    class TestFaults:
+        @pytest.mark.parametrize("refusal", **cases(REFUSALS))
+        def test_every_error_body_keeps_its_sentence_and_code(self, refusal: Fixture) -> None:
+            fault = cs.read_fault(refusal.status, refusal.body)
+            assert " ".join((refusal.error or "").split()) in fault.message
+            assert fault.message
+            assert fault.kind in cs.ERROR_TYPES
+            if refusal.code is not None:
+                assert fault.code == refusal.code
+
+        @pytest.mark.parametrize(
+            ("name", "status", "kind"),
+            [
+                ("zen-401-modelerror", 404, "caller_model_unknown"),
+                ("zen-401-credits", 401, "provider_billing"),
+                ("zen-429-midnight", 429, "provider_rate_limited"),
+                ("zen-429-go-limit", 429, "provider_billing"),
+                ("zen-400-upstream-failed", 502, "provider_error"),
+                ("groq-429-durations", 429, "provider_rate_limited"),
+                ("cerebras-429-day", 429, "provider_rate_limited"),
+                ("together-error-string", 400, "caller_invalid_request"),
+                ("together-503", 503, "provider_overloaded"),
+                ("together-400-rate-limit", 429, "provider_rate_limited"),
+                ("fireworks-fault", 429, "provider_rate_limited"),
+                ("fireworks-detail", 404, "caller_model_unknown"),
+                ("openrouter-402", 402, "provider_billing"),
+                ("openrouter-429-reset-ms", 429, "provider_rate_limited"),
+                ("llamacpp-503-loading", 503, "provider_overloaded"),
+                ("error-openai-object", 400, "caller_invalid_request"),
+                ("error-int-code", 404, "caller_model_unknown"),
+                ("error-anthropic-shape", 529, "provider_overloaded"),
+                ("error-bare-string", 503, "provider_overloaded"),
+                ("error-top-level-message", 401, "provider_auth"),
+                ("error-detail-string", 403, "provider_auth"),
+                ("error-detail-array", 422, "caller_invalid_request"),
+                ("error-cerebras-status-code", 500, "provider_error"),
+                ("error-html", 502, "provider_error"),
+                ("error-not-utf8", 429, "provider_rate_limited"),
+                ("error-empty-body", 500, "provider_error"),
+            ],
+        )
+        def test_an_error_is_of_its_kind(self, name: str, status: int, kind: str) -> None:
+            fault = cs.read_fault(fixture(name).status, fixture(name).body)
+            assert (fault.status, fault.kind) == (status, kind)
+
+        @pytest.mark.parametrize(
+            ("name", "status", "kind"),
+            [
+                ("cerebras-stream-error", 429, "provider_rate_limited"),
+                ("groq-xgroq-error", 502, "provider_error"),
+                ("openrouter-midstream-error", 502, "provider_error"),
+                ("openrouter-error-before-content", 502, "provider_error"),
+            ],
+        )
+        def test_an_error_inside_a_stream_gets_the_status_it_speaks_of(self, name: str, status: int, kind: str) -> None:
+            meter, _ = metered([fixture(name).body])
+            fault = cs.read_fault(200, meter.error)
+            assert (fault.status, fault.kind) == (status, kind)
+            assert fixture(name).error in fault.message and fault.code == fixture(name).code
+
+        def test_the_fields_of_openais_shape_survive(self) -> None:
+            fault = cs.read_fault(400, fixture("error-openai-object").body)
+            assert (fault.type, fault.param) == ("invalid_request_error", "messages")
+
+        def test_a_sentence_is_one_printable_line_of_bounded_length(self) -> None:
+            body = json.dumps(
+                {"error": {"message": "a\x1b[31m\r\nb\x00\u202e" + "x" * 9000, "code": "c" * 999}}
+            ).encode()
+            fault = cs.read_fault(500, body)
+            assert fault.message.isprintable() and len(fault.message) <= 2000
+            assert fault.code is not None and len(fault.code) <= 100
+
+        @pytest.mark.parametrize("piece", [b"<", b"<script>", b"<style ", b"<title>", b"</", b"&", b"\n"])
+        def test_64_kib_of_anything_are_read_at_once(self, piece: bytes) -> None:
+            began = time.perf_counter()
+            cs.read_fault(500, (piece * 65536)[:65536])
+            assert time.perf_counter() - began < 0.5  # in the event loop; a few ms is right
+
+        @FUZZ
+        @given(
+            st.sampled_from([200, 400, 401, 429, 500, 302]), st.binary(max_size=20) | anything.map(msgspec.json.encode)
+        )
+        def test_any_body_gives_a_fault(self, status: int, body: bytes) -> None:
+            fault = cs.read_fault(status, body)
+            assert fault.message and fault.kind in cs.ERROR_TYPES
+            if status == 200:
+                assert 400 <= fault.status <= 599
+
+        @pytest.mark.parametrize(
+            "detail", [[{"loc": 5, "msg": "x"}], [{"loc": None}], [None], {"a": 1}, {"message": 5}, 5]
+        )
+        def test_a_detail_of_any_shape_gives_a_sentence(self, detail: Any) -> None:
+            assert cs.read_fault(422, json.dumps({"detail": detail}).encode()).message
+
+    class TestCatalogs:
+        def test_a_bare_array_is_a_catalogue(self) -> None:
+            first, second = cs.read_catalog(fixture("together-array-models").body, "million", 100)
+            assert first == cs.Model(
+                id="meta-llama/Llama-3.3-70B-Instruct-Turbo",
+                name="Meta Llama 3.3 70B Instruct Turbo",
+                created=1_733_466_629,
+                owned_by="Meta",
+                context_length=131_072,
+                price=cs.Price(pytest.approx(0.88e-6), pytest.approx(0.88e-6)),
+            )
+            assert second.id == "BAAI/bge-large-en-v1.5"
+
+        def test_prices_may_be_text_per_token(self) -> None:
+            pricing = {"prompt": "0.00000125", "completion": "0.00001", "input_cache_read": "0.000000125", "image": "0"}
+            body = {"data": [{"id": "a/b:free", "name": "A", "pricing": pricing, "context_length": 9, "created": 1}]}
+            body["data"][0]["top_provider"] = {"max_completion_tokens": 5}
+            (model,) = cs.read_catalog(json.dumps(body).encode(), "token", 100)
+            assert model.price == cs.Price(1.25e-6, 1e-5, 1.25e-7)
+            assert (model.context_length, model.max_output) == (9, 5)
+
+        def test_prices_may_be_numbers_per_token(self) -> None:
+            entry = {
+                "id": "Meta-Llama-3.3-70B-Instruct", "context_length": 131072, "max_completion_tokens": 3072,
+                "pricing": {"prompt": 0.0000006, "completion": 0.0000012, "duration_per_hour": 0}, "sn_metadata": {},
+            }  # fmt: skip
+            (model,) = cs.read_catalog(json.dumps({"object": "list", "data": [entry]}).encode(), "token", 100)
+            assert (model.price, model.max_output) == (cs.Price(6e-7, 1.2e-6), 3072)
+
+        @pytest.mark.parametrize(
+            ("pricing", "unit"),
+            [
+                ({"prompt": "-1", "completion": "-1"}, "token"),  # OpenRouter's own router: it depends
+                ({"prompt": [{"cost": 1}], "completion": "1"}, "token"),
+                ({"prompt": "1"}, "token"),
+                ({"prompt": "1", "completion": "inf"}, "token"),
+                ({"prompt": True, "completion": 1}, "token"),
+                ({"prompt": 10**400, "completion": 1}, "token"),
+                ("free", "token"),
+                ({"prompt": "1", "completion": "1"}, ""),
+            ],
+        )
+        def test_a_price_that_is_none_is_unknown(self, pricing: Any, unit: str) -> None:
+            (model,) = cs.read_catalog(json.dumps([{"id": "m", "pricing": pricing}]).encode(), unit, 100)
+            assert model.price is None
+
+        def test_entries_without_a_usable_id_are_left_out(self) -> None:
+            entries = [
+                5, None, [], {}, {"id": 5}, {"id": ""}, {"id": "a\nb"}, {"id": "x" * 301}, {"id": "\u202e"},
+                {"id": "good", "created": "soon", "context_length": "big", "top_provider": 5, "owned_by": ["x"]}, "bare",
+                {"id": "good", "created": 7.9},
+            ]  # fmt: skip
+            found = cs.read_catalog(json.dumps({"data": entries}).encode(), "token", 100)
+            assert [(model.id, model.created) for model in found] == [("good", 7), ("bare", 0)]
+
+        def test_a_catalogue_is_bounded(self) -> None:
+            assert len(cs.read_catalog(json.dumps([f"m{n}" for n in range(50)]).encode(), "", 10)) == 10
+
+        @pytest.mark.parametrize(
+            "body", [b"", b"{", b"5", b'"x"', b"{}", b'{"data":{}}', b'{"error":"x"}', b"[" * 100_000, b'["\xff"]']
+        )
+        def test_what_is_no_catalogue_is_refused(self, body: bytes) -> None:
+            with pytest.raises(ValueError, match=r"."):
+                cs.read_catalog(body, "token", 100)
+
+        @FUZZ
+        @given(anything | st.lists(st.dictionaries(names, anything, max_size=4), max_size=3))
+        def test_any_json_is_a_catalogue_or_refused(self, value: Any) -> None:
+            with contextlib.suppress(ValueError):
+                for model in cs.read_catalog(msgspec.json.encode({"data": value}), "token", 100):
+                    assert model.id.isprintable() and model.context_length >= 0
+                    assert model.price is None or 0 <= model.price.prompt < math.inf
+
+
+# == Policy ============================================================================================================
+
+PRICES = cs.PriceTable((HERE / "static" / "prices.json").read_text("utf-8"))
+KNOWN = ("zen", "groq", "cerebras", "together", "fireworks", "openrouter", "zen-go", "local")
+
+
+class TestPolicy:
+    @pytest.mark.parametrize(
+        ("failures", "wished", "seconds"),
+        [
+            (1, None, 5.0), (2, None, 10.0), (5, None, 80.0), (100, None, 86_400.0), (10**6, None, 86_400.0),
+            (1, 62.5, 62.5), (9, 0.9, 0.9), (1, 1e9, 86_400.0),
+        ],
+    )  # fmt: skip
+    def test_a_cooldown_doubles_unless_the_upstream_says_more(
+        self, failures: int, wished: float | None, seconds: float
+    ) -> None:
+        assert cs.cooldown_s(failures, wished) == seconds
+
+    @pytest.mark.parametrize("failures", [0, -1])
+    def test_no_failure_has_no_cooldown(self, failures: int) -> None:
+        with pytest.raises(ValueError, match="no cooldown"):
+            cs.cooldown_s(failures, None)
+
+    @pytest.mark.parametrize(
+        ("status", "words", "bench", "next_key", "next_router", "breaker"),
+        [
+            (400, "no such parameter", "", False, False, False),
+            (413, "too large", "", False, False, False),
+            (422, "wrong value", "", False, False, False),
+            (404, "no such model", "", False, True, False),
+            (401, "bad key", "key", True, True, False),
+            (403, "not allowed", "key", True, True, False),
+            (402, "pay first", "key", True, True, False),
+            (400, "You have reached your usage limit", "key", True, True, False),
+            (403, "Insufficient credits", "key", True, True, False),
+            (429, "You exceeded your current quota, please check your plan", "key", True, True, False),
+            (429, "slow down", "model", True, True, False),
+            (408, "timed out", "", False, True, True),
+            (500, "oops", "", False, True, True),
+            (502, "bad gateway", "", False, True, True),
+            (503, "overloaded", "", False, True, True),
+            (504, "timed out", "", False, True, True),
+            (529, "overloaded", "", False, True, True),
+        ],
+    )
+    def test_a_status_has_its_effect_and_no_other(
+        self, status: int, words: str, bench: str, next_key: bool, next_router: bool, breaker: bool
+    ) -> None:
+        fault = cs.read_fault(status, json.dumps({"error": {"message": words}}).encode())
+        assert cs.judge(fault) == cs.Verdict(next_key, next_router, bench, breaker)
+
+    @pytest.mark.parametrize("kind", ["provider_connect", "provider_timeout", "provider_error", "provider_incomplete"])
+    def test_a_router_that_cannot_be_reached_counts_to_its_breaker(self, kind: str) -> None:
+        assert cs.judge(cs.Fault(kind, "x")) == cs.Verdict(next_router=True, breaker=True)
+
+    def test_zens_model_error_benches_no_key(self) -> None:
+        verdict = cs.judge(cs.read_fault(401, fixture("zen-401-modelerror").body))
+        assert (verdict.bench, verdict.breaker, verdict.next_router) == ("", False, True)
+
+    def test_every_error_type_of_an_upstream_is_judged(self) -> None:
+        for kind in cs.ERROR_TYPES:
+            verdict = cs.judge(cs.Fault(kind, "x"))
+            assert not (verdict.breaker and verdict.bench)
+
+    def test_a_breaker_opens_after_failures_in_a_row_and_lets_one_probe_through(self) -> None:
+        breaker, now = cs.Breaker(), 1000.0
+        for _ in range(cs.BREAKER_FAILURES - 1):
+            breaker.heard(False, now)
+        assert (breaker.state(now), breaker.left_s(now)) == ("closed", 0.0)
+        breaker.heard(True, now)
+        for _ in range(cs.BREAKER_FAILURES):
+            assert breaker.state(now) == "closed"
+            breaker.heard(False, now)
+        assert (breaker.state(now), breaker.left_s(now + 10)) == ("open", cs.BREAKER_OPEN_S - 10)
+        now += cs.BREAKER_OPEN_S
+        assert (breaker.state(now), breaker.left_s(now)) == ("half-open", 0.0)
+        breaker.probe(now)
+        assert breaker.left_s(now + 1) == cs.BREAKER_OPEN_S - 1
+
+    def test_a_probe_that_fails_opens_the_breaker_again_and_one_that_works_closes_it(self) -> None:
+        breaker, now = cs.Breaker(), 0.0
+        for _ in range(cs.BREAKER_FAILURES):
+            breaker.heard(False, now)
+        now += cs.BREAKER_OPEN_S
+        breaker.probe(now)
+        breaker.heard(False, now)
+        assert (breaker.state(now), breaker.left_s(now)) == ("open", cs.BREAKER_OPEN_S)
+        now += cs.BREAKER_OPEN_S
+        breaker.probe(now)
+        breaker.heard(True, now)
+        assert (breaker.state(now), breaker.left_s(now)) == ("closed", 0.0)
+
+    def test_a_probe_nobody_hears_of_blocks_no_longer_than_an_open_breaker(self) -> None:
+        breaker = cs.Breaker()
+        for _ in range(cs.BREAKER_FAILURES):
+            breaker.heard(False, 0.0)
+        breaker.probe(cs.BREAKER_OPEN_S)
+        assert breaker.left_s(2 * cs.BREAKER_OPEN_S) == 0.0
+
+    @pytest.mark.parametrize(
+        ("model", "router", "expected"),
+        [
+            ("groq/openai/gpt-oss-120b", "", ("groq", "openai/gpt-oss-120b")),
+            ("openrouter/openrouter/auto", "", ("openrouter", "openrouter/auto")),
+            ("openrouter/auto", "", ("openrouter", "")),
+            ("fireworks/accounts/fireworks/models/x", "", ("fireworks", "accounts/fireworks/models/x")),
+            ("accounts/fireworks/models/x", "", ("", "accounts/fireworks/models/x")),
+            (
+                "together/meta-llama/Llama-3.3-70B-Instruct-Turbo",
+                "",
+                ("together", "meta-llama/Llama-3.3-70B-Instruct-Turbo"),
+            ),
+            ("meta-llama/x:free", "", ("", "meta-llama/x:free")),
+            ("openrouter/meta-llama/x:free", "", ("openrouter", "meta-llama/x:free")),
+            ("x:free", "", ("", "x:free")),
+            ("nope/x", "", ("", "nope/x")),
+            ("GROQ/x", "", ("", "GROQ/x")),
+            ("zen-go/glm-4.7", "", ("zen-go", "glm-4.7")),
+            ("groq/", "", ("groq", "")),
+            ("groq", "", ("", "groq")),
+            ("/x", "", ("", "/x")),
+            ("auto", "", ("", "")),
+            ("", "", ("", "")),
+            ("auto", "auto", ("", "")),
+            ("groq/x", "auto", ("groq", "x")),
+            ("", "groq", ("groq", "")),
+            ("auto", "groq", ("groq", "")),
+            ("openai/gpt-oss-120b", "groq", ("groq", "openai/gpt-oss-120b")),
+            ("openrouter/auto", "openrouter", ("openrouter", "openrouter/auto")),
+            ("zen/x", "groq", ("groq", "zen/x")),
+            ("groq/compound", "groq", ("groq", "groq/compound")),  # a model of Groq's that has its name in it
+            ("x", "nope", ("nope", "x")),
+        ],
+    )
+    def test_a_model_name_is_taken_apart(self, model: str, router: str, expected: tuple[str, str]) -> None:
+        name = cs.parse_name(model, router, KNOWN)
+        assert (name.router, name.model) == expected
+
+    @pytest.mark.parametrize(
+        ("pattern", "targets", "name", "expanded"),
+        [
+            ("fast", ["groq/a", "zen/b"], "fast", ("groq/a", "zen/b")),
+            ("fast", ["groq/a"], "faster", None),
+            ("gpt-*", ["openrouter/openai/gpt-*"], "gpt-5", ("openrouter/openai/gpt-5",)),
+            ("gpt-*", ["groq/a"], "gpt-", ("groq/a",)),
+            ("gpt-*", ["groq/a"], "gp", None),
+            ("*-mini", ["zen/*"], "o4-mini", ("zen/o4",)),
+            ("a*a", ["zen/*"], "a", None),
+            ("*", ["openrouter/{model}"], "x/y:free", ("openrouter/x/y:free",)),
+            ("claude-*", ["zen/{model}", "groq/*"], "claude-x", ("zen/claude-x", "groq/x")),
+            ("a.c", ["zen/x"], "abc", None),
+        ],
+    )
+    def test_an_alias_stands_for_its_targets(
+        self, pattern: str, targets: list[str], name: str, expanded: tuple[str, ...] | None
+    ) -> None:
+        (alias,) = cs.read_aliases({pattern: targets})
+        assert alias.expand(name) == expanded
+
+    def test_exact_names_come_before_patterns_and_patterns_as_written(self) -> None:
+        written = {"*": "local/x", "gpt-*": "zen/x", "gpt-5": {"targets": ["groq/x"], "prefer": "fast"}}
+        found = cs.read_aliases(written)
+        assert [(alias.pattern, alias.prefer) for alias in found] == [("gpt-5", "fast"), ("*", ""), ("gpt-*", "")]
+
+    @pytest.mark.parametrize(
+        ("value", "words"),
+        [
+            (5, "must name a target"), ([], "must name a target"), ("", "must name a target"), ([5], "must name"),
+            ({"prefer": "fast"}, "must name a target"), ({"targets": "a/b", "prefer": "best"}, "prefer must be"),
+        ],
+    )  # fmt: skip
+    def test_an_alias_that_cannot_be_is_refused(self, value: Any, words: str) -> None:
+        with pytest.raises(cs.SettingsError, match=words):
+            cs.read_aliases({"x": value})
+
+    def test_a_pattern_has_one_star(self) -> None:
+        with pytest.raises(cs.SettingsError, match="one `\\*` at most"):
+            cs.read_aliases({"a*b*": "groq/x"})
+
+    @pytest.mark.parametrize(
+        ("router", "model", "prompt", "cached", "completion", "micro_usd"),
+        [
+            ("groq", "llama-3.3-70b-versatile", 1000, 0, 500, 985),
+            ("groq", "openai/gpt-oss-120b", 10_000, 4000, 1000, 1800),
+            ("groq", "moonshotai/kimi-k2-instruct-0905", 2000, 500, 100, 2050),
+            ("groq", "llama-3.1-8b-instant", 1234, 234, 56, 66.18),
+            ("cerebras", "gpt-oss-120b", 3000, 1000, 200, 1200),
+            ("together", "meta-llama/Llama-3.3-70B-Instruct-Turbo", 5000, 0, 250, 4620),
+            ("together", "deepseek-ai/DeepSeek-V4.1-Flash", 20_000, 15_000, 1000, 2790),
+            ("fireworks", "accounts/fireworks/models/kimi-k2p6", 8000, 6000, 500, 4860),
+            ("openrouter", "openai/gpt-5.6-luna-20260801", 10_000, 2000, 100, 1760),
+            ("openrouter", "anthropic/claude-sonnet-4.5", 1000, 0, 1000, 18_000),
+            ("openai", "gpt-6.1-sol-2026-11-01", 4000, 3000, 600, 8300),
+            ("anthropic", "claude-opus-4-5-20251101", 50_000, 40_000, 2000, 120_000),
+        ],
+    )
+    def test_a_golden_row_costs_what_it_costs(
+        self, router: str, model: str, prompt: int, cached: int, completion: int, micro_usd: float
+    ) -> None:
+        usd = cs.cost_usd(cs.Usage(prompt, completion, cached), PRICES.baked(router, model))
+        assert usd is not None and usd * 1e6 == pytest.approx(micro_usd, abs=1e-6)
+
+    @pytest.mark.parametrize(("router", "model"), [("groq", "gpt-oss-120b"), ("openrouter", "openrouter/auto")])
+    def test_an_unknown_price_is_unknown_and_not_nothing(self, router: str, model: str) -> None:
+        assert cs.cost_usd(cs.Usage(1000, 500), PRICES.baked(router, model)) is None
+
+    @pytest.mark.parametrize(
+        ("usage", "price", "usd"),
+        [
+            (cs.Usage(10, 5, cost_usd=0.5), cs.Price(1, 1), 0.5),  # the router knows best
+            (cs.Usage(10, 5, cost_usd=0.0), cs.Price(1, 1), 0.0),
+            (cs.Usage(10, 5, cost_usd=0.5), None, 0.5),
+            (cs.Usage(10, 5, cached=4), cs.Price(1, 2), 20.0),
+            (cs.Usage(10, 5, cached=4), cs.Price(1, 2, cached=0.5), 18.0),
+            (cs.Usage(10, 5, cached=4, cache_write=3), cs.Price(1, 2, cached=0.5, cache_write=1.25), 18.75),
+            (cs.Usage(10, 5, reasoning=5), cs.Price(1, 2), 20.0),  # a part of completion
+            (cs.Usage(10, 5, cached=8, cache_write=8), cs.Price(1, 0, 0, 0), 0.0),
+            (cs.Usage(10, 5), cs.Price(0, 0), 0.0),
+        ],
+    )
+    def test_each_kind_of_token_has_its_price(self, usage: cs.Usage, price: cs.Price | None, usd: float) -> None:
+        assert cs.cost_usd(usage, price) == pytest.approx(usd)
+
+    @pytest.mark.parametrize(
+        ("rule", "written", "ids", "expected"),
+        [
+            ("", "fixed", ["a"], "fixed"),
+            ("", "", ["a"], ""),
+            ("free", "fixed", ["a", "b-free", "c-free"], "b-free"),
+            ("free", "fixed", ["a"], "fixed"),
+            ("first", "", ["a", "b"], "a"),
+            ("first", "fixed", ["a"], "fixed"),
+            ("first", "", [], ""),
+            ("largest-free", "", ["a:free", "b:free", "c"], "b:free"),
+            ("largest-free", "", ["c"], ""),
+        ],
+    )
+    def test_auto_means_the_default_model_by_its_rule(
+        self, rule: str, written: str, ids: list[str], expected: str
+    ) -> None:
+        row = cs.RouterDef("r", "R", "https://r", default_model=written, default_rule=rule)
+        models = [cs.Model(model, context_length=at) for at, model in enumerate(ids, 1)]
+        assert cs.default_model(row, models) == expected
+
+    @pytest.mark.parametrize(
+        ("model", "name", "kept"),
+        [
+            ("a/x:free", "X 70B", True), ("a/x:free", "X 8B", False), ("a/x:free", "X 1B (free)", False),
+            ("a/x-3b:free", "", False), ("a/x:free", "X 13B", True), ("a/x:free", "X 1.7B", True),
+            ("a/x:free", "X 27B", True), ("a/x:free", "X 180B A3B", True), ("a/x", "X 70B", False),
+            ("a/x:freeish", "X", False), ("a/x:free", "X", True),
+        ],
+    )  # fmt: skip
+    def test_free_models_are_those_worth_asking(self, model: str, name: str, kept: bool) -> None:
+        assert bool(cs.free_models([cs.Model(model, name)])) is kept
+
+    def test_free_models_stay_in_the_routers_order(self) -> None:
+        models = [cs.Model("b:free"), cs.Model("a:free", context_length=9), cs.Model("c:free")]
+        assert cs.free_models(models) == models
+
+    @pytest.mark.parametrize(
+        ("kinds", "told"),
+        [
+            (["provider_rate_limited", "provider_rate_limited"], 1),
+            (["provider_error", "provider_overloaded"], 1),
+            (["provider_rate_limited", "provider_error"], 0),
+            (["provider_error", "provider_billing", "provider_error"], 1),
+            (["caller_invalid_request"], 0),
+            (["caller_invalid_request", "provider_rate_limited"], 1),  # the last one
+            (["provider_connect", "provider_timeout"], 1),
+        ],
+    )
+    def test_the_client_hears_of_what_it_can_act_on(self, kinds: list[str], told: int) -> None:
+        faults = [cs.Fault(kind, f"fault {at}") for at, kind in enumerate(kinds)]
+        assert cs.told(faults) is faults[told]
+
+    @pytest.mark.parametrize(("size", "tokens"), [(0, 0), (1, 1), (4, 1), (5, 2), (4000, 1000)])
+    def test_tokens_nobody_counted_are_estimated_from_bytes(self, size: int, tokens: int) -> None:
+        assert cs.estimated_tokens(size) == tokens
+
+
+# == Store =============================================================================================================
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[cs.Store]:
+    made = cs.Store(tmp_path / "state")
+    made.open()
+    yield made
+    await made.close()
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+class TestStore:
+    async def test_a_folder_has_one_server(self, store: cs.Store) -> None:
+        with pytest.raises(cs.StoreError, match="another chomp") as caught:
+            cs.Store(store.folder).open()
+        assert str(store.folder) in str(caught.value) and "CHOMP_DIR" in str(caught.value)
+        await store.close()
+        cs.Store(store.folder).open()
+
+    def test_a_folder_is_made_for_its_user_alone(self, tmp_path: Path) -> None:
+        cs.Store(tmp_path / "a" / "state").open()
+        assert mode(tmp_path / "a" / "state") == 0o700
+
+    def test_a_folder_that_cannot_be_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "state").write_text("a file")
+        with pytest.raises(cs.StoreError, match="cannot use"):
+            cs.Store(tmp_path / "state").open()
+
+    def test_the_token_is_made_once_and_readable_by_its_user_only(self, store: cs.Store) -> None:
+        token = store.token()
+        assert len(token) >= 32 and token.isascii()
+        assert cs.Store(store.folder).token() == token
+        assert mode(store.folder / "token") == 0o600
+        assert [path.name for path in store.folder.iterdir() if "tmp" in path.name] == []
+
+    def test_two_folders_have_two_tokens(self, store: cs.Store, tmp_path: Path) -> None:
+        other = cs.Store(tmp_path / "other")
+        other.open()
+        assert other.token() != store.token()
+
+    def test_a_token_the_person_wrote_is_kept(self, store: cs.Store) -> None:
+        (store.folder / "token").write_text("my own long token\n")
+        assert store.token() == "my own long token"
+
+    def test_an_empty_token_file_is_no_token(self, store: cs.Store) -> None:
+        (store.folder / "token").write_text("\n")
+        assert len(store.token()) >= 32
+
+    def test_without_files_there_is_nothing(self, store: cs.Store) -> None:
+        assert (store.dotenv(), store.overrides(), store.keys()) == ({}, {}, {})
+
+    def test_files_are_read(self, store: cs.Store) -> None:
+        (store.folder / ".env").write_text("A=1\n")
+        (store.folder / "settings.json").write_text('{"server":{"port":1}}')
+        (store.folder / "keys.json").write_text('{"GROQ_API_KEY":"k","B":5}')
+        assert store.dotenv() == {"A": "1"}
+        assert store.overrides() == {"server": {"port": 1}}
+        assert store.keys() == {"GROQ_API_KEY": "k"}
+
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("settings.json", b"{"), ("settings.json", b"[]"), ("settings.json", b"\xff"), ("keys.json", b'{"a":}'),
+            ("keys.json", b'"secret-text"'), (".env", b"A=\xff"), ("settings.json", b"[" * 100_000),
+        ],
+    )  # fmt: skip
+    def test_a_broken_file_stops_the_start_and_is_named(self, store: cs.Store, name: str, text: bytes) -> None:
+        (store.folder / name).write_bytes(text)
+        readers = {"settings.json": store.overrides, "keys.json": store.keys, ".env": store.dotenv}
+        with pytest.raises(cs.StoreError, match=re.escape(str(store.folder / name))) as caught:
+            readers[name]()
+        assert "secret-text" not in str(caught.value)
+        assert (store.folder / name).read_bytes() == text
+
+    async def test_what_is_written_is_read_by_column_name(self, store: cs.Store) -> None:
+        def work(connection: sqlite3.Connection) -> int:
+            connection.execute("CREATE TABLE t (a, b)")
+            return connection.execute("INSERT INTO t VALUES (1, 'x'), (2, 'y')").rowcount
+
+        assert await store.database.write(work) == 2
+        assert await store.database.read("SELECT a, b FROM t WHERE a > ?", (1,)) == [{"a": 2, "b": "y"}]
+
+    async def test_a_transaction_that_fails_leaves_nothing(self, store: cs.Store) -> None:
+        await store.database.write(lambda connection: connection.execute("CREATE TABLE t (a)") and None)
+
+        def half(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT INTO t VALUES (1)")
+            raise RuntimeError("in the middle")
+
+        with pytest.raises(RuntimeError, match="in the middle"):
+            await store.database.write(half)
+        assert await store.database.read("SELECT * FROM t") == []
+        await store.database.write(lambda connection: connection.execute("INSERT INTO t VALUES (2)") and None)
+        assert await store.database.read("SELECT * FROM t") == [{"a": 2}]
+
+    async def test_a_commit_that_fails_does_not_block_the_next_one(self, store: cs.Store) -> None:
+        def doubtful(connection: sqlite3.Connection) -> None:
+            connection.commit()
+            connection.execute("PRAGMA foreign_keys=ON")  # only outside a transaction
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("CREATE TABLE parent (id PRIMARY KEY)")
+            connection.execute("CREATE TABLE child (id REFERENCES parent DEFERRABLE INITIALLY DEFERRED)")
+            connection.execute("INSERT INTO child VALUES (1)")
+
+        with pytest.raises(sqlite3.IntegrityError):
+            await store.database.write(doubtful)
+        await store.database.write(lambda connection: connection.execute("CREATE TABLE t (a)") and None)
+        assert await store.database.read("SELECT * FROM t") == []
+
+    async def test_writes_follow_one_another_and_readers_see_whole_ones(self, store: cs.Store) -> None:
+        await store.database.write(lambda connection: connection.execute("CREATE TABLE t (a)") and None)
+
+        def pair(connection: sqlite3.Connection) -> None:
+            (count,) = connection.execute("SELECT count(*) FROM t").fetchone()
+            connection.execute("INSERT INTO t VALUES (?)", (count,))
+            connection.execute("INSERT INTO t VALUES (?)", (count + 1,))
+
+        async def watch() -> list[int]:
+            return [(await store.database.read("SELECT count(*) AS n FROM t"))[0]["n"] for _ in range(20)]
+
+        seen, *_ = await asyncio.gather(watch(), *(store.database.write(pair) for _ in range(20)))
+        assert all(count % 2 == 0 for count in seen)
+        assert await store.database.read("SELECT count(DISTINCT a) AS n FROM t") == [{"n": 40}]
+
+    async def test_the_database_is_readable_by_its_user_only(self, tmp_path: Path) -> None:
+        (tmp_path / "state").mkdir(mode=0o755)
+        store = cs.Store(tmp_path / "state")
+        store.open()
+        await store.database.write(lambda connection: connection.execute("CREATE TABLE t (a)") and None)
+        await store.database.read("SELECT * FROM t")
+        found = {path.name: mode(path) for path in store.folder.glob("chomp.db*")}
+        await store.close()
+        assert found.pop("chomp.db") == 0o600
+        assert set(found.values()) <= {0o600}
+
+    async def test_closing_waits_for_work_in_hand(self, store: cs.Store) -> None:
+        await store.database.write(lambda connection: connection.execute("CREATE TABLE t (a)") and None)
+        writes = [
+            asyncio.ensure_future(store.database.write(lambda c: c.execute("INSERT INTO t VALUES (1)") and None))
+            for _ in range(50)
+        ]
+        await asyncio.sleep(0)
+        await store.close()
+        await asyncio.gather(*writes)
+        again = sqlite3.connect(store.folder / "chomp.db")
+        assert again.execute("SELECT count(*) FROM t").fetchone() == (50,)
+        again.close()
+
+
+# == Background ========================================================================================================
+
+
+class TestBackground:
+    async def test_a_task_has_its_name_and_gives_its_result(self) -> None:
+        async def work() -> int:
+            return 5
+
+        task = cs.Background().start("the work", work())
+        assert task.get_name() == "the work"
+        assert await task == 5
+
+    async def test_a_death_is_logged_at_once_with_its_cause(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def work() -> None:
+            raise RuntimeError("out of luck")
+
+        task = cs.Background().start("the work", work())
+        await asyncio.wait([task])
+        await asyncio.sleep(0)
+        (record,) = caplog.records
+        assert record.levelno == logging.ERROR and "the work" in record.getMessage()
+        assert "out of luck" in str(record.exc_info)
+
+    async def test_stopping_cancels_and_waits_for_all(self, caplog: pytest.LogCaptureFixture) -> None:
+        background, ended, running = cs.Background(), [], asyncio.Event()
+
+        async def late() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append("late")
+
+        async def work() -> None:
+            running.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                background.start("late", late())  # started while all is being stopped
+                await asyncio.sleep(0)
+                ended.append("work")
+
+        task = background.start("work", work())
+        await running.wait()
+        await background.stop()
+        assert task.cancelled()
+        assert sorted(ended) == ["late", "work"]
+        assert caplog.records == []
+
+    async def test_a_task_may_stop_the_others(self) -> None:
+        background = cs.Background()
+        other = background.start("other", asyncio.Event().wait())
+        await asyncio.wait_for(background.start("stopper", background.stop()), 10)
+        assert other.cancelled()
+
+    async def test_a_task_is_kept_until_it_ends_and_no_longer(self) -> None:
+        import gc
+        import weakref
+
+        class Thing:
+            pass
+
+        thing, go = Thing(), asyncio.Event()
+        gone = weakref.ref(thing)
+
+        async def work(held: Thing) -> None:
+            await go.wait()
+
+        background = cs.Background()
+        background.start("work", work(thing))
+        del thing
+        await asyncio.sleep(0)
+        gc.collect()
+        assert gone() is not None
+        go.set()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        gc.collect()
+        assert gone() is None
+
+
+# == Events ============================================================================================================
+
+
+class TestEvents:
+    def test_watchers_hear_of_what_happens_while_they_watch(self) -> None:
+        bus, heard = cs.EventBus(cs.Limits(), Clock()), []
+        bus.publish("before", 1)
+        with bus.subscribe(heard.append):
+            bus.publish("request", {"id": 5})
+        bus.publish("after", 2)
+        assert heard == [cs.Event(2, 1_790_000_000.0, "request", {"id": 5})]
+
+    def test_late_watchers_find_the_last_events_only(self) -> None:
+        bus = cs.EventBus(cs.Limits(events=3), Clock())
+        for number in range(10):
+            bus.publish("n", number)
+        assert [event.data for event in bus.recent()] == [7, 8, 9]
+        assert [event.seq for event in bus.recent(after_seq=9)] == [10]
+        assert bus.recent(after_seq=10) == []
+
+    def test_a_watcher_that_fails_is_dropped_and_disturbs_nobody(self, caplog: pytest.LogCaptureFixture) -> None:
+        bus, heard, tried = cs.EventBus(cs.Limits()), [], []
+
+        def broken(event: cs.Event) -> None:
+            tried.append(event.seq)
+            raise RuntimeError("no view")
+
+        with bus.subscribe(broken), bus.subscribe(heard.append):
+            bus.publish("a", 1)
+            bus.publish("b", 2)
+        assert [event.kind for event in heard] == ["a", "b"]
+        assert tried == [1]
+        assert len(caplog.records) == 1
+
+    def test_a_watcher_may_leave_while_it_is_told(self) -> None:
+        bus, heard = cs.EventBus(cs.Limits()), []
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(bus.subscribe(lambda event: stack.close()))
+            bus.publish("a", 1)
+            with bus.subscribe(heard.append):
+                bus.publish("b", 2)
+        assert [event.kind for event in heard] == ["b"]
+
+
+# == Credentials =======================================================================================================
+
+
+def credentials(entered: dict[str, str] | None = None, **environ: str) -> cs.Credentials:
+    return cs.Credentials(cs.Settings(dir=Path(), environ=environ), entered or {}, TOKEN)
+
+
+GROQ = next(row for row in cs.ROUTERS if row.id == "groq")
+
+
+class TestCredentials:
+    @pytest.mark.parametrize(
+        ("variable", "found"),
+        [
+            ("key-one", [("GROQ_API_KEY", "key-one")]),
+            ("key-one,key-two", [("GROQ_API_KEY", "key-one"), ("GROQ_API_KEY#2", "key-two")]),
+            (" key-one , key-two ", [("GROQ_API_KEY", "key-one"), ("GROQ_API_KEY#2", "key-two")]),
+            (",", []),
+            ("", []),
+        ],
+    )
+    def test_a_variable_holds_a_pool(self, variable: str, found: list[tuple[str, str]]) -> None:
+        assert [(key.id, key.secret) for key in credentials(GROQ_API_KEY=variable).keys(GROQ)] == found
+
+    def test_keys_of_chomp_toml_come_after_those_of_the_environment(self) -> None:
+        row = msgspec.structs.replace(GROQ, keys=("key-three",))
+        found = credentials(GROQ_API_KEY="key-one key-two").keys(row)
+        assert [key.secret for key in found] == ["key-one", "key-two", "key-three"]
+        assert len({key.id for key in found}) == 3
+
+    def test_what_the_person_entered_wins_over_the_environment(self) -> None:
+        (key,) = credentials({"GROQ_API_KEY": "entered"}, GROQ_API_KEY="from-env").keys(GROQ)
+        assert key.secret == "entered"
+
+    def test_no_key_is_shown_in_an_id(self) -> None:
+        row = msgspec.structs.replace(GROQ, keys=("secret-c",))
+        for key in credentials(GROQ_API_KEY="secret-a,secret-b").keys(row):
+            assert key.secret not in key.id
+
+    @pytest.mark.parametrize("secret", ["schlüssel", "key\x7f", "key\u200b", "kéy"])
+    def test_a_key_no_header_can_carry_is_left_out_and_not_logged(
+        self, secret: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert [key.secret for key in credentials(GROQ_API_KEY=f"{secret},good").keys(GROQ)] == ["good"]
+        assert "GROQ_API_KEY" in caplog.text and secret not in caplog.text
+
+    def test_a_router_without_auth_needs_no_key(self) -> None:
+        row = msgspec.structs.replace(GROQ, auth="none", key_env=())
+        assert credentials().keys(row) == (cs.Key("none", ""),)
+        assert credentials().keys(GROQ) == ()
+
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("Incorrect API key: secret-key-1", "Incorrect API key: [hidden]"),
+            ("a secret-key-1-longer b", "a [hidden] b"),
+            ("secret-key-1secret-key-1", "[hidden][hidden]"),
+            (f"Bearer {TOKEN}", "Bearer [hidden]"),
+            ("nothing here", "nothing here"),
+            ("", ""),
+        ],
+    )
+    def test_known_secrets_are_hidden_the_longest_first(self, text: str, shown: str) -> None:
+        known = credentials(GROQ_API_KEY="secret-key-1,secret-key-1-longer")
+        known.keys(GROQ)
+        assert known.redact(text) == shown
+
+    def test_a_secret_learned_later_is_hidden_too(self) -> None:
+        known = credentials()
+        assert known.redact("a child-key b") == "a child-key b"
+        known.hide("child-key")
+        assert known.redact("a child-key b") == "a [hidden] b"
+
+    def test_a_short_key_does_not_hide_every_word(self) -> None:
+        known = credentials(GROQ_API_KEY="a,.*.*")
+        known.keys(GROQ)
+        assert known.redact("a cat") == "a cat"
+
+    @pytest.mark.parametrize(
+        ("authorization", "api_key", "accepted"),
+        [
+            (f"Bearer {TOKEN}", "", True),
+            (f"bearer {TOKEN}", "", True),
+            (f"BEARER  {TOKEN} ", "", True),
+            ("", TOKEN, True),
+            ("Basic dXNlcjpwYXNz", TOKEN, True),
+            ("Bearer", TOKEN, True),
+            (f"Bearer {TOKEN}", "wrong", True),
+            ("Bearer wrong", TOKEN, False),
+            (TOKEN, "", False),
+            (f"Basic {TOKEN}", "", False),
+            (f"Bearer{TOKEN}", "", False),
+            (f"Token {TOKEN}", "", False),
+            (f"Bearer {TOKEN}x", "", False),
+            (f"Bearer {TOKEN[:-1]}", "", False),
+            (f"Bearer {TOKEN.upper()}", "", False),
+            ("Bearer ", "", False),
+            ("", "", False),
+            ("Bearer \udcff\udc80", "", False),
+            ("Bearer schlüssel", "", False),
+            ("\udcff", "\udcff", False),
+            ("", "\0", False),
+        ],
+    )
+    def test_the_owner_is_known_by_the_token(self, authorization: str, api_key: str, accepted: bool) -> None:
+        assert credentials().owner(authorization, api_key) is accepted
+
+    def test_a_token_may_have_any_letters(self) -> None:
+        known = cs.Credentials(cs.Settings(dir=Path()), {}, "ein langer schlüssel")
+        assert known.owner("Bearer ein langer schlüssel", "")
+
+    def test_tokens_are_compared_in_constant_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        compared = []
+
+        def compare(a: bytes, b: bytes) -> bool:
+            compared.append((a, b))
+            return hmac_compare(a, b)
+
+        hmac_compare = hmac.compare_digest
+        monkeypatch.setattr(cs.hmac, "compare_digest", compare)
+        known = credentials()
+        for authorization in ("Bearer x", f"Bearer {TOKEN}", "", "Basic x"):
+            known.owner(authorization, "")
+        assert len(compared) == 4
+
+
+# == The shape of the house ============================================================================================
+
+SOURCE = (HERE / "chomp_server.py").read_text("utf-8")
+TREE = ast.parse(SOURCE)
+BANNERS = [
+    (found[1], SOURCE.count("\n", 0, found.start()) + 1) for found in re.finditer(r"^# == (.+?) =+$", SOURCE, re.M)
+]
+
+
+def section_of(line: int) -> str:
+    """The section a line stands in; "" above the first banner."""
+    return next((name for name, at in reversed(BANNERS) if at < line), "")
+
+
+class Unannotated(ast.NodeTransformer):
+    """Takes out annotations: they are strings and look wherever they like."""
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        node.annotation = None
+        return node
+
+    def _function(self, node: Any) -> Any:
+        node.returns = None
+        return self.generic_visit(node)
+
+    visit_FunctionDef = visit_AsyncFunctionDef = _function
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        self.generic_visit(node)
+        value = node.value or ast.Constant(None)
+        return ast.copy_location(ast.Assign([node.target], value), node)
+
+
+def used_names(node: ast.stmt) -> set[str]:
+    """Names of the module that a top-level statement uses, however deep inside."""
+    bare = ast.fix_missing_locations(ast.Module([Unannotated().visit(ast.parse(ast.unparse(node)).body[0])], []))
+    found = set()
+
+    def gather(table: symtable.SymbolTable) -> None:
+        for symbol in table.get_symbols():
+            if symbol.is_referenced() and (table.get_type() == "module" or symbol.is_global()):
+                found.add(symbol.get_name())
+        for child in table.get_children():
+            gather(child)
+
+    gather(symtable.symtable(ast.unparse(bare), "chomp_server.py", "exec"))
+    return found
+
+
+def defined_names(node: ast.stmt) -> set[str]:
+    bare = ast.Module([node], [])
+    top = symtable.symtable(ast.unparse(bare), "chomp_server.py", "exec")
+    return {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+
+
+HOME: dict[str, str] = {}  # a module-level name -> the section that defines it first
+for _node in TREE.body:
+    for _name in defined_names(_node):
+        HOME.setdefault(_name, section_of(_node.lineno))
+ORDER = ["", *(name for name, _ in BANNERS)]
+
+
+def functions_with(pattern: str) -> set[str]:
+    """Top-level statements whose code, without strings and comments, has `pattern`."""
+    found = set()
+    for node in TREE.body:
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
+                inner.value = ""
+        if re.search(pattern, ast.unparse(node)):
+            found.add(getattr(node, "name", f"line {node.lineno}"))
+    return found
+
+
+class TestHouse:
+    def test_the_contents_list_the_sections_in_order(self) -> None:
+        contents = re.findall(r"^([A-Z]\w*(?: [A-Z]\w*)*)  +\S", ast.get_docstring(TREE) or "", re.M)
+        assert contents == [name for name, _ in BANNERS]
+
+    def test_banners_are_alike(self) -> None:
+        for name, at in BANNERS:
+            line = SOURCE.splitlines()[at - 1]
+            assert line == f"# == {name} ".ljust(120, "="), name
+
+    @pytest.mark.parametrize("section", [name for name, _ in BANNERS])
+    def test_a_section_uses_only_what_stands_above_it(self, section: str) -> None:
+        upwards = {
+            f"{getattr(node, 'name', f'line {node.lineno}')} uses {name} of {HOME[name]}"
+            for node in TREE.body
+            if section_of(node.lineno) == section
+            for name in used_names(node)
+            if name in HOME and ORDER.index(HOME[name]) > ORDER.index(section)
+        }
+        assert upwards == set()
+
+    def test_a_name_with_an_underscore_belongs_to_its_section(self) -> None:
+        strangers = {
+            f"{section_of(node.lineno)} uses {name} of {HOME[name]}"
+            for node in TREE.body
+            for name in used_names(node)
+            if name.startswith("_") and not name.startswith("__")
+            and name in HOME and HOME[name] != section_of(node.lineno)
+        }  # fmt: skip
+        assert strangers == set()
+
+    def test_tasks_are_created_in_one_place(self) -> None:
+        assert len(re.findall(r"\bcreate_task\(", SOURCE)) == 1
+        assert functions_with(r"\b(create_task|ensure_future|TaskGroup)\(") == {"Background"}
+
+    def test_the_environment_is_read_in_main_alone(self) -> None:
+        assert functions_with(r"\bos\.(environ|getenv|putenv)\b") == {"main"}
+
+    @pytest.mark.parametrize(
+        ("power", "sections"),
+        [
+            (r"\bcreate_subprocess_exec\b|\bsubprocess\.", {"Upstream"}),
+            (r"\bcreate_subprocess_shell\b|\bos\.system\b|\bos\.popen\b|\beval\(|\bpickle\b", set()),
+            (r"\bsqlite3\.connect\b|\bfcntl\.", {"Store"}),
+            (r"\bClientSession\(", {"App"}),
+            (r"\b(create_connection|start_connection)\(", {"Upstream"}),
+        ],
+    )
+    def test_a_power_is_used_where_it_belongs(self, power: str, sections: set[str]) -> None:
+        used = {section_of(node.lineno) for node in TREE.body if re.search(power, ast.unparse(node))}
+        assert used <= sections
+
+    def test_requests_of_the_web_are_known_in_web_and_below(self) -> None:
+        used = {section_of(node.lineno) for node in TREE.body if "web.Request" in ast.unparse(node)}
+        assert min(map(ORDER.index, used)) >= ORDER.index("Web")
+
+    def routes(self) -> list[Any]:
+        return [route for route in cs.routes if isinstance(route, web.RouteDef)]
+
+    def test_every_route_begins_its_docstring(self) -> None:
+        assert self.routes()
+        for route in self.routes():
+            path = re.sub(r"\{(\w+):[^}]*\}", r"{\1}", route.path)
+            words = re.split(r"[\s?]", route.handler.__doc__ or "")
+            assert words[:2] == [route.method, path]
+
+    def test_every_route_stands_in_the_readme(self) -> None:
+        text = (HERE / "README.md").read_text("utf-8")
+        for route in self.routes():
+            path = re.sub(r"\{(\w+):[^}]*\}", r"{\1}", route.path)
+            assert f"{route.method} {path}" in text
+
+    def test_every_router_stands_in_the_readme(self) -> None:
+        text = (HERE / "README.md").read_text("utf-8")
+        for row in cs.ROUTERS:
+            assert re.search(rf"^\|.*`{re.escape(row.id)}`.*\|$", text, re.M), row.id
+            assert all(f"`{name}`" in text for name in row.key_env)
+
+
+# the openai shape of an error, whatever went wrong
+ERROR_FIELDS = {"message", "type", "param", "code"}
+
+
+def row(up: Upstream, router: str = "", **more: Any) -> dict[str, Any]:
+    """The [[routers]] table of an upstream whose model list is fetched from it."""
+    return {
+        "id": router or up.id,
+        "base_url": f"http://127.0.0.1:{up.port}/v1",
+        "keys": [f"key-of-{router or up.id}"],
+        **more,
+    }
+
+
+def sends(raw: bytes, *, close: bool = False) -> Any:
+    """Answers with `raw`, written at once, and keeps the connection or ends it properly."""
+
+    async def act(call: Call) -> None:
+        await call.send(raw)
+        if close:
+            call._writer.close()
+
+    return act
+
+
+def lists(*entries: dict[str, Any]) -> Any:
+    """A model list."""
+
+    async def act(call: Call) -> None:
+        await call.whole(json.dumps({"object": "list", "data": list(entries)}).encode())
+
+    return act
+
+
+def holds(gate: asyncio.Event, act: Any) -> Any:
+    """`act`, but not before `gate` is open."""
+
+    async def wait(call: Call) -> None:
+        await gate.wait()
+        await act(call)
+
+    return wait
+
+
+def http_answer(body: bytes, *lines: str, status: int = 200) -> bytes:
+    """An HTTP answer with the given header lines and nothing added to them."""
+    head = "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status} Whatever", *lines))
+    return head.encode() + b"\r\n" + body
+
+
+def chunked(*pieces: bytes) -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+WORDS = ("one ", "two ", "three")
+STREAM = (
+    chat_chunk({"role": "assistant", "content": ""}),
+    *(chat_chunk({"content": word}) for word in WORDS),
+    chat_chunk({}, "stop"),
+    DONE,
+)
+FINISH = STREAM[-2]
+JSON_LINE, SSE_LINE = "content-type: application/json", "content-type: text/event-stream"
+
+
+async def error_of(answer: aiohttp.ClientResponse) -> dict[str, Any]:
+    """The error object of an answer, which must have OpenAI's shape."""
+    assert answer.status >= 400
+    assert answer.content_type == "application/json"
+    error = (await answer.json())["error"]
+    assert error.keys() >= ERROR_FIELDS, error
+    assert isinstance(error["message"], str) and error["message"]
+    assert error["code"] is None or isinstance(error["code"], str)
+    return error
+
+
+# == Upstream ==========================================================================================================
+
+
+class HeardWire:
+    """A Wire with nothing behind it: what its taker, its pool and its transport were told."""
+
+    def __init__(self) -> None:
+        self.closing = False
+        self.status = 0
+        self.body_bytes = b""
+        self.ends: list[cs.UpstreamError | None] = []
+        self.given_back = 0
+        self.order: list[str] = []
+        self.wire = cs.Wire(self, cs.Origin(False, "h", 1), 65536)  # type: ignore[arg-type]
+        self.wire.connection_made(self)  # type: ignore[arg-type]
+        self.wire.start(self, b"POST / HTTP/1.1\r\n\r\n", b"")  # type: ignore[arg-type]
+
+    # as a transport
+    def write(self, data: bytes) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def close(self) -> None:
+        self.closing = True
+
+    abort = close
+
+    # as a pool
+    def give_back(self, wire: cs.Wire) -> None:
+        self.given_back += 1
+
+    def forget(self, wire: cs.Wire) -> None: ...
+
+    # as a taker
+    def head(self, wire: cs.Wire) -> None:
+        self.order.append("head")
+        self.status = wire.status
+
+    def body(self, data: bytes) -> None:
+        self.order.append("body")
+        self.body_bytes += data
+
+    def end(self, error: cs.UpstreamError | None) -> None:
+        self.order.append("end")
+        self.ends.append(error)
+
+    def feed(self, data: bytes, cuts: Sequence[int], reset: bool) -> None:
+        """`data` in the pieces that `cuts` make of it, then the connection ends."""
+        at = 0
+        for cut in [*sorted({c % (len(data) + 1) for c in cuts}), len(data)]:
+            if self.closing:
+                break
+            if data[at:cut]:
+                self.wire.data_received(data[at:cut])
+            at = cut
+        self.wire.connection_lost(ConnectionResetError() if reset else None)
+
+
+ANSWER_PARTS = [
+    b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 200 OK\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early\r\nlink: x\r\n\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", b"HTTP/1.1 204 No Content\r\n\r\n",
+    b"HTTP/1.1 304 Not Modified\r\n\r\n", b"content-length: 5\r\n", b"content-length: 0\r\n", b"Content-Length: 5, 5\r\n",
+    b"transfer-encoding: chunked\r\n", b"transfer-encoding: gzip\r\n", b"connection: close\r\n", b"connection: keep-alive\r\n",
+    b"x: y\r\n", b"\r\n", b"hello", b"5\r\nhello\r\n", b"5;ext=1\r\nhello\r\n", b"0\r\n\r\n", b"0\r\ntrailer: 1\r\n\r\n", b"ffffffff\r\n",
+    b"\n", b"\r", b"\x00", b"data: {}\n\n",
+]  # fmt: skip
+ODD_ANSWERS = st.one_of(
+    st.binary(max_size=200),
+    st.lists(st.one_of(st.sampled_from(ANSWER_PARTS), st.binary(max_size=3)), max_size=12).map(b"".join),
+    st.builds(
+        lambda head, body, rest: head + body + rest,
+        st.sampled_from(
+            [
+                b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+                b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
+                b"HTTP/1.1 200 OK\r\n\r\nhello",
+            ]
+        ),
+        st.sampled_from([b"", b"0\r\n\r\n", b"0\r\na: b\r\n\r\n"]),
+        st.one_of(st.just(b""), st.binary(max_size=40), st.sampled_from(ANSWER_PARTS)),
+    ),
+)
+CUTS = st.lists(st.integers(0, 400), max_size=6)
+
+
+class TestUpstream:
+    @given(ODD_ANSWERS, CUTS, st.booleans())
+    @settings(max_examples=1000, deadline=None)
+    def test_whatever_bytes_come_an_exchange_ends_exactly_once(self, data: bytes, cuts: list[int], reset: bool) -> None:
+        heard = HeardWire()
+        heard.feed(data, cuts, reset)
+        assert len(heard.ends) == 1
+        assert heard.order.count("head") <= 1
+        assert heard.order[-1] == "end"
+        if "body" in heard.order:
+            assert heard.order[0] == "head"
+        if heard.given_back:
+            assert heard.ends == [None]  # what broke is never used again
+
+    @given(ODD_ANSWERS, CUTS)
+    @example(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello" + b"garbage", [43])
+    @example(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello" + b"\x00", [])
+    @settings(max_examples=600, deadline=None)
+    def test_how_the_network_cuts_an_answer_does_not_change_it(self, data: bytes, cuts: list[int]) -> None:
+        whole, cut = HeardWire(), HeardWire()
+        whole.feed(data, [], False)
+        cut.feed(data, cuts, False)
+        kinds = [[error and error.kind for error in one.ends] for one in (whole, cut)]
+        assert kinds[0] == kinds[1]
+        assert (whole.status, whole.body_bytes) == (cut.status, cut.body_bytes)
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_an_answer_that_trickles_in_byte_by_byte_comes_out_whole(
+        self, chomp: Any, upstream: Any, stream: bool
+    ) -> None:
+        body = b"".join(STREAM) if stream else chat_answer("one two three")
+        raw = (
+            http_answer(chunked(*STREAM), SSE_LINE, "transfer-encoding: chunked")
+            if stream
+            else http_answer(body, JSON_LINE, f"content-length: {len(body)}")
+        )
+
+        async def act(call: Call) -> None:
+            for at in range(len(raw)):
+                await call.send(raw[at : at + 1])
+                await asyncio.sleep(0)
+
+        client = await chomp(up := await upstream(act))
+        async with client.chat(up.model, stream=stream) as answer:
+            assert answer.status == 200
+            assert await answer.read() == body
+
+    @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+    @pytest.mark.parametrize("length", ["sized", "chunked"])
+    async def test_an_upstream_that_closes_at_any_byte_of_an_answer_gives_all_or_an_error(
+        self, chomp: Any, upstream: Any, length: str, reset: bool
+    ) -> None:
+        body = chat_answer("a whole answer")
+        raw = (
+            http_answer(body, JSON_LINE, f"content-length: {len(body)}")
+            if length == "sized"
+            else http_answer(chunked(body), JSON_LINE, "transfer-encoding: chunked")
+        )
+        at = 0
+
+        async def act(call: Call) -> None:
+            await call.send(raw[:at])
+            if reset:
+                call.cut()
+            else:
+                call._writer.close()
+
+        clock = Clock()
+        client = await chomp(up := await upstream(act), clock=clock)
+        whole = 0
+        for at in range(len(raw) + 1):
+            clock.now += 31  # past the breaker's rest
+            async with asyncio.timeout(10), client.chat(up.model) as answer:
+                if answer.status == 200:
+                    assert await answer.read() == body
+                    whole += 1
+                else:
+                    assert answer.status == 502, at
+                    await error_of(answer)
+        assert at == len(raw)
+        if not reset:  # a reset may overtake what was sent before it
+            assert 1 <= whole <= (1 if length == "sized" else 6)
+        assert len(await client.rows(len(raw) + 1)) == len(raw) + 1
+
+    @pytest.mark.parametrize("length", ["chunked", "until close"])
+    async def test_an_upstream_that_closes_at_any_byte_of_a_stream_is_never_taken_for_finished(
+        self, chomp: Any, upstream: Any, length: str
+    ) -> None:
+        raw = (
+            http_answer(chunked(*STREAM), SSE_LINE, "transfer-encoding: chunked")
+            if length == "chunked"
+            else http_answer(b"".join(STREAM), SSE_LINE)
+        )
+        at = 0
+
+        async def act(call: Call) -> None:
+            await call.send(raw[:at])
+            call._writer.close()
+
+        clock = Clock()
+        client = await chomp(up := await upstream(act), clock=clock)
+        seen = {"refused": 0, "broken": 0, "whole": 0}
+        for at in range(len(raw) + 1):
+            clock.now += 31
+            async with asyncio.timeout(10), client.chat(up.model, stream=True) as answer:
+                if answer.status != 200:
+                    await error_of(answer)
+                    seen["refused"] += 1
+                    continue
+                body = await answer.read()  # raises when our own framing is broken
+            found = frames(body)
+            if "error" in (found[-2] if len(found) > 1 else found[-1]):
+                assert found[-1] == "[DONE]", at
+                assert found[-2]["error"]["code"] == "upstream_stream_interrupted"
+                assert "".join(WORDS).replace(" ", "").startswith(said(body).replace(" ", ""))
+                seen["broken"] += 1
+            else:
+                assert said(body) == " ".join(WORDS), at
+                assert any(f != "[DONE]" and f["choices"][0]["finish_reason"] == "stop" for f in found)
+                seen["whole"] += 1
+        assert min(seen.values()) > 0, seen
+        assert len(await client.rows(len(raw) + 1)) == len(raw) + 1
+
+    async def test_done_alone_ends_a_stream_properly(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(up := await upstream(streams(*STREAM[:4], DONE)))  # no finish_reason anywhere
+        async with client.chat(up.model, stream=True) as answer:
+            assert await answer.read() == b"".join((*STREAM[:4], DONE))
+        (kept,) = await client.rows(1)
+        assert (kept["status"], kept["error_type"]) == (200, "")
+
+    @pytest.mark.parametrize("end", [b'"}\n\n', b'"}\r\n\r\n'])
+    async def test_what_comes_in_one_read_with_the_end_of_a_huge_frame_is_looked_at(
+        self, chomp: Any, upstream: Any, end: bytes
+    ) -> None:
+        huge = b'data: {"pad":"' + b"x" * (2 << 20)
+
+        async def act(call: Call) -> None:
+            await call.head()
+            await call.chunk(STREAM[1] + huge)
+            await asyncio.sleep(0.1)  # that what follows is a read of its own
+            await call.chunk(end + FINISH + chat_chunk(None, usage=USAGE) + DONE)
+            await call.end()
+
+        client = await chomp(up := await upstream(act))
+        async with client.chat(up.model, stream=True) as answer:
+            body = await answer.read()
+        assert body == STREAM[1] + huge + end + FINISH + DONE  # without the usage nobody asked for
+        (kept,) = await client.rows(1)
+        assert (kept["status"], kept["prompt_tokens"], kept["estimated"]) == (200, 7, 0)
+
+    async def test_a_line_of_32_mib_in_a_stream_passes_in_little_memory(self, chomp: Any, upstream: Any) -> None:
+        piece, count = b"x" * 65536, 512
+        sent = hashlib.sha256()
+
+        async def act(call: Call) -> None:
+            await call.head()
+            for part in (chat_chunk({"content": "a"}), b'data: {"pad":"', *[piece] * count, b'"}\n\n', DONE):
+                sent.update(part)
+                await call.chunk(part)
+            await call.end()
+
+        client = await chomp(up := await upstream(act))
+        me = psutil.Process()
+        async with client.chat(up.model, stream=True) as answer:
+            got, size, peak = hashlib.sha256(), 0, 0
+            gc.collect()
+            before = me.memory_info().rss
+            async for part in answer.content.iter_any():
+                got.update(part)
+                size += len(part)
+                peak = max(peak, me.memory_info().rss)
+        assert size > len(piece) * count
+        assert got.digest() == sent.digest()
+        assert peak - before < 16 << 20  # half of the line; upstream and client live in this process too
+        (kept,) = await client.rows(1)
+        assert (kept["status"], kept["error_type"]) == (200, "")
+
+    @pytest.mark.parametrize(
+        "start", [b"HTTP/1.1 200 OK\r\nx-long: ", b"HTTP/1.1 ", b"HTTP/1.1 200 ", b"HTTP/1.1 200 OK\r\n"]
+    )
+    async def test_a_head_of_16_mib_is_a_clear_502(self, chomp: Any, upstream: Any, start: bytes) -> None:
+        async def act(call: Call) -> None:
+            await call.send(start)
+            with contextlib.suppress(ConnectionError):
+                for _ in range(256):
+                    await call.send(b"a" * 65536)
+
+        client = await chomp(up := await upstream(act))
+        me = psutil.Process()
+        before = me.memory_info().rss
+        async with asyncio.timeout(20), client.chat(up.model) as answer:
+            assert answer.status == 502
+            error = await error_of(answer)
+        assert "head" in error["message"] or "bad HTTP" in error["message"]
+        assert me.memory_info().rss - before < 12 << 20
+
+    async def test_endless_early_hints_end_as_a_502(self, chomp: Any, upstream: Any) -> None:
+        async def act(call: Call) -> None:
+            with contextlib.suppress(ConnectionError):
+                while not call.gone.is_set():
+                    await call.send(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n" * 50)
+
+        client = await chomp(up := await upstream(act))
+        async with asyncio.timeout(20), client.chat(up.model) as answer:
+            assert answer.status == 502
+
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            pytest.param(http_answer(b"zz\r\nhello\r\n0\r\n\r\n", JSON_LINE, "transfer-encoding: chunked"), id="bad chunk size"),
+            pytest.param(http_answer(b"5\r\nhelloXX0\r\n\r\n", JSON_LINE, "transfer-encoding: chunked"), id="bad chunk end"),
+            pytest.param(http_answer(b"-5\r\nhello\r\n", JSON_LINE, "transfer-encoding: chunked"), id="negative chunk"),
+            pytest.param(http_answer(b"fffffffffffffffff\r\n", JSON_LINE, "transfer-encoding: chunked"), id="chunk overflow"),
+            pytest.param(
+                http_answer(b"5\r\nhello\r\n0\r\n\r\n", JSON_LINE, "content-length: 5", "transfer-encoding: chunked"),
+                id="length and chunked",
+            ),
+            pytest.param(http_answer(b"hello", JSON_LINE, "content-length: 5", "content-length: 6"), id="two lengths"),
+            pytest.param(http_answer(b"hello", JSON_LINE, "content-length: many"), id="length not a number"),
+            pytest.param(http_answer(b"hello", JSON_LINE, "content-length: -1"), id="negative length"),
+            pytest.param(b"HTP/1.1 200 OK\r\n\r\n", id="no HTTP"),
+            pytest.param(b"HTTP/1.1 2000 OK\r\n\r\n", id="status of four digits"),
+            pytest.param(b"\x16\x03\x01\x02\x00\x01\x00", id="TLS"),
+            pytest.param(b"{}\n", id="no head"),
+            pytest.param(http_answer(b"", "no colon here", "content-length: 0"), id="line without colon"),
+            pytest.param(http_answer(b"", "upgrade: x", "connection: upgrade", status=101), id="101"),
+            pytest.param(http_answer(b"", status=101), id="101 without upgrade"),
+            pytest.param(http_answer(b"", status=204), id="204"),
+            pytest.param(http_answer(b"", "etag: x", status=304), id="304"),
+            pytest.param(http_answer(b"", "location: http://127.0.0.1:1/", "content-length: 0", status=301), id="301"),
+            pytest.param(http_answer(b"", "location: /v2", "content-length: 0", status=307), id="307"),
+            pytest.param(http_answer(b"", JSON_LINE, "content-length: 0"), id="empty 200"),
+            pytest.param(http_answer(b"", SSE_LINE, "content-length: 0"), id="empty stream"),
+            pytest.param(http_answer(b"<html>", "content-type: text/html", "content-length: 6"), id="HTML"),
+            pytest.param(http_answer(b"\x1f\x8b\x08", JSON_LINE, "content-encoding: gzip", "content-length: 3"), id="gzip"),
+            pytest.param(
+                http_answer(b"\x1f\x8b\x08", SSE_LINE, "content-encoding: br", "content-length: 3"), id="brotli stream"
+            ),
+            pytest.param(b"", id="nothing"),
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_an_answer_that_is_none_is_a_502_and_another_router_is_asked(
+        self, chomp: Any, upstream: Any, raw: bytes, stream: bool
+    ) -> None:
+        odd, good = await upstream(sends(raw, close=True)), await upstream(says("hi"))
+        client = await chomp(odd, good)
+        async with asyncio.timeout(10), client.chat(odd.model, stream=stream) as answer:
+            assert answer.status == 502
+            error = await error_of(answer)
+            assert error["attempts"][0]["router"] == odd.id
+        async with asyncio.timeout(10), client.chat("m", stream=stream) as answer:
+            assert (answer.status, answer.headers["x-chomp-router"]) == (200, good.id)
+            await answer.read()
+
+    @pytest.mark.parametrize(
+        ("raw", "close"),
+        [
+            pytest.param(http_answer(chat_answer(), JSON_LINE), True, id="no length"),
+            pytest.param(http_answer(chat_answer(), JSON_LINE, "connection: close"), True, id="close, no length"),
+            pytest.param(
+                http_answer(chat_answer(), JSON_LINE, f"content-length: {len(chat_answer())}", "connection: close"), True,
+                id="close, length",
+            ),
+            pytest.param(
+                http_answer(chat_answer(), JSON_LINE, f"content-length: {len(chat_answer())}", "connection: close"), False,
+                id="close said but not done",
+            ),
+            pytest.param(http_answer(chat_answer(), JSON_LINE).replace(b"1.1", b"1.0"), True, id="HTTP/1.0"),
+            pytest.param(
+                http_answer(chunked(chat_answer())[:-2] + b"x-sum: 1\r\nset-cookie: a=b\r\n\r\n", JSON_LINE,
+                            "transfer-encoding: chunked", "trailer: x-sum"), False, id="trailers",
+            ),
+            pytest.param(
+                b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
+                + http_answer(chat_answer(), JSON_LINE, f"content-length: {len(chat_answer())}"), False, id="1xx before",
+            ),
+            pytest.param(
+                http_answer(chunked(chat_answer()), JSON_LINE, "Transfer-Encoding: Chunked"), False, id="odd case",
+            ),
+            pytest.param(
+                http_answer(b"%x;a=b\r\n%b\r\n0;c\r\n\r\n" % (len(chat_answer()), chat_answer()), JSON_LINE,
+                            "transfer-encoding: chunked"), False, id="chunk extensions",
+            ),
+            pytest.param(
+                http_answer(chat_answer(), JSON_LINE, "content-encoding: identity", f"content-length: {len(chat_answer())}"),
+                False, id="identity said",
+            ),
+        ],
+    )  # fmt: skip
+    async def test_an_unusual_but_lawful_answer_comes_through_whole_twice(
+        self, chomp: Any, upstream: Any, raw: bytes, close: bool
+    ) -> None:
+        client = await chomp(up := await upstream(sends(raw, close=close)))
+        for _ in range(2):
+            async with asyncio.timeout(10), client.chat(up.model) as answer:
+                assert answer.status == 200
+                assert await answer.read() == chat_answer()
+                assert not {"x-sum", "set-cookie", "link", "trailer"} & {name.lower() for name in answer.headers}
+        assert len(up.calls) == 2
+
+    @pytest.mark.parametrize(
+        "rest",
+        [
+            pytest.param(b"garbage", id="garbage"),
+            pytest.param(http_answer(b'{"id":"somebody else\'s"}', JSON_LINE, "content-length: 24"), id="another answer"),
+            pytest.param(b"HTTP/1.1 200", id="half a head"),
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("at_once", [True, False])
+    @pytest.mark.parametrize("length", ["sized", "chunked"])
+    async def test_bytes_after_an_answer_spoil_the_connection_and_nothing_else(
+        self, chomp: Any, upstream: Any, rest: bytes, at_once: bool, length: str
+    ) -> None:
+        body = chat_answer("mine")
+        raw = (
+            http_answer(body, JSON_LINE, f"content-length: {len(body)}")
+            if length == "sized"
+            else http_answer(chunked(body), JSON_LINE, "transfer-encoding: chunked")
+        )
+
+        async def act(call: Call) -> None:
+            if at_once:
+                await call.send(raw + rest)
+            else:
+                await call.send(raw)
+                await asyncio.sleep(0.02)  # that it is a read of its own
+                await call.send(rest)
+            async with asyncio.timeout(5):
+                await call.gone.wait()
+
+        client = await chomp(up := await upstream(act))
+        for _ in range(2):
+            async with asyncio.timeout(10), client.chat(up.model) as answer:
+                assert answer.status == 200, await answer.text()
+                assert await answer.read() == body
+            if not at_once:
+                async with asyncio.timeout(5):
+                    await up.calls[-1].gone.wait()
+        assert len(up.calls) == 2 and up.connections == 2
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_connection_is_used_again_and_again(self, chomp: Any, upstream: Any, stream: bool) -> None:
+        client = await chomp(up := await upstream(says("hi")))
+        for _ in range(20):
+            async with client.chat(up.model, stream=stream) as answer:
+                await answer.read()
+        assert (len(up.calls), up.connections) == (20, 1)
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_connection_that_the_upstream_closes_as_it_is_used_again_is_replaced(
+        self, chomp: Any, upstream: Any, stream: bool
+    ) -> None:
+        used: set[Any] = set()
+
+        async def act(call: Call) -> None:
+            if call._writer in used:
+                call.cut()
+                return
+            used.add(call._writer)
+            await says("hi")(call)
+
+        client = await chomp(up := await upstream(act))
+        for _ in range(3):
+            async with client.chat(up.model, stream=stream) as answer:
+                assert (answer.status, answer.headers["x-chomp-attempts"]) == (200, "1")
+                await answer.read()
+        assert (len(up.calls), up.connections) == (5, 3)  # two were sent twice, none three times
+        async with client.get("/status") as answer:
+            (state,) = [r for r in (await answer.json())["routers"] if r["id"] == up.id]
+        assert state["breaker"] == "closed"
+        assert [kept["attempts"] for kept in await client.rows(3)] == [1, 1, 1]
+
+    async def test_an_idle_connection_closed_by_the_upstream_is_not_missed(self, chomp: Any, upstream: Any) -> None:
+        async def act(call: Call) -> None:
+            await says("hi")(call)
+            call._writer.close()  # without having said so
+
+        client = await chomp(up := await upstream(act))
+        for _ in range(5):
+            async with client.chat(up.model) as answer:
+                assert answer.status == 200
+                await answer.read()
+        assert 5 <= len(up.calls) <= 9
+
+    async def test_a_request_that_gets_no_answer_on_a_new_connection_is_sent_once(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        async def act(call: Call) -> None:
+            call.cut()
+
+        client = await chomp(up := await upstream(act))
+        async with client.chat(up.model) as answer:
+            assert answer.status == 502
+            error = await error_of(answer)
+        assert error["code"] == "upstream_unreachable"
+        assert len(up.calls) == 1
+
+    async def test_concurrent_requests_never_share_a_connection(self, chomp: Any, upstream: Any) -> None:
+        arrived, gate = asyncio.Semaphore(0), asyncio.Event()
+
+        async def act(call: Call) -> None:
+            arrived.release()
+            await gate.wait()
+            await call.whole(chat_answer(call.json["messages"][0]["content"]))
+
+        client = await chomp(up := await upstream(act))
+
+        async def ask(text: str) -> str:
+            body = {"model": up.model, "messages": [{"role": "user", "content": text}]}
+            async with client.post("/v1/chat/completions", json=body) as answer:
+                return (await answer.json())["choices"][0]["message"]["content"]
+
+        asking = [asyncio.ensure_future(ask(f"question {n}")) for n in range(30)]
+        for _ in asking:
+            await arrived.acquire()
+        gate.set()
+        assert await asyncio.gather(*asking) == [f"question {n}" for n in range(30)]
+        assert up.connections == 30
+
+    # -- connecting
+
+    async def test_a_refused_connection_is_a_502_and_another_router_is_asked(self, chomp: Any, upstream: Any) -> None:
+        with socket.socket() as taken:  # bound and not listening: refuses
+            taken.bind(("127.0.0.1", 0))
+            dead = {
+                "id": "dead", "base_url": f"http://127.0.0.1:{taken.getsockname()[1]}/v1", "keys": ["k"], "models": ["m"],
+            }  # fmt: skip
+            client = await chomp(dead, good := await upstream(says("hi")))
+            async with client.chat("dead/m") as answer:
+                assert answer.status == 502
+                error = await error_of(answer)
+                assert (error["code"], "refused" in error["message"].lower()) == ("upstream_unreachable", True)
+            async with client.chat("m") as answer:
+                assert (answer.status, answer.headers["x-chomp-router"]) == (200, good.id)
+        first, second = await client.rows(2)
+        assert (first["error_type"], second["error_type"], second["attempts"]) == ("provider_connect", "", 2)
+
+    async def test_a_host_that_does_not_exist_is_a_502(self, chomp: Any) -> None:
+        client = await chomp(
+            {"id": "nowhere", "base_url": "http://nowhere.invalid/v1", "keys": ["k"], "models": ["m"]},
+            timeouts={"connect": "8s"},
+        )
+        async with client.chat("nowhere/m") as answer:
+            assert answer.status == 502
+            assert (await error_of(answer))["code"] == "upstream_unreachable"
+
+    async def test_a_connection_that_is_not_taken_is_given_up_after_the_limit(self, chomp: Any, upstream: Any) -> None:
+        with contextlib.ExitStack() as stack:
+            full = stack.enter_context(socket.socket())
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            for _ in range(8):  # fills the queue of those waiting to be accepted
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(full.getsockname())
+                if not select.select([], [waiting], [], 0.2)[1]:
+                    break
+            else:
+                raise AssertionError("the queue does not fill")
+            slow = {
+                "id": "slow",
+                "base_url": f"http://127.0.0.1:{full.getsockname()[1]}/v1",
+                "keys": ["k"],
+                "models": ["m"],
+            }
+            client = await chomp(slow, good := await upstream(says("hi")), timeouts={"connect": "300ms"})
+            async with asyncio.timeout(10), client.chat("slow/m") as answer:
+                assert answer.status == 502
+                error = await error_of(answer)
+            assert error["code"] == "upstream_unreachable"
+            assert "0.3 s" in error["message"]
+            assert 250 <= error["attempts"][0]["ms"] < 5000
+            async with asyncio.timeout(10), client.chat("m") as answer:
+                assert answer.headers["x-chomp-router"] == good.id
+
+    @pytest.fixture
+    async def secure(self, tmp_path: Path) -> AsyncIterator[tuple[int, Path]]:
+        """A TLS server that answers chats, and its self-signed certificate."""
+        key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", cert,
+             "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key)
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
+                while True:
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    await reader.readexactly(int(re.search(rb"content-length: (\d+)", head)[1]))  # type: ignore[index]
+                    writer.write(
+                        http_answer(chat_answer("sealed"), JSON_LINE, f"content-length: {len(chat_answer('sealed'))}")
+                    )
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+        yield server.sockets[0].getsockname()[1], cert
+        server.close()
+
+    async def test_a_certificate_nobody_vouches_for_is_a_502_and_another_router_is_asked(
+        self, chomp: Any, upstream: Any, secure: tuple[int, Path]
+    ) -> None:
+        self_signed = {"id": "sealed", "base_url": f"https://localhost:{secure[0]}/v1", "keys": ["k"], "models": ["m"]}
+        clock = Clock()
+        client = await chomp(self_signed, good := await upstream(says("hi")), clock=clock)
+        async with client.chat("sealed/m") as answer:
+            assert answer.status == 502
+            error = await error_of(answer)
+        assert error["message"].startswith("TLS failed") and "CERTIFICATE" in error["message"].upper()
+        async with client.chat("m") as answer:
+            assert (answer.status, answer.headers["x-chomp-router"]) == (200, good.id)
+        gc.collect()
+        before = psutil.Process().num_fds()
+        for _ in range(20):
+            clock.now += 31
+            async with client.chat("sealed/m") as answer:
+                assert answer.status == 502
+        gc.collect()
+        assert psutil.Process().num_fds() - before < 10  # no socket is left behind
+
+    async def test_a_certificate_that_is_trusted_is_taken(
+        self, chomp: Any, secure: tuple[int, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(secure[1]))
+        client = await chomp(
+            {"id": "sealed", "base_url": f"https://localhost:{secure[0]}/v1", "keys": ["k"], "models": ["m"]}
+        )
+        for _ in range(3):
+            async with client.chat("sealed/m") as answer:
+                assert answer.status == 200, await answer.text()
+                assert (await answer.json())["choices"][0]["message"]["content"] == "sealed"
+
+    async def test_a_name_the_certificate_does_not_have_is_refused(
+        self, chomp: Any, secure: tuple[int, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(secure[1]))
+        client = await chomp(
+            {"id": "sealed", "base_url": f"https://127.0.0.2:{secure[0]}/v1", "keys": ["k"], "models": ["m"]},
+            {"id": "plain", "base_url": f"https://127.0.0.1:{secure[0]}/v1", "keys": ["k"], "models": ["m"]},
+        )
+        async with client.chat("plain/m") as answer:
+            assert answer.status == 200  # the certificate has this one
+        async with client.chat("sealed/m") as answer:
+            assert answer.status == 502
+
+
+# == Routing ===========================================================================================================
+
+
+class Switch:
+    """What an upstream does, changed while it runs."""
+
+    def __init__(self, act: Any):
+        self.act = act
+
+    async def __call__(self, call: Call) -> None:
+        await self.act(call)
+
+
+def keys_asked(up: Upstream) -> str:
+    """The keys of the calls so far, a letter each: keys are written "key-a", "key-b"; forgets the calls."""
+    used = "".join(call.headers["authorization"][-1] for call in up.calls)
+    up.calls.clear()
+    return used
+
+
+def two_keys(up: Upstream) -> dict[str, Any]:
+    return {**up.router, "keys": ["secret-key-a", "secret-key-b"]}
+
+
+def only_key(letter: str, bad: Any, good: Any = None) -> Any:
+    """`bad` for one key, `good` for the others."""
+    good = good or says("hi")
+
+    async def act(call: Call) -> None:
+        await (bad if call.headers["authorization"].endswith(letter) else good)(call)
+
+    return act
+
+
+async def state_of(client: Chomp, router: str) -> dict[str, Any]:
+    async with client.get("/status") as answer:
+        (found,) = [one for one in (await answer.json())["routers"] if one["id"] == router]
+    return found
+
+
+async def ask(client: Chomp, model: str, **more: Any) -> tuple[int, dict[str, str], Any]:
+    """(status, headers with names in lower case, body)"""
+    async with asyncio.timeout(20), client.chat(model, **more) as answer:
+        return answer.status, {n.lower(): v for n, v in answer.headers.items()}, await answer.json()
+
+
+def http_date(seconds: float) -> str:
+    return email.utils.formatdate(seconds, usegmt=True)
+
+
+NOW = Clock().now
+
+WAITS = [  # headers of a 429, seconds until the target is asked again
+    ([("retry-after", "7")], 7.0),
+    ([("Retry-After", "2.5")], 2.5),
+    ([("retry-after", http_date(NOW + 7))], 7.0),
+    ([("retry-after-ms", "900")], 0.9),
+    ([("retry-after-ms", "900"), ("retry-after", "30")], 0.9),
+    ([("x-ms-retry-after-ms", "1500")], 1.5),
+    ([("x-ratelimit-reset-tokens", "1m2.5s")], 62.5),
+    ([("x-ratelimit-reset-requests", "2m59.56s")], 179.56),
+    ([("x-ratelimit-reset-tokens", "940ms")], 0.94),
+    ([("x-ratelimit-reset-requests-day", "33011.38"), ("x-ratelimit-remaining-requests-day", "0")], 33011.38),
+    ([("x-ratelimit-reset", str(int((NOW + 20) * 1000)))], 20.0),  # OpenRouter, milliseconds
+    ([("x-ratelimit-reset", str(int(NOW + 20)))], 20.0),
+    ([("x-ratelimit-reset", "3")], 3.0),
+    (
+        [("x-ratelimit-reset-requests", "1h"), ("x-ratelimit-remaining-requests", "12"),
+         ("x-ratelimit-reset-tokens", "6s"), ("x-ratelimit-remaining-tokens", "0")], 6.0,
+    ),
+    ([("x-ratelimit-reset-requests", "1h"), ("x-ratelimit-reset-tokens", "6s")], 6.0),
+    ([("retry-after", "soon")], 5.0),
+    ([], 5.0),
+]  # fmt: skip
+
+ZEN_MODEL_ERROR = b'{"type":"error","error":{"type":"ModelError","message":"Model x is not supported"}}'
+MATRIX = [  # status, body, what the router's keys see: the same request again, another model, and for how long
+    # "" = nothing is benched, "model", "key"
+    pytest.param(400, None, "", "", 0, id="400"),
+    pytest.param(404, None, "", "", 0, id="404"),
+    pytest.param(413, None, "", "", 0, id="413"),
+    pytest.param(422, None, "", "", 0, id="422"),
+    pytest.param(401, ZEN_MODEL_ERROR, "", "", 0, id="Zen's ModelError"),
+    pytest.param(401, None, "b", "key", 300, id="401"),
+    pytest.param(403, None, "b", "key", 300, id="403"),
+    pytest.param(402, None, "b", "key", 3600, id="402"),
+    pytest.param(401, b'{"type":"error","error":{"type":"CreditsError","message":"No payment method"}}', "b", "key", 3600, id="Zen credits"),
+    pytest.param(401, b'{"type":"error","error":{"type":"MonthlyLimitError","message":"limit"}}', "b", "key", 3600, id="Zen month"),
+    pytest.param(429, b'{"type":"error","error":{"type":"GoUsageLimitError","message":"limit"}}', "b", "key", 3600, id="Zen Go"),
+    pytest.param(400, b'{"error":{"message":"You have hit your usage limit."}}', "b", "key", 3600, id="400 usage limit"),
+    pytest.param(403, b'{"detail":"Insufficient credits"}', "b", "key", 3600, id="403 credits"),
+    pytest.param(429, b'{"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}}', "b", "key", 3600, id="429 quota"),
+    pytest.param(429, None, "b", "model", 5, id="429"),
+    pytest.param(429, b'{"type":"error","error":{"type":"FreeUsageLimitError","message":"limit"}}', "b", "model", 5, id="Zen free limit"),
+    pytest.param(408, None, "", "", 0, id="408"),
+    pytest.param(500, None, "", "", 0, id="500"),
+    pytest.param(502, None, "", "", 0, id="502"),
+    pytest.param(503, None, "", "", 0, id="503"),
+    pytest.param(529, None, "", "", 0, id="529"),
+    pytest.param(400, b'{"error":{"message":"Upstream request failed"}}', "", "", 0, id="Zen's passing 400"),
+]  # fmt: skip
+BREAKING = {"408", "500", "502", "503", "529", "Zen's passing 400"}
+
+
+class TestRouting:
+    # -- names
+
+    @pytest.fixture
+    async def seven(self, chomp: Any, upstream: Any) -> tuple[Chomp, Upstream]:
+        """Four of the built-in routers, all served by one upstream."""
+        up = await upstream(says("hi"))
+        up.list_act = lists(
+            {"id": "small/3b:free", "name": "Small 3B", "context_length": 900_000},
+            {"id": "big/70b:free", "name": "Big 70B", "context_length": 131_072},
+            {"id": "bigger/405b:free", "name": "Bigger 405B", "context_length": 262_144},
+            {"id": "paid/x", "name": "Paid", "context_length": 2_000_000},
+        )
+        fixed = {
+            "groq": ["openai/gpt-oss-120b", "shared", "x:free"],
+            "together": ["meta-llama/Llama-3.3-70B-Instruct-Turbo", "shared", "together-only"],
+            "fireworks": ["accounts/fireworks/models/x"],
+        }
+        rows = [row(up, router, models=models) for router, models in fixed.items()]
+        return await chomp(*rows, row(up, "openrouter")), up
+
+    @pytest.mark.parametrize(
+        ("asked", "router", "sent"),
+        [
+            ("groq/openai/gpt-oss-120b", "groq", "openai/gpt-oss-120b"),
+            ("groq/not-in-its-list", "groq", "not-in-its-list"),
+            ("groq/auto", "groq", "llama-3.3-70b-versatile"),
+            ("groq/", "groq", "llama-3.3-70b-versatile"),
+            ("openrouter/openrouter/auto", "openrouter", "openrouter/auto"),
+            ("openrouter/auto", "openrouter", "bigger/405b:free"),
+            ("fireworks/accounts/fireworks/models/x", "fireworks", "accounts/fireworks/models/x"),
+            ("accounts/fireworks/models/x", "fireworks", "accounts/fireworks/models/x"),
+            ("together/meta-llama/Llama-3.3-70B-Instruct-Turbo", "together", "meta-llama/Llama-3.3-70B-Instruct-Turbo"),
+            ("meta-llama/Llama-3.3-70B-Instruct-Turbo", "together", "meta-llama/Llama-3.3-70B-Instruct-Turbo"),
+            ("x:free", "groq", "x:free"),
+            ("bigger/405b:free", "openrouter", "bigger/405b:free"),
+            ("openai/gpt-oss-120b", "groq", "openai/gpt-oss-120b"),
+            ("shared", "groq", "shared"),
+            ("auto", "groq", "llama-3.3-70b-versatile"),
+            ("", "groq", "llama-3.3-70b-versatile"),
+            (None, "groq", "llama-3.3-70b-versatile"),
+        ],
+    )
+    async def test_a_model_name_finds_its_router(
+        self, seven: tuple[Chomp, Upstream], asked: str, router: str, sent: str
+    ) -> None:
+        client, up = seven
+        for _ in range(3):  # the same on every run
+            status, headers, _ = await ask(client, asked)
+            assert (status, headers["x-chomp-router"], headers["x-chomp-model"]) == (200, router, sent)
+            assert up.calls[-1].json["model"] == sent
+            assert up.calls[-1].headers["authorization"] == f"Bearer key-of-{router}"
+
+    @pytest.mark.parametrize(
+        ("asked", "router", "found", "sent"),
+        [
+            ("shared", "together", "together", "shared"),
+            ("openai/gpt-oss-120b", "together", "together", "openai/gpt-oss-120b"),
+            ("groq/compound", "together", "together", "groq/compound"),
+            ("auto", "together", "together", "meta-llama/Llama-3.3-70B-Instruct-Turbo"),
+            ("", "openrouter", "openrouter", "bigger/405b:free"),
+            ("shared", "auto", "groq", "shared"),
+        ],
+    )
+    async def test_the_router_field_wins(
+        self, seven: tuple[Chomp, Upstream], asked: str, router: str, found: str, sent: str
+    ) -> None:
+        client, up = seven
+        status, headers, _ = await ask(client, asked, router=router)
+        assert (status, headers["x-chomp-router"]) == (200, found)
+        assert up.calls[-1].json["model"] == sent
+        assert "router" not in up.calls[-1].json
+
+    @pytest.mark.parametrize(
+        ("asked", "near"),
+        [
+            ("nope/x", None),
+            ("together-onli", "together-only"),
+            ("gpt-oss-120b", "openai/gpt-oss-120b"),
+            ("qroq/shared", "groq/shared"),
+            ("Shared", "shared"),
+            ("nope/" + "x" * 5000, None),
+            ("nothing like it \u2603", None),
+        ],
+    )
+    async def test_an_unknown_name_is_a_404_that_names_near_ones_and_calls_nobody(
+        self, seven: tuple[Chomp, Upstream], asked: str, near: str | None
+    ) -> None:
+        client, up = seven
+        async with client.chat(asked) as answer:
+            assert answer.status == 404
+            error = await error_of(answer)
+        assert (error["code"], error["type"], error["param"]) == ("model_not_found", "invalid_request_error", "model")
+        assert len(error["message"]) < 1000
+        assert near is None or near in error["message"]
+        assert up.calls == []
+        (kept,) = await client.rows(1)
+        assert (kept["status"], kept["error_type"], kept["attempts"]) == (404, "caller_model_unknown", 0)
+
+    async def test_an_unknown_router_field_is_a_400(self, seven: tuple[Chomp, Upstream]) -> None:
+        client, up = seven
+        async with client.chat("shared", router="grok") as answer:
+            assert answer.status == 400
+            error = await error_of(answer)
+        assert (error["code"], error["param"]) == ("unknown_router", "router")
+        assert "groq" in error["message"]
+        assert up.calls == []
+
+    async def test_a_router_without_a_key_says_what_to_set(self, seven: tuple[Chomp, Upstream]) -> None:
+        client, up = seven
+        async with client.chat("cerebras/llama-3.3-70b") as answer:
+            assert answer.status == 503
+            assert answer.headers["x-should-retry"] == "false"
+            assert "CEREBRAS_API_KEY" in (await error_of(answer))["message"]
+        assert up.calls == []
+
+    async def test_every_router_that_serves_a_bare_name_is_a_candidate_in_order(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        ups = [await upstream(fails(500)) for _ in range(3)] + [await upstream(says("hi"))]
+        client = await chomp(*ups)
+        status, headers, _ = await ask(client, "m")
+        assert (status, headers["x-chomp-router"], headers["x-chomp-attempts"]) == (200, ups[-1].id, "4")
+        assert [len(up.calls) for up in ups] == [1, 1, 1, 1]
+
+    async def test_a_pinned_name_is_asked_of_its_router_only(self, chomp: Any, upstream: Any) -> None:
+        bad, good = await upstream(fails(500)), await upstream(says("hi"))
+        client = await chomp(bad, good)
+        status, _, body = await ask(client, bad.model)
+        assert (status, body["error"]["code"]) == (500, "c500")
+        assert good.calls == []
+
+    async def test_nothing_configured_and_no_embedded_model_says_so(self, chomp: Any) -> None:
+        client = await chomp({"id": "local", "enabled": False})
+        status, headers, body = await ask(client, "auto")
+        assert (status, body["error"]["code"], headers["x-should-retry"]) == (503, "no_router", "false")
+
+    # -- aliases
+
+    async def test_aliases_stand_for_lists_and_patterns_of_targets(self, chomp: Any, upstream: Any) -> None:
+        first, second = await upstream(says("hi"), "a", "b"), await upstream(says("hi"), "c", "gpt-5")
+        client = await chomp(
+            first,
+            second,
+            aliases={
+                "smart": [f"{second.id}/c", f"{first.id}/a"],
+                "claude-*": f"{first.id}/b",
+                "openai/*": [f"{second.id}/*"],
+                "twice-*-end": [f"{first.id}/{{model}}"],
+                "claude-special": {"targets": [f"{second.id}/gpt-5"], "prefer": "cheap"},
+                "nowhere": ["nope"],
+            },
+        )
+        for asked, router, sent in [
+            ("smart", second.id, "c"),
+            ("claude-opus-9", first.id, "b"),
+            ("claude-special", second.id, "gpt-5"),  # an exact name before a pattern
+            ("openai/gpt-5", second.id, "gpt-5"),
+            ("twice-x-end", first.id, "twice-x-end"),
+        ]:
+            status, headers, _ = await ask(client, asked)
+            assert (status, headers["x-chomp-router"], headers["x-chomp-model"]) == (200, router, sent), asked
+        assert (await ask(client, "nowhere"))[0] == 404
+        second.act = fails(503)
+        status, headers, _ = await ask(client, "smart")
+        assert (status, headers["x-chomp-router"], headers["x-chomp-model"]) == (200, first.id, "a")
+        async with client.get("/v1/models") as answer:
+            ids = [entry["id"] for entry in (await answer.json())["data"]]
+        assert {"smart", "claude-special", f"{first.id}/a"} <= set(ids)
+        assert not [one for one in ids if "*" in one]
+
+    async def test_an_alias_whose_first_name_is_unknown_uses_the_next(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(says("hi"))
+        client = await chomp(up, aliases={"smart": ["not-served-now", up.model], "keyless": ["groq/x", up.model]})
+        for alias in ("smart", "keyless"):
+            status, headers, _ = await ask(client, alias)
+            assert (status, headers.get("x-chomp-router")) == (200, up.id), alias
+
+    # -- preferences
+
+    @pytest.mark.parametrize("by", ["header", "alias", "setting"])
+    async def test_cheap_and_free_rank_by_price(self, chomp: Any, upstream: Any, by: str) -> None:
+        dear, unknown, cheap, free = [await upstream(says("hi")) for _ in range(4)]
+        rows = [
+            {**dear.router, "prices": {"m": {"input": 5, "output": 9}}},
+            unknown,
+            {**cheap.router, "prices": {"m": {"input": 0.1, "output": 0.2}}},
+            {**free.router, "prices": {"m": {"input": 0, "output": 0}}, "id": "gratis"},
+        ]
+        targets = [f"{one}/m" for one in (dear.id, unknown.id, cheap.id)]
+
+        async def first(prefer: str, rows: list[Any], targets: list[str]) -> str:
+            client = await chomp(
+                *rows,
+                aliases={"best": {"targets": targets, "prefer": prefer}} if by == "alias" else {},
+                **({"server": {"prefer": prefer}} if by == "setting" else {}),
+            )
+            headers = {"x-chomp-prefer": prefer} if by == "header" else {}
+            return (await ask(client, "best" if by == "alias" else "m", headers=headers))[1]["x-chomp-router"]
+
+        assert await first("", rows, [*targets, "gratis/m"]) == dear.id
+        assert await first("cheap", rows[:3], targets) == cheap.id
+        assert await first("cheap", rows, [*targets, "gratis/m"]) == "gratis"
+        assert await first("free", rows, [*targets, "gratis/m"]) == "gratis"
+
+    async def test_fast_ranks_by_the_time_to_first_token_that_was_measured(self, chomp: Any, upstream: Any) -> None:
+        slow_gate = asyncio.Event()
+        slow, quick = await upstream(holds(slow_gate, says("hi"))), await upstream(says("hi"))
+        client = await chomp(slow, quick)
+
+        async def streamed(model: str, **headers: str) -> str:
+            async with client.chat(model, stream=True, headers=headers) as answer:
+                await answer.read()
+                return answer.headers["x-chomp-router"]
+
+        asking = asyncio.ensure_future(streamed(slow.model))
+        await asyncio.sleep(0.3)  # what is measured
+        slow_gate.set()
+        await asking
+        await streamed(quick.model)
+        assert await streamed("m") == slow.id
+        assert await streamed("m", **{"x-chomp-prefer": "fast"}) == quick.id
+
+    async def test_an_unknown_preference_is_a_400(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(up := await upstream())
+        status, _, body = await ask(client, "m", headers={"x-chomp-prefer": "best"})
+        assert (status, body["error"]["param"]) == (400, "x-chomp-prefer")
+        assert up.calls == []
+
+    # -- catalogues
+
+    async def test_a_name_is_not_unknown_because_the_server_is_young(self, chomp: Any, upstream: Any) -> None:
+        gate, asked = asyncio.Event(), asyncio.Event()
+
+        async def slowly(call: Call) -> None:
+            asked.set()
+            await gate.wait()
+            await lists({"id": "late"})(call)
+
+        up = await upstream(says("hi"))
+        up.list_act = slowly
+        client = await chomp(row(up))
+        waiting = asyncio.ensure_future(ask(client, "late"))
+        async with asyncio.timeout(10):
+            await asked.wait()
+        assert not waiting.done()
+        gate.set()
+        status, headers, _ = await waiting
+        assert (status, headers["x-chomp-router"]) == (200, up.id)
+
+    async def test_the_wait_for_a_list_is_bounded(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(says("hi"))
+        up.list_act = holds(asyncio.Event(), lists())
+        client = await chomp(row(up), timeouts={"catalog_wait": "300ms", "catalog": "60s"})
+        began = time.monotonic()
+        status, _, _ = await ask(client, "late")
+        assert status == 404
+        assert 0.25 < time.monotonic() - began < 5
+
+    async def test_a_pinned_name_waits_for_no_list(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(says("hi"))
+        up.list_act = holds(asyncio.Event(), lists())
+        client = await chomp(row(up), timeouts={"catalog_wait": "60s", "catalog": "60s"})
+        assert (await ask(client, up.model))[0] == 200  # `ask` has less patience than the list
+
+    async def test_a_name_is_found_as_soon_as_one_list_has_it(self, chomp: Any, upstream: Any) -> None:
+        quick, slow = await upstream(says("hi")), await upstream(says("hi"))
+        slow.list_act = holds(asyncio.Event(), lists())
+        client = await chomp(row(slow), row(quick), timeouts={"catalog_wait": "60s", "catalog": "60s"})
+        assert (await ask(client, "m"))[1]["x-chomp-router"] == quick.id
+
+    @pytest.mark.parametrize(
+        ("router", "entries", "model"),
+        [
+            ("zen", [{"id": "gpt-9"}, {"id": "kimi-free"}, {"id": "other-free"}], "kimi-free"),
+            ("zen", [{"id": "gpt-9"}], "minimax-m2.5-free"),
+            ("zen", [], "minimax-m2.5-free"),
+            (
+                "openrouter",
+                [{"id": "a:free", "context_length": 10}, {"id": "b:free", "context_length": 20},
+                 {"id": "c:free", "name": "C 8B", "context_length": 99}, {"id": "d", "context_length": 999}],
+                "b:free",
+            ),
+            ("umans", [{"id": "first"}, {"id": "second"}], "first"),
+            ("groq", [{"id": "first"}], "llama-3.3-70b-versatile"),
+        ],
+    )  # fmt: skip
+    async def test_auto_is_each_routers_default_by_its_rule(
+        self, chomp: Any, upstream: Any, router: str, entries: list[dict[str, Any]], model: str
+    ) -> None:
+        up = await upstream(says("hi"))
+        up.list_act = lists(*entries)
+        client = await chomp(row(up, router))
+        for asked in ("auto", f"{router}/auto"):
+            status, headers, _ = await ask(client, asked)
+            assert (status, headers["x-chomp-model"]) == (200, model)
+
+    async def test_auto_walks_over_the_defaults_of_all_configured_routers(self, chomp: Any, upstream: Any) -> None:
+        bad, good = await upstream(fails(500)), await upstream(says("hi"))
+        client = await chomp(row(bad, "groq"), row(good, "cerebras"))
+        status, headers, _ = await ask(client, "auto")
+        assert (status, headers["x-chomp-router"], headers["x-chomp-model"]) == (200, "cerebras", "llama-3.3-70b")
+
+    async def test_openrouters_auto_without_a_list_says_so_and_others_serve(self, chomp: Any, upstream: Any) -> None:
+        up, good = await upstream(says("hi")), await upstream(says("hi"))
+        up.list_act = fails(500)
+        client = await chomp(row(up, "openrouter"), good)
+        status, _, body = await ask(client, "openrouter/auto")
+        assert (status, body["error"]["code"]) == (503, "no_default_model")
+        assert (await ask(client, "auto"))[1]["x-chomp-router"] == good.id
+
+    async def test_lists_are_fetched_in_parallel_and_without_being_asked_for(self, chomp: Any, upstream: Any) -> None:
+        arrived, gate = asyncio.Semaphore(0), asyncio.Event()
+
+        async def together(call: Call) -> None:
+            arrived.release()
+            await gate.wait()
+            await lists({"id": call.upstream.id + "-model"})(call)
+
+        ups = [await upstream(says("hi")) for _ in range(5)]
+        for up in ups:
+            up.list_act = together
+        client = await chomp(*map(row, ups))
+        async with asyncio.timeout(10):
+            for _ in ups:
+                await arrived.acquire()  # all are asked before any has answered, and no client came
+        gate.set()
+        async with client.get("/v1/models") as answer:
+            data = (await answer.json())["data"]
+        assert [entry["id"] for entry in data] == [f"{up.id}/{up.id}-model" for up in ups]
+
+    @pytest.mark.parametrize("trouble", ["hangs", "500", "401", "refuses", "not JSON", "wrong shape", "huge"])
+    async def test_a_router_in_trouble_neither_delays_nor_empties_the_lists_of_others(
+        self, chomp: Any, upstream: Any, trouble: str
+    ) -> None:
+        odd, good = await upstream(says("hi")), await upstream(says("hi"), "model-a", "model-b")
+        odd.list_act = {
+            "hangs": holds(asyncio.Event(), lists()),
+            "500": fails(500),
+            "401": fails(401),
+            "not JSON": sends(http_answer(b"<html>", "content-length: 6")),
+            "wrong shape": sends(http_answer(b'{"data":5}', "content-length: 10")),
+            "huge": sends(http_answer(b"[" + b'"x",' * 500_000, JSON_LINE, "content-length: 2000001")),
+        }.get(trouble)
+        table = row(odd)
+        if trouble == "refuses":
+            await odd.stop()
+        client = await chomp(
+            table, row(good), timeouts={"catalog": "60s", "catalog_wait": "60s"}, limits={"catalog_bytes": "1MiB"}
+        )
+        async with asyncio.timeout(10), client.get("/v1/models") as answer:
+            assert answer.status == 200
+            data = (await answer.json())["data"]
+        assert [entry["id"] for entry in data] == [f"{good.id}/model-a", f"{good.id}/model-b"]
+        if trouble != "hangs":
+            assert (await state_of(client, table["id"]))["catalog_error"]
+
+    async def test_a_list_that_takes_a_second_is_waited_for_though_another_router_refuses_before(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        odd, good = await upstream(), await upstream(says("hi"), "model-a")
+
+        async def refuses(call: Call) -> None:
+            await asyncio.sleep(0.2)
+            await fails(401)(call)
+
+        async def answers(call: Call) -> None:
+            await asyncio.sleep(1.2)  # as far away as real routers are
+            await lists({"id": "model-a"})(call)
+
+        odd.list_act, good.list_act = refuses, answers
+        client = await chomp(row(odd), row(good))
+        async with client.get("/v1/models") as answer:
+            assert [entry["id"] for entry in (await answer.json())["data"]] == [f"{good.id}/model-a"]
+
+    async def test_a_list_is_kept_for_15_minutes_then_shown_stale_while_it_is_fetched(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        clock, up = Clock(), await upstream(says("hi"), "old")
+        client = await chomp(row(up), clock=clock)
+
+        async def ids() -> list[str]:
+            async with asyncio.timeout(5), client.get("/v1/models") as answer:
+                return [entry["id"].partition("/")[2] for entry in (await answer.json())["data"]]
+
+        assert await ids() == ["old"]
+        clock.now += 899
+        assert await ids() == ["old"]
+        assert up.lists == 1
+        gate, asked = asyncio.Event(), asyncio.Event()
+
+        async def slowly(call: Call) -> None:
+            asked.set()
+            await gate.wait()
+            await lists({"id": "new"})(call)
+
+        up.list_act = slowly
+        clock.now += 2
+        assert await ids() == ["old"]
+        async with asyncio.timeout(5):
+            await asked.wait()
+        assert await ids() == ["old"]  # one fetch at a time
+        assert (await ask(client, "old"))[0] == 200
+        gate.set()
+        async with asyncio.timeout(5):
+            while await ids() != ["new"]:
+                await asyncio.sleep(0.01)
+        assert up.lists == 2
+
+    async def test_a_failed_fetch_keeps_the_old_list_and_is_not_repeated_at_once(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        clock, up = Clock(), await upstream(says("hi"), "old")
+        client = await chomp(row(up), clock=clock)
+
+        async def ids() -> list[str]:
+            async with asyncio.timeout(5), client.get("/v1/models") as answer:
+                return [entry["id"].partition("/")[2] for entry in (await answer.json())["data"]]
+
+        assert await ids() == ["old"]
+        up.list_act = fails(500)
+        clock.now += 901
+        for _ in range(20):
+            assert await ids() == ["old"]
+        async with asyncio.timeout(5):
+            while not (await state_of(client, up.id))["catalog_error"]:
+                await asyncio.sleep(0.01)
+        for _ in range(20):
+            assert await ids() == ["old"]
+            assert (await ask(client, "not-there"))[0] == 404
+        assert up.lists == 2
+        up.list_act = None
+        clock.now += 31
+        async with asyncio.timeout(5):
+            while (await ids(), up.lists) != (["old"], 3):
+                await asyncio.sleep(0.01)
+
+    async def test_models_are_listed_as_openai_does_and_found_one_by_one(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(says("hi"))
+        up.list_act = lists(
+            {"id": "a/b", "created": 17.5, "owned_by": "acme", "context_length": 4096, "extra": 1},
+            {"id": "c"},
+            {"no": 1},
+        )
+        client = await chomp(row(up))
+        async with client.get("/v1/models") as answer:
+            listed = await answer.json()
+        assert listed == {
+            "object": "list",
+            "data": [
+                {"id": f"{up.id}/a/b", "object": "model", "created": 17, "owned_by": "acme", "context_length": 4096},
+                {"id": f"{up.id}/c", "object": "model", "created": 0, "owned_by": up.id},
+            ],
+        }
+        for path in (f"{up.id}/a/b", "a/b", f"{up.id}/c", "c", f"{up.id}%2Fc"):
+            async with client.get(f"/v1/models/{path}") as answer:
+                assert (answer.status, (await answer.json())["object"]) == (200, "model")
+        async with client.get("/v1/models/nope/d") as answer:
+            assert answer.status == 404
+            assert (await error_of(answer))["code"] == "model_not_found"
+
+    async def test_a_bare_array_is_a_list_too(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(says("hi"))
+        body = json.dumps([{"id": "x/y", "display_name": "XY", "pricing": {"input": 0.5, "output": 2}}]).encode()
+        up.list_act = sends(http_answer(body, JSON_LINE, f"content-length: {len(body)}"))
+        client = await chomp(row(up, "together"))
+        async with client.get("/api/models/together") as answer:
+            assert await answer.json() == {"router": "together", "count": 1, "models": [{"id": "x/y", "name": "XY"}]}
+        assert (await ask(client, "together/x/y"))[0] == 200
+        (kept,) = await client.rows(1)
+        assert kept["cost_usd"] == pytest.approx((7 * 0.5 + 2 * 2) / 1e6)
+
+    async def test_nothing_configured_lists_nothing(self, chomp: Any) -> None:
+        client = await chomp()
+        async with client.get("/v1/models") as answer:
+            assert await answer.json() == {"object": "list", "data": []}
+
+    async def test_openrouters_free_models_are_listed_without_a_key_and_without_small_ones(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        up = await upstream()
+        up.list_act = lists(
+            {"id": "a:free", "name": "A 70B", "context_length": 10, "created": 5,
+             "top_provider": {"max_completion_tokens": 3}},
+            {"id": "s:free", "name": "S 8B", "context_length": 99},
+            {"id": "paid", "name": "P"},
+            {"id": "b:free", "name": "B 27B", "context_length": 20},
+        )  # fmt: skip
+        client = await chomp({**row(up, "openrouter"), "keys": []})
+        for _ in range(2):
+            async with client.get("/api/models/free") as answer:
+                assert answer.status == 200
+                assert await answer.json() == {
+                    "count": 2,
+                    "models": [
+                        {"id": "a:free", "name": "A 70B", "context_length": 10, "max_output": 3, "created": 5},
+                        {"id": "b:free", "name": "B 27B", "context_length": 20},
+                    ],
+                }
+        assert up.lists == 1
+        async with client.get("/v1/models") as answer:
+            assert (await answer.json())["data"] == []  # it has no key
+
+    async def test_openrouters_free_models_out_of_reach_are_a_502(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream()
+        up.list_act = fails(503)
+        client = await chomp({**row(up, "openrouter"), "keys": []})
+        for _ in range(2):
+            async with client.get("/api/models/free") as answer:
+                assert answer.status == 502
+                await error_of(answer)
+        assert up.lists == 1  # a failure is remembered for a while
+
+    async def test_a_routers_models_or_why_not(self, chomp: Any, upstream: Any) -> None:
+        up, dead = await upstream(says("hi"), "a", "b"), await upstream()
+        dead.list_act = fails(401, b'{"error":{"message":"bad key"}}')
+        client = await chomp(row(up), row(dead))
+        async with client.get(f"/api/models/{up.id}") as answer:
+            assert await answer.json() == {
+                "router": up.id, "count": 2, "models": [{"id": "a", "name": "a"}, {"id": "b", "name": "b"}],
+            }  # fmt: skip
+        for router, status, words in [
+            ("grok", 400, "groq"), ("groq", 502, "GROQ_API_KEY"), (dead.id, 502, "bad key"),
+        ]:  # fmt: skip
+            async with client.get(f"/api/models/{router}") as answer:
+                assert answer.status == status, router
+                assert words in (await error_of(answer))["message"]
+
+    # -- cooldowns
+
+    @pytest.mark.parametrize(("headers", "wait"), WAITS, ids=[str(n) for n in range(len(WAITS))])
+    async def test_a_busy_target_is_left_alone_for_as_long_as_it_asked(
+        self, chomp: Any, upstream: Any, headers: list[tuple[str, str]], wait: float
+    ) -> None:
+        clock, act = Clock(), Switch(fails(429, headers=headers))
+        up = await upstream(act)
+        client = await chomp(up, clock=clock)
+        for _ in range(2):  # the router's own answer, then chomp's
+            status, got, body = await ask(client, "m")
+            assert (status, body["error"]["type"] in ("x", "rate_limit_error")) == (429, True)
+            assert got["retry-after"] == str(math.ceil(wait))
+            assert got.get("x-should-retry") == ("true" if wait <= 60 else "false")
+        act.act = says("hi")
+        clock.now += wait - 0.05
+        status, got, _ = await ask(client, "m")
+        assert (status, got["retry-after"], len(up.calls)) == (429, "1", 1)
+        clock.now += 0.1
+        assert (await ask(client, "m"))[0] == 200
+        assert len(up.calls) == 2
+
+    async def test_when_all_are_cooling_the_smallest_remaining_wait_is_told(self, chomp: Any, upstream: Any) -> None:
+        clock = Clock()
+        waits = {"a": "90", "b": "40"}
+
+        async def act(call: Call) -> None:
+            key = call.headers["authorization"][-1]
+            await fails(429, headers=[("retry-after", waits[key])])(call)
+
+        up, other = await upstream(act), await upstream(fails(429, headers=[("retry-after", "70")]))
+        client = await chomp(two_keys(up), other, clock=clock)
+        status, headers, _ = await ask(client, "m")
+        assert (status, headers["retry-after"], headers["x-should-retry"]) == (429, "40", "true")
+        clock.now += 10.5
+        status, headers, body = await ask(client, "m")
+        assert (status, headers["retry-after"], headers["x-should-retry"]) == (429, "30", "true")
+        assert body["error"]["type"] == "rate_limit_error"
+        assert (len(up.calls), len(other.calls)) == (2, 1)
+        waits["b"] = "200"
+        clock.now += 30
+        status, headers, _ = await ask(client, "m")  # b alone is awake again, and says no
+        assert len(up.calls) == 3
+        status, headers, _ = await ask(client, "m")
+        assert (status, headers["retry-after"]) == (429, "30")  # the other router's, 70 - 40.5
+
+    async def test_a_model_in_cooldown_leaves_other_models_keys_and_routers_to_serve(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        async def act(call: Call) -> None:
+            busy = call.json["model"] == "m" and call.headers["authorization"].endswith("a")
+            await (fails(429, headers=[("retry-after", "50")]) if busy else says("hi"))(call)
+
+        up = await upstream(act, "m", "n")
+        client = await chomp(two_keys(up), clock=Clock())
+        assert (await ask(client, "m"))[0] == 200
+        assert keys_asked(up) == "ab"
+        assert (await ask(client, "m"))[0] == 200
+        assert keys_asked(up) == "b"
+        assert (await ask(client, "n"))[0] == 200
+        assert keys_asked(up) == "a"
+
+    @pytest.mark.parametrize(("status", "body", "next_key", "benched", "seconds"), MATRIX)
+    async def test_a_failure_benches_what_it_tells_about_and_nothing_else(
+        self, request: Any, chomp: Any, upstream: Any,
+        status: int, body: bytes | None, next_key: str, benched: str, seconds: float,
+    ) -> None:  # fmt: skip
+        clock, act = Clock(), Switch(only_key("a", fails(status, body)))
+        up = await upstream(act, "m", "n")
+        client = await chomp(two_keys(up), clock=clock)
+        first, _, _ = await ask(client, "m")
+        assert keys_asked(up) == "a" + next_key
+        assert (first == 200) == bool(next_key)
+        act.act = says("hi")  # all is well again; who is asked shows who is benched
+        assert (await ask(client, "m"))[0] == 200
+        assert keys_asked(up) == ("b" if benched else "a")
+        assert (await ask(client, "n"))[0] == 200
+        assert keys_asked(up) == ("b" if benched == "key" else "a")
+        if benched:
+            clock.now += seconds - 1
+            assert (await ask(client, "m"))[0] == 200
+            assert keys_asked(up) == "b"
+            clock.now += 1.1
+            assert (await ask(client, "m"))[0] == 200
+            assert keys_asked(up) == "a"
+        assert (await state_of(client, up.id))["breaker"] == "closed"
+
+    @pytest.mark.parametrize(("status", "body", "next_key", "benched", "seconds"), MATRIX)
+    async def test_only_failures_of_a_router_open_its_breaker(
+        self, request: Any, chomp: Any, upstream: Any,
+        status: int, body: bytes | None, next_key: str, benched: str, seconds: float,
+    ) -> None:  # fmt: skip
+        clock, up = Clock(), await upstream(fails(status, body))
+        client = await chomp(up, clock=clock)
+        for _ in range(6):
+            await ask(client, "m")
+            clock.now += seconds * 40  # past any bench
+        breaks = request.node.callspec.id in BREAKING
+        assert (await state_of(client, up.id))["breaker"] == ("open" if breaks else "closed")
+
+    async def test_a_payment_wait_that_the_router_names_is_kept(self, chomp: Any, upstream: Any) -> None:
+        clock, act = Clock(), Switch(only_key("a", fails(402, headers=[("retry-after", "120")])))
+        up = await upstream(act)
+        client = await chomp(two_keys(up), clock=clock)
+        await ask(client, "m")
+        act.act = says("hi")
+        keys_asked(up)
+        for seconds, key in [(119, "b"), (1.1, "a")]:
+            clock.now += seconds
+            assert (await ask(client, "m"))[0] == 200
+            assert keys_asked(up) == key
+
+    async def test_a_key_from_the_environment_and_more_of_them_make_a_pool(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(only_key("a", fails(401)))
+        table = {k: v for k, v in row(up, "groq", models=["m"]).items() if k != "keys"}
+        client = await chomp(table, environ={"GROQ_API_KEY": "secret-key-a, secret-key-b"}, clock=Clock())
+        assert (await ask(client, "groq/m"))[0] == 200
+        assert keys_asked(up) == "ab"
+        assert (await ask(client, "groq/m"))[0] == 200
+        assert keys_asked(up) == "b"
+        keys = {key["id"]: key["benched_s"] for key in (await state_of(client, "groq"))["keys"]}
+        assert list(keys.values()) == [300, 0]
+        assert not [one for one in keys if "secret" in one]
+
+    # -- breakers
+
+    @pytest.mark.parametrize("trouble", ["500", "cut", "silence", "broken stream"])
+    async def test_a_breaker_opens_after_failures_then_lets_one_probe_pass_and_closes(
+        self, chomp: Any, upstream: Any, trouble: str
+    ) -> None:
+        acts = {
+            "500": fails(500),
+            "cut": sends(b"", close=True),
+            "silence": holds(asyncio.Event(), says()),
+            "broken stream": streams(chat_chunk({"content": "a"}), cut=True),
+        }
+        clock, act = Clock(), Switch(acts[trouble])
+        up = await upstream(act)
+        client = await chomp(up, clock=clock, timeouts={"first_byte": "100ms"})
+
+        async def streamed() -> int:
+            async with asyncio.timeout(10), client.chat("m", stream=True) as answer:
+                await answer.read()
+                return answer.status
+
+        for _ in range(cs.BREAKER_FAILURES):
+            await streamed()
+        assert len(up.calls) == cs.BREAKER_FAILURES
+        status, headers, body = await ask(client, "m")
+        assert (status, headers["retry-after"], headers["x-should-retry"]) == (503, "30", "true")
+        assert body["error"]["code"] == "router_unavailable"
+        assert len(up.calls) == cs.BREAKER_FAILURES  # nobody was asked
+        assert (await state_of(client, up.id))["breaker"] == "open"
+
+        clock.now += cs.BREAKER_OPEN_S + 0.1
+        assert (await state_of(client, up.id))["breaker"] == "half-open"
+        probing, gate = asyncio.Event(), asyncio.Event()
+
+        async def slowly(call: Call) -> None:
+            probing.set()
+            await gate.wait()
+            await says("hi")(call)
+
+        act.act = slowly
+        probe = asyncio.ensure_future(ask(client, "m"))
+        async with asyncio.timeout(5):
+            await probing.wait()
+        assert [(await ask(client, "m"))[0] for _ in range(3)] == [503, 503, 503]
+        assert len(up.calls) == cs.BREAKER_FAILURES + 1
+        gate.set()
+        assert (await probe)[0] == 200
+        assert (await state_of(client, up.id))["breaker"] == "closed"
+        assert [(await ask(client, "m"))[0] for _ in range(3)] == [200, 200, 200]
+
+    async def test_a_probe_that_fails_opens_the_breaker_again(self, chomp: Any, upstream: Any) -> None:
+        clock, up = Clock(), await upstream(fails(500))
+        other = await upstream(says("hi"))
+        client = await chomp(up, other, clock=clock)
+        for _ in range(8):
+            assert (await ask(client, "m"))[0] == 200
+        assert len(up.calls) == cs.BREAKER_FAILURES
+        for n in range(1, 4):
+            clock.now += cs.BREAKER_OPEN_S + 0.1
+            for _ in range(3):
+                assert (await ask(client, "m"))[0] == 200
+            assert len(up.calls) == cs.BREAKER_FAILURES + n
+
+    async def test_a_success_between_failures_keeps_the_breaker_closed(self, chomp: Any, upstream: Any) -> None:
+        act = Switch(fails(500))
+        up = await upstream(act)
+        client = await chomp(up, clock=Clock())
+        for _ in range(4):
+            for _ in range(cs.BREAKER_FAILURES - 1):
+                assert (await ask(client, "m"))[0] == 500
+            act.act = says("hi")
+            assert (await ask(client, "m"))[0] == 200
+            act.act = fails(500)
+        assert (await state_of(client, up.id))["breaker"] == "closed"
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_clients_that_leave_count_against_nobody(self, chomp: Any, upstream: Any, stream: bool) -> None:
+        arrived = asyncio.Semaphore(0)
+
+        async def act(call: Call) -> None:
+            if stream:
+                await call.head()
+                await call.chunk(chat_chunk({"content": "a"}))
+            arrived.release()
+            async with asyncio.timeout(5):
+                await call.gone.wait()
+
+        up = await upstream(act)
+        client = await chomp(up, clock=Clock())
+        for _ in range(cs.BREAKER_FAILURES + 3):
+            asking = asyncio.ensure_future(client.chat("m", stream=stream).__aenter__())
+            async with asyncio.timeout(5):
+                await arrived.acquire()
+            if stream:
+                (await asking).close()
+            asking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asking
+            async with asyncio.timeout(5):
+                await up.calls[-1].gone.wait()
+        assert len(up.calls) == cs.BREAKER_FAILURES + 3
+        state = await state_of(client, up.id)
+        assert (state["breaker"], state["keys"][0]["benched_s"]) == ("closed", 0)
+        assert {kept["status"] for kept in await client.rows(len(up.calls))} == {499}
+        up.act = says("hi")
+        assert (await ask(client, "m"))[0] == 200
+
+    async def test_a_probe_whose_client_left_does_not_keep_the_router_closed_off(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        clock, up = Clock(), await upstream(fails(500))
+        client = await chomp(up, clock=clock)
+        for _ in range(cs.BREAKER_FAILURES):
+            await ask(client, "m")
+        clock.now += cs.BREAKER_OPEN_S + 1
+        arrived = asyncio.Event()
+
+        async def act(call: Call) -> None:
+            arrived.set()
+            async with asyncio.timeout(5):
+                await call.gone.wait()
+
+        up.act = act
+        asking = asyncio.ensure_future(client.chat("m").__aenter__())
+        async with asyncio.timeout(5):
+            await arrived.wait()
+        asking.cancel()
+        async with asyncio.timeout(5):
+            await up.calls[-1].gone.wait()
+        up.act = says("hi")
+        clock.now += cs.BREAKER_OPEN_S + 1
+        assert (await ask(client, "m"))[0] == 200
+
+    # -- the embedded model
+
+    async def test_the_embedded_model_is_nobodys_fallback(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(fails(500))
+        client = await chomp(up)
+        for asked in ("auto", "", "m"):
+            status, _, body = await ask(client, asked)
+            assert status == 500
+            assert [one["router"] for one in body["error"]["attempts"]] == [up.id]
+
+    async def test_the_embedded_models_name_is_not_taken_from_a_router_that_has_it(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        up = await upstream(says("hi"), "smollm2-135m")
+        client = await chomp(up)
+        assert (await ask(client, "smollm2-135m"))[1]["x-chomp-router"] == up.id
+
+    # -- bounds
+
+    async def test_50_000_names_leave_nothing_behind(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(says("hi"))
+        client = await chomp(up, limits={"names": 100}, clock=Clock())
+        services = client.services
+
+        def held() -> dict[str, int]:
+            parts = {"routing": services.routing, "proxy": services.proxy, "usage": services.usage}
+            sized = {}
+            for part, it in parts.items():
+                for name, value in vars(it).items():
+                    if isinstance(value, (dict, list, set)):
+                        sized[f"{part}.{name}"] = len(value)
+            return sized
+
+        routing = services.routing
+        busy = cs.Fault("provider_rate_limited", "no", 429, wait_s=1e5)
+        for n in range(50_000):
+            name = f"{up.id}/{random.randbytes(8).hex()}"
+            try:
+                (target,) = await routing.plan(name, "", ("", "fast")[n % 2], "chat")
+            except cs.Busy:
+                raise AssertionError("a name was benched that never failed") from None
+            routing.asked(target)
+            routing.answered(target, 0.1, ())
+            routing.price(up.id, target.model)
+            if n % 3 == 0:
+                routing.failed(target, busy, cs.judge(busy))
+        for n in range(300):
+            with pytest.raises(cs.ModelNotFound):
+                await routing.plan(f"unknown/{n}", "", "", "chat")
+        for n in range(200):
+            await ask(client, f"{up.id}/random-{n}")
+        assert max(held().values()) <= 200, held()
+
+
+# == Usage =============================================================================================================
+
+
+def metric(text: str, name: str, **labels: str) -> float | None:
+    """The value of one sample."""
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == name and sample.labels.items() >= labels.items():
+                return sample.value
+    return None
+
+
+async def metrics_of(client: Chomp) -> str:
+    async with client.get("/metrics") as answer:
+        assert answer.status == 200
+        return await answer.text()
+
+
+PRICED = {"prices": {"m": {"input": 1.0, "output": 2.0}}}  # USD per million
+ASKED_USAGE = {"stream_options": {"include_usage": True}}
+SHAPES = [  # frames after the words, and what is accounted: prompt, completion, estimated
+    pytest.param([FINISH, chat_chunk(None, usage=USAGE)], (7, 2, 0), id="frame of its own"),
+    pytest.param([chat_chunk({}, "stop", usage=USAGE)], (7, 2, 0), id="on the finish frame"),
+    pytest.param([chat_chunk({}, "stop", x_groq={"id": "r", "usage": USAGE})], (7, 2, 0), id="in x_groq"),
+    pytest.param(
+        [chat_chunk({}, "stop", x_groq={"id": "r", "usage": USAGE}), chat_chunk(None, usage=USAGE)], (7, 2, 0), id="in both"
+    ),
+    pytest.param([FINISH, chat_chunk({}, None, usage=USAGE)], (7, 2, 0), id="with an empty choice"),
+    pytest.param(
+        [chat_chunk({}, "stop", usage=None), chat_chunk(None, usage=USAGE)], (7, 2, 0), id="null before"
+    ),
+    pytest.param(
+        [FINISH, chat_chunk(None, usage={"prompt_tokens": 7, "completion_tokens": 1}), chat_chunk(None, usage=USAGE)],
+        (7, 2, 0), id="twice, the last wins",
+    ),
+    pytest.param([FINISH], None, id="none"),
+]  # fmt: skip
+
+
+class TestUsage:
+    @pytest.mark.parametrize("counted", [False, True], ids=["before the usage frame", "after the usage frame"])
+    async def test_a_client_that_leaves_early_is_accounted_for(self, chomp: Any, upstream: Any, counted: bool) -> None:
+        async def act(call: Call) -> None:
+            await call.head()
+            with contextlib.suppress(ConnectionError):
+                if counted:
+                    await call.chunk(chat_chunk({"content": "first"}, usage=USAGE))
+                for _ in range(1000):
+                    if call.gone.is_set():
+                        return
+                    await call.chunk(chat_chunk({"content": "word"}))
+                    await asyncio.sleep(0.005)
+
+        up = await upstream(act)
+        client = await chomp({**up.router, **PRICED})
+        async with client.chat("m", stream=True) as answer:
+            got = b""
+            while got.count(b"\n\n") < 10:
+                got += await answer.content.readany()
+            answer.close()
+        left_at = time.monotonic()
+        (kept,) = await client.rows(1)
+        assert time.monotonic() - left_at < 5
+        assert (kept["status"], kept["error_type"], kept["stream"]) == (499, "caller_cancelled", 1)
+        if counted:
+            assert (kept["prompt_tokens"], kept["completion_tokens"], kept["estimated"]) == (7, 2, 0)
+            assert kept["cost_usd"] == pytest.approx(11e-6)
+        else:
+            assert kept["estimated"] == 1
+            assert kept["prompt_tokens"] > 0
+            assert 10 <= kept["completion_tokens"] < 200
+            assert kept["cost_usd"] > 0
+        async with asyncio.timeout(5):
+            await up.calls[0].gone.wait()
+        text = await metrics_of(client)
+        assert metric(text, "chomp_requests_total", status="499") == 1
+        assert metric(text, "chomp_inflight") == 0
+
+    @pytest.mark.parametrize("asked", [False, True], ids=["not asked", "asked"])
+    @pytest.mark.parametrize(("last", "counted"), SHAPES)
+    async def test_each_shape_of_usage_makes_exactly_one_row(
+        self, chomp: Any, upstream: Any, last: list[bytes], counted: tuple[int, int, int] | None, asked: bool
+    ) -> None:
+        client = await chomp(up := await upstream(streams(STREAM[0], *STREAM[1:4], *last, DONE)))
+        async with client.chat(up.model, stream=True, **(ASKED_USAGE if asked else {})) as answer:
+            body = await answer.read()
+        if asked:
+            assert body == b"".join([*STREAM[:4], *last, DONE])
+        else:
+            assert not [f for f in frames(body) if f != "[DONE]" and f["choices"] == [] and f.get("usage")]
+        (kept,) = await client.rows(1)
+        if counted:
+            assert (kept["prompt_tokens"], kept["completion_tokens"], kept["estimated"]) == counted
+        else:
+            assert (kept["prompt_tokens"] > 0, kept["completion_tokens"] >= 3, kept["estimated"]) == (True, True, 1)
+        text = await metrics_of(client)
+        assert len(await client.rows()) == 1
+        assert metric(text, "chomp_tokens_total", type="prompt") == kept["prompt_tokens"]
+        assert metric(text, "chomp_tokens_total", type="completion") == kept["completion_tokens"]
+
+    async def test_a_disk_that_is_stuck_slows_no_request_and_loses_are_counted(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(says("hi"))
+        client = await chomp(up, limits={"ledger_rows": 50})
+        assert (await ask(client, "m"))[0] == 200
+        await client.rows(1)
+        blocker = sqlite3.connect(client.settings.state / "chomp.db", isolation_level=None)
+        blocker.execute("BEGIN EXCLUSIVE")
+        try:
+            slowest = 0.0
+            for at in range(300):
+                began = time.monotonic()
+                assert (await ask(client, "m"))[0] == 200
+                slowest = max(slowest, time.monotonic() - began)
+                if at == 20:
+                    await asyncio.sleep(2 * cs.LEDGER_FLUSH_S)  # until the writer is stuck
+            assert slowest < 2.0  # the disk is stuck for longer
+            assert client.services.usage.queued <= 50
+            async with asyncio.timeout(5), client.get("/status") as answer:
+                ledger = (await answer.json())["ledger"]
+            assert ledger["queued"] <= 50 and ledger["dropped"] == 300 - ledger["queued"]
+            async with asyncio.timeout(5):
+                text = await metrics_of(client)
+            assert metric(text, "chomp_ledger_dropped_total") == ledger["dropped"]
+            assert metric(text, "chomp_ledger_queue") == ledger["queued"]
+            assert metric(text, "chomp_requests_total") >= ledger["dropped"]
+        finally:
+            blocker.execute("ROLLBACK")
+            blocker.close()
+        assert len(await client.rows(1 + ledger["queued"])) == 1 + ledger["queued"]
+        assert metric(await metrics_of(client), "chomp_requests_total") == 301  # dropped rows are in the totals
+        assert (await ask(client, "m"))[0] == 200
+        await client.rows(2 + ledger["queued"])  # and it goes on
+
+    async def test_a_disk_that_fails_drops_rows_counts_them_and_goes_on(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream(says("hi")))
+        with contextlib.closing(sqlite3.connect(client.settings.state / "chomp.db")) as other:
+            other.execute("ALTER TABLE requests RENAME TO elsewhere")
+            other.commit()
+            assert (await ask(client, "m"))[0] == 200
+            assert metric(await metrics_of(client), "chomp_ledger_dropped_total") == 1
+            other.execute("ALTER TABLE elsewhere RENAME TO requests")
+            other.commit()
+        assert (await ask(client, "m"))[0] == 200
+        assert len(await client.rows(1)) == 1
+
+    @pytest.mark.parametrize(
+        ("prices", "usage", "more", "cost"),
+        [
+            ({"input": 1.0, "output": 2.0}, USAGE, {}, 11e-6),
+            ({"input": 1.0, "output": 2.0}, {**USAGE, "cost": 0.25}, {}, 0.25),  # OpenRouter's
+            ({"input": 1.0, "output": 2.0}, USAGE, {"cost": "0.125"}, 0.125),  # Zen's
+            ({"input": 1.0, "output": 2.0}, {**USAGE, "cost": 0}, {}, 0.0),
+            ({"input": 1.0, "output": 2.0, "cached": 0.1}, {**USAGE, "prompt_tokens_details": {"cached_tokens": 5}}, {}, 6.5e-6),
+            ({"input": 1.0, "output": 2.0}, {**USAGE, "completion_tokens_details": {"reasoning_tokens": 2}}, {}, 11e-6),
+            ({"input": 0, "output": 0}, USAGE, {}, 0.0),
+            (None, USAGE, {}, None),
+            (None, {**USAGE, "cost": 0.25}, {}, 0.25),
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_the_routers_own_cost_wins_then_the_price_and_unknown_stays_unknown(
+        self, chomp: Any, upstream: Any, prices: Any, usage: Any, more: Any, cost: float | None, stream: bool
+    ) -> None:
+        async def act(call: Call) -> None:
+            if call.streams:
+                last = chat_chunk(None, usage=usage, **more)
+                await streams(*STREAM[:-1], last, DONE)(call)
+            else:
+                await call.whole(chat_answer("hi", usage=usage, **more))
+
+        up = await upstream(act)
+        client = await chomp({**up.router, **({"prices": {"m": prices}} if prices else {})})
+        async with client.chat("m", stream=stream) as answer:
+            await answer.read()
+        (kept,) = await client.rows(1)
+        assert kept["cost_usd"] == (None if cost is None else pytest.approx(cost))
+        async with client.get("/api/usage?by=model") as answer:
+            (shown,) = (await answer.json())["rows"]
+        assert shown["cost_usd"] == (None if cost is None else pytest.approx(cost))
+        assert shown["unpriced"] == (cost is None)
+        text = await metrics_of(client)
+        assert metric(text, "chomp_unpriced_requests_total") == (cost is None)
+        assert (metric(text, "chomp_cost_usd_total") or 0) == pytest.approx(cost or 0)
+
+    async def test_a_cost_sent_after_done_is_accounted(self, chomp: Any, upstream: Any) -> None:
+        after = (
+            b'data:{"id":"x","object":"chat.completion.chunk","created":1,"model":"m","choices":[],"cost":"0.5"}\n\n'
+        )
+        client = await chomp(up := await upstream(streams(*STREAM[:-1], chat_chunk(None, usage=USAGE), DONE, after)))
+        async with client.chat(up.model, stream=True) as answer:
+            assert frames(await answer.read())[-1] is not None
+        (kept,) = await client.rows(1)
+        assert (kept["cost_usd"], kept["prompt_tokens"], kept["status"]) == (0.5, 7, 200)
+
+    @pytest.mark.parametrize("by", ["router", "key", "model", "caller", "task", "session", "day"])
+    async def test_usage_is_summed_by_each_group(self, chomp: Any, upstream: Any, by: str) -> None:
+        one, two = await upstream(says("hi")), await upstream(says("hi"), "n")
+        client = await chomp({**one.router, **PRICED}, two)
+        for model in ("m", "m", "n"):
+            await ask(client, model)
+        await ask(client, "unknown-name")
+        await client.rows(4)
+        async with client.get(f"/api/usage?by={by}") as answer:
+            assert answer.status == 200
+            report = await answer.json()
+        today = datetime.datetime.now(datetime.UTC).date().isoformat()
+        groups = {found[by]: found for found in report["rows"]}
+        expected = {
+            "router": {one.id: 2, two.id: 1, "": 1},
+            "key": {f"{one.id}/chomp.toml#1": 2, f"{two.id}/chomp.toml#1": 1, "/": 1},
+            "model": {f"{one.id}/m": 2, f"{two.id}/n": 1, "/": 1},
+            "caller": {"owner": 4},
+            "task": {"": 4},
+            "session": {"": 4},
+            "day": {today: 4},
+        }[by]
+        assert {group: found["requests"] for group, found in groups.items()} == expected
+        assert sum(found["prompt_tokens"] for found in groups.values()) == 21
+        assert sum(found["completion_tokens"] for found in groups.values()) == 6
+        assert sum(found["errors"] for found in groups.values()) == 1
+        assert sum(found["cost_usd"] or 0 for found in groups.values()) == pytest.approx(22e-6)
+        assert sum(found["unpriced"] for found in groups.values()) == 1
+        assert report["prices"]["date"]
+
+    @pytest.mark.parametrize(
+        ("since", "seen"),
+        [
+            ("24h", 1), ("1h", 1), ("90m", 1), ("7d", 2), ("60d", 3), ("3000d", 3), ("0s", 0),
+            (lambda now: str(int(now - 3600)), 1),
+            (lambda now: str(now - 4 * 86400), 2),
+            (lambda now: datetime.datetime.fromtimestamp(now - 86400, datetime.UTC).date().isoformat(), 1),
+            (lambda now: datetime.datetime.fromtimestamp(now - 40 * 86400, datetime.UTC).isoformat(), 3),
+            (lambda now: datetime.datetime.fromtimestamp(now - 3600, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), 1),
+            ("2000-01-01", 3),
+            ("yesterday", None), ("", None), ("-1h", None), ("1e400", None), ("nan", None), ("9" * 30, None),
+            ("99999999999999d", None), ("2026-13-01", None),
+        ],
+    )  # fmt: skip
+    async def test_since_is_a_time_ago_a_date_or_unix_seconds(
+        self, chomp: Any, upstream: Any, since: Any, seen: int | None
+    ) -> None:
+        client = await chomp(await upstream())
+        now = time.time()
+        values = {"at": now, "request_id": "r", "caller": "owner", "router": "x", "status": 200}
+        rows = []
+        for age in (0.0, 3 * 86400.0, 30 * 86400.0):
+            filled = {
+                name: 0 if kind in ("int", "float") else "" for name, kind in cs.LedgerRow.__annotations__.items()
+            } | {"ttft_ms": None, "cost_usd": None, **values, "at": now - age - 60}
+            rows.append(tuple(filled[name] for name in cs.LedgerRow.__struct_fields__))
+        with contextlib.closing(sqlite3.connect(client.settings.state / "chomp.db")) as other:
+            marks = ",".join("?" * len(rows[0]))
+            other.executemany(f"INSERT INTO requests VALUES ({marks})", rows)
+            other.commit()
+        text = since if isinstance(since, str) else since(now)
+        async with client.get("/api/usage", params={"by": "caller", "since": text}) as answer:
+            if seen is None:
+                assert answer.status == 400
+                assert (await error_of(answer))["param"] == "since"
+                return
+            assert answer.status == 200
+            report = await answer.json()
+        assert sum(found["requests"] for found in report["rows"]) == seen
+        if re.fullmatch(r"[1-9]\d*[hmd]", text):
+            ago = now - datetime.datetime.fromisoformat(report["since"]).timestamp()
+            assert ago == pytest.approx(cs.duration_s(text), abs=30)
+
+    async def test_an_unknown_group_is_a_400_that_names_the_known_ones(self, chomp: Any) -> None:
+        client = await chomp()
+        for by in ("colour", "router;--", ""):
+            async with client.get("/api/usage", params={"by": by}) as answer:
+                assert answer.status == 400
+                error = await error_of(answer)
+            assert error["param"] == "by"
+            assert "session" in error["message"]
+
+    async def test_metrics_have_their_names_and_bounded_labels(self, chomp: Any, upstream: Any) -> None:
+        up, bad = (
+            await upstream(says("hi there you")),
+            await upstream(fails(500, headers=[("x-ratelimit-remaining-requests", "7")])),
+        )
+        client = await chomp(bad, {**up.router, **PRICED})
+        for n in range(50):
+            await ask(client, f"{up.id}/random-name-{n}")
+            await ask(client, f"random-unknown-{n}")
+        await ask(client, "m")
+        async with client.chat("m", stream=True) as answer:
+            await answer.read()
+        text = await metrics_of(client)
+        families = {family.name: family for family in text_string_to_metric_families(text)}
+        assert families.keys() >= {
+            "chomp_requests", "chomp_request_duration_seconds", "chomp_overhead_seconds", "chomp_ttft_seconds",
+            "chomp_inter_chunk_seconds", "chomp_tokens", "chomp_cost_usd", "chomp_attempts", "chomp_failovers",
+            "chomp_breaker_state", "chomp_key_up", "chomp_ratelimit_remaining", "chomp_inflight", "chomp_ledger_queue",
+            "chomp_event_loop_lag_seconds",
+        }  # fmt: skip
+        labels = {
+            name: {label for sample in families[name].samples for label in sample.labels}
+            for name in ("chomp_requests", "chomp_tokens", "chomp_attempts", "chomp_failovers", "chomp_breaker_state")
+        }
+        assert labels == {
+            "chomp_requests": {"router", "endpoint", "stream", "status", "error_type"},
+            "chomp_tokens": {"router", "type"},
+            "chomp_attempts": {"router", "outcome"},
+            "chomp_failovers": {"from", "to", "reason"},
+            "chomp_breaker_state": {"router"},
+        }
+        assert "random" not in text
+        assert up.id in text and f"key-of-{up.id}" not in text
+        assert metric(text, "chomp_requests_total", status="404", error_type="caller_model_unknown") == 50
+        assert metric(text, "chomp_attempts_total", router=up.id, outcome="ok") == 52
+        assert metric(text, "chomp_attempts_total", router=bad.id, outcome="provider_error") == 2
+        assert metric(text, "chomp_failovers_total", **{"from": bad.id, "to": up.id, "reason": "provider_error"}) == 2
+        assert metric(text, "chomp_request_duration_seconds_count") == 102
+        assert metric(text, "chomp_ttft_seconds_count") == 1
+        assert metric(text, "chomp_key_up", router=up.id) == 1
+        assert metric(text, "chomp_inflight") == 0
+        outcomes = {sample.labels["error_type"] for sample in families["chomp_requests"].samples}
+        assert outcomes <= cs.ERROR_TYPES | {""}
+
+    @pytest.mark.parametrize("form", ["text", "json"])
+    async def test_each_request_is_one_log_line(
+        self, chomp: Any, upstream: Any, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, form: str
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        up = await upstream(says("hi"))
+        client = await chomp(up, environ={"CHOMP_LOG": form})
+        capsys.readouterr()
+        await ask(client, "m", headers={"x-request-id": "mine-1"})
+        async with client.chat("m", stream=True, headers={"x-request-id": "mine-2"}) as answer:
+            await answer.read()
+        await ask(client, "unknown\nname \u2603", headers={"x-request-id": "mine-3"})
+        await client.rows(3)
+        printed = capsys.readouterr().err.splitlines()
+        lines = [next(line for line in printed if f"mine-{n}" in line) for n in (1, 2, 3)]
+        assert len([line for line in printed if "mine-" in line]) == 3
+        assert f"key-of-{up.id}" not in "".join(printed) and "hello" not in "".join(printed)
+        if form == "json":
+            found = [json.loads(line) for line in lines]
+            assert [one["status"] for one in found] == [200, 200, 404]
+            assert [one["stream"] for one in found] == [0, 1, 0]
+            assert found[2]["asked_model"] == "unknown\nname \u2603"
+            assert set(found[0]) == set(cs.LedgerRow.__struct_fields__)
+        else:
+            assert f"{up.id}/m 200" in lines[0] and "7+2 tok unpriced" in lines[0]
+            assert "ttft" in lines[1]
+            assert "404 caller_model_unknown" in lines[2]
+            assert all(line.isascii() for line in lines)
+
+
+# == Jobs ==============================================================================================================
+
+
+class TestJobs:
+    @staticmethod
+    async def started(client: Chomp, **given: Any) -> dict[str, Any]:
+        async with client.post("/api/dispatch", json={"prompt": "hello", **given}) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.json()
+
+    @staticmethod
+    async def seen(client: Chomp, job_id: str) -> dict[str, Any]:
+        async with client.get(f"/api/result/{job_id}") as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.json()
+
+    @classmethod
+    async def reaches(cls, client: Chomp, job_id: str, *statuses: str) -> dict[str, Any]:
+        """The job, once it has one of `statuses`."""
+        async with asyncio.timeout(5):
+            while (job := await cls.seen(client, job_id))["status"] not in statuses:
+                await asyncio.sleep(0.01)
+        return job
+
+    async def test_a_job_is_started_and_its_result_fetched(self, chomp: Any, upstream: Any) -> None:
+        gate = asyncio.Event()
+        up = await upstream(holds(gate, says("the answer")))
+        client = await chomp(up)
+        begun = await self.started(client, prompt="why?", system="be brief", model=up.model)
+        assert begun == {"id": "1", "model": "m", "router": up.id, "status": "running"}
+        running = await self.seen(client, "1")
+        assert running.keys() == {"id", "prompt", "status", "created", "model", "router", "system"}
+        assert (running["status"], running["prompt"], running["system"]) == ("running", "why?", "be brief")
+        gate.set()
+        job = await self.reaches(client, "1", "done", "error")
+        assert job.pop("latency_ms") >= 0
+        for field in ("created", "finished"):
+            assert abs(datetime.datetime.fromisoformat(job.pop(field)).timestamp() - time.time()) < 60
+        assert job == {
+            "id": "1", "prompt": "why?", "status": "done", "model": "m", "router": up.id, "system": "be brief",
+            "result": "the answer", "tokens_in": 7, "tokens_out": 2,
+        }  # fmt: skip
+        assert up.calls[0].json == {
+            "model": "m",
+            "messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": "why?"}],
+        }
+        (kept,) = await client.rows(1)
+        assert (kept["request_id"], kept["status"], kept["prompt_tokens"]) == ("job-1", 200, 7)
+
+    async def test_a_job_fails_over_and_says_who_answered(self, chomp: Any, upstream: Any) -> None:
+        bad, good = await upstream(fails(500)), await upstream(says("hi"))
+        client = await chomp(bad, good)
+        begun = await self.started(client, model="m")
+        assert begun["router"] == bad.id
+        job = await self.reaches(client, begun["id"], "done", "error")
+        assert (job["status"], job["router"], job["result"]) == ("done", good.id, "hi")
+
+    async def test_a_job_whose_routers_all_fail_ends_with_their_words(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(fails(500, b'{"error":{"message":"on fire, key-of-"}}'))
+        client = await chomp(up)
+        job = await self.reaches(client, (await self.started(client, model="m"))["id"], "done", "error")
+        assert (job["status"], "on fire" in job["error"]) == ("error", True)
+        assert "result" not in job and job["finished"]
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            pytest.param(b'{"choices":{"a":1}}', id="choices an object"),
+            pytest.param(b'{"choices":[null]}', id="a null choice"),
+            pytest.param(b'{"choices":["x"]}', id="a string choice"),
+            pytest.param(b'{"choices":[{"message":"x"}]}', id="a string message"),
+            pytest.param(b'{"choices":5}', id="choices a number"),
+            pytest.param(b'{"choices":[{}]}', id="an empty choice"),
+            pytest.param(b"[]", id="an array"),
+            pytest.param(b"not JSON", id="not JSON"),
+            pytest.param(b"", id="nothing"),
+        ],
+    )
+    async def test_a_job_always_ends_whatever_the_answer_is(self, chomp: Any, upstream: Any, body: bytes) -> None:
+        async def act(call: Call) -> None:
+            await call.whole(body)
+
+        client = await chomp(up := await upstream(act))
+        job = await self.reaches(client, (await self.started(client, model=up.model))["id"], "done", "error")
+        assert job["finished"]
+
+    async def test_a_job_whose_answer_is_larger_than_what_is_read_whole_is_done(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        text = "x" * 3_000_000
+
+        async def act(call: Call) -> None:
+            await call.whole(chat_answer(text))
+
+        client = await chomp(up := await upstream(act))
+        job = await self.reaches(client, (await self.started(client, model=up.model))["id"], "done", "error")
+        assert (job["status"], job.get("result") == text, job.get("tokens_out")) == ("done", True, 2)
+
+    async def test_a_running_job_and_a_waiting_one_are_cancelled(self, chomp: Any, upstream: Any) -> None:
+        arrived = asyncio.Event()
+
+        async def act(call: Call) -> None:
+            arrived.set()
+            async with asyncio.timeout(10):
+                await call.gone.wait()
+
+        client = await chomp(up := await upstream(act), limits={"jobs_parallel": 1})
+        running = (await self.started(client, model="m"))["id"]
+        async with asyncio.timeout(5):
+            await arrived.wait()
+        waiting = await self.started(client, model="m")
+        assert waiting["status"] == "pending"
+        for job_id in (waiting["id"], int(running)):  # a number is an id too
+            async with client.post("/api/jobs/cancel", json={"id": job_id}) as answer:
+                assert answer.status == 200
+                job = await answer.json()
+            assert (job["id"], job["status"], job["error"]) == (str(job_id), "error", "cancelled")
+            assert job["finished"]
+        async with asyncio.timeout(5):
+            await up.calls[0].gone.wait()
+        assert len(up.calls) == 1  # the waiting one was never sent
+        up.act = says("hi")
+        after = await self.reaches(client, (await self.started(client, model="m"))["id"], "done", "error")
+        assert after["status"] == "done"  # the place is free again
+        for job_id in (running, waiting["id"]):
+            assert (await self.seen(client, job_id))["error"] == "cancelled"
+
+    async def test_cancelling_a_job_that_is_over_changes_nothing(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(up := await upstream(says("hi")))
+        job = await self.reaches(client, (await self.started(client, model=up.model))["id"], "done")
+        async with client.post("/api/jobs/cancel", json={"id": job["id"]}) as answer:
+            assert (answer.status, await answer.json()) == (200, job)
+
+    async def test_a_job_is_ended_at_its_time_limit(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(holds(asyncio.Event(), says("hi")))
+        client = await chomp(up, timeouts={"job": "200ms"})
+        job = await self.reaches(client, (await self.started(client, model="m"))["id"], "done", "error")
+        assert (job["status"], "time limit" in job["error"]) == ("error", True)
+        async with asyncio.timeout(5):
+            await up.calls[0].gone.wait()
+
+    async def test_the_time_of_waiting_for_a_place_does_not_count(self, chomp: Any, upstream: Any) -> None:
+        gate = asyncio.Event()
+        up = await upstream(holds(gate, says("hi")))
+        client = await chomp(up, limits={"jobs_parallel": 1}, timeouts={"job": "2s"})
+        first, second = [(await self.started(client, model="m"))["id"] for _ in range(2)]
+        await self.reaches(client, first, "running")
+        assert (await self.seen(client, second))["status"] == "pending"
+        await asyncio.sleep(0.5)
+        gate.set()
+        assert (await self.reaches(client, second, "done", "error"))["status"] == "done"
+        assert (await self.seen(client, second))["latency_ms"] < 500
+
+    async def test_only_so_many_jobs_run_at_once_and_wait(self, chomp: Any, upstream: Any) -> None:
+        arrived, gate = asyncio.Semaphore(0), asyncio.Event()
+
+        async def act(call: Call) -> None:
+            arrived.release()
+            await gate.wait()
+            await says("hi")(call)
+
+        client = await chomp(up := await upstream(act), limits={"jobs_parallel": 2, "jobs_waiting": 5})
+        begun = [await self.started(client, model="m") for _ in range(5)]
+        async with asyncio.timeout(5):
+            await arrived.acquire()
+            await arrived.acquire()
+        states = [(await self.seen(client, one["id"]))["status"] for one in begun]
+        assert states == ["running", "running", "pending", "pending", "pending"]
+        assert len(up.calls) == 2
+        async with client.post("/api/dispatch", json={"prompt": "one more", "model": "m"}) as answer:
+            assert answer.status == 429
+            assert (await error_of(answer))["code"] == "rate_limit_exceeded"
+        gate.set()
+        for one in begun:
+            assert (await self.reaches(client, one["id"], "done", "error"))["status"] == "done"
+
+    async def test_the_newest_50_come_first_also_past_number_nine(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(up := await upstream(says("hi")))
+
+        async def ids() -> list[str]:
+            async with client.get("/api/jobs") as answer:
+                return [job["id"] for job in await answer.json()]
+
+        assert await ids() == []
+        for _ in range(12):
+            await self.started(client, model=up.model)
+        assert await ids() == [str(n) for n in range(12, 0, -1)]
+        for _ in range(43):
+            await self.started(client, model=up.model)
+        assert await ids() == [str(n) for n in range(55, 5, -1)]
+        assert (await self.seen(client, "1"))["id"] == "1"  # older ones can still be asked for
+
+    async def test_old_jobs_are_forgotten_past_a_number(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(up := await upstream(says("hi")), limits={"jobs_kept": 3})
+        for _ in range(5):
+            last = (await self.started(client, model=up.model))["id"]
+        await self.reaches(client, last, "done")
+        async with client.get("/api/jobs") as answer:
+            assert [job["id"] for job in await answer.json()] == ["5", "4", "3"]
+        async with client.get("/api/result/1") as answer:
+            assert answer.status == 404
+
+    @pytest.mark.parametrize("how", ["stopped", "killed"])
+    async def test_jobs_outlive_a_restart_and_running_ones_end_as_interrupted(
+        self, tmp_path: Path, upstream: Any, how: str
+    ) -> None:
+        gate, arrived = asyncio.Event(), asyncio.Event()
+
+        async def act(call: Call) -> None:
+            if call.json["messages"][-1]["content"] == "slow":
+                arrived.set()
+                await gate.wait()
+            await says("hi")(call)
+
+        up = await upstream(act)
+        config = {"routers": [up.router], "limits": {"jobs_parallel": 1}, "timeouts": SHORT}
+        client = await Chomp(tmp_path, config, {}, None).start()
+        try:
+            done = await self.reaches(client, (await self.started(client, model="m"))["id"], "done")
+            await self.started(client, model="m", prompt="slow")
+            async with asyncio.timeout(5):
+                await arrived.wait()
+            assert (await self.started(client, model="m", prompt="waits"))["status"] == "pending"
+        finally:
+            await client.stop()
+        if how == "killed":  # a process that is killed leaves them as they were
+            with contextlib.closing(sqlite3.connect(tmp_path / "state" / "chomp.db")) as other:
+                other.execute("UPDATE jobs SET status = 'running', error = '', finished = '' WHERE id = 2")
+                other.execute("UPDATE jobs SET status = 'pending', error = '', finished = '' WHERE id = 3")
+                other.commit()
+        client = await Chomp(tmp_path, config, {}, None).start()
+        try:
+            assert await self.seen(client, done["id"]) == done
+            for job_id in ("2", "3"):
+                job = await self.seen(client, job_id)
+                assert (job["status"], job["error"], bool(job["finished"])) == ("error", "interrupted", True)
+            assert (await self.started(client, model="m"))["id"] == "4"  # ids are not given twice
+        finally:
+            await client.stop()
+
+    @pytest.mark.parametrize(
+        ("body", "status", "words"),
+        [
+            ({}, 400, "prompt"),
+            ({"prompt": ""}, 400, "prompt"),
+            ({"prompt": "  "}, 400, "prompt"),
+            ({"prompt": 5}, 400, "prompt"),
+            ({"prompt": ["x"]}, 400, "prompt"),
+            ({"prompt": "x", "model": 5}, 400, "model"),
+            ([], 400, ""),
+            ("x", 400, ""),
+            ({"prompt": "x", "router": "nope"}, 400, "groq"),  # the routers there are
+            ({"prompt": "x", "model": "unknown-name"}, 404, "unknown-name"),
+            ({"prompt": "x", "router": "groq"}, 503, "GROQ_API_KEY"),
+        ],
+    )
+    async def test_a_job_that_cannot_be_is_refused(
+        self, chomp: Any, upstream: Any, body: Any, status: int, words: str
+    ) -> None:
+        client = await chomp(up := await upstream())
+        async with client.post("/api/dispatch", json=body) as answer:
+            assert answer.status == status
+            assert words in (await error_of(answer))["message"]
+        async with client.get("/api/jobs") as answer:
+            assert await answer.json() == []
+        assert up.calls == []
+
+    async def test_bad_json_is_a_400(self, chomp: Any) -> None:
+        client = await chomp()
+        for path in ("/api/dispatch", "/api/jobs/cancel"):
+            for data in (b"{", b"\xff", b"[" * 100_000):
+                async with client.post(path, data=data) as answer:
+                    assert answer.status == 400
+                    await error_of(answer)
+
+    @pytest.mark.parametrize("job_id", ["1", "999", "x", "-1", "1.5", "9" * 40, "\u0661", "..", "1 OR 1=1"])
+    async def test_a_job_that_is_not_there_is_a_404(self, chomp: Any, job_id: str) -> None:
+        client = await chomp()
+        if job_id != "..":
+            async with client.get(f"/api/result/{job_id}") as answer:
+                assert answer.status == 404
+                await error_of(answer)
+        async with client.post("/api/jobs/cancel", json={"id": job_id}) as answer:
+            assert answer.status == 404
+            await error_of(answer)
+
+    async def test_jobs_need_the_token_before_anything_else(self, chomp: Any) -> None:
+        client = await chomp(environ={"CHOMP_V1_NO_AUTH": "1"})
+        async with aiohttp.ClientSession() as stranger:
+            for method, path in [
+                ("POST", "/api/dispatch"), ("GET", "/api/result/1"), ("GET", "/api/jobs"), ("POST", "/api/jobs/cancel"),
+            ]:  # fmt: skip
+                async with stranger.request(method, client.url + path) as answer:
+                    assert answer.status == 401
+                    assert answer.headers["www-authenticate"] == 'Bearer realm="chomp"'
+
+
+# == Embedded model ====================================================================================================
+
+CACHE = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+FRANCE = {"messages": [{"role": "user", "content": "What is the capital of France?"}]}
+
+
+class Served:
+    """A chomp of its own process, as a user starts it, with no router but the embedded model."""
+
+    def __init__(self, folder: Path, cache: str, **environ: str):
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.headers = {"authorization": f"Bearer {TOKEN}"}
+        folder.mkdir()
+        (folder / "chomp.toml").write_text('[timeouts]\nlocal_idle = "3s"\n')
+        self.process = subprocess.Popen(
+            [sys.executable, Path(cs.__file__)],
+            env={
+                "PATH": os.environ["PATH"], "HOME": str(folder), "XDG_CACHE_HOME": cache, "CHOMP_DIR": str(folder),
+                "PORT": str(self.port), "CHOMP_API_TOKEN": TOKEN, **environ,
+            },
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        self.process.stdout.readline()  # of the banner: it listens
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(20)
+        self.process.kill()
+        self.process.stdout.close()  # type: ignore[union-attr]
+
+    def child(self) -> psutil.Process | None:
+        found = psutil.Process(self.process.pid).children()
+        return found[0] if found else None
+
+    @contextlib.asynccontextmanager
+    async def ask(self, path: str = "/v1/chat/completions", **body: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+        async with (
+            asyncio.timeout(60),
+            aiohttp.ClientSession(headers=self.headers) as http,
+            http.post(self.url + path, json=body) as answer,
+        ):
+            yield answer
+
+    async def text(self, **body: Any) -> str:
+        async with self.ask(**{**FRANCE, **body}) as answer:
+            assert answer.status == 200, await answer.text()
+            return (await answer.json())["choices"][0]["message"]["content"]
+
+    async def get(self, path: str) -> Any:
+        async with aiohttp.ClientSession(headers=self.headers) as http, http.get(self.url + path) as answer:
+            return await answer.json()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One chomp for the whole class: the model starts once, and again when a test has killed it."""
+    one = Served(tmp_path_factory.mktemp("local") / "chomp", CACHE)
+    yield one
+    one.stop()
+
+
+class TestLocalModel:
+    async def test_the_first_question_is_answered_with_no_key_at_all(self, served: Served) -> None:
+        assert served.child() is None  # it starts on first use
+        began = time.monotonic()
+        async with served.ask(model="auto", **FRANCE) as answer:
+            assert answer.status == 200
+            assert (answer.headers["x-chomp-router"], answer.headers["x-chomp-model"]) == ("local", "smollm2-135m")
+            body = await answer.json()
+        assert time.monotonic() - began < 30  # 3 s on a quiet machine
+        assert "Paris" in body["choices"][0]["message"]["content"]
+        assert body["usage"]["total_tokens"] == body["usage"]["prompt_tokens"] + body["usage"]["completion_tokens"]
+        child = served.child()
+        assert child is not None
+        state = await served.get("/status")
+        assert (state["local_model"]["starts"], state["local_model"]["state"]) == (1, "running")
+        usage = await served.get("/api/usage?by=model")
+        assert usage["rows"][0]["model"] == "local/smollm2-135m"
+        assert (usage["rows"][0]["cost_usd"], usage["rows"][0]["unpriced"]) == (0, 0)
+
+    @pytest.mark.parametrize("model", ["", "auto", "local/smollm2-135m", "smollm2-135m", "local/auto"])
+    async def test_it_is_auto_and_has_names(self, served: Served, model: str) -> None:
+        assert "Paris" in await served.text(model=model)
+
+    async def test_it_answers_the_same_every_time_with_a_system_message_of_ones_own_too(self, served: Served) -> None:
+        messages = [{"role": "system", "content": ""}, *FRANCE["messages"]]
+        first = await served.text(messages=messages)
+        assert "Paris" in first
+        assert await served.text(messages=messages) == first
+
+    async def test_it_is_labelled_as_a_demonstration_everywhere(self, served: Served) -> None:
+        (entry,) = (await served.get("/v1/models"))["data"]
+        assert entry["id"] == "local/smollm2-135m"
+        assert "demonstration" in entry["name"]
+        state = await served.get("/status")
+        assert "demonstration" in state["local_model"]["note"]
+        (router,) = [one for one in state["routers"] if one["id"] == "local"]
+        assert "demonstration" in router["name"]
+
+    @pytest.mark.parametrize("asked", [True, False])
+    async def test_it_streams_and_counts_when_asked(self, served: Served, asked: bool) -> None:
+        options = {"stream_options": {"include_usage": True}} if asked else {}
+        async with served.ask(model="local/smollm2-135m", stream=True, **options, **FRANCE) as answer:
+            assert (answer.status, answer.content_type) == (200, "text/event-stream")
+            found = frames(await answer.read())
+        assert found[-1] == "[DONE]"
+        assert len(found) >= 5
+        assert "Paris" in "".join(
+            choice["delta"].get("content") or "" for f in found[:-1] for choice in f.get("choices", ())
+        )
+        counted = [f["usage"] for f in found[:-1] if f.get("usage")]
+        assert len(counted) == asked
+        for usage in counted:
+            assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"] > 0
+
+    async def test_completions_work_and_embeddings_are_refused(self, served: Served) -> None:
+        async with served.ask(
+            "/v1/completions", model="local/smollm2-135m", prompt="One, two,", max_tokens=4
+        ) as answer:
+            assert answer.status == 200, await answer.text()
+            assert (await answer.json())["choices"][0]["text"]
+        async with served.ask("/v1/embeddings", model="local/smollm2-135m", input="x") as answer:
+            assert answer.status == 400
+            assert (await error_of(answer))["code"] == "unsupported_endpoint"
+
+    @pytest.mark.parametrize(
+        ("more", "word"),
+        [
+            ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]}, "tools"),
+            ({"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required", "stream": True}, "tools"),
+            ({"functions": [{"name": "f", "parameters": {}}]}, "functions"),
+            (
+                {"messages": [{"role": "user", "content": [{"type": "text", "text": "what?"},
+                 {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]}]}, "image",
+            ),
+        ],
+    )  # fmt: skip
+    async def test_what_it_cannot_do_is_a_clear_400(self, served: Served, more: dict[str, Any], word: str) -> None:
+        async with served.ask(**{"model": "auto", **FRANCE, **more}) as answer:
+            assert answer.status == 400
+            error = await error_of(answer)
+        assert error["type"] == "invalid_request_error"
+        assert word in error["message"] and "demonstration" in error["message"]
+
+    async def test_a_prompt_that_is_too_long_is_a_400(self, served: Served) -> None:
+        long = [{"role": "user", "content": "word " * 5000}]
+        async with served.ask(model="local/smollm2-135m", messages=long) as answer:
+            assert answer.status == 400
+            assert (await error_of(answer))["code"] == "context_length_exceeded"
+
+    async def test_its_port_is_closed_to_everybody_else(self, served: Served) -> None:
+        await served.text()
+        child = served.child()
+        assert child is not None
+        listening = [c.laddr for c in child.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+        assert [address.ip for address in listening] == ["127.0.0.1"]
+        url = f"http://127.0.0.1:{listening[0].port}"
+        async with aiohttp.ClientSession() as stranger:
+            for path in ("/v1/models", "/v1/chat/completions", "/props", "/slots", "/", "/metrics"):
+                async with stranger.get(url + path, headers={"origin": "https://evil.example"}) as answer:
+                    assert answer.status >= 400, path
+                    assert not answer.headers.get("access-control-allow-origin")
+            for headers in ({}, {"authorization": f"Bearer {TOKEN}"}):
+                async with stranger.post(f"{url}/v1/chat/completions", json=FRANCE, headers=headers) as answer:
+                    assert answer.status == 401
+            async with stranger.get(f"{url}/health", headers={"origin": "https://evil.example"}) as answer:
+                assert not answer.headers.get("access-control-allow-origin")
+            async with stranger.options(
+                f"{url}/v1/chat/completions",
+                headers={"origin": "https://evil.example", "access-control-request-method": "POST"},
+            ) as answer:
+                assert not answer.headers.get("access-control-allow-origin")
+        assert served.headers["authorization"] not in " ".join(child.cmdline())
+
+    async def test_a_child_that_is_killed_is_replaced_without_a_lost_request(self, served: Served) -> None:
+        await served.text()
+        before = (await served.get("/status"))["local_model"]["starts"]
+        child = served.child()
+        assert child is not None
+        child.kill()
+        assert "Paris" in await served.text()
+        after = served.child()
+        assert after is not None and after.pid != child.pid
+        assert (await served.get("/status"))["local_model"]["starts"] == before + 1
+
+    async def test_an_answer_that_the_child_dies_under_is_an_error(self, served: Served) -> None:
+        async with served.ask(
+            model="auto", stream=True, max_tokens=2000, messages=[{"role": "user", "content": "Tell a long story."}]
+        ) as answer:
+            assert answer.status == 200
+            await answer.content.readany()
+            child = served.child()
+            assert child is not None
+            child.kill()
+            found = frames(await answer.read())
+        assert found[-1] == "[DONE]"
+        assert found[-2]["error"]["code"] == "upstream_stream_interrupted"
+        assert "Paris" in await served.text()
+
+    async def test_idle_it_gives_its_memory_back_and_answers_again(self, served: Served) -> None:
+        await served.text()
+        child = served.child()
+        assert child is not None
+        assert child.memory_info().rss > 100 << 20
+        async with asyncio.timeout(30):
+            while child.memory_info().rss > 80 << 20:
+                await asyncio.sleep(0.1)
+        assert "Paris" in await served.text()
+        assert served.child() == child
+
+    async def test_chomp_killed_takes_the_child_along(self, tmp_path: Path) -> None:
+        one = Served(tmp_path / "chomp", CACHE)
+        try:
+            assert "Paris" in await one.text(model="auto")
+            child = one.child()
+            assert child is not None
+            one.process.kill()
+            assert psutil.wait_procs([child], timeout=10)[0] == [child]  # 1 s on a quiet machine
+        finally:
+            one.stop()
+
+    async def test_chomp_stopped_takes_the_child_along(self, tmp_path: Path) -> None:
+        one = Served(tmp_path / "chomp", CACHE)
+        try:
+            assert "Paris" in await one.text(model="auto")
+            child = one.child()
+            assert child is not None
+            one.process.terminate()
+            assert one.process.wait(20) == 0
+            assert not child.is_running()
+        finally:
+            one.stop()
+
+    async def test_a_damaged_model_file_is_refused_with_the_remedy(self, tmp_path: Path) -> None:
+        weights = tmp_path / "cache" / "chomp" / cs.LocalModel.FILE
+        weights.parent.mkdir(parents=True)
+        weights.write_bytes(b"GGUF" + bytes(4096))
+        one = Served(tmp_path / "chomp", str(tmp_path / "cache"))
+        try:
+            async with one.ask(model="auto", **FRANCE) as answer:
+                assert answer.status == 503
+                error = await error_of(answer)
+            assert str(weights) in error["message"] and "damaged" in error["message"]
+            assert "install" in error["message"]  # the command that mends it
+            assert one.child() is None
+            assert "damaged" in (await one.get("/status"))["local_model"]["state"]
+        finally:
+            one.stop()
+
+    async def test_a_model_that_dies_again_and_again_rests(self, tmp_path: Path) -> None:
+        weights = tmp_path / "mine.gguf"
+        weights.write_bytes(b"nothing like it")
+        one = Served(tmp_path / "chomp", CACHE, CHOMP_LOCAL_GGUF=str(weights))
+        try:
+            for _ in range(cs.LocalModel.RESTARTS + 1):
+                async with one.ask(model="auto", **FRANCE) as answer:
+                    assert answer.status == 503
+                    assert "did not start" in (await error_of(answer))["message"]
+            async with one.ask(model="auto", **FRANCE) as answer:
+                assert (answer.status, answer.headers["x-should-retry"]) == (503, "false")
+                error = await error_of(answer)
+            assert "rests now" in error["message"] and "mine.gguf" in error["message"]
+        finally:
+            one.stop()
+
+    async def test_without_the_engine_a_503_names_the_one_command(
+        self, chomp: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = await chomp(environ={"XDG_CACHE_HOME": CACHE})
+        known = cs.importlib.util.find_spec  # type: ignore[attr-defined]
+        monkeypatch.setattr(
+            cs.importlib.util, "find_spec", lambda name, *rest: None if name == "xllamacpp" else known(name, *rest)
+        )  # type: ignore[attr-defined]
+        status, headers, body = await ask(client, "auto")
+        assert (status, body["error"]["code"]) == (503, "local_model_not_installed")
+        assert headers["x-should-retry"] == "false"
+        assert "bin/local-model install" in body["error"]["message"] or "bin/up" in body["error"]["message"]
+
+    async def test_without_the_weights_a_503_names_the_one_command(self, chomp: Any) -> None:
+        client = await chomp()
+        status, _, body = await ask(client, "local/smollm2-135m")
+        assert (status, body["error"]["code"]) == (503, "local_model_not_installed")
+        assert "install" in body["error"]["message"]
+        async with client.get("/v1/models") as answer:
+            assert (await answer.json())["data"] == []
+
+
+PATIENCE_S = 20.0  # ten times what any wait here should take
+
+
+# -- helpers ------------------------------------------------------------------------------------------------------------
+
+
+class Puppet:
+    """An act that sends what it is given, when it is given it: bytes are a chunk, None ends the body, "cut" cuts."""
+
+    def __init__(self, content_type: str = "text/event-stream"):
+        self._orders: asyncio.Queue[bytes | str | None] = asyncio.Queue()
+        self._content_type = content_type
+        self.asked = asyncio.Event()
+
+    def tell(self, *orders: bytes | str | None) -> None:
+        for order in orders:
+            self._orders.put_nowait(order)
+
+    async def __call__(self, call: Call) -> None:
+        self.asked.set()
+        headed = False
+        while True:
+            order = await self._orders.get()
+            if order == "cut":
+                call.cut()
+                return
+            if not headed:
+                await call.head(content_type=self._content_type)
+                headed = True
+            if order is None:
+                await call.end()
+                return
+            if isinstance(order, bytes):
+                await call.chunk(order)
+
+
+async def silent(call: Call) -> None:
+    """An upstream that never answers, until chomp leaves."""
+    await call.gone.wait()
+
+
+async def soon(what: Awaitable[Any]) -> Any:
+    """The result of `what`, which must not take long."""
+    return await asyncio.wait_for(what, PATIENCE_S)
+
+
+async def until(true: Callable[[], bool], why: str) -> None:
+    """Waits for something that has no event of its own."""
+    limit = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < limit, why
+        await asyncio.sleep(0.01)
+
+
+_way: list[tuple[str, str]] = []  # headers that make chomp take aiohttp's way in
+
+
+@pytest.fixture(params=["short", "long"])
+def both_ways(chomp: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """`chomp`, entered by the short way in for plain requests, then by aiohttp's."""
+    _way[:] = [("x-chomp-prefer", "")] if request.param == "long" else []
+
+    async def start(*upstreams: Any, **more: Any) -> Chomp:
+        client: Chomp = await chomp(*upstreams, **more)
+        client.http.headers.update(dict(_way))  # type: ignore[attr-defined]
+        return client
+
+    yield start
+    _way.clear()
+
+
+def wire(
+    body: bytes = b"",
+    path: str = "/v1/chat/completions",
+    method: str = "POST",
+    version: str = "1.1",
+    token: str | None = TOKEN,
+    headers: Sequence[tuple[str, str]] = (),
+    length: int | None = -1,
+) -> bytes:
+    """A request as bytes; `length` None leaves Content-Length out."""
+    lines = [f"{method} {path} HTTP/{version}", "host: 127.0.0.1", "content-type: application/json"]
+    if token is not None:
+        lines.append(f"authorization: Bearer {token}")
+    if length is not None:
+        lines.append(f"content-length: {len(body) if length < 0 else length}")
+    lines += [f"{name}: {value}" for name, value in (*headers, *_way)]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+
+
+def chat_body(model: str = "m", **more: Any) -> bytes:
+    return json.dumps({"model": model, "messages": [{"role": "user", "content": "hello"}], **more}).encode()
+
+
+class Raw:
+    """A client that sees bytes."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def to(cls, port: int, data: bytes = b"", limit: int = 1 << 24) -> Raw:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=limit)
+        writer.write(data)
+        return cls(reader, writer)
+
+    async def head(self) -> tuple[int, dict[str, str]]:
+        text = (await soon(self.reader.readuntil(b"\r\n\r\n"))).decode("latin-1")
+        first, *lines = text.rstrip().split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        return int(first.split(" ")[1]), headers
+
+    async def body(self, headers: dict[str, str]) -> bytes:
+        if "content-length" in headers:
+            return await soon(self.reader.readexactly(int(headers["content-length"])))
+        if headers.get("transfer-encoding") != "chunked":
+            return await soon(self.reader.read())
+        parts = []
+        while True:
+            size = int(await soon(self.reader.readuntil(b"\r\n")), 16)
+            part = await soon(self.reader.readexactly(size + 2))
+            if not size:
+                return b"".join(parts)
+            parts.append(part[:-2])
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        status, headers = await self.head()
+        return status, headers, await self.body(headers)
+
+    async def eof(self) -> bytes:
+        """What still comes until the server closes the connection."""
+        try:
+            return await soon(self.reader.read())
+        except ConnectionError:
+            return b""
+
+    def close(self) -> None:
+        self.writer.transport.abort()
+
+
+async def ask_raw(port: int, data: bytes) -> tuple[int, dict[str, str], bytes]:
+    client = await Raw.to(port, data)
+    try:
+        return await client.answer()
+    finally:
+        client.close()
+
+
+def is_openai_error(body: bytes) -> dict[str, Any]:
+    """The error object, checked for the shape clients read."""
+    error = json.loads(body)["error"]
+    assert isinstance(error["message"], str) and error["message"]
+    assert isinstance(error["type"], str) and error["type"]
+    assert error["code"] is None or isinstance(error["code"], str)
+    assert "param" in error
+    return dict(error)
+
+
+def replays(body: bytes, sizes: Sequence[int] = (), fixture: Fixture | None = None) -> Act:
+    """Sends recorded bytes in pieces that end at `sizes`; one whole piece without any."""
+
+    async def act(call: Call) -> None:
+        extra = {n.replace("-", "_"): v for n, v in fixture.headers} if fixture else {}
+        await call.head(**extra)
+        for start, end in itertools.pairwise((0, *sizes, len(body))):
+            if start < end:
+                await call.chunk(body[start:end])
+                await asyncio.sleep(0)  # lets chomp read this piece by itself
+        if fixture is not None and fixture.ends == "cut":
+            await until(lambda: not call._writer.transport.get_write_buffer_size(), "not sent")
+            call._writer.write_eof()  # FIN, not RST: what was sent arrives
+        else:
+            await call.end()
+
+    return act
+
+
+_FRAME_END = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
+
+
+def frames_of(body: bytes) -> list[bytes]:
+    """The frames of a stream with their ends; what is left over is the last one."""
+    found, at = [], 0
+    for end in _FRAME_END.finditer(body):
+        found.append(body[at : end.end()])
+        at = end.end()
+    return [*found, body[at:]] if body[at:] else found
+
+
+def is_usage_frame(frame: bytes) -> bool:
+    """Empty choices, a usage, and otherwise only what every frame has."""
+    try:
+        (line,) = (one for one in frame.splitlines() if one.startswith(b"data:"))
+        data = json.loads(line[5:])
+    except ValueError:
+        return False
+    usual = {"id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier", "provider"}
+    return isinstance(data, dict) and data.get("choices") == [] and bool(data.get("usage")) and data.keys() <= usual
+
+
+def without_usage_frames(body: bytes) -> bytes:
+    single = body.count(b"\n\n") == 1  # frames parted by single newlines
+    found = re.split(rb"(?<=\n)(?=data:)", body) if single else frames_of(body)
+    return b"".join(frame for frame in found if not is_usage_frame(frame))
+
+
+STREAMS = [f for f in FIXTURES if f.content_type == "text/event-stream"]
+CHAT_STREAMS = [f for f in STREAMS if not f.name.startswith(("zen-messages", "zen-responses"))]  # not served yet
+ANSWERS = [f for f in FIXTURES if "json" in f.content_type and f.status == 200 and f.error is None]
+ANSWERS = [f for f in ANSWERS if f.name != "together-array-models"]  # a list of models
+ERRORS = [f for f in FIXTURES if f.error is not None and f.content_type != "text/event-stream"]
+
+
+def named(fixtures: Sequence[Fixture]) -> Any:
+    return pytest.mark.parametrize("fixture", fixtures, ids=[f.name for f in fixtures])
+
+
+def cuts(body: bytes) -> dict[str, list[list[int]]]:
+    """How a stream may come: whole, byte by byte, and in two, at a few places of which most are awkward."""
+    places = {1, len(body) // 2, len(body) - 1, body.find(b"\n") + 1, body.rfind(b"\n", 0, -1), body.find(b"[DONE") + 3}
+    return {
+        "whole": [[]],
+        "bytes": [list(range(1, len(body)))],
+        "halves": [[place] for place in sorted(places) if 0 < place < len(body)],
+    }
+
+
+OUTCOME = ("status", "error_type", "attempts", "stream", "router")
+TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
 
 # == Proxy =============================================================================================================
 
 
 class TestProxy:
-    @pytest.mark.parametrize("stream", [False, True])
-    async def test_a_busy_router_is_passed_over(self, chomp: Any, upstream: Any, stream: bool) -> None:
-        busy, ready = await upstream(fails(429)), await upstream(says("hi there"))
-        client = await chomp(busy, ready)
-        async with client.chat("m", stream=stream) as answer:
-            assert answer.status == 200
-            assert answer.headers["x-chomp-router"] == ready.id
-            assert answer.headers["x-chomp-attempts"] == "2"
-            body = await answer.read()
-        assert (
-            said(body) == "hi there" if stream else json.loads(body)["choices"][0]["message"]["content"] == "hi there"
-        )
-        assert (len(busy.calls), len(ready.calls)) == (1, 1)
+    @pytest.fixture
+    def chomp(self, both_ways: Any) -> Any:
+        return both_ways
+
+    # -- fidelity
+
+    @pytest.mark.parametrize("cut", ["whole", "bytes", "halves"])
+    @named([f for f in CHAT_STREAMS if f.ends != "cut" and not f.before_content])
+    async def test_a_recorded_stream_comes_out_as_it_went_in(
+        self, chomp: Any, upstream: Any, fixture: Fixture, cut: str
+    ) -> None:
+        router = await upstream()
+        failed = fixture.ends == "error"
+        client = await chomp(router)
+        count = 0
+        places = cuts(fixture.body)[cut]
+        for sizes in places[:2] if failed else places:  # more failures would open the breaker
+            router.act = replays(fixture.body, sizes, fixture)
+            for asks in (False, True):
+                options = {"stream_options": {"include_usage": True}} if asks else {}
+                async with client.chat("m", stream=True, **options) as answer:
+                    body = await soon(answer.read())
+                    assert answer.status == 200
+                count += 1
+                assert body == (fixture.body if asks else without_usage_frames(fixture.body)), (sizes, asks)
+        rows = await client.rows(count)
+        assert len(rows) == count
+        for row in rows:
+            assert (row["status"], row["error_type"]) == ((502, "provider_error") if failed else (200, ""))
+            if fixture.usage is not None:
+                assert (tuple(row[name] for name in TOKENS), row["estimated"]) == (fixture.usage, 0)
+            else:
+                assert row["estimated"] == 1
+                assert row["prompt_tokens"] > 0
+            if fixture.cost_usd is not None:
+                assert row["cost_usd"] == pytest.approx(fixture.cost_usd, abs=1e-12)
+            else:
+                assert row["cost_usd"] is None  # no price is known for a model named m
+
+    @pytest.mark.parametrize("cut", ["whole", "bytes"])
+    @named([f for f in CHAT_STREAMS if f.ends == "cut" and not f.before_content])
+    async def test_a_recorded_stream_that_breaks_off_ends_with_an_error_frame(
+        self, chomp: Any, upstream: Any, fixture: Fixture, cut: str
+    ) -> None:
+        router = await upstream(replays(fixture.body, cuts(fixture.body)[cut][0], fixture))
+        client = await chomp(router)
+        async with client.chat("m", stream=True) as answer:
+            body = await soon(answer.read())
+        complete = b"".join(frame for frame in frames_of(fixture.body) if _FRAME_END.search(frame))
+        assert body.startswith(complete)
+        error, done = frames(body[len(complete) :])
+        assert error["error"]["code"] == "upstream_stream_interrupted"
+        assert done == "[DONE]"
         (row,) = await client.rows(1)
-        assert (row["router"], row["status"], row["attempts"]) == (ready.id, 200, 2)
+        assert (row["status"], row["error_type"], row["estimated"]) == (502, "provider_incomplete", 1)
+
+    @named([f for f in CHAT_STREAMS if f.before_content])
+    async def test_a_stream_that_fails_before_content_is_an_http_error(
+        self, chomp: Any, upstream: Any, fixture: Fixture
+    ) -> None:
+        router = await upstream(replays(fixture.body, (), fixture))
+        client = await chomp(router)
+        async with client.chat("m", stream=True) as answer:
+            error = is_openai_error(await answer.read())
+            assert answer.status >= 400
+            assert answer.content_type == "application/json"
+        assert (fixture.error or "") in error["message"]
+        assert fixture.code is None or error["code"] == fixture.code
+        (row,) = await client.rows(1)
+        assert (row["status"] >= 400, row["prompt_tokens"]) == (True, 0)
+
+    @named(ANSWERS)
+    async def test_a_recorded_answer_comes_out_as_it_went_in(self, chomp: Any, upstream: Any, fixture: Fixture) -> None:
+        async def act(call: Call) -> None:
+            await call.whole(fixture.body, 200, fixture.content_type, fixture.headers)
+
+        client = await chomp(await upstream(act))
+        async with client.chat("m") as answer:
+            assert (answer.status, await answer.read()) == (200, fixture.body)
+            assert answer.headers["content-type"] == fixture.content_type
+        (row,) = await client.rows(1)
+        assert (tuple(row[name] for name in TOKENS), row["estimated"]) == (fixture.usage, 0)
+        assert row["cost_usd"] == (None if fixture.cost_usd is None else pytest.approx(fixture.cost_usd, abs=1e-12))
+
+    async def test_what_the_client_sent_goes_up_byte_for_byte(self, chomp: Any, upstream: Any) -> None:
+        router = await upstream()
+        client = await chomp(router)
+        body = (
+            b'{ "temperature":1.0,"top_p" : 1e5, "seed":12345678901234567890123,\n\t"x":-0.0,  "messages":'
+            b'[{"role":"user","content":"\\u00e9\\ud83d\\ude00\\/ \xc3\xa9  two  spaces"}] ,"model":"m", '
+            b'"unknown":{"b":1.10,"a":[ 1 ,2.50 ]},"n":1E+2, "z":null }'
+        )
+        async with client.post("/v1/chat/completions", data=body) as answer:
+            assert answer.status == 200
+        assert router.calls[0].body == body
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_rewritten_request_differs_in_its_model_only(self, chomp: Any, upstream: Any, stream: bool) -> None:
+        router = await upstream()
+        client = await chomp(router)
+        values = {
+            "temperature": b"1.0",
+            "top_p": b"1e5",
+            "seed": b"12345678901234567890123",
+            "messages": b'[ {"role":"user",  "content":"\\u00e9\\ud83d\\ude00\\/ \xc3\xa9"} ]',
+            "model": b'"%b"' % router.model.encode(),
+            "unknown": b'{"b":1.10,  "a":[ 1 ,2.50 ]}',
+            "stream": b"true" if stream else b"false",
+            "z": b"null",
+        }
+        body = b"{" + b" ,\n".join(b'"%b" : %b' % (k.encode(), v) for k, v in values.items()) + b"}"
+        async with client.post("/v1/chat/completions", data=body) as answer:
+            assert answer.status == 200
+        sent = msgspec.json.decode(router.calls[0].body, type=dict[str, msgspec.Raw])
+        got = {key: bytes(value) for key, value in sent.items() if key != "stream_options"}
+        assert got == {**values, "model": b'"m"'}
+        assert list(got) == list(values)
+        assert ("stream_options" in sent) == stream
+
+    async def test_chomps_own_router_field_stays_here(self, chomp: Any, upstream: Any) -> None:
+        first, second = await upstream(), await upstream()
+        client = await chomp(first, second)
+        async with client.chat("m", router=second.id) as answer:
+            assert answer.headers["x-chomp-router"] == second.id
+        assert list(second.calls[0].json) == ["model", "messages"]
+
+    async def test_headers_go_up_without_what_is_the_callers_own(self, chomp: Any, upstream: Any) -> None:
+        router = await upstream()
+        client = await chomp(router, headers={router.id: {"x-extra": "ours", "x-title": "chomp's"}})
+        kept = {"user-agent": "agent/1", "accept": "text/x", "x-session-affinity": "abc", "anthropic-beta": "b1"}
+        dropped = {
+            "x-api-key": "caller-key", "cookie": "a=b", "x-stainless-lang": "python", "x-chomp-prefer": "fast",
+            "x-forwarded-for": "10.0.0.1", "forwarded": "for=1", "te": "trailers", "x-secret-hop": "1",
+            "connection": "keep-alive, x-secret-hop", "accept-encoding": "gzip, br", "sec-fetch-mode": "cors",
+            "proxy-authorization": "Basic abc", "upgrade": "h2c", "openai-organization": "org-1",
+        }  # fmt: skip
+        given = [*kept.items(), *dropped.items(), ("x-title", "the caller's")]
+        status, _, _ = await ask_raw(client.port, wire(chat_body(), headers=given))
+        assert status == 200
+        got = router.calls[0].headers
+        assert {name: got.get(name) for name in kept} == kept
+        assert got["authorization"] == f"Bearer key-of-{router.id}"
+        assert (got["x-extra"], got["x-title"]) == ("ours", "chomp's")
+        assert got["accept-encoding"] == "identity"
+        assert got["host"] == f"127.0.0.1:{router.port}"
+        assert not (dropped.keys() - {"accept-encoding"}) & got.keys()
+
+    async def test_headers_come_down_without_hop_by_hop_and_cookies(self, chomp: Any, upstream: Any) -> None:
+        headers = (
+            ("x-ratelimit-remaining-requests", "9"), ("cf-ray", "abc"), ("x-request-id", "up-1"), ("set-cookie", "a=1"),
+            ("connection", "x-hop"), ("x-hop", "1"), ("strict-transport-security", "max-age=1"),
+            ("x-chomp-router", "forged"), ("server", "nginx"),
+        )  # fmt: skip
+
+        async def act(call: Call) -> None:
+            await call.whole(chat_answer(), headers=headers)
+
+        client = await chomp(router := await upstream(act))
+        async with client.chat("m", headers={"x-request-id": "mine-1"}) as answer:
+            got = answer.headers
+        assert (got["x-ratelimit-remaining-requests"], got["cf-ray"]) == ("9", "abc")
+        assert (got["x-request-id"], got["x-upstream-request-id"]) == ("mine-1", "up-1")
+        assert got.getall("x-chomp-router") == [router.id]
+        assert float(got["x-chomp-overhead-ms"]) >= 0
+        assert not {"set-cookie", "strict-transport-security", "server", "x-hop"} & {name.lower() for name in got}
+
+    # -- streaming
+
+    async def test_frames_arrive_one_at_a_time(self, chomp: Any, upstream: Any) -> None:
+        puppet = Puppet()
+        client = await chomp(await upstream(puppet))
+        asking = asyncio.ensure_future(client.chat("m", stream=True).__aenter__())
+        first, *rest = [chat_chunk({"content": word}) for word in ("a", "b", "c", "d")]
+        puppet.tell(first)
+        answer = await soon(asking)  # the head is here before the second frame exists
+        assert answer.headers["x-accel-buffering"] == "no"
+        assert answer.headers["cache-control"] == "no-cache, no-transform"
+        assert answer.content_type == "text/event-stream"
+        assert not {"content-encoding", "content-length"} & {name.lower() for name in answer.headers}
+        assert await soon(answer.content.readany()) == first
+        for frame in rest:
+            puppet.tell(frame)
+            assert await soon(answer.content.readany()) == frame
+        puppet.tell(chat_chunk({}, "stop") + DONE, None)
+        assert (await soon(answer.read())).endswith(DONE)
+
+    @pytest.mark.parametrize(
+        ("given", "asked"),
+        [
+            ({}, {"include_usage": True}),
+            ({"stream_options": None}, {"include_usage": True}),
+            ({"stream_options": {"include_usage": False}}, {"include_usage": True}),
+            ({"stream_options": {"extra": [1.0]}}, {"extra": [1.0], "include_usage": True}),
+            ({"stream_options": {"include_usage": True, "extra": 1}}, {"include_usage": True, "extra": 1}),
+        ],
+    )
+    async def test_usage_is_asked_for_and_shown_only_to_whom_asked(
+        self, chomp: Any, upstream: Any, given: dict[str, Any], asked: dict[str, Any]
+    ) -> None:
+        router = await upstream()
+        client = await chomp(router)
+        async with client.chat("m", stream=True, **given) as answer:
+            found = frames(await answer.read())
+        assert router.calls[0].json["stream_options"] == asked
+        shown = [frame for frame in found if frame != "[DONE]" and frame.get("usage")]
+        wanted = bool((given.get("stream_options") or {}).get("include_usage"))
+        assert len(shown) == int(wanted)
+        (row,) = await client.rows(1)
         assert (row["prompt_tokens"], row["completion_tokens"], row["estimated"]) == (7, 2, 0)
+
+    async def test_a_router_that_rejects_stream_options_gets_none(self, chomp: Any, upstream: Any) -> None:
+        router = await upstream()
+        client = await chomp({**router.router, "stream_options": False})
+        async with client.chat("m", stream=True) as answer:
+            assert said(await answer.read()) == "hi there"
+        assert "stream_options" not in router.calls[0].json
+        (row,) = await client.rows(1)
+        assert (row["completion_tokens"] > 0, row["estimated"]) == (True, 1)
+
+    async def test_no_usage_is_asked_for_when_nothing_streams(self, chomp: Any, upstream: Any) -> None:
+        router = await upstream()
+        client = await chomp(router)
+        async with client.chat("m") as answer:
+            await answer.read()
+        assert "stream_options" not in router.calls[0].json
+
+    @pytest.mark.parametrize("phase", ["before the head", "held frames", "mid-stream", "waiting for an answer"])
+    async def test_a_client_that_leaves_frees_the_upstream(self, chomp: Any, upstream: Any, phase: str) -> None:
+        puppet = Puppet()
+        router = await upstream(silent if phase in ("before the head", "waiting for an answer") else puppet)
+        client = await chomp(router)
+        raw = await Raw.to(client.port, wire(chat_body(stream=phase != "waiting for an answer")))
+        await until(lambda: bool(router.calls), "not asked")
+        if phase == "held frames":
+            puppet.tell(chat_chunk({"role": "assistant", "content": ""}))
+            await soon(puppet.asked.wait())
+        elif phase == "mid-stream":
+            puppet.tell(chat_chunk({"content": "one"}))
+            await raw.head()
+            await soon(raw.reader.readuntil(b"one"))
+        left = time.monotonic()
+        raw.close()
+        await soon(router.calls[0].gone.wait())
+        assert time.monotonic() - left < 5.0
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"]) == (499, "caller_cancelled")
+        assert (row["estimated"], row["prompt_tokens"] > 0) == ((1, True) if phase == "mid-stream" else (0, False))
+        assert client.services.proxy.inflight == 0
+        assert client.services.bodies.held == 0
+
+    async def test_usage_that_came_before_the_client_left_is_exact(self, chomp: Any, upstream: Any) -> None:
+        puppet = Puppet()
+        client = await chomp(await upstream(puppet))
+        puppet.tell(chat_chunk({"content": "one"}), chat_chunk({"content": "two"}, usage=USAGE))
+        raw = await Raw.to(client.port, wire(chat_body(stream=True)))
+        await soon(raw.reader.readuntil(b"two"))
+        raw.close()
+        (row,) = await client.rows(1)
+        assert (row["status"], row["prompt_tokens"], row["completion_tokens"], row["estimated"]) == (499, 7, 2, 0)
+
+    async def test_a_stream_that_falls_silent_ends_with_an_error_frame(self, chomp: Any, upstream: Any) -> None:
+        puppet = Puppet()
+        router = await upstream(puppet)
+        client = await chomp(router, timeouts={"idle": "0.3s"})
+        puppet.tell(chat_chunk({"content": "one"}))
+        async with client.chat("m", stream=True) as answer:
+            word, error, done = frames(await soon(answer.read()))
+        assert word["choices"][0]["delta"]["content"] == "one"
+        assert error["error"]["code"] == "upstream_stream_interrupted"
+        assert done == "[DONE]"
+        await soon(router.calls[0].gone.wait())
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"]) == (502, "provider_timeout")
+
+    async def test_a_cut_stream_keeps_its_whole_frames(self, chomp: Any, upstream: Any) -> None:
+        whole = [chat_chunk({"content": f"w{n}"}) for n in range(40)]
+        client = await chomp(await upstream(streams(*whole, whole[0][:30], cut=True)))
+        async with client.chat("m", stream=True) as answer:
+            body = await soon(answer.read())
+        assert body.startswith(b"".join(whole))
+        error, done = frames(body[len(b"".join(whole)) :])
+        assert (error["error"]["code"], done) == ("upstream_stream_interrupted", "[DONE]")
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"]) == (502, "provider_incomplete")
+
+    async def test_a_malformed_frame_passes_and_is_counted(self, chomp: Any, upstream: Any) -> None:
+        pieces = (chat_chunk({"content": "a"}), b'data: {"choices": [\n\n', chat_chunk({"content": "b"}, "stop"), DONE)
+        client = await chomp(await upstream(streams(*pieces)))
+        async with client.chat("m", stream=True) as answer:
+            assert await answer.read() == b"".join(pieces)
+        await client.rows(1)
+        async with client.get("/metrics") as answer:
+            found = re.findall(r"^chomp_\w*malformed\w* (\S+)", await answer.text(), re.M)
+        assert [float(one) for one in found] == [1.0]
+
+    async def test_a_long_silence_is_filled_with_comments(self, chomp: Any, upstream: Any) -> None:
+        puppet = Puppet()
+        client = await chomp(await upstream(puppet), timeouts={"keepalive": "0.1s"})
+        async with client.chat("m", stream=True) as answer:
+            comments = await soon(answer.content.readuntil(b"\n\n")) + await soon(answer.content.readuntil(b"\n\n"))
+            assert all(line.startswith(b":") for line in comments.split(b"\n") if line)
+            puppet.tell(chat_chunk({"content": "late"}), chat_chunk({}, "stop"), DONE, None)
+            body = await soon(answer.read())
+        assert said(body) == "late"
+        assert frames(body)[-1] == "[DONE]"
+
+    async def test_comments_from_upstream_are_relayed_but_are_no_answer(self, chomp: Any, upstream: Any) -> None:
+        comment = b": OPENROUTER PROCESSING\n\n"
+
+        async def act(call: Call) -> None:
+            await call.head()
+            while not call.gone.is_set():
+                await call.chunk(comment)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(call.gone.wait(), 0.05)
+
+        queued, ready = await upstream(act), await upstream(says("hi there"))
+        client = await chomp(queued, ready, timeouts={"first_byte": "1s", "hold": "0.1s", "keepalive": "30s"})
+        async with client.chat("m", stream=True) as answer:
+            body = await soon(answer.read())
+        assert body.startswith(comment)
+        assert said(body) == "hi there"
+        assert b"error" not in body
+        (row,) = await client.rows(1)
+        assert (row["router"], row["attempts"], row["status"]) == (ready.id, 2, 200)
+        assert row["ttft_ms"] >= 900
+
+    async def test_failover_still_works_after_comments_went_out(self, chomp: Any, upstream: Any) -> None:
+        puppet = Puppet()
+        bad, ready = await upstream(puppet), await upstream(says("hi there"))
+        client = await chomp(bad, ready, timeouts={"keepalive": "0.1s"})
+        async with client.chat("m", stream=True) as answer:
+            assert answer.status == 200
+            assert (await soon(answer.content.readuntil(b"\n\n"))).startswith(b":")
+            puppet.tell("cut")
+            assert said(await soon(answer.read())) == "hi there"
+        (row,) = await client.rows(1)
+        assert (row["router"], row["attempts"]) == (ready.id, 2)
+
+    async def test_total_failure_after_the_head_is_one_error_frame(self, chomp: Any, upstream: Any) -> None:
+        puppet = Puppet()
+        client = await chomp(await upstream(puppet), await upstream(fails(500)), timeouts={"keepalive": "0.1s"})
+        async with client.chat("m", stream=True) as answer:
+            assert (await soon(answer.content.readuntil(b"\n\n"))).startswith(b":")
+            puppet.tell("cut")
+            error, done = frames(await soon(answer.read()))
+        assert error["error"]["message"]
+        assert [one["router"] for one in error["error"]["attempts"]] == [r["id"] for r in client.settings.routers]
+        assert done == "[DONE]"
+        (row,) = await client.rows(1)
+        assert (row["status"], row["attempts"]) == (502, 2)
+
+    async def test_start_up_frames_are_shown_when_content_takes_long(self, chomp: Any, upstream: Any) -> None:
+        role = chat_chunk({"role": "assistant", "content": ""})
+        puppet = Puppet()
+        client = await chomp(await upstream(puppet), timeouts={"hold": "0.2s"})
+        puppet.tell(role)
+        async with client.chat("m", stream=True) as answer:
+            assert await soon(answer.content.readany()) == role
+            puppet.tell(chat_chunk({"content": "late"}, "stop"), DONE, None)
+            assert said(await soon(answer.read())) == "late"
+
+    @pytest.mark.parametrize("start", ["role", "many", "comments"])
+    async def test_an_error_after_start_up_frames_is_failed_over(self, chomp: Any, upstream: Any, start: str) -> None:
+        role = chat_chunk({"role": "assistant", "content": ""}, id="first")
+        starts = {"role": [role], "many": [role] + [chat_chunk({})] * 20, "comments": [b": wait\n\n", role, b": x\n\n"]}
+        error = b'data: {"error":{"message":"quota is gone","code":"c1"}}\n\n'
+        bad, ready = await upstream(streams(*starts[start], error)), await upstream(says("hi there"))
+        client = await chomp(bad, ready)
+        async with client.chat("m", stream=True) as answer:
+            body = await answer.read()
+            assert answer.headers["x-chomp-attempts"] == "2"
+        assert said(body) == "hi there"
+        assert {frame["id"] for frame in frames(body) if frame != "[DONE]"} == {"chatcmpl-1"}
+        assert b"error" not in body
+        ready.act = fails(500)
+        async with client.chat("m", stream=True) as answer:
+            assert answer.status >= 400
+            assert len(is_openai_error(await answer.read())["attempts"]) == 2
+
+    # -- failover
+
+    _ROLE_ERROR = (chat_chunk({"role": "assistant"}), b'data: {"error":{"message":"overloaded","code":503}}\n\n')
+    FAILURES: dict[str, Any] = {
+        **{str(status): fails(status) for status in (401, 402, 403, 404, 408, 429, 500, 502, 503, 504, 529)},
+        "cut before the head": None,  # made below
+        "silence": silent,
+        "200 with an error": fails(200, b'{"error":{"message":"provider is down","code":502}}'),
+        "200 without choices": fails(200, b'{"id":"x","object":"chat.completion","choices":[]}'),
+        "an error frame": streams(*_ROLE_ERROR),
+        "an empty stream": streams(),
+        "not HTTP": None,
+        "nobody listens": None,
+    }
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("fallback", [True, False])
+    @pytest.mark.parametrize("failure", FAILURES)
+    async def test_failover_is_decided_alike_for_streams_and_answers(
+        self, chomp: Any, upstream: Any, failure: str, fallback: bool, stream: bool
+    ) -> None:
+        async def cut(call: Call) -> None:
+            call.cut()
+
+        async def garbage(call: Call) -> None:
+            await call.send(b"SSH-2.0-OpenSSH\r\n\r\n")
+
+        bad, ready = (
+            await upstream(self.FAILURES[failure] or (garbage if failure == "not HTTP" else cut)),
+            await upstream(),
+        )
+        if failure == "nobody listens":
+            await bad.stop()
+        client = await chomp(bad, ready, timeouts={"first_byte": "0.3s", "answer": "0.3s"})
+        headers = {} if fallback else {"x-chomp-no-fallback": "1"}
+        async with client.chat("m", stream=stream, headers=headers) as answer:
+            body = await soon(answer.read())
+        if fallback:
+            assert (answer.status, answer.headers["x-chomp-router"]) == (200, ready.id)
+            assert answer.headers["x-chomp-attempts"] == "2"
+            assert b"error" not in body
+            assert len(ready.calls) == 1
+        else:
+            assert answer.status >= 400
+            (attempt,) = is_openai_error(body)["attempts"]
+            assert attempt["router"] == bad.id
+            assert ready.calls == []
+            assert failure not in ("401", "402", "403", "404", "429") or answer.status == int(failure)
+        assert len(bad.calls) == (failure != "nobody listens")
+        (row,) = await client.rows(1)
+        assert (row["router"], row["attempts"], row["status"]) == (
+            (ready.id, 2, 200) if fallback else (bad.id, 1, answer.status)
+        )
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("status", [400, 413, 422])
+    async def test_a_bad_request_is_not_tried_elsewhere(
+        self, chomp: Any, upstream: Any, status: int, stream: bool
+    ) -> None:
+        bad, other = await upstream(fails(status)), await upstream()
+        client = await chomp(bad, other)
+        async with client.chat("m", stream=stream) as answer:
+            assert answer.status == status
+            error = is_openai_error(await answer.read())
+        assert (error["message"], error["code"]) == (f"no, {status}", f"c{status}")
+        assert (len(bad.calls), len(other.calls)) == (1, 0)
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_empty_answers_count_against_the_router(self, chomp: Any, upstream: Any, stream: bool) -> None:
+        bad = await upstream(streams() if stream else fails(200, b'{"choices":[]}'))
+        client = await chomp(bad)
+        for _ in range(cs.BREAKER_FAILURES):
+            async with client.chat("m", stream=stream) as answer:
+                error = is_openai_error(await answer.read())
+                assert (answer.status, error["code"]) == (502, "empty_response")
+        async with client.get("/status") as answer:
+            (shown,) = [one for one in (await answer.json())["routers"] if one["id"] == bad.id]
+        assert shown["breaker"] == "open"
+
+    # -- errors
+
+    STATUS = {"zen-401-modelerror": 404, "zen-400-upstream-failed": 502, "openrouter-200-error": 502,
+              "empty-choices-json": 502, "together-400-rate-limit": 429}  # fmt: skip
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @named(ERRORS)
+    async def test_every_error_body_is_understood(
+        self, chomp: Any, upstream: Any, fixture: Fixture, stream: bool
+    ) -> None:
+        async def act(call: Call) -> None:
+            await call.whole(fixture.body, fixture.status, fixture.content_type, fixture.headers)
+
+        router = await upstream(act)
+        client = await chomp(router)
+        async with client.chat(router.model, stream=stream) as answer:
+            error = is_openai_error(await answer.read())
+            assert answer.status == self.STATUS.get(fixture.name, fixture.status)
+        assert fixture.error is not None
+        assert " ".join(fixture.error.split()) in error["message"]  # on one line
+        assert fixture.code is None or error["code"] == fixture.code
+        (attempt,) = error["attempts"]
+        assert (attempt["router"], attempt["model"], attempt["status"]) == (router.id, "m", answer.status)
+        assert 0 <= attempt["ms"] < 20_000
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize(
+        ("statuses", "expected"),
+        [
+            ((429, 429), 429), ((500, 500), 502), ((500, 503), 502), ((503, 504, 529), 502), ((429, 503), 429),
+            ((503, 429), 429), ((402, 500), 402), ((500, 401), 401), ((404, 500), 404), ((401, 429), 429),
+            ((429, 402), 402), ((402, 401, 500), 401),
+        ],
+    )  # fmt: skip
+    async def test_when_all_fail_the_client_hears_what_it_can_act_on(
+        self, chomp: Any, upstream: Any, statuses: Sequence[int], expected: int, stream: bool
+    ) -> None:
+        routers = [await upstream(fails(status)) for status in statuses]
+        client = await chomp(*routers)
+        async with client.chat("m", stream=stream) as answer:
+            error = is_openai_error(await answer.read())
+            assert answer.status == expected
+        assert [(one["router"], one["status"]) for one in error["attempts"]] == [
+            (router.id, status) for router, status in zip(routers, statuses, strict=True)
+        ]
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_pinned_model_tries_its_keys_then_fails_with_its_own_error(
+        self, chomp: Any, upstream: Any, stream: bool
+    ) -> None:
+        pinned, other = await upstream(fails(401)), await upstream()
+        client = await chomp({**pinned.router, "keys": ["key-one-1", "key-two-2"]}, other)
+        async with client.chat(pinned.model, stream=stream) as answer:
+            assert answer.status == 401
+            error = is_openai_error(await answer.read())
+        assert [call.headers["authorization"] for call in pinned.calls] == ["Bearer key-one-1", "Bearer key-two-2"]
+        assert "no, 401" in error["message"]
+        assert pinned.id in error["message"]
+        assert len(error["attempts"]) == 2
+        assert other.calls == []
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("status", [401, 402, 403, 429])
+    async def test_a_second_key_is_tried_before_another_router(
+        self, chomp: Any, upstream: Any, status: int, stream: bool
+    ) -> None:
+        async def act(call: Call) -> None:
+            await (fails(status) if call.headers["authorization"] == "Bearer key-one-1" else says())(call)
+
+        router, other = await upstream(act), await upstream()
+        client = await chomp({**router.router, "keys": ["key-one-1", "key-two-2"]}, other)
+        async with client.chat("m", stream=stream) as answer:
+            assert answer.headers["x-chomp-router"] == router.id
+            assert answer.headers["x-chomp-attempts"] == "2"
+        assert other.calls == []
+
+    # -- framing towards the client
+
+    async def test_a_large_answer_passes_through(self, chomp: Any, upstream: Any) -> None:
+        body = chat_answer("x" * (3 << 20))
+
+        async def act(call: Call) -> None:
+            await call.whole(body)
+
+        client = await chomp(await upstream(act))
+        async with client.chat("m") as answer:
+            assert await soon(answer.read()) == body
+        (row,) = await client.rows(1)
+        assert (row["status"], row["prompt_tokens"], row["estimated"]) == (200, 7, 0)
+
+    async def test_a_large_answer_that_is_cut_aborts_the_connection(self, chomp: Any, upstream: Any) -> None:
+        puppet = Puppet("application/json")
+        client = await chomp(await upstream(puppet))
+        puppet.tell(b'{"id":"' + b"x" * (2 << 20))
+        raw = await Raw.to(client.port, wire(chat_body()))
+        status, headers = await raw.head()
+        assert (status, headers["transfer-encoding"]) == (200, "chunked")
+        await soon(raw.reader.readexactly(1 << 20))
+        puppet.tell("cut")
+        assert not (await raw.eof()).endswith(b"0\r\n\r\n")
+        (row,) = await client.rows(1)
+        assert row["status"] == 502
+
+    async def test_a_cut_answer_is_never_taken_for_whole(self, chomp: Any, upstream: Any) -> None:
+        async def act(call: Call) -> None:
+            await call.send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{")
+            call.cut()
+
+        client = await chomp(await upstream(act))
+        async with client.chat("m") as answer:
+            assert answer.status == 502
+            is_openai_error(await answer.read())
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_an_http_1_0_client_gets_no_chunks_and_a_close(self, chomp: Any, upstream: Any, stream: bool) -> None:
+        client = await chomp(await upstream(says("hi there")))
+        raw = await Raw.to(client.port, wire(chat_body(stream=stream), version="1.0"))
+        status, headers = await raw.head()
+        assert status == 200
+        assert "transfer-encoding" not in headers
+        assert headers["connection"] == "close"
+        body = await raw.eof()
+        assert said(body) == "hi there" if stream else body == chat_answer("hi there")
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_connection_close_is_honoured(self, chomp: Any, upstream: Any, stream: bool) -> None:
+        client = await chomp(await upstream())
+        raw = await Raw.to(client.port, wire(chat_body(stream=stream), headers=[("connection", "close")]))
+        status, headers, _ = await raw.answer()
+        assert (status, headers["connection"]) == (200, "close")
+        assert await raw.eof() == b""
+
+    async def test_a_connection_serves_request_after_request(self, chomp: Any, upstream: Any) -> None:
+        router = await upstream(says("hi there"))
+        client = await chomp(router)
+        raw = await Raw.to(client.port)
+        for stream in (True, False, True, True, False):
+            raw.writer.write(wire(chat_body(stream=stream)))
+            status, headers, body = await raw.answer()
+            assert (status, "connection" in headers) == (200, False)
+            assert said(body) == "hi there" if stream else body == chat_answer("hi there")
+        raw.close()
+        assert router.connections <= 2  # one for the model list; the pool keeps the other
+
+    async def test_pipelined_requests_are_answered_in_order(self, chomp: Any, upstream: Any) -> None:
+        async def act(call: Call) -> None:
+            await says(call.json["messages"][0]["content"])(call)
+
+        client = await chomp(await upstream(act))
+        asked = [(f"answer {n}", bool(n % 2)) for n in range(4)]
+        bodies = [
+            json.dumps({"model": "m", "stream": stream, "messages": [{"role": "user", "content": text}]}).encode()
+            for text, stream in asked
+        ]
+        raw = await Raw.to(client.port, b"".join(wire(body) for body in bodies))
+        for text, stream in asked:
+            _, _, body = await raw.answer()
+            assert said(body) == text if stream else body == chat_answer(text)
+        raw.close()
+
+    # -- other endpoints
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_completions_go_the_same_way(self, chomp: Any, upstream: Any, stream: bool) -> None:
+        piece = (
+            b'data: {"id":"c","object":"text_completion","choices":[{"index":0,"text":"hi","finish_reason":null}]}\n\n'
+        )
+        last = (
+            b'data: {"id":"c","object":"text_completion","choices":[{"index":0,"text":"","finish_reason":"stop"}]}\n\n'
+        )
+        counted = (
+            b'data: {"id":"c","object":"text_completion","choices":[],"usage":%b}\n\n' % json.dumps(USAGE).encode()
+        )
+        whole = b'{"id":"c","object":"text_completion","choices":[{"index":0,"text":"hi","finish_reason":"stop"}],"usage":%b}'
+        whole %= json.dumps(USAGE).encode()
+
+        async def act(call: Call) -> None:
+            await (streams(piece, piece, last, counted, DONE)(call) if stream else call.whole(whole))
+
+        busy, router = await upstream(fails(503)), await upstream(act)
+        client = await chomp(busy, router)
+        async with client.post("/v1/completions", json={"model": "m", "prompt": "say hi", "stream": stream}) as answer:
+            assert await answer.read() == (piece + piece + last + DONE if stream else whole)
+        assert router.calls[0].path == "/v1/completions"
+        (row,) = await client.rows(1)
+        assert (row["api"], row["prompt_tokens"], row["completion_tokens"]) == ("completions", 7, 2)
+        assert (row["attempts"], row["estimated"], row["stream"]) == (2, 0, int(stream))
+
+    async def test_embeddings_go_the_same_way(self, chomp: Any, upstream: Any) -> None:
+        whole = b'{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.10,-1e-7]}],"model":"m","usage":{"prompt_tokens":5,"total_tokens":5}}'
+
+        async def act(call: Call) -> None:
+            await call.whole(whole)
+
+        busy, router = await upstream(fails(429)), await upstream(act)
+        client = await chomp(busy, router)
+        body = b'{"model":"m","input":["a",  "b"],"encoding_format":"float"}'
+        async with client.post("/v1/embeddings", data=body) as answer:
+            assert await answer.read() == whole
+        assert (router.calls[0].path, router.calls[0].body) == ("/v1/embeddings", body)
+        (row,) = await client.rows(1)
+        assert (row["api"], row["prompt_tokens"], row["completion_tokens"], row["estimated"]) == ("embeddings", 5, 0, 0)
+
+    # -- many and slow
+
+    async def test_a_slow_client_slows_only_its_own_upstream(self, chomp: Any, upstream: Any) -> None:
+        frame = chat_chunk({"content": "x" * 50_000})
+        total, sent = 1000, [0]
+
+        async def act(call: Call) -> None:
+            if not call.streams:
+                await says()(call)
+                return
+            await call.head()
+            for _ in range(total):
+                await call.chunk(frame)
+                sent[0] += 1
+            await call.chunk(chat_chunk({}, "stop") + DONE)
+            await call.end()
+
+        client = await chomp(await upstream(act))
+        slow = await Raw.to(client.port)
+        slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        slow.writer.write(wire(chat_body(stream=True)))
+        still, before = 0, -1
+        while still < 50:  # until the upstream stands still while others are served
+            async with client.chat("m") as answer:
+                assert (await soon(answer.json()))["choices"]
+            still = still + 1 if sent[0] == before > 0 else 0
+            before = sent[0]
+        assert sent[0] * len(frame) < 30 << 20  # of 50 MB; the rest of it is in the kernel's buffers
+        slow.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        status, headers = await slow.head()
+        digest, wanted = hashlib.sha256(await slow.body(headers)), hashlib.sha256(frame * total)
+        wanted.update(chat_chunk({}, "stop") + DONE)
+        assert (status, digest.digest()) == (200, wanted.digest())
+        slow.close()
+
+    async def test_a_thousand_streams_at_once(self, chomp: Any) -> None:
+        count = 1000
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft < 5 * count:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(5 * count, hard), hard))
+        waiting: list[tuple[asyncio.Transport, str]] = []
+        all_here = asyncio.Event()
+
+        class Served(asyncio.Protocol):
+            """Begins a stream for each request, and goes on once all are here."""
+
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                self.transport, self.came = transport, b""
+
+            def data_received(self, data: bytes) -> None:
+                self.came += data
+                if not self.came.endswith(b"}") or b'"messages"' not in self.came:
+                    return
+                text = re.search(rb'"content":\s*"(\w+)"', self.came)
+                assert text is not None
+                frame = chat_chunk({"content": text[1].decode()})
+                self.transport.write(  # type: ignore[attr-defined]
+                    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+                    b"%x\r\n%b\r\n" % (len(frame), frame)
+                )
+                waiting.append((self.transport, text[1].decode()))  # type: ignore[arg-type]
+                if len(waiting) == count:
+                    all_here.set()
+
+        server = await asyncio.get_running_loop().create_server(Served, "127.0.0.1", 0, backlog=2048)
+        port = server.sockets[0].getsockname()[1]
+        router = {"id": "crowd", "base_url": f"http://127.0.0.1:{port}/v1", "keys": ["key-of-crowd"], "models": ["m"]}
+        client = await chomp(router, timeouts={"connect": "60s"})
+        doors = asyncio.Semaphore(50)
+
+        async def one(n: int) -> bytes:
+            body = json.dumps(
+                {"model": "crowd/m", "stream": True, "messages": [{"role": "user", "content": f"w{n}"}]}
+            ).encode()
+            async with doors:
+                raw = await Raw.to(client.port, wire(body))
+                status, _ = await raw.head()
+            assert status == 200
+            parts = []
+            while True:
+                size = int(await raw.reader.readuntil(b"\r\n"), 16)
+                part = await raw.reader.readexactly(size + 2)
+                if not size:
+                    break
+                parts.append(part[:-2])
+            raw.close()
+            return b"".join(parts)
+
+        clients = [asyncio.ensure_future(one(n)) for n in range(count)]
+        try:
+            await asyncio.wait_for(all_here.wait(), 60)
+            assert client.services.proxy.inflight == count
+            for transport, text in waiting:
+                rest = chat_chunk({"content": f"{text}-again"}) + chat_chunk({}, "stop") + DONE
+                transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(rest), rest))
+            bodies = await asyncio.wait_for(asyncio.gather(*clients), 60)
+        finally:
+            for task in clients:
+                task.cancel()
+            server.close()
+            for transport, _ in waiting:
+                transport.abort()
+        assert [said(body) for body in bodies] == [f"w{n} w{n}-again" for n in range(count)]
+        rows = await client.rows(count)
+        assert (len(rows), {row["status"] for row in rows}) == (count, {200})
+        assert client.services.proxy.inflight == 0
+
+
+# == Web ===============================================================================================================
+
+
+class TestWeb:
+    @pytest.fixture
+    def chomp(self, both_ways: Any) -> Any:
+        return both_ways
+
+    # -- bad requests
+
+    @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"])
+    @pytest.mark.parametrize(
+        ("body", "code", "words"),
+        [
+            (b"", "invalid_json", "JSON"),
+            (b'{"model": "m",, "messages": []}', "invalid_json", "byte 14"),
+            (b'{"model": "m", "messages": [', "invalid_json", "byte 28"),
+            (b"\xff\xfe{}", "invalid_json", ""),
+            (b'{"model": "\xff"}', "invalid_json", ""),
+            (b"[" * 100_000, "invalid_type", "object"),
+            (b'{"messages":' + b'{"a":' * 100_000, "invalid_json", ""),
+            (b"[]", "invalid_type", "object"),
+            (b'"text"', "invalid_type", "object"),
+            (b'{"model": 5, "messages": [], "prompt": "", "input": ""}', "invalid_type", "$.model"),
+            (b'{"model": "m", "stream": "yes", "messages": [], "prompt": "", "input": ""}', "invalid_type", "$.stream"),
+            (b'{"model": "m"}', "missing_required_parameter", "required"),
+            (b'{"model": "m", "messages": null, "input": null}', "missing_required_parameter", "required"),
+        ],
+    )  # fmt: skip
+    async def test_a_bad_body_is_refused_without_asking_anybody(
+        self, chomp: Any, upstream: Any, path: str, body: bytes, code: str, words: str
+    ) -> None:
+        router = await upstream()
+        client = await chomp(router)
+        async with client.post(path, data=body) as answer:
+            error = is_openai_error(await answer.read())
+            assert answer.status == 400
+        assert (error["type"], error["code"]) == ("invalid_request_error", code)
+        assert words in error["message"]
+        assert router.calls == []
+
+    @pytest.mark.parametrize("messages", ['"hi"', "{}", "5"])
+    async def test_messages_must_be_a_list(self, chomp: Any, upstream: Any, messages: str) -> None:
+        router = await upstream()
+        client = await chomp(router)
+        async with client.post("/v1/chat/completions", data=f'{{"model":"m","messages":{messages}}}') as answer:
+            assert answer.status == 400
+            assert is_openai_error(await answer.read())["param"] == "messages"
+        assert router.calls == []
+
+    @pytest.mark.parametrize(
+        ("method", "path", "allowed"),
+        [
+            ("GET", "/v1/chat/completions", "POST"),
+            ("PUT", "/v1/embeddings", "POST"),
+            ("POST", "/v1/models", "GET, HEAD"),
+            ("DELETE", "/health", "GET, HEAD"),
+        ],
+    )
+    async def test_a_wrong_method_names_the_right_one(
+        self, chomp: Any, upstream: Any, method: str, path: str, allowed: str
+    ) -> None:
+        client = await chomp(router := await upstream())
+        async with client.http.request(method, client.url + path) as answer:
+            assert (answer.status, answer.headers.get("allow")) == (405, allowed)
+            is_openai_error(await answer.read())
+        assert router.calls == []
+
+    @pytest.mark.parametrize("path", ["/", "/v1", "/v1/nothing", "/v1/chat/completions/", "/%2e%2e/etc/passwd"])
+    async def test_an_unknown_address_is_404(self, chomp: Any, upstream: Any, path: str) -> None:
+        client = await chomp(await upstream())
+        status, _, body = await ask_raw(client.port, wire(path=path, method="GET"))
+        assert status == 404
+        is_openai_error(body)
+
+    # -- bounds
+
+    async def test_a_body_over_the_limit_is_refused_by_its_length(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream(), limits={"body_bytes": 1000})
+        raw = await Raw.to(client.port, wire(length=1 << 40))  # not a byte of it is sent
+        status, _, body = await raw.answer()
+        error = is_openai_error(body)
+        assert (status, error["code"], router.calls) == (413, "request_too_large", [])
+        raw.close()
+        assert client.services.bodies.held == 0
+
+    async def test_a_chunked_body_over_the_limit_is_refused_before_its_end(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream(), limits={"body_bytes": 1000})
+        piece = b"%x\r\n%b\r\n" % (600, b" " * 600)
+        raw = await Raw.to(client.port, wire(length=None, headers=[("transfer-encoding", "chunked")]) + piece + piece)
+        status, _, body = await raw.answer()  # the body never ended
+        error = is_openai_error(body)
+        assert (status, error["code"], router.calls) == (413, "request_too_large", [])
+        raw.close()
+        assert client.services.bodies.held == 0
+
+    @pytest.mark.parametrize(("length", "token", "expected"), [(1 << 40, TOKEN, 413), (100, "wrong" * 5, 401)])
+    async def test_an_expected_body_is_refused_before_it_is_sent(
+        self, chomp: Any, upstream: Any, length: int, token: str, expected: int
+    ) -> None:
+        client = await chomp(await upstream(), limits={"body_bytes": 1000})
+        raw = await Raw.to(client.port, wire(length=length, token=token, headers=[("expect", "100-continue")]))
+        status, _, body = await raw.answer()
+        assert status == expected
+        is_openai_error(body)
+        raw.close()
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_an_expected_body_is_asked_for_once(self, chomp: Any, upstream: Any, stream: bool) -> None:
+        client = await chomp(await upstream(says("hi there")))
+        body = chat_body(stream=stream)
+        raw = await Raw.to(client.port, wire(length=len(body), headers=[("expect", "100-continue")]))
+        assert await soon(raw.reader.readuntil(b"\r\n\r\n")) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        raw.writer.write(body)
+        status, _, got = await raw.answer()
+        assert status == 200
+        assert said(got) == "hi there" if stream else got == chat_answer("hi there")
+        raw.close()
+
+    async def test_half_a_body_that_never_ends_times_out(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream(), timeouts={"body": "0.3s"})
+        body = chat_body()
+        raw = await Raw.to(client.port, wire(body[:20], length=len(body)))
+        status, _, got = await raw.answer()
+        error = is_openai_error(got)
+        assert (status, error["code"], router.calls) == (408, "request_timeout", [])
+        await raw.eof()
+        assert client.services.bodies.held == 0
+
+    async def test_bytes_in_flight_are_bounded(self, chomp: Any, upstream: Any) -> None:
+        puppet = Puppet()
+        router = await upstream(puppet)
+        client = await chomp(router, limits={"inflight_bytes": 250_000})
+        big = chat_body(stream=True, filler="x" * 150_000)
+        first = await Raw.to(client.port, wire(big))
+        await soon(puppet.asked.wait())
+        status, headers, body = await ask_raw(client.port, wire(big))
+        assert (status, is_openai_error(body)["type"]) == (429, "rate_limit_error")
+        assert (headers["retry-after"], headers["x-should-retry"]) == ("1", "true")
+        status, _, body = await ask_raw(client.port, wire(b'{"model":"none","messages":[]}'))
+        assert (status, is_openai_error(body)["code"]) == (404, "model_not_found")  # a small one still comes in
+        puppet.tell(chat_chunk({"content": "hi"}, "stop"), DONE, None)
+        assert said((await first.answer())[2]) == "hi"
+        first.close()
+        await until(lambda: client.services.bodies.held == 0, "bytes are still held")
+
+    @pytest.mark.parametrize(
+        "headers", [[("x-flood", "x" * 100_000)], [(f"x-{n}", "x" * 100) for n in range(5000)]], ids=["long", "many"]
+    )
+    async def test_a_header_flood_is_refused(self, chomp: Any, upstream: Any, headers: Any) -> None:
+        client = await chomp(router := await upstream())
+        raw = await Raw.to(client.port, wire(chat_body(), headers=headers))
+        status, _, body = await raw.answer()
+        assert 400 <= status < 500
+        is_openai_error(body)
+        await raw.eof()
+        assert router.calls == []
+        async with client.chat("m") as answer:  # and nobody else suffers
+            assert answer.status == 200
+
+    async def test_a_header_without_end_is_cut_off(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream())
+        raw = await Raw.to(client.port, b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\nx-endless: ")
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while not raw.reader.at_eof() and sent < 64 << 20:
+                raw.writer.write(b"x" * 65536)
+                await raw.writer.drain()
+                sent += 65536
+                await asyncio.sleep(0)
+        assert sent < 16 << 20
+        raw.close()
+
+    async def test_a_hundred_headers_are_fine(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream())
+        status, _, _ = await ask_raw(client.port, wire(chat_body(), headers=[(f"y-{n}", "v") for n in range(100)]))
+        assert status == 200
+        assert sum(name.startswith("y-") for name in router.calls[0].headers) == 100
+
+    @pytest.mark.parametrize("data", [b"\x16\x03\x01\x00\xa5\x01\x00", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"])
+    async def test_what_is_not_http_gets_an_error_and_a_close(self, chomp: Any, upstream: Any, data: bytes) -> None:
+        client = await chomp(await upstream())
+        raw = await Raw.to(client.port, data + b"\r\n\r\n")
+        status, _, body = await raw.answer()
+        assert status == 400
+        is_openai_error(body)
+        await raw.eof()
+
+    # -- callers
+
+    @pytest.mark.parametrize(
+        ("headers", "allowed"),
+        [
+            ([("authorization", f"Bearer {TOKEN}")], True),
+            ([("authorization", f"bearer {TOKEN}")], True),
+            ([("Authorization", f"BEARER   {TOKEN} ")], True),
+            ([("x-api-key", TOKEN)], True),
+            ([("X-API-Key", TOKEN), ("authorization", "Basic abc")], True),
+            ([], False),
+            ([("authorization", "Bearer wrong-token-0123456789")], False),
+            ([("authorization", f"Bearer {TOKEN}x")], False),
+            ([("authorization", f"Bearer {TOKEN[:-1]}")], False),
+            ([("authorization", "Bearer")], False),
+            ([("authorization", "Bearer ")], False),
+            ([("authorization", TOKEN)], False),
+            ([("authorization", f"Basic {TOKEN}")], False),
+            ([("authorization", "Bearer \xff\xfe")], False),
+            ([("x-api-key", "")], False),
+            ([("x-api-key", "wrong")], False),
+        ],
+    )
+    @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/status", "/metrics", "/api/usage"])
+    async def test_only_the_token_opens(
+        self, chomp: Any, upstream: Any, path: str, headers: Sequence[tuple[str, str]], allowed: bool
+    ) -> None:
+        client = await chomp(router := await upstream())
+        post = path.endswith("completions")
+        data = wire(chat_body() if post else b"", path, "POST" if post else "GET", token=None, headers=headers)
+        status, got, body = await ask_raw(client.port, data)
+        if allowed:
+            assert status == 200
+        else:
+            assert (status, router.calls) == (401, [])
+            assert is_openai_error(body)["code"] == "invalid_api_key"
+            assert got["www-authenticate"].startswith("Bearer")
+            _, _, missing = await ask_raw(client.port, wire(path="/status", method="GET", token=None))
+            assert body == missing  # the same words whatever was wrong
+
+    async def test_without_authentication_only_the_model_endpoints_are_open(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream(), environ={"CHOMP_V1_NO_AUTH": "1"})
+        for path, method, expected in (
+            ("/v1/chat/completions", "POST", 200), ("/v1/models", "GET", 200), ("/health", "GET", 200),
+            ("/status", "GET", 401), ("/metrics", "GET", 401), ("/api/usage", "GET", 401), ("/api/jobs", "GET", 401),
+            ("/api/dispatch", "POST", 401),
+        ):  # fmt: skip
+            body = chat_body() if method == "POST" else b""
+            status, _, _ = await ask_raw(client.port, wire(body, path, method, token=None))
+            assert (path, status) == (path, expected)
+
+    async def test_health_is_open_to_all(self, chomp: Any) -> None:
+        client = await chomp()
+        status, _, body = await ask_raw(client.port, wire(path="/health", method="GET", token=None))
+        assert (status, json.loads(body)) == (200, {"ok": True, "status": "ok"})
+
+    @pytest.mark.parametrize(
+        ("host", "served"),
+        [
+            ("127.0.0.1:8001", True), ("localhost", True), ("LOCALHOST:1", True), ("[::1]:8001", True),
+            ("192.168.1.5", True), ("app.localhost", True), ("tower.example", True), ("public.example:443", True),
+            ("evil.example", False), ("localhost.evil.example", False), ("127.0.0.1.evil.example", False),
+            ("", False), ("[::1", False), ("notlocalhost", False), ("127.0.0.1@evil.example", False),
+        ],
+    )  # fmt: skip
+    async def test_foreign_host_names_are_not_served(self, chomp: Any, upstream: Any, host: str, served: bool) -> None:
+        environ = {"CHOMP_ALLOWED_HOSTS": "tower.example", "CHOMP_PUBLIC_URL": "https://public.example"}
+        client = await chomp(router := await upstream(), environ=environ)
+        data = wire(chat_body()).replace(b"host: 127.0.0.1", b"host: " + host.encode(), 1)
+        status, _, body = await ask_raw(client.port, data)
+        if served:
+            assert status == 200
+        else:
+            assert status in (400, 403)
+            is_openai_error(body)
+            assert router.calls == []
+
+    @pytest.mark.parametrize(
+        ("origin", "status", "cors"),
+        [
+            ("https://evil.example", 403, None), ("null", 403, None), ("http://127.0.0.1", 200, None),
+            ("https://friend.example", 200, "https://friend.example"), ("https://friend.example.evil", 403, None),
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_foreign_pages_are_refused(
+        self, chomp: Any, upstream: Any, origin: str, status: int, cors: str | None, stream: bool
+    ) -> None:
+        client = await chomp(router := await upstream(), server={"cors_origins": ["https://friend.example"]})
+        data = wire(chat_body(stream=stream), headers=[("origin", origin)])
+        got, headers, _ = await ask_raw(client.port, data)
+        assert (got, headers.get("access-control-allow-origin")) == (status, cors)
+        assert len(router.calls) == (status == 200)
+
+    async def test_a_preflight_is_answered_to_configured_origins_only(self, chomp: Any) -> None:
+        client = await chomp(server={"cors_origins": ["https://friend.example"]})
+        for origin, allowed in (("https://friend.example", True), ("https://evil.example", False)):
+            asked = [("origin", origin), ("access-control-request-method", "POST"),
+                     ("access-control-request-headers", "authorization")]  # fmt: skip
+            data = wire(path="/v1/chat/completions", method="OPTIONS", token=None, headers=asked)
+            raw = await Raw.to(client.port, data)
+            status, headers = await raw.head()
+            raw.close()
+            assert (status == 204) == allowed
+            assert ("access-control-allow-origin" in headers) == allowed
+            assert headers.get("access-control-allow-headers") == ("authorization" if allowed else None)
+
+    # -- what could be injected
+
+    @pytest.mark.parametrize("given", ["abc-123", "a" * 128])
+    @pytest.mark.parametrize("model", ["m", "none"])
+    async def test_a_request_id_is_echoed(self, chomp: Any, upstream: Any, given: str, model: str) -> None:
+        client = await chomp(await upstream())
+        async with client.chat(model, headers={"x-request-id": given}) as answer:
+            assert answer.headers.getall("x-request-id") == [given]
+
+    @pytest.mark.parametrize("given", ["a b", "a" * 129, "<script>", "a\tb", 'a"b', "\xe9", "\xe6\x97\xa5", ""])
+    async def test_an_unusable_request_id_is_replaced(self, chomp: Any, upstream: Any, given: str) -> None:
+        client = await chomp(await upstream())
+        status, headers, _ = await ask_raw(client.port, wire(chat_body(), headers=[("x-request-id", given)]))
+        assert status == 200
+        assert re.fullmatch(r"req-[0-9a-f-]+", headers["x-request-id"])
+        (row,) = await client.rows(1)
+        assert row["request_id"] == headers["x-request-id"]
+
+    async def test_every_answer_has_a_request_id(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream())
+        seen = set()
+        for stream, model in ((False, "m"), (True, "m"), (False, "none"), (True, "none")):
+            async with client.chat(model, stream=stream) as answer:
+                seen.add(answer.headers["x-request-id"])
+        assert len(seen) == 4
+
+    @pytest.mark.parametrize(
+        "model", ["m\r\nx-evil: 1", "m\n\nHTTP/1.1 200 OK", "m\u2028é", "m\x00", "m\x7f", "\U0001f600", "m x"]
+    )
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_model_name_cannot_add_headers(self, chomp: Any, upstream: Any, model: str, stream: bool) -> None:
+        router = await upstream()
+        client = await chomp(router)
+        raw = await Raw.to(client.port, wire(chat_body(f"{router.id}/{model}", stream=stream)))
+        status, headers = await raw.head()
+        raw.close()
+        assert (status, router.calls[0].json["model"]) == (200, model)
+        assert "x-evil" not in headers
+        assert headers["x-chomp-model"].isascii()
+        assert headers["x-chomp-model"].isprintable()
+
+    # -- secrets
+
+    async def test_secrets_show_up_nowhere(
+        self, chomp: Any, upstream: Any, capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        token, wrong = "canary-caller-token-1111", "canary-wrong-token-2222"
+        key, second = "canary-router-key-3333", "canary-router-key-4444"
+        secrets = (token, key, second)
+        shown: list[bytes] = []
+
+        async def act(call: Call) -> None:
+            echoed = call.headers["authorization"].removeprefix("Bearer ")
+            kind = call.json["kind"]
+            text = json.dumps({"error": {"message": f"Incorrect API key provided: {echoed}", "code": echoed}}).encode()
+            if kind == "frame":
+                await streams(chat_chunk({"content": "x"}), b"data: " + text + b"\n\n", DONE)(call)
+            elif kind == "start":
+                await streams(b"data: " + text + b"\n\n", DONE)(call)
+            elif kind == "plain":
+                await call.whole(f"no: {echoed}".encode(), 500, "text/plain")
+            else:
+                await call.whole(text, int(kind))
+
+        router = await upstream(act)
+        client = await chomp({**router.router, "keys": [key, second]}, environ={"CHOMP_API_TOKEN": token})
+        root = logging.getLogger()
+        handler = cs._Redacting()  # as serve() has it
+        handler.redact = client.services.credentials.redact  # type: ignore[method-assign]
+        monkeypatch.setattr(root, "handlers", [handler])
+        monkeypatch.setattr(root, "level", logging.DEBUG)
+        auth = {"authorization": f"Bearer {token}"}
+        kinds = ["500", "plain", "frame", "start", "400", "401"]
+        for kind in kinds:
+            for stream in (False, True):
+                async with client.chat(router.model, stream=stream, kind=kind, headers=auth) as answer:
+                    shown += [await answer.read(), str(answer.headers).encode()]
+        async with client.chat("m", headers={"authorization": f"Bearer {wrong}"}) as answer:
+            assert answer.status == 401
+            shown.append(await answer.read())
+
+        def broken(*args: Any, **more: Any) -> Any:
+            raise RuntimeError(f"failed with {key} and {token}")
+
+        with monkeypatch.context() as patch:  # a bug of ours whose words hold secrets
+            patch.setattr(cs, "read_envelope", broken)
+            status, _, body = await ask_raw(client.port, wire(chat_body(), token=token))
+            assert (status, is_openai_error(body)["type"]) == (500, "server_error")
+            shown.append(body)
+        async with client.post("/v1/chat/completions", data=token + key, headers=auth) as answer:
+            shown.append(await answer.read())
+        async with client.chat(f"nothing/{key}", headers=auth) as answer:
+            shown.append(await answer.read())
+        for path in ("/metrics", "/status", "/api/usage?by=key", "/api/usage?by=model", "/v1/models", "/api/jobs"):
+            async with client.get(path, headers=auth) as answer:
+                assert answer.status == 200
+                shown.append(await answer.read())
+        rows = await client.rows(2 * len(kinds))
+        shown.append(json.dumps([row for row in rows if key not in row["asked_model"]]).encode())
+        out = capsys.readouterr()
+        shown.append((out.out + out.err).encode())
+        everything = b"\n".join(shown).decode("utf-8", "replace")
+        assert "[hidden]" in everything  # the canaries did come by
+        found = [one for one in (*secrets, wrong) if one in everything]
+        assert found == []
+
+    def test_logs_hold_no_secrets(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        root = logging.getLogger()
+        before, level = root.handlers[:], root.level
+        try:
+            for form in ("text", "json"):
+                handler = cs.set_up_logging(cs.Settings(dir=tmp_path, log_level="DEBUG", log_form=form))
+                handler.redact = cs.Credentials(cs.Settings(dir=tmp_path), {}, "canary-token").redact
+                try:
+                    raise RuntimeError("canary-token in an exception")
+                except RuntimeError:
+                    logging.getLogger("chomp").exception("canary-token in %s", "a canary-token")
+        finally:
+            root.handlers[:] = before
+            root.setLevel(level)
+        written = capsys.readouterr().err
+        assert written.count("[hidden]") >= 6
+        assert "canary-token" not in written
+
+
+# == Gateway API =======================================================================================================
+
+
+class TestOpenAI:
+    """The official SDK as a client."""
+
+    @pytest.fixture
+    async def sdk(self) -> AsyncIterator[Callable[..., openai.AsyncOpenAI]]:
+        opened: list[openai.AsyncOpenAI] = []
+
+        def open_sdk(client: Chomp, **more: Any) -> openai.AsyncOpenAI:
+            options = {"api_key": TOKEN, "max_retries": 0, "timeout": PATIENCE_S, **more}
+            opened.append(openai.AsyncOpenAI(base_url=f"{client.url}/v1", **options))
+            return opened[-1]
+
+        yield open_sdk
+        for one in opened:
+            await one.close()
+
+    ASKED: Any = [{"role": "user", "content": "hello"}]
+
+    async def test_chat(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        client = await chomp(router := await upstream(says("hi there")))
+        answer = await sdk(client).chat.completions.with_raw_response.create(model="m", messages=self.ASKED)
+        assert answer.headers["x-chomp-router"] == router.id
+        parsed = answer.parse()
+        assert (parsed.choices[0].message.content, parsed.usage.total_tokens) == ("hi there", 9)
+        assert not [name for name in router.calls[0].headers if name.startswith("x-stainless")]
+
+    @pytest.mark.parametrize("usage", [False, True])
+    async def test_a_stream(self, chomp: Any, upstream: Any, sdk: Any, usage: bool) -> None:
+        client = await chomp(await upstream(says("hi there")))
+        options = {"stream_options": {"include_usage": True}} if usage else {}
+        stream = await sdk(client).chat.completions.create(model="m", messages=self.ASKED, stream=True, **options)
+        chunks = [chunk async for chunk in stream]
+        words = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices]
+        assert [word for word in words if word] == ["hi", "there"]
+        assert [chunk.usage.total_tokens for chunk in chunks if chunk.usage] == ([9] if usage else [])
+
+    async def test_tools_are_streamed_and_put_together(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        (fixture,) = [one for one in FIXTURES if one.name == "tool-calls-only"]
+        client = await chomp(router := await upstream(replays(fixture.body, (), fixture)))
+        tools: Any = [{"type": "function", "function": {"name": "read", "parameters": {"type": "object"}}}]
+        stream = await sdk(client).chat.completions.create(model="m", messages=self.ASKED, stream=True, tools=tools)
+        calls: dict[int, list[str]] = {}
+        finish = None
+        async for chunk in stream:
+            for choice in chunk.choices:
+                finish = choice.finish_reason or finish
+                for call in choice.delta.tool_calls or ():
+                    parts = calls.setdefault(call.index, ["", ""])
+                    parts[0] += call.function.name or ""
+                    parts[1] += call.function.arguments or ""
+        assert finish == "tool_calls"
+        assert calls
+        assert all(name and isinstance(json.loads(arguments), dict) for name, arguments in calls.values())
+        assert router.calls[0].json["tools"] == tools
+
+    async def test_models(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        first, second = await upstream(says(), "a", "b/c"), await upstream(says(), "a")
+        api = sdk(await chomp(first, second))
+        listed = [model.id async for model in await api.models.list()]
+        assert listed == [f"{first.id}/a", f"{first.id}/b/c", f"{second.id}/a"]
+        assert (await api.models.retrieve(f"{first.id}/b/c")).id == f"{first.id}/b/c"
+        assert (await api.models.retrieve("b/c")).owned_by == first.id
+        with pytest.raises(openai.NotFoundError) as caught:
+            await api.models.retrieve("nothing")
+        assert caught.value.code == "model_not_found"
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize(
+        ("status", "kind"),
+        [
+            (400, openai.BadRequestError), (401, openai.AuthenticationError), (403, openai.PermissionDeniedError),
+            (404, openai.NotFoundError), (422, openai.UnprocessableEntityError), (429, openai.RateLimitError),
+            (500, openai.InternalServerError), (503, openai.InternalServerError),
+        ],
+    )  # fmt: skip
+    async def test_errors_have_their_class(
+        self, chomp: Any, upstream: Any, sdk: Any, status: int, kind: type[openai.APIStatusError], stream: bool
+    ) -> None:
+        client = await chomp(await upstream(fails(status)))
+        with pytest.raises(kind) as caught:
+            await sdk(client).chat.completions.create(model="m", messages=self.ASKED, stream=stream)
+        assert (caught.value.status_code, caught.value.code) == (status, f"c{status}")
+        assert f"no, {status}" in caught.value.message
+        assert caught.value.request_id
+
+    async def test_a_wrong_token_and_an_unknown_model(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        client = await chomp(await upstream())
+        with pytest.raises(openai.AuthenticationError) as caught:
+            await sdk(client, api_key="wrong").chat.completions.create(model="m", messages=self.ASKED)
+        assert caught.value.code == "invalid_api_key"
+        with pytest.raises(openai.NotFoundError) as unknown:
+            await sdk(client).chat.completions.create(model="nope/x", messages=self.ASKED)
+        assert unknown.value.code == "model_not_found"
+
+    async def test_it_waits_as_long_as_it_is_told_then_tries_again(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        router = await upstream(fails(429, headers=[("retry-after-ms", "300")]))
+        client = await chomp(router)
+        api = sdk(client, max_retries=2)
+        begun = time.monotonic()
+
+        async def recover() -> None:
+            await until(lambda: bool(router.calls), "not asked")
+            router.act = says("hi there")
+
+        recovering = asyncio.ensure_future(recover())
+        answer = await soon(api.chat.completions.create(model="m", messages=self.ASKED))
+        await recovering
+        assert answer.choices[0].message.content == "hi there"
+        assert len(router.calls) == 2
+        assert time.monotonic() - begun >= 0.3
+
+    @pytest.mark.parametrize(
+        ("acts", "calls"),
+        [((fails(500), fails(500)), 1), ((fails(429, headers=[("retry-after", "100")]),), 1)],
+        ids=["chomp tried again already", "a long wait"],
+    )
+    async def test_it_does_not_try_again_when_told_not_to(
+        self, chomp: Any, upstream: Any, sdk: Any, acts: Sequence[Act], calls: int
+    ) -> None:
+        routers = [await upstream(act) for act in acts]
+        client = await chomp(*routers)
+        with pytest.raises(openai.APIStatusError) as caught:
+            await soon(sdk(client, max_retries=2).chat.completions.create(model="m", messages=self.ASKED))
+        assert caught.value.response.headers["x-should-retry"] == "false"
+        assert [len(router.calls) for router in routers] == [calls] * len(routers)
+
+    @pytest.mark.parametrize("cut", [True, False], ids=["cut", "ended early"])
+    async def test_a_cut_stream_raises(self, chomp: Any, upstream: Any, sdk: Any, cut: bool) -> None:
+        client = await chomp(await upstream(streams(*[chat_chunk({"content": "x"})] * 40, cut=cut)))
+        stream = await sdk(client).chat.completions.create(model="m", messages=self.ASKED, stream=True)
+        words = []
+
+        async def read() -> None:
+            async for chunk in stream:
+                words.append(chunk.choices[0].delta.content)
+
+        with pytest.raises(openai.APIError) as caught:
+            await soon(read())
+        assert words == ["x"] * 40
+        assert caught.value.code == "upstream_stream_interrupted"
+
+    async def test_embeddings_and_completions(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        async def act(call: Call) -> None:
+            if call.path.endswith("embeddings"):
+                vector = base64.b64encode(b"\0\0\x80\x3f" * 2).decode()  # what the SDK asks for: floats as base64
+                data = [{"object": "embedding", "index": 0, "embedding": vector}]
+                answer = {
+                    "object": "list",
+                    "data": data,
+                    "model": "m",
+                    "usage": {"prompt_tokens": 1, "total_tokens": 1},
+                }
+            else:
+                answer = {"id": "c", "object": "text_completion", "created": 1, "model": "m", "usage": USAGE,
+                          "choices": [{"index": 0, "text": "hi", "finish_reason": "stop", "logprobs": None}]}  # fmt: skip
+            await call.whole(json.dumps(answer).encode())
+
+        api = sdk(await chomp(await upstream(act)))
+        found = await api.embeddings.create(model="m", input="a")
+        assert found.data[0].embedding == [1.0, 1.0]
+        assert (await api.completions.create(model="m", prompt="say hi")).choices[0].text == "hi"
+
+
+# == App ===============================================================================================================
+
+
+class Process:
+    """chomp as a user starts it, with a folder of its own."""
+
+    def __init__(self, folder: Path, **environ: str):
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        plain = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "HOME")}
+        self.environ = {**plain, "CHOMP_DIR": str(folder), "PORT": str(self.port), **environ}
+        self.environ.setdefault("XDG_CACHE_HOME", str(folder / "no-cache"))
+        self.out, self.err = folder / "stdout.txt", folder / "stderr.txt"
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.child: asyncio.subprocess.Process | None = None
+        self.started_at = 0.0
+
+    async def start(self, *flags: str) -> Process:
+        self.started_at = time.monotonic()
+        with self.out.open("wb") as out, self.err.open("wb") as err:
+            self.child = await asyncio.create_subprocess_exec(
+                sys.executable, str(Path(cs.__file__)), *flags, env=self.environ, stdout=out, stderr=err
+            )
+        return self
+
+    async def up(self) -> Process:
+        """Started, and listening."""
+        await self.start()
+        assert self.child is not None
+        await until(lambda: b"prices:" in self.out.read_bytes() or self.child.returncode is not None, "no banner")  # type: ignore[union-attr]
+        assert self.child.returncode is None, self.err.read_text()
+        return self
+
+    async def ended(self) -> int:
+        assert self.child is not None
+        return int(await soon(self.child.wait()))
+
+    @property
+    def token(self) -> str:
+        return self.environ.get("CHOMP_API_TOKEN") or (self.folder / "state" / "token").read_text().strip()
+
+    @property
+    def http(self) -> aiohttp.ClientSession:
+        headers = {"authorization": f"Bearer {self.token}"}
+        return aiohttp.ClientSession(self.url, headers=headers, connector=aiohttp.TCPConnector(limit=0))
+
+    @property
+    def seen(self) -> psutil.Process:
+        assert self.child is not None
+        return psutil.Process(self.child.pid)
+
+
+def config(*upstreams: Upstream, **tables: dict[str, Any]) -> str:
+    """chomp.toml for `upstreams`."""
+    lines = []
+    for name, table in tables.items():
+        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+    for one in upstreams:
+        lines += ["[[routers]]", *(f"{key} = {json.dumps(value)}" for key, value in one.router.items())]
+    return "\n".join(lines) + "\n"
+
+
+class TestApp:
+    @pytest.fixture
+    async def process(self, tmp_path: Path) -> AsyncIterator[Callable[..., Process]]:
+        """Makes processes: `await process(upstream, limits={...}).up()`."""
+        made: list[Process] = []
+
+        def make(*upstreams: Upstream, toml: str = "", folder: str = "", **more: Any) -> Process:
+            environ = {name: value for name, value in more.items() if isinstance(value, str)}
+            tables = {name: value for name, value in more.items() if isinstance(value, dict)}
+            place = tmp_path / (folder or f"process{len(made)}")
+            place.mkdir(exist_ok=True)
+            if text := toml or config(*upstreams, **tables):
+                (place / "chomp.toml").write_text(text)
+            made.append(Process(place, **environ))
+            return made[-1]
+
+        yield make
+        for one in made:
+            if one.child is not None and one.child.returncode is None:
+                one.child.kill()
+                await one.child.wait()
+
+    async def test_it_starts_quickly_and_says_how_to_ask(self, process: Any, upstream: Any) -> None:
+        router = await upstream(says("hi there"))
+        chomp = await process(router).up()
+        async with chomp.http as http, http.post("/v1/chat/completions", data=chat_body()) as answer:
+            assert answer.status == 200
+        assert time.monotonic() - chomp.started_at < 10.0  # the promise is one second
+        shown = chomp.out.read_text()
+        assert chomp.url in shown
+        assert "prices: genai-prices" in shown
+        assert re.search(rf"{router.id}\s+key present", shown)
+        assert re.search(r"groq\s+set GROQ_API_KEY", shown)
+        (command,) = re.findall(r"^  (curl .*?)\n\n", shown, re.M | re.S)
+        child = await asyncio.create_subprocess_exec(
+            "bash",
+            "-c",
+            command.replace('"auto"', '"m"'),
+            env=chomp.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        answer, error = await soon(child.communicate())
+        assert json.loads(answer or error)["choices"][0]["message"]["content"] == "hi there"
+        written = shown + chomp.err.read_text()
+        assert chomp.token not in written
+        assert f"key-of-{router.id}" not in written
+
+    async def test_the_token_is_made_once_and_kept_from_others(self, process: Any) -> None:
+        chomp = await process().up()
+        state = chomp.folder / "state"
+        assert stat.S_IMODE((state / "token").stat().st_mode) == 0o600
+        assert stat.S_IMODE(state.stat().st_mode) == 0o700
+        shown = await asyncio.create_subprocess_exec(
+            str(Path(cs.__file__).parent / "bin" / "chomp"), "token", env=chomp.environ, stdout=subprocess.PIPE
+        )
+        out, _ = await soon(shown.communicate())
+        first = chomp.token
+        assert out.decode().strip() == first
+        chomp.child.terminate()
+        assert await chomp.ended() == 0
+        await chomp.up()
+        assert chomp.token == first
+
+    async def test_a_stop_lets_streams_end(self, process: Any, upstream: Any) -> None:
+        puppet = Puppet()
+        chomp = await process(await upstream(puppet)).up()
+        puppet.tell(chat_chunk({"content": "one"}))
+        async with chomp.http as http, http.post("/v1/chat/completions", data=chat_body(stream=True)) as answer:
+            first = await soon(answer.content.readany())
+            chomp.child.terminate()
+            await until(lambda: "stopping" in chomp.err.read_text(), "no word of stopping")
+            with pytest.raises(OSError):
+                await asyncio.open_connection("127.0.0.1", chomp.port)
+            puppet.tell(chat_chunk({"content": "two"}), chat_chunk({}, "stop"), DONE, None)
+            body = first + await soon(answer.read())
+        assert said(body) == "one two"
+        assert frames(body)[-1] == "[DONE]"
+        assert await chomp.ended() == 0
+
+    async def test_a_stop_ends_streams_at_its_limit_with_an_error_frame(self, process: Any, upstream: Any) -> None:
+        puppet = Puppet()
+        chomp = await process(await upstream(puppet), timeouts={"drain": "300ms"}).up()
+        puppet.tell(chat_chunk({"content": "one"}))
+        async with chomp.http as http, http.post("/v1/chat/completions", data=chat_body(stream=True)) as answer:
+            first = await soon(answer.content.readany())
+            chomp.child.terminate()
+            found = frames(first + await soon(answer.read()))
+        assert found[1]["error"]["code"] == "upstream_stream_interrupted"
+        assert found[2] == "[DONE]"
+        assert await chomp.ended() == 0
+
+    async def test_a_second_server_is_refused(self, process: Any) -> None:
+        first = await process(folder="same").up()
+        second = await process(folder="same").start()
+        assert await second.ended() == 2
+        assert "CHOMP_DIR" in second.err.read_text()
+        third = process(PORT=str(first.port))
+        await third.start()
+        assert await third.ended() == 2
+        said_so = third.err.read_text()
+        assert f"127.0.0.1:{first.port}" in said_so
+        assert "Traceback" not in said_so
+
+    @pytest.mark.parametrize(
+        ("toml", "environ", "words"),
+        [
+            ("[server\nport = 1", {}, ("chomp.toml", "line 1")),
+            ("x = 1\ny = =\n", {}, ("chomp.toml", "line 2")),
+            ("[severs]\n", {}, ("severs", "server")),
+            ("[timeouts]\nconect = 1\n", {}, ("conect", "connect")),
+            ('[timeouts]\nconnect = "soon"\n', {}, ("connect", "soon")),
+            ("", {"PORT": "http"}, ("PORT", "http")),
+            ("", {"HOST": "0.0.0.0"}, ("HOST=0.0.0.0", "CHOMP_API_TOKEN")),
+            ("", {"HOST": "0.0.0.0", "CHOMP_API_TOKEN": "x" * 20, "CHOMP_V1_NO_AUTH": "1"}, ("CHOMP_V1_NO_AUTH",)),
+            ("", {"CHOMP_API_TOKEN": "short"}, ("CHOMP_API_TOKEN", "16")),
+            ("", {"CHOMP_LOG_LEVEL": "LOUD"}, ("CHOMP_LOG_LEVEL", "LOUD")),
+            ("", {"CHOMP_CONFIG": "/nowhere/chomp.toml"}, ("/nowhere/chomp.toml",)),
+        ],
+    )  # fmt: skip
+    async def test_a_wrong_setting_is_named(
+        self, process: Any, toml: str, environ: dict[str, str], words: Sequence[str]
+    ) -> None:
+        chomp = process(toml=toml, **environ)
+        await chomp.start()
+        assert await chomp.ended() == 2
+        told = chomp.err.read_text()
+        assert told.startswith("chomp: ")
+        assert told.count("\n") == 1
+        assert [word for word in words if word not in told] == []
+
+    @pytest.mark.parametrize(("flag", "words"), [
+        ("--routes", ("POST /v1/chat/completions", "GET /health", "POST /api/dispatch")),
+        ("--help", ("PORT", "CHOMP_API_TOKEN", "GROQ_API_KEY", "--host")),
+        ("--version", ("chomp",)),
+    ])  # fmt: skip
+    async def test_it_can_be_asked_about_itself(self, process: Any, flag: str, words: Sequence[str]) -> None:
+        chomp = process()
+        await chomp.start(flag)
+        assert await chomp.ended() == 0
+        assert [word for word in words if word not in chomp.out.read_text()] == []
+        assert not (chomp.folder / "state").exists()
+
+    async def test_logs_can_be_json(self, process: Any, upstream: Any) -> None:
+        chomp = await process(await upstream(), CHOMP_LOG="json").up()
+        async with chomp.http as http, http.post("/v1/chat/completions", data=chat_body()) as answer:
+            wanted = answer.headers["x-request-id"]
+        chomp.child.terminate()
+        assert await chomp.ended() == 0
+        lines = [json.loads(line) for line in chomp.err.read_text().splitlines()]
+        assert [line["status"] for line in lines if line.get("request_id") == wanted] == [200]
+
+    # -- memory and large things
+
+    async def test_memory_and_descriptors_come_back(self, process: Any, upstream: Any) -> None:
+        turn = itertools.count()
+
+        async def act(call: Call) -> None:
+            await (fails(400) if next(turn) % 20 == 7 else says("hi there " * 20))(call)
+
+        chomp = await process(await upstream(act)).up()
+
+        async def some(count: int) -> None:
+            doors = asyncio.Semaphore(32)
+
+            async def one(n: int) -> None:
+                async with doors:
+                    data = chat_body(stream=bool(n % 2), n=n)
+                    if n % 10 == 3:  # leaves early
+                        raw = await Raw.to(chomp.port, wire(data, token=chomp.token))
+                        await soon(raw.reader.readexactly(20))
+                        raw.close()
+                    else:
+                        async with http.post("/v1/chat/completions", data=data) as answer:
+                            await answer.read()
+                            assert answer.status in (200, 400)
+
+            async with chomp.http as http:
+                await asyncio.gather(*(one(n) for n in range(count)))
+
+        async def inflight() -> float:
+            async with chomp.http as http, http.get("/metrics") as answer:
+                return float(re.findall(r"^chomp_inflight (\S+)", await answer.text(), re.M)[0])
+
+        await some(600)
+        seen = chomp.seen
+        before, files = seen.memory_info().rss, seen.num_fds()
+        await some(2000)
+        assert await inflight() == 0
+        await until(lambda: seen.num_fds() <= files + 10, "file descriptors stay open")
+        assert seen.memory_info().rss - before < 30 << 20
+
+    async def test_large_bodies_do_not_hold_up_small_requests(self, process: Any, upstream: Any) -> None:
+        chomp = await process(await upstream(says("hi"))).up()
+        large = chat_body(image=base64.b64encode(os.urandom(15 << 20)).decode())
+        small, waits = chat_body(), []
+        async with chomp.http as http, chomp.http as other:
+
+            async def send() -> int:
+                async with http.post("/v1/chat/completions", data=large) as answer:
+                    await answer.read()
+                    return answer.status
+
+            sending = [asyncio.ensure_future(send()) for _ in range(6)]
+            while not all(one.done() for one in sending):
+                begun = time.monotonic()
+                async with other.post("/v1/chat/completions", data=small) as answer:
+                    assert answer.status == 200
+                    await answer.read()
+                waits.append(time.monotonic() - begun)
+        assert [one.result() for one in sending] == [200] * 6
+        assert waits
+        assert sorted(waits)[len(waits) // 2] < 2.0
+
+    async def test_a_huge_error_body_is_not_read(self, process: Any, upstream: Any) -> None:
+        total, sent, over = 100 << 20, [0], asyncio.Event()
+
+        async def act(call: Call) -> None:
+            await call.send(b"HTTP/1.1 400 Bad\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n" % total)
+            try:
+                while sent[0] < total:
+                    await call.send(b"too much " * 7282)
+                    sent[0] += 9 * 7282
+            finally:
+                over.set()
+
+        chomp = await process(router := await upstream(act)).up()
+        async with chomp.http as http:
+            async with http.post("/v1/chat/completions", data=b"{}") as answer:
+                assert answer.status == 400  # warms up
+            before = chomp.seen.memory_info().rss
+            begun = time.monotonic()
+            async with http.post("/v1/chat/completions", data=chat_body(router.model)) as answer:
+                error = is_openai_error(await soon(answer.read()))
+                assert answer.status == 400
+            assert time.monotonic() - begun < 2.0
+        assert error["message"].startswith("too much")
+        await soon(over.wait())
+        assert sent[0] < 20 << 20  # the rest of it filled the kernel's buffers
+        assert chomp.seen.memory_info().rss - before < 10 << 20
+
+    async def test_many_large_streams_dropped_at_once_hold_nobody_up(self, process: Any, upstream: Any) -> None:
+        frame = chat_chunk({"content": "x" * 20_000})
+
+        async def act(call: Call) -> None:
+            await call.head()
+            for _ in range(1000):  # 20 MB: more than sockets hold
+                await call.chunk(frame)
+            await call.end()
+
+        router = await upstream(act)
+        chomp = await process(router).up()
+        asked = wire(chat_body(stream=True), token=chomp.token)
+        clients = [await Raw.to(chomp.port, asked, limit=1 << 16) for _ in range(30)]
+        for raw in clients:
+            await raw.head()
+            await soon(raw.reader.readexactly(100_000))
+        async with chomp.http as http:
+            waits = []
+
+            async def probe() -> None:
+                begun = time.monotonic()
+                async with http.get("/health") as answer:
+                    assert answer.status == 200
+                waits.append(time.monotonic() - begun)
+
+            await probe()
+            for raw in clients:
+                raw.close()
+            while not all(call.gone.is_set() for call in router.calls):
+                await soon(probe())
+        assert len(router.calls) == 30
+        assert max(waits) < 2.0
