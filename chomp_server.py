@@ -5765,7 +5765,7 @@ def banner(settings: Settings, services: Services) -> str:
     ]
     for row in services.routing.rows.values():
         if row.kind == "local":
-            state = services.local.state
+            state = f"tiny demonstration model, {services.local.state}"
         elif keys := services.routing.keys[row.id]:
             state = (
                 "no key needed"
