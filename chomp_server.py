@@ -48,6 +48,7 @@ import logging
 import math
 import os
 import re
+import resource
 import secrets
 import signal
 import socket
@@ -58,7 +59,7 @@ import threading
 import time
 import tomllib
 import urllib.parse
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
@@ -2161,9 +2162,14 @@ class Background:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def start(self, name: str, work: Awaitable[T]) -> asyncio.Task[T]:
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """A task whose owner keeps it, sees to its errors and ends it: for what happens with every request."""
+        return asyncio.get_running_loop().create_task(work)
+
+    def start(self, name: str, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """The task doing `work`, kept until it ends."""
-        task: asyncio.Task[T] = asyncio.get_running_loop().create_task(cast(Any, work), name=name)
+        task = self.spawn(work)
+        task.set_name(name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
@@ -3547,6 +3553,9 @@ class Sink(Protocol):
     def start(self, status: int, head: bytes, *, stream: bool, length: int | None = None) -> None:
         """Status and header lines of the answer, and its length where known; sent with the first write."""
 
+    def waiting(self, comments: bytes) -> None:
+        """Comments while there is no answer yet: the stream begins, what answers is still open."""
+
     def write(self, data: bytes) -> int:
         """Sends a piece of the body; how many bytes are still unsent."""
 
@@ -3847,6 +3856,7 @@ class Attempt:
         self.committed = True
         if self.stream:
             self.body = self._keep_read
+        self._owner.deliver()
         self.wake()
 
     def _fail(self, fault: Fault) -> None:
@@ -4003,7 +4013,7 @@ class Exchange:
     Read it with `pump(sink)`, `async for frame in exchange`, or `read()`; metering happens once, however it ends.
     """
 
-    def __init__(self, proxy: Proxy, request: ChatRequest, caller: Caller, waiting: Callable[[bytes], None] | None):
+    def __init__(self, proxy: Proxy, request: ChatRequest, caller: Caller, sink: Sink | None):
         self.proxy = proxy
         self.request = request
         self.caller = caller
@@ -4012,10 +4022,12 @@ class Exchange:
         self.head_sent = False
         self.records: list[AttemptRecord] = []
         self._faults: list[Fault] = []
-        self._waiting = waiting
+        self._sink = sink
         self._attempt: Attempt | None = None
         self._waited_s = 0.0
+        self._asked_at: float | None = None  # while an upstream is being waited for
         self._overhead_s = 0.0
+        self._delivered = False
         self._at = proxy.now()
         self._started = asyncio.get_running_loop().time()
         self._heard = self._started
@@ -4076,7 +4088,7 @@ class Exchange:
         )
         if row.prepare:
             body = PREPARE[row.prepare](body)
-        started = time.perf_counter()
+        started = self._asked_at = time.perf_counter()
         if self._attempt is not None:
             self._attempt.release()
         attempt = self._attempt = Attempt(self, target)
@@ -4087,6 +4099,7 @@ class Exchange:
         finally:
             waited = time.perf_counter() - started
             self._waited_s += waited
+            self._asked_at = None
         fault = attempt.fault
         if fault is None:
             proxy.usage.attempts[row.id, "ok"] += 1
@@ -4158,9 +4171,9 @@ class Exchange:
     def comment(self, run: bytes) -> None:
         """Sends comments to a client whose answer has not begun; failover stays possible."""
         self.heard()
-        if self._waiting is not None:
+        if self._sink is not None:
             self.head_sent = True
-            self._waiting(run)
+            self._sink.waiting(run)
 
     # -- reading
 
@@ -4183,7 +4196,9 @@ class Exchange:
         """Header lines of the answer: the upstream's that may be shown, then chomp's own."""
         attempt = self._attempt
         assert attempt is not None
-        self._overhead_s = max(0.0, time.perf_counter() - self.request.received_at - self._waited_s)
+        now = time.perf_counter()
+        waited = self._waited_s + (0.0 if self._asked_at is None else now - self._asked_at)
+        self._overhead_s = max(0.0, now - self.request.received_at - waited)
         target = attempt.target
         own = b"%bx-chomp-attempts: %d\r\nx-chomp-overhead-ms: %.2f\r\n" % (
             _target_lines(target.router.id, target.model),
@@ -4197,30 +4212,44 @@ class Exchange:
         attempt = self._attempt
         assert attempt is not None
         try:
-            if attempt.whole and not sink.started:
-                body = attempt.taken()
-                sink.start(attempt.status, self.head(), stream=False, length=len(body))
-                sink.write(body)
-                sink.end()
-                return
-            if not sink.started:
-                sink.start(attempt.status, self.head(), stream=attempt.stream)
-            if not attempt.stream and self.head_sent:  # a stream was begun with comments, and no stream came
-                attempt.broken = UpstreamError("provider_error", "the upstream did not stream")
-                sink.write(error_frame(UpstreamFailed(str(attempt.broken), code="bad_upstream_answer")) + DONE_FRAME)
-                sink.end()
-                return
-            attempt.attach(sink)
+            if not self._delivered:
+                self._deliver(attempt, sink)
             while not attempt.ended:
-                await attempt.wait()
                 if attempt.paused:
                     await sink.drain()
                     attempt.resume()
+                else:
+                    await attempt.wait()
         except BaseException as error:
             self.settle(error)
             raise
         finally:
             self.settle(None)
+
+    def deliver(self) -> None:
+        """The answer is committed: a sink given at the start has it at once, before `pump` has its turn in the loop."""
+        if self._sink is not None and self._attempt is not None:
+            self._deliver(self._attempt, self._sink)
+
+    def _deliver(self, attempt: Attempt, sink: Sink) -> None:
+        self._delivered = True
+        if attempt.whole and not sink.started:
+            body = attempt.taken()
+            sink.start(attempt.status, self.head(), stream=False, length=len(body))
+            sink.write(body)
+            sink.end()
+            return
+        if not sink.started:
+            sink.start(attempt.status, self.head(), stream=attempt.stream)
+        if attempt.stream or not self.head_sent:
+            attempt.attach(sink)
+            return
+        # a stream was begun with comments, and no stream came
+        attempt.broken = UpstreamError("provider_error", "the upstream did not stream")
+        attempt.ended = True
+        attempt.abort()
+        sink.write(error_frame(UpstreamFailed(str(attempt.broken), code="bad_upstream_answer")) + DONE_FRAME)
+        sink.end()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """The answer in pieces: whole frames of a stream, or parts of a body."""
@@ -4400,6 +4429,9 @@ class _Reader:
     def start(self, status: int, head: bytes, *, stream: bool, length: int | None = None) -> None:
         self.started = True
 
+    def waiting(self, comments: bytes) -> None:
+        self.write(comments)
+
     def write(self, data: bytes) -> int:
         self.pieces.append(data)
         self.size += len(data)
@@ -4454,14 +4486,13 @@ class Proxy:
     def inflight(self) -> int:
         return len(self._active)
 
-    async def open(
-        self, request: ChatRequest, caller: Caller, waiting: Callable[[bytes], None] | None = None
-    ) -> Exchange:
+    async def open(self, request: ChatRequest, caller: Caller, sink: Sink | None = None) -> Exchange:
         """The exchange of `request`, its answer committed. Raises ChompError.
 
-        `waiting` is called with comments for the client while no answer is there; failover goes on meanwhile.
+        A `sink`, the one later given to `pump`, gets comments while no answer is there (failover goes on meanwhile),
+        and the answer as soon as it is.
         """
-        exchange = Exchange(self, request, caller, waiting)
+        exchange = Exchange(self, request, caller, sink)
         self._active.add(exchange)
         self._idle.clear()
         try:
@@ -5114,7 +5145,7 @@ class ClientSink:
 async def relay(services: Services, asked: ChatRequest, caller: Caller, sink: ClientSink) -> None:
     """One request through the proxy to a client. Raises ChompError while nothing has been sent."""
     try:
-        exchange = await services.proxy.open(asked, caller, sink.waiting)
+        exchange = await services.proxy.open(asked, caller, sink)
     except ChompError as error:
         if not sink.started:
             raise
@@ -5275,7 +5306,7 @@ class Door(web_protocol.RequestHandler):
         if services.bodies.held + len(body) > services.settings.limits.inflight_bytes:
             return False
         asked = ChatRequest(api, body, plain.headers, new_request_id(request_id or None), "", True, time.perf_counter())
-        self._relaying = services.background.start("relay", self._relay(services, asked))
+        self._relaying = services.background.spawn(self._relay(services, asked))
         return True
 
     async def _relay(self, services: Services, asked: ChatRequest) -> None:
@@ -5817,6 +5848,15 @@ async def serve(settings: Settings, store: Store) -> None:
         await store.close()
 
 
+def raise_file_limit() -> None:
+    """Lets this process open as many files as it may: a relayed stream takes two, and shells often allow 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else hard
+    if soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def route_table() -> str:
     """The routes, as their handlers describe them."""
     return "\n".join((r.handler.__doc__ or "").splitlines()[0] for r in routes if isinstance(r, web.RouteDef))
@@ -5856,6 +5896,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.routes:
         print(route_table())
         return 0
+    raise_file_limit()
     folder = Path(os.environ.get("CHOMP_DIR") or HERE).expanduser().resolve()
     store = Store(folder / "state")
     try:
