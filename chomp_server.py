@@ -1156,24 +1156,19 @@ DONE_FRAME = b"data: [DONE]\n\n"
 class Framer:
     """Cuts a byte stream into whole SSE frames; what is unfinished waits inside.
 
-    A frame above `limit_bytes` is handed on as it comes; `torn` says that one has begun to be handed on.
+    `rest` is what waits. A frame above `limit_bytes` is handed on as it comes; `torn` says that one has begun to be.
     """
 
-    __slots__ = ("_limit", "_rest", "torn")
+    __slots__ = ("_limit", "rest", "torn")
 
     def __init__(self, limit_bytes: int):
-        self._rest = bytearray()
+        self.rest = bytearray()
         self._limit = limit_bytes
         self.torn = False
 
-    @property
-    def between(self) -> bool:
-        """Whether nothing unfinished waits: the next byte begins a frame."""
-        return not (self._rest or self.torn)
-
     def feed(self, data: bytes) -> bytes:
         """The frames complete after `data`, as one run of bytes, unchanged; empty when none is."""
-        rest = self._rest
+        rest = self.rest
         if not rest and not self.torn and data.endswith(b"\n\n"):
             return data  # the usual read
         seen = max(0, len(rest) - 3)
@@ -1199,8 +1194,8 @@ class Framer:
 
     def close(self) -> bytes:
         """What is left when the body ended properly: the last frame without its blank line, unless it is broken."""
-        left = bytes(self._rest)
-        self._rest.clear()
+        left = bytes(self.rest)
+        self.rest.clear()
         if self.torn:
             self.torn = False
             return left
@@ -3589,9 +3584,9 @@ class Attempt:
 
     __slots__ = (
         "_burst", "_error_body", "_framer", "_held", "_held_bytes", "_limits", "_loop", "_owner", "_sink", "_size",
-        "_timeouts", "_unended", "_waiter", "_wire", "body", "broken", "committed", "content_at", "due", "ended", "fault",
-        "headers", "last_at", "meter", "paused", "reads", "stale", "started_at", "status", "stream", "tail", "target",
-        "usage", "whole",
+        "_timeouts", "_unended", "_waiter", "_wire", "body", "broken", "committed", "content_at", "due", "ended",
+        "fault", "headers", "last_at", "meter", "paused", "reads", "stale", "started_at", "status", "stream", "tail",
+        "target", "usage", "whole",
     )  # fmt: skip
 
     def __init__(self, owner: Exchange, target: Target):
@@ -3623,7 +3618,7 @@ class Attempt:
     async def run(self, origin: Origin, head: bytes, body: bytes) -> None:
         """Asks, and returns when the answer can be committed to or `fault` is set."""
         pool = self._owner.proxy.pool
-        self._arm()
+        self.due = self.started_at + self._owner.proxy.shortest_s
         try:
             wire = self._wire = pool.take(origin) or await pool.connect(origin)
             wire.start(self, head, body)
@@ -3746,7 +3741,7 @@ class Attempt:
     def _relay(self, data: bytes) -> None:
         """The hot path: what one read brought goes to the reader, as whole frames."""
         framer = self._framer
-        if framer.between and data.endswith(b"\n\n"):  # the usual read: whole frames
+        if not (framer.rest or framer.torn) and data.endswith(b"\n\n"):  # the usual read: whole frames
             run = self.meter.look(data)
         else:
             torn = framer.torn
@@ -3913,7 +3908,7 @@ class Attempt:
         self._sink = sink
         if self.stream:
             self.body = self._relay
-        self._arm()
+        self.due = self.last_at + self._owner.proxy.shortest_s
         if self.paused:
             self.resume()
 
@@ -4487,8 +4482,12 @@ class Proxy:
         local: LocalModel,
         clock: Callable[[], float] = time.time,
     ):
-        self.timeouts = settings.timeouts
+        self.timeouts = times = settings.timeouts
         self.limits = settings.limits
+        # before that, no limit of an attempt can have passed
+        self.shortest_s = min(
+            times.hold_s, times.keepalive_s, times.idle_s, times.first_byte_s, times.first_byte_local_s, times.answer_s
+        )
         self.pool = pool
         self.routing = routing
         self.usage = usage
@@ -5090,7 +5089,7 @@ class ClientSink:
     """
 
     __slots__ = (
-        "_head", "_id", "_length", "_protocol", "_transport", "chunked", "close", "cross_origin", "ended", "started",
+        "_framed", "_head", "_id", "_protocol", "_transport", "chunked", "close", "cross_origin", "ended", "started",
         "writer",
     )  # fmt: skip
 
@@ -5099,7 +5098,7 @@ class ClientSink:
         self._protocol = protocol
         self._id = request_id
         self._head = b""
-        self._length = False
+        self._framed = False
         self.chunked = True
         self.close = self.started = self.ended = False
         self.cross_origin = ""
@@ -5113,9 +5112,9 @@ class ClientSink:
                 lines += "content-type: text/event-stream\r\n"
             lines += "cache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\n"
         if length is not None:
-            self._length = True
             lines += f"content-length: {length}\r\n"
         elif self.chunked:
+            self._framed = True
             lines += "transfer-encoding: chunked\r\n"
         if self.close:
             lines += "connection: close\r\n"
@@ -5127,7 +5126,7 @@ class ClientSink:
         transport = self._transport
         if transport is None or transport.is_closing():
             return 0
-        if self.chunked and not self._length:
+        if self._framed:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         if self._head:
             data, self._head = self._head + data, b""
@@ -5143,7 +5142,7 @@ class ClientSink:
             return
         last = self._head
         self._head = b""
-        if self.chunked and not self._length:
+        if self._framed:
             last += b"0\r\n\r\n"
         if last:
             if self.writer is not None:
