@@ -137,7 +137,6 @@ class Settings(msgspec.Struct, frozen=True):
     allowed_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
     prefer: str = ""
-    tower_url: str = ""
     log_form: str = "text"
     log_level: str = "INFO"
     local_gguf: Path | None = None
@@ -329,7 +328,6 @@ def read_settings(
         or tuple(server.get("allowed_hosts", ())),
         cors_origins=tuple(origin.rstrip("/") for origin in server.get("cors_origins", ())),
         prefer=prefer,
-        tower_url=str(flags.get("atc") or ""),
         log_form=pick("log", "CHOMP_LOG", "text"),
         log_level=pick("log_level", "CHOMP_LOG_LEVEL", "INFO").upper(),
         local_gguf=Path(gguf).expanduser() if gguf else None,
@@ -3767,7 +3765,7 @@ class Attempt:
             self._loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
-        if self._wire is not None and not self.paused:
+        if self._wire is not None and not (self.paused or self.ended):  # ended: the connection may be another's now
             self._wire.resume()
 
     def _pass(self, data: bytes) -> None:
@@ -4219,7 +4217,11 @@ class Exchange:
             len(self.records) + 1,
             self._overhead_s * 1000,
         )
-        return headers_down(attempt.headers) + own
+        shown = headers_down(attempt.headers)
+        secret = target.key.secret
+        if secret and secret.encode() in shown:
+            shown = self.proxy.redacted(shown)
+        return shown + own
 
     async def pump(self, sink: Sink) -> None:
         """Relays the answer to `sink`, at its pace, to the end."""
@@ -5917,7 +5919,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--port", type=int, help="port to listen on")
     parser.add_argument("--host", help="address to listen on")
-    parser.add_argument("--atc", metavar="URL", help="a tower to send events to")
     parser.add_argument("--routes", action="store_true", help="print the routes and exit")
     parser.add_argument("--version", action="version", version=f"chomp {VERSION}")
     given = parser.parse_args(argv)
@@ -5932,7 +5933,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         store.open()
         settings = read_settings(
             folder,
-            flags={"port": given.port, "host": given.host, "atc": given.atc},
+            flags={"port": given.port, "host": given.host},
             environ=os.environ,
             dotenv=store.dotenv(),
             overrides=store.overrides(),

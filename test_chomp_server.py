@@ -7201,6 +7201,23 @@ class TestProxy:
         assert got["host"] == f"127.0.0.1:{router.port}"
         assert not (dropped.keys() - {"accept-encoding"}) & got.keys()
 
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_key_repeated_in_a_header_is_hidden(self, chomp: Any, upstream: Any, stream: bool) -> None:
+        async def act(call: Call) -> None:
+            echoed = call.headers["authorization"]
+            if stream:
+                await call.head(x_seen=echoed)
+                await call.chunk(chat_chunk({"content": "hi"}, "stop") + DONE)
+                await call.end()
+            else:
+                await call.whole(chat_answer(), headers=[("x-seen", echoed)])
+
+        client = await chomp(router := await upstream(act))
+        async with client.chat("m", stream=stream) as answer:
+            assert answer.status == 200
+            assert answer.headers["x-seen"] == "Bearer [hidden]"
+            assert f"key-of-{router.id}" not in str(answer.headers)
+
     async def test_headers_come_down_without_hop_by_hop_and_cookies(self, chomp: Any, upstream: Any) -> None:
         headers = (
             ("x-ratelimit-remaining-requests", "9"), ("cf-ray", "abc"), ("x-request-id", "up-1"), ("set-cookie", "a=1"),
@@ -8476,6 +8493,54 @@ def config(*upstreams: Upstream, **tables: dict[str, Any]) -> str:
 
 
 class TestApp:
+    @pytest.mark.parametrize(
+        ("sources", "token"),
+        [
+            ({"chomp.toml": '[server]\napi_token = "from-chomp-toml-0123"'}, "from-chomp-toml-0123"),
+            (
+                {
+                    "chomp.toml": '[server]\napi_token = "from-chomp-toml-0123"',
+                    "state/settings.json": '{"server": {"api_token": "from-settings-json-0123"}}',
+                },
+                "from-settings-json-0123",
+            ),
+            (
+                {
+                    "chomp.toml": '[server]\napi_token = "from-chomp-toml-0123"',
+                    "state/.env": "CHOMP_API_TOKEN=from-dot-env-01234",
+                },
+                "from-dot-env-01234",
+            ),
+            ({"state/token": "made-at-the-start-0123\n"}, "made-at-the-start-0123"),
+        ],
+        ids=["file", "settings", "dotenv", "made"],
+    )
+    def test_the_command_prints_the_token_the_server_takes(
+        self, tmp_path: Path, sources: dict[str, str], token: str
+    ) -> None:
+        (tmp_path / "state").mkdir()
+        for name, text in sources.items():
+            (tmp_path / name).write_text(text)
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("CHOMP_")}
+        done = subprocess.run(
+            [sys.executable, HERE / "bin" / "chomp", "token"],
+            env={**environ, "CHOMP_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.returncode, done.stdout.strip()) == (0, token)
+        store = cs.Store(tmp_path / "state")
+        settings = cs.read_settings(
+            tmp_path,
+            flags={},
+            environ={},
+            dotenv=store.dotenv(),
+            overrides=store.overrides(),
+            file=cs.read_toml(tmp_path / "chomp.toml", required=False),
+        )
+        assert (settings.api_token or store.token()) == token
+
     @pytest.fixture
     async def process(self, tmp_path: Path) -> AsyncIterator[Callable[..., Process]]:
         """Makes processes: `await process(upstream, limits={...}).up()`."""
