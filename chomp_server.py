@@ -1242,9 +1242,13 @@ def split_frames(run: bytes) -> list[bytes]:
         frames = [part + b"\n\n" for part in parts]
         if last:
             frames.append(last)
-    if b"\ndata:" not in run and b"\rdata:" not in run:
-        return frames
-    return [piece for frame in frames for piece in (_DATA_LINE.split(frame) if len(payloads(frame)) > 1 else (frame,))]
+    found: list[bytes] = []
+    for frame in frames:
+        if (b"\ndata:" in frame or b"\rdata:" in frame) and len(payloads(frame)) > 1:
+            found += _DATA_LINE.split(frame)
+        else:
+            found.append(frame)
+    return found
 
 
 def payloads(run: bytes) -> list[bytes]:
@@ -1289,6 +1293,7 @@ class _Chunk(msgspec.Struct, gc=False):
 
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
+_decode_chunks = msgspec.json.Decoder(_Chunk).decode_lines
 _USAGE_FRAME_KEYS = frozenset(  # a frame of these alone tells a client nothing but usage
     [
         "id",
@@ -1373,18 +1378,47 @@ class StreamMeter:
 
     def look(self, run: bytes) -> bytes:
         """`run` as the client should have it: the same, but for a usage frame it did not ask for."""
-        if run.startswith(b"data: {") and run.find(b"\n") == len(run) - 2:  # the usual: one frame, one line
-            return b"" if self._look(run[6:]) else run
+        if run.startswith(b"data: {"):
+            if run.find(b"\n") == len(run) - 2:  # the usual: one frame, one line
+                return b"" if self._look(run[6:]) else run
+            if (kept := self._look_at_all(run)) is not None:
+                return kept
         hidden = False
-        kept = []
+        kept_frames = []
         for frame in split_frames(run):
             hide = False
             for payload in payloads(frame):
                 hide = self._look(payload)
             hidden = hidden or hide
             if not hide:
-                kept.append(frame)
-        return b"".join(kept) if hidden else run
+                kept_frames.append(frame)
+        return b"".join(kept_frames) if hidden else run
+
+    def _look_at_all(self, run: bytes) -> bytes | None:
+        """`look` for a run of plain `data` frames, which a fast upstream sends by the dozen; None for any other."""
+        end = b"\n\n" if run.endswith(b"\n\n") else b"\r\n\r\n"
+        if not run.endswith(end):
+            return None
+        text = run[6 : -len(end)].replace(end + b"data: ", b"\n")  # JSON has no newlines inside
+        last = text.endswith(b"\n[DONE]")
+        if last:
+            text = text[:-7]
+        try:
+            chunks = _decode_chunks(text)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return None
+        if len(chunks) != text.count(b"\n") + 1:
+            return None
+        special = [at for at, chunk in enumerate(chunks) if self._add(chunk)]
+        self.done = self.done or last
+        if not special:
+            return run
+        parts = text.split(b"\n")
+        hidden = {at for at in special if self._look_closer(chunks[at], parts[at])}
+        if not hidden:
+            return run
+        kept = [part for at, part in enumerate(parts) if at not in hidden]
+        return b"".join([b"data: %b%b" % (part, end) for part in (*kept, *((b"[DONE]",) if last else ()))])
 
     def _look(self, payload: bytes) -> bool:
         """Takes note of one payload; whether its frame is to be hidden."""
@@ -1399,6 +1433,10 @@ class StreamMeter:
             else:
                 self.malformed += 1
             return False
+        return self._add(chunk) and self._look_closer(chunk, payload)
+
+    def _add(self, chunk: _Chunk) -> bool:
+        """Counts what was said; whether there is more to `chunk` than that."""
         for choice in chunk.choices or ():
             delta = choice.delta
             if delta is None:
@@ -1412,9 +1450,7 @@ class StreamMeter:
                 self.said += len(text)
             if choice.finish_reason:
                 self.finished = True
-        if chunk.usage is _EMPTY and chunk.error is _EMPTY and chunk.x_groq is _EMPTY and chunk.cost is _EMPTY:
-            return False
-        return self._look_closer(chunk, payload)
+        return not (chunk.usage is _EMPTY and chunk.error is _EMPTY and chunk.x_groq is _EMPTY and chunk.cost is _EMPTY)
 
     def _look_loosely(self, payload: bytes) -> bool:
         with contextlib.suppress(msgspec.DecodeError):
@@ -2574,7 +2610,9 @@ class UpstreamError(Exception):
 class Taker(Protocol):
     """Who is handed an answer as it comes in. All of it is called from the event loop, none of it may block."""
 
-    body: Callable[[bytes], None]  # what one read brought; an attribute, so that a relay can switch it
+    # attributes, so that a relay can switch them
+    body: Callable[[bytes], None]  # what one read brought
+    chunk: Callable[[bytes, bytes], None] | None  # the same when it was one chunk, also with its framing; None: `body`
 
     def head(self, wire: Wire) -> None:
         """Status and headers are known."""
@@ -2605,8 +2643,9 @@ class Wire(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_body", "_close_delimited", "_fed", "_head_limit", "_in_head", "_informational", "_keep", "_parser", "_pool",
-        "_spoiled", "_taker", "_transport", "headers", "idle_since", "origin", "paused", "received", "reused", "status",
+        "_between", "_body", "_close_delimited", "_fed", "_head_limit", "_in_head", "_informational", "_keep",
+        "_parser", "_pool", "_spoiled", "_taker", "_transport", "headers", "idle_since", "origin", "paused",
+        "received", "reused", "status",
     )  # fmt: skip
 
     def __init__(self, pool: UpstreamPool, origin: Origin, head_limit: int):
@@ -2616,7 +2655,8 @@ class Wire(asyncio.Protocol):
         self._parser: Any = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._taker: Taker | None = None
-        self._body: bytes = b""
+        self._body: list[bytes] = []  # what a read brought of it
+        self._between = False  # the parser stands between two chunks
         self._in_head = True
         self._informational = self._close_delimited = self._spoiled = self._keep = False
         self._fed = 0
@@ -2633,6 +2673,7 @@ class Wire(asyncio.Protocol):
         assert self._transport is not None
         self._taker = taker
         self._in_head = True
+        self._between = False
         self._fed = 0
         self.headers = []
         self.received = False
@@ -2681,6 +2722,13 @@ class Wire(asyncio.Protocol):
         if taker is None:
             self.close()
             return
+        if self._between and (relay := taker.chunk) is not None:
+            # The usual read of a stream: one chunk, framed as we frame. The parser would stand where it stands now.
+            start = data.find(b"\n", 0, 8) + 1
+            size = len(data) - start - 2
+            if size > 0 and data.startswith(b"%x\r\n" % size) and data.endswith(b"\n\n\r\n"):
+                relay(data[start:-2], data)
+                return
         self.received = True
         try:
             self._parser.feed_data(data)
@@ -2700,9 +2748,14 @@ class Wire(asyncio.Protocol):
             if self._fed > self._head_limit:
                 self._break("provider_error", "the upstream's response head is too large")
                 return
-        if body := self._body:
-            self._body = b""
+        if parts := self._body:
+            body = parts[0] if len(parts) == 1 else b"".join(parts)
+            self._body = []
+            # what ends like this can only be the end of a chunk whose last bytes were `body`'s
+            self._between = body.endswith(b"\n\n") and data.endswith(b"\n\n\r\n")
             taker.body(body)
+        else:
+            self._between = False
         if self._keep:  # the message is complete
             self._complete()
 
@@ -2755,7 +2808,7 @@ class Wire(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         if not self._spoiled:
-            self._body = self._body + body if self._body else body
+            self._body.append(body)
 
     def on_message_complete(self) -> None:
         if self._informational:
@@ -2777,10 +2830,10 @@ class Wire(asyncio.Protocol):
 
     def _break(self, kind: str, message: str) -> None:
         taker, self._taker = self._taker, None
-        if body := self._body:
-            self._body = b""
+        if parts := self._body:
+            self._body = []
             if taker is not None and not self._in_head:
-                taker.body(body)
+                taker.body(b"".join(parts))
         if self._transport is not None:
             self._transport.abort()
         if taker is not None:
@@ -3550,8 +3603,11 @@ class Sink(Protocol):
     def waiting(self, comments: bytes) -> None:
         """Comments while there is no answer yet: the stream begins, what answers is still open."""
 
-    def write(self, data: bytes) -> int:
-        """Sends a piece of the body; how many bytes are still unsent."""
+    def write(self, data: bytes) -> bool:
+        """Sends a piece of the body; whether the reader has fallen behind, so that more should wait for `drain`."""
+
+    def write_chunk(self, run: bytes, framed: bytes) -> bool:
+        """`write(run)`, where `framed` is `run` as one chunk of HTTP already."""
 
     def end(self) -> None:
         """The body is over, properly."""
@@ -3582,9 +3638,9 @@ class Attempt:
 
     __slots__ = (
         "_burst", "_error_body", "_framer", "_held", "_held_bytes", "_limits", "_loop", "_owner", "_sink", "_size",
-        "_timeouts", "_unended", "_waiter", "_wire", "body", "broken", "committed", "content_at", "due", "ended",
-        "fault", "headers", "last_at", "meter", "paused", "reads", "stale", "started_at", "status", "stream", "tail",
-        "target", "usage", "whole",
+        "_timeouts", "_unended", "_waiter", "_wire", "body", "broken", "chunk", "committed", "content_at", "due",
+        "ended", "fault", "headers", "last_at", "meter", "paused", "reads", "stale", "started_at", "status", "stream",
+        "tail", "target", "usage", "whole",
     )  # fmt: skip
 
     def __init__(self, owner: Exchange, target: Target):
@@ -3594,6 +3650,7 @@ class Attempt:
         self._loop = asyncio.get_running_loop()
         self.target = target
         self.body: Callable[[bytes], None] = self._collect
+        self.chunk: Callable[[bytes, bytes], None] | None = None
         self._wire: Wire | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._sink: Sink | None = None
@@ -3661,7 +3718,7 @@ class Attempt:
         elif content_type.startswith(b"text/event-stream") or (self._owner.stream and b"json" not in content_type):
             self.stream = True
             self._framer = Framer(self._limits.frame_bytes)
-            self.meter = StreamMeter(hide_usage=not self._owner.envelope.wants_usage())
+            self.meter = self._new_meter()
             self.body = self._hold
 
     def _collect(self, data: bytes) -> None:
@@ -3685,8 +3742,23 @@ class Attempt:
         if self._framer.torn:  # too large to be looked at: content
             self._keep_back(run)
             self._commit()
-            return
-        self._sort(run)
+        elif self._held or not self._begins(run):
+            self._sort(run)
+
+    def _begins(self, run: bytes) -> bool:
+        """Whether `run`, the first of a stream, brings content and nothing wrong: the usual way a stream begins."""
+        meter = self.meter
+        shown = meter.look(run)
+        if not meter.frames or meter.malformed or meter.error:
+            self.meter = self._new_meter()  # to be looked at frame by frame
+            return False
+        self.last_at = self.content_at = self._loop.time()
+        self._keep_back(shown)
+        self._commit()
+        return True
+
+    def _new_meter(self) -> StreamMeter:
+        return StreamMeter(hide_usage=not self._owner.envelope.wants_usage())
 
     def _sort(self, run: bytes) -> None:
         frames = split_frames(run)
@@ -3746,14 +3818,33 @@ class Attempt:
             run = framer.feed(data)
             if run and not framer.torn:
                 run = _past_torn(run, self.meter) if torn else self.meter.look(run)
-        if self.meter.error:
-            run = self._owner.proxy.redacted(run)
         self.reads += 1
         self.last_at = self._loop.time()
         self._burst += len(data)
         if self._burst > _BURST_BYTES:
             self._yield()
-        if run and self._sink.write(run) > PAUSE_BYTES:  # type: ignore[union-attr]
+        if run and self._sink.write(self._clean(run)):  # type: ignore[union-attr]
+            self._pause()
+            self.wake()
+
+    def _relay_chunk(self, run: bytes, framed: bytes) -> None:
+        """The same for a read that was one chunk with a whole frame in it, or several: sent on as it came."""
+        framer = self._framer
+        if framer.rest or framer.torn:
+            self._relay(run)
+            return
+        self.reads += 1
+        self.last_at = self._loop.time()
+        self._burst += len(framed)
+        if self._burst > _BURST_BYTES:
+            self._yield()
+        sink: Sink = self._sink  # type: ignore[assignment]
+        shown = self.meter.look(run)
+        if shown is run and not self.meter.error:
+            full = sink.write_chunk(run, framed)
+        else:
+            full = bool(shown) and sink.write(self._clean(shown))
+        if full:
             self._pause()
             self.wake()
 
@@ -3777,7 +3868,7 @@ class Attempt:
             self._yield()
         if self._sink is None:
             self._keep_back(data)
-        elif self._sink.write(data) > PAUSE_BYTES:
+        elif self._sink.write(data):
             self._pause()
             self.wake()
 
@@ -3889,7 +3980,7 @@ class Attempt:
 
     def release(self) -> None:
         """Breaks the reference cycles, so that memory is free, and warm, at once and not at the next collection."""
-        self.body = _nobody
+        self.body, self.chunk = _nobody, None
         self._owner = cast(Any, None)
         self._sink = None
 
@@ -3905,7 +3996,7 @@ class Attempt:
             return
         self._sink = sink
         if self.stream:
-            self.body = self._relay
+            self.body, self.chunk = self._relay, self._relay_chunk
         self.due = self.last_at + self._owner.proxy.shortest_s
         if self.paused:
             self.resume()
@@ -4448,11 +4539,14 @@ class _Reader:
     def waiting(self, comments: bytes) -> None:
         self.write(comments)
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes) -> bool:
         self.pieces.append(data)
         self.size += len(data)
         self._attempt.wake()
-        return self.size
+        return self.size > PAUSE_BYTES
+
+    def write_chunk(self, run: bytes, framed: bytes) -> bool:
+        return self.write(run)
 
     def take(self) -> bytes:
         piece = self.pieces.popleft()
@@ -5124,10 +5218,10 @@ class ClientSink:
             lines += f"access-control-allow-origin: {origin}\r\naccess-control-expose-headers: *\r\nvary: origin\r\n"
         self._head = b"%b%bx-content-type-options: nosniff\r\n\r\n" % (lines.encode("latin-1"), head)
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes) -> bool:
         transport = self._transport
         if transport is None or transport.is_closing():
-            return 0
+            return False
         if self._framed:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         if self._head:
@@ -5135,7 +5229,16 @@ class ClientSink:
         if self.writer is not None:
             self.writer.output_size += len(data)
         transport.write(data)
-        return transport.get_write_buffer_size()
+        return self._protocol._paused
+
+    def write_chunk(self, run: bytes, framed: bytes) -> bool:
+        transport = self._transport
+        if self._head or not self._framed or transport is None or transport.is_closing():
+            return self.write(run)
+        if self.writer is not None:
+            self.writer.output_size += len(framed)
+        transport.write(framed)
+        return self._protocol._paused
 
     def end(self) -> None:
         self.ended = True
@@ -5273,6 +5376,10 @@ class Door(web_protocol.RequestHandler):
         self._patience: asyncio.TimerHandle | None = None
         self._pieces: list[bytes] = []  # of a request whose body is still coming
         self._late = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        cast(asyncio.Transport, transport).set_write_buffer_limits(high=PAUSE_BYTES)
 
     def data_received(self, data: bytes) -> None:
         if self._relaying is not None:  # pipelined: after the answer
