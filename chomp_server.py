@@ -3637,20 +3637,22 @@ class Attempt:
     """
 
     __slots__ = (
-        "_burst", "_error_body", "_framer", "_held", "_held_bytes", "_limits", "_loop", "_owner", "_sink", "_size",
-        "_timeouts", "_unended", "_waiter", "_wire", "body", "broken", "chunk", "committed", "content_at", "due",
-        "ended", "fault", "headers", "last_at", "meter", "paused", "reads", "stale", "started_at", "status", "stream",
-        "tail", "target", "usage", "whole",
+        "_burst", "_error_body", "_framer", "_held", "_held_bytes", "_limits", "_loop", "_owner", "_question", "_sink",
+        "_size", "_timeouts", "_unended", "_waiter", "_wire", "body", "broken", "chunk", "committed", "content_at",
+        "due", "ended", "fault", "headers", "last_at", "meter", "paused", "reads", "stale", "started_at", "status",
+        "stream", "tail", "target", "usage", "whole",
     )  # fmt: skip
 
     def __init__(self, owner: Exchange, target: Target):
+        proxy = owner.proxy
         self._owner = owner
-        self._timeouts = owner.proxy.timeouts
-        self._limits = owner.proxy.limits
-        self._loop = asyncio.get_running_loop()
+        self._timeouts = proxy.timeouts
+        self._limits = proxy.limits
+        self._loop = proxy.loop
         self.target = target
         self.body: Callable[[bytes], None] = self._collect
         self.chunk: Callable[[bytes, bytes], None] | None = None
+        self._question: tuple[Origin, bytes, bytes] | None = None
         self._wire: Wire | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._sink: Sink | None = None
@@ -3666,25 +3668,49 @@ class Attempt:
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.tail = b""
-        self.started_at = self.last_at = self._loop.time()
-        self.due = math.inf
+        self.started_at = self.last_at = proxy.loop.time()
+        self.due = self.started_at + proxy.shortest_s
         self.content_at: float | None = None
+
+    def ask(self, wire: Wire, origin: Origin, head: bytes, body: bytes) -> None:
+        """Sends the request over `wire`."""
+        self._question = (origin, head, body)
+        self._wire = wire
+        wire.start(self, head, body)
 
     async def run(self, origin: Origin, head: bytes, body: bytes) -> None:
         """Asks, and returns when the answer can be committed to or `fault` is set."""
         pool = self._owner.proxy.pool
-        self.due = self.started_at + self._owner.proxy.shortest_s
         try:
-            wire = self._wire = pool.take(origin) or await pool.connect(origin)
-            wire.start(self, head, body)
-            while not (self.committed or self.ended):
-                await self.wait()
-                if self.stale:  # an idle connection the upstream had closed meanwhile: nothing was answered, ask again
-                    self.stale = self.ended = False
-                    wire = self._wire = await pool.connect(origin)
-                    wire.start(self, head, body)
+            wire = pool.take(origin) or await pool.connect(origin)
+            if self.ended:  # given up meanwhile
+                wire.drop()
+                return
+            self.ask(wire, origin, head, body)
+            await self._answered()
         except UpstreamError as error:
             self._fail(Fault(error.kind, str(error), 502, code="upstream_unreachable"))
+
+    async def follow(self) -> None:
+        """`run` for a request already sent with `ask`."""
+        try:
+            await self._answered()
+        except UpstreamError as error:
+            self._fail(Fault(error.kind, str(error), 502, code="upstream_unreachable"))
+
+    async def _answered(self) -> None:
+        """Returns when the answer can be committed to or `fault` is set. Raises UpstreamError."""
+        while not (self.committed or self.ended):
+            if not self.stale:
+                await self.wait()
+                continue
+            self.stale = False  # an idle connection the upstream had closed meanwhile: nothing was answered, ask again
+            assert self._question is not None
+            wire = await self._owner.proxy.pool.connect(self._question[0])
+            if self.ended:
+                wire.drop()
+                return
+            self.ask(wire, *self._question)
 
     async def wait(self) -> None:
         """Until something changed: committed, failed, paused, ended."""
@@ -3695,7 +3721,9 @@ class Attempt:
             self._waiter = None
 
     def wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        if self._waiter is None:
+            self._owner.changed()
+        elif not self._waiter.done():
             self._waiter.set_result(None)
 
     # -- what the wire tells
@@ -3894,7 +3922,8 @@ class Attempt:
         wire = self._wire
         if error is not None:
             if not self.status and wire is not None and wire.reused and not wire.received:
-                self.stale = self.ended = True
+                self._wire = None
+                self.stale = True
                 self.wake()
             else:
                 code = "upstream_unreachable" if error.kind == "provider_connect" else "upstream_interrupted"
@@ -4132,20 +4161,69 @@ class Exchange:
         self._overhead_s = 0.0
         self._delivered = False
         self._at = proxy.now()
-        self._started = asyncio.get_running_loop().time()
+        self._started = proxy.loop.time()
         self._heard = self._started
         self._settled = False
         self._stopping = False
+        self._question: tuple[str, str, str, Api, bool] | None = None
+        self._targets: Sequence[Target] = ()
+        self._on_end: Callable[[], None] | None = None  # while nobody waits for it
+        self._on_wait: Callable[[], None] | None = None
 
     # -- opening
 
-    async def connect(self) -> None:
-        """Asks target after target until one answers. Raises ChompError."""
-        request, proxy = self.request, self.proxy
+    def begin(self, on_end: Callable[[], None], on_wait: Callable[[], None]) -> bool:
+        """Asks the first target, if that takes no waiting: a plan made before, an idle connection. Whether it did.
+
+        Then the answer goes to the sink by itself; `on_end` is called when that is done and accounted for, `on_wait`
+        when it needs somebody to wait in `connect` and `pump`. Most requests never do, which saves a task.
+        """
+        proxy = self.proxy
+        wire = None
+        try:
+            self._question = self._read()
+            targets = proxy.routing.planned(self._question)
+            address = proxy.known_address(targets[0], self.request) if targets and proxy.has_room else None
+            wire = None if address is None else proxy.pool.take(address[0])
+            if not targets or address is None or wire is None:
+                return False
+            body = self._next_attempt(targets[0])
+        except Exception:  # refused, or a bug: `connect` will meet it again, where it is answered
+            if wire is not None:
+                proxy.pool.give_back(wire)
+            return False
+        self._targets = targets
+        self._on_end, self._on_wait = on_end, on_wait
+        cast(Attempt, self._attempt).ask(wire, address[0], _sized(address[1], body), body)
+        return True
+
+    def changed(self) -> None:
+        """The attempt got somewhere and nobody waits for it."""
+        attempt, on_end, on_wait = self._attempt, self._on_end, self._on_wait
+        if on_end is None or on_wait is None or attempt is None:
+            return
+        if attempt.committed and attempt.ended:
+            self._on_end = self._on_wait = None
+            self.settle(None)
+            on_end()
+        elif attempt.ended or attempt.stale or attempt.paused:
+            self._on_end = self._on_wait = None
+            on_wait()
+
+    def _read(self) -> tuple[str, str, str, Api, bool]:
+        """The question to Routing. Raises BadRequest."""
+        request = self.request
         envelope = self.envelope = read_envelope(request.api, request.body)
         self.stream = envelope.stream is True and request.api != "embeddings"
-        question = (envelope.model or "", envelope.router or "", request.prefer, request.api, request.fallback)
-        targets = proxy.routing.planned(question) or await proxy.routing.plan(*question)
+        return (envelope.model or "", envelope.router or "", request.prefer, request.api, request.fallback)
+
+    async def connect(self) -> None:
+        """Asks target after target until one answers. Raises ChompError."""
+        proxy = self.proxy
+        if not self._targets:
+            question = self._question or self._read()
+            self._targets = proxy.routing.planned(question) or await proxy.routing.plan(*question)
+        targets = self._targets
         position: int | None = 0
         while position is not None:
             target = targets[position]
@@ -4179,33 +4257,42 @@ class Exchange:
                 return at
         return None
 
-    async def _ask(self, target: Target, *, again: bool = False) -> Fault | None:
-        proxy, request = self.proxy, self.request
-        row = target.router
-        model = None if target.model == self.envelope.model else target.model
+    def _next_attempt(self, target: Target) -> bytes:
+        """Makes `target` the one that is asked. The request's body as it goes there."""
+        request, row = self.request, target.router
         body = spliced(
             request.body,
             self.envelope,
-            model=model,
+            model=None if target.model == self.envelope.model else target.model,
             ask_usage=self.stream and row.stream_options and not self.envelope.wants_usage(),
         )
         if row.prepare:
             body = PREPARE[row.prepare](body)
-        started = self._asked_at = time.perf_counter()
+        self._asked_at = time.perf_counter()
         if self._attempt is not None:
             self._attempt.release()
-        attempt = self._attempt = Attempt(self, target)
-        proxy.routing.asked(target)
+        self._attempt = Attempt(self, target)
+        self.proxy.routing.asked(target)
+        return body
+
+    async def _ask(self, target: Target, *, again: bool = False) -> Fault | None:
+        proxy, request, row = self.proxy, self.request, target.router
+        begun = self._attempt is not None and self._asked_at is not None
+        body = b"" if begun else self._next_attempt(target)
+        attempt = cast(Attempt, self._attempt)
+        started = cast(float, self._asked_at)
         try:
-            origin, head = proxy.known_address(target, request) or await proxy.address(target, request)
-            await attempt.run(origin, b"%bcontent-length: %d\r\n\r\n" % (head, len(body)), body)
+            if begun:
+                await attempt.follow()
+            else:
+                origin, head = proxy.known_address(target, request) or await proxy.address(target, request)
+                await attempt.run(origin, _sized(head, body), body)
         finally:
             waited = time.perf_counter() - started
             self._waited_s += waited
             self._asked_at = None
         fault = attempt.fault
         if fault is None:
-            proxy.usage.attempts[row.id, "ok"] += 1
             return None
         if row.kind == "local" and fault.kind == "provider_connect" and not again:
             await proxy.local_died(origin)  # nothing was answered: its successor is asked
@@ -4266,10 +4353,10 @@ class Exchange:
         return self._heard + (timeouts.hold_s if held else timeouts.keepalive_s)
 
     def silent_s(self) -> float:
-        return asyncio.get_running_loop().time() - self._heard
+        return self.proxy.loop.time() - self._heard
 
     def heard(self) -> None:
-        self._heard = asyncio.get_running_loop().time()
+        self._heard = self.proxy.loop.time()
 
     def comment(self, run: bytes) -> None:
         """Sends comments to a client whose answer has not begun; failover stays possible."""
@@ -4335,8 +4422,11 @@ class Exchange:
 
     def deliver(self) -> None:
         """The answer is committed: a sink given at the start has it at once, before `pump` has its turn in the loop."""
-        if self._sink is not None and self._attempt is not None:
-            self._deliver(self._attempt, self._sink)
+        attempt = self._attempt
+        assert attempt is not None
+        self.proxy.usage.attempts[attempt.target.router.id, "ok"] += 1
+        if self._sink is not None:
+            self._deliver(attempt, self._sink)
 
     def _deliver(self, attempt: Attempt, sink: Sink) -> None:
         self._delivered = True
@@ -4412,7 +4502,8 @@ class Exchange:
             return
         self._settled = True
         attempt, proxy = self._attempt, self.proxy
-        now = asyncio.get_running_loop().time()
+        now = proxy.loop.time()
+        self._on_end = self._on_wait = None
         if attempt is not None:
             attempt.abort()
         status, error_type = self._outcome(error)
@@ -4578,6 +4669,7 @@ class Proxy:
         local: LocalModel,
         clock: Callable[[], float] = time.time,
     ):
+        self.loop = asyncio.get_running_loop()
         self.timeouts = times = settings.timeouts
         self.limits = settings.limits
         # before that, no limit of an attempt can have passed
@@ -4600,8 +4692,8 @@ class Proxy:
     def inflight(self) -> int:
         return len(self._active)
 
-    async def open(self, request: ChatRequest, caller: Caller, sink: Sink | None = None) -> Exchange:
-        """The exchange of `request`, its answer committed. Raises ChompError.
+    def exchange(self, request: ChatRequest, caller: Caller, sink: Sink | None = None) -> Exchange:
+        """The exchange of `request`, to be begun or opened.
 
         A `sink`, the one later given to `pump`, gets comments while no answer is there (failover goes on meanwhile),
         and the answer as soon as it is.
@@ -4609,8 +4701,12 @@ class Proxy:
         exchange = Exchange(self, request, caller, sink)
         self._active.add(exchange)
         self._idle.clear()
+        return exchange
+
+    async def open(self, exchange: Exchange) -> Exchange:
+        """`exchange`, its answer committed. Raises ChompError."""
         try:
-            if len(self._active) > self.limits.requests:
+            if not self.has_room:
                 raise Unavailable(
                     f"more than {self.limits.requests} requests at once", retry_after_s=1, should_retry=True
                 )
@@ -4619,6 +4715,10 @@ class Proxy:
             exchange.settle(error)
             raise
         return exchange
+
+    @property
+    def has_room(self) -> bool:
+        return len(self._active) <= self.limits.requests
 
     async def address(self, target: Target, request: ChatRequest) -> tuple[Origin, bytes]:
         """Where the embedded model listens, and the request head up to its length. Raises Unavailable."""
@@ -4680,6 +4780,10 @@ class Proxy:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(2):
                     await self._idle.wait()
+
+
+def _sized(head: bytes, body: bytes) -> bytes:
+    return b"%bcontent-length: %d\r\n\r\n" % (head, len(body))
 
 
 def _request_head(row: RouterDef, base_url: str, key: Key, api: Api) -> tuple[Origin, bytes, frozenset[bytes]]:
@@ -4808,7 +4912,7 @@ class JobQueue:
         request = ChatRequest(
             "chat", body, request_id=f"job-{job_id}", received_at=time.perf_counter(), headers=_JSON_HEADERS
         )
-        exchange = await self._proxy.open(request, caller)
+        exchange = await self._proxy.open(self._proxy.exchange(request, caller))
         answer = await exchange.read()
         usage = exchange.usage() or Usage()
         try:
@@ -5275,10 +5379,10 @@ class ClientSink:
         self.end()
 
 
-async def relay(services: Services, asked: ChatRequest, caller: Caller, sink: ClientSink) -> None:
-    """One request through the proxy to a client. Raises ChompError while nothing has been sent."""
+async def relay(services: Services, exchange: Exchange, sink: ClientSink) -> None:
+    """One exchange to its client. Raises ChompError while nothing has been sent."""
     try:
-        exchange = await services.proxy.open(asked, caller, sink)
+        await services.proxy.open(exchange)
     except ChompError as error:
         if not sink.started:
             raise
@@ -5366,13 +5470,15 @@ class Door(web_protocol.RequestHandler):
     see different requests, only one is asked.
     """
 
-    __slots__ = ("_late", "_patience", "_pieces", "_plain", "_relaying", "_services")
+    __slots__ = ("_exchange", "_late", "_patience", "_pieces", "_plain", "_relaying", "_services", "_sink")
 
     def __init__(self, manager: DoorServer, **more: Any):
         super().__init__(manager, **more)
         self._services = manager.services
         self._plain: PlainRequest | None = PlainRequest() if self._services is not None else None
-        self._relaying: asyncio.Task[None] | None = None
+        self._sink: ClientSink | None = None  # of the request under way
+        self._exchange: Exchange | None = None
+        self._relaying: asyncio.Task[None] | None = None  # waits for the exchange, where one has to
         self._patience: asyncio.TimerHandle | None = None
         self._pieces: list[bytes] = []  # of a request whose body is still coming
         self._late = b""
@@ -5382,7 +5488,7 @@ class Door(web_protocol.RequestHandler):
         cast(asyncio.Transport, transport).set_write_buffer_limits(high=PAUSE_BYTES)
 
     def data_received(self, data: bytes) -> None:
-        if self._relaying is not None:  # pipelined: after the answer
+        if self._sink is not None:  # pipelined: after the answer
             self._late += data
             if len(self._late) > 65536 and self.transport is not None:
                 self.transport.pause_reading()
@@ -5443,17 +5549,24 @@ class Door(web_protocol.RequestHandler):
         if services.bodies.held + len(body) > services.settings.limits.inflight_bytes:
             return False
         asked = ChatRequest(api, body, plain.headers, new_request_id(request_id or None), "", True, time.perf_counter())
-        self._relaying = services.background.spawn(self._relay(services, asked))
+        sink = self._sink = ClientSink(self.transport, self, asked.request_id)
+        services.bodies.held += len(body)
+        exchange = self._exchange = services.proxy.exchange(asked, OWNER, sink)
+        if not exchange.begin(self._relayed, self._wait):
+            self._wait()
         return True
 
-    async def _relay(self, services: Services, asked: ChatRequest) -> None:
-        sink = ClientSink(self.transport, self, asked.request_id)
-        size = len(asked.body)
-        services.bodies.held += size
+    def _wait(self) -> None:
+        services, exchange, sink = cast(Services, self._services), self._exchange, self._sink
+        assert exchange is not None and sink is not None
+        self._relaying = services.background.spawn(self._relay(services, exchange, sink))
+
+    async def _relay(self, services: Services, exchange: Exchange, sink: ClientSink) -> None:
+        request_id = exchange.request.request_id
         try:
-            await relay(services, asked, OWNER, sink)
+            await relay(services, exchange, sink)
         except ChompError as error:
-            self._refuse(sink, services, error, asked.request_id)
+            self._refuse(sink, services, error, request_id)
         except ConnectionError:
             pass  # the client is gone
         except Exception:  # a bug: the client gets an error in its shape or no answer, the log the reason
@@ -5461,11 +5574,9 @@ class Door(web_protocol.RequestHandler):
             if sink.started:
                 sink.abort()
             else:
-                self._refuse(sink, services, ChompError("chomp failed; its log says why"), asked.request_id)
+                self._refuse(sink, services, ChompError("chomp failed; its log says why"), request_id)
         finally:
-            services.bodies.held -= size
-            self._relaying = None
-            self._relayed(sink)
+            self._relayed()
 
     def _refuse(self, sink: ClientSink, services: Services, error: ChompError, request_id: str) -> None:
         headers, text = error_answer(error, request_id, services.credentials)
@@ -5475,7 +5586,13 @@ class Door(web_protocol.RequestHandler):
         sink.start(error.status, head, stream=False, length=len(text))
         sink.write(text)
 
-    def _relayed(self, sink: ClientSink) -> None:
+    def _relayed(self) -> None:
+        """The answer has gone out: this connection is free for the next request."""
+        sink, exchange = self._sink, self._exchange
+        if sink is None or exchange is None:
+            return
+        cast(Services, self._services).bodies.held -= len(exchange.request.body)
+        self._sink = self._exchange = self._relaying = None
         transport = self.transport
         if transport is None:
             return
@@ -5489,25 +5606,32 @@ class Door(web_protocol.RequestHandler):
                 transport.resume_reading()
             self.data_received(late)
 
-    def connection_lost(self, exc: BaseException | None) -> None:
+    def _leave(self) -> None:
+        """Nobody is there to be answered any more."""
+        self._late = b""
         if self._relaying is not None:
             self._relaying.cancel()
+        elif self._exchange is not None:
+            self._exchange.settle(asyncio.CancelledError())
+            self._relayed()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._leave()
         if self._patience is not None:
             self._patience.cancel()
         super().connection_lost(exc)
 
     def close(self) -> None:
         super().close()
-        if self._relaying is None and self._current_request is None and self.transport is not None:
+        if self._sink is None and self._current_request is None and self.transport is not None:
             self.transport.close()  # aiohttp leaves an idle connection open, and deaf
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - as aiohttp has it
-        if self._relaying is not None:
-            self._relaying.cancel()
+        self._leave()
         await super().shutdown(timeout)
 
     def _process_keepalive(self) -> None:
-        if self._relaying is not None:
+        if self._sink is not None:
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         super()._process_keepalive()
 
@@ -5574,7 +5698,7 @@ async def _relay(request: web.Request, api: Api) -> web.StreamResponse:
         sink.writer = request.writer
         if "origin" in headers:
             sink.cross_origin = request.get(CROSS_ORIGIN, "")
-        await relay(services, asked, request[CALLER], sink)
+        await relay(services, services.proxy.exchange(asked, request[CALLER], sink), sink)
         return SENT_CLOSE if sink.close else SENT_KEEP
     finally:
         services.bodies.release(body)
