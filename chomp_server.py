@@ -98,6 +98,7 @@ class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     catalog_ttl_s: float = 900.0  # age at which a model list is fetched again
     pool_idle_s: float = 30.0  # an unused upstream connection is closed
     client_idle_s: float = 75.0  # an unused client connection is closed
+    stalled_s: float = 600.0  # a client that reads nothing of its answer is left
     drain_s: float = 30.0  # at shutdown, for streams to end
     job_s: float = 600.0  # one asynchronous job
     local_start_s: float = 30.0  # the embedded model's child must listen by then
@@ -491,25 +492,25 @@ class LedgerRow(msgspec.Struct, frozen=True, gc=False):
     at: float  # Unix seconds when it came in
     request_id: str
     caller: str
-    task: str
-    session: str
-    api: str
-    asked_model: str
-    sent_model: str
-    router: str
-    key: str
-    status: int
-    error_type: str
-    attempts: int
-    stream: int
-    ttft_ms: float | None
-    duration_ms: float
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int
-    reasoning_tokens: int
-    cost_usd: float | None
-    estimated: int
+    task: str = ""
+    session: str = ""
+    api: str = ""
+    asked_model: str = ""
+    sent_model: str = ""
+    router: str = ""
+    key: str = ""
+    status: int = 0
+    error_type: str = ""
+    attempts: int = 0
+    stream: int = 0
+    ttft_ms: float | None = None
+    duration_ms: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_usd: float | None = None
+    estimated: int = 0
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -930,7 +931,10 @@ def spliced(body: bytes, envelope: Envelope, *, model: str | None, ask_usage: bo
         if not envelope.stream_options:
             cut = body.index(b"{") + 1
             return b'%b"stream_options":{"include_usage":true},%b' % (body[:cut], body[cut:])
-    fields = _decode_fields(body)
+    try:
+        fields = _decode_fields(body)
+    except RecursionError:  # one level deeper than the envelope was looked at
+        raise BadRequest("the request body is nested too deeply", code="invalid_json") from None
     fields.pop("router", None)
     if model is not None:
         fields["model"] = Raw(msgspec.json.encode(model))
@@ -943,6 +947,32 @@ def spliced(body: bytes, envelope: Envelope, *, model: str | None, ask_usage: bo
             ) from None
         fields["stream_options"] = Raw(msgspec.json.encode({**options, "include_usage": True}))
     return msgspec.json.encode(fields)
+
+
+def as_stream(answer: bytes, *, wants_usage: bool) -> bytes:
+    """A whole chat completion (or text completion) as the frames of a stream, for a client that expects one.
+
+    Empty when it is neither.
+    """
+    try:
+        fields = _decode_fields(answer)
+        choices = msgspec.json.decode(fields["choices"], type=list[dict[str, Raw]])
+        usage = fields.pop("usage", None)
+        for choice in choices:
+            if (message := choice.pop("message", None)) is not None:
+                delta = _decode_fields(message)
+                if not is_null(calls := delta.get("tool_calls", _EMPTY)):
+                    listed = msgspec.json.decode(calls, type=list[dict[str, Raw]])
+                    numbered = [{"index": Raw(b"%d" % at), **call} for at, call in enumerate(listed)]
+                    delta["tool_calls"] = Raw(msgspec.json.encode(numbered))
+                choice["delta"] = Raw(msgspec.json.encode(delta))
+                fields["object"] = Raw(b'"chat.completion.chunk"')
+        frames = [{**fields, "choices": choices}]
+        if usage is not None and wants_usage:
+            frames.append({**fields, "choices": [], "usage": usage})
+    except (msgspec.MsgspecError, RecursionError, KeyError):
+        return b""
+    return b"".join(b"data: %b\n\n" % msgspec.json.encode(frame) for frame in frames) + DONE_FRAME
 
 
 DEMONSTRATION_SYSTEM = "You are a helpful AI assistant."
@@ -1995,6 +2025,16 @@ def estimated_tokens(size_bytes: int) -> int:
     return (size_bytes + 3) // 4
 
 
+_ENCODED = re.compile(rb"[A-Za-z0-9+/=\\]{2048,}")  # base64: a picture, a sound
+_ENCODED_TOKENS = 1000  # of one of them, roughly
+
+
+def estimated_prompt(content: bytes) -> int:
+    """The same for a request's content, whose pictures are not text."""
+    encoded = [len(found) for found in _ENCODED.findall(content)]
+    return estimated_tokens(len(content) - sum(encoded)) + _ENCODED_TOKENS * len(encoded)
+
+
 _SMALL = re.compile(r"(?<![\w.])[1378]b\b")
 
 
@@ -2142,7 +2182,10 @@ class Database:
         return self._connections[role]
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """`work` done in one transaction; all of it or nothing. Raises what `work` raises and sqlite3.Error."""
+        """`work` done in one transaction; all of it or nothing. Raises what `work` raises and sqlite3.Error.
+
+        It is done even when whoever waits for it is cancelled.
+        """
 
         def run() -> T:
             connection = self._connection("write")
@@ -2155,7 +2198,7 @@ class Database:
                 raise
             return done
 
-        return await asyncio.get_running_loop().run_in_executor(self._writer, run)
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, run))
 
     async def read(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Rows by column name. Raises sqlite3.Error."""
@@ -3459,6 +3502,12 @@ class RouterPool:
         if breaker.failures:
             breaker.probe(self._now())
 
+    def abandoned(self, target: Target) -> None:
+        """A request to `target` was given up by its client, which says nothing about the router."""
+        breaker = self._breakers[target.router.id]
+        if breaker.failures:
+            breaker.probing_at = -math.inf
+
     def answered(self, target: Target, ttft_s: float | None, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """`target` gave a good answer."""
         breaker = self._breakers[target.router.id]
@@ -3589,6 +3638,8 @@ _PATHS: dict[Api, str] = {"chat": "/chat/completions", "completions": "/completi
 _TAIL_BYTES = 8192
 _HOLD_FRAMES, _HOLD_BYTES = 64, 256 << 10
 _BURST_BYTES = 256 << 10
+ERROR_BODY_S = 5.0  # for the body of an error; its status is known
+DONE_S = 2.0  # for the end of the body after [DONE]
 TICK_S = 0.05  # how exactly time limits are kept
 
 
@@ -3637,10 +3688,10 @@ class Attempt:
     """
 
     __slots__ = (
-        "_burst", "_error_body", "_framer", "_held", "_held_bytes", "_limits", "_loop", "_owner", "_question", "_sink",
-        "_size", "_timeouts", "_unended", "_waiter", "_wire", "body", "broken", "chunk", "committed", "content_at",
-        "due", "ended", "fault", "headers", "last_at", "meter", "paused", "reads", "stale", "started_at", "status",
-        "stream", "tail", "target", "usage", "whole",
+        "_burst", "_error_body", "_framer", "_held", "_held_bytes", "_limits", "_loop", "_owner", "_question",
+        "_refused_by", "_sink", "_started_up", "_timeouts", "_unended", "_waiter", "_wire", "body", "broken",
+        "chunk", "committed", "content_at", "due", "ended", "fault", "headers", "last_at", "meter", "paused",
+        "reads", "size", "stale", "started_at", "status", "stream", "tail", "target", "usage", "whole",
     )  # fmt: skip
 
     def __init__(self, owner: Exchange, target: Target):
@@ -3657,9 +3708,12 @@ class Attempt:
         self._waiter: asyncio.Future[None] | None = None
         self._sink: Sink | None = None
         self._held: list[bytes] = []
-        self._held_bytes = self._size = self.reads = 0
+        self._held_bytes = self.reads = 0
+        self.size = 0  # of a body that is not streamed
         self._burst = 0  # bytes relayed since others had their turn
         self._error_body = False
+        self._refused_by = math.inf  # when an error's body has had time enough
+        self._started_up = False  # frames without content came
         self._unended = False  # the last frame lacked its blank line
         self.stream = self.whole = self.committed = self.ended = self.paused = self.stale = False
         self.fault: Fault | None = None
@@ -3671,6 +3725,11 @@ class Attempt:
         self.started_at = self.last_at = proxy.loop.time()
         self.due = self.started_at + proxy.shortest_s
         self.content_at: float | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether the request went out."""
+        return self._question is not None
 
     def ask(self, wire: Wire, origin: Origin, head: bytes, body: bytes) -> None:
         """Sends the request over `wire`."""
@@ -3731,18 +3790,23 @@ class Attempt:
     def head(self, wire: Wire) -> None:
         self.status = wire.status
         self.headers = wire.headers
-        content_type = b""
+        content_type = encoding = b""
         for name, value in wire.headers:
             low = name.lower()
             if low == b"content-type":
                 content_type = value.lower()
-            elif low == b"content-encoding" and value.lower() not in (b"identity", b""):
-                self._fail(
-                    Fault("provider_error", f"the upstream compressed its answer ({value.decode('latin-1')})", 502)
-                )
-                return
+            elif low == b"content-encoding" and value.lower() != b"identity":
+                encoding = value
         if not 200 <= wire.status < 300 or wire.status == 204:
             self._error_body = True
+            self._refused_by = self._loop.time() + ERROR_BODY_S
+            self.due = min(self.due, self._refused_by)
+            if encoding:  # what it says cannot be read, what it is can
+                self._refused()
+        elif encoding:
+            self._fail(
+                Fault("provider_error", f"the upstream compressed its answer ({encoding.decode('latin-1')})", 502)
+            )
         elif content_type.startswith(b"text/event-stream") or (self._owner.stream and b"json" not in content_type):
             self.stream = True
             self._framer = Framer(self._limits.frame_bytes)
@@ -3752,14 +3816,14 @@ class Attempt:
     def _collect(self, data: bytes) -> None:
         """A body that is not streamed: kept whole up to a limit."""
         self._held.append(data)
-        self._size += len(data)
+        self.size += len(data)
         if self._error_body:
-            if self._size >= self._limits.error_bytes:
+            if self.size >= self._limits.error_bytes:
                 self.end(None)
-        elif self._size > self._limits.answer_bytes:
+        elif self.size > self._limits.answer_bytes:
             self.body = self._pass
             self.tail = b"".join(self._held)[-_TAIL_BYTES:]
-            self._held_bytes = self._size
+            self._held_bytes = self.size
             self._commit()
 
     def _hold(self, data: bytes) -> None:
@@ -3803,12 +3867,17 @@ class Attempt:
                 self._keep_back(self._clean(self.meter.look(b"".join(frames[at:]))))
                 self._commit()
                 return
-            if kind == "comment" and self._owner.head_sent:
-                self._owner.comment(frame)
+            if kind == "comment":
+                if self._owner.head_sent:
+                    self._owner.comment(frame)
+                elif len(self._held) < _HOLD_FRAMES:  # more of them tell nobody more
+                    self._keep_back(frame)
+                    self._arm()
                 continue
+            self._started_up = True
             self._keep_back(self.meter.look(frame))
             self._arm()  # what is held back has a limit of its own
-            if len(self._held) > _HOLD_FRAMES or self._held_bytes > _HOLD_BYTES:
+            if len(self._held) > 2 * _HOLD_FRAMES or self._held_bytes > _HOLD_BYTES:
                 self._commit_rest(frames[at + 1 :])
                 return
 
@@ -3890,6 +3959,7 @@ class Attempt:
     def _pass(self, data: bytes) -> None:
         """A large answer that is not streamed: passed on as it comes."""
         self.tail = (self.tail + data)[-_TAIL_BYTES:]
+        self.size += len(data)
         self.last_at = self._loop.time()
         self._burst += len(data)
         if self._burst > _BURST_BYTES:
@@ -3952,6 +4022,8 @@ class Attempt:
         """The end of an answer already committed to: what the reader needs to hear, then the end."""
         self._disarm()
         last = b""
+        if self.stream and self.meter.done and not self._framer.rest:
+            error = None  # all of it is here, however the connection ended
         if self.stream and error is None:
             torn = self._framer.torn
             last = self._framer.close()
@@ -4037,6 +4109,7 @@ class Attempt:
     def _pause(self) -> None:
         if not self.paused and self._wire is not None:
             self.paused = True
+            self.last_at = self._loop.time()
             self._wire.pause()
 
     def resume(self) -> None:
@@ -4062,27 +4135,39 @@ class Attempt:
         local = self.target.router.kind in ("local", "host")
         return self._timeouts.first_byte_local_s if local else self._timeouts.first_byte_s
 
+    def _idle_s(self) -> float:
+        return min(DONE_S, self._timeouts.idle_s) if self.stream and self.meter.done else self._timeouts.idle_s
+
     def _next_s(self) -> float:
         """Seconds until something may have to be done."""
         now = self._loop.time()
-        if self.committed or (self.last_at > self.started_at and not self.committed):
-            due = self.last_at + self._timeouts.idle_s
+        if self.committed and self.paused:
+            due = self.last_at + self._timeouts.stalled_s
+        elif self.committed or self.last_at > self.started_at:
+            due = self.last_at + self._idle_s()
         else:
             due = self.started_at + self._patience_s()
         if self._owner.stream:
             due = min(due, self._owner.next_comment_at())
-        return due - now
+        return min(due, self._refused_by) - now
 
     def tick(self, now: float) -> None:
         """Looks whether the upstream or the silence towards the client has lasted too long."""
         if self.ended:
+            return
+        if now >= self._refused_by:
+            self._refused()
             return
         if self._owner.stream and now >= self._owner.next_comment_at():
             self._silence()
         if self.ended:
             return
         if self.committed:
-            if not self.paused and now - self.last_at >= self._timeouts.idle_s:
+            if self.paused:
+                if now - self.last_at >= self._timeouts.stalled_s and self._sink is not None:
+                    self._sink.abort()  # it reads nothing, and does not leave
+                    return
+            elif now - self.last_at >= self._idle_s():
                 self._give_up(
                     UpstreamError("provider_timeout", f"the upstream was silent for {self._timeouts.idle_s:g} s")
                 )
@@ -4125,16 +4210,15 @@ class Attempt:
         if self.committed:
             if self._sink is not None and not self.paused:
                 self._owner.heard()
-                if not (self.stream and self._framer.torn):
+                if self.stream and not self._framer.torn:
                     self._sink.write(KEEPALIVE)
-            return
-        comments = [run for run in self._held if run.startswith(b":")]
-        if self._held and len(comments) < len(self._held):
-            self._commit()  # start-up frames, but no content for so long: they are shown
-        elif self._held:
+        elif self._started_up:
+            self._commit()  # no content for so long: start-up frames are shown
+        elif self.stream and self._held:
+            comments = b"".join(self._held)
             self._held.clear()
             self._held_bytes = 0
-            self._owner.comment(b"".join(comments))
+            self._owner.comment(comments)
         elif self._owner.silent_s() >= self._timeouts.keepalive_s:
             self._owner.comment(KEEPALIVE)
 
@@ -4154,6 +4238,7 @@ class Exchange:
         self.head_sent = False
         self.records: list[AttemptRecord] = []
         self._faults: list[Fault] = []
+        self._told: dict[Fault, Attempt] = {}  # whose fault it was
         self._sink = sink
         self._attempt: Attempt | None = None
         self._waited_s = 0.0
@@ -4167,6 +4252,7 @@ class Exchange:
         self._stopping = False
         self._question: tuple[str, str, str, Api, bool] | None = None
         self._targets: Sequence[Target] = ()
+        self.limit: asyncio.Timeout | None = None  # set by whoever has one for it
         self._on_end: Callable[[], None] | None = None  # while nobody waits for it
         self._on_wait: Callable[[], None] | None = None
 
@@ -4221,7 +4307,7 @@ class Exchange:
         """Asks target after target until one answers. Raises ChompError."""
         proxy = self.proxy
         if not self._targets:
-            question = self._question or self._read()
+            question = self._question = self._question or self._read()
             self._targets = proxy.routing.planned(question) or await proxy.routing.plan(*question)
         targets = self._targets
         position: int | None = 0
@@ -4235,13 +4321,14 @@ class Exchange:
             if fault.kind == "provider_rate_limited" and fault.wait_s is None:
                 fault = msgspec.structs.replace(fault, wait_s=benched_s)
             self._faults.append(fault)
+            self._told[fault] = cast(Attempt, self._attempt)
             proxy.usage.attempts[target.router.id, fault.kind] += 1
-            position = None if self._stopping else self._next(targets, position, verdict)
+            position = None if self._stopping else self._next(targets, position, fault, verdict)
             if position is not None:
                 proxy.usage.failovers[target.router.id, targets[position].router.id, fault.kind] += 1
-        raise self._failure()
+        raise await self._failure()
 
-    def _next(self, targets: Sequence[Target], position: int, verdict: Verdict) -> int | None:
+    def _next(self, targets: Sequence[Target], position: int, fault: Fault, verdict: Verdict) -> int | None:
         """The target to try after the one at `position`; None when its failure is final."""
         failed = targets[position]
         for at in range(position + 1, len(targets)):
@@ -4250,7 +4337,7 @@ class Exchange:
                 if target.model == failed.model:
                     allowed = verdict.next_key
                 else:
-                    allowed = verdict.next_router and not verdict.breaker
+                    allowed = verdict.next_router and fault.kind != "provider_connect"
             else:
                 allowed = verdict.next_router
             if allowed and self.proxy.routing.awake(target):
@@ -4307,12 +4394,17 @@ class Exchange:
         )
         return fault
 
-    def _failure(self) -> ChompError:
+    async def _failure(self) -> ChompError:
         """The error of a request none of whose targets answered."""
         faults = self._faults
         fault = told(faults)
         status = 502 if len(faults) > 1 and all(one.status >= 500 for one in faults) else fault.status
         waits = [one.wait_s for one in faults if one.wait_s is not None] if status in (429, 503) else []
+        if waits and self._question is not None:
+            try:
+                await self.proxy.routing.plan(*self._question)
+            except ChompError as error:  # all are cooling down: those benched before may be the first to be back
+                waits += [] if error.retry_after_s is None else [error.retry_after_s]
         wait = min(waits, default=None)
         should_retry = None
         if wait is not None:
@@ -4330,8 +4422,23 @@ class Exchange:
             retry_after_s=wait,
             should_retry=should_retry,
             attempts=self.records,
-            headers={"x-chomp-attempts": str(len(self.records))},
+            headers=self._failure_headers(self._told[fault]),
         )
+
+    def _failure_headers(self, attempt: Attempt) -> dict[str, str]:
+        """chomp's own headers, and what the upstream of `attempt` said about its limits."""
+        target = attempt.target
+        overhead_s = time.perf_counter() - self.request.received_at - self._waited_s
+        headers = {
+            "x-chomp-router": target.router.id,
+            "x-chomp-model": header_value(target.model),
+            "x-chomp-attempts": str(len(self.records)),
+            "x-chomp-overhead-ms": f"{max(0.0, overhead_s) * 1000:.2f}",
+        }
+        for name, value in attempt.headers:
+            if b"ratelimit" in (low := name.lower()) and low not in _NOT_TOLD:
+                headers[low.decode("latin-1")] = self.proxy.redacted_text(value.decode("latin-1"))
+        return headers
 
     # -- silence towards the client, before and after the commit
 
@@ -4344,10 +4451,11 @@ class Exchange:
         """When a streaming client should hear something, in the loop's time."""
         timeouts = self.proxy.timeouts
         attempt = self._attempt
-        committed = attempt is not None and attempt.committed
-        if committed:
-            return max(self._heard, attempt.last_at) + timeouts.keepalive_s  # type: ignore[union-attr]
-        held = attempt is not None and bool(attempt._held)
+        if attempt is not None and attempt.status and not attempt.stream and not self.head_sent:
+            return math.inf  # its answer is no event stream: a comment would spoil it
+        if attempt is not None and attempt.committed:
+            return max(self._heard, attempt.last_at) + timeouts.keepalive_s
+        held = attempt is not None and attempt.stream and bool(attempt._held)
         if held and not self.head_sent:
             return self._started + timeouts.hold_s
         return self._heard + (timeouts.hold_s if held else timeouts.keepalive_s)
@@ -4442,6 +4550,10 @@ class Exchange:
             attempt.attach(sink)
             return
         # a stream was begun with comments, and no stream came
+        if attempt.whole and (frames := as_stream(attempt.taken(), wants_usage=self.envelope.wants_usage())):
+            sink.write(frames)
+            sink.end()
+            return
         attempt.broken = UpstreamError("provider_error", "the upstream did not stream")
         attempt.ended = True
         attempt.abort()
@@ -4474,10 +4586,16 @@ class Exchange:
         finally:
             self.settle(None)
 
-    async def read(self) -> bytes:
-        """The whole answer. Raises UpstreamFailed when it breaks off."""
+    async def read(self, limit_bytes: int) -> bytes:
+        """The whole answer. Raises UpstreamFailed when it breaks off or is larger than that."""
+        pieces, size = [], 0
         async with contextlib.aclosing(cast(Any, self.__aiter__())) as frames:
-            return b"".join([piece async for piece in frames])
+            async for piece in frames:
+                pieces.append(piece)
+                size += len(piece)
+                if size > limit_bytes:
+                    raise UpstreamFailed(f"the answer is larger than {limit_bytes} bytes", code="bad_upstream_answer")
+        return b"".join(pieces)
 
     def stop(self) -> None:
         """chomp is shutting down."""
@@ -4524,6 +4642,10 @@ class Exchange:
             elif error_type.startswith("provider_"):
                 fault = Fault(error_type, str(attempt.broken or "in-band error"))
                 proxy.routing.failed(target, fault, judge(fault))
+        underway = attempt is not None and not committed and attempt.fault is None and attempt.asked
+        if underway and target is not None:
+            proxy.routing.abandoned(target)
+            proxy.usage.attempts[target.router.id, error_type] += 1
         caller, request = self.caller, self.request
         asked_model = (self.envelope.model or "")[:300]
         if status >= 400:  # a name nobody serves may be anything, a key pasted in the wrong place for one
@@ -4541,7 +4663,7 @@ class Exchange:
             target.key.id if target else "",
             status,
             error_type,
-            len(self.records) + committed,
+            len(self.records) + (committed or underway),
             int(self.stream),
             None if ttft_s is None else round(ttft_s * 1000, 3),
             round((now - self._started) * 1000, 3),
@@ -4568,6 +4690,8 @@ class Exchange:
                 return 502, "provider_error"
             if attempt.ended or (attempt.stream and attempt.meter.done):
                 return attempt.status, ""
+        if self.limit is not None and self.limit.expired():
+            return 504, "policy_denied"
         if error is None or isinstance(error, (asyncio.CancelledError, GeneratorExit, ConnectionError)):
             return 499, "caller_cancelled"
         return 500, "chomp_internal"
@@ -4582,14 +4706,14 @@ class Exchange:
         attempt = self._attempt
         assert attempt is not None
         envelope = self.envelope
-        asked = len(bytes(envelope.messages or envelope.prompt or envelope.input))
         said = 0
         if attempt.stream:
             said = max(attempt.meter.frames, estimated_tokens(attempt.meter.said))  # a frame has a token at least
-        elif attempt.whole and self.request.api != "embeddings":
-            said = estimated_tokens(len(attempt.taken()))
+        elif self.request.api != "embeddings":
+            said = estimated_tokens(attempt.size)
         cost = counted.cost_usd if counted else None
-        return Usage(prompt=estimated_tokens(asked), completion=said, cost_usd=cost), True
+        asked = estimated_prompt(bytes(envelope.messages or envelope.prompt or envelope.input))
+        return Usage(prompt=asked, completion=said, cost_usd=cost), True
 
 
 _DEFAULTS = {
@@ -4606,6 +4730,9 @@ _DEFAULTS = {
     503: ("overloaded_error", "upstream_overloaded"),
     504: ("upstream_error", "upstream_timeout"),
 }
+
+
+_NOT_TOLD = frozenset([b"access-control-expose-headers"])
 
 
 @functools.lru_cache(maxsize=1024)
@@ -4674,7 +4801,13 @@ class Proxy:
         self.limits = settings.limits
         # before that, no limit of an attempt can have passed
         self.shortest_s = min(
-            times.hold_s, times.keepalive_s, times.idle_s, times.first_byte_s, times.first_byte_local_s, times.answer_s
+            times.hold_s,
+            times.keepalive_s,
+            times.idle_s,
+            times.first_byte_s,
+            times.first_byte_local_s,
+            times.answer_s,
+            times.stalled_s,
         )
         self.pool = pool
         self.routing = routing
@@ -4837,6 +4970,11 @@ class JobQueue:
         self._time_s = settings.timeouts.job_s
         self._slots = asyncio.Semaphore(settings.limits.jobs_parallel)
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._stopping = False
+
+    def stop(self) -> None:
+        """chomp is shutting down: what waits does not begin any more."""
+        self._stopping = True
 
     async def open(self) -> None:
         """Makes the table; what a dead process left running ends as interrupted."""
@@ -4885,22 +5023,28 @@ class JobQueue:
         if given.router:
             asked["router"] = given.router
         started = time.perf_counter()
-        done: dict[str, Any] = {}
+        done: dict[str, Any] = {"status": "error", "error": "interrupted"}
         try:
             async with self._slots:
+                if self._stopping:
+                    return
                 started = time.perf_counter()
                 await self._set(job_id, status="running")
-                async with asyncio.timeout(self._time_s):
-                    done = await self._complete(job_id, msgspec.json.encode(asked), caller)
+                async with asyncio.timeout(self._time_s) as limit:
+                    done = await self._complete(job_id, msgspec.json.encode(asked), caller, limit)
         except TimeoutError:
             done = {"status": "error", "error": f"time limit: {self._time_s:g} s"}
         except ChompError as error:
-            done = {"status": "error", "error": error.message}
+            if not (self._stopping and error.code in ("shutting_down", "upstream_interrupted")):
+                done = {"status": "error", "error": error.message}
         except asyncio.CancelledError:
             if self._running.get(job_id) is None:  # cancelled by the caller, who has been told
+                done = {}
                 return
-            done = {"status": "error", "error": "interrupted"}
             raise
+        except Exception:  # a bug: the job ends, the log has the reason
+            log.exception("job %s failed", job_id)
+            done = {"status": "error", "error": "chomp failed; its log says why"}
         finally:
             self._running.pop(job_id, None)
             if done:
@@ -4908,12 +5052,14 @@ class JobQueue:
                 done["latency_ms"] = round((time.perf_counter() - started) * 1000)
                 await self._set(job_id, **done)
 
-    async def _complete(self, job_id: str, body: bytes, caller: Caller) -> dict[str, Any]:
+    async def _complete(self, job_id: str, body: bytes, caller: Caller, limit: asyncio.Timeout) -> dict[str, Any]:
         request = ChatRequest(
             "chat", body, request_id=f"job-{job_id}", received_at=time.perf_counter(), headers=_JSON_HEADERS
         )
-        exchange = await self._proxy.open(self._proxy.exchange(request, caller))
-        answer = await exchange.read()
+        exchange = self._proxy.exchange(request, caller)
+        exchange.limit = limit
+        await self._proxy.open(exchange)
+        answer = await exchange.read(self._limits.body_bytes)
         usage = exchange.usage() or Usage()
         try:
             content = msgspec.json.decode(answer)["choices"][0].get("message", {}).get("content")
@@ -5006,12 +5152,17 @@ SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
 CALLER: web.RequestKey[Caller] = web.RequestKey("caller", Caller)
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 CROSS_ORIGIN: web.RequestKey[str] = web.RequestKey("cross_origin", str)
+ACCOUNTED: web.RequestKey[bool] = web.RequestKey("accounted", bool)
 OWNER = Caller()
+MODEL_PATHS: dict[bytes, Api] = {
+    b"/v1/chat/completions": "chat", b"/v1/completions": "completions", b"/v1/embeddings": "embeddings",
+}  # fmt: skip
 routes = web.RouteTableDef()
 _OPEN_PATHS = frozenset({"/health"})
 
 
 _LARGE_BYTES = 1 << 20
+_SLOWEST_BYTES_S = 1024  # a body that comes slower than this is a way to hold memory
 
 
 class BodyRoom:
@@ -5020,13 +5171,24 @@ class BodyRoom:
     def __init__(self, limits: Limits):
         self._limits = limits
         self._turn = asyncio.Lock()
+        self._reading: set[asyncio.Timeout] = set()
+        self._stopping = False
         self.held = 0
 
-    def check(self, size: int | None) -> None:
-        """Raises TooLarge or Busy for a body that may not come in; `size` as declared, None when it is not."""
+    def stop(self) -> None:
+        """chomp is shutting down: bodies still coming in are waited for no longer."""
+        self._stopping = True
+        for limit in self._reading:
+            limit.reschedule(0)
+
+    def check(self, size: int | None, held: int = 0) -> None:
+        """Raises TooLarge or Busy for a body that may not come in, `held` bytes of which are here.
+
+        `size` is the declared one, None when there is none.
+        """
         if size is not None and size > self._limits.body_bytes:
             raise TooLarge(f"the request body has {size} bytes, {self._limits.body_bytes} are allowed")
-        if size is not None and self.held + size > self._limits.inflight_bytes:
+        if size is not None and self.held + size - held > self._limits.inflight_bytes:
             raise Busy(
                 "too many request bytes are being handled", retry_after_s=1, should_retry=True, fault="chomp_shed"
             )
@@ -5046,31 +5208,44 @@ class BodyRoom:
         held = size or 0
         self.held += held
         parts, came = [], 0
+        loop, limit = asyncio.get_running_loop(), None
+        started = loop.time()
         try:
-            while not content.at_eof():
-                async with asyncio.timeout(silence_s):
+            async with asyncio.timeout(0 if self._stopping and not content.is_eof() else silence_s) as limit:
+                self._reading.add(limit)
+                while not content.at_eof():
                     part = await content.readany()
-                parts.append(part)
-                came += len(part)
-                if came > held:
-                    self.check(came)
-                    self.held += came - held
-                    held = came
+                    parts.append(part)
+                    came += len(part)
+                    if came > held:
+                        self.check(came, held)
+                        self.held += came - held
+                        held = came
+                    now = loop.time()
+                    if now - started > silence_s and came < (now - started) * _SLOWEST_BYTES_S:
+                        raise TimeoutError
+                    if not self._stopping:
+                        limit.reschedule(now + silence_s)
+            if came >= _LARGE_BYTES:
+                async with self._turn:  # to join, read and send 20 MiB takes 20 ms: never ten in one turn of the loop
+                    await asyncio.sleep(0)
+            body = b"".join(parts)
         except BaseException as error:
             self.held -= held
+            if isinstance(error, TimeoutError) and self._stopping:
+                raise Unavailable(
+                    "chomp is shutting down", code="shutting_down", should_retry=True, fault="chomp_shed"
+                ) from None
             if isinstance(error, TimeoutError):
                 raise TooSlow(f"the request body did not come within {silence_s:g} s") from None
             if isinstance(error, web.RequestPayloadError):
                 raise BadRequest("the request body is broken", code="invalid_body") from None
             raise
+        finally:
+            if limit is not None:
+                self._reading.discard(limit)
         self.held += came - held
-        if came < _LARGE_BYTES:
-            return b"".join(parts)
-        async with (
-            self._turn
-        ):  # joining, reading and sending 20 MiB takes 20 ms: never ten of them in one turn of the loop
-            await asyncio.sleep(0)
-            return b"".join(parts)
+        return body
 
     def release(self, body: bytes) -> None:
         self.held -= len(body)
@@ -5157,6 +5332,27 @@ def error_response(request: web.Request, error: ChompError, credentials: Credent
     return response
 
 
+def refused(request: web.Request, error: ChompError) -> web.Response:
+    """The answer to a request that did not get as far as the proxy, which accounts for all others."""
+    services = request.app[SERVICES]
+    api = MODEL_PATHS.get(request.path.encode()) if request.method == "POST" else None
+    if api is not None and not request.get(ACCOUNTED, False):
+        request_id = request[REQUEST_ID] = request.get(REQUEST_ID) or new_request_id(
+            request.headers.get("x-request-id")
+        )
+        services.usage.record(
+            LedgerRow(
+                at=time.time(),
+                request_id=request_id,
+                caller=request[CALLER].name if CALLER in request else "",
+                api=api,
+                status=error.status,
+                error_type=error.fault,
+            )
+        )
+    return error_response(request, error, services.credentials)
+
+
 _SAFE = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 
 
@@ -5185,6 +5381,10 @@ async def guard(
     cross = ""
     try:
         headers = request.headers
+        if sum(len(name) + len(value) + 4 for name, value in request.raw_headers) > HEAD_BYTES:
+            raise BadRequest(
+                f"the request's headers are more than {HEAD_BYTES} bytes", status=431, code="headers_too_large"
+            )
         host = headers.get("host", "")
         if not services.serves(host):
             raise Forbidden(
@@ -5198,7 +5398,7 @@ async def guard(
         request[CALLER] = authenticate(request, services)
         response = await handler(request)
     except ChompError as error:
-        response = error_response(request, error, services.credentials)
+        response = refused(request, error)
     except web.HTTPException as error:
         response = error_response(request, http_error(error), services.credentials)
     except (asyncio.CancelledError, ConnectionError):
@@ -5236,7 +5436,7 @@ async def expect(request: web.Request) -> web.StreamResponse | None:
         authenticate(request, services)
         services.bodies.check(request.content_length)
     except ChompError as error:
-        response = error_response(request, error, services.credentials)
+        response = refused(request, error)
         response.force_close()
         return response
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -5392,15 +5592,13 @@ async def relay(services: Services, exchange: Exchange, sink: ClientSink) -> Non
     await exchange.pump(sink)
 
 
-_PLAIN_PATHS: dict[bytes, Api] = {
-    b"/v1/chat/completions": "chat", b"/v1/completions": "completions", b"/v1/embeddings": "embeddings",
-}  # fmt: skip
+HEAD_BYTES = 65536  # of a request; more than that upstreams hang up on
 
 
 class PlainRequest:
     """A request with nothing unusual about it, as llhttp sees it."""
 
-    __slots__ = ("_begun", "_body", "_ends", "_headed", "_parser", "_size", "headers", "url")
+    __slots__ = ("_begun", "_body", "_came", "_ends", "_headed", "_parser", "_size", "headers", "url")
 
     def __init__(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
@@ -5411,7 +5609,7 @@ class PlainRequest:
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
-        self._size = self._begun = self._ends = 0
+        self._came = self._size = self._begun = self._ends = 0
         self._headed = False
 
     def on_message_begin(self) -> None:
@@ -5427,7 +5625,8 @@ class PlainRequest:
 
     def on_headers_complete(self) -> None:
         self._headed = True
-        if not self._parser.should_keep_alive() or self._parser.should_upgrade() or self._begun > 1:
+        parser = self._parser
+        if not parser.should_keep_alive() or parser.should_upgrade() or parser.get_http_version() != "1.1":
             self._begun = 2
 
     def on_body(self, body: bytes) -> None:
@@ -5446,7 +5645,8 @@ class PlainRequest:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             return False
-        if self._begun != 1 or self._size > _PLAIN_BYTES:
+        self._came += len(data)
+        if self._begun != 1 or self._size > _PLAIN_BYTES or self._came - self._size > HEAD_BYTES:
             return False
         if self._ends:
             return bool(self._parser.get_method() == b"POST")
@@ -5490,8 +5690,8 @@ class Door(web_protocol.RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self._sink is not None:  # pipelined: after the answer
             self._late += data
-            if len(self._late) > 65536 and self.transport is not None:
-                self.transport.pause_reading()
+            if len(self._late) > _PLAIN_BYTES and self.transport is not None:
+                self.transport.abort()  # paused, its leaving would not be noticed
             return
         plain = self._plain
         if plain is None:
@@ -5517,6 +5717,8 @@ class Door(web_protocol.RequestHandler):
 
     def _give_up(self) -> None:
         """The body takes its time: aiohttp's way has limits for that."""
+        if self._patience is not None:
+            self._patience.cancel()
         self._patience = self._plain = None
         pieces, self._pieces = self._pieces, []
         super().data_received(b"".join(pieces))
@@ -5530,7 +5732,7 @@ class Door(web_protocol.RequestHandler):
     def _let_in(self, plain: PlainRequest) -> bool:
         """Starts the relay of a request that passes every check without a word; False leaves it to aiohttp's way."""
         services, body = cast(Services, self._services), plain.body
-        api = _PLAIN_PATHS.get(plain.url)
+        api = MODEL_PATHS.get(plain.url)
         if api is None or len(body) > services.settings.limits.body_bytes:
             return False
         host = authorization = request_id = ""
@@ -5539,8 +5741,12 @@ class Door(web_protocol.RequestHandler):
             if low in _LONG_WAY:
                 return False
             if low == b"host":
+                if host:
+                    return False  # aiohttp knows what to think of a second one
                 host = value.decode("latin-1")
             elif low == b"authorization":
+                if authorization:
+                    return False
                 authorization = value.decode("latin-1")
             elif low == b"x-request-id":
                 request_id = value.decode("latin-1")
@@ -5602,8 +5808,6 @@ class Door(web_protocol.RequestHandler):
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._late:
             late, self._late = self._late, b""
-            if len(late) > 65536:
-                transport.resume_reading()
             self.data_received(late)
 
     def _leave(self) -> None:
@@ -5622,6 +5826,8 @@ class Door(web_protocol.RequestHandler):
         super().connection_lost(exc)
 
     def close(self) -> None:
+        if self._pieces:
+            self._give_up()  # aiohttp's way answers
         super().close()
         if self._sink is None and self._current_request is None and self.transport is not None:
             self.transport.close()  # aiohttp leaves an idle connection open, and deaf
@@ -5698,25 +5904,27 @@ async def _relay(request: web.Request, api: Api) -> web.StreamResponse:
         sink.writer = request.writer
         if "origin" in headers:
             sink.cross_origin = request.get(CROSS_ORIGIN, "")
-        await relay(services, services.proxy.exchange(asked, request[CALLER], sink), sink)
+        exchange = services.proxy.exchange(asked, request[CALLER], sink)
+        request[ACCOUNTED] = True
+        await relay(services, exchange, sink)
         return SENT_CLOSE if sink.close else SENT_KEEP
     finally:
         services.bodies.release(body)
 
 
-@routes.post("/v1/chat/completions", expect_handler=expect)
+@routes.post("/v1/chat/completions")
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     """POST /v1/chat/completions {model, messages, stream?, router?, ...} -> the router's answer"""
     return await _relay(request, "chat")
 
 
-@routes.post("/v1/completions", expect_handler=expect)
+@routes.post("/v1/completions")
 async def completions(request: web.Request) -> web.StreamResponse:
     """POST /v1/completions {model, prompt, stream?, router?, ...} -> the router's answer"""
     return await _relay(request, "completions")
 
 
-@routes.post("/v1/embeddings", expect_handler=expect)
+@routes.post("/v1/embeddings")
 async def embeddings(request: web.Request) -> web.StreamResponse:
     """POST /v1/embeddings {model, input, router?, ...} -> the router's answer"""
     return await _relay(request, "embeddings")
@@ -5890,7 +6098,7 @@ async def metrics(request: web.Request) -> web.Response:
 # == Task API ==========================================================================================================
 
 
-@routes.post("/api/dispatch", expect_handler=expect)
+@routes.post("/api/dispatch")
 async def dispatch(request: web.Request) -> web.Response:
     """POST /api/dispatch {prompt, model?, system?, router?} -> {id, model, router, status}"""
     given = await body_of(request, NewJob)
@@ -5914,7 +6122,7 @@ class _JobId(msgspec.Struct):
     id: str | int
 
 
-@routes.post("/api/jobs/cancel", expect_handler=expect)
+@routes.post("/api/jobs/cancel")
 async def jobs_cancel(request: web.Request) -> web.Response:
     """POST /api/jobs/cancel {id} -> Job"""
     given = await body_of(request, _JobId)
@@ -5931,6 +6139,8 @@ def make_app(settings: Settings, store: Store, clock: Callable[[], float] = time
     prices = PriceTable((HERE / "static" / "prices.json").read_text("utf-8"))
     read_aliases(settings.aliases)
     app = web.Application(middlewares=[guard], client_max_size=settings.limits.body_bytes)
+    for route in routes:
+        cast(web.RouteDef, route).kwargs["expect_handler"] = expect
     app.add_routes(routes)
 
     async def services(app: web.Application) -> AsyncIterator[None]:
@@ -6102,6 +6312,8 @@ async def serve(settings: Settings, store: Store) -> None:
             loop.remove_signal_handler(number)  # a second one ends at once
         log.info("stopping: %d requests are running", services.proxy.inflight)
         await site.stop()
+        services.jobs.stop()
+        services.bodies.stop()
         cast(web.Server, runner.server).pre_shutdown()  # idle connections go, the others after their answer
         await services.proxy.drain(settings.timeouts.drain_s)
     finally:

@@ -13,6 +13,7 @@ import contextlib
 import datetime
 import email.utils
 import gc
+import gzip
 import hashlib
 import hmac
 import itertools
@@ -5818,9 +5819,9 @@ class TestRouting:
         asking.cancel()
         async with asyncio.timeout(5):
             await up.calls[-1].gone.wait()
+        await client.rows(cs.BREAKER_FAILURES + 1)
         up.act = says("hi")
-        clock.now += cs.BREAKER_OPEN_S + 1
-        assert (await ask(client, "m"))[0] == 200
+        assert (await ask(client, "m"))[0] == 200  # at once
 
     # -- the embedded model
 
@@ -7316,7 +7317,7 @@ class TestProxy:
         await soon(router.calls[0].gone.wait())
         assert time.monotonic() - left < 5.0
         (row,) = await client.rows(1)
-        assert (row["status"], row["error_type"]) == (499, "caller_cancelled")
+        assert (row["status"], row["error_type"], row["attempts"]) == (499, "caller_cancelled", 1)
         assert (row["estimated"], row["prompt_tokens"] > 0) == ((1, True) if phase == "mid-stream" else (0, False))
         assert client.services.proxy.inflight == 0
         assert client.services.bodies.held == 0
@@ -7451,6 +7452,99 @@ class TestProxy:
             assert answer.status >= 400
             assert len(is_openai_error(await answer.read())["attempts"]) == 2
 
+    async def test_comments_do_not_commit_however_many_they_are(self, chomp: Any, upstream: Any) -> None:
+        comments = [b": wait\n\n"] * 100
+        error = b'data: {"error":{"message":"quota is gone","code":"c1"}}\n\n'
+        bad, ready = await upstream(streams(*comments, error)), await upstream(says("hi there"))
+        client = await chomp(bad, ready, timeouts={"hold": "0.1s"})
+        async with client.chat("m", stream=True) as answer:
+            body = await soon(answer.read())
+        assert (said(body), b"error" in body) == ("hi there", False)
+        bad.act = puppet = Puppet()
+        puppet.tell(comments[0])
+        async with client.chat("m", stream=True) as answer:
+            assert (await soon(answer.content.readuntil(b"\n\n"))).startswith(b":")  # the head is sent
+            puppet.tell(*comments, error, None)
+            body = await soon(answer.read())
+        assert (said(body), b"error" in body) == ("hi there", False)
+        assert [row["attempts"] for row in await client.rows(2)] == [2, 2]
+
+    async def test_a_frame_with_a_comment_in_it_is_not_shown_and_then_failed_over(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        puppet = Puppet()
+        bad, ready = await upstream(puppet), await upstream(says("hi there"))
+        client = await chomp(bad, ready, timeouts={"hold": "0.2s", "keepalive": "1s"})
+        puppet.tell(b": x\n" + chat_chunk({"role": "assistant", "content": ""}, id="first"))
+        async with client.chat("m", stream=True) as answer:
+            begun = await soon(answer.content.readuntil(b"\n\n"))
+            puppet.tell(b'data: {"error":{"message":"quota is gone","code":"c1"}}\n\n', None)
+            body = begun + await soon(answer.read())
+        assert (b'"first"' in body) != (said(body) == "hi there")
+        assert (b'"first"' in body) == (b"quota is gone" in body)  # what was shown is final
+
+    # -- answers that are no stream, to requests for one
+
+    @pytest.mark.parametrize("size", [100, 1_500_000])
+    async def test_an_answer_instead_of_a_stream_stays_whole_when_it_pauses(
+        self, chomp: Any, upstream: Any, size: int
+    ) -> None:
+        puppet, body = Puppet("application/json"), chat_answer("x" * size)
+        small = size < 1 << 20
+        times = {"hold": "0.2s"} if small else {"hold": "0.2s", "keepalive": "0.5s"}
+        client = await chomp(await upstream(puppet), await upstream(fails(400)), timeouts=times)
+        puppet.tell(body[:-50])
+        asking = asyncio.ensure_future(client.chat("m", stream=True).__aenter__())
+        await soon(puppet.asked.wait())
+        if not small:
+            await soon(asking)  # it is passed on
+        await asyncio.sleep(0.8)  # past the limits of a stream
+        puppet.tell(body[-50:], None)
+        answer = await soon(asking)
+        assert (answer.status, answer.content_type) == (200, "application/json")
+        assert await soon(answer.read()) == body
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"], row["prompt_tokens"]) == (200, "", 7)
+
+    async def test_an_answer_instead_of_a_stream_becomes_one_when_comments_went_out(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        puppet = Puppet("application/json")
+        client = await chomp(await upstream(puppet), timeouts={"keepalive": "0.1s"})
+        async with client.chat("m", stream=True) as answer:
+            assert (await soon(answer.content.readuntil(b"\n\n"))).startswith(b":")
+            puppet.tell(chat_answer("hello\nthere"), None)
+            body = await soon(answer.read())
+            assert (answer.status, answer.content_type) == (200, "text/event-stream")
+        chunk, done = frames(body)
+        assert (chunk["object"], done) == ("chat.completion.chunk", "[DONE]")
+        (choice,) = chunk["choices"]
+        assert (choice["delta"]["content"], choice["finish_reason"]) == ("hello\nthere", "stop")
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"]) == (200, "")
+        assert (row["prompt_tokens"], row["completion_tokens"], row["estimated"]) == (7, 2, 0)
+
+    @pytest.mark.parametrize("ending", ["cut", "silence"])
+    async def test_a_stream_that_is_done_ends_properly_however_its_connection_ends(
+        self, chomp: Any, upstream: Any, ending: str
+    ) -> None:
+        async def act(call: Call) -> None:
+            await call.head()
+            for piece in STREAM:
+                await call.chunk(piece)
+            if ending == "cut":
+                call._writer.close()  # without a last chunk
+            else:
+                await call.gone.wait()
+
+        client = await chomp(router := await upstream(act), timeouts={"idle": "0.3s"})
+        for _ in range(cs.BREAKER_FAILURES):
+            async with client.chat("m", stream=True) as answer:
+                assert await soon(answer.read()) == b"".join(STREAM)
+        rows = await client.rows(cs.BREAKER_FAILURES)
+        assert {(row["status"], row["error_type"]) for row in rows} == {(200, "")}
+        assert (await state_of(client, router.id))["breaker"] == "closed"
+
     # -- failover
 
     _ROLE_ERROR = (chat_chunk({"role": "assistant"}), b'data: {"error":{"message":"overloaded","code":503}}\n\n')
@@ -7504,6 +7598,62 @@ class TestProxy:
         assert (row["router"], row["attempts"], row["status"]) == (
             (ready.id, 2, 200) if fallback else (bad.id, 1, answer.status)
         )
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("failure", ["503", "silence", "200 with an error", "200 without choices"])
+    async def test_an_aliases_next_model_is_tried_on_the_same_router(
+        self, chomp: Any, upstream: Any, failure: str, stream: bool
+    ) -> None:
+        async def act(call: Call) -> None:
+            await (self.FAILURES[failure] if call.json["model"] == "bad" else says())(call)
+
+        router = await upstream(act)
+        client = await chomp(
+            router,
+            aliases={"x": [f"{router.id}/bad", f"{router.id}/good"]},
+            timeouts={"first_byte": "0.3s", "answer": "0.3s"},
+        )
+        async with client.chat("x", stream=stream) as answer:
+            assert answer.status == 200, await answer.text()
+            assert (answer.headers["x-chomp-model"], answer.headers["x-chomp-attempts"]) == ("good", "2")
+            await soon(answer.read())
+        assert [call.json["model"] for call in router.calls] == ["bad", "good"]
+
+    async def test_a_router_out_of_reach_is_not_tried_with_its_other_models(self, chomp: Any, upstream: Any) -> None:
+        dead, ready = await upstream(), await upstream()
+        await dead.stop()
+        client = await chomp(dead, ready, aliases={"x": [f"{dead.id}/a", f"{dead.id}/b", ready.model]})
+        async with client.chat("x") as answer:
+            assert (answer.headers["x-chomp-router"], answer.headers["x-chomp-attempts"]) == (ready.id, "2")
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_an_error_whose_body_stalls_is_failed_over_soon(
+        self, chomp: Any, upstream: Any, stream: bool
+    ) -> None:
+        async def act(call: Call) -> None:
+            await call.send(http_answer(b'{"error":', JSON_LINE, "content-length: 500", status=500))
+            await call.gone.wait()
+
+        client = await chomp(bad := await upstream(act), ready := await upstream())
+        async with asyncio.timeout(10), client.chat("m", stream=stream) as answer:  # others wait for minutes
+            assert (answer.status, answer.headers["x-chomp-router"]) == (200, ready.id)
+            await answer.read()
+        await soon(bad.calls[0].gone.wait())
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b'{"error":{"message":"no"}}')], ids=["torn", "gzip"])
+    @pytest.mark.parametrize("status", [429, 400])
+    async def test_an_error_with_an_encoded_body_keeps_its_status(
+        self, chomp: Any, upstream: Any, status: int, body: bytes, stream: bool
+    ) -> None:
+        headers = [("content-encoding", "gzip"), ("retry-after", "7")]
+        bad, other = await upstream(fails(status, body, headers)), await upstream()
+        client = await chomp(bad, other)
+        async with client.chat(bad.model if status == 429 else "m", stream=stream) as answer:
+            assert answer.status == status
+            is_openai_error(await answer.read())
+            assert status != 429 or answer.headers["retry-after"] == "7"
+        assert (len(bad.calls), len(other.calls)) == (1, 0)
 
     @pytest.mark.parametrize("stream", [False, True])
     @pytest.mark.parametrize("status", [400, 413, 422])
@@ -7577,6 +7727,32 @@ class TestProxy:
         ]
 
     @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("told", [0, 1])
+    async def test_an_error_says_whose_it_is(self, chomp: Any, upstream: Any, told: int, stream: bool) -> None:
+        def limited(status: int, left: str) -> Act:
+            return fails(status, headers=[("x-ratelimit-remaining-requests", left)])
+
+        routers = [await upstream(limited(429 if n == told else 503, str(n))) for n in range(2)]
+        client = await chomp(*routers)
+        async with client.chat("m", stream=stream) as answer:
+            got = answer.headers
+            assert answer.status == 429
+        assert (got.get("x-chomp-router"), got.get("x-chomp-model")) == (routers[told].id, "m")
+        assert (got.get("x-chomp-attempts"), got.get("x-ratelimit-remaining-requests")) == ("2", str(told))
+        assert float(got["x-chomp-overhead-ms"]) >= 0
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_the_wait_told_counts_those_that_were_benched_before(
+        self, chomp: Any, upstream: Any, stream: bool
+    ) -> None:
+        first, second = [await upstream(fails(429, headers=[("retry-after", wait)])) for wait in ("3", "50")]
+        client = await chomp(first, second, clock=Clock())
+        for model, calls in ((first.model, 0), ("m", 1)):
+            async with client.chat(model, stream=stream) as answer:
+                assert (answer.status, answer.headers["retry-after"]) == (429, "3")
+            assert (len(first.calls), len(second.calls)) == (1, calls)
+
+    @pytest.mark.parametrize("stream", [False, True])
     async def test_a_pinned_model_tries_its_keys_then_fails_with_its_own_error(
         self, chomp: Any, upstream: Any, stream: bool
     ) -> None:
@@ -7623,7 +7799,7 @@ class TestProxy:
     async def test_a_large_answer_that_is_cut_aborts_the_connection(self, chomp: Any, upstream: Any) -> None:
         puppet = Puppet("application/json")
         client = await chomp(await upstream(puppet))
-        puppet.tell(b'{"id":"' + b"x" * (2 << 20))
+        puppet.tell(b'{"id":"' + b"x" * (3 << 20))
         raw = await Raw.to(client.port, wire(chat_body()))
         status, headers = await raw.head()
         assert (status, headers["transfer-encoding"]) == (200, "chunked")
@@ -7631,7 +7807,17 @@ class TestProxy:
         puppet.tell("cut")
         assert not (await raw.eof()).endswith(b"0\r\n\r\n")
         (row,) = await client.rows(1)
-        assert row["status"] == 502
+        assert (row["status"], row["estimated"], row["completion_tokens"] > 100_000) == (502, 1, True)
+
+    async def test_an_image_in_a_request_is_not_counted_as_words(self, chomp: Any, upstream: Any) -> None:
+        url = "data:image/png;base64," + "A" * 4_000_000
+        parts = [{"type": "text", "text": "what is it?"}, {"type": "image_url", "image_url": {"url": url}}]
+        client = await chomp(await upstream(streams(chat_chunk({"content": "a cat"}, "stop"), DONE)))
+        body = chat_body(stream=True, messages=[{"role": "user", "content": parts}])
+        async with client.post("/v1/chat/completions", data=body) as answer:
+            assert said(await soon(answer.read())) == "a cat"
+        (row,) = await client.rows(1)
+        assert (row["estimated"], 0 < row["prompt_tokens"] < 20_000) == (1, True), row["prompt_tokens"]
 
     async def test_a_cut_answer_is_never_taken_for_whole(self, chomp: Any, upstream: Any) -> None:
         async def act(call: Call) -> None:
@@ -7644,15 +7830,31 @@ class TestProxy:
             is_openai_error(await answer.read())
 
     @pytest.mark.parametrize("stream", [False, True])
-    async def test_an_http_1_0_client_gets_no_chunks_and_a_close(self, chomp: Any, upstream: Any, stream: bool) -> None:
+    @pytest.mark.parametrize("headers", [[], [("connection", "keep-alive")]], ids=["plain", "keep-alive"])
+    async def test_an_http_1_0_client_gets_no_chunks_and_a_close(
+        self, chomp: Any, upstream: Any, headers: Any, stream: bool
+    ) -> None:
         client = await chomp(await upstream(says("hi there")))
-        raw = await Raw.to(client.port, wire(chat_body(stream=stream), version="1.0"))
+        raw = await Raw.to(client.port, wire(chat_body(stream=stream), version="1.0", headers=headers))
         status, headers = await raw.head()
         assert status == 200
         assert "transfer-encoding" not in headers
         assert headers["connection"] == "close"
         body = await raw.eof()
         assert said(body) == "hi there" if stream else body == chat_answer("hi there")
+
+    async def test_a_client_that_pipelines_much_and_leaves_frees_the_upstream(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream(silent))
+        raw = await Raw.to(client.port, wire(chat_body()))
+        await until(lambda: bool(router.calls), "not asked")
+        raw.writer.write(wire(b"z" * 200_000, length=300_000))
+        for _ in range(5):  # until chomp has read what it wants to read
+            async with client.get("/health") as answer:
+                assert answer.status == 200
+        raw.close()
+        await soon(router.calls[0].gone.wait())
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"]) == (499, "caller_cancelled")
 
     @pytest.mark.parametrize("stream", [False, True])
     async def test_connection_close_is_honoured(self, chomp: Any, upstream: Any, stream: bool) -> None:
@@ -7766,6 +7968,23 @@ class TestProxy:
         digest, wanted = hashlib.sha256(await slow.body(headers)), hashlib.sha256(frame * total)
         wanted.update(chat_chunk({}, "stop") + DONE)
         assert (status, digest.digest()) == (200, wanted.digest())
+        slow.close()
+
+    async def test_a_client_that_reads_nothing_is_dropped_after_a_limit(self, chomp: Any, upstream: Any) -> None:
+        async def act(call: Call) -> None:
+            await call.head()
+            with contextlib.suppress(ConnectionError):
+                while not call.gone.is_set():
+                    await call.chunk(chat_chunk({"content": "x" * 50_000}))
+
+        client = await chomp(router := await upstream(act), timeouts={"stalled": "0.5s"})
+        slow = await Raw.to(client.port)
+        slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        slow.writer.write(wire(chat_body(stream=True)))
+        await until(lambda: bool(router.calls), "not asked")
+        await soon(router.calls[0].gone.wait())
+        await client.rows(1)
+        assert client.services.proxy.inflight == 0
         slow.close()
 
     async def test_a_thousand_streams_at_once(self, chomp: Any) -> None:
