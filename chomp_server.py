@@ -50,6 +50,7 @@ import os
 import re
 import resource
 import secrets
+import shlex
 import signal
 import socket
 import sqlite3
@@ -179,6 +180,8 @@ def size_bytes(value: object) -> int:
     """Bytes of "64MiB", "10kb" or a whole number. Raises ValueError for anything else."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
+    if isinstance(value, float):
+        raise ValueError(f'{value!r} is not a size such as "64MiB"')
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", str(value).strip().lower())
     if not found or found[2] not in _UNITS_BYTES:
         raise ValueError(f'{value!r} is not a size such as "64MiB"')
@@ -225,10 +228,12 @@ def _numbers(table: str, kind: type[Any], given: Any) -> Any:
                 values[field] = duration_s(value)
             elif field.endswith("_bytes"):
                 values[field] = size_bytes(value)
+            elif isinstance(value, int) and not isinstance(value, bool):
+                values[field] = value
             else:
-                values[field] = int(value)
-            if values[field] < 0:
-                raise ValueError("less than nothing is no limit")
+                raise ValueError(f"{value!r} is not a whole number")
+            if values[field] <= 0:
+                raise ValueError("must be more than 0")
         except (TypeError, ValueError, OverflowError) as error:
             raise SettingsError(f"[{table}] {key}: {error}") from None
     return kind(**values)
@@ -246,12 +251,12 @@ def merged(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
 def parse_dotenv(text: str) -> dict[str, str]:
     """NAME=value lines; `export`, comments and matching quotes are understood, nothing is expanded."""
     found = {}
-    for line in text.splitlines():
+    for line in text.removeprefix("\ufeff").splitlines():
         name, sep, value = line.strip().removeprefix("export ").partition("=")
         if sep and re.fullmatch(r"[A-Za-z_]\w*", name.strip()):
             value = value.strip()
-            if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-                value = value[1:-1]
+            if quoted := re.fullmatch(r"""(["'])(.*?)\1(?:\s+#.*)?""", value):
+                value = quoted[2]
             else:
                 value = re.split(r"(?:^|\s)#", value, maxsplit=1)[0].rstrip()
             found[name.strip()] = value
@@ -318,6 +323,9 @@ def read_settings(
         raise SettingsError('[headers] holds one table of strings per router: groq = { "x-name" = "value" }')
     gguf = pick("local_gguf", "CHOMP_LOCAL_GGUF")
     cache = env.get("XDG_CACHE_HOME") or str(Path(env.get("HOME") or "~").expanduser() / ".cache")
+    log_form = pick("log", "CHOMP_LOG", "text")
+    if log_form not in ("text", "json"):
+        raise SettingsError(f"CHOMP_LOG is text or json, not {log_form!r}")
     settings = Settings(
         dir=folder,
         port=int(port),
@@ -329,7 +337,7 @@ def read_settings(
         or tuple(server.get("allowed_hosts", ())),
         cors_origins=tuple(origin.rstrip("/") for origin in server.get("cors_origins", ())),
         prefer=prefer,
-        log_form=pick("log", "CHOMP_LOG", "text"),
+        log_form=log_form,
         log_level=pick("log_level", "CHOMP_LOG_LEVEL", "INFO").upper(),
         local_gguf=Path(gguf).expanduser() if gguf else None,
         cache_dir=Path(cache) / "chomp",
@@ -398,7 +406,7 @@ class RouterDef(msgspec.Struct, frozen=True):
     stream_options: bool = True  # takes {"include_usage": true}
     models: tuple[str, ...] = ()  # a fixed catalogue, not fetched
     models_auth: bool = True  # its model list needs the key
-    price_unit: str = ""  # of the catalogue's prices: "token", "million" or "" for none
+    price_unit: Literal["", "token", "million"] = ""  # of the catalogue's prices: "token", "million" or "" for none
     prices: tuple[tuple[str, Price], ...] = ()  # written by the person, before all other sources
     prepare: str = ""  # a rewriting of the request this router needs, by name (Protocols)
     keys: tuple[str, ...] = ()  # literal keys from chomp.toml
@@ -767,53 +775,70 @@ def _written_row(given: Mapping[str, Any], row: RouterDef | None) -> RouterDef:
         fields["key_env"] = [fields["key_env"]]
     if isinstance(fields.get("headers"), dict):
         fields["headers"] = list(fields["headers"].items())
-    prices = []
-    written = fields.pop("prices", {})
-    if not isinstance(written, dict):
-        written = {"": written}
-    for model, price in written.items():  # USD per million, as price lists are written
-        try:
-            prices.append(
-                (model, Price(price["input"] / 1e6, price["output"] / 1e6, price["cached"] / 1e6)
-                 if "cached" in price else Price(price["input"] / 1e6, price["output"] / 1e6))
-            )  # fmt: skip
-        except (TypeError, KeyError):
-            raise SettingsError(
-                f'[[routers]] {router_id}: prices are written "model" = {{ input = 0.1, output = 0.4 }}, '
-                "in USD per million tokens"
-            ) from None
+    if "prices" in fields:
+        fields["prices"] = _written_prices(router_id, fields["prices"])
+    if "keys" in fields and isinstance(fields["keys"], list):
+        fields["keys"] = [key.strip() if isinstance(key, str) else key for key in fields["keys"]]
     base = (
         msgspec.structs.asdict(row)
         if row
         else {"name": router_id, "default_rule": "" if "default_model" in given else "first"}
     )
+    if row is None:
+        base["key_env"] = [f"{_variable(router_id)}_API_KEY"]
     if "default_model" in given:
         base["default_rule"] = ""
-    if prices:
-        fields["prices"] = prices
     try:
         made = msgspec.convert({**base, **fields}, RouterDef)
     except msgspec.ValidationError as error:
         raise SettingsError(f"[[routers]] {router_id}: {error}") from None
     if made.auth not in ("bearer", "x-api-key", "none"):
         raise SettingsError(f"[[routers]] {router_id}: auth is bearer, x-api-key or none, not {made.auth!r}")
+    if made.kind not in ("hosted", "host"):
+        raise SettingsError(f"[[routers]] {router_id}: kind is hosted or host, not {made.kind!r}")
     return made
+
+
+def _written_prices(router_id: str, written: Any) -> list[tuple[str, Price]]:
+    """`prices` of a [[routers]] table: USD per million tokens, as price lists are written. Raises SettingsError."""
+    prices = []
+    try:
+        for model, price in written.items():
+            usd = {name: float(amount) / 1e6 for name, amount in price.items() if not isinstance(amount, (bool, str))}
+            if odd := [name for name in price if name not in ("input", "output", "cached")]:
+                raise SettingsError(f"[[routers]] {router_id}: prices are input, output and cached, not {odd[0]!r}")
+            if usd.keys() != price.keys() or not all(0 <= amount < math.inf for amount in usd.values()):
+                raise ValueError
+            prices.append((model, Price(usd["input"], usd["output"], usd.get("cached"))))
+    except (TypeError, KeyError, ValueError, AttributeError):
+        raise SettingsError(
+            f'[[routers]] {router_id}: prices are written "model" = {{ input = 0.1, output = 0.4, cached = 0.01 }}, '
+            "in USD per million tokens"
+        ) from None
+    return prices
 
 
 def _check_row(row: RouterDef, address_from: str) -> None:
     """Raises SettingsError for what cannot be sent or connected to."""
     try:
         url = urllib.parse.urlsplit(row.base_url)
-        usable = url.scheme in ("http", "https") and url.hostname and not url.query and url.port != 0
+        usable = (
+            re.fullmatch(r"https?://[^\s?#@]+", row.base_url, re.ASCII | re.IGNORECASE)
+            and url.hostname
+            and url.port != 0
+        )
     except ValueError:
         usable = False
     if not usable:
-        raise SettingsError(f"{address_from} must be an http(s) address, not {row.base_url!r}")
+        shown = re.sub(r"//.*@", "//...@", row.base_url)  # a password may stand there
+        raise SettingsError(f"{address_from} must be an http(s) address and no more, not {shown!r}")
     for name, value in row.headers:
         if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not re.fullmatch(
             r"[\t\x20-\x7e\xa0-\xff]*", value
         ):
             raise SettingsError(f"router {row.id}: {name!r} is not a header that can be sent")
+        if name.lower() in ("content-length", "transfer-encoding", "connection"):
+            raise SettingsError(f"router {row.id}: the header {name!r} is chomp's own to set")
 
 
 def router_rows(settings: Settings) -> tuple[RouterDef, ...]:
@@ -822,15 +847,23 @@ def router_rows(settings: Settings) -> tuple[RouterDef, ...]:
     Raises SettingsError.
     """
     rows = {row.id: row for row in ROUTERS}
-    local = rows.pop("local")
+    local: RouterDef | None = rows.pop("local")
+    seen: set[str] = set()
     for given in settings.routers:
         router_id = given.get("id")
         if not isinstance(router_id, str) or not re.fullmatch(r"[a-z0-9]+([-_.][a-z0-9]+)*", router_id):
             raise SettingsError(f'[[routers]] needs an id in lower case such as "my-router", not {router_id!r}')
+        if router_id in seen:
+            raise SettingsError(f"[[routers]] {router_id} is written twice")
+        if router_id in ("auto", "free"):
+            raise SettingsError(f"[[routers]] {router_id}: this word means something else to chomp")
+        seen.add(router_id)
+        if not isinstance(given.get("enabled", True), bool):
+            raise SettingsError(f"[[routers]] {router_id}: enabled is true or false, not {given['enabled']!r}")
         if given.get("enabled") is False:
             rows.pop(router_id, None)
             if router_id == "local":
-                local = msgspec.structs.replace(local, models=(), default_model="")
+                local = None
             continue
         if router_id == "local":
             raise SettingsError("[[routers]] local: only enabled = false can be set for the embedded model")
@@ -847,7 +880,7 @@ def router_rows(settings: Settings) -> tuple[RouterDef, ...]:
         headers = tuple(pair for pair in row.headers if pair[0].lower() not in names) + tuple(extra.items())
         made.append(msgspec.structs.replace(row, base_url=(url or row.base_url).rstrip("/"), headers=headers))
         _check_row(made[-1], variable if url else f"[[routers]] {row.id}: base_url")
-    return (*made, local)
+    return (*made, local) if local else tuple(made)
 
 
 def _variable(router_id: str) -> str:
@@ -874,7 +907,7 @@ class Envelope(msgspec.Struct):
         """Whether the client asked for the usage frame itself."""
         if not self.stream_options:
             return False
-        with contextlib.suppress(msgspec.MsgspecError):
+        with contextlib.suppress(msgspec.MsgspecError, RecursionError):
             options = msgspec.json.decode(self.stream_options)
             return isinstance(options, dict) and options.get("include_usage") is True
         return False
@@ -907,10 +940,12 @@ def read_envelope(api: Api, body: bytes) -> Envelope:
     value = getattr(envelope, required)
     if is_null(value):
         raise BadRequest(f"{required!r} is required", code="missing_required_parameter", param=required)
-    if (
-        api == "chat" and memoryview(value)[0] != 0x5B
-    ):  # "["; copying 100 KB to look at one byte would cost more than this
-        raise BadRequest("'messages' must be an array - at `$.messages`", code="invalid_type", param="messages")
+    if api == "chat":
+        view = memoryview(value)  # to copy 100 KB for a look at one byte would cost more than all the rest
+        if view[0] != 0x5B:  # "["
+            raise BadRequest("'messages' must be an array - at `$.messages`", code="invalid_type", param="messages")
+        if len(view) < 16 and not bytes(view[1:-1]).strip():
+            raise BadRequest("'messages' is empty", code="missing_required_parameter", param="messages")
     return envelope
 
 
@@ -941,7 +976,7 @@ def spliced(body: bytes, envelope: Envelope, *, model: str | None, ask_usage: bo
     if ask_usage:
         try:
             options = {} if is_null(envelope.stream_options) else _decode_fields(envelope.stream_options)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             raise BadRequest(
                 "'stream_options' must be an object", code="invalid_type", param="stream_options"
             ) from None
@@ -1132,6 +1167,9 @@ def _reset_s(text: str, now: float) -> float | None:
     return number if number > 0 else None
 
 
+_EPOCH_S = 1e9
+
+
 def wait_s(headers: Iterable[tuple[bytes, bytes]], now: float) -> float | None:
     """Seconds an upstream asks us to stay away, from any form of header; None when it says nothing readable.
 
@@ -1146,6 +1184,8 @@ def wait_s(headers: Iterable[tuple[bytes, bytes]], now: float) -> float | None:
             continue
         with contextlib.suppress(ValueError):
             seconds = float(value) * factor
+            if seconds > _EPOCH_S:  # not a wait, a time
+                seconds -= now
             if 0 < seconds < math.inf:
                 return seconds
         if name == "retry-after":
@@ -1392,6 +1432,9 @@ def payload_kind(payload: bytes) -> FrameKind:
     return "startup"
 
 
+_COUNTED = re.compile(rb"[1-9]")
+
+
 class StreamMeter:
     """Looks at the frames of one stream as they pass: usage, errors, how it ends, how much was said."""
 
@@ -1499,7 +1542,9 @@ class StreamMeter:
             self._cost = Raw(bytes(chunk.cost))
         if is_null(chunk.usage):
             return False
-        self._usage = Raw(bytes(chunk.usage))
+        usage = bytes(chunk.usage)
+        if not self._usage or _COUNTED.search(usage):  # an empty one at the end tells nothing
+            self._usage = Raw(usage)
         if not self._hide or chunk.choices != []:
             return False
         try:
@@ -1689,6 +1734,9 @@ def read_fault(status: int, body: bytes) -> Fault:
         message = sentence(found)
     if isinstance(found, dict):
         error = found.get("error")
+        listed = error if isinstance(error, list) else found.get("errors")
+        if isinstance(listed, list) and listed and not found.get("message"):
+            error = found["error"] = listed[0]
         if isinstance(error, str) and error and not found.get("message"):
             found = {"message": error, **{k: v for k, v in found.items() if k in ("code", "type")}}
         elif isinstance(error, dict):
@@ -1717,8 +1765,11 @@ def read_fault(status: int, body: bytes) -> Fault:
         message = sentence(found.get("message") or "")
         metadata = found.get("metadata")
         code = found.get("code")
-        if code is None and isinstance(metadata, dict):
-            code = metadata.get("error_type")
+        if isinstance(metadata, dict):
+            if metadata.get("reasons"):  # OpenRouter's moderation
+                code = "content_policy_violation"
+            elif code is None:
+                code = metadata.get("error_type")
         kind = found.get("type")
         param = found.get("param")
     if status < 400:
@@ -1768,6 +1819,10 @@ def classified(fault: Fault) -> Fault:
         return msgspec.structs.replace(
             fault, kind="caller_model_unknown", status=404, code=fault.code or "model_not_found"
         )
+    elif status == 403 and fault.code == "content_policy_violation":
+        kind = "caller_invalid_request"
+    elif status == 400 and fault.code == "model_not_found":
+        kind = "caller_model_unknown"
     elif status in (401, 403):
         kind = "provider_auth"
     elif status == 404:
@@ -1888,11 +1943,14 @@ _VERDICTS: dict[str, Verdict] = {
     "provider_billing": Verdict(next_key=True, next_router=True, bench="key"),
     "provider_rate_limited": Verdict(next_key=True, next_router=True, bench="model"),
 }
+_MODEL_DENIED = Verdict(next_key=True, next_router=True, bench="model")  # Groq: the key is good, for other models
 _ROUTER_FAILED = Verdict(next_router=True, breaker=True)
 
 
 def judge(fault: Fault) -> Verdict:
     """What to do after `fault`: the matrix of status and effect, by kind."""
+    if fault.kind == "provider_auth" and (fault.code or "").startswith("model_permission"):
+        return _MODEL_DENIED
     return _VERDICTS.get(fault.kind, _ROUTER_FAILED)
 
 
@@ -1984,7 +2042,7 @@ class Alias(msgspec.Struct, frozen=True):
 
 
 def read_aliases(written: Mapping[str, Any]) -> tuple[Alias, ...]:
-    """[aliases], exact names before patterns. Raises SettingsError."""
+    """[aliases], exact names before patterns, long patterns before short ones. Raises SettingsError."""
     made = []
     for pattern, value in written.items():
         prefer = ""
@@ -1999,7 +2057,7 @@ def read_aliases(written: Mapping[str, Any]) -> tuple[Alias, ...]:
         if prefer not in PREFERENCES:
             raise SettingsError(f"[aliases] {pattern!r}: prefer must be fast, cheap or free, not {prefer!r}")
         made.append(Alias(pattern, tuple(value), prefer))
-    return tuple(sorted(made, key=lambda alias: "*" in alias.pattern))
+    return tuple(sorted(made, key=lambda alias: ("*" in alias.pattern, -len(alias.pattern))))
 
 
 def cost_usd(usage: Usage, price: Price | None) -> float | None:
@@ -2014,10 +2072,9 @@ def cost_usd(usage: Usage, price: Price | None) -> float | None:
         return None
     cached = price.prompt if price.cached is None else price.cached
     written = price.prompt if price.cache_write is None else price.cache_write
-    plain = max(0, usage.prompt - usage.cached - usage.cache_write)
-    return (
-        plain * price.prompt + usage.cached * cached + usage.cache_write * written + usage.completion * price.completion
-    )
+    newly = min(usage.cache_write, max(0, usage.prompt - usage.cached))
+    plain = max(0, usage.prompt - usage.cached - newly)
+    return plain * price.prompt + usage.cached * cached + newly * written + usage.completion * price.completion
 
 
 def estimated_tokens(size_bytes: int) -> int:
@@ -2096,9 +2153,11 @@ class Store:
             raise StoreError(f"cannot use {self.folder}: {error.strerror}") from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             os.close(self._lock)
             self._lock = None
+            if not isinstance(error, BlockingIOError):
+                raise StoreError(f"cannot lock {self.folder}: {error.strerror}") from None
             raise StoreError(
                 f"another chomp already uses {self.folder}: stop it, or give this one its own CHOMP_DIR and PORT"
             ) from None
@@ -2387,7 +2446,9 @@ class UsageLedger:
     Recording never waits: with the disk stuck, rows queue up to a limit, then are dropped and counted.
     """
 
-    def __init__(self, database: Database, limits: Limits, *, log_form: str, out: Callable[[str], None] | None = None):
+    def __init__(
+        self, database: Database, limits: Limits, *, log_form: str, out: Callable[[str], object] | None = None
+    ):
         self._database = database
         self._limit = limits.ledger_rows
         self._log_form = log_form
@@ -2478,7 +2539,7 @@ class UsageLedger:
             try:
                 await self._database.write(functools.partial(self._write, entries))
                 self.written += len(entries)
-            except (sqlite3.Error, OverflowError) as error:
+            except Exception as error:  # whatever is wrong with these, the next ones are to be written
                 self.dropped += len(entries)
                 log.error("%d ledger rows are lost: %s", len(entries), error)
             finally:
@@ -2488,7 +2549,8 @@ class UsageLedger:
         self._tally(entries)
         rows = [entry[0] for entry in entries]
         if self._out is not None:
-            self._out("".join(map(log_line if self._log_form == "text" else json_line, rows)))
+            with contextlib.suppress(OSError, ValueError):  # no log is no reason to lose rows
+                self._out("".join(map(log_line if self._log_form == "text" else json_line, rows)))
         for at in range(0, len(rows), _ROWS_AT_ONCE):
             some = rows[at : at + _ROWS_AT_ONCE]
             values = list(itertools.chain.from_iterable(map(msgspec.structs.astuple, some)))
@@ -2589,6 +2651,7 @@ def json_line(row: LedgerRow) -> str:
 # == Credentials =======================================================================================================
 
 _SHOWN_AS = "[hidden]"
+_SECRET_NAME = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)  # of a header
 
 
 class Credentials:
@@ -2608,8 +2671,13 @@ class Credentials:
                 made.append(Key(variable if not made else f"{variable}#{len(made) + 1}", secret))
         for secret in row.keys:
             made.append(Key(f"chomp.toml#{len(made) + 1}", secret))
+        for name, value in row.headers:
+            if _SECRET_NAME.search(name) and len(value) >= 8:
+                self._secrets |= {value, value.removeprefix("Bearer ").strip()}
         usable = []
         for key in made:
+            if not key.secret:
+                continue
             if key.secret.isascii() and key.secret.isprintable():
                 usable.append(key)
                 self._secrets.add(key.secret)
@@ -2982,11 +3050,18 @@ class LocalModel:
     SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
     FILE = "smollm2-135m-instruct-q4_1.gguf"
 
-    def __init__(self, settings: Settings, credentials: Credentials, script: Path = HERE / "bin" / "local-model"):
+    def __init__(
+        self,
+        settings: Settings,
+        credentials: Credentials,
+        background: Background,
+        script: Path = HERE / "bin" / "local-model",
+    ):
         self._settings = settings
         self._credentials = credentials
         self._script = script
-        self._starting = asyncio.Lock()
+        self._background = background
+        self._starting: asyncio.Task[Unavailable | None] | None = None
         self._child: asyncio.subprocess.Process | None = None
         self._starts: collections.deque[float] = collections.deque(maxlen=self.RESTARTS + 1)
         self.origin: Origin | None = None
@@ -3002,7 +3077,12 @@ class LocalModel:
     @property
     def missing(self) -> str:
         """What has to be done before it can run, as a sentence; "" when nothing has."""
-        remedy = f"run {self._script} install with {sys.executable}"
+        own = self._settings.local_gguf
+        if own is not None and not own.is_file():
+            return f"the embedded model's file is not there: {own}"
+        in_venv = Path(sys.prefix) == HERE / ".venv"
+        words = shlex.join([sys.executable, str(self._script), "install"])
+        remedy = f"run `{HERE / 'bin' / 'up'} --install-only`" if in_venv else f"run `{words}`"
         if importlib.util.find_spec("xllamacpp") is None:
             return f"the embedded model's engine is not installed: {remedy}"
         if not self.weights.is_file():
@@ -3020,12 +3100,24 @@ class LocalModel:
         """Where the child listens and its key, the child started if need be. Raises Unavailable."""
         if self.origin and self._child is not None and self._child.returncode is None:
             return self.origin, self.key
-        async with self._starting:
-            if self.origin and self._child is not None and self._child.returncode is None:
-                return self.origin, self.key
-            return await self._start()
+        if self._starting is None:
+            # its own task: an asker who leaves does not take the start away from the others
+            self._starting = self._background.start("start of the embedded model", self._try_start())
+        if (refused := await asyncio.shield(self._starting)) is not None:
+            raise refused
+        assert self.origin is not None
+        return self.origin, self.key
 
-    async def _start(self) -> tuple[Origin, str]:
+    async def _try_start(self) -> Unavailable | None:
+        try:
+            await self._start()
+        except Unavailable as error:
+            return error
+        finally:
+            self._starting = None
+        return None
+
+    async def _start(self) -> None:
         self.origin = None
         if missing := self.missing:
             raise Unavailable(missing, code="local_model_not_installed", should_retry=False)
@@ -3067,15 +3159,17 @@ class LocalModel:
             self.origin = Origin(False, url.hostname or "", url.port or 0)
         except (TimeoutError, OSError, msgspec.DecodeError, KeyError, ValueError):
             self.error = await self._why(child, line)
-            raise Unavailable(f"the embedded model did not start: {self.error}", code="local_model_down") from None
+            raise Unavailable(
+                f"the embedded model did not start: {self.error}", code="local_model_down", should_retry=False
+            ) from None
         except BaseException:
             _kill(child)
             raise
-        self.load_ms = float(said.get("load_ms", 0))
+        with contextlib.suppress(TypeError, ValueError):
+            self.load_ms = float(said.get("load_ms", 0))
         self.starts += 1
         self.error = ""
         log.info("the embedded model listens after %.0f ms", self.load_ms)
-        return self.origin, self.key
 
     async def _why(self, child: asyncio.subprocess.Process, line: bytes) -> str:
         with contextlib.suppress(msgspec.DecodeError):
@@ -3118,6 +3212,9 @@ class Catalog(msgspec.Struct):
     tried_at: float = -math.inf
     error: str = ""
 
+    def tried(self) -> bool:
+        return self.tried_at > -math.inf
+
 
 CATALOG_RETRY_S = 30.0  # after a failed fetch
 PLAN_S = 5.0  # how long an undisturbed plan is used again
@@ -3155,7 +3252,9 @@ class RouterPool:
         )  # plans change by the answer
         self._breakers: dict[str, Breaker] = {row.id: Breaker() for row in rows}
         self._benched: collections.OrderedDict[tuple[str, str, str], tuple[float, int, str]] = collections.OrderedDict()
-        self._ttft: collections.OrderedDict[tuple[str, str], float] = collections.OrderedDict()
+        self._ttft: dict[tuple[str, str], float] = {}
+        self._whole: dict[tuple[str, str], float] = {}  # to the end of an answer that was not streamed
+        self._benched_until = -math.inf
         self._price_of: dict[tuple[str, str], Price | None] = {}
         self._plans: dict[tuple[str, str, str, Api, bool], tuple[float, list[Target]]] = {}
         self.limits_left: dict[str, dict[str, float]] = {}
@@ -3190,7 +3289,7 @@ class RouterPool:
     async def _fetch(self, row: RouterDef) -> None:
         catalog = self._catalogs[row.id]
         try:
-            models = await self._read_list(row)
+            models = await self._read_list(row) or catalog.models  # an empty list is a fault, not news
             catalog.models, catalog.fetched_at, catalog.error = tuple(models), self._now(), ""
             self._index()
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
@@ -3202,10 +3301,19 @@ class RouterPool:
             self._fetches.pop(row.id, None)
 
     async def _read_list(self, row: RouterDef) -> list[Model]:
-        keys = self.keys[row.id]
-        headers = dict(row.headers)
-        if row.models_auth and keys and keys[0].secret:
-            headers.update(auth_header(row, keys[0]))
+        keys = self.keys[row.id] if row.models_auth else ()
+        for key in keys[:-1]:
+            status, body = await self._get_list(row, key)
+            if status not in (401, 402, 403, 429):
+                break
+        else:  # the last key, or none
+            status, body = await self._get_list(row, keys[-1] if keys else Key("none", ""))
+        if status != 200:
+            raise ValueError(f"{status}: {read_fault(status, body[:65536]).message}")
+        return read_catalog(body, row.price_unit, self._settings.limits.catalog_models)
+
+    async def _get_list(self, row: RouterDef, key: Key) -> tuple[int, bytes]:
+        headers = {**auth_header(row, key), **{name.lower(): value for name, value in row.headers}}
         limit = self._settings.limits.catalog_bytes
         timeout = aiohttp.ClientTimeout(total=self._settings.timeouts.catalog_s)
         url = f"{row.base_url}/models"
@@ -3215,9 +3323,7 @@ class RouterPool:
                 body += part
                 if len(body) > limit:
                     raise ValueError(f"larger than {limit} bytes")
-            if answer.status != 200:
-                raise ValueError(f"{answer.status}: {read_fault(answer.status, bytes(body[:65536])).message}")
-        return read_catalog(bytes(body), row.price_unit, self._settings.limits.catalog_models)
+            return answer.status, bytes(body)
 
     def _index(self) -> None:
         serving: dict[str, list[str]] = {}
@@ -3317,14 +3423,15 @@ class RouterPool:
         question = (model, router, prefer, api, fallback)
         targets = await self._plan(model, router, prefer, api)
         targets = targets if fallback else targets[:1]
-        if len(model) < 200 and not self._by_speed and prefer != "fast" and not self._benched and not self._troubled():
+        undisturbed = self._now() >= self._benched_until and not self._troubled(targets)
+        if len(model) < 200 and not self._by_speed and prefer != "fast" and undisturbed:
             if len(self._plans) >= self._settings.limits.names:
                 self._plans.clear()
             self._plans[question] = (self._now(), targets)
         return targets
 
-    def _troubled(self) -> bool:
-        return any(breaker.failures for breaker in self._breakers.values())
+    def _troubled(self, targets: Sequence[Target]) -> bool:
+        return any(self._breakers[target.router.id].failures for target in targets)
 
     async def _plan(self, model: str, router: str, prefer: str, api: Api) -> list[Target]:
         wanted: list[tuple[RouterDef, str]] = []
@@ -3365,6 +3472,10 @@ class RouterPool:
         if name.router:
             row = self.rows[name.router]
             self._must_have_key(row)
+            if row.kind == "local" and name.model and name.model not in row.models:
+                raise self._unknown(f"{row.id}/{name.model}")
+            if not row.models:
+                self._refresh(row)
             return [(row, name.model or await self._default(row))]
         if not name.model:
             rows = self.configured
@@ -3396,12 +3507,20 @@ class RouterPool:
             await asyncio.wait(list(self._fetches.values()), timeout=left, return_when=asyncio.FIRST_COMPLETED)
 
     async def _wait_for_defaults(self, rows: Sequence[RouterDef]) -> None:
-        """The lists that defaults are picked from, when they were never fetched."""
-        unknown = [row.id for row in rows if row.default_rule and not self._catalogs[row.id].models]
-        if unknown:
-            await self.settled(unknown)
-        else:
-            self.refresh()
+        """For lists that defaults are picked from, while no default is known; a little longer for a first one."""
+        self.refresh()
+        end = time.monotonic() + self._settings.timeouts.catalog_wait_s
+        while True:
+            unknown = [row.id for row in rows if row.default_rule and not self._catalogs[row.id].models]
+            fetches = [self._fetches[router] for router in unknown if router in self._fetches]
+            if any(default_model(row, self.models(row.id)) for row in rows):
+                first = [self._fetches[r] for r in unknown if r in self._fetches and not self._catalogs[r].tried()]
+                if first:
+                    await asyncio.wait(first, timeout=min(CATALOG_GRACE_S, max(0.0, end - time.monotonic())))
+                return
+            if not fetches or (left := end - time.monotonic()) <= 0:
+                return
+            await asyncio.wait(fetches, timeout=left, return_when=asyncio.FIRST_COMPLETED)
 
     async def _default(self, row: RouterDef) -> str:
         if row.default_rule:
@@ -3446,7 +3565,8 @@ class RouterPool:
 
     def _rank(self, prefer: str, row: RouterDef, model: str) -> float:
         if prefer == "fast":
-            return self._ttft.get((row.id, model), math.inf)
+            measured = self._ttft.get((row.id, model), self._whole.get((row.id, model)))
+            return -1.0 if measured is None else measured  # who was never asked is tried once
         price = self.price(row.id, model)
         cost = math.inf if price is None else price.prompt + price.completion
         if prefer == "free":
@@ -3508,19 +3628,23 @@ class RouterPool:
         if breaker.failures:
             breaker.probing_at = -math.inf
 
-    def answered(self, target: Target, ttft_s: float | None, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        """`target` gave a good answer."""
-        breaker = self._breakers[target.router.id]
+    def answered(
+        self, target: Target, ttft_s: float | None, whole_s: float, headers: Sequence[tuple[bytes, bytes]]
+    ) -> None:
+        """`target` gave a good answer: the first token of a stream after `ttft_s`, or all of it after `whole_s`."""
+        router = target.router.id
+        breaker = self._breakers[router]
         if breaker.failures:
             breaker.heard(True, self._now())
         if self._benched:
-            self._benched.pop((target.router.id, target.key.id, target.model), None)
-        if ttft_s is not None:
-            key = (target.router.id, target.model)
-            before = self._ttft.get(key)
-            self._ttft[key] = ttft_s if before is None else before * 0.8 + ttft_s * 0.2
-            if before is None and len(self._ttft) > self._settings.limits.names:
-                self._ttft.popitem(last=False)
+            self._benched.pop((router, target.key.id, target.model), None)
+            self._benched.pop((router, target.key.id, ""), None)
+        times, seconds = (self._whole, whole_s) if ttft_s is None else (self._ttft, ttft_s)
+        key = (router, target.model)
+        before = times.get(key)
+        times[key] = seconds if before is None else before * 0.8 + seconds * 0.2
+        if before is None and len(times) > self._settings.limits.names:
+            del times[next(iter(times))]
         for name, _ in headers:
             if b"emaining" in name and (left := rate_limits(headers)):
                 self.limits_left[target.router.id] = left
@@ -3549,18 +3673,21 @@ class RouterPool:
             elif wished is None and fault.kind == "provider_auth":
                 wished = BILLING_COOLDOWN_S / 12 * 2 ** min(failures, 4)  # a key may be mended at any time
             seconds = cooldown_s(failures + 1, wished)
-            if seconds > 0:
-                self._benched[scope] = (now + seconds, failures + 1, fault.message[:200])
-                if len(self._benched) > self._settings.limits.names:
-                    self._benched.popitem(last=False)
+            self._bench(scope, now + seconds, failures + 1, fault)
         if verdict.breaker:
             self._breakers[router].heard(False, now)
             if fault.wait_s:
                 seconds = cooldown_s(1, fault.wait_s)
-                self._benched[router, key, target.model] = (now + seconds, 1, fault.message[:200])
+                self._bench((router, key, target.model), now + seconds, 1, fault)
         else:
             self._breakers[router].heard(True, now)  # it answers, whatever it says
         return seconds
+
+    def _bench(self, scope: tuple[str, str, str], until: float, failures: int, fault: Fault) -> None:
+        self._benched[scope] = (until, failures, fault.message[:200])
+        self._benched_until = max(self._benched_until, until)
+        if len(self._benched) > self._settings.limits.names:
+            self._benched.popitem(last=False)
 
     def price(self, router: str, model: str) -> Price | None:
         """USD per token: the person's own prices, then the router's list, then the baked table; None = unknown."""
@@ -4638,7 +4765,7 @@ class Exchange:
             proxy.usage.malformed_frames += attempt.meter.malformed if attempt.stream else 0
             if error_type in ("", "caller_cancelled"):
                 first = None if attempt.content_at is None else attempt.content_at - attempt.started_at
-                proxy.routing.answered(target, first, attempt.headers)
+                proxy.routing.answered(target, first, now - attempt.started_at, attempt.headers)
             elif error_type.startswith("provider_"):
                 fault = Fault(error_type, str(attempt.broken or "in-band error"))
                 proxy.routing.failed(target, fault, judge(fault))
@@ -4647,9 +4774,7 @@ class Exchange:
             proxy.routing.abandoned(target)
             proxy.usage.attempts[target.router.id, error_type] += 1
         caller, request = self.caller, self.request
-        asked_model = (self.envelope.model or "")[:300]
-        if status >= 400:  # a name nobody serves may be anything, a key pasted in the wrong place for one
-            asked_model = proxy.redacted_text(asked_model)
+        asked_model = proxy.shown_name(self.envelope.model or "")
         row = LedgerRow(
             self._at,
             request.request_id,
@@ -4658,7 +4783,7 @@ class Exchange:
             caller.session,
             request.api,
             asked_model,
-            target.model if target else "",
+            proxy.shown_name(target.model) if target else "",
             target.router.id if target else "",
             target.key.id if target else "",
             status,
@@ -4820,6 +4945,7 @@ class Proxy:
         self._idle = asyncio.Event()
         self._idle.set()
         self._addresses: dict[tuple[str, str, str], tuple[Origin, bytes, frozenset[bytes]]] = {}
+        self._names: dict[str, str] = {}
 
     @property
     def inflight(self) -> int:
@@ -4893,6 +5019,15 @@ class Proxy:
     def redacted_text(self, text: str) -> str:
         return self._credentials.redact(text)
 
+    def shown_name(self, model: str) -> str:
+        """A model's name for ledger and log: it may be anything, a key pasted in the wrong place for one."""
+        shown = self._names.get(model)
+        if shown is None:
+            shown = self.redacted_text(model[:300])
+            if len(self._names) < self.limits.names:
+                self._names[model[:300]] = shown
+        return shown
+
     def settled(self, exchange: Exchange, row: LedgerRow, *, overhead_s: float, chunks: int) -> None:
         """An exchange is over."""
         self._active.discard(exchange)
@@ -4925,8 +5060,8 @@ def _request_head(row: RouterDef, base_url: str, key: Key, api: Api) -> tuple[Or
     tls = url.scheme == "https"
     origin = Origin(tls, url.hostname or "", url.port or (443 if tls else 80))
     headers = {"host": url.netloc.rpartition("@")[2], "accept-encoding": "identity"}
-    headers.update({name.lower(): value for name, value in row.headers})
     headers.update(auth_header(row, key))
+    headers.update({name.lower(): value for name, value in row.headers})  # what the person wrote wins
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = f"POST {url.path}{_PATHS[api]} HTTP/1.1\r\n{lines}".encode("latin-1")
     return origin, head, frozenset(name.encode("latin-1") for name in headers)
@@ -4976,7 +5111,8 @@ class JobQueue:
         """chomp is shutting down: what waits does not begin any more."""
         self._stopping = True
 
-    async def open(self) -> None:
+    @staticmethod
+    async def open(database: Database) -> None:
         """Makes the table; what a dead process left running ends as interrupted."""
 
         def make(connection: sqlite3.Connection) -> None:
@@ -4987,7 +5123,7 @@ class JobQueue:
                 (iso(time.time()),),
             )
 
-        await self._database.write(make)
+        await database.write(make)
 
     async def add(self, given: NewJob, caller: Caller) -> Job:
         """The job, on disk and started or waiting for a slot. Raises ChompError when its model cannot be had."""
@@ -5239,6 +5375,7 @@ class BodyRoom:
             if isinstance(error, TimeoutError):
                 raise TooSlow(f"the request body did not come within {silence_s:g} s") from None
             if isinstance(error, web.RequestPayloadError):
+                content.feed_eof()  # else aiohttp reads on, and logs what we answer
                 raise BadRequest("the request body is broken", code="invalid_body") from None
             raise
         finally:
@@ -5385,6 +5522,9 @@ async def guard(
             raise BadRequest(
                 f"the request's headers are more than {HEAD_BYTES} bytes", status=431, code="headers_too_large"
             )
+        for name in ("host", "authorization", "x-api-key"):
+            if len(headers.getall(name, ())) > 1:
+                raise BadRequest(f"the header {name} is there twice", code="repeated_header")
         host = headers.get("host", "")
         if not services.serves(host):
             raise Forbidden(
@@ -5825,11 +5965,16 @@ class Door(web_protocol.RequestHandler):
             self._patience.cancel()
         super().connection_lost(exc)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being read or answered."""
+        return self._sink is not None or self._current_request is not None or bool(self._messages)
+
     def close(self) -> None:
         if self._pieces:
             self._give_up()  # aiohttp's way answers
         super().close()
-        if self._sink is None and self._current_request is None and self.transport is not None:
+        if not self.busy and self.transport is not None:
             self.transport.close()  # aiohttp leaves an idle connection open, and deaf
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - as aiohttp has it
@@ -5871,6 +6016,13 @@ def _lower(name: bytes) -> bytes:
 
 class DoorServer(web.Server):
     services: Services | None = None
+
+    async def answered(self, limit_s: float) -> None:
+        """Waits, within bounds, until every request that came in has its answer."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while any(cast(Door, door).busy for door in self.connections):  # noqa: ASYNC110 - aiohttp says no more
+                    await asyncio.sleep(0.02)
 
     def __call__(self) -> web_protocol.RequestHandler:
         return Door(self, loop=self._loop, **self._kwargs)
@@ -6132,8 +6284,16 @@ async def jobs_cancel(request: web.Request) -> web.Response:
 # == App ===============================================================================================================
 
 
-def make_app(settings: Settings, store: Store, clock: Callable[[], float] = time.time) -> web.Application:
-    """The application; `store` is open and is closed with it. Raises SettingsError or StoreError."""
+def make_app(
+    settings: Settings,
+    store: Store,
+    clock: Callable[[], float] = time.time,
+    log_lines: Callable[[str], object] | None = None,
+) -> web.Application:
+    """The application; `store` is open and is closed with it. Raises SettingsError or StoreError.
+
+    `log_lines` (stderr) takes a line for each request, from another thread.
+    """
     rows = router_rows(settings)
     credentials = Credentials(settings, store.keys(), settings.api_token or store.token())
     prices = PriceTable((HERE / "static" / "prices.json").read_text("utf-8"))
@@ -6146,20 +6306,27 @@ def make_app(settings: Settings, store: Store, clock: Callable[[], float] = time
     async def services(app: web.Application) -> AsyncIterator[None]:
         background = Background()
         events = EventBus(settings.limits)
-        out = sys.stderr.write if logging.getLogger().isEnabledFor(logging.INFO) else None
-        usage = UsageLedger(store.database, settings.limits, log_form=settings.log_form, out=cast(Any, out))
-        await usage.open()
+        logged = logging.getLogger().isEnabledFor(logging.INFO)
+        out = (log_lines or sys.stderr.write) if logged else None
+        usage = UsageLedger(store.database, settings.limits, log_form=settings.log_form, out=out)
+        try:
+            await usage.open()
+            await JobQueue.open(store.database)
+        except sqlite3.Error as error:
+            await store.close()
+            raise StoreError(
+                f"{settings.state / 'chomp.db'} cannot be used: {error}; move it away or restore it"
+            ) from None
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"user-agent": f"chomp/{VERSION}"},
         )
         pool = UpstreamPool(settings.timeouts, settings.limits)
-        local = LocalModel(settings, credentials)
+        local = LocalModel(settings, credentials, background)
         routing = RouterPool(rows, settings, credentials, prices, session, background, clock)
         proxy = Proxy(settings, credentials, pool, routing, usage, events, local, clock)
         jobs = JobQueue(proxy, store.database, background, settings)
-        await jobs.open()
         app[SERVICES] = Services(
             settings,
             credentials,
@@ -6226,21 +6393,76 @@ class _JsonLog(logging.Formatter):
         return json.dumps(line)
 
 
-class _Redacting(logging.Handler):
-    """Writes log lines to stderr without known secrets."""
+LOG_BYTES = 1 << 20
 
-    redact: Callable[[str], str] = staticmethod(lambda text: text)
+
+class LogWriter:
+    """Writes log lines to stderr from a thread of its own: a stopped terminal, or a pipe nobody reads, stops nothing.
+
+    Up to LOG_BYTES wait; more is dropped, and counted in a line that says so.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: collections.deque[bytes] = collections.deque()
+        self._size = self._dropped = 0
+        self._some = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="chomp-log", daemon=True)
+        self._thread.start()
+
+    def write(self, lines: str) -> None:
+        data = lines.encode("utf-8", "replace")
+        with self._some:
+            if self._size + len(data) > LOG_BYTES:
+                self._dropped += lines.count("\n")
+                return
+            self._waiting.append(data)
+            self._size += len(data)
+            self._some.notify()
+
+    def close(self, limit_s: float = 1.0) -> None:
+        """Writes what waits, as far as it goes out within `limit_s`."""
+        with self._some:
+            self._closed = True
+            self._some.notify()
+        self._thread.join(limit_s)
+
+    def _run(self) -> None:
+        while True:
+            with self._some:
+                while not self._waiting:
+                    if self._closed:
+                        return
+                    self._some.wait()
+                data = self._waiting[0]
+                dropped, self._dropped = self._dropped, 0
+            note = b"%d log lines were dropped: nobody read them\n" % dropped if dropped else b""
+            with contextlib.suppress(OSError):
+                unsent = memoryview(note + data)
+                while unsent:
+                    unsent = unsent[os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, unsent) :]
+            with self._some:
+                self._waiting.popleft()
+                self._size -= len(data)
+
+
+class _Redacting(logging.Handler):
+    """Hands on log lines without known secrets."""
+
+    def __init__(self, write: Callable[[str], object], redact: Callable[[str], str] = str):
+        super().__init__()
+        self._write = write
+        self.redact = redact
 
     def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(self.redact(self.format(record)) + "\n")
+        self._write(self.redact(self.format(record)) + "\n")
 
 
-def set_up_logging(settings: Settings) -> _Redacting:
-    """Log lines in the form asked for. Raises SettingsError for an unknown level."""
+def set_up_logging(settings: Settings, write: Callable[[str], object]) -> _Redacting:
+    """Log lines go to `write`, in the form asked for. Raises SettingsError for an unknown level."""
     if settings.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
         raise SettingsError(f"CHOMP_LOG_LEVEL is DEBUG, INFO, WARNING or ERROR, not {settings.log_level!r}")
-    handler = _Redacting()
+    handler = _Redacting(write)
     if settings.log_form == "json":
         handler.setFormatter(_JsonLog())
     else:
@@ -6251,13 +6473,15 @@ def set_up_logging(settings: Settings) -> _Redacting:
     return handler
 
 
-def banner(settings: Settings, services: Services) -> str:
+def banner(settings: Settings, services: Services, port: int) -> str:
     """What a person needs to know at start."""
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "localhost") else settings.host
-    address = settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    address = settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
     command = "bin/chomp" if Path.cwd() == HERE else str(HERE / "bin" / "chomp")
     if settings.dir != HERE:
-        command = f"CHOMP_DIR='{settings.dir}' {command}"
+        command = f"CHOMP_DIR={shlex.quote(str(settings.dir))} {command}"
+    if config := settings.environ.get("CHOMP_CONFIG"):
+        command = f"CHOMP_CONFIG={shlex.quote(str(Path(config).expanduser().resolve()))} {command}"
     auth = "" if settings.v1_no_auth else f'  -H "Authorization: Bearer $({command} token)" \\\n'
     lines = [
         f"\nchomp {VERSION} listens on {address}\n",
@@ -6285,8 +6509,9 @@ def banner(settings: Settings, services: Services) -> str:
 
 async def serve(settings: Settings, store: Store) -> None:
     """Serves until SIGTERM or SIGINT, then drains. Raises SettingsError when the address cannot be had."""
-    logs = set_up_logging(settings)
-    app = make_app(settings, store)
+    writer = LogWriter()
+    logs = set_up_logging(settings, writer.write)
+    app = make_app(settings, store, log_lines=writer.write)
     runner = make_runner(app, settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -6303,7 +6528,8 @@ async def serve(settings: Settings, store: Store) -> None:
             raise SettingsError(
                 f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}"
             ) from None
-        print(banner(settings, services), flush=True)
+        port = next((address[1] for address in runner.addresses), settings.port)
+        print(banner(settings, services, port), flush=True)
         gc.collect()
         gc.freeze()  # what lives since the start is not looked at again
         gc.set_threshold(50_000, 20, 20)
@@ -6314,11 +6540,14 @@ async def serve(settings: Settings, store: Store) -> None:
         await site.stop()
         services.jobs.stop()
         services.bodies.stop()
-        cast(web.Server, runner.server).pre_shutdown()  # idle connections go, the others after their answer
+        server = cast(DoorServer, runner.server)
+        server.pre_shutdown()  # idle connections go, the others after their answer
         await services.proxy.drain(settings.timeouts.drain_s)
+        await server.answered(limit_s=2.0)
     finally:
         await runner.cleanup()
         await store.close()
+        writer.close()
 
 
 def raise_file_limit() -> None:
@@ -6336,10 +6565,12 @@ def route_table() -> str:
 
 
 _VARIABLES = """\
-environment (also read from state/.env; chomp.toml and README have the rest):
-  PORT, HOST              where it listens (8001, 127.0.0.1)
+environment:
   CHOMP_DIR               base of state/ and chomp.toml (this folder)
   CHOMP_CONFIG            another path for chomp.toml
+
+environment, or state/.env (chomp.toml and README have the rest):
+  PORT, HOST              where it listens (8001, 127.0.0.1)
   CHOMP_API_TOKEN         the owner's token (made at first start, kept in state/token)
   CHOMP_V1_NO_AUTH=1      /v1/* without a token, on 127.0.0.1 only
   CHOMP_PUBLIC_URL        how others reach it

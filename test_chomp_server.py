@@ -25,6 +25,7 @@ import random
 import re
 import resource
 import select
+import shlex
 import socket
 import sqlite3
 import ssl
@@ -2069,6 +2070,20 @@ class TestSettings:
         with pytest.raises(cs.SettingsError, match=words):
             read(tmp_path, file)
 
+    @pytest.mark.parametrize("value", ["0", '"0ms"'])
+    def test_no_time_at_all_is_refused(self, tmp_path: Path, value: str) -> None:
+        for name in (field.removesuffix("_s") for field in cs.Timeouts.__struct_fields__):
+            with pytest.raises(cs.SettingsError, match=rf"\b{name}\b"):
+                read(tmp_path, f"[timeouts]\n{name} = {value}")
+
+    @pytest.mark.parametrize("value", ["0", "true", "1.5"])
+    def test_a_limit_that_lets_nothing_through_or_is_no_whole_number_is_refused(
+        self, tmp_path: Path, value: str
+    ) -> None:
+        for name in cs.Limits.__struct_fields__:
+            with pytest.raises(cs.SettingsError, match=rf"\b{name}\b"):
+                read(tmp_path, f"[limits]\n{name} = {value}")
+
     @pytest.mark.parametrize("port", ["http", "-1", "65536", "80.5"])
     def test_a_port_that_is_none_is_refused(self, tmp_path: Path, port: str) -> None:
         with pytest.raises(cs.SettingsError, match="PORT"):
@@ -2259,8 +2274,7 @@ class TestTables:
 
     def test_a_disabled_router_is_gone(self, tmp_path: Path) -> None:
         rows = rows_of(tmp_path, '[[routers]]\nid = "zen"\nenabled = false\n[[routers]]\nid = "local"\nenabled = false')
-        assert "zen" not in rows
-        assert rows["local"].models == ()
+        assert not rows.keys() & {"zen", "local"}
 
     @pytest.mark.parametrize(
         ("file", "words"),
@@ -2282,6 +2296,20 @@ class TestTables:
             (MINE + "headers = 5", "headers"),
             ('[[routers]]\nid = "local"\nname = "x"', "only enabled = false"),
             ('[headers]\ngrok = {x-a = "b"}', r"no such router \(did you mean 'groq'"),
+            (MINE + MINE, "mine"),
+            ('[[routers]]\nid = "groq"\n' * 2, "groq"),
+            ('[[routers]]\nid = "auto"\nbase_url = "https://a"', "auto"),
+            ('[[routers]]\nid = "free"\nbase_url = "https://a"', "free"),
+            (MINE + 'kind = "local"', "mine"),
+            (MINE + 'kind = "subscription"', "mine"),
+            (MINE + 'enabled = "no"', "enabled"),
+            (MINE + "enabled = 0", "enabled"),
+            (MINE + 'price_unit = "dollar"', "price_unit"),
+            (MINE + "prices = {m = {input = -1, output = 1}}", "price"),
+            (MINE + "prices = {m = {input = 1, output = nan}}", "price"),
+            (MINE + "prices = {m = {input = 1, output = inf}}", "price"),
+            (MINE + "prices = {m = {input = 1, output = 1, cached = -0.1}}", "price"),
+            (MINE + "prices = {m = {input = 1, output = 1, chached = 0.1}}", "price"),
         ],
     )
     def test_a_router_that_cannot_be_is_refused(self, tmp_path: Path, file: str, words: str) -> None:
@@ -2295,6 +2323,19 @@ class TestTables:
     def test_a_variable_gives_a_router_another_address(self, tmp_path: Path, router: str, variable: str) -> None:
         rows = rows_of(tmp_path, MINE, {variable: "http://127.0.0.1:9/v1/"})
         assert rows[router].base_url == "http://127.0.0.1:9/v1"
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "https://me:secret@a/v1", "https://me@a/v1", "https://a/v1#part", "https://a /v1",
+            "https://a/v 1", "https://a/v1\tx", "https://a/v1\r\nx-evil: 1", "https://a/v1\n", "\nhttps://a/v1",
+        ],
+    )  # fmt: skip
+    def test_an_address_with_more_in_it_than_an_address_is_refused(self, tmp_path: Path, address: str) -> None:
+        with pytest.raises(cs.SettingsError, match="mine"):
+            rows_of(tmp_path, f'[[routers]]\nid = "mine"\nbase_url = {json.dumps(address)}')
+        with pytest.raises(cs.SettingsError, match="CHOMP_GROQ_BASE_URL"):
+            rows_of(tmp_path, "", {"CHOMP_GROQ_BASE_URL": address})
 
     def test_a_variable_with_no_address_in_it_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(cs.SettingsError, match="CHOMP_GROQ_BASE_URL"):
@@ -2320,6 +2361,8 @@ class TestTables:
             ("x-a:", "b"),
             ("", "b"),
             ("x-ä", "b"),
+            ("content-length", "5"),
+            ("Transfer-Encoding", "chunked"),
         ],
     )
     @pytest.mark.parametrize("place", ["headers", "routers"])
@@ -2486,15 +2529,16 @@ class TestProtocols:
                 ("chat", b'{"messages":[}', "byte 13", None),
                 ("chat", b'{"messages":[]', "byte 14", None),
                 ("chat", b'{"messages":[]} x', "byte 17", None),
+                ("chat", b'{"messages":[]}', "'messages' is empty", "messages"),
                 ("chat", b"[]", "object", None),
-                ("chat", b'{"messages":[],"model":5}', r"\$\.model", "model"),
-                ("chat", b'{"messages":[],"stream":"yes"}', r"\$\.stream", "stream"),
-                ("chat", b'{"messages":[],"router":[]}', r"\$\.router", "router"),
+                ("chat", b'{"messages":[0],"model":5}', r"\$\.model", "model"),
+                ("chat", b'{"messages":[0],"stream":"yes"}', r"\$\.stream", "stream"),
+                ("chat", b'{"messages":[0],"router":[]}', r"\$\.router", "router"),
                 ("chat", b'{"messages":"hello"}', r"\$\.messages", "messages"),
                 ("chat", b'{"messages":{}}', r"\$\.messages", "messages"),
                 ("chat", b'{"model":"m"}', "'messages' is required", "messages"),
                 ("chat", b'{"messages":null}', "'messages' is required", "messages"),
-                ("completions", b'{"messages":[]}', "'prompt' is required", "prompt"),
+                ("completions", b'{"messages":[0]}', "'prompt' is required", "prompt"),
                 ("embeddings", b'{"input":null}', "'input' is required", "input"),
             ],
         )
@@ -2524,12 +2568,12 @@ class TestProtocols:
         @pytest.mark.parametrize(
             ("body", "wanted"),
             [
-                (b'{"messages":[]}', False),
-                (b'{"messages":[],"stream_options":null}', False),
-                (b'{"messages":[],"stream_options":{"include_usage":true}}', True),
-                (b'{"messages":[],"stream_options":{"include_usage":false}}', False),
-                (b'{"messages":[],"stream_options":{"include_usage":1}}', False),
-                (b'{"messages":[],"stream_options":5}', False),
+                (b'{"messages":[0]}', False),
+                (b'{"messages":[0],"stream_options":null}', False),
+                (b'{"messages":[0],"stream_options":{"include_usage":true}}', True),
+                (b'{"messages":[0],"stream_options":{"include_usage":false}}', False),
+                (b'{"messages":[0],"stream_options":{"include_usage":1}}', False),
+                (b'{"messages":[0],"stream_options":5}', False),
             ],
         )
         def test_it_says_whether_the_client_wants_usage(self, body: bytes, wanted: bool) -> None:
@@ -2537,7 +2581,7 @@ class TestProtocols:
 
     class TestSplicing:
         def test_a_body_that_needs_no_change_goes_as_it_came(self) -> None:
-            body = b' { "messages" : [ ] ,\n "x" : 1.10 } '
+            body = b' { "messages" : [ 1 ] ,\n "x" : 1.10 } '
             assert splice(body) is body
 
         def test_values_keep_their_bytes_and_keys_their_order(self) -> None:
@@ -2551,15 +2595,15 @@ class TestProtocols:
             )
 
         def test_a_model_name_cannot_break_out_of_its_string(self) -> None:
-            made = splice(b'{"model":"x","messages":[]}', model='a","stream":true,"b":"\n\u2028')
-            assert json.loads(made) == {"model": 'a","stream":true,"b":"\n\u2028', "messages": []}
+            made = splice(b'{"model":"x","messages":[0]}', model='a","stream":true,"b":"\n\u2028')
+            assert json.loads(made) == {"model": 'a","stream":true,"b":"\n\u2028', "messages": [0]}
 
         def test_a_missing_model_is_added(self) -> None:
-            assert json.loads(splice(b'{"messages":[]}', model="m")) == {"messages": [], "model": "m"}
+            assert json.loads(splice(b'{"messages":[0]}', model="m")) == {"messages": [0], "model": "m"}
 
         @pytest.mark.parametrize("router", [b'"groq"', b"null", b'""'])
         def test_the_router_field_stays_with_us(self, router: bytes) -> None:
-            assert json.loads(splice(b'{"messages":[],"router":%b}' % router)) == {"messages": []}
+            assert json.loads(splice(b'{"messages":[0],"router":%b}' % router)) == {"messages": [0]}
 
         @pytest.mark.parametrize(
             ("options", "sent"),
@@ -2575,19 +2619,19 @@ class TestProtocols:
         def test_usage_is_asked_for_beside_other_options(
             self, options: bytes | None, sent: dict[str, Any], model: str | None
         ) -> None:
-            body = b'{"messages":[],"model":"m"}'
+            body = b'{"messages":[0],"model":"m"}'
             if options is not None:
                 body = body[:-1] + b',"stream_options":%b}' % options
             made = json.loads(splice(body, model, ask_usage=True))
-            assert made == {"messages": [], "model": "m", "stream_options": sent}
+            assert made == {"messages": [0], "model": "m", "stream_options": sent}
 
         def test_usage_is_not_asked_for_where_it_must_not(self) -> None:
-            assert b"stream_options" not in splice(b'{"messages":[],"model":"x"}', model="m")
+            assert b"stream_options" not in splice(b'{"messages":[0],"model":"x"}', model="m")
 
         @pytest.mark.parametrize("options", [b"5", b'"yes"', b"[]", b"true"])
         def test_stream_options_that_are_none_are_refused(self, options: bytes) -> None:
             with pytest.raises(cs.BadRequest, match="stream_options"):
-                splice(b'{"messages":[],"stream_options":%b}' % options, ask_usage=True)
+                splice(b'{"messages":[0],"stream_options":%b}' % options, ask_usage=True)
 
     class TestDemonstration:
         def prepared(self, **asked: Any) -> dict[str, Any]:
@@ -2720,6 +2764,9 @@ class TestProtocols:
         def test_names_are_read_in_any_case(self) -> None:
             assert cs.wait_s([(b"Retry-After", b"7")], 0) == 7.0
             assert cs.wait_s([(b"X-RateLimit-Reset", b"1790000045000")], ERROR_HEADERS_AT) == 45.0
+
+        def test_a_wait_may_be_written_as_the_time_it_ends(self) -> None:
+            assert cs.wait_s([(b"retry-after", b"1790000060")], 1_790_000_000) == pytest.approx(60)
 
         @pytest.mark.parametrize("value", ["9" * 400 + "s", "9" * 400, "1e400", "9" * 5000 + "h"])
         def test_a_wait_is_never_endless(self, value: str) -> None:
@@ -3045,6 +3092,17 @@ class TestProtocols:
             meter.look(chat_chunk({}, usage=None))
             assert counts(meter.usage()) == (9, 1, 0, 0)
 
+        @pytest.mark.parametrize("at_once", [False, True])
+        @pytest.mark.parametrize(
+            "empty", [{}, {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, {"total_tokens": 0}, [], ""]
+        )
+        def test_a_usage_of_nothing_does_not_undo_a_real_one(self, empty: Any, at_once: bool) -> None:
+            meter = cs.StreamMeter(hide_usage=False)
+            run = [chat_chunk({"content": "a"}, "stop", usage=USAGE), chat_chunk(None, usage=empty), DONE]
+            for piece in [b"".join(run)] if at_once else run:
+                meter.look(piece)
+            assert counts(meter.usage()) == (7, 2, 0, 0)
+
         def test_what_was_said_is_counted_in_characters_and_frames(self) -> None:
             meter = cs.StreamMeter(hide_usage=False)
             meter.look(chat_chunk({"role": "assistant", "content": ""}) + chat_chunk({"content": "größe"}))
@@ -3278,6 +3336,19 @@ class TestProtocols:
         def test_the_fields_of_openais_shape_survive(self) -> None:
             fault = cs.read_fault(400, fixture("error-openai-object").body)
             assert (fault.type, fault.param) == ("invalid_request_error", "messages")
+
+        @pytest.mark.parametrize(
+            "body",
+            [
+                {"errors": [{"message": "m"}]},
+                {"errors": [{"message": "m"}, {"message": "n"}]},
+                {"error": [{"message": "m"}]},
+                {"error": [{"message": "m", "code": "c", "type": "t"}], "success": False},
+            ],
+        )
+        def test_a_list_of_errors_tells_its_first_sentence(self, body: dict[str, Any]) -> None:
+            fault = cs.read_fault(400, json.dumps(body).encode())
+            assert (fault.message, fault.status, fault.kind) == ("m", 400, "caller_invalid_request")
 
         def test_a_sentence_is_one_printable_line_of_bounded_length(self) -> None:
             body = json.dumps(
@@ -3543,10 +3614,10 @@ class TestPolicy:
         (alias,) = cs.read_aliases({pattern: targets})
         assert alias.expand(name) == expanded
 
-    def test_exact_names_come_before_patterns_and_patterns_as_written(self) -> None:
-        written = {"*": "local/x", "gpt-*": "zen/x", "gpt-5": {"targets": ["groq/x"], "prefer": "fast"}}
-        found = cs.read_aliases(written)
-        assert [(alias.pattern, alias.prefer) for alias in found] == [("gpt-5", "fast"), ("*", ""), ("gpt-*", "")]
+    def test_exact_names_come_before_patterns_and_long_patterns_before_short_ones(self) -> None:
+        written = {"*": "a/x", "gpt-*": "b/x", "gpt-5": {"targets": ["groq/x"], "prefer": "fast"}, "gpt-5*": "c/x"}
+        found = [(alias.pattern, alias.prefer) for alias in cs.read_aliases(written)]
+        assert found == [("gpt-5", "fast"), ("gpt-5*", ""), ("gpt-*", ""), ("*", "")]
 
     @pytest.mark.parametrize(
         ("value", "words"),
@@ -3601,6 +3672,8 @@ class TestPolicy:
             (cs.Usage(10, 5, cached=4, cache_write=3), cs.Price(1, 2, cached=0.5, cache_write=1.25), 18.75),
             (cs.Usage(10, 5, reasoning=5), cs.Price(1, 2), 20.0),  # a part of completion
             (cs.Usage(10, 5, cached=8, cache_write=8), cs.Price(1, 0, 0, 0), 0.0),
+            (cs.Usage(10, 5, cached=8, cache_write=8), cs.Price(1, 0, 0.5, 1.25), 6.5),  # no more than 10 were sent
+            (cs.Usage(10, 5, cached=10, cache_write=10), cs.Price(1, 0), 10.0),
             (cs.Usage(10, 5), cs.Price(0, 0), 0.0),
         ],
     )
@@ -4920,6 +4993,54 @@ class TestUpstream:
                 assert answer.status == 200, await answer.text()
                 assert (await answer.json())["choices"][0]["message"]["content"] == "sealed"
 
+    @pytest.mark.parametrize("why", ["the client left", "it took too long"])
+    async def test_a_request_given_up_while_connecting_is_never_sent(
+        self, chomp: Any, upstream: Any, secure: tuple[int, Path], monkeypatch: pytest.MonkeyPatch, why: str
+    ) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(secure[1]))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(secure[1], secure[1].with_name("key.pem"))
+        sealed, good = await upstream(says("sealed")), await upstream(says("hi"))
+        inner = await asyncio.start_server(sealed._serve, "127.0.0.1", 0, ssl=context)
+        came, gate, over = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(ConnectionError):
+                while data := await reader.read(65536):
+                    writer.write(data)
+            writer.close()
+
+        async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            """Accepts at once, and lets the TLS handshake begin when the gate opens."""
+            came.set()
+            await gate.wait()
+            onward = await asyncio.open_connection(*inner.sockets[0].getsockname())
+            await asyncio.gather(pipe(reader, onward[1]), pipe(onward[0], writer))
+            over.set()
+
+        outer = await asyncio.start_server(slowly, "127.0.0.1", 0)
+        base_url = f"https://localhost:{outer.sockets[0].getsockname()[1]}/v1"
+        row = {"id": "sealed", "base_url": base_url, "keys": ["k"], "models": ["m"]}
+        times = {"connect": "60s", "answer": "1s" if why == "it took too long" else "60s"}
+        client = await chomp(row, good, timeouts=times)
+        raw = await Raw.to(client.port, wire(chat_body(messages=[{"role": "user", "content": "given up"}])))
+        await soon(came.wait())
+        if why == "the client left":
+            raw.close()
+            await client.rows(1)
+        else:
+            await asyncio.sleep(1.5)  # past the limit
+        gate.set()
+        if why == "it took too long":
+            assert (await raw.answer())[1]["x-chomp-router"] == good.id
+        await until(lambda: sealed.connections or over.is_set(), "the handshake hangs")
+        async with client.chat("sealed/m") as answer:
+            assert answer.status == 200
+        assert [call.json["messages"][0]["content"] for call in sealed.calls] == ["hello"]
+        raw.close()
+        outer.close()
+        inner.close()
+
     async def test_a_name_the_certificate_does_not_have_is_refused(
         self, chomp: Any, secure: tuple[int, Path], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -5007,9 +5128,14 @@ WAITS = [  # headers of a 429, seconds until the target is asked again
     ([("x-ratelimit-reset-requests", "1h"), ("x-ratelimit-reset-tokens", "6s")], 6.0),
     ([("retry-after", "soon")], 5.0),
     ([], 5.0),
+    ([("retry-after", str(int(NOW + 60)))], 60.0),
 ]  # fmt: skip
 
 ZEN_MODEL_ERROR = b'{"type":"error","error":{"type":"ModelError","message":"Model x is not supported"}}'
+MODERATION = (  # OpenRouter's: the prompt was refused, not the key
+    b'{"error":{"code":403,"message":"openai/gpt-5 requires moderation on OpenAI. Your input was flagged",'
+    b'"metadata":{"reasons":["violence"],"flagged_input":"how to","provider_name":"OpenAI"}}}'
+)
 MATRIX = [  # status, body, what the router's keys see: the same request again, another model, and for how long
     # "" = nothing is benched, "model", "key"
     pytest.param(400, None, "", "", 0, id="400"),
@@ -5019,6 +5145,7 @@ MATRIX = [  # status, body, what the router's keys see: the same request again, 
     pytest.param(401, ZEN_MODEL_ERROR, "", "", 0, id="Zen's ModelError"),
     pytest.param(401, None, "b", "key", 300, id="401"),
     pytest.param(403, None, "b", "key", 300, id="403"),
+    pytest.param(403, MODERATION, "", "", 0, id="403 moderation"),
     pytest.param(402, None, "b", "key", 3600, id="402"),
     pytest.param(401, b'{"type":"error","error":{"type":"CreditsError","message":"No payment method"}}', "b", "key", 3600, id="Zen credits"),
     pytest.param(401, b'{"type":"error","error":{"type":"MonthlyLimitError","message":"limit"}}', "b", "key", 3600, id="Zen month"),
@@ -5209,6 +5336,16 @@ class TestRouting:
         assert {"smart", "claude-special", f"{first.id}/a"} <= set(ids)
         assert not [one for one in ids if "*" in one]
 
+    @pytest.mark.parametrize("order", list(itertools.permutations(["gpt-*", "gpt-4*", "*"])), ids=" ".join)
+    async def test_the_pattern_that_says_most_wins_wherever_it_stands(
+        self, chomp: Any, upstream: Any, order: Sequence[str]
+    ) -> None:
+        up = await upstream(says("hi"))
+        sent = {"gpt-*": "any-gpt", "gpt-4*": "four", "*": "any"}
+        client = await chomp(up, aliases={pattern: f"{up.id}/{sent[pattern]}" for pattern in order})
+        for asked, model in [("gpt-4o", "four"), ("gpt-5", "any-gpt"), ("gp", "any")]:
+            assert (await ask(client, asked))[1]["x-chomp-model"] == model
+
     async def test_an_alias_whose_first_name_is_unknown_uses_the_next(self, chomp: Any, upstream: Any) -> None:
         up = await upstream(says("hi"))
         client = await chomp(up, aliases={"smart": ["not-served-now", up.model], "keyless": ["groq/x", up.model]})
@@ -5261,6 +5398,26 @@ class TestRouting:
         assert await streamed("m") == slow.id
         assert await streamed("m", **{"x-chomp-prefer": "fast"}) == quick.id
 
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("slow_first", [False, True])
+    async def test_fast_asks_each_router_once_then_stays_with_the_faster_one(
+        self, chomp: Any, upstream: Any, slow_first: bool, stream: bool
+    ) -> None:
+        async def slowly(call: Call) -> None:
+            await asyncio.sleep(0.3)  # what is measured
+            await says("hi")(call)
+
+        slow, quick = await upstream(slowly), await upstream(says("hi"))
+        both = (slow, quick) if slow_first else (quick, slow)
+        client = await chomp(*both)
+        asked = []
+        for _ in range(5):
+            async with client.chat("m", stream=stream, headers={"x-chomp-prefer": "fast"}) as answer:
+                await answer.read()
+                asked.append(answer.headers["x-chomp-router"])
+            await client.rows(len(asked))  # accounted for, and so measured
+        assert asked == [both[0].id, both[1].id, quick.id, quick.id, quick.id]
+
     async def test_an_unknown_preference_is_a_400(self, chomp: Any, upstream: Any) -> None:
         client = await chomp(up := await upstream())
         status, _, body = await ask(client, "m", headers={"x-chomp-prefer": "best"})
@@ -5308,6 +5465,65 @@ class TestRouting:
         slow.list_act = holds(asyncio.Event(), lists())
         client = await chomp(row(slow), row(quick), timeouts={"catalog_wait": "60s", "catalog": "60s"})
         assert (await ask(client, "m"))[1]["x-chomp-router"] == quick.id
+
+    @pytest.mark.parametrize("status", [401, 402, 403, 429])
+    async def test_a_list_that_is_refused_to_one_key_is_fetched_with_the_next(
+        self, chomp: Any, upstream: Any, status: int
+    ) -> None:
+        up = await upstream(says("hi"))
+        up.list_act = only_key("a", fails(status), lists({"id": "model-a"}))
+        client = await chomp(row(up, keys=["secret-key-a", "secret-key-b"]))
+        async with client.get("/v1/models") as answer:
+            assert [entry["id"] for entry in (await answer.json())["data"]] == [f"{up.id}/model-a"]
+        assert up.lists == 2
+        assert not (await state_of(client, up.id))["catalog_error"]
+
+    @pytest.mark.parametrize("first", ["is in", "failed"])
+    async def test_pinned_requests_alone_keep_their_routers_list_fresh(
+        self, chomp: Any, upstream: Any, first: str
+    ) -> None:
+        clock, up = Clock(), await upstream(says("hi"), "old")
+        up.list_act = fails(500) if first == "failed" else lists({"id": "old"})
+        client = await chomp(row(up), clock=clock)
+
+        async def listed(count: int) -> None:
+            async with asyncio.timeout(PATIENCE_S):
+                while (await state_of(client, up.id))["models"] != count:
+                    await asyncio.sleep(0.01)
+
+        await until(lambda: up.lists == 1, "the list was not asked for")
+        if first == "is in":
+            await listed(1)
+        else:
+            async with asyncio.timeout(PATIENCE_S):
+                while not (await state_of(client, up.id))["catalog_error"]:
+                    await asyncio.sleep(0.01)
+        assert (await ask(client, f"{up.id}/old"))[0] == 200
+        assert up.lists == 1
+        up.list_act = lists({"id": "old"}, {"id": "new"})
+        clock.now += 901 if first == "is in" else 31
+        assert (await ask(client, f"{up.id}/old"))[0] == 200
+        await listed(2)
+        assert up.lists == 2
+
+    @pytest.mark.parametrize("known", ["written", "in its list"])
+    @pytest.mark.parametrize("hung_first", [False, True])
+    async def test_auto_waits_for_no_list_that_hangs_when_another_default_is_known(
+        self, chomp: Any, upstream: Any, hung_first: bool, known: str
+    ) -> None:
+        hung, good = await upstream(says("hi")), await upstream(says("hi"))
+        hung.list_act = holds(asyncio.Event(), lists())
+        rows = [row(good, **({"default_model": "m"} if known == "written" else {})), row(hung)]
+        client = await chomp(
+            *(reversed(rows) if hung_first else rows), timeouts={"catalog_wait": "10s", "catalog": "60s"}
+        )
+        async with asyncio.timeout(PATIENCE_S):
+            while not (await state_of(client, good.id))["models"]:
+                await asyncio.sleep(0.01)
+        began = time.monotonic()
+        status, headers, _ = await ask(client, "auto")
+        assert (status, headers["x-chomp-router"]) == (200, good.id)
+        assert time.monotonic() - began < 3  # CATALOG_GRACE_S at most; the list hangs for longer
 
     @pytest.mark.parametrize(
         ("router", "entries", "model"),
@@ -5690,6 +5906,79 @@ class TestRouting:
         assert list(keys.values()) == [300, 0]
         assert not [one for one in keys if "secret" in one]
 
+    @pytest.mark.parametrize("keys", [[""], [" "], ["", "\t ", " "]])
+    async def test_a_blank_is_no_key(self, chomp: Any, upstream: Any, keys: list[str]) -> None:
+        client = await chomp({**(up := await upstream()).router, "keys": keys})
+        assert not (await state_of(client, up.id))["configured"]
+        status, _, body = await ask(client, up.model)
+        assert (status, body["error"]["code"], up.calls) == (503, "router_not_configured", [])
+
+    async def test_blanks_around_a_key_are_not_of_it(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(only_key("a", fails(401)))
+        client = await chomp({**up.router, "keys": [" secret-key-a ", "", "\tsecret-key-b "]})
+        assert (await ask(client, "m"))[0] == 200
+        assert [call.headers["authorization"] for call in up.calls] == ["Bearer secret-key-a", "Bearer secret-key-b"]
+
+    async def test_a_router_of_ones_own_has_a_variable_named_after_it(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(says("hi"))
+        table = {**up.router, "id": "my-router"}
+        del table["keys"]
+        client = await chomp(table, environ={"MY_ROUTER_API_KEY": "secret-key-a"})
+        assert (await ask(client, "my-router/m"))[0] == 200
+        assert keys_asked(up) == "a"
+        assert [key["id"] for key in (await state_of(client, "my-router"))["keys"]] == ["MY_ROUTER_API_KEY"]
+        keyless = await chomp(table)
+        status, _, body = await ask(keyless, "my-router/m")
+        assert (status, "MY_ROUTER_API_KEY" in body["error"]["message"]) == (503, True)
+
+    async def test_a_key_that_worked_again_starts_anew(self, chomp: Any, upstream: Any) -> None:
+        clock, act = Clock(), Switch(None)
+        up = await upstream(act)
+        client = await chomp(two_keys(up), clock=clock)
+        for _ in range(3):
+            act.act = only_key("a", fails(401))
+            assert (await ask(client, "m"))[0] == 200
+            assert keys_asked(up) == "ab"
+            act.act = says("hi")
+            for seconds, key in [(299, "b"), (1.1, "a")]:
+                clock.now += seconds
+                assert (await ask(client, "m"))[0] == 200
+                assert keys_asked(up) == key
+
+    async def test_a_model_that_a_key_may_not_use_rests_alone(self, chomp: Any, upstream: Any) -> None:
+        async def act(call: Call) -> None:
+            body = b'{"error":{"message":"blocked","type":"permissions_error","code":"model_permission_blocked_org"}}'
+            await (fails(403, body) if call.json["model"] == "m" else says("hi"))(call)
+
+        up, other = await upstream(act, "m", "n"), await upstream(says("hi"))
+        client = await chomp(up, other, clock=Clock())
+        for model, router in [("m", other), ("m", other), ("n", up)]:
+            status, headers, _ = await ask(client, model)
+            assert (status, headers.get("x-chomp-router")) == (200, router.id)
+        assert [call.json["model"] for call in up.calls] == ["m", "n"]
+        state = await state_of(client, up.id)
+        assert (state["keys"][0]["benched_s"], state["breaker"]) == (0, "closed")
+
+    @pytest.mark.parametrize("trouble", ["a bench that is over", "a failure of another router"])
+    async def test_old_and_far_trouble_makes_no_request_be_planned_anew(
+        self, chomp: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch, trouble: str
+    ) -> None:
+        clock, act = Clock(), Switch(fails(429 if "bench" in trouble else 500))
+        odd, good = await upstream(act, "odd"), await upstream(says("hi"))
+        client = await chomp(odd, good, clock=clock)
+        await ask(client, odd.model)
+        clock.now += 3600
+        planned, plan = [], client.services.routing.plan
+
+        async def counted(*question: Any) -> Any:
+            planned.append(question)
+            return await plan(*question)
+
+        monkeypatch.setattr(client.services.routing, "plan", counted)
+        for _ in range(4):
+            assert (await ask(client, "m"))[0] == 200
+        assert len(planned) == 1
+
     # -- breakers
 
     @pytest.mark.parametrize("trouble", ["500", "cut", "silence", "broken stream"])
@@ -5840,23 +6129,46 @@ class TestRouting:
         client = await chomp(up)
         assert (await ask(client, "smollm2-135m"))[1]["x-chomp-router"] == up.id
 
+    async def test_the_embedded_model_switched_off_is_not_there(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream(), {"id": "local", "enabled": False})
+        status, _, body = await ask(client, "local/smollm2-135m")
+        assert (status, body["error"]["code"]) == (404, "model_not_found")
+        async with client.get("/api/models/local") as answer:
+            assert answer.status == 400  # as for any unknown router
+            await error_of(answer)
+        async with client.get("/status") as answer:
+            assert "local" not in [one["id"] for one in (await answer.json())["routers"]]
+        shown = cs.banner(client.settings, client.services, 1)
+        assert re.search(r"^  groq ", shown, re.M) and not re.search(r"^  local ", shown, re.M)
+
     # -- bounds
+
+    @staticmethod
+    def held(client: Chomp) -> dict[str, int]:
+        """How much each collection holds that grows with requests."""
+        services = client.services
+        parts = {"routing": services.routing, "proxy": services.proxy, "usage": services.usage}
+        sized = {}
+        for part, it in parts.items():
+            for name, value in vars(it).items():
+                if isinstance(value, (dict, list, set)):
+                    sized[f"{part}.{name}"] = len(value)
+        return sized
+
+    async def test_20_000_names_that_ask_to_be_left_alone_leave_little_behind(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(says("hi"))
+        client = await chomp(up, limits={"names": 100}, clock=Clock())
+        routing = client.services.routing
+        (target,) = await routing.plan(up.model, "", "", "chat")
+        down = cs.Fault("provider_overloaded", "no", 503, wait_s=1e5)
+        for n in range(20_000):
+            routing.failed(msgspec.structs.replace(target, model=f"name-{n}"), down, cs.judge(down))
+        assert max(self.held(client).values()) <= 200, self.held(client)
 
     async def test_50_000_names_leave_nothing_behind(self, chomp: Any, upstream: Any) -> None:
         up = await upstream(says("hi"))
         client = await chomp(up, limits={"names": 100}, clock=Clock())
-        services = client.services
-
-        def held() -> dict[str, int]:
-            parts = {"routing": services.routing, "proxy": services.proxy, "usage": services.usage}
-            sized = {}
-            for part, it in parts.items():
-                for name, value in vars(it).items():
-                    if isinstance(value, (dict, list, set)):
-                        sized[f"{part}.{name}"] = len(value)
-            return sized
-
-        routing = services.routing
+        routing = client.services.routing
         busy = cs.Fault("provider_rate_limited", "no", 429, wait_s=1e5)
         for n in range(50_000):
             name = f"{up.id}/{random.randbytes(8).hex()}"
@@ -5865,7 +6177,7 @@ class TestRouting:
             except cs.Busy:
                 raise AssertionError("a name was benched that never failed") from None
             routing.asked(target)
-            routing.answered(target, 0.1, ())
+            routing.answered(target, 0.1, 0.2, ())
             routing.price(up.id, target.model)
             if n % 3 == 0:
                 routing.failed(target, busy, cs.judge(busy))
@@ -5874,7 +6186,7 @@ class TestRouting:
                 await routing.plan(f"unknown/{n}", "", "", "chat")
         for n in range(200):
             await ask(client, f"{up.id}/random-{n}")
-        assert max(held().values()) <= 200, held()
+        assert max(self.held(client).values()) <= 200, self.held(client)
 
 
 # == Usage =============================================================================================================
@@ -6021,6 +6333,24 @@ class TestUsage:
             other.commit()
         assert (await ask(client, "m"))[0] == 200
         assert len(await client.rows(1)) == 1
+
+    @pytest.mark.parametrize("error", [OSError, BrokenPipeError, ValueError])
+    @pytest.mark.parametrize("form", ["text", "json"])
+    async def test_log_lines_that_cannot_be_written_cost_no_row(
+        self, store: cs.Store, form: str, error: type[Exception]
+    ) -> None:
+        def out(text: str) -> None:
+            raise error("nobody reads this")
+
+        ledger = cs.UsageLedger(store.database, cs.Limits(), log_form=form, out=out)
+        await ledger.open()
+        kinds = cs.LedgerRow.__annotations__.items()
+        row = cs.LedgerRow(**{name: "" if kind == "str" else 0 for name, kind in kinds})
+        for count in (1, 2):
+            ledger.record(row)
+            await ledger.flush()
+            assert await store.database.read("SELECT count(*) AS n FROM requests") == [{"n": count}]
+        assert (ledger.written, ledger.dropped, ledger.queued) == (2, 0, 0)
 
     @pytest.mark.parametrize(
         ("prices", "usage", "more", "cost"),
@@ -6367,6 +6697,8 @@ class TestJobs:
         assert (job["status"], "time limit" in job["error"]) == ("error", True)
         async with asyncio.timeout(5):
             await up.calls[0].gone.wait()
+        (kept,) = await client.rows(1)
+        assert kept["status"] != 499 and kept["error_type"] not in ("", "caller_cancelled")
 
     async def test_the_time_of_waiting_for_a_place_does_not_count(self, chomp: Any, upstream: Any) -> None:
         gate = asyncio.Event()
@@ -6452,8 +6784,11 @@ class TestJobs:
             assert (await self.started(client, model="m", prompt="waits"))["status"] == "pending"
         finally:
             await client.stop()
-        if how == "killed":  # a process that is killed leaves them as they were
-            with contextlib.closing(sqlite3.connect(tmp_path / "state" / "chomp.db")) as other:
+        with contextlib.closing(sqlite3.connect(tmp_path / "state" / "chomp.db")) as other:
+            if how == "stopped":
+                left = other.execute("SELECT status, error FROM jobs WHERE id IN (2, 3)").fetchall()
+                assert left == [("error", "interrupted")] * 2
+            else:  # a process that is killed leaves them as they were
                 other.execute("UPDATE jobs SET status = 'running', error = '', finished = '' WHERE id = 2")
                 other.execute("UPDATE jobs SET status = 'pending', error = '', finished = '' WHERE id = 3")
                 other.commit()
@@ -6466,6 +6801,38 @@ class TestJobs:
             assert (await self.started(client, model="m"))["id"] == "4"  # ids are not given twice
         finally:
             await client.stop()
+
+    async def test_a_job_whose_answer_comes_with_the_stop_keeps_it(self, tmp_path: Path, upstream: Any) -> None:
+        gate = asyncio.Event()
+        up = await upstream(holds(gate, says("just in time")))
+        client = await Chomp(tmp_path, {"routers": [up.router], "timeouts": SHORT}, {}, None).start()
+        begun = await self.started(client, model="m")
+        await until(lambda: bool(up.calls), "not asked")
+        with contextlib.closing(sqlite3.connect(tmp_path / "state" / "chomp.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # the disk is busy while the answer comes and the stop begins
+            ahead = asyncio.ensure_future(client.store.database.write(lambda connection: None))
+            gate.set()
+            await until(lambda: client.services.proxy.inflight == 0, "no answer")
+            stopping = asyncio.ensure_future(client.stop())
+            await asyncio.sleep(0.5)  # until it has ended what it can
+            other.execute("ROLLBACK")
+            await soon(asyncio.gather(ahead, stopping))
+            left = other.execute("SELECT id, status, result FROM jobs").fetchall()
+        assert left == [(int(begun["id"]), "done", "just in time")]
+
+    async def test_a_job_that_meets_a_bug_ends_as_an_error(
+        self, chomp: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*args: Any, **more: Any) -> Any:
+            raise RuntimeError("a bug")
+
+        client = await chomp(await upstream(says("hi")), limits={"jobs_parallel": 1})
+        with monkeypatch.context() as patch:
+            patch.setattr(cs.Proxy, "exchange", broken)
+            job = await self.reaches(client, (await self.started(client, model="m"))["id"], "done", "error")
+        assert (job["status"], bool(job["error"]), bool(job["finished"])) == ("error", True, True)
+        after = await self.reaches(client, (await self.started(client, model="m"))["id"], "done", "error")
+        assert after["status"] == "done"  # its place is free
 
     @pytest.mark.parametrize(
         ("body", "status", "words"),
@@ -6585,6 +6952,65 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+LOADING = """
+import json, pathlib, sys, time
+folder = pathlib.Path({folder!r})
+with (folder / "starts").open("a") as file:
+    file.write("started\\n")
+sys.stdin.readline()
+for _ in range(6000):
+    if (folder / "loaded").exists():
+        print(json.dumps({{"url": {url!r}, "load_ms": 1}}), flush=True)
+        sys.stdout.close()
+        sys.stdin.read()
+        break
+    time.sleep(0.01)
+"""
+
+
+class Loading:
+    """A child in place of bin/local-model that listens when it is told to; an upstream answers for it."""
+
+    def __init__(self, folder: Path, up: Upstream):
+        self.folder, self.up = folder, up
+        self.script, self.gguf = folder / "local-model", folder / "mine.gguf"
+        self.script.write_text(LOADING.format(folder=str(folder), url=f"http://127.0.0.1:{up.port}"))
+        self.gguf.write_bytes(b"GGUF")
+
+    @property
+    def starts(self) -> int:
+        path = self.folder / "starts"
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+    def loaded(self) -> None:
+        (self.folder / "loaded").touch()
+
+
+@pytest.fixture
+async def loading(tmp_path: Path, upstream: Any, monkeypatch: pytest.MonkeyPatch) -> Loading:
+    made = Loading(tmp_path, await upstream(says("hi"), "smollm2-135m"))
+
+    class Local(cs.LocalModel):
+        def __init__(self, *given: Any, **more: Any):
+            super().__init__(*given, **{**more, "script": made.script})
+
+    known = cs.importlib.util.find_spec  # type: ignore[attr-defined]
+
+    def find(name: str, *rest: Any) -> Any:
+        return name == "xllamacpp" or known(name, *rest)
+
+    monkeypatch.setattr(cs.importlib.util, "find_spec", find)  # type: ignore[attr-defined]
+    monkeypatch.setattr(cs, "LocalModel", Local)
+    return made
+
+
+def can_be_pasted(message: str) -> bool:
+    """Whether what stands between backticks in `message` begins with a program that is there."""
+    commands = re.findall(r"`([^`]+)`", message)
+    programs = [HERE / shlex.split(command)[0] for command in commands]
+    return bool(programs) and all(program.is_file() and os.access(program, os.X_OK) for program in programs)
 
 
 @pytest.fixture(scope="module")
@@ -6811,14 +7237,54 @@ class TestLocalModel:
         assert (status, body["error"]["code"]) == (503, "local_model_not_installed")
         assert headers["x-should-retry"] == "false"
         assert "bin/local-model install" in body["error"]["message"] or "bin/up" in body["error"]["message"]
+        assert can_be_pasted(body["error"]["message"]), body["error"]["message"]
 
     async def test_without_the_weights_a_503_names_the_one_command(self, chomp: Any) -> None:
         client = await chomp()
         status, _, body = await ask(client, "local/smollm2-135m")
         assert (status, body["error"]["code"]) == (503, "local_model_not_installed")
         assert "install" in body["error"]["message"]
+        assert can_be_pasted(body["error"]["message"]), body["error"]["message"]
         async with client.get("/v1/models") as answer:
             assert (await answer.json())["data"] == []
+
+    async def test_a_file_of_ones_own_that_is_gone_is_named_and_nothing_offered(
+        self, chomp: Any, loading: Loading
+    ) -> None:
+        loading.gguf.unlink()
+        client = await chomp(environ={"CHOMP_LOCAL_GGUF": str(loading.gguf)})
+        status, _, body = await ask(client, "auto")
+        assert status == 503
+        assert str(loading.gguf) in body["error"]["message"]
+        assert not re.search("install|`", body["error"]["message"])
+
+    async def test_a_start_that_its_askers_gave_up_goes_on_for_the_next(self, chomp: Any, loading: Loading) -> None:
+        client = await chomp(environ={"CHOMP_LOCAL_GGUF": str(loading.gguf)})
+        proxy = client.services.proxy
+        for _ in range(4):
+            asking = asyncio.ensure_future(client.chat("auto").__aenter__())
+            await until(lambda: proxy.inflight == 1 and loading.starts > 0, "nothing was started")
+            asking.cancel()
+            await until(lambda: proxy.inflight == 0, "the client is still there")
+        patient = asyncio.ensure_future(ask(client, "auto"))
+        await until(lambda: proxy.inflight == 1 or patient.done(), "not asked")
+        loading.loaded()
+        status, headers, body = await soon(patient)
+        assert (status, headers.get("x-chomp-router")) == (200, "local"), body
+        assert (loading.starts, len(loading.up.calls)) == (1, 1)
+
+    @pytest.mark.parametrize(
+        ("model", "router"),
+        [("local/other", ""), ("local/SmolLM2-135M", ""), ("local/local/auto", ""), ("other", "local")],
+    )  # fmt: skip
+    async def test_it_is_not_started_for_another_models_name(
+        self, chomp: Any, loading: Loading, model: str, router: str
+    ) -> None:
+        loading.loaded()
+        client = await chomp(environ={"CHOMP_LOCAL_GGUF": str(loading.gguf)})
+        status, _, body = await ask(client, model, **({"router": router} if router else {}))
+        assert (status, body["error"]["code"] if "error" in body else None) == (404, "model_not_found")
+        assert (loading.starts, loading.up.calls) == (0, [])
 
 
 PATIENCE_S = 20.0  # ten times what any wait here should take
@@ -7218,6 +7684,36 @@ class TestProxy:
             assert answer.status == 200
             assert answer.headers["x-seen"] == "Bearer [hidden]"
             assert f"key-of-{router.id}" not in str(answer.headers)
+
+    @pytest.mark.parametrize("place", ["routers", "headers"])
+    async def test_headers_named_like_credentials_are_hidden_in_errors_and_others_are_not(
+        self, chomp: Any, upstream: Any, place: str
+    ) -> None:
+        hidden = {
+            "X-Team-Auth": "canary-auth", "x-goog-api-key": "canary-key", "x-session-token": "canary-token-1",
+            "x-client-secret": "canary-secret", "cookie": "sid=canary-cookie", "x-Password": "canary-password",
+        }  # fmt: skip
+        plain = {
+            "http-referer": "https://mine.example/app", "x-title": "my own tools", "user-agent": "mine/1.0 (tools)",
+            "accept": "application/x-mine", "x-key-kind": "short",
+        }  # fmt: skip
+
+        async def act(call: Call) -> None:
+            words = " ".join(call.headers[name.lower()] for name in (*hidden, *plain))
+            await fails(400, json.dumps({"error": {"message": f"not with {words}", "code": "c"}}).encode())(call)
+
+        router, given = await upstream(act), {**hidden, **plain}
+        if place == "routers":
+            client = await chomp({**router.router, "headers": given})
+        else:
+            client = await chomp(router, headers={router.id: given})
+        async with client.chat("m") as answer:
+            body = await answer.read()
+            message = is_openai_error(body)["message"]
+            assert answer.status == 400
+        assert [name for name, value in hidden.items() if value.encode() in body] == []
+        assert [name for name, value in plain.items() if value not in message] == []
+        assert message.count("[hidden]") == len(hidden)
 
     async def test_headers_come_down_without_hop_by_hop_and_cookies(self, chomp: Any, upstream: Any) -> None:
         headers = (
@@ -7669,6 +8165,29 @@ class TestProxy:
         assert (len(bad.calls), len(other.calls)) == (1, 0)
 
     @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_prompt_that_was_refused_is_not_tried_elsewhere(
+        self, chomp: Any, upstream: Any, stream: bool
+    ) -> None:
+        bad, other = await upstream(fails(403, MODERATION)), await upstream()
+        client = await chomp({**bad.router, "keys": ["key-one-1", "key-two-2"]}, other)
+        for count in (1, 2):  # nothing rests
+            async with client.chat("m", stream=stream) as answer:
+                assert answer.status == 403
+                assert "requires moderation" in is_openai_error(await answer.read())["message"]
+            assert (len(bad.calls), len(other.calls)) == (count, 0)
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_400_about_the_models_name_is_tried_elsewhere(
+        self, chomp: Any, upstream: Any, stream: bool
+    ) -> None:
+        error = {"message": "The model m does not exist", "type": "invalid_request_error", "code": "model_not_found"}
+        bad, ready = await upstream(fails(400, json.dumps({"error": error}).encode())), await upstream()
+        client = await chomp(bad, ready)
+        async with client.chat("m", stream=stream) as answer:
+            assert (answer.status, answer.headers.get("x-chomp-router")) == (200, ready.id)
+        assert (len(bad.calls), len(ready.calls)) == (1, 1)
+
+    @pytest.mark.parametrize("stream", [False, True])
     async def test_empty_answers_count_against_the_router(self, chomp: Any, upstream: Any, stream: bool) -> None:
         bad = await upstream(streams() if stream else fails(200, b'{"choices":[]}'))
         client = await chomp(bad)
@@ -8101,6 +8620,17 @@ class TestWeb:
         assert words in error["message"]
         assert router.calls == []
 
+    @pytest.mark.parametrize("messages", ["[]", "[ ]", "[\n\t]"])
+    async def test_no_messages_at_all_are_refused(self, chomp: Any, upstream: Any, messages: str) -> None:
+        router = await upstream()
+        client = await chomp(router)
+        async with client.post("/v1/chat/completions", data=f'{{"model":"m","messages":{messages}}}') as answer:
+            assert answer.status == 400
+            error = is_openai_error(await answer.read())
+        assert error["param"] == "messages"
+        assert error["code"] in ("missing_required_parameter", "invalid_value")
+        assert router.calls == []
+
     @pytest.mark.parametrize("messages", ['"hi"', "{}", "5"])
     async def test_messages_must_be_a_list(self, chomp: Any, upstream: Any, messages: str) -> None:
         router = await upstream()
@@ -8109,6 +8639,47 @@ class TestWeb:
             assert answer.status == 400
             assert is_openai_error(await answer.read())["param"] == "messages"
         assert router.calls == []
+
+    @pytest.mark.parametrize("start", [b"[", b'{"a":['], ids=["array", "object"])
+    async def test_json_that_is_too_deep_is_refused_at_any_depth(self, chomp: Any, upstream: Any, start: bytes) -> None:
+        client = await chomp(router := await upstream(streams(*STREAM)))  # which reads no JSON
+        end = b"]" if start == b"[" else b"]}"
+        found: dict[int, set[int]] = {}
+        for depth in range(900, 1101):
+            nested = start + b"[" * (depth - 1) + b"]" * (depth - 1) + end
+            body = b'{"model":"%b","messages":[],"stream":true,"stream_options":%b}' % (router.model.encode(), nested)
+            async with client.post("/v1/chat/completions", data=body) as answer:
+                await answer.read()
+                found.setdefault(answer.status, set()).add(depth)
+        assert found.keys() <= {200, 400}, {status: (min(some), max(some)) for status, some in found.items()}
+        assert 990 in found[400]
+
+    @pytest.mark.parametrize("body", [b"not gzip", gzip.compress(chat_body())[:-12]], ids=["garbage", "cut"])
+    async def test_a_body_whose_coding_is_broken_is_a_400(
+        self, chomp: Any, upstream: Any, body: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        client = await chomp(router := await upstream())
+        status, _, got = await ask_raw(client.port, wire(body, headers=[("content-encoding", "gzip")]))
+        assert (status, is_openai_error(got)["type"], router.calls) == (400, "invalid_request_error", [])
+        assert "Traceback" not in caplog.text
+
+    @pytest.mark.parametrize(
+        ("method", "path", "expected", "status"),
+        [
+            ("GET", "/v1/models", "foo", 417),
+            ("POST", "/v1/chat/completions", "foo", 417),
+        ],
+    )
+    async def test_what_is_expected_in_vain_is_refused_at_once(
+        self, chomp: Any, upstream: Any, method: str, path: str, expected: str, status: int
+    ) -> None:
+        client = await chomp(await upstream())
+        length = None if method == "GET" else 100  # not a byte of it is sent
+        raw = await Raw.to(client.port, wire(path=path, method=method, length=length, headers=[("expect", expected)]))
+        got, headers, body = await raw.answer()
+        assert (got, headers["content-type"].split(";")[0]) == (status, "application/json")
+        is_openai_error(body)
+        raw.close()
 
     @pytest.mark.parametrize(
         ("method", "path", "allowed"),
@@ -8199,12 +8770,66 @@ class TestWeb:
         status, headers, body = await ask_raw(client.port, wire(big))
         assert (status, is_openai_error(body)["type"]) == (429, "rate_limit_error")
         assert (headers["retry-after"], headers["x-should-retry"]) == ("1", "true")
-        status, _, body = await ask_raw(client.port, wire(b'{"model":"none","messages":[]}'))
+        status, _, body = await ask_raw(client.port, wire(b'{"model":"none","messages":[0]}'))
         assert (status, is_openai_error(body)["code"]) == (404, "model_not_found")  # a small one still comes in
         puppet.tell(chat_chunk({"content": "hi"}, "stop"), DONE, None)
         assert said((await first.answer())[2]) == "hi"
         first.close()
         await until(lambda: client.services.bodies.held == 0, "bytes are still held")
+
+    @pytest.mark.parametrize("chunks", [False, True], ids=["length", "chunked"])
+    async def test_the_bytes_of_uploads_whose_clients_left_are_given_back(
+        self, chomp: Any, upstream: Any, chunks: bool
+    ) -> None:
+        client = await chomp(await upstream(silent))
+        body = chat_body(filler="x" * (3 << 20))
+        data = wire(body) if not chunks else wire(length=None, headers=[("transfer-encoding", "chunked")])
+
+        async def leave() -> None:
+            raw = await Raw.to(client.port, data + chunked(body) if chunks else data)
+            raw.writer.transport.set_write_buffer_limits(0)
+            with contextlib.suppress(ConnectionError):
+                await raw.writer.drain()
+            raw.writer.close()
+
+        async def held() -> int:
+            async with client.get("/status") as answer:
+                shown = await answer.json()
+            return int(shown["inflight"] or shown["inflight_bytes"])
+
+        for _ in range(3):
+            await asyncio.gather(*(leave() for _ in range(8)))
+        async with asyncio.timeout(PATIENCE_S):
+            while await held():
+                await asyncio.sleep(0.05)
+
+    async def test_the_bytes_of_a_chunked_body_count_once(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream(), limits={"inflight_bytes": "4MiB"})
+        body = chat_body(filler="x" * 2_500_000)
+        pieces = [body[at : at + 50_000] for at in range(0, len(body), 50_000)]
+        data = wire(length=None, headers=[("transfer-encoding", "chunked")]) + chunked(*pieces)
+        assert (await ask_raw(client.port, data))[0] == 200
+        assert router.calls[0].body == body
+        await until(lambda: client.services.bodies.held == 0, "bytes are still held")
+
+    @pytest.mark.parametrize(
+        ("status", "data"),
+        [
+            (401, lambda: wire(chat_body(), token="wrong" * 5)),
+            (413, lambda: wire(length=1 << 40)),
+            (408, lambda: wire(chat_body()[:-5], length=len(chat_body()))),
+            (429, lambda: wire(chat_body(filler="x" * 150_000))),
+            (400, lambda: wire(chat_body(), headers=[("x-chomp-prefer", "best")])),
+        ],
+    )
+    async def test_a_refused_request_is_in_the_ledger(self, chomp: Any, upstream: Any, status: int, data: Any) -> None:
+        client = await chomp(router := await upstream(), timeouts={"body": "0.3s"}, limits={"inflight_bytes": 100_000})
+        assert (await ask_raw(client.port, data()))[0] == status
+        (row,) = await client.rows(1)
+        assert (row["status"], row["router"], row["attempts"], router.calls) == (status, "", 0, [])
+        assert row["error_type"] in cs.ERROR_TYPES
+        assert (row["caller"] in ("", "unknown")) == (status == 401)
+        assert row["api"] == "chat"
 
     @pytest.mark.parametrize(
         "headers", [[("x-flood", "x" * 100_000)], [(f"x-{n}", "x" * 100) for n in range(5000)]], ids=["long", "many"]
@@ -8219,6 +8844,13 @@ class TestWeb:
         assert router.calls == []
         async with client.chat("m") as answer:  # and nobody else suffers
             assert answer.status == 200
+
+    async def test_headers_that_are_too_much_together_are_refused(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream())
+        headers = [(f"x-{n}", "x" * 7000) for n in range(12)]  # none of them is too long
+        status, _, body = await ask_raw(client.port, wire(chat_body(), headers=headers))
+        assert (status in (400, 431), router.calls) == (True, [])
+        is_openai_error(body)
 
     async def test_a_header_without_end_is_cut_off(self, chomp: Any, upstream: Any) -> None:
         client = await chomp(await upstream())
@@ -8287,6 +8919,25 @@ class TestWeb:
             assert got["www-authenticate"].startswith("Bearer")
             _, _, missing = await ask_raw(client.port, wire(path="/status", method="GET", token=None))
             assert body == missing  # the same words whatever was wrong
+
+    @pytest.mark.parametrize("order", ["bad first", "good first"])
+    @pytest.mark.parametrize(
+        ("good", "bad"),
+        [("host: 127.0.0.1", "host: evil.example"), (f"authorization: Bearer {TOKEN}", "authorization: Bearer wrong")],
+        ids=["host", "authorization"],
+    )
+    async def test_a_repeated_header_is_refused_by_both_ways_in(
+        self, chomp: Any, upstream: Any, good: str, bad: str, order: str
+    ) -> None:
+        client = await chomp(router := await upstream())
+        both = f"{bad}\r\n{good}" if order == "bad first" else f"{good}\r\n{bad}"
+        seen = []
+        for more in ([], [("x-chomp-prefer", "")]):  # the second always goes the long way
+            data = wire(chat_body(), headers=more).replace(good.encode(), both.encode(), 1)
+            status, _, body = await ask_raw(client.port, data)
+            seen.append((status, is_openai_error(body)["code"] if status != 200 else ""))
+        assert seen[0] == seen[1]
+        assert (seen[0][0] in (400, 401, 403), router.calls) == (True, [])
 
     async def test_without_authentication_only_the_model_endpoints_are_open(self, chomp: Any, upstream: Any) -> None:
         client = await chomp(await upstream(), environ={"CHOMP_V1_NO_AUTH": "1"})
@@ -8423,8 +9074,7 @@ class TestWeb:
         router = await upstream(act)
         client = await chomp({**router.router, "keys": [key, second]}, environ={"CHOMP_API_TOKEN": token})
         root = logging.getLogger()
-        handler = cs._Redacting()  # as serve() has it
-        handler.redact = client.services.credentials.redact  # type: ignore[method-assign]
+        handler = cs._Redacting(sys.stderr.write, client.services.credentials.redact)
         monkeypatch.setattr(root, "handlers", [handler])
         monkeypatch.setattr(root, "level", logging.DEBUG)
         auth = {"authorization": f"Bearer {token}"}
@@ -8462,12 +9112,40 @@ class TestWeb:
         found = [one for one in (*secrets, wrong) if one in everything]
         assert found == []
 
+    @pytest.mark.parametrize("form", ["text", "json"])
+    async def test_a_secret_pasted_as_a_models_name_is_not_kept(
+        self, chomp: Any, upstream: Any, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, form: str
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        router = await upstream()
+        client = await chomp(router, environ={"CHOMP_LOG": form})
+        secrets = (TOKEN, f"key-of-{router.id}")
+        capsys.readouterr()
+        for n, secret in enumerate(secrets):
+            headers = {"x-request-id": f"mine-{n}"}
+            async with client.chat(f"{router.id}/{secret}", stream=bool(n), headers=headers) as answer:
+                assert answer.status == 200
+                await answer.read()
+        kept = json.dumps(await client.rows(2))
+        async with client.get("/api/usage?by=model") as answer:
+            kept += await answer.text()
+        printed = [""]
+
+        def logged() -> bool:
+            printed[0] += capsys.readouterr().err
+            return all(f"mine-{n}" in printed[0] for n in range(2))
+
+        await until(logged, "no log lines")
+        assert "[hidden]" in kept and "[hidden]" in printed[0]
+        assert [secret for secret in secrets if secret in kept + printed[0]] == []
+
     def test_logs_hold_no_secrets(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         root = logging.getLogger()
         before, level = root.handlers[:], root.level
         try:
             for form in ("text", "json"):
-                handler = cs.set_up_logging(cs.Settings(dir=tmp_path, log_level="DEBUG", log_form=form))
+                settings = cs.Settings(dir=tmp_path, log_level="DEBUG", log_form=form)
+                handler = cs.set_up_logging(settings, sys.stderr.write)
                 handler.redact = cs.Credentials(cs.Settings(dir=tmp_path), {}, "canary-token").redact
                 try:
                     raise RuntimeError("canary-token in an exception")
@@ -8666,17 +9344,18 @@ class Process:
         self.child: asyncio.subprocess.Process | None = None
         self.started_at = 0.0
 
-    async def start(self, *flags: str) -> Process:
+    async def start(self, *flags: str, stderr: int | None = None) -> Process:
         self.started_at = time.monotonic()
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.child = await asyncio.create_subprocess_exec(
-                sys.executable, str(Path(cs.__file__)), *flags, env=self.environ, stdout=out, stderr=err
-            )
+                sys.executable, str(Path(cs.__file__)), *flags,
+                env=self.environ, stdout=out, stderr=err if stderr is None else stderr,
+            )  # fmt: skip
         return self
 
-    async def up(self) -> Process:
+    async def up(self, stderr: int | None = None) -> Process:
         """Started, and listening."""
-        await self.start()
+        await self.start(stderr=stderr)
         assert self.child is not None
         await until(lambda: b"prices:" in self.out.read_bytes() or self.child.returncode is not None, "no banner")  # type: ignore[union-attr]
         assert self.child.returncode is None, self.err.read_text()
@@ -8759,6 +9438,50 @@ class TestApp:
             file=cs.read_toml(tmp_path / "chomp.toml", required=False),
         )
         assert (settings.api_token or store.token()) == token
+
+    @staticmethod
+    def printed_token(folder: Path, **environ: str) -> str:
+        """What `bin/chomp token` prints."""
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("CHOMP_")}
+        done = subprocess.run(
+            [sys.executable, HERE / "bin" / "chomp", "token"],
+            env={**plain, "CHOMP_DIR": str(folder), **environ},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def test_the_command_needs_no_python_with_tomllib(self, tmp_path: Path) -> None:
+        (tmp_path / "state").mkdir()
+        (tmp_path / "state" / "token").write_text("made-at-the-start-0123\n")
+        (tmp_path / "sitecustomize.py").write_text('import sys\nsys.modules["tomllib"] = None\n')  # as before 3.11
+        assert self.printed_token(tmp_path, PYTHONPATH=str(tmp_path)) == "made-at-the-start-0123"
+
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "CHOMP_API_TOKEN=abcdefghijklmnopqrst # mine",
+            "CHOMP_API_TOKEN=abcdefghijklmnopqrst\t# mine",
+            'CHOMP_API_TOKEN="abcdefghijklmnopqrst" # personal',
+            "CHOMP_API_TOKEN='abcdefghijklmnopqrst'  # it's mine",
+            'CHOMP_API_TOKEN="abcdefghijklmnopqrst" # "personal"',
+            'GROQ_API_KEY="gsk_abc" # personal',
+            "\ufeffCHOMP_API_TOKEN=abcdefghijklmnopqrst",
+            "export CHOMP_API_TOKEN=abcdefghijklmnopqrst",
+            ' export  CHOMP_API_TOKEN = "abcdefghijklmnopqrst"',
+        ],
+    )
+    def test_the_command_and_the_server_read_a_dotenv_alike(self, tmp_path: Path, line: str, end: str) -> None:
+        found = {"CHOMP_API_TOKEN": "abcdefghijklmnopqrst"}
+        if "GROQ" in line:
+            line, found = f"{line}{end}CHOMP_API_TOKEN=abcdefghijklmnopqrst", {**found, "GROQ_API_KEY": "gsk_abc"}
+        (tmp_path / "state").mkdir()
+        (tmp_path / "state" / ".env").write_bytes((line + end).encode())
+        assert cs.Store(tmp_path / "state").dotenv() == found
+        assert self.printed_token(tmp_path) == "abcdefghijklmnopqrst"
 
     @pytest.fixture
     async def process(self, tmp_path: Path) -> AsyncIterator[Callable[..., Process]]:
@@ -8851,6 +9574,65 @@ class TestApp:
         assert found[2] == "[DONE]"
         assert await chomp.ended() == 0
 
+    @pytest.mark.parametrize("rest", ["sent", "never"])
+    @pytest.mark.parametrize("way", ["short", "long"])
+    async def test_a_stop_answers_those_who_are_uploading(
+        self, process: Any, upstream: Any, way: str, rest: str
+    ) -> None:
+        chomp = await process(await upstream(), timeouts={"drain": "1s"}).up()
+        headers = [("x-chomp-prefer", "")] if way == "long" else []
+        data = wire(chat_body(), token=chomp.token, headers=headers)
+        raw = await Raw.to(chomp.port, data[:-20])
+        async with chomp.http as http, http.get("/health") as answer:  # what came before it is read
+            assert answer.status == 200
+        chomp.child.terminate()
+        await until(lambda: "stopping" in chomp.err.read_text(), "no word of stopping")
+        if rest == "sent":
+            raw.writer.write(data[-20:])
+        status, _, body = await raw.answer()
+        assert status == 503 or (status, rest) == (200, "sent")
+        assert status == 200 or is_openai_error(body)["code"] == "shutting_down"
+        assert await chomp.ended() == 0
+        raw.close()
+
+    @staticmethod
+    def jobs_of(chomp: Process) -> list[tuple[Any, ...]]:
+        with contextlib.closing(sqlite3.connect(chomp.folder / "state" / "chomp.db")) as database:
+            return database.execute("SELECT status, error, result FROM jobs ORDER BY id").fetchall()
+
+    async def test_a_stop_leaves_no_job_running(self, process: Any, upstream: Any) -> None:
+        chomp = await process(router := await upstream(silent), timeouts={"drain": "300ms"}).up()
+        async with chomp.http as http, http.post("/api/dispatch", json={"prompt": "x", "model": "m"}) as answer:
+            assert answer.status == 200
+        await until(lambda: bool(router.calls), "not asked")
+        chomp.child.terminate()
+        assert await chomp.ended() == 0
+        assert self.jobs_of(chomp) == [("error", "interrupted", "")]
+
+    async def test_a_stop_lets_running_jobs_end_and_starts_no_others(self, process: Any, upstream: Any) -> None:
+        gate, puppet = asyncio.Event(), Puppet()
+
+        async def act(call: Call) -> None:
+            await (puppet if call.streams else holds(gate, says("done")))(call)
+
+        chomp = await process(router := await upstream(act), limits={"jobs_parallel": 1}).up()
+        puppet.tell(chat_chunk({"content": "one"}))
+        async with chomp.http as http, http.post("/v1/chat/completions", data=chat_body(stream=True)) as stream:
+            for _ in range(2):
+                async with http.post("/api/dispatch", json={"prompt": "x", "model": "m"}) as answer:
+                    assert answer.status == 200
+            await until(lambda: len(router.calls) == 2, "not asked")
+            chomp.child.terminate()
+            await until(lambda: "stopping" in chomp.err.read_text(), "no word of stopping")
+            gate.set()
+            await until(lambda: self.jobs_of(chomp)[0][0] == "done", "the first job does not end")
+            await asyncio.sleep(0.3)  # time for the second to start, were it to
+            puppet.tell(chat_chunk({}, "stop"), DONE, None)
+            assert frames(await soon(stream.read()))[-1] == "[DONE]"
+        assert await chomp.ended() == 0
+        assert len(router.calls) == 2
+        assert self.jobs_of(chomp) == [("done", "", "done"), ("error", "interrupted", "")]
+
     async def test_a_second_server_is_refused(self, process: Any) -> None:
         first = await process(folder="same").up()
         second = await process(folder="same").start()
@@ -8876,6 +9658,7 @@ class TestApp:
             ("", {"HOST": "0.0.0.0", "CHOMP_API_TOKEN": "x" * 20, "CHOMP_V1_NO_AUTH": "1"}, ("CHOMP_V1_NO_AUTH",)),
             ("", {"CHOMP_API_TOKEN": "short"}, ("CHOMP_API_TOKEN", "16")),
             ("", {"CHOMP_LOG_LEVEL": "LOUD"}, ("CHOMP_LOG_LEVEL", "LOUD")),
+            ("", {"CHOMP_LOG": "xml"}, ("json", "xml")),
             ("", {"CHOMP_CONFIG": "/nowhere/chomp.toml"}, ("/nowhere/chomp.toml",)),
         ],
     )  # fmt: skip
@@ -8910,6 +9693,51 @@ class TestApp:
         assert await chomp.ended() == 0
         lines = [json.loads(line) for line in chomp.err.read_text().splitlines()]
         assert [line["status"] for line in lines if line.get("request_id") == wanted] == [200]
+
+    async def test_a_database_that_is_none_stops_the_start_and_is_named(self, process: Any) -> None:
+        chomp = process()
+        path = chomp.folder / "state" / "chomp.db"
+        path.parent.mkdir()
+        path.write_bytes(b"this is no database " * 1000)
+        await chomp.start()
+        assert await chomp.ended() in (1, 2)
+        told = chomp.err.read_text()
+        assert told.startswith("chomp: ") and str(path) in told
+        assert (told.count("\n"), "Traceback" in told) == (1, False)
+
+    @pytest.mark.parametrize("stderr", ["is read by nobody", "is closed"])
+    async def test_log_lines_nobody_takes_hold_nothing_up(self, process: Any, upstream: Any, stderr: str) -> None:
+        router = await upstream(says("hi"))
+        chomp = process(router)
+        read, write = os.pipe()
+        try:
+            await chomp.up(stderr=write)
+            os.close(write)
+            if stderr == "is closed":
+                os.close(read)
+            count, doors = 400, asyncio.Semaphore(16)
+
+            async def one(n: int) -> None:
+                async with (
+                    doors,
+                    http.post("/v1/chat/completions", data=chat_body(f"{router.id}/{n}{'x' * 280}")) as got,
+                ):
+                    assert got.status == 200
+                    await got.read()
+
+            async with chomp.http as http:
+                await soon(asyncio.gather(*(one(n) for n in range(count))))  # more lines than a pipe holds
+                async with asyncio.timeout(PATIENCE_S), http.get("/health") as answer:
+                    assert answer.status == 200
+                async with asyncio.timeout(PATIENCE_S), http.get("/api/usage?by=caller") as answer:
+                    assert [row["requests"] for row in (await answer.json())["rows"]] == [count]
+            chomp.child.terminate()
+            await asyncio.wait_for(chomp.child.wait(), 10)
+        finally:
+            if stderr != "is closed":
+                os.close(read)
+        with contextlib.closing(sqlite3.connect(chomp.folder / "state" / "chomp.db")) as database:
+            assert database.execute("SELECT count(*) FROM requests").fetchone() == (count,)
 
     # -- memory and large things
 
