@@ -4185,6 +4185,7 @@ class Attempt:
 
     def _commit(self) -> None:
         self.committed = True
+        self._question = None  # a body may be large, and the answer long
         if self.stream:
             self.body = self._keep_read
         self._owner.deliver()
@@ -4409,6 +4410,10 @@ class Exchange:
         self._on_end, self._on_wait = on_end, on_wait
         cast(Attempt, self._attempt).ask(wire, address[0], _sized(address[1], body), body)
         return True
+
+    @property
+    def begun(self) -> bool:
+        return self._attempt is not None
 
     def changed(self) -> None:
         """The attempt got somewhere and nobody waits for it."""
@@ -4965,7 +4970,7 @@ class Proxy:
     async def open(self, exchange: Exchange) -> Exchange:
         """`exchange`, its answer committed. Raises ChompError."""
         try:
-            if not self.has_room:
+            if not (exchange.begun or self.has_room):
                 raise Unavailable(
                     f"more than {self.limits.requests} requests at once", retry_after_s=1, should_retry=True
                 )
