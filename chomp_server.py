@@ -459,6 +459,9 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     cost_usd: float | None = None  # when the router reports it
 
 
+Dialect = Literal["chat", "messages"]
+
+
 class ChatRequest(msgspec.Struct):
     """What a client sent: the body as received, and the little of it that was looked at."""
 
@@ -469,6 +472,7 @@ class ChatRequest(msgspec.Struct):
     prefer: str = ""
     fallback: bool = True
     received_at: float = 0.0  # time.perf_counter()
+    dialect: Dialect = "chat"  # the client's; `body` has been translated from it
 
 
 class Fault(msgspec.Struct, frozen=True, gc=False):
@@ -923,19 +927,24 @@ def is_null(raw: Raw | bytes) -> bool:
     return not raw or (len(view := memoryview(raw)) == 4 and bytes(view) == b"null")
 
 
-def read_envelope(api: Api, body: bytes) -> Envelope:
-    """The envelope of a request body. Raises BadRequest with the byte position or the path of what is wrong."""
+def decoded(decode: Callable[[Any], T], body: bytes | Raw) -> T:
+    """What `decode` makes of JSON. Raises BadRequest with the byte position or the path of what is wrong."""
     try:
-        envelope = _decode_envelope(body)
+        return decode(body)
     except msgspec.ValidationError as error:
         raise BadRequest(f"wrong type in the request: {error}", code="invalid_type", param=error_path(error)) from None
     except msgspec.DecodeError as error:
-        where = f" (byte {len(body)})" if "truncated" in str(error) else ""
+        where = f" (byte {len(body)})" if "truncated" in str(error) and isinstance(body, bytes) else ""
         raise BadRequest(f"the request body is not JSON: {error}{where}", code="invalid_json") from None
     except UnicodeDecodeError as error:
         raise BadRequest(f"the request body is not UTF-8: {error.reason}", code="invalid_json") from None
     except RecursionError:
         raise BadRequest("the request body is nested too deeply", code="invalid_json") from None
+
+
+def read_envelope(api: Api, body: bytes) -> Envelope:
+    """The envelope of a request body. Raises BadRequest with the byte position or the path of what is wrong."""
+    envelope = decoded(_decode_envelope, body)
     required = _REQUIRED[api]
     value = getattr(envelope, required)
     if is_null(value):
@@ -1847,6 +1856,443 @@ def classified(fault: Fault) -> Fault:
 def error_frame(error: ChompError) -> bytes:
     """An error as one SSE frame; OpenAI's SDKs raise on it."""
     return b"data: %b\n\n" % msgspec.json.encode(error.body())
+
+
+# -- the messages dialect (https://docs.anthropic.com/en/api/messages) at targets that speak chat completions
+
+
+class _Source(msgspec.Struct):
+    type: str = ""
+    media_type: str = ""
+    data: str = ""
+    url: str = ""
+
+
+class _Block(msgspec.Struct):
+    """A content block of a message, of whatever type."""
+
+    type: str
+    text: str = ""
+    source: _Source | None = None
+    id: str = ""
+    name: str = ""
+    input: Raw = _EMPTY
+    tool_use_id: str = ""
+    content: str | list[_Block] | None = None
+    is_error: bool | None = None
+    cache_control: Raw = _EMPTY
+
+
+class _Said(msgspec.Struct):
+    role: str
+    content: str | list[_Block]
+
+
+class _Tool(msgspec.Struct):
+    name: str
+    description: str = ""
+    input_schema: Raw = _EMPTY
+    type: str | None = None
+    strict: bool | None = None
+    cache_control: Raw = _EMPTY
+
+
+class _Choosing(msgspec.Struct):
+    type: str
+    name: str = ""
+    disable_parallel_tool_use: bool | None = None
+
+
+class _MessagesRequest(msgspec.Struct):
+    """What of a messages request has a place in chat completions."""
+
+    model: str
+    max_tokens: int
+    messages: list[_Said]
+    system: str | list[_Block] = ""
+    stream: bool | None = None
+    temperature: Raw = _EMPTY
+    top_p: Raw = _EMPTY
+    stop_sequences: Raw = _EMPTY
+    tools: list[_Tool] | None = None
+    tool_choice: _Choosing | None = None
+    output_config: dict[str, Raw] | None = None
+    output_format: Raw = _EMPTY
+    router: Raw = _EMPTY
+
+
+_decode_messages = msgspec.json.Decoder(_MessagesRequest).decode
+_CARRIED = frozenset(_MessagesRequest.__struct_fields__)
+_NOT_CARRIED = ("mcp_servers", "container")  # they change what the model can do: refused, not dropped
+_TOOL_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+
+
+def chat_from_messages(body: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """A messages request as a chat request, and the names of what was left out because chat has no place for it.
+
+    Raises BadRequest for what is wrong, and for what cannot be left out without changing the meaning.
+    """
+    asked = decoded(_decode_messages, body)
+    given = decoded(_decode_fields, body)
+    for name in _NOT_CARRIED:
+        if not is_null(given.get(name, _EMPTY)) and bytes(given[name]) != b"[]":
+            raise _no_place(name, name)
+    dropped = set(given.keys() - _CARRIED)
+    said: list[dict[str, Any]] = []
+    if system := _system_text(asked.system, dropped):
+        said.append({"role": "system", "content": system})
+    for at, message in enumerate(asked.messages):
+        said += _chat_messages(message, f"messages[{at}]", dropped)
+    chat: dict[str, Any] = {"model": asked.model, "messages": said, "max_tokens": asked.max_tokens}
+    for name, there in (("temperature", "temperature"), ("top_p", "top_p"), ("stop_sequences", "stop")):
+        if not is_null(value := getattr(asked, name)):
+            chat[there] = value
+    if asked.stream is not None:
+        chat["stream"] = asked.stream
+    if asked.tools:
+        chat["tools"] = [_chat_tool(tool, f"tools[{at}]", dropped) for at, tool in enumerate(asked.tools)]
+    if choosing := asked.tool_choice:
+        if choosing.type == "tool":
+            chat["tool_choice"] = {"type": "function", "function": {"name": choosing.name}}
+        elif choosing.type in _TOOL_CHOICES:
+            chat["tool_choice"] = _TOOL_CHOICES[choosing.type]
+        else:
+            raise _no_place(f"a tool_choice of type {choosing.type!r}", "tool_choice")
+        if choosing.disable_parallel_tool_use is not None:
+            chat["parallel_tool_calls"] = not choosing.disable_parallel_tool_use
+    wanted = asked.output_config or {}
+    form = asked.output_format if is_null(wanted.get("format", _EMPTY)) else wanted["format"]
+    dropped |= {f"output_config.{name}" for name in wanted.keys() - {"format"}}
+    if not is_null(form):
+        chat["response_format"] = _response_format(form)
+    if not is_null(asked.router):
+        chat["router"] = asked.router
+    return msgspec.json.encode(chat), tuple(sorted(dropped))
+
+
+def _no_place(what: str, param: str) -> BadRequest:
+    return BadRequest(
+        f"{what} has no place in chat completions, which is what the models here speak",
+        code="unsupported_parameter",
+        param=param,
+    )
+
+
+def _system_text(system: str | list[_Block], dropped: set[str]) -> str:
+    if isinstance(system, str):
+        return system
+    for at, block in enumerate(system):
+        if block.type != "text":
+            raise _no_place(f"a system block of type {block.type!r}", f"system[{at}]")
+        _note_cache(block, dropped)
+    return "\n\n".join(block.text for block in system)
+
+
+def _note_cache(block: _Block | _Tool, dropped: set[str]) -> None:
+    if not is_null(block.cache_control):
+        dropped.add("cache_control")
+
+
+def _chat_tool(tool: _Tool, path: str, dropped: set[str]) -> dict[str, Any]:
+    if tool.type not in (None, "custom"):
+        raise _no_place(f"the tool {tool.name!r} of type {tool.type!r}, which runs at Anthropic,", path)
+    _note_cache(tool, dropped)
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.description:
+        function["description"] = tool.description
+    if not is_null(tool.input_schema):
+        function["parameters"] = tool.input_schema
+    if tool.strict is not None:
+        function["strict"] = tool.strict
+    return {"type": "function", "function": function}
+
+
+def _response_format(form: Raw) -> dict[str, Any]:
+    fields = decoded(_decode_fields, form)
+    if bytes(fields.get("type", _EMPTY)) != b'"json_schema"' or "schema" not in fields:
+        raise _no_place("this output format", "output_config.format")
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": fields["schema"], "strict": True}}
+
+
+def _chat_messages(message: _Said, path: str, dropped: set[str]) -> list[dict[str, Any]]:
+    """One message as one or more of chat: tool results are messages of their own there."""
+    role, content = message.role, message.content
+    if role not in ("user", "assistant", "system"):
+        raise BadRequest(f"{path}.role is user or assistant, not {role[:50]!r}", code="invalid_value", param=path)
+    if isinstance(content, str):
+        return [{"role": role, "content": content}]
+    for block in content:
+        _note_cache(block, dropped)
+    if role == "assistant":
+        return [_assistant(content, path, dropped)]
+    made: list[dict[str, Any]] = []
+    parts: list[dict[str, Any]] = []
+    for at, block in enumerate(content):
+        if block.type == "tool_result":
+            text, pictures = _tool_result(block, f"{path}.content[{at}]", dropped)
+            made.append({"role": "tool", "tool_call_id": block.tool_use_id, "content": text})
+            parts += pictures
+        else:
+            parts.append(_part(block, f"{path}.content[{at}]"))
+    if len(parts) == 1 and parts[0]["type"] == "text":
+        made.append({"role": role, "content": parts[0]["text"]})
+    elif parts:
+        made.append({"role": role, "content": parts})
+    return made
+
+
+def _assistant(content: list[_Block], path: str, dropped: set[str]) -> dict[str, Any]:
+    texts, calls = [], []
+    for at, block in enumerate(content):
+        if block.type == "text":
+            texts.append(block.text)
+        elif block.type == "tool_use":
+            arguments = bytes(block.input or b"{}").decode("utf-8", "replace")
+            call = {"name": block.name, "arguments": arguments}
+            calls.append({"id": block.id, "type": "function", "function": call})
+        elif block.type in ("thinking", "redacted_thinking"):  # the models here did not think it
+            dropped.add("thinking")
+        else:
+            raise _no_place(f"a block of type {block.type!r}", f"{path}.content[{at}]")
+    said: dict[str, Any] = {"role": "assistant", "content": "".join(texts) or None}
+    if calls:
+        said["tool_calls"] = calls
+    elif not texts:
+        said["content"] = ""
+    return said
+
+
+def _tool_result(block: _Block, path: str, dropped: set[str]) -> tuple[str, list[dict[str, Any]]]:
+    """Text and pictures of a tool's result; chat has pictures in the user's messages only."""
+    if block.is_error:
+        dropped.add("tool_result.is_error")
+    if block.content is None or isinstance(block.content, str):
+        return block.content or "", []
+    parts = [_part(one, f"{path}.content[{at}]") for at, one in enumerate(block.content)]
+    text = "\n".join(part["text"] for part in parts if part["type"] == "text")
+    return text, [part for part in parts if part["type"] != "text"]
+
+
+def _part(block: _Block, path: str) -> dict[str, Any]:
+    """A block of a user's message as a part of chat's."""
+    source = block.source
+    if block.type == "text":
+        return {"type": "text", "text": block.text}
+    if block.type == "document" and source is not None and source.type == "text":
+        return {"type": "text", "text": source.data}
+    if block.type == "image" and source is not None and source.type in ("base64", "url"):
+        url = source.url if source.type == "url" else f"data:{source.media_type};base64,{source.data}"
+        return {"type": "image_url", "image_url": {"url": url}}
+    raise _no_place(f"a block of type {block.type!r}", path)
+
+
+_STOP_REASONS = {
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "function_call": "tool_use",
+    "content_filter": "refusal",
+}
+
+
+def _messages_usage(usage: Usage | None) -> dict[str, int]:
+    counted = usage or Usage()
+    return {
+        "input_tokens": counted.prompt - counted.cached - counted.cache_write,
+        "cache_creation_input_tokens": counted.cache_write,
+        "cache_read_input_tokens": counted.cached,
+        "output_tokens": counted.completion,
+    }
+
+
+def _message_id(given: object) -> str:
+    return f"msg_{given}" if isinstance(given, str) and given else "msg_chomp"
+
+
+def message_from_chat(answer: bytes) -> bytes:
+    """A whole chat completion as a message. Raises UpstreamFailed when it is none."""
+    try:
+        chat = msgspec.json.decode(answer)
+        choice = chat["choices"][0]
+        said = choice["message"]
+        content: list[dict[str, Any]] = []
+        if thought := said.get("reasoning") or said.get("reasoning_content"):
+            content.append({"type": "thinking", "thinking": thought, "signature": ""})
+        if said.get("content"):
+            content.append({"type": "text", "text": said["content"]})
+        for call in said.get("tool_calls") or ():
+            given = msgspec.json.decode(call["function"]["arguments"] or "{}")
+            content.append({"type": "tool_use", "id": call["id"], "name": call["function"]["name"], "input": given})
+        stop = _STOP_REASONS.get(choice.get("finish_reason"), "end_turn")
+        if any(block["type"] == "tool_use" for block in content) and stop == "end_turn":
+            stop = "tool_use"
+    except (msgspec.DecodeError, LookupError, TypeError, AttributeError, RecursionError):
+        raise UpstreamFailed("the answer is no chat completion", code="bad_upstream_answer") from None
+    usage, _ = read_answer("chat", answer)
+    return msgspec.json.encode(
+        {
+            "id": _message_id(chat.get("id")),
+            "type": "message",
+            "role": "assistant",
+            "model": chat.get("model") or "",
+            "content": content,
+            "stop_reason": stop,
+            "stop_sequence": None,
+            "usage": _messages_usage(usage),
+        }
+    )
+
+
+def _event(kind: str, **fields: Any) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), msgspec.json.encode({"type": kind, **fields}))
+
+
+class _Call(msgspec.Struct):
+    """A tool call as its pieces come in."""
+
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+class MessagesEvents:
+    """A chat stream as the events of a message stream.
+
+    Blocks follow each other there, so of parallel tool calls the first is passed on as it comes and the others when
+    it is over.
+    """
+
+    def __init__(self) -> None:
+        self._begun = self._over = False
+        self._open = ""  # type of the open block
+        self._index = -1
+        self._calls: dict[int, _Call] = {}
+        self._live: int | None = None  # the call whose block is open
+        self._stop = ""
+        self._usage = StreamMeter(hide_usage=False)
+
+    def feed(self, run: bytes) -> bytes:
+        """The events of a run of whole frames."""
+        if self._over:
+            return b""
+        made = []
+        for payload in payloads(run):
+            if payload.strip() == b"[DONE]":
+                continue
+            self._usage.look(b"data: %b\n\n" % payload)
+            if self._usage.error:
+                self._over = True
+                fault = read_fault(200, self._usage.error)
+                made.append(_event("error", error={"type": "api_error", "message": fault.message}))
+                break
+            with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+                made += self._chunk(msgspec.json.decode(payload))
+        if not made and run.startswith(b":"):
+            made.append(_event("ping"))
+        return b"".join(made)
+
+    def finish(self) -> bytes:
+        """The last events."""
+        if self._over:
+            return b""
+        self._over = True
+        made = [*self._begin({}), *self._close()]
+        for at, call in sorted(self._calls.items()):
+            if at != self._live:
+                made += self._whole_call(call)
+        stop = _STOP_REASONS.get(self._stop, "end_turn")
+        if self._calls and stop == "end_turn":
+            stop = "tool_use"
+        usage = _messages_usage(self._usage.usage())
+        made.append(_event("message_delta", delta={"stop_reason": stop, "stop_sequence": None}, usage=usage))
+        made.append(_event("message_stop"))
+        return b"".join(made)
+
+    def _begin(self, chunk: Mapping[str, Any]) -> Iterator[bytes]:
+        if self._begun:
+            return
+        self._begun = True
+        message: dict[str, Any] = {
+            "id": _message_id(chunk.get("id")),
+            "type": "message",
+            "role": "assistant",
+            "model": chunk.get("model") or "",
+            "content": [],
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": _messages_usage(None),
+        }
+        yield _event("message_start", message=message)
+
+    def _chunk(self, chunk: Any) -> Iterator[bytes]:
+        if not isinstance(chunk, dict):
+            return
+        yield from self._begin(chunk)
+        for choice in chunk.get("choices") or ():
+            delta = choice.get("delta") or {}
+            if thought := delta.get("reasoning") or delta.get("reasoning_content"):
+                yield from self._enter("thinking", thinking="", signature="")
+                yield self._delta(type="thinking_delta", thinking=thought)
+            if text := delta.get("content"):
+                yield from self._enter("text", text="")
+                yield self._delta(type="text_delta", text=text)
+            for piece in delta.get("tool_calls") or ():
+                yield from self._call(piece)
+            self._stop = choice.get("finish_reason") or self._stop
+
+    def _call(self, piece: Mapping[str, Any]) -> Iterator[bytes]:
+        at = piece.get("index") or 0
+        call = self._calls.setdefault(at, _Call())
+        function = piece.get("function") or {}
+        call.id = call.id or piece.get("id") or ""
+        call.name = call.name or function.get("name") or ""
+        arguments = function.get("arguments") or ""
+        call.arguments += arguments
+        if self._live is None and call.name:
+            self._live = at
+            yield from self._enter("tool_use", id=call.id, name=call.name, input={})
+            arguments = call.arguments
+        if at == self._live and self._open == "tool_use" and arguments:
+            yield self._delta(type="input_json_delta", partial_json=arguments)
+
+    def _whole_call(self, call: _Call) -> Iterator[bytes]:
+        yield from self._enter("tool_use", id=call.id, name=call.name, input={})
+        if call.arguments:
+            yield self._delta(type="input_json_delta", partial_json=call.arguments)
+        yield from self._close()
+
+    def _enter(self, kind: str, **fields: Any) -> Iterator[bytes]:
+        if self._open == kind and kind != "tool_use":
+            return
+        yield from self._close()
+        self._open = kind
+        self._index += 1
+        yield _event("content_block_start", index=self._index, content_block={"type": kind, **fields})
+
+    def _delta(self, **fields: Any) -> bytes:
+        return _event("content_block_delta", index=self._index, delta=fields)
+
+    def _close(self) -> Iterator[bytes]:
+        if self._open:
+            self._open = ""
+            yield _event("content_block_stop", index=self._index)
+
+
+_MESSAGES_TYPES = {
+    401: "authentication_error", 402: "billing_error", 403: "permission_error", 404: "not_found_error",
+    413: "request_too_large", 429: "rate_limit_error", 503: "overloaded_error", 504: "timeout_error",
+    529: "overloaded_error",
+}  # fmt: skip
+
+
+def error_shape(error: ChompError, dialect: Dialect, request_id: str = "") -> dict[str, Any]:
+    """An error's body as clients of `dialect` read it."""
+    if dialect == "chat":
+        return error.body()
+    kind = _MESSAGES_TYPES.get(error.status, "api_error" if error.status >= 500 else "invalid_request_error")
+    shaped: dict[str, Any] = {"type": kind, "message": error.message}
+    if error.attempts:
+        shaped["attempts"] = [msgspec.to_builtins(one) for one in error.attempts]
+    return {"type": "error", "error": shaped, "request_id": request_id or None}
 
 
 # -- catalogues
@@ -3773,7 +4219,9 @@ TICK_S = 0.05  # how exactly time limits are kept
 class Sink(Protocol):
     """Where an answer goes: a client's connection, or a reader in this process."""
 
-    started: bool
+    @property
+    def started(self) -> bool:
+        """Whether a head is on its way."""
 
     def start(self, status: int, head: bytes, *, stream: bool, length: int | None = None) -> None:
         """Status and header lines of the answer, and its length where known; sent with the first write."""
@@ -3977,7 +4425,7 @@ class Attempt:
         return True
 
     def _new_meter(self) -> StreamMeter:
-        return StreamMeter(hide_usage=not self._owner.envelope.wants_usage())
+        return StreamMeter(hide_usage=not self._owner.wants_usage())
 
     def _sort(self, run: bytes) -> None:
         frames = split_frames(run)
@@ -4411,6 +4859,10 @@ class Exchange:
         cast(Attempt, self._attempt).ask(wire, address[0], _sized(address[1], body), body)
         return True
 
+    def wants_usage(self) -> bool:
+        """Whether the reader of a stream takes its usage frame."""
+        return self.request.dialect != "chat" or self.envelope.wants_usage()
+
     @property
     def begun(self) -> bool:
         return self._attempt is not None
@@ -4682,7 +5134,7 @@ class Exchange:
             attempt.attach(sink)
             return
         # a stream was begun with comments, and no stream came
-        if attempt.whole and (frames := as_stream(attempt.taken(), wants_usage=self.envelope.wants_usage())):
+        if attempt.whole and (frames := as_stream(attempt.taken(), wants_usage=self.wants_usage())):
             sink.write(frames)
             sink.end()
             return
@@ -4786,7 +5238,7 @@ class Exchange:
             caller.name,
             caller.task,
             caller.session,
-            request.api,
+            request.api if request.dialect == "chat" else request.dialect,
             asked_model,
             proxy.shown_name(target.model) if target else "",
             target.router.id if target else "",
@@ -5445,7 +5897,7 @@ def check_origin(request: web.Request, settings: Settings) -> str:
 def authenticate(request: web.Request, services: Services) -> Caller:
     """Who is asking. Raises Unauthorized, with the same words for a missing and a wrong token."""
     path = request.path
-    if path in _OPEN_PATHS:
+    if path in _OPEN_PATHS or (path == "/" and request.method == "HEAD"):  # Claude Code looks whether someone is there
         return OWNER
     headers = request.headers
     if services.credentials.owner(headers.get("authorization", ""), headers.get("x-api-key", "")):
@@ -5458,16 +5910,24 @@ def authenticate(request: web.Request, services: Services) -> Caller:
     )
 
 
-def error_answer(error: ChompError, request_id: str, credentials: Credentials) -> tuple[dict[str, str], bytes]:
-    """Headers and body of `error` in OpenAI shape, without secrets."""
-    text = credentials.redact(msgspec.json.encode(error.body()).decode()).encode()
+def error_answer(
+    error: ChompError, request_id: str, credentials: Credentials, dialect: Dialect = "chat"
+) -> tuple[dict[str, str], bytes]:
+    """Headers and body of `error` in the shape of `dialect`, without secrets."""
+    text = credentials.redact(msgspec.json.encode(error_shape(error, dialect, request_id)).decode()).encode()
     return {"x-request-id": request_id, **error.headers, **error.retry_headers(), **_SAFE}, text
+
+
+def dialect_of(request: web.Request) -> Dialect:
+    """What the client of `request` understands."""
+    own = request.path.startswith("/v1/messages") or "anthropic-version" in request.headers
+    return "messages" if own else "chat"
 
 
 def error_response(request: web.Request, error: ChompError, credentials: Credentials) -> web.Response:
     """`error` as aiohttp answers it."""
     request_id = request.get(REQUEST_ID) or new_request_id(request.headers.get("x-request-id"))
-    headers, text = error_answer(error, request_id, credentials)
+    headers, text = error_answer(error, request_id, credentials, dialect_of(request))
     response = web.Response(body=text, status=error.status, headers=headers, content_type="application/json")
     if error.status in (408, 413):
         response.force_close()  # the rest of the body is not read
@@ -5477,7 +5937,8 @@ def error_response(request: web.Request, error: ChompError, credentials: Credent
 def refused(request: web.Request, error: ChompError) -> web.Response:
     """The answer to a request that did not get as far as the proxy, which accounts for all others."""
     services = request.app[SERVICES]
-    api = MODEL_PATHS.get(request.path.encode()) if request.method == "POST" else None
+    known = {"/v1/messages": "messages", **{path.decode(): api for path, api in MODEL_PATHS.items()}}
+    api = known.get(request.path) if request.method == "POST" else None
     if api is not None and not request.get(ACCOUNTED, False):
         request_id = request[REQUEST_ID] = request.get(REQUEST_ID) or new_request_id(
             request.headers.get("x-request-id")
@@ -5724,7 +6185,89 @@ class ClientSink:
         self.end()
 
 
-async def relay(services: Services, exchange: Exchange, sink: ClientSink) -> None:
+class MessagesSink:
+    """Turns a chat answer into a message, or its events, on the way to `sink`."""
+
+    def __init__(self, sink: ClientSink, request_id: str, dropped: Sequence[str], limit_bytes: int):
+        self._sink = sink
+        self._request_id = request_id
+        self._own = f"request-id: {request_id}\r\n".encode()
+        if dropped:
+            self._own += f"x-chomp-dropped: {header_value(', '.join(dropped)[:500])}\r\n".encode()
+        self._limit = limit_bytes
+        self._events = MessagesEvents()
+        self._status, self._head = 0, b""
+        self._pieces: list[bytes] | None = None  # of an answer that is not streamed
+        self._size = 0
+
+    @property
+    def started(self) -> bool:
+        return self._sink.started or self._pieces is not None
+
+    def start(self, status: int, head: bytes, *, stream: bool, length: int | None = None) -> None:
+        if stream:
+            self._sink.start(status, head + self._own, stream=True)
+        else:
+            self._status, self._head, self._pieces = status, head + self._own, []
+
+    def waiting(self, comments: bytes) -> None:
+        if not self.started:
+            self.start(200, b"content-type: text/event-stream; charset=utf-8\r\n", stream=True)
+        self.write(comments)
+
+    def write(self, data: bytes) -> bool:
+        if self._pieces is None:
+            events = self._events.feed(data)
+            return bool(events) and self._sink.write(events)
+        self._size += len(data)
+        if self._size > self._limit:
+            self.abort()
+        elif not self._sink.ended:
+            self._pieces.append(data)
+        return False
+
+    def write_chunk(self, run: bytes, framed: bytes) -> bool:
+        return self.write(run)
+
+    def end(self) -> None:
+        if self._sink.ended:
+            return
+        if self._pieces is None:
+            if events := self._events.finish():
+                self._sink.write(events)
+            self._sink.end()
+            return
+        try:
+            self._answer(self._status, self._head, message_from_chat(b"".join(self._pieces)))
+        except ChompError as error:
+            self._refuse(error)
+
+    def abort(self) -> None:
+        """The answer broke off: nothing of it has gone out yet, unless it was a stream."""
+        if self._pieces is None or self._sink.ended:
+            self._sink.abort()
+        else:
+            self._refuse(UpstreamFailed("the upstream's answer broke off", code="upstream_interrupted"))
+
+    def fail(self, error: ChompError) -> None:
+        """An error after the head has gone: one event, and a proper end."""
+        self._sink.write(self._events.feed(error_frame(error)))
+        self._sink.end()
+
+    async def drain(self) -> None:
+        await self._sink.drain()
+
+    def _refuse(self, error: ChompError) -> None:
+        body = msgspec.json.encode(error_shape(error, "messages", self._request_id))
+        self._answer(error.status, b"content-type: application/json\r\n" + self._own, body)
+
+    def _answer(self, status: int, head: bytes, body: bytes) -> None:
+        self._sink.start(status, head, stream=False, length=len(body))
+        self._sink.write(body)
+        self._sink.end()
+
+
+async def relay(services: Services, exchange: Exchange, sink: ClientSink | MessagesSink) -> None:
     """One exchange to its client. Raises ChompError while nothing has been sent."""
     try:
         await services.proxy.open(exchange)
@@ -6044,7 +6587,7 @@ class Runner(web.AppRunner):
 # == Gateway API =======================================================================================================
 
 
-async def _relay(request: web.Request, api: Api) -> web.StreamResponse:
+async def _relay(request: web.Request, api: Api, dialect: Dialect = "chat") -> web.StreamResponse:
     services = request.app[SERVICES]
     headers = request.headers
     request_id = request[REQUEST_ID] = new_request_id(headers.get("x-request-id"))
@@ -6054,17 +6597,22 @@ async def _relay(request: web.Request, api: Api) -> web.StreamResponse:
         if prefer not in PREFERENCES:
             raise BadRequest(f"x-chomp-prefer is fast, cheap or free, not {prefer[:50]!r}", param="x-chomp-prefer")
         fallback = headers.get("x-chomp-no-fallback", "0") in ("0", "false")
-        asked = ChatRequest(api, body, request.raw_headers, request_id, prefer, fallback, time.perf_counter())
-        sink = ClientSink(request.transport, request.protocol, request_id)
-        sink.chunked = request.version >= (1, 1)
-        sink.close = not (sink.chunked and request.keep_alive)
-        sink.writer = request.writer
+        asked = ChatRequest(api, body, request.raw_headers, request_id, prefer, fallback, time.perf_counter(), dialect)
+        client = ClientSink(request.transport, request.protocol, request_id)
+        client.chunked = request.version >= (1, 1)
+        client.close = not (client.chunked and request.keep_alive)
+        client.writer = request.writer
         if "origin" in headers:
-            sink.cross_origin = request.get(CROSS_ORIGIN, "")
+            client.cross_origin = request.get(CROSS_ORIGIN, "")
+        sink: ClientSink | MessagesSink = client
+        if dialect == "messages":
+            asked.body, dropped = chat_from_messages(body)
+            asked.headers = [pair for pair in request.raw_headers if not pair[0].lower().startswith(b"anthropic-")]
+            sink = MessagesSink(client, request_id, dropped, services.settings.limits.body_bytes)
         exchange = services.proxy.exchange(asked, request[CALLER], sink)
         request[ACCOUNTED] = True
         await relay(services, exchange, sink)
-        return SENT_CLOSE if sink.close else SENT_KEEP
+        return SENT_CLOSE if client.close else SENT_KEEP
     finally:
         services.bodies.release(body)
 
@@ -6085,6 +6633,35 @@ async def completions(request: web.Request) -> web.StreamResponse:
 async def embeddings(request: web.Request) -> web.StreamResponse:
     """POST /v1/embeddings {model, input, router?, ...} -> the router's answer"""
     return await _relay(request, "embeddings")
+
+
+@routes.post("/v1/messages")
+async def messages(request: web.Request) -> web.StreamResponse:
+    """POST /v1/messages {model, max_tokens, messages, ...} -> a message, or its events, of any router's model"""
+    return await _relay(request, "chat", "messages")
+
+
+class _Counted(msgspec.Struct):
+    model: str
+    messages: Raw
+    system: Raw = Raw()
+    tools: Raw = Raw()
+
+
+@routes.post("/v1/messages/count_tokens")
+async def count_tokens(request: web.Request) -> web.Response:
+    """POST /v1/messages/count_tokens {model, messages, ...} -> {input_tokens}, estimated: four bytes a token"""
+    asked = await body_of(request, _Counted)
+    content = b"".join(map(bytes, (asked.messages, asked.system, asked.tools)))
+    answer = reply({"input_tokens": estimated_prompt(content)})
+    answer.headers["x-chomp-estimated"] = "1"
+    return answer
+
+
+@routes.head("/")
+async def root(request: web.Request) -> web.Response:
+    """HEAD / -> nothing: clients look whether somebody is there"""
+    return web.Response()
 
 
 def _listed(row: RouterDef, model: Model) -> dict[str, Any]:
@@ -6115,8 +6692,18 @@ async def _all_models(services: Services) -> list[dict[str, Any]]:
 
 @routes.get("/v1/models")
 async def models(request: web.Request) -> web.Response:
-    """GET /v1/models -> {object: "list", data: [{id: "router/model", ...}]}"""
-    return reply({"object": "list", "data": await _all_models(request.app[SERVICES])})
+    """GET /v1/models -> {object: "list", data: [{id: "router/model", ...}]}; in Anthropic's shape to its clients"""
+    entries = await _all_models(request.app[SERVICES])
+    if dialect_of(request) == "messages":
+        listed = [_messages_model(entry) for entry in entries]
+        ends = {"first_id": listed[0]["id"] if listed else None, "last_id": listed[-1]["id"] if listed else None}
+        return reply({"data": listed, "has_more": False, **ends})
+    return reply({"object": "list", "data": entries})
+
+
+def _messages_model(entry: Mapping[str, Any]) -> dict[str, Any]:
+    created = datetime.datetime.fromtimestamp(entry["created"], datetime.UTC).isoformat().replace("+00:00", "Z")
+    return {"type": "model", "id": entry["id"], "display_name": entry.get("name", entry["id"]), "created_at": created}
 
 
 @routes.get("/v1/models/{id:.+}")
@@ -6124,12 +6711,13 @@ async def model(request: web.Request) -> web.Response:
     """GET /v1/models/{id} -> one model, by `router/model` or a bare name"""
     wanted = request.match_info["id"]
     entries = await _all_models(request.app[SERVICES])
+    shaped = _messages_model if dialect_of(request) == "messages" else dict
     for entry in entries:
         if entry["id"] == wanted:
-            return reply(entry)
+            return reply(shaped(entry))
     for entry in entries:
         if entry["id"].partition("/")[2] == wanted:
-            return reply(entry)
+            return reply(shaped(entry))
     near = request.app[SERVICES].routing.near(wanted)
     hint = f"; near: {', '.join(near)}" if near else ""
     raise ModelNotFound(f"no configured router lists the model {wanted[:200]!r}{hint}", param="model")

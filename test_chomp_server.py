@@ -40,6 +40,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import anthropic
 import msgspec
 import openai
 import psutil
@@ -7059,6 +7060,19 @@ class TestLocalModel:
         (router,) = [one for one in state["routers"] if one["id"] == "local"]
         assert "demonstration" in router["name"]
 
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_it_answers_messages(self, served: Served, stream: bool) -> None:
+        asked = {**FRANCE, "model": "auto", "max_tokens": 20, "stream": stream}
+        async with served.ask("/v1/messages", **asked) as answer:
+            text = (await answer.read()).decode()
+            assert answer.status == 200
+        if stream:
+            words = re.findall(r'"text_delta","text":"([^"]*)"', text)
+            assert re.findall(r"^event: (\w+)", text, re.M)[-2:] == ["message_delta", "message_stop"]
+        else:
+            words = [block["text"] for block in json.loads(text)["content"]]
+        assert "Paris" in "".join(words)
+
     @pytest.mark.parametrize("asked", [True, False])
     async def test_it_streams_and_counts_when_asked(self, served: Served, asked: bool) -> None:
         options = {"stream_options": {"include_usage": True}} if asked else {}
@@ -8699,7 +8713,7 @@ class TestWeb:
             is_openai_error(await answer.read())
         assert router.calls == []
 
-    @pytest.mark.parametrize("path", ["/", "/v1", "/v1/nothing", "/v1/chat/completions/", "/%2e%2e/etc/passwd"])
+    @pytest.mark.parametrize("path", ["/v1", "/v1/nothing", "/v1/chat/completions/", "/%2e%2e/etc/passwd"])
     async def test_an_unknown_address_is_404(self, chomp: Any, upstream: Any, path: str) -> None:
         client = await chomp(await upstream())
         status, _, body = await ask_raw(client.port, wire(path=path, method="GET"))
@@ -9160,6 +9174,360 @@ class TestWeb:
 
 
 # == Gateway API =======================================================================================================
+
+
+class TestMessages:
+    """Anthropic's dialect, its official SDK as a client, at routers that speak chat completions."""
+
+    @pytest.fixture
+    async def sdk(self) -> AsyncIterator[Callable[..., anthropic.AsyncAnthropic]]:
+        opened: list[anthropic.AsyncAnthropic] = []
+
+        def open_sdk(client: Chomp, **more: Any) -> anthropic.AsyncAnthropic:
+            options = {"api_key": TOKEN, "max_retries": 0, "timeout": PATIENCE_S, **more}
+            opened.append(anthropic.AsyncAnthropic(base_url=client.url, **options))
+            return opened[-1]
+
+        yield open_sdk
+        for one in opened:
+            await one.close()
+
+    ASKED: Any = {"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "hello"}]}
+    CALL: Any = {"id": "call-1", "type": "function", "function": {"name": "add", "arguments": '{"a":1}'}}
+
+    async def test_a_message(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        client = await chomp(router := await upstream(says("hi there")))
+        answer = await sdk(client).messages.with_raw_response.create(
+            **self.ASKED, system="be terse", extra_body={"temperature": 0.5}
+        )
+        assert (answer.headers["x-chomp-router"], answer.headers["request-id"]) == (
+            router.id, answer.headers["x-request-id"],
+        )  # fmt: skip
+        message = await answer.parse()
+        assert (message.content[0].text, message.stop_reason, message.model) == ("hi there", "end_turn", "m")
+        assert (message.usage.input_tokens, message.usage.output_tokens) == (7, 2)
+        assert router.calls[0].json == {
+            "model": "m",
+            "max_tokens": 50,
+            "temperature": 0.5,
+            "messages": [{"role": "system", "content": "be terse"}, {"role": "user", "content": "hello"}],
+        }
+        assert not [name for name in router.calls[0].headers if name.startswith("anthropic-")]
+        (row,) = await client.rows(1)
+        assert (row["api"], row["prompt_tokens"], row["completion_tokens"]) == ("messages", 7, 2)
+
+    async def test_a_stream(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        client = await chomp(router := await upstream(says("hi there")))
+        async with sdk(client).messages.stream(**self.ASKED) as stream:
+            kinds = [event.type async for event in stream]
+            message = await stream.get_final_message()
+        assert [kind for kind in kinds if kind != "text"] == [
+            "message_start", "content_block_start", "content_block_delta", "content_block_delta",
+            "content_block_stop", "message_delta", "message_stop",
+        ]  # fmt: skip
+        assert (message.content[0].text, message.stop_reason) == ("hithere", "end_turn")
+        assert (message.usage.input_tokens, message.usage.output_tokens) == (7, 2)
+        assert router.calls[0].json["stream_options"] == {"include_usage": True}
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_three_turns_with_a_tool(self, chomp: Any, upstream: Any, sdk: Any, stream: bool) -> None:
+        async def act(call: Call) -> None:
+            results = [said["content"] for said in call.json["messages"] if said["role"] == "tool"]
+            if len(results) == 2:
+                await says(f"got {','.join(results)}")(call)
+                return
+            one = {**self.CALL, "id": f"call-{len(results)}"}
+            if not call.streams:
+                said = {"role": "assistant", "content": None, "tool_calls": [one]}
+                choice = {"index": 0, "message": said, "finish_reason": "tool_calls"}
+                await call.whole(json.dumps({**json.loads(chat_answer()), "choices": [choice]}).encode())
+                return
+            pieces = [
+                {"tool_calls": [{**one, "index": 0, "function": {"name": "add", "arguments": ""}}]},
+                {"tool_calls": [{"index": 0, "function": {"arguments": '{"a"'}}]},
+                {"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]},
+            ]
+            await streams(*map(chat_chunk, pieces), chat_chunk({}, "tool_calls"), DONE)(call)
+
+        api = sdk(await chomp(router := await upstream(act)))
+        tools = [{"name": "add", "description": "adds", "input_schema": {"type": "object"}}]
+        said: list[Any] = [{"role": "user", "content": "count"}]
+        for turn in range(3):
+            asked = {**self.ASKED, "messages": said, "tools": tools, "tool_choice": {"type": "any"}}
+            if stream:
+                async with api.messages.stream(**asked) as events:
+                    message = await events.get_final_message()
+            else:
+                message = await api.messages.create(**asked)
+            said.append({"role": "assistant", "content": [block.to_dict() for block in message.content]})
+            if message.stop_reason != "tool_use":
+                break
+            (used,) = message.content
+            assert (used.type, used.id, used.name, used.input) == ("tool_use", f"call-{turn}", "add", {"a": 1})
+            result = {"type": "tool_result", "tool_use_id": used.id, "content": [{"type": "text", "text": str(turn)}]}
+            said.append({"role": "user", "content": [result]})
+        assert (turn, message.content[0].text.replace("got", "")[-3:]) == (2, "0,1")
+        sent = router.calls[2].json
+        assert sent["tools"] == [
+            {"type": "function", "function": {"name": "add", "description": "adds", "parameters": {"type": "object"}}}
+        ]
+        assert sent["tool_choice"] == "required"
+        assert sent["messages"][1:3] == [
+            {"role": "assistant", "content": None, "tool_calls": [{**self.CALL, "id": "call-0"}]},
+            {"role": "tool", "tool_call_id": "call-0", "content": "0"},
+        ]
+
+    @pytest.mark.parametrize(
+        ("given", "sent"),
+        [
+            ({"stop_sequences": ["a", "b"]}, {"stop": ["a", "b"]}),
+            ({"top_p": 0.25}, {"top_p": 0.25}),
+            ({"tool_choice": {"type": "auto"}}, {"tool_choice": "auto"}),
+            ({"tool_choice": {"type": "none"}}, {"tool_choice": "none"}),
+            (
+                {"tool_choice": {"type": "tool", "name": "x", "disable_parallel_tool_use": True}},
+                {"tool_choice": {"type": "function", "function": {"name": "x"}}, "parallel_tool_calls": False},
+            ),
+            (
+                {"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}},
+                {
+                    "response_format": {
+                        "type": "json_schema",
+                        "json_schema": {"name": "answer", "schema": {"type": "object"}, "strict": True},
+                    }
+                },
+            ),
+        ],
+    )
+    def test_options_have_their_place_in_chat(self, given: Any, sent: Any) -> None:
+        body, dropped = cs.chat_from_messages(json.dumps({**self.ASKED, **given}).encode())
+        assert (json.loads(body), dropped) == ({**self.ASKED, **sent}, ())
+
+    @pytest.mark.parametrize(
+        ("said", "sent"),
+        [
+            (
+                {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+                [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}],
+            ),
+            (
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}},
+                        {"type": "image", "source": {"type": "url", "url": "https://x.example/a.png"}},
+                        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "d"}},
+                    ],
+                },
+                [
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+                            {"type": "image_url", "image_url": {"url": "https://x.example/a.png"}},
+                            {"type": "text", "text": "d"},
+                        ],
+                    }
+                ],
+            ),
+            (
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "tool_result", "tool_use_id": "1", "content": "one"},
+                        {"type": "tool_result", "tool_use_id": "2"},
+                        {"type": "text", "text": "and now?"},
+                    ],
+                },
+                [
+                    {"role": "tool", "tool_call_id": "1", "content": "one"},
+                    {"role": "tool", "tool_call_id": "2", "content": ""},
+                    {"role": "user", "content": "and now?"},
+                ],
+            ),
+            (
+                {
+                    "role": "assistant",
+                    "content": [
+                        {"type": "text", "text": "let me"},
+                        {"type": "tool_use", "id": "1", "name": "f", "input": {"x": 1.50, "y": "é"}},
+                        {"type": "tool_use", "id": "2", "name": "g", "input": {}},
+                    ],
+                },
+                [
+                    {
+                        "role": "assistant",
+                        "content": "let me",
+                        "tool_calls": [
+                            {
+                                "id": "1",
+                                "type": "function",
+                                "function": {"name": "f", "arguments": '{"x": 1.5, "y": "é"}'},
+                            },
+                            {"id": "2", "type": "function", "function": {"name": "g", "arguments": "{}"}},
+                        ],
+                    }
+                ],
+            ),
+        ],
+    )
+    def test_what_was_said_has_its_place_in_chat(self, said: Any, sent: Any) -> None:
+        asked = {**self.ASKED, "messages": [said]}
+        body, dropped = cs.chat_from_messages(json.dumps(asked, ensure_ascii=False).encode())
+        assert (json.loads(body)["messages"], dropped) == (sent, ())
+
+    @pytest.mark.parametrize(
+        ("more", "words"),
+        [
+            ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "web_search"),
+            ({"mcp_servers": [{"type": "url", "url": "https://x.example", "name": "x"}]}, "mcp_servers"),
+            ({"system": [{"type": "image"}]}, "system block"),
+            (
+                {"messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "base64"}}]}]},
+                "document",
+            ),
+            ({"messages": [{"role": "user", "content": [{"type": "search_result"}]}]}, "search_result"),
+            ({"messages": [{"role": "assistant", "content": [{"type": "server_tool_use"}]}]}, "server_tool_use"),
+            ({"messages": [{"role": "robot", "content": "x"}]}, "user or assistant"),
+            ({"messages": []}, "empty"),
+            ({"max_tokens": "many"}, r"\$\.max_tokens"),
+        ],
+    )
+    async def test_what_has_no_place_is_refused(
+        self, chomp: Any, upstream: Any, sdk: Any, more: Any, words: str
+    ) -> None:
+        api = sdk(await chomp(router := await upstream()))
+        with pytest.raises(anthropic.BadRequestError, match=words) as caught:
+            await api.messages.create(**self.ASKED, extra_body=more)
+        assert caught.value.body["error"]["type"] == "invalid_request_error"
+        assert router.calls == []
+
+    async def test_what_is_left_out_is_said(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        api = sdk(await chomp(router := await upstream(says("hi"))))
+        thought = {"type": "thinking", "thinking": "hm", "signature": "x"}
+        said = [
+            {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}]},
+            {"role": "assistant", "content": [thought, {"type": "text", "text": "b"}]},
+            {"role": "user", "content": "c"},
+        ]
+        more = {"top_k": 5, "metadata": {"user_id": "u"}, "thinking": {"type": "enabled", "budget_tokens": 1024}}
+        answer = await api.messages.with_raw_response.create(**{**self.ASKED, "messages": said}, extra_body=more)
+        assert answer.headers["x-chomp-dropped"] == "cache_control, metadata, thinking, top_k"
+        assert [one["content"] for one in router.calls[0].json["messages"]] == ["a", "b", "c"]
+        assert router.calls[0].json.keys() == {"model", "messages", "max_tokens"}
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize(
+        ("status", "error", "kind"),
+        [
+            (400, anthropic.BadRequestError, "invalid_request_error"),
+            (401, anthropic.AuthenticationError, "authentication_error"),
+            (403, anthropic.PermissionDeniedError, "permission_error"),
+            (404, anthropic.NotFoundError, "not_found_error"),
+            (429, anthropic.RateLimitError, "rate_limit_error"),
+            (500, anthropic.InternalServerError, "api_error"),
+        ],
+    )
+    async def test_errors_have_their_class(
+        self, chomp: Any, upstream: Any, sdk: Any, status: int, error: Any, kind: str, stream: bool
+    ) -> None:
+        router = await upstream(fails(status))
+        api = sdk(await chomp(router))
+        with pytest.raises(error, match=f"no, {status}") as caught:
+            await api.messages.create(**{**self.ASKED, "model": router.model}, stream=stream)
+        assert (caught.value.body["type"], caught.value.body["error"]["type"]) == ("error", kind)
+
+    async def test_a_wrong_token_is_told_in_its_shape(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        api = sdk(await chomp(await upstream()), api_key="wrong-token-wrong-token")
+        with pytest.raises(anthropic.AuthenticationError) as caught:
+            await api.messages.create(**self.ASKED)
+        assert caught.value.body["error"]["type"] == "authentication_error"
+
+    async def test_a_stream_that_is_cut_raises(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        api = sdk(await chomp(await upstream(streams(chat_chunk({"content": "ha"}), cut=True))))
+        seen = []
+        with pytest.raises(anthropic.APIStatusError, match="closed the connection"):
+            async with api.messages.stream(**self.ASKED) as stream:
+                async for event in stream:
+                    seen.append(event.type)
+        assert "content_block_delta" in seen
+        assert "message_stop" not in seen
+
+    async def test_an_answer_that_breaks_off_is_an_error(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        async def act(call: Call) -> None:
+            await call.head(content_type="application/json")
+            await call.chunk(b'{"choices":[{"message":{"content":"' + b"x" * (2 << 20))
+            call.cut()
+
+        api = sdk(await chomp(await upstream(act)))
+        with pytest.raises(anthropic.InternalServerError):
+            await api.messages.create(**self.ASKED)
+
+    def test_parallel_calls_become_blocks_one_after_the_other(self) -> None:
+        events = cs.MessagesEvents()
+        pieces = [
+            {"reasoning": "hm"},
+            {"content": "ok"},
+            {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": '{"x"'}}]},
+            {"tool_calls": [{"index": 1, "id": "b", "function": {"name": "g", "arguments": "{}"}}]},
+            {"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]},
+        ]
+        made = b"".join(map(events.feed, [*map(chat_chunk, pieces), chat_chunk({}, "tool_calls"), DONE]))
+        found = [json.loads(line[6:]) for line in (made + events.finish()).split(b"\n") if line.startswith(b"data: ")]
+        blocks = [one["content_block"]["type"] for one in found if one["type"] == "content_block_start"]
+        assert blocks == ["thinking", "text", "tool_use", "tool_use"]
+        arguments = {2: "", 3: ""}
+        for one in found:
+            if one["type"] == "content_block_delta" and one["delta"]["type"] == "input_json_delta":
+                arguments[one["index"]] += one["delta"]["partial_json"]
+        assert arguments == {2: '{"x":1}', 3: "{}"}
+        starts = [one["index"] for one in found if one["type"] == "content_block_start"]
+        stops = [one["index"] for one in found if one["type"] == "content_block_stop"]
+        assert starts == stops == [0, 1, 2, 3]
+        assert found[-2]["delta"]["stop_reason"] == "tool_use"
+
+    @pytest.mark.parametrize("fixture", FIXTURES, ids=lambda one: one.name)
+    def test_events_do_not_depend_on_how_frames_come(self, fixture: Any) -> None:
+        def events_of(runs: Iterable[bytes]) -> bytes:
+            events = cs.MessagesEvents()
+            return b"".join(map(events.feed, runs)) + events.finish()
+
+        framer = cs.Framer(1 << 20)
+        whole = framer.feed(fixture.body)
+        single = [frame for frame in cs.split_frames(whole) if not frame.startswith(b":")]
+        assert events_of(single) == events_of([b"".join(single)])
+        kinds = re.findall(rb"^event: (\w+)$", events_of(single), re.M)
+        assert kinds[-1] in (b"message_stop", b"error")
+
+    async def test_silence_is_filled_with_pings(self, chomp: Any, upstream: Any) -> None:
+        puppet = Puppet()
+        client = await chomp(await upstream(puppet), timeouts={"keepalive": "50ms"})
+        raw = await Raw.to(client.port, wire(json.dumps({**self.ASKED, "stream": True}).encode(), path="/v1/messages"))
+        await soon(raw.reader.readuntil(b"event: ping\ndata: "))
+        puppet.tell(chat_chunk({"content": "hi"}, "stop"), DONE, None)
+        rest = await soon(raw.reader.readuntil(b"message_stop"))
+        assert b'"text":"hi"' in rest
+        raw.close()
+
+    async def test_tokens_are_counted_roughly_and_it_says_so(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        api = sdk(await chomp(router := await upstream()))
+        said = [{"role": "user", "content": "x" * 4000}]
+        answer = await api.messages.with_raw_response.count_tokens(model="m", messages=said)
+        assert 1000 <= (await answer.parse()).input_tokens < 1100
+        assert (answer.headers["x-chomp-estimated"], router.calls) == ("1", [])
+
+    async def test_models(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        api = sdk(await chomp(router := await upstream(says(), "a", "b/c")))
+        listed = [model.id async for model in api.models.list()]
+        assert listed == [f"{router.id}/a", f"{router.id}/b/c"]
+        assert (await api.models.retrieve("b/c")).id == f"{router.id}/b/c"
+        with pytest.raises(anthropic.NotFoundError):
+            await api.models.retrieve("nothing")
+
+    async def test_anyone_may_look_whether_somebody_is_there(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream())
+        async with aiohttp.ClientSession() as http, http.head(client.url) as answer:
+            assert answer.status == 200
 
 
 class TestOpenAI:
