@@ -10,12 +10,14 @@ import ast
 import asyncio
 import base64
 import contextlib
+import csv
 import datetime
 import email.utils
 import gc
 import gzip
 import hashlib
 import hmac
+import io
 import itertools
 import json
 import logging
@@ -9820,6 +9822,71 @@ class TestApp:
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
+
+    @staticmethod
+    async def command(chomp: Process, *words: str, given: str = "", **environ: str) -> tuple[int, str, str]:
+        """Exit status, output and errors of `bin/chomp` beside a running server."""
+        done = await asyncio.to_thread(
+            subprocess.run, [sys.executable, str(Path(cs.__file__).parent / "bin" / "chomp"), *words],
+            env={"PATH": os.environ["PATH"], "CHOMP_DIR": str(chomp.folder), "PORT": str(chomp.port), **environ},
+            input=given, capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout, done.stderr
+
+    async def test_the_command_asks_and_shows(self, process: Any, upstream: Any) -> None:
+        chomp = await process(router := await upstream(says("hi there"), "m", "x")).up()
+        assert await self.command(chomp, "ask", "-m", "m", "-s", "be terse", "hello", "you") == (0, "hithere\n", "")
+        assert [said["content"] for said in router.calls[0].json["messages"]] == ["be terse", "hello you"]
+        status, out, _ = await self.command(
+            chomp, "ask", "--json", given="from stdin", NO_PROXY="", http_proxy="http://x"
+        )
+        assert (status, json.loads(out)["choices"][0]["message"]["content"]) == (0, "hi there")
+        assert router.calls[1].json["messages"] == [{"role": "user", "content": "from stdin"}]
+        status, out, _ = await self.command(chomp, "models", "/x")
+        assert (status, out.split()[-1]) == (0, f"{router.id}/x")
+        status, out, _ = await self.command(chomp, "usage", "--by", "model", "--json")
+        assert (status, json.loads(out)["rows"][0]["requests"]) == (0, 2)
+        status, out, _ = await self.command(chomp, "usage", "--csv")
+        (row,) = csv.DictReader(io.StringIO(out))
+        assert (status, row["router"], row["requests"], row["cost_usd"]) == (0, router.id, "2", "")
+        status, out, _ = await self.command(chomp, "usage")
+        assert (status, out.splitlines()[1].split()[:2]) == (0, [router.id, "2"])
+        assert await self.command(chomp, "jobs") == (0, "no jobs\n", "")
+        status, out, _ = await self.command(chomp, "keys")
+        assert status == 0
+        assert re.search(r"^groq +set GROQ_API_KEY +closed", out, re.M)
+
+    @pytest.mark.parametrize(
+        ("words", "status", "said"),
+        [
+            (("ask", "-m", "nothing", "x"), 1, "no configured router serves the model 'nothing'"),
+            (("usage", "--by", "weather"), 1, "usage is shown by"),
+            (("models", "zzz"), 1, "no model's name has that in it"),
+            (("ask",), 2, "nothing to ask"),
+            (("dance",), 2, "invalid choice"),
+        ],
+    )
+    async def test_the_command_says_what_is_wrong(
+        self, process: Any, upstream: Any, words: Sequence[str], status: int, said: str
+    ) -> None:
+        chomp = await process(await upstream()).up()
+        got, out, error = await self.command(chomp, *words)
+        assert (got, out) == (status, "")
+        assert said in error and "Traceback" not in error
+
+    async def test_the_command_says_that_a_stream_broke_off(self, process: Any, upstream: Any) -> None:
+        chomp = await process(await upstream(streams(chat_chunk({"content": "half"}), cut=True))).up()
+        status, out, error = await self.command(chomp, "ask", "-m", "m", "x")
+        assert (status, out) == (1, "half\n")
+        assert "closed the connection" in error
+
+    async def test_the_command_says_that_no_chomp_answers(self, process: Any, upstream: Any) -> None:
+        chomp = await process(await upstream()).up()
+        chomp.child.terminate()
+        assert await chomp.ended() == 0
+        status, out, error = await self.command(chomp, "models")
+        assert (status, out) == (3, "")
+        assert "bin/up" in error
 
     def test_the_command_needs_no_python_with_tomllib(self, tmp_path: Path) -> None:
         (tmp_path / "state").mkdir()
