@@ -2086,6 +2086,16 @@ def _part(block: _Block, path: str) -> dict[str, Any]:
     raise _no_place(f"a block of type {block.type!r}", path)
 
 
+_ODD = (AttributeError, TypeError, LookupError, ValueError)  # from JSON of a shape nobody has seen
+
+
+def _text_of(content: object) -> str:
+    """The words of a message's or delta's content, which is a list of parts at some."""
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""
+
+
 _STOP_REASONS = {
     "length": "max_tokens",
     "tool_calls": "tool_use",
@@ -2115,17 +2125,18 @@ def message_from_chat(answer: bytes) -> bytes:
         choice = chat["choices"][0]
         said = choice["message"]
         content: list[dict[str, Any]] = []
-        if thought := said.get("reasoning") or said.get("reasoning_content"):
+        if thought := _text_of(said.get("reasoning") or said.get("reasoning_content")):
             content.append({"type": "thinking", "thinking": thought, "signature": ""})
-        if said.get("content"):
-            content.append({"type": "text", "text": said["content"]})
-        for call in said.get("tool_calls") or ():
-            given = msgspec.json.decode(call["function"]["arguments"] or "{}")
-            content.append({"type": "tool_use", "id": call["id"], "name": call["function"]["name"], "input": given})
+        if text := _text_of(said.get("content")):
+            content.append({"type": "text", "text": text})
+        for at, call in enumerate(said.get("tool_calls") or ()):
+            given = msgspec.json.decode(call["function"].get("arguments") or "{}")
+            used = {"id": call.get("id") or f"call_{at}", "name": call["function"]["name"], "input": given}
+            content.append({"type": "tool_use", **used})
         stop = _STOP_REASONS.get(choice.get("finish_reason"), "end_turn")
         if any(block["type"] == "tool_use" for block in content) and stop == "end_turn":
             stop = "tool_use"
-    except (msgspec.DecodeError, LookupError, TypeError, AttributeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, *_ODD):
         raise UpstreamFailed("the answer is no chat completion", code="bad_upstream_answer") from None
     usage, _ = read_answer("chat", answer)
     return msgspec.json.encode(
@@ -2144,6 +2155,13 @@ def message_from_chat(answer: bytes) -> bytes:
 
 def _event(kind: str, **fields: Any) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (kind.encode(), msgspec.json.encode({"type": kind, **fields}))
+
+
+_MESSAGES_TYPES = {
+    401: "authentication_error", 402: "billing_error", 403: "permission_error", 404: "not_found_error",
+    413: "request_too_large", 429: "rate_limit_error", 503: "overloaded_error", 504: "timeout_error",
+    529: "overloaded_error",
+}  # fmt: skip
 
 
 class _Call(msgspec.Struct):
@@ -2182,10 +2200,11 @@ class MessagesEvents:
             if self._usage.error:
                 self._over = True
                 fault = read_fault(200, self._usage.error)
-                made.append(_event("error", error={"type": "api_error", "message": fault.message}))
+                kind = _MESSAGES_TYPES.get(fault.status, "api_error")
+                made.append(_event("error", error={"type": kind, "message": fault.message}))
                 break
-            with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-                made += self._chunk(msgspec.json.decode(payload))
+            with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError, *_ODD):
+                made.extend(self._chunk(msgspec.json.decode(payload)))
         if not made and run.startswith(b":"):
             made.append(_event("ping"))
         return b"".join(made)
@@ -2229,10 +2248,10 @@ class MessagesEvents:
         yield from self._begin(chunk)
         for choice in chunk.get("choices") or ():
             delta = choice.get("delta") or {}
-            if thought := delta.get("reasoning") or delta.get("reasoning_content"):
+            if thought := _text_of(delta.get("reasoning") or delta.get("reasoning_content")):
                 yield from self._enter("thinking", thinking="", signature="")
                 yield self._delta(type="thinking_delta", thinking=thought)
-            if text := delta.get("content"):
+            if text := _text_of(delta.get("content")):
                 yield from self._enter("text", text="")
                 yield self._delta(type="text_delta", text=text)
             for piece in delta.get("tool_calls") or ():
@@ -2240,12 +2259,11 @@ class MessagesEvents:
             self._stop = choice.get("finish_reason") or self._stop
 
     def _call(self, piece: Mapping[str, Any]) -> Iterator[bytes]:
-        at = piece.get("index") or 0
-        call = self._calls.setdefault(at, _Call())
+        at = int(piece.get("index") or 0)
+        call = self._calls.setdefault(at, _Call(id=str(piece.get("id") or f"call_{at}")))
         function = piece.get("function") or {}
-        call.id = call.id or piece.get("id") or ""
-        call.name = call.name or function.get("name") or ""
-        arguments = function.get("arguments") or ""
+        call.name = call.name or str(function.get("name") or "")
+        arguments = str(function.get("arguments") or "")
         call.arguments += arguments
         if self._live is None and call.name:
             self._live = at
@@ -2275,13 +2293,6 @@ class MessagesEvents:
         if self._open:
             self._open = ""
             yield _event("content_block_stop", index=self._index)
-
-
-_MESSAGES_TYPES = {
-    401: "authentication_error", 402: "billing_error", 403: "permission_error", 404: "not_found_error",
-    413: "request_too_large", 429: "rate_limit_error", 503: "overloaded_error", 504: "timeout_error",
-    529: "overloaded_error",
-}  # fmt: skip
 
 
 def error_shape(error: ChompError, dialect: Dialect, request_id: str = "") -> dict[str, Any]:
@@ -6251,7 +6262,8 @@ class MessagesSink:
 
     def fail(self, error: ChompError) -> None:
         """An error after the head has gone: one event, and a proper end."""
-        self._sink.write(self._events.feed(error_frame(error)))
+        if event := self._events.feed(error_frame(error)):
+            self._sink.write(event)
         self._sink.end()
 
     async def drain(self) -> None:

@@ -9501,6 +9501,36 @@ class TestMessages:
         kinds = re.findall(rb"^event: (\w+)$", events_of(single), re.M)
         assert kinds[-1] in (b"message_stop", b"error")
 
+    @pytest.mark.parametrize(
+        "odd",
+        [
+            {"choices": None}, {"choices": [None]}, {"choices": [{"delta": 5}]}, {"choices": [{"delta": [1]}]},
+            {"choices": [{"delta": {"tool_calls": [None]}}]}, {"choices": [{"delta": {"tool_calls": 5}}]},
+            {"choices": [{"delta": {"tool_calls": [{"index": "x"}]}}]}, {"choices": {}}, [], 5, "x", None,
+            {"choices": [{"delta": {"content": 5}, "finish_reason": 7}]}, {"usage": 5}, {"id": 5, "model": 7},
+        ],
+    )  # fmt: skip
+    def test_odd_frames_break_nothing(self, odd: Any) -> None:
+        events = cs.MessagesEvents()
+        pieces = [
+            chat_chunk({"content": "a"}),
+            b"data: " + json.dumps(odd).encode() + b"\n\n",
+            chat_chunk({"content": "b"}),
+        ]
+        made = b"".join(map(events.feed, pieces)) + events.finish()
+        assert re.findall(rb'"text_delta","text":"(\w)"', made) == [b"a", b"b"]
+        assert made.count(b"event: message_stop\n") == 1
+
+    async def test_calls_without_an_id_get_one_and_parts_are_words(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        pieces = [
+            {"content": [{"type": "text", "text": "look"}]},
+            {"tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]},
+        ]
+        api = sdk(await chomp(await upstream(streams(*map(chat_chunk, pieces), chat_chunk({}, "stop"), DONE))))
+        async with api.messages.stream(**self.ASKED) as stream:
+            text, call = (await stream.get_final_message()).content
+        assert (text.text, call.id, call.name, call.input) == ("look", "call_0", "f", {})
+
     async def test_silence_is_filled_with_pings(self, chomp: Any, upstream: Any) -> None:
         puppet = Puppet()
         client = await chomp(await upstream(puppet), timeouts={"keepalive": "50ms"})
