@@ -1535,7 +1535,7 @@ class StreamMeter:
         return not (chunk.usage is _EMPTY and chunk.error is _EMPTY and chunk.x_groq is _EMPTY and chunk.cost is _EMPTY)
 
     def _look_loosely(self, payload: bytes) -> bool:
-        with contextlib.suppress(msgspec.DecodeError):
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
             fields = _decode_fields(payload)
             parts = {name: fields[name] for name in ("usage", "error", "x_groq", "cost") if name in fields}
             self.finished = self.finished or b'"finish_reason":"' in payload.replace(b" ", b"")
@@ -1881,6 +1881,9 @@ class _Block(msgspec.Struct):
     content: str | list[_Block] | None = None
     is_error: bool | None = None
     cache_control: Raw = _EMPTY
+    title: Raw = _EMPTY
+    context: Raw = _EMPTY
+    citations: Raw = _EMPTY
 
 
 class _Said(msgspec.Struct):
@@ -1922,6 +1925,7 @@ class _MessagesRequest(msgspec.Struct):
 
 
 _decode_messages = msgspec.json.Decoder(_MessagesRequest).decode
+_decode_all_fields = msgspec.json.Decoder(list[dict[str, Raw]]).decode
 _CARRIED = frozenset(_MessagesRequest.__struct_fields__)
 _NOT_CARRIED = ("mcp_servers", "container")  # they change what the model can do: refused, not dropped
 _TOOL_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
@@ -1949,9 +1953,15 @@ def chat_from_messages(body: bytes) -> tuple[bytes, tuple[str, ...]]:
             chat[there] = value
     if asked.stream is not None:
         chat["stream"] = asked.stream
+    if asked.max_tokens < 1:
+        raise BadRequest("max_tokens must be 1 or more", code="invalid_value", param="max_tokens")
     if asked.tools:
+        for tool in decoded(_decode_all_fields, given["tools"]):
+            dropped |= {f"tools.{name}" for name in tool.keys() - set(_Tool.__struct_fields__)}
         chat["tools"] = [_chat_tool(tool, f"tools[{at}]", dropped) for at, tool in enumerate(asked.tools)]
     if choosing := asked.tool_choice:
+        if choosing.type == "tool" and not choosing.name:
+            raise BadRequest("tool_choice needs the tool's name", code="invalid_value", param="tool_choice")
         if choosing.type == "tool":
             chat["tool_choice"] = {"type": "function", "function": {"name": choosing.name}}
         elif choosing.type in _TOOL_CHOICES:
@@ -1991,6 +2001,10 @@ def _system_text(system: str | list[_Block], dropped: set[str]) -> str:
 def _note_cache(block: _Block | _Tool, dropped: set[str]) -> None:
     if not is_null(block.cache_control):
         dropped.add("cache_control")
+    if isinstance(block, _Block):
+        dropped |= {
+            f"document.{name}" for name in ("title", "context", "citations") if not is_null(getattr(block, name))
+        }
 
 
 def _chat_tool(tool: _Tool, path: str, dropped: set[str]) -> dict[str, Any]:
@@ -2036,6 +2050,8 @@ def _chat_messages(message: _Said, path: str, dropped: set[str]) -> list[dict[st
             parts.append(_part(block, f"{path}.content[{at}]"))
     if len(parts) == 1 and parts[0]["type"] == "text":
         made.append({"role": role, "content": parts[0]["text"]})
+    elif not content:
+        made.append({"role": role, "content": ""})
     elif parts:
         made.append({"role": role, "content": parts})
     return made
@@ -2047,8 +2063,13 @@ def _assistant(content: list[_Block], path: str, dropped: set[str]) -> dict[str,
         if block.type == "text":
             texts.append(block.text)
         elif block.type == "tool_use":
-            arguments = bytes(block.input or b"{}").decode("utf-8", "replace")
-            call = {"name": block.name, "arguments": arguments}
+            if not (block.id and block.name):
+                raise BadRequest("a tool_use needs id and name", code="invalid_value", param=f"{path}.content[{at}]")
+            arguments = b"{}" if is_null(block.input) else bytes(block.input)
+            try:
+                call = {"name": block.name, "arguments": arguments.decode()}
+            except UnicodeDecodeError:
+                raise BadRequest("the request body is not UTF-8", code="invalid_json") from None
             calls.append({"id": block.id, "type": "function", "function": call})
         elif block.type in ("thinking", "redacted_thinking"):  # the models here did not think it
             dropped.add("thinking")
@@ -2068,6 +2089,8 @@ def _tool_result(block: _Block, path: str, dropped: set[str]) -> tuple[str, list
         dropped.add("tool_result.is_error")
     if block.content is None or isinstance(block.content, str):
         return block.content or "", []
+    for one in block.content:
+        _note_cache(one, dropped)
     parts = [_part(one, f"{path}.content[{at}]") for at, one in enumerate(block.content)]
     text = "\n".join(part["text"] for part in parts if part["type"] == "text")
     return text, [part for part in parts if part["type"] != "text"]
@@ -2083,7 +2106,8 @@ def _part(block: _Block, path: str) -> dict[str, Any]:
     if block.type == "image" and source is not None and source.type in ("base64", "url"):
         url = source.url if source.type == "url" else f"data:{source.media_type};base64,{source.data}"
         return {"type": "image_url", "image_url": {"url": url}}
-    raise _no_place(f"a block of type {block.type!r}", path)
+    what = f"{block.type!r} from {source.type!r}" if source is not None else repr(block.type)
+    raise _no_place(f"a block of type {what}", path)
 
 
 _ODD = (AttributeError, TypeError, LookupError, ValueError)  # from JSON of a shape nobody has seen
@@ -2106,9 +2130,10 @@ _STOP_REASONS = {
 
 def _messages_usage(usage: Usage | None) -> dict[str, int]:
     counted = usage or Usage()
+    written = min(counted.cache_write, counted.prompt - counted.cached)
     return {
-        "input_tokens": counted.prompt - counted.cached - counted.cache_write,
-        "cache_creation_input_tokens": counted.cache_write,
+        "input_tokens": counted.prompt - counted.cached - written,
+        "cache_creation_input_tokens": written,
         "cache_read_input_tokens": counted.cached,
         "output_tokens": counted.completion,
     }
@@ -2116,6 +2141,19 @@ def _messages_usage(usage: Usage | None) -> dict[str, int]:
 
 def _message_id(given: object) -> str:
     return f"msg_{given}" if isinstance(given, str) and given else "msg_chomp"
+
+
+def _input_of(arguments: object, *, cut: bool) -> dict[str, Any]:
+    """A tool call's input; {} when the model was cut off in the middle of it. Raises ValueError."""
+    try:
+        given = msgspec.json.decode(arguments or "{}") if isinstance(arguments, str) else arguments or {}
+    except msgspec.DecodeError:
+        if cut:
+            return {}
+        raise
+    if not isinstance(given, dict):
+        raise ValueError("no object")
+    return given
 
 
 def message_from_chat(answer: bytes) -> bytes:
@@ -2127,13 +2165,14 @@ def message_from_chat(answer: bytes) -> bytes:
         content: list[dict[str, Any]] = []
         if thought := _text_of(said.get("reasoning") or said.get("reasoning_content")):
             content.append({"type": "thinking", "thinking": thought, "signature": ""})
-        if text := _text_of(said.get("content")):
+        refusal = _text_of(said.get("refusal"))
+        if text := _text_of(said.get("content")) or refusal:
             content.append({"type": "text", "text": text})
         for at, call in enumerate(said.get("tool_calls") or ()):
-            given = msgspec.json.decode(call["function"].get("arguments") or "{}")
+            given = _input_of(call["function"].get("arguments"), cut=choice.get("finish_reason") == "length")
             used = {"id": call.get("id") or f"call_{at}", "name": call["function"]["name"], "input": given}
             content.append({"type": "tool_use", **used})
-        stop = _STOP_REASONS.get(choice.get("finish_reason"), "end_turn")
+        stop = "refusal" if refusal else _STOP_REASONS.get(str(choice.get("finish_reason")), "end_turn")
         if any(block["type"] == "tool_use" for block in content) and stop == "end_turn":
             stop = "tool_use"
     except (msgspec.DecodeError, RecursionError, *_ODD):
@@ -2164,50 +2203,65 @@ _MESSAGES_TYPES = {
 }  # fmt: skip
 
 
-class _Call(msgspec.Struct):
+class _Call:
     """A tool call as its pieces come in."""
 
-    id: str = ""
-    name: str = ""
-    arguments: str = ""
+    __slots__ = ("id", "name", "pieces")
+
+    def __init__(self) -> None:
+        self.id = self.name = ""
+        self.pieces: list[str] = []  # of its arguments, while they cannot go out
+
+
+EVENTS_HELD_BYTES = 16 << 20  # of a stream's parts that have to wait for others
 
 
 class MessagesEvents:
     """A chat stream as the events of a message stream.
 
-    Blocks follow each other there, so of parallel tool calls the first is passed on as it comes and the others when
-    it is over.
+    Blocks follow each other there. So of parallel tool calls the first is passed on as it comes; the others, and words
+    that come after it began, wait until it is over.
     """
 
     def __init__(self) -> None:
         self._begun = self._over = False
         self._open = ""  # type of the open block
         self._index = -1
-        self._calls: dict[int, _Call] = {}
-        self._live: int | None = None  # the call whose block is open
+        self._calls: list[_Call] = []
+        self._at: dict[int, _Call] = {}  # by the index of their pieces
+        self._live: _Call | None = None  # whose block is open
+        self._late: list[tuple[str, str]] = []  # words that wait, by type of block
+        self._held = 0
         self._stop = ""
-        self._usage = StreamMeter(hide_usage=False)
+        self._meter = StreamMeter(hide_usage=False)
 
     def feed(self, run: bytes) -> bytes:
         """The events of a run of whole frames."""
-        if self._over:
-            return b""
-        made = []
+        made: list[bytes] = []
         for payload in payloads(run):
+            if self._over:
+                break
             if payload.strip() == b"[DONE]":
                 continue
-            self._usage.look(b"data: %b\n\n" % payload)
-            if self._usage.error:
-                self._over = True
-                fault = read_fault(200, self._usage.error)
-                kind = _MESSAGES_TYPES.get(fault.status, "api_error")
-                made.append(_event("error", error={"type": kind, "message": fault.message}))
+            self._meter.look(b"data: %b\n\n" % payload.replace(b"\n", b" ").replace(b"\r", b" "))
+            if self._meter.error or payload_kind(payload) == "error":
+                fault = read_fault(200, payload)
+                made.append(self.error(_MESSAGES_TYPES.get(fault.status, "api_error"), fault.message))
                 break
-            with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError, *_ODD):
+            with contextlib.suppress(msgspec.DecodeError, RecursionError, *_ODD):
                 made.extend(self._chunk(msgspec.json.decode(payload)))
-        if not made and run.startswith(b":"):
+            if self._held > EVENTS_HELD_BYTES:
+                made.append(self.error("api_error", "the answer's tool calls are too large"))
+        if not made and run.startswith(b":") and not self._over:
             made.append(_event("ping"))
         return b"".join(made)
+
+    def error(self, kind: str, message: str) -> bytes:
+        """The event of an error, the last one; empty when there was one already."""
+        if self._over:
+            return b""
+        self._over = True
+        return _event("error", error={"type": kind, "message": message})
 
     def finish(self) -> bytes:
         """The last events."""
@@ -2215,13 +2269,16 @@ class MessagesEvents:
             return b""
         self._over = True
         made = [*self._begin({}), *self._close()]
-        for at, call in sorted(self._calls.items()):
-            if at != self._live:
-                made += self._whole_call(call)
+        for kind, words in self._late:
+            made += self._say(kind, words)
+        made += self._close()
+        for at, call in enumerate(self._calls):
+            if call is not self._live:
+                made += self._whole_call(call, at)
         stop = _STOP_REASONS.get(self._stop, "end_turn")
         if self._calls and stop == "end_turn":
             stop = "tool_use"
-        usage = _messages_usage(self._usage.usage())
+        usage = _messages_usage(self._meter.usage())
         made.append(_event("message_delta", delta={"stop_reason": stop, "stop_sequence": None}, usage=usage))
         made.append(_event("message_stop"))
         return b"".join(made)
@@ -2234,7 +2291,7 @@ class MessagesEvents:
             "id": _message_id(chunk.get("id")),
             "type": "message",
             "role": "assistant",
-            "model": chunk.get("model") or "",
+            "model": str(chunk.get("model") or ""),
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
@@ -2249,33 +2306,65 @@ class MessagesEvents:
         for choice in chunk.get("choices") or ():
             delta = choice.get("delta") or {}
             if thought := _text_of(delta.get("reasoning") or delta.get("reasoning_content")):
-                yield from self._enter("thinking", thinking="", signature="")
-                yield self._delta(type="thinking_delta", thinking=thought)
+                yield from self._words("thinking", thought)
             if text := _text_of(delta.get("content")):
-                yield from self._enter("text", text="")
-                yield self._delta(type="text_delta", text=text)
+                yield from self._words("text", text)
+            if refusal := _text_of(delta.get("refusal")):
+                self._stop = "content_filter"
+                yield from self._words("text", refusal)
             for piece in delta.get("tool_calls") or ():
                 yield from self._call(piece)
-            self._stop = choice.get("finish_reason") or self._stop
+            if self._stop != "content_filter":
+                self._stop = str(choice.get("finish_reason") or self._stop)
+
+    def _words(self, kind: str, words: str) -> Iterator[bytes]:
+        if self._live is None:
+            yield from self._say(kind, words)
+        else:
+            self._late.append((kind, words))
+            self._held += len(words)
+
+    def _say(self, kind: str, words: str) -> Iterator[bytes]:
+        if kind == "thinking":
+            yield from self._enter(kind, thinking="", signature="")
+            yield self._delta(type="thinking_delta", thinking=words)
+        else:
+            yield from self._enter(kind, text="")
+            yield self._delta(type="text_delta", text=words)
 
     def _call(self, piece: Mapping[str, Any]) -> Iterator[bytes]:
-        at = int(piece.get("index") or 0)
-        call = self._calls.setdefault(at, _Call(id=str(piece.get("id") or f"call_{at}")))
+        call = self._called(piece)
         function = piece.get("function") or {}
         call.name = call.name or str(function.get("name") or "")
-        arguments = str(function.get("arguments") or "")
-        call.arguments += arguments
-        if self._live is None and call.name:
-            self._live = at
+        arguments = function.get("arguments") or ""
+        call.pieces.append(arguments if isinstance(arguments, str) else json.dumps(arguments))
+        if self._live is None and call is self._calls[0] and call.name and call.id:
+            self._live = call
             yield from self._enter("tool_use", id=call.id, name=call.name, input={})
-            arguments = call.arguments
-        if at == self._live and self._open == "tool_use" and arguments:
-            yield self._delta(type="input_json_delta", partial_json=arguments)
+        if call is self._live:
+            if words := "".join(call.pieces):
+                yield self._delta(type="input_json_delta", partial_json=words)
+            call.pieces.clear()
+        else:
+            self._held += len(arguments)
 
-    def _whole_call(self, call: _Call) -> Iterator[bytes]:
-        yield from self._enter("tool_use", id=call.id, name=call.name, input={})
-        if call.arguments:
-            yield self._delta(type="input_json_delta", partial_json=call.arguments)
+    def _called(self, piece: Mapping[str, Any]) -> _Call:
+        """The call a piece belongs to: by its index, else the last; a new id is a new call."""
+        index, call_id = piece.get("index"), str(piece.get("id") or "")
+        known = self._at.get(index) if isinstance(index, int) else self._calls[-1] if self._calls else None
+        if known is None or (call_id and known.id and call_id != known.id):
+            known = _Call()
+            self._calls.append(known)
+            self._held += 100
+        if isinstance(index, int):
+            self._at[index] = known
+        known.id = known.id or call_id
+        return known
+
+    def _whole_call(self, call: _Call, at: int) -> Iterator[bytes]:
+        yield from self._enter("tool_use", id=call.id or f"call_{at}", name=call.name, input={})
+        if arguments := "".join(call.pieces):
+            yield self._delta(type="input_json_delta", partial_json=arguments)
         yield from self._close()
 
     def _enter(self, kind: str, **fields: Any) -> Iterator[bytes]:
@@ -4503,6 +4592,8 @@ class Attempt:
                 run = _past_torn(run, self.meter) if torn else self.meter.look(run)
         self.reads += 1
         self.last_at = self._loop.time()
+        if self.meter.done:
+            self.due = min(self.due, self.last_at + DONE_S)
         self._burst += len(data)
         if self._burst > _BURST_BYTES:
             self._yield()
@@ -4522,8 +4613,11 @@ class Attempt:
         if self._burst > _BURST_BYTES:
             self._yield()
         sink: Sink = self._sink  # type: ignore[assignment]
-        shown = self.meter.look(run)
-        if shown is run and not self.meter.error:
+        meter = self.meter
+        shown = meter.look(run)
+        if meter.done:
+            self.due = min(self.due, self.last_at + DONE_S)
+        if shown is run and not meter.error:
             full = sink.write_chunk(run, framed)
         else:
             full = bool(shown) and sink.write(self._clean(shown))
@@ -4685,7 +4779,7 @@ class Attempt:
         self._sink = sink
         if self.stream:
             self.body, self.chunk = self._relay, self._relay_chunk
-        self.due = self.last_at + self._owner.proxy.shortest_s
+        self.due = self.last_at + (self._owner.proxy.shortest_s if not (self.stream and self.meter.done) else DONE_S)
         if self.paused:
             self.resume()
 
@@ -5926,12 +6020,16 @@ def error_answer(
 ) -> tuple[dict[str, str], bytes]:
     """Headers and body of `error` in the shape of `dialect`, without secrets."""
     text = credentials.redact(msgspec.json.encode(error_shape(error, dialect, request_id)).decode()).encode()
-    return {"x-request-id": request_id, **error.headers, **error.retry_headers(), **_SAFE}, text
+    own = {"x-request-id": request_id}
+    if dialect == "messages":
+        own["request-id"] = request_id
+    return {**own, **error.headers, **error.retry_headers(), **_SAFE}, text
 
 
 def dialect_of(request: web.Request) -> Dialect:
     """What the client of `request` understands."""
-    own = request.path.startswith("/v1/messages") or "anthropic-version" in request.headers
+    path = request.path
+    own = path.startswith("/v1/messages") or (path.startswith("/v1/models") and "anthropic-version" in request.headers)
     return "messages" if own else "chat"
 
 
@@ -6199,14 +6297,17 @@ class ClientSink:
 class MessagesSink:
     """Turns a chat answer into a message, or its events, on the way to `sink`."""
 
-    def __init__(self, sink: ClientSink, request_id: str, dropped: Sequence[str], limit_bytes: int):
+    def __init__(self, sink: ClientSink, request_id: str, dropped: Sequence[str], *, streams: bool, limit_bytes: int):
         self._sink = sink
         self._request_id = request_id
         self._own = f"request-id: {request_id}\r\n".encode()
         if dropped:
-            self._own += f"x-chomp-dropped: {header_value(', '.join(dropped)[:500])}\r\n".encode()
+            names = ", ".join(map(header_value, dropped))
+            self._own += f"x-chomp-dropped: {names[:500]}\r\n".encode()
+        self._streams = streams  # what the client asked for
         self._limit = limit_bytes
         self._events = MessagesEvents()
+        self._framer = Framer(EVENTS_HELD_BYTES)
         self._status, self._head = 0, b""
         self._pieces: list[bytes] | None = None  # of an answer that is not streamed
         self._size = 0
@@ -6216,7 +6317,7 @@ class MessagesSink:
         return self._sink.started or self._pieces is not None
 
     def start(self, status: int, head: bytes, *, stream: bool, length: int | None = None) -> None:
-        if stream:
+        if stream and self._streams:
             self._sink.start(status, head + self._own, stream=True)
         else:
             self._status, self._head, self._pieces = status, head + self._own, []
@@ -6227,15 +6328,28 @@ class MessagesSink:
         self.write(comments)
 
     def write(self, data: bytes) -> bool:
+        if self._sink.ended:
+            return False
         if self._pieces is None:
-            events = self._events.feed(data)
-            return bool(events) and self._sink.write(events)
+            return self._write_events(data)
         self._size += len(data)
         if self._size > self._limit:
-            self.abort()
-        elif not self._sink.ended:
+            self._refuse(UpstreamFailed(f"the answer is larger than {self._limit} bytes", code="bad_upstream_answer"))
+        else:
             self._pieces.append(data)
         return False
+
+    def _write_events(self, data: bytes) -> bool:
+        try:
+            run = self._framer.feed(data)  # frames above 1 MiB come in pieces
+            if self._framer.torn:
+                events = self._events.error("api_error", "a frame of the answer is too large")
+            else:
+                events = self._events.feed(run) if run else b""
+        except Exception:  # a bug must not hold the connection: the client gets an error, the log the reason
+            log.exception("a chat stream could not be translated")
+            events = self._events.error("api_error", "chomp failed; its log says why")
+        return bool(events) and self._sink.write(events)
 
     def write_chunk(self, run: bytes, framed: bytes) -> bool:
         return self.write(run)
@@ -6249,20 +6363,37 @@ class MessagesSink:
             self._sink.end()
             return
         try:
-            self._answer(self._status, self._head, message_from_chat(b"".join(self._pieces)))
+            self._end_whole(b"".join(self._pieces))
         except ChompError as error:
             self._refuse(error)
+        except Exception:  # as above
+            log.exception("a chat completion could not be translated")
+            self._refuse(ChompError("chomp failed; its log says why"))
+
+    def _end_whole(self, body: bytes) -> None:
+        if not self._streams:
+            self._answer(self._status, self._head, message_from_chat(body))
+            return
+        frames = as_stream(body, wants_usage=True)  # the upstream did not stream, the client is to have events
+        if not frames:
+            raise UpstreamFailed("the answer is no chat completion", code="bad_upstream_answer")
+        lines = self._head.split(b"\r\n")
+        head = b"\r\n".join(line for line in lines if not line.lower().startswith(b"content-type:"))
+        self._sink.start(self._status, head, stream=True)
+        self._sink.write(self._events.feed(frames) + self._events.finish())
+        self._sink.end()
 
     def abort(self) -> None:
         """The answer broke off: nothing of it has gone out yet, unless it was a stream."""
-        if self._pieces is None or self._sink.ended:
+        if self._pieces is None:
             self._sink.abort()
-        else:
+        elif not self._sink.ended:
             self._refuse(UpstreamFailed("the upstream's answer broke off", code="upstream_interrupted"))
 
     def fail(self, error: ChompError) -> None:
         """An error after the head has gone: one event, and a proper end."""
-        if event := self._events.feed(error_frame(error)):
+        shaped = error_shape(error, "messages")["error"]
+        if event := self._events.error(shaped["type"], shaped["message"]):
             self._sink.write(event)
         self._sink.end()
 
@@ -6620,7 +6751,9 @@ async def _relay(request: web.Request, api: Api, dialect: Dialect = "chat") -> w
         if dialect == "messages":
             asked.body, dropped = chat_from_messages(body)
             asked.headers = [pair for pair in request.raw_headers if not pair[0].lower().startswith(b"anthropic-")]
-            sink = MessagesSink(client, request_id, dropped, services.settings.limits.body_bytes)
+            limit = services.settings.limits.body_bytes
+            streams = read_envelope("chat", asked.body).stream is True
+            sink = MessagesSink(client, request_id, dropped, streams=streams, limit_bytes=limit)
         exchange = services.proxy.exchange(asked, request[CALLER], sink)
         request[ACCOUNTED] = True
         await relay(services, exchange, sink)
@@ -6664,6 +6797,8 @@ class _Counted(msgspec.Struct):
 async def count_tokens(request: web.Request) -> web.Response:
     """POST /v1/messages/count_tokens {model, messages, ...} -> {input_tokens}, estimated: four bytes a token"""
     asked = await body_of(request, _Counted)
+    if not bytes(asked.messages).startswith(b"["):
+        raise BadRequest("'messages' must be an array", code="invalid_type", param="messages")
     content = b"".join(map(bytes, (asked.messages, asked.system, asked.tools)))
     answer = reply({"input_tokens": estimated_prompt(content)})
     answer.headers["x-chomp-estimated"] = "1"
@@ -6714,7 +6849,7 @@ async def models(request: web.Request) -> web.Response:
 
 
 def _messages_model(entry: Mapping[str, Any]) -> dict[str, Any]:
-    created = datetime.datetime.fromtimestamp(entry["created"], datetime.UTC).isoformat().replace("+00:00", "Z")
+    created = iso(min(entry["created"], 2**32))
     return {"type": "model", "id": entry["id"], "display_name": entry.get("name", entry["id"]), "created_at": created}
 
 

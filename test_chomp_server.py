@@ -3114,6 +3114,25 @@ class TestProtocols:
             meter.look(b'data: {"choices":[{"text":"legacy"}]}\n\n')
             assert (meter.said, meter.frames) == (14, 4)
 
+        def test_the_usage_at_the_top_wins_over_groqs_own(self) -> None:
+            for order in (1, -1):
+                meter = cs.StreamMeter(hide_usage=False)
+                both = [chat_chunk({}, usage=USAGE), chat_chunk({}, x_groq={"usage": {**USAGE, "prompt_tokens": 99}})]
+                meter.look(b"".join(both[::order]))
+                assert (found := meter.usage()) is not None
+                assert found.prompt == USAGE["prompt_tokens"]
+
+        def test_an_event_without_data_among_others_leaves_each_frame_its_place(self) -> None:
+            meter = cs.StreamMeter(hide_usage=True)
+            shown = chat_chunk({"content": "a"}) + b"data: \n\n"
+            assert meter.look(shown + chat_chunk(None, usage=USAGE)) == shown
+
+        def test_what_follows_done_does_not_undo_it(self) -> None:
+            meter = cs.StreamMeter(hide_usage=True)
+            for run in (chat_chunk({"content": "a"}) + DONE, chat_chunk({"content": "b"}) * 2):
+                assert meter.look(run) == run
+                assert meter.done
+
         def test_a_frame_of_a_shape_we_do_not_know_still_tells_usage_and_end(self) -> None:
             meter = cs.StreamMeter(hide_usage=False)
             frame = {"choices": [{"delta": {"content": [{"type": "text", "text": "a"}]}, "finish_reason": "stop"}]}
@@ -4486,6 +4505,26 @@ class TestUpstream:
         kinds = [[error and error.kind for error in one.ends] for one in (whole, cut)]
         assert kinds[0] == kinds[1]
         assert (whole.status, whole.body_bytes) == (cut.status, cut.body_bytes)
+
+    def test_a_chunk_is_passed_on_as_it_came_only_when_it_is_one(self) -> None:
+        class Relayed(HeardWire):
+            def chunk(self, data: bytes, framed: bytes) -> None:
+                assert framed == b"%x\r\n%b\r\n" % (len(data), data)
+                assert data.endswith(b"\n\n")
+                self.order.append("chunk")
+                self.body_bytes += data
+
+        frame, like_a_chunk = b"data: {}\n\n", b"5\r\nabc\n\n\r\n"
+        head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+        for pieces in ([frame, frame, b"a\n"], [frame, frame + like_a_chunk], [frame, like_a_chunk, frame]):
+            data = head + chunked(*pieces)
+            first, relayed = len(head) + len(chunked(frame)) - 5, 0
+            for one, other in itertools.combinations_with_replacement(range(first, len(data) + 1), 2):
+                heard = Relayed()
+                heard.feed(data, [first, one, other], False)
+                assert (heard.body_bytes, heard.ends) == (b"".join(pieces), [None])
+                relayed += heard.order.count("chunk")
+            assert relayed or pieces[1] != frame
 
     @pytest.mark.parametrize("stream", [False, True])
     async def test_an_answer_that_trickles_in_byte_by_byte_comes_out_whole(
@@ -5885,6 +5924,28 @@ class TestRouting:
         breaks = request.node.callspec.id in BREAKING
         assert (await state_of(client, up.id))["breaker"] == ("open" if breaks else "closed")
 
+    @pytest.mark.parametrize("status", [400, 404, 429])
+    async def test_a_refusal_between_failures_keeps_the_breaker_closed(
+        self, chomp: Any, upstream: Any, status: int
+    ) -> None:
+        clock = Clock()
+        client = await chomp(up := await upstream(), clock=clock)
+        for act in (*[fails(500)] * (cs.BREAKER_FAILURES - 1), fails(status), fails(500)):
+            up.act = act
+            await ask(client, "m")
+            clock.now += 1000
+        assert len(up.calls) == cs.BREAKER_FAILURES + 1
+        assert (await state_of(client, up.id))["breaker"] == "closed"
+
+    async def test_an_overloaded_target_is_left_alone_for_as_long_as_it_asked(self, chomp: Any, upstream: Any) -> None:
+        clock = Clock()
+        up = await upstream(fails(503, headers=[("retry-after", "60")]))
+        client = await chomp(up, clock=clock)
+        for passed, calls in ((0, 1), (59, 1), (2, 2)):
+            clock.now += passed
+            await ask(client, "m")
+            assert len(up.calls) == calls
+
     async def test_a_payment_wait_that_the_router_names_is_kept(self, chomp: Any, upstream: Any) -> None:
         clock, act = Clock(), Switch(only_key("a", fails(402, headers=[("retry-after", "120")])))
         up = await upstream(act)
@@ -6269,6 +6330,14 @@ class TestUsage:
         text = await metrics_of(client)
         assert metric(text, "chomp_requests_total", status="499") == 1
         assert metric(text, "chomp_inflight") == 0
+
+    async def test_a_frame_nobody_counted_is_a_token_at_least(self, chomp: Any, upstream: Any) -> None:
+        letters = [chat_chunk({"content": letter}) for letter in "abcdefgh"]
+        client = await chomp(up := await upstream(streams(*letters, FINISH, DONE)))
+        async with client.chat(up.model, stream=True) as answer:
+            await answer.read()
+        (kept,) = await client.rows(1)
+        assert (kept["completion_tokens"], kept["estimated"]) == (8, 1)
 
     @pytest.mark.parametrize("asked", [False, True], ids=["not asked", "asked"])
     @pytest.mark.parametrize(("last", "counted"), SHAPES)
@@ -7834,6 +7903,31 @@ class TestProxy:
         assert client.services.proxy.inflight == 0
         assert client.services.bodies.held == 0
 
+    @pytest.mark.parametrize("phase", ["before the head", "mid-stream"])
+    async def test_a_client_that_leaves_frees_an_upstream_that_was_asked_at_once(
+        self, chomp: Any, upstream: Any, phase: str
+    ) -> None:
+        puppet = Puppet()
+
+        async def act(call: Call) -> None:
+            await (says() if call is router.calls[0] else puppet)(call)
+
+        client = await chomp(router := await upstream(act))
+        raw = await Raw.to(client.port, wire(chat_body(stream=True)))
+        await raw.answer()  # a plan and an idle connection are there now: the next request waits for nothing
+        raw.writer.write(wire(chat_body(stream=True)))
+        await soon(puppet.asked.wait())
+        if phase == "mid-stream":
+            puppet.tell(chat_chunk({"content": "one"}))
+            await soon(raw.reader.readuntil(b"one"))
+        raw.close()
+        await soon(router.calls[1].gone.wait())
+        _, row = await client.rows(2)
+        assert (row["status"], row["error_type"], row["attempts"]) == (499, "caller_cancelled", 1)
+        assert (row["estimated"], row["prompt_tokens"] > 0) == ((1, True) if phase == "mid-stream" else (0, False))
+        assert client.services.proxy.inflight == 0
+        assert client.services.bodies.held == 0
+
     async def test_usage_that_came_before_the_client_left_is_exact(self, chomp: Any, upstream: Any) -> None:
         puppet = Puppet()
         client = await chomp(await upstream(puppet))
@@ -7879,6 +7973,22 @@ class TestProxy:
             found = re.findall(r"^chomp_\w*malformed\w* (\S+)", await answer.text(), re.M)
         assert [float(one) for one in found] == [1.0]
 
+    async def test_a_frame_torn_after_done_is_an_interruption(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream(streams(*STREAM, b'data: {"cost', cut=True)))
+        async with client.chat("m", stream=True) as answer:
+            assert frames(await answer.read())[-2]["error"]["code"] == "upstream_stream_interrupted"
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"]) == (502, "provider_incomplete")
+
+    async def test_a_malformed_frame_beside_content_is_counted_once(self, chomp: Any, upstream: Any) -> None:
+        run = b"data: {bad\n\n" + chat_chunk({"content": "a"}) + chat_chunk({"content": "b"})
+        client = await chomp(await upstream(streams(run, chat_chunk({}, "stop"), DONE)))
+        async with client.chat("m", stream=True) as answer:
+            assert await answer.read() == run + chat_chunk({}, "stop") + DONE
+        (row,) = await client.rows(1)
+        assert (row["completion_tokens"], row["estimated"]) == (2, 1)
+        assert client.services.usage.malformed_frames == 1
+
     async def test_a_long_silence_is_filled_with_comments(self, chomp: Any, upstream: Any) -> None:
         puppet = Puppet()
         client = await chomp(await upstream(puppet), timeouts={"keepalive": "0.1s"})
@@ -7923,6 +8033,18 @@ class TestProxy:
         (row,) = await client.rows(1)
         assert (row["router"], row["attempts"]) == (ready.id, 2)
 
+    async def test_a_key_in_a_total_failure_after_the_head_is_hidden(self, chomp: Any, upstream: Any) -> None:
+        puppet = Puppet()
+        client = await chomp(router := await upstream(puppet), timeouts={"hold": "0.1s"})
+        puppet.tell(b": one\n\n")
+        raw = await Raw.to(client.port, wire(chat_body(stream=True)))
+        seen = await soon(raw.reader.readuntil(b": one\n\n"))
+        puppet.tell(b'data: {"error":{"message":"bad key key-of-%b"}}\n\n' % router.id.encode())
+        seen += await soon(raw.reader.readuntil(b"0\r\n\r\n"))
+        assert b"bad key" in seen
+        assert b"key-of-" not in seen
+        raw.close()
+
     async def test_total_failure_after_the_head_is_one_error_frame(self, chomp: Any, upstream: Any) -> None:
         puppet = Puppet()
         client = await chomp(await upstream(puppet), await upstream(fails(500)), timeouts={"keepalive": "0.1s"})
@@ -7963,6 +8085,81 @@ class TestProxy:
         async with client.chat("m", stream=True) as answer:
             assert answer.status >= 400
             assert len(is_openai_error(await answer.read())["attempts"]) == 2
+
+    @pytest.mark.parametrize(("count", "size"), [(140, 1), (10, 32 << 10)], ids=["many", "large"])
+    async def test_start_up_frames_are_not_held_without_bound(
+        self, chomp: Any, upstream: Any, count: int, size: int
+    ) -> None:
+        puppet = Puppet()
+        client = await chomp(await upstream(puppet), timeouts={"hold": "60s", "keepalive": "60s"})
+        start = chat_chunk({"role": "assistant"}, pad="x" * size)
+        puppet.tell(*[start] * count)
+        async with asyncio.timeout(PATIENCE_S), client.chat("m", stream=True) as answer:
+            assert answer.status == 200
+            puppet.tell(*STREAM[1:], None)
+            assert await answer.read() == start * count + b"".join(STREAM[1:])
+
+    def test_tool_calls_of_an_answer_made_a_stream_are_numbered(self) -> None:
+        calls = [{"id": f"c{n}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for n in range(3)]
+        message = {"role": "assistant", "content": None, "tool_calls": calls}
+        answer = chat_answer(choices=[{"index": 0, "message": message, "finish_reason": "tool_calls"}])
+        (shown, done) = frames(cs.as_stream(answer, wants_usage=False))
+        assert shown["choices"][0]["delta"]["tool_calls"] == [{"index": n, **call} for n, call in enumerate(calls)]
+        assert done == "[DONE]"
+
+    async def test_a_local_host_may_take_longer_to_load(self, chomp: Any, upstream: Any) -> None:
+        loaded = asyncio.Event()
+        local, hosted = await upstream(holds(loaded, says("loaded"))), await upstream(silent, "h")
+        client = await chomp({**local.router, "kind": "host"}, hosted, timeouts={"first_byte": "0.2s"})
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(client.chat("m", stream=True).__aenter__())
+            await until(lambda: bool(local.calls), "not asked")
+            async with client.chat("h", stream=True) as answer:
+                assert answer.status == 504  # so much time has passed
+            loaded.set()
+        assert said(await asking.result().read()) == "loaded"
+
+    async def test_the_end_of_a_stream_that_is_done_is_not_waited_for_as_long_as_more_of_it(
+        self, chomp: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def act(call: Call) -> None:
+            await call.head()
+            await call.chunk(b"".join(STREAM))
+            await call.gone.wait()
+
+        monkeypatch.setattr(cs, "DONE_S", 0.1)
+        client = await chomp(await upstream(act), timeouts={"keepalive": "0.3s"})
+        async with client.chat("m", stream=True) as answer:
+            assert (await soon(answer.read())).startswith(b"".join(STREAM))
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"]) == (200, "")
+
+    async def test_an_error_that_comes_together_with_what_follows_it_is_failed_over(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        run = b"".join([*self._ROLE_ERROR, chat_chunk({"content": "never"}), DONE])
+        client = await chomp(await upstream(streams(run)), ready := await upstream(says("from the second")))
+        async with client.chat("m", stream=True) as answer:
+            assert (answer.headers["x-chomp-router"], answer.headers["x-chomp-attempts"]) == (ready.id, "2")
+            assert said(await answer.read()) == "from the second"
+
+    @pytest.mark.parametrize("together", [True, False])
+    async def test_a_key_in_an_error_within_a_stream_is_hidden(self, chomp: Any, upstream: Any, together: bool) -> None:
+        puppet = Puppet()
+        client = await chomp(router := await upstream(puppet))
+        words = [chat_chunk({"content": word}) for word in ("one", "two")]
+        error = b'data: {"error":{"message":"bad key key-of-%b"}}\n\n' % router.id.encode()
+        raw = await Raw.to(client.port, wire(chat_body(stream=True)))
+        seen = b""
+        for run in [b"".join([*words, error])] if together else [*words, error]:
+            puppet.tell(run)
+            last = b"bad key" if run.endswith(error) else run
+            seen += await soon(raw.reader.readuntil(last))  # each in a read of its own
+        puppet.tell(DONE, None)
+        seen += await soon(raw.reader.readuntil(b"0\r\n\r\n"))
+        assert b"key-of-" not in seen
+        assert seen.count(b'"content"') == 2
+        raw.close()
 
     async def test_comments_do_not_commit_however_many_they_are(self, chomp: Any, upstream: Any) -> None:
         comments = [b": wait\n\n"] * 100
@@ -8035,6 +8232,25 @@ class TestProxy:
         (row,) = await client.rows(1)
         assert (row["status"], row["error_type"]) == (200, "")
         assert (row["prompt_tokens"], row["completion_tokens"], row["estimated"]) == (7, 2, 0)
+
+    @pytest.mark.parametrize("apart", [False, True])
+    async def test_the_end_of_a_stream_that_is_done_comes_soon(
+        self, chomp: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch, apart: bool
+    ) -> None:
+        monkeypatch.setattr(cs, "DONE_S", 0.1)
+
+        async def act(call: Call) -> None:
+            await call.head()
+            pieces = [chat_chunk({"content": "hi"}), chat_chunk({}, "stop"), DONE]
+            for piece in pieces if apart else [b"".join(pieces)]:
+                await call.chunk(piece)
+                await asyncio.sleep(0.02)  # a read of its own
+            await silent(call)
+
+        client = await chomp(await upstream(act))
+        async with asyncio.timeout(5):  # as ever: 10 s until anything else would look
+            async with client.chat("m", stream=True) as answer:
+                assert said(await answer.read()) == "hi"
 
     @pytest.mark.parametrize("ending", ["cut", "silence"])
     async def test_a_stream_that_is_done_ends_properly_however_its_connection_ends(
@@ -8287,6 +8503,35 @@ class TestProxy:
                 assert (answer.status, answer.headers["retry-after"]) == (429, "3")
             assert (len(first.calls), len(second.calls)) == (1, calls)
 
+    async def test_an_overloaded_routers_wait_is_told(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream(fails(503, headers=[("retry-after", "6.2")])), clock=Clock())
+        async with client.chat("m") as answer:
+            assert (answer.status, answer.headers["retry-after"]) == (503, "7")
+            assert answer.headers["x-should-retry"] == "true"
+
+    async def test_an_errors_own_type_and_param_are_told(self, chomp: Any, upstream: Any) -> None:
+        shown = {"message": "no", "type": "its_own", "param": "tools", "code": "c"}
+        client = await chomp(await upstream(fails(400, json.dumps({"error": shown}).encode())))
+        async with client.chat("m") as answer:
+            error = is_openai_error(await answer.read())
+        assert error.items() >= shown.items()
+
+    async def test_an_attempt_tells_how_long_it_took(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream(silent), timeouts={"answer": "0.3s"})
+        async with client.chat("m") as answer:
+            (attempt,) = is_openai_error(await answer.read())["attempts"]
+        assert (answer.status, attempt["ms"] >= 300) == (504, True)
+
+    async def test_no_fallback_is_for_its_own_request_only(self, chomp: Any, upstream: Any) -> None:
+        first, second = await upstream(), await upstream()
+        client = await chomp(first, second)
+        async with client.chat("m", headers={"x-chomp-no-fallback": "1"}) as answer:
+            assert answer.headers["x-chomp-router"] == first.id
+        first.act = fails(500)
+        for headers in ({"x-chomp-no-fallback": "false"}, {"x-chomp-no-fallback": "0"}, {}):
+            async with client.chat("m", headers=headers) as answer:
+                assert (answer.status, answer.headers["x-chomp-router"]) == (200, second.id)
+
     @pytest.mark.parametrize("stream", [False, True])
     async def test_a_pinned_model_tries_its_keys_then_fails_with_its_own_error(
         self, chomp: Any, upstream: Any, stream: bool
@@ -8410,6 +8655,96 @@ class TestProxy:
             assert said(body) == "hi there" if stream else body == chat_answer("hi there")
         raw.close()
         assert router.connections <= 2  # one for the model list; the pool keeps the other
+
+    async def test_each_request_of_a_connection_is_accounted_for_before_the_next(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        client = await chomp(await upstream())
+        raw = await Raw.to(client.port)
+        for count in range(1, 4):  # all but the first wait for nothing
+            raw.writer.write(wire(chat_body(stream=True)))
+            await raw.answer()
+            await until(lambda: client.services.bodies.held == client.services.proxy.inflight == 0, "still counted")
+            rows = await client.rows(count)
+            assert [(row["status"], row["prompt_tokens"]) for row in rows] == [(200, 7)] * count
+        raw.close()
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_failure_of_a_router_asked_at_once_is_failed_over(
+        self, chomp: Any, upstream: Any, stream: bool
+    ) -> None:
+        async def act(call: Call) -> None:
+            await (says() if call is bad.calls[0] else fails(500))(call)
+
+        client = await chomp(bad := await upstream(act), ready := await upstream())
+        raw = await Raw.to(client.port)
+        for router in (bad, ready):
+            raw.writer.write(wire(chat_body(stream=stream)))
+            status, headers, _ = await raw.answer()
+            assert (status, headers["x-chomp-router"]) == (200, router.id)
+        raw.close()
+
+    async def test_a_slow_client_of_an_upstream_asked_at_once_gets_everything(self, chomp: Any, upstream: Any) -> None:
+        frame, total = chat_chunk({"content": "x" * 50_000}), 400
+
+        async def act(call: Call) -> None:
+            if call is router.calls[0]:
+                await says()(call)
+            else:
+                await streams(*[frame] * total, FINISH, DONE)(call)
+
+        client = await chomp(router := await upstream(act))
+        raw = await Raw.to(client.port, wire(chat_body(stream=True)), limit=1 << 16)
+        await raw.answer()
+        raw.writer.write(wire(chat_body(stream=True)))
+        async with asyncio.timeout(PATIENCE_S):
+            _, _, body = await raw.answer()
+        assert body == frame * total + FINISH + DONE
+        raw.close()
+
+    async def test_a_request_refused_at_once_costs_no_connection(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream())
+        raw = await Raw.to(client.port)
+        for options, status in (({}, 200), (5, 400), ({}, 200)):
+            raw.writer.write(wire(chat_body(stream=True, stream_options=options)))
+            assert (await raw.answer())[0] == status
+            connections = router.connections
+        assert (len(router.calls), connections) == (2, 1)
+        raw.close()
+
+    async def test_a_request_pipelined_in_pieces_is_answered(self, chomp: Any, upstream: Any) -> None:
+        puppet = Puppet()
+
+        async def act(call: Call) -> None:
+            await (puppet if call is router.calls[0] else says("second"))(call)
+
+        client = await chomp(router := await upstream(act))
+        raw = await Raw.to(client.port, wire(chat_body(stream=True)))
+        await soon(puppet.asked.wait())
+        second = wire(chat_body())
+        for piece in (second[:30], second[30:], b"", b"", b""):
+            raw.writer.write(piece)
+            async with client.get("/health") as answer:  # until it has been read
+                assert answer.status == 200
+        assert len(router.calls) == 1  # one after the other
+        puppet.tell(chat_chunk({"content": "first"}, "stop"), DONE, None)
+        assert said((await raw.answer())[2]) == "first"
+        assert (await raw.answer())[2] == chat_answer("second")
+        async with client.get("/health") as answer:
+            assert answer.status == 200
+        assert len(router.calls) == 2
+        raw.close()
+
+    async def test_a_request_whose_first_bytes_come_with_the_one_before_is_answered(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        client = await chomp(await upstream())
+        data = wire(chat_body())
+        raw = await Raw.to(client.port, data + data[:2])
+        assert (await raw.answer())[0] == 200
+        raw.writer.write(data[2:])
+        assert (await raw.answer())[0] == 200
+        raw.close()
 
     async def test_pipelined_requests_are_answered_in_order(self, chomp: Any, upstream: Any) -> None:
         async def act(call: Call) -> None:
@@ -8727,9 +9062,10 @@ class TestWeb:
     async def test_a_body_over_the_limit_is_refused_by_its_length(self, chomp: Any, upstream: Any) -> None:
         client = await chomp(router := await upstream(), limits={"body_bytes": 1000})
         raw = await Raw.to(client.port, wire(length=1 << 40))  # not a byte of it is sent
-        status, _, body = await raw.answer()
+        status, headers, body = await raw.answer()
         error = is_openai_error(body)
         assert (status, error["code"], router.calls) == (413, "request_too_large", [])
+        assert headers["connection"] == "close"
         raw.close()
         assert client.services.bodies.held == 0
 
@@ -8818,6 +9154,16 @@ class TestWeb:
         async with asyncio.timeout(PATIENCE_S):
             while await held():
                 await asyncio.sleep(0.05)
+
+    async def test_the_bytes_of_a_body_that_was_sent_encoded_are_given_back(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream())
+        body = chat_body()
+        packed = gzip.compress(body, compresslevel=0)
+        assert len(packed) > len(body)
+        assert (await ask_raw(client.port, wire(packed, headers=[("content-encoding", "gzip")])))[0] == 200
+        assert router.calls[0].body == body
+        await until(lambda: client.services.proxy.inflight == 0, "not answered")
+        await until(lambda: client.services.bodies.held == 0, "bytes are still held")
 
     async def test_the_bytes_of_a_chunked_body_count_once(self, chomp: Any, upstream: Any) -> None:
         client = await chomp(router := await upstream(), limits={"inflight_bytes": "4MiB"})
@@ -9520,6 +9866,125 @@ class TestMessages:
         made = b"".join(map(events.feed, pieces)) + events.finish()
         assert re.findall(rb'"text_delta","text":"(\w)"', made) == [b"a", b"b"]
         assert made.count(b"event: message_stop\n") == 1
+
+    @staticmethod
+    def blocks_of(*pieces: bytes) -> tuple[list[tuple[str, str]], dict[str, Any]]:
+        """Type and content of each block that a client puts together, and the last event before message_stop."""
+        events = cs.MessagesEvents()
+        made = b"".join(map(events.feed, pieces)) + events.finish()
+        found = [json.loads(line[6:]) for line in made.split(b"\n") if line.startswith(b"data: ")]
+        blocks: dict[int, list[str]] = {}
+        for one in found:
+            if one["type"] == "content_block_start":
+                blocks[one["index"]] = [one["content_block"].get("name") or one["content_block"]["type"], ""]
+            elif one["type"] == "content_block_delta":
+                delta = one["delta"]
+                blocks[one["index"]][1] += delta.get("text") or delta.get("partial_json") or delta.get("thinking") or ""
+        return [(kind, words) for kind, words in blocks.values()], found[-2] if found[-1]["type"] != "error" else found[
+            -1
+        ]
+
+    @staticmethod
+    def call_piece(arguments: str, **more: Any) -> bytes:
+        name = more.pop("name", None)
+        function = {"arguments": arguments, **({"name": name} if name else {})}
+        return chat_chunk({"tool_calls": [{"function": function, **more}]})
+
+    def test_words_that_come_inside_a_call_wait_for_its_end(self) -> None:
+        pieces = [self.call_piece('{"a"', index=0, id="a", name="f"), chat_chunk({"content": "hm"})]
+        blocks, last = self.blocks_of(*pieces, self.call_piece(":1}", index=0), chat_chunk({}, "tool_calls"))
+        assert blocks == [("f", '{"a":1}'), ("text", "hm")]
+        assert last["delta"]["stop_reason"] == "tool_use"
+
+    @pytest.mark.parametrize("index", [{}, {"index": 0}], ids=["none", "the same"])
+    def test_a_new_id_is_a_new_call(self, index: Any) -> None:
+        first = [self.call_piece('{"a"', id="a", name="f", **index), self.call_piece(":1}", **index)]
+        second = [self.call_piece('{"b"', id="b", name="g", **index), self.call_piece(":2}", **index)]
+        assert self.blocks_of(*first, *second)[0] == [("f", '{"a":1}'), ("g", '{"b":2}')]
+
+    @pytest.mark.parametrize(
+        ("frame", "kind"),
+        [
+            (b'data: {\ndata: "error": {"message": "no"}\ndata: }\n\n', "api_error"),
+            (b'data: {"type":"error","message":"boom"}\n\n', "api_error"),
+            (b'data: {"error":{"message":"slow","code":429}}\n\n', "rate_limit_error"),
+            (b'data: {"error":{"message":"slow","code":503}}\n\n', "overloaded_error"),
+        ],
+    )
+    def test_an_error_within_a_stream_is_an_event_and_the_last(self, frame: bytes, kind: str) -> None:
+        blocks, last = self.blocks_of(chat_chunk({"content": "a"}), frame, chat_chunk({"content": "b"}), DONE)
+        assert (blocks, last["type"], last["error"]["type"]) == ([("text", "a")], "error", kind)
+
+    def test_a_refusal_is_said(self) -> None:
+        blocks, last = self.blocks_of(chat_chunk({"refusal": "I can't"}), chat_chunk({}, "stop"), DONE)
+        assert (blocks, last["delta"]["stop_reason"]) == ([("text", "I can't")], "refusal")
+
+    @pytest.mark.parametrize("content", [b'"' + b"x" * (3 << 20) + b'"'])
+    async def test_a_large_frame_comes_whole(self, chomp: Any, upstream: Any, sdk: Any, content: bytes) -> None:
+        frame = b'data: {"choices":[{"delta":{"content":%b}}]}\n\n' % content
+        api = sdk(
+            await chomp(await upstream(streams(chat_chunk({"content": "a"}), frame, chat_chunk({}, "stop"), DONE)))
+        )
+        async with api.messages.stream(**self.ASKED) as stream:
+            assert len((await stream.get_final_message()).content[0].text) == 1 + (3 << 20)
+
+    async def test_a_whole_answer_to_a_stream_becomes_events(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        async def act(call: Call) -> None:
+            await call.whole(chat_answer("hi there"))
+
+        api = sdk(await chomp(await upstream(act)))
+        async with api.messages.stream(**self.ASKED) as stream:
+            message = await stream.get_final_message()
+        assert (message.content[0].text, message.usage.input_tokens) == ("hi there", 7)
+
+    @pytest.mark.parametrize("answer", [b'{"choices":[{"message":{"content":"\xff"}}]}', b'{"choices":[5]}'])
+    async def test_an_answer_that_is_none_is_an_error(self, chomp: Any, upstream: Any, sdk: Any, answer: bytes) -> None:
+        async def act(call: Call) -> None:
+            await call.whole(answer)
+
+        api = sdk(await chomp(await upstream(act)))
+        with pytest.raises(anthropic.InternalServerError):
+            await api.messages.create(**self.ASKED)
+
+    async def test_an_answer_that_is_too_large_says_so(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        async def act(call: Call) -> None:
+            await call.whole(chat_answer("x" * (3 << 20)))
+
+        api = sdk(await chomp(await upstream(act), limits={"body_bytes": 1 << 20}))
+        with pytest.raises(anthropic.InternalServerError, match="larger than"):
+            await api.messages.create(**self.ASKED)
+
+    @pytest.mark.parametrize(
+        ("more", "dropped"),
+        [
+            ({"tools": [{"name": "f", "input_schema": {}, "defer_loading": True}]}, ("tools.defer_loading",)),
+            (
+                {"messages": [{"role": "user", "content": [
+                    {"type": "document", "title": "t", "source": {"type": "text", "data": "d"}}]}]},
+                ("document.title",),
+            ),
+            (
+                {"messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "is_error": True,
+                    "content": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}]}]}]},
+                ("cache_control", "tool_result.is_error"),
+            ),
+        ],
+    )  # fmt: skip
+    def test_what_is_left_out_inside_is_named_too(self, more: Any, dropped: Any) -> None:
+        assert cs.chat_from_messages(json.dumps({**self.ASKED, **more}).encode())[1] == dropped
+
+    def test_tokens_written_to_a_cache_are_part_of_the_prompt(self) -> None:
+        usage = {
+            "prompt_tokens": 100,
+            "completion_tokens": 1,
+            "prompt_tokens_details": {"cached_tokens": 80, "cache_write_tokens": 80},
+        }
+        shown = json.loads(cs.message_from_chat(chat_answer("x", usage=usage)))["usage"]
+        assert (shown["input_tokens"], shown["cache_creation_input_tokens"], shown["cache_read_input_tokens"]) == (
+            0,
+            20,
+            80,
+        )
 
     async def test_calls_without_an_id_get_one_and_parts_are_words(self, chomp: Any, upstream: Any, sdk: Any) -> None:
         pieces = [
