@@ -5937,6 +5937,26 @@ class TestRouting:
         assert len(up.calls) == cs.BREAKER_FAILURES + 1
         assert (await state_of(client, up.id))["breaker"] == "closed"
 
+    async def test_a_client_that_leaves_a_stream_says_nothing_against_its_router(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        up = await upstream()
+        client = await chomp(up)
+        for _ in range(cs.BREAKER_FAILURES - 1):
+            up.act = fails(500)
+            await ask(client, "m")
+        puppet = Puppet()
+        up.act = puppet
+        async with client.chat("m", stream=True) as answer:
+            await puppet.asked.wait()
+            puppet.tell(chat_chunk({"content": "hi"}))
+            await answer.content.readuntil(b"\n\n")
+            answer.close()
+        await client.rows(cs.BREAKER_FAILURES)
+        up.act = fails(500)
+        await ask(client, "m")
+        assert (await state_of(client, up.id))["breaker"] == "closed"  # it answered in between
+
     async def test_an_overloaded_target_is_left_alone_for_as_long_as_it_asked(self, chomp: Any, upstream: Any) -> None:
         clock = Clock()
         up = await upstream(fails(503, headers=[("retry-after", "60")]))
@@ -8635,6 +8655,20 @@ class TestProxy:
         await soon(router.calls[0].gone.wait())
         (row,) = await client.rows(1)
         assert (row["status"], row["error_type"]) == (499, "caller_cancelled")
+
+    async def test_a_client_that_pipelines_without_end_is_not_read_without_end(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream(silent))
+        raw = await Raw.to(client.port, wire(chat_body()))
+        await until(lambda: bool(router.calls), "not asked")
+        taken = 0
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(5):  # one way in cuts it off, the other reads no more
+                while taken < 64 << 20:
+                    raw.writer.write(b"z" * 65536)
+                    await raw.writer.drain()
+                    taken += 65536
+        assert taken < 32 << 20
+        raw.close()
 
     @pytest.mark.parametrize("stream", [False, True])
     async def test_connection_close_is_honoured(self, chomp: Any, upstream: Any, stream: bool) -> None:
