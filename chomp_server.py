@@ -3891,13 +3891,6 @@ class RouterPool:
     def catalog(self, router: str) -> Catalog:
         return self._catalogs[router]
 
-    async def settled(self, routers: Iterable[str] | None = None) -> None:
-        """Waits, within bounds, for the lists being fetched (of `routers`, or all)."""
-        self.refresh()
-        waiting = [task for router, task in self._fetches.items() if routers is None or router in routers]
-        if waiting:
-            await asyncio.wait(waiting, timeout=self._settings.timeouts.catalog_wait_s)
-
     async def first_lists(self) -> None:
         """Waits, within bounds, until some list is there; slow routers keep nobody waiting."""
         self.refresh()
