@@ -35,6 +35,7 @@ import datetime
 import difflib
 import email.utils
 import fcntl
+import fnmatch
 import functools
 import gc
 import hmac
@@ -376,7 +377,8 @@ def check_exposure(settings: Settings) -> None:
 
 # == Types =============================================================================================================
 
-Api = Literal["chat", "completions", "embeddings"]
+Api = Literal["chat", "completions", "embeddings", "messages", "responses", "count_tokens"]
+Dialect = Literal["chat", "messages", "responses"]  # how an answer is streamed and an error is shaped
 T = TypeVar("T")
 
 
@@ -401,7 +403,9 @@ class RouterDef(msgspec.Struct, frozen=True):
     default_rule: str = ""  # "" = default_model; "free" = first id containing `free`; "largest-free" = OpenRouter's
     kind: Literal["hosted", "host", "subscription", "local"] = "hosted"
     apis: tuple[Api, ...] = ("chat", "completions", "embeddings")
+    model_apis: tuple[tuple[str, tuple[Api, ...]], ...] = ()  # for models that match a pattern, instead of `apis`
     auth: str = "bearer"  # or "x-api-key", "none"
+    messages_auth: str = ""  # for the messages dialect; "" = as `auth`
     headers: tuple[tuple[str, str], ...] = ()  # sent with every request
     stream_options: bool = True  # takes {"include_usage": true}
     models: tuple[str, ...] = ()  # a fixed catalogue, not fetched
@@ -425,6 +429,7 @@ class Target(msgspec.Struct, frozen=True):
     router: RouterDef
     key: Key
     model: str
+    api: Api = "chat"  # what it is asked in; the client's own, or one that is translated to
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -459,9 +464,6 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     cost_usd: float | None = None  # when the router reports it
 
 
-Dialect = Literal["chat", "messages"]
-
-
 class ChatRequest(msgspec.Struct):
     """What a client sent: the body as received, and the little of it that was looked at."""
 
@@ -472,7 +474,8 @@ class ChatRequest(msgspec.Struct):
     prefer: str = ""
     fallback: bool = True
     received_at: float = 0.0  # time.perf_counter()
-    dialect: Dialect = "chat"  # the client's; `body` has been translated from it
+    query: bytes = b""  # of the address, for targets that speak the client's dialect
+    resolved: tuple[str, ...] = ()  # fields that have done their work here, and mean nothing to a target
 
 
 class Fault(msgspec.Struct, frozen=True, gc=False):
@@ -657,6 +660,11 @@ class UpstreamFailed(ChompError):
 
 # == Tables ============================================================================================================
 
+_ZEN_APIS: tuple[tuple[str, tuple[Api, ...]], ...] = (  # each family in its maker's dialect, and in no other
+    ("claude-*", ("messages",)),
+    ("gpt-*", ("responses",)),
+    ("gemini-*", ()),  # Google's own, which chomp does not speak
+)
 ROUTERS: tuple[RouterDef, ...] = (
     RouterDef(
         id="zen",
@@ -667,6 +675,8 @@ ROUTERS: tuple[RouterDef, ...] = (
         default_model="minimax-m2.5-free",
         default_rule="free",
         stream_options=False,  # it asks its own upstreams for usage
+        model_apis=_ZEN_APIS,
+        messages_auth="x-api-key",
     ),
     RouterDef(
         id="groq",
@@ -719,6 +729,7 @@ ROUTERS: tuple[RouterDef, ...] = (
         color="#7C3AED",
         default_rule="largest-free",
         headers=(("http-referer", "https://github.com/acoyfellow/chomp"), ("x-title", "chomp")),
+        apis=("chat", "completions", "embeddings", "messages", "responses"),
         models_auth=False,
         price_unit="token",
         stream_options=False,  # always sends usage
@@ -731,6 +742,8 @@ ROUTERS: tuple[RouterDef, ...] = (
         color="#059669",
         default_rule="first",
         stream_options=False,
+        model_apis=_ZEN_APIS,
+        messages_auth="x-api-key",
     ),
     RouterDef(
         id="umans",
@@ -755,7 +768,7 @@ ROUTERS: tuple[RouterDef, ...] = (
         color="#C8A630",
         default_model="smollm2-135m",
         kind="local",
-        apis=("chat", "completions"),
+        apis=("chat", "completions", "messages", "responses", "count_tokens"),
         models=("smollm2-135m",),
         prices=(("smollm2-135m", Price(0.0, 0.0)),),
         prepare="demonstration",
@@ -764,7 +777,7 @@ ROUTERS: tuple[RouterDef, ...] = (
 
 _ROUTER_KEYS = {
     "id", "name", "base_url", "key_env", "keys", "color", "default_model", "auth", "headers", "stream_options",
-    "models", "price_unit", "prices", "apis", "enabled", "kind",
+    "models", "price_unit", "prices", "apis", "model_apis", "messages_auth", "enabled", "kind",
 }  # fmt: skip
 
 
@@ -777,8 +790,9 @@ def _written_row(given: Mapping[str, Any], row: RouterDef | None) -> RouterDef:
     fields: dict[str, Any] = {key: value for key, value in given.items() if key != "enabled"}
     if isinstance(fields.get("key_env"), str):
         fields["key_env"] = [fields["key_env"]]
-    if isinstance(fields.get("headers"), dict):
-        fields["headers"] = list(fields["headers"].items())
+    for name in ("headers", "model_apis"):
+        if isinstance(fields.get(name), dict):
+            fields[name] = list(fields[name].items())
     if "prices" in fields:
         fields["prices"] = _written_prices(router_id, fields["prices"])
     if "keys" in fields and isinstance(fields["keys"], list):
@@ -796,8 +810,9 @@ def _written_row(given: Mapping[str, Any], row: RouterDef | None) -> RouterDef:
         made = msgspec.convert({**base, **fields}, RouterDef)
     except msgspec.ValidationError as error:
         raise SettingsError(f"[[routers]] {router_id}: {error}") from None
-    if made.auth not in ("bearer", "x-api-key", "none"):
-        raise SettingsError(f"[[routers]] {router_id}: auth is bearer, x-api-key or none, not {made.auth!r}")
+    for auth in (made.auth, made.messages_auth or made.auth):
+        if auth not in ("bearer", "x-api-key", "none"):
+            raise SettingsError(f"[[routers]] {router_id}: auth is bearer, x-api-key or none, not {auth!r}")
     if made.kind not in ("hosted", "host"):
         raise SettingsError(f"[[routers]] {router_id}: kind is hosted or host, not {made.kind!r}")
     return made
@@ -906,6 +921,9 @@ class Envelope(msgspec.Struct):
     prompt: Raw = _EMPTY
     input: Raw = _EMPTY
     stream_options: Raw = _EMPTY
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    max_output_tokens: int | None = None
 
     def wants_usage(self) -> bool:
         """Whether the client asked for the usage frame itself."""
@@ -919,7 +937,16 @@ class Envelope(msgspec.Struct):
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
-_REQUIRED: dict[Api, str] = {"chat": "messages", "completions": "prompt", "embeddings": "input"}
+_REQUIRED: dict[Api, str] = {
+    "chat": "messages", "completions": "prompt", "embeddings": "input", "messages": "messages", "responses": "input",
+    "count_tokens": "messages",
+}  # fmt: skip
+_DIALECTS: dict[Api, Dialect] = {"messages": "messages", "count_tokens": "messages", "responses": "responses"}
+
+
+def dialect_of(api: Api) -> Dialect:
+    """The dialect of the answers and errors at `api`."""
+    return _DIALECTS.get(api, "chat")
 
 
 def is_null(raw: Raw | bytes) -> bool:
@@ -949,7 +976,7 @@ def read_envelope(api: Api, body: bytes) -> Envelope:
     value = getattr(envelope, required)
     if is_null(value):
         raise BadRequest(f"{required!r} is required", code="missing_required_parameter", param=required)
-    if api == "chat":
+    if required == "messages":
         view = memoryview(value)  # to copy 100 KB for a look at one byte would cost more than all the rest
         if view[0] != 0x5B:  # "["
             raise BadRequest("'messages' must be an array - at `$.messages`", code="invalid_type", param="messages")
@@ -963,13 +990,15 @@ def error_path(error: Exception) -> str | None:
     return found[1] or None if found else None
 
 
-def spliced(body: bytes, envelope: Envelope, *, model: str | None, ask_usage: bool) -> bytes:
+def spliced(
+    body: bytes, envelope: Envelope, *, model: str | None, ask_usage: bool, without: Sequence[str] = ()
+) -> bytes:
     """The request as it goes upstream: values byte-exact and keys in order, but for what has to change.
 
     `model` replaces the model name, `ask_usage` sets stream_options.include_usage beside the client's other
-    stream options; chomp's own `router` field is taken out.
+    stream options; chomp's own `router` field and the fields `without` are taken out.
     """
-    if model is None and envelope.router is UNSET:
+    if model is None and envelope.router is UNSET and not without:
         if not ask_usage:
             return body
         if not envelope.stream_options:
@@ -979,7 +1008,8 @@ def spliced(body: bytes, envelope: Envelope, *, model: str | None, ask_usage: bo
         fields = _decode_fields(body)
     except RecursionError:  # one level deeper than the envelope was looked at
         raise BadRequest("the request body is nested too deeply", code="invalid_json") from None
-    fields.pop("router", None)
+    for name in ("router", *without):
+        fields.pop(name, None)
     if model is not None:
         fields["model"] = Raw(msgspec.json.encode(model))
     if ask_usage:
@@ -1022,7 +1052,7 @@ def as_stream(answer: bytes, *, wants_usage: bool) -> bytes:
 DEMONSTRATION_SYSTEM = "You are a helpful AI assistant."
 
 
-def prepare_demonstration(body: bytes) -> bytes:
+def prepare_demonstration(api: Api, body: bytes) -> bytes:
     """What the embedded model needs: a system message and temperature 0 where none is given.
 
     Without a system message it loops on simple questions. It has no tools and sees no images: those raise BadRequest
@@ -1036,29 +1066,35 @@ def prepare_demonstration(body: bytes) -> bytes:
                 code="unsupported_parameter",
                 param=name,
             )
-    if "messages" in fields:
+    listed = "input" if api == "responses" else "messages"
+    system = {"responses": "instructions", "messages": "system"}.get(api, "")
+    messages: list[dict[str, Raw]] = []
+    if listed in fields and not (api == "responses" and bytes(fields[listed])[:1] == b'"'):
         try:
-            messages = msgspec.json.decode(fields["messages"], type=list[dict[str, Raw]])
+            messages = msgspec.json.decode(fields[listed], type=list[dict[str, Raw]])
         except msgspec.DecodeError as error:
-            raise BadRequest(f"'messages' must be an array of objects: {error}", param="messages") from None
+            raise BadRequest(f"{listed!r} must be an array of objects: {error}", param=listed) from None
         for message in messages:
             with contextlib.suppress(msgspec.DecodeError):
                 for part in msgspec.json.decode(message.get("content", Raw(b"[]")), type=list[dict[str, Any]]):
-                    if part.get("type", "text") != "text":
+                    if part.get("type", "text") not in ("text", "input_text", "output_text"):
                         raise BadRequest(
                             f"the embedded demonstration model reads text only, not {part.get('type')!r}",
                             code="unsupported_parameter",
-                            param="messages",
+                            param=listed,
                         )
-        if not any(bytes(one.get("role", _EMPTY)) in (b'"system"', b'"developer"') for one in messages):
-            system = Raw(msgspec.json.encode({"role": "system", "content": DEMONSTRATION_SYSTEM}))
-            rest = msgspec.json.decode(fields["messages"], type=list[Raw])
-            fields["messages"] = Raw(msgspec.json.encode([system, *rest]))
+    if system:
+        if is_null(fields.get(system, _EMPTY)):
+            fields[system] = Raw(msgspec.json.encode(DEMONSTRATION_SYSTEM))
+    elif messages and not any(bytes(one.get("role", _EMPTY)) in (b'"system"', b'"developer"') for one in messages):
+        said = Raw(msgspec.json.encode({"role": "system", "content": DEMONSTRATION_SYSTEM}))
+        rest = msgspec.json.decode(fields[listed], type=list[Raw])
+        fields[listed] = Raw(msgspec.json.encode([said, *rest]))
     fields.setdefault("temperature", Raw(b"0"))
     return msgspec.json.encode(fields)
 
 
-PREPARE: dict[str, Callable[[bytes], bytes]] = {"demonstration": prepare_demonstration}
+PREPARE: dict[str, Callable[[Api, bytes], bytes]] = {"demonstration": prepare_demonstration}
 
 
 # -- headers
@@ -1227,6 +1263,7 @@ def rate_limits(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, float]:
 # a blank line ends a frame; CR LF CR may still become CR LF CR LF with the next read
 BLANK_LINE = re.compile(rb"\n\n|\r\r|\n\r\n|\n\r(?=[^\n])")
 KEEPALIVE = b": keep-alive\n\n"
+PING = b'event: ping\ndata: {"type":"ping"}\n\n'  # the same in the messages dialect
 DONE_FRAME = b"data: [DONE]\n\n"
 
 
@@ -1393,7 +1430,10 @@ _USAGE_FRAME_KEYS = frozenset(  # a frame of these alone tells a client nothing 
 
 
 FrameKind = Literal["comment", "startup", "content", "error", "done"]
-_STARTUP_TYPES = (None, "response.created", "response.in_progress", "message_start", "ping")
+_STARTUP_TYPES = (
+    None, "message_start", "ping", "response.created", "response.queued", "response.in_progress",
+    "response.content_part.added", "response.reasoning_summary_part.added",
+)  # fmt: skip
 
 
 def frame_kind(run: bytes) -> FrameKind:
@@ -1425,9 +1465,15 @@ def payload_kind(payload: bytes) -> FrameKind:
     if not isinstance(frame, dict):
         return "content"
     groq = frame.get("x_groq")
-    if frame.get("error") or frame.get("type") == "error" or (isinstance(groq, dict) and groq.get("error")):
+    kind = frame.get("type")
+    if frame.get("error") or kind in ("error", "response.failed") or (isinstance(groq, dict) and groq.get("error")):
         return "error"
-    if frame.get("usage") or frame.get("type") not in _STARTUP_TYPES:
+    if kind in ("content_block_start", "response.output_item.added"):  # of words that are still to come
+        begun = frame.get("content_block") or frame.get("item")
+        if not isinstance(begun, dict) or begun.get("type") not in ("text", "thinking", "message", "reasoning"):
+            return "content"
+        return "content" if begun.get("text") or begun.get("thinking") or begun.get("content") else "startup"
+    if frame.get("usage") or kind not in _STARTUP_TYPES:
         return "content"
     choices = frame.get("choices") or ()
     if not isinstance(choices, (list, tuple)):
@@ -1579,6 +1625,110 @@ class StreamMeter:
         return read_usage(self._usage or self._groq, self._cost)
 
 
+class _EventDelta(msgspec.Struct, gc=False):
+    text: str | None = None
+    thinking: str | None = None
+    partial_json: str | None = None
+    stop_reason: str | None = None
+
+
+class _Event(msgspec.Struct, gc=False):
+    type: str = ""
+    delta: _EventDelta | str | None = None
+    usage: Raw = _EMPTY
+    message: Raw = _EMPTY
+    response: Raw = _EMPTY
+    error: Raw = _EMPTY
+    cost: Raw = _EMPTY
+
+
+_decode_event = msgspec.json.Decoder(_Event).decode
+_decode_events = msgspec.json.Decoder(_Event).decode_lines
+_DATA = re.compile(rb"^data: (.*)$", re.M)
+
+
+class EventsMeter(StreamMeter):
+    """The same for streams of the messages and responses dialects, whose frames are typed events."""
+
+    __slots__ = ("_counts", "answer")
+
+    def __init__(self) -> None:
+        super().__init__(hide_usage=False)
+        self.answer = b""  # the whole response, of a responses stream
+        self._counts: dict[str, Any] = {}
+
+    def look(self, run: bytes) -> bytes:
+        at = run.find(b"data: ")
+        if at >= 0 and run.find(b"\n", at) == len(run) - 2 and (not at or run[at - 1] == 0x0A):  # one frame, one line
+            self._look(run[at + 6 :])
+            return run
+        lines = _DATA.findall(run)
+        if len(lines) == run.count(b"\n\n") and b"\r" not in run:
+            text = b"\n".join(lines)
+            with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+                events = _decode_events(text)
+                if len(events) == len(lines):
+                    for event, line in zip(events, lines, strict=True):
+                        self._note(event, line)
+                    return run
+        for payload in payloads(run):
+            self._look(payload)
+        return run
+
+    def _look(self, payload: bytes) -> bool:
+        try:
+            self._note(_decode_event(payload), payload)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            if isinstance(error, msgspec.ValidationError) and payload.strip() != b"[DONE]":
+                self.frames += 1  # JSON of a shape we do not know
+            elif payload.strip() != b"[DONE]":
+                self.malformed += 1
+        return False
+
+    def _note(self, event: _Event, payload: bytes) -> None:
+        delta, kind = event.delta, event.type
+        if delta is not None:
+            words = delta if type(delta) is str else delta.text or delta.thinking or delta.partial_json  # type: ignore[union-attr]
+            if words:
+                self.frames += 1
+                self.said += len(words)
+                return
+            if type(delta) is _EventDelta and delta.stop_reason:
+                self.finished = True
+        if kind == "error" or kind == "response.failed" or not is_null(event.error):
+            self.error = payload.strip()
+        if kind == "message_stop":
+            self.done = True
+        elif kind in ("response.completed", "response.incomplete", "response.failed"):
+            self.done = True
+            self.answer = bytes(event.response)
+        elif kind == "content_block_start":
+            self.frames += 1
+        if event.cost:
+            self._cost = Raw(bytes(event.cost))
+        for found in (event.message, event.response):
+            if not is_null(found):
+                self._count(_usage_in(found))
+        self._count(event.usage)
+
+    def _count(self, usage: Raw) -> None:
+        """Later counts stand beside earlier ones: a message's input is counted at its start, its output at its end."""
+        if not is_null(usage):
+            with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+                found = msgspec.json.decode(usage)
+                if isinstance(found, dict):
+                    self._counts.update({name: value for name, value in found.items() if value is not None})
+
+    def usage(self) -> Usage | None:
+        return read_usage(msgspec.json.encode(self._counts) if self._counts else _EMPTY, self._cost)
+
+
+def _usage_in(raw: Raw) -> Raw:
+    with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return _decode_whole(raw).usage
+    return _EMPTY
+
+
 _COUNT_MAX = 10**12  # tokens nobody has ever sent; more is an error, and would break sums
 
 
@@ -1616,6 +1766,13 @@ def read_usage(raw: Raw | bytes, cost: Raw | bytes = b"") -> Usage | None:
     completion_details = completion_details if isinstance(completion_details, dict) else {}
     prompt = _count(found.get("prompt_tokens", found.get("input_tokens")))
     completion = _count(found.get("completion_tokens", found.get("output_tokens")))
+    cached = _count(prompt_details.get("cached_tokens", found.get("prompt_cache_hit_tokens")))
+    written = _count(prompt_details.get("cache_write_tokens"))
+    if "prompt_tokens" not in found and (_CACHE_COUNTS & found.keys()):  # Anthropic's: beside input_tokens, not in them
+        cached, written = (
+            _count(found.get(name)) for name in ("cache_read_input_tokens", "cache_creation_input_tokens")
+        )
+        prompt += cached + written
     if not (prompt or completion) and not found.get("total_tokens"):
         return None if reported is None else Usage(cost_usd=reported)
     if reported is None:
@@ -1623,11 +1780,14 @@ def read_usage(raw: Raw | bytes, cost: Raw | bytes = b"") -> Usage | None:
     return Usage(
         prompt=prompt,
         completion=completion,
-        cached=min(prompt, _count(prompt_details.get("cached_tokens", found.get("prompt_cache_hit_tokens")))),
+        cached=min(prompt, cached),
         reasoning=min(completion, _count(completion_details.get("reasoning_tokens"))),
-        cache_write=min(prompt, _count(prompt_details.get("cache_write_tokens"))),
+        cache_write=min(prompt, written),
         cost_usd=reported,
     )
+
+
+_CACHE_COUNTS = {"cache_read_input_tokens", "cache_creation_input_tokens"}
 
 
 class _Details(msgspec.Struct):
@@ -1678,8 +1838,13 @@ class _Whole(msgspec.Struct):
     error: Raw = _EMPTY
     x_groq: Raw = _EMPTY
     cost: Raw = _EMPTY
+    content: Raw = _EMPTY
+    output: Raw = _EMPTY
+    status: Raw = _EMPTY
+    input_tokens: Raw = _EMPTY
 
 
+_WHOLE: dict[Api, str] = {"messages": "content", "responses": "output", "count_tokens": "input_tokens"}
 _decode_whole = msgspec.json.Decoder(_Whole).decode
 
 
@@ -1691,6 +1856,12 @@ def read_answer(api: Api, body: bytes) -> tuple[Usage | None, Fault | None]:
         return None, Fault("provider_error", "the upstream's answer is not JSON", 502, code="bad_upstream_answer")
     if whole.error and bytes(whole.error) not in (b"null", b"{}", b'""', b"false"):
         return None, read_fault(200, body)
+    if needed := _WHOLE.get(api):
+        if is_null(getattr(whole, needed)):
+            return None, Fault("provider_error", f"the upstream's answer has no {needed}", 502, code="empty_response")
+        if bytes(whole.status) == b'"failed"':
+            return None, read_fault(200, body)
+        return (None if api == "count_tokens" else read_usage(whole.usage, whole.cost)), None
     if api != "embeddings" and bytes(whole.choices)[:64].replace(b" ", b"").strip() in (b"", b"null", b"[]"):
         return None, Fault("provider_error", "the upstream's answer has no choices", 502, code="empty_response")
     groq = _EMPTY
@@ -1742,6 +1913,8 @@ def read_fault(status: int, body: bytes) -> Fault:
     if isinstance(found, str):
         message = sentence(found)
     if isinstance(found, dict):
+        if isinstance(found.get("response"), dict):  # of a response.failed event
+            found = found["response"]
         error = found.get("error")
         listed = error if isinstance(error, list) else found.get("errors")
         if isinstance(listed, list) and listed and not found.get("message"):
@@ -1779,10 +1952,10 @@ def read_fault(status: int, body: bytes) -> Fault:
                 code = "content_policy_violation"
             elif code is None:
                 code = metadata.get("error_type")
-        kind = found.get("type")
+        kind = found.get("type") if found.get("type") != "error" else None
         param = found.get("param")
     if status < 400:
-        status = _status(code, 502)
+        status = _status(code, _STATUSES.get(str(kind), _STATUSES.get(str(code), 502)))
     return classified(
         Fault(
             kind="provider_error",
@@ -1793,6 +1966,13 @@ def read_fault(status: int, body: bytes) -> Fault:
             param=sentence(param)[:100] if isinstance(param, str) else None,
         )
     )
+
+
+_STATUSES = {  # of errors that came inside HTTP 200, by type or code
+    "invalid_request_error": 400, "authentication_error": 401, "billing_error": 402, "permission_error": 403,
+    "not_found_error": 404, "request_too_large": 413, "rate_limit_error": 429, "rate_limit_exceeded": 429,
+    "insufficient_quota": 429, "timeout_error": 504, "overloaded_error": 529,
+}  # fmt: skip
 
 
 def _status(code: object, otherwise: int) -> int:
@@ -1853,9 +2033,42 @@ def classified(fault: Fault) -> Fault:
     return msgspec.structs.replace(fault, kind=kind)
 
 
-def error_frame(error: ChompError) -> bytes:
-    """An error as one SSE frame; OpenAI's SDKs raise on it."""
-    return b"data: %b\n\n" % msgspec.json.encode(error.body())
+def error_frames(error: ChompError, dialect: Dialect) -> bytes:
+    """An error at the end of a stream that has begun; the official SDKs raise on it."""
+    shaped = error_shape(error, dialect)
+    if dialect == "messages":
+        return _event("error", error=shaped["error"])
+    if dialect == "chat":
+        return b"data: %b\n\n" % msgspec.json.encode(shaped) + DONE_FRAME
+    told = shaped["error"]  # the API's own event has no `error`, but only for that one the SDK raises
+    return _event("error", code=told["code"], message=error.message, param=told["param"], sequence_number=0, error=told)
+
+
+class Events(Protocol):
+    """A stream of one dialect on its way to another."""
+
+    answer: bytes  # all of it as it would be unstreamed, once it is finished, where the dialect knows such a thing
+
+    def feed(self, run: bytes) -> bytes:
+        """The client's frames for a run of whole frames of the target."""
+
+    def error(self, error: ChompError) -> bytes:
+        """The last frames when it went wrong; empty when it was over."""
+
+    def finish(self) -> bytes:
+        """The last frames of a proper end; empty when it was over."""
+
+
+class Translation(Protocol):
+    """A request as another dialect has it, and the way back of the answer."""
+
+    body: bytes
+    dropped: tuple[str, ...]  # what was left out, and may be
+
+    def whole(self, answer: bytes) -> bytes:
+        """The answer as the client's dialect has it. Raises UpstreamFailed when it is none."""
+
+    def events(self) -> Events: ...
 
 
 # -- the messages dialect (https://docs.anthropic.com/en/api/messages) at targets that speak chat completions
@@ -2223,6 +2436,8 @@ class MessagesEvents:
     that come after it began, wait until it is over.
     """
 
+    answer = b""
+
     def __init__(self) -> None:
         self._begun = self._over = False
         self._open = ""  # type of the open block
@@ -2245,23 +2460,22 @@ class MessagesEvents:
                 continue
             self._meter.look(b"data: %b\n\n" % payload.replace(b"\n", b" ").replace(b"\r", b" "))
             if self._meter.error or payload_kind(payload) == "error":
-                fault = read_fault(200, payload)
-                made.append(self.error(_MESSAGES_TYPES.get(fault.status, "api_error"), fault.message))
+                made.append(self.error(passed_on(read_fault(200, payload))))
                 break
             with contextlib.suppress(msgspec.DecodeError, RecursionError, *_ODD):
                 made.extend(self._chunk(msgspec.json.decode(payload)))
             if self._held > EVENTS_HELD_BYTES:
-                made.append(self.error("api_error", "the answer's tool calls are too large"))
+                made.append(self.error(UpstreamFailed("the answer's tool calls are too large")))
         if not made and run.startswith(b":") and not self._over:
             made.append(_event("ping"))
         return b"".join(made)
 
-    def error(self, kind: str, message: str) -> bytes:
+    def error(self, error: ChompError) -> bytes:
         """The event of an error, the last one; empty when there was one already."""
         if self._over:
             return b""
         self._over = True
-        return _event("error", error={"type": kind, "message": message})
+        return error_frames(error, "messages")
 
     def finish(self) -> bytes:
         """The last events."""
@@ -2384,9 +2598,28 @@ class MessagesEvents:
             yield _event("content_block_stop", index=self._index)
 
 
+class MessagesOverChat:
+    """The messages dialect at a target that speaks chat completions."""
+
+    whole = staticmethod(message_from_chat)
+    events = MessagesEvents
+
+    def __init__(self, asked: bytes):
+        self.body, self.dropped = chat_from_messages(asked)
+
+
+ANTHROPIC_VERSION = "2023-06-01"  # told to targets where the client names none
+TRANSLATIONS: dict[tuple[Api, Api], Callable[[bytes], Translation]] = {("messages", "chat"): MessagesOverChat}
+
+
+def passed_on(fault: Fault) -> UpstreamFailed:
+    """An upstream's fault as an error of ours."""
+    return UpstreamFailed(fault.message, status=fault.status, code=fault.code, param=fault.param, fault=fault.kind)
+
+
 def error_shape(error: ChompError, dialect: Dialect, request_id: str = "") -> dict[str, Any]:
     """An error's body as clients of `dialect` read it."""
-    if dialect == "chat":
+    if dialect != "messages":
         return error.body()
     kind = _MESSAGES_TYPES.get(error.status, "api_error" if error.status >= 500 else "invalid_request_error")
     shaped: dict[str, Any] = {"type": kind, "message": error.message}
@@ -2585,6 +2818,17 @@ class Alias(msgspec.Struct, frozen=True):
         if part is None:
             return None
         return tuple(target.replace("*", part).replace("{model}", name) for target in self.targets)
+
+
+def spoken(row: RouterDef, model: str, api: Api) -> Api | None:
+    """What `row` is asked in for `model` when a client uses `api`: the same if it speaks that, else one translated to.
+
+    None when there is neither.
+    """
+    apis = next((apis for pattern, apis in row.model_apis if fnmatch.fnmatchcase(model, pattern)), row.apis)
+    if api in apis:
+        return api
+    return next((other for asked, other in TRANSLATIONS if asked == api and other in apis), None)
 
 
 def read_aliases(written: Mapping[str, Any]) -> tuple[Alias, ...]:
@@ -3859,7 +4103,8 @@ class RouterPool:
         return read_catalog(body, row.price_unit, self._settings.limits.catalog_models)
 
     async def _get_list(self, row: RouterDef, key: Key) -> tuple[int, bytes]:
-        headers = {**auth_header(row, key), **{name.lower(): value for name, value in row.headers}}
+        version = {"anthropic-version": ANTHROPIC_VERSION} if row.auth == "x-api-key" else {}
+        headers = {**auth_header(row, key), **version, **{name.lower(): value for name, value in row.headers}}
         limit = self._settings.limits.catalog_bytes
         timeout = aiohttp.ClientTimeout(total=self._settings.timeouts.catalog_s)
         url = f"{row.base_url}/models"
@@ -3985,11 +4230,14 @@ class RouterPool:
             raise refusal
         prefer = prefer or self._settings.prefer
         wanted = list(dict.fromkeys(wanted))
-        usable = [(row, name) for row, name in wanted if api in row.apis]
+        usable = [(row, served, way) for row, served in wanted if (way := spoken(row, served, api)) is not None]
         if not usable:
-            raise BadRequest(f"{wanted[0][0].id} does not serve {api}", code="unsupported_endpoint", param="model")
+            row, served = wanted[0]
+            raise BadRequest(
+                f"{row.id} does not serve {api} for {served[:200]!r}", code="unsupported_endpoint", param="model"
+            )
         if prefer:
-            usable.sort(key=lambda pair: self._rank(prefer, *pair))
+            usable.sort(key=lambda one: self._rank(prefer, one[0], one[1]))
         return self._awake(usable)
 
     def _expand(self, model: str, router: str) -> list[tuple[Name, str]]:
@@ -4112,12 +4360,12 @@ class RouterPool:
             return 0.0 if cost == 0 or model.endswith((":free", "-free")) else 1.0
         return cost
 
-    def _awake(self, wanted: Sequence[tuple[RouterDef, str]]) -> list[Target]:
+    def _awake(self, wanted: Sequence[tuple[RouterDef, str, Api]]) -> list[Target]:
         """The targets that are neither benched nor broken. Raises Busy or Unavailable when none is."""
         now = self._now()
         targets: list[Target] = []
         shortest, why, broken = math.inf, "", math.inf
-        for row, model in wanted:
+        for row, model, api in wanted:
             left = self._breakers[row.id].left_s(now)
             if left > 0:
                 broken = min(broken, left)
@@ -4128,7 +4376,7 @@ class RouterPool:
                     if left < shortest:
                         shortest, why = left, f"{row.id}: {reason}"
                 else:
-                    targets.append(Target(row, key, model))
+                    targets.append(Target(row, key, model, api))
         if targets:
             return targets
         if shortest < math.inf:
@@ -4291,16 +4539,20 @@ class RouterPool:
         ]
 
 
-def auth_header(row: RouterDef, key: Key) -> dict[str, str]:
+def auth_header(row: RouterDef, key: Key, api: Api = "chat") -> dict[str, str]:
     """How a router wants its key."""
-    if row.auth == "none" or not key.secret:
+    auth = (row.messages_auth or row.auth) if dialect_of(api) == "messages" else row.auth
+    if auth == "none" or not key.secret:
         return {}
-    return {"x-api-key": key.secret} if row.auth == "x-api-key" else {"authorization": f"Bearer {key.secret}"}
+    return {"x-api-key": key.secret} if auth == "x-api-key" else {"authorization": f"Bearer {key.secret}"}
 
 
 # == Proxy =============================================================================================================
 
-_PATHS: dict[Api, str] = {"chat": "/chat/completions", "completions": "/completions", "embeddings": "/embeddings"}
+_PATHS: dict[Api, str] = {
+    "chat": "/chat/completions", "completions": "/completions", "embeddings": "/embeddings", "messages": "/messages",
+    "responses": "/responses", "count_tokens": "/messages/count_tokens",
+}  # fmt: skip
 _TAIL_BYTES = 8192
 _HOLD_FRAMES, _HOLD_BYTES = 64, 256 << 10
 _BURST_BYTES = 256 << 10
@@ -4334,8 +4586,74 @@ class Sink(Protocol):
     def abort(self) -> None:
         """The body is broken; the reader must be able to tell."""
 
+    def fail(self, error: ChompError) -> None:
+        """The body cannot go on: the reader is told in its own way, then the body is over."""
+
     async def drain(self) -> None:
         """Waits until what was written is nearly sent."""
+
+
+class _Translating:
+    """A stream of one dialect on its way to `sink`, where it comes out as another.
+
+    `broken` is told what went wrong on the way.
+    """
+
+    started = True
+
+    def __init__(self, sink: Sink, events: Events, broken: Callable[[UpstreamError], None]):
+        self._sink = sink
+        self._events = events
+        self._broken = broken
+        self._framer = Framer(EVENTS_HELD_BYTES)  # large frames come in pieces
+        self._over = False
+
+    def start(self, status: int, head: bytes, *, stream: bool, length: int | None = None) -> None:
+        self._sink.start(status, head, stream=stream, length=length)
+
+    def waiting(self, comments: bytes) -> None:
+        self._sink.waiting(comments)
+
+    def write(self, data: bytes) -> bool:
+        if self._over:
+            return False
+        try:
+            run = self._framer.feed(data)
+            if self._framer.torn:
+                raise UpstreamFailed("a frame of the answer is too large to be translated")
+            made = self._events.feed(run) if run else b""
+        except Exception as error:  # a bug must not hold the connection: the client gets an error, the log the reason
+            if not isinstance(error, ChompError):
+                log.exception("a stream could not be translated")
+                error = ChompError("chomp failed; its log says why")
+            self._broken(UpstreamError(error.fault, error.message))
+            self.fail(error)
+            return False
+        return bool(made) and self._sink.write(made)
+
+    def write_chunk(self, run: bytes, framed: bytes) -> bool:
+        return self.write(run)
+
+    def end(self) -> None:
+        self._end(self._events.finish())
+
+    def fail(self, error: ChompError) -> None:
+        self._end(self._events.error(error))
+
+    def _end(self, last: bytes) -> None:
+        if self._over:
+            return
+        self._over = True
+        if last:
+            self._sink.write(last)
+        self._sink.end()
+
+    def abort(self) -> None:
+        self._over = True
+        self._sink.abort()
+
+    async def drain(self) -> None:
+        await self._sink.drain()
 
 
 def _nobody(data: bytes) -> None:
@@ -4358,12 +4676,14 @@ class Attempt:
     __slots__ = (
         "_burst", "_error_body", "_framer", "_held", "_held_bytes", "_limits", "_loop", "_owner", "_question",
         "_refused_by", "_sink", "_started_up", "_timeouts", "_unended", "_waiter", "_wire", "body", "broken",
-        "chunk", "committed", "content_at", "due", "ended", "fault", "headers", "last_at", "meter", "paused",
-        "reads", "size", "stale", "started_at", "status", "stream", "tail", "target", "usage", "whole",
+        "chunk", "committed", "content_at", "due", "ended", "events", "fault", "headers", "last_at", "meter", "paused",
+        "reads", "size", "stale", "started_at", "status", "stream", "tail", "target", "translation", "usage", "whole",
     )  # fmt: skip
 
-    def __init__(self, owner: Exchange, target: Target):
+    def __init__(self, owner: Exchange, target: Target, translation: Translation | None = None):
         proxy = owner.proxy
+        self.translation = translation
+        self.events: Events | None = None  # of the stream being translated
         self._owner = owner
         self._timeouts = proxy.timeouts
         self._limits = proxy.limits
@@ -4488,6 +4808,10 @@ class Attempt:
         if self._error_body:
             if self.size >= self._limits.error_bytes:
                 self.end(None)
+        elif self.translation is not None:
+            if self.size > self._limits.body_bytes:
+                words = f"the answer is larger than {self._limits.body_bytes} bytes, too large to be translated"
+                self._fail(Fault("provider_error", words, 502, code="bad_upstream_answer"))
         elif self.size > self._limits.answer_bytes:
             self.body = self._pass
             self.tail = b"".join(self._held)[-_TAIL_BYTES:]
@@ -4518,7 +4842,9 @@ class Attempt:
         return True
 
     def _new_meter(self) -> StreamMeter:
-        return StreamMeter(hide_usage=not self._owner.wants_usage())
+        if dialect_of(self.target.api) != "chat":
+            return EventsMeter()
+        return StreamMeter(hide_usage=self.translation is None and not self._owner.envelope.wants_usage())
 
     def _sort(self, run: bytes) -> None:
         frames = split_frames(run)
@@ -4683,13 +5009,35 @@ class Attempt:
                     Fault("provider_error", "the upstream's stream ended without an answer", 502, code="empty_response")
                 )
             return
-        self.usage, fault = read_answer(self._owner.request.api, b"".join(self._held))
+        body = b"".join(self._held)
+        self.usage, fault = read_answer(self.target.api, body)
+        if fault is None and self.translation is not None:
+            try:
+                self._held = [self._translated(self.translation, body)]
+            except ChompError as refused:
+                fault = Fault("provider_error", refused.message, refused.status, code=refused.code)
         if fault is not None:
             self._fail(fault)
             return
         self.whole = self.ended = True
         self._commit()
         self._disarm()
+
+    def _translated(self, translation: Translation, body: bytes) -> bytes:
+        """A whole answer as the client's dialect has it; as a stream, where that was asked for. Raises ChompError."""
+        try:
+            if not self._owner.stream:
+                return translation.whole(body)
+            frames = as_stream(body, wants_usage=True) if self.target.api == "chat" else b""
+            if not frames:
+                raise UpstreamFailed("the upstream did not stream", code="bad_upstream_answer")
+            self.events = translation.events()
+            return self.events.feed(frames) + self.events.finish()
+        except ChompError:
+            raise
+        except Exception:  # a bug: the client gets an error, the log the reason
+            log.exception("an answer could not be translated")
+            raise ChompError("chomp failed; its log says why") from None
 
     def _end_late(self, error: UpstreamError | None) -> None:
         """The end of an answer already committed to: what the reader needs to hear, then the end."""
@@ -4723,9 +5071,9 @@ class Attempt:
             sink.abort()
         else:
             words = f"{self.target.router.id}: {self.broken}"
-            frame = error_frame(UpstreamFailed(words, code="upstream_stream_interrupted"))
-            sink.write((b"\n\n" if self._unended else b"") + frame + DONE_FRAME)
-            sink.end()
+            if self._unended:
+                sink.write(b"\n\n")
+            sink.fail(UpstreamFailed(words, code="upstream_stream_interrupted"))
 
     # -- verdicts
 
@@ -4764,6 +5112,9 @@ class Attempt:
     def attach(self, sink: Sink) -> None:
         """From now on the answer goes to `sink`: first what was kept back, then what comes."""
         run, self._held, self._held_bytes = b"".join(self._held), [], 0
+        if self.stream and self.translation is not None:
+            self.events = self.translation.events()
+            sink = _Translating(sink, self.events, self._spoil)
         if run:
             sink.write(run)
         if self.ended:
@@ -4775,6 +5126,13 @@ class Attempt:
         self.due = self.last_at + (self._owner.proxy.shortest_s if not (self.stream and self.meter.done) else DONE_S)
         if self.paused:
             self.resume()
+
+    def _spoil(self, error: UpstreamError) -> None:
+        """The answer cannot be translated any further."""
+        if not self.ended:
+            self.broken, self.ended = error, True
+            self.abort()
+            self._loop.call_soon(self.wake)
 
     def taken(self) -> bytes:
         """The whole body of an answer that was not streamed."""
@@ -4885,7 +5243,7 @@ class Attempt:
             if self._sink is not None and not self.paused:
                 self._owner.heard()
                 if self.stream and not self._framer.torn:
-                    self._sink.write(KEEPALIVE)
+                    self._sink.waiting(self._owner.keepalive)
         elif self._started_up:
             self._commit()  # no content for so long: start-up frames are shown
         elif self.stream and self._held:
@@ -4894,7 +5252,7 @@ class Attempt:
             self._held_bytes = 0
             self._owner.comment(comments)
         elif self._owner.silent_s() >= self._timeouts.keepalive_s:
-            self._owner.comment(KEEPALIVE)
+            self._owner.comment(self._owner.keepalive)
 
 
 class Exchange:
@@ -4926,6 +5284,7 @@ class Exchange:
         self._stopping = False
         self._question: tuple[str, str, str, Api, bool] | None = None
         self._targets: Sequence[Target] = ()
+        self._translations: dict[Api, Translation] = {}
         self.limit: asyncio.Timeout | None = None  # set by whoever has one for it
         self._on_end: Callable[[], None] | None = None  # while nobody waits for it
         self._on_wait: Callable[[], None] | None = None
@@ -4957,10 +5316,6 @@ class Exchange:
         cast(Attempt, self._attempt).ask(wire, address[0], _sized(address[1], body), body)
         return True
 
-    def wants_usage(self) -> bool:
-        """Whether the reader of a stream takes its usage frame."""
-        return self.request.dialect != "chat" or self.envelope.wants_usage()
-
     @property
     def begun(self) -> bool:
         return self._attempt is not None
@@ -4982,7 +5337,7 @@ class Exchange:
         """The question to Routing. Raises BadRequest."""
         request = self.request
         envelope = self.envelope = read_envelope(request.api, request.body)
-        self.stream = envelope.stream is True and request.api != "embeddings"
+        self.stream = envelope.stream is True and request.api not in ("embeddings", "count_tokens")
         return (envelope.model or "", envelope.router or "", request.prefer, request.api, request.fallback)
 
     async def connect(self) -> None:
@@ -5028,19 +5383,29 @@ class Exchange:
 
     def _next_attempt(self, target: Target) -> bytes:
         """Makes `target` the one that is asked. The request's body as it goes there."""
-        request, row = self.request, target.router
+        request, row, envelope = self.request, target.router, self.envelope
+        body, translation = request.body, None
+        without: Sequence[str] = request.resolved
+        if target.api != request.api:
+            translation = self._translations.get(target.api)
+            if translation is None:
+                translation = TRANSLATIONS[request.api, target.api](request.body)
+                self._translations[target.api] = translation
+            body, without = translation.body, ()
+            envelope = read_envelope(target.api, body)
         body = spliced(
-            request.body,
-            self.envelope,
-            model=None if target.model == self.envelope.model else target.model,
-            ask_usage=self.stream and row.stream_options and not self.envelope.wants_usage(),
+            body,
+            envelope,
+            model=None if target.model == envelope.model else target.model,
+            ask_usage=self.stream and row.stream_options and not envelope.wants_usage() and target.api in _ASK_USAGE,
+            without=without,
         )
         if row.prepare:
-            body = PREPARE[row.prepare](body)
+            body = PREPARE[row.prepare](target.api, body)
         self._asked_at = time.perf_counter()
         if self._attempt is not None:
             self._attempt.release()
-        self._attempt = Attempt(self, target)
+        self._attempt = Attempt(self, target, translation)
         self.proxy.routing.asked(target)
         return body
 
@@ -5142,6 +5507,11 @@ class Exchange:
             return self._started + timeouts.hold_s
         return self._heard + (timeouts.hold_s if held else timeouts.keepalive_s)
 
+    @property
+    def keepalive(self) -> bytes:
+        """What fills silence towards the client."""
+        return PING if self.request.api == "messages" else KEEPALIVE
+
     def silent_s(self) -> float:
         return self.proxy.loop.time() - self._heard
 
@@ -5185,6 +5555,9 @@ class Exchange:
             len(self.records) + 1,
             self._overhead_s * 1000,
         )
+        if (translation := attempt.translation) is not None and translation.dropped:
+            names = ", ".join(map(header_value, translation.dropped))
+            own += f"x-chomp-dropped: {names[:500]}\r\n".encode()
         shown = headers_down(attempt.headers)
         secret = target.key.secret
         if secret and secret.encode() in shown:
@@ -5221,8 +5594,10 @@ class Exchange:
     def _deliver(self, attempt: Attempt, sink: Sink) -> None:
         self._delivered = True
         if attempt.whole and not sink.started:
-            body = attempt.taken()
-            sink.start(attempt.status, self.head(), stream=False, length=len(body))
+            body, head = attempt.taken(), self.head()
+            if streamed := attempt.events is not None:
+                head = b"".join(line for line in head.splitlines(True) if not line.startswith(b"content-type:"))
+            sink.start(attempt.status, head, stream=streamed, length=None if streamed else len(body))
             sink.write(body)
             sink.end()
             return
@@ -5232,21 +5607,25 @@ class Exchange:
             attempt.attach(sink)
             return
         # a stream was begun with comments, and no stream came
-        if attempt.whole and (frames := as_stream(attempt.taken(), wants_usage=self.wants_usage())):
+        frames = b""
+        if attempt.whole:
+            frames = attempt.taken()
+            if attempt.events is None:
+                frames = as_stream(frames, wants_usage=self.envelope.wants_usage())
+        if frames:
             sink.write(frames)
             sink.end()
             return
         attempt.broken = UpstreamError("provider_error", "the upstream did not stream")
         attempt.ended = True
         attempt.abort()
-        sink.write(error_frame(UpstreamFailed(str(attempt.broken), code="bad_upstream_answer")) + DONE_FRAME)
-        sink.end()
+        sink.fail(UpstreamFailed(str(attempt.broken), code="bad_upstream_answer"))
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """The answer in pieces: whole frames of a stream, or parts of a body."""
         attempt = self._attempt
         assert attempt is not None
-        reader = _Reader(attempt)
+        reader = _Reader(attempt, dialect_of(self.request.api))
         try:
             if attempt.whole:
                 yield attempt.taken()
@@ -5296,6 +5675,17 @@ class Exchange:
             return attempt.meter.usage()
         return attempt.usage or (read_tail_usage(attempt.tail) if attempt.tail else None)
 
+    def response(self) -> bytes:
+        """The whole Response object of a good answer in that dialect; empty when there is none."""
+        attempt = self._attempt
+        if attempt is None or not attempt.committed or attempt.broken is not None or not attempt.ended:
+            return b""
+        if attempt.events is not None:
+            return attempt.events.answer
+        if not attempt.stream:
+            return attempt.taken() if attempt.whole else b""
+        return attempt.meter.answer if isinstance(attempt.meter, EventsMeter) else b""
+
     def settle(self, error: BaseException | None) -> None:
         """Accounts for the request, once."""
         if self._settled:
@@ -5336,7 +5726,7 @@ class Exchange:
             caller.name,
             caller.task,
             caller.session,
-            request.api if request.dialect == "chat" else request.dialect,
+            request.api,
             asked_model,
             proxy.shown_name(target.model) if target else "",
             target.router.id if target else "",
@@ -5389,13 +5779,14 @@ class Exchange:
         said = 0
         if attempt.stream:
             said = max(attempt.meter.frames, estimated_tokens(attempt.meter.said))  # a frame has a token at least
-        elif self.request.api != "embeddings":
+        elif self.request.api not in ("embeddings", "count_tokens"):
             said = estimated_tokens(attempt.size)
         cost = counted.cost_usd if counted else None
         asked = estimated_prompt(bytes(envelope.messages or envelope.prompt or envelope.input))
         return Usage(prompt=asked, completion=said, cost_usd=cost), True
 
 
+_ASK_USAGE: tuple[Api, ...] = ("chat", "completions")
 _DEFAULTS = {
     400: ("invalid_request_error", None),
     401: ("invalid_request_error", "invalid_api_key"),
@@ -5425,8 +5816,9 @@ class _Reader:
 
     started = False
 
-    def __init__(self, attempt: Attempt):
+    def __init__(self, attempt: Attempt, dialect: Dialect):
         self._attempt = attempt
+        self._dialect = dialect
         self.pieces: collections.deque[bytes] = collections.deque()
         self.size = 0
         self.broken = False
@@ -5457,6 +5849,10 @@ class _Reader:
     def abort(self) -> None:
         self.broken = True
         self._attempt.wake()
+
+    def fail(self, error: ChompError) -> None:
+        self.write(error_frames(error, self._dialect))
+        self.end()
 
     async def drain(self) -> None:
         return None
@@ -5538,19 +5934,22 @@ class Proxy:
         """Where the embedded model listens, and the request head up to its length. Raises Unavailable."""
         origin, secret = await self._local.ready()
         base = f"http://{origin.host}:{origin.port}/v1"
-        origin, fixed, own = _request_head(target.router, base, Key("child", secret), request.api)
-        return origin, fixed + headers_up(request.headers, own)
+        origin, fixed, own = _request_head(target.router, base, Key("child", secret), target.api)
+        return origin, fixed + headers_up(_given(request, target), own)
 
     def known_address(self, target: Target, request: ChatRequest) -> tuple[Origin, bytes] | None:
         """The same for all other targets; None for the embedded model, which may have to be started."""
         row = target.router
         if row.kind == "local":
             return None
-        key = (row.id, target.key.id, request.api)
+        key = (row.id, target.key.id, target.api)
         found = self._addresses.get(key)
         if found is None:
-            found = self._addresses[key] = _request_head(row, row.base_url, target.key, request.api)
-        return found[0], found[1] + headers_up(request.headers, found[2])
+            found = self._addresses[key] = _request_head(row, row.base_url, target.key, target.api)
+        origin, fixed, own = found
+        if request.query and target.api == request.api:
+            fixed = fixed.replace(b" HTTP/1.1", b"?%b HTTP/1.1" % request.query, 1)
+        return origin, fixed + headers_up(_given(request, target), own)
 
     async def local_died(self, origin: Origin) -> None:
         """The embedded model's child at `origin` does not answer: the next request starts another."""
@@ -5605,6 +6004,16 @@ class Proxy:
                     await self._idle.wait()
 
 
+def _given(request: ChatRequest, target: Target) -> Sequence[tuple[bytes, bytes]]:
+    """The client's headers, as far as they mean something in the dialect of `target`."""
+    if target.api == request.api:
+        return request.headers
+    given = [pair for pair in request.headers if not pair[0].lower().startswith(b"anthropic-")]
+    if target.api == "messages":
+        given.append((b"anthropic-version", ANTHROPIC_VERSION.encode()))
+    return given
+
+
 def _sized(head: bytes, body: bytes) -> bytes:
     return b"%bcontent-length: %d\r\n\r\n" % (head, len(body))
 
@@ -5615,7 +6024,7 @@ def _request_head(row: RouterDef, base_url: str, key: Key, api: Api) -> tuple[Or
     tls = url.scheme == "https"
     origin = Origin(tls, url.hostname or "", url.port or (443 if tls else 80))
     headers = {"host": url.netloc.rpartition("@")[2], "accept-encoding": "identity"}
-    headers.update(auth_header(row, key))
+    headers.update(auth_header(row, key, api))
     headers.update({name.lower(): value for name, value in row.headers})  # what the person wrote wins
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = f"POST {url.path}{_PATHS[api]} HTTP/1.1\r\n{lines}".encode("latin-1")
@@ -5847,7 +6256,11 @@ ACCOUNTED: web.RequestKey[bool] = web.RequestKey("accounted", bool)
 OWNER = Caller()
 MODEL_PATHS: dict[bytes, Api] = {
     b"/v1/chat/completions": "chat", b"/v1/completions": "completions", b"/v1/embeddings": "embeddings",
+    b"/v1/messages": "messages", b"/v1/messages/count_tokens": "count_tokens", b"/v1/responses": "responses",
 }  # fmt: skip
+_SHORT_WAY: dict[bytes, Api] = {  # what the Door lets in; the others need more than a relay
+    path: api for path, api in MODEL_PATHS.items() if api not in ("count_tokens", "responses")
+}
 routes = web.RouteTableDef()
 _OPEN_PATHS = frozenset({"/health"})
 
@@ -6019,17 +6432,18 @@ def error_answer(
     return {**own, **error.headers, **error.retry_headers(), **_SAFE}, text
 
 
-def dialect_of(request: web.Request) -> Dialect:
+def client_dialect(request: web.Request) -> Dialect:
     """What the client of `request` understands."""
     path = request.path
-    own = path.startswith("/v1/messages") or (path.startswith("/v1/models") and "anthropic-version" in request.headers)
-    return "messages" if own else "chat"
+    if path.startswith("/v1/messages") or (path.startswith("/v1/models") and "anthropic-version" in request.headers):
+        return "messages"
+    return "responses" if path.startswith("/v1/responses") else "chat"
 
 
 def error_response(request: web.Request, error: ChompError, credentials: Credentials) -> web.Response:
     """`error` as aiohttp answers it."""
     request_id = request.get(REQUEST_ID) or new_request_id(request.headers.get("x-request-id"))
-    headers, text = error_answer(error, request_id, credentials, dialect_of(request))
+    headers, text = error_answer(error, request_id, credentials, client_dialect(request))
     response = web.Response(body=text, status=error.status, headers=headers, content_type="application/json")
     if error.status in (408, 413):
         response.force_close()  # the rest of the body is not read
@@ -6039,8 +6453,7 @@ def error_response(request: web.Request, error: ChompError, credentials: Credent
 def refused(request: web.Request, error: ChompError) -> web.Response:
     """The answer to a request that did not get as far as the proxy, which accounts for all others."""
     services = request.app[SERVICES]
-    known = {"/v1/messages": "messages", **{path.decode(): api for path, api in MODEL_PATHS.items()}}
-    api = known.get(request.path) if request.method == "POST" else None
+    api = MODEL_PATHS.get(request.path.encode()) if request.method == "POST" else None
     if api is not None and not request.get(ACCOUNTED, False):
         request_id = request[REQUEST_ID] = request.get(REQUEST_ID) or new_request_id(
             request.headers.get("x-request-id")
@@ -6197,11 +6610,14 @@ class ClientSink:
     """
 
     __slots__ = (
-        "_framed", "_head", "_id", "_protocol", "_transport", "chunked", "close", "cross_origin", "ended", "started",
-        "writer",
+        "_dialect", "_framed", "_head", "_id", "_protocol", "_transport", "chunked", "close", "cross_origin", "ended",
+        "started", "writer",
     )  # fmt: skip
 
-    def __init__(self, transport: asyncio.Transport | None, protocol: BaseProtocol, request_id: str):
+    def __init__(
+        self, transport: asyncio.Transport | None, protocol: BaseProtocol, request_id: str, dialect: Dialect = "chat"
+    ):
+        self._dialect = dialect
         self._transport = transport
         self._protocol = protocol
         self._id = request_id
@@ -6215,6 +6631,8 @@ class ClientSink:
     def start(self, status: int, head: bytes, *, stream: bool, length: int | None = None) -> None:
         self.started = True
         lines = f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\nx-request-id: {self._id}\r\n"
+        if self._dialect == "messages":
+            lines += f"request-id: {self._id}\r\n"
         if stream:
             if b"content-type:" not in head:
                 lines += "content-type: text/event-stream\r\n"
@@ -6282,128 +6700,12 @@ class ClientSink:
         self.write(comments)
 
     def fail(self, error: ChompError) -> None:
-        """An error after the head has gone: one frame, and a proper end."""
-        self.write(error_frame(error) + DONE_FRAME)
+        """An error after the head has gone: its frame, and a proper end."""
+        self.write(error_frames(error, self._dialect))
         self.end()
 
 
-class MessagesSink:
-    """Turns a chat answer into a message, or its events, on the way to `sink`."""
-
-    def __init__(self, sink: ClientSink, request_id: str, dropped: Sequence[str], *, streams: bool, limit_bytes: int):
-        self._sink = sink
-        self._request_id = request_id
-        self._own = f"request-id: {request_id}\r\n".encode()
-        if dropped:
-            names = ", ".join(map(header_value, dropped))
-            self._own += f"x-chomp-dropped: {names[:500]}\r\n".encode()
-        self._streams = streams  # what the client asked for
-        self._limit = limit_bytes
-        self._events = MessagesEvents()
-        self._framer = Framer(EVENTS_HELD_BYTES)
-        self._status, self._head = 0, b""
-        self._pieces: list[bytes] | None = None  # of an answer that is not streamed
-        self._size = 0
-
-    @property
-    def started(self) -> bool:
-        return self._sink.started or self._pieces is not None
-
-    def start(self, status: int, head: bytes, *, stream: bool, length: int | None = None) -> None:
-        if stream and self._streams:
-            self._sink.start(status, head + self._own, stream=True)
-        else:
-            self._status, self._head, self._pieces = status, head + self._own, []
-
-    def waiting(self, comments: bytes) -> None:
-        if not self.started:
-            self.start(200, b"content-type: text/event-stream; charset=utf-8\r\n", stream=True)
-        self.write(comments)
-
-    def write(self, data: bytes) -> bool:
-        if self._sink.ended:
-            return False
-        if self._pieces is None:
-            return self._write_events(data)
-        self._size += len(data)
-        if self._size > self._limit:
-            self._refuse(UpstreamFailed(f"the answer is larger than {self._limit} bytes", code="bad_upstream_answer"))
-        else:
-            self._pieces.append(data)
-        return False
-
-    def _write_events(self, data: bytes) -> bool:
-        try:
-            run = self._framer.feed(data)  # frames above 1 MiB come in pieces
-            if self._framer.torn:
-                events = self._events.error("api_error", "a frame of the answer is too large")
-            else:
-                events = self._events.feed(run) if run else b""
-        except Exception:  # a bug must not hold the connection: the client gets an error, the log the reason
-            log.exception("a chat stream could not be translated")
-            events = self._events.error("api_error", "chomp failed; its log says why")
-        return bool(events) and self._sink.write(events)
-
-    def write_chunk(self, run: bytes, framed: bytes) -> bool:
-        return self.write(run)
-
-    def end(self) -> None:
-        if self._sink.ended:
-            return
-        if self._pieces is None:
-            if events := self._events.finish():
-                self._sink.write(events)
-            self._sink.end()
-            return
-        try:
-            self._end_whole(b"".join(self._pieces))
-        except ChompError as error:
-            self._refuse(error)
-        except Exception:  # as above
-            log.exception("a chat completion could not be translated")
-            self._refuse(ChompError("chomp failed; its log says why"))
-
-    def _end_whole(self, body: bytes) -> None:
-        if not self._streams:
-            self._answer(self._status, self._head, message_from_chat(body))
-            return
-        frames = as_stream(body, wants_usage=True)  # the upstream did not stream, the client is to have events
-        if not frames:
-            raise UpstreamFailed("the answer is no chat completion", code="bad_upstream_answer")
-        lines = self._head.split(b"\r\n")
-        head = b"\r\n".join(line for line in lines if not line.lower().startswith(b"content-type:"))
-        self._sink.start(self._status, head, stream=True)
-        self._sink.write(self._events.feed(frames) + self._events.finish())
-        self._sink.end()
-
-    def abort(self) -> None:
-        """The answer broke off: nothing of it has gone out yet, unless it was a stream."""
-        if self._pieces is None:
-            self._sink.abort()
-        elif not self._sink.ended:
-            self._refuse(UpstreamFailed("the upstream's answer broke off", code="upstream_interrupted"))
-
-    def fail(self, error: ChompError) -> None:
-        """An error after the head has gone: one event, and a proper end."""
-        shaped = error_shape(error, "messages")["error"]
-        if event := self._events.error(shaped["type"], shaped["message"]):
-            self._sink.write(event)
-        self._sink.end()
-
-    async def drain(self) -> None:
-        await self._sink.drain()
-
-    def _refuse(self, error: ChompError) -> None:
-        body = msgspec.json.encode(error_shape(error, "messages", self._request_id))
-        self._answer(error.status, b"content-type: application/json\r\n" + self._own, body)
-
-    def _answer(self, status: int, head: bytes, body: bytes) -> None:
-        self._sink.start(status, head, stream=False, length=len(body))
-        self._sink.write(body)
-        self._sink.end()
-
-
-async def relay(services: Services, exchange: Exchange, sink: ClientSink | MessagesSink) -> None:
+async def relay(services: Services, exchange: Exchange, sink: ClientSink) -> None:
     """One exchange to its client. Raises ChompError while nothing has been sent."""
     try:
         await services.proxy.open(exchange)
@@ -6556,7 +6858,8 @@ class Door(web_protocol.RequestHandler):
     def _let_in(self, plain: PlainRequest) -> bool:
         """Starts the relay of a request that passes every check without a word; False leaves it to aiohttp's way."""
         services, body = cast(Services, self._services), plain.body
-        api = MODEL_PATHS.get(plain.url)
+        path, _, query = plain.url.partition(b"?")
+        api = _SHORT_WAY.get(path)
         if api is None or len(body) > services.settings.limits.body_bytes:
             return False
         host = authorization = request_id = ""
@@ -6578,8 +6881,10 @@ class Door(web_protocol.RequestHandler):
             return False
         if services.bodies.held + len(body) > services.settings.limits.inflight_bytes:
             return False
-        asked = ChatRequest(api, body, plain.headers, new_request_id(request_id or None), "", True, time.perf_counter())
-        sink = self._sink = ClientSink(self.transport, self, asked.request_id)
+        asked = ChatRequest(
+            api, body, plain.headers, new_request_id(request_id or None), "", True, time.perf_counter(), query
+        )
+        sink = self._sink = ClientSink(self.transport, self, asked.request_id, dialect_of(api))
         services.bodies.held += len(body)
         exchange = self._exchange = services.proxy.exchange(asked, OWNER, sink)
         if not exchange.begin(self._relayed, self._wait):
@@ -6592,11 +6897,10 @@ class Door(web_protocol.RequestHandler):
         self._relaying = services.background.spawn(self._relay(services, exchange, sink))
 
     async def _relay(self, services: Services, exchange: Exchange, sink: ClientSink) -> None:
-        request_id = exchange.request.request_id
         try:
             await relay(services, exchange, sink)
         except ChompError as error:
-            self._refuse(sink, services, error, request_id)
+            self._refuse(sink, services, error, exchange)
         except ConnectionError:
             pass  # the client is gone
         except Exception:  # a bug: the client gets an error in its shape or no answer, the log the reason
@@ -6604,13 +6908,14 @@ class Door(web_protocol.RequestHandler):
             if sink.started:
                 sink.abort()
             else:
-                self._refuse(sink, services, ChompError("chomp failed; its log says why"), request_id)
+                self._refuse(sink, services, ChompError("chomp failed; its log says why"), exchange)
         finally:
             self._relayed()
 
-    def _refuse(self, sink: ClientSink, services: Services, error: ChompError, request_id: str) -> None:
-        headers, text = error_answer(error, request_id, services.credentials)
-        own = ("x-request-id", "x-content-type-options")  # the sink's
+    def _refuse(self, sink: ClientSink, services: Services, error: ChompError, exchange: Exchange) -> None:
+        dialect = dialect_of(exchange.request.api)
+        headers, text = error_answer(error, exchange.request.request_id, services.credentials, dialect)
+        own = ("x-request-id", "request-id", "x-content-type-options")  # the sink's
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if name not in own)
         head = f"content-type: application/json; charset=utf-8\r\n{lines}".encode("latin-1", "replace")
         sink.start(error.status, head, stream=False, length=len(text))
@@ -6723,36 +7028,38 @@ class Runner(web.AppRunner):
 # == Gateway API =======================================================================================================
 
 
-async def _relay(request: web.Request, api: Api, dialect: Dialect = "chat") -> web.StreamResponse:
+async def _relay(request: web.Request, api: Api) -> web.StreamResponse:
     services = request.app[SERVICES]
     headers = request.headers
     request_id = request[REQUEST_ID] = new_request_id(headers.get("x-request-id"))
     body = await services.bodies.read(request, services.settings.timeouts.body_s)
     try:
-        prefer = headers.get("x-chomp-prefer", "")
-        if prefer not in PREFERENCES:
-            raise BadRequest(f"x-chomp-prefer is fast, cheap or free, not {prefer[:50]!r}", param="x-chomp-prefer")
-        fallback = headers.get("x-chomp-no-fallback", "0") in ("0", "false")
-        asked = ChatRequest(api, body, request.raw_headers, request_id, prefer, fallback, time.perf_counter(), dialect)
-        client = ClientSink(request.transport, request.protocol, request_id)
+        asked = _asked(request, api, body)
+        client = ClientSink(request.transport, request.protocol, request_id, dialect_of(api))
         client.chunked = request.version >= (1, 1)
         client.close = not (client.chunked and request.keep_alive)
         client.writer = request.writer
         if "origin" in headers:
             client.cross_origin = request.get(CROSS_ORIGIN, "")
-        sink: ClientSink | MessagesSink = client
-        if dialect == "messages":
-            asked.body, dropped = chat_from_messages(body)
-            asked.headers = [pair for pair in request.raw_headers if not pair[0].lower().startswith(b"anthropic-")]
-            limit = services.settings.limits.body_bytes
-            streams = read_envelope("chat", asked.body).stream is True
-            sink = MessagesSink(client, request_id, dropped, streams=streams, limit_bytes=limit)
-        exchange = services.proxy.exchange(asked, request[CALLER], sink)
+        exchange = services.proxy.exchange(asked, request[CALLER], client)
         request[ACCOUNTED] = True
-        await relay(services, exchange, sink)
+        await relay(services, exchange, client)
         return SENT_CLOSE if client.close else SENT_KEEP
     finally:
         services.bodies.release(body)
+
+
+def _asked(request: web.Request, api: Api, body: bytes) -> ChatRequest:
+    """What the client wants. Raises BadRequest."""
+    headers = request.headers
+    prefer = headers.get("x-chomp-prefer", "")
+    if prefer not in PREFERENCES:
+        raise BadRequest(f"x-chomp-prefer is fast, cheap or free, not {prefer[:50]!r}", param="x-chomp-prefer")
+    fallback = headers.get("x-chomp-no-fallback", "0") in ("0", "false")
+    query = request.rel_url.raw_query_string.encode("latin-1", "replace")
+    return ChatRequest(
+        api, body, request.raw_headers, request[REQUEST_ID], prefer, fallback, time.perf_counter(), query
+    )
 
 
 @routes.post("/v1/chat/completions")
@@ -6776,7 +7083,7 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
 @routes.post("/v1/messages")
 async def messages(request: web.Request) -> web.StreamResponse:
     """POST /v1/messages {model, max_tokens, messages, ...} -> a message, or its events, of any router's model"""
-    return await _relay(request, "chat", "messages")
+    return await _relay(request, "messages")
 
 
 class _Counted(msgspec.Struct):
@@ -6834,7 +7141,7 @@ async def _all_models(services: Services) -> list[dict[str, Any]]:
 async def models(request: web.Request) -> web.Response:
     """GET /v1/models -> {object: "list", data: [{id: "router/model", ...}]}; in Anthropic's shape to its clients"""
     entries = await _all_models(request.app[SERVICES])
-    if dialect_of(request) == "messages":
+    if client_dialect(request) == "messages":
         listed = [_messages_model(entry) for entry in entries]
         ends = {"first_id": listed[0]["id"] if listed else None, "last_id": listed[-1]["id"] if listed else None}
         return reply({"data": listed, "has_more": False, **ends})
@@ -6851,7 +7158,7 @@ async def model(request: web.Request) -> web.Response:
     """GET /v1/models/{id} -> one model, by `router/model` or a bare name"""
     wanted = request.match_info["id"]
     entries = await _all_models(request.app[SERVICES])
-    shaped = _messages_model if dialect_of(request) == "messages" else dict
+    shaped = _messages_model if client_dialect(request) == "messages" else dict
     for entry in entries:
         if entry["id"] == wanted:
             return reply(shaped(entry))

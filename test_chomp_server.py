@@ -2166,7 +2166,7 @@ class TestErrors:
         error = cs.ModelNotFound(
             "no model x", param="model", attempts=[cs.AttemptRecord("groq", "m", "K", 429, 5, "no")]
         )
-        body = json.loads(cs.error_frame(error).removeprefix(b"data: "))["error"]
+        body = json.loads(cs.payloads(cs.error_frames(error, "chat"))[0])["error"]
         assert (body["message"], body["type"], body["code"], body["param"]) == (
             "no model x", "invalid_request_error", "model_not_found", "model",
         )  # fmt: skip
@@ -2638,7 +2638,7 @@ class TestProtocols:
 
     class TestDemonstration:
         def prepared(self, **asked: Any) -> dict[str, Any]:
-            return json.loads(cs.prepare_demonstration(json.dumps(asked).encode()))
+            return json.loads(cs.prepare_demonstration("chat", json.dumps(asked).encode()))
 
         def test_a_system_message_and_temperature_0_are_added(self) -> None:
             hello = {"role": "user", "content": "hello"}
