@@ -7093,6 +7093,12 @@ class _Counted(msgspec.Struct):
     tools: Raw = Raw()
 
 
+@routes.post("/v1/responses")
+async def responses(request: web.Request) -> web.StreamResponse:
+    """POST /v1/responses {model, input, ...} -> a response, or its events, of any router's model"""
+    return await _relay(request, "responses")
+
+
 @routes.post("/v1/messages/count_tokens")
 async def count_tokens(request: web.Request) -> web.Response:
     """POST /v1/messages/count_tokens {model, messages, ...} -> {input_tokens}, estimated: four bytes a token"""

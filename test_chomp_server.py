@@ -143,6 +143,7 @@ class Upstream:
         self.connections = 0
         self.port = 0
         self.list_act: Act | None = None
+        self.speaks: dict[str, Any] = {}  # further fields of its [[routers]] table
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -155,6 +156,7 @@ class Upstream:
             "keys": [f"key-of-{self.id}"],
             "models": list(self.models),
             "default_model": self.models[0],
+            **self.speaks,
         }
 
     @property
@@ -444,6 +446,11 @@ class Fixture(msgspec.Struct, frozen=True):
     code: str | None = None  # the upstream's own error code, which must survive
     ends: str = "done"  # "done" ([DONE] or a finish reason), "error" (in-band error frame), "cut"
     before_content: bool = False  # the error comes before any content: failover is allowed
+
+    @property
+    def has_events(self) -> bool:
+        """Whether it is of the messages or responses dialect."""
+        return self.name.startswith(("zen-messages", "zen-responses"))
 
 
 # -- how the bytes are put together
@@ -1927,9 +1934,6 @@ ERROR_HEADERS: tuple[tuple[dict[str, str], float | None], ...] = (
 
 
 RECORDED_STREAMS = [one for one in FIXTURES if one.content_type == "text/event-stream"]
-METERED_STREAMS = [  # the messages and responses dialects are no part of the meter yet
-    one for one in RECORDED_STREAMS if one.name not in ("zen-messages-cost-ping", "zen-responses-cost-ping")
-]
 REFUSALS = [one for one in FIXTURES if one.status >= 400]
 ENDINGS = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r"}
 
@@ -2487,9 +2491,11 @@ def splice(body: bytes, model: str | None = None, ask_usage: bool = False) -> by
     return cs.spliced(body, cs.read_envelope("chat", body), model=model, ask_usage=ask_usage)
 
 
-def metered(pieces: Iterable[bytes], hide_usage: bool = False) -> tuple[cs.StreamMeter, bytes]:
+def metered(pieces: Iterable[bytes], hide_usage: bool = False, events: bool = False) -> tuple[cs.StreamMeter, bytes]:
     """A stream through framer and meter, as a relay does it."""
     framer, meter, out = cs.Framer(1 << 20), cs.StreamMeter(hide_usage=hide_usage), b""
+    if events:
+        meter = cs.EventsMeter()
     for piece in pieces:
         if run := framer.feed(piece):
             out += meter.look(run)
@@ -3033,11 +3039,11 @@ class TestProtocols:
 
     class TestStreamMeter:
         @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
-        @pytest.mark.parametrize("stream", **cases(METERED_STREAMS))
+        @pytest.mark.parametrize("stream", **cases(RECORDED_STREAMS))
         def test_usage_and_cost_are_read_from_every_stream(self, stream: Fixture, ending: bytes) -> None:
             body = with_ending(stream.body, ending)
             for pieces in ([body], each_byte(body)):
-                meter, out = metered(pieces)
+                meter, out = metered(pieces, events=stream.has_events)
                 assert body.startswith(out)
                 assert (counts(meter.usage()) or (0, 0, 0, 0)) == (stream.usage or (0, 0, 0, 0))
                 assert getattr(meter.usage(), "cost_usd", None) == stream.cost_usd
@@ -3047,7 +3053,7 @@ class TestProtocols:
                 assert (meter.said > 0) == (not stream.before_content and stream.name != "length-empty-stream")
 
         @pytest.mark.parametrize("hide", [False, True])
-        @pytest.mark.parametrize("stream", **cases(METERED_STREAMS))
+        @pytest.mark.parametrize("stream", **cases(RECORDED_STREAMS))
         def test_usage_is_the_same_at_every_cut_and_only_the_usage_frame_is_hidden(
             self, stream: Fixture, hide: bool
         ) -> None:
@@ -3055,7 +3061,7 @@ class TestProtocols:
             seen = body[: body.rfind(b"\n\n") + 2] if "cut-inside" in stream.name else body
             expected = unasked_for(seen) if hide else seen
             for at in range(len(body) + 1):
-                meter, out = metered([body[:at], body[at:]], hide)
+                meter, out = metered([body[:at], body[at:]], hide, events=stream.has_events)
                 assert out == expected
                 assert counts(meter.usage()) == stream.usage or (stream.usage is None and meter.usage() is None)
                 assert getattr(meter.usage(), "cost_usd", None) == stream.cost_usd
@@ -10059,6 +10065,251 @@ class TestMessages:
         client = await chomp(await upstream())
         async with aiohttp.ClientSession() as http, http.head(client.url) as answer:
             assert answer.status == 200
+
+
+NATIVE_MESSAGE: Any = {
+    "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [{"type": "text", "text": "hi there"}],
+    "stop_reason": "end_turn", "stop_sequence": None,
+    "usage": {
+        "input_tokens": 7, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 3, "output_tokens": 2,
+    },
+}  # fmt: skip
+NATIVE_MESSAGE_STREAM = [
+    _event(name, {"type": name, **fields})
+    for name, fields in (
+        ("message_start", {"message": {**NATIVE_MESSAGE, "content": [], "stop_reason": None}}),
+        ("content_block_start", {"index": 0, "content_block": {"type": "text", "text": ""}}),
+        ("ping", {}),
+        ("content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": "hi "}}),
+        ("content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": "there"}}),
+        ("content_block_stop", {"index": 0}),
+        ("message_delta", {"delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": {"output_tokens": 4}}),
+        ("message_stop", {}),
+    )
+]
+NATIVE_RESPONSE: Any = {
+    "id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "m", "error": None,
+    "incomplete_details": None, "instructions": None, "metadata": {}, "parallel_tool_calls": True, "temperature": 1.0,
+    "tool_choice": "auto", "tools": [], "top_p": 1.0,
+    "output": [{
+        "id": "msg_1", "type": "message", "role": "assistant", "status": "completed",
+        "content": [{"type": "output_text", "text": "hi there", "annotations": [], "logprobs": []}],
+    }],
+    "usage": {
+        "input_tokens": 7, "input_tokens_details": {"cached_tokens": 5}, "output_tokens": 4,
+        "output_tokens_details": {"reasoning_tokens": 1}, "total_tokens": 11,
+    },
+}  # fmt: skip
+_AT: Any = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+_SAYING: Any = {**NATIVE_RESPONSE["output"][0], "status": "in_progress", "content": []}
+NATIVE_RESPONSE_STREAM = [
+    _event(name, {"type": name, "sequence_number": number, **fields})
+    for number, (name, fields) in enumerate(
+        (
+            (
+                "response.created",
+                {"response": {**NATIVE_RESPONSE, "status": "in_progress", "output": [], "usage": None}},
+            ),
+            ("response.output_item.added", {"output_index": 0, "item": _SAYING}),
+            ("response.content_part.added", {**_AT, "part": {"type": "output_text", "text": "", "annotations": []}}),
+            ("response.output_text.delta", {**_AT, "delta": "hi ", "logprobs": []}),
+            ("response.output_text.delta", {**_AT, "delta": "there", "logprobs": []}),
+            ("response.output_text.done", {**_AT, "text": "hi there", "logprobs": []}),
+            ("response.content_part.done", {**_AT, "part": NATIVE_RESPONSE["output"][0]["content"][0]}),
+            ("response.output_item.done", {"output_index": 0, "item": NATIVE_RESPONSE["output"][0]}),
+            ("response.completed", {"response": NATIVE_RESPONSE}),
+        )
+    )
+]
+NATIVE: dict[str, tuple[Any, list[bytes]]] = {
+    "messages": (NATIVE_MESSAGE, NATIVE_MESSAGE_STREAM), "responses": (NATIVE_RESPONSE, NATIVE_RESPONSE_STREAM),
+}  # fmt: skip
+NATIVE_ASKED: dict[str, Any] = {
+    "messages": {"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "hello"}]},
+    "responses": {"model": "m", "input": "hello"},
+}
+
+
+def speaks(api: str) -> Act:
+    """A router that speaks the messages or responses dialect itself."""
+
+    async def act(call: Call) -> None:
+        whole, frames = NATIVE[api]
+        await (streams(*frames)(call) if call.streams else call.whole(json.dumps(whole).encode()))
+
+    return act
+
+
+class TestNative:
+    """Targets that speak the client's dialect: what they say goes through untouched, and is metered."""
+
+    @pytest.fixture(params=["messages", "responses"])
+    def api(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    async def asked(
+        self, client: Chomp, api: str, headers: Any = None, query: str = "", **more: Any
+    ) -> tuple[int, Any, bytes]:
+        asked = {**NATIVE_ASKED[api], **more}
+        async with client.post(f"/v1/{api}{query}", json=asked, headers=headers) as answer:
+            return answer.status, answer.headers, await answer.read()
+
+    @pytest.fixture
+    def native(self, upstream: Any, api: str) -> Callable[..., Awaitable[Upstream]]:
+        async def start(act: Act | None = None) -> Upstream:
+            router = await upstream(act or speaks(api))
+            router.speaks = {"apis": [api]}
+            return router
+
+        return start
+
+    async def test_an_answer(self, chomp: Any, native: Any, api: str) -> None:
+        client = await chomp(router := await native())
+        status, headers, body = await self.asked(client, api, future={"x": 1.50})
+        assert (status, body, headers["x-chomp-router"]) == (200, json.dumps(NATIVE[api][0]).encode(), router.id)
+        assert ("request-id" in headers, "x-chomp-dropped" in headers) == (api == "messages", False)
+        (call,) = router.calls
+        assert call.path == f"/v1/{api}"
+        assert call.body == json.dumps({**NATIVE_ASKED[api], "future": {"x": 1.50}}).encode()
+        (row,) = await client.rows(1)
+        tokens = (row["api"], row["prompt_tokens"], row["cached_tokens"], row["completion_tokens"], row["estimated"])
+        assert tokens == ((api, 15, 5, 2, 0) if api == "messages" else (api, 7, 5, 4, 0))
+
+    async def test_a_stream_is_the_same_bytes(self, chomp: Any, native: Any, api: str) -> None:
+        client = await chomp(router := await native())
+        status, headers, body = await self.asked(client, api, stream=True)
+        assert (status, body) == (200, b"".join(NATIVE[api][1]))
+        assert headers["content-type"] == "text/event-stream"
+        assert router.calls[0].json == {**NATIVE_ASKED[api], "stream": True}
+        (row,) = await client.rows(1)
+        tokens = (row["stream"], row["prompt_tokens"], row["cached_tokens"], row["completion_tokens"], row["estimated"])
+        assert tokens == ((1, 15, 5, 4, 0) if api == "messages" else (1, 7, 5, 4, 0))
+        assert (row["status"], row["error_type"], row["ttft_ms"] > 0) == (200, "", True)
+
+    async def test_the_models_name_and_the_query_are_carried_over(self, chomp: Any, native: Any, api: str) -> None:
+        client = await chomp(router := await native())
+        asked = {"model": f"{router.id}/m", "query": "?beta=true"}
+        for headers in ({"anthropic-version": "2023-06-01", "anthropic-beta": "a,b"}, {"x-chomp-no-fallback": "1"}):
+            assert (await self.asked(client, api, headers=headers, **asked))[0] == 200
+        one, two = router.calls
+        assert (one.path, two.path) == (f"/v1/{api}?beta=true",) * 2
+        assert (one.json["model"], one.headers["anthropic-beta"]) == ("m", "a,b")
+
+    async def test_a_stream_that_is_cut_ends_with_an_error(self, chomp: Any, native: Any, api: str) -> None:
+        client = await chomp(await native(streams(*NATIVE[api][1][:5], b"event: x\ndata: {", cut=True)))
+        _, _, body = await self.asked(client, api, stream=True)
+        whole = b"".join(NATIVE[api][1][:5])
+        assert body.startswith(whole)
+        (frame,) = cs.split_frames(body[len(whole) :])
+        assert frame.startswith(b"event: error\n")
+        assert json.loads(cs.payloads(frame)[0])["error"]["message"]
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"], row["estimated"]) == (502, "provider_incomplete", api == "responses")
+
+    async def test_an_error_after_start_up_frames_goes_to_the_next(self, chomp: Any, native: Any, api: str) -> None:
+        broken = {
+            "messages": _event("error", {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}),
+            "responses": _event("response.failed", {
+                "type": "response.failed",
+                "response": {"status": "failed", "error": {"code": "rate_limit_exceeded", "message": "busy"}},
+            }),
+        }[api]  # fmt: skip
+        first, second = await native(streams(*NATIVE[api][1][:2], broken)), await native()
+        client = await chomp(first, second)
+        status, headers, body = await self.asked(client, api, stream=True)
+        assert (status, body, headers["x-chomp-attempts"]) == (200, b"".join(NATIVE[api][1]), "2")
+        first.act = second.act = streams(*NATIVE[api][1][:2], broken)
+        status, headers, body = await self.asked(await chomp(first), api, stream=True)
+        assert (status, b"busy" in body) == (529 if api == "messages" else 429, True)
+
+    async def test_a_200_that_is_none_goes_to_the_next(self, chomp: Any, native: Any, api: str) -> None:
+        async def nothing(call: Call) -> None:
+            await call.whole(b'{"id":"x"}')
+
+        async def wrong(call: Call) -> None:
+            await call.whole(b'{"type":"error","error":{"type":"api_error","message":"oh"}}')
+
+        first, second, third = await native(nothing), await native(wrong), await native()
+        client = await chomp(first, second, third)
+        status, headers, _ = await self.asked(client, api)
+        assert (status, headers["x-chomp-attempts"]) == (200, "3")
+
+    async def test_errors_have_the_dialects_shape(self, chomp: Any, native: Any, api: str) -> None:
+        client = await chomp(await native(fails(400)))
+        status, _, body = await self.asked(client, api)
+        told = json.loads(body)
+        assert (status, told["error"]["message"]) == (400, "no, 400")
+        assert (told.get("type"), "code" in told["error"]) == (("error", False) if api == "messages" else (None, True))
+
+    async def test_silence_is_filled(self, chomp: Any, native: Any, api: str) -> None:
+        puppet = Puppet()
+        client = await chomp(await native(puppet), timeouts={"keepalive": "50ms"})
+        asked = json.dumps({**NATIVE_ASKED[api], "stream": True}).encode()
+        raw = await Raw.to(client.port, wire(asked, path=f"/v1/{api}"))
+        filler = b"event: ping\ndata: " if api == "messages" else b": keep-alive\n\n"
+        await soon(raw.reader.readuntil(filler))
+        puppet.tell(*NATIVE[api][1][:4])
+        await soon(raw.reader.readuntil(b"hi "))
+        await soon(raw.reader.readuntil(filler))
+        puppet.tell(*NATIVE[api][1][4:], None)
+        await soon(raw.reader.readuntil(NATIVE[api][1][-1]))
+        raw.close()
+
+    async def test_a_client_that_leaves_frees_the_router(self, chomp: Any, native: Any, api: str) -> None:
+        puppet = Puppet()
+        client = await chomp(router := await native(puppet))
+        asked = json.dumps({**NATIVE_ASKED[api], "stream": True}).encode()
+        raw = await Raw.to(client.port, wire(asked, path=f"/v1/{api}"))
+        puppet.tell(*NATIVE[api][1][:4])
+        await soon(raw.reader.readuntil(b"hi "))
+        raw.close()
+        await soon(router.calls[0].gone.wait())
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"], row["estimated"]) == (499, "caller_cancelled", api == "responses")
+
+    async def test_the_official_sdks(self, chomp: Any, native: Any, api: str) -> None:
+        client = await chomp(await native())
+        if api == "messages":
+            async with anthropic.AsyncAnthropic(base_url=client.url, api_key=TOKEN, max_retries=0) as sdk:
+                async with sdk.messages.stream(**NATIVE_ASKED[api]) as stream:
+                    message = await stream.get_final_message()
+                assert (message.content[0].text, message.usage.output_tokens) == ("hi there", 4)  # type: ignore[union-attr]
+            return
+        async with openai.AsyncOpenAI(base_url=f"{client.url}/v1", api_key=TOKEN, max_retries=0) as api_sdk:
+            async with api_sdk.responses.stream(**NATIVE_ASKED[api]) as events:
+                response = await events.get_final_response()
+            assert (response.output_text, response.usage.total_tokens) == ("hi there", 11)  # type: ignore[union-attr]
+
+    async def test_cut_streams_raise_in_the_official_sdks(self, chomp: Any, native: Any, api: str) -> None:
+        client = await chomp(await native(streams(*NATIVE[api][1][:5], cut=True)))
+        if api == "messages":
+            async with anthropic.AsyncAnthropic(base_url=client.url, api_key=TOKEN, max_retries=0) as sdk:
+                with pytest.raises(anthropic.APIStatusError):
+                    async for _ in await sdk.messages.create(**NATIVE_ASKED[api], stream=True):
+                        pass
+            return
+        async with openai.AsyncOpenAI(base_url=f"{client.url}/v1", api_key=TOKEN, max_retries=0) as api_sdk:
+            with pytest.raises(openai.APIError):
+                async for _ in await api_sdk.responses.create(**NATIVE_ASKED[api], stream=True):
+                    pass
+
+    async def test_zens_key_goes_where_the_dialect_wants_it(self, chomp: Any, native: Any, api: str) -> None:
+        router = await native()
+        router.speaks["messages_auth"] = "x-api-key"
+        client = await chomp(router)
+        await self.asked(client, api)
+        sent = router.calls[0].headers
+        assert (sent.get("x-api-key"), sent.get("authorization")) == (
+            (f"key-of-{router.id}", None) if api == "messages" else (None, f"Bearer key-of-{router.id}")
+        )
+
+    async def test_which_dialect_is_told_by_the_model(self, chomp: Any, upstream: Any, api: str) -> None:
+        router = await upstream(speaks(api), "claude-x", "gemini-x")
+        router.speaks = {"apis": ["chat"], "model_apis": {"claude-*": [api], "gemini-*": []}}
+        client = await chomp(router)
+        assert (await self.asked(client, api, model="claude-x"))[0] == 200
+        status, _, body = await self.asked(client, api, model="gemini-x")
+        assert (status, b"does not serve" in body) == (400, True)
 
 
 class TestOpenAI:
