@@ -29,6 +29,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import bisect
+import calendar
 import collections
 import contextlib
 import datetime
@@ -38,6 +39,7 @@ import fcntl
 import fnmatch
 import functools
 import gc
+import hashlib
 import hmac
 import html
 import http
@@ -126,6 +128,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jobs_parallel: int = 4
     jobs_waiting: int = 1000
     jobs_kept: int = 1000
+    responses_kept: int = 10_000  # of /v1/responses, for previous_response_id
+    responses_bytes: int = 256 << 20  # the same, all together
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -147,6 +151,7 @@ class Settings(msgspec.Struct, frozen=True):
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     routers: tuple[dict[str, Any], ...] = ()  # [[routers]] as written; Tables makes rows of them
+    users: tuple[dict[str, Any], ...] = ()  # [[users]] as written
     aliases: dict[str, Any] = {}
     headers: dict[str, dict[str, str]] = {}
     environ: dict[str, str] = {}  # router keys and base URLs by variable name, dotenv included
@@ -201,7 +206,8 @@ _SERVER_KEYS = {
     "log_level": str,
     "local_gguf": str,
 }
-_TABLES = ("server", "timeouts", "limits", "routers", "aliases", "headers")
+_TABLES = ("server", "timeouts", "limits", "routers", "users", "aliases", "headers")
+_LISTS = ("routers", "users")
 PREFERENCES = ("", "fast", "cheap", "free")
 
 
@@ -294,10 +300,14 @@ def read_settings(
     for name in tables:
         if name not in _TABLES:
             raise SettingsError(f"chomp.toml has no table [{name}]{near_name(name, _TABLES)}")
-        if not isinstance(tables[name], list if name == "routers" else dict):
-            raise SettingsError(
-                f"[{name}] must be a table" if name != "routers" else "routers are written as [[routers]] tables"
-            )
+        if name not in _LISTS and not isinstance(tables[name], dict):
+            raise SettingsError(f"[{name}] must be a table")
+    for name in _LISTS:
+        for listed in (file.get(name, []), overrides.get(name, [])):
+            if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+                raise SettingsError(f"{name} are written as [[{name}]] tables")
+    made = {str(one.get("name")) for one in overrides.get("users", [])}  # with the CLI: beside the file's, not instead
+    users = [one for one in file.get("users", []) if str(one.get("name")) not in made] + overrides.get("users", [])
     server = tables.get("server", {})
     for key, value in server.items():
         kind = _SERVER_KEYS.get(key)
@@ -316,9 +326,6 @@ def read_settings(
     prefer = pick("prefer", "CHOMP_PREFER")
     if prefer not in PREFERENCES:
         raise SettingsError(f"prefer must be fast, cheap or free, not {prefer!r}")
-    routers = tables.get("routers", [])
-    if not all(isinstance(one, dict) for one in routers):
-        raise SettingsError("routers are written as [[routers]] tables")
     headers = tables.get("headers", {})
     if not all(isinstance(v, dict) and all(isinstance(x, str) for x in v.values()) for v in headers.values()):
         raise SettingsError('[headers] holds one table of strings per router: groq = { "x-name" = "value" }')
@@ -344,7 +351,8 @@ def read_settings(
         cache_dir=Path(cache) / "chomp",
         timeouts=_numbers("timeouts", Timeouts, tables.get("timeouts", {})),
         limits=_numbers("limits", Limits, tables.get("limits", {})),
-        routers=tuple(routers),
+        routers=tuple(tables.get("routers", ())),
+        users=tuple(users),
         aliases=tables.get("aliases", {}),
         headers=headers,
         environ={name: value for name, value in env.items() if value and name.isascii()},
@@ -432,6 +440,23 @@ class Target(msgspec.Struct, frozen=True):
     api: Api = "chat"  # what it is asked in; the client's own, or one that is translated to
 
 
+class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Somebody else than the owner who may ask: for what, and how much of it. None = without limit."""
+
+    name: str
+    token_sha256: str
+    models: tuple[str, ...] = ()  # patterns of names; none = all
+    routers: tuple[str, ...] = ()  # ids; none = all
+    requests_per_minute: int | None = None
+    parallel: int | None = None
+    tokens_per_day: int | None = None
+    usd_per_month: float | None = None
+
+    def limited(self) -> bool:
+        """Whether anything is counted."""
+        return not (self.requests_per_minute is self.parallel is self.tokens_per_day is self.usd_per_month is None)
+
+
 class Caller(msgspec.Struct, frozen=True):
     """Who is asking: the owner, a named user, or an agent's session by its task token."""
 
@@ -439,6 +464,10 @@ class Caller(msgspec.Struct, frozen=True):
     name: str = "owner"
     task: str = ""
     session: str = ""
+    user: User | None = None
+
+
+OWNER = Caller()
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -560,6 +589,7 @@ class Job(msgspec.Struct, omit_defaults=True):
 ERROR_TYPES = frozenset(  # whose fault, for ledger and metrics
     {
         "caller_invalid_request", "caller_model_unknown", "caller_cancelled", "policy_denied", "policy_rate_limited",
+        "policy_budget",
         "provider_auth", "provider_billing", "provider_rate_limited", "provider_overloaded", "provider_error",
         "provider_timeout", "provider_connect", "provider_incomplete", "chomp_internal", "chomp_shed",
     }
@@ -902,6 +932,47 @@ def router_rows(settings: Settings) -> tuple[RouterDef, ...]:
     return (*made, local) if local else tuple(made)
 
 
+def user_rows(settings: Settings, owner_token: str) -> tuple[User, ...]:
+    """The users in force. Raises SettingsError."""
+    if settings.users and settings.v1_no_auth:
+        raise SettingsError("CHOMP_V1_NO_AUTH=1 lets everybody in: unset it, or take out the [[users]]")
+    owners = hashlib.sha256(owner_token.encode()).hexdigest()
+    made: dict[str, User] = {}
+    tokens = {owners: "the owner"}
+    for given in settings.users:
+        name = given.get("name")
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.@+-]{0,63}", name, re.ASCII):
+            raise SettingsError(f"[[users]] needs a name of letters, digits and .@_+-, not {name!r}")
+        where = f"[[users]] {name}"
+        if name == "owner" or name in made:
+            raise SettingsError(f"{where} is {'the name of the owner' if name == 'owner' else 'written twice'}")
+        known = (*User.__struct_fields__, "token")
+        if odd := [key for key in given if key not in known]:
+            raise SettingsError(f"{where}: there is no setting {odd[0]!r}{near_name(odd[0], known)}")
+        fields = dict(given)
+        if (token := fields.pop("token", None)) is not None:
+            if "token_sha256" in given:
+                raise SettingsError(f"{where}: token or token_sha256, not both")
+            if not isinstance(token, str) or len(token) < 16:
+                raise SettingsError(f"{where}: the token must have at least 16 characters")
+            fields["token_sha256"] = hashlib.sha256(token.encode()).hexdigest()
+        digest = fields.get("token_sha256")
+        if not isinstance(digest, str) or not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
+            raise SettingsError(f"{where} needs a token, or its SHA-256 in hex as token_sha256")
+        fields["token_sha256"] = digest.lower()
+        if taken := tokens.get(digest.lower()):
+            raise SettingsError(f"{where} has the same token as {taken}")
+        tokens[digest.lower()] = name
+        try:
+            user = made[name] = msgspec.convert(fields, User)
+        except msgspec.ValidationError as error:
+            raise SettingsError(f"{where}: {error}") from None
+        for limit in ("requests_per_minute", "parallel", "tokens_per_day", "usd_per_month"):
+            if (value := getattr(user, limit)) is not None and not 0 <= value < 10**15:
+                raise SettingsError(f"{where}: {limit} must be 0 or more")
+    return tuple(made.values())
+
+
 def _variable(router_id: str) -> str:
     return re.sub(r"\W", "_", router_id).upper()
 
@@ -967,6 +1038,11 @@ def decoded(decode: Callable[[Any], T], body: bytes | Raw) -> T:
         raise BadRequest(f"the request body is not UTF-8: {error.reason}", code="invalid_json") from None
     except RecursionError:
         raise BadRequest("the request body is nested too deeply", code="invalid_json") from None
+
+
+def fields_of(body: bytes) -> dict[str, Raw]:
+    """The top-level fields of a JSON object, each as it came. Raises BadRequest."""
+    return decoded(_decode_fields, body)
 
 
 def read_envelope(api: Api, body: bytes) -> Envelope:
@@ -2150,7 +2226,7 @@ def chat_from_messages(body: bytes) -> tuple[bytes, tuple[str, ...]]:
     Raises BadRequest for what is wrong, and for what cannot be left out without changing the meaning.
     """
     asked = decoded(_decode_messages, body)
-    given = decoded(_decode_fields, body)
+    given = fields_of(body)
     for name in _NOT_CARRIED:
         if not is_null(given.get(name, _EMPTY)) and bytes(given[name]) != b"[]":
             raise _no_place(name, name)
@@ -2850,6 +2926,14 @@ def read_aliases(written: Mapping[str, Any]) -> tuple[Alias, ...]:
     return tuple(sorted(made, key=lambda alias: ("*" in alias.pattern, -len(alias.pattern))))
 
 
+def may_use(user: User, asked: str, router: str, model: str) -> bool:
+    """Whether a user may have `model` of `router`, asked for as `asked`."""
+    if user.routers and router not in user.routers:
+        return False
+    names = (asked, model, f"{router}/{model}")
+    return not user.models or any(fnmatch.fnmatchcase(name, pattern) for pattern in user.models for name in names)
+
+
 def cost_usd(usage: Usage, price: Price | None) -> float | None:
     """USD of one answer; None when nobody knows the price.
 
@@ -2923,6 +3007,15 @@ class StoreError(Exception):
     """The state folder cannot be used; the message is for the person who starts chomp."""
 
 
+def file_stamp(path: Path) -> tuple[int, int, int] | None:
+    """Changes when a file does; None when it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 class Store:
     """Opens what lives in state/: one server per folder. Raises StoreError when it cannot be had.
 
@@ -2991,6 +3084,28 @@ class Store:
             os.fsync(file.fileno())
         temporary.replace(path)
         return token
+
+    def stamps(self) -> tuple[object, ...]:
+        """Change when the files do that a person or the CLI writes settings to."""
+        return tuple(file_stamp(self.folder / name) for name in (".env", "settings.json", "keys.json"))
+
+    def override(self, tables: Mapping[str, Any]) -> None:
+        """Writes state/settings.json whole. Raises StoreError."""
+        path = self.folder / "settings.json"
+        temporary = path.with_suffix(".tmp")
+        try:
+            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                json.dump(tables, file, indent=2, ensure_ascii=False)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            directory = os.open(self.folder, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror}") from None
 
     def _text(self, name: str) -> str:
         try:
@@ -3169,6 +3284,7 @@ _GROUPS = {
     "key": "router || '/' || key",
     "model": "router || '/' || sent_model",
     "caller": "caller",
+    "user": "caller",
     "task": "task",
     "session": "session",
     "day": "date(at, 'unixepoch')",
@@ -3346,8 +3462,8 @@ class UsageLedger:
             values = list(itertools.chain.from_iterable(map(msgspec.structs.astuple, some)))
             connection.execute(_LEDGER_INSERT + ",".join([_LEDGER_ROW] * len(some)), values)
 
-    async def report(self, by: str, since: float) -> list[dict[str, Any]]:
-        """Totals since a Unix time, by one of router, key, model, caller, task, session, day. Raises BadRequest.
+    async def report(self, by: str, since: float, caller: str = "") -> list[dict[str, Any]]:
+        """Totals since a Unix time, of one caller or all, by one of `_GROUPS`. Raises BadRequest.
 
         `cost_usd` sums what is priced; `unpriced` counts the answered requests whose price nobody knows.
         """
@@ -3362,9 +3478,9 @@ class UsageLedger:
             "sum(cost_usd) AS cost_usd, "
             "sum(cost_usd IS NULL AND prompt_tokens + completion_tokens > 0) AS unpriced, "
             "sum(estimated) AS estimated, avg(ttft_ms) AS ttft_ms "
-            "FROM requests WHERE at >= ? GROUP BY 1 ORDER BY requests DESC LIMIT 1000"
+            "FROM requests WHERE at >= ? AND (caller = ? OR ? = '') GROUP BY 1 ORDER BY requests DESC LIMIT 1000"
         )
-        return await self._database.read(sql, (since,))
+        return await self._database.read(sql, (since, caller, caller))
 
     def collect(self) -> Iterator[Metric]:
         """The totals, for prometheus-client."""
@@ -3438,6 +3554,176 @@ def json_line(row: LedgerRow) -> str:
     return msgspec.json.encode(row).decode() + "\n"
 
 
+RESERVED_TOKENS = 8192  # of an answer, at most, until it is known
+
+
+class _Window:
+    """What was used, and what is reserved, until a moment."""
+
+    __slots__ = ("ends_at", "reserved", "used")
+
+    def __init__(self, ends_at: float, used: float = 0.0):
+        self.ends_at = ends_at
+        self.used = used
+        self.reserved = 0.0
+
+    @property
+    def taken(self) -> float:
+        return self.used + self.reserved
+
+
+class _Spending:
+    """One user's windows and running requests."""
+
+    __slots__ = ("minute", "running", "tokens", "usd")
+
+    def __init__(self) -> None:
+        self.minute: collections.deque[float] = collections.deque()  # when requests of the last 60 s came
+        self.running = 0
+        self.tokens = _Window(-math.inf)
+        self.usd = _Window(-math.inf)
+
+
+class Reservation(msgspec.Struct, gc=False):
+    """What an admitted request may use at most; settled when it is over."""
+
+    spending: _Spending
+    tokens: _Window
+    usd: _Window
+    most_tokens: int
+    most_usd: float
+
+
+def day_end(now: float) -> float:
+    """The next midnight, UTC."""
+    return (now // 86400 + 1) * 86400
+
+
+def month_end(now: float) -> float:
+    """The first second of the next month, UTC."""
+    year, month = time.gmtime(now)[:2]
+    return float(calendar.timegm((year + month // 12, month % 12 + 1, 1, 0, 0, 0)))
+
+
+def month_start(now: float) -> float:
+    return float(calendar.timegm((*time.gmtime(now)[:2], 1, 0, 0, 0)))
+
+
+class Allowances:
+    """What users may still use: reserved when a request is admitted, settled when it is over.
+
+    Days and months are UTC's. What was used is in the ledger, from which a start reads it; reservations die with the
+    process.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time):
+        self._database = database
+        self._now = clock
+        self._spending: dict[str, _Spending] = {}
+
+    async def open(self) -> None:
+        """Reads what was used today and this month."""
+        now = self._now()
+        sql = "SELECT caller, sum(prompt_tokens + completion_tokens) AS tokens, sum(cost_usd) AS usd FROM requests "
+        for since, month in ((day_end(now) - 86400, False), (month_start(now), True)):
+            for row in await self._database.read(sql + "WHERE at >= ? GROUP BY caller", (since,)):
+                spending = self._of(row["caller"], now)
+                if month:
+                    spending.usd.used = row["usd"] or 0.0
+                else:
+                    spending.tokens.used = row["tokens"] or 0
+
+    def _of(self, name: str, now: float) -> _Spending:
+        spending = self._spending.get(name)
+        if spending is None:
+            spending = self._spending[name] = _Spending()
+        if now >= spending.tokens.ends_at:
+            spending.tokens = _Window(day_end(now))
+        if now >= spending.usd.ends_at:
+            spending.usd = _Window(month_end(now))
+        while spending.minute and now - spending.minute[0] >= 60:
+            spending.minute.popleft()
+        return spending
+
+    def admit(self, user: User, tokens: int, usd: float) -> Reservation:
+        """Reserves what a request may use at most. Raises Busy when that is more than is left."""
+        now = self._now()
+        spending = self._of(user.name, now)
+        if user.parallel is not None and spending.running >= user.parallel:
+            raise self._refusal(user, f"{user.parallel} requests of {user.name} are running already", 1.0)
+        if user.requests_per_minute is not None and len(spending.minute) >= user.requests_per_minute:
+            wait = 60 - (now - spending.minute[0]) if spending.minute else 60.0
+            raise self._refusal(user, f"{user.name} may send {user.requests_per_minute} requests a minute", wait)
+        if user.tokens_per_day is not None and spending.tokens.taken + tokens > user.tokens_per_day:
+            left = max(0, int(user.tokens_per_day - spending.tokens.taken))
+            words = f"{left} of {user.name}'s {user.tokens_per_day} tokens are left today (UTC)"
+            if left:
+                words += f", this request may use {tokens}: a smaller max_tokens makes it fit"
+            raise self._refusal(user, words, spending.tokens.ends_at - now, quota=True)
+        if user.usd_per_month is not None and spending.usd.taken + usd > user.usd_per_month + 1e-9:
+            left_usd = max(0.0, user.usd_per_month - spending.usd.taken)
+            words = f"{left_usd:.4f} of {user.name}'s {user.usd_per_month:g} USD are left this month (UTC)"
+            if left_usd:
+                words += f", this request may cost {usd:.4f}"
+            raise self._refusal(user, words, spending.usd.ends_at - now, quota=True)
+        spending.running += 1
+        if user.requests_per_minute is not None:
+            spending.minute.append(now)
+        spending.tokens.reserved += tokens
+        spending.usd.reserved += usd
+        return Reservation(spending, spending.tokens, spending.usd, tokens, usd)
+
+    def _refusal(self, user: User, words: str, wait_s: float, *, quota: bool = False) -> Busy:
+        return Busy(
+            words,
+            type="insufficient_quota" if quota else None,
+            code="insufficient_quota" if quota else None,
+            fault="policy_budget" if quota else "policy_rate_limited",
+            retry_after_s=wait_s,
+            should_retry=not quota,
+            headers=self.headers(user),
+        )
+
+    def settle(self, reservation: Reservation, tokens: int, usd: float) -> None:
+        """A request is over and has used that much, in the windows it was admitted in."""
+        reservation.spending.running -= 1
+        for window, most, used in (
+            (reservation.tokens, reservation.most_tokens, tokens),
+            (reservation.usd, reservation.most_usd, usd),
+        ):
+            window.reserved = max(0.0, window.reserved - most)
+            window.used += used
+
+    def headers(self, user: User) -> dict[str, str]:
+        """A user's limits as OpenAI's headers have them; nothing for what is without limit."""
+        now = self._now()
+        spending = self._of(user.name, now)
+        told: dict[str, str] = {}
+        if (most := user.requests_per_minute) is not None:
+            first = spending.minute[0] + 60 - now if spending.minute else 0.0
+            told |= _limit_headers("requests", most, most - len(spending.minute), first)
+        if (most := user.tokens_per_day) is not None:
+            told |= _limit_headers("tokens", most, int(most - spending.tokens.taken), spending.tokens.ends_at - now)
+        return told
+
+    def report(self, user: User) -> dict[str, Any]:
+        """What a user has used in the running windows."""
+        spending = self._of(user.name, self._now())
+        return {
+            "running": spending.running,
+            "tokens_today": int(spending.tokens.used),
+            "usd_this_month": round(spending.usd.used, 6),
+        }
+
+
+def _limit_headers(kind: str, most: int, left: int, reset_s: float) -> dict[str, str]:
+    return {
+        f"x-ratelimit-limit-{kind}": str(most),
+        f"x-ratelimit-remaining-{kind}": str(max(0, left)),
+        f"x-ratelimit-reset-{kind}": f"{math.ceil(reset_s)}s",
+    }
+
+
 # == Credentials =======================================================================================================
 
 _SHOWN_AS = "[hidden]"
@@ -3447,11 +3733,20 @@ _SECRET_NAME = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECAS
 class Credentials:
     """Router keys, callers' tokens, and the list of what must never be shown."""
 
-    def __init__(self, settings: Settings, entered: Mapping[str, str], owner_token: str):
+    def __init__(self, settings: Settings, entered: Mapping[str, str], owner_token: str, users: Sequence[User] = ()):
+        self._secrets: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+        self.adopt(settings, entered, owner_token, users)
+
+    def adopt(self, settings: Settings, entered: Mapping[str, str], owner_token: str, users: Sequence[User]) -> None:
+        """Takes over what was written anew; secrets of before stay hidden."""
         self._environ = {**settings.environ, **entered}  # what the person entered wins
         self._owner_token = owner_token.encode()
-        self._secrets: set[str] = {owner_token}
-        self._pattern: re.Pattern[str] | None = None
+        self.users = {user.name: user for user in users}
+        self._callers = {user.token_sha256: Caller("user", user.name, user=user) for user in users}
+        for secret in (owner_token, *(given.get("token") for given in settings.users)):
+            if isinstance(secret, str):
+                self.hide(secret)
 
     def keys(self, row: RouterDef) -> tuple[Key, ...]:
         """A router's key pool, in order; one empty key for routers that need none, nothing when it has none."""
@@ -3483,11 +3778,16 @@ class Credentials:
         self._secrets.add(secret)
         self._pattern = None
 
-    def owner(self, authorization: str, api_key: str) -> bool:
-        """Whether a request's `Authorization` or `x-api-key` header carries the owner's token."""
+    def caller(self, authorization: str, api_key: str) -> Caller | None:
+        """Whose token a request's `Authorization` or `x-api-key` header carries; None when it is nobody's."""
         scheme, _, token = authorization.partition(" ")
         given = token.strip() if scheme.lower() == "bearer" else ""
-        return hmac.compare_digest((given or api_key).encode("utf-8", "surrogateescape"), self._owner_token)
+        secret = (given or api_key).encode("utf-8", "surrogateescape")
+        if hmac.compare_digest(secret, self._owner_token):
+            return OWNER
+        if not self._callers:
+            return None
+        return self._callers.get(hashlib.sha256(secret).hexdigest())  # the time a look-up takes tells nothing of a hash
 
     def redact(self, text: str) -> str:
         """`text` with every known secret replaced, whatever put it there."""
@@ -4024,23 +4324,17 @@ class RouterPool:
         background: Background,
         clock: Callable[[], float] = time.time,
     ):
-        self.rows = {row.id: row for row in rows}
-        self._settings = settings
         self._credentials = credentials
         self._prices = prices
         self._session = session
         self._background = background
         self._now = clock
-        self.keys = {row.id: credentials.keys(row) for row in rows}
-        self._catalogs = {row.id: Catalog() for row in rows}
+        self.rows: dict[str, RouterDef] = {}
+        self.keys: dict[str, tuple[Key, ...]] = {}
+        self._catalogs: dict[str, Catalog] = {}
         self._fetches: dict[str, asyncio.Task[None]] = {}
         self._serving: dict[str, list[str]] = {}  # model -> routers, in registry order
-        self._aliases = read_aliases(settings.aliases)
-        self._by_speed = "fast" in (
-            settings.prefer,
-            *(alias.prefer for alias in self._aliases),
-        )  # plans change by the answer
-        self._breakers: dict[str, Breaker] = {row.id: Breaker() for row in rows}
+        self._breakers: dict[str, Breaker] = {}
         self._benched: collections.OrderedDict[tuple[str, str, str], tuple[float, int, str]] = collections.OrderedDict()
         self._ttft: dict[tuple[str, str], float] = {}
         self._whole: dict[tuple[str, str], float] = {}  # to the end of an answer that was not streamed
@@ -4048,9 +4342,29 @@ class RouterPool:
         self._price_of: dict[tuple[str, str], Price | None] = {}
         self._plans: dict[tuple[str, str, str, Api, bool], tuple[float, list[Target]]] = {}
         self.limits_left: dict[str, dict[str, float]] = {}
+        self.adopt(rows, settings)
+
+    def adopt(self, rows: Sequence[RouterDef], settings: Settings) -> None:
+        """Takes over routers and aliases written anew. What was learnt of a router that stays as it is is kept."""
+        before, keys_before = self.rows, self.keys
+        self._settings = settings
+        self._aliases = read_aliases(settings.aliases)
+        self._by_speed = "fast" in (
+            settings.prefer,
+            *(alias.prefer for alias in self._aliases),
+        )  # plans change by the answer
+        self.rows = {row.id: row for row in rows}
+        self.keys = {row.id: self._credentials.keys(row) for row in rows}
+        now = self._now()
         for row in rows:
-            if row.models:
-                self._catalogs[row.id] = Catalog(tuple(Model(m, owned_by=row.id) for m in row.models), clock(), clock())
+            if before.get(row.id) == row and keys_before[row.id] == self.keys[row.id]:
+                continue
+            self._catalogs[row.id] = Catalog(tuple(Model(m, owned_by=row.id) for m in row.models), now, now)
+            if not row.models:
+                self._catalogs[row.id] = Catalog()
+            self._breakers[row.id] = Breaker()
+            for scope in [scope for scope in self._benched if scope[0] == row.id]:
+                del self._benched[scope]
         self._index()
 
     # -- catalogues
@@ -4077,7 +4391,7 @@ class RouterPool:
             self._fetches[row.id] = self._background.start(f"catalogue of {row.id}", self._fetch(row))
 
     async def _fetch(self, row: RouterDef) -> None:
-        catalog = self._catalogs[row.id]
+        catalog = self._catalogs[row.id]  # another one, and nobody's any more, when the row is written anew meanwhile
         try:
             models = await self._read_list(row) or catalog.models  # an empty list is a fault, not news
             catalog.models, catalog.fetched_at, catalog.error = tuple(models), self._now(), ""
@@ -4481,8 +4795,8 @@ class RouterPool:
         key = (router, model)
         if key in self._price_of:
             return self._price_of[key]
-        row = self.rows[router]
-        price = dict(row.prices).get(model)
+        row = self.rows.get(router)  # it may have been taken out while it answered
+        price = dict(row.prices).get(model) if row is not None else None
         if price is None:
             price = next((m.price for m in self._catalogs[router].models if m.id == model), None)
         if price is None:
@@ -5285,6 +5599,7 @@ class Exchange:
         self._question: tuple[str, str, str, Api, bool] | None = None
         self._targets: Sequence[Target] = ()
         self._translations: dict[Api, Translation] = {}
+        self._reservation: Reservation | None = None
         self.limit: asyncio.Timeout | None = None  # set by whoever has one for it
         self._on_end: Callable[[], None] | None = None  # while nobody waits for it
         self._on_wait: Callable[[], None] | None = None
@@ -5301,17 +5616,18 @@ class Exchange:
         wire = None
         try:
             self._question = self._read()
-            targets = proxy.routing.planned(self._question)
+            targets = self._permitted(proxy.routing.planned(self._question) or ())
             address = proxy.known_address(targets[0], self.request) if targets and proxy.has_room else None
             wire = None if address is None else proxy.pool.take(address[0])
             if not targets or address is None or wire is None:
                 return False
+            self._targets = targets
+            self._admit()
             body = self._next_attempt(targets[0])
         except Exception:  # refused, or a bug: `connect` will meet it again, where it is answered
             if wire is not None:
                 proxy.pool.give_back(wire)
             return False
-        self._targets = targets
         self._on_end, self._on_wait = on_end, on_wait
         cast(Attempt, self._attempt).ask(wire, address[0], _sized(address[1], body), body)
         return True
@@ -5340,17 +5656,63 @@ class Exchange:
         self.stream = envelope.stream is True and request.api not in ("embeddings", "count_tokens")
         return (envelope.model or "", envelope.router or "", request.prefer, request.api, request.fallback)
 
+    def _permitted(self, targets: Sequence[Target]) -> Sequence[Target]:
+        """Those of `targets` the caller may use. Raises Forbidden when that is none."""
+        user = self.caller.user
+        if user is None or not targets or not (user.models or user.routers):
+            return targets
+        asked = self.envelope.model or ""
+        allowed = [one for one in targets if may_use(user, asked, one.router.id, one.model)]
+        if not allowed:
+            raise Forbidden(
+                f"{user.name} may not use the model {asked[:200]!r}", code="model_not_allowed", param="model"
+            )
+        if "models" in fields_of(self.request.body):  # OpenRouter would take another one of these
+            raise Forbidden(f"{user.name} may not name further `models`", code="model_not_allowed", param="models")
+        return allowed
+
+    def _admit(self) -> None:
+        """Reserves what the request may use of its user's allowance. Raises Busy when that is more than is left."""
+        user = self.caller.user
+        if user is None or self._reservation is not None or not user.limited():
+            return
+        tokens, usd, api = 0, 0.0, self.request.api
+        if api != "count_tokens":
+            prompt, answer = estimated_prompt(self._asked_content()), 0
+            if api != "embeddings":
+                envelope = self.envelope
+                most = envelope.max_completion_tokens or envelope.max_output_tokens or envelope.max_tokens
+                answer = min(max(0, most or RESERVED_TOKENS), RESERVED_TOKENS)
+            tokens = prompt + answer
+            for router, model in {(one.router.id, one.model) for one in self._targets}:
+                price = self.proxy.routing.price(router, model)
+                usd = max(usd, cost_usd(Usage(prompt, answer), price) or 0.0)
+        self._reservation = self.proxy.allowances.admit(user, tokens, usd)
+
+    def _asked_content(self) -> bytes:
+        envelope = self.envelope
+        return bytes(envelope.messages or envelope.prompt or envelope.input)
+
     async def connect(self) -> None:
         """Asks target after target until one answers. Raises ChompError."""
         proxy = self.proxy
         if not self._targets:
             question = self._question = self._question or self._read()
-            self._targets = proxy.routing.planned(question) or await proxy.routing.plan(*question)
+            planned = proxy.routing.planned(question) or await proxy.routing.plan(*question)
+            self._targets = self._permitted(planned)
         targets = self._targets
+        self._admit()
         position: int | None = 0
         while position is not None:
             target = targets[position]
-            fault = await self._ask(target)
+            try:
+                fault = await self._ask(target)
+            except BadRequest:  # its dialect has no place for what is asked; one that speaks the client's may
+                own = (at for at in range(position + 1, len(targets)) if targets[at].api == self.request.api)
+                position = next(own, None)
+                if position is None:
+                    raise
+                continue
             if fault is None:
                 return
             verdict = judge(fault)
@@ -5396,7 +5758,7 @@ class Exchange:
         body = spliced(
             body,
             envelope,
-            model=None if target.model == envelope.model else target.model,
+            model=None if target.model == envelope.model and self.caller.user is None else target.model,
             ask_usage=self.stream and row.stream_options and not envelope.wants_usage() and target.api in _ASK_USAGE,
             without=without,
         )
@@ -5559,6 +5921,9 @@ class Exchange:
             names = ", ".join(map(header_value, translation.dropped))
             own += f"x-chomp-dropped: {names[:500]}\r\n".encode()
         shown = headers_down(attempt.headers)
+        if (user := self.caller.user) is not None and user.limited():  # the limits of a user are not the router's
+            shown = b"".join(line for line in shown.splitlines(True) if not line.startswith(b"x-ratelimit-"))
+            own += "".join(f"{k}: {v}\r\n" for k, v in self.proxy.allowances.headers(user).items()).encode()
         secret = target.key.secret
         if secret and secret.encode() in shown:
             shown = self.proxy.redacted(shown)
@@ -5744,6 +6109,8 @@ class Exchange:
             cost,
             int(estimated),
         )
+        if self._reservation is not None:
+            proxy.allowances.settle(self._reservation, usage.prompt + usage.completion, cost or 0.0)
         proxy.settled(self, row, overhead_s=self._overhead_s, chunks=attempt.reads if attempt is not None else 0)
         if attempt is not None:
             attempt.release()
@@ -5775,14 +6142,13 @@ class Exchange:
             return counted, False
         attempt = self._attempt
         assert attempt is not None
-        envelope = self.envelope
         said = 0
         if attempt.stream:
             said = max(attempt.meter.frames, estimated_tokens(attempt.meter.said))  # a frame has a token at least
         elif self.request.api not in ("embeddings", "count_tokens"):
             said = estimated_tokens(attempt.size)
         cost = counted.cost_usd if counted else None
-        asked = estimated_prompt(bytes(envelope.messages or envelope.prompt or envelope.input))
+        asked = estimated_prompt(self._asked_content())
         return Usage(prompt=asked, completion=said, cost_usd=cost), True
 
 
@@ -5868,6 +6234,7 @@ class Proxy:
         pool: UpstreamPool,
         routing: RouterPool,
         usage: UsageLedger,
+        allowances: Allowances,
         events: EventBus,
         local: LocalModel,
         clock: Callable[[], float] = time.time,
@@ -5888,6 +6255,7 @@ class Proxy:
         self.pool = pool
         self.routing = routing
         self.usage = usage
+        self.allowances = allowances
         self.now = clock
         self._credentials = credentials
         self._events = events
@@ -5950,6 +6318,10 @@ class Proxy:
         if request.query and target.api == request.api:
             fixed = fixed.replace(b" HTTP/1.1", b"?%b HTTP/1.1" % request.query, 1)
         return origin, fixed + headers_up(_given(request, target), own)
+
+    def forget_addresses(self) -> None:
+        """Routers have been written anew."""
+        self._addresses.clear()
 
     async def local_died(self, origin: Origin) -> None:
         """The embedded model's child at `origin` does not answer: the next request starts another."""
@@ -6213,6 +6585,110 @@ class JobQueue:
         return await self.get(job_id, caller)
 
 
+RESPONSES_SQL = """
+CREATE TABLE IF NOT EXISTS responses (
+  caller TEXT NOT NULL, id TEXT NOT NULL, previous TEXT NOT NULL, used_at REAL NOT NULL, size INTEGER NOT NULL,
+  input BLOB NOT NULL, response BLOB NOT NULL, PRIMARY KEY (caller, id)
+)"""
+RESPONSES_CHAIN = 1000  # responses that follow each other
+
+
+class KeptResponse(msgspec.Struct, frozen=True):
+    """One answer of /v1/responses, with what was asked for it."""
+
+    caller: str
+    id: str
+    previous: str
+    input: bytes  # a JSON array of items
+    response: bytes
+
+
+class _Outcome(msgspec.Struct):
+    id: str
+    output: list[Raw]
+
+
+class ResponseStore:
+    """Answers of /v1/responses, so that `previous_response_id` works on routers that keep nothing.
+
+    Bounded: the conversations that were not gone on with for longest are forgotten first.
+    """
+
+    def __init__(self, database: Database, limits: Limits, clock: Callable[[], float] = time.time):
+        self._database = database
+        self._limits = limits
+        self._now = clock
+        self._unwritten: dict[tuple[str, str], KeptResponse] = {}
+
+    async def open(self) -> None:
+        """Makes the table where there is none."""
+        await self._database.write(lambda connection: connection.execute(RESPONSES_SQL))
+
+    async def keep(self, caller: Caller, previous: str, given: bytes, response: bytes) -> None:
+        """Keeps a response and the input it answers; at hand at once, on disk when this returns."""
+        try:
+            outcome = msgspec.json.decode(response, type=_Outcome)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return  # of a router, and without an id: nobody can ask for it
+        kept = KeptResponse(caller.name, outcome.id, previous, given, response)
+        key = (kept.caller, kept.id)
+        self._unwritten[key] = kept
+        try:
+            await self._database.write(functools.partial(self._write, kept, self._now()))
+        except sqlite3.Error as error:
+            log.error("the response %s could not be kept: %s", kept.id, error)
+        finally:
+            if self._unwritten.get(key) is kept:
+                del self._unwritten[key]
+
+    def _write(self, kept: KeptResponse, now: float, connection: sqlite3.Connection) -> None:
+        size = len(kept.input) + len(kept.response)
+        row = (kept.caller, kept.id, kept.previous, now, size, kept.input, kept.response)
+        connection.execute("INSERT OR REPLACE INTO responses VALUES (?,?,?,?,?,?,?)", row)
+        connection.execute(
+            "WITH RECURSIVE chain(id) AS (SELECT :id UNION SELECT previous FROM responses JOIN chain USING (id) "
+            "WHERE caller = :caller) UPDATE responses SET used_at = :now WHERE caller = :caller AND id IN chain",
+            {"now": now, "caller": kept.caller, "id": kept.id},
+        )
+        connection.execute(
+            "DELETE FROM responses WHERE rowid IN (SELECT rowid FROM (SELECT rowid, sum(size) OVER newest AS bytes, "
+            "count(*) OVER newest AS number FROM responses WINDOW newest AS (ORDER BY used_at DESC, rowid DESC)) "
+            "WHERE bytes > ? OR number > ?)",
+            (self._limits.responses_bytes, self._limits.responses_kept),
+        )
+
+    async def get(self, response_id: str, caller: Caller) -> KeptResponse:
+        """A caller's response; the owner sees all. Raises NotFound."""
+        if kept := self._unwritten.get((caller.name, response_id)):
+            return kept
+        found = await self._database.read(
+            "SELECT caller, id, previous, input, response FROM responses WHERE id = ? AND (caller = ? OR ?) LIMIT 1",
+            (response_id, caller.name, caller.kind == "owner"),
+        )
+        if not found:
+            raise NotFound(f"no response {response_id[:100]!r} is kept here")
+        return KeptResponse(**found[0])
+
+    async def delete(self, response_id: str, caller: Caller) -> None:
+        """Forgets a caller's response. Raises NotFound."""
+        kept = await self.get(response_id, caller)
+        self._unwritten.pop((kept.caller, kept.id), None)
+        sql = "DELETE FROM responses WHERE caller = ? AND id = ?"
+        await self._database.write(lambda connection: connection.execute(sql, (kept.caller, kept.id)))
+
+    async def items(self, response_id: str, caller: Caller) -> list[Raw]:
+        """What was said up to and with a response, as input items, oldest first. Raises NotFound."""
+        parts: list[list[Raw]] = []
+        while response_id:
+            kept = await self.get(response_id, caller)
+            outcome = msgspec.json.decode(kept.response, type=_Outcome)
+            parts.append(msgspec.json.decode(kept.input, type=list[Raw]) + outcome.output)
+            response_id = kept.previous
+            if len(parts) > RESPONSES_CHAIN:
+                raise NotFound(f"more than {RESPONSES_CHAIN} responses follow each other")
+        return list(itertools.chain.from_iterable(reversed(parts)))
+
+
 _JSON_HEADERS = ((b"Content-Type", b"application/json"), (b"User-Agent", f"chomp/{VERSION}".encode()))
 
 
@@ -6231,11 +6707,15 @@ class Services(msgspec.Struct):
     routing: RouterPool
     proxy: Proxy
     usage: UsageLedger
+    allowances: Allowances
     jobs: JobQueue
+    responses: ResponseStore
     local: LocalModel
     prices: PriceTable
     bodies: BodyRoom
     background: Background
+    store: Store
+    reload: Callable[[], Awaitable[list[str]]]
     started_at: float
     hosts: dict[str, bool] = {}  # Host headers seen, and whether they are served
 
@@ -6253,7 +6733,6 @@ CALLER: web.RequestKey[Caller] = web.RequestKey("caller", Caller)
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 CROSS_ORIGIN: web.RequestKey[str] = web.RequestKey("cross_origin", str)
 ACCOUNTED: web.RequestKey[bool] = web.RequestKey("accounted", bool)
-OWNER = Caller()
 MODEL_PATHS: dict[bytes, Api] = {
     b"/v1/chat/completions": "chat", b"/v1/completions": "completions", b"/v1/embeddings": "embeddings",
     b"/v1/messages": "messages", b"/v1/messages/count_tokens": "count_tokens", b"/v1/responses": "responses",
@@ -6263,6 +6742,7 @@ _SHORT_WAY: dict[bytes, Api] = {  # what the Door lets in; the others need more 
 }
 routes = web.RouteTableDef()
 _OPEN_PATHS = frozenset({"/health"})
+_USERS_PATHS = ("/v1/", "/api/models/", "/api/usage", "/api/dispatch", "/api/result/", "/api/jobs")  # beside the owner
 
 
 _LARGE_BYTES = 1 << 20
@@ -6411,8 +6891,11 @@ def authenticate(request: web.Request, services: Services) -> Caller:
     if path in _OPEN_PATHS or (path == "/" and request.method == "HEAD"):  # Claude Code looks whether someone is there
         return OWNER
     headers = request.headers
-    if services.credentials.owner(headers.get("authorization", ""), headers.get("x-api-key", "")):
-        return OWNER
+    caller = services.credentials.caller(headers.get("authorization", ""), headers.get("x-api-key", ""))
+    if caller is not None:
+        if caller.kind != "owner" and not path.startswith(_USERS_PATHS):
+            raise Forbidden(f"{path[:100]} is for the owner")
+        return caller
     if services.settings.v1_no_auth and path.startswith("/v1/"):
         return OWNER
     raise Unauthorized(
@@ -6862,7 +7345,7 @@ class Door(web_protocol.RequestHandler):
         api = _SHORT_WAY.get(path)
         if api is None or len(body) > services.settings.limits.body_bytes:
             return False
-        host = authorization = request_id = ""
+        host = authorization = api_key = request_id = ""
         for name, value in plain.headers:
             low = _lowered.get(name) or _lower(name)
             if low in _LONG_WAY:
@@ -6875,9 +7358,14 @@ class Door(web_protocol.RequestHandler):
                 if authorization:
                     return False
                 authorization = value.decode("latin-1")
+            elif low == b"x-api-key":
+                if api_key:
+                    return False
+                api_key = value.decode("latin-1")
             elif low == b"x-request-id":
                 request_id = value.decode("latin-1")
-        if not services.serves(host) or not services.credentials.owner(authorization, ""):
+        caller = services.credentials.caller(authorization, api_key)
+        if caller is None or not services.serves(host):
             return False
         if services.bodies.held + len(body) > services.settings.limits.inflight_bytes:
             return False
@@ -6886,7 +7374,7 @@ class Door(web_protocol.RequestHandler):
         )
         sink = self._sink = ClientSink(self.transport, self, asked.request_id, dialect_of(api))
         services.bodies.held += len(body)
-        exchange = self._exchange = services.proxy.exchange(asked, OWNER, sink)
+        exchange = self._exchange = services.proxy.exchange(asked, caller, sink)
         if not exchange.begin(self._relayed, self._wait):
             self._wait()
         return True
@@ -6991,7 +7479,7 @@ class Door(web_protocol.RequestHandler):
 
 
 _LONG_WAY = frozenset(  # headers that need aiohttp's way: they are seldom sent, or change what is done
-    b"origin expect transfer-encoding content-encoding upgrade x-api-key x-chomp-prefer x-chomp-no-fallback".split()
+    b"origin expect transfer-encoding content-encoding upgrade x-chomp-prefer x-chomp-no-fallback".split()
 )
 _lowered: dict[bytes, bytes] = {}
 
@@ -7033,8 +7521,14 @@ async def _relay(request: web.Request, api: Api) -> web.StreamResponse:
     headers = request.headers
     request_id = request[REQUEST_ID] = new_request_id(headers.get("x-request-id"))
     body = await services.bodies.read(request, services.settings.timeouts.body_s)
+    held = b""
     try:
         asked = _asked(request, api, body)
+        given = decoded(_decode_conversing, body) if api == "responses" else None
+        if given is not None and given.previous_response_id:
+            await _continued(request, asked, given)
+            held = asked.body
+            services.bodies.held += len(held)
         client = ClientSink(request.transport, request.protocol, request_id, dialect_of(api))
         client.chunked = request.version >= (1, 1)
         client.close = not (client.chunked and request.keep_alive)
@@ -7044,9 +7538,14 @@ async def _relay(request: web.Request, api: Api) -> web.StreamResponse:
         exchange = services.proxy.exchange(asked, request[CALLER], client)
         request[ACCOUNTED] = True
         await relay(services, exchange, client)
+        if given is not None and given.store is not False and (answer := exchange.response()):
+            items = msgspec.json.encode(_items(given.input))
+            previous = given.previous_response_id if asked.resolved else None
+            await services.responses.keep(request[CALLER], previous or "", items, answer)
         return SENT_CLOSE if client.close else SENT_KEEP
     finally:
         services.bodies.release(body)
+        services.bodies.release(held)
 
 
 def _asked(request: web.Request, api: Api, body: bytes) -> ChatRequest:
@@ -7091,24 +7590,112 @@ class _Counted(msgspec.Struct):
     messages: Raw
     system: Raw = Raw()
     tools: Raw = Raw()
+    router: str | None = None
+
+
+_decode_counted = msgspec.json.Decoder(_Counted).decode
+
+
+class _Conversing(msgspec.Struct):
+    """What of a responses request concerns this server."""
+
+    input: Raw = Raw()
+    previous_response_id: str | None = None
+    store: bool | None = None
+    model: str | None = None
+    router: str | None = None
+
+
+_decode_conversing = msgspec.json.Decoder(_Conversing).decode
 
 
 @routes.post("/v1/responses")
 async def responses(request: web.Request) -> web.StreamResponse:
-    """POST /v1/responses {model, input, ...} -> a response, or its events, of any router's model"""
+    """POST /v1/responses {model, input, previous_response_id?, ...} -> a response, or its events, of any model"""
     return await _relay(request, "responses")
 
 
+async def _continued(request: web.Request, asked: ChatRequest, given: _Conversing) -> None:
+    """Puts what was said before into `asked`, which names the response it goes on from. Raises BadRequest."""
+    services, previous = request.app[SERVICES], given.previous_response_id or ""
+    try:
+        said = await services.responses.items(previous, request[CALLER])
+    except NotFound as error:
+        targets = await services.routing.plan(given.model or "", given.router or "", asked.prefer, "responses")
+        if targets[0].api == "responses":  # it may know
+            return
+        raise BadRequest(
+            f"{error.message}: send the whole input", code="previous_response_not_found", param="previous_response_id"
+        ) from None
+    fields = fields_of(asked.body)
+    fields["input"] = Raw(msgspec.json.encode([*said, *_items(given.input)]))
+    asked.body = msgspec.json.encode(fields)
+    asked.resolved = ("previous_response_id",)
+    services.bodies.check(len(asked.body))
+
+
+def _items(given: Raw) -> list[Raw]:
+    """The input of a responses request as a list. Raises BadRequest."""
+    if is_null(given):
+        return []
+    if bytes(memoryview(given)[:1]) == b'"':
+        return [Raw(b'{"role":"user","content":%b}' % bytes(given))]
+    return decoded(_decode_items, given)
+
+
+_decode_items = msgspec.json.Decoder(list[Raw]).decode
+
+
+@routes.get("/v1/responses")
+async def responses_socket(request: web.Request) -> web.Response:
+    """GET /v1/responses -> 426: there is no websocket here, POST serves the same"""
+    if request.headers.get("upgrade", "").lower() != "websocket":
+        raise web.HTTPMethodNotAllowed("GET", ["POST"])
+    raise BadRequest("there is no websocket here: use POST", status=426, code="upgrade_required")
+
+
+@routes.get("/v1/responses/{id}")
+async def response(request: web.Request) -> web.Response:
+    """GET /v1/responses/{id} -> a response that was kept"""
+    if request.query.get("stream") == "true":
+        raise BadRequest("a kept response is not streamed again", code="unsupported_parameter", param="stream")
+    kept = await request.app[SERVICES].responses.get(request.match_info["id"], request[CALLER])
+    return reply(Raw(kept.response))
+
+
+@routes.delete("/v1/responses/{id}")
+async def response_delete(request: web.Request) -> web.Response:
+    """DELETE /v1/responses/{id} -> {id, object, deleted}"""
+    response_id = request.match_info["id"]
+    await request.app[SERVICES].responses.delete(response_id, request[CALLER])
+    return reply({"id": response_id, "object": "response", "deleted": True})
+
+
 @routes.post("/v1/messages/count_tokens")
-async def count_tokens(request: web.Request) -> web.Response:
-    """POST /v1/messages/count_tokens {model, messages, ...} -> {input_tokens}, estimated: four bytes a token"""
-    asked = await body_of(request, _Counted)
-    if not bytes(asked.messages).startswith(b"["):
-        raise BadRequest("'messages' must be an array", code="invalid_type", param="messages")
-    content = b"".join(map(bytes, (asked.messages, asked.system, asked.tools)))
-    answer = reply({"input_tokens": estimated_prompt(content)})
-    answer.headers["x-chomp-estimated"] = "1"
-    return answer
+async def count_tokens(request: web.Request) -> web.StreamResponse:
+    """POST /v1/messages/count_tokens {model, messages, ...} -> {input_tokens}; says in a header when it is estimated"""
+    services = request.app[SERVICES]
+    request[REQUEST_ID] = new_request_id(request.headers.get("x-request-id"))
+    body = await services.bodies.read(request, services.settings.timeouts.body_s)
+    try:
+        asked = _asked(request, "count_tokens", body)
+        given = decoded(_decode_counted, body)
+        if not bytes(given.messages).startswith(b"["):
+            raise BadRequest("'messages' must be an array", code="invalid_type", param="messages")
+        with contextlib.suppress(ChompError):  # who cannot count is no reason not to answer
+            question = (given.model, given.router or "", asked.prefer, asked.api, asked.fallback)
+            await services.routing.plan(*question)
+            exchange = services.proxy.exchange(asked, request[CALLER])
+            request[ACCOUNTED] = True
+            await services.proxy.open(exchange)
+            counted = await exchange.read(services.settings.limits.answer_bytes)
+            return reply(Raw(counted))
+        content = b"".join(map(bytes, (given.messages, given.system, given.tools)))
+        answer = reply({"input_tokens": estimated_prompt(content)})
+        answer.headers["x-chomp-estimated"] = "1"
+        return answer
+    finally:
+        services.bodies.release(body)
 
 
 @routes.head("/")
@@ -7133,20 +7720,29 @@ def _listed(row: RouterDef, model: Model) -> dict[str, Any]:
     return entry
 
 
-async def _all_models(services: Services) -> list[dict[str, Any]]:
-    routing = services.routing
+async def _all_models(services: Services, caller: Caller) -> list[dict[str, Any]]:
+    """The models a caller may use, as GET /v1/models lists them."""
+    routing, user = services.routing, caller.user
     await routing.first_lists()
-    entries = [{"id": name, "object": "model", "created": 0, "owned_by": "chomp"} for name in routing.alias_names]
+    entries = [
+        {"id": name, "object": "model", "created": 0, "owned_by": "chomp"}
+        for name in routing.alias_names
+        if user is None or not user.models or any(fnmatch.fnmatchcase(name, pattern) for pattern in user.models)
+    ]
     for row in routing.rows.values():
         if routing.keys[row.id] and not (row.kind == "local" and services.local.missing):
-            entries += [_listed(row, model) for model in routing.models(row.id)]
+            entries += [
+                _listed(row, model)
+                for model in routing.models(row.id)
+                if user is None or may_use(user, model.id, row.id, model.id)
+            ]
     return entries
 
 
 @routes.get("/v1/models")
 async def models(request: web.Request) -> web.Response:
     """GET /v1/models -> {object: "list", data: [{id: "router/model", ...}]}; in Anthropic's shape to its clients"""
-    entries = await _all_models(request.app[SERVICES])
+    entries = await _all_models(request.app[SERVICES], request[CALLER])
     if client_dialect(request) == "messages":
         listed = [_messages_model(entry) for entry in entries]
         ends = {"first_id": listed[0]["id"] if listed else None, "last_id": listed[-1]["id"] if listed else None}
@@ -7163,7 +7759,7 @@ def _messages_model(entry: Mapping[str, Any]) -> dict[str, Any]:
 async def model(request: web.Request) -> web.Response:
     """GET /v1/models/{id} -> one model, by `router/model` or a bare name"""
     wanted = request.match_info["id"]
-    entries = await _all_models(request.app[SERVICES])
+    entries = await _all_models(request.app[SERVICES], request[CALLER])
     shaped = _messages_model if client_dialect(request) == "messages" else dict
     for entry in entries:
         if entry["id"] == wanted:
@@ -7217,11 +7813,12 @@ def _since(text: str, now: float) -> float:
 
 @routes.get("/api/usage")
 async def usage(request: web.Request) -> web.Response:
-    """GET /api/usage?by=router|key|model|caller|task|session|day&since=24h -> {by, since, rows}"""
+    """GET /api/usage?by=router|key|model|caller|user|task|session|day&since=24h -> {by, since, rows}"""
     services = request.app[SERVICES]
     by = request.query.get("by", "router")
     since = _since(request.query.get("since", "30d"), time.time())
-    rows = await services.usage.report(by, since)
+    caller = request[CALLER]
+    rows = await services.usage.report(by, since, "" if caller.kind == "owner" else caller.name)
     return reply(
         {
             "by": by,
@@ -7327,7 +7924,141 @@ async def jobs_cancel(request: web.Request) -> web.Response:
     return reply(await request.app[SERVICES].jobs.cancel(str(given.id), request[CALLER]))
 
 
+@routes.post("/api/config/reload")
+async def config_reload(request: web.Request) -> web.Response:
+    """POST /api/config/reload -> {restart: [names of changed settings that take one]}"""
+    return reply({"restart": await request.app[SERVICES].reload()})
+
+
+class _NewUser(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    name: str
+    models: list[str] = []
+    routers: list[str] = []
+    requests_per_minute: int | None = None
+    parallel: int | None = None
+    tokens_per_day: int | None = None
+    usd_per_month: float | None = None
+
+
+class _UserName(msgspec.Struct):
+    name: str
+
+
+@routes.get("/api/users")
+async def users(request: web.Request) -> web.Response:
+    """GET /api/users -> {users: [{name, limits, running, tokens_today, usd_this_month}]}"""
+    services = request.app[SERVICES]
+    told = []
+    for user in services.credentials.users.values():
+        limits = {name: value for name, value in msgspec.to_builtins(user).items() if name != "token_sha256"}
+        told.append({**limits, **services.allowances.report(user)})
+    return reply({"users": told})
+
+
+@routes.post("/api/users")
+async def users_add(request: web.Request) -> web.Response:
+    """POST /api/users {name, models?, routers?, limits?} -> {name, token}; the token is shown this once"""
+    given, services = await body_of(request, _NewUser), request.app[SERVICES]
+    if given.name in services.credentials.users:
+        raise BadRequest(f"there is a user {given.name!r} already", code="user_exists", param="name")
+    token = f"chomp-{given.name}-{secrets.token_urlsafe(32)}"
+    made = {**msgspec.to_builtins(given), "token_sha256": hashlib.sha256(token.encode()).hexdigest()}
+    await _change_users(services, lambda users: [*users, made])
+    return reply({"name": given.name, "token": token})
+
+
+@routes.post("/api/users/delete")
+async def users_delete(request: web.Request) -> web.Response:
+    """POST /api/users/delete {name} -> {name}; what was used stays in the ledger"""
+    given, services = await body_of(request, _UserName), request.app[SERVICES]
+    if given.name not in services.credentials.users:
+        raise NotFound(f"there is no user {given.name[:100]!r}")
+    await _change_users(services, lambda users: [one for one in users if one.get("name") != given.name])
+    if given.name in services.credentials.users:
+        raise BadRequest(f"{given.name} is written in chomp.toml: take the table out there", code="written_by_hand")
+    return reply({"name": given.name})
+
+
+async def _change_users(services: Services, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
+    """Changes the users of state/settings.json and puts them into force. Raises BadRequest; nothing is changed then."""
+    try:
+        before = services.store.overrides()
+        services.store.override({**before, "users": change(before.get("users", []))})
+        try:
+            await services.reload()
+        except ChompError:
+            services.store.override(before)
+            raise
+    except StoreError as error:
+        raise Unavailable(str(error), code="settings_not_written") from None
+
+
 # == App ===============================================================================================================
+
+
+class Sources:
+    """Where settings come from: read at start, and again when something of it has changed."""
+
+    def __init__(self, store: Store, folder: Path, flags: Mapping[str, Any], environ: Mapping[str, str]):
+        self._store = store
+        self._folder = folder
+        self._flags = flags
+        self._environ = environ
+        config = environ.get("CHOMP_CONFIG")
+        self._named = bool(config)
+        self.path = Path(config).expanduser() if config else folder / "chomp.toml"
+
+    def read(self) -> Settings:
+        """Raises SettingsError or StoreError."""
+        return read_settings(
+            self._folder,
+            flags=self._flags,
+            environ=self._environ,
+            dotenv=self._store.dotenv(),
+            overrides=self._store.overrides(),
+            file=read_toml(self.path, required=self._named),
+        )
+
+    def stamp(self) -> tuple[object, ...]:
+        """Changes when one of the files does."""
+        return (file_stamp(self.path), *self._store.stamps())
+
+
+_AT_START = ("dir", "host", "port", "log_form", "log_level", "local_gguf", "cache_dir", "timeouts", "limits")
+CHANGES_S = 1.0  # how often the files are looked at
+
+
+def adopt(services: Services, settings: Settings) -> list[str]:
+    """Puts new settings into force, running answers undisturbed. What takes a restart is left and returned by name.
+
+    Raises SettingsError or StoreError, and has changed nothing then.
+    """
+    before = services.settings
+    left = [name for name in _AT_START if getattr(settings, name) != getattr(before, name)]
+    settings = msgspec.structs.replace(settings, **{name: getattr(before, name) for name in _AT_START})
+    check_exposure(settings)
+    rows = router_rows(settings)
+    read_aliases(settings.aliases)
+    owner_token = settings.api_token or services.store.token()
+    users = user_rows(settings, owner_token)
+    services.credentials.adopt(settings, services.store.keys(), owner_token, users)
+    services.routing.adopt(rows, settings)
+    services.proxy.forget_addresses()
+    services.settings = settings
+    services.hosts.clear()
+    services.routing.refresh()
+    return left
+
+
+async def _watch_files(services: Services, sources: Sources) -> None:
+    """Reloads when a file of settings has changed."""
+    seen = sources.stamp()
+    while True:
+        await asyncio.sleep(CHANGES_S)
+        if (now := sources.stamp()) != seen:
+            seen = now
+            with contextlib.suppress(ChompError):  # logged; what was in force stays
+                await services.reload()
 
 
 def make_app(
@@ -7335,13 +8066,15 @@ def make_app(
     store: Store,
     clock: Callable[[], float] = time.time,
     log_lines: Callable[[str], object] | None = None,
+    sources: Sources | None = None,
 ) -> web.Application:
     """The application; `store` is open and is closed with it. Raises SettingsError or StoreError.
 
-    `log_lines` (stderr) takes a line for each request, from another thread.
+    `log_lines` (stderr) takes a line for each request, from another thread. `sources` are watched for changes.
     """
     rows = router_rows(settings)
-    credentials = Credentials(settings, store.keys(), settings.api_token or store.token())
+    owner_token = settings.api_token or store.token()
+    credentials = Credentials(settings, store.keys(), owner_token, user_rows(settings, owner_token))
     prices = PriceTable((HERE / "static" / "prices.json").read_text("utf-8"))
     read_aliases(settings.aliases)
     app = web.Application(middlewares=[guard], client_max_size=settings.limits.body_bytes)
@@ -7349,14 +8082,28 @@ def make_app(
         cast(web.RouteDef, route).kwargs["expect_handler"] = expect
     app.add_routes(routes)
 
+    async def reload() -> list[str]:
+        try:
+            left = adopt(app[SERVICES], sources.read() if sources is not None else settings)
+        except (SettingsError, StoreError) as error:
+            log.error("the settings were not taken over: %s", error)
+            raise BadRequest(f"nothing was changed: {error}", code="invalid_settings") from None
+        after = f"; after a restart: {', '.join(left)}" if left else ""
+        log.info("the settings were read again%s", after)
+        return left
+
     async def services(app: web.Application) -> AsyncIterator[None]:
         background = Background()
         events = EventBus(settings.limits)
         logged = logging.getLogger().isEnabledFor(logging.INFO)
         out = (log_lines or sys.stderr.write) if logged else None
         usage = UsageLedger(store.database, settings.limits, log_form=settings.log_form, out=out)
+        allowances = Allowances(store.database, clock)
+        responses = ResponseStore(store.database, settings.limits, clock)
         try:
             await usage.open()
+            await allowances.open()
+            await responses.open()
             await JobQueue.open(store.database)
         except sqlite3.Error as error:
             await store.close()
@@ -7371,7 +8118,7 @@ def make_app(
         pool = UpstreamPool(settings.timeouts, settings.limits)
         local = LocalModel(settings, credentials, background)
         routing = RouterPool(rows, settings, credentials, prices, session, background, clock)
-        proxy = Proxy(settings, credentials, pool, routing, usage, events, local, clock)
+        proxy = Proxy(settings, credentials, pool, routing, usage, allowances, events, local, clock)
         jobs = JobQueue(proxy, store.database, background, settings)
         app[SERVICES] = Services(
             settings,
@@ -7379,13 +8126,19 @@ def make_app(
             routing,
             proxy,
             usage,
+            allowances,
             jobs,
+            responses,
             local,
             prices,
             BodyRoom(settings.limits),
             background,
+            store,
+            reload,
             time.time(),
         )
+        if sources is not None:
+            background.start("changed files", _watch_files(app[SERVICES], sources))
         background.start("ledger", usage.run())
         background.start("time limits", proxy.run())
         background.start("idle connections", pool.run())
@@ -7553,11 +8306,11 @@ def banner(settings: Settings, services: Services, port: int) -> str:
     return "\n".join(lines)
 
 
-async def serve(settings: Settings, store: Store) -> None:
+async def serve(settings: Settings, store: Store, sources: Sources) -> None:
     """Serves until SIGTERM or SIGINT, then drains. Raises SettingsError when the address cannot be had."""
     writer = LogWriter()
     logs = set_up_logging(settings, writer.write)
-    app = make_app(settings, store, log_lines=writer.write)
+    app = make_app(settings, store, log_lines=writer.write, sources=sources)
     runner = make_runner(app, settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -7576,6 +8329,7 @@ async def serve(settings: Settings, store: Store) -> None:
             ) from None
         port = next((address[1] for address in runner.addresses), settings.port)
         print(banner(settings, services, port), flush=True)
+        loop.add_signal_handler(signal.SIGHUP, lambda: services.background.start("reload", _reloaded(services)))
         gc.collect()
         gc.freeze()  # what lives since the start is not looked at again
         gc.set_threshold(50_000, 20, 20)
@@ -7594,6 +8348,11 @@ async def serve(settings: Settings, store: Store) -> None:
         await runner.cleanup()
         await store.close()
         writer.close()
+
+
+async def _reloaded(services: Services) -> None:
+    with contextlib.suppress(ChompError):  # logged
+        await services.reload()
 
 
 def raise_file_limit() -> None:
@@ -7649,16 +8408,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = Path(os.environ.get("CHOMP_DIR") or HERE).expanduser().resolve()
     store = Store(folder / "state")
     try:
-        config = os.environ.get("CHOMP_CONFIG")
         store.open()
-        settings = read_settings(
-            folder,
-            flags={"port": given.port, "host": given.host},
-            environ=os.environ,
-            dotenv=store.dotenv(),
-            overrides=store.overrides(),
-            file=read_toml(Path(config).expanduser() if config else folder / "chomp.toml", required=bool(config)),
-        )
+        sources = Sources(store, folder, {"port": given.port, "host": given.host}, os.environ)
+        settings = sources.read()
         try:
             import uvloop
 
@@ -7666,7 +8418,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except ImportError:  # not on every platform
             factory = None
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(serve(settings, store))
+            runner.run(serve(settings, store, sources))
     except (SettingsError, StoreError) as error:
         print(f"chomp: {error}", file=sys.stderr)
         return 2

@@ -2155,6 +2155,9 @@ class TestSettings:
         made = cs.read_settings(tmp_path, flags={}, environ={}, dotenv={}, overrides={}, file=tables)
         cs.router_rows(made)
         cs.read_aliases(made.aliases)
+        (user,) = cs.user_rows(made, TOKEN)
+        assert {"token", *tables["users"][0]} == {"token", *cs.User.__struct_fields__} - {"token_sha256"}
+        assert user.limited()
         assert set(tables) == set(cs._TABLES)
         assert set(tables["server"]) == set(cs._SERVER_KEYS)
         assert set(tables["timeouts"]) == {name.removesuffix("_s") for name in cs.Timeouts.__struct_fields__}
@@ -4148,11 +4151,11 @@ class TestCredentials:
         ],
     )
     def test_the_owner_is_known_by_the_token(self, authorization: str, api_key: str, accepted: bool) -> None:
-        assert credentials().owner(authorization, api_key) is accepted
+        assert (credentials().caller(authorization, api_key) is cs.OWNER) is accepted
 
     def test_a_token_may_have_any_letters(self) -> None:
         known = cs.Credentials(cs.Settings(dir=Path()), {}, "ein langer schlüssel")
-        assert known.owner("Bearer ein langer schlüssel", "")
+        assert known.caller("Bearer ein langer schlüssel", "") is cs.OWNER
 
     def test_tokens_are_compared_in_constant_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
         compared = []
@@ -4165,7 +4168,7 @@ class TestCredentials:
         monkeypatch.setattr(cs.hmac, "compare_digest", compare)
         known = credentials()
         for authorization in ("Bearer x", f"Bearer {TOKEN}", "", "Basic x"):
-            known.owner(authorization, "")
+            known.caller(authorization, "")
         assert len(compared) == 4
 
 
