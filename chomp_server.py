@@ -798,7 +798,12 @@ ROUTERS: tuple[RouterDef, ...] = (
         color="#C8A630",
         default_model="smollm2-135m",
         kind="local",
-        apis=("chat", "completions", "messages", "responses", "count_tokens"),
+        apis=(
+            "chat",
+            "completions",
+            "messages",
+            "count_tokens",
+        ),  # its responses stream lacks the output_index SDKs need
         models=("smollm2-135m",),
         prices=(("smollm2-135m", Price(0.0, 0.0)),),
         prepare="demonstration",
