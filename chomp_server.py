@@ -2128,7 +2128,9 @@ def error_frames(error: ChompError, dialect: Dialect) -> bytes:
 class Events(Protocol):
     """A stream of one dialect on its way to another."""
 
-    answer: bytes  # all of it as it would be unstreamed, once it is finished, where the dialect knows such a thing
+    @property
+    def answer(self) -> bytes:
+        """The whole Response object of a finished stream in that dialect; empty in others."""
 
     def feed(self, run: bytes) -> bytes:
         """The client's frames for a run of whole frames of the target."""
@@ -2690,7 +2692,6 @@ class MessagesOverChat:
 
 
 ANTHROPIC_VERSION = "2023-06-01"  # told to targets where the client names none
-TRANSLATIONS: dict[tuple[Api, Api], Callable[[bytes], Translation]] = {("messages", "chat"): MessagesOverChat}
 
 
 def passed_on(fault: Fault) -> UpstreamFailed:
@@ -2708,6 +2709,878 @@ def error_shape(error: ChompError, dialect: Dialect, request_id: str = "") -> di
         shaped["attempts"] = [msgspec.to_builtins(one) for one in error.attempts]
     return {"type": "error", "error": shaped, "request_id": request_id or None}
 
+
+# -- the Responses dialect (https://platform.openai.com/docs/api-reference/responses) at targets that speak chat
+
+
+class _ResponsesRequest(msgspec.Struct):
+    """What of a Responses request has a place in chat completions or in the answer."""
+
+    model: str | None = None
+    input: str | list[dict[str, Any]] | None = None
+    instructions: str | None = None
+    stream: bool | None = None
+    temperature: float | int | None = None
+    top_p: float | int | None = None
+    max_output_tokens: int | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning: dict[str, Any] | None = None
+    text: dict[str, Any] | None = None
+    user: str | None = None
+    metadata: dict[str, Any] | None = None
+    previous_response_id: str | None = None
+    store: bool | None = None
+    background: bool | None = None
+    conversation: Any = None
+    prompt: Any = None
+    router: Any = None
+
+
+class _InputMessage(msgspec.Struct):
+    role: Literal["user", "assistant", "system", "developer"]
+    content: str | list[dict[str, Any]]
+    type: str | None = None
+    id: str | None = None
+    status: str | None = None
+
+
+class _InputPart(msgspec.Struct):
+    """A content part of an input message or of a call's output, of whatever type."""
+
+    type: str
+    text: str = ""
+    refusal: str = ""
+    image_url: str | None = None
+    detail: str | None = None
+    file_id: str | None = None
+    file_url: str | None = None
+    file_data: str | None = None
+    filename: str | None = None
+    input_audio: dict[str, Any] | None = None
+    logprobs: Any = None
+
+
+class _FunctionCall(msgspec.Struct):
+    call_id: str
+    name: str
+    arguments: str
+    namespace: str | None = None
+    type: str | None = None
+    id: str | None = None
+    status: str | None = None
+
+
+class _CustomCall(msgspec.Struct):
+    call_id: str
+    name: str
+    input: str
+    namespace: str | None = None
+    type: str | None = None
+    id: str | None = None
+    status: str | None = None
+
+
+class _CallOutput(msgspec.Struct):
+    call_id: str
+    output: str | list[dict[str, Any]]
+    type: str | None = None
+    id: str | None = None
+    status: str | None = None
+    name: str | None = None
+    namespace: str | None = None
+
+
+class _ResponsesTool(msgspec.Struct):
+    """A function or custom tool."""
+
+    type: str
+    name: str
+    description: str | None = None
+    parameters: Any = None
+    strict: bool | None = None
+    format: dict[str, Any] | None = None
+
+
+class _Namespace(msgspec.Struct):
+    type: str
+    name: str
+    tools: list[dict[str, Any]]
+
+
+class _TextFormat(msgspec.Struct):
+    type: str
+    name: str = "answer"
+    schema: dict[str, Any] | None = None
+    description: str | None = None
+    strict: bool | None = None
+
+
+class _ToolName(msgspec.Struct, frozen=True):
+    """What a function of the chat request is to the client."""
+
+    type: str  # function or custom
+    name: str
+    namespace: str | None = None
+
+    def meant_by(self, choice: Mapping[str, Any]) -> bool:
+        if choice.get("type") == "namespace":
+            return self.namespace is not None and choice.get("name") == self.namespace
+        named = (choice.get("type"), choice.get("name"))
+        return named == (self.type, self.name) and choice.get("namespace") in (None, self.namespace)
+
+
+_RESPONSES_FIELDS = frozenset(_ResponsesRequest.__struct_fields__)
+_RESPONSES_OPTIONS = (
+    ("max_output_tokens", "max_tokens"),
+    ("temperature", "temperature"),
+    ("top_p", "top_p"),
+    ("user", "user"),
+)
+_RESPONSES_REFUSED = ("background", "conversation", "prompt")  # they change what is answered: not to be left out
+_RESPONSES_DEFAULTS = {"truncation": "disabled", "service_tier": "auto", "verbosity": "medium", "effort": None}
+_CUSTOM_PARAMETERS = {
+    "type": "object",
+    "properties": {"input": {"type": "string", "description": "The tool's whole input, as plain text."}},
+    "required": ["input"],
+    "additionalProperties": False,
+}
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def _decode_loosely(payload: bytes | str) -> Any:
+    """What JSON holds, even with halves of surrogate pairs or NaN, which msgspec refuses. Raises ValueError."""
+    try:
+        return msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeError):
+        return json.loads(payload, strict=False)  # models write bare newlines into strings, too
+
+
+def _encode_loosely(value: Any) -> bytes:
+    """`value` as JSON, even with halves of surrogate pairs in it: those escaped, as they came."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _refuse_depth(value: Any) -> None:
+    """Raises BadRequest for what is nested too deeply to be told again within an answer."""
+    try:
+        msgspec.json.encode(functools.reduce(lambda inner, _: [inner], range(100), value))
+    except RecursionError:
+        raise BadRequest("the request body is nested too deeply", code="invalid_json") from None
+
+
+def _typed(value: Any, shape: type[T], path: str = "") -> T:
+    """`value` as a `shape`. Raises BadRequest with the path of what is wrong, which begins with `path`."""
+    try:
+        return msgspec.convert(value, shape)
+    except msgspec.ValidationError as error:
+        words = str(error)
+        if path:
+            words = words.replace("`$", f"`$.{path}") if "`$" in words else f"{words} - at `$.{path}`"
+        where = error_path(ValueError(words))
+        raise BadRequest(f"wrong type in the request: {words}", code="invalid_type", param=where) from None
+
+
+def _left_out(given: Mapping[str, Any], known: Iterable[str], prefix: str = "") -> set[str]:
+    """Names of the fields beyond `known` that say something: not null, empty or the default."""
+    return {
+        prefix + name
+        for name, value in given.items()
+        if value and name not in known and value != _RESPONSES_DEFAULTS.get(name)
+    }
+
+
+def _chat_name(namespace: str | None, name: str) -> str:
+    if not namespace:
+        return name
+    return namespace + name if namespace.endswith("__") else f"{namespace}__{name}"  # Codex ends its own with it
+
+
+class ResponsesOverChat:
+    """The Responses dialect at a target that speaks chat completions."""
+
+    def __init__(self, asked: bytes):
+        given = decoded(_decode_object, asked)
+        _refuse_depth(given)
+        request = _typed(given, _ResponsesRequest)
+        for name in _RESPONSES_REFUSED:
+            if given.get(name):
+                raise _no_place(name, name)
+        if request.input is None or request.input == []:
+            raise BadRequest("'input' is required", code="missing_required_parameter", param="input")
+        if request.max_output_tokens is not None and request.max_output_tokens < 1:
+            raise BadRequest("max_output_tokens must be 1 or more", code="invalid_value", param="max_output_tokens")
+        dropped = _left_out(given, _RESPONSES_FIELDS)
+        items = [{"role": "user", "content": request.input}] if isinstance(request.input, str) else request.input
+        chat: dict[str, Any] = {"model": request.model, "messages": _chat_items(request.instructions, items, dropped)}
+        if request.stream is not None:
+            chat["stream"] = request.stream
+        for name, there in _RESPONSES_OPTIONS:
+            if (value := getattr(request, name)) is not None:
+                chat[there] = value
+        self._names: dict[str, _ToolName] = {}
+        tools = _chat_tools(request.tools or [], "tools", None, self._names, dropped)
+        tools, choice = _chosen(request.tool_choice, tools, self._names)
+        if tools:  # without them chat takes neither of the others
+            chat["tools"] = tools
+            if choice is not None:
+                chat["tool_choice"] = choice
+            if request.parallel_tool_calls is not None:
+                chat["parallel_tool_calls"] = request.parallel_tool_calls
+        reasoning, text = request.reasoning or {}, request.text or {}
+        dropped |= _left_out(reasoning, ["effort"], "reasoning.") | _left_out(text, ["format"], "text.")
+        if (effort := reasoning.get("effort")) == "none":
+            dropped.add("reasoning.effort")  # most that think have no such word for it
+        elif effort:
+            chat["reasoning_effort"] = _typed(effort, str, "reasoning.effort")
+        if form := _chat_format(text.get("format")):
+            chat["response_format"] = form
+        if request.router is not None:
+            chat["router"] = request.router
+        self.body = msgspec.json.encode(chat)
+        self.dropped = tuple(sorted(dropped))
+        self._asked = request
+        self._truncation = given.get("truncation")
+
+    def whole(self, answer: bytes) -> bytes:
+        """A whole chat completion as a response object. Raises UpstreamFailed when it is none."""
+        events = self.events()
+        try:
+            found = _decode_loosely(answer)
+            choices = found.pop("choices", None) or ()
+            for choice in choices:
+                choice["delta"] = said = choice.pop("message")
+                for at, call in enumerate(said.get("tool_calls") or ()):
+                    call["index"] = at
+            told = {"model": found.get("model"), "created": found.get("created"), "choices": choices}
+            for chunk in (told, found):  # the same items as a stream would have
+                events.feed(b"data: %b\n\n" % _encode_loosely(chunk))
+        except (RecursionError, *_ODD):
+            raise UpstreamFailed("the answer is no chat completion", code="bad_upstream_answer") from None
+        events.finish()
+        if not (choices and events.response):
+            raise events.failed or UpstreamFailed("the answer has no choices", code="bad_upstream_answer")
+        return _encode_loosely(events.response)
+
+    def events(self) -> ResponsesEvents:
+        """What makes a response stream of one chat stream."""
+        asked = self._asked
+        blank = {
+            "id": f"resp_{secrets.token_hex(20)}",
+            "object": "response",
+            "created_at": 0,
+            "status": "in_progress",
+            "background": False,
+            "error": None,
+            "incomplete_details": None,
+            "instructions": asked.instructions,
+            "max_output_tokens": asked.max_output_tokens,
+            "model": asked.model or "",
+            "output": [],
+            "parallel_tool_calls": asked.parallel_tool_calls is not False,
+            "previous_response_id": asked.previous_response_id,
+            "reasoning": {"effort": None, "summary": None, **(asked.reasoning or {})},
+            "store": asked.store is not False,
+            "temperature": asked.temperature,
+            "text": {"format": {"type": "text"}, **(asked.text or {})},
+            "tool_choice": asked.tool_choice or "auto",
+            "tools": asked.tools or [],
+            "top_p": asked.top_p,
+            "truncation": self._truncation or "disabled",
+            "usage": None,
+            "user": asked.user,
+            "metadata": asked.metadata or {},
+        }
+        return ResponsesEvents(blank, self._names)
+
+
+def _chat_items(instructions: str | None, items: list[dict[str, Any]], dropped: set[str]) -> list[dict[str, Any]]:
+    """Input items as chat's messages: calls are parts of the assistant's there, outputs messages of their own."""
+    said: list[dict[str, Any]] = [{"role": "system", "content": instructions}] if instructions else []
+    pictures: list[dict[str, Any]] = []  # of the outputs above; no message may come between outputs
+    for at, given in enumerate(items):
+        path = f"input[{at}]"
+        kind = given.get("type") or ("message" if "role" in given else "item_reference")
+        if kind == "reasoning":  # the models here did not think it
+            dropped.add("reasoning")
+        elif kind in ("function_call_output", "custom_tool_call_output"):
+            output = _typed(given, _CallOutput, path)
+            text, more = _output_parts(output.output, f"{path}.output", dropped)
+            said.append({"role": "tool", "tool_call_id": output.call_id, "content": text})
+            pictures += more
+            dropped |= _left_out(given, _CallOutput.__struct_fields__, "input.")
+        elif kind in ("function_call", "custom_tool_call"):
+            _flush(pictures, said)
+            _add_call(said, _chat_call(kind, given, path, dropped))
+        elif kind == "message":
+            _flush(pictures, said)
+            _add_message(said, given, path, dropped)
+        elif isinstance(kind, str) and kind.endswith("_call") and given.get("status") in (None, "completed"):
+            dropped.add(f"input.{kind}")  # a hosted tool's work, which is told again in the answer it led to
+        else:
+            raise _no_place(f"an input item of type {kind!r}", path)
+    _flush(pictures, said)
+    return said
+
+
+def _flush(pictures: list[dict[str, Any]], said: list[dict[str, Any]]) -> None:
+    if pictures:
+        said.append({"role": "user", "content": [*pictures]})
+        pictures.clear()
+
+
+def _add_call(said: list[dict[str, Any]], call: dict[str, Any]) -> None:
+    if not (said and said[-1]["role"] == "assistant"):
+        said.append({"role": "assistant", "content": None})
+    said[-1]["content"] = said[-1]["content"] or None
+    said[-1].setdefault("tool_calls", []).append(call)
+
+
+def _chat_call(kind: str, given: dict[str, Any], path: str, dropped: set[str]) -> dict[str, Any]:
+    call: _FunctionCall | _CustomCall
+    if kind == "function_call":
+        call = _typed(given, _FunctionCall, path)
+        arguments = call.arguments
+    else:
+        call = _typed(given, _CustomCall, path)
+        arguments = _encode_loosely({"input": call.input}).decode()
+    if not (call.call_id and call.name):
+        raise BadRequest(f"a {kind} needs call_id and name", code="invalid_value", param=path)
+    dropped |= _left_out(given, call.__struct_fields__, "input.")
+    function = {"name": _chat_name(call.namespace, call.name), "arguments": arguments}
+    return {"id": call.call_id, "type": "function", "function": function}
+
+
+def _add_message(said: list[dict[str, Any]], given: dict[str, Any], path: str, dropped: set[str]) -> None:
+    message = _typed(given, _InputMessage, path)
+    dropped |= _left_out(given, _InputMessage.__struct_fields__, "input.")
+    role = "system" if message.role == "developer" else message.role  # which few chat targets know
+    content: Any = message.content
+    if not isinstance(content, str):
+        content = [_chat_part(part, f"{path}.content[{n}]", dropped) for n, part in enumerate(content)]
+        for n, part in enumerate(content):
+            if role != "user" and part["type"] != "text":
+                raise _no_place(f"a part of type {part['type']!r} said by {role}", f"{path}.content[{n}]")
+        if role != "user" or (len(content) < 2 and all(part["type"] == "text" for part in content)):
+            content = ("\n\n" if role == "system" else "").join(part["text"] for part in content)
+    last = said[-1] if said else {}
+    if role == "system" and len(said) == 1 and last["role"] == "system":
+        last["content"] += "\n\n" + content  # many chat templates take only one, at the start
+    elif role == "assistant" and "tool_calls" in last:  # words after a call: no message may come before its output
+        last["content"] = (last["content"] or "") + content or None
+    else:
+        said.append({"role": role, "content": content})
+
+
+def _chat_part(given: dict[str, Any], path: str, dropped: set[str]) -> dict[str, Any]:
+    part = _typed(given, _InputPart, path)
+    dropped |= _left_out(given, _InputPart.__struct_fields__, "input.content.")
+    if part.type in ("input_text", "output_text", "text"):
+        return {"type": "text", "text": part.text}
+    if part.type == "refusal":
+        return {"type": "text", "text": part.refusal}
+    if part.type == "input_image" and part.image_url:
+        image = {"url": part.image_url}
+        if part.detail in ("auto", "low", "high"):
+            image["detail"] = part.detail
+        elif part.detail:
+            dropped.add("input.content.detail")
+        return {"type": "image_url", "image_url": image}
+    if part.type == "input_file" and part.file_data:
+        file = {"filename": part.filename, "file_data": part.file_data}
+        return {"type": "file", "file": {name: value for name, value in file.items() if value is not None}}
+    if part.type == "input_audio" and part.input_audio:
+        return {"type": "input_audio", "input_audio": part.input_audio}
+    by = next((f" by {name}" for name in ("file_id", "file_url") if getattr(part, name)), "")
+    raise _no_place(f"a part of type {part.type!r}{by}", path)
+
+
+def _output_parts(output: str | list[dict[str, Any]], path: str, dropped: set[str]) -> tuple[str, list[dict[str, Any]]]:
+    """Text and pictures of a call's output; chat has pictures in the user's messages only."""
+    if isinstance(output, str):
+        return output, []
+    parts = [_chat_part(part, f"{path}[{at}]", dropped) for at, part in enumerate(output)]
+    text = "\n".join(part["text"] for part in parts if part["type"] == "text")
+    return text, [part for part in parts if part["type"] != "text"]
+
+
+def _chat_tools(
+    given: list[dict[str, Any]], path: str, namespace: str | None, names: dict[str, _ToolName], dropped: set[str]
+) -> list[dict[str, Any]]:
+    """Functions of chat for all that are run by the client; `names` learns what each was. Hosted tools are dropped."""
+    made: list[dict[str, Any]] = []
+    for at, one in enumerate(given):
+        where = f"{path}[{at}]"
+        kind = one.get("type")
+        if kind == "namespace" and namespace is None:
+            group = _typed(one, _Namespace, where)
+            dropped |= _left_out(one, _Namespace.__struct_fields__, "tools.namespace.")
+            made += _chat_tools(group.tools, f"{where}.tools", group.name, names, dropped)
+        elif kind in ("function", "custom"):
+            tool = _typed(one, _ResponsesTool, where)
+            dropped |= _left_out(one, _ResponsesTool.__struct_fields__, "tools.")
+            name = _chat_name(namespace, tool.name)
+            if not tool.name or name in names:
+                raise BadRequest(f"{where} needs a name of its own", code="invalid_value", param=f"{where}.name")
+            names[name] = _ToolName(tool.type, tool.name, namespace)
+            made.append(_chat_function(name, tool))
+        else:
+            dropped.add(f"tools.{kind}")
+    return made
+
+
+def _chat_function(name: str, tool: _ResponsesTool) -> dict[str, Any]:
+    description, parameters = tool.description or "", tool.parameters
+    if tool.type == "custom":
+        parameters = _CUSTOM_PARAMETERS
+        grammar = tool.format or {}
+        if grammar.get("type") == "grammar":
+            ruled = f"The input follows this {grammar.get('syntax')} grammar:\n\n{grammar.get('definition')}"
+            description = f"{description}\n\n{ruled}" if description else ruled
+    function: dict[str, Any] = {"name": name}
+    if description:
+        function["description"] = description
+    if parameters is not None:
+        function["parameters"] = parameters
+    if tool.strict is not None and tool.type == "function":
+        function["strict"] = tool.strict
+    return {"type": "function", "function": function}
+
+
+def _chosen(
+    choice: str | dict[str, Any] | None, tools: list[dict[str, Any]], names: Mapping[str, _ToolName]
+) -> tuple[list[dict[str, Any]], Any]:
+    """The tools that may be used, and chat's tool_choice. Raises BadRequest when what is demanded is not there."""
+    made: Any = choice
+    if isinstance(choice, dict):
+        kind = choice.get("type")
+        if kind == "allowed_tools":
+            allowed = _typed(choice.get("tools"), list[dict[str, Any]], "tool_choice.tools")
+            tools = [tool for tool in tools if any(names[tool["function"]["name"]].meant_by(one) for one in allowed)]
+            made = choice.get("mode", "auto")
+        elif kind in ("function", "custom"):
+            meant = [name for name, tool in names.items() if tool.meant_by(choice)]
+            if not meant:
+                raise BadRequest("tool_choice names no tool of 'tools'", code="invalid_value", param="tool_choice")
+            name = next((name for name in meant if names[name].namespace is None), meant[0])
+            return tools, {"type": "function", "function": {"name": name}}
+        else:
+            raise _no_place(f"a tool_choice of type {kind!r}", "tool_choice")
+    if made not in (None, "auto", "none", "required"):
+        raise BadRequest("tool_choice is auto, none or required", code="invalid_value", param="tool_choice")
+    if made == "required" and not tools:
+        raise _no_place("a tool_choice that demands tools, when none is a function of the client's,", "tool_choice")
+    return tools, made
+
+
+def _chat_format(given: Any) -> dict[str, Any] | None:
+    if not given:
+        return None
+    form = _typed(given, _TextFormat, "text.format")
+    if form.type == "text":
+        return None
+    if form.type == "json_object":
+        return {"type": "json_object"}
+    if form.type != "json_schema" or form.schema is None:
+        raise _no_place(f"an output format of type {form.type!r}", "text.format")
+    schema = {"name": form.name, "description": form.description, "schema": form.schema, "strict": form.strict}
+    return {"type": "json_schema", "json_schema": {name: value for name, value in schema.items() if value is not None}}
+
+
+class _FunctionPiece(msgspec.Struct, gc=False):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _CallPiece(msgspec.Struct, gc=False):
+    index: int | None = None
+    id: str | None = None
+    function: _FunctionPiece | None = None
+
+
+class _DeltaPiece(msgspec.Struct, gc=False):
+    content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_CallPiece] | None = None
+
+
+class _ChoicePiece(msgspec.Struct, gc=False):
+    index: int | None = None
+    delta: _DeltaPiece | None = None
+    finish_reason: str | None = None
+
+
+class _ChatPiece(msgspec.Struct, gc=False):
+    """A chunk of a chat stream, with all of it that a client is told."""
+
+    choices: list[_ChoicePiece] | None = None
+    model: str | None = None
+    created: float | int | None = None
+    usage: Raw = _EMPTY
+    error: Raw = _EMPTY
+    x_groq: Raw = _EMPTY
+    cost: Raw = _EMPTY
+
+    @property
+    def plain(self) -> bool:
+        """Whether there are words or calls in it and nothing else."""
+        return bool(self.choices) and all(map(is_null, (self.usage, self.error, self.x_groq, self.cost)))
+
+
+_decode_piece = msgspec.json.Decoder(_ChatPiece).decode
+
+
+def _loose_piece(payload: bytes) -> _ChatPiece:
+    """A chunk whose shape is not the usual one. Raises one of _ODD when it is none."""
+    found = _decode_loosely(payload)
+    choices = []
+    for choice in found.get("choices") or ():
+        delta = choice.get("delta") or {}
+        calls = []
+        for call in delta.get("tool_calls") or ():
+            index, function = call.get("index"), call.get("function") or {}
+            arguments = function.get("arguments")
+            if arguments is not None and not isinstance(arguments, str):
+                arguments = json.dumps(arguments)
+            named = _FunctionPiece(str(function.get("name") or ""), arguments)
+            calls.append(_CallPiece(index if isinstance(index, int) else None, str(call.get("id") or ""), named))
+        said = _DeltaPiece(
+            content=_text_of(delta.get("content")),
+            reasoning=_text_of(delta.get("reasoning") or delta.get("reasoning_content")),
+            refusal=_text_of(delta.get("refusal")),
+            tool_calls=calls,
+        )
+        choices.append(_ChoicePiece(choice.get("index"), said, str(choice.get("finish_reason") or "")))
+    model = found.get("model")
+    return _ChatPiece(choices, model if isinstance(model, str) else None, _count(found.get("created")))
+
+
+class _ItemKind(msgspec.Struct, frozen=True):
+    """How an output item is told."""
+
+    type: str
+    prefix: str  # of its id
+    event: str
+    field: str  # where its text stands
+    part: str = ""  # type of its content part; "" = it has none
+    more: tuple[str, ...] = ()  # lists in its delta and done events, always empty here
+    part_more: tuple[str, ...] = ()  # and in its part
+
+
+_TEXT = _ItemKind(
+    "message", "msg", "response.output_text", "text", "output_text", ("logprobs",), ("annotations", "logprobs")
+)
+_REFUSAL = _ItemKind("message", "msg", "response.refusal", "refusal", "refusal")
+_REASONING = _ItemKind("reasoning", "rs", "response.reasoning_text", "text", "reasoning_text")
+_FUNCTION = _ItemKind("function_call", "fc", "response.function_call_arguments", "arguments")
+_CUSTOM = _ItemKind("custom_tool_call", "ctc", "response.custom_tool_call_input", "input")
+
+
+class _OutputItem:
+    """An output item as its pieces come in."""
+
+    __slots__ = ("call_id", "delta", "head", "id", "index", "kind", "name", "text")
+
+    def __init__(self) -> None:
+        self.id = self.call_id = self.name = ""
+        self.index = -1  # of the output; -1 = not begun
+        self.text = bytearray()  # UTF-8; halves of surrogate pairs as they came
+        self.delta = b""  # the frame of a delta, but for its number and words
+        self.kind = _FUNCTION
+        self.head: dict[str, Any] = {}
+
+    def begin(self, kind: _ItemKind, index: int, stem: str, **head: Any) -> None:
+        self.kind, self.index, self.id = kind, index, f"{kind.prefix}_{stem}{index:02x}"
+        self.head = {"type": kind.type, "id": self.id, **head}
+        at = {"item_id": self.id, "output_index": index, **({"content_index": 0} if kind.part else {})}
+        fields = {"type": f"{kind.event}.delta", **at, **{name: [] for name in kind.more}}
+        self.delta = b'event: %b.delta\ndata: %b,"sequence_number":%%d,"delta":%%b}\n\n' % (
+            kind.event.encode(),
+            msgspec.json.encode(fields)[:-1],
+        )
+
+    def words(self) -> str:
+        try:
+            return self.text.decode()
+        except UnicodeDecodeError:  # halves of surrogate pairs: made whole where both have come
+            halves = self.text.decode("utf-8", "surrogatepass").encode("utf-16-le", "surrogatepass")
+            return halves.decode("utf-16-le", "surrogatepass")
+
+    def part(self, text: str) -> dict[str, Any]:
+        return {"type": self.kind.part, self.kind.field: text, **{name: [] for name in self.kind.part_more}}
+
+    def item(self, status: str, text: str = "") -> dict[str, Any]:
+        made = dict(self.head)
+        if not self.kind.part:
+            made[self.kind.field] = text
+        else:
+            made["content"] = [] if status == "in_progress" else [self.part(text)]
+        if self.kind is not _REASONING:
+            made["status"] = status
+        return made
+
+
+_INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
+_ITEM_BYTES = 1000  # what an item takes beside its words, roughly
+
+
+class ResponsesEvents:
+    """A chat stream as the events of a response stream.
+
+    Items may grow side by side there, so nothing has to wait, but for the input of custom tools: it comes wrapped in
+    JSON. `response` is the finished response object, once there is one.
+    """
+
+    def __init__(self, blank: dict[str, Any], names: Mapping[str, _ToolName]):
+        self.response: dict[str, Any] | None = None
+        self.failed: ChompError | None = None  # what the target did wrong
+        self.begun = self._over = False
+        self._blank = blank
+        self._names = names
+        self._stem = secrets.token_hex(20)
+        self._sequence = self._held = 0
+        self._items: list[_OutputItem] = []  # begun, in the order of the output
+        self._output: dict[int, dict[str, Any]] = {}  # finished
+        self._open: _OutputItem | None = None  # words that may go on
+        self._calls: list[_OutputItem] = []
+        self._at: dict[int, _OutputItem] = {}  # by the index of their pieces
+        self._choice: int | None = None  # the one that is told
+        self._finish = ""
+        self._meter = StreamMeter(hide_usage=False)
+
+    def feed(self, run: bytes) -> bytes:
+        """The events of a run of whole frames."""
+        made: list[bytes] = []
+        for payload in payloads(run):
+            if self._over:
+                break
+            self._payload(payload, made)
+            if self._held > EVENTS_HELD_BYTES:
+                self.failed = UpstreamFailed("the answer is too large to be translated", code="bad_upstream_answer")
+                made.append(self.error(self.failed))
+        if not made and run.startswith(b":") and not self._over:
+            return KEEPALIVE
+        return b"".join(made)
+
+    @property
+    def answer(self) -> bytes:
+        return b"" if self.response is None else _encode_loosely(self.response)
+
+    def error(self, error: ChompError) -> bytes:
+        """The event of an error, the last one; empty when the stream was over already."""
+        if self._over:
+            return b""
+        self._over = True
+        shaped = error.body()["error"]
+        top = {name: shaped[name] for name in ("code", "message", "param")}
+        return self._event("error", **top, error=shaped)  # the SDK raises on what is nested
+
+    def finish(self) -> bytes:
+        """The last events; empty when the stream was over already."""
+        if self._over:
+            return b""
+        made: list[bytes] = []
+        self._begin(_ChatPiece(), made)
+        for call in self._calls:
+            if call.index < 0:
+                self._begin_call(call, made)
+        reason = _INCOMPLETE.get(self._finish)
+        status = "incomplete" if reason else "completed"
+        for item in self._items:
+            last = item is self._items[-1]
+            self._close(item, status if last else "completed", made)
+        usage = self._meter.usage()
+        self.response = {
+            **self._blank,
+            "status": status,
+            "incomplete_details": {"reason": reason} if reason else None,
+            "output": [self._output[index] for index in sorted(self._output)],
+            "usage": _responses_usage(usage),
+        }
+        made.append(self._event(f"response.{status}", response=self.response))
+        self._over = True
+        return b"".join(made)
+
+    def _payload(self, payload: bytes, made: list[bytes]) -> None:
+        try:
+            piece = _decode_piece(payload)
+            plain = piece.plain
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            plain = False
+            try:
+                piece = _loose_piece(payload)
+            except (RecursionError, *_ODD):
+                piece = _ChatPiece()
+        if not plain:
+            self._meter.look(b"data: %b\n\n" % payload.replace(b"\n", b" ").replace(b"\r", b" "))
+            if self._meter.error or payload_kind(payload) == "error":
+                fault = read_fault(200, payload)
+                self.failed = UpstreamFailed(fault.message, status=fault.status, code=fault.code, fault=fault.kind)
+                made.append(self.error(self.failed))
+                return
+        for choice in piece.choices or ():
+            if self._choice is None:
+                self._choice = choice.index or 0
+            if (choice.index or 0) != self._choice:
+                continue
+            if choice.delta is not None:
+                self._begin(piece, made)
+                self._delta(choice.delta, made)
+            self._finish = choice.finish_reason or self._finish
+
+    def _delta(self, delta: _DeltaPiece, made: list[bytes]) -> None:
+        if thought := delta.reasoning or delta.reasoning_content:
+            self._words(_REASONING, thought, made)
+        if delta.content:
+            self._words(_TEXT, delta.content, made)
+        if delta.refusal:
+            self._words(_REFUSAL, delta.refusal, made)
+        for piece in delta.tool_calls or ():
+            self._call(piece, made)
+
+    def _words(self, kind: _ItemKind, words: str, made: list[bytes]) -> None:
+        item = self._open
+        if item is None or item.kind is not kind:
+            self._close(item, "completed", made)
+            item = self._open = _OutputItem()
+            head: dict[str, Any] = {"summary": []} if kind is _REASONING else {"role": "assistant"}
+            self._begin_item(item, kind, made, **head)
+        self._grow(item, words)
+        made.append(self._delta_of(item, words))
+
+    def _call(self, piece: _CallPiece, made: list[bytes]) -> None:
+        call = self._called(piece)
+        words = ""
+        if piece.function is not None:
+            if piece.function.name and not call.name:
+                call.name = piece.function.name
+                self._held += len(call.name)
+            words = piece.function.arguments or ""
+            self._grow(call, words)
+        if call.index < 0 and call.name:
+            self._begin_call(call, made)
+        elif words and call.index >= 0 and call.kind is _FUNCTION:
+            made.append(self._delta_of(call, words))
+
+    def _called(self, piece: _CallPiece) -> _OutputItem:
+        """The call a piece belongs to: by index, else the last; a new id, or a name without either, is a new call."""
+        index, named = piece.index, piece.function is not None and piece.function.name
+        known = self._at.get(index) if index is not None else self._calls[-1] if self._calls else None
+        if known is not None:
+            renamed = named and known.name and index is None and not piece.id
+            if renamed or (piece.id and known.call_id and piece.id != known.call_id):
+                known = None
+        if known is None:
+            known = _OutputItem()
+            self._held += _ITEM_BYTES
+            self._calls.append(known)
+        if index is not None:
+            self._at[index] = known
+        if piece.id and not known.call_id:
+            known.call_id = piece.id
+            self._held += len(known.call_id)
+        return known
+
+    def _begin_call(self, call: _OutputItem, made: list[bytes]) -> None:
+        self._close(self._open, "completed", made)
+        self._open = None
+        tool = self._names.get(call.name) or _ToolName("function", call.name)
+        head = {"call_id": call.call_id or f"call_{self._stem}{len(self._items):02x}", "name": tool.name}
+        if tool.namespace is not None:
+            head["namespace"] = tool.namespace
+        self._begin_item(call, _CUSTOM if tool.type == "custom" else _FUNCTION, made, **head)
+        if call.text and call.kind is _FUNCTION:
+            made.append(self._delta_of(call, call.words()))
+
+    def _begin(self, piece: _ChatPiece, made: list[bytes]) -> None:
+        if self.begun:
+            return
+        self.begun = True
+        if piece.model:
+            self._blank["model"] = piece.model
+        self._blank["created_at"] = _count(piece.created)
+        made.append(self._event("response.created", response=self._blank))
+        made.append(self._event("response.in_progress", response=self._blank))
+
+    def _begin_item(self, item: _OutputItem, kind: _ItemKind, made: list[bytes], **head: Any) -> None:
+        item.begin(kind, len(self._items), self._stem, **head)
+        self._items.append(item)
+        self._held += _ITEM_BYTES
+        made.append(self._event("response.output_item.added", output_index=item.index, item=item.item("in_progress")))
+        if kind.part:
+            made.append(self._part_event("response.content_part.added", item, part=item.part("")))
+
+    def _close(self, item: _OutputItem | None, status: str, made: list[bytes]) -> None:
+        if item is None or item.index in self._output:
+            return
+        kind, text = item.kind, item.words()
+        if kind is _CUSTOM:
+            text = _custom_input(text)
+            made.append(self._delta_of(item, text))
+        elif kind is _FUNCTION and not text and status == "completed":
+            text = "{}"  # no arguments at all are no JSON, which clients read them as
+            made.append(self._delta_of(item, text))
+        more: dict[str, Any] = {name: [] for name in kind.more}
+        made.append(self._part_event(f"{kind.event}.done", item, **{kind.field: text}, **more))
+        if kind.part:
+            made.append(self._part_event("response.content_part.done", item, part=item.part(text)))
+        self._output[item.index] = done = item.item(status, text)
+        item.text.clear()
+        made.append(self._event("response.output_item.done", output_index=item.index, item=done))
+
+    def _grow(self, item: _OutputItem, words: str) -> None:
+        data = words.encode("utf-8", "surrogatepass")
+        item.text += data
+        self._held += len(data)
+
+    def _delta_of(self, item: _OutputItem, words: str) -> bytes:
+        sequence = self._sequence
+        self._sequence += 1
+        return item.delta % (sequence, _encode_loosely(words))
+
+    def _part_event(self, kind: str, item: _OutputItem, **fields: Any) -> bytes:
+        at = {"item_id": item.id, "output_index": item.index}
+        return self._event(kind, **at, **({"content_index": 0} if item.kind.part else {}), **fields)
+
+    def _event(self, kind: str, **fields: Any) -> bytes:
+        sequence = self._sequence
+        self._sequence += 1
+        data = _encode_loosely({"type": kind, "sequence_number": sequence, **fields})
+        return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
+
+
+def _custom_input(arguments: str) -> str:
+    """The text within a custom tool's wrapping; all of it when the model did not wrap it."""
+    with contextlib.suppress(RecursionError, *_ODD):
+        if isinstance(given := _decode_loosely(arguments)["input"], str):
+            return given
+    return arguments
+
+
+def _responses_usage(usage: Usage | None) -> dict[str, Any] | None:
+    if usage is None or not (usage.prompt or usage.completion):
+        return None
+    return {
+        "input_tokens": usage.prompt,
+        "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write},
+        "output_tokens": usage.completion,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning},
+        "total_tokens": usage.prompt + usage.completion,
+    }
+
+
+# -- which dialects are translated into which
+
+TRANSLATIONS: dict[tuple[Api, Api], Callable[[bytes], Translation]] = {  # the first that fits is taken
+    ("messages", "chat"): MessagesOverChat,
+    ("responses", "chat"): ResponsesOverChat,
+}
 
 # -- catalogues
 

@@ -43,9 +43,11 @@ from typing import Any
 
 import aiohttp
 import anthropic
+import httpx2
 import msgspec
 import openai
 import psutil
+import pydantic
 import pytest
 import uvloop
 from aiohttp import web
@@ -3483,6 +3485,808 @@ class TestProtocols:
                 for model in cs.read_catalog(msgspec.json.encode({"data": value}), "token", 100):
                     assert model.id.isprintable() and model.context_length >= 0
                     assert model.price is None or 0 <= model.price.prompt < math.inf
+
+    class TestResponsesOverChat:
+        """The official SDK is the judge of what comes out."""
+
+        ASKED: Any = {"model": "m", "input": "hello"}
+        SAID: Any = [{"role": "user", "content": "hello"}]
+        FUNCTION: Any = {"type": "function", "name": "add", "parameters": {"type": "object"}, "strict": True}
+        CUSTOM: Any = {
+            "type": "custom",
+            "name": "apply_patch",
+            "description": "patches",
+            "format": {"type": "grammar", "syntax": "lark", "definition": "start: /.+/"},
+        }
+        NAMESPACE: Any = {
+            "type": "namespace",
+            "name": "crm",
+            "description": "customers",
+            "tools": [{"type": "function", "name": "find", "parameters": {}}, {"type": "custom", "name": "note"}],
+        }
+
+        def over(self, **given: Any) -> cs.ResponsesOverChat:
+            return cs.ResponsesOverChat(json.dumps({**self.ASKED, **given}).encode())
+
+        def sent(self, **given: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+            over = self.over(**given)
+            return json.loads(over.body), over.dropped
+
+        def streamed(self, *runs: bytes, **given: Any) -> tuple[bytes, dict[str, Any] | None]:
+            events = self.over(**given).events()
+            return b"".join(map(events.feed, runs)) + events.finish(), events.response
+
+        @staticmethod
+        def found(made: bytes) -> list[dict[str, Any]]:
+            """The events of a stream, each of which must be named as it says and numbered in order."""
+            found = []
+            for frame in made.split(b"\n\n")[:-1]:
+                name, data = frame.split(b"\n")
+                found.append(json.loads(data.removeprefix(b"data: ")))
+                assert name == f"event: {found[-1]['type']}".encode()
+            assert [one["sequence_number"] for one in found] == list(range(len(found)))
+            return found
+
+        @staticmethod
+        @contextlib.contextmanager
+        def sdk(answer: bytes, kind: str = "text/event-stream") -> Iterator[openai.OpenAI]:
+            def act(request: Any) -> Any:
+                return httpx2.Response(200, headers={"content-type": kind}, content=answer)
+
+            http = openai.DefaultHttpxClient(transport=httpx2.MockTransport(act))
+            with openai.OpenAI(
+                api_key="k",
+                base_url="http://x.example/v1",
+                http_client=http,
+                max_retries=0,
+                _strict_response_validation=True,
+            ) as client:
+                yield client
+
+        def judged(self, made: bytes, **given: Any) -> Any:
+            """What the SDK puts together from a stream; each event must be one it knows."""
+            with self.sdk(made) as client, client.responses.stream(**{**self.ASKED, **given}) as stream:
+                return stream.get_final_response()
+
+        @staticmethod
+        def chat_call(name: str, arguments: str, call_id: str) -> dict[str, Any]:
+            return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+        @staticmethod
+        def piece(index: int | None, arguments: str | None = None, **more: Any) -> dict[str, Any]:
+            function = {
+                key: value
+                for key, value in (("name", more.pop("name", None)), ("arguments", arguments))
+                if value is not None
+            }
+            at = {} if index is None else {"index": index}
+            return {"tool_calls": [{**at, **more, "function": function}]}
+
+        # -- requests
+
+        @pytest.mark.parametrize(
+            ("given", "sent", "dropped"),
+            [
+                ({}, {}, ()),
+                ({"stream": True}, {"stream": True}, ()),
+                ({"stream": False, "router": "groq"}, {"stream": False, "router": "groq"}, ()),
+                ({"temperature": 0.5, "top_p": 1, "user": "u"}, {"temperature": 0.5, "top_p": 1, "user": "u"}, ()),
+                ({"max_output_tokens": 7}, {"max_tokens": 7}, ()),
+                ({"reasoning": {"effort": "low", "summary": "auto"}}, {"reasoning_effort": "low"}, ("reasoning.summary",)),
+                ({"reasoning": {"effort": "none"}}, {}, ("reasoning.effort",)),
+                ({"reasoning": {"effort": None, "summary": None}}, {}, ()),
+                ({"text": {"format": {"type": "text"}, "verbosity": "medium"}}, {}, ()),
+                ({"text": {"verbosity": "low"}}, {}, ("text.verbosity",)),
+                ({"text": {"format": {"type": "json_object"}}}, {"response_format": {"type": "json_object"}}, ()),
+                (
+                    {"text": {"format": {"type": "json_schema", "name": "n", "schema": {"a": 1}, "strict": True}}},
+                    {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"a": 1}, "strict": True}}},
+                    (),
+                ),
+                (  # what Codex sends beside
+                    {
+                        "store": False, "include": ["reasoning.encrypted_content"], "prompt_cache_key": "s",
+                        "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "metadata": {"a": "b"},
+                    },
+                    {},
+                    ("include", "prompt_cache_key"),
+                ),
+                (
+                    {
+                        "truncation": "auto", "service_tier": "flex", "safety_identifier": "x", "max_tool_calls": 3,
+                        "context_management": [{"type": "compaction"}], "top_logprobs": 2, "unheard_of": 1,
+                    },
+                    {},
+                    (
+                        "context_management", "max_tool_calls", "safety_identifier", "service_tier", "top_logprobs",
+                        "truncation", "unheard_of",
+                    ),
+                ),
+                (
+                    {
+                        "truncation": "disabled", "service_tier": "auto", "store": True, "background": False, "include": [],
+                        "conversation": None, "prompt": None, "previous_response_id": "resp_1", "top_logprobs": 0,
+                    },
+                    {},
+                    (),
+                ),
+            ],
+        )  # fmt: skip
+        def test_options_have_their_place_in_chat(self, given: Any, sent: Any, dropped: Any) -> None:
+            assert self.sent(**given) == ({"model": "m", "messages": self.SAID, **sent}, dropped)
+
+        @pytest.mark.parametrize(
+            ("items", "said"),
+            [
+                ([{"type": "message", "role": "user", "content": "a"}], [{"role": "user", "content": "a"}]),
+                ([{"role": "user", "content": []}], [{"role": "user", "content": ""}]),
+                ([{"role": "user", "content": [{"type": "input_text", "text": "a"}]}], [{"role": "user", "content": "a"}]),
+                (
+                    [{"role": "user", "content": [
+                        {"type": "input_text", "text": "a"},
+                        {"type": "input_image", "image_url": "data:x", "detail": "high"},
+                        {"type": "input_file", "file_data": "data:y", "filename": "y.pdf"},
+                        {"type": "input_audio", "input_audio": {"data": "AA", "format": "wav"}},
+                    ]}],
+                    [{"role": "user", "content": [
+                        {"type": "text", "text": "a"},
+                        {"type": "image_url", "image_url": {"url": "data:x", "detail": "high"}},
+                        {"type": "file", "file": {"filename": "y.pdf", "file_data": "data:y"}},
+                        {"type": "input_audio", "input_audio": {"data": "AA", "format": "wav"}},
+                    ]}],
+                ),
+                (  # many chat templates take one system message, at the start
+                    [
+                        {"role": "developer", "content": [{"type": "input_text", "text": "a"}, {"type": "text", "text": "b"}]},
+                        {"role": "user", "content": "c"},
+                        {"role": "system", "content": "d"},
+                    ],
+                    [
+                        {"role": "system", "content": "a\n\nb"},
+                        {"role": "user", "content": "c"},
+                        {"role": "system", "content": "d"},
+                    ],
+                ),
+                (
+                    [
+                        {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": [
+                            {"type": "output_text", "text": "a", "annotations": [], "logprobs": []},
+                            {"type": "refusal", "refusal": "b"},
+                        ]},
+                        {"type": "function_call", "id": "fc_1", "call_id": "1", "name": "f", "arguments": "{ }"},
+                        {"type": "function_call", "call_id": "2", "name": "f", "arguments": "", "namespace": "crm"},
+                        {"type": "custom_tool_call", "call_id": "3", "name": "p", "input": 'é"\n'},
+                        {"role": "assistant", "content": "c"},
+                        {"type": "function_call_output", "call_id": "1", "output": "r"},
+                        {"type": "function_call_output", "call_id": "2", "output": [
+                            {"type": "input_text", "text": "s"},
+                            {"type": "input_image", "image_url": "data:x"},
+                            {"type": "input_text", "text": "t"},
+                        ]},
+                        {"type": "custom_tool_call_output", "call_id": "3", "output": "u"},
+                        {"type": "function_call", "call_id": "4", "name": "g", "arguments": "{}"},
+                    ],
+                    [
+                        {"role": "assistant", "content": "abc", "tool_calls": [
+                            chat_call("f", "{ }", "1"), chat_call("crm__f", "", "2"),
+                            chat_call("p", '{"input":"é\\"\\n"}', "3"),
+                        ]},
+                        {"role": "tool", "tool_call_id": "1", "content": "r"},
+                        {"role": "tool", "tool_call_id": "2", "content": "s\nt"},
+                        {"role": "tool", "tool_call_id": "3", "content": "u"},
+                        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}]},
+                        {"role": "assistant", "content": None, "tool_calls": [chat_call("g", "{}", "4")]},
+                    ],
+                ),
+                (
+                    [{"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"}],
+                    [{"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"}],
+                ),
+            ],
+        )  # fmt: skip
+        def test_items_become_messages(self, items: Any, said: Any) -> None:
+            body, dropped = self.sent(input=items)
+            assert (body["messages"], dropped) == (said, ())
+
+        def test_instructions_come_first(self) -> None:
+            said = [{"role": "developer", "content": "b"}, {"role": "user", "content": "c"}]
+            assert self.sent(input=said, instructions="a")[0]["messages"] == [
+                {"role": "system", "content": "a\n\nb"}, {"role": "user", "content": "c"},
+            ]  # fmt: skip
+
+        @pytest.mark.parametrize(
+            ("item", "dropped"),
+            [
+                ({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x"}, "reasoning"),
+                ({"type": "web_search_call", "id": "1", "status": "completed", "action": {}}, "input.web_search_call"),
+                ({"type": "tool_search_call", "arguments": {"a": 1}}, "input.tool_search_call"),
+                ({"role": "user", "content": "x", "phase": "commentary"}, "input.phase"),
+                (
+                    {"role": "assistant", "content": [{"type": "output_text", "text": "x", "annotations": [{}]}]},
+                    "input.content.annotations",
+                ),
+                (
+                    {"role": "user", "content": [{"type": "input_image", "image_url": "u", "detail": "original"}]},
+                    "input.content.detail",
+                ),
+            ],
+        )
+        def test_what_is_left_out_of_the_input_is_named(self, item: Any, dropped: str) -> None:
+            body, names = self.sent(input=[*self.SAID, item, {"role": "user", "content": "b"}])
+            assert names == (dropped,)
+            assert (body["messages"][0], body["messages"][-1]) == (self.SAID[0], {"role": "user", "content": "b"})
+
+        def test_tools_become_functions(self) -> None:
+            hosted = [
+                {"type": kind} for kind in ("web_search", "local_shell", "tool_search", "mcp", "image_generation")
+            ]
+            tools = [self.FUNCTION, *hosted, self.CUSTOM, self.NAMESPACE, {"type": "custom", "name": "free"}]
+            body, dropped = self.sent(tools=tools, parallel_tool_calls=False)
+            assert dropped == (
+                "tools.image_generation", "tools.local_shell", "tools.mcp", "tools.namespace.description",
+                "tools.tool_search", "tools.web_search",
+            )  # fmt: skip
+            assert body["parallel_tool_calls"] is False
+            made = {tool["function"]["name"]: tool["function"] for tool in body["tools"]}
+            assert list(made) == ["add", "apply_patch", "crm__find", "crm__note", "free"]
+            assert made["add"] == {"name": "add", "parameters": {"type": "object"}, "strict": True}
+            assert made["apply_patch"]["parameters"]["required"] == ["input"]
+            assert made["apply_patch"]["description"] == (
+                "patches\n\nThe input follows this lark grammar:\n\nstart: /.+/"
+            )
+
+        @pytest.mark.parametrize(
+            ("choice", "sent", "names"),
+            [
+                ("auto", "auto", ["add", "apply_patch", "crm__find", "crm__note"]),
+                ("none", "none", ["add", "apply_patch", "crm__find", "crm__note"]),
+                ("required", "required", ["add", "apply_patch", "crm__find", "crm__note"]),
+                (
+                    {"type": "function", "name": "add"},
+                    {"type": "function", "function": {"name": "add"}},
+                    ["add", "apply_patch", "crm__find", "crm__note"],
+                ),
+                (
+                    {"type": "custom", "name": "note"},
+                    {"type": "function", "function": {"name": "crm__note"}},
+                    ["add", "apply_patch", "crm__find", "crm__note"],
+                ),
+                (
+                    {"type": "allowed_tools", "mode": "required", "tools": [
+                        {"type": "custom", "name": "apply_patch"}, {"type": "mcp", "server_label": "x"}]},
+                    "required",
+                    ["apply_patch"],
+                ),
+                (
+                    {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "namespace", "name": "crm"}]},
+                    "auto",
+                    ["crm__find", "crm__note"],
+                ),
+            ],
+        )  # fmt: skip
+        def test_the_choice_of_tools(self, choice: Any, sent: Any, names: Any) -> None:
+            body, _ = self.sent(tools=[self.FUNCTION, self.CUSTOM, self.NAMESPACE], tool_choice=choice)
+            assert (body["tool_choice"], [tool["function"]["name"] for tool in body["tools"]]) == (sent, names)
+
+        def test_a_chosen_name_is_a_tool_outside_of_groups_first(self) -> None:
+            tools = [self.NAMESPACE, {"type": "function", "name": "find"}]
+            for more, name in (({}, "find"), ({"namespace": "crm"}, "crm__find")):
+                body, _ = self.sent(tools=tools, tool_choice={"type": "function", "name": "find", **more})
+                assert body["tool_choice"]["function"]["name"] == name
+
+        def test_without_tools_nothing_is_said_of_them(self) -> None:
+            choice = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]}
+            for tool_choice in ("auto", "none", choice):
+                body, _ = self.sent(tools=[{"type": "web_search"}], tool_choice=tool_choice, parallel_tool_calls=True)
+                assert body.keys() == {"model", "messages"}
+
+        @pytest.mark.parametrize(
+            ("given", "param"),
+            [
+                ({"input": None}, "input"),
+                ({"input": []}, "input"),
+                ({"input": 5}, "input"),
+                ({"input": [5]}, "input[0]"),
+                ({"model": 5}, "model"),
+                ({"background": True}, "background"),
+                ({"conversation": "c"}, "conversation"),
+                ({"prompt": {"id": "p"}}, "prompt"),
+                ({"max_output_tokens": 0}, "max_output_tokens"),
+                ({"temperature": "hot"}, "temperature"),
+                ({"reasoning": {"effort": 5}}, "reasoning.effort"),
+                ({"text": {"format": {"type": "xml"}}}, "text.format"),
+                ({"text": {"format": {"type": "json_schema"}}}, "text.format"),
+                ({"text": {"format": 5}}, "text.format"),
+                ({"input": [{"role": "tool", "content": "x"}]}, "input[0].role"),
+                ({"input": [{"role": "user"}]}, "input[0]"),
+                (
+                    {"input": [{"role": "user", "content": [{"type": "input_text", "text": 5}]}]},
+                    "input[0].content[0].text",
+                ),
+                (
+                    {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]},
+                    "input[0].content[0]",
+                ),
+                (
+                    {"input": [{"role": "user", "content": [{"type": "input_file", "file_url": "f"}]}]},
+                    "input[0].content[0]",
+                ),
+                ({"input": [{"role": "user", "content": [{"type": "hologram"}]}]}, "input[0].content[0]"),
+                (
+                    {"input": [{"role": "assistant", "content": [{"type": "input_image", "image_url": "u"}]}]},
+                    "input[0].content[0]",
+                ),
+                ({"input": [{"type": "function_call", "call_id": "1", "name": "f"}]}, "input[0]"),
+                ({"input": [{"type": "function_call", "call_id": "", "name": "f", "arguments": "{}"}]}, "input[0]"),
+                ({"input": [{"type": "function_call_output", "call_id": "1", "output": 5}]}, "input[0].output"),
+                ({"input": [{"type": "function_call_output", "output": "x"}]}, "input[0]"),
+                ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0]"),
+                ({"input": [{"id": "x"}]}, "input[0]"),
+                ({"input": [{"type": 5}]}, "input[0]"),
+                ({"input": [{"type": "compaction", "encrypted_content": "x"}]}, "input[0]"),
+                ({"input": [{"type": "web_search_call", "status": "in_progress"}]}, "input[0]"),
+                ({"tools": [{"type": "function"}]}, "tools[0]"),
+                ({"tools": [{"type": "function", "name": ""}]}, "tools[0].name"),
+                ({"tools": [{"type": "function", "name": "f"}, {"type": "custom", "name": "f"}]}, "tools[1].name"),
+                ({"tools": [{"type": "namespace", "name": "n", "tools": [{"type": "function"}]}]}, "tools[0].tools[0]"),
+                ({"tool_choice": "required"}, "tool_choice"),
+                ({"tool_choice": "any"}, "tool_choice"),
+                ({"tool_choice": {"type": "function", "name": "f"}}, "tool_choice"),
+                ({"tool_choice": {"type": "web_search"}, "tools": [{"type": "web_search"}]}, "tool_choice"),
+                ({"tool_choice": {"type": "allowed_tools", "mode": []}}, "tool_choice.tools"),
+                ({"tool_choice": {"type": "allowed_tools", "mode": [], "tools": []}}, "tool_choice"),
+            ],
+        )
+        def test_what_cannot_be_carried_over_is_refused(self, given: Any, param: str) -> None:
+            with pytest.raises(cs.BadRequest) as caught:
+                self.over(**given)
+            assert (caught.value.status, caught.value.param) == (400, param)
+            assert caught.value.message
+
+        @pytest.mark.parametrize("asked", [b"", b"{", b"[]", b'{"input":"\xff"}', b'{"input":' + b"[" * 100_000])
+        def test_what_is_no_request_is_refused(self, asked: bytes) -> None:
+            with pytest.raises(cs.BadRequest):
+                cs.ResponsesOverChat(asked)
+
+        def test_depth_is_refused_or_told_again(self) -> None:
+            chunk = chat_chunk({"content": "x"})
+            for depth in range(600, 1100, 7):
+                asked = b'{"input":"x","metadata":%b%b}' % (b'{"a":' * depth + b"1", b"}" * depth)
+                with contextlib.suppress(cs.BadRequest):
+                    events = cs.ResponsesOverChat(asked).events()
+                    assert events.feed(chunk) and events.finish()
+
+        @FUZZ
+        @given(st.dictionaries(
+            st.sampled_from(["input", "tools", "tool_choice", "text", "reasoning", "metadata", "instructions", "other"]),
+            anything | st.lists(st.dictionaries(
+                st.sampled_from(["type", "role", "content", "name", "call_id", "output", "arguments", "tools"]),
+                anything | st.sampled_from(["function_call", "function", "custom", "namespace", "message", "user"])
+                | st.lists(st.dictionaries(names, anything, max_size=3), max_size=2),
+                max_size=5), max_size=3)))  # fmt: skip
+        def test_any_request_is_carried_over_or_refused(self, given: Any) -> None:
+            with contextlib.suppress(cs.BadRequest):
+                body = json.loads(cs.ResponsesOverChat(msgspec.json.encode({**self.ASKED, **given})).body)
+                assert body["model"] == "m" and body["messages"]
+
+        # -- whole answers
+
+        def whole(self, message: Any, finish: str = "stop", **given: Any) -> Any:
+            """A whole answer as the SDK reads it, strictly."""
+            choice = {"index": 0, "message": message, "finish_reason": finish}
+            answer = {"id": "c", "created": 7, "model": "big", "choices": [choice], "usage": given.pop("usage", None)}
+            made = self.over(**given).whole(json.dumps(answer).encode())
+            with self.sdk(made, "application/json") as client:
+                response = client.responses.create(**{**self.ASKED, **given})
+            type(response).model_validate(json.loads(made), strict=False)
+            return response
+
+        def test_a_whole_answer(self) -> None:
+            calls = [
+                self.chat_call("add", '{"a": 1}', "x"),
+                self.chat_call("apply_patch", '{"input": "é\\n"}', "y"),
+                self.chat_call("crm__find", "", "z"),
+            ]
+            message = {"role": "assistant", "content": "hi", "reasoning_content": "hm", "tool_calls": calls}
+            usage = {
+                "prompt_tokens": 9, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 4},
+                "completion_tokens_details": {"reasoning_tokens": 2},
+            }  # fmt: skip
+            tools = [self.FUNCTION, self.CUSTOM, self.NAMESPACE]
+            answer = self.whole(message, usage=usage, tools=tools)
+            assert (answer.status, answer.model, answer.created_at, answer.output_text) == ("completed", "big", 7, "hi")
+            assert answer.id.startswith("resp_")
+            assert (answer.error, answer.incomplete_details) == (None, None)
+            reasoning, said, function, custom, spaced = answer.output
+            assert (reasoning.content[0].text, reasoning.summary, reasoning.id[:3]) == ("hm", [], "rs_")
+            assert (said.role, said.status, said.id[:4]) == ("assistant", "completed", "msg_")
+            assert (function.call_id, function.name, function.arguments) == ("x", "add", '{"a": 1}')
+            assert (custom.type, custom.call_id, custom.name, custom.input) == (
+                "custom_tool_call", "y", "apply_patch", "é\n",
+            )  # fmt: skip
+            assert (spaced.namespace, spaced.name, spaced.arguments, spaced.call_id) == ("crm", "find", "{}", "z")
+            assert answer.usage.to_dict() == {
+                "input_tokens": 9, "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 0},
+                "output_tokens": 5, "output_tokens_details": {"reasoning_tokens": 2}, "total_tokens": 14,
+            }  # fmt: skip
+
+        def test_what_was_asked_is_told_again(self) -> None:
+            given = {
+                "instructions": "be terse", "metadata": {"a": "b"}, "parallel_tool_calls": False, "temperature": 0.5,
+                "top_p": 0.25, "tool_choice": "required", "tools": [self.FUNCTION], "max_output_tokens": 9,
+                "previous_response_id": "resp_1", "store": False, "text": {"verbosity": "low"},
+                "truncation": "auto", "user": "u", "reasoning": {"effort": "low"},
+            }  # fmt: skip
+            told = self.whole({"content": "x"}, **given).to_dict()
+            assert told["text"] == {"format": {"type": "text"}, "verbosity": "low"}
+            assert told["reasoning"] == {"effort": "low", "summary": None}
+            assert {name: told[name] for name in given if name not in ("text", "reasoning")} == {
+                name: value for name, value in given.items() if name not in ("text", "reasoning")
+            }
+
+        @pytest.mark.parametrize(
+            ("finish", "status", "reason"),
+            [
+                ("stop", "completed", None), ("tool_calls", "completed", None),
+                ("length", "incomplete", "max_output_tokens"), ("content_filter", "incomplete", "content_filter"),
+            ],
+        )  # fmt: skip
+        def test_how_an_answer_ended(self, finish: str, status: str, reason: str | None) -> None:
+            answer = self.whole({"content": "x", "reasoning": "hm"}, finish)
+            assert (answer.status, answer.output[1].status) == (status, status)
+            assert (answer.incomplete_details and answer.incomplete_details.reason) == reason
+            assert answer.usage is None
+
+        def test_a_refusal_is_a_part_of_its_own(self) -> None:
+            (item,) = self.whole({"content": None, "refusal": "I can't"}).output
+            assert item.content[0].to_dict() == {"type": "refusal", "refusal": "I can't"}
+
+        @pytest.mark.parametrize(
+            ("arguments", "given"),
+            [
+                ('{"input":"a\\ud83d\\ude00"}', "a😀"), ("*** Begin Patch", "*** Begin Patch"),
+                ('{"input": 5}', '{"input": 5}'), ('{"input":"a\nb"}', "a\nb"), ('{"input":"a', '{"input":"a'), ("[]", "[]"),
+                ("", ""),
+            ],
+        )  # fmt: skip
+        def test_a_custom_tool_gets_its_text(self, arguments: str, given: str) -> None:
+            answer = self.whole({"tool_calls": [self.chat_call("apply_patch", arguments, "1")]}, tools=[self.CUSTOM])
+            assert answer.output[0].input == given
+
+        @pytest.mark.parametrize(
+            "answer",
+            [
+                b"", b"{", b"5", b"[]", b"{}", b'{"choices":[]}', b'{"choices":[5]}', b'{"choices":[{}]}', b'{"choices":5}',
+                b'{"choices":[{"message":5}]}', b'{"choices":[{"message":{"tool_calls":[5]}}]}', b"\xff", b"[" * 100_000,
+                b'{"choices":[{"text":"x"}]}',
+            ],
+        )  # fmt: skip
+        def test_an_answer_that_is_none_is_an_error(self, answer: bytes) -> None:
+            with pytest.raises(cs.UpstreamFailed) as caught:
+                self.over().whole(answer)
+            assert caught.value.code == "bad_upstream_answer"
+
+        def test_an_error_behind_a_200_is_the_clients(self) -> None:
+            with pytest.raises(cs.UpstreamFailed, match="slow down") as caught:
+                self.over().whole(b'{"error":{"message":"slow down","code":429}}')
+            assert caught.value.status == 429
+
+        # -- streams
+
+        def test_a_golden_stream(self) -> None:
+            chunks = [
+                chat_chunk({"role": "assistant", "content": ""}),
+                chat_chunk({"reasoning": "h"}),
+                chat_chunk({"reasoning_content": "m"}),
+                chat_chunk({"content": "one "}),
+                chat_chunk({"content": "two"}),
+                chat_chunk(self.piece(0, "", id="a", name="add")),
+                chat_chunk(self.piece(0, '{"a"')),
+                chat_chunk(self.piece(1, '{"input"', id="b", name="apply_patch")),
+                chat_chunk(self.piece(0, ":1}")),
+                chat_chunk(self.piece(1, ':"p"}')),
+                chat_chunk({}, "tool_calls"),
+                chat_chunk(None, usage={"prompt_tokens": 7, "completion_tokens": 2}),
+                DONE,
+            ]
+            tools = [self.FUNCTION, self.CUSTOM]
+            made, response = self.streamed(*chunks, tools=tools)
+            found = self.found(made)
+            assert [(one["type"].removeprefix("response."), one.get("output_index")) for one in found] == [
+                ("created", None), ("in_progress", None),
+                ("output_item.added", 0), ("content_part.added", 0), ("reasoning_text.delta", 0), ("reasoning_text.delta", 0),
+                ("reasoning_text.done", 0), ("content_part.done", 0), ("output_item.done", 0),
+                ("output_item.added", 1), ("content_part.added", 1), ("output_text.delta", 1), ("output_text.delta", 1),
+                ("output_text.done", 1), ("content_part.done", 1), ("output_item.done", 1),
+                ("output_item.added", 2), ("function_call_arguments.delta", 2), ("output_item.added", 3),
+                ("function_call_arguments.delta", 2),
+                ("function_call_arguments.done", 2), ("output_item.done", 2),
+                ("custom_tool_call_input.delta", 3), ("custom_tool_call_input.done", 3), ("output_item.done", 3),
+                ("completed", None),
+            ]  # fmt: skip
+            assert [one["delta"] for one in found if "delta" in one] == ["h", "m", "one ", "two", '{"a"', ":1}", "p"]
+            assert found[-1]["response"] == response
+            assert [one["item"] for one in found if one["type"].endswith("item.done")] == response["output"]
+            for one in found:
+                if "item_id" in one:
+                    assert one["item_id"] == response["output"][one["output_index"]]["id"]
+            judged = self.judged(made, tools=tools)
+            assert (judged.output_text, judged.usage.total_tokens, judged.created_at) == ("one two", 9, 1)
+            assert [item.type for item in judged.output] == [
+                "reasoning",
+                "message",
+                "function_call",
+                "custom_tool_call",
+            ]
+            assert (judged.output[2].arguments, judged.output[2].parsed_arguments) == ('{"a":1}', {"a": 1})
+            assert judged.output[3].input == "p"
+
+        def test_the_sdk_sees_every_delta(self) -> None:
+            made, _ = self.streamed(*[chat_chunk({"content": word}) for word in WORDS], chat_chunk({}, "stop"), DONE)
+            with self.sdk(made) as client, client.responses.stream(**self.ASKED) as stream:
+                snapshots = [event.snapshot for event in stream if event.type == "response.output_text.delta"]
+            assert snapshots == ["one ", "one two ", "one two three"]
+
+        def test_the_sdk_parses_what_has_a_schema(self) -> None:
+            made, _ = self.streamed(chat_chunk({"content": '{"a":'}), chat_chunk({"content": "5}"}), DONE)
+            assert self.judged(made, text_format=pydantic.create_model("Found", a=int)).output_parsed.a == 5
+
+        def test_words_after_a_call_are_a_new_item(self) -> None:
+            chunks = [
+                chat_chunk({"content": "a"}),
+                chat_chunk(self.piece(0, '{"x"', id="1", name="f")),
+                chat_chunk({"content": "b"}),
+                chat_chunk(self.piece(0, ":1}")),
+                chat_chunk({"content": "c"}),
+                chat_chunk({"reasoning": "d"}),
+                chat_chunk({"refusal": "e"}),
+            ]
+            judged = self.judged(self.streamed(*chunks)[0])
+            assert [item.type for item in judged.output] == [
+                "message",
+                "function_call",
+                "message",
+                "reasoning",
+                "message",
+            ]
+            assert (judged.output_text, judged.output[1].arguments) == ("abc", '{"x":1}')
+            assert judged.output[4].content[0].refusal == "e"
+
+        @pytest.mark.parametrize("index", [None, 0], ids=["none", "the same"])
+        def test_a_new_id_is_a_new_call(self, index: int | None) -> None:
+            pieces = [
+                self.piece(index, '{"a"', id="1", name="f"), self.piece(index, ":1}"),
+                self.piece(index, '{"b"', id="2", name="g"), self.piece(index, ":2}"),
+            ]  # fmt: skip
+            made = self.judged(self.streamed(*map(chat_chunk, pieces))[0]).output
+            assert [(call.call_id, call.name, call.arguments) for call in made] == [
+                ("1", "f", '{"a":1}'), ("2", "g", '{"b":2}'),
+            ]  # fmt: skip
+
+        def test_a_name_without_index_and_id_is_a_new_call(self) -> None:
+            pieces = [self.piece(None, "{}", name="f"), self.piece(None, '{"b"', name="g"), self.piece(None, ":2}")]
+            made = self.judged(self.streamed(*map(chat_chunk, pieces))[0]).output
+            assert [(call.name, call.arguments) for call in made] == [("f", "{}"), ("g", '{"b":2}')]
+
+        def test_a_call_waits_for_its_name_and_gets_an_id(self) -> None:
+            pieces = [self.piece(0, '{"a"'), self.piece(0, ":"), self.piece(0, "1", name="f"), self.piece(0, "}")]
+            (call,) = self.judged(self.streamed(*map(chat_chunk, pieces))[0]).output
+            assert (call.name, call.arguments, call.call_id[:5]) == ("f", '{"a":1}', "call_")
+            (unnamed,) = self.judged(self.streamed(chat_chunk(pieces[0]))[0]).output
+            assert (unnamed.name, unnamed.arguments) == ("", '{"a"')
+
+        @pytest.mark.parametrize(("finish", "reason"), [("length", "max_output_tokens"), ("content_filter",) * 2])
+        def test_a_stream_cut_short_by_the_model_is_incomplete(self, finish: str, reason: str) -> None:
+            made, response = self.streamed(chat_chunk({"content": "a"}), chat_chunk({}, finish), DONE)
+            last = self.found(made)[-1]
+            assert (last["type"], last["response"]["incomplete_details"]) == ("response.incomplete", {"reason": reason})
+            assert response["output"][0]["status"] == "incomplete"
+            with self.sdk(made) as client, client.responses.create(**self.ASKED, stream=True) as stream:
+                assert [event.type for event in stream][-1] == "response.incomplete"
+
+        def test_an_empty_answer_is_complete(self) -> None:
+            for chunks in ((), (chat_chunk({}, "stop"), DONE)):
+                made, response = self.streamed(*chunks)
+                assert (self.judged(made).output, response["status"]) == ([], "completed")
+
+        def test_the_first_choice_is_told(self) -> None:
+            two = [{"index": at, "delta": {"content": word}} for at, word in ((0, "a"), (1, "b"), (0, "c"))]
+            made, _ = self.streamed(chat_chunk(None, choices=two[:2]), chat_chunk(None, choices=two[2:]))
+            assert self.judged(made).output_text == "ac"
+
+        def test_halves_of_surrogate_pairs_are_joined(self) -> None:
+            halves = [rb"\ud83d", rb"\ude00 \ud83d", rb"x"]
+            chunks = [b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n' % half for half in halves]
+            made, response = self.streamed(*chunks)
+            assert b'"delta":"\\ud83d"' in made and made.isascii()
+            assert response["output"][0]["content"][0]["text"] == "😀 \ud83dx"
+            assert (
+                json.loads(self.over().whole(b'{"choices":[{"message":{"content":"%b"}}]}' % b"".join(halves)))[
+                    "output"
+                ][0]["content"]
+                == response["output"][0]["content"]
+            )
+
+        @pytest.mark.parametrize("words", ["é", "日本語", "👩‍👩‍👧", 'a"\\\n\t\u2028\x00', "x" * (2 << 20), "%d%b%s"])
+        def test_words_go_through_unchanged(self, words: str) -> None:
+            call = self.piece(0, words, id="%d", name="f")
+            made, _ = self.streamed(chat_chunk({"content": words}), chat_chunk(call))
+            judged = self.judged(made)
+            assert (judged.output_text, judged.output[1].arguments, judged.output[1].call_id) == (words, words, "%d")
+
+        @pytest.mark.parametrize(
+            ("frame", "status"),
+            [
+                (b'data: {\ndata: "error": {"message": "no"}\ndata: }\n\n', 502),
+                (b'data: {"type":"error","message":"boom"}\n\n', 502),
+                (b'data: {"error":{"message":"slow","code":429}}\n\n', 429),
+                (b'data: {"choices":[{"delta":{"content":"x"}}],"error":{"message":"slow","code":503}}\n\n', 503),
+            ],
+        )
+        def test_an_error_within_a_stream_is_the_last_event(self, frame: bytes, status: int) -> None:
+            events = self.over().events()
+            made = b"".join(map(events.feed, [chat_chunk({"content": "a"}), frame, chat_chunk({"content": "b"})]))
+            assert events.finish() == events.error(cs.BadRequest("late")) == events.feed(b": x\n\n") == b""
+            assert (events.response, events.failed.status) == (None, status)
+            assert [one["delta"] for one in self.found(made) if "delta" in one] == ["a"]
+            assert self.found(made)[-1]["type"] == "error"
+            with pytest.raises(openai.APIError):
+                self.judged(made)
+
+        @pytest.mark.parametrize("begun", [True, False])
+        def test_the_sdk_raises_on_an_error(self, begun: bool) -> None:
+            events = self.over().events()
+            made = events.feed(chat_chunk({"content": "a"})) if begun else b""
+            made += events.error(cs.UpstreamFailed("broken off", code="upstream_stream_interrupted", param="p"))
+            last = self.found(made)[-1]
+            assert (last["message"], last["code"], last["param"], last["error"]["type"]) == (
+                "broken off", "upstream_stream_interrupted", "p", "upstream_error",
+            )  # fmt: skip
+            with pytest.raises(openai.APIError, match="broken off") as caught:
+                self.judged(made)
+            assert caught.value.code == "upstream_stream_interrupted"
+
+        def test_the_sdk_notices_a_cut_stream(self) -> None:
+            with pytest.raises(RuntimeError, match=r"response\.completed"):
+                self.judged(self.over().events().feed(chat_chunk({"content": "a"})))
+
+        def test_silence_is_filled(self) -> None:
+            assert self.over().events().feed(b": OPENROUTER PROCESSING\n\n") == cs.KEEPALIVE
+
+        def test_what_is_held_is_bounded(self) -> None:
+            for delta in (
+                {"content": "x" * (1 << 20)},
+                self.piece(None, "x" * (1 << 20)),
+                {"reasoning": "é" * (1 << 19)},
+            ):
+                events = self.over().events()
+                made = b"".join(events.feed(chat_chunk(delta))[-500:] for _ in range(20))
+                assert (made.count(b"event: error\n"), events.finish()) == (1, b"")
+            for many, name in ((20_000, "f"), (20, "f" * (1 << 20))):
+                events = self.over().events()
+                calls = [{"tool_calls": [{"id": str(at), "function": {"name": name}}]} for at in range(many)]
+                assert b"event: error\n" in b"".join(map(events.feed, map(chat_chunk, calls)))
+            with pytest.raises(cs.UpstreamFailed, match="too large"):
+                self.over().whole(chat_answer("x" * (17 << 20)))
+
+        def test_what_was_answered_can_be_sent_back(self) -> None:
+            tools = [self.FUNCTION, self.CUSTOM, self.NAMESPACE]
+            calls = [
+                self.chat_call("add", '{"a": 1}', "x"),
+                self.chat_call("apply_patch", '{"input":"p"}', "y"),
+                self.chat_call("crm__find", "{}", "z"),
+            ]
+            answered = self.whole({"content": "hi", "reasoning": "hm", "tool_calls": calls}, tools=tools).output
+            outputs = [
+                {"type": f"{call.type}_output", "call_id": call.call_id, "output": call.name} for call in answered[2:]
+            ]
+            items = [*self.SAID, *(item.to_dict() for item in answered), *outputs]
+            body, dropped = self.sent(input=items, tools=tools)
+            assert dropped == ("reasoning", "tools.namespace.description")
+            assert body["messages"] == [
+                *self.SAID,
+                {"role": "assistant", "content": "hi", "tool_calls": calls},
+                {"role": "tool", "tool_call_id": "x", "content": "add"},
+                {"role": "tool", "tool_call_id": "y", "content": "apply_patch"},
+                {"role": "tool", "tool_call_id": "z", "content": "find"},
+            ]
+
+        @staticmethod
+        def nameless(made: bytes) -> bytes:
+            return re.sub(rb"\b(resp|msg|rs|fc|ctc|call)_[0-9a-f]{40}", rb"\1_", made)
+
+        @pytest.mark.parametrize("fixture", FIXTURES, ids=lambda one: one.name)
+        def test_events_do_not_depend_on_how_frames_come(self, fixture: Any) -> None:
+            def events_of(pieces: Iterable[bytes]) -> bytes:
+                framer, events = cs.Framer(1 << 20), self.over().events()
+                made = b"".join(events.feed(run) for piece in pieces if (run := framer.feed(piece)))
+                return self.nameless(made + events.feed(framer.close()) + events.finish()).replace(cs.KEEPALIVE, b"")
+
+            whole = events_of([fixture.body])
+            assert events_of(each_byte(fixture.body)) == whole
+            last = self.found(whole)[-1]["type"]
+            assert last in ("response.completed", "response.incomplete", "error")
+            if last == "response.completed":
+                self.judged(whole)
+
+        @pytest.mark.parametrize(
+            "odd",
+            [
+                {"choices": None}, {"choices": [None]}, {"choices": [{"delta": 5}]}, {"choices": [{"delta": [1]}]},
+                {"choices": [{"delta": {"tool_calls": [None]}}]}, {"choices": [{"delta": {"tool_calls": 5}}]},
+                {"choices": {}}, [], 5, "x", None, {"usage": 5}, {"id": 5, "model": 7}, {"choices": [{"index": [], "delta": {}}]},
+                {"choices": [{"delta": {"content": 5}, "finish_reason": 7}]}, {"choices": [{"index": 0, "delta": None}]},
+            ],
+        )  # fmt: skip
+        def test_odd_frames_break_nothing(self, odd: Any) -> None:
+            frames = [
+                chat_chunk({"content": "a"}),
+                b"data: %b\n\n" % json.dumps(odd).encode(),
+                chat_chunk({"content": "b"}),
+            ]
+            assert self.judged(self.streamed(*frames)[0]).output_text == "ab"
+
+        def test_content_in_parts_and_arguments_as_objects_are_understood(self) -> None:
+            parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+            call = {"tool_calls": [{"index": 0, "id": "1", "function": {"name": "f", "arguments": {"a": 1}}}]}
+            judged = self.judged(self.streamed(chat_chunk({"content": parts}), chat_chunk(call))[0])
+            assert (judged.output_text, json.loads(judged.output[1].arguments)) == ("ab", {"a": 1})
+
+        @FUZZ
+        @given(st.lists(st.tuples(names, anything) | st.tuples(st.just("choices"), st.lists(
+            st.fixed_dictionaries({"delta": st.dictionaries(names, anything, max_size=4)}), max_size=3)), max_size=6))  # fmt: skip
+        def test_any_json_leaves_a_stream_the_sdk_reads(self, fields: Any) -> None:
+            events = self.over().events()
+            made = b"".join(events.feed(b"data: %b\n\n" % msgspec.json.encode({name: value})) for name, value in fields)
+            made += events.finish()
+            if events.response is not None:
+                assert self.judged(made).id == events.response["id"]
+
+        @FUZZ
+        @given(
+            st.lists(
+                st.tuples(st.sampled_from(["content", "reasoning", "refusal", 0, 1, 2]), st.text(max_size=5)),
+                max_size=12,
+            ),
+            st.lists(st.integers(0, 3000), max_size=5),
+        )
+        def test_any_mix_of_words_and_calls_is_put_together(self, said: Any, cuts: list[int]) -> None:
+            words: dict[Any, str] = {}
+            body = b""
+            for kind, text in said:
+                first = kind not in words
+                words[kind] = words.get(kind, "") + text
+                more = {"id": f"call-{kind}", "name": f"f{kind}"} if first else {}
+                body += chat_chunk({kind: text} if isinstance(kind, str) else self.piece(kind, text, **more))
+            framer = cs.Framer(1 << 20)
+            at = [0, *sorted(cuts), len(body)]
+            runs = [framer.feed(body[start:end]) for start, end in itertools.pairwise(at)]
+            made, response = self.streamed(*runs, framer.close())
+            judged = self.judged(made)
+            found: dict[Any, str] = {}
+            for item in judged.output:
+                if item.type == "function_call":
+                    found[int(item.name[1:])] = item.arguments
+                else:
+                    part = item.content[0].to_dict()
+                    kind = {"output_text": "content", "reasoning_text": "reasoning"}.get(part["type"], "refusal")
+                    found[kind] = found.get(kind, "") + part.get("text", part.get("refusal"))
+            assert found == {kind: text or "{}" for kind, text in words.items() if text or isinstance(kind, int)}
+            deltas: dict[int, str] = {}
+            for one in self.found(made):
+                if "delta" in one:
+                    deltas[one["output_index"]] = deltas.get(one["output_index"], "") + one["delta"]
+            told = [item.get("arguments") or item["content"][0] for item in response["output"]]
+            assert [deltas[at] for at in sorted(deltas)] == [
+                one if isinstance(one, str) else one.get("text", one.get("refusal")) for one in told
+            ]
+
+        @FUZZ
+        @given(st.binary(max_size=60))
+        def test_any_bytes_break_nothing(self, run: bytes) -> None:
+            events = self.over().events()
+            events.feed(b"data: " + run + b"\n\n")
+            assert events.finish() or events.failed
 
 
 # == Policy ============================================================================================================
@@ -9567,6 +10371,29 @@ class TestWeb:
 # == Gateway API =======================================================================================================
 
 
+ADD_CALL: Any = {"id": "call-1", "type": "function", "function": {"name": "add", "arguments": '{"a":1}'}}
+
+
+async def adds_twice(call: Call) -> None:
+    """A chat router that calls the tool `add` until it has two results, then says what they were."""
+    results = [said["content"] for said in call.json["messages"] if said["role"] == "tool"]
+    if len(results) == 2:
+        await says(f"got {','.join(results)}")(call)
+        return
+    one = {**ADD_CALL, "id": f"call-{len(results)}"}
+    if not call.streams:
+        said = {"role": "assistant", "content": None, "tool_calls": [one]}
+        choice = {"index": 0, "message": said, "finish_reason": "tool_calls"}
+        await call.whole(json.dumps({**json.loads(chat_answer()), "choices": [choice]}).encode())
+        return
+    pieces = [
+        {"tool_calls": [{**one, "index": 0, "function": {"name": "add", "arguments": ""}}]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": '{"a"'}}]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]},
+    ]
+    await streams(*map(chat_chunk, pieces), chat_chunk({}, "tool_calls"), DONE)(call)
+
+
 class TestMessages:
     """Anthropic's dialect, its official SDK as a client, at routers that speak chat completions."""
 
@@ -9584,7 +10411,6 @@ class TestMessages:
             await one.close()
 
     ASKED: Any = {"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "hello"}]}
-    CALL: Any = {"id": "call-1", "type": "function", "function": {"name": "add", "arguments": '{"a":1}'}}
 
     async def test_a_message(self, chomp: Any, upstream: Any, sdk: Any) -> None:
         client = await chomp(router := await upstream(says("hi there")))
@@ -9622,25 +10448,7 @@ class TestMessages:
 
     @pytest.mark.parametrize("stream", [False, True])
     async def test_three_turns_with_a_tool(self, chomp: Any, upstream: Any, sdk: Any, stream: bool) -> None:
-        async def act(call: Call) -> None:
-            results = [said["content"] for said in call.json["messages"] if said["role"] == "tool"]
-            if len(results) == 2:
-                await says(f"got {','.join(results)}")(call)
-                return
-            one = {**self.CALL, "id": f"call-{len(results)}"}
-            if not call.streams:
-                said = {"role": "assistant", "content": None, "tool_calls": [one]}
-                choice = {"index": 0, "message": said, "finish_reason": "tool_calls"}
-                await call.whole(json.dumps({**json.loads(chat_answer()), "choices": [choice]}).encode())
-                return
-            pieces = [
-                {"tool_calls": [{**one, "index": 0, "function": {"name": "add", "arguments": ""}}]},
-                {"tool_calls": [{"index": 0, "function": {"arguments": '{"a"'}}]},
-                {"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]},
-            ]
-            await streams(*map(chat_chunk, pieces), chat_chunk({}, "tool_calls"), DONE)(call)
-
-        api = sdk(await chomp(router := await upstream(act)))
+        api = sdk(await chomp(router := await upstream(adds_twice)))
         tools = [{"name": "add", "description": "adds", "input_schema": {"type": "object"}}]
         said: list[Any] = [{"role": "user", "content": "count"}]
         for turn in range(3):
@@ -9664,7 +10472,7 @@ class TestMessages:
         ]
         assert sent["tool_choice"] == "required"
         assert sent["messages"][1:3] == [
-            {"role": "assistant", "content": None, "tool_calls": [{**self.CALL, "id": "call-0"}]},
+            {"role": "assistant", "content": None, "tool_calls": [{**ADD_CALL, "id": "call-0"}]},
             {"role": "tool", "tool_call_id": "call-0", "content": "0"},
         ]
 
@@ -10068,6 +10876,130 @@ class TestMessages:
         client = await chomp(await upstream())
         async with aiohttp.ClientSession() as http, http.head(client.url) as answer:
             assert answer.status == 200
+
+
+class TestResponses:
+    """OpenAI's Responses API, its official SDK as a client, at routers that speak chat completions."""
+
+    @pytest.fixture
+    async def sdk(self) -> AsyncIterator[Callable[..., openai.AsyncOpenAI]]:
+        opened: list[openai.AsyncOpenAI] = []
+
+        def open_sdk(client: Chomp, **more: Any) -> openai.AsyncOpenAI:
+            options = {"api_key": TOKEN, "max_retries": 0, "timeout": PATIENCE_S, **more}
+            opened.append(openai.AsyncOpenAI(base_url=f"{client.url}/v1", **options))
+            return opened[-1]
+
+        yield open_sdk
+        for one in opened:
+            await one.close()
+
+    TOOL: Any = {"type": "function", "name": "add", "description": "adds", "parameters": {"type": "object"}}
+
+    async def test_a_response(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        client = await chomp(router := await upstream(says("hi there")))
+        answer = await sdk(client).responses.with_raw_response.create(
+            model="m", input="hello", instructions="be terse", max_output_tokens=9, truncation="auto"
+        )
+        assert (answer.headers["x-chomp-router"], answer.headers["x-chomp-dropped"]) == (router.id, "truncation")
+        response = answer.parse()
+        assert (response.output_text, response.status, response.model) == ("hi there", "completed", "m")
+        assert (response.usage.input_tokens, response.usage.output_tokens) == (7, 2)
+        assert router.calls[0].path == "/v1/chat/completions"
+        assert router.calls[0].json == {
+            "model": "m",
+            "messages": [{"role": "system", "content": "be terse"}, {"role": "user", "content": "hello"}],
+            "max_tokens": 9,
+        }
+        (row,) = await client.rows(1)
+        assert (row["api"], row["prompt_tokens"], row["completion_tokens"], row["status"]) == ("responses", 7, 2, 200)
+
+    async def test_a_stream(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        client = await chomp(router := await upstream(says("hi there")))
+        async with sdk(client).responses.stream(model=router.model, input="hello") as events:
+            numbers = [event.sequence_number async for event in events]
+            response = await events.get_final_response()
+        assert (response.output_text, numbers) == ("hithere", list(range(len(numbers))))
+        assert router.calls[0].json["stream_options"] == {"include_usage": True}
+        (row,) = await client.rows(1)
+        assert (row["stream"], row["completion_tokens"], row["estimated"]) == (1, 2, 0)
+
+    @pytest.mark.parametrize("kept", [False, True])
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_three_turns_with_a_tool(self, chomp: Any, upstream: Any, sdk: Any, stream: bool, kept: bool) -> None:
+        api = sdk(await chomp(router := await upstream(adds_twice)))
+        given: list[Any] = [{"role": "user", "content": "count"}]
+        asked: dict[str, Any] = {"model": "m", "tools": [self.TOOL], "tool_choice": "required", "store": kept}
+        for turn in range(3):
+            if stream:
+                async with api.responses.stream(**asked, input=given) as events:
+                    response = await events.get_final_response()
+            else:
+                response = await api.responses.create(**asked, input=given)
+            if response.output_text:
+                break
+            (used,) = response.output
+            assert (used.type, used.call_id, used.name, json.loads(used.arguments)) == (
+                "function_call", f"call-{turn}", "add", {"a": 1},
+            )  # fmt: skip
+            result = {"type": "function_call_output", "call_id": used.call_id, "output": str(turn)}
+            if kept:
+                asked["previous_response_id"], given = response.id, [result]
+            else:
+                given += [used.to_dict(exclude_unset=False), result]
+        assert (turn, response.output_text.replace("got", "")[-3:]) == (2, "0,1")
+        assert response.previous_response_id == asked.get("previous_response_id")
+        sent = router.calls[2].json
+        assert "previous_response_id" not in sent
+        assert [one["role"] for one in sent["messages"]] == ["user", "assistant", "tool", "assistant", "tool"]
+        assert sent["messages"][1:3] == [
+            {"role": "assistant", "content": None, "tool_calls": [{**ADD_CALL, "id": "call-0"}]},
+            {"role": "tool", "tool_call_id": "call-0", "content": "0"},
+        ]
+
+    async def test_cut_streams_raise(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        client = await chomp(await upstream(streams(chat_chunk({"content": "hi"}), cut=True)))
+        with pytest.raises(openai.APIError, match="upstream"):
+            async for _ in await sdk(client).responses.create(model="m", input="hello", stream=True):
+                pass
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"], row["estimated"]) == (502, "provider_incomplete", 1)
+
+    async def test_what_cannot_be_carried_over_is_refused(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        client = await chomp(router := await upstream())
+        with pytest.raises(openai.BadRequestError) as caught:
+            await sdk(client).responses.create(model="m", input="hello", background=True)
+        assert (caught.value.param, router.calls) == ("background", [])
+        (row,) = await client.rows(1)
+        assert (row["api"], row["status"]) == ("responses", 400)
+
+    async def test_it_goes_to_a_router_that_can_where_another_cannot(self, chomp: Any, upstream: Any) -> None:
+        first, second = await upstream(), await upstream(speaks("responses"))
+        second.speaks = {"apis": ["responses"]}
+        client = await chomp(first, second)
+        async with client.post("/v1/responses", json={"model": "m", "input": "hello", "background": True}) as answer:
+            assert (answer.status, answer.headers["x-chomp-router"]) == (200, second.id)
+        assert not first.calls
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_an_answer_that_is_none_goes_to_the_next(self, chomp: Any, upstream: Any, stream: bool) -> None:
+        async def odd(call: Call) -> None:
+            await call.whole(b'{"choices":[5]}')
+
+        first, second = await upstream(odd), await upstream(says("fine"))
+        client = await chomp(first, second)
+        asked = {"model": "m", "input": "hello", "stream": stream}
+        async with client.post("/v1/responses", json=asked) as answer:
+            assert (answer.status, answer.headers["x-chomp-attempts"]) == (200, "2")
+            assert b"fine" in await answer.read()
+
+    async def test_a_router_that_does_not_stream(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        async def whole(call: Call) -> None:
+            await call.whole(chat_answer("hi"))
+
+        client = await chomp(await upstream(whole))
+        async with sdk(client).responses.stream(model="m", input="hello") as events:
+            assert (await events.get_final_response()).output_text == "hi"
 
 
 NATIVE_MESSAGE: Any = {
