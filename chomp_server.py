@@ -8885,9 +8885,11 @@ class Sources:
         config = environ.get("CHOMP_CONFIG")
         self._named = bool(config)
         self.path = Path(config).expanduser() if config else folder / "chomp.toml"
+        self.seen: tuple[object, ...] = ()
 
     def read(self) -> Settings:
         """Raises SettingsError or StoreError."""
+        self.seen = self.stamp()
         return read_settings(
             self._folder,
             flags=self._flags,
@@ -8930,11 +8932,9 @@ def adopt(services: Services, settings: Settings) -> list[str]:
 
 async def _watch_files(services: Services, sources: Sources) -> None:
     """Reloads when a file of settings has changed."""
-    seen = sources.stamp()
     while True:
         await asyncio.sleep(CHANGES_S)
-        if (now := sources.stamp()) != seen:
-            seen = now
+        if sources.stamp() != sources.seen:
             with contextlib.suppress(ChompError):  # logged; what was in force stays
                 await services.reload()
 
