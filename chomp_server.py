@@ -2687,7 +2687,7 @@ class MessagesOverChat:
     whole = staticmethod(message_from_chat)
     events = MessagesEvents
 
-    def __init__(self, asked: bytes):
+    def __init__(self, asked: bytes, created: int = 0):
         self.body, self.dropped = chat_from_messages(asked)
 
 
@@ -2903,7 +2903,8 @@ def _chat_name(namespace: str | None, name: str) -> str:
 class ResponsesOverChat:
     """The Responses dialect at a target that speaks chat completions."""
 
-    def __init__(self, asked: bytes):
+    def __init__(self, asked: bytes, created: int = 0):
+        self._created = created  # where the answer does not say
         given = decoded(_decode_object, asked)
         _refuse_depth(given)
         request = _typed(given, _ResponsesRequest)
@@ -2972,7 +2973,7 @@ class ResponsesOverChat:
         blank = {
             "id": f"resp_{secrets.token_hex(20)}",
             "object": "response",
-            "created_at": 0,
+            "created_at": self._created,
             "status": "in_progress",
             "background": False,
             "error": None,
@@ -3504,7 +3505,7 @@ class ResponsesEvents:
         self.begun = True
         if piece.model:
             self._blank["model"] = piece.model
-        self._blank["created_at"] = _count(piece.created)
+        self._blank["created_at"] = _count(piece.created) or self._blank["created_at"]
         made.append(self._event("response.created", response=self._blank))
         made.append(self._event("response.in_progress", response=self._blank))
 
@@ -3575,11 +3576,1039 @@ def _responses_usage(usage: Usage | None) -> dict[str, Any] | None:
     }
 
 
+# -- chat completions at targets that speak messages only, or only responses
+
+# asked for when a chat client names no limit: messages must have one, and every model sold today grants this much
+MESSAGES_MAX_TOKENS = 8192
+_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+class _ChatSource(msgspec.Struct):
+    """What a part of type image_url or file holds."""
+
+    url: str = ""
+    detail: str | None = None
+    file_data: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+
+
+class _ChatPart(msgspec.Struct):
+    type: str
+    text: str = ""
+    refusal: str = ""
+    image_url: _ChatSource | str | None = None
+    file: _ChatSource | None = None
+    cache_control: Any = None
+    prompt_cache_breakpoint: Any = None
+
+
+class _ChatFunction(msgspec.Struct):
+    name: str
+    arguments: str | None = None
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+    cache_control: Any = None
+
+
+class _ChatTool(msgspec.Struct):
+    """A tool, the call of one or the choice of one."""
+
+    type: str = "function"
+    function: _ChatFunction | None = None
+    id: str = ""
+    allowed_tools: dict[str, Any] | None = None
+    cache_control: Any = None
+
+
+class _ChatMessage(msgspec.Struct):
+    role: str
+    content: str | list[_ChatPart] | None = None
+    refusal: str | None = None
+    tool_calls: list[_ChatTool] | None = None
+    tool_call_id: str = ""
+    cache_control: Any = None
+
+    def parts(self) -> list[_ChatPart]:
+        parts = [_ChatPart("text", self.content)] if isinstance(self.content, str) else list(self.content or ())
+        if self.refusal:
+            parts.append(_ChatPart("refusal", refusal=self.refusal))
+        return parts
+
+
+class _ChatAsked(msgspec.Struct):
+    """What of a chat request has a place elsewhere."""
+
+    messages: list[_ChatMessage]
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: dict[str, Any] | None = None
+    router: Any = None
+    n: int | None = None
+    logprobs: bool | None = None
+    modalities: list[str] | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    temperature: int | float | None = None
+    top_p: int | float | None = None
+    stop: str | list[str] | None = None
+    tools: list[_ChatTool] | None = None
+    tool_choice: str | _ChatTool | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = None
+    reasoning_effort: str | None = None
+    user: str | None = None
+
+
+_CHAT_REFUSED = ("functions", "function_call", "audio", "web_search_options")  # they change what the model can do
+_THOUGHTS = ("reasoning", "reasoning_content", "reasoning_details")  # of an answer that comes back as history
+_FINISH_REASONS = {
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+    "content_filter": "content_filter",
+}
+_ERROR_STATUS = {kind: status for status, kind in _MESSAGES_TYPES.items()} | {
+    "invalid_request_error": 400,
+    "invalid_prompt": 400,
+    "rate_limit_exceeded": 429,
+}
+
+
+def _read(decoder: msgspec.json.Decoder[T], text: bytes) -> T:
+    """`text` by `decoder`, but lone halves of a surrogate pair, which msgspec refuses, are read as they are."""
+    try:
+        return decoder.decode(text)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        if not _HALF_PAIR.search(text):
+            raise
+        with contextlib.suppress(ValueError):
+            return msgspec.convert(_loads(text), decoder.type)
+        raise
+
+
+def _loads(text: bytes | str) -> Any:
+    """JSON by Python's own reader, less what only Python takes for JSON. Raises ValueError."""
+    return json.loads(text, parse_constant=_no_constant)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+_any_json: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
+
+
+def _read_chat(body: bytes) -> tuple[dict[str, Any], _ChatAsked]:
+    given = _read(_any_json, body)
+    try:
+        return given, msgspec.convert(given, _ChatAsked)
+    except UnicodeEncodeError:
+        raise BadRequest("half a surrogate pair where no text is due", code="invalid_type") from None
+
+
+def _named_schema(form: dict[str, Any]) -> dict[str, Any]:
+    """The json_schema object of a response_format, with its name."""
+    named = form.get("json_schema")
+    if not isinstance(named, dict) or not isinstance(named.get("schema"), dict):
+        raise BadRequest("response_format needs json_schema.schema", code="invalid_value", param="response_format")
+    return named
+
+
+def _failure(told: Any) -> UpstreamFailed:
+    """A target's error object in its own words."""
+    known = told if isinstance(told, dict) else {}
+    named = [name for name in (known.get("type"), known.get("code")) if isinstance(name, str)]
+    status = next((_ERROR_STATUS[name] for name in named if name in _ERROR_STATUS), 200)
+    fault = read_fault(status, _encode_loosely({"error": told}))
+    kind = None if fault.type == "error" else fault.type
+    return UpstreamFailed(
+        fault.message, status=fault.status, type=kind, code=fault.code, param=fault.param, fault=fault.kind
+    )
+
+
+def _chat_usage(usage: Usage) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+        "total_tokens": usage.prompt + usage.completion,
+        "prompt_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write},
+    }
+    if usage.reasoning:
+        shown["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning}
+    return shown
+
+
+def _usage_of_message(found: Any) -> Usage | None:
+    """Usage as messages count it: there the cached tokens are no part of input_tokens."""
+    if not isinstance(found, dict):
+        return None
+    written = _count(found.get("cache_creation_input_tokens"))
+    cached = _count(found.get("cache_read_input_tokens"))
+    prompt, completion = _count(found.get("input_tokens")) + written + cached, _count(found.get("output_tokens"))
+    details = found.get("output_tokens_details")
+    thinking = _count(details.get("thinking_tokens")) if isinstance(details, dict) else 0
+    return Usage(prompt, completion, cached, min(thinking, completion), written) if prompt or completion else None
+
+
+class _ChatAnswer:
+    """A whole chat completion as its parts are found."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.refusals: list[str] = []
+        self.thoughts: list[str] = []
+        self.calls: list[dict[str, Any]] = []
+
+    def call(self, call_id: str, name: str, arguments: str) -> None:
+        called = {"name": name, "arguments": arguments}
+        self.calls.append({"id": call_id, "type": "function", "function": called})
+
+    def encoded(self, found: Any, created: int, reason: str, usage: Usage | None) -> bytes:
+        """The completion, with id, model and cost of the target's answer."""
+        refusal, text = "".join(self.refusals), "".join(self.texts)
+        message: dict[str, Any] = {"role": "assistant", "content": text or (None if self.calls or refusal else "")}
+        message["refusal"] = refusal or None
+        if self.thoughts:
+            message["reasoning_content"] = "\n\n".join(self.thoughts)
+        if self.calls:
+            message["tool_calls"] = self.calls
+            reason = "tool_calls" if reason == "stop" else reason
+        chat = {
+            "id": _completion_id(found.id),
+            "object": "chat.completion",
+            "created": created,
+            "model": found.model or "",
+            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": reason}],
+        }
+        if usage is not None:
+            chat["usage"] = _chat_usage(usage)
+        if found.cost is not None:  # Zen's
+            chat["cost"] = found.cost
+        return _encode_loosely(chat)
+
+
+def _completion_id(given: str | None) -> str:
+    return f"chatcmpl-{given or 'chomp'}"
+
+
+class _ChatOver:
+    """A chat client's request at a target of another dialect."""
+
+    _there: str  # the dialect's name
+    _same: tuple[str, ...]  # fields that are the same there
+
+    def __init__(self, asked: bytes, created: int = 0):
+        """Raises BadRequest for what is wrong and for what cannot be left out without changing the meaning."""
+        given, chat = decoded(_read_chat, asked)
+        self._created = created
+        self._wants_usage = (chat.stream_options or {}).get("include_usage") is True
+        self._dropped = {
+            name for name, value in given.items() if value and name not in (*_ChatAsked.__struct_fields__, *self._same)
+        }
+        self._check(given, chat)
+        body: dict[str, Any] = {"model": chat.model or ""}
+        for name in ("stream", "router", "temperature", "top_p", *self._same):
+            if given.get(name) is not None:
+                body[name] = given[name]
+        try:
+            self._translate(chat, body)
+            self.body = _encode_loosely(body)
+        except RecursionError:  # a level deeper than it came
+            raise BadRequest("the request body is nested too deeply", code="invalid_json") from None
+        self.dropped = tuple(sorted(self._dropped))
+
+    def _translate(self, chat: _ChatAsked, body: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+    def _check(self, given: dict[str, Any], chat: _ChatAsked) -> None:
+        for name in _CHAT_REFUSED:
+            if given.get(name) not in (None, []):
+                raise self._no_place(name, name)
+        if chat.n not in (None, 1):
+            raise self._no_place(f"n = {chat.n}", "n")
+        if chat.logprobs:
+            raise self._no_place("logprobs", "logprobs")
+        if chat.modalities not in (None, [], ["text"]):
+            raise self._no_place("an answer other than text", "modalities")
+        if not chat.messages:
+            raise BadRequest("'messages' is empty", code="missing_required_parameter", param="messages")
+        for name in ("max_completion_tokens", "max_tokens"):
+            if (most := getattr(chat, name)) is not None and most < 1:
+                raise BadRequest(f"{name} must be 1 or more", code="invalid_value", param=name)
+        for at, (message, known) in enumerate(zip(chat.messages, given["messages"], strict=True)):
+            self._check_message(message, known, f"messages[{at}]")
+        for at, tool in enumerate(chat.tools or ()):
+            if tool.type != "function" or tool.function is None:
+                raise self._no_place(f"a tool of type {tool.type!r}", f"tools[{at}]")
+            self._note("tools", given["tools"][at], _ChatTool)
+            self._note("tools", given["tools"][at]["function"], _ChatFunction)
+
+    def _check_message(self, message: _ChatMessage, known: dict[str, Any], path: str) -> None:
+        if message.role not in ("system", "developer", "user", "assistant", "tool"):
+            raise self._no_place(f"a message of role {message.role[:50]!r}", f"{path}.role")
+        if known.get("function_call"):
+            raise self._no_place("function_call", f"{path}.function_call")
+        if message.role == "tool" and not message.tool_call_id:
+            raise BadRequest("a tool's message needs tool_call_id", code="invalid_value", param=f"{path}.tool_call_id")
+        for at, call in enumerate(message.tool_calls or ()):
+            if call.type != "function" or call.function is None or not call.id:
+                raise BadRequest(
+                    "a tool call needs id and function", code="invalid_value", param=f"{path}.tool_calls[{at}]"
+                )
+        if any(known.get(name) for name in _THOUGHTS):
+            self._dropped.add("reasoning")
+        self._note("messages", {name: value for name, value in known.items() if name not in _THOUGHTS}, _ChatMessage)
+        if isinstance(message.content, list):
+            for part in known["content"]:
+                self._note("messages.content", part, _ChatPart)
+
+    def _note(self, path: str, given: dict[str, Any], kind: type[msgspec.Struct]) -> None:
+        known = kind.__struct_fields__
+        self._dropped |= {f"{path}.{name}" for name, value in given.items() if value and name not in known}
+
+    def _no_place(self, what: str, param: str) -> BadRequest:
+        return BadRequest(
+            f"{what} has no place in {self._there}, which is all that this model's host speaks",
+            code="unsupported_parameter",
+            param=param,
+        )
+
+    def _answer(self, decoder: msgspec.json.Decoder[T], answer: bytes) -> T:
+        try:
+            found: Any = _read(decoder, answer)
+        except (msgspec.DecodeError, RecursionError, *_ODD):
+            raise self._no_answer() from None
+        if found.error or found.type == "error":
+            raise _failure(found.error or "the target answered with an error")
+        return cast(T, found)
+
+    def _no_answer(self) -> UpstreamFailed:
+        return UpstreamFailed(f"the answer has not the shape of {self._there}", code="bad_upstream_answer")
+
+
+class ChatEvents:
+    """The frames of a chat stream, made of a target's events as they come."""
+
+    answer = b""
+
+    def __init__(self, created: int, wants_usage: bool):
+        self.usage: Usage | None = None  # as far as the target has told it
+        self.finished = False  # whether the target said that its answer is over
+        self._created = created
+        self._wants_usage = wants_usage
+        self._named = self._head = self._tail = b""  # of each chunk, around its delta and finish reason
+        self._begun = self._over = False
+        self._calls: dict[int | str, int] = {}  # the last index of each of the target's keys
+        self._index = -1
+        self._waiting: dict[int, str] = {}  # calls none of whose arguments have gone out, with those known whole
+        self._thought: object = None  # the last piece of reasoning, by the target's key of it
+        self._held = 0
+
+    def feed(self, run: bytes) -> bytes:
+        """The chat frames that a run of the target's whole frames becomes."""
+        made: list[bytes] = []
+        for payload in payloads(run):
+            if self._over:
+                break
+            with contextlib.suppress(msgspec.DecodeError, RecursionError, *_ODD):
+                made.extend(self._event(payload))
+            if self._held > EVENTS_HELD_BYTES:
+                made.append(self.error(UpstreamFailed("the answer has too many parts", code="bad_upstream_answer")))
+        return b"".join(made)
+
+    def error(self, error: ChompError) -> bytes:
+        """The last frames when it went wrong; empty when the stream was over."""
+        if self._over:
+            return b""
+        self._over = True
+        return error_frames(error, "chat")
+
+    def finish(self) -> bytes:
+        """The last frames; empty when the stream was over."""
+        if self._over:
+            return b""
+        self._over = True
+        made = [*self._finish("stop")]
+        if self._wants_usage and self.usage is not None:
+            made.append(b'%b,"choices":[],"usage":%b}\n\n' % (self._named, _encode_loosely(_chat_usage(self.usage))))
+        return b"".join([*made, DONE_FRAME])
+
+    def _event(self, payload: bytes) -> Iterator[bytes]:
+        raise NotImplementedError
+
+    def _begin(self, answer_id: str | None = None, model: str | None = None) -> Iterator[bytes]:
+        if self._begun:
+            return
+        self._begun = True
+        named: dict[str, Any] = {"id": _completion_id(answer_id), "object": "chat.completion.chunk"}
+        self._named = b"data: %b" % _encode_loosely({**named, "created": self._created, "model": model or ""})[:-1]
+        self._head = self._named + b',"choices":[{"index":0,"delta":'
+        self._tail = b'}],"usage":null}\n\n' if self._wants_usage else b"}]}\n\n"
+        yield self._chunk(b'{"role":"assistant","content":""}')
+
+    def _chunk(self, delta: bytes, reason: bytes = b"null") -> bytes:
+        return b'%b%b,"logprobs":null,"finish_reason":%b%b' % (self._head, delta, reason, self._tail)
+
+    def _say(self, field: bytes, words: str | None) -> Iterator[bytes]:
+        if words:
+            if not self._begun:
+                yield from self._begin()
+            yield self._chunk(b'{"%b":%b}' % (field, _encode_loosely(words)))
+
+    def _think(self, key: object, words: str | None) -> Iterator[bytes]:
+        if words:
+            parted = self._thought is not None and key != self._thought
+            self._thought = key
+            yield from self._say(b"reasoning_content", f"\n\n{words}" if parted else words)
+
+    def _call(self, key: int | str, call_id: str, name: str, arguments: str = "") -> Iterator[bytes]:
+        yield from self._begin()
+        self._index += 1
+        self._calls[key] = self._index
+        self._waiting[self._index] = arguments
+        self._held += 200 + len(arguments)
+        call = {"index": self._index, "id": call_id, "type": "function", "function": {"name": name, "arguments": ""}}
+        yield self._chunk(b'{"tool_calls":[%b]}' % _encode_loosely(call))
+
+    def _argue(self, index: int | None, piece: str | None) -> Iterator[bytes]:
+        """A piece of a call's arguments; nothing of a call that is the target's own affair."""
+        if piece and index is not None:
+            self._waiting.pop(index, None)
+            yield self._chunk(
+                b'{"tool_calls":[{"index":%d,"function":{"arguments":%b}}]}' % (index, _encode_loosely(piece))
+            )
+
+    def _end_call(self, index: int | None, arguments: str = "") -> Iterator[bytes]:
+        if index in self._waiting:
+            yield from self._argue(index, arguments or self._waiting[index] or "{}")
+
+    def _finish(self, reason: str) -> Iterator[bytes]:
+        if self.finished:
+            return
+        self.finished = True
+        yield from self._begin()
+        for index in list(self._waiting):
+            yield from self._end_call(index)
+        yield self._chunk(b"{}", _encode_loosely("tool_calls" if reason == "stop" and self._calls else reason))
+
+
+class _MessageBlock(msgspec.Struct, gc=False):
+    """A block of a message's content, or a delta of one or of the message."""
+
+    type: str = ""
+    text: str | None = None
+    thinking: str | None = None
+    id: str | None = None
+    name: str | None = None
+    input: Any = None
+    partial_json: str | None = None
+    stop_reason: str | None = None
+    stop_details: Any = None
+
+    def arguments(self) -> str:
+        return _encode_loosely(self.input).decode() if self.input else ""
+
+
+class _Message(msgspec.Struct, gc=False):
+    """A whole message, or the beginning of one."""
+
+    type: str = ""
+    id: str | None = None
+    model: str | None = None
+    content: list[Any] | None = None
+    stop_reason: str | None = None
+    stop_details: Any = None
+    usage: Any = None
+    error: Any = None
+    cost: Any = None
+
+
+def _why_refused(details: Any) -> str:
+    return _text_of(details.get("explanation")) if isinstance(details, dict) else ""
+
+
+class _MessagesFrame(msgspec.Struct, gc=False):
+    type: str = ""
+    index: int = 0
+    delta: _MessageBlock | None = None
+    content_block: _MessageBlock | None = None
+    message: _Message | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_message = msgspec.json.Decoder(_Message)
+_messages_frame = msgspec.json.Decoder(_MessagesFrame)
+_MESSAGE_COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
+
+
+class ChatOverMessages(_ChatOver):
+    """Chat completions at a target that speaks messages."""
+
+    _there = "Anthropic's messages"
+    _same = ("top_k", "cache_control")
+
+    def whole(self, answer: bytes) -> bytes:
+        """A whole message as a chat completion. Raises UpstreamFailed when it is none."""
+        found = self._answer(_message, answer)
+        if found.type != "message" or found.content is None:
+            raise self._no_answer()
+        made = _ChatAnswer()
+        try:
+            for at, given in enumerate(found.content):
+                if given["type"] not in ("text", "thinking", "tool_use"):
+                    continue
+                block = msgspec.convert(given, _MessageBlock)
+                if block.type == "tool_use":
+                    made.call(block.id or f"call_{at}", block.name or "", block.arguments() or "{}")
+                elif block.thinking:
+                    made.thoughts.append(block.thinking)
+                elif block.text:
+                    made.texts.append(block.text)
+            made.refusals.append(_why_refused(found.stop_details))
+            reason = _FINISH_REASONS.get(found.stop_reason or "", "stop")
+            return made.encoded(found, self._created, reason, _usage_of_message(found.usage))
+        except (msgspec.DecodeError, RecursionError, *_ODD):
+            raise self._no_answer() from None
+
+    def events(self) -> ChatEventsOfMessages:
+        return ChatEventsOfMessages(self._created, self._wants_usage)
+
+    def _translate(self, chat: _ChatAsked, body: dict[str, Any]) -> None:
+        system, said = self._messages(chat.messages)
+        if not said:
+            raise BadRequest("no message says anything", code="invalid_value", param="messages")
+        body["messages"] = said
+        if system:
+            body["system"] = system
+        body["max_tokens"] = chat.max_completion_tokens or chat.max_tokens or MESSAGES_MAX_TOKENS
+        if chat.temperature is not None and chat.temperature > 1:
+            raise BadRequest(
+                f"temperature is 0 to 1 in {self._there}, not {chat.temperature}",
+                code="unsupported_value",
+                param="temperature",
+            )
+        if chat.stop:
+            stops = [chat.stop] if isinstance(chat.stop, str) else chat.stop
+            if not all(stop.strip() for stop in stops):
+                raise self._no_place("a stop of nothing but white space", "stop")
+            body["stop_sequences"] = stops
+        if chat.tools:
+            body["tools"] = [self._tool(tool) for tool in chat.tools]
+        if chosen := self._choice(chat):
+            body["tool_choice"] = chosen
+        if chat.user:
+            body["metadata"] = {"user_id": chat.user}
+        if output := self._output(chat):
+            body["output_config"] = output
+
+    def _output(self, chat: _ChatAsked) -> dict[str, Any]:
+        """Format and effort of the answer."""
+        output: dict[str, Any] = {}
+        form = chat.response_format or {}
+        if form.get("type") == "json_schema":
+            named = _named_schema(form)
+            output["format"] = {"type": "json_schema", "schema": named["schema"]}
+            if named.get("description"):
+                self._dropped.add("response_format.description")
+        elif form.get("type") == "json_object":
+            self._dropped.add("response_format")
+        elif form.get("type", "text") != "text":
+            raise self._no_place(f"a response_format of type {form['type']!r}", "response_format")
+        if chat.reasoning_effort in ("low", "medium", "high", "xhigh", "max"):
+            output["effort"] = chat.reasoning_effort
+        elif chat.reasoning_effort:
+            self._dropped.add("reasoning_effort")
+        return output
+
+    def _messages(self, messages: list[_ChatMessage]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """The system's blocks and the messages; what is empty is left out, since it is refused there."""
+        system: list[dict[str, Any]] = []
+        said: list[dict[str, Any]] = []
+        results: list[dict[str, Any]] | None = None  # of the tools just called: they go into one message
+        for at, message in enumerate(messages):
+            blocks = self._blocks(message, f"messages[{at}]")
+            if message.role in ("system", "developer"):
+                system += blocks
+                continue
+            if message.role == "tool":
+                if results is None:
+                    results = []
+                    said.append({"role": "user", "content": results})
+                result: dict[str, Any] = {"type": "tool_result", "tool_use_id": message.tool_call_id}
+                if blocks:
+                    result["content"] = blocks
+                if message.cache_control is not None:
+                    result["cache_control"] = message.cache_control
+                results.append(result)
+            elif blocks:
+                results = None
+                said.append({"role": message.role, "content": blocks})
+        return system, said
+
+    def _blocks(self, message: _ChatMessage, path: str) -> list[dict[str, Any]]:
+        blocks = []
+        for at, part in enumerate(message.parts()):
+            if block := self._block(part, message.role, f"{path}.content[{at}]"):
+                if part.cache_control is not None:
+                    block["cache_control"] = part.cache_control
+                if part.prompt_cache_breakpoint is not None:
+                    self._dropped.add("prompt_cache_breakpoint")
+                blocks.append(block)
+        for at, call in enumerate(message.tool_calls or ()):
+            function = cast(_ChatFunction, call.function)
+            given = self._input(function.arguments, f"{path}.tool_calls[{at}].function.arguments")
+            blocks.append({"type": "tool_use", "id": call.id, "name": function.name, "input": given})
+        if blocks and message.cache_control is not None and message.role != "tool":
+            blocks[-1].setdefault("cache_control", message.cache_control)
+        return blocks
+
+    def _input(self, arguments: str | None, path: str) -> dict[str, Any]:
+        try:
+            given = _loads(arguments or "{}")
+        except (RecursionError, ValueError):
+            given = None
+        if not isinstance(given, dict):
+            raise BadRequest("a tool call's arguments must be a JSON object", code="invalid_value", param=path)
+        return given
+
+    def _block(self, part: _ChatPart, role: str, path: str) -> dict[str, Any] | None:
+        """A part as a block; None when it says nothing."""
+        if part.type in ("text", "refusal"):
+            text = part.text or part.refusal
+            return {"type": "text", "text": text} if text.strip() else None
+        if role in ("user", "tool") and part.type == "image_url" and part.image_url:
+            given = part.image_url
+            if not isinstance(given, str):
+                if given.detail not in (None, "auto"):
+                    self._dropped.add("image_url.detail")
+                given = given.url
+            if given.startswith(("https://", "http://")):
+                return {"type": "image", "source": {"type": "url", "url": given}}
+            return {"type": "image", "source": self._inline(given, path)}
+        if role in ("user", "tool") and part.type == "file" and part.file and part.file.file_data:
+            source = self._inline(part.file.file_data, path)
+            if source["media_type"] == "application/pdf":
+                document = {"type": "document", "source": source}
+                return {**document, "title": part.file.filename} if part.file.filename else document
+        raise self._no_place(f"this part of type {part.type!r}", path)
+
+    def _inline(self, url: str, path: str) -> dict[str, Any]:
+        head, _, data = url.partition(",")
+        if not (head.startswith("data:") and head.endswith(";base64")):
+            raise self._no_place("a file that is neither http(s) nor a data: URL with base64", path)
+        return {"type": "base64", "media_type": head[5:-7].partition(";")[0], "data": data}
+
+    def _tool(self, tool: _ChatTool) -> dict[str, Any]:
+        function = cast(_ChatFunction, tool.function)
+        made: dict[str, Any] = {"name": function.name}
+        if function.description:
+            made["description"] = function.description
+        made["input_schema"] = {"type": "object", **(function.parameters or {})}
+        if function.strict is not None:
+            made["strict"] = function.strict
+        cache = function.cache_control if tool.cache_control is None else tool.cache_control
+        return made if cache is None else {**made, "cache_control": cache}
+
+    def _choice(self, chat: _ChatAsked) -> dict[str, Any] | None:
+        chosen: dict[str, Any] | None = None
+        if isinstance(choice := chat.tool_choice, str):
+            if choice not in ("auto", "none", "required"):
+                raise BadRequest(
+                    "tool_choice is auto, none, required or a function", code="invalid_value", param="tool_choice"
+                )
+            chosen = {"type": {"required": "any"}.get(choice, choice)}
+        elif choice is not None:
+            if choice.type != "function" or choice.function is None:
+                raise self._no_place(f"a tool_choice of type {choice.type!r}", "tool_choice")
+            chosen = {"type": "tool", "name": choice.function.name}
+        if not chat.tools:
+            if chosen and chosen["type"] in ("any", "tool"):
+                raise BadRequest("tool_choice needs tools", code="invalid_value", param="tool_choice")
+            return None  # is refused there
+        if chat.parallel_tool_calls is False and chosen != {"type": "none"}:
+            chosen = {**(chosen or {"type": "auto"}), "disable_parallel_tool_use": True}
+        return chosen
+
+
+class ChatEventsOfMessages(ChatEvents):
+    """A message stream as the frames of a chat stream."""
+
+    def __init__(self, created: int, wants_usage: bool):
+        super().__init__(created, wants_usage)
+        self._counts: dict[str, Any] = {}
+
+    def _event(self, payload: bytes) -> Iterator[bytes]:
+        frame = _read(_messages_frame, payload)
+        if frame.type == "content_block_delta" and (delta := frame.delta):
+            if delta.text:
+                yield from self._say(b"content", delta.text)
+            elif delta.partial_json:
+                yield from self._argue(self._calls.get(frame.index), delta.partial_json)
+            else:
+                yield from self._think(frame.index, delta.thinking)
+        elif frame.type == "error" or frame.error:
+            yield self.error(_failure(frame.error or "the target's stream broke off with an error"))
+        elif frame.type == "message_start" and (message := frame.message):
+            self._count(message.usage)
+            yield from self._begin(message.id, message.model)
+        elif frame.type == "content_block_start" and (block := frame.content_block):
+            if block.type == "tool_use":
+                yield from self._call(
+                    frame.index, block.id or f"call_{frame.index}", block.name or "", block.arguments()
+                )
+            elif block.type in ("text", "thinking"):
+                yield from self._say(b"content", block.text)
+                yield from self._think(frame.index, block.thinking)
+        elif frame.type == "content_block_stop":
+            yield from self._end_call(self._calls.get(frame.index))
+        elif frame.type == "message_delta":
+            self._count(frame.usage)
+            if (delta := frame.delta) and delta.stop_reason:
+                if not self.finished:
+                    yield from self._say(b"refusal", _why_refused(delta.stop_details))
+                yield from self._finish(_FINISH_REASONS.get(delta.stop_reason, "stop"))
+
+    def _count(self, found: Any) -> None:
+        """Takes note of counts, which only grow; a host may leave out some at the beginning or the end."""
+        if isinstance(found, dict):
+            for name in _MESSAGE_COUNTS:
+                self._counts[name] = max(_count(found.get(name)), self._counts.get(name, 0))
+            if found.get("output_tokens_details"):
+                self._counts["output_tokens_details"] = found["output_tokens_details"]
+            self.usage = _usage_of_message(self._counts)
+
+
+class _ResponsesPart(msgspec.Struct, gc=False):
+    type: str = ""
+    text: str | None = None
+    refusal: str | None = None
+
+
+class _ResponsesItem(msgspec.Struct, gc=False):
+    """An item of a response's output that chat has a place for."""
+
+    type: str
+    id: str | None = None
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str | None = None
+    content: list[_ResponsesPart] | None = None
+    summary: list[_ResponsesPart] | None = None
+
+    def thoughts(self) -> list[str]:
+        return [part.text for part in (*(self.summary or ()), *(self.content or ())) if part.text]
+
+
+class _Response(msgspec.Struct, gc=False):
+    """A whole response, or the last event of one."""
+
+    type: str = ""
+    id: str | None = None
+    model: str | None = None
+    status: str | None = None
+    output: list[Any] | None = None
+    incomplete_details: Any = None
+    usage: Any = None
+    error: Any = None
+    cost: Any = None
+
+    def items(self) -> Iterator[_ResponsesItem]:
+        for item in self.output or ():
+            if item["type"] in _RESPONSES_ITEMS:
+                yield msgspec.convert(item, _ResponsesItem)
+
+    def reason(self) -> str:
+        if self.status != "incomplete":
+            return "stop"
+        details = self.incomplete_details
+        return _FINISH_REASONS.get(str(details.get("reason")) if isinstance(details, dict) else "", "length")
+
+    def counted(self) -> Usage | None:
+        return read_usage(_encode_loosely(self.usage)) if self.usage else None
+
+
+class _ResponsesFrame(msgspec.Struct, gc=False):
+    type: str = ""
+    delta: str | None = None
+    output_index: int | None = None
+    item_id: str | None = None
+    content_index: int | None = None
+    summary_index: int | None = None
+    arguments: str | None = None
+    item: Any = None
+    response: Any = None
+    error: Any = None
+    code: Any = None
+    message: Any = None
+    param: Any = None
+
+
+_RESPONSES_ITEMS = ("message", "reasoning", "function_call")
+_response = msgspec.json.Decoder(_Response)
+_responses_frame = msgspec.json.Decoder(_ResponsesFrame)
+
+
+class ChatOverResponses(_ChatOver):
+    """Chat completions at a target that speaks responses."""
+
+    _there = "OpenAI's Responses API"
+    _same = (
+        "parallel_tool_calls", "user", "metadata", "service_tier", "prompt_cache_key", "prompt_cache_options",
+        "prompt_cache_retention", "safety_identifier", "moderation", "store", "verbosity",
+    )  # fmt: skip
+
+    def whole(self, answer: bytes) -> bytes:
+        """A whole response as a chat completion. Raises UpstreamFailed when it is none."""
+        found = self._answer(_response, answer)
+        if found.output is None or found.status not in (None, "completed", "incomplete"):
+            raise self._no_answer()
+        made = _ChatAnswer()
+        try:
+            for at, item in enumerate(found.items()):
+                if item.type == "function_call":
+                    made.call(item.call_id or item.id or f"call_{at}", item.name or "", item.arguments or "{}")
+                elif item.type == "reasoning":
+                    made.thoughts += item.thoughts()
+                else:
+                    made.texts += [part.text for part in item.content or () if part.text]
+                    made.refusals += [part.refusal for part in item.content or () if part.refusal]
+            return made.encoded(found, self._created, found.reason(), found.counted())
+        except (msgspec.DecodeError, RecursionError, *_ODD):
+            raise self._no_answer() from None
+
+    def events(self) -> ChatEventsOfResponses:
+        return ChatEventsOfResponses(self._created, self._wants_usage)
+
+    def _translate(self, chat: _ChatAsked, body: dict[str, Any]) -> None:
+        if chat.stop:
+            raise self._no_place("stop", "stop")
+        body["input"] = [item for at, one in enumerate(chat.messages) for item in self._items(one, f"messages[{at}]")]
+        body.setdefault("store", False)  # is true there when not said, and a chat client expects nothing to be kept
+        if most := chat.max_completion_tokens or chat.max_tokens:
+            body["max_output_tokens"] = most
+        if chat.reasoning_effort:
+            body["reasoning"] = {"effort": chat.reasoning_effort}
+        text: dict[str, Any] = {"verbosity": body.pop("verbosity")} if "verbosity" in body else {}
+        if form := chat.response_format:
+            flat = form.get("type") == "json_schema"
+            text["format"] = {**_named_schema(form), "type": "json_schema"} if flat else form
+        if text:
+            body["text"] = text
+        if chat.tools:
+            body["tools"] = [self._tool(tool) for tool in chat.tools]
+        if chat.tool_choice is not None:
+            body["tool_choice"] = self._choice(chat.tool_choice)
+        obfuscate = (chat.stream_options or {}).get("include_obfuscation")
+        if obfuscate is not None:
+            body["stream_options"] = {"include_obfuscation": obfuscate}
+
+    def _items(self, message: _ChatMessage, path: str) -> list[dict[str, Any]]:
+        """One message as one or more items: tool calls are items of their own there."""
+        if message.cache_control is not None:
+            self._dropped.add("cache_control")
+        parts = [
+            self._part(part, message.role, f"{path}.content[{at}]")
+            for at, part in enumerate(message.parts())
+            if part.text or part.refusal or part.type not in ("text", "refusal")
+        ]
+        content = message.content if isinstance(message.content, str) and message.role != "assistant" else parts
+        if message.role == "tool":
+            return [{"type": "function_call_output", "call_id": message.tool_call_id, "output": content or ""}]
+        items: list[dict[str, Any]] = []
+        if content:
+            items.append({"type": "message", "role": message.role, "content": content})
+        for call in message.tool_calls or ():
+            function = cast(_ChatFunction, call.function)
+            called = {"name": function.name, "arguments": function.arguments or ""}
+            items.append({"type": "function_call", "call_id": call.id, **called})
+        return items
+
+    def _part(self, part: _ChatPart, role: str, path: str) -> dict[str, Any]:
+        if part.cache_control is not None:
+            self._dropped.add("cache_control")
+        made: dict[str, Any]
+        if role == "assistant" and part.type == "refusal":
+            return {"type": "refusal", "refusal": part.refusal}
+        if role == "assistant" and part.type == "text":
+            return {"type": "output_text", "text": part.text}
+        if part.type == "text":
+            made = {"type": "input_text", "text": part.text}
+        elif role in ("user", "tool") and part.type == "image_url" and part.image_url:
+            given = _ChatSource(part.image_url) if isinstance(part.image_url, str) else part.image_url
+            made = {"type": "input_image", "image_url": given.url, "detail": given.detail or "auto"}
+        elif role in ("user", "tool") and part.type == "file" and part.file:
+            names = ("file_data", "file_id", "filename")
+            made = {"type": "input_file", **{name: value for name in names if (value := getattr(part.file, name))}}
+        else:
+            raise self._no_place(f"this part of type {part.type!r}", path)
+        if part.prompt_cache_breakpoint is not None:
+            made["prompt_cache_breakpoint"] = part.prompt_cache_breakpoint
+        return made
+
+    def _tool(self, tool: _ChatTool) -> dict[str, Any]:
+        function = cast(_ChatFunction, tool.function)
+        if tool.cache_control is not None or function.cache_control is not None:
+            self._dropped.add("cache_control")
+        made: dict[str, Any] = {"type": "function", "name": function.name}
+        if function.description:
+            made["description"] = function.description
+        made["parameters"] = (
+            {"type": "object", "properties": {}} if function.parameters is None else function.parameters
+        )
+        return {**made, "strict": function.strict or False}  # is true there when not said
+
+    def _choice(self, choice: str | _ChatTool) -> Any:
+        if isinstance(choice, str):
+            return choice
+        if choice.type == "function" and choice.function is not None:
+            return {"type": "function", "name": choice.function.name}
+        if choice.type == "allowed_tools" and choice.allowed_tools:
+            with contextlib.suppress(*_ODD):
+                tools = [{"type": "function", "name": one["function"]["name"]} for one in choice.allowed_tools["tools"]]
+                return {"type": "allowed_tools", "mode": choice.allowed_tools.get("mode", "auto"), "tools": tools}
+        raise self._no_place(f"a tool_choice of type {choice.type!r}", "tool_choice")
+
+
+class ChatEventsOfResponses(ChatEvents):
+    """The events of a response as the frames of a chat stream."""
+
+    def __init__(self, created: int, wants_usage: bool):
+        super().__init__(created, wants_usage)
+        self._heard: set[int | str] = set()  # items of which something has been passed on
+
+    def _event(self, payload: bytes) -> Iterator[bytes]:
+        frame = _read(_responses_frame, payload)
+        key: int | str = frame.item_id or "" if frame.output_index is None else frame.output_index
+        match frame.type:
+            case "response.output_text.delta":
+                self._hear(key, frame.delta)
+                yield from self._say(b"content", frame.delta)
+            case "response.function_call_arguments.delta":
+                yield from self._argue(self._calls.get(key), frame.delta)
+            case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
+                self._hear(key, frame.delta)
+                yield from self._think((key, frame.summary_index, frame.content_index), frame.delta)
+            case "response.refusal.delta":
+                self._hear(key, frame.delta)
+                yield from self._say(b"refusal", frame.delta)
+            case "response.created" | "response.in_progress":
+                response = msgspec.convert(frame.response, _Response)
+                yield from self._begin(response.id, response.model)
+            case "response.output_item.added" | "response.output_item.done" if frame.item["type"] in _RESPONSES_ITEMS:
+                item = msgspec.convert(frame.item, _ResponsesItem)
+                key = (item.id or "") if key == "" else key
+                yield from self._item(key, item, done=frame.type.endswith("done"))
+            case "response.function_call_arguments.done":
+                yield from self._end_call(self._calls.get(key), frame.arguments or "")
+            case "response.completed" | "response.incomplete" | "response.failed":
+                yield from self._end(frame.type, frame.response)
+            case _ if frame.type == "error" or frame.error:
+                told = {"code": frame.code, "message": frame.message, "param": frame.param}
+                yield self.error(_failure(frame.error or told))
+
+    def _hear(self, key: int | str, words: str | None = "all") -> None:
+        if words and key not in self._heard:
+            self._heard.add(key)
+            self._held += 200
+
+    def _item(self, key: int | str, item: _ResponsesItem, *, done: bool) -> Iterator[bytes]:
+        """An item as it begins, or what of it has not come in deltas when it is done."""
+        if item.type == "function_call":
+            if key not in self._calls:
+                yield from self._call(key, item.call_id or item.id or f"call_{len(self._calls)}", item.name or "")
+            if done:
+                yield from self._end_call(self._calls.get(key), item.arguments or "")
+        elif done and key not in self._heard:
+            self._hear(key)
+            if item.type == "reasoning":
+                for at, thought in enumerate(item.thoughts()):
+                    yield from self._think((key, at), thought)
+            else:
+                for part in item.content or ():
+                    yield from self._say(b"content", part.text)
+                    yield from self._say(b"refusal", part.refusal)
+
+    def _end(self, kind: str, found: Any) -> Iterator[bytes]:
+        response = msgspec.convert(found, _Response)
+        self.usage = response.counted() or self.usage
+        if kind == "response.failed" or response.status in ("failed", "cancelled"):
+            yield self.error(_failure(response.error or "the target's answer failed"))
+            return
+        yield from self._begin(response.id, response.model)
+        if not self._heard and not self._calls:  # a host that sends no deltas
+            for at, item in enumerate(response.items()):
+                yield from self._item(at, item, done=True)
+        if kind == "response.incomplete":
+            response.status = "incomplete"
+        yield from self._finish(response.reason())
+
+
 # -- which dialects are translated into which
 
-TRANSLATIONS: dict[tuple[Api, Api], Callable[[bytes], Translation]] = {  # the first that fits is taken
+
+class _Twice:
+    """A dialect at a target of another, by way of chat completions, which both are translated to and from."""
+
+    _first: type[MessagesOverChat | ResponsesOverChat]
+    _second: type[ChatOverMessages | ChatOverResponses]
+
+    def __init__(self, asked: bytes, created: int = 0):
+        self._near = self._first(asked, created)
+        body = self._near.body
+        if read_envelope("chat", body).stream:  # else the usage would be lost on the way
+            body = spliced(body, read_envelope("chat", body), model=None, ask_usage=True)
+        self._far = self._second(body, created)
+        self.body = self._far.body
+        self.dropped = tuple(sorted({*self._near.dropped, *self._far.dropped}))
+
+    def whole(self, answer: bytes) -> bytes:
+        return self._near.whole(self._far.whole(answer))
+
+    def events(self) -> _TwiceEvents:
+        return _TwiceEvents(self._near.events(), self._far.events())
+
+
+class _TwiceEvents:
+    def __init__(self, near: MessagesEvents | ResponsesEvents, far: ChatEvents):
+        self._near = near
+        self._far = far
+
+    @property
+    def answer(self) -> bytes:
+        return self._near.answer
+
+    def feed(self, run: bytes) -> bytes:
+        return self._near.feed(self._far.feed(run))
+
+    def error(self, error: ChompError) -> bytes:
+        return self._near.error(error)
+
+    def finish(self) -> bytes:
+        return self._near.feed(self._far.finish()) + self._near.finish()
+
+
+class MessagesOverResponses(_Twice):
+    _first, _second = MessagesOverChat, ChatOverResponses
+
+
+class ResponsesOverMessages(_Twice):
+    _first, _second = ResponsesOverChat, ChatOverMessages
+
+
+TRANSLATIONS: dict[tuple[Api, Api], Callable[[bytes, int], Translation]] = {  # the first that fits is taken
     ("messages", "chat"): MessagesOverChat,
     ("responses", "chat"): ResponsesOverChat,
+    ("chat", "messages"): ChatOverMessages,
+    ("chat", "responses"): ChatOverResponses,
+    ("messages", "responses"): MessagesOverResponses,
+    ("responses", "messages"): ResponsesOverMessages,
 }
 
 # -- catalogues
@@ -6629,7 +7658,7 @@ class Exchange:
         if target.api != request.api:
             translation = self._translations.get(target.api)
             if translation is None:
-                translation = TRANSLATIONS[request.api, target.api](request.body)
+                translation = TRANSLATIONS[request.api, target.api](request.body, int(self._at))
                 self._translations[target.api] = translation
             body, without = translation.body, ()
             envelope = read_envelope(target.api, body)

@@ -51,8 +51,10 @@ import pydantic
 import pytest
 import uvloop
 from aiohttp import web
+from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
 from prometheus_client.parser import text_string_to_metric_families
 
 import chomp_server as cs
@@ -4287,6 +4289,806 @@ class TestProtocols:
             events = self.over().events()
             events.feed(b"data: " + run + b"\n\n")
             assert events.finish() or events.failed
+
+
+event_names = st.sampled_from(["type", "delta", "item", "response", "message", "content_block", "usage", "index", "output_index", "text", "output", "content", "status", "stop_reason", "arguments", "partial_json", "input", "id", "name", "summary", "error"])  # fmt: skip
+odd_event = st.recursive(
+    anything | st.sampled_from(["message", "reasoning", "function_call", "tool_use", "text"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(event_names, inner, max_size=5),
+    max_leaves=8,
+)
+
+
+class TestChatOver:
+    """Chat clients at targets of another dialect, judged by the official SDKs' own types and accumulators."""
+
+    OVER = (cs.ChatOverMessages, cs.ChatOverResponses)
+    TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}
+    CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1e5, "ü": [1.10]}'}}
+    PDF = "data:application/pdf;base64,JVBERi0="
+    PNG = "data:image/png;base64,iVBORw0="
+
+    MESSAGES = (
+        {"type": "message_start", "message": {
+            "id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "content": [], "stop_reason": None,
+            "usage": {"input_tokens": 5, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 2, "output_tokens": 1}}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": "", "signature": ""}},
+        {"type": "ping"},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "hm, "}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "ö"}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "signature_delta", "signature": "c2ln"}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "content_block_start", "index": 1, "content_block": {"type": "redacted_thinking", "data": "xx"}},
+        {"type": "content_block_stop", "index": 1},
+        {"type": "content_block_start", "index": 2, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 2, "delta": {"type": "text_delta", "text": "Grüße \ud83d"}},
+        {"type": "content_block_delta", "index": 2, "delta": {"type": "text_delta", "text": ""}},
+        {"type": "content_block_delta", "index": 2, "delta": {"type": "text_delta", "text": "\ude00 \u2028x"}},
+        {"type": "content_block_stop", "index": 2},
+        {"type": "content_block_start", "index": 3, "content_block": {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}},
+        {"type": "content_block_delta", "index": 3, "delta": {"type": "input_json_delta", "partial_json": '{"q":"never"}'}},
+        {"type": "content_block_stop", "index": 3},
+        {"type": "content_block_start", "index": 4, "content_block": {"type": "tool_use", "id": "t1", "name": "f", "input": {}}},
+        {"type": "content_block_delta", "index": 4, "delta": {"type": "input_json_delta", "partial_json": ""}},
+        {"type": "content_block_delta", "index": 4, "delta": {"type": "input_json_delta", "partial_json": '{"a": 1.1'}},
+        {"type": "content_block_delta", "index": 4, "delta": {"type": "input_json_delta", "partial_json": '0, "b":"ü"}'}},
+        {"type": "content_block_stop", "index": 4},
+        {"type": "content_block_start", "index": 5, "content_block": {"type": "tool_use", "id": "t2", "name": "g", "input": {"x": [1]}}},
+        {"type": "content_block_stop", "index": 5},
+        {"type": "content_block_start", "index": 6, "content_block": {"type": "tool_use", "id": "t3", "name": "h", "input": {}}},
+        {"type": "content_block_stop", "index": 6},
+        {"type": "message_delta", "delta": {"stop_reason": "tool_use", "stop_sequence": None},
+         "usage": {"output_tokens": 40, "output_tokens_details": {"thinking_tokens": 7}}},
+        {"type": "message_stop"},
+        {"type": "ping", "cost": "0.0012"},
+    )  # fmt: skip
+    RESPONSES = (
+        {"type": "response.created", "response": {"id": "resp_1", "model": "gpt", "status": "in_progress", "output": []}},
+        {"type": "response.in_progress", "response": {"id": "resp_1", "model": "gpt", "status": "in_progress", "output": []}},
+        {"type": "response.output_item.added", "output_index": 0, "item": {"type": "reasoning", "id": "rs", "summary": []}},
+        {"type": "response.reasoning_summary_text.delta", "output_index": 0, "item_id": "rs", "summary_index": 0, "delta": "hm, "},
+        {"type": "response.reasoning_summary_text.delta", "output_index": 0, "item_id": "rs", "summary_index": 0, "delta": "ö"},
+        {"type": "response.reasoning_summary_text.done", "output_index": 0, "item_id": "rs", "summary_index": 0, "text": "hm, ö"},
+        {"type": "response.output_item.done", "output_index": 0, "item": {"type": "reasoning", "id": "rs", "summary": [{"type": "summary_text", "text": "hm, ö"}]}},
+        {"type": "response.output_item.added", "output_index": 1, "item": {"type": "web_search_call", "id": "ws", "action": {"type": "search"}}},
+        {"type": "response.output_item.added", "output_index": 2, "item": {"type": "message", "id": "m", "role": "assistant", "content": []}},
+        {"type": "response.content_part.added", "output_index": 2, "item_id": "m", "content_index": 0, "part": {"type": "output_text", "text": ""}},
+        {"type": "response.output_text.delta", "output_index": 2, "item_id": "m", "content_index": 0, "delta": "Grüße \ud83d", "obfuscation": "x"},
+        {"type": "response.output_text.delta", "output_index": 2, "item_id": "m", "content_index": 0, "delta": ""},
+        {"type": "response.output_text.delta", "output_index": 2, "item_id": "m", "content_index": 0, "delta": "\ude00 \u2028x"},
+        {"type": "response.output_text.done", "output_index": 2, "item_id": "m", "content_index": 0, "text": "Grüße \U0001f600 \u2028x"},
+        {"type": "response.output_item.done", "output_index": 2, "item": {"type": "message", "id": "m", "content": [{"type": "output_text", "text": "Grüße \U0001f600 \u2028x"}]}},
+        {"type": "response.output_item.added", "output_index": 3, "item": {"type": "function_call", "id": "fc1", "call_id": "t1", "name": "f", "arguments": ""}},
+        {"type": "response.output_item.added", "output_index": 4, "item": {"type": "function_call", "id": "fc2", "call_id": "t2", "name": "g", "arguments": ""}},
+        {"type": "response.function_call_arguments.delta", "output_index": 3, "item_id": "fc1", "delta": '{"a": 1.1'},
+        {"type": "response.function_call_arguments.delta", "output_index": 4, "item_id": "fc2", "delta": '{"x":[1]}'},
+        {"type": "response.function_call_arguments.delta", "output_index": 3, "item_id": "fc1", "delta": '0, "b":"ü"}'},
+        {"type": "response.function_call_arguments.done", "output_index": 3, "item_id": "fc1", "arguments": '{"a": 1.10, "b":"ü"}'},
+        {"type": "response.output_item.done", "output_index": 3, "item": {"type": "function_call", "id": "fc1", "call_id": "t1", "name": "f", "arguments": '{"a": 1.10, "b":"ü"}'}},
+        {"type": "response.output_item.done", "output_index": 4, "item": {"type": "function_call", "id": "fc2", "call_id": "t2", "name": "g", "arguments": '{"x":[1]}'}},
+        {"type": "response.output_item.done", "output_index": 5, "item": {"type": "function_call", "id": "fc3", "call_id": "t3", "name": "h", "arguments": "{}"}},
+        {"type": "response.completed", "response": {
+            "id": "resp_1", "model": "gpt", "status": "completed", "output": [],
+            "usage": {"input_tokens": 10, "input_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 2}, "output_tokens": 40,
+                      "output_tokens_details": {"reasoning_tokens": 7}, "total_tokens": 50}}},
+        {"type": "ping", "cost": "0.0012"},
+    )  # fmt: skip
+    BOTH = ((cs.ChatOverMessages, MESSAGES), (cs.ChatOverResponses, RESPONSES))
+    SAID = "Grüße \U0001f600 \u2028x"
+    CALLED = [("t1", "f", '{"a": 1.10, "b":"ü"}'), ("t2", "g", '{"x":[1]}'), ("t3", "h", "{}")]
+
+    @staticmethod
+    def asked(**given: Any) -> bytes:
+        return json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}], **given}).encode()
+
+    def sent(self, over: Any, **given: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+        made = over(self.asked(**given))
+        return json.loads(made.body), made.dropped
+
+    @staticmethod
+    def stream(frames: Iterable[dict[str, Any]]) -> list[bytes]:
+        return [b"event: %b\ndata: %b\n\n" % (one["type"].encode(), json.dumps(one).encode()) for one in frames]
+
+    def events(self, over: Any, *, usage: bool = True) -> Any:
+        return over(self.asked(stream=True, stream_options={"include_usage": usage}), 1_700_000_000).events()
+
+    def relayed(self, over: Any, frames: Iterable[dict[str, Any]], *, usage: bool = True) -> bytes:
+        events = self.events(over, usage=usage)
+        return b"".join(map(events.feed, self.stream(frames))) + events.finish()
+
+    @staticmethod
+    def chunks(body: bytes) -> list[dict[str, Any]]:
+        return [json.loads(one) for one in events(body) if one != b"[DONE]"]
+
+    @staticmethod
+    def client(answer: bytes, kind: str = "text/event-stream") -> openai.OpenAI:
+        answers = httpx2.MockTransport(lambda _: httpx2.Response(200, content=answer, headers={"content-type": kind}))
+        return openai.OpenAI(
+            api_key="k", base_url="http://chomp.test/v1", max_retries=0, http_client=httpx2.Client(transport=answers)
+        )
+
+    # -- requests
+
+    @pytest.mark.parametrize("over", OVER)
+    def test_what_the_caller_replaces_is_there(self, over: Any) -> None:
+        body, dropped = self.sent(over, stream=True, router={"only": ["zen"]}, stream_options={"include_usage": True})
+        assert (body["model"], body["stream"], body["router"], dropped) == ("m", True, {"only": ["zen"]}, ())
+        nameless = json.loads(over(b'{"messages":[{"role":"user","content":"hi"}]}').body)
+        assert nameless["model"] == "" and "stream" not in nameless
+
+    def test_a_conversation_becomes_messages(self) -> None:
+        body, dropped = self.sent(
+            cs.ChatOverMessages,
+            messages=[
+                {"role": "system", "content": "one"},
+                {"role": "user", "content": "hi"},
+                {"role": "user", "content": [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": self.PNG}}]},
+                {"role": "developer", "content": [{"type": "text", "text": "two", "cache_control": {"type": "ephemeral"}}]},
+                {"role": "assistant", "content": "", "tool_calls": [self.CALL, {**self.CALL, "id": "c2", "function": {"name": "g", "arguments": ""}}]},
+                {"role": "tool", "tool_call_id": "c1", "content": "r1"},
+                {"role": "tool", "tool_call_id": "c2", "content": [{"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "high"}}]},
+                {"role": "assistant", "content": [{"type": "text", "text": "  "}, {"type": "refusal", "refusal": "no"}], "reasoning_content": "hm"},
+                {"role": "user", "content": "why", "name": "Ann", "cache_control": {"type": "ephemeral"}},
+                {"role": "user", "content": ""},
+                {"role": "user", "content": [{"type": "file", "file": {"file_data": self.PDF, "filename": "a.pdf"}}]},
+            ],
+        )  # fmt: skip
+        cached = {"cache_control": {"type": "ephemeral"}}
+        assert body["system"] == [{"type": "text", "text": "one"}, {"type": "text", "text": "two", **cached}]
+        assert body["messages"] == [
+            {"role": "user", "content": [{"type": "text", "text": "hi"}]},
+            {"role": "user", "content": [
+                {"type": "text", "text": "see"},
+                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0="}}]},
+            {"role": "assistant", "content": [
+                {"type": "tool_use", "id": "c1", "name": "f", "input": {"a": 1e5, "ü": [1.10]}},
+                {"type": "tool_use", "id": "c2", "name": "g", "input": {}}]},
+            {"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": "c1", "content": [{"type": "text", "text": "r1"}]},
+                {"type": "tool_result", "tool_use_id": "c2", "content": [
+                    {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}]}]},
+            {"role": "assistant", "content": [{"type": "text", "text": "no"}]},
+            {"role": "user", "content": [{"type": "text", "text": "why", **cached}]},
+            {"role": "user", "content": [
+                {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}, "title": "a.pdf"}]},
+        ]  # fmt: skip
+        assert dropped == ("image_url.detail", "messages.name", "reasoning")
+        pydantic.TypeAdapter(MessageCreateParamsNonStreaming).validate_python(body)
+
+    def test_a_conversation_becomes_items(self) -> None:
+        body, dropped = self.sent(
+            cs.ChatOverResponses,
+            messages=[
+                {"role": "system", "content": "one"},
+                {"role": "developer", "content": [{"type": "text", "text": "two", "cache_control": {"type": "ephemeral"}}]},
+                {"role": "user", "content": [
+                    {"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": self.PNG, "detail": "low"}},
+                    {"type": "file", "file": {"file_id": "file-1"}}]},
+                {"role": "assistant", "content": "", "tool_calls": [self.CALL]},
+                {"role": "tool", "tool_call_id": "c1", "content": "r1"},
+                {"role": "tool", "tool_call_id": "c2", "content": [{"type": "image_url", "image_url": {"url": "https://x/y.png"}}]},
+                {"role": "assistant", "content": "so", "refusal": "no", "reasoning": "hm"},
+                {"role": "user", "content": "why"},
+            ],
+        )  # fmt: skip
+        assert body["input"] == [
+            {"type": "message", "role": "system", "content": "one"},
+            {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "two"}]},
+            {"type": "message", "role": "user", "content": [
+                {"type": "input_text", "text": "see"}, {"type": "input_image", "image_url": self.PNG, "detail": "low"},
+                {"type": "input_file", "file_id": "file-1"}]},
+            {"type": "function_call", "call_id": "c1", "name": "f", "arguments": '{"a": 1e5, "ü": [1.10]}'},
+            {"type": "function_call_output", "call_id": "c1", "output": "r1"},
+            {"type": "function_call_output", "call_id": "c2", "output": [
+                {"type": "input_image", "image_url": "https://x/y.png", "detail": "auto"}]},
+            {"type": "message", "role": "assistant", "content": [
+                {"type": "output_text", "text": "so"}, {"type": "refusal", "refusal": "no"}]},
+            {"type": "message", "role": "user", "content": "why"},
+        ]  # fmt: skip
+        assert dropped == ("cache_control", "reasoning")
+        plain = [
+            one for one in body["input"] if one.get("role") != "assistant"
+        ]  # an answer's id and status are ours to leave out
+        pydantic.TypeAdapter(ResponseCreateParamsNonStreaming).validate_python({**body, "input": plain})
+
+    def test_results_of_each_round_are_a_message(self) -> None:
+        call, result = {"role": "assistant", "tool_calls": [self.CALL]}, {"role": "tool", "tool_call_id": "c1"}
+        body, _ = self.sent(
+            cs.ChatOverMessages, messages=[call, {**result, "content": "1"}, call, {**result, "content": ""}]
+        )
+        assert [one["role"] for one in body["messages"]] == ["assistant", "user", "assistant", "user"]
+        assert body["messages"][3]["content"] == [{"type": "tool_result", "tool_use_id": "c1"}]
+
+    def test_a_cache_mark_of_a_message_stands_at_its_end(self) -> None:
+        mark, parts = (
+            {"cache_control": {"type": "ephemeral"}},
+            [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
+        )
+        given = [
+            {"role": "user", "content": parts, **mark},
+            {"role": "tool", "tool_call_id": "c", "content": parts, **mark},
+        ]
+        first, second = self.sent(cs.ChatOverMessages, messages=given)[0]["messages"]
+        assert first["content"] == [parts[0], {**parts[1], **mark}]
+        assert second["content"] == [{"type": "tool_result", "tool_use_id": "c", "content": parts, **mark}]
+
+    def test_openais_own_cache_mark_stays_with_openai(self) -> None:
+        mark = {"prompt_cache_breakpoint": {"mode": "explicit"}}
+        given = [{"role": "user", "content": [{"type": "text", "text": "a", **mark}]}]
+        body, dropped = self.sent(cs.ChatOverMessages, messages=given)
+        assert "prompt_cache_breakpoint" not in str(body) and dropped == ("prompt_cache_breakpoint",)
+        body, dropped = self.sent(cs.ChatOverResponses, messages=given)
+        assert body["input"][0]["content"] == [{"type": "input_text", "text": "a", **mark}] and dropped == ()
+
+    def test_a_call_without_arguments_has_empty_ones(self) -> None:
+        given = [{"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f"}}]}]
+        assert self.sent(cs.ChatOverResponses, messages=given)[0]["input"][0]["arguments"] == ""
+        assert self.sent(cs.ChatOverMessages, messages=given)[0]["messages"][0]["content"][0]["input"] == {}
+
+    TOOLS = {"tools": [{"name": "f", "description": "d", "input_schema": {"type": "object"}}]}
+
+    @pytest.mark.parametrize(
+        ("given", "made", "dropped"),
+        [
+            ({}, {}, ()),
+            ({"max_tokens": 5}, {"max_tokens": 5}, ()),
+            ({"max_tokens": 5, "max_completion_tokens": 6}, {"max_tokens": 6}, ()),
+            ({"temperature": 1, "top_p": 0.5, "top_k": 3}, {"temperature": 1, "top_p": 0.5, "top_k": 3}, ()),
+            ({"temperature": None, "stop": None, "tools": None, "n": 1, "seed": None}, {}, ()),
+            ({"stop": "END"}, {"stop_sequences": ["END"]}, ()),
+            ({"stop": ["a", "\nb"]}, {"stop_sequences": ["a", "\nb"]}, ()),
+            ({"stop": []}, {}, ()),
+            ({"user": "u"}, {"metadata": {"user_id": "u"}}, ()),
+            ({"tools": [TOOL]}, TOOLS, ()),
+            ({"tools": [{"type": "function", "function": {"name": "f", "strict": True}, "cache_control": {"type": "ephemeral"}}]},
+             {"tools": [{"name": "f", "input_schema": {"type": "object"}, "strict": True, "cache_control": {"type": "ephemeral"}}]}, ()),
+            ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {}}}, "odd": 1}}]},
+             {"tools": [{"name": "f", "input_schema": {"type": "object", "properties": {"a": {}}}}]}, ("tools.odd",)),
+            ({"tools": [TOOL], "tool_choice": "auto"}, {**TOOLS, "tool_choice": {"type": "auto"}}, ()),
+            ({"tools": [TOOL], "tool_choice": "none", "parallel_tool_calls": False}, {**TOOLS, "tool_choice": {"type": "none"}}, ()),
+            ({"tools": [TOOL], "tool_choice": "required"}, {**TOOLS, "tool_choice": {"type": "any"}}, ()),
+            ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "f"}}}, {**TOOLS, "tool_choice": {"type": "tool", "name": "f"}}, ()),
+            ({"tools": [TOOL], "parallel_tool_calls": False}, {**TOOLS, "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}, ()),
+            ({"tools": [TOOL], "parallel_tool_calls": True}, TOOLS, ()),
+            ({"tool_choice": "auto", "parallel_tool_calls": False}, {}, ()),
+            ({"response_format": {"type": "text"}}, {}, ()),
+            ({"response_format": {"type": "json_object"}}, {}, ("response_format",)),
+            ({"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"a": 1}, "strict": True}}},
+             {"output_config": {"format": {"type": "json_schema", "schema": {"a": 1}}}}, ()),
+            ({"response_format": {"type": "json_schema", "json_schema": {"schema": {}, "description": "d"}}},
+             {"output_config": {"format": {"type": "json_schema", "schema": {}}}}, ("response_format.description",)),
+            ({"reasoning_effort": "high"}, {"output_config": {"effort": "high"}}, ()),
+            ({"reasoning_effort": "minimal"}, {}, ("reasoning_effort",)),
+            ({"cache_control": {"type": "ephemeral"}}, {"cache_control": {"type": "ephemeral"}}, ()),
+            ({"seed": 7, "frequency_penalty": 1, "presence_penalty": 0, "logit_bias": {"1": 2}, "store": True, "metadata": {"a": "b"},
+              "service_tier": "flex", "prediction": {"type": "content"}, "verbosity": "low", "whatever": "x", "logprobs": False}, {},
+             ("frequency_penalty", "logit_bias", "metadata", "prediction", "seed", "service_tier", "store", "verbosity", "whatever")),
+        ],
+    )  # fmt: skip
+    def test_fields_of_messages(self, given: dict[str, Any], made: dict[str, Any], dropped: tuple[str, ...]) -> None:
+        body, left_out = self.sent(cs.ChatOverMessages, **given)
+        plain = {"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]}
+        assert body == {**plain, "max_tokens": cs.MESSAGES_MAX_TOKENS, **made}
+        assert left_out == dropped
+        pydantic.TypeAdapter(MessageCreateParamsNonStreaming).validate_python(body)
+
+    FLAT = {
+        "tools": [
+            {"type": "function", "name": "f", "description": "d", "parameters": {"type": "object"}, "strict": False}
+        ]
+    }
+
+    @pytest.mark.parametrize(
+        ("given", "made", "dropped"),
+        [
+            ({}, {}, ()),
+            ({"max_tokens": 5}, {"max_output_tokens": 5}, ()),
+            ({"max_tokens": 5, "max_completion_tokens": 6}, {"max_output_tokens": 6}, ()),
+            ({"temperature": 2, "top_p": 0.5}, {"temperature": 2, "top_p": 0.5}, ()),
+            ({"store": True}, {"store": True}, ()),
+            ({"user": "u", "metadata": {"a": "b"}, "service_tier": "flex", "prompt_cache_key": "k", "safety_identifier": "s"},
+             {"user": "u", "metadata": {"a": "b"}, "service_tier": "flex", "prompt_cache_key": "k", "safety_identifier": "s"}, ()),
+            ({"tools": [TOOL], "parallel_tool_calls": False}, {**FLAT, "parallel_tool_calls": False}, ()),
+            ({"tools": [{"type": "function", "function": {"name": "f", "strict": True}}]},
+             {"tools": [{"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}, "strict": True}]}, ()),
+            ({"tools": [TOOL], "tool_choice": "required"}, {**FLAT, "tool_choice": "required"}, ()),
+            ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "f"}}}, {**FLAT, "tool_choice": {"type": "function", "name": "f"}}, ()),
+            ({"tools": [TOOL], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [TOOL]}}},
+             {**FLAT, "tool_choice": {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "f"}]}}, ()),
+            ({"reasoning_effort": "minimal"}, {"reasoning": {"effort": "minimal"}}, ()),
+            ({"verbosity": "low", "response_format": {"type": "json_object"}}, {"text": {"verbosity": "low", "format": {"type": "json_object"}}}, ()),
+            ({"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"a": 1}, "strict": True}}},
+             {"text": {"format": {"type": "json_schema", "name": "n", "schema": {"a": 1}, "strict": True}}}, ()),
+            ({"stream_options": {"include_obfuscation": False}}, {"stream_options": {"include_obfuscation": False}}, ()),
+            ({"stop": [], "seed": 0, "presence_penalty": 0, "frequency_penalty": None, "logit_bias": {}, "n": 1, "logprobs": False}, {}, ()),
+            ({"seed": 1, "presence_penalty": 0.5, "logit_bias": {"1": 2}, "top_k": 3, "cache_control": {}}, {}, ("logit_bias", "presence_penalty", "seed", "top_k")),
+        ],
+    )  # fmt: skip
+    def test_fields_of_responses(self, given: dict[str, Any], made: dict[str, Any], dropped: tuple[str, ...]) -> None:
+        body, left_out = self.sent(cs.ChatOverResponses, **given)
+        plain = {"model": "m", "input": [{"type": "message", "role": "user", "content": "hi"}], "store": False}
+        assert body == {**plain, **made}
+        assert left_out == dropped
+        pydantic.TypeAdapter(ResponseCreateParamsNonStreaming).validate_python(body)
+
+    REFUSED = [
+        ({"n": 2}, "n"),
+        ({"logprobs": True}, "logprobs"),
+        ({"modalities": ["text", "audio"]}, "modalities"),
+        ({"audio": {"voice": "a"}}, "audio"),
+        ({"functions": [{"name": "f"}]}, "functions"),
+        ({"function_call": "auto"}, "function_call"),
+        ({"web_search_options": {}}, "web_search_options"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"tools": [{"type": "custom", "custom": {"name": "f"}}]}, "tools[0]"),
+        ({"tools": [TOOL], "tool_choice": {"type": "custom", "custom": {"name": "f"}}}, "tool_choice"),
+        ({"response_format": {"type": "json_schema"}}, "response_format"),
+        ({"messages": []}, "messages"),
+        ({"messages": "hi"}, "messages"),
+        ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
+        ({"messages": [{"role": "function", "name": "f", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id"),
+        ({"messages": [{"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}]}, "messages[0].function_call"),
+        ({"messages": [{"role": "assistant", "tool_calls": [{"id": "c", "type": "custom", "custom": {}}]}]}, "messages[0].tool_calls[0]"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "input_audio", "input_audio": {}}]}]}, "messages[0].content[1]"),
+        ({"messages": [{"role": "system", "content": [{"type": "image_url", "image_url": {"url": PNG}}]}]}, "messages[0].content[0]"),
+    ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("over", "given", "param"),
+        [
+            *((cs.ChatOverMessages, *one) for one in REFUSED),
+            *((cs.ChatOverResponses, *one) for one in REFUSED),
+            (cs.ChatOverMessages, {"temperature": 1.5}, "temperature"),
+            (cs.ChatOverMessages, {"stop": [" \n"]}, "stop"),
+            (cs.ChatOverMessages, {"tool_choice": "required"}, "tool_choice"),
+            (cs.ChatOverMessages, {"tools": [TOOL], "tool_choice": "any"}, "tool_choice"),
+            (cs.ChatOverMessages, {"response_format": {"type": "grammar"}}, "response_format"),
+            (cs.ChatOverMessages, {"messages": [{"role": "user", "content": " "}]}, "messages"),
+            (cs.ChatOverMessages, {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "ftp://x"}]}]}, "messages[0].content[0]"),
+            (cs.ChatOverMessages, {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]}, "messages[0].content[0]"),
+            (cs.ChatOverMessages, {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_data": PNG}}]}]}, "messages[0].content[0]"),
+            *((cs.ChatOverMessages, {"messages": [{"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": odd}}]}]},
+               "messages[0].tool_calls[0].function.arguments") for odd in ("[1]", "{", "5", "null", '{"a":NaN}')),
+            (cs.ChatOverResponses, {"stop": "END"}, "stop"),
+        ],
+    )  # fmt: skip
+    def test_what_would_change_the_meaning_is_refused(self, over: Any, given: dict[str, Any], param: str) -> None:
+        with pytest.raises(cs.BadRequest) as caught:
+            over(self.asked(**given))
+        assert (caught.value.status, caught.value.param) == (400, param)
+
+    @pytest.mark.parametrize("over", OVER)
+    @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"messages":[{"role":"user","content":"\\ud8"}]}', b"\xff", b'{"messages":[{"role":"user","content":"x"}],"tools":' + b'[{"a":' * 50_000])  # fmt: skip
+    def test_a_body_that_is_none_is_refused(self, over: Any, body: bytes) -> None:
+        with pytest.raises(cs.BadRequest):
+            over(body)
+
+    @pytest.mark.parametrize("over", OVER)
+    def test_half_a_surrogate_pair_is_no_number(self, over: Any) -> None:
+        with pytest.raises(cs.BadRequest):
+            over(rb'{"messages":[{"role":"user","content":"a"}],"max_tokens":"\ud83d"}')
+
+    @pytest.mark.parametrize("over", OVER)
+    def test_half_a_surrogate_pair_goes_through_a_request(self, over: Any) -> None:
+        body = over(rb'{"model":"m","messages":[{"role":"user","content":"a\ud83d"}]}').body
+        assert rb"a\ud83d" in body and json.loads(body)["model"] == "m"
+
+    @FUZZ
+    @given(
+        st.dictionaries(st.sampled_from([*cs._ChatAsked.__struct_fields__, "functions", "seed"]), anything, max_size=4)
+    )
+    def test_any_request_is_translated_or_refused(self, given: dict[str, Any]) -> None:
+        for over in self.OVER:
+            with contextlib.suppress(cs.BadRequest):
+                assert "model" in json.loads(over(self.asked(**given)).body)
+
+    # -- whole answers
+
+    BLOCKS = [
+        {"type": "thinking", "thinking": "hm, ö", "signature": "c2ln"},
+        {"type": "redacted_thinking", "data": "xx"},
+        {"type": "text", "text": "Grüße "},
+        {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}},
+        {"type": "web_search_tool_result", "tool_use_id": "s", "content": []},
+        {"type": "text", "text": "\U0001f600 \u2028x"},
+        {"type": "tool_use", "id": "t1", "name": "f", "input": {"a": 12345678901234567890123, "b": "ü"}},
+        {"type": "tool_use", "id": "t3", "name": "h", "input": {}},
+    ]
+
+    def message(self, **more: Any) -> bytes:
+        usage = {"input_tokens": 5, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 2, "output_tokens": 40}
+        named = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "stop_reason": "end_turn"}
+        return json.dumps({**named, "content": self.BLOCKS, "usage": usage, **more}).encode()
+
+    def response(self, **more: Any) -> bytes:
+        output = [
+            {"type": "reasoning", "id": "rs", "summary": [{"type": "summary_text", "text": "hm, "}, {"type": "summary_text", "text": "ö"}]},
+            {"type": "tool_search_call", "arguments": {"odd": 1}, "content": 5},
+            {"type": "message", "id": "m", "role": "assistant", "content": [
+                {"type": "output_text", "text": "Grüße ", "annotations": []}, {"type": "output_text", "text": "\U0001f600 \u2028x"}]},
+            {"type": "function_call", "id": "fc1", "call_id": "t1", "name": "f", "arguments": '{"a": 1.10}'},
+            {"type": "function_call", "id": "fc3", "call_id": "t3", "name": "h", "arguments": ""},
+        ]  # fmt: skip
+        usage = {
+            "input_tokens": 10,
+            "input_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 2},
+            "output_tokens": 40,
+        }
+        named = {"id": "resp_1", "object": "response", "status": "completed", "model": "gpt", "error": None}
+        return json.dumps({**named, "output": output, "usage": usage, "cost": "0.01", **more}).encode()
+
+    @pytest.mark.parametrize("over", OVER)
+    def test_a_whole_answer_is_a_chat_completion(self, over: Any) -> None:
+        answer = self.message(cost="0.01") if over is cs.ChatOverMessages else self.response()
+        made = over(self.asked(), 1_700_000_000).whole(answer)
+        chat = self.client(made, "application/json").chat.completions.create(
+            model="m", messages=[{"role": "user", "content": "hi"}]
+        )
+        openai.types.chat.ChatCompletion.model_validate(json.loads(made), strict=True)
+        (choice,) = chat.choices
+        message = choice.message
+        assert (chat.created, choice.finish_reason, message.content) == (1_700_000_000, "tool_calls", self.SAID)
+        if over is cs.ChatOverMessages:
+            assert (chat.id, chat.model, message.reasoning_content) == ("chatcmpl-msg_1", "claude", "hm, ö")
+            arguments = '{"a":12345678901234567890123,"b":"ü"}'
+        else:
+            assert (chat.id, chat.model, message.reasoning_content) == ("chatcmpl-resp_1", "gpt", "hm, \n\nö")
+            arguments = '{"a": 1.10}'
+        assert [(one.id, one.function.name, one.function.arguments) for one in message.tool_calls or ()] == [
+            ("t1", "f", arguments), ("t3", "h", "{}")
+        ]  # fmt: skip
+        usage, fault = cs.read_answer("chat", made)
+        assert usage == cs.Usage(10, 40, 3, 0, 2, 0.01) and fault is None
+
+    @pytest.mark.parametrize(
+        ("stop", "finish"),
+        [
+            ("end_turn", "stop"), ("stop_sequence", "stop"), ("max_tokens", "length"), ("tool_use", "tool_calls"), ("pause_turn", "stop"),
+            ("refusal", "content_filter"), ("model_context_window_exceeded", "length"), ("new", "stop"), (None, "stop"),
+        ],
+    )  # fmt: skip
+    def test_why_a_message_ended(self, stop: str | None, finish: str) -> None:
+        answer = self.message(content=[{"type": "text", "text": "x"}], stop_reason=stop)
+        assert json.loads(cs.ChatOverMessages(self.asked()).whole(answer))["choices"][0]["finish_reason"] == finish
+        frames = [
+            self.MESSAGES[0],
+            {"type": "message_delta", "delta": {"stop_reason": stop}, "usage": {"output_tokens": 1}},
+        ]
+        assert (
+            self.chunks(self.relayed(cs.ChatOverMessages, frames, usage=False))[-1]["choices"][0]["finish_reason"]
+            == finish
+        )
+
+    def test_why_it_was_refused_is_told(self) -> None:
+        details = {"type": "refusal", "category": "bio", "explanation": "not that"}
+        answer = self.message(content=[], stop_reason="refusal", stop_details=details)
+        message = json.loads(cs.ChatOverMessages(self.asked()).whole(answer))["choices"][0]["message"]
+        assert (message["content"], message["refusal"]) == (None, "not that")
+        frames = [
+            self.MESSAGES[0],
+            {"type": "message_delta", "delta": {"stop_reason": "refusal", "stop_details": details}},
+        ]
+        deltas = [
+            one["choices"][0]["delta"] for one in self.chunks(self.relayed(cs.ChatOverMessages, frames, usage=False))
+        ]
+        assert {"refusal": "not that"} in deltas
+
+    @pytest.mark.parametrize(
+        ("status", "details", "finish"),
+        [
+            ("completed", None, "stop"),
+            ("incomplete", {"reason": "max_output_tokens"}, "length"),
+            ("incomplete", {"reason": "content_filter"}, "content_filter"),
+            ("incomplete", {"reason": "new"}, "length"),
+            ("incomplete", None, "length"),
+        ],
+    )
+    def test_why_a_response_ended(self, status: str, details: Any, finish: str) -> None:
+        parts = [{"type": "refusal", "refusal": "no"}]
+        more = {
+            "status": status,
+            "incomplete_details": details,
+            "output": [{"type": "message", "id": "m", "content": parts}],
+        }
+        (choice,) = json.loads(cs.ChatOverResponses(self.asked()).whole(self.response(**more)))["choices"]
+        assert (choice["finish_reason"], choice["message"]["content"], choice["message"]["refusal"]) == (
+            finish,
+            None,
+            "no",
+        )
+        frames = [self.RESPONSES[0], {"type": f"response.{status}", "response": json.loads(self.response(**more))}]
+        found = self.chunks(self.relayed(cs.ChatOverResponses, frames))
+        assert [one["choices"][0]["finish_reason"] for one in found[:-1]] == [None, None, finish]
+        assert found[1]["choices"][0]["delta"] == {"refusal": "no"}  # of a host that sends no deltas
+
+    @pytest.mark.parametrize("over", OVER)
+    @pytest.mark.parametrize("answer", [b"", b"[]", b"{}", b"5", b"<html>", b"\xff", b"[" * 100_000, b'{"type":"message","content":[5]}', b'{"output":[{}]}', b'{"output":[],"status":"in_progress"}', b'{"choices":[]}'])  # fmt: skip
+    def test_an_answer_that_is_none_is_an_error(self, over: Any, answer: bytes) -> None:
+        with pytest.raises(cs.UpstreamFailed) as caught:
+            over(self.asked()).whole(answer)
+        assert caught.value.code == "bad_upstream_answer"
+
+    @pytest.mark.parametrize(
+        ("over", "answer", "status", "words"),
+        [
+            (
+                cs.ChatOverMessages,
+                {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
+                529,
+                "Overloaded",
+            ),
+            (
+                cs.ChatOverMessages,
+                {"type": "error", "error": {"type": "FreeUsageLimitError", "message": "too much"}},
+                502,
+                "too much",
+            ),
+            (
+                cs.ChatOverResponses,
+                {"error": {"message": "slow down", "code": "rate_limit_exceeded"}},
+                429,
+                "slow down",
+            ),
+            (
+                cs.ChatOverResponses,
+                {"status": "failed", "error": {"code": "server_error", "message": "broke"}, "output": []},
+                502,
+                "broke",
+            ),
+        ],
+    )
+    def test_an_error_behind_a_200_has_its_words(
+        self, over: Any, answer: dict[str, Any], status: int, words: str
+    ) -> None:
+        with pytest.raises(cs.UpstreamFailed, match=words) as caught:
+            over(self.asked()).whole(json.dumps(answer).encode())
+        assert caught.value.status == status
+
+    # -- streams
+
+    @pytest.mark.parametrize(("over", "frames"), BOTH)
+    def test_the_sdk_puts_a_stream_together(self, over: Any, frames: Any) -> None:
+        body = self.relayed(over, frames)
+        with self.client(body).chat.completions.stream(
+            model="m", messages=[{"role": "user", "content": "hi"}], stream_options={"include_usage": True}
+        ) as stream:
+            chat = stream.get_final_completion()
+        message = chat.choices[0].message
+        content = str(message.content).encode("utf-16", "surrogatepass").decode("utf-16")  # its halves came apart
+        assert (chat.choices[0].finish_reason, content, message.refusal) == ("tool_calls", self.SAID, None)
+        assert (message.role, message.model_extra["reasoning_content"]) == ("assistant", "hm, ö")
+        assert [(one.id, one.function.name, one.function.arguments) for one in message.tool_calls or ()] == self.CALLED
+        assert chat.usage is not None and chat.usage.total_tokens == 50
+        assert cs.read_usage(chat.usage.model_dump_json().encode()) == cs.Usage(10, 40, 3, 7, 2)
+        for chunk in self.chunks(body):
+            openai.types.chat.ChatCompletionChunk.model_validate(chunk)
+
+    @pytest.mark.parametrize(("over", "frames"), BOTH)
+    def test_the_frames_are_those_of_the_contract(self, over: Any, frames: Any) -> None:
+        body = self.relayed(over, frames)
+        assert body.endswith(cs.DONE_FRAME) and body.count(b"[DONE]") == 1
+        *first, last = self.chunks(body)
+        assert {(one["id"], one["object"], one["created"], one["model"]) for one in (*first, last)} == {
+            (f"chatcmpl-{'msg_1' if over is cs.ChatOverMessages else 'resp_1'}", "chat.completion.chunk", 1_700_000_000, first[0]["model"])
+        }  # fmt: skip
+        assert all(one["usage"] is None and len(one["choices"]) == 1 for one in first) and last["choices"] == []
+        assert [one["choices"][0]["finish_reason"] for one in first][-2:] == [None, "tool_calls"]
+        assert first[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+        without = self.relayed(over, frames, usage=False)
+        assert [{**one, "usage": None} for one in self.chunks(without)] == first and b"usage" not in without
+
+    @pytest.mark.parametrize(("over", "frames"), BOTH)
+    def test_a_stream_may_be_cut_at_every_byte(self, over: Any, frames: Any) -> None:
+        body, whole = b"".join(self.stream(frames)), self.relayed(over, frames)
+        for ending in (b"\n", b"\r\n"):
+            fed = with_ending(body, ending)
+            for pieces in ([fed], each_byte(fed)):
+                relay = self.events(over)
+                runs, left = through(pieces)
+                assert b"".join(map(relay.feed, (*runs, left))) + relay.finish() == whole
+        for at in range(0, len(body), 7):
+            relay = self.events(over)
+            runs, left = through([body[:at], body[at:]])
+            assert b"".join(map(relay.feed, (*runs, left))) + relay.finish() == whole
+
+    def test_pieces_of_reasoning_stay_apart(self) -> None:
+        thoughts = [
+            {"type": "response.reasoning_summary_text.delta", "output_index": 0, "summary_index": 0, "delta": "a"},
+            {"type": "response.reasoning_summary_text.delta", "output_index": 0, "summary_index": 1, "delta": "b"},
+            {"type": "response.reasoning_text.delta", "output_index": 1, "content_index": 0, "delta": "c"},
+            {"type": "response.reasoning_text.delta", "output_index": 1, "content_index": 0, "delta": "d"},
+        ]
+        found = self.chunks(self.relayed(cs.ChatOverResponses, thoughts))
+        assert (
+            "".join(one["choices"][0]["delta"].get("reasoning_content", "") for one in found if one["choices"])
+            == "a\n\nb\n\ncd"
+        )
+
+    def deltas(self, over: Any, *frames: dict[str, Any]) -> list[dict[str, Any]]:
+        return [one["choices"][0]["delta"] for one in self.chunks(self.relayed(over, frames, usage=False))]
+
+    def test_what_was_said_is_not_said_again_at_the_end(self) -> None:
+        item = {"type": "message", "id": "m", "content": [{"type": "output_text", "text": "once"}]}
+        done = {"type": "response.output_item.done", "output_index": 0, "item": item}
+        over = {"type": "response.completed", "response": {"id": "r", "status": "completed", "output": [item]}}
+        assert [one.get("content") for one in self.deltas(cs.ChatOverResponses, done, over)] == ["", "once", None]
+
+    def test_what_a_block_begins_with_is_passed_on(self) -> None:
+        frames = [
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": "hm"}},
+            {"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": "Hi"}},
+            {"type": "content_block_start", "index": 2, "content_block": {"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}},
+        ]  # fmt: skip
+        _, thought, text, call, arguments, _ = self.deltas(cs.ChatOverMessages, *frames)  # no block is ever closed
+        assert (thought, text, call["tool_calls"][0]["id"]) == ({"reasoning_content": "hm"}, {"content": "Hi"}, "t")
+        assert arguments == {"tool_calls": [{"index": 0, "function": {"arguments": '{"a":1}'}}]}
+
+    @pytest.mark.parametrize("kind", ["completed", "failed"])
+    def test_a_response_that_failed_is_an_error_however_it_is_named(self, kind: str) -> None:
+        failed = {"status": "failed", "error": {"code": "server_error", "message": "broke", "param": "input"}}
+        (frame,) = self.chunks(self.relayed(cs.ChatOverResponses, [{"type": f"response.{kind}", "response": failed}]))
+        assert (frame["error"]["message"], frame["error"]["param"]) == ("broke", "input")
+
+    def test_an_event_alone_says_that_a_response_is_incomplete(self) -> None:
+        details = {"reason": "content_filter"}
+        frame = {"type": "response.incomplete", "response": {"id": "r", "incomplete_details": details}}
+        found = self.chunks(self.relayed(cs.ChatOverResponses, [frame]))
+        assert found[-1]["choices"][0]["finish_reason"] == "content_filter"
+
+    def test_an_error_names_its_parameter(self) -> None:
+        frame = {"type": "error", "code": "x", "message": "broke", "param": "input"}
+        (error,) = self.chunks(self.relayed(cs.ChatOverResponses, [frame]))
+        assert error["error"]["param"] == "input"
+
+    def test_items_are_told_apart_without_their_place(self) -> None:
+        """llama.cpp's server gives item ids only."""
+        frames = [
+            {key: value for key, value in one.items() if key != "output_index"}
+            for one in self.RESPONSES if one.get("output_index") in (3, 4)
+        ]  # fmt: skip
+        found = self.chunks(self.relayed(cs.ChatOverResponses, frames, usage=False))
+        pieces = [call for one in found for call in one["choices"][0]["delta"].get("tool_calls", ())]
+        for index, (call_id, _, arguments) in enumerate(self.CALLED[:2]):
+            mine = [one for one in pieces if one["index"] == index]
+            assert mine[0]["id"] == call_id and "".join(one["function"]["arguments"] for one in mine) == arguments
+
+    def test_an_answer_without_deltas_is_passed_on_whole(self) -> None:
+        over = {"type": "response.completed", "response": json.loads(self.response())}
+        items = [
+            {"type": "response.output_item.done", "output_index": at, "item": item}
+            for at, item in enumerate(over["response"]["output"])
+        ]
+        for frames in ([over], items, [*items, over]):
+            deltas = [
+                one["choices"][0]["delta"]
+                for one in self.chunks(self.relayed(cs.ChatOverResponses, frames, usage=False))
+            ]
+            assert "".join(one.get("content", "") for one in deltas) == self.SAID
+            assert "".join(one.get("reasoning_content", "") for one in deltas) == "hm, \n\nö"
+            calls = [call["function"]["arguments"] for one in deltas for call in one.get("tool_calls", ())]
+            assert calls == ["", '{"a": 1.10}', "", "{}"]
+
+    @pytest.mark.parametrize(
+        ("over", "frame", "error"),
+        [
+            (cs.ChatOverMessages, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, ("Overloaded", "overloaded_error", "upstream_error")),
+            (cs.ChatOverMessages, {"type": "x", "error": "broke"}, ("broke", "upstream_error", "upstream_error")),
+            (cs.ChatOverResponses, {"type": "error", "code": "server_error", "message": "broke", "param": None}, ("broke", "upstream_error", "server_error")),
+            (cs.ChatOverResponses, {"type": "error", "error": {"type": "RateLimitError", "message": "slow"}}, ("slow", "RateLimitError", "upstream_error")),
+            (cs.ChatOverResponses, {"type": "response.failed", "response": {"status": "failed", "error": {"code": "server_error", "message": "broke"}}}, ("broke", "upstream_error", "server_error")),
+        ],
+    )  # fmt: skip
+    def test_an_error_in_the_stream_is_the_clients(
+        self, over: Any, frame: dict[str, Any], error: tuple[Any, ...]
+    ) -> None:
+        frames = self.MESSAGES[:4] if over is cs.ChatOverMessages else self.RESPONSES[:4]
+        relay = self.events(over)
+        body = b"".join(map(relay.feed, self.stream([*frames, frame, *frames])))
+        assert body.endswith(cs.DONE_FRAME)
+        *_, last = self.chunks(body)
+        assert (last["error"]["message"], last["error"]["type"], last["error"]["code"]) == error
+        assert last["error"].keys() == {"message", "type", "param", "code"}
+        assert (relay.finish(), relay.error(cs.Busy("x")), relay.feed(self.stream(frames)[-1])) == (b"", b"", b"")
+        with pytest.raises(openai.APIError, match=error[0]):
+            list(self.client(body).chat.completions.create(model="m", messages=[], stream=True))
+
+    @pytest.mark.parametrize(("over", "frames"), BOTH)
+    def test_it_says_whether_the_target_came_to_an_end(self, over: Any, frames: Any) -> None:
+        relay = self.events(over)
+        for one in self.stream(frames[:-3]):
+            relay.feed(one)
+        assert not relay.finished
+        for one in self.stream(frames[-3:]):
+            relay.feed(one)
+        assert relay.finished and relay.usage == cs.Usage(10, 40, 3, 7, 2)
+
+    @pytest.mark.parametrize("over", OVER)
+    def test_a_stream_that_says_nothing_is_an_empty_answer(self, over: Any) -> None:
+        assert self.events(over).feed(b": keep-alive\n\n") == b""
+        first, last = self.chunks(self.relayed(over, []))
+        assert first["choices"][0]["delta"]["role"] == "assistant" and last["choices"][0]["finish_reason"] == "stop"
+
+    def test_a_stream_holds_a_bounded_part(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cs, "EVENTS_HELD_BYTES", 10_000)
+        for over, frame in (
+            (
+                cs.ChatOverMessages,
+                {"type": "content_block_start", "content_block": {"type": "tool_use", "id": "t", "name": "f"}},
+            ),
+            (cs.ChatOverResponses, {"type": "response.output_text.delta", "delta": "x"}),
+        ):
+            relay = self.events(over)
+            for at in range(100):
+                relay.feed(self.stream([{**frame, "index": at, "output_index": at}])[0])
+            assert relay.finish() == b""
+
+    def test_usage_that_comes_in_parts_is_the_larger(self) -> None:
+        relay = self.events(cs.ChatOverMessages)
+        for counted in (
+            {"input_tokens": 0, "output_tokens": 0},
+            {"input_tokens": 9, "output_tokens": 5},
+            {"output_tokens": 7},
+            None,
+        ):
+            relay.feed(self.stream([{"type": "message_delta", "delta": {}, "usage": counted}])[0])
+        assert relay.usage == cs.Usage(9, 7)
+
+    KINDS = (*{one["type"] for one in (*MESSAGES, *RESPONSES)}, "error", "response.failed", "response.refusal.delta")
+
+    @FUZZ
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from(sorted(KINDS)), st.dictionaries(event_names, odd_event, max_size=5)), max_size=4
+        )
+    )
+    def test_odd_frames_break_no_stream(self, frames: list[tuple[str, dict[str, Any]]]) -> None:
+        for over in self.OVER:
+            body = self.relayed(over, [{**fields, "type": kind} for kind, fields in frames])
+            assert body.endswith(cs.DONE_FRAME)
+            for chunk in self.chunks(body):
+                if "error" not in chunk:
+                    openai.types.chat.ChatCompletionChunk.model_validate(chunk)
+
+    @FUZZ
+    @given(st.lists(odd_event | st.binary(max_size=9), max_size=3))
+    def test_odd_payloads_break_no_stream(self, payloads: list[Any]) -> None:
+        for over in self.OVER:
+            relay = self.events(over)
+            for one in payloads:
+                relay.feed(b"data: %b\n\n" % (one if isinstance(one, bytes) else json.dumps(one).encode()))
+            assert relay.finish().endswith(cs.DONE_FRAME) or relay.finish() == b""
+            for one in payloads:
+                with contextlib.suppress(cs.UpstreamFailed):
+                    over(self.asked()).whole(one if isinstance(one, bytes) else json.dumps(one).encode())
+
+    @FUZZ
+    @given(odd_event, odd_event, odd_event)
+    def test_odd_answers_are_answers_or_errors(self, content: Any, usage: Any, more: Any) -> None:
+        for over in self.OVER:
+            answer = {
+                "type": "message",
+                "content": content,
+                "output": content,
+                "usage": usage,
+                "incomplete_details": more,
+                "stop_details": more,
+            }
+            with contextlib.suppress(cs.UpstreamFailed):
+                openai.types.chat.ChatCompletion.model_validate(
+                    json.loads(over(self.asked()).whole(json.dumps(answer).encode()))
+                )
+
+    def test_a_long_text_goes_through(self) -> None:
+        text = "ü" * 3_000_000
+        for over, frame in (
+            (
+                cs.ChatOverMessages,
+                {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}},
+            ),
+            (cs.ChatOverResponses, {"type": "response.output_text.delta", "output_index": 0, "delta": text}),
+        ):
+            assert self.chunks(self.relayed(over, [frame]))[1]["choices"][0]["delta"]["content"] == text
 
 
 # == Policy ============================================================================================================
@@ -11245,6 +12047,217 @@ class TestNative:
         assert (await self.asked(client, api, model="claude-x"))[0] == 200
         status, _, body = await self.asked(client, api, model="gemini-x")
         assert (status, b"does not serve" in body) == (400, True)
+
+
+_USED: Any = {"type": "tool_use", "id": "call-1", "name": "add", "input": {"a": 1}}
+_CALLED: Any = {
+    "type": "function_call", "id": "fc_1", "call_id": "call-1", "name": "add", "arguments": '{"a":1}', "status": "completed",
+}  # fmt: skip
+TOOL_CALLS: dict[str, tuple[Any, list[bytes]]] = {  # a call of `add`, whole and streamed
+    "chat": (
+        {
+            **json.loads(chat_answer()),
+            "choices": [{
+                "index": 0, "message": {"role": "assistant", "content": None, "tool_calls": [ADD_CALL]},
+                "finish_reason": "tool_calls",
+            }],
+        },
+        [
+            chat_chunk({"tool_calls": [{**ADD_CALL, "index": 0, "function": {"name": "add", "arguments": ""}}]}),
+            chat_chunk({"tool_calls": [{"index": 0, "function": {"arguments": '{"a":1}'}}]}),
+            chat_chunk({}, "tool_calls"),
+            chat_chunk(None, usage=USAGE),
+            DONE,
+        ],
+    ),
+    "messages": (
+        {**NATIVE_MESSAGE, "content": [_USED], "stop_reason": "tool_use"},
+        [
+            NATIVE_MESSAGE_STREAM[0],
+            *(
+                _event(name, {"type": name, **fields})
+                for name, fields in (
+                    ("content_block_start", {"index": 0, "content_block": {**_USED, "input": {}}}),
+                    ("content_block_delta", {"index": 0, "delta": {"type": "input_json_delta", "partial_json": '{"a"'}}),
+                    ("content_block_delta", {"index": 0, "delta": {"type": "input_json_delta", "partial_json": ":1}"}}),
+                    ("content_block_stop", {"index": 0}),
+                    ("message_delta", {"delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 4}}),
+                    ("message_stop", {}),
+                )
+            ),
+        ],
+    ),
+    "responses": (
+        {**NATIVE_RESPONSE, "output": [_CALLED]},
+        [
+            NATIVE_RESPONSE_STREAM[0],
+            *(
+                _event(name, {"type": name, "sequence_number": number, **fields})
+                for number, (name, fields) in enumerate(
+                    (
+                        ("response.output_item.added", {
+                            "output_index": 0, "item": {**_CALLED, "arguments": "", "status": "in_progress"},
+                        }),
+                        ("response.function_call_arguments.delta", {
+                            "item_id": "fc_1", "output_index": 0, "delta": '{"a":1}',
+                        }),
+                        ("response.function_call_arguments.done", {
+                            "item_id": "fc_1", "output_index": 0, "name": "add", "arguments": '{"a":1}',
+                        }),
+                        ("response.output_item.done", {"output_index": 0, "item": _CALLED}),
+                        ("response.completed", {"response": {**NATIVE_RESPONSE, "output": [_CALLED]}}),
+                    ),
+                    1,
+                )
+            ),
+        ],
+    ),
+}  # fmt: skip
+
+
+class TestAnyDialectOnAnyTarget:
+    """Clients of all three dialects, the official SDKs, at targets that speak one only."""
+
+    TOOL_OF: Any = {
+        "chat": {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}},
+        "messages": {"name": "add", "input_schema": {"type": "object"}},
+        "responses": {"type": "function", "name": "add", "parameters": {"type": "object"}},
+    }
+    TURNS: Any = {  # a question, the call it led to, and the call's result
+        "chat": [
+            {"role": "user", "content": "count"},
+            {"role": "assistant", "content": None, "tool_calls": [ADD_CALL]},
+            {"role": "tool", "tool_call_id": "call-1", "content": "2"},
+        ],
+        "messages": [
+            {"role": "user", "content": "count"},
+            {"role": "assistant", "content": [_USED]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call-1", "content": "2"}]},
+        ],
+        "responses": [
+            {"role": "user", "content": "count"},
+            {"type": "function_call", "call_id": "call-1", "name": "add", "arguments": '{"a":1}'},
+            {"type": "function_call_output", "call_id": "call-1", "output": "2"},
+        ],
+    }
+
+    @pytest.fixture(params=["chat", "messages", "responses"])
+    def target(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    @pytest.fixture(params=["chat", "messages", "responses"])
+    def speaker(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    async def heard(self, client: Chomp, speaker: str, stream: bool) -> tuple[str, list[tuple[str, str, Any]]]:
+        """The text an SDK makes of the answer, and the tool calls."""
+        tools, said = [self.TOOL_OF[speaker]], self.TURNS[speaker]
+        if speaker == "messages":
+            async with anthropic.AsyncAnthropic(base_url=client.url, api_key=TOKEN, max_retries=0) as sdk:
+                asked: Any = {"model": "m", "max_tokens": 50, "messages": said, "tools": tools}
+                if stream:
+                    async with sdk.messages.stream(**asked) as running:
+                        message: Any = await running.get_final_message()
+                else:
+                    message = await sdk.messages.create(**asked)
+            used = [(one.id, one.name, one.input) for one in message.content if one.type == "tool_use"]
+            return "".join(one.text for one in message.content if one.type == "text"), used
+        async with openai.AsyncOpenAI(base_url=f"{client.url}/v1", api_key=TOKEN, max_retries=0) as api:
+            if speaker == "responses":
+                asked = {"model": "m", "input": said, "tools": tools}
+                if stream:
+                    async with api.responses.stream(**asked) as events:
+                        response: Any = await events.get_final_response()
+                else:
+                    response = await api.responses.create(**asked)
+                calls = [one for one in response.output if one.type == "function_call"]
+                return response.output_text, [(one.call_id, one.name, json.loads(one.arguments)) for one in calls]
+            asked = {"model": "m", "messages": said, "tools": tools}
+            if stream:
+                async with api.chat.completions.stream(**asked) as chunks:
+                    chat: Any = await chunks.get_final_completion()
+            else:
+                chat = await api.chat.completions.create(**asked)
+            made = chat.choices[0].message
+            called = [(one.id, one.function.name, json.loads(one.function.arguments)) for one in made.tool_calls or ()]
+            return made.content or "", called
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_words(self, chomp: Any, upstream: Any, speaker: str, target: str, stream: bool) -> None:
+        router = await upstream(says("hi there") if target == "chat" else speaks(target))
+        router.speaks = {"apis": [target]}
+        client = await chomp(router)
+        text, used = await self.heard(client, speaker, stream)
+        assert (text.replace(" ", ""), used) == ("hithere", [])
+        (call,) = router.calls
+        assert call.path == cs._PATHS[target].join(["/v1", ""])  # type: ignore[index]
+        (row,) = await client.rows(1)
+        tokens = {"chat": (7, 2), "messages": (15, 4 if stream else 2), "responses": (7, 4)}[target]
+        assert (row["api"], row["prompt_tokens"], row["completion_tokens"]) == (speaker, *tokens)
+        assert (row["status"], row["error_type"], row["estimated"]) == (200, "", 0)
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_tools(self, chomp: Any, upstream: Any, speaker: str, target: str, stream: bool) -> None:
+        whole, pieces = TOOL_CALLS[target]
+
+        async def act(call: Call) -> None:
+            await (streams(*pieces)(call) if call.streams else call.whole(json.dumps(whole).encode()))
+
+        router = await upstream(act)
+        router.speaks = {"apis": [target]}
+        text, used = await self.heard(await chomp(router), speaker, stream)
+        assert (text, used) == ("", [("call-1", "add", {"a": 1})])
+        sent = router.calls[0].json
+        told = sent["input" if target == "responses" else "messages"]
+        history = json.dumps(told)
+        assert history.count("call-1") == 2
+        assert (told[0]["role"], told[0]["content"]) == ("user", "count") or "count" in json.dumps(told[0])
+        assert "add" in json.dumps(sent["tools"])
+
+    async def test_cut_streams_raise(self, chomp: Any, upstream: Any, speaker: str, target: str) -> None:
+        pieces = {
+            "chat": [chat_chunk({"content": "hi"})], "messages": NATIVE_MESSAGE_STREAM[:4],
+            "responses": NATIVE_RESPONSE_STREAM[:4],
+        }[target]  # fmt: skip
+        router = await upstream(streams(*pieces, cut=True))
+        router.speaks = {"apis": [target]}
+        client = await chomp(router)
+        with pytest.raises((openai.APIError, anthropic.APIError)):
+            await self.heard(client, speaker, True)
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"]) == (502, "provider_incomplete")
+
+    async def test_errors_in_a_stream_raise_with_their_words(
+        self, chomp: Any, upstream: Any, speaker: str, target: str
+    ) -> None:
+        pieces = {
+            "chat": [chat_chunk({"content": "hi"}), b'data: {"error":{"message":"no more","code":"x"}}\n\n'],
+            "messages": [
+                *NATIVE_MESSAGE_STREAM[:4],
+                _event("error", {"type": "error", "error": {"type": "api_error", "message": "no more"}}),
+            ],
+            "responses": [
+                *NATIVE_RESPONSE_STREAM[:4],
+                _event("error", {"type": "error", "code": "x", "message": "no more", "param": None}),
+            ],
+        }[target]
+        router = await upstream(streams(*pieces))
+        router.speaks = {"apis": [target]}
+        client = await chomp(router)
+        if (speaker, target) == ("responses", "responses"):  # the SDK hands such an event on
+            async with client.post("/v1/responses", json={"model": "m", "input": "hi", "stream": True}) as answer:
+                assert b"no more" in await answer.read()
+        else:
+            with pytest.raises((openai.APIError, anthropic.APIError), match="no more"):
+                await self.heard(client, speaker, True)
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"]) == (502, "provider_error")
+
+    async def test_refusals_keep_status_and_words(self, chomp: Any, upstream: Any, speaker: str, target: str) -> None:
+        router = await upstream(fails(403, b'{"type":"error","error":{"type":"RegionError","message":"not here"}}'))
+        router.speaks = {"apis": [target]}
+        with pytest.raises((openai.PermissionDeniedError, anthropic.PermissionDeniedError), match="not here"):
+            await self.heard(await chomp(router), speaker, False)
 
 
 class TestOpenAI:
