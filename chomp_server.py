@@ -8283,11 +8283,14 @@ class Proxy:
                     await self._idle.wait()
 
 
+_VENDORS = (b"anthropic-", b"openai-", b"x-claude-code-", b"x-codex-")  # told to whoever speaks their dialect alone
+
+
 def _given(request: ChatRequest, target: Target) -> Sequence[tuple[bytes, bytes]]:
     """The client's headers, as far as they mean something in the dialect of `target`."""
     if target.api == request.api:
         return request.headers
-    given = [pair for pair in request.headers if not pair[0].lower().startswith(b"anthropic-")]
+    given = [pair for pair in request.headers if not pair[0].lower().startswith(_VENDORS)]
     if target.api == "messages":
         given.append((b"anthropic-version", ANTHROPIC_VERSION.encode()))
     return given

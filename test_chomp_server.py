@@ -12260,6 +12260,125 @@ class TestAnyDialectOnAnyTarget:
             await self.heard(await chomp(router), speaker, False)
 
 
+CLIENT_REQUESTS: dict[str, Any] = {  # as these clients sent them, texts and lists of tools shortened
+    "Codex 0.169": (
+        "/v1/responses",
+        "authorization",
+        '{"x-codex-beta-features": "remote_compaction_v2", "x-codex-turn-metadata": "{\\"session_id\\": \\"id-1\\"}", "session-id": "id-1", "accept": "text/event-stream", "originator": "codex_exec", "user-agent": "codex_exec/0.169.0 (Debian 12.0.0; x86_64) xterm (codex_exec; 0.169.0)"}',
+        '{"model": "coder", "stream": true, "input": [{"type": "message", "id": "id-1", "role": "developer", "content": [{"type": "input_text", "text": "some text"}]}, {"type": "message", "id": "id-1", "role": "developer", "content": [{"type": "input_text", "text": "some text"}, {"type": "input_text", "text": "some text"}]}, {"type": "message", "id": "id-1", "role": "user", "content": [{"type": "input_text", "text": "some text"}]}, {"type": "message", "id": "id-1", "role": "user", "content": [{"type": "input_text", "text": "say hi"}]}, {"type": "message", "status": "completed", "id": "id-1", "role": "assistant", "content": [{"type": "output_text", "text": "I will look. ", "annotations": [], "logprobs": []}]}, {"type": "function_call", "status": "completed", "id": "id-1", "name": "exec_command", "arguments": "{\\"cmd\\": \\"echo from-the-tool\\"}", "call_id": "call_1"}, {"type": "function_call_output", "id": "id-1", "call_id": "call_1", "output": "some text"}], "tools": [{"type": "function", "name": "exec_command", "description": "some text", "strict": false, "parameters": {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]}}, {"type": "namespace", "name": "multi_agent_v1", "description": "some text", "tools": [{"type": "function", "name": "close_agent", "description": "some text", "strict": false, "parameters": {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]}}]}, {"type": "web_search", "external_web_access": false}], "tool_choice": "auto", "parallel_tool_calls": true, "reasoning": {"summary": "auto"}, "store": false, "include": ["reasoning.encrypted_content"], "prompt_cache_key": "id-1", "client_metadata": {"turn_id": "id-1", "session_id": "id-1", "root_turn_id": "id-1", "x-codex-turn-metadata": "{\\"session_id\\": \\"id-1\\"}", "thread_id": "id-1", "x-codex-installation-id": "id-1", "x-codex-window-id": "id-1"}}',
+    ),
+    "opencode 1.18, chat": (
+        "/v1/chat/completions",
+        "authorization",
+        '{"user-agent": "opencode/1.18.33 ai-sdk/provider-utils/4.0.23 runtime/bun/1.3.14", "x-session-affinity": "id-1", "x-session-id": "id-1", "accept": "*/*", "accept-encoding": "gzip, deflate, br, zstd"}',
+        '{"model": "coder", "max_tokens": 32000, "messages": [{"role": "system", "content": "some text"}, {"role": "user", "content": "\\"say hi\\""}, {"role": "assistant", "content": "I will look. ", "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "bash", "arguments": "{\\"command\\":\\"echo from-the-tool\\",\\"description\\":\\"say\\"}"}}]}, {"role": "tool", "tool_call_id": "call_1", "content": "from-the-tool\\n"}], "tools": [{"type": "function", "function": {"name": "bash", "description": "some text", "parameters": {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]}}}], "tool_choice": "auto", "stream": true, "stream_options": {"include_usage": true}}',
+    ),
+    "opencode 1.18, messages": (
+        "/v1/messages",
+        "x-api-key",
+        '{"user-agent": "opencode/1.18.33 ai-sdk/provider-utils/4.0.46 runtime/bun/1.3.14", "anthropic-version": "2023-06-01", "x-session-affinity": "id-1", "x-session-id": "id-1", "accept": "*/*", "accept-encoding": "gzip, deflate, br, zstd"}',
+        '{"model": "coder", "max_tokens": 32000, "system": [{"type": "text", "text": "some text", "cache_control": {"type": "ephemeral"}}], "messages": [{"role": "user", "content": [{"type": "text", "text": "\\"say hi\\""}]}, {"role": "assistant", "content": [{"type": "text", "text": "I will look. "}, {"type": "tool_use", "id": "call_1", "name": "bash", "input": {"command": "echo from-the-tool", "description": "say"}, "cache_control": {"type": "ephemeral"}}]}, {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_1", "content": "from-the-tool\\n", "cache_control": {"type": "ephemeral"}}]}], "tools": [{"name": "bash", "description": "some text", "input_schema": {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]}}], "tool_choice": {"type": "auto"}, "stream": true}',
+    ),
+    "opencode 1.18, responses": (
+        "/v1/responses",
+        "authorization",
+        '{"user-agent": "opencode/1.18.33 ai-sdk/provider-utils/4.0.40 runtime/bun/1.3.14", "x-session-affinity": "id-1", "x-session-id": "id-1", "accept": "*/*", "accept-encoding": "gzip, deflate, br, zstd"}',
+        '{"model": "coder", "input": [{"role": "system", "content": "some text"}, {"role": "user", "content": [{"type": "input_text", "text": "\\"say hi\\""}]}, {"role": "assistant", "content": [{"type": "output_text", "text": "I will look. "}]}, {"type": "function_call", "call_id": "call_1", "name": "bash", "arguments": "{\\"command\\":\\"echo from-the-tool\\",\\"description\\":\\"say\\"}"}, {"type": "function_call_output", "call_id": "call_1", "output": "from-the-tool\\n"}], "max_output_tokens": 32000, "store": false, "prompt_cache_key": "id-1", "tools": [{"type": "function", "name": "bash", "description": "some text", "parameters": {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]}, "strict": false}], "tool_choice": "auto", "stream": true}',
+    ),
+    "pi 0.73, chat": (
+        "/v1/chat/completions",
+        "authorization",
+        '{"accept": "application/json", "user-agent": "OpenAI/JS 6.26.0", "x-stainless-lang": "js", "accept-encoding": "gzip, deflate"}',
+        '{"model": "coder", "messages": [{"role": "system", "content": "some text"}, {"role": "user", "content": [{"type": "text", "text": "say hi"}]}, {"role": "assistant", "content": "I will look. ", "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "bash", "arguments": "{\\"command\\":\\"echo from-the-tool\\",\\"description\\":\\"say\\"}"}}]}, {"role": "tool", "content": "from-the-tool\\n", "tool_call_id": "call_1"}], "stream": true, "stream_options": {"include_usage": true}, "store": false, "max_completion_tokens": 16384, "tools": [{"type": "function", "function": {"name": "read", "description": "some text", "parameters": {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]}, "strict": false}}, {"type": "function", "function": {"name": "bash", "description": "some text", "parameters": {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]}, "strict": false}}]}',
+    ),
+    "pi 0.73, responses": (
+        "/v1/responses",
+        "authorization",
+        '{"accept": "application/json", "user-agent": "OpenAI/JS 6.26.0", "x-stainless-lang": "js", "session_id": "id-1", "accept-encoding": "gzip, deflate"}',
+        '{"model": "coder", "input": [{"role": "system", "content": "some text"}, {"role": "user", "content": [{"type": "input_text", "text": "say hi"}]}, {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I will look. ", "annotations": []}], "status": "completed", "id": "id-1"}, {"type": "function_call", "id": "id-1", "call_id": "call_1", "name": "bash", "arguments": "{\\"command\\":\\"echo from-the-tool\\",\\"description\\":\\"say\\"}"}, {"type": "function_call_output", "call_id": "call_1", "output": "from-the-tool\\n"}], "stream": true, "prompt_cache_key": "id-1", "store": false, "max_output_tokens": 16384, "tools": [{"type": "function", "name": "read", "description": "some text", "parameters": {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]}, "strict": false}, {"type": "function", "name": "bash", "description": "some text", "parameters": {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]}, "strict": false}]}',
+    ),
+    "pi 0.73, messages": (
+        "/v1/messages",
+        "x-api-key",
+        '{"user-agent": "Anthropic/JS 0.91.1", "x-stainless-lang": "js", "anthropic-version": "2023-06-01", "accept": "application/json", "anthropic-dangerous-direct-browser-access": "true", "anthropic-beta": "interleaved-thinking-2025-05-14", "accept-encoding": "gzip, deflate"}',
+        '{"model": "coder", "messages": [{"role": "user", "content": [{"type": "text", "text": "say hi"}]}, {"role": "assistant", "content": [{"type": "text", "text": "I will look. "}, {"type": "tool_use", "id": "call_1", "name": "bash", "input": {"command": "echo from-the-tool", "description": "say"}}]}, {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_1", "content": "from-the-tool\\n", "is_error": false, "cache_control": {"type": "ephemeral"}}]}], "max_tokens": 16384, "stream": true, "system": [{"type": "text", "text": "some text", "cache_control": {"type": "ephemeral"}}], "tools": [{"name": "read", "description": "some text", "eager_input_streaming": true, "input_schema": {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]}}, {"name": "bash", "description": "some text", "eager_input_streaming": true, "input_schema": {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]}}]}',
+    ),
+    "Claude Code 2.1": (
+        "/v1/messages?beta=true",
+        "authorization",
+        '{"accept": "application/json", "user-agent": "claude-cli/2.1.197 (external, sdk-cli)", "x-claude-code-session-id": "id-1", "x-stainless-lang": "js", "anthropic-beta": "claude-code-20250219,interleaved-thinking-2025-05-14", "anthropic-dangerous-direct-browser-access": "true", "anthropic-version": "2023-06-01", "x-app": "cli", "accept-encoding": "gzip, deflate, br, zstd"}',
+        '{"model": "claude-opus-4-8", "messages": [{"role": "user", "content": [{"type": "text", "text": "some text"}, {"type": "text", "text": "say hi"}]}, {"role": "system", "content": "some text"}, {"role": "assistant", "content": [{"type": "text", "text": "I will look. "}, {"type": "tool_use", "id": "call_1", "name": "Bash", "input": {"command": "echo from-the-tool", "description": "say"}}]}, {"role": "user", "content": [{"tool_use_id": "call_1", "type": "tool_result", "content": "from-the-tool", "is_error": false, "cache_control": {"type": "ephemeral"}}]}], "system": [{"type": "text", "text": "some text"}, {"type": "text", "text": "some text", "cache_control": {"type": "ephemeral"}}, {"type": "text", "text": "some text", "cache_control": {"type": "ephemeral"}}], "tools": [{"name": "Agent", "description": "some text", "input_schema": {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]}}, {"name": "Bash", "description": "some text", "input_schema": {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]}}], "metadata": {"user_id": "{\\"session_id\\": \\"id-1\\"}"}, "max_tokens": 64000, "thinking": {"type": "adaptive"}, "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}, "output_config": {"effort": "high"}, "stream": true}',
+    ),
+    "aider 0.86": (
+        "/v1/chat/completions",
+        "authorization",
+        '{"accept-encoding": "gzip, deflate", "accept": "application/json", "user-agent": "OpenAI/Python 2.20.0", "x-stainless-lang": "python"}',
+        '{"messages": [{"role": "assistant", "content": "Ok."}, {"role": "user", "content": "some text"}], "model": "coder", "stream": true, "temperature": 0}',
+    ),
+    "llm 0.36": (
+        "/v1/chat/completions",
+        "authorization",
+        '{"accept-encoding": "gzip, deflate", "accept": "application/json", "user-agent": "OpenAI/Python 3.52.0", "x-stainless-lang": "python"}',
+        '{"model": "coder", "stream": true, "messages": [{"role": "user", "content": "say hi"}], "stream_options": {"include_usage": true}}',
+    ),
+    "Open WebUI": (  # from its source, the others were recorded
+        "/v1/chat/completions",
+        "authorization",
+        '{"HTTP-Referer": "https://openwebui.com/", "X-Title": "Open WebUI"}',
+        '{"stream": true, "model": "coder", "messages": [{"role": "system", "content": "some text"}, {"role": "user", "content": "say hi"}], "stream_options": {"include_usage": true}}',
+    ),
+}
+
+
+class TestClients:
+    """What real clients send goes through, by a user's token, to targets of each dialect."""
+
+    USER = {"name": "ann", "token": "ann-0123456789abcdef-token"}
+
+    @pytest.mark.parametrize("target", ["chat", "messages", "responses"])
+    @pytest.mark.parametrize("name", CLIENT_REQUESTS)
+    async def test_a_request_of(self, chomp: Any, upstream: Any, name: str, target: str) -> None:
+        path, auth, headers, body = CLIENT_REQUESTS[name]
+        router = await upstream(says("hi there") if target == "chat" else speaks(target), "coder")
+        router.speaks = {"apis": [target]}
+        client = await chomp(router, users=[self.USER], aliases={"claude-*": f"{router.id}/coder"})
+        token = self.USER["token"]
+        given = {**json.loads(headers), auth: token if auth == "x-api-key" else f"Bearer {token}"}
+        async with (
+            aiohttp.ClientSession(auto_decompress=False) as http,
+            http.post(client.url + path, data=body, headers=given) as answer,
+        ):
+            assert (answer.status, answer.headers["content-type"].split(";")[0]) == (200, "text/event-stream")
+            dropped = answer.headers.get("x-chomp-dropped", "")
+            run = await answer.read()
+        api = path.removeprefix("/v1/").partition("?")[0]
+        ends = {"messages": b"message_stop", "responses": b"response.completed", "chat/completions": b"[DONE]"}
+        assert ends[api] in run[-3000:]
+        assert b'"error":{' not in run
+        assert b"hi" in run
+        assert b"there" in run
+        (call,) = router.calls
+        assert call.path.partition("?")[0] == f"/v1/{'chat/completions' if target == 'chat' else target}"
+        sent, asked = json.dumps(call.json), json.loads(body)
+        assert call.json["model"] == "coder"
+        assert ("say hi" in sent) == ("say hi" in body)
+        assert sent.count("call_1") == body.count("call_1")
+        assert ("echo from-the-tool" in sent) == ("echo from-the-tool" in body)
+        assert len(call.json.get("tools", ())) >= min(1, len(asked.get("tools", ())))
+        assert token not in sent + json.dumps(call.headers)
+        if call.path.partition("?")[0] == path.partition("?")[0]:
+            assert (dropped, {**call.json, "model": "", "stream_options": 0}) == (
+                "", {**asked, "model": "", "stream_options": 0},
+            )  # fmt: skip
+        else:
+            vendors = ("anthropic-beta", "anthropic-dangerous", "x-codex", "x-claude-code")
+            assert not [header for header in call.headers if header.startswith(vendors)]
+        if name.startswith("Claude Code") and target != "messages":
+            assert {"context_management", "thinking", "metadata"} & set(dropped.split(", "))
+        (row,) = await client.rows(1)
+        assert (row["caller"], row["status"], row["error_type"]) == ("ann", 200, "")
+
+
 class TestOpenAI:
     """The official SDK as a client."""
 
