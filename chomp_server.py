@@ -1783,8 +1783,6 @@ class EventsMeter(StreamMeter):
         elif kind in ("response.completed", "response.incomplete", "response.failed"):
             self.done = True
             self.answer = bytes(event.response)
-        elif kind == "content_block_start":
-            self.frames += 1
         if event.cost:
             self._cost = Raw(bytes(event.cost))
         for found in (event.message, event.response):
@@ -8500,6 +8498,10 @@ CREATE TABLE IF NOT EXISTS responses (
   caller TEXT NOT NULL, id TEXT NOT NULL, previous TEXT NOT NULL, used_at REAL NOT NULL, size INTEGER NOT NULL,
   input BLOB NOT NULL, response BLOB NOT NULL, PRIMARY KEY (caller, id)
 )"""
+_RESPONSES_USED = """
+WITH RECURSIVE chain(id) AS (
+  SELECT :id UNION SELECT previous FROM responses JOIN chain USING (id) WHERE caller = :caller
+) UPDATE responses SET used_at = :now WHERE caller = :caller AND id IN chain"""
 RESPONSES_CHAIN = 1000  # responses that follow each other
 
 
@@ -8521,7 +8523,7 @@ class _Outcome(msgspec.Struct):
 class ResponseStore:
     """Answers of /v1/responses, so that `previous_response_id` works on routers that keep nothing.
 
-    Bounded: the conversations that were not gone on with for longest are forgotten first.
+    Bounded, give or take a tenth: the conversations that were not gone on with for longest are forgotten first.
     """
 
     def __init__(self, database: Database, limits: Limits, clock: Callable[[], float] = time.time):
@@ -8529,10 +8531,17 @@ class ResponseStore:
         self._limits = limits
         self._now = clock
         self._unwritten: dict[tuple[str, str], KeptResponse] = {}
+        self._turn = asyncio.Lock()
+        self._new = self._new_bytes = 0  # since the limits were last looked at
 
     async def open(self) -> None:
         """Makes the table where there is none."""
-        await self._database.write(lambda connection: connection.execute(RESPONSES_SQL))
+
+        def make(connection: sqlite3.Connection) -> None:
+            connection.execute(RESPONSES_SQL)
+            self._trim(connection)
+
+        await self._database.write(make)
 
     async def keep(self, caller: Caller, previous: str, given: bytes, response: bytes) -> None:
         """Keeps a response and the input it answers; at hand at once, on disk when this returns."""
@@ -8543,23 +8552,33 @@ class ResponseStore:
         kept = KeptResponse(caller.name, outcome.id, previous, given, response)
         key = (kept.caller, kept.id)
         self._unwritten[key] = kept
-        try:
-            await self._database.write(functools.partial(self._write, kept, self._now()))
-        except sqlite3.Error as error:
-            log.error("the response %s could not be kept: %s", kept.id, error)
-        finally:
-            if self._unwritten.get(key) is kept:
-                del self._unwritten[key]
+        async with self._turn:  # those that came while another was written share one transaction
+            if self._unwritten.get(key) is not kept:
+                return
+            batch = tuple(self._unwritten.values())
+            try:
+                await self._database.write(functools.partial(self._write, batch, self._now()))
+            except sqlite3.Error as error:
+                log.error("%d responses could not be kept: %s", len(batch), error)
+            finally:
+                for one in batch:
+                    if self._unwritten.get((one.caller, one.id)) is one:
+                        del self._unwritten[one.caller, one.id]
 
-    def _write(self, kept: KeptResponse, now: float, connection: sqlite3.Connection) -> None:
-        size = len(kept.input) + len(kept.response)
-        row = (kept.caller, kept.id, kept.previous, now, size, kept.input, kept.response)
-        connection.execute("INSERT OR REPLACE INTO responses VALUES (?,?,?,?,?,?,?)", row)
-        connection.execute(
-            "WITH RECURSIVE chain(id) AS (SELECT :id UNION SELECT previous FROM responses JOIN chain USING (id) "
-            "WHERE caller = :caller) UPDATE responses SET used_at = :now WHERE caller = :caller AND id IN chain",
-            {"now": now, "caller": kept.caller, "id": kept.id},
-        )
+    def _write(self, batch: Sequence[KeptResponse], now: float, connection: sqlite3.Connection) -> None:
+        for kept in batch:
+            size = len(kept.input) + len(kept.response)
+            row = (kept.caller, kept.id, kept.previous, now, size, kept.input, kept.response)
+            connection.execute("INSERT OR REPLACE INTO responses VALUES (?,?,?,?,?,?,?)", row)
+            if kept.previous:
+                connection.execute(_RESPONSES_USED, {"now": now, "caller": kept.caller, "id": kept.id})
+            self._new += 1
+            self._new_bytes += size
+        if self._new * 10 >= self._limits.responses_kept or self._new_bytes * 10 >= self._limits.responses_bytes:
+            self._trim(connection)
+
+    def _trim(self, connection: sqlite3.Connection) -> None:
+        self._new = self._new_bytes = 0
         connection.execute(
             "DELETE FROM responses WHERE rowid IN (SELECT rowid FROM (SELECT rowid, sum(size) OVER newest AS bytes, "
             "count(*) OVER newest AS number FROM responses WINDOW newest AS (ORDER BY used_at DESC, rowid DESC)) "
@@ -9451,7 +9470,8 @@ async def _relay(request: web.Request, api: Api) -> web.StreamResponse:
         if given is not None and given.store is not False and (answer := exchange.response()):
             items = msgspec.json.encode(_items(given.input))
             previous = given.previous_response_id if asked.resolved else None
-            await services.responses.keep(request[CALLER], previous or "", items, answer)
+            keeping = services.responses.keep(request[CALLER], previous or "", items, answer)
+            await asyncio.shield(services.background.start("keeping a response", keeping))  # the client may be gone
         return SENT_CLOSE if client.close else SENT_KEEP
     finally:
         services.bodies.release(body)
