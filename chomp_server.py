@@ -996,10 +996,27 @@ class Envelope(msgspec.Struct):
     messages: Raw = _EMPTY
     prompt: Raw = _EMPTY
     input: Raw = _EMPTY
+    system: Raw = _EMPTY
+    instructions: Raw = _EMPTY
+    tools: Raw = _EMPTY
     stream_options: Raw = _EMPTY
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    max_output_tokens: int | None = None
+    max_tokens: Raw = _EMPTY
+    max_completion_tokens: Raw = _EMPTY
+    max_output_tokens: Raw = _EMPTY
+    n: Raw = _EMPTY
+
+    def content(self) -> bytes:
+        """What a router counts as the prompt."""
+        asked = self.messages or self.prompt or self.input
+        return b"".join(map(bytes, (asked, self.system, self.instructions, self.tools)))
+
+    def most_tokens(self, api: Api, otherwise: int) -> int:
+        """How many tokens the answer may have at most; each of several may have `otherwise` where nothing is said.
+
+        Fields of another API are not looked at, nor is what is no number above 0: routers ignore both, or refuse it.
+        """
+        most = max((_positive(getattr(self, name)) for name in _MOST_TOKENS.get(api, ())), default=0)
+        return min(most or otherwise, otherwise) * min(_positive(self.n) or 1, 1000)
 
     def wants_usage(self) -> bool:
         """Whether the client asked for the usage frame itself."""
@@ -1016,6 +1033,10 @@ _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _REQUIRED: dict[Api, str] = {
     "chat": "messages", "completions": "prompt", "embeddings": "input", "messages": "messages", "responses": "input",
     "count_tokens": "messages",
+}  # fmt: skip
+_MOST_TOKENS: dict[Api, tuple[str, ...]] = {
+    "chat": ("max_tokens", "max_completion_tokens"), "completions": ("max_tokens",), "messages": ("max_tokens",),
+    "responses": ("max_output_tokens",),
 }  # fmt: skip
 _DIALECTS: dict[Api, Dialect] = {"messages": "messages", "count_tokens": "messages", "responses": "responses"}
 
@@ -1048,6 +1069,13 @@ def decoded(decode: Callable[[Any], T], body: bytes | Raw) -> T:
 def fields_of(body: bytes) -> dict[str, Raw]:
     """The top-level fields of a JSON object, each as it came. Raises BadRequest."""
     return decoded(_decode_fields, body)
+
+
+def _positive(raw: Raw) -> int:
+    """A number above 0, whole; 0 for anything else."""
+    with contextlib.suppress(msgspec.DecodeError, ValueError, OverflowError):
+        return max(0, int(msgspec.json.decode(raw, type=float)))
+    return 0
 
 
 def read_envelope(api: Api, body: bytes) -> Envelope:
@@ -4839,6 +4867,16 @@ def may_use(user: User, asked: str, router: str, model: str) -> bool:
     return not user.models or any(fnmatch.fnmatchcase(name, pattern) for pattern in user.models for name in names)
 
 
+def permitted(caller: Caller, asked: str, targets: Sequence[Target]) -> list[Target]:
+    """Those of `targets` that `caller` may use. Raises Forbidden when that is none."""
+    user = caller.user
+    allowed = [one for one in targets if user is None or may_use(user, asked or "auto", one.router.id, one.model)]
+    if not allowed:
+        words = f"{caller.name} may not use the model {(asked or 'auto')[:200]!r}"
+        raise Forbidden(words, code="model_not_allowed", param="model")
+    return allowed
+
+
 def cost_usd(usage: Usage, price: Price | None) -> float | None:
     """USD of one answer; None when nobody knows the price.
 
@@ -5692,7 +5730,11 @@ class Credentials:
             return OWNER
         if not self._callers:
             return None
-        return self._callers.get(hashlib.sha256(secret).hexdigest())  # the time a look-up takes tells nothing of a hash
+        digest = hashlib.sha256(secret).hexdigest()
+        caller = self._callers.get(digest)  # the time a look-up takes tells nothing of a hash
+        if caller is not None and (token := given or api_key) not in self._secrets:
+            self.hide(token)  # only its hash was known
+        return caller
 
     def redact(self, text: str) -> str:
         """`text` with every known secret replaced, whatever put it there."""
@@ -6235,6 +6277,7 @@ class RouterPool:
         self._background = background
         self._now = clock
         self.rows: dict[str, RouterDef] = {}
+        self._known: dict[str, RouterDef] = {}  # these, and what was taken out: its running answers have a price
         self.keys: dict[str, tuple[Key, ...]] = {}
         self._catalogs: dict[str, Catalog] = {}
         self._fetches: dict[str, asyncio.Task[None]] = {}
@@ -6259,18 +6302,26 @@ class RouterPool:
             *(alias.prefer for alias in self._aliases),
         )  # plans change by the answer
         self.rows = {row.id: row for row in rows}
+        self._known = {**self._known, **self.rows}
         self.keys = {row.id: self._credentials.keys(row) for row in rows}
         now = self._now()
         for row in rows:
             if before.get(row.id) == row and keys_before[row.id] == self.keys[row.id]:
                 continue
+            self._stop_fetching(row.id)  # from where the router was before; it would hold up the next
             self._catalogs[row.id] = Catalog(tuple(Model(m, owned_by=row.id) for m in row.models), now, now)
             if not row.models:
                 self._catalogs[row.id] = Catalog()
             self._breakers[row.id] = Breaker()
             for scope in [scope for scope in self._benched if scope[0] == row.id]:
                 del self._benched[scope]
+        for router in before.keys() - self.rows.keys():
+            self._stop_fetching(router)
         self._index()
+
+    def _stop_fetching(self, router: str) -> None:
+        if fetch := self._fetches.pop(router, None):
+            fetch.cancel()
 
     # -- catalogues
 
@@ -6307,7 +6358,8 @@ class RouterPool:
             log.warning("the model list of %s could not be fetched: %s", row.id, catalog.error)
         finally:
             catalog.tried_at = self._now()
-            self._fetches.pop(row.id, None)
+            if self._fetches.get(row.id) is asyncio.current_task():
+                del self._fetches[row.id]
 
     async def _read_list(self, row: RouterDef) -> list[Model]:
         keys = self.keys[row.id] if row.models_auth else ()
@@ -6369,10 +6421,27 @@ class RouterPool:
         if pending := [task for task in tasks if not task.done()]:
             await asyncio.wait(pending, timeout=CATALOG_GRACE_S)
 
-    @property
-    def alias_names(self) -> list[str]:
-        """Aliases that can be asked for by name, not by pattern."""
-        return [alias.pattern for alias in self._aliases if "*" not in alias.pattern]
+    def alias_names(self, user: User | None) -> list[str]:
+        """Aliases that can be asked for by name, not by pattern, as far as `user` may use one of their targets."""
+        names = [alias.pattern for alias in self._aliases if "*" not in alias.pattern]
+        if user is None:
+            return names
+        return [
+            name
+            for name in names
+            if any(
+                may_use(user, name, *target) for written, _ in self._expand(name, "") for target in self._pairs(written)
+            )
+        ]
+
+    def _pairs(self, name: Name) -> list[tuple[str, str]]:
+        """Routers and models that `name` may mean, by what is known now."""
+        if name.model:
+            return [
+                (router, name.model) for router in ([name.router] if name.router else self._serving.get(name.model, ()))
+            ]
+        rows = [self.rows[name.router]] if name.router else self.configured
+        return [(row.id, default_model(row, self.models(row.id))) for row in rows]
 
     async def free(self) -> list[Model]:
         """OpenRouter's free models, its public list being read without a key. Raises UpstreamFailed."""
@@ -6445,10 +6514,11 @@ class RouterPool:
                 wanted += await self._candidates(name)
             except (ModelNotFound, Unavailable) as error:  # an alias has further targets
                 refusal = refusal or error
-        if not wanted and refusal is not None:
-            raise refusal
+        # a list was waited for, perhaps, and routers were written anew meanwhile
+        wanted = [(self.rows[row.id], served) for row, served in dict.fromkeys(wanted) if row.id in self.rows]
+        if not wanted:
+            raise refusal or self._unknown(model)
         prefer = prefer or self._settings.prefer
-        wanted = list(dict.fromkeys(wanted))
         usable = [(row, served, way) for row, served in wanted if (way := spoken(row, served, api)) is not None]
         if not usable:
             row, served = wanted[0]
@@ -6476,7 +6546,9 @@ class RouterPool:
     async def _candidates(self, name: Name) -> list[tuple[RouterDef, str]]:
         """Routers that serve a name, with their model ids."""
         if name.router:
-            row = self.rows[name.router]
+            row = self.rows.get(name.router)
+            if row is None:
+                raise self._unknown(f"{name.router}/{name.model}")
             self._must_have_key(row)
             if row.kind == "local" and name.model and name.model not in row.models:
                 raise self._unknown(f"{row.id}/{name.model}")
@@ -6700,8 +6772,7 @@ class RouterPool:
         key = (router, model)
         if key in self._price_of:
             return self._price_of[key]
-        row = self.rows.get(router)  # it may have been taken out while it answered
-        price = dict(row.prices).get(model) if row is not None else None
+        price = dict(self._known[router].prices).get(model)
         if price is None:
             price = next((m.price for m in self._catalogs[router].models if m.id == model), None)
         if price is None:
@@ -7559,44 +7630,41 @@ class Exchange:
         request = self.request
         envelope = self.envelope = read_envelope(request.api, request.body)
         self.stream = envelope.stream is True and request.api not in ("embeddings", "count_tokens")
-        return (envelope.model or "", envelope.router or "", request.prefer, request.api, request.fallback)
+        fallback = request.fallback or self._restricted  # else the one target would be picked before those are left out
+        return (envelope.model or "", envelope.router or "", request.prefer, request.api, fallback)
+
+    @property
+    def _restricted(self) -> bool:
+        user = self.caller.user
+        return user is not None and bool(user.models or user.routers)
 
     def _permitted(self, targets: Sequence[Target]) -> Sequence[Target]:
         """Those of `targets` the caller may use. Raises Forbidden when that is none."""
-        user = self.caller.user
-        if user is None or not targets or not (user.models or user.routers):
+        if not targets or not self._restricted:
             return targets
-        asked = self.envelope.model or ""
-        allowed = [one for one in targets if may_use(user, asked, one.router.id, one.model)]
-        if not allowed:
-            raise Forbidden(
-                f"{user.name} may not use the model {asked[:200]!r}", code="model_not_allowed", param="model"
-            )
-        if "models" in fields_of(self.request.body):  # OpenRouter would take another one of these
-            raise Forbidden(f"{user.name} may not name further `models`", code="model_not_allowed", param="models")
-        return allowed
+        allowed = permitted(self.caller, self.envelope.model or "", targets)
+        for name in fields_of(self.request.body):
+            # OpenRouter would take another one of `models`; routers written in Go see a model in `Model`, too
+            if (folded := name.casefold()) == "models" or (folded == "model" and name != "model"):
+                words = f"{self.caller.name} may not name further models"
+                raise Forbidden(words, code="model_not_allowed", param=name)
+        return allowed if self.request.fallback else allowed[:1]
 
     def _admit(self) -> None:
         """Reserves what the request may use of its user's allowance. Raises Busy when that is more than is left."""
         user = self.caller.user
-        if user is None or self._reservation is not None or not user.limited():
+        if user is None or self._reservation is not None:
             return
         tokens, usd, api = 0, 0.0, self.request.api
-        if api != "count_tokens":
-            prompt, answer = estimated_prompt(self._asked_content()), 0
+        if api != "count_tokens" and user.limited():  # the others are counted: they may get limits while chomp runs
+            prompt, answer = estimated_prompt(self.envelope.content()), 0
             if api != "embeddings":
-                envelope = self.envelope
-                most = envelope.max_completion_tokens or envelope.max_output_tokens or envelope.max_tokens
-                answer = min(max(0, most or RESERVED_TOKENS), RESERVED_TOKENS)
+                answer = self.envelope.most_tokens(api, RESERVED_TOKENS)
             tokens = prompt + answer
             for router, model in {(one.router.id, one.model) for one in self._targets}:
                 price = self.proxy.routing.price(router, model)
                 usd = max(usd, cost_usd(Usage(prompt, answer), price) or 0.0)
         self._reservation = self.proxy.allowances.admit(user, tokens, usd)
-
-    def _asked_content(self) -> bytes:
-        envelope = self.envelope
-        return bytes(envelope.messages or envelope.prompt or envelope.input)
 
     async def connect(self) -> None:
         """Asks target after target until one answers. Raises ChompError."""
@@ -7827,7 +7895,7 @@ class Exchange:
             own += f"x-chomp-dropped: {names[:500]}\r\n".encode()
         shown = headers_down(attempt.headers)
         if (user := self.caller.user) is not None and user.limited():  # the limits of a user are not the router's
-            shown = b"".join(line for line in shown.splitlines(True) if not line.startswith(b"x-ratelimit-"))
+            shown = b"".join(line for line in shown.splitlines(True) if b"ratelimit" not in line.partition(b":")[0])
             own += "".join(f"{k}: {v}\r\n" for k, v in self.proxy.allowances.headers(user).items()).encode()
         secret = target.key.secret
         if secret and secret.encode() in shown:
@@ -7948,7 +8016,9 @@ class Exchange:
     def response(self) -> bytes:
         """The whole Response object of a good answer in that dialect; empty when there is none."""
         attempt = self._attempt
-        if attempt is None or not attempt.committed or attempt.broken is not None or not attempt.ended:
+        if attempt is None or not attempt.committed or attempt.broken is not None:
+            return b""
+        if not (attempt.ended or (attempt.stream and attempt.meter.done)):
             return b""
         if attempt.events is not None:
             return attempt.events.answer
@@ -8040,7 +8110,7 @@ class Exchange:
 
     def _tokens(self, committed: bool) -> tuple[Usage, bool]:
         """Counted by the upstream, or estimated from what passed; nothing for a request without an answer."""
-        if not committed:
+        if not committed or self.request.api == "count_tokens":  # counting costs nothing
             return Usage(), False
         counted = self.usage()
         if counted is not None and (counted.prompt or counted.completion):
@@ -8050,10 +8120,10 @@ class Exchange:
         said = 0
         if attempt.stream:
             said = max(attempt.meter.frames, estimated_tokens(attempt.meter.said))  # a frame has a token at least
-        elif self.request.api not in ("embeddings", "count_tokens"):
+        elif self.request.api != "embeddings":
             said = estimated_tokens(attempt.size)
         cost = counted.cost_usd if counted else None
-        asked = estimated_prompt(self._asked_content())
+        asked = estimated_prompt(self.envelope.content())
         return Usage(prompt=asked, completion=said, cost_usd=cost), True
 
 
@@ -8168,7 +8238,7 @@ class Proxy:
         self._active: set[Exchange] = set()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._addresses: dict[tuple[str, str, str], tuple[Origin, bytes, frozenset[bytes]]] = {}
+        self._addresses: dict[tuple[str, str, str], tuple[RouterDef, Key, Origin, bytes, frozenset[bytes]]] = {}
         self._names: dict[str, str] = {}
 
     @property
@@ -8215,11 +8285,11 @@ class Proxy:
         row = target.router
         if row.kind == "local":
             return None
-        key = (row.id, target.key.id, target.api)
-        found = self._addresses.get(key)
-        if found is None:
-            found = self._addresses[key] = _request_head(row, row.base_url, target.key, target.api)
-        origin, fixed, own = found
+        found = self._addresses.get((row.id, target.key.id, target.api))
+        if found is None or found[0] is not row or found[1] is not target.key:  # written anew, or a target of before
+            found = row, target.key, *_request_head(row, row.base_url, target.key, target.api)
+            self._addresses[row.id, target.key.id, target.api] = found
+        _, _, origin, fixed, own = found
         if request.query and target.api == request.api:
             fixed = fixed.replace(b" HTTP/1.1", b"?%b HTTP/1.1" % request.query, 1)
         return origin, fixed + headers_up(_given(request, target), own)
@@ -8376,7 +8446,7 @@ class JobQueue:
         if len(self._running) >= self._limits.jobs_waiting:
             raise Busy(f"{self._limits.jobs_waiting} jobs are waiting already", retry_after_s=10)
         targets = await self._proxy.routing.plan(given.model, given.router, "", "chat")
-        first = targets[0]
+        first = permitted(caller, given.model, targets)[0]
         status = "pending" if self._slots.locked() else "running"
         created = iso(time.time())
         values = (caller.name, given.prompt, status, created, first.model, first.router.id, given.system)
@@ -8568,6 +8638,8 @@ class ResponseStore:
     def _write(self, batch: Sequence[KeptResponse], now: float, connection: sqlite3.Connection) -> None:
         for kept in batch:
             size = len(kept.input) + len(kept.response)
+            if size > self._limits.responses_bytes:
+                continue  # no room would be left for any other
             row = (kept.caller, kept.id, kept.previous, now, size, kept.input, kept.response)
             connection.execute("INSERT OR REPLACE INTO responses VALUES (?,?,?,?,?,?,?)", row)
             if kept.previous:
@@ -8591,8 +8663,9 @@ class ResponseStore:
         if kept := self._unwritten.get((caller.name, response_id)):
             return kept
         found = await self._database.read(
-            "SELECT caller, id, previous, input, response FROM responses WHERE id = ? AND (caller = ? OR ?) LIMIT 1",
-            (response_id, caller.name, caller.kind == "owner"),
+            "SELECT caller, id, previous, input, response FROM responses WHERE id = ? AND (caller = ? OR ?) "
+            "ORDER BY caller = ? DESC LIMIT 1",  # routers choose the ids: two callers may have the same
+            (response_id, caller.name, caller.kind == "owner", caller.name),
         )
         if not found:
             raise NotFound(f"no response {response_id[:100]!r} is kept here")
@@ -8606,10 +8679,14 @@ class ResponseStore:
         await self._database.write(lambda connection: connection.execute(sql, (kept.caller, kept.id)))
 
     async def items(self, response_id: str, caller: Caller) -> list[Raw]:
-        """What was said up to and with a response, as input items, oldest first. Raises NotFound."""
+        """What was said up to and with a response, as input items, oldest first. Raises NotFound or TooLarge."""
         parts: list[list[Raw]] = []
+        size, most = 0, self._limits.body_bytes
         while response_id:
             kept = await self.get(response_id, caller)
+            size += len(kept.input) + len(kept.response)
+            if size > most:  # as a request body it would be refused: no need to hold all of it first
+                raise TooLarge(f"what was said before has more than {most} bytes, which are allowed")
             outcome = msgspec.json.decode(kept.response, type=_Outcome)
             parts.append(msgspec.json.decode(kept.input, type=list[Raw]) + outcome.output)
             response_id = kept.previous
@@ -9466,12 +9543,14 @@ async def _relay(request: web.Request, api: Api) -> web.StreamResponse:
             client.cross_origin = request.get(CROSS_ORIGIN, "")
         exchange = services.proxy.exchange(asked, request[CALLER], client)
         request[ACCOUNTED] = True
-        await relay(services, exchange, client)
-        if given is not None and given.store is not False and (answer := exchange.response()):
-            items = msgspec.json.encode(_items(given.input))
-            previous = given.previous_response_id if asked.resolved else None
-            keeping = services.responses.keep(request[CALLER], previous or "", items, answer)
-            await asyncio.shield(services.background.start("keeping a response", keeping))  # the client may be gone
+        try:
+            await relay(services, exchange, client)
+        finally:  # a client may leave with the event that completes the response, before the end of the stream
+            if given is not None and given.store is not False and (answer := exchange.response()):
+                items = msgspec.json.encode(_items(given.input))
+                previous = (given.previous_response_id if asked.resolved else None) or ""
+                keeping = services.responses.keep(request[CALLER], previous, items, answer)
+                await asyncio.shield(services.background.start(f"response of {request_id}", keeping))
         return SENT_CLOSE if client.close else SENT_KEEP
     finally:
         services.bodies.release(body)
@@ -9551,17 +9630,22 @@ async def _continued(request: web.Request, asked: ChatRequest, given: _Conversin
     try:
         said = await services.responses.items(previous, request[CALLER])
     except NotFound as error:
+        if request[CALLER].user is not None:  # the router may know it, from somebody else: callers share its keys
+            raise _lost(error) from None
         targets = await services.routing.plan(given.model or "", given.router or "", asked.prefer, "responses")
         if targets[0].api == "responses":  # it may know
             return
-        raise BadRequest(
-            f"{error.message}: send the whole input", code="previous_response_not_found", param="previous_response_id"
-        ) from None
+        raise _lost(error) from None
     fields = fields_of(asked.body)
     fields["input"] = Raw(msgspec.json.encode([*said, *_items(given.input)]))
     asked.body = msgspec.json.encode(fields)
     asked.resolved = ("previous_response_id",)
     services.bodies.check(len(asked.body))
+
+
+def _lost(error: NotFound) -> BadRequest:
+    words = f"{error.message}: send the whole input"
+    return BadRequest(words, code="previous_response_not_found", param="previous_response_id")
 
 
 def _items(given: Raw) -> list[Raw]:
@@ -9654,11 +9738,7 @@ async def _all_models(services: Services, caller: Caller) -> list[dict[str, Any]
     """The models a caller may use, as GET /v1/models lists them."""
     routing, user = services.routing, caller.user
     await routing.first_lists()
-    entries = [
-        {"id": name, "object": "model", "created": 0, "owned_by": "chomp"}
-        for name in routing.alias_names
-        if user is None or not user.models or any(fnmatch.fnmatchcase(name, pattern) for pattern in user.models)
-    ]
+    entries = [{"id": name, "object": "model", "created": 0, "owned_by": "chomp"} for name in routing.alias_names(user)]
     for row in routing.rows.values():
         if routing.keys[row.id] and not (row.kind == "local" and services.local.missing):
             entries += [
@@ -9719,8 +9799,9 @@ async def models_free(request: web.Request) -> web.Response:
 @routes.get("/api/models/{router}")
 async def models_router(request: web.Request) -> web.Response:
     """GET /api/models/{router} -> {router, count, models: [{id, name}]}"""
-    services, router = request.app[SERVICES], request.match_info["router"]
-    found = await services.routing.listed(router)
+    services, router, user = request.app[SERVICES], request.match_info["router"], request[CALLER].user
+    listed = await services.routing.listed(router)
+    found = [model for model in listed if user is None or may_use(user, model.id, router, model.id)]
     return reply(
         {"router": router, "count": len(found), "models": [{"id": m.id, "name": m.name or m.id} for m in found]}
     )
@@ -9983,12 +10064,15 @@ def adopt(services: Services, settings: Settings) -> list[str]:
 
 
 async def _watch_files(services: Services, sources: Sources) -> None:
-    """Reloads when a file of settings has changed."""
+    """Reloads when a file of settings has changed, and has come to rest: half a file may be good TOML, too."""
+    last = sources.stamp()
     while True:
         await asyncio.sleep(CHANGES_S)
-        if sources.stamp() != sources.seen:
+        now = sources.stamp()
+        if now == last != sources.seen:
             with contextlib.suppress(ChompError):  # logged; what was in force stays
                 await services.reload()
+        last = now
 
 
 def make_app(

@@ -28,6 +28,7 @@ import re
 import resource
 import select
 import shlex
+import signal
 import socket
 import sqlite3
 import ssl
@@ -334,19 +335,43 @@ class Clock:
         return self.now
 
 
+def toml(tables: dict[str, Any]) -> str:
+    """A chomp.toml, a table a line."""
+
+    def inline(value: Any) -> str:
+        if isinstance(value, dict):
+            return "{" + ", ".join(f"{json.dumps(name)} = {inline(one)}" for name, one in value.items()) + "}"
+        if isinstance(value, (list, tuple)):
+            return "[" + ", ".join(map(inline, value)) + "]"
+        return json.dumps(value)
+
+    return "".join(f"{name} = {inline(table)}\n" for name, table in tables.items())
+
+
 class Chomp:
     """A chomp in this process, and a client of it that carries the owner's token."""
 
     def __init__(
-        self, folder: Path, config: dict[str, Any], environ: dict[str, str], clock: Callable[[], float] | None
+        self,
+        folder: Path,
+        config: dict[str, Any],
+        environ: dict[str, str],
+        clock: Callable[[], float] | None,
+        written: bool = False,
     ):
+        """`config` is also written to chomp.toml, and read again from there, when it is `written`."""
         self.store = cs.Store(folder / "state")
         self.store.open()
         environ = {"CHOMP_API_TOKEN": TOKEN, "XDG_CACHE_HOME": str(folder / "no-cache"), **environ}
         self.settings = cs.read_settings(
             folder, flags={}, environ=environ, dotenv=self.store.dotenv(), overrides=self.store.overrides(), file=config
         )
-        self.app = cs.make_app(self.settings, self.store, **({"clock": clock} if clock else {}))
+        more: dict[str, Any] = {"clock": clock} if clock else {}
+        self.file = folder / "chomp.toml"
+        if written:
+            self.file.write_text(toml(config))
+            more["sources"] = cs.Sources(self.store, folder, {}, environ)
+        self.app = cs.make_app(self.settings, self.store, **more)
         self.runner = cs.make_runner(self.app, self.settings)
         self.http = aiohttp.ClientSession(
             headers={"authorization": f"Bearer {TOKEN}"}, connector=aiohttp.TCPConnector(limit=0)
@@ -401,6 +426,7 @@ async def chomp(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Chomp]]
         *upstreams: Upstream | dict[str, Any],
         environ: dict[str, str] | None = None,
         clock: Callable[[], float] | None = None,
+        written: bool = False,
         **tables: Any,
     ) -> Chomp:
         routers = [one.router if isinstance(one, Upstream) else one for one in upstreams]
@@ -408,7 +434,7 @@ async def chomp(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Chomp]]
         config["timeouts"] = {**SHORT, **tables.get("timeouts", {})}
         folder = tmp_path / f"chomp{len(started)}"
         folder.mkdir(exist_ok=True)
-        started.append(await Chomp(folder, config, environ or {}, clock).start())
+        started.append(await Chomp(folder, config, environ or {}, clock, written).start())
         return started[-1]
 
     yield start
@@ -12379,6 +12405,878 @@ class TestClients:
         assert (row["caller"], row["status"], row["error_type"]) == ("ann", 200, "")
 
 
+ENDPOINTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": ("/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "content": "hello"}]}),
+    "completions": ("/v1/completions", {"model": "m", "prompt": "hello"}),
+    "embeddings": ("/v1/embeddings", {"model": "m", "input": "hello"}),
+    "messages": ("/v1/messages", NATIVE_ASKED["messages"]),
+    "responses": ("/v1/responses", NATIVE_ASKED["responses"]),
+}
+COUNT_TOKENS = "/v1/messages/count_tokens"
+
+
+async def serves_all(call: Call) -> None:
+    """A router that speaks every dialect."""
+    api = call.path.rpartition("/v1/")[2].partition("?")[0]
+    if api in NATIVE:
+        await speaks(api)(call)
+    elif api == "messages/count_tokens":
+        await call.whole(b'{"input_tokens":11}')
+    elif api == "embeddings":
+        await call.whole(b'{"object":"list","data":[{"embedding":[1.0]}],"usage":{"prompt_tokens":3}}')
+    else:
+        await says("hi there")(call)
+
+
+def token_of(name: str) -> str:
+    return f"token-of-{name}-0123456789"
+
+
+def bearer(name: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token_of(name)}"}
+
+
+def member(name: str = "ann", **limits: Any) -> dict[str, Any]:
+    """A [[users]] table."""
+    return {"name": name, "token": token_of(name), **limits}
+
+
+def costs(model: str = "m", *, input: float = 0.0, output: float = 0.0) -> dict[str, Any]:
+    """A router's `prices`, in USD per token."""
+    return {"prices": {model: {"input": input * 1e6, "output": output * 1e6}}}
+
+
+class TestUsers:
+    """Users of chomp beside its owner: who they are, what they may ask for, how much of it."""
+
+    @pytest.fixture
+    def router(self, upstream: Any) -> Callable[..., Awaitable[Upstream]]:
+        """Starts routers that speak every dialect, or do as they are told."""
+
+        async def start(act: Act | None = None, *models: str, **more: Any) -> Upstream:
+            made: Upstream = await upstream(act or serves_all, *models)
+            made.speaks = {"apis": [*ENDPOINTS, "count_tokens"], **more}
+            return made
+
+        return start
+
+    async def asked(
+        self, client: Chomp, name: str = "ann", api: str = "chat", headers: Any = (), **more: Any
+    ) -> tuple[int, Any, bytes]:
+        """Status, headers and body of what a user is answered."""
+        path, body = ENDPOINTS[api]
+        async with client.post(path, json={**body, **more}, headers={**bearer(name), **dict(headers)}) as answer:
+            return answer.status, answer.headers, await answer.read()
+
+    @staticmethod
+    def used(client: Chomp, name: str = "ann") -> dict[str, Any]:
+        return client.services.allowances.report(client.services.credentials.users[name])
+
+    @staticmethod
+    def reserved(client: Chomp, name: str = "ann") -> tuple[int, float, float]:
+        """Requests running, tokens and USD reserved."""
+        spending = client.services.allowances._spending[name]
+        return spending.running, spending.tokens.reserved, round(spending.usd.reserved, 9)
+
+    # -- who they are
+
+    @pytest.mark.parametrize(
+        ("headers", "status"),
+        [
+            ({"authorization": f"Bearer {token_of('ann')}"}, 200),
+            ({"authorization": f"bearer  {token_of('ann')} "}, 200),
+            ({"authorization": "", "x-api-key": token_of("ann")}, 200),
+            ({"authorization": f"Bearer {token_of('bob')}"}, 200),
+            ({"authorization": "Bearer wrong-token-0123456789", "x-api-key": token_of("ann")}, 401),
+            ({"authorization": f"Basic {token_of('ann')}"}, 401),
+            ({"authorization": f"Bearer {hashlib.sha256(token_of('bob').encode()).hexdigest()}"}, 401),
+            ({"authorization": f"Bearer {token_of('ann')[:-1]}"}, 401),
+            ({"authorization": "Bearer "}, 401),
+            ({"authorization": ""}, 401),
+        ],
+        ids=["bearer", "spaces", "x-api-key", "digest", "both", "basic", "hash", "part", "empty", "none"],
+    )
+    async def test_a_token_says_who_asks(self, both_ways: Any, router: Any, headers: Any, status: int) -> None:
+        bob = {"name": "bob", "token_sha256": hashlib.sha256(token_of("bob").encode()).hexdigest().upper()}
+        client = await both_ways(up := await router(), users=[member(), bob])
+        for _ in range(2):  # over a new connection to the router, then over an idle one
+            got, _, _ = await self.asked(client, headers=headers)
+            assert got == status
+        assert len(up.calls) == (2 if status == 200 else 0)
+        rows = await client.rows(2)
+        name = "" if status == 401 else "bob" if "bob" in headers["authorization"] else "ann"
+        assert [(row["caller"], row["status"]) for row in rows] == [(name, status)] * 2
+        assert not any("token-of" in value for call in up.calls for value in call.headers.values())
+
+    @pytest.mark.parametrize("path", [*(path for path, _ in ENDPOINTS.values()), COUNT_TOKENS, "/v1/models"])
+    async def test_a_wrong_token_is_refused_in_the_dialects_shape(self, chomp: Any, router: Any, path: str) -> None:
+        client = await chomp(await router(), users=[member()])
+        headers = {"authorization": "Bearer nobody-0123456789", "anthropic-version": "2023-06-01"}
+        method = "GET" if path == "/v1/models" else "POST"
+        async with client.http.request(method, client.url + path, json={}, headers=headers) as answer:
+            body = await answer.json()
+        assert (answer.status, answer.headers["www-authenticate"][:6]) == (401, "Bearer")
+        if "messages" in path or "models" in path:
+            assert (body["type"], body["error"]["type"]) == ("error", "authentication_error")
+            assert body["request_id"] == answer.headers["request-id"]
+        else:
+            assert (body["error"]["code"], set(body)) == ("invalid_api_key", {"error"})
+
+    @pytest.mark.parametrize(
+        ("tables", "words"),
+        [
+            ([{"name": "ann"}], "needs a token"),
+            ([{"name": "ann", "token": "fifteen-letters"}], "at least 16"),
+            ([{"name": "ann", "token": 1234567890123456}], "at least 16"),
+            ([{"name": "ann", "token_sha256": "abc"}], "needs a token"),
+            ([{**member(), "token_sha256": "0" * 64}], "not both"),
+            ([member(), {**member("bob"), "token": token_of("ann")}], "the same token as ann"),
+            ([member(), {"name": "bob", "token_sha256": hashlib.sha256(token_of("ann").encode()).hexdigest()}], "as ann"),
+            ([{"name": "ann", "token": TOKEN}], "the same token as the owner"),
+            ([member(), member()], "written twice"),
+            ([member("owner")], "the owner"),
+            ([member("")], "needs a name"),
+            ([member("a b")], "needs a name"),
+            ([member("a/b")], "needs a name"),
+            ([{"token": token_of("ann")}], "needs a name"),
+            ([member(paralel=2)], "parallel"),
+            ([member(parallel=-1)], "0 or more"),
+            ([member(usd_per_month=math.nan)], "0 or more"),
+            ([member(usd_per_month=math.inf)], "0 or more"),
+            ([member(requests_per_minute=1.5)], "ann"),
+            ([member(tokens_per_day=True)], "ann"),
+            ([member(models="m")], "ann"),
+        ],
+    )  # fmt: skip
+    def test_a_wrong_table_is_named(self, tmp_path: Path, tables: list[dict[str, Any]], words: str) -> None:
+        found = cs.read_settings(tmp_path, flags={}, environ={}, dotenv={}, overrides={}, file={"users": tables})
+        with pytest.raises(cs.SettingsError) as error:
+            cs.user_rows(found, TOKEN)
+        assert words in str(error.value)
+        assert "0123456789" not in str(error.value)
+
+    def test_users_and_no_tokens_contradict_each_other(self, tmp_path: Path) -> None:
+        found = read(tmp_path, environ={"CHOMP_V1_NO_AUTH": "1"})
+        with pytest.raises(cs.SettingsError, match="CHOMP_V1_NO_AUTH"):
+            cs.user_rows(msgspec.structs.replace(found, users=(member(),)), TOKEN)
+
+    # -- what they may ask for
+
+    @pytest.mark.parametrize(
+        ("limits", "asked", "router", "model", "may"),
+        [
+            ({}, "m", "a", "m", True),
+            ({"models": ("m",)}, "m", "a", "m", True),
+            ({"models": ("m",)}, "a/m", "a", "m", True),
+            ({"models": ("a/m",)}, "m", "a", "m", True),
+            ({"models": ("a/m",)}, "m", "b", "m", False),
+            ({"models": ("a/*",)}, "a/x/y", "a", "x/y", True),
+            ({"models": ("a/*",)}, "auto", "b", "x", False),
+            ({"models": ("fast",)}, "fast", "b", "x", True),
+            ({"models": ("auto",)}, "auto", "b", "x", True),
+            ({"models": ("M",)}, "m", "a", "m", False),
+            ({"models": ("m",)}, "mm", "a", "mm", False),
+            ({"models": ("x", "m")}, "m", "a", "m", True),
+            ({"routers": ("a",)}, "m", "a", "m", True),
+            ({"routers": ("a",)}, "m", "b", "m", False),
+            ({"routers": ("a",), "models": ("m",)}, "m", "b", "m", False),
+            ({"routers": ("a",), "models": ("m",)}, "x", "a", "x", False),
+        ],
+    )
+    def test_who_may_use_what(self, limits: Any, asked: str, router: str, model: str, may: bool) -> None:
+        assert cs.may_use(cs.User("ann", "0" * 64, **limits), asked, router, model) is may
+
+    @pytest.mark.parametrize("api", ENDPOINTS)
+    async def test_a_model_that_is_not_allowed_is_not_asked(self, both_ways: Any, router: Any, api: str) -> None:
+        client = await both_ways(up := await router(None, "m", "dear"), users=[member(models=["m"])])
+        for model, status in (("m", 200), ("dear", 403), (f"{up.id}/dear", 403), (f"{up.id}/m", 200), ("m", 200)):
+            got, _, body = await self.asked(client, api=api, model=model)
+            assert (got, model) == (status, model)
+            if status == 403:
+                told = json.loads(body)
+                assert "ann may not use the model" in told["error"]["message"]
+                assert told["error"]["type"] == "permission_error"
+        assert [call.json["model"] for call in up.calls] == ["m"] * 3
+        rows = await client.rows(5)
+        assert [row["error_type"] for row in rows if row["status"] == 403] == ["policy_denied"] * 2
+
+    @pytest.mark.parametrize("last", ["m", "dear"])
+    @pytest.mark.parametrize("api", ENDPOINTS)
+    async def test_of_a_model_named_twice_one_is_checked_and_sent(
+        self, both_ways: Any, router: Any, api: str, last: str
+    ) -> None:
+        client = await both_ways(up := await router(None, "m", "dear"), users=[member(models=["m"])])
+        path, body = ENDPOINTS[api]
+        first = "dear" if last == "m" else "m"
+        data = json.dumps({**body, "model": first})[:-1].encode() + f', "mod\\u0065l": "{last}"}}'.encode()
+        for _ in range(2):
+            async with client.post(path, data=data, headers=bearer("ann")) as answer:
+                assert answer.status == (200 if last == "m" else 403)
+        assert [call.body.count(b'"model"') for call in up.calls] == ([1, 1] if last == "m" else [])
+        assert {call.json["model"] for call in up.calls} <= {"m"}
+
+    @pytest.mark.parametrize("field", ["models", "Models", "MODEL", "Model", "model\u017f"])
+    async def test_no_other_field_names_a_model(self, both_ways: Any, router: Any, field: str) -> None:
+        client = await both_ways(up := await router(), users=[member(models=["m"]), member("bob")])
+        more = {field: ["m", "dear"] if "s" in field.casefold() else "dear"}
+        status, _, body = await self.asked(client, **more)
+        assert (status, up.calls, json.loads(body)["error"]["code"]) == (403, [], "model_not_allowed")
+        assert (await self.asked(client, "bob", **more))[0] == 200  # who may use all
+
+    async def test_an_alias_is_a_name_like_others(self, both_ways: Any, router: Any) -> None:
+        one, two = await router(None, "small"), await router(None, "large")
+        aliases = {
+            "fast": f"{one.id}/small",
+            "best": f"{two.id}/large",
+            "any": [two.model, one.model],
+            "g-*": f"{two.id}/*",
+        }
+        users = [
+            member(models=["fast", "g-l*"]),
+            member("bob", models=[f"{one.id}/*"]),
+            member("eve", routers=[one.id]),
+        ]
+        client = await both_ways(one, two, aliases=aliases, users=users)
+        found = {
+            (name, model): (await self.asked(client, name, model=model))[0]
+            for name in ("ann", "bob", "eve")
+            for model in ("fast", "best", "any", "g-large", "small", "large")
+        }
+        allowed = {("ann", "fast"), ("ann", "g-large")} | {
+            (name, model) for name in ("bob", "eve") for model in ("fast", "any", "small")
+        }
+        assert {pair for pair, status in found.items() if status == 200} == allowed
+        assert set(found.values()) == {200, 403}
+        assert [call.json["model"] for call in two.calls] == ["large"]  # of `any`, only the part they may use
+
+    async def test_one_target_is_the_first_that_is_allowed(self, chomp: Any, router: Any) -> None:
+        first, second = await router(), await router()
+        client = await chomp(first, second, users=[member(routers=[second.id])])
+        for headers in ({}, {"x-chomp-no-fallback": "1"}):
+            status, told, _ = await self.asked(client, headers=headers)
+            assert (status, told.get("x-chomp-router")) == (200, second.id)
+        second.act = fails(500)
+        status, told, _ = await self.asked(client, headers={"x-chomp-no-fallback": "1"})
+        assert (status, told["x-chomp-attempts"], first.calls) == (500, "1", [])
+
+    async def test_failover_stays_with_what_is_allowed(self, both_ways: Any, router: Any) -> None:
+        bad, forbidden, good = await router(fails(500)), await router(), await router()
+        client = await both_ways(bad, forbidden, good, users=[member(routers=[bad.id, good.id])])
+        status, told, _ = await self.asked(client)
+        assert (status, told["x-chomp-router"], forbidden.calls) == (200, good.id, [])
+        good.act = fails(503)
+        status, _, body = await self.asked(client)
+        assert (status, forbidden.calls) == (502, [])
+        assert [one["router"] for one in json.loads(body)["error"]["attempts"]] == [bad.id, good.id]
+
+    @pytest.mark.parametrize("model", ["auto", "", None])
+    async def test_auto_has_three_spellings(self, both_ways: Any, router: Any, model: str | None) -> None:
+        client = await both_ways(await router(), users=[member(models=["auto"]), member("bob", models=["x"])])
+        assert (await self.asked(client, model=model))[0] == 200
+        assert (await self.asked(client, "bob", model=model))[0] == 403
+
+    @pytest.mark.parametrize(
+        ("limits", "listed"),
+        [
+            ({}, {"fast", "best", "one/m", "one/x", "two/m"}),
+            ({"models": ["m"]}, {"best", "one/m", "two/m"}),
+            ({"models": ["one/*"]}, {"fast", "one/m", "one/x"}),
+            ({"models": ["fast"]}, {"fast"}),
+            ({"routers": ["two"]}, {"best", "two/m"}),
+            ({"routers": ["two"], "models": ["x"]}, set()),
+        ],
+    )
+    async def test_models_are_listed_as_they_may_be_used(
+        self, chomp: Any, router: Any, limits: Any, listed: set[str]
+    ) -> None:
+        up = await router(None, "m", "x")
+        client = await chomp(
+            row(up, "one", models=["m", "x"]), row(up, "two", models=["m"]),
+            users=[member(**limits)], aliases={"fast": "one/x", "best": "two/m", "g-*": "one/*"},
+        )  # fmt: skip
+        async with client.get("/v1/models", headers=bearer("ann")) as answer:
+            assert {entry["id"] for entry in (await answer.json())["data"]} == listed
+        for name in ("fast", "best", "one/m", "one/x", "two/m"):
+            async with client.get(f"/v1/models/{name}", headers=bearer("ann")) as answer:
+                assert (answer.status, name) == (200 if name in listed else 404, name)
+            assert (await self.asked(client, model=name))[0] == (200 if name in listed else 403)
+        for name in ("one", "two"):
+            async with client.get(f"/api/models/{name}", headers=bearer("ann")) as answer:
+                found = {f"{name}/{entry['id']}" for entry in (await answer.json())["models"]}
+            assert found == {entry for entry in listed if entry.startswith(f"{name}/")}
+
+    @pytest.mark.parametrize(
+        ("method", "path", "status"),
+        [
+            ("GET", "/status", 403), ("GET", "/metrics", 403), ("GET", "/api/users", 403), ("POST", "/api/users", 403),
+            ("POST", "/api/users/delete", 403), ("POST", "/api/config/reload", 403), ("GET", "/nothing", 403),
+            ("GET", "/v1/../api/users", 404), ("GET", "/v1/%2e%2e/api/users", 404), ("GET", "/v1/..%2fapi/users", 404),
+            ("GET", "//api/users", 403), ("GET", "/v1//../../api/users", 404), ("GET", "/API/users", 403),
+            ("GET", "/api/usage/../users", 404), ("GET", "/api/usage", 200), ("GET", "/api/jobs", 200),
+            ("GET", "/v1/models", 200), ("GET", "/health", 200), ("GET", "/api/result/1", 404),
+        ],
+    )  # fmt: skip
+    async def test_what_is_the_owners_alone(self, chomp: Any, router: Any, method: str, path: str, status: int) -> None:
+        client = await chomp(await router(), users=[member()])
+        got, _, body = await ask_raw(client.port, wire(path=path, method=method, token=token_of("ann")))
+        assert got == status, body
+        assert b'"users"' not in body
+        assert status != 403 or is_openai_error(body)["type"] == "permission_error"
+
+    async def test_everybody_sees_their_own(self, chomp: Any, router: Any) -> None:
+        client = await chomp(await router(None, "m", "x"), users=[member(), member("bob", models=["x"])])
+        assert (await self.asked(client))[0] == 200
+        jobs = {}
+        for name, model in (("ann", "m"), ("bob", "m"), ("bob", "x")):
+            async with client.post(
+                "/api/dispatch", json={"prompt": "hi", "model": model}, headers=bearer(name)
+            ) as answer:
+                made = await answer.json()
+            if (name, model) == ("bob", "m"):
+                assert "bob may not use" in made["error"]["message"]
+            else:
+                jobs[name] = made["id"]
+        await client.rows(3)
+
+        async def seen(path: str, name: str) -> Any:
+            async with client.get(path, headers=bearer(name)) as answer:
+                return await answer.json() if answer.status == 200 else answer.status
+
+        async def ended(name: str) -> dict[str, Any]:
+            while (found := await seen(f"/api/result/{jobs[name]}", name))["status"] in ("pending", "running"):
+                await asyncio.sleep(0.01)
+            return dict(found)
+
+        assert (await soon(ended("ann")))["result"] == "hi there"
+        assert (await soon(ended("bob")))["status"] == "done"
+        assert [job["id"] for job in await seen("/api/jobs", "bob")] == [jobs["bob"]]
+        assert await seen(f"/api/result/{jobs['ann']}", "bob") == 404
+        assert [(one["user"], one["requests"]) for one in (await seen("/api/usage?by=user", "ann"))["rows"]] == [
+            ("ann", 2)
+        ]
+        async with client.post("/api/jobs/cancel", json={"id": jobs["ann"]}, headers=bearer("bob")) as answer:
+            assert answer.status == 404
+
+    # -- how much of it
+
+    async def test_what_is_left_is_never_given_twice(self, both_ways: Any, router: Any) -> None:
+        gate = asyncio.Event()
+        answer = chat_answer(usage={"prompt_tokens": 7, "completion_tokens": 1000})
+        up = await router(holds(gate, lambda call: call.whole(answer)), **costs(output=1e-4))
+        client = await both_ways(up, users=[member(usd_per_month=1.0)])
+        asking = [asyncio.ensure_future(self.asked(client, max_tokens=1000)) for _ in range(50)]  # $0.10 each
+        await until(lambda: sum(one.done() for one in asking) == 40, "more or less than 40 refused")
+        await until(lambda: len(up.calls) == 10, "not all that are admitted are asked")
+        assert self.reserved(client) == (10, pytest.approx(10000, abs=200), 1.0)
+        for one in asking:
+            if one.done():
+                status, headers, body = one.result()
+                assert (status, headers["x-should-retry"]) == (429, "false")
+                assert 0 < int(headers["retry-after"]) <= 31 * 86400
+                told = is_openai_error(body)
+                assert (told["type"], told["code"]) == ("insufficient_quota", "insufficient_quota")
+        gate.set()
+        assert sorted(status for status, _, _ in await soon(asyncio.gather(*asking))) == [200] * 10 + [429] * 40
+        assert (self.used(client)["usd_this_month"], self.reserved(client)) == (pytest.approx(1.0), (0, 0, 0))
+        assert (await self.asked(client, max_tokens=1))[0] == 429
+        rows = await client.rows(51)
+        assert len(up.calls) == 10
+        assert sum(row["cost_usd"] or 0.0 for row in rows) <= 1.0 + 0.1
+        assert {row["error_type"] for row in rows if row["status"] == 429} == {"policy_budget"}
+
+    async def test_what_was_not_used_comes_back(self, both_ways: Any, router: Any) -> None:
+        client = await both_ways(await router(**costs(output=1e-4)), users=[member(usd_per_month=0.11)])
+        for _ in range(20):  # each may cost $0.10 and costs $0.0002
+            assert (await self.asked(client, max_tokens=1000))[0] == 200
+        assert self.used(client)["usd_this_month"] == pytest.approx(20 * 0.0002)
+
+    @pytest.mark.parametrize(
+        ("api", "more", "answer"),
+        [
+            ("chat", {}, 8192),
+            ("chat", {"max_tokens": 100}, 100),
+            ("chat", {"max_completion_tokens": 100}, 100),
+            ("chat", {"max_tokens": 1_000_000}, 8192),
+            ("chat", {"max_tokens": 0}, 8192),
+            ("chat", {"max_tokens": -1}, 8192),  # no limit, to llama.cpp and others
+            ("chat", {"max_tokens": None}, 8192),
+            ("chat", {"max_tokens": 500, "max_completion_tokens": 1}, 500),  # routers know one of them, or the other
+            ("chat", {"max_output_tokens": 1}, 8192),  # means nothing to chat
+            ("completions", {"max_tokens": 100}, 100),
+            ("completions", {"max_completion_tokens": 1}, 8192),
+            ("messages", {"max_tokens": 100}, 100),
+            ("messages", {"max_tokens": 100, "system": "x" * 4000}, 1100),
+            ("messages", {"max_tokens": 100, "tools": [{"name": "x" * 4000}]}, 1100),
+            ("responses", {"max_output_tokens": 100}, 100),
+            ("responses", {"max_tokens": 1}, 8192),
+            ("responses", {"max_output_tokens": 100, "instructions": "x" * 4000}, 1100),
+            ("embeddings", {}, 0),
+            ("embeddings", {"input": "x" * 4000}, 1000),
+        ],
+    )  # fmt: skip
+    async def test_what_is_reserved(self, chomp: Any, router: Any, api: str, more: dict[str, Any], answer: int) -> None:
+        gate = asyncio.Event()
+        client = await chomp(up := await router(holds(gate, serves_all)), users=[member(tokens_per_day=100_000)])
+        asking = asyncio.ensure_future(self.asked(client, api=api, **more))
+        await until(lambda: bool(up.calls), "not asked")
+        running, tokens, _ = self.reserved(client)
+        assert (running, answer <= tokens < answer + 30) == (1, True), tokens
+        gate.set()
+        status, headers, _ = await soon(asking)
+        left = 100_000 - tokens
+        assert (status, headers["x-ratelimit-remaining-tokens"]) == (200, str(int(left)))
+        assert self.reserved(client) == (0, 0, 0)
+
+    @pytest.mark.parametrize(
+        ("api", "act", "more", "tokens"),
+        [
+            ("chat", says("hi there"), {}, 9),
+            ("chat", says("hi there"), {"stream": True}, 9),
+            ("chat", streams(chat_chunk({"content": "hi"}), cut=True), {"stream": True}, 11),
+            ("chat", streams(chat_chunk({"content": "hi"}), chat_chunk(None, error={"message": "oh"})), {"stream": True}, 11),
+            ("chat", fails(500), {}, 0),
+            ("chat", fails(400), {}, 0),
+            ("messages", serves_all, {}, 17),
+            ("messages", serves_all, {"stream": True}, 19),
+            ("responses", serves_all, {}, 11),
+            ("responses", serves_all, {"stream": True}, 11),
+            ("completions", serves_all, {}, 9),
+            ("embeddings", serves_all, {}, 3),
+        ],
+        ids=itertools.count(),
+    )  # fmt: skip
+    async def test_what_is_settled(
+        self, both_ways: Any, router: Any, api: str, act: Act, more: dict[str, Any], tokens: int
+    ) -> None:
+        client = await both_ways(await router(act), users=[member(tokens_per_day=100_000, parallel=1)])
+        for turn in (1, 2):
+            await self.asked(client, api=api, **more)
+            await client.rows(turn)
+            assert (self.used(client)["tokens_today"], self.reserved(client)) == (tokens * turn, (0, 0, 0))
+
+    @pytest.mark.parametrize("when", ["before", "after"])
+    async def test_who_leaves_gives_back_what_is_left(self, both_ways: Any, router: Any, when: str) -> None:
+        puppet = Puppet()
+        client = await both_ways(up := await router(puppet), users=[member(tokens_per_day=9000, parallel=1)])
+        raw = await Raw.to(client.port, wire(chat_body(stream=True), token=token_of("ann")))
+        await until(lambda: bool(up.calls), "not asked")
+        status, headers, body = await self.asked(client)
+        assert (status, headers["x-should-retry"], is_openai_error(body)["code"]) == (
+            429,
+            "true",
+            "rate_limit_exceeded",
+        )
+        if when == "after":
+            puppet.tell(chat_chunk({"content": "hello"}))
+            await soon(raw.reader.readuntil(b"hello"))
+        raw.close()
+        await soon(up.calls[0].gone.wait())
+        await client.rows(2)
+        assert self.reserved(client) == (0, 0, 0)
+        assert (self.used(client)["tokens_today"] > 0) == (when == "after")
+        up.act = says()
+        assert (await self.asked(client))[0] == 200
+
+    async def test_the_limits_of_a_router_are_not_the_users(self, both_ways: Any, router: Any) -> None:
+        async def act(call: Call) -> None:
+            names = ("x-ratelimit-remaining-requests", "anthropic-ratelimit-requests-remaining", "x-other")
+            await call.whole(chat_answer(), headers=[(name, "9999") for name in names])
+
+        clock = Clock()
+        users = [member(requests_per_minute=3), member("bob")]
+        client = await both_ways(await router(act), users=users, clock=clock)
+        for left in ("2", "1", "0"):
+            _, headers, _ = await self.asked(client)
+            assert (headers["x-ratelimit-limit-requests"], headers["x-ratelimit-remaining-requests"]) == ("3", left)
+            assert (headers["x-ratelimit-reset-requests"], headers["x-other"]) == ("60s", "9999")
+            assert "anthropic-ratelimit-requests-remaining" not in headers
+        assert (await self.asked(client, "bob"))[1]["x-ratelimit-remaining-requests"] == "9999"
+        clock.now += 59.5
+        for api in ("chat", "messages"):
+            status, headers, body = await self.asked(client, api=api)
+            assert (status, headers["retry-after"], headers["x-should-retry"]) == (429, "1", "true")
+            assert headers["x-ratelimit-remaining-requests"] == "0"
+            assert json.loads(body)["error"]["type"] == "rate_limit_error"
+        clock.now += 0.5
+        assert [(await self.asked(client))[0] for _ in range(4)] == [200, 200, 200, 429]
+
+    @pytest.mark.parametrize(
+        ("limit", "before", "edge"),
+        [
+            ({"tokens_per_day": 300}, "2026-11-21T00:00:00", "2026-11-22T00:00:00"),
+            ({"tokens_per_day": 300}, "2026-12-31T12:00:00", "2027-01-01T00:00:00"),
+            ({"usd_per_month": 0.03}, "2026-11-01T00:00:00", "2026-12-01T00:00:00"),
+            ({"usd_per_month": 0.03}, "2026-12-05T10:00:00", "2027-01-01T00:00:00"),
+            ({"usd_per_month": 0.03}, "2028-02-29T23:00:00", "2028-03-01T00:00:00"),
+        ],
+    )
+    async def test_a_window_ends_to_the_second(
+        self, chomp: Any, router: Any, limit: dict[str, Any], before: str, edge: str
+    ) -> None:
+        def at(text: str) -> float:
+            return datetime.datetime.fromisoformat(f"{text}+00:00").timestamp()
+
+        clock = Clock()
+        clock.now = at(before)
+        answer = chat_answer(usage={"prompt_tokens": 50, "completion_tokens": 240})
+        up = await router(lambda call: call.whole(answer), **costs(output=1e-4))
+        client = await chomp(up, users=[member(**limit)], clock=clock)
+        assert (await self.asked(client, max_tokens=240))[0] == 200
+        status, headers, _ = await self.asked(client, max_tokens=240)
+        assert (status, headers["retry-after"]) == (429, str(int(at(edge) - at(before))))
+        clock.now = at(edge) - 0.001
+        status, headers, body = await self.asked(client, max_tokens=240)
+        assert (status, headers["retry-after"]) == (429, "1")
+        assert is_openai_error(body)["code"] == "insufficient_quota"
+        clock.now = at(edge)
+        assert (await self.asked(client, max_tokens=240))[0] == 200
+        assert (await self.asked(client, max_tokens=240))[0] == 429
+
+    async def test_what_began_before_an_edge_is_counted_before_it(self, chomp: Any, router: Any) -> None:
+        clock, gate = Clock(), asyncio.Event()
+        clock.now = cs.day_end(clock.now) - 1
+        client = await chomp(up := await router(holds(gate, says())), users=[member(tokens_per_day=200)], clock=clock)
+        asking = asyncio.ensure_future(self.asked(client, max_tokens=150))
+        await until(lambda: bool(up.calls), "not asked")
+        clock.now += 1
+        up.act = says()
+        assert (await self.asked(client, max_tokens=150))[0] == 200
+        gate.set()
+        assert (await soon(asking))[0] == 200
+        assert (self.used(client)["tokens_today"], self.reserved(client)) == (9, (0, 0, 0))
+
+    @pytest.mark.parametrize("counts", [True, False])
+    async def test_counting_tokens_costs_nothing(self, chomp: Any, router: Any, counts: bool) -> None:
+        up = await router(**costs(input=1e-3, output=1e-3))
+        if not counts:
+            up.speaks["apis"] = ["chat"]
+        client = await chomp(up, users=[member(tokens_per_day=1, usd_per_month=0.0)])
+        asked = {**NATIVE_ASKED["messages"], "messages": [{"role": "user", "content": "x" * 4000}]}
+        async with client.post(COUNT_TOKENS, json=asked, headers=bearer("ann")) as answer:
+            found = (await answer.json())["input_tokens"]
+            assert (answer.status, answer.headers.get("x-chomp-estimated")) == (200, None if counts else "1")
+        assert found == 11 if counts else 1000 <= found < 1100
+        if counts:
+            (row,) = await client.rows(1)
+            assert (row["api"], row["prompt_tokens"], row["cost_usd"], row["estimated"]) == ("count_tokens", 0, None, 0)
+        assert self.used(client) == {"running": 0, "tokens_today": 0, "usd_this_month": 0.0}
+
+    async def test_nothing_left_is_nothing(self, chomp: Any, router: Any) -> None:
+        zero = {"requests_per_minute": 0, "parallel": 0, "tokens_per_day": 0, "usd_per_month": 0.0}
+        users = [member(name.replace("_", "-"), **{name: value}) for name, value in zero.items()]
+        client = await chomp(up := await router(**costs(output=1e-6)), users=users)
+        for user in users:
+            assert (await self.asked(client, user["name"]))[0] == 429
+        assert up.calls == []
+
+    # -- what outlives a process, and what does not
+
+    async def test_a_crash_gives_back_what_was_reserved_and_forgets_nothing(self, process: Any, router: Any) -> None:
+        puppet, up = Puppet(), await router(**costs(output=1e-4))
+        users = [member(usd_per_month=0.101, tokens_per_day=100_000)]
+        chomp = await process(toml=toml({"routers": [up.router], "users": users})).up()
+
+        async def status(**more: Any) -> int:
+            async with http.post("/v1/chat/completions", data=chat_body(**more), headers=bearer("ann")) as answer:
+                return int(answer.status)
+
+        async def told(path: str) -> Any:
+            async with http.get(path) as answer:
+                return await answer.json()
+
+        async with chomp.http as http:
+            assert await status(max_tokens=1000) == 200
+            await told("/api/usage")  # all is on disk now
+            before = (await told("/api/users"))["users"]
+            assert (before[0]["tokens_today"], before[0]["usd_this_month"]) == (9, 0.0002)
+            up.act = puppet
+            data = wire(chat_body(stream=True, max_tokens=1000), token=token_of("ann"))
+            raw = await Raw.to(chomp.port, data)
+            await until(lambda: len(up.calls) == 2, "not asked")
+            assert await status(max_tokens=1000) == 429
+            chomp.child.kill()
+            await chomp.ended()
+            raw.close()
+        up.act = serves_all
+        await chomp.up()
+        async with chomp.http as http:
+            assert (await told("/api/users"))["users"] == before
+            assert await status(max_tokens=1000) == 200
+            assert await status(max_tokens=1010) == 429  # 0.0004 of 0.101 USD are used
+            rows = (await told("/api/usage?by=user"))["rows"]
+            assert [(one["user"], one["prompt_tokens"], one["completion_tokens"]) for one in rows] == [("ann", 14, 4)]
+
+    # -- what is never shown
+
+    async def test_no_secret_is_shown_anywhere(self, process: Any, router: Any) -> None:
+        up = await router()
+        bobs = {"name": "bob", "token_sha256": hashlib.sha256(token_of("bob").encode()).hexdigest()}
+        file = toml({"routers": [up.router], "users": [member(tokens_per_day=5000), bobs]})
+        chomp = await process(toml=file, CHOMP_API_TOKEN="owners-token-0123456789").up()
+        shown: list[bytes] = []
+        async with chomp.http as http:
+            async with http.post("/api/users", json={"name": "eve", "parallel": 9}) as answer:
+                made = (await answer.json())["token"]
+            secrets = [token_of("ann"), token_of("bob"), made, chomp.token, f"key-of-{up.id}"]
+            up.act = fails(401, json.dumps({"error": {"message": f"the key key-of-{up.id} is wrong"}}).encode())
+            for token in secrets[:4]:
+                heads = {"authorization": f"Bearer {token}"}
+                for way in ({}, {"x-chomp-no-fallback": "1"}):
+                    for path, asked in (*ENDPOINTS.values(), (COUNT_TOKENS, NATIVE_ASKED["messages"])):
+                        for odd in (
+                            {},
+                            {"model": token},
+                            {"model": f"{up.id}/{token}"},
+                            {"router": token},
+                            {"stream": token},
+                        ):
+                            for headers in ({**heads, **way}, {"x-api-key": token, "authorization": "", **way}):
+                                async with http.post(path, json={**asked, **odd}, headers=headers) as answer:
+                                    shown += [await answer.read(), str(answer.headers).encode()]
+                    up.act = serves_all
+                for path in (f"/v1/models/{token}", f"/v1/responses/{token}", f"/api/result/{token}", f"/{token}"):
+                    async with http.get(path, headers=heads) as answer:
+                        shown.append(await answer.read())
+                job = {"prompt": "hi", "model": token}
+                async with http.post("/api/dispatch", json=job, headers=heads) as answer:
+                    shown.append(await answer.read())
+            for path in ("/api/users", "/status", "/metrics", "/api/usage?by=model", "/api/usage?by=user", "/api/jobs"):
+                async with http.get(path) as answer:
+                    assert answer.status == 200
+                    shown.append(await answer.read())
+        chomp.child.terminate()
+        assert await chomp.ended() == 0
+        shown += [chomp.out.read_bytes(), chomp.err.read_bytes()]
+        state = chomp.folder / "state"
+        shown += [(state / name).read_bytes() for name in ("chomp.db", "settings.json")]
+        assert [token for token in secrets if any(token.encode() in text for text in shown)] == []
+        assert up.calls
+        sent = [value for call in up.calls for name, value in call.headers.items() if name != "authorization"]
+        assert not any(token in value for token in secrets for value in sent)
+        assert {call.headers["authorization"] for call in up.calls} == {f"Bearer key-of-{up.id}"}
+
+
+class TestResponsesKept:
+    """Answers of /v1/responses, kept so that they can be read again and gone on from."""
+
+    @pytest.fixture
+    def router(self, upstream: Any) -> Callable[..., Awaitable[Upstream]]:
+        """Starts routers that speak the dialect and number their answers: resp_1, resp_2, ..."""
+
+        async def start(act: Act | None = None) -> Upstream:
+            made: Upstream = await upstream(act or self.numbered())
+            made.speaks = {"apis": ["responses"]}
+            return made
+
+        return start
+
+    @staticmethod
+    def numbered() -> Act:
+        count = itertools.count(1)
+
+        async def act(call: Call) -> None:
+            number = b"resp_%d" % next(count)
+            if call.streams:
+                await streams(*(frame.replace(b'"resp_1"', b'"%b"' % number) for frame in NATIVE_RESPONSE_STREAM))(call)
+            else:
+                await call.whole(json.dumps({**NATIVE_RESPONSE, "id": number.decode()}).encode())
+
+        return act
+
+    async def asked(self, client: Chomp, name: str = "", **more: Any) -> tuple[int, bytes]:
+        asked = {**NATIVE_ASKED["responses"], **more}
+        async with client.post("/v1/responses", json=asked, headers=bearer(name) if name else None) as answer:
+            return answer.status, await answer.read()
+
+    async def kept(self, client: Chomp, response_id: str, name: str = "", method: str = "GET") -> tuple[int, Any]:
+        url, headers = f"{client.url}/v1/responses/{response_id}", bearer(name) if name else None
+        async with client.http.request(method, url, headers=headers) as answer:
+            return answer.status, await answer.json()
+
+    @staticmethod
+    def turn(text: str) -> dict[str, Any]:
+        return {"role": "user", "content": text}
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_an_answer_can_be_read_again_until_it_is_deleted(self, chomp: Any, router: Any, stream: bool) -> None:
+        client = await chomp(await router())
+        assert (await self.asked(client, stream=stream))[0] == 200
+        assert await self.kept(client, "resp_1") == (200, {**NATIVE_RESPONSE, "id": "resp_1"})
+        status, body = await self.kept(client, "resp_1?stream=true")
+        assert (status, body["error"]["code"]) == (400, "unsupported_parameter")
+        gone = {"id": "resp_1", "object": "response", "deleted": True}
+        assert await self.kept(client, "resp_1", method="DELETE") == (200, gone)
+        for method in ("GET", "DELETE"):
+            status, body = await self.kept(client, "resp_1", method=method)
+            assert (status, body["error"]["code"], set(body["error"])) == (404, "not_found", ERROR_FIELDS)
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_what_was_said_before_is_sent_along(self, chomp: Any, router: Any, stream: bool) -> None:
+        client = await chomp(up := await router())
+        assert (await self.asked(client, stream=stream))[0] == 200
+        more = {"input": [self.turn("and now?")], "previous_response_id": "resp_1", "future": {"x": 1.50}}
+        assert (await self.asked(client, stream=stream, **more))[0] == 200
+        last = {"input": "go on", "previous_response_id": "resp_2"}
+        assert (await self.asked(client, stream=stream, **last))[0] == 200
+        first, second, third = (call.json for call in up.calls)
+        output = NATIVE_RESPONSE["output"]
+        assert first["input"] == "hello"
+        assert second["input"] == [self.turn("hello"), *output, self.turn("and now?")]
+        assert third["input"] == [*second["input"], *output, self.turn("go on")]
+        assert "previous_response_id" not in {**second, **third}
+        assert b'"future":{"x": 1.5}' in up.calls[1].body
+        assert (await self.asked(client, previous_response_id="resp_1"))[0] == 200  # another branch
+        assert up.calls[3].json["input"] == [self.turn("hello"), *output, self.turn("hello")]
+
+    async def test_nothing_is_kept_of_who_does_not_want_it(self, chomp: Any, router: Any) -> None:
+        client = await chomp(up := await router())
+        for stream in (False, True):
+            assert (await self.asked(client, stream=stream, store=False))[0] == 200
+        assert (await self.kept(client, "resp_1"))[0] == (await self.kept(client, "resp_2"))[0] == 404
+        assert [call.json["store"] for call in up.calls] == [False, False]
+        assert (await self.asked(client, store=True))[0] == (await self.asked(client, store=None))[0] == 200
+        assert (await self.kept(client, "resp_3"))[0] == (await self.kept(client, "resp_4"))[0] == 200
+
+    async def test_others_do_not_get_it(self, chomp: Any, router: Any) -> None:
+        client = await chomp(up := await router(), users=[member(), member("bob")])
+        assert (await self.asked(client, "ann"))[0] == 200
+        for method in ("GET", "DELETE"):
+            assert (await self.kept(client, "resp_1", "bob", method))[0] == 404
+        status, body = await self.asked(client, "bob", previous_response_id="resp_1")
+        assert (status, is_openai_error(body)["code"]) == (400, "previous_response_not_found")
+        assert len(up.calls) == 1  # which knows ann's answer, and chomp by its key
+        assert (await self.asked(client, "ann", previous_response_id="resp_1"))[0] == 200
+        assert (await self.kept(client, "resp_1"))[0] == (await self.kept(client, "resp_2"))[0] == 200  # the owner
+
+    async def test_everybody_has_their_own_of_one_name(self, chomp: Any, router: Any) -> None:
+        client = await chomp(up := await router(speaks("responses")), users=[member(), member("bob")])
+        for name in ("ann", "bob", ""):
+            assert (await self.asked(client, name, input=f"from {name}"))[0] == 200
+        for name in ("bob", "ann", ""):
+            up.act = self.numbered()
+            assert (await self.asked(client, name, previous_response_id=NATIVE_RESPONSE["id"], store=False))[0] == 200
+            assert up.calls[-1].json["input"][0] == self.turn(f"from {name}")
+
+    async def test_the_owner_may_go_on_from_what_the_router_kept(self, chomp: Any, router: Any) -> None:
+        client = await chomp(up := await router())
+        assert (await self.asked(client, previous_response_id="resp_of_before"))[0] == 200
+        assert up.calls[0].json == {**NATIVE_ASKED["responses"], "previous_response_id": "resp_of_before"}
+
+    async def test_who_leaves_with_the_last_event_can_go_on(self, chomp: Any, router: Any) -> None:
+        puppet = Puppet()
+        client = await chomp(up := await router(puppet))
+        raw = await Raw.to(
+            client.port, wire(json.dumps({**NATIVE_ASKED["responses"], "stream": True}).encode(), path="/v1/responses")
+        )
+        puppet.tell(*NATIVE_RESPONSE_STREAM)  # and no end of the body
+        await soon(raw.reader.readuntil(NATIVE_RESPONSE_STREAM[-1]))
+        raw.close()
+        await soon(up.calls[0].gone.wait())
+        await client.rows(1)
+        for _ in range(200):
+            if (await self.kept(client, NATIVE_RESPONSE["id"]))[0] == 200:
+                break
+        up.act = self.numbered()
+        assert (await self.asked(client, previous_response_id=NATIVE_RESPONSE["id"]))[0] == 200
+        assert len(up.calls[1].json["input"]) == 3
+
+    async def test_half_an_answer_is_not_kept(self, chomp: Any, router: Any) -> None:
+        client = await chomp(up := await router(streams(*NATIVE_RESPONSE_STREAM[:5], cut=True)))
+        assert (await self.asked(client, stream=True))[0] == 200
+        up.act = fails(400)
+        assert (await self.asked(client))[0] == 400
+        assert (await client.store.database.read("SELECT id FROM responses")) == []
+
+    async def test_what_is_kept_is_bounded_in_number(self, chomp: Any, router: Any) -> None:
+        clock = Clock()
+        client = await chomp(await router(), limits={"responses_kept": 3}, clock=clock)
+
+        async def ask(**more: Any) -> None:
+            clock.now += 1
+            assert (await self.asked(client, **more))[0] == 200
+
+        async def left() -> list[int]:
+            return [n for n in range(1, 8) if (await self.kept(client, f"resp_{n}"))[0] == 200]
+
+        for _ in range(4):
+            await ask()
+        assert await left() == [2, 3, 4]
+        await ask(previous_response_id="resp_2")
+        assert await left() == [2, 4, 5]  # what is gone on from stays
+        await ask()
+        await ask()
+        assert await left() == [5, 6, 7]
+
+    async def test_what_is_kept_is_bounded_in_size(self, chomp: Any, router: Any) -> None:
+        client = await chomp(await router(), limits={"responses_bytes": 10_000})
+        assert (await self.asked(client, input="x" * 3000))[0] == 200
+        assert (await self.asked(client, input="x" * 3000))[0] == 200
+        assert (await self.asked(client, input="x" * 20_000))[0] == 200  # is too large, and drives nobody out
+        found = [(await self.kept(client, f"resp_{n}"))[0] for n in (1, 2, 3)]
+        assert found == [200, 200, 404]
+        assert (await self.asked(client, input="x" * 6000))[0] == 200
+        found = [(await self.kept(client, f"resp_{n}"))[0] for n in (1, 2, 4)]
+        assert found[0] == 404 and found[2] == 200
+
+    async def test_a_long_story_is_refused_like_a_large_body(self, chomp: Any, router: Any) -> None:
+        client = await chomp(up := await router(), limits={"body_bytes": 4000})
+        for number in (0, 1, 2):
+            more = {"previous_response_id": f"resp_{number}"} if number else {}
+            status, body = await self.asked(client, input="x" * 1500, **more)
+            assert status == (200 if number < 2 else 413)
+        assert is_openai_error(body)["code"] == "request_too_large"
+        assert (len(up.calls), client.services.bodies.held) == (2, 0)
+
+    async def test_it_counts_as_what_is_asked(self, chomp: Any, router: Any) -> None:
+        client = await chomp(await router(), users=[member(tokens_per_day=2200)])
+        assert (await self.asked(client, "ann", input="x" * 4000, max_output_tokens=100))[0] == 200
+        status, body = await self.asked(
+            client, "ann", max_output_tokens=1180, previous_response_id="resp_1"
+        )  # 1000 of before
+        assert (status, is_openai_error(body)["code"]) == (429, "insufficient_quota")
+        assert (await self.asked(client, "ann", max_output_tokens=1180))[0] == 200
+
+    async def test_it_outlives_the_process(self, process: Any, router: Any) -> None:
+        up = await router()
+        chomp = await process(toml=toml({"routers": [up.router], "users": [member()]})).up()
+        for more in ({}, {"previous_response_id": "resp_1"}):
+            async with chomp.http as http:
+                asked = {**NATIVE_ASKED["responses"], **more}
+                async with http.post("/v1/responses", json=asked, headers=bearer("ann")) as answer:
+                    assert answer.status == 200
+                async with http.get("/v1/responses/resp_1", headers=bearer("ann")) as answer:
+                    assert answer.status == 200
+            chomp.child.kill()
+            await chomp.ended()
+            await chomp.up()
+        assert len(up.calls[1].json["input"]) == 3
+
+    @pytest.mark.parametrize(
+        ("method", "path", "headers", "token", "status", "code"),
+        [
+            ("GET", "/v1/responses", [("connection", "upgrade"), ("upgrade", "websocket")], TOKEN, 426, "upgrade_required"),
+            ("GET", "/v1/responses", [("connection", "Upgrade"), ("upgrade", "WebSocket")], TOKEN, 426, "upgrade_required"),
+            ("GET", "/v1/responses", [("connection", "upgrade"), ("upgrade", "websocket")], None, 401, "invalid_api_key"),
+            ("GET", "/v1/responses", [], TOKEN, 405, "method_not_allowed"),
+            ("GET", "/v1/responses/", [], TOKEN, 404, "not_found"),
+            ("GET", "/v1/responses/resp_1", [], None, 401, "invalid_api_key"),
+            ("POST", "/v1/responses/resp_1", [], TOKEN, 405, "method_not_allowed"),
+        ],
+    )  # fmt: skip
+    async def test_what_is_not_there(
+        self, chomp: Any, router: Any, method: str, path: str, headers: Any, token: Any, status: int, code: str
+    ) -> None:
+        client = await chomp(await router())
+        got, _, body = await ask_raw(client.port, wire(method=method, path=path, headers=headers, token=token))
+        assert (got, is_openai_error(body)["code"]) == (status, code)
+
+    @pytest.mark.parametrize("answer", [b'{"output":[]}', b'{"id":7,"output":[]}', b'{"id":"r","output":{}}'])
+    async def test_odd_answers_are_passed_on(self, chomp: Any, router: Any, answer: bytes) -> None:
+        client = await chomp(await router(lambda call: call.whole(answer)))
+        assert await self.asked(client) == (200, answer)
+        assert (await self.asked(client, input=["x", 1, None]))[0] == 200
+
+
 class TestOpenAI:
     """The official SDK as a client."""
 
@@ -12607,6 +13505,28 @@ def config(*upstreams: Upstream, **tables: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+@pytest.fixture
+async def process(tmp_path: Path) -> AsyncIterator[Callable[..., Process]]:
+    """Makes processes: `await process(upstream, limits={...}).up()`."""
+    made: list[Process] = []
+
+    def make(*upstreams: Upstream, toml: str = "", folder: str = "", **more: Any) -> Process:
+        environ = {name: value for name, value in more.items() if isinstance(value, str)}
+        tables = {name: value for name, value in more.items() if isinstance(value, dict)}
+        place = tmp_path / (folder or f"process{len(made)}")
+        place.mkdir(exist_ok=True)
+        if text := toml or config(*upstreams, **tables):
+            (place / "chomp.toml").write_text(text)
+        made.append(Process(place, **environ))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.child is not None and one.child.returncode is None:
+            one.child.kill()
+            await one.child.wait()
+
+
 class TestApp:
     @pytest.mark.parametrize(
         ("sources", "token"),
@@ -12764,27 +13684,6 @@ class TestApp:
         (tmp_path / "state" / ".env").write_bytes((line + end).encode())
         assert cs.Store(tmp_path / "state").dotenv() == found
         assert self.printed_token(tmp_path) == "abcdefghijklmnopqrst"
-
-    @pytest.fixture
-    async def process(self, tmp_path: Path) -> AsyncIterator[Callable[..., Process]]:
-        """Makes processes: `await process(upstream, limits={...}).up()`."""
-        made: list[Process] = []
-
-        def make(*upstreams: Upstream, toml: str = "", folder: str = "", **more: Any) -> Process:
-            environ = {name: value for name, value in more.items() if isinstance(value, str)}
-            tables = {name: value for name, value in more.items() if isinstance(value, dict)}
-            place = tmp_path / (folder or f"process{len(made)}")
-            place.mkdir(exist_ok=True)
-            if text := toml or config(*upstreams, **tables):
-                (place / "chomp.toml").write_text(text)
-            made.append(Process(place, **environ))
-            return made[-1]
-
-        yield make
-        for one in made:
-            if one.child is not None and one.child.returncode is None:
-                one.child.kill()
-                await one.child.wait()
 
     async def test_it_starts_quickly_and_says_how_to_ask(self, process: Any, upstream: Any) -> None:
         router = await upstream(says("hi there"))
@@ -13142,3 +14041,279 @@ class TestApp:
                 await soon(probe())
         assert len(router.calls) == 30
         assert max(waits) < 2.0
+
+
+class TestReload:
+    """Settings written anew while chomp runs."""
+
+    @staticmethod
+    def tables(*upstreams: Upstream, **more: Any) -> dict[str, Any]:
+        return {"routers": [one.router for one in upstreams], "timeouts": SHORT, **more}
+
+    @staticmethod
+    async def reload(client: Chomp, text: str | dict[str, Any] = "") -> tuple[int, Any]:
+        """Status and body of the answer to a reload, after `text` was written to chomp.toml."""
+        if text:
+            client.file.write_text(text if isinstance(text, str) else toml(text))
+        async with client.post("/api/config/reload") as answer:
+            return answer.status, await answer.json()
+
+    @staticmethod
+    async def asks(client: Chomp, model: str, name: str = "", **more: Any) -> tuple[int, str]:
+        async with client.chat(model, headers=bearer(name) if name else None, **more) as answer:
+            await answer.read()
+            return answer.status, answer.headers.get("x-chomp-router", "")
+
+    @pytest.mark.parametrize("by", ["request", "signal", "file"])
+    async def test_a_stream_goes_on_and_what_is_new_holds(self, process: Any, upstream: Any, by: str) -> None:
+        puppet = Puppet()
+        old, new = await upstream(puppet, "old"), await upstream(says(), "new")
+        old.speaks = costs("old", input=1.0, output=1.0)
+        before = self.tables(old, users=[member(tokens_per_day=100_000), member("eve")], aliases={"a": old.model})
+        after = self.tables(new, users=[member(tokens_per_day=100_000), member("bob")], aliases={"a": new.model})
+        chomp = await process(toml=toml(before)).up()
+        read_again = b"the settings were read again"
+
+        async def asks(model: str, name: str) -> int:
+            async with http.post("/v1/chat/completions", data=chat_body(model), headers=bearer(name)) as answer:
+                return int(answer.status)
+
+        async with chomp.http as http:
+            puppet.tell(chat_chunk({"content": "one"}))
+            data = chat_body("a", stream=True)
+            async with http.post("/v1/chat/completions", data=data, headers=bearer("ann")) as stream:
+                first = await soon(stream.content.readany())
+                assert (await asks("new", "ann"), await asks("old", "bob")) == (404, 401)
+                (chomp.folder / "chomp.toml").write_text(toml(after))
+                if by == "request":
+                    async with http.post("/api/config/reload") as answer:
+                        assert (answer.status, await answer.json()) == (200, {"restart": []})
+                elif by == "signal":
+                    chomp.child.send_signal(signal.SIGHUP)
+                await until(lambda: read_again in chomp.err.read_bytes(), "not read again")
+                assert (await asks("a", "ann"), await asks("new", "bob")) == (200, 200)
+                assert (await asks("a", "eve"), await asks("old", "ann")) == (401, 404)
+                puppet.tell(
+                    chat_chunk({"content": "two"}), chat_chunk({}, "stop"), chat_chunk(None, usage=USAGE), DONE, None
+                )
+                assert said(first + await soon(stream.read())) == "one two"
+            async with http.get("/api/usage?by=model") as answer:
+                rows = {one["model"]: one for one in (await answer.json())["rows"]}
+            found = rows[f"{old.id}/old"]
+            assert (found["requests"], found["prompt_tokens"], found["cost_usd"]) == (1, 7, 9.0)
+            async with http.get("/api/users") as answer:
+                users = {one["name"]: one for one in (await answer.json())["users"]}
+            assert (sorted(users), users["ann"]["tokens_today"], users["ann"]["running"]) == (["ann", "bob"], 18, 0)
+        chomp.child.terminate()
+        assert await chomp.ended() == 0
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("[server\nport = 1", "line 1"),
+            ("routers = 1", "[[routers]]"),
+            ("[nonsense]\nx = 1", "nonsense"),
+            ('[[routers]]\nid = "x"', "x"),
+            ('[[routers]]\nid = "x"\nbase_url = "ftp://x"', "http"),
+            ('[[users]]\nname = "bob"', "needs a token"),
+            (f'[[users]]\nname = "bob"\ntoken = "{TOKEN}"', "the owner"),
+            ("[aliases]\na = 3", "[aliases]"),
+            ('[timeouts]\nidle = "soon"', "soon"),
+            ('[server]\nprefer = "best"', "prefer"),
+            ('[headers]\nnobody = { "x" = "y" }', "nobody"),
+            ("\udcff", "utf-8"),
+        ],
+    )
+    async def test_what_is_wrong_changes_nothing(self, chomp: Any, upstream: Any, text: str, words: str) -> None:
+        router = await upstream()
+        tables = {"users": [member(models=["m", "a"])], "aliases": {"a": router.model}}
+        client = await chomp(router, written=True, **tables)
+        client.file.write_bytes(text.encode("utf-8", "surrogateescape"))
+        status, body = await self.reload(client)
+        assert (status, body["error"]["code"]) == (400, "invalid_settings")
+        assert body["error"]["message"].startswith("nothing was changed: ") and words in body["error"]["message"]
+        assert await self.asks(client, "a", "ann") == (200, router.id)
+        assert (await self.asks(client, "x", "ann"))[0] == 404
+        assert await self.reload(client, self.tables(router, users=[])) == (200, {"restart": []})
+        assert (await self.asks(client, "m", "ann"))[0] == 401
+
+    @pytest.mark.parametrize("name", ["settings.json", "keys.json", ".env"])
+    async def test_a_broken_file_of_state_changes_nothing(self, chomp: Any, upstream: Any, name: str) -> None:
+        client = await chomp(router := await upstream(), written=True, users=[member()])
+        (client.store.folder / name).write_bytes(b"{\xff")
+        status, body = await self.reload(client, self.tables())
+        assert (status, name in body["error"]["message"]) == (400, True)
+        assert await self.asks(client, "m", "ann") == (200, router.id)
+
+    async def test_what_takes_a_restart_is_named_and_left(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream(), written=True)
+        tables = self.tables(
+            router, server={"port": 1, "log": "json"}, limits={"requests": 7}, aliases={"a": router.model}
+        )
+        status, body = await self.reload(client, tables)
+        assert (status, set(body["restart"])) == (200, {"port", "log_form", "limits"})
+        assert await self.asks(client, "a") == (200, router.id)
+        assert client.services.settings.limits.requests == 4096
+
+    async def test_who_is_taken_out_is_refused_at_once(self, both_ways: Any, upstream: Any) -> None:
+        client = await both_ways(router := await upstream(), written=True, users=[member(), member("bob")])
+        raw = {name: await Raw.to(client.port, wire(chat_body(), token=token_of(name))) for name in ("ann", "bob")}
+        assert [(await one.answer())[0] for one in raw.values()] == [200, 200]
+        assert (await self.reload(client, self.tables(router, users=[member("bob")])))[0] == 200
+        for name, status in (("ann", 401), ("bob", 200)):
+            raw[name].writer.write(wire(chat_body(), token=token_of(name)))
+            assert (await raw[name].answer())[0] == status
+            raw[name].close()
+
+    async def test_new_limits_hold_for_what_was_used_before(self, both_ways: Any, upstream: Any) -> None:
+        client = await both_ways(
+            router := await upstream(), written=True, users=[member(), member("bob", routers=["x"])]
+        )
+        for _ in range(3):
+            assert await self.asks(client, "m", "ann") == (200, router.id)
+        users = [member(tokens_per_day=27, models=["m"]), member("bob", routers=[router.id])]
+        assert (await self.asks(client, "m", "bob"))[0] == 403
+        assert (await self.reload(client, self.tables(router, users=users)))[0] == 200
+        assert (await self.asks(client, "m", "ann", max_tokens=1))[0] == 429
+        assert (await self.asks(client, "m", "bob"))[0] == 200
+
+    async def test_a_new_key_is_sent_from_then_on(self, both_ways: Any, upstream: Any) -> None:
+        gate = asyncio.Event()
+        first, second = await upstream(holds(gate, fails(500))), await upstream()
+        client = await both_ways(first, second, written=True)
+        asking = asyncio.ensure_future(self.asks(client, "m"))
+        await until(lambda: bool(first.calls), "not asked")
+        second.speaks = {"keys": ["a-new-key-0123456789"]}
+        assert (await self.reload(client, self.tables(first, second)))[0] == 200
+        gate.set()  # what was planned before goes on to the second router, with the key of before
+        assert await soon(asking) == (200, second.id)
+        for _ in range(2):
+            assert await self.asks(client, second.model) == (200, second.id)
+        keys = [call.headers["authorization"].removeprefix("Bearer ") for call in second.calls]
+        assert keys == [f"key-of-{second.id}", "a-new-key-0123456789", "a-new-key-0123456789"]
+
+    @pytest.mark.parametrize("asked", ["auto", "default", "alias", "name"])
+    async def test_a_router_may_go_while_its_list_is_waited_for(self, chomp: Any, upstream: Any, asked: str) -> None:
+        gate, other = asyncio.Event(), await upstream()
+        slow = await upstream()
+        slow.list_act = holds(gate, lists({"id": "x"}))
+        aliases = {"alias": ["y", f"{slow.id}/x"]}
+        table = {name: value for name, value in row(slow, models=[]).items() if name != "default_model"}
+        client = await chomp(table, written=True, aliases=aliases)
+        model = {"default": f"{slow.id}/auto", "name": "x"}.get(asked, asked)
+        asking = asyncio.ensure_future(self.asks(client, model))
+        await until(lambda: slow.lists == 1 and client.services.proxy.inflight == 1, "not waited for")
+        assert (await self.reload(client, self.tables(other)))[0] == 200
+        gate.set()
+        status, _ = await soon(asking)
+        assert status in (404, 503)
+        assert slow.calls == []
+        assert await self.asks(client, "m") == (200, other.id)
+
+    async def test_a_router_that_moved_is_asked_for_its_list_where_it_is(self, chomp: Any, upstream: Any) -> None:
+        gate, gone, here = asyncio.Event(), await upstream(), await upstream()
+        gone.list_act, here.list_act = holds(gate, lists({"id": "x"})), lists({"id": "x"})
+        client = await chomp(row(gone, "moving", models=[]), written=True, timeouts={"catalog": "60s"})
+        await until(lambda: gone.lists == 1, "its list is not asked for")
+        moved = {"routers": [row(here, "moving", models=[])], "timeouts": {**SHORT, "catalog": "60s"}}
+        assert (await self.reload(client, moved))[0] == 200
+        assert await self.asks(client, "x") == (200, "moving")
+        assert (len(gone.calls), len(here.calls), here.lists) == (0, 1, 1)
+        gate.set()
+
+    async def test_the_owners_token_can_be_changed(self, chomp: Any, upstream: Any, tmp_path: Path) -> None:
+        client = await chomp(router := await upstream(), written=True, environ={"CHOMP_API_TOKEN": ""})
+        old = {"authorization": f"Bearer {client.store.token()}"}
+        new = {"authorization": "Bearer another-token-0123456789"}
+        tables = self.tables(router, server={"api_token": "another-token-0123456789"})
+        client.file.write_text(toml(tables))
+        async with client.post("/api/config/reload", headers=old) as answer:
+            assert answer.status == 200
+        for headers, status in ((old, 401), (new, 200)):
+            async with client.chat("m", headers=headers) as answer:
+                assert answer.status == status
+
+    # -- files
+
+    async def test_a_file_is_read_when_it_has_come_to_rest(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cs, "CHANGES_S", 0)
+        stamps = [(0,), (0,), (1,), (2,), (3,), (3,), (3,), (4,), (4,), (4,)]
+        looked, reloads = itertools.count(), []
+
+        class Files:
+            seen = (0,)
+
+            @staticmethod
+            def stamp() -> tuple[int, ...]:
+                if (at := next(looked)) == len(stamps):
+                    raise asyncio.CancelledError
+                return stamps[at]
+
+        class Services:
+            @staticmethod
+            async def reload() -> None:
+                Files.seen = stamps[next(looked) - 1]  # as `Sources.read` does
+                reloads.append(Files.seen)
+                raise cs.BadRequest("it is broken")  # which ends nothing
+
+        with pytest.raises(asyncio.CancelledError):
+            await cs._watch_files(Services, Files)  # type: ignore[arg-type]
+        assert reloads == [(3,), (4,)]
+
+    # -- users made while chomp runs
+
+    async def test_a_user_is_added_and_taken_out(self, both_ways: Any, upstream: Any) -> None:
+        client = await both_ways(router := await upstream(), written=True, users=[member("bob")])
+        async with client.post("/api/users", json={"name": "eve", "models": ["m"], "parallel": 2}) as answer:
+            made = await answer.json()
+        assert (answer.status, set(made)) == (200, {"name", "token"})
+        eve = {"authorization": f"Bearer {made['token']}"}
+        async with client.chat("m", headers=eve) as answer:
+            assert answer.status == 200
+        written = (client.store.folder / "settings.json").read_text()
+        assert made["token"] not in written and mode(client.store.folder / "settings.json") == 0o600
+        await client.rows(1)
+        async with client.get("/api/users") as answer:
+            bob, told = (await answer.json())["users"]
+        assert (bob["name"], told["models"], told["parallel"], told["tokens_today"]) == ("bob", ["m"], 2, 9)
+        assert not any("token_sha256" in one or "token" in one for one in (bob, told))
+        assert (await self.reload(client, self.tables(router, users=[])))[0] == 200  # a user of the file goes
+        assert (await self.asks(client, "m", "bob"))[0] == 401
+        async with client.chat("m", headers=eve) as answer:
+            assert answer.status == 200
+        async with client.post("/api/users/delete", json={"name": "eve"}) as answer:
+            assert (answer.status, await answer.json()) == (200, {"name": "eve"})
+        async with client.chat("m", headers=eve) as answer:
+            assert answer.status == 401
+
+    @pytest.mark.parametrize(
+        ("path", "body", "status", "code"),
+        [
+            ("", {"name": "bob"}, 400, "user_exists"),
+            ("", {"name": "owner"}, 400, "invalid_settings"),
+            ("", {"name": "a b"}, 400, "invalid_settings"),
+            ("", {"name": "eve", "parallel": -1}, 400, "invalid_settings"),
+            ("", {"name": "eve", "parallel": "2"}, 400, "invalid_type"),
+            ("", {"name": "eve", "token": token_of("eve")}, 400, "invalid_type"),
+            ("", {}, 400, "invalid_type"),
+            ("/delete", {"name": "eve"}, 404, "not_found"),
+            ("/delete", {"name": "bob"}, 400, "written_by_hand"),
+        ],
+    )
+    async def test_a_wrong_user_changes_nothing(
+        self, chomp: Any, upstream: Any, path: str, body: Any, status: int, code: str
+    ) -> None:
+        client = await chomp(await upstream(), written=True, users=[member("bob")])
+        async with client.post(f"/api/users{path}", json=body) as answer:
+            assert (answer.status, (await answer.json())["error"]["code"]) == (status, code)
+        assert list(client.services.credentials.users) == ["bob"]
+        assert client.store.overrides().get("users", []) == []
+        assert (await self.asks(client, "m", "bob"))[0] == 200
+
+    async def test_a_user_is_not_added_to_a_broken_file(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream(), written=True, users=[member("bob")])
+        client.file.write_text("[server")
+        async with client.post("/api/users", json={"name": "eve"}) as answer:
+            assert (answer.status, "nothing was changed" in await answer.text()) == (400, True)
+        assert (await self.reload(client, self.tables(router, users=[member("bob")])))[0] == 200
+        assert list(client.services.credentials.users) == ["bob"]
