@@ -2253,6 +2253,19 @@ _NOT_CARRIED = ("mcp_servers", "container")  # they change what the model can do
 _TOOL_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
 
+_SAID_KEYS = frozenset(_Said.__struct_fields__)
+_BLOCK_KEYS = frozenset((*_Block.__struct_fields__, "thinking", "signature", "data"))
+
+
+def _note_unknown(content: Raw, path: str, dropped: set[str]) -> None:
+    """Names the fields of content blocks that are not carried over."""
+    if bytes(memoryview(content)[:1]) != b"[":
+        return
+    for block in decoded(_decode_all_fields, content):
+        dropped |= {f"{path}.{name}" for name in block.keys() - _BLOCK_KEYS}
+        _note_unknown(block.get("content", _EMPTY), path, dropped)
+
+
 def chat_from_messages(body: bytes) -> tuple[bytes, tuple[str, ...]]:
     """A messages request as a chat request, and the names of what was left out because chat has no place for it.
 
@@ -2264,6 +2277,10 @@ def chat_from_messages(body: bytes) -> tuple[bytes, tuple[str, ...]]:
         if not is_null(given.get(name, _EMPTY)) and bytes(given[name]) != b"[]":
             raise _no_place(name, name)
     dropped = set(given.keys() - _CARRIED)
+    for fields in decoded(_decode_all_fields, given["messages"]):
+        dropped |= {f"messages.{name}" for name in fields.keys() - _SAID_KEYS}
+        _note_unknown(fields["content"], "messages.content", dropped)
+    _note_unknown(given.get("system", _EMPTY), "system", dropped)
     said: list[dict[str, Any]] = []
     if system := _system_text(asked.system, dropped):
         said.append({"role": "system", "content": system})
@@ -7926,6 +7943,8 @@ class Exchange:
         attempt = self._attempt
         assert attempt is not None
         self.proxy.usage.attempts[attempt.target.router.id, "ok"] += 1
+        for translation in self._translations.values():
+            translation.body = b""  # it may be large, and the answer long
         if self._sink is not None:
             self._deliver(attempt, self._sink)
 

@@ -11443,6 +11443,21 @@ class TestMessages:
         assert [one["content"] for one in router.calls[0].json["messages"]] == ["a", "b", "c"]
         assert router.calls[0].json.keys() == {"model", "messages", "max_tokens"}
 
+    async def test_unknown_fields_within_are_said_too(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        api = sdk(await chomp(await upstream(says("hi"))))
+        result = [{"type": "text", "text": "1", "deep": 1}]
+        said: Any = [
+            {"role": "user", "content": [{"type": "text", "text": "a", "new": 1}], "odd": 2},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {"any": 1}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": result}]},
+        ]
+        system: Any = [{"type": "text", "text": "be terse", "voice": "x"}]
+        asked = {**self.ASKED, "messages": said, "system": system}
+        answer = await api.messages.with_raw_response.create(**asked)
+        assert answer.headers["x-chomp-dropped"] == (
+            "messages.content.deep, messages.content.new, messages.odd, system.voice"
+        )
+
     @pytest.mark.parametrize("stream", [False, True])
     @pytest.mark.parametrize(
         ("status", "error", "kind"),
