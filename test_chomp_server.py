@@ -5117,6 +5117,114 @@ class TestChatOver:
             assert self.chunks(self.relayed(over, [frame]))[1]["choices"][0]["delta"]["content"] == text
 
 
+_NAMES = st.text("abcdefghijklmnop_-", min_size=1, max_size=8)
+_SAYINGS = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S"]), min_size=1, max_size=20)
+_ARGUMENTS = st.dictionaries(_NAMES, st.one_of(st.integers(-9, 9), _SAYINGS, st.booleans(), st.none()), max_size=3)
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Messages of a chat as agents send them: each call of a tool has its result."""
+    said: list[dict[str, Any]] = []
+    if draw(st.booleans()):
+        said.append({"role": "system", "content": draw(_SAYINGS)})
+    for turn in range(draw(st.integers(1, 4))):
+        said.append({"role": "user", "content": draw(_SAYINGS)})
+        calls = [
+            {
+                "id": f"call-{turn}-{at}",
+                "type": "function",
+                "function": {"name": draw(_NAMES), "arguments": json.dumps(draw(_ARGUMENTS), separators=(",", ":"))},
+            }
+            for at in range(draw(st.integers(0, 3)))
+        ]
+        words = draw(st.one_of(st.none(), _SAYINGS)) if calls else draw(_SAYINGS)
+        said.append({"role": "assistant", "content": words, **({"tool_calls": calls} if calls else {})})
+        said += [{"role": "tool", "tool_call_id": call["id"], "content": draw(_SAYINGS)} for call in calls]
+        if calls:
+            said.append({"role": "assistant", "content": draw(_SAYINGS)})
+    said.append({"role": "user", "content": draw(_SAYINGS)})
+    return said
+
+
+def plainly(messages: list[dict[str, Any]]) -> list[Any]:
+    """Messages of a chat, however their texts and arguments are written."""
+    made = []
+    for one in messages:
+        content = one.get("content")
+        if isinstance(content, list):
+            content = "".join(part["text"] for part in content)
+        calls = [
+            (call["id"], call["function"]["name"], json.loads(call["function"]["arguments"]))
+            for call in one.get("tool_calls", ())
+        ]
+        made.append((one["role"], content or "", calls, one.get("tool_call_id")))
+    return made
+
+
+class TestRoundTrips:
+    """What is translated there and back again is what it was."""
+
+    WAYS = ((cs.ChatOverMessages, cs.MessagesOverChat), (cs.ChatOverResponses, cs.ResponsesOverChat))
+
+    @pytest.mark.parametrize(("way", "back"), WAYS, ids=["messages", "responses"])
+    @given(said=conversations(), tools=st.lists(_NAMES, max_size=3, unique=True), data=st.data())
+    def test_requests(self, way: Any, back: Any, said: list[Any], tools: list[str], data: Any) -> None:
+        asked: dict[str, Any] = {"model": "m", "messages": said, "max_tokens": 50, "temperature": 0.5, "stream": True}
+        if tools:
+            shape = {"type": "object", "properties": {"a": {"type": "string"}}}
+            named = [{"name": name, "description": f"does {name}", "parameters": shape} for name in tools]
+            asked["tools"] = [{"type": "function", "function": {**one, "strict": False}} for one in named]
+            picked = {"type": "function", "function": {"name": tools[0]}}
+            asked["tool_choice"] = data.draw(st.sampled_from(["auto", "required", "none", picked]))
+        over = way(json.dumps(asked).encode())
+        again = back(over.body)
+        assert (over.dropped, again.dropped) == ((), ())
+        found = json.loads(again.body)
+        assert plainly(found.pop("messages")) == plainly(asked.pop("messages"))
+        found.pop("parallel_tool_calls", None)
+        assert found == asked
+
+    @pytest.mark.parametrize(("way", "back"), WAYS, ids=["messages", "responses"])
+    @given(
+        text=st.one_of(st.none(), _SAYINGS),
+        thought=st.one_of(st.none(), _SAYINGS),
+        calls=st.lists(st.tuples(_NAMES, _ARGUMENTS), max_size=3),
+        counts=st.tuples(*[st.integers(1, 1000)] * 3),
+    )
+    def test_answers(self, way: Any, back: Any, text: str | None, thought: str | None, calls: Any, counts: Any) -> None:
+        message: dict[str, Any] = {"role": "assistant", "content": text or ("" if not calls else None)}
+        if thought:
+            message["reasoning_content"] = thought
+        if calls:
+            message["tool_calls"] = [
+                {"id": f"c{at}", "type": "function", "function": {"name": name, "arguments": json.dumps(given)}}
+                for at, (name, given) in enumerate(calls)
+            ]
+        cached, prompt, completion = counts[0], counts[0] + counts[1], counts[2]
+        answer = {
+            "id": "x", "object": "chat.completion", "created": 5, "model": "m",
+            "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}],
+            "usage": {
+                "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion,
+                "prompt_tokens_details": {"cached_tokens": cached},
+            },
+        }  # fmt: skip
+        asked = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+        over = way(json.dumps(asked).encode(), 5)
+        shaped = back(over.body, 5).whole(json.dumps(answer).encode())
+        found = json.loads(over.whole(shaped))
+        (choice,) = found["choices"]
+        assert plainly([choice["message"]]) == plainly([message])
+        assert choice["message"].get("reasoning_content") == thought
+        assert (choice["finish_reason"], found["model"]) == (answer["choices"][0]["finish_reason"], "m")
+        assert counts_of(found["usage"]) == (prompt, completion, cached)
+
+
+def counts_of(usage: dict[str, Any]) -> tuple[int, int, int]:
+    return usage["prompt_tokens"], usage["completion_tokens"], usage["prompt_tokens_details"]["cached_tokens"]
+
+
 # == Policy ============================================================================================================
 
 PRICES = cs.PriceTable((HERE / "static" / "prices.json").read_text("utf-8"))
