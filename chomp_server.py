@@ -1888,7 +1888,9 @@ def read_usage(raw: Raw | bytes, cost: Raw | bytes = b"") -> Usage | None:
         prompt=prompt,
         completion=completion,
         cached=min(prompt, cached),
-        reasoning=min(completion, _count(completion_details.get("reasoning_tokens"))),
+        reasoning=min(
+            completion, _count(completion_details.get("reasoning_tokens", completion_details.get("thinking_tokens")))
+        ),
         cache_write=min(prompt, written),
         cost_usd=reported,
     )
@@ -2078,7 +2080,7 @@ def read_fault(status: int, body: bytes) -> Fault:
 _STATUSES = {  # of errors that came inside HTTP 200, by type or code
     "invalid_request_error": 400, "authentication_error": 401, "billing_error": 402, "permission_error": 403,
     "not_found_error": 404, "request_too_large": 413, "rate_limit_error": 429, "rate_limit_exceeded": 429,
-    "insufficient_quota": 429, "timeout_error": 504, "overloaded_error": 529,
+    "insufficient_quota": 429, "invalid_prompt": 400, "timeout_error": 504, "overloaded_error": 529,
 }  # fmt: skip
 
 
@@ -2739,7 +2741,9 @@ ANTHROPIC_VERSION = "2023-06-01"  # told to targets where the client names none
 
 def passed_on(fault: Fault) -> UpstreamFailed:
     """An upstream's fault as an error of ours."""
-    return UpstreamFailed(fault.message, status=fault.status, code=fault.code, param=fault.param, fault=fault.kind)
+    return UpstreamFailed(
+        fault.message, status=fault.status, type=fault.type, code=fault.code, param=fault.param, fault=fault.kind
+    )
 
 
 def error_shape(error: ChompError, dialect: Dialect, request_id: str = "") -> dict[str, Any]:
@@ -3714,11 +3718,6 @@ _FINISH_REASONS = {
     "refusal": "content_filter",
     "content_filter": "content_filter",
 }
-_ERROR_STATUS = {kind: status for status, kind in _MESSAGES_TYPES.items()} | {
-    "invalid_request_error": 400,
-    "invalid_prompt": 400,
-    "rate_limit_exceeded": 429,
-}
 
 
 def _read(decoder: msgspec.json.Decoder[T], text: bytes) -> T:
@@ -3765,14 +3764,7 @@ def _named_schema(form: dict[str, Any]) -> dict[str, Any]:
 
 def _failure(told: Any) -> UpstreamFailed:
     """A target's error object in its own words."""
-    known = told if isinstance(told, dict) else {}
-    named = [name for name in (known.get("type"), known.get("code")) if isinstance(name, str)]
-    status = next((_ERROR_STATUS[name] for name in named if name in _ERROR_STATUS), 200)
-    fault = read_fault(status, _encode_loosely({"error": told}))
-    kind = None if fault.type == "error" else fault.type
-    return UpstreamFailed(
-        fault.message, status=fault.status, type=kind, code=fault.code, param=fault.param, fault=fault.kind
-    )
+    return passed_on(read_fault(200, _encode_loosely({"error": told})))
 
 
 def _chat_usage(usage: Usage) -> dict[str, Any]:
@@ -3787,16 +3779,8 @@ def _chat_usage(usage: Usage) -> dict[str, Any]:
     return shown
 
 
-def _usage_of_message(found: Any) -> Usage | None:
-    """Usage as messages count it: there the cached tokens are no part of input_tokens."""
-    if not isinstance(found, dict):
-        return None
-    written = _count(found.get("cache_creation_input_tokens"))
-    cached = _count(found.get("cache_read_input_tokens"))
-    prompt, completion = _count(found.get("input_tokens")) + written + cached, _count(found.get("output_tokens"))
-    details = found.get("output_tokens_details")
-    thinking = _count(details.get("thinking_tokens")) if isinstance(details, dict) else 0
-    return Usage(prompt, completion, cached, min(thinking, completion), written) if prompt or completion else None
+def _usage_in_json(found: Any) -> Usage | None:
+    return read_usage(_encode_loosely(found)) if found else None
 
 
 class _ChatAnswer:
@@ -4116,7 +4100,7 @@ class ChatOverMessages(_ChatOver):
                     made.texts.append(block.text)
             made.refusals.append(_why_refused(found.stop_details))
             reason = _FINISH_REASONS.get(found.stop_reason or "", "stop")
-            return made.encoded(found, self._created, reason, _usage_of_message(found.usage))
+            return made.encoded(found, self._created, reason, _usage_in_json(found.usage))
         except (msgspec.DecodeError, RecursionError, *_ODD):
             raise self._no_answer() from None
 
@@ -4325,7 +4309,7 @@ class ChatEventsOfMessages(ChatEvents):
                 self._counts[name] = max(_count(found.get(name)), self._counts.get(name, 0))
             if found.get("output_tokens_details"):
                 self._counts["output_tokens_details"] = found["output_tokens_details"]
-            self.usage = _usage_of_message(self._counts)
+            self.usage = _usage_in_json(self._counts)
 
 
 class _ResponsesPart(msgspec.Struct, gc=False):
@@ -4374,7 +4358,7 @@ class _Response(msgspec.Struct, gc=False):
         return _FINISH_REASONS.get(str(details.get("reason")) if isinstance(details, dict) else "", "length")
 
     def counted(self) -> Usage | None:
-        return read_usage(_encode_loosely(self.usage)) if self.usage else None
+        return _usage_in_json(self.usage)
 
 
 class _ResponsesFrame(msgspec.Struct, gc=False):
