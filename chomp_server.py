@@ -63,7 +63,17 @@ import threading
 import time
 import tomllib
 import urllib.parse
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Container,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
@@ -133,7 +143,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Everything a person can set, read once at start by `read_settings`."""
+    """Everything a person can set, as `read_settings` reads it."""
 
     dir: Path  # base of state/ and chomp.toml
     port: int = 8001
@@ -454,7 +464,10 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def limited(self) -> bool:
         """Whether anything is counted."""
-        return not (self.requests_per_minute is self.parallel is self.tokens_per_day is self.usd_per_month is None)
+        return any(getattr(self, limit) is not None for limit in USER_LIMITS)
+
+
+USER_LIMITS = ("requests_per_minute", "parallel", "tokens_per_day", "usd_per_month")
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -972,9 +985,11 @@ def user_rows(settings: Settings, owner_token: str) -> tuple[User, ...]:
             user = made[name] = msgspec.convert(fields, User)
         except msgspec.ValidationError as error:
             raise SettingsError(f"{where}: {error}") from None
-        for limit in ("requests_per_minute", "parallel", "tokens_per_day", "usd_per_month"):
+        for limit in USER_LIMITS:
             if (value := getattr(user, limit)) is not None and not 0 <= value < 10**15:
-                raise SettingsError(f"{where}: {limit} must be 0 or more")
+                raise SettingsError(f"{where}: {limit} must be between 0 and 10^15")
+        if not all((*user.models, *user.routers)):
+            raise SettingsError(f"{where}: an empty name matches nothing")
     return tuple(made.values())
 
 
@@ -2300,7 +2315,10 @@ def chat_from_messages(body: bytes) -> tuple[bytes, tuple[str, ...]]:
         for tool in decoded(_decode_all_fields, given["tools"]):
             dropped |= {f"tools.{name}" for name in tool.keys() - set(_Tool.__struct_fields__)}
         chat["tools"] = [_chat_tool(tool, f"tools[{at}]", dropped) for at, tool in enumerate(asked.tools)]
-    if choosing := asked.tool_choice:
+    choosing = asked.tool_choice
+    if choosing and not asked.tools and choosing.type in ("any", "tool"):
+        raise BadRequest("tool_choice demands a tool, and there is none", code="invalid_value", param="tool_choice")
+    if choosing and asked.tools:
         if choosing.type == "tool" and not choosing.name:
             raise BadRequest("tool_choice needs the tool's name", code="invalid_value", param="tool_choice")
         if choosing.type == "tool":
@@ -2323,7 +2341,7 @@ def chat_from_messages(body: bytes) -> tuple[bytes, tuple[str, ...]]:
 
 def _no_place(what: str, param: str) -> BadRequest:
     return BadRequest(
-        f"{what} has no place in chat completions, which is what the models here speak",
+        f"{what} has no place in the dialect that the host of this model speaks",
         code="unsupported_parameter",
         param=param,
     )
@@ -2344,7 +2362,7 @@ def _note_cache(block: _Block | _Tool, dropped: set[str]) -> None:
         dropped.add("cache_control")
     if isinstance(block, _Block):
         dropped |= {
-            f"document.{name}" for name in ("title", "context", "citations") if not is_null(getattr(block, name))
+            f"{block.type}.{name}" for name in ("title", "context", "citations") if not is_null(getattr(block, name))
         }
 
 
@@ -3836,7 +3854,10 @@ class _ChatOver:
         self._created = created
         self._wants_usage = (chat.stream_options or {}).get("include_usage") is True
         self._dropped = {
-            name for name, value in given.items() if value and name not in (*_ChatAsked.__struct_fields__, *self._same)
+            name
+            for name, value in given.items()
+            if (value or (name == "seed" and value is not None))
+            and name not in (*_ChatAsked.__struct_fields__, *self._same)
         }
         self._check(given, chat)
         body: dict[str, Any] = {"model": chat.model or ""}
@@ -4162,6 +4183,8 @@ class ChatOverMessages(_ChatOver):
         for at, message in enumerate(messages):
             blocks = self._blocks(message, f"messages[{at}]")
             if message.role in ("system", "developer"):
+                if said:
+                    self._dropped.add("messages.order")  # there they all stand before the first message
                 system += blocks
                 continue
             if message.role == "tool":
@@ -4860,18 +4883,29 @@ def read_aliases(written: Mapping[str, Any]) -> tuple[Alias, ...]:
     return tuple(sorted(made, key=lambda alias: ("*" in alias.pattern, -len(alias.pattern))))
 
 
-def may_use(user: User, asked: str, router: str, model: str) -> bool:
-    """Whether a user may have `model` of `router`, asked for as `asked`."""
+def may_use(user: User, asked: str, router: str, model: str, known: Container[str] = ()) -> bool:
+    """Whether a user may have `model` of `router`, asked for as `asked`; `known` are all routers' ids."""
     if user.routers and router not in user.routers:
         return False
-    names = (asked, model, f"{router}/{model}")
+    names = [asked, f"{router}/{model}"]
+    if model.partition("/")[0] not in known:  # else it reads like a model of another router
+        names.append(model)
     return not user.models or any(fnmatch.fnmatchcase(name, pattern) for pattern in user.models for name in names)
 
 
-def permitted(caller: Caller, asked: str, targets: Sequence[Target]) -> list[Target]:
-    """Those of `targets` that `caller` may use. Raises Forbidden when that is none."""
+def permitted(
+    caller: Caller, asked: str, router: str, targets: Sequence[Target], known: Container[str]
+) -> list[Target]:
+    """Those of `targets` that `caller` may use, asking for a model and perhaps a router by name; see `may_use`.
+
+    Raises Forbidden when that is none.
+    """
     user = caller.user
-    allowed = [one for one in targets if user is None or may_use(user, asked or "auto", one.router.id, one.model)]
+    if router not in ("", "auto"):
+        asked = f"{router}/{asked}"  # whatever stands before a slash there names no router
+    allowed = [
+        one for one in targets if user is None or may_use(user, asked or "auto", one.router.id, one.model, known)
+    ]
     if not allowed:
         words = f"{caller.name} may not use the model {(asked or 'auto')[:200]!r}"
         raise Forbidden(words, code="model_not_allowed", param="model")
@@ -5342,6 +5376,10 @@ class UsageLedger:
             self.dropped += 1
             self._tally(((row, overhead_s, chunks),))
 
+    def soon(self) -> None:
+        """What is recorded now is not to wait for more."""
+        self._full.set()
+
     def _tally(self, entries: Iterable[tuple[LedgerRow, float, int]]) -> None:
         """Adds to the totals."""
         with self._lock:
@@ -5726,14 +5764,17 @@ class Credentials:
         """Whose token a request's `Authorization` or `x-api-key` header carries; None when it is nobody's."""
         scheme, _, token = authorization.partition(" ")
         given = token.strip() if scheme.lower() == "bearer" else ""
-        secret = (given or api_key).encode("utf-8", "surrogateescape")
+        caller = self._caller(given or api_key)
+        return caller if caller is not None or not (given and api_key) else self._caller(api_key)
+
+    def _caller(self, token: str) -> Caller | None:
+        secret = token.encode("utf-8", "surrogateescape")
         if hmac.compare_digest(secret, self._owner_token):
             return OWNER
-        if not self._callers:
+        if not self._callers or not token:
             return None
-        digest = hashlib.sha256(secret).hexdigest()
-        caller = self._callers.get(digest)  # the time a look-up takes tells nothing of a hash
-        if caller is not None and (token := given or api_key) not in self._secrets:
+        caller = self._callers.get(hashlib.sha256(secret).hexdigest())  # how long that takes tells nothing of a hash
+        if caller is not None and token not in self._secrets:
             self.hide(token)  # only its hash was known
         return caller
 
@@ -6425,15 +6466,14 @@ class RouterPool:
     def alias_names(self, user: User | None) -> list[str]:
         """Aliases that can be asked for by name, not by pattern, as far as `user` may use one of their targets."""
         names = [alias.pattern for alias in self._aliases if "*" not in alias.pattern]
-        if user is None:
-            return names
-        return [
-            name
-            for name in names
-            if any(
-                may_use(user, name, *target) for written, _ in self._expand(name, "") for target in self._pairs(written)
-            )
-        ]
+        return [name for name in names if self.is_alias(name, user)]
+
+    def is_alias(self, name: str, user: User | None) -> bool:
+        """Whether `name` stands for something else, of which `user` may use one."""
+        if all(alias.expand(name) is None for alias in self._aliases):
+            return False
+        pairs = (pair for written, _ in self._expand(name, "") for pair in self._pairs(written))
+        return user is None or any(may_use(user, name, *pair, self.rows) for pair in pairs)
 
     def _pairs(self, name: Name) -> list[tuple[str, str]]:
         """Routers and models that `name` may mean, by what is known now."""
@@ -7643,7 +7683,8 @@ class Exchange:
         """Those of `targets` the caller may use. Raises Forbidden when that is none."""
         if not targets or not self._restricted:
             return targets
-        allowed = permitted(self.caller, self.envelope.model or "", targets)
+        envelope, known = self.envelope, self.proxy.routing.rows
+        allowed = permitted(self.caller, envelope.model or "", envelope.router or "", targets, known)
         for name in fields_of(self.request.body):
             # OpenRouter would take another one of `models`; routers written in Go see a model in `Model`, too
             if (folded := name.casefold()) == "models" or (folded == "model" and name != "model"):
@@ -7654,10 +7695,11 @@ class Exchange:
     def _admit(self) -> None:
         """Reserves what the request may use of its user's allowance. Raises Busy when that is more than is left."""
         user = self.caller.user
-        if user is None or self._reservation is not None:
+        api = self.request.api
+        if user is None or self._reservation is not None or api == "count_tokens":
             return
-        tokens, usd, api = 0, 0.0, self.request.api
-        if api != "count_tokens" and user.limited():  # the others are counted: they may get limits while chomp runs
+        tokens, usd = 0, 0.0
+        if user.limited():  # the others are counted: they may get limits while chomp runs
             prompt, answer = estimated_prompt(self.envelope.content()), 0
             if api != "embeddings":
                 answer = self.envelope.most_tokens(api, RESERVED_TOKENS)
@@ -8088,6 +8130,7 @@ class Exchange:
             int(estimated),
         )
         if self._reservation is not None:
+            proxy.usage.soon()  # a crash is not to forget what was used of an allowance
             proxy.allowances.settle(self._reservation, usage.prompt + usage.completion, cost or 0.0)
         proxy.settled(self, row, overhead_s=self._overhead_s, chunks=attempt.reads if attempt is not None else 0)
         if attempt is not None:
@@ -8449,7 +8492,7 @@ class JobQueue:
         if len(self._running) >= self._limits.jobs_waiting:
             raise Busy(f"{self._limits.jobs_waiting} jobs are waiting already", retry_after_s=10)
         targets = await self._proxy.routing.plan(given.model, given.router, "", "chat")
-        first = permitted(caller, given.model, targets)[0]
+        first = permitted(caller, given.model, given.router, targets, self._proxy.routing.rows)[0]
         status = "pending" if self._slots.locked() else "running"
         created = iso(time.time())
         values = (caller.name, given.prompt, status, created, first.model, first.router.id, given.system)
@@ -8555,6 +8598,14 @@ class JobQueue:
             (caller.name, caller.kind == "owner"),
         )
         return [_job(row) for row in found]
+
+    async def forget(self, name: str) -> None:
+        """Cancels and forgets all jobs of a caller: whoever gets the name next is somebody else."""
+        for row in await self._database.read("SELECT id FROM jobs WHERE caller = ?", (name,)):
+            if (task := self._running.pop(str(row["id"]), None)) is not None:
+                task.cancel()
+        sql = "DELETE FROM jobs WHERE caller = ?"
+        await self._database.write(lambda connection: connection.execute(sql, (name,)))
 
     async def cancel(self, job_id: str, caller: Caller) -> Job:
         """The job, ended. One that is over stays as it is. Raises NotFound."""
@@ -8674,6 +8725,13 @@ class ResponseStore:
             raise NotFound(f"no response {response_id[:100]!r} is kept here")
         return KeptResponse(**found[0])
 
+    async def forget(self, name: str) -> None:
+        """Forgets all responses of a caller: whoever gets the name next is somebody else."""
+        for key in [key for key in self._unwritten if key[0] == name]:
+            del self._unwritten[key]
+        sql = "DELETE FROM responses WHERE caller = ?"
+        await self._database.write(lambda connection: connection.execute(sql, (name,)))
+
     async def delete(self, response_id: str, caller: Caller) -> None:
         """Forgets a caller's response. Raises NotFound."""
         kept = await self.get(response_id, caller)
@@ -8694,7 +8752,7 @@ class ResponseStore:
             parts.append(msgspec.json.decode(kept.input, type=list[Raw]) + outcome.output)
             response_id = kept.previous
             if len(parts) > RESPONSES_CHAIN:
-                raise NotFound(f"more than {RESPONSES_CHAIN} responses follow each other")
+                raise TooLarge(f"more than {RESPONSES_CHAIN} responses follow each other")
         return list(itertools.chain.from_iterable(reversed(parts)))
 
 
@@ -8724,7 +8782,7 @@ class Services(msgspec.Struct):
     bodies: BodyRoom
     background: Background
     store: Store
-    reload: Callable[[], Awaitable[list[str]]]
+    reload: Callable[..., Awaitable[list[str]]]  # of the files, or of the settings it is given
     started_at: float
     hosts: dict[str, bool] = {}  # Host headers seen, and whether they are served
 
@@ -8908,7 +8966,7 @@ def authenticate(request: web.Request, services: Services) -> Caller:
     if services.settings.v1_no_auth and path.startswith("/v1/"):
         return OWNER
     raise Unauthorized(
-        "a valid chomp token is needed: `Authorization: Bearer ...`; `bin/chomp token` prints it",
+        "a valid chomp token is needed (`Authorization: Bearer ...` or `x-api-key: ...`); `bin/chomp token` prints it",
         headers={"www-authenticate": 'Bearer realm="chomp"'},
     )
 
@@ -9021,6 +9079,9 @@ async def guard(
         if request.writer.output_size > 0:
             raise ConnectionError("the answer broke off") from error
         response = error_response(request, ChompError("chomp failed; its log says why"), services.credentials)
+    if not response.prepared and not isinstance(response, _Sent) and "x-request-id" not in response.headers:
+        request_id = request.get(REQUEST_ID) or new_request_id(request.headers.get("x-request-id"))
+        response.headers["x-request-id"] = request_id
     if cross and not response.prepared and not isinstance(response, _Sent):
         response.headers["access-control-allow-origin"] = cross
         response.headers["vary"] = "origin"
@@ -9699,14 +9760,19 @@ async def count_tokens(request: web.Request) -> web.StreamResponse:
         given = decoded(_decode_counted, body)
         if not bytes(given.messages).startswith(b"["):
             raise BadRequest("'messages' must be an array", code="invalid_type", param="messages")
-        with contextlib.suppress(ChompError):  # who cannot count is no reason not to answer
+        try:
             question = (given.model, given.router or "", asked.prefer, asked.api, asked.fallback)
             await services.routing.plan(*question)
             exchange = services.proxy.exchange(asked, request[CALLER])
             request[ACCOUNTED] = True
             await services.proxy.open(exchange)
-            counted = await exchange.read(services.settings.limits.answer_bytes)
-            return reply(Raw(counted))
+            answer = reply(Raw(await exchange.read(services.settings.limits.answer_bytes)))
+            answer.headers["x-chomp-router"] = exchange.target.router.id
+            return answer
+        except Forbidden:
+            raise
+        except ChompError:
+            pass  # nobody counts, or nobody can now: that is no reason not to answer
         content = b"".join(map(bytes, (given.messages, given.system, given.tools)))
         answer = reply({"input_tokens": estimated_prompt(content)})
         answer.headers["x-chomp-estimated"] = "1"
@@ -9747,7 +9813,7 @@ async def _all_models(services: Services, caller: Caller) -> list[dict[str, Any]
             entries += [
                 _listed(row, model)
                 for model in routing.models(row.id)
-                if user is None or may_use(user, model.id, row.id, model.id)
+                if user is None or may_use(user, "", row.id, model.id, routing.rows)
             ]
     return entries
 
@@ -9780,7 +9846,10 @@ async def model(request: web.Request) -> web.Response:
     for entry in entries:
         if entry["id"].partition("/")[2] == wanted:
             return reply(shaped(entry))
-    near = request.app[SERVICES].routing.near(wanted)
+    routing, user = request.app[SERVICES].routing, request[CALLER].user
+    if routing.is_alias(wanted, user):
+        return reply(shaped({"id": wanted, "object": "model", "created": 0, "owned_by": "chomp"}))
+    near = routing.near(wanted)
     hint = f"; near: {', '.join(near)}" if near else ""
     raise ModelNotFound(f"no configured router lists the model {wanted[:200]!r}{hint}", param="model")
 
@@ -9804,7 +9873,7 @@ async def models_router(request: web.Request) -> web.Response:
     """GET /api/models/{router} -> {router, count, models: [{id, name}]}"""
     services, router, user = request.app[SERVICES], request.match_info["router"], request[CALLER].user
     listed = await services.routing.listed(router)
-    found = [model for model in listed if user is None or may_use(user, model.id, router, model.id)]
+    found = [model for model in listed if user is None or may_use(user, "", router, model.id, services.routing.rows)]
     return reply(
         {"router": router, "count": len(found), "models": [{"id": m.id, "name": m.name or m.id} for m in found]}
     )
@@ -9973,6 +10042,10 @@ async def users(request: web.Request) -> web.Response:
 async def users_add(request: web.Request) -> web.Response:
     """POST /api/users {name, models?, routers?, limits?} -> {name, token}; the token is shown this once"""
     given, services = await body_of(request, _NewUser), request.app[SERVICES]
+    for router in given.routers:
+        if router not in services.routing.rows:
+            near = near_name(router, services.routing.rows)
+            raise BadRequest(f"there is no router {router[:100]!r}{near}", code="unknown_router", param="routers")
     if given.name in services.credentials.users:
         raise BadRequest(f"there is a user {given.name!r} already", code="user_exists", param="name")
     token = f"chomp-{given.name}-{secrets.token_urlsafe(32)}"
@@ -9983,25 +10056,35 @@ async def users_add(request: web.Request) -> web.Response:
 
 @routes.post("/api/users/delete")
 async def users_delete(request: web.Request) -> web.Response:
-    """POST /api/users/delete {name} -> {name}; what was used stays in the ledger"""
+    """POST /api/users/delete {name} -> {name}; jobs and kept responses go with the user, the ledger stays"""
     given, services = await body_of(request, _UserName), request.app[SERVICES]
     if given.name not in services.credentials.users:
         raise NotFound(f"there is no user {given.name[:100]!r}")
-    await _change_users(services, lambda users: [one for one in users if one.get("name") != given.name])
-    if given.name in services.credentials.users:
+    if given.name not in {one.get("name") for one in services.store.overrides().get("users", [])}:
         raise BadRequest(f"{given.name} is written in chomp.toml: take the table out there", code="written_by_hand")
+    await _change_users(services, lambda users: [one for one in users if one.get("name") != given.name])
+    await services.responses.forget(given.name)
+    await services.jobs.forget(given.name)
     return reply({"name": given.name})
 
 
 async def _change_users(services: Services, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
-    """Changes the users of state/settings.json and puts them into force. Raises BadRequest; nothing is changed then."""
+    """Changes the users of state/settings.json and puts them into force, whatever state other files are in.
+
+    Raises BadRequest or Unavailable; nothing is changed then.
+    """
     try:
         before = services.store.overrides()
-        services.store.override({**before, "users": change(before.get("users", []))})
+        made = before.get("users", [])
+        changed = change(made)
+        own = {str(one.get("name")) for one in (*made, *changed)}
+        by_hand = [one for one in services.settings.users if str(one.get("name")) not in own]
+        in_force = services.settings
+        await services.reload(msgspec.structs.replace(in_force, users=(*by_hand, *changed)))
         try:
-            await services.reload()
-        except ChompError:
-            services.store.override(before)
+            services.store.override({**before, "users": changed})
+        except StoreError:
+            await services.reload(in_force)
             raise
     except StoreError as error:
         raise Unavailable(str(error), code="settings_not_written") from None
@@ -10040,7 +10123,10 @@ class Sources:
         return (file_stamp(self.path), *self._store.stamps())
 
 
-_AT_START = ("dir", "host", "port", "log_form", "log_level", "local_gguf", "cache_dir", "timeouts", "limits")
+_AT_START = {  # settings that take a restart, with the names they are written by
+    "host": "host", "port": "port", "log_form": "log", "log_level": "log_level", "local_gguf": "local_gguf",
+    "timeouts": "timeouts", "limits": "limits", "cache_dir": "XDG_CACHE_HOME",
+}  # fmt: skip
 CHANGES_S = 1.0  # how often the files are looked at
 
 
@@ -10050,7 +10136,7 @@ def adopt(services: Services, settings: Settings) -> list[str]:
     Raises SettingsError or StoreError, and has changed nothing then.
     """
     before = services.settings
-    left = [name for name in _AT_START if getattr(settings, name) != getattr(before, name)]
+    left = [written for name, written in _AT_START.items() if getattr(settings, name) != getattr(before, name)]
     settings = msgspec.structs.replace(settings, **{name: getattr(before, name) for name in _AT_START})
     check_exposure(settings)
     rows = router_rows(settings)
@@ -10099,9 +10185,9 @@ def make_app(
         cast(web.RouteDef, route).kwargs["expect_handler"] = expect
     app.add_routes(routes)
 
-    async def reload() -> list[str]:
+    async def reload(given: Settings | None = None) -> list[str]:
         try:
-            left = adopt(app[SERVICES], sources.read() if sources is not None else settings)
+            left = adopt(app[SERVICES], given or (sources.read() if sources is not None else settings))
         except (SettingsError, StoreError) as error:
             log.error("the settings were not taken over: %s", error)
             raise BadRequest(f"nothing was changed: {error}", code="invalid_settings") from None
