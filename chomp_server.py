@@ -1628,6 +1628,9 @@ class StreamMeter:
         self.said = 0  # characters of content
         self.malformed = 0
 
+    def skim(self, run: bytes) -> None:
+        """Looks at the beginning of a frame that is too large to be looked at whole."""
+
     def look(self, run: bytes) -> bytes:
         """`run` as the client should have it: the same, but for a usage frame it did not ask for."""
         if run.startswith(b"data: {"):
@@ -1769,6 +1772,7 @@ class _Event(msgspec.Struct, gc=False):
 _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_events = msgspec.json.Decoder(_Event).decode_lines
 _DATA = re.compile(rb"^data: (.*)$", re.M)
+_LAST_EVENT = re.compile(rb'"type"\s*:\s*"response\.(?:completed|incomplete)"')
 
 
 class EventsMeter(StreamMeter):
@@ -1780,6 +1784,10 @@ class EventsMeter(StreamMeter):
         super().__init__(hide_usage=False)
         self.answer = b""  # the whole response, of a responses stream
         self._counts: dict[str, Any] = {}
+
+    def skim(self, run: bytes) -> None:
+        """The last event of a response holds all of it, and pictures make that large."""
+        self.finished = self.finished or _LAST_EVENT.search(run[:256]) is not None
 
     def look(self, run: bytes) -> bytes:
         at = run.find(b"data: ")
@@ -6927,15 +6935,25 @@ class Sink(Protocol):
 class _Translating:
     """A stream of one dialect on its way to `sink`, where it comes out as another.
 
-    `broken` is told what went wrong on the way.
+    `broken` is told what went wrong on the way, `heard` that the client is sent something; `done` says whether the
+    target has said its last word, after which its connection may stay open for a while.
     """
 
     started = True
 
-    def __init__(self, sink: Sink, events: Events, broken: Callable[[UpstreamError], None]):
+    def __init__(
+        self,
+        sink: Sink,
+        events: Events,
+        broken: Callable[[UpstreamError], None],
+        heard: Callable[[], None],
+        done: Callable[[], bool],
+    ):
+        self._done = done
         self._sink = sink
         self._events = events
         self._broken = broken
+        self._heard = heard
         self._framer = Framer(EVENTS_HELD_BYTES)  # large frames come in pieces
         self._over = False
 
@@ -6953,6 +6971,8 @@ class _Translating:
             if self._framer.torn:
                 raise UpstreamFailed("a frame of the answer is too large to be translated")
             made = self._events.feed(run) if run else b""
+            if self._done() and not self._framer.rest:
+                made += self._events.finish()
         except Exception as error:  # a bug must not hold the connection: the client gets an error, the log the reason
             if not isinstance(error, ChompError):
                 log.exception("a stream could not be translated")
@@ -6960,12 +6980,17 @@ class _Translating:
             self._broken(UpstreamError(error.fault, error.message))
             self.fail(error)
             return False
-        return bool(made) and self._sink.write(made)
+        if not made:
+            return False
+        self._heard()
+        return self._sink.write(made)
 
     def write_chunk(self, run: bytes, framed: bytes) -> bool:
         return self.write(run)
 
     def end(self) -> None:
+        if self._framer.rest:  # whole, but for its blank line
+            self.write(b"\n\n")
         self._end(self._events.finish())
 
     def fail(self, error: ChompError) -> None:
@@ -7100,7 +7125,8 @@ class Attempt:
 
     def wake(self) -> None:
         if self._waiter is None:
-            self._owner.changed()
+            if self._owner is not None:  # released, once the request is accounted for
+                self._owner.changed()
         elif not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -7126,6 +7152,11 @@ class Attempt:
             self._fail(
                 Fault("provider_error", f"the upstream compressed its answer ({encoding.decode('latin-1')})", 502)
             )
+        elif content_type.startswith(b"text/event-stream") and not self._owner.stream and self.translation is not None:
+            self._fail(
+                Fault("provider_error", "the upstream streamed an answer that was not to be streamed", 502,
+                      code="bad_upstream_answer")
+            )  # fmt: skip
         elif content_type.startswith(b"text/event-stream") or (self._owner.stream and b"json" not in content_type):
             self.stream = True
             self._framer = Framer(self._limits.frame_bytes)
@@ -7155,6 +7186,7 @@ class Attempt:
         if not run:
             return
         if self._framer.torn:  # too large to be looked at: content
+            self.meter.skim(run)
             self._keep_back(run)
             self._commit()
         elif self._held or not self._begins(run):
@@ -7228,6 +7260,8 @@ class Attempt:
         if run:
             if not self._framer.torn:
                 run = _past_torn(run, self.meter) if torn else self.meter.look(run)
+            elif not torn:
+                self.meter.skim(run)
             self._keep_back(self._clean(run))
 
     def _relay(self, data: bytes) -> None:
@@ -7240,6 +7274,8 @@ class Attempt:
             run = framer.feed(data)
             if run and not framer.torn:
                 run = _past_torn(run, self.meter) if torn else self.meter.look(run)
+            elif run and not torn:
+                self.meter.skim(run)
         self.reads += 1
         self.last_at = self._loop.time()
         if self.meter.done:
@@ -7381,7 +7417,8 @@ class Attempt:
             last = self._framer.close()
             if last and not torn:
                 last = self._clean(self.meter.look(last))
-            if not (self.meter.complete or torn):
+            if not self.meter.complete:
+                self._framer.torn = torn
                 last = b""  # no blank line ends it: our error frame would become a part of it
                 error = UpstreamError("provider_incomplete", "the upstream's stream ended in the middle of its answer")
         self.broken = error
@@ -7398,7 +7435,7 @@ class Attempt:
         """Ends the reader's body, so that half an answer is never taken for a whole one."""
         if self.broken is None:
             sink.end()
-        elif not self.stream or self._framer.torn:
+        elif not self.stream or (self._framer.torn and self.events is None):  # half of a frame has been sent
             sink.abort()
         else:
             words = f"{self.target.router.id}: {self.broken}"
@@ -7445,7 +7482,7 @@ class Attempt:
         run, self._held, self._held_bytes = b"".join(self._held), [], 0
         if self.stream and self.translation is not None:
             self.events = self.translation.events()
-            sink = _Translating(sink, self.events, self._spoil)
+            sink = _Translating(sink, self.events, self._spoil, self._owner.heard, self._is_done)
         if run:
             sink.write(run)
         if self.ended:
@@ -7457,6 +7494,9 @@ class Attempt:
         self.due = self.last_at + (self._owner.proxy.shortest_s if not (self.stream and self.meter.done) else DONE_S)
         if self.paused:
             self.resume()
+
+    def _is_done(self) -> bool:
+        return self.meter.done
 
     def _spoil(self, error: UpstreamError) -> None:
         """The answer cannot be translated any further."""
@@ -7506,7 +7546,7 @@ class Attempt:
         now = self._loop.time()
         if self.committed and self.paused:
             due = self.last_at + self._timeouts.stalled_s
-        elif self.committed or self.last_at > self.started_at:
+        elif self.committed or self._started_up:
             due = self.last_at + self._idle_s()
         else:
             due = self.started_at + self._patience_s()
@@ -7535,7 +7575,7 @@ class Attempt:
                     UpstreamError("provider_timeout", f"the upstream was silent for {self._timeouts.idle_s:g} s")
                 )
                 return
-        elif self.last_at > self.started_at:  # start-up frames came
+        elif self._started_up:  # the times do not tell: uvloop counts milliseconds
             if now - self.last_at >= self._timeouts.idle_s:
                 self._fail(
                     Fault(
@@ -7633,13 +7673,16 @@ class Exchange:
         wire = None
         try:
             self._question = self._read()
-            targets = self._permitted(proxy.routing.planned(self._question) or ())
+            targets: Sequence[Target] | None = proxy.routing.planned(self._question)
+            if targets and self.caller.user is not None:
+                targets = self._permitted(targets)
             address = proxy.known_address(targets[0], self.request) if targets and proxy.has_room else None
             wire = None if address is None else proxy.pool.take(address[0])
             if not targets or address is None or wire is None:
                 return False
             self._targets = targets
-            self._admit()
+            if self.caller.user is not None:
+                self._admit()
             body = self._next_attempt(targets[0])
         except Exception:  # refused, or a bug: `connect` will meet it again, where it is answered
             if wire is not None:
@@ -7723,10 +7766,10 @@ class Exchange:
             target = targets[position]
             try:
                 fault = await self._ask(target)
-            except BadRequest:  # its dialect has no place for what is asked; one that speaks the client's may
-                own = (at for at in range(position + 1, len(targets)) if targets[at].api == self.request.api)
-                position = next(own, None)
-                if position is None:
+            except BadRequest:  # its dialect has no place for what is asked; another may
+                others = (at for at in range(position + 1, len(targets)) if targets[at].api != target.api)
+                position = next(others, None)
+                if position is None and not self._faults:  # else a target could have served it, and failed
                     raise
                 continue
             if fault is None:
@@ -7879,7 +7922,9 @@ class Exchange:
         if attempt is not None and attempt.status and not attempt.stream and not self.head_sent:
             return math.inf  # its answer is no event stream: a comment would spoil it
         if attempt is not None and attempt.committed:
-            return max(self._heard, attempt.last_at) + timeouts.keepalive_s
+            # of what comes in another dialect not everything becomes something for the client: pings do not
+            heard = self._heard if attempt.translation is not None else max(self._heard, attempt.last_at)
+            return heard + timeouts.keepalive_s
         held = attempt is not None and attempt.stream and bool(attempt._held)
         if held and not self.head_sent:
             return self._started + timeouts.hold_s
@@ -7933,10 +7978,15 @@ class Exchange:
             len(self.records) + 1,
             self._overhead_s * 1000,
         )
-        if (translation := attempt.translation) is not None and translation.dropped:
-            names = ", ".join(map(header_value, translation.dropped))
-            own += f"x-chomp-dropped: {names[:500]}\r\n".encode()
         shown = headers_down(attempt.headers)
+        if (translation := attempt.translation) is not None:
+            if translation.dropped:
+                names = ", ".join(map(header_value, translation.dropped))
+                own += f"x-chomp-dropped: {names[:500]}\r\n".encode()
+            # the upstream told the type of its own words, rightly or not
+            shown = b"".join(line for line in shown.splitlines(True) if not line.startswith(b"content-type:"))
+            streamed = attempt.stream or attempt.events is not None
+            own += b"content-type: %b\r\n" % (b"text/event-stream; charset=utf-8" if streamed else b"application/json")
         if (user := self.caller.user) is not None and user.limited():  # the limits of a user are not the router's
             shown = b"".join(line for line in shown.splitlines(True) if b"ratelimit" not in line.partition(b":")[0])
             own += "".join(f"{k}: {v}\r\n" for k, v in self.proxy.allowances.headers(user).items()).encode()
@@ -7977,10 +8027,8 @@ class Exchange:
     def _deliver(self, attempt: Attempt, sink: Sink) -> None:
         self._delivered = True
         if attempt.whole and not sink.started:
-            body, head = attempt.taken(), self.head()
-            if streamed := attempt.events is not None:
-                head = b"".join(line for line in head.splitlines(True) if not line.startswith(b"content-type:"))
-            sink.start(attempt.status, head, stream=streamed, length=None if streamed else len(body))
+            body, streamed = attempt.taken(), attempt.events is not None
+            sink.start(attempt.status, self.head(), stream=streamed, length=None if streamed else len(body))
             sink.write(body)
             sink.end()
             return
@@ -9595,6 +9643,8 @@ async def _relay(request: web.Request, api: Api) -> web.StreamResponse:
     try:
         asked = _asked(request, api, body)
         given = decoded(_decode_conversing, body) if api == "responses" else None
+        # what is wrong with them must be found before there is an answer
+        items = _items(given.input) if given is not None and given.store is not False else []
         if given is not None and given.previous_response_id:
             await _continued(request, asked, given)
             held = asked.body
@@ -9611,9 +9661,8 @@ async def _relay(request: web.Request, api: Api) -> web.StreamResponse:
             await relay(services, exchange, client)
         finally:  # a client may leave with the event that completes the response, before the end of the stream
             if given is not None and given.store is not False and (answer := exchange.response()):
-                items = msgspec.json.encode(_items(given.input))
                 previous = (given.previous_response_id if asked.resolved else None) or ""
-                keeping = services.responses.keep(request[CALLER], previous, items, answer)
+                keeping = services.responses.keep(request[CALLER], previous, msgspec.json.encode(items), answer)
                 await asyncio.shield(services.background.start(f"response of {request_id}", keeping))
         return SENT_CLOSE if client.close else SENT_KEEP
     finally:

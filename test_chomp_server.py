@@ -13601,6 +13601,227 @@ class TestOpenAI:
         assert (await api.completions.create(model="m", prompt="say hi")).choices[0].text == "hi"
 
 
+CHAT_STREAM = [
+    chat_chunk({"role": "assistant", "content": ""}), chat_chunk({"content": "hi "}), chat_chunk({"content": "there"}),
+    chat_chunk({}, "stop"), chat_chunk(None, usage=USAGE), DONE,
+]  # fmt: skip
+DIALECTS = ["chat", "messages", "responses"]
+CROSSED = [(speaker, target) for speaker in DIALECTS for target in DIALECTS if speaker != target]
+
+
+class TestDialectPaths:
+    """Translated and native answers on their way through proxy and door, where upstreams behave oddly."""
+
+    PATH: Any = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
+    ASKED: Any = {"chat": {"model": "m", "messages": [{"role": "user", "content": "hello"}]}, **NATIVE_ASKED}
+    STREAM: Any = {"chat": CHAT_STREAM, **{api: frames for api, (_, frames) in NATIVE.items()}}
+    WHOLE: Any = {"chat": json.loads(chat_answer("hi there")), **{api: whole for api, (whole, _) in NATIVE.items()}}
+
+    async def asked(self, client: Chomp, api: str, **more: Any) -> tuple[int, dict[str, str], bytes]:
+        body = json.dumps({**self.ASKED[api], **more}).encode()
+        return await ask_raw(client.port, wire(body, path=self.PATH[api]))
+
+    @pytest.mark.parametrize("api", ["messages", "responses"])
+    async def test_the_last_word_is_passed_on_though_the_connection_stays_open(
+        self, chomp: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch, api: str
+    ) -> None:
+        monkeypatch.setattr(cs, "DONE_S", 60.0)
+        puppet = Puppet()
+        client = await chomp(await upstream(puppet))
+        raw = await Raw.to(
+            client.port, wire(json.dumps({**self.ASKED[api], "stream": True}).encode(), path=self.PATH[api])
+        )
+        puppet.tell(chat_chunk({"content": "hi"}), chat_chunk({}, "stop"), chat_chunk(None, usage=USAGE), DONE)
+        rest = await soon(raw.reader.readuntil(b"message_stop" if api == "messages" else b"response.completed\ndata: "))
+        assert b'"hi"' in rest
+        puppet.tell(None)
+        tail = await soon(raw.reader.readuntil(b"0\r\n\r\n"))
+        assert tail.count(b"event: ") == 0
+        (row,) = await client.rows(1)
+        assert (row["status"], row["completion_tokens"], row["estimated"]) == (200, 2, 0)
+        raw.close()
+
+    @pytest.mark.parametrize("api", ["messages", "responses"])
+    async def test_a_stream_nobody_asked_for_goes_to_the_next(self, chomp: Any, upstream: Any, api: str) -> None:
+        odd, good = await upstream(streams(*CHAT_STREAM)), await upstream(says("fine"))
+        client = await chomp(odd, good)
+        status, headers, body = await self.asked(client, api)
+        assert (status, headers["x-chomp-attempts"], b"fine" in body) == (200, "2", True)
+
+    def heard(self, api: str, body: bytes) -> tuple[str, str]:
+        """What a stream said, and how it ended."""
+        words, end = "", ""
+        for payload in cs.payloads(body):
+            if payload == b"[DONE]":
+                end = end or "done"
+                continue
+            told = json.loads(payload)
+            if told.get("error"):
+                end = "error"
+            elif told.get("type") in ("message_stop", "response.completed", "response.incomplete"):
+                end = "done"
+            elif api == "chat":
+                words += "".join(choice["delta"].get("content") or "" for choice in told["choices"])
+            elif told["type"] == "content_block_delta":
+                words += told["delta"]["text"]
+            elif told["type"] == "response.output_text.delta":
+                words += told["delta"]
+        return words, end
+
+    @pytest.mark.parametrize(("speaker", "target"), CROSSED)
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_the_type_of_what_was_translated_is_ours(
+        self, both_ways: Any, upstream: Any, speaker: str, target: str, stream: bool
+    ) -> None:
+        async def act(call: Call) -> None:
+            body = b"".join(self.STREAM[target]) if stream else json.dumps(self.WHOLE[target]).encode()
+            await call.whole(body, content_type="text/plain; charset=latin-1")
+
+        router = await upstream(act)
+        router.speaks = {"apis": [target]}
+        status, headers, _ = await self.asked(await both_ways(router), speaker, stream=stream)
+        assert (status, headers["content-type"].split(";")[0]) == (
+            200,
+            "text/event-stream" if stream else "application/json",
+        )
+
+    @pytest.mark.parametrize("ending", [b"", b"\n"], ids=["none", "newline"])
+    @pytest.mark.parametrize("speaker", ["messages", "responses"])
+    async def test_the_last_frame_counts_without_its_blank_line(
+        self, both_ways: Any, upstream: Any, speaker: str, ending: bytes
+    ) -> None:
+        last = chat_chunk({"content": "there"}, "length", usage=USAGE).rstrip(b"\n") + ending
+        client = await both_ways(await upstream(streams(chat_chunk({"content": "hi "}), last)))
+        _, _, body = await self.asked(client, speaker, stream=True)
+        assert self.heard(speaker, body) == ("hi there", "done")
+        assert (b'"max_tokens"' if speaker == "messages" else b"response.incomplete") in body
+        assert b'"output_tokens":2' in body
+        (row,) = await client.rows(1)
+        assert (row["status"], row["completion_tokens"], row["estimated"]) == (200, 2, 0)
+
+    @pytest.mark.parametrize("speaker", DIALECTS)
+    @pytest.mark.parametrize("target", DIALECTS)
+    async def test_half_of_a_large_frame_is_no_answer(
+        self, both_ways: Any, upstream: Any, speaker: str, target: str
+    ) -> None:
+        puppet = Puppet()
+        router = await upstream(puppet)
+        router.speaks = {"apis": [target]}
+        client = await both_ways(router, limits={"frame_bytes": 1000})
+        asked = json.dumps({**self.ASKED[speaker], "stream": True}).encode()
+        raw = await Raw.to(client.port, wire(asked, path=self.PATH[speaker]))
+        said = self.STREAM[target][: 2 if target == "chat" else 4]
+        puppet.tell(*said)
+        await soon(raw.reader.readuntil(b"hi "))
+        puppet.tell(said[-1].replace(b"hi ", b"x" * 5000)[:-5], None)
+        if speaker == target:  # its beginning has gone out: an error frame would be a part of it
+            assert not (await raw.eof()).endswith(b"0\r\n\r\n")
+        else:
+            rest = await soon(raw.reader.readuntil(b"0\r\n\r\n"))
+            assert b"in the middle of its answer" in rest and b"xxx" not in rest
+        raw.close()
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"]) == (502, "provider_incomplete")
+
+    async def test_a_large_last_event_ends_a_response(self, both_ways: Any, upstream: Any) -> None:
+        puppet = Puppet()
+        router = await upstream(puppet)
+        router.speaks = {"apis": ["responses"]}
+        client = await both_ways(router, limits={"frame_bytes": 1000})
+        *frames, last = self.STREAM["responses"]
+        last = last.replace(b"hi there", b"x" * 5000)
+        asked = json.dumps({**self.ASKED["responses"], "stream": True}).encode()
+        raw = await Raw.to(client.port, wire(asked, path="/v1/responses"))
+        puppet.tell(*frames)
+        await soon(raw.reader.readuntil(b"response.output_item.done"))
+        puppet.tell(last[:4000])
+        await soon(raw.reader.readuntil(b"xxx"))
+        puppet.tell(last[4000:], None)
+        rest = await soon(raw.reader.readuntil(b"0\r\n\r\n"))
+        assert b"error" not in rest.replace(b'"error":null', b"")
+        raw.close()
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"]) == (200, "")
+
+    async def test_what_one_dialect_has_no_place_for_another_may(self, both_ways: Any, upstream: Any) -> None:
+        one, two = await upstream(speaks("responses")), await upstream(speaks("messages"))
+        one.speaks, two.speaks = {"apis": ["responses"]}, {"apis": ["messages"]}
+        status, headers, _ = await self.asked(await both_ways(one, two), "chat", stop=["x"])
+        assert (status, headers["x-chomp-router"], len(one.calls)) == (200, two.id, 0)
+
+    async def test_a_target_that_failed_is_told_of_and_not_one_that_was_no_use(
+        self, both_ways: Any, upstream: Any
+    ) -> None:
+        failing, chatting = await upstream(fails(503)), await upstream()
+        failing.speaks = {"apis": ["messages"]}
+        client = await both_ways(failing, chatting)
+        source = {"type": "base64", "media_type": "application/pdf", "data": "AAAA"}
+        said = [{"role": "user", "content": [{"type": "document", "source": source}]}]
+        status, headers, body = await self.asked(client, "messages", messages=said)
+        assert (status, json.loads(body)["error"]["message"], headers["x-chomp-attempts"]) == (503, "no, 503", "1")
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"], row["attempts"]) == (503, "provider_overloaded", 1)
+
+    @pytest.mark.parametrize("given", [{"a": 1}, 5, True])
+    async def test_an_odd_input_gets_one_answer(self, both_ways: Any, upstream: Any, given: Any) -> None:
+        router = await upstream(speaks("responses"))
+        router.speaks = {"apis": ["responses"]}
+        client = await both_ways(router)
+        odd, usual = (json.dumps({"model": "m", "input": one}).encode() for one in (given, "hello"))
+        raw = await Raw.to(client.port, wire(odd, path="/v1/responses"))
+        assert (await raw.answer())[0] == 400
+        raw.writer.write(wire(usual, path="/v1/responses"))
+        assert (await raw.answer())[0] == 200
+        raw.close()
+        assert [row["status"] for row in await client.rows(2)] == [400, 200]
+
+    async def test_pings_of_the_target_are_no_news_to_a_client_of_another_dialect(
+        self, both_ways: Any, upstream: Any
+    ) -> None:
+        puppet = Puppet()
+        router = await upstream(puppet)
+        router.speaks = {"apis": ["messages"]}
+        client = await both_ways(router, timeouts={"keepalive": "100ms"})
+        asked = json.dumps({**self.ASKED["chat"], "stream": True}).encode()
+        raw = await Raw.to(client.port, wire(asked))
+        puppet.tell(*NATIVE_MESSAGE_STREAM[:4])
+        await soon(raw.reader.readuntil(b"hi "))
+        filled = asyncio.ensure_future(soon(raw.reader.readuntil(cs.KEEPALIVE)))
+        while not filled.done():
+            puppet.tell(_event("ping", {"type": "ping"}))
+            await asyncio.sleep(0.02)
+        await filled
+        puppet.tell(*NATIVE_MESSAGE_STREAM[4:], None)
+        await soon(raw.reader.readuntil(DONE))
+        raw.close()
+
+    @pytest.mark.parametrize("api", DIALECTS)
+    async def test_start_up_frames_count_however_soon_they_come(
+        self, both_ways: Any, upstream: Any, monkeypatch: Any, api: str
+    ) -> None:
+        class Coarse:
+            """A loop whose clock stands still for longer than frames take to come."""
+
+            def __init__(self, loop: asyncio.AbstractEventLoop):
+                self._loop = loop
+
+            def time(self) -> float:
+                return self._loop.time() // 0.2 * 0.2
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._loop, name)
+
+        puppet = Puppet()
+        puppet.tell(self.STREAM[api][0])
+        router = await upstream(puppet)
+        router.speaks = {"apis": [api]}
+        client = await both_ways(router, timeouts={"idle": "300ms"})
+        proxy = client.services.proxy
+        monkeypatch.setattr(proxy, "loop", Coarse(proxy.loop))
+        status, _, body = await self.asked(client, api, stream=True)
+        assert (status, b"start-up" in body) == (504, True)
+
+
 # == App ===============================================================================================================
 
 
