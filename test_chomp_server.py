@@ -14005,6 +14005,63 @@ class TestApp:
         assert status == 0
         assert re.search(r"^groq +set GROQ_API_KEY +closed", out, re.M)
 
+    async def test_the_command_makes_users_and_takes_them_out(self, process: Any, upstream: Any) -> None:
+        chomp = await process(router := await upstream(says("hi"), "m", "x")).up()
+        assert (await self.command(chomp, "users"))[1].startswith("no users")
+        status, token, said = await self.command(chomp, "users", "add", "ann", "--models", "m, z", "--parallel", "2")
+        assert (status, "shown this once" in said) == (0, True)
+        ann = {"CHOMP_API_TOKEN": token.strip()}
+        status, out, _ = await self.command(chomp, "users", "--json", "add", "bob", "--usd-per-month", "1.5")
+        bob = json.loads(out)
+        assert (status, bob["name"]) == (0, "bob")
+        status, out, _ = await self.command(chomp, "users", "list", "--json")
+        told = [(one["name"], one["models"], one["parallel"], one["usd_per_month"]) for one in json.loads(out)]
+        assert told == [("ann", ["m", "z"], 2, None), ("bob", [], None, 1.5)]
+        assert token.strip() not in out
+        status, out, _ = await self.command(chomp, "users")
+        assert re.search(r"^ann +m z +all +2", out, re.M)
+        assert await self.command(chomp, "ask", "-m", "m", "x", **ann) == (0, "hi\n", "")
+        status, _, said = await self.command(chomp, "ask", "-m", "x", "x", **ann)
+        assert (status, "ann may not use the model 'x'" in said) == (1, True)
+        status, out, _ = await self.command(chomp, "models", **ann)
+        assert (status, out.split()[3:]) == (0, [f"{router.id}/m"])
+        status, _, said = await self.command(chomp, "keys", **ann)
+        assert (status, "is for the owner" in said) == (1, True)
+        status, out, _ = await self.command(chomp, "usage", "--by", "user", "--json")
+        assert [(row["user"], row["requests"]) for row in json.loads(out)["rows"]] == [("ann", 2)]
+        assert await self.command(chomp, "users", "remove", "ann") == (0, "ann has no access any more\n", "")
+        assert (await self.command(chomp, "models", **ann))[0] == 1
+        assert (await self.command(chomp, "models", CHOMP_API_TOKEN=bob["token"]))[0] == 0
+        assert await self.command(chomp, "reload") == (0, "the settings are in force\n", "")
+
+    @pytest.mark.parametrize(
+        ("words", "environ", "status", "said"),
+        [
+            (("users", "add"), {}, 2, "required"),
+            (("users", "add", "a b"), {}, 1, "needs a name"),
+            (("users", "add", "ann", "--usd-per-month", "nan"), {}, 2, "invalid amount"),
+            (("users", "add", "ann", "--routers", "nope"), {}, 1, "there is no router 'nope'"),
+            (("users", "remove", "nobody"), {}, 1, "there is no user 'nobody'"),
+            (("models",), {"CHOMP_API_TOKEN": "a token\nof two lines"}, 1, "no token can have"),
+            (("models",), {"PORT": "abc"}, 2, "PORT must be a number"),
+        ],
+    )
+    async def test_the_command_says_what_is_wrong_with_users(
+        self, process: Any, upstream: Any, words: Sequence[str], environ: dict[str, str], status: int, said: str
+    ) -> None:
+        chomp = await process(await upstream()).up()
+        got, out, error = await self.command(chomp, *words, **environ)
+        assert (got, out) == (status, "")
+        assert said in error and "Traceback" not in error
+
+    async def test_the_command_goes_on_where_a_file_is_broken(self, process: Any, upstream: Any) -> None:
+        chomp = await process(await upstream()).up()
+        (chomp.folder / "chomp.toml").write_text("[server")
+        status, _, said = await self.command(chomp, "users", "add", "ann")
+        assert (status, "is left out" in said) == (0, True)
+        status, _, said = await self.command(chomp, "reload")
+        assert (status, "nothing was changed" in said) == (1, True)
+
     @pytest.mark.parametrize(
         ("words", "status", "said"),
         [
