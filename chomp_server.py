@@ -811,12 +811,8 @@ ROUTERS: tuple[RouterDef, ...] = (
         color="#C8A630",
         default_model="smollm2-135m",
         kind="local",
-        apis=(
-            "chat",
-            "completions",
-            "messages",
-            "count_tokens",
-        ),  # its responses stream lacks the output_index SDKs need
+        # its stream of responses lacks the output_index that OpenAI's SDK needs: those are translated
+        apis=("chat", "completions", "messages", "count_tokens"),
         models=("smollm2-135m",),
         prices=(("smollm2-135m", Price(0.0, 0.0)),),
         prepare="demonstration",
@@ -1190,30 +1186,28 @@ def prepare_demonstration(api: Api, body: bytes) -> bytes:
                 code="unsupported_parameter",
                 param=name,
             )
-    listed = "input" if api == "responses" else "messages"
-    system = {"responses": "instructions", "messages": "system"}.get(api, "")
     messages: list[dict[str, Raw]] = []
-    if listed in fields and not (api == "responses" and bytes(fields[listed])[:1] == b'"'):
+    if "messages" in fields:
         try:
-            messages = msgspec.json.decode(fields[listed], type=list[dict[str, Raw]])
+            messages = msgspec.json.decode(fields["messages"], type=list[dict[str, Raw]])
         except msgspec.DecodeError as error:
-            raise BadRequest(f"{listed!r} must be an array of objects: {error}", param=listed) from None
+            raise BadRequest(f"'messages' must be an array of objects: {error}", param="messages") from None
         for message in messages:
             with contextlib.suppress(msgspec.DecodeError):
                 for part in msgspec.json.decode(message.get("content", Raw(b"[]")), type=list[dict[str, Any]]):
-                    if part.get("type", "text") not in ("text", "input_text", "output_text"):
+                    if part.get("type", "text") != "text":
                         raise BadRequest(
                             f"the embedded demonstration model reads text only, not {part.get('type')!r}",
                             code="unsupported_parameter",
-                            param=listed,
+                            param="messages",
                         )
-    if system:
-        if is_null(fields.get(system, _EMPTY)):
-            fields[system] = Raw(msgspec.json.encode(DEMONSTRATION_SYSTEM))
+    if dialect_of(api) == "messages":
+        if is_null(fields.get("system", _EMPTY)):
+            fields["system"] = Raw(msgspec.json.encode(DEMONSTRATION_SYSTEM))
     elif messages and not any(bytes(one.get("role", _EMPTY)) in (b'"system"', b'"developer"') for one in messages):
         said = Raw(msgspec.json.encode({"role": "system", "content": DEMONSTRATION_SYSTEM}))
-        rest = msgspec.json.decode(fields[listed], type=list[Raw])
-        fields[listed] = Raw(msgspec.json.encode([said, *rest]))
+        rest = msgspec.json.decode(fields["messages"], type=list[Raw])
+        fields["messages"] = Raw(msgspec.json.encode([said, *rest]))
     fields.setdefault("temperature", Raw(b"0"))
     return msgspec.json.encode(fields)
 
