@@ -2554,7 +2554,7 @@ def message_from_chat(answer: bytes) -> bytes:
 
 
 def _event(kind: str, **fields: Any) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (kind.encode(), msgspec.json.encode({"type": kind, **fields}))
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), _encode_loosely({"type": kind, **fields}))
 
 
 _MESSAGES_TYPES = {
@@ -2562,6 +2562,93 @@ _MESSAGES_TYPES = {
     413: "request_too_large", 429: "rate_limit_error", 503: "overloaded_error", 504: "timeout_error",
     529: "overloaded_error",
 }  # fmt: skip
+
+
+class _FunctionPiece(msgspec.Struct, gc=False):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _CallPiece(msgspec.Struct, gc=False):
+    index: int | None = None
+    id: str | None = None
+    function: _FunctionPiece | None = None
+
+
+class _DeltaPiece(msgspec.Struct, gc=False):
+    content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[_CallPiece] | None = None
+
+
+class _ChoicePiece(msgspec.Struct, gc=False):
+    index: int | None = None
+    delta: _DeltaPiece | None = None
+    finish_reason: str | None = None
+
+
+class _ChatPiece(msgspec.Struct, gc=False):
+    """A chunk of a chat stream, with all of it that a client is told."""
+
+    choices: list[_ChoicePiece] | None = None
+    id: str | None = None
+    model: str | None = None
+    created: float | int | None = None
+    usage: Raw = _EMPTY
+    error: Raw = _EMPTY
+    x_groq: Raw = _EMPTY
+    cost: Raw = _EMPTY
+
+    @property
+    def plain(self) -> bool:
+        """Whether there are words or calls in it and nothing else."""
+        return bool(self.choices) and all(map(is_null, (self.usage, self.error, self.x_groq, self.cost)))
+
+
+_decode_piece = msgspec.json.Decoder(_ChatPiece).decode
+
+
+def _loose_piece(payload: bytes) -> _ChatPiece:
+    """A chunk whose shape is not the usual one. Raises one of _ODD when it is none."""
+    found = _decode_loosely(payload)
+    choices = []
+    for choice in found.get("choices") or ():
+        delta = choice.get("delta") or {}
+        calls = []
+        for call in delta.get("tool_calls") or ():
+            index, function = call.get("index"), call.get("function") or {}
+            arguments = function.get("arguments")
+            if arguments is not None and not isinstance(arguments, str):
+                arguments = json.dumps(arguments)
+            named = _FunctionPiece(str(function.get("name") or ""), arguments)
+            calls.append(_CallPiece(index if isinstance(index, int) else None, str(call.get("id") or ""), named))
+        said = _DeltaPiece(
+            content=_text_of(delta.get("content")),
+            reasoning=_text_of(delta.get("reasoning") or delta.get("reasoning_content")),
+            refusal=_text_of(delta.get("refusal")),
+            tool_calls=calls,
+        )
+        choices.append(_ChoicePiece(choice.get("index"), said, str(choice.get("finish_reason") or "")))
+    chunk_id, model = (value if isinstance(value := found.get(name), str) else None for name in ("id", "model"))
+    return _ChatPiece(choices, chunk_id, model, _count(found.get("created")))
+
+
+def _read_piece(payload: bytes) -> tuple[_ChatPiece, bool]:
+    """A chunk of a chat stream, and whether it is plain; an empty one for what is none."""
+    with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        piece = _decode_piece(payload)
+        return piece, piece.plain
+    with contextlib.suppress(RecursionError, *_ODD):
+        return _loose_piece(payload), False
+    return _ChatPiece(), False
+
+
+def _noted(payload: bytes, meter: StreamMeter) -> Fault | None:
+    """Has `meter` look at a chunk that is not plain; the fault, if it is an error."""
+    meter.look(b"data: %b\n\n" % payload.replace(b"\n", b" ").replace(b"\r", b" "))
+    return read_fault(200, payload) if meter.error or payload_kind(payload) == "error" else None
 
 
 class _Call:
@@ -2604,14 +2691,11 @@ class MessagesEvents:
         for payload in payloads(run):
             if self._over:
                 break
-            if payload.strip() == b"[DONE]":
-                continue
-            self._meter.look(b"data: %b\n\n" % payload.replace(b"\n", b" ").replace(b"\r", b" "))
-            if self._meter.error or payload_kind(payload) == "error":
-                made.append(self.error(passed_on(read_fault(200, payload))))
+            piece, plain = _read_piece(payload)
+            if not plain and (fault := _noted(payload, self._meter)) is not None:
+                made.append(self.error(passed_on(fault)))
                 break
-            with contextlib.suppress(msgspec.DecodeError, RecursionError, *_ODD):
-                made.extend(self._chunk(msgspec.json.decode(payload)))
+            made.extend(self._piece(piece))
             if self._held > EVENTS_HELD_BYTES:
                 made.append(self.error(UpstreamFailed("the answer's tool calls are too large")))
         if not made and run.startswith(b":") and not self._over:
@@ -2630,7 +2714,7 @@ class MessagesEvents:
         if self._over:
             return b""
         self._over = True
-        made = [*self._begin({}), *self._close()]
+        made = [*self._begin(_ChatPiece()), *self._close()]
         for kind, words in self._late:
             made += self._say(kind, words)
         made += self._close()
@@ -2645,15 +2729,15 @@ class MessagesEvents:
         made.append(_event("message_stop"))
         return b"".join(made)
 
-    def _begin(self, chunk: Mapping[str, Any]) -> Iterator[bytes]:
+    def _begin(self, piece: _ChatPiece) -> Iterator[bytes]:
         if self._begun:
             return
         self._begun = True
         message: dict[str, Any] = {
-            "id": _message_id(chunk.get("id")),
+            "id": _message_id(piece.id),
             "type": "message",
             "role": "assistant",
-            "model": str(chunk.get("model") or ""),
+            "model": piece.model or "",
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
@@ -2661,23 +2745,21 @@ class MessagesEvents:
         }
         yield _event("message_start", message=message)
 
-    def _chunk(self, chunk: Any) -> Iterator[bytes]:
-        if not isinstance(chunk, dict):
-            return
-        yield from self._begin(chunk)
-        for choice in chunk.get("choices") or ():
-            delta = choice.get("delta") or {}
-            if thought := _text_of(delta.get("reasoning") or delta.get("reasoning_content")):
-                yield from self._words("thinking", thought)
-            if text := _text_of(delta.get("content")):
-                yield from self._words("text", text)
-            if refusal := _text_of(delta.get("refusal")):
-                self._stop = "content_filter"
-                yield from self._words("text", refusal)
-            for piece in delta.get("tool_calls") or ():
-                yield from self._call(piece)
+    def _piece(self, piece: _ChatPiece) -> Iterator[bytes]:
+        for choice in piece.choices or ():
+            yield from self._begin(piece)
+            if (delta := choice.delta) is not None:
+                if thought := delta.reasoning or delta.reasoning_content:
+                    yield from self._words("thinking", thought)
+                if delta.content:
+                    yield from self._words("text", delta.content)
+                if delta.refusal:
+                    self._stop = "content_filter"
+                    yield from self._words("text", delta.refusal)
+                for call in delta.tool_calls or ():
+                    yield from self._call(call)
             if self._stop != "content_filter":
-                self._stop = str(choice.get("finish_reason") or self._stop)
+                self._stop = choice.finish_reason or self._stop
 
     def _words(self, kind: str, words: str) -> Iterator[bytes]:
         if self._live is None:
@@ -2694,12 +2776,11 @@ class MessagesEvents:
             yield from self._enter(kind, text="")
             yield self._delta(type="text_delta", text=words)
 
-    def _call(self, piece: Mapping[str, Any]) -> Iterator[bytes]:
+    def _call(self, piece: _CallPiece) -> Iterator[bytes]:
         call = self._called(piece)
-        function = piece.get("function") or {}
-        call.name = call.name or str(function.get("name") or "")
-        arguments = function.get("arguments") or ""
-        call.pieces.append(arguments if isinstance(arguments, str) else json.dumps(arguments))
+        if (function := piece.function) is not None:
+            call.name = call.name or function.name or ""
+            call.pieces.append(function.arguments or "")
         if self._live is None and call is self._calls[0] and call.name and call.id:
             self._live = call
             yield from self._enter("tool_use", id=call.id, name=call.name, input={})
@@ -2707,18 +2788,18 @@ class MessagesEvents:
             if words := "".join(call.pieces):
                 yield self._delta(type="input_json_delta", partial_json=words)
             call.pieces.clear()
-        else:
-            self._held += len(arguments)
+        elif call.pieces:
+            self._held += len(call.pieces[-1])
 
-    def _called(self, piece: Mapping[str, Any]) -> _Call:
+    def _called(self, piece: _CallPiece) -> _Call:
         """The call a piece belongs to: by its index, else the last; a new id is a new call."""
-        index, call_id = piece.get("index"), str(piece.get("id") or "")
-        known = self._at.get(index) if isinstance(index, int) else self._calls[-1] if self._calls else None
+        index, call_id = piece.index, piece.id or ""
+        known = self._at.get(index) if index is not None else self._calls[-1] if self._calls else None
         if known is None or (call_id and known.id and call_id != known.id):
             known = _Call()
             self._calls.append(known)
             self._held += 100
-        if isinstance(index, int):
+        if index is not None:
             self._at[index] = known
         known.id = known.id or call_id
         return known
@@ -3259,76 +3340,6 @@ def _chat_format(given: Any) -> dict[str, Any] | None:
     return {"type": "json_schema", "json_schema": {name: value for name, value in schema.items() if value is not None}}
 
 
-class _FunctionPiece(msgspec.Struct, gc=False):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _CallPiece(msgspec.Struct, gc=False):
-    index: int | None = None
-    id: str | None = None
-    function: _FunctionPiece | None = None
-
-
-class _DeltaPiece(msgspec.Struct, gc=False):
-    content: str | None = None
-    reasoning: str | None = None
-    reasoning_content: str | None = None
-    refusal: str | None = None
-    tool_calls: list[_CallPiece] | None = None
-
-
-class _ChoicePiece(msgspec.Struct, gc=False):
-    index: int | None = None
-    delta: _DeltaPiece | None = None
-    finish_reason: str | None = None
-
-
-class _ChatPiece(msgspec.Struct, gc=False):
-    """A chunk of a chat stream, with all of it that a client is told."""
-
-    choices: list[_ChoicePiece] | None = None
-    model: str | None = None
-    created: float | int | None = None
-    usage: Raw = _EMPTY
-    error: Raw = _EMPTY
-    x_groq: Raw = _EMPTY
-    cost: Raw = _EMPTY
-
-    @property
-    def plain(self) -> bool:
-        """Whether there are words or calls in it and nothing else."""
-        return bool(self.choices) and all(map(is_null, (self.usage, self.error, self.x_groq, self.cost)))
-
-
-_decode_piece = msgspec.json.Decoder(_ChatPiece).decode
-
-
-def _loose_piece(payload: bytes) -> _ChatPiece:
-    """A chunk whose shape is not the usual one. Raises one of _ODD when it is none."""
-    found = _decode_loosely(payload)
-    choices = []
-    for choice in found.get("choices") or ():
-        delta = choice.get("delta") or {}
-        calls = []
-        for call in delta.get("tool_calls") or ():
-            index, function = call.get("index"), call.get("function") or {}
-            arguments = function.get("arguments")
-            if arguments is not None and not isinstance(arguments, str):
-                arguments = json.dumps(arguments)
-            named = _FunctionPiece(str(function.get("name") or ""), arguments)
-            calls.append(_CallPiece(index if isinstance(index, int) else None, str(call.get("id") or ""), named))
-        said = _DeltaPiece(
-            content=_text_of(delta.get("content")),
-            reasoning=_text_of(delta.get("reasoning") or delta.get("reasoning_content")),
-            refusal=_text_of(delta.get("refusal")),
-            tool_calls=calls,
-        )
-        choices.append(_ChoicePiece(choice.get("index"), said, str(choice.get("finish_reason") or "")))
-    model = found.get("model")
-    return _ChatPiece(choices, model if isinstance(model, str) else None, _count(found.get("created")))
-
-
 class _ItemKind(msgspec.Struct, frozen=True):
     """How an output item is told."""
 
@@ -3476,22 +3487,11 @@ class ResponsesEvents:
         return b"".join(made)
 
     def _payload(self, payload: bytes, made: list[bytes]) -> None:
-        try:
-            piece = _decode_piece(payload)
-            plain = piece.plain
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            plain = False
-            try:
-                piece = _loose_piece(payload)
-            except (RecursionError, *_ODD):
-                piece = _ChatPiece()
-        if not plain:
-            self._meter.look(b"data: %b\n\n" % payload.replace(b"\n", b" ").replace(b"\r", b" "))
-            if self._meter.error or payload_kind(payload) == "error":
-                fault = read_fault(200, payload)
-                self.failed = UpstreamFailed(fault.message, status=fault.status, code=fault.code, fault=fault.kind)
-                made.append(self.error(self.failed))
-                return
+        piece, plain = _read_piece(payload)
+        if not plain and (fault := _noted(payload, self._meter)) is not None:
+            self.failed = passed_on(fault)
+            made.append(self.error(self.failed))
+            return
         for choice in piece.choices or ():
             if self._choice is None:
                 self._choice = choice.index or 0

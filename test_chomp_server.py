@@ -5162,6 +5162,16 @@ def plainly(messages: list[dict[str, Any]]) -> list[Any]:
     return made
 
 
+def test_halves_of_a_surrogate_pair_reach_a_messages_client() -> None:
+    made = cs.MessagesEvents()
+    run = b"".join(
+        b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n' % half for half in (b"a\\ud83d", b"\\ude00b")
+    )
+    told = [json.loads(payload) for payload in cs.payloads(made.feed(run) + made.finish())]
+    text = "".join(one["delta"]["text"] for one in told if one["type"] == "content_block_delta")
+    assert text.encode("utf-16", "surrogatepass").decode("utf-16") == "a\U0001f600b"
+
+
 class TestRoundTrips:
     """What is translated there and back again is what it was."""
 
