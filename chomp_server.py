@@ -1110,6 +1110,24 @@ def error_path(error: Exception) -> str | None:
     return found[1] or None if found else None
 
 
+class Conversing(msgspec.Struct):
+    """What of a responses request concerns this server, not its target."""
+
+    input: Raw = _EMPTY
+    previous_response_id: str | None = None
+    store: bool | None = None
+    model: str | None = None
+    router: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it came from here and nothing is to stay."""
+        return self.store is False and not self.previous_response_id
+
+
+decode_conversing = msgspec.json.Decoder(Conversing).decode
+
+
 def spliced(
     body: bytes, envelope: Envelope, *, model: str | None, ask_usage: bool, without: Sequence[str] = ()
 ) -> bytes:
@@ -8847,7 +8865,7 @@ MODEL_PATHS: dict[bytes, Api] = {
     b"/v1/messages": "messages", b"/v1/messages/count_tokens": "count_tokens", b"/v1/responses": "responses",
 }  # fmt: skip
 _SHORT_WAY: dict[bytes, Api] = {  # what the Door lets in; the others need more than a relay
-    path: api for path, api in MODEL_PATHS.items() if api not in ("count_tokens", "responses")
+    path: api for path, api in MODEL_PATHS.items() if api != "count_tokens"
 }
 routes = web.RouteTableDef()
 _OPEN_PATHS = frozenset({"/health"})
@@ -9479,6 +9497,12 @@ class Door(web_protocol.RequestHandler):
         caller = services.credentials.caller(authorization, api_key)
         if caller is None or not services.serves(host):
             return False
+        if api == "responses":  # what is kept, or goes on from there, needs more than a relay
+            try:
+                if not decode_conversing(body).is_over:
+                    return False
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return False
         if services.bodies.held + len(body) > services.settings.limits.inflight_bytes:
             return False
         asked = ChatRequest(
@@ -9636,7 +9660,7 @@ async def _relay(request: web.Request, api: Api) -> web.StreamResponse:
     held = b""
     try:
         asked = _asked(request, api, body)
-        given = decoded(_decode_conversing, body) if api == "responses" else None
+        given = decoded(decode_conversing, body) if api == "responses" else None
         # what is wrong with them must be found before there is an answer
         items = _items(given.input) if given is not None and given.store is not False else []
         if given is not None and given.previous_response_id:
@@ -9712,26 +9736,13 @@ class _Counted(msgspec.Struct):
 _decode_counted = msgspec.json.Decoder(_Counted).decode
 
 
-class _Conversing(msgspec.Struct):
-    """What of a responses request concerns this server."""
-
-    input: Raw = Raw()
-    previous_response_id: str | None = None
-    store: bool | None = None
-    model: str | None = None
-    router: str | None = None
-
-
-_decode_conversing = msgspec.json.Decoder(_Conversing).decode
-
-
 @routes.post("/v1/responses")
 async def responses(request: web.Request) -> web.StreamResponse:
     """POST /v1/responses {model, input, previous_response_id?, ...} -> a response, or its events, of any model"""
     return await _relay(request, "responses")
 
 
-async def _continued(request: web.Request, asked: ChatRequest, given: _Conversing) -> None:
+async def _continued(request: web.Request, asked: ChatRequest, given: Conversing) -> None:
     """Puts what was said before into `asked`, which names the response it goes on from. Raises BadRequest."""
     services, previous = request.app[SERVICES], given.previous_response_id or ""
     try:
