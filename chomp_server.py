@@ -2669,6 +2669,50 @@ def _noted(payload: bytes, meter: StreamMeter) -> Fault | None:
     return read_fault(200, payload) if meter.error or payload_kind(payload) == "error" else None
 
 
+class DialectEvents:
+    """What all streams have in common that go from one dialect to another: they end once, and hold only so much."""
+
+    _filler = b""  # what a target's comment becomes
+    _dialect: Dialect = "chat"
+
+    def __init__(self) -> None:
+        self._begun = self._over = False
+        self._held = 0  # bytes, roughly
+
+    @property
+    def answer(self) -> bytes:
+        """The whole Response object of a finished stream in that dialect; empty in others."""
+        return b""
+
+    def feed(self, run: bytes) -> bytes:
+        """The client's frames for a run of whole frames of the target."""
+        made: list[bytes] = []
+        for payload in payloads(run):
+            if self._over:
+                break
+            made.extend(self._payload(payload))
+            if self._held > EVENTS_HELD_BYTES:
+                made.append(
+                    self.error(UpstreamFailed("the answer is too large to be translated", code="bad_upstream_answer"))
+                )
+        if not made and run.startswith(b":") and not self._over:
+            return self._filler
+        return b"".join(made)
+
+    def error(self, error: ChompError) -> bytes:
+        """The last frames when it went wrong; empty when it was over."""
+        if self._over:
+            return b""
+        self._over = True
+        return self._error(error)
+
+    def _error(self, error: ChompError) -> bytes:
+        return error_frames(error, self._dialect)
+
+    def _payload(self, payload: bytes) -> Iterable[bytes]:
+        raise NotImplementedError
+
+
 class _Call:
     """A tool call as its pieces come in."""
 
@@ -2682,50 +2726,32 @@ class _Call:
 EVENTS_HELD_BYTES = 16 << 20  # of a stream's parts that have to wait for others
 
 
-class MessagesEvents:
+class MessagesEvents(DialectEvents):
     """A chat stream as the events of a message stream.
 
     Blocks follow each other there. So of parallel tool calls the first is passed on as it comes; the others, and words
     that come after it began, wait until it is over.
     """
 
-    answer = b""
+    _filler = PING
+    _dialect = "messages"
 
     def __init__(self) -> None:
-        self._begun = self._over = False
+        super().__init__()
         self._open = ""  # type of the open block
         self._index = -1
         self._calls: list[_Call] = []
         self._at: dict[int, _Call] = {}  # by the index of their pieces
         self._live: _Call | None = None  # whose block is open
         self._late: list[tuple[str, str]] = []  # words that wait, by type of block
-        self._held = 0
         self._stop = ""
         self._meter = StreamMeter(hide_usage=False)
 
-    def feed(self, run: bytes) -> bytes:
-        """The events of a run of whole frames."""
-        made: list[bytes] = []
-        for payload in payloads(run):
-            if self._over:
-                break
-            piece, plain = _read_piece(payload)
-            if not plain and (fault := _noted(payload, self._meter)) is not None:
-                made.append(self.error(passed_on(fault)))
-                break
-            made.extend(self._piece(piece))
-            if self._held > EVENTS_HELD_BYTES:
-                made.append(self.error(UpstreamFailed("the answer's tool calls are too large")))
-        if not made and run.startswith(b":") and not self._over:
-            made.append(_event("ping"))
-        return b"".join(made)
-
-    def error(self, error: ChompError) -> bytes:
-        """The event of an error, the last one; empty when there was one already."""
-        if self._over:
-            return b""
-        self._over = True
-        return error_frames(error, "messages")
+    def _payload(self, payload: bytes) -> Iterable[bytes]:
+        piece, plain = _read_piece(payload)
+        if not plain and (fault := _noted(payload, self._meter)) is not None:
+            return (self.error(passed_on(fault)),)
+        return self._piece(piece)
 
     def finish(self) -> bytes:
         """The last events."""
@@ -3427,21 +3453,23 @@ _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"
 _ITEM_BYTES = 1000  # what an item takes beside its words, roughly
 
 
-class ResponsesEvents:
+class ResponsesEvents(DialectEvents):
     """A chat stream as the events of a response stream.
 
     Items may grow side by side there, so nothing has to wait, but for the input of custom tools: it comes wrapped in
     JSON. `response` is the finished response object, once there is one.
     """
 
+    _filler = KEEPALIVE
+
     def __init__(self, blank: dict[str, Any], names: Mapping[str, _ToolName]):
+        super().__init__()
         self.response: dict[str, Any] | None = None
         self.failed: ChompError | None = None  # what the target did wrong
-        self.begun = self._over = False
         self._blank = blank
         self._names = names
         self._stem = secrets.token_hex(20)
-        self._sequence = self._held = 0
+        self._sequence = 0
         self._items: list[_OutputItem] = []  # begun, in the order of the output
         self._output: dict[int, dict[str, Any]] = {}  # finished
         self._open: _OutputItem | None = None  # words that may go on
@@ -3451,29 +3479,12 @@ class ResponsesEvents:
         self._finish = ""
         self._meter = StreamMeter(hide_usage=False)
 
-    def feed(self, run: bytes) -> bytes:
-        """The events of a run of whole frames."""
-        made: list[bytes] = []
-        for payload in payloads(run):
-            if self._over:
-                break
-            self._payload(payload, made)
-            if self._held > EVENTS_HELD_BYTES:
-                self.failed = UpstreamFailed("the answer is too large to be translated", code="bad_upstream_answer")
-                made.append(self.error(self.failed))
-        if not made and run.startswith(b":") and not self._over:
-            return KEEPALIVE
-        return b"".join(made)
-
     @property
     def answer(self) -> bytes:
         return b"" if self.response is None else _encode_loosely(self.response)
 
-    def error(self, error: ChompError) -> bytes:
-        """The event of an error, the last one; empty when the stream was over already."""
-        if self._over:
-            return b""
-        self._over = True
+    def _error(self, error: ChompError) -> bytes:
+        self.failed = error
         shaped = error.body()["error"]
         top = {name: shaped[name] for name in ("code", "message", "param")}
         return self._event("error", **top, error=shaped)  # the SDK raises on what is nested
@@ -3504,12 +3515,11 @@ class ResponsesEvents:
         self._over = True
         return b"".join(made)
 
-    def _payload(self, payload: bytes, made: list[bytes]) -> None:
+    def _payload(self, payload: bytes) -> Iterable[bytes]:
         piece, plain = _read_piece(payload)
         if not plain and (fault := _noted(payload, self._meter)) is not None:
-            self.failed = passed_on(fault)
-            made.append(self.error(self.failed))
-            return
+            return (self.error(passed_on(fault)),)
+        made: list[bytes] = []
         for choice in piece.choices or ():
             if self._choice is None:
                 self._choice = choice.index or 0
@@ -3519,6 +3529,7 @@ class ResponsesEvents:
                 self._begin(piece, made)
                 self._delta(choice.delta, made)
             self._finish = choice.finish_reason or self._finish
+        return made
 
     def _delta(self, delta: _DeltaPiece, made: list[bytes]) -> None:
         if thought := delta.reasoning or delta.reasoning_content:
@@ -3585,9 +3596,9 @@ class ResponsesEvents:
             made.append(self._delta_of(call, call.words()))
 
     def _begin(self, piece: _ChatPiece, made: list[bytes]) -> None:
-        if self.begun:
+        if self._begun:
             return
-        self.begun = True
+        self._begun = True
         if piece.model:
             self._blank["model"] = piece.model
         self._blank["created_at"] = _count(piece.created) or self._blank["created_at"]
@@ -3960,42 +3971,26 @@ class _ChatOver:
         return UpstreamFailed(f"the answer has not the shape of {self._there}", code="bad_upstream_answer")
 
 
-class ChatEvents:
+class ChatEvents(DialectEvents):
     """The frames of a chat stream, made of a target's events as they come."""
 
-    answer = b""
-
     def __init__(self, created: int, wants_usage: bool):
+        super().__init__()
         self.usage: Usage | None = None  # as far as the target has told it
         self.finished = False  # whether the target said that its answer is over
         self._created = created
         self._wants_usage = wants_usage
         self._named = self._head = self._tail = b""  # of each chunk, around its delta and finish reason
-        self._begun = self._over = False
         self._calls: dict[int | str, int] = {}  # the last index of each of the target's keys
         self._index = -1
         self._waiting: dict[int, str] = {}  # calls none of whose arguments have gone out, with those known whole
         self._thought: object = None  # the last piece of reasoning, by the target's key of it
-        self._held = 0
 
-    def feed(self, run: bytes) -> bytes:
-        """The chat frames that a run of the target's whole frames becomes."""
+    def _payload(self, payload: bytes) -> Iterable[bytes]:
         made: list[bytes] = []
-        for payload in payloads(run):
-            if self._over:
-                break
-            with contextlib.suppress(msgspec.DecodeError, RecursionError, *_ODD):
-                made.extend(self._event(payload))
-            if self._held > EVENTS_HELD_BYTES:
-                made.append(self.error(UpstreamFailed("the answer has too many parts", code="bad_upstream_answer")))
-        return b"".join(made)
-
-    def error(self, error: ChompError) -> bytes:
-        """The last frames when it went wrong; empty when the stream was over."""
-        if self._over:
-            return b""
-        self._over = True
-        return error_frames(error, "chat")
+        with contextlib.suppress(msgspec.DecodeError, RecursionError, *_ODD):
+            made.extend(self._event(payload))
+        return made
 
     def finish(self) -> bytes:
         """The last frames; empty when the stream was over."""
@@ -5786,6 +5781,11 @@ class Credentials:
         given = token.strip() if scheme.lower() == "bearer" else ""
         caller = self._caller(given or api_key)
         return caller if caller is not None or not (given and api_key) else self._caller(api_key)
+
+    def knows(self, caller: Caller) -> bool:
+        """Whether `caller` still is who came in: not a user taken out meanwhile, nor one whose token is another."""
+        user = caller.user
+        return user is None or self._callers.get(user.token_sha256, OWNER).name == user.name
 
     def _caller(self, token: str) -> Caller | None:
         secret = token.encode("utf-8", "surrogateescape")
@@ -9678,7 +9678,8 @@ async def _relay(request: web.Request, api: Api) -> web.StreamResponse:
         try:
             await relay(services, exchange, client)
         finally:  # a client may leave with the event that completes the response, before the end of the stream
-            if given is not None and given.store is not False and (answer := exchange.response()):
+            kept = given is not None and given.store is not False and services.credentials.knows(request[CALLER])
+            if given is not None and kept and (answer := exchange.response()):
                 previous = (given.previous_response_id if asked.resolved else None) or ""
                 keeping = services.responses.keep(request[CALLER], previous, msgspec.json.encode(items), answer)
                 await asyncio.shield(services.background.start(f"response of {request_id}", keeping))
