@@ -142,6 +142,41 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     responses_bytes: int = 256 << 20  # the same, all together
 
 
+class TaskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How tasks are run; `_s` are seconds, without it in chomp.toml. 0 means no limit where that is said."""
+
+    parallel: int = 4  # sessions at once
+    platform_parallel: dict[str, int] = {}  # the same for single platforms
+    auto: bool = False  # queued tasks start by themselves
+    platform: str = ""  # for tasks that name none; "" = the first that is available
+    roots: tuple[str, ...] = ()  # folders tasks may work in; none = any but the system's and chomp's own
+    isolation: Literal["auto", "required", "none"] = "auto"
+    budget_tokens: int = 300_000  # soft: crossing it is shown; 0 = none
+    budget_tokens_per_day: int = 0  # of all tasks, UTC: requests are held when it is used; 0 = none
+    budget_usd_per_day: float = 0.0  # the same
+    hold_s: float = 300.0  # how long a request over a budget is held before it is refused
+    gate: str = "gates/health.sh"  # run in a task's folder when it is there and the task names no other
+    gate_timeout_s: float = 600.0  # a gate that takes longer has failed
+    max_gate_loops: int = 3  # sessions a task gets to please its gate
+    setup: str = ".chomp/setup.sh"  # run in a new clone when it is there
+    setup_timeout_s: float = 600.0
+    session_s: float = 0.0  # an agent that takes longer is stopped; 0 = none
+    stalled_s: float = 600.0  # neither output nor traffic for so long: stalled
+    stalled_stop_s: float = 1800.0  # and for so long: stopped; 0 = never
+    kept_done_s: float = 7 * 86400.0  # folders of tasks that are done
+    kept_failed_s: float = 30 * 86400.0
+    finished: int = 200  # finished tasks in state.json, older ones are in archive.jsonl
+    transcript_bytes: int = 32 << 20  # kept of a session's output
+
+
+class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom to tell when a person is needed."""
+
+    webhook: str = ""  # gets a JSON object by POST
+    ntfy: str = ""  # a topic's address, such as https://ntfy.sh/my-topic
+    on: tuple[str, ...] = ("needs_input", "done", "failed", "budget")
+
+
 class Settings(msgspec.Struct, frozen=True):
     """Everything a person can set, as `read_settings` reads it."""
 
@@ -160,6 +195,8 @@ class Settings(msgspec.Struct, frozen=True):
     cache_dir: Path = Path()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
+    tasks: TaskSettings = TaskSettings()
+    notify: NotifySettings = NotifySettings()
     routers: tuple[dict[str, Any], ...] = ()  # [[routers]] as written; Tables makes rows of them
     users: tuple[dict[str, Any], ...] = ()  # [[users]] as written
     aliases: dict[str, Any] = {}
@@ -216,8 +253,9 @@ _SERVER_KEYS = {
     "log_level": str,
     "local_gguf": str,
 }
-_TABLES = ("server", "timeouts", "limits", "routers", "users", "aliases", "headers")
+_TABLES = ("server", "timeouts", "limits", "tasks", "notify", "routers", "users", "aliases", "headers")
 _LISTS = ("routers", "users")
+_NUMBERS = ("timeouts", "limits")
 PREFERENCES = ("", "fast", "cheap", "free")
 
 
@@ -230,12 +268,15 @@ def near_name(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {found[0]!r}?)" if found else ""
 
 
-def _numbers(table: str, kind: type[Any], given: Any) -> Any:
-    """`given` as the struct `kind`, durations and sizes read from their written forms."""
+def _struct(table: str, kind: type[Any], given: Any) -> Any:
+    """`given` as the struct `kind`, durations and sizes read from their written forms.
+
+    In [timeouts] and [limits] everything must be more than 0.
+    """
     if not isinstance(given, dict):
         raise SettingsError(f"[{table}] must be a table")
     known = {name.removesuffix("_s"): name for name in kind.__struct_fields__}
-    values: dict[str, float | int] = {}
+    values: dict[str, Any] = {}
     for key, value in given.items():
         field = known.get(key)
         if field is None:
@@ -245,15 +286,22 @@ def _numbers(table: str, kind: type[Any], given: Any) -> Any:
                 values[field] = duration_s(value)
             elif field.endswith("_bytes"):
                 values[field] = size_bytes(value)
-            elif isinstance(value, int) and not isinstance(value, bool):
-                values[field] = value
-            else:
+            elif table in _NUMBERS and (isinstance(value, bool) or not isinstance(value, int)):
                 raise ValueError(f"{value!r} is not a whole number")
-            if values[field] <= 0:
+            else:
+                values[field] = value
+            if table in _NUMBERS and values[field] <= 0:
                 raise ValueError("must be more than 0")
+            if isinstance(values[field], (int, float)) and not 0 <= values[field] < 10**15:
+                raise ValueError("must be between 0 and 10^15")
         except (TypeError, ValueError, OverflowError) as error:
             raise SettingsError(f"[{table}] {key}: {error}") from None
-    return kind(**values)
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        path = re.search(r"`\$\.([^`]*)`", str(error))
+        shown = f"{path[1].removesuffix('_s')}: " if path else ""
+        raise SettingsError(f"[{table}] {shown}{str(error).partition(' - at')[0]}") from None
 
 
 def merged(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
@@ -359,8 +407,10 @@ def read_settings(
         log_level=pick("log_level", "CHOMP_LOG_LEVEL", "INFO").upper(),
         local_gguf=Path(gguf).expanduser() if gguf else None,
         cache_dir=Path(cache) / "chomp",
-        timeouts=_numbers("timeouts", Timeouts, tables.get("timeouts", {})),
-        limits=_numbers("limits", Limits, tables.get("limits", {})),
+        timeouts=_struct("timeouts", Timeouts, tables.get("timeouts", {})),
+        limits=_struct("limits", Limits, tables.get("limits", {})),
+        tasks=_struct("tasks", TaskSettings, tables.get("tasks", {})),
+        notify=_struct("notify", NotifySettings, tables.get("notify", {})),
         routers=tuple(tables.get("routers", ())),
         users=tuple(users),
         aliases=tables.get("aliases", {}),
@@ -597,6 +647,157 @@ class Job(msgspec.Struct, omit_defaults=True):
     latency_ms: int = 0
 
 
+Status = Literal["queued", "active", "done", "failed"]
+Phase = Literal["", "starting", "running", "needs_input", "stalled", "verifying", "waiting"]  # where an active task is
+Reason = Literal["", "gate", "crash", "stopped", "limit", "interrupted", "refused"]  # why a task failed
+
+
+class Session(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One agent's attempt at a task. Moments are RFC 3339 in UTC."""
+
+    id: str  # s1, s2, ... of its task
+    agent: str
+    model: str
+    started_at: str
+    tokens: int  # prompt and completion, measured; what the agent reports where nothing was measured
+    ended_at: str = ""
+    result: str = ""  # done, failed, handoff, stopped, interrupted, limit; "" while it is open
+    summary: str = ""  # what the agent claims to have done
+    sandbox_id: str = ""
+    place: str = "local"  # where it runs; later also a sandbox
+    isolation: str = ""  # bubblewrap or none
+    run: str = ""  # random; in the environment of all its processes as TASK_RUN
+    pid: int = 0
+    pid_started: int = 0  # of /proc, so that another process with the same pid is not taken for it
+    exit_code: int | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0  # part of prompt_tokens
+    cost_usd: float | None = None  # of what is priced
+    requests: int = 0
+    unpriced: int = 0  # answered requests whose price nobody knows
+    estimated: int = 0  # requests whose tokens were estimated
+    reported: bool = False  # `tokens` is what the agent says
+    base: str = ""  # the commit it started from
+    head: str = ""  # and ended with
+    left_out: str = ""  # of the source folder, in words
+    verdict: str = ""  # of the gate: passed, failed, timeout; "" = it did not run
+    gate_exit: int | None = None
+    gate_output: str = ""  # its end
+    gate_edited: bool = False  # the agent changed the gate; the original was run
+    error: str = ""  # why it failed, with the remedy where there is one
+    warnings: tuple[str, ...] = ()
+    handoff: str = ""  # the record the next one starts with
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A follow-up for an agent, delivered once: after its turn."""
+
+    id: str
+    text: str
+    created: str
+    session: str = ""  # that got it
+
+
+class Task(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Queued work. Moments are RFC 3339 in UTC."""
+
+    id: str
+    prompt: str
+    dir: str
+    status: Status
+    created: str
+    result: str
+    platform: str
+    tokens: int  # of all sessions
+    model: str = ""
+    repo_url: str = ""
+    budget_exceeded: bool = False
+    sessions: tuple[Session, ...] = ()
+    phase: Phase = ""
+    reason: Reason = ""
+    verified: bool | None = None  # whether a gate passed; None = none ran
+    effort: str = ""
+    router: str = ""  # pins its traffic
+    gate: str = ""  # "" = the default one, where its folder has it
+    setup: str = ""
+    priority: int = 0  # higher starts first
+    blocked_by: tuple[str, ...] = ()
+    wanted: bool = False  # starts as soon as there is room
+    until: str = ""  # does not start, or go on, before this
+    note: str = ""  # what `phase` or `until` waits for, in words
+    budget_tokens: int | None = None  # set by somebody: crossing it pauses
+    budget_usd: float | None = None
+    grants: int = 0  # further budgets of the same size
+    isolation: str = ""  # auto, required, none; "" = as set for all
+    in_place: bool = False  # works in `dir` itself
+    branch: str = ""
+    finished: str = ""
+    cost_usd: float | None = None
+    messages: tuple[Message, ...] = ()
+    handoff: str = ""  # for the next session; may be edited
+    deleted: str = ""  # when; it can be restored for a while
+
+
+class Archived(msgspec.Struct, frozen=True):
+    """What is in archive.jsonl, summed up."""
+
+    count: int = 0
+    tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class State(msgspec.Struct):
+    """All there is in state.json."""
+
+    tasks: dict[str, Task]  # by id, oldest first; an array in the file
+    next_id: int = 1
+    archived: Archived = Archived()
+
+
+class Launch(msgspec.Struct, frozen=True):
+    """A process that is to run for a session: what, where, and what it may see."""
+
+    argv: tuple[str, ...]
+    cwd: Path
+    env: dict[str, str]
+    level: Literal["bubblewrap", "none"] = "none"
+    writable: tuple[Path, ...] = ()
+    readable: tuple[Path, ...] = ()  # shown although they lie in something hidden
+    hidden: tuple[Path, ...] = ()
+    network: bool = True
+    size: tuple[int, int] = (120, 32)  # columns and rows of its terminal
+
+
+class Transition(msgspec.Struct, frozen=True):
+    """What an action does to a task, and to its open session."""
+
+    action: str
+    of: tuple[Status, ...]  # from where it is allowed
+    to: Status
+    session: Literal["", "open", "close"] = ""
+    result: str = ""  # of the session it closes
+    reason: Reason = ""  # of the task
+
+
+class Platform(msgspec.Struct, frozen=True):
+    """An agent that can run tasks: an adapter's header, or an entry of agents.json."""
+
+    id: str
+    name: str
+    color: str = "#71717A"
+    command: tuple[str, ...] = ()  # of agents.json; an adapter's is its file
+    adapter: Path | None = None
+    home: tuple[str, ...] = ()  # paths of the owner's home it needs, read-only
+    needs: tuple[str, ...] = ()  # programs
+    models: tuple[str, ...] = ()
+    efforts: tuple[str, ...] = ()
+    metered: bool = True  # its model traffic comes through chomp
+    order: int = 50  # among those taken when a task names none
+    note: str = ""
+    builtin: bool = True
+
+
 # == Errors ============================================================================================================
 
 ERROR_TYPES = frozenset(  # whose fault, for ledger and metrics
@@ -678,6 +879,10 @@ class NotFound(ChompError):
 
 class ModelNotFound(NotFound):
     code, fault = "model_not_found", "caller_model_unknown"
+
+
+class Conflict(ChompError):
+    status, type, code, fault = 409, "invalid_request_error", "conflict", "caller_invalid_request"
 
 
 class TooLarge(ChompError):
@@ -991,6 +1196,27 @@ def user_rows(settings: Settings, owner_token: str) -> tuple[User, ...]:
 
 def _variable(router_id: str) -> str:
     return re.sub(r"\W", "_", router_id).upper()
+
+
+TRANSITIONS: dict[str, Transition] = {
+    row.action: row
+    for row in (
+        Transition("run", ("queued",), "active", "open"),
+        Transition("done", ("queued", "active"), "done", "close", "done"),
+        Transition("next", ("active",), "active", "close", "failed"),  # the gate is red, another session follows
+        Transition("follow", ("active",), "active", "close", "done"),  # a message waits, another session follows
+        Transition("open", ("active",), "active", "open"),  # that session
+        Transition("handoff", ("active",), "queued", "close", "handoff"),
+        Transition("wait", ("active",), "queued", "close", "limit"),  # until a provider's limit is over
+        Transition("gate", ("active",), "failed", "close", "failed", "gate"),
+        Transition("crash", ("active",), "failed", "close", "failed", "crash"),
+        Transition("limit", ("active",), "failed", "close", "failed", "limit"),
+        Transition("refuse", ("queued", "active"), "failed", "close", "failed", "refused"),
+        Transition("stop", ("active",), "failed", "close", "stopped", "stopped"),
+        Transition("interrupt", ("active",), "failed", "close", "interrupted", "interrupted"),
+        Transition("retry", ("done", "failed"), "queued"),
+    )
+}
 
 
 # == Protocols =========================================================================================================
@@ -4993,6 +5219,60 @@ def told(faults: Sequence[Fault]) -> Fault:
     return faults[-1]
 
 
+def iso(seconds: float) -> str:
+    """RFC 3339 in UTC, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def open_session(task: Task) -> Session | None:
+    """The session of `task` that has not ended."""
+    last = task.sessions[-1] if task.sessions else None
+    return last if last is not None and not last.ended_at else None
+
+
+def transition(task: Task, action: str, *, now: float, session: Mapping[str, Any] | None = None, **fields: Any) -> Task:
+    """`task` after `action` (a row of TRANSITIONS), with `fields` of its own and `session` fields of the open one.
+
+    Raises Conflict when the task is not where the action starts from.
+    """
+    row = TRANSITIONS[action]
+    if task.status not in row.of:
+        raise Conflict(f"task {task.id} is {task.status}, not {' or '.join(row.of)}: it cannot {action} now")
+    sessions = task.sessions
+    current = open_session(task)
+    if row.session == "close" and current is not None:
+        closed = {"ended_at": iso(now), "result": row.result, **(session or {})}
+        sessions = (*sessions[:-1], msgspec.structs.replace(current, **closed))
+    elif row.session == "open":
+        opened = {"agent": task.platform, "model": task.model, "tokens": 0, **(session or {})}
+        sessions = (*sessions, Session(id=f"s{len(sessions) + 1}", started_at=iso(now), **opened))
+    over = row.to in ("done", "failed")
+    settled: dict[str, Any] = {
+        "status": row.to,
+        "sessions": sessions,
+        "tokens": sum(one.tokens for one in sessions),
+        "cost_usd": _sum_known(one.cost_usd for one in sessions),
+        "phase": "starting" if row.session == "open" else "",
+        "reason": row.reason,
+        "note": "",
+        "until": "",
+        "wanted": False,
+        "finished": iso(now) if over else "",
+    }
+    return msgspec.structs.replace(task, **{**settled, **fields})
+
+
+def _sum_known(amounts: Iterable[float | None]) -> float | None:
+    """The sum of what is known; None when nothing is."""
+    known = [one for one in amounts if one is not None]
+    return sum(known) if known else None
+
+
+def budget_use(session: Session) -> int:
+    """The tokens of `session` that count towards a budget: a context sent again, and cached, does not."""
+    return session.tokens - session.cached_tokens
+
+
 # == Store =============================================================================================================
 
 
@@ -8507,11 +8787,6 @@ class NewJob(msgspec.Struct):
     model: str = ""
     system: str = ""
     router: str = ""
-
-
-def iso(seconds: float) -> str:
-    """RFC 3339 in UTC, to the second."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 class JobQueue:

@@ -2192,6 +2192,10 @@ class TestSettings:
         assert set(tables["server"]) == set(cs._SERVER_KEYS)
         assert set(tables["timeouts"]) == {name.removesuffix("_s") for name in cs.Timeouts.__struct_fields__}
         assert set(tables["limits"]) == set(cs.Limits.__struct_fields__)
+        assert set(tables["tasks"]) == {name.removesuffix("_s") for name in cs.TaskSettings.__struct_fields__}
+        assert set(tables["notify"]) == set(cs.NotifySettings.__struct_fields__)
+        assert made.tasks == msgspec.structs.replace(cs.TaskSettings(), platform_parallel={"codex": 2})
+        assert made.notify == cs.NotifySettings()
         assert set().union(*tables["routers"]) >= cs._ROUTER_KEYS - {"kind"}
 
 
