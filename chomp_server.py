@@ -268,10 +268,10 @@ def near_name(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {found[0]!r}?)" if found else ""
 
 
-def _struct(table: str, kind: type[Any], given: Any) -> Any:
+def read_table(table: str, kind: type[Any], given: Any) -> Any:
     """`given` as the struct `kind`, durations and sizes read from their written forms.
 
-    In [timeouts] and [limits] everything must be more than 0.
+    In [timeouts] and [limits] everything must be more than 0. Raises SettingsError.
     """
     if not isinstance(given, dict):
         raise SettingsError(f"[{table}] must be a table")
@@ -407,10 +407,10 @@ def read_settings(
         log_level=pick("log_level", "CHOMP_LOG_LEVEL", "INFO").upper(),
         local_gguf=Path(gguf).expanduser() if gguf else None,
         cache_dir=Path(cache) / "chomp",
-        timeouts=_struct("timeouts", Timeouts, tables.get("timeouts", {})),
-        limits=_struct("limits", Limits, tables.get("limits", {})),
-        tasks=_struct("tasks", TaskSettings, tables.get("tasks", {})),
-        notify=_struct("notify", NotifySettings, tables.get("notify", {})),
+        timeouts=read_table("timeouts", Timeouts, tables.get("timeouts", {})),
+        limits=read_table("limits", Limits, tables.get("limits", {})),
+        tasks=read_table("tasks", TaskSettings, tables.get("tasks", {})),
+        notify=read_table("notify", NotifySettings, tables.get("notify", {})),
         routers=tuple(tables.get("routers", ())),
         users=tuple(users),
         aliases=tables.get("aliases", {}),
@@ -480,6 +480,7 @@ class RouterDef(msgspec.Struct, frozen=True):
     models_auth: bool = True  # its model list needs the key
     price_unit: Literal["", "token", "million"] = ""  # of the catalogue's prices: "token", "million" or "" for none
     prices: tuple[tuple[str, Price], ...] = ()  # written by the person, before all other sources
+    credits: str = ""  # the path below base_url that tells what is left of a key
     prepare: str = ""  # a rewriting of the request this router needs, by name (Protocols)
     keys: tuple[str, ...] = ()  # literal keys from chomp.toml
 
@@ -793,7 +794,8 @@ class Platform(msgspec.Struct, frozen=True):
     models: tuple[str, ...] = ()
     efforts: tuple[str, ...] = ()
     metered: bool = True  # its model traffic comes through chomp
-    order: int = 50  # among those taken when a task names none
+    order: int = 50  # among those taken when a task names none; from 90 on it must be named
+    script: bool = False  # its prompt is a program: nothing may be added to it
     note: str = ""
     builtin: bool = True
 
@@ -981,6 +983,7 @@ ROUTERS: tuple[RouterDef, ...] = (
         models_auth=False,
         price_unit="token",
         stream_options=False,  # always sends usage
+        credits="/auth/key",
     ),
     RouterDef(
         id="zen-go",
@@ -5364,11 +5367,18 @@ class Store:
 
     def override(self, tables: Mapping[str, Any]) -> None:
         """Writes state/settings.json whole. Raises StoreError."""
-        path = self.folder / "settings.json"
+        self._write_json("settings.json", tables)
+
+    def write_keys(self, keys: Mapping[str, str]) -> None:
+        """Writes state/keys.json whole. Raises StoreError."""
+        self._write_json("keys.json", keys)
+
+    def _write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        path = self.folder / name
         temporary = path.with_suffix(".tmp")
         try:
             with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                json.dump(tables, file, indent=2, ensure_ascii=False)
+                json.dump(value, file, indent=2, ensure_ascii=False)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -6595,6 +6605,24 @@ class Catalog(msgspec.Struct):
         return self.tried_at > -math.inf
 
 
+class _KeyLimit(msgspec.Struct):
+    limit_remaining: float | None = None
+
+
+class _KeyAnswer(msgspec.Struct):
+    data: _KeyLimit  # https://openrouter.ai/docs/api-reference/limits
+
+
+class KeyCheck(msgspec.Struct):
+    """What a router last said of a key."""
+
+    at: float = -math.inf
+    credits: float | None = None  # USD
+    error: str = ""  # its words when it refused the key
+
+
+KEY_CHECK_S = 300.0
+
 CATALOG_RETRY_S = 30.0  # after a failed fetch
 PLAN_S = 5.0  # how long an undisturbed plan is used again
 CATALOG_GRACE_S = 0.5  # for further lists once the first is in
@@ -6632,6 +6660,7 @@ class RouterPool:
         self._price_of: dict[tuple[str, str], Price | None] = {}
         self._plans: dict[tuple[str, str, str, Api, bool], tuple[float, list[Target]]] = {}
         self.limits_left: dict[str, dict[str, float]] = {}
+        self._key_checks: dict[str, KeyCheck] = {}
         self.adopt(rows, settings)
 
     def adopt(self, rows: Sequence[RouterDef], settings: Settings) -> None:
@@ -6655,6 +6684,7 @@ class RouterPool:
             if not row.models:
                 self._catalogs[row.id] = Catalog()
             self._breakers[row.id] = Breaker()
+            self._key_checks.pop(row.id, None)
             for scope in [scope for scope in self._benched if scope[0] == row.id]:
                 del self._benched[scope]
         for router in before.keys() - self.rows.keys():
@@ -6716,11 +6746,14 @@ class RouterPool:
         return read_catalog(body, row.price_unit, self._settings.limits.catalog_models)
 
     async def _get_list(self, row: RouterDef, key: Key) -> tuple[int, bytes]:
+        return await self._get(row, "/models", key)
+
+    async def _get(self, row: RouterDef, path: str, key: Key) -> tuple[int, bytes]:
         version = {"anthropic-version": ANTHROPIC_VERSION} if row.auth == "x-api-key" else {}
         headers = {**auth_header(row, key), **version, **{name.lower(): value for name, value in row.headers}}
         limit = self._settings.limits.catalog_bytes
         timeout = aiohttp.ClientTimeout(total=self._settings.timeouts.catalog_s)
-        url = f"{row.base_url}/models"
+        url = f"{row.base_url}{path}"
         async with self._session.get(url, headers=headers, timeout=timeout, allow_redirects=False) as answer:
             body = bytearray()
             async for part in answer.content.iter_any():
@@ -7142,6 +7175,54 @@ class RouterPool:
             for kind, number in kinds.items():
                 left.add_metric([router, kind], number)
         yield from (breakers, keys, left)
+
+    def health(self, router: str) -> tuple[str, str]:
+        """How a router is, in a word and a sentence: live, limited, down, checking or unconfigured.
+
+        Live is one whose model list came with its key, or that needs none and is not resting.
+        """
+        row, now, catalog = self.rows[router], self._now(), self._catalogs[router]
+        if not self.keys[router]:
+            return "unconfigured", f"set {row.key_env[0]}" if row.key_env else "no key in chomp.toml"
+        if (state := self._breakers[router].state(now)) != "closed":
+            return "down", f"it has been failing (breaker {state})"
+        resting = {scope: found for scope, found in self._benched.items() if scope[0] == router and found[0] > now}
+        keys = [found for (_, _, model), found in resting.items() if not model]
+        if len(keys) == len(self.keys[router]):
+            return "down", f"every key rests: {keys[0][2]}"
+        if resting:
+            until, _, words = max(resting.values())
+            return "limited", f"until {iso(until)}: {words}"
+        if row.credits:
+            self._check_key(row)
+            if error := self._key_checks[router].error:
+                return "down", f"the key is refused: {self._credentials.redact(error)}"
+        if catalog.error:
+            return "down", f"its model list cannot be had: {catalog.error}"
+        return ("live", "") if catalog.tried() else ("checking", "its model list is being fetched")
+
+    def credits(self, router: str) -> float | None:
+        """USD left of a router's first key as it last said; None when it does not say."""
+        check = self._key_checks.get(router)
+        return None if check is None else check.credits
+
+    def _check_key(self, row: RouterDef) -> None:
+        """Starts asking what is left of a key, when that was long ago; whoever asks is not kept waiting."""
+        check = self._key_checks.setdefault(row.id, KeyCheck())
+        if self._now() - check.at >= KEY_CHECK_S:
+            check.at = self._now()
+            self._background.start(f"key of {row.id}", self._ask_about_key(row, check))
+
+    async def _ask_about_key(self, row: RouterDef, check: KeyCheck) -> None:
+        try:
+            status, body = await self._get(row, row.credits, self.keys[row.id][0])
+            refused = status in (401, 403)
+            check.error = read_fault(status, body[:65536]).message[:300] if refused else ""
+            if status == 200:
+                left = msgspec.json.decode(body, type=_KeyAnswer).data.limit_remaining
+                check.credits = left if left is not None and left > 0.001 else None
+        except (aiohttp.ClientError, OSError, ValueError, TimeoutError):
+            return  # the router's trouble, not the key's
 
     def report(self) -> list[dict[str, Any]]:
         """The state of every router, for /status."""
@@ -9467,9 +9548,53 @@ async def body_of(request: web.Request, kind: type[T]) -> T:
         services.bodies.release(raw)
 
 
-def reply(value: Any, status: int = 200) -> web.Response:
-    """`value` as JSON."""
-    return web.Response(body=msgspec.json.encode(value), status=status, headers=_SAFE, content_type="application/json")
+async def given_of(request: web.Request, kind: type[T]) -> T:
+    """A JSON object or a form as `kind`; numbers may be written as texts, and the other way round. Raises BadRequest.
+
+    Empty texts of a form are as good as not said.
+    """
+    services = request.app[SERVICES]
+    if request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        raw = await services.bodies.read(request, services.settings.timeouts.body_s)
+        try:
+            if request.content_type != "application/x-www-form-urlencoded":
+                raise BadRequest("a form is sent as application/x-www-form-urlencoded", code="invalid_form")
+            pairs = urllib.parse.parse_qsl(raw.decode(), max_num_fields=200, errors="strict")
+        except (UnicodeDecodeError, ValueError) as error:
+            raise BadRequest(f"the form cannot be read: {error}", code="invalid_form") from None
+        finally:
+            services.bodies.release(raw)
+        found: dict[str, Any] = dict(pairs)
+    else:
+        found = await body_of(request, dict[str, Any])
+    types = {field.name: str(field.type) for field in msgspec.structs.fields(cast(Any, kind))}
+    for name, value in found.items():
+        wanted = types.get(name, "")
+        if "tuple" in wanted and isinstance(value, str):
+            found[name] = value.replace(",", " ").split()
+        if "tuple" in wanted and isinstance(found[name], list):
+            found[name] = [str(one) if isinstance(one, int) else one for one in found[name]]
+        elif (
+            "str" in wanted
+            and "tuple" not in wanted
+            and isinstance(value, (int, float))
+            and not isinstance(value, bool)
+        ):
+            found[name] = str(value)
+        elif "bool" in wanted and value == "on":  # of a checkbox
+            found[name] = True
+    try:
+        return msgspec.convert(found, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"wrong type in the request: {error}", code="invalid_type", param=error_path(error)) from None
+
+
+def reply(value: Any, status: int = 200, *, trigger: str = "") -> web.Response:
+    """`value` as JSON; `trigger` is an event for the page that asked."""
+    headers = {**_SAFE, "hx-trigger": trigger} if trigger else _SAFE
+    return web.Response(
+        body=msgspec.json.encode(value), status=status, headers=headers, content_type="application/json"
+    )
 
 
 class _Sent(web.StreamResponse):
@@ -10418,6 +10543,91 @@ async def _change_users(services: Services, change: Callable[[list[dict[str, Any
             raise
     except StoreError as error:
         raise Unavailable(str(error), code="settings_not_written") from None
+
+
+_ROUTER_WORDS = {"live": "", "checking": "its model list is being fetched", "unconfigured": "no key"}
+
+
+@routes.get("/api/platforms")
+async def platforms(request: web.Request) -> web.Response:
+    """GET /api/platforms -> [{id, Name, Color, Status, Credits, Note}]: the routers, as they are"""
+    services = request.app[SERVICES]
+    return reply([shown_router(services, row) for row in services.routing.rows.values()])
+
+
+def shown_router(services: Services, row: RouterDef) -> dict[str, Any]:
+    """A router for a person's eyes: what is known of it, nothing guessed."""
+    status, words = services.routing.health(row.id)
+    if row.kind == "local":
+        status, words = ("unconfigured", services.local.missing) if services.local.missing else ("live", "")
+    credits = services.routing.credits(row.id)
+    return {
+        "id": row.id,
+        "Name": row.name,
+        "Color": row.color,
+        "Status": status,
+        "Credits": "" if credits is None else f"${credits:.2f}",
+        "Note": words or _ROUTER_WORDS.get(status, ""),
+    }
+
+
+class _Config(msgspec.Struct, forbid_unknown_fields=True):
+    tasks: dict[str, Any] = {}
+    notify: dict[str, Any] = {}
+
+
+@routes.post("/api/config")
+async def config_set(request: web.Request) -> web.Response:
+    """POST /api/config {tasks?, notify?} -> {status, restart}; names as in chomp.toml, kept in state/settings.json"""
+    services, given = request.app[SERVICES], await body_of(request, _Config)
+    before = services.store.overrides()
+    tables = {"tasks": given.tasks, "notify": given.notify}
+    changed = merged(before, {name: table for name, table in tables.items() if table})
+    try:
+        for name, kind in (("tasks", TaskSettings), ("notify", NotifySettings)):
+            read_table(name, kind, changed.get(name, {}))
+    except SettingsError as error:
+        raise BadRequest(str(error), code="invalid_settings") from None
+    return await _written(services, lambda: services.store.override(changed), lambda: services.store.override(before))
+
+
+async def _written(services: Services, write: Callable[[], None], back: Callable[[], None]) -> web.Response:
+    """Writes a file of settings and puts it into force; what cannot be used is taken back. Raises ChompError."""
+    try:
+        write()
+        try:
+            left = await services.reload()
+        except ChompError:
+            back()
+            raise
+    except StoreError as error:
+        raise Unavailable(str(error), code="settings_not_written") from None
+    return reply({"status": "ok", "restart": left}, trigger="refreshTasks")
+
+
+class _NewKey(msgspec.Struct):
+    key: str = ""
+    value: str = ""
+
+
+@routes.post("/api/config/keys")
+async def config_keys(request: web.Request) -> web.Response:
+    """POST /api/config/keys {key, value} -> {status}; a router's variable and its key, "" takes it away"""
+    services, given = request.app[SERVICES], await given_of(request, _NewKey)
+    known = {name for row in services.routing.rows.values() for name in row.key_env}
+    if given.key not in known:
+        raise BadRequest(f"no router has its key in {given.key[:100]!r}{near_name(given.key, known)}", param="key")
+    value = given.value.strip()
+    if value and not (value.isascii() and value.isprintable() and len(value) <= 4096):
+        raise BadRequest("a key has printable ASCII characters only", param="value")
+    entered = services.store.keys()
+    after = {
+        **{name: one for name, one in entered.items() if name != given.key},
+        **({given.key: value} if value else {}),
+    }
+    return await _written(
+        services, lambda: services.store.write_keys(after), lambda: services.store.write_keys(entered)
+    )
 
 
 # == App ===============================================================================================================

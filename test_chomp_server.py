@@ -13827,6 +13827,146 @@ class TestDialectPaths:
         assert (status, b"start-up" in body) == (504, True)
 
 
+class TestConfig:
+    """What pages and the command change, and what they are shown of the routers."""
+
+    @staticmethod
+    async def shown(chomp: Chomp, router: str) -> dict[str, Any]:
+        async with chomp.get("/api/platforms") as answer:
+            assert answer.status == 200
+            return next(one for one in await answer.json() if one["id"] == router)
+
+    async def status(self, chomp: Chomp, router: str, wanted: str) -> dict[str, Any]:
+        """What is shown of `router`, as soon as it is `wanted`."""
+        async with asyncio.timeout(PATIENCE_S):
+            while (found := await self.shown(chomp, router))["Status"] != wanted:
+                await asyncio.sleep(0.01)
+        return found
+
+    async def test_a_router_is_live_when_its_list_came_with_its_key(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(says("hi"), "m")
+        gate = asyncio.Event()
+        up.list_act = holds(gate, lists({"id": "m"}))
+        client = await chomp(row(up))
+        assert (await self.shown(client, up.id))["Status"] == "checking"
+        gate.set()
+        assert (await self.status(client, up.id, "live"))["Note"] == ""
+
+    async def test_a_refused_key_is_down_with_the_routers_words(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(says("hi"), "m")
+        up.list_act = fails(401)
+        client = await chomp(row(up))
+        assert "no, 401" in (await self.status(client, up.id, "down"))["Note"]
+
+    async def test_a_rate_limit_shows_until_when(self, chomp: Any, upstream: Any) -> None:
+        clock, up = Clock(), await upstream(fails(429, headers=[("retry-after", "90")]), "m")
+        client = await chomp(up, clock=clock)
+        async with client.chat(up.model) as answer:
+            assert answer.status == 429
+        found = await self.shown(client, up.id)
+        assert (found["Status"], cs.iso(clock.now + 90) in found["Note"]) == ("limited", True)
+        clock.now += 91
+        assert (await self.shown(client, up.id))["Status"] == "live"
+
+    async def test_a_router_that_keeps_failing_is_down(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(fails(500), "m")
+        client = await chomp(up)
+        for _ in range(cs.BREAKER_FAILURES):
+            async with client.chat(up.model) as answer:
+                assert answer.status >= 500
+        assert (await self.shown(client, up.id))["Status"] == "down"
+
+    async def test_what_a_key_has_left_is_asked_for_seldom(self, chomp: Any, upstream: Any) -> None:
+        asked: list[str] = []
+
+        async def tells(call: Call) -> None:
+            asked.append(call.path)
+            if call.path.endswith("/auth/key"):
+                await call.whole(b'{"data": {"limit_remaining": 4.5}}')
+            else:
+                await call.whole(b'{"data": [{"id": "m"}]}')
+
+        clock, up = Clock(), await upstream(says("hi"))
+        up.list_act = tells
+        client = await chomp(
+            environ={
+                "OPENROUTER_API_KEY": "or-key-0123456789",
+                "CHOMP_OPENROUTER_BASE_URL": f"http://127.0.0.1:{up.port}/v1",
+            },
+            clock=clock,
+        )
+        async with asyncio.timeout(PATIENCE_S):
+            while (await self.shown(client, "openrouter"))["Credits"] != "$4.50":
+                await asyncio.sleep(0.01)
+        for _ in range(5):
+            assert (await self.shown(client, "openrouter"))["Status"] == "live"
+        assert asked.count("/v1/auth/key") == 1
+        clock.now += cs.KEY_CHECK_S
+        await self.shown(client, "openrouter")
+        await until(lambda: asked.count("/v1/auth/key") == 2, "the key was not asked about again")
+
+    async def test_without_a_key_the_variable_is_named(self, chomp: Any) -> None:
+        client = await chomp()
+        assert (await self.shown(client, "groq"))["Note"] == "set GROQ_API_KEY"
+        assert (await self.shown(client, "groq"))["Status"] == "unconfigured"
+
+    @pytest.mark.parametrize("form", ["json", "data"])
+    async def test_a_key_is_in_force_at_once_and_kept(self, chomp: Any, form: str) -> None:
+        client = await chomp(written=True, routers=[])
+        given = {"key": "GROQ_API_KEY", "value": " gsk-0123456789abcdef "}
+        async with client.post("/api/config/keys", **{form: given}) as answer:
+            assert (answer.status, answer.headers["hx-trigger"]) == (200, "refreshTasks")
+        assert client.store.keys() == {"GROQ_API_KEY": "gsk-0123456789abcdef"}
+        assert (client.store.folder / "keys.json").stat().st_mode & 0o777 == 0o600
+        assert client.services.routing.keys["groq"]
+        async with client.post("/api/config/keys", json={"key": "GROQ_API_KEY", "value": ""}) as answer:
+            assert answer.status == 200
+        assert not client.services.routing.keys["groq"]
+
+    @pytest.mark.parametrize(
+        ("given", "words"),
+        [
+            ({"key": "PATH", "value": "/tmp"}, "PATH"),
+            ({"key": "GROQ_API_KE", "value": "x"}, "GROQ_API_KEY"),
+            ({"key": "GROQ_API_KEY", "value": "a\nb"}, "printable"),
+            ({"value": "x"}, "no router"),
+        ],
+    )
+    async def test_what_is_no_key_is_refused(self, chomp: Any, given: dict[str, str], words: str) -> None:
+        client = await chomp()
+        async with client.post("/api/config/keys", json=given) as answer:
+            assert answer.status == 400
+            assert words in (await error_of(answer))["message"]
+        assert client.store.keys() == {}
+
+    async def test_settings_of_tasks_are_changed_and_kept(self, chomp: Any) -> None:
+        client = await chomp(written=True, routers=[], tasks={"parallel": 3, "auto": True})
+        async with client.post("/api/config", json={"tasks": {"parallel": 2, "stalled": "5m"}}) as answer:
+            assert answer.status == 200
+        settings = client.services.settings.tasks
+        assert (settings.parallel, settings.auto, settings.stalled_s) == (2, True, 300.0)
+        assert client.store.overrides() == {"tasks": {"parallel": 2, "stalled": "5m"}}
+
+    @pytest.mark.parametrize(
+        ("tables", "words"),
+        [
+            ({"tasks": {"paralel": 2}}, "parallel"),
+            ({"tasks": {"parallel": "two"}}, "parallel"),
+            ({"tasks": {"isolation": "some"}}, "isolation"),
+            ({"tasks": {"stalled": -1}}, "stalled"),
+            ({"server": {"host": "0.0.0.0"}}, "server"),
+        ],
+    )
+    async def test_settings_that_cannot_be_used_change_nothing(
+        self, chomp: Any, tables: dict[str, Any], words: str
+    ) -> None:
+        client = await chomp()
+        async with client.post("/api/config", json=tables) as answer:
+            assert answer.status == 400
+            assert words in (await error_of(answer))["message"]
+        assert client.store.overrides() == {}
+
+
 # == App ===============================================================================================================
 
 
