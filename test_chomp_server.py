@@ -5523,6 +5523,155 @@ class TestPolicy:
         assert cs.estimated_tokens(size) == tokens
 
 
+def a_task(**fields: Any) -> cs.Task:
+    """A queued task."""
+    given: dict[str, Any] = {
+        "id": "7", "prompt": "do it", "dir": "", "status": "queued", "created": "2026-11-21T00:00:00Z", "result": "",
+        "platform": "shell", "tokens": 0,
+    }  # fmt: skip
+    return cs.Task(**{**given, **fields})
+
+
+def a_session(**fields: Any) -> cs.Session:
+    given: dict[str, Any] = {
+        "id": "s1",
+        "agent": "shell",
+        "model": "",
+        "started_at": "2026-11-21T00:00:00Z",
+        "tokens": 0,
+    }
+    return cs.Session(**{**given, **fields})
+
+
+class TestTransitions:
+    NOW = 1_795_000_000.0
+
+    def test_a_run_opens_a_session_and_its_end_closes_it(self) -> None:
+        task = cs.transition(a_task(model="m"), "run", now=self.NOW, session={"run": "abc"})
+        assert (task.status, task.phase, task.sessions[0].agent, task.sessions[0].run) == (
+            "active",
+            "starting",
+            "shell",
+            "abc",
+        )
+        assert (session := cs.open_session(task)) is not None and (session.id, session.model) == ("s1", "m")
+        over = cs.transition(task, "done", now=self.NOW + 60, session={"tokens": 12}, result="made")
+        assert (over.status, over.phase, over.result, over.finished) == ("done", "", "made", cs.iso(self.NOW + 60))
+        (closed,) = over.sessions
+        assert (closed.result, closed.tokens, closed.ended_at) == ("done", 12, cs.iso(self.NOW + 60))
+        assert cs.open_session(over) is None
+
+    def test_tokens_and_cost_are_summed_over_sessions(self) -> None:
+        task = a_task()
+        for tokens, usd in ((5, 0.5), (7, None), (100, 0.25)):
+            task = cs.transition(task, "run", now=self.NOW)
+            task = cs.transition(task, "handoff", now=self.NOW, session={"tokens": tokens, "cost_usd": usd})
+        assert (task.status, task.tokens, task.cost_usd, len(task.sessions)) == ("queued", 112, 0.75, 3)
+        assert [one.id for one in task.sessions] == ["s1", "s2", "s3"]
+
+    def test_a_cost_nobody_knows_is_no_number(self) -> None:
+        task = cs.transition(cs.transition(a_task(), "run", now=0), "done", now=0, session={"tokens": 5})
+        assert task.cost_usd is None
+
+    @pytest.mark.parametrize(
+        ("action", "status", "reason", "result"),
+        [
+            ("gate", "failed", "gate", "failed"),
+            ("crash", "failed", "crash", "failed"),
+            ("limit", "failed", "limit", "failed"),
+            ("refuse", "failed", "refused", "failed"),
+            ("stop", "failed", "stopped", "stopped"),
+            ("interrupt", "failed", "interrupted", "interrupted"),
+            ("handoff", "queued", "", "handoff"),
+            ("wait", "queued", "", "limit"),
+            ("done", "done", "", "done"),
+            ("next", "active", "", "failed"),
+            ("follow", "active", "", "done"),
+        ],
+    )
+    def test_every_end_has_its_reason(self, action: str, status: str, reason: str, result: str) -> None:
+        task = cs.transition(cs.transition(a_task(), "run", now=0), action, now=0)
+        assert (task.status, task.reason, task.sessions[-1].result) == (status, reason, result)
+
+    @pytest.mark.parametrize("status", ["queued", "active", "done", "failed"])
+    @pytest.mark.parametrize("action", list(cs.TRANSITIONS))
+    def test_an_action_starts_from_where_its_row_says_and_nowhere_else(self, action: str, status: str) -> None:
+        task = a_task(status=status)
+        if status in cs.TRANSITIONS[action].of:
+            assert cs.transition(task, action, now=0).status == cs.TRANSITIONS[action].to
+            return
+        with pytest.raises(cs.Conflict, match=f"task 7 is {status}"):
+            cs.transition(task, action, now=0)
+
+    def test_what_made_a_task_wait_or_fail_is_gone_when_it_goes_on(self) -> None:
+        failed = a_task(
+            status="failed", reason="limit", note="x", until="2026-11-21T00:00:00Z", wanted=True, finished="y"
+        )
+        task = cs.transition(failed, "retry", now=0)
+        assert (task.reason, task.note, task.until, task.wanted, task.finished) == ("", "", "", False, "")
+
+    def test_a_cached_context_sent_again_does_not_count_towards_a_budget(self) -> None:
+        assert cs.budget_use(a_session(tokens=1000, prompt_tokens=900, completion_tokens=100, cached_tokens=800)) == 200
+
+
+class TestBriefing:
+    AGENT, SCRIPT = cs.Platform("codex", "Codex"), cs.Platform("shell", "Shell", script=True)
+
+    def test_a_first_session_gets_the_prompt_as_it_is(self) -> None:
+        prompt = "- do 'it' \"now\" `x` $(y)\n\ttwice\n"
+        task = cs.transition(a_task(prompt=prompt), "run", now=0)
+        assert cs.briefing(task, self.AGENT) == cs.briefing(task, self.SCRIPT) == (prompt, "")
+
+    def test_after_a_red_gate_an_agent_reads_its_output_and_a_script_finds_it_beside(self) -> None:
+        task = cs.transition(a_task(), "run", now=0)
+        verdict = {"verdict": "failed", "gate_exit": 3, "gate_output": "2 tests failed"}
+        task = cs.transition(cs.transition(task, "next", now=0, session=verdict), "open", now=0)
+        prompt, feedback = cs.briefing(task, self.AGENT)
+        assert prompt.startswith("do it\n") and "2 tests failed" in prompt and "ended with 3" in prompt
+        assert "2 tests failed" in feedback
+        assert cs.briefing(task, self.SCRIPT) == ("do it", feedback)
+
+    def test_a_handoff_record_goes_along(self) -> None:
+        task = cs.transition(a_task(handoff="half of it is done"), "run", now=0)
+        prompt, _ = cs.briefing(task, self.AGENT)
+        assert "half of it is done" in prompt
+
+    def test_a_message_is_read_by_the_session_it_was_delivered_to(self) -> None:
+        messages = tuple(cs.Message(f"m{n}", f"text {n}", "", session=f"s{n}") for n in (1, 2, 3))
+        task = cs.transition(a_task(messages=messages), "run", now=0)
+        task = cs.transition(cs.transition(task, "follow", now=0), "open", now=0)
+        prompt, _ = cs.briefing(task, self.AGENT)
+        assert "text 2" in prompt and "text 1" not in prompt and "text 3" not in prompt
+        assert "text 2" in cs.briefing(task, self.SCRIPT)[1]
+
+
+class TestPlainText:
+    @pytest.mark.parametrize(
+        ("output", "text"),
+        [
+            (b"plain\n", "plain\n"),
+            (b"\x1b[1;31mred\x1b[0m", "red"),
+            (b"\x1b]0;a title\x07after", "after"),
+            (b"\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
+            (b"one\r\ntwo\r\n", "one\ntwo\n"),
+            (b"10%\r50%\r100%\n", "100%\n"),
+            (b"bell\x07 nul\x00 back\x08", "bell nul back"),
+            ("sch\u00f6n \u65e5\u672c".encode(), "sch\u00f6n \u65e5\u672c"),
+            (b"bad \xff byte", "bad \ufffd byte"),
+            (b"\x1b[?25l\x1b(Bx\x1b=\x1b>", "x"),
+            (b"\ttab\n", "\ttab\n"),
+        ],
+    )
+    def test_what_a_terminal_showed_is_read_as_text(self, output: bytes, text: str) -> None:
+        assert cs.text_of(output) == text
+
+    def test_a_flood_of_escapes_takes_no_time(self) -> None:
+        began = time.monotonic()
+        for flood in (b"\x1b[" * 200_000, b"\x1b]" * 200_000, b"\x1bP" * 20_000, b"x\r" * 200_000):
+            cs.text_of(flood)
+        assert time.monotonic() - began < 5
+
+
 # == Store =============================================================================================================
 
 
@@ -5674,6 +5823,66 @@ class TestStore:
         again = sqlite3.connect(store.folder / "chomp.db")
         assert again.execute("SELECT count(*) FROM t").fetchone() == (50,)
         again.close()
+
+
+class TestWorkFiles:
+    """Files in folders an agent may write to."""
+
+    def test_events_are_read_on_from_where_the_last_look_ended(self, tmp_path: Path) -> None:
+        path = tmp_path / "events"
+        path.write_bytes(b'{"a": 1}\nno json\n[1]\n{"b": 2}\n{"c"')
+        found, offset = cs.WorkFiles.events(path, 0)
+        assert found == [{"a": 1}, {"b": 2}]
+        with path.open("ab") as file:
+            file.write(b": 3}\n")
+        assert cs.WorkFiles.events(path, offset) == ([{"c": 3}], path.stat().st_size)
+
+    def test_a_line_without_end_is_passed_over(self, tmp_path: Path) -> None:
+        path = tmp_path / "events"
+        path.write_bytes(b"x" * (cs.EVENTS_BYTES + 10) + b'\n{"a": 1}\n')
+        _, offset = cs.WorkFiles.events(path, 0)
+        assert offset == cs.EVENTS_BYTES
+        assert cs.WorkFiles.events(path, offset)[0] == [{"a": 1}]
+
+    def test_a_link_or_a_pipe_in_the_place_of_a_file_is_not_read(self, tmp_path: Path) -> None:
+        secret = tmp_path / "secret"
+        secret.write_text('{"key": "sk-secret"}\n')
+        (tmp_path / "link").symlink_to(secret)
+        os.mkfifo(tmp_path / "pipe")
+        for name in ("link", "pipe", "missing", "."):
+            assert cs.WorkFiles.events(tmp_path / name, 0) == ([], 0)
+            assert not cs.WorkFiles.same(tmp_path / name, secret)
+
+    def test_a_gate_is_kept_once_and_compared_by_its_bytes(self, tmp_path: Path) -> None:
+        gate, kept = tmp_path / "repo" / "gate.sh", tmp_path / "task" / "gate"
+        gate.parent.mkdir()
+        gate.write_text("exit 1\n")
+        gate.chmod(0o755)
+        assert cs.WorkFiles.keep(gate, kept, tmp_path / "repo") == kept
+        assert os.access(kept, os.X_OK) and cs.WorkFiles.same(gate, kept)
+        when = gate.stat()
+        gate.write_text("exit 0\n")
+        os.utime(gate, ns=(when.st_atime_ns, when.st_mtime_ns))
+        assert not cs.WorkFiles.same(gate, kept)
+        cs.WorkFiles.keep(gate, kept, tmp_path / "repo")
+        assert kept.read_text() == "exit 1\n"
+
+    def test_a_gate_outside_of_the_folder_is_none(self, tmp_path: Path) -> None:
+        (tmp_path / "repo").mkdir()
+        (tmp_path / "outside.sh").write_text("exit 0\n")
+        (tmp_path / "repo" / "gate.sh").symlink_to(tmp_path / "outside.sh")
+        for name in ("gate.sh", "../outside.sh", "missing.sh"):
+            assert cs.WorkFiles.keep(tmp_path / "repo" / name, tmp_path / "kept", tmp_path / "repo") is None
+
+    def test_a_prompt_is_written_byte_for_byte_and_not_through_a_link(self, tmp_path: Path) -> None:
+        home, prompt = tmp_path / "task" / "home", tmp_path / "task" / "prompt"
+        text = "-x 'q' \"d\" `b` $(c)\r\n\u00fc"
+        cs.WorkFiles.write(home, {str(prompt): text})
+        assert prompt.read_bytes() == b"-x 'q' \"d\" `b` $(c)\r\n\xc3\xbc"
+        (link := tmp_path / "task" / "link").symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(OSError):
+            cs.WorkFiles.write(home, {str(link): text})
+        assert not (tmp_path / "elsewhere").exists()
 
 
 # == Background ========================================================================================================
