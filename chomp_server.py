@@ -9659,38 +9659,31 @@ async def body_of(request: web.Request, kind: type[T]) -> T:
         services.bodies.release(raw)
 
 
-async def given_of(request: web.Request, kind: type[T]) -> T:
-    """A JSON object or a form as `kind`; numbers may be written as texts, and the other way round. Raises BadRequest.
-
-    Empty texts of a form are as good as not said.
-    """
+async def given_fields(request: web.Request) -> dict[str, Any]:
+    """The fields of a JSON object or of a form. Raises BadRequest."""
+    if request.content_type == "multipart/form-data":
+        raise BadRequest("a form is sent as application/x-www-form-urlencoded", code="invalid_form")
+    if request.content_type != "application/x-www-form-urlencoded":
+        return await body_of(request, dict[str, Any])
     services = request.app[SERVICES]
-    if request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        raw = await services.bodies.read(request, services.settings.timeouts.body_s)
-        try:
-            if request.content_type != "application/x-www-form-urlencoded":
-                raise BadRequest("a form is sent as application/x-www-form-urlencoded", code="invalid_form")
-            pairs = urllib.parse.parse_qsl(raw.decode(), max_num_fields=200, errors="strict")
-        except (UnicodeDecodeError, ValueError) as error:
-            raise BadRequest(f"the form cannot be read: {error}", code="invalid_form") from None
-        finally:
-            services.bodies.release(raw)
-        found: dict[str, Any] = dict(pairs)
-    else:
-        found = await body_of(request, dict[str, Any])
+    raw = await services.bodies.read(request, services.settings.timeouts.body_s)
+    try:
+        return dict(urllib.parse.parse_qsl(raw.decode(), max_num_fields=200, errors="strict"))
+    except (UnicodeDecodeError, ValueError) as error:
+        raise BadRequest(f"the form cannot be read: {error}", code="invalid_form") from None
+    finally:
+        services.bodies.release(raw)
+
+
+async def given_of(request: web.Request, kind: type[T]) -> T:
+    """A JSON object or a form as `kind`; numbers may be written as texts, and the other way round. Raises BadRequest."""
+    found = await given_fields(request)
     types = {field.name: str(field.type) for field in msgspec.structs.fields(cast(Any, kind))}
     for name, value in found.items():
         wanted = types.get(name, "")
         if "tuple" in wanted and isinstance(value, str):
-            found[name] = value.replace(",", " ").split()
-        if "tuple" in wanted and isinstance(found[name], list):
-            found[name] = [str(one) if isinstance(one, int) else one for one in found[name]]
-        elif (
-            "str" in wanted
-            and "tuple" not in wanted
-            and isinstance(value, (int, float))
-            and not isinstance(value, bool)
-        ):
+            found[name] = [part.strip() for part in value.split(",") if part.strip()]
+        elif "str" in wanted and isinstance(value, (int, float)) and not isinstance(value, bool):
             found[name] = str(value)
         elif "bool" in wanted and value == "on":  # of a checkbox
             found[name] = True
