@@ -1,0 +1,122 @@
+#!/usr/bin/env bash
+# name: Claude Code   colour: #D97706   order: 10   needs: claude node python3
+# home: ~/.claude/CLAUDE.md ~/.claude/settings.json ~/.claude/skills ~/.claude/agents ~/.claude/commands
+# models: claude-sonnet-4 claude-opus-4   efforts: low medium high xhigh max
+# note: any model of chomp's; permission rules, CLAUDE.md, skills, agents and commands of your own are used
+# Runs the Claude Code CLI on one task. Your login is not used: all model traffic goes through chomp.
+set -euo pipefail
+
+available() {
+  command -v claude >/dev/null && return
+  echo "Claude Code is not installed: npm install -g @anthropic-ai/claude-code" >&2
+  return 1
+}
+
+event() { # a line for chomp: its kind as argument, its text on stdin
+  python3 -c '
+import json, sys
+text = sys.stdin.buffer.read(8192).decode(errors="ignore").strip()
+print(json.dumps({"type": sys.argv[1], "text": text}))' "$1" >>"${TASK_EVENTS:-/dev/null}"
+}
+
+warn() { # never in silence
+  echo "chomp: $1" >&2
+  event warning <<<"$1"
+}
+
+bring() { # what the owner wrote for this agent; settings.json may hold keys and another address, so only some of it
+  local name
+  for name in CLAUDE.md skills agents commands; do
+    [[ ! -e ${OWNER_HOME-}/.claude/$name ]] || cp -RL "$OWNER_HOME/.claude/$name" "$CLAUDE_CONFIG_DIR/" || warn "$name cannot be copied"
+  done
+  [[ ! -e ${OWNER_HOME-}/.claude/settings.json ]] || python3 -c '
+import json, sys
+kept = ("permissions", "language", "outputStyle", "attribution", "includeCoAuthoredBy")
+given = json.load(open(sys.argv[1]))
+json.dump({key: given[key] for key in kept if key in given}, open(sys.argv[2], "w"))
+' "$OWNER_HOME/.claude/settings.json" "$CLAUDE_CONFIG_DIR/settings.json" || warn "your settings.json cannot be read"
+}
+
+insist() { # settings in a file win over those of a repository, which must not lead the traffic elsewhere
+  python3 -c '
+import json, os, sys
+names = ("ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_MODEL")
+off = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY")
+json.dump({"env": {**{name: os.environ[name] for name in names}, **dict.fromkeys(off, "")}}, sys.stdout)'
+}
+
+show() { # its events as lines for a person; its last words to chomp
+  python3 -c '
+import json, os, sys
+
+def say(text, colour=""):
+    print(f"\033[{colour}m{text}\033[0m" if colour else text, flush=True)
+
+def short(text, lines=12):
+    rows = text.strip().splitlines()
+    return "\n".join([*rows[:lines], *([f"... {len(rows) - lines} more lines"] if len(rows) > lines else [])])
+
+def told(part):
+    kind = part.get("type")
+    if kind == "text":
+        say(part["text"].strip())
+    elif kind == "tool_use":
+        words = [value for value in part["input"].values() if isinstance(value, str)]
+        say("> " + " ".join([part["name"], *(short(word, 4) for word in words[:1])]), "36")
+    elif kind == "tool_result":
+        content = part.get("content") or ""
+        if isinstance(content, list):
+            content = "\n".join(piece.get("text", "") for piece in content)
+        say(short(content), "31" if part.get("is_error") else "2")
+
+sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+sys.stdout.reconfigure(encoding="utf-8", errors="replace")
+for line in sys.stdin:
+    try:
+        found = json.loads(line)
+        if found["type"] in ("assistant", "user"):
+            content = found["message"]["content"]
+            for part in content if isinstance(content, list) else ():
+                told(part)
+        elif found["type"] == "result":
+            text = str(found.get("result") or found.get("subtype") or "")
+            if found.get("is_error"):
+                say(text, "31")
+            with open(os.environ.get("TASK_EVENTS") or os.devnull, "a") as events:
+                text = text.encode(errors="ignore")[:8192].decode(errors="ignore")
+                events.write(json.dumps({"type": "result", "text": text}) + "\n")
+    except (ValueError, LookupError, TypeError, AttributeError):  # not what we know: as it is
+        say(line.rstrip("\n"))
+'
+}
+
+run() {
+  available || exit 69
+  cd "${TASK_DIR:?}"
+  export CLAUDE_CONFIG_DIR=$HOME/.claude CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 DISABLE_AUTOUPDATER=1
+  local name
+  for name in MODEL SMALL_FAST_MODEL DEFAULT_OPUS_MODEL DEFAULT_SONNET_MODEL DEFAULT_HAIKU_MODEL; do
+    export "ANTHROPIC_$name=${TASK_MODEL:?}" # requests in the background go the same way
+  done
+  export CLAUDE_CODE_SUBAGENT_MODEL=$TASK_MODEL
+  [[ -z ${TASK_CONTEXT-} ]] || export CLAUDE_CODE_MAX_CONTEXT_TOKENS=$TASK_CONTEXT # else it takes 1m for granted
+  mkdir -p "$CLAUDE_CONFIG_DIR"
+  bring
+  (umask 077 && insist >"$CLAUDE_CONFIG_DIR/chomp.json")
+  local options=(--print --model "$TASK_MODEL" --settings "$CLAUDE_CONFIG_DIR/chomp.json" --output-format stream-json --verbose)
+  options+=(--dangerously-skip-permissions) # chomp's sandbox is the limit; nobody is there to be asked
+  [[ $EUID != 0 ]] || export IS_SANDBOX=1   # without it that option is refused to root
+  case ${TASK_EFFORT-} in
+    "") ;;
+    low | medium | high | xhigh | max) options+=(--effort "$TASK_EFFORT") ;;
+    *) warn "Claude Code knows no effort '$TASK_EFFORT'; it uses its own" ;;
+  esac
+  set +e
+  claude "${options[@]}" <"${TASK_PROMPT_FILE:?}" | show # a file: any length, any sign
+  exit "${PIPESTATUS[0]}"
+}
+
+case "${1-}" in
+  available | run) "$1" ;;
+  *) echo "usage: ${0##*/} available|run" >&2; exit 64 ;;
+esac
