@@ -9,7 +9,7 @@ Errors       ChompError and its kinds: status, OpenAI type and code, retry hint
 Tables       rows only: the routers
 Protocols    bytes and shapes without sockets: SSE frames, headers, usage, error bodies
 Policy       pure decisions: model names, ranking, what is retryable, cooldowns, cost
-Store        what lives in state/: lock, token, secrets, the SQLite database
+Store        what lives in state/: lock, the state file and its archive, token, secrets, the SQLite database
 Background   owner of every background task
 Events       the bounded live feed
 Usage        one row per request, totals, Prometheus text
@@ -18,6 +18,7 @@ Upstream     our own connection pool; the embedded model's child process
 Routing      routers, their catalogues, cooldowns and breakers; who is asked, in which order
 Proxy        one request: fails over until an answer is committed, relays and meters it
 Jobs         asynchronous completions
+Tasks        the queue: tasks and their sessions, what may start next
 Web          callers, host and origin checks, body reading, errors, the client's side of a relay
 Gateway API  /v1/*, /api/models/*, /api/usage, /health, /status, /metrics
 Task API     /api/dispatch, /api/result, /api/jobs
@@ -76,7 +77,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol, TypeVar, cast
 
@@ -5321,6 +5322,154 @@ def briefing(task: Task, platform: Platform) -> tuple[str, str]:
     return prompt, feedback
 
 
+PROMPT_BYTES = 1 << 20
+_TEXT_BYTES = 4096  # of any other text of a task
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
+
+
+class _NewTask(msgspec.Struct, forbid_unknown_fields=True):
+    """What may be said of a task when it is added."""
+
+    prompt: str
+    dir: str = ""
+    platform: str = ""
+    model: str = ""
+    repo_url: str = ""
+    effort: str = ""
+    router: str = ""
+    gate: str = ""
+    setup: str = ""
+    priority: int = 0
+    blocked_by: tuple[str, ...] = ()
+    budget_tokens: int | None = None
+    budget_usd: float | None = None
+    isolation: Literal["", "auto", "required", "none"] = ""
+    in_place: bool = False
+    handoff: str = ""
+    run: bool = False
+
+
+_LONG = ("prompt", "handoff")
+
+
+def read_ids(given: object) -> list[str]:
+    """Task ids as clients write them: a list, a single one, "3, 4"; numbers or text."""
+    if isinstance(given, str):
+        return given.replace(",", " ").split()
+    if isinstance(given, Sequence):
+        return [str(one) for one in given]
+    return [str(given)]
+
+
+def check_blockers(state: State, task_id: str, blocked_by: Iterable[str]) -> None:
+    """Raises BadRequest when `task_id` cannot wait for `blocked_by`: they are not there, or they wait for it."""
+    todo = list(blocked_by)
+    for one in todo:
+        if one not in state.tasks and one != task_id:
+            raise BadRequest(
+                f"there is no task {one[:20]} to wait for; one that is in the archive is over", param="blocked_by"
+            )
+    seen: set[str] = set()
+    while todo:
+        one = todo.pop()
+        if one == task_id:
+            raise BadRequest(f"task {task_id} would wait for itself, by what it waits for", param="blocked_by")
+        if one not in seen and one in state.tasks:
+            seen.add(one)
+            todo += state.tasks[one].blocked_by
+
+
+def checked_fields(state: State, task_id: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What `fields` say of the task `task_id` ("" = one that is not there yet). Raises BadRequest.
+
+    Values may be text, as forms send them; None counts as not given, and so does an empty text for what is a number.
+    """
+    given = {name: value for name, value in fields.items() if value is not None}
+    if "agent" in given:
+        given.setdefault("platform", given["agent"])
+        del given["agent"]
+    if "blocked_by" in given:
+        given["blocked_by"] = list(dict.fromkeys(read_ids(given["blocked_by"])))
+    kinds = {field.name: str(field.type) for field in msgspec.structs.fields(_NewTask)}
+    for name, value in tuple(given.items()):
+        if name not in kinds:
+            raise BadRequest(f"a task has no {name[:40]!r}{near_name(name, kinds)}", param=name[:40])
+        if value == "" and ("int" in kinds[name] or "float" in kinds[name] or "bool" in kinds[name]):
+            del given[name]
+    prompt = given.get("prompt", "" if not task_id else "x")
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise BadRequest("prompt must say what is to be done", param="prompt", code="missing_required_parameter")
+    try:
+        asked = msgspec.convert({"prompt": prompt, **given}, _NewTask, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"the task cannot be read: {error}") from None
+    said = {name: getattr(asked, name) for name in given}
+    for name, value in said.items():
+        if isinstance(value, str):
+            _check_text(name, value, PROMPT_BYTES if name in _LONG else _TEXT_BYTES)
+            if name not in _LONG and not value.isprintable():
+                raise BadRequest(f"{name} has control characters", param=name)
+    for name in ("platform", "router"):
+        if (value := said.get(name)) and not _NAME.fullmatch(value):
+            raise BadRequest(f"{name} must be small letters and digits, joined by single hyphens", param=name)
+    if not -1000 <= asked.priority <= 1000:
+        raise BadRequest("priority must be from -1000 to 1000", param="priority")
+    for name, budget in (("budget_tokens", asked.budget_tokens), ("budget_usd", asked.budget_usd)):
+        if budget is not None and not 0 < budget <= 1e12:
+            raise BadRequest(f"{name} must be above 0", param=name)
+    if asked.in_place and asked.repo_url:
+        raise BadRequest("a repository's address is cloned; in_place is for a folder that is here", param="in_place")
+    check_blockers(state, task_id or str(state.next_id), asked.blocked_by)
+    return said
+
+
+def new_task(state: State, fields: Mapping[str, Any], now: float) -> Task:
+    """The task that `fields` ask for, put into `state`. Raises BadRequest."""
+    said = checked_fields(state, "", fields)
+    always = {"dir": "", "platform": "", "result": "", "tokens": 0}
+    wanted = said.pop("run", False)
+    task_id = str(state.next_id)
+    task = Task(id=task_id, status="queued", created=iso(now), wanted=wanted, **{**always, **said})
+    state.next_id += 1
+    state.tasks[task_id] = task
+    return task
+
+
+def _check_text(name: str, text: str, most: int) -> None:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:  # half a surrogate pair
+        raise BadRequest(f"{name} is not valid Unicode", param=name) from None
+    if size > most:
+        raise BadRequest(f"{name} is larger than {most} bytes", param=name)
+    if "\0" in text:
+        raise BadRequest(f"{name} has a NUL character", param=name)
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """What an agent says of its own work."""
+
+    result: str = ""
+    tokens: int = 0  # in all of its session
+    phase: Literal["", "needs_input", "running"] = ""
+
+
+def read_claim(given: Mapping[str, Any]) -> Claim:
+    """Raises BadRequest."""
+    try:
+        claim = msgspec.convert({k: v for k, v in given.items() if v is not None}, Claim, strict=False)
+        size = len(claim.result.encode())
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"wrong type in the request: {error}", code="invalid_type") from None
+    except UnicodeEncodeError:
+        raise BadRequest("the text is not valid Unicode", param="result") from None
+    if size > PROMPT_BYTES:
+        raise TooLarge(f"the text may have {PROMPT_BYTES} bytes")
+    if not 0 <= claim.tokens < 10**12:
+        raise BadRequest("tokens is a count", param="tokens")
+    return claim
+
+
 # == Store =============================================================================================================
 
 
@@ -5337,42 +5486,785 @@ def file_stamp(path: Path) -> tuple[int, int, int] | None:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
+STATE_BYTES = 256 << 20  # a larger state.json is none of ours
+STATE_COPIES = 5
+STATE_COPY_S = 600.0  # between two copies
+STATE_RETRY_S = 5.0  # after a write that failed
+LOCK_S = 5.0  # for a command of the CLI to end, which holds the folder for a moment
+_ARCHIVE_BLOCK = 64 << 10
+_TASK_ID = re.compile(r"[1-9]\d{0,14}", re.ASCII)  # of tasks; they become names of folders
+_SESSION_ID = re.compile(r"s[1-9]\d{0,8}", re.ASCII)
+_TASK_STATUSES: tuple[Status, ...] = ("queued", "active", "done", "failed")
+_LINE_ID = re.compile(rb'\{"id":"([1-9]\d{0,14})"')  # as a line of archive.jsonl begins
+_OLD_TASK = {"prompt": "", "dir": "", "status": "queued", "created": "", "result": "", "platform": "", "tokens": 0}
+_OLD_SESSION = {"agent": "", "model": "", "started_at": "", "tokens": 0}
+
+
+class StoreBusy(StoreError):
+    """Another process has the state folder."""
+
+
+class _Unreadable(Exception):
+    """What is wrong with state.json, and where in it."""
+
+
+class _ChangedOutside(Exception):
+    """state.json is no longer what we last wrote or read."""
+
+
+def _filled(entry: object, defaults: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """An object as an older chomp, or a person, wrote it: null is not there, what is missing is as it was then."""
+    if not isinstance(entry, dict):
+        raise _Unreadable(f"{place} is not an object")
+    return {**defaults, **{name: value for name, value in entry.items() if value is not None}}
+
+
+def _texts(found: object) -> object:
+    """Ids, which may be numbers; anything else as it is."""
+    if isinstance(found, list):
+        return [_texts(one) for one in found]
+    return str(found) if isinstance(found, int) and not isinstance(found, bool) else found
+
+
+def _read_task(entry: object, place: str) -> Task:
+    given = _filled(entry, _OLD_TASK, place)
+    for name in ("id", "blocked_by"):
+        if name in given:
+            given[name] = _texts(given[name])
+    if not isinstance(given.get("id"), str) or not _TASK_ID.fullmatch(given["id"]):
+        raise _Unreadable(f"{place}.id is not a task's number")
+    place = f"{place} (task {given['id']})"
+    if given["status"] not in _TASK_STATUSES:
+        shown = str(given["status"])[:40]
+        raise _Unreadable(f'{place}: the status "{shown}" is unknown; there are {", ".join(_TASK_STATUSES)}')
+    for name, defaults in (("sessions", _OLD_SESSION), ("messages", {})):
+        if isinstance(given.get(name), list):
+            given[name] = [_filled(one, defaults, f"{place}.{name}[{at}]") for at, one in enumerate(given[name])]
+    try:
+        task = msgspec.convert(given, Task, strict=False)
+    except msgspec.ValidationError as error:
+        raise _Unreadable(f"{place}: {error}") from None
+    if wrong := [one.id for one in task.sessions if not _SESSION_ID.fullmatch(one.id)]:
+        raise _Unreadable(f"{place}: a session cannot have the id {wrong[0][:40]!r}")
+    return task
+
+
+def read_state(data: bytes) -> tuple[State, int]:
+    """The state in `data`, and how much of archive.jsonl it counts. Also what older versions wrote.
+
+    Raises _Unreadable with the place of the fault.
+    """
+    try:
+        found = msgspec.json.decode(data)
+    except RecursionError:
+        raise _Unreadable("it is nested too deeply") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        at = re.search(r"\(byte (\d+)\)|position (\d+)", str(error))
+        byte = min(int(at[1] or at[2]), len(data)) if at else len(data)
+        line, column = data.count(b"\n", 0, byte) + 1, byte - data.rfind(b"\n", 0, byte)
+        words = str(error).removeprefix("JSON is malformed: ").partition(" (byte ")[0]
+        raise _Unreadable(f"line {line}, column {column}: {words}") from None
+    top = _filled(found, {"tasks": [], "next_id": 1, "archived": {}, "archive_bytes": 0}, "the file")
+    if not isinstance(top["tasks"], list):
+        raise _Unreadable("tasks is not an array")
+    tasks: dict[str, Task] = {}
+    for number, entry in enumerate(top["tasks"]):
+        task = _read_task(entry, f"tasks[{number}]")
+        if task.id in tasks:
+            raise _Unreadable(f"two tasks have the id {task.id}")
+        tasks[task.id] = task
+    try:
+        next_id = msgspec.convert(top["next_id"], int, strict=False)
+        archive_bytes = msgspec.convert(top["archive_bytes"], int, strict=False)
+        archived = msgspec.convert(_filled(top["archived"], {}, "archived"), Archived, strict=False)
+    except msgspec.ValidationError as error:
+        raise _Unreadable(f"next_id, archived or archive_bytes: {error}") from None
+    if not 0 <= next_id < 10**15 or not 0 <= archive_bytes < 1 << 60:
+        raise _Unreadable("next_id or archive_bytes is not a possible number")
+    return State(tasks, max(1, next_id, *(int(one) + 1 for one in tasks)), archived), archive_bytes
+
+
+def _task_json(task: Task) -> bytes:
+    """A task as it is written, on several lines. What could not be read again is refused.
+
+    Raises BadRequest for text that is not Unicode: half a surrogate pair comes in as JSON, but cannot go out.
+    """
+    try:
+        written = msgspec.json.encode(task)
+    except UnicodeEncodeError:
+        raise BadRequest(f"task {task.id}: the text is not valid Unicode", code="invalid_text") from None
+    msgspec.json.decode(written, type=Task)
+    if not _TASK_ID.fullmatch(task.id):
+        raise ValueError(f"a task cannot have the id {task.id!r}")
+    return msgspec.json.format(written, indent=2).replace(b"\n", b"\n    ")
+
+
+def _added(archived: Archived, tasks: Iterable[Task]) -> Archived:
+    """The sums with `tasks` in them."""
+    more = tuple(tasks)
+    if not more:
+        return archived
+    return Archived(
+        archived.count + len(more),
+        archived.tokens + sum(task.tokens for task in more),
+        archived.cost_usd + sum(task.cost_usd or 0.0 for task in more),
+    )
+
+
+def _state_json(tasks: Iterable[bytes], state: State, archive_bytes: int) -> bytes:
+    """state.json, indented so that people can read it."""
+    lines = b",\n    ".join(tasks)
+    return b'{\n  "tasks": [%b],\n  "next_id": %d,\n  "archived": %b,\n  "archive_bytes": %d\n}\n' % (
+        b"\n    %b\n  " % lines if lines else b"",
+        state.next_id,
+        msgspec.json.encode(state.archived),
+        archive_bytes,
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    """A file's new name survives a power cut after this."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    """`data` on disk under `path`, not yet its name; readable by its user only. Raises OSError and leaves nothing."""
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        with contextlib.suppress(OSError):  # a full disk is not to stay full of this
+            path.unlink()
+        raise
+
+
+class Archive:
+    """archive.jsonl: tasks that finished long ago, a line each, the latest last. Blocking; one writer, many readers."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.torn: set[int] = set()  # where lines began that could not be read
+        self.end = 0  # what stands behind it is in state.json still
+
+    def open(self, counted: int, tasks: Container[str]) -> None:
+        """Looks at what stands behind the `counted` bytes that state.json knows of. Raises OSError.
+
+        A crash between the two files leaves copies of what is among `tasks`: they are cut off. Anything else stays.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            self.end = self.path.stat().st_size
+        found = [task_id for task_id, at, line in self.newest(counted) if self.read(at, line)]
+        if found and all(task_id in tasks for task_id in found):
+            self.cut(counted)
+            self.end = counted
+
+    def uncounted(self, counted: int, tasks: Container[str]) -> list[Task]:
+        """Tasks behind the first `counted` bytes that are not among `tasks`: an older state.json was put back."""
+        more = {task_id: task for task_id, at, line in self.newest(counted) if (task := self.read(at, line))}
+        return [task for task_id, task in more.items() if task_id not in tasks]
+
+    def append(self, lines: Sequence[bytes]) -> int:
+        """The file's end with `lines` behind it, on disk. Raises OSError, and nothing is left of them."""
+        new = not self.path.exists()
+        with open(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "rb+") as file:
+            start = file.seek(0, os.SEEK_END)
+            try:
+                if start:
+                    file.seek(start - 1)
+                    if file.read(1) != b"\n":  # a torn line stays one line
+                        file.write(b"\n")
+                file.write(b"".join(line + b"\n" for line in lines))
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(file.fileno(), start)
+                raise
+            if new:
+                _sync_folder(self.path.parent)
+            return file.seek(0, os.SEEK_END)
+
+    def cut(self, end: int) -> None:
+        """Takes back what stands behind `end`: those tasks are in state.json."""
+        with contextlib.suppress(OSError):  # then they are in both, and state.json wins
+            if self.path.stat().st_size > end:
+                os.truncate(self.path, end)
+
+    def newest(self, until: int = 0) -> Iterator[tuple[str, int, bytes]]:
+        """Task id, place and line of what stands behind the byte `until`, the latest first. Raises OSError.
+
+        Reads blocks from the end, never the whole file at once. `read` makes a task of a line.
+        """
+        for at, line in self._lines(until):
+            if found := _LINE_ID.match(line):
+                yield found[1].decode(), at, line
+            elif line.strip() and (task := self.read(at, line)):  # a person wrote it
+                yield task.id, at, line
+
+    def read(self, at: int, line: bytes) -> Task | None:
+        """The task of a line; None when the line is torn, which is counted."""
+        try:
+            return _read_task(msgspec.json.decode(line), "the line")
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _Unreadable):
+            if at not in self.torn:
+                log.warning("%s: the line at byte %d cannot be read and is left out", self.path, at)
+                self.torn.add(at)
+            return None
+
+    def find(self, task_id: str) -> Task | None:
+        """Raises OSError."""
+        for found, at, line in self.newest():
+            if found == task_id and (task := self.read(at, line)):
+                return task
+        return None
+
+    def page(self, limit: int, before: str, known: Container[str]) -> list[Task]:
+        """`limit` tasks that were archived before the task `before`, without `known` ones, the latest first.
+
+        Raises OSError.
+        """
+        page: list[Task] = []
+        seen: set[str] = set()
+        past = not before
+        for task_id, at, line in self.newest():
+            if past and task_id not in seen and task_id not in known and (task := self.read(at, line)):
+                page.append(task)
+                if len(page) == limit:
+                    break
+            past = past or task_id == before
+            seen.add(task_id)
+        return page
+
+    def _lines(self, until: int) -> Iterator[tuple[int, bytes]]:
+        try:
+            file = self.path.open("rb")
+        except FileNotFoundError:
+            return
+        with file:
+            at = min(self.end, file.seek(0, os.SEEK_END))
+            rest, block = b"", _ARCHIVE_BLOCK
+            while at > until:
+                size = min(block, at - until)
+                at -= size
+                file.seek(at)
+                lines = (file.read(size) + rest).split(b"\n")
+                rest = lines[0]
+                block = _ARCHIVE_BLOCK if len(lines) > 1 else block * 2  # a long line is not joined again and again
+                start = at + len(rest) + 1 + sum(len(line) + 1 for line in lines[1:])
+                for line in reversed(lines[1:]):
+                    start -= len(line) + 1
+                    yield start, line
+            if rest:
+                yield at, rest
+
+
+class StateFile:
+    """state.json, its rolling copies state.json.1 (the latest) to .5, and the archive. Blocking.
+
+    One thread writes while another looks whether the file was changed outside: `_guard` is held for renaming together
+    with noting the new stamp, never for waiting on the disk.
+    """
+
+    def __init__(self, folder: Path, now: Callable[[], float]):
+        self.path = folder / "state.json"
+        self.archive = Archive(folder / "archive.jsonl")
+        self._now = now
+        self._guard = threading.Lock()
+        self._stamp: tuple[int, int, int] | None = None  # of what we last wrote or read
+        self._copied_at = 0.0
+
+    def changed(self) -> tuple[int, int, int] | None:
+        """The file's stamp when somebody else has written it. One that is gone is written anew, not read."""
+        with self._guard:
+            found = file_stamp(self.path)
+            return found if found != self._stamp else None
+
+    def read(self) -> tuple[State, int] | None:
+        """What is in the file, which is known from now on; None without one. Raises _Unreadable or OSError."""
+        try:
+            file = self.path.open("rb")
+        except FileNotFoundError:
+            return None
+        with file:
+            before = os.fstat(file.fileno())
+            if not stat.S_ISREG(before.st_mode) or before.st_size > STATE_BYTES:
+                raise _Unreadable(f"it is not a file of at most {STATE_BYTES >> 20} MiB")
+            data = file.read(STATE_BYTES + 1)
+            after = os.fstat(file.fileno())
+        stamp = (before.st_ino, before.st_mtime_ns, before.st_size)
+        if stamp != (after.st_ino, after.st_mtime_ns, after.st_size) or len(data) != before.st_size:
+            raise _Unreadable("it is being written at this moment")
+        found = read_state(data)
+        with self._guard:
+            self._stamp = stamp
+        return found
+
+    def write(self, tasks: Sequence[bytes], state: State, finished: Sequence[bytes]) -> None:
+        """`state`, whose tasks are `tasks`, on disk, and lines for the archive before it. For one thread only.
+
+        A crash in between leaves tasks in both files. Raises OSError or _ChangedOutside, and nothing is changed then.
+        """
+        if self.changed():
+            raise _ChangedOutside
+        if self._now() - self._copied_at >= STATE_COPY_S:
+            self.copy()
+        temporary = self.path.with_name("state.json.tmp")
+        end = self.archive.append(finished) if finished else self.archive.end
+        try:
+            _write_file(temporary, _state_json(tasks, state, end))
+            stamp = file_stamp(temporary)  # taken along by the new name: a file moved over ours right away is noticed
+            with self._guard:
+                # what is moved here between these two lines is lost: some microseconds, and no system call can tell
+                if file_stamp(self.path) not in (self._stamp, None):
+                    raise _ChangedOutside
+                temporary.replace(self.path)
+                self._stamp = stamp
+        except BaseException:
+            if finished:
+                self.archive.cut(self.archive.end)
+            raise
+        self.archive.end = end
+        _sync_folder(self.path.parent)
+
+    def copy(self, data: bytes | None = None) -> None:
+        """Keeps `data`, or what the file holds, as the latest copy. A failure is logged: the file matters more."""
+        try:
+            self._copy(data)
+        except OSError as error:
+            log.warning("no copy of %s could be kept: %s", self.path, error.strerror)
+        self._copied_at = self._now()
+
+    def _copy(self, data: bytes | None = None) -> None:
+        latest = self._copy_path(1)
+        with contextlib.suppress(FileNotFoundError):
+            data = self.path.read_bytes() if data is None else data
+        if data is None or (latest.exists() and latest.read_bytes() == data):
+            return
+        temporary = self.path.with_name("state.json.copy.tmp")
+        _write_file(temporary, data)
+        for number in range(self._first_free() - 1, 0, -1):
+            self._copy_path(number).replace(self._copy_path(number + 1))
+        temporary.replace(latest)
+        _sync_folder(self.path.parent)
+
+    def copy_in_time(self) -> None:
+        """A copy of what is there at the start, unless one is young: a server that crashes must not use them up."""
+        with contextlib.suppress(OSError):
+            self._copied_at = self._copy_path(1).stat().st_mtime
+        if not 0 <= self._now() - self._copied_at < STATE_COPY_S:
+            self.copy()
+
+    def _first_free(self) -> int:
+        """The first copy that is not there, else the last one: it is replaced."""
+        numbers = (number for number in range(1, STATE_COPIES) if not self._copy_path(number).exists())
+        return next(numbers, STATE_COPIES)
+
+    def _copy_path(self, number: int) -> Path:
+        return self.path.with_name(f"state.json.{number}")
+
+    def copies(self) -> list[dict[str, Any]]:
+        """The copies, latest first: name, when it was made, bytes, tasks or what is wrong with it."""
+        found: list[dict[str, Any]] = []
+        for number in range(1, STATE_COPIES + 1):
+            path = self._copy_path(number)
+            try:
+                made, data = path.stat(), path.read_bytes()
+            except FileNotFoundError:
+                continue
+            row: dict[str, Any] = {"name": path.name, "at": iso(made.st_mtime), "bytes": len(data)}
+            try:
+                state, _ = read_state(data)
+                row["tasks"] = len(state.tasks)
+            except _Unreadable as error:
+                row["error"] = str(error)
+            found.append(row)
+        return found
+
+    def restore(self, name: str) -> State:
+        """Puts the copy `name` back; what was there becomes the latest copy. Raises StoreError."""
+        names = [self._copy_path(number).name for number in range(1, STATE_COPIES + 1)]
+        path = self.path.with_name(name if name in names else "state.json.")
+        try:
+            data = path.read_bytes()
+            state, _ = read_state(data)
+            temporary = self.path.with_name("state.json.tmp")
+            _write_file(temporary, data)
+            self._copy()  # without it nothing is put back
+            temporary.replace(self.path)
+            _sync_folder(self.path.parent)
+        except FileNotFoundError:
+            there = ", ".join(row["name"] for row in self.copies()) or "none"
+            raise StoreError(f"there is no copy {name[:80]!r} in {self.path.parent}; there are: {there}") from None
+        except _Unreadable as error:
+            raise StoreError(f"{path} cannot be read: {error}; nothing was changed") from None
+        except OSError as error:
+            raise StoreError(f"cannot put back {path}: {error.strerror}") from None
+        return state
+
+
+class _Round(msgspec.Struct, frozen=True):
+    """One write under way."""
+
+    writing: Future[None]
+    ended: asyncio.Future[str]  # what went wrong
+    state: State  # that is written
+    moved: int  # tasks to the archive
+    covers: int  # changes
+
+
 class Store:
     """Opens what lives in state/: one server per folder. Raises StoreError when it cannot be had.
 
-    `database` runs SQL on a thread of its own; sections bring their own statements.
+    `database` runs SQL on a thread of its own; sections bring their own statements. `state` are the tasks, changed in
+    memory by `change` and written by a thread; `saved` waits for that. `finished` is how many finished tasks stay in
+    state.json, None: all.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, now: Callable[[], float] = time.time):
         self.folder = folder
+        self.finished: int | None = TaskSettings().finished
+        self.fault = ""  # why state.json cannot be read or written now
         self._lock: int | None = None
         self._database: Database | None = None
+        self._file = StateFile(folder, now)
+        self._writer = ThreadPoolExecutor(1, "chomp-state")
+        self._reader = ThreadPoolExecutor(1, "chomp-archive")
+        self._state = State({})
+        self._base = self._state  # as the file has it
+        self._texts: dict[str, bytes] = {}  # of the tasks in `_state`, as they are written
+        self._archiving: list[Task] = []  # no longer in `_state`, not yet in the archive
+        self._changing = False
+        self._unreadable: tuple[object, str] = (None, "")  # stamp of a file that was looked at, and what is wrong
+        self._changes = 0  # so far
+        self._written = 0  # of them, all up to this one
+        self._covers = 0  # and up to this one when the write that runs now succeeds
+        self._round: _Round | None = None  # that write
+        self._taken = 0  # states written outside
+        self._retry: asyncio.TimerHandle | None = None
 
-    def open(self) -> None:
-        """Makes the folder, takes its lock. Raises StoreError."""
+    def open(self, holder: Literal["server", "command"] = "server") -> None:
+        """Makes the folder, takes its lock, reads state.json. Raises StoreError, StoreBusy when another has it."""
+        self.lock(holder)
+        try:
+            self._read()
+        except BaseException:
+            self.unlock()
+            raise
+
+    def lock(self, holder: Literal["server", "command"] = "server") -> None:
+        """The folder for this process alone; waits for a command, not for a server. Raises StoreError or StoreBusy."""
+        path = self.folder / "lock"
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreError(f"cannot use {self.folder}: {error.strerror}") from None
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock_file(lock)
+            with contextlib.suppress(OSError):  # a full disk: the lock holds without its word
+                os.pwrite(lock, holder.ljust(7).encode(), 0)
         except OSError as error:
-            os.close(self._lock)
-            self._lock = None
-            if not isinstance(error, BlockingIOError):
-                raise StoreError(f"cannot lock {self.folder}: {error.strerror}") from None
-            raise StoreError(
-                f"another chomp already uses {self.folder}: stop it, or give this one its own CHOMP_DIR and PORT"
-            ) from None
+            os.close(lock)
+            raise StoreError(f"cannot lock {self.folder}: {error.strerror}") from None
+        except StoreError:
+            os.close(lock)
+            raise
+        self._lock = lock
 
-    async def close(self) -> None:
-        """Waits for what is being written, then gives the folder back."""
-        if self._database is not None:
-            await self._database.close()
+    def _lock_file(self, lock: int) -> None:
+        until = time.monotonic() + LOCK_S
+        servers = 0
+        while True:
+            try:
+                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # seen twice: whoever has just got the lock may not have put its word over the one of before
+                servers = 0 if os.pread(lock, 7, 0) == b"command" else servers + 1
+                if servers == 2 or time.monotonic() > until:
+                    raise StoreBusy(
+                        f"another chomp already uses {self.folder}: "
+                        "stop it, or give this one its own CHOMP_DIR and PORT"
+                    ) from None
+                time.sleep(0.02)
+
+    def unlock(self) -> None:
+        """Gives the folder back, when nothing of it is open."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _read(self) -> None:
+        file = self._file
+        try:
+            found = file.read()
+            if found is None and (copies := file.copies()):
+                names = ", ".join(row["name"] for row in copies)
+                log.warning("%s is gone, chomp starts without tasks; there are copies: %s", file.path, names)
+            state, counted = found or (State({}), 0)
+            file.archive.open(counted, state.tasks)
+            file.copy_in_time()
+            self._texts = {task.id: _task_json(task) for task in state.tasks.values()}
+            self._state = self._base = self._counted(state, counted)
+        except _Unreadable as error:
+            raise StoreError(
+                f"{file.path} cannot be read: {error}. It was left as it is: mend it, or put an earlier one back with "
+                "`bin/chomp state restore`"
+            ) from None
+        except OSError as error:
+            raise StoreError(f"cannot read {error.filename or file.path}: {error.strerror}") from None
+        except ChompError as error:
+            raise StoreError(f"{file.path}: {error}") from None
+
+    def _counted(self, state: State, counted: int) -> State:
+        """`state` with what the archive has and it does not know of. Raises OSError."""
+        more = self._file.archive.uncounted(counted, state.tasks)
+        next_id = max(state.next_id, *(int(task.id) + 1 for task in more)) if more else state.next_id
+        return State(state.tasks, next_id, _added(state.archived, more))
+
+    async def close(self) -> None:
+        """Waits for what is being written, then gives the folder back."""
+        try:
+            await self.saved()
+        except Unavailable as error:
+            log.error("what was changed last is lost: %s", error)
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._database is not None:
+            await self._database.close()
+        loop = asyncio.get_running_loop()
+        for executor in (self._writer, self._reader):
+            await loop.run_in_executor(None, executor.shutdown)
+        self.unlock()
+
+    @property
+    def state(self) -> State:
+        """The tasks as they are now; to be read only."""
+        return self._state
+
+    @contextlib.contextmanager
+    def change(self) -> Iterator[State]:
+        """The state, to be changed in this block: memory only, no await inside. A raised error rolls everything back.
+
+        The writing begins by itself; `saved` waits for it. What somebody else wrote to state.json is taken over first.
+        Raises Unavailable when that cannot be read.
+        """
+        if self._lock is None:
+            raise RuntimeError("the store is not open")
+        if self._changing:
+            raise RuntimeError("a change inside a change")
+        self._look()
+        before = self._state
+        draft = State(dict(before.tasks), before.next_id, before.archived)
+        self._changing = True
+        try:
+            yield draft
+        finally:
+            self._changing = False
+        if self._take(draft):
+            self._begin()
+
+    def _take(self, draft: State) -> bool:
+        """Makes `draft` the state, without what goes to the archive; whether that is a change."""
+        before = self._state
+        new = [task for task_id, task in draft.tasks.items() if task is not before.tasks.get(task_id)]
+        texts = {task.id: _task_json(task) for task in new}
+        moved = self._past(draft)
+        for task in moved:
+            del draft.tasks[task.id]
+        draft.archived = _added(draft.archived, moved)
+        draft.next_id = max(draft.next_id, before.next_id, *(int(task.id) + 1 for task in new), 1)
+        same = list(draft.tasks) == list(before.tasks) and draft.archived == before.archived
+        if not new and same and draft.next_id == before.next_id:
+            return False
+        known = self._texts
+        self._texts = {task_id: texts.get(task_id) or known[task_id] for task_id in draft.tasks}
+        self._archiving += moved
+        self._state = draft
+        self._changes += 1
+        return True
+
+    def _past(self, draft: State) -> list[Task]:
+        """Finished tasks above their number, oldest first, but none that an unfinished one waits for."""
+        if self.finished is None:
+            return []
+        over = [one for one in draft.tasks.values() if one.status in ("done", "failed") and not one.deleted]
+        if len(over) <= self.finished:
+            return []
+        waiting = (one for one in draft.tasks.values() if one.status in ("queued", "active"))
+        needed = {task_id for one in waiting for task_id in one.blocked_by}
+        over.sort(key=lambda one: (one.finished or one.created, int(one.id)))
+        return [one for one in over[: len(over) - self.finished] if one.id not in needed]
+
+    def refresh(self) -> bool:
+        """Whether state.json was changed outside and is taken over now. A file that cannot be read is not: `fault`."""
+        try:
+            return self._look()
+        except Unavailable:
+            return False
+
+    def _look(self) -> bool:
+        if self._file.changed() is None:
+            return False
+        taken = self._taken
+        if self._round is not None:  # its end first: otherwise nobody could say what the file was changed from
+            self._wrote(self._round)
+        stamp = self._file.changed()
+        if stamp is None:
+            return self._taken != taken
+        if self._unreadable[0] == stamp:
+            raise Unavailable(self._unreadable[1], code="state_unreadable")
+        try:
+            found = self._file.read()
+            if found is None:
+                return False
+            given = self._counted(*found)
+            texts = {task.id: _task_json(task) for task in given.tasks.values()}
+        except (_Unreadable, OSError, ChompError) as error:
+            words = error.strerror if isinstance(error, OSError) else str(error)
+            self.fault = (
+                f"{self._file.path} was changed by another program and cannot be read: {words}. "
+                "Mend it, or move it away: then chomp writes it anew from memory"
+            )
+            self._unreadable = (stamp, self.fault)
+            log.error("%s", self.fault)
+            raise Unavailable(self.fault, code="state_unreadable") from None
+        self._adopt(given, texts)
+        return True
+
+    def _adopt(self, given: State, texts: dict[str, bytes]) -> None:
+        """Takes a state written outside, whole; of ours only what was not yet written is put on top of it, by task."""
+        base, mine = self._base, self._state
+        if base.tasks:
+            kept = _state_json(map(_task_json, base.tasks.values()), base, self._file.archive.end)
+            self._writer.submit(self._file.copy, kept)
+        tasks = dict(given.tasks)
+        next_id = max(given.next_id, mine.next_id)
+        for task_id in base.tasks.keys() - mine.tasks.keys():
+            tasks.pop(task_id, None)
+        for task in mine.tasks.values():
+            if task is base.tasks.get(task.id):
+                continue
+            if task.id in given.tasks and task.id not in base.tasks:  # two new tasks have got the same number
+                moved = msgspec.structs.replace(given.tasks[task.id], id=str(next_id))
+                tasks[moved.id], texts[moved.id] = moved, _task_json(moved)
+                next_id += 1
+            tasks[task.id], texts[task.id] = task, self._texts[task.id]
+        self._base = given
+        self._state = State(tasks, next_id, _added(given.archived, self._archiving))
+        self._texts = {task_id: texts[task_id] for task_id in tasks}
+        self._taken += 1
+        self.fault = ""
+        log.info("%s was changed outside and taken over: %d tasks", self._file.path, len(tasks))
+        if tasks != given.tasks or self._archiving or next_id != given.next_id:
+            self._changes += 1
+            self._begin()
+        else:
+            self._written = self._changes
+
+    async def saved(self) -> None:
+        """Returns when all that was changed so far is on disk. Raises Unavailable when it could not be written."""
+        wanted = self._changes
+        while self._written < wanted:
+            self._begin()
+            running = self._round
+            assert running is not None
+            await asyncio.wait([running.ended])
+            if (wrong := running.ended.result()) and running.covers >= wanted:
+                raise Unavailable(wrong, code="state_not_written")
+
+    def _begin(self) -> None:
+        """Starts to write what is not written. While a write is under way, all that comes in waits for the next one."""
+        if self._round is not None or self._written == self._changes:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # nobody serves yet: `saved` and `close` see to it
+            return
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        texts, lines = list(self._texts.values()), [msgspec.json.encode(task) for task in self._archiving]
+        writing = self._writer.submit(self._file.write, texts, self._state, lines)
+        running = self._round = _Round(writing, loop.create_future(), self._state, len(lines), self._changes)
+        writing.add_done_callback(lambda _: loop.call_soon_threadsafe(self._wrote, running))
+
+    def _wrote(self, ended: _Round) -> None:
+        """What follows from the end of a write, for which this waits; once."""
+        if self._round is not ended:
+            return
+        error = ended.writing.exception()
+        self._round = None
+        wrong = ""
+        if error is None:
+            self._base = ended.state
+            del self._archiving[: ended.moved]
+            self._written = ended.covers
+            self.fault = ""
+        elif isinstance(error, _ChangedOutside):
+            try:
+                self._look()
+            except Unavailable as unreadable:
+                wrong = str(unreadable)
+        else:
+            words = error.strerror if isinstance(error, OSError) else repr(error)
+            wrong = f"{self._file.path} could not be written: {words}. It is kept in memory and tried again"
+            if wrong != self.fault:
+                log.error("%s", wrong, exc_info=None if isinstance(error, OSError) else error)
+            self.fault = wrong
+        if not wrong or ended.covers < self._changes:
+            self._begin()
+        else:
+            self._retry = ended.ended.get_loop().call_later(STATE_RETRY_S, self._begin)
+        ended.ended.set_result(wrong)
+
+    async def archived(self, limit: int, before: str = "") -> list[Task]:
+        """Tasks of the archive, the latest first, those before the task `before`. Raises Unavailable."""
+        limit = max(1, min(limit, 1000))
+        known = frozenset(self._state.tasks)
+        recent = self._archiving[::-1]
+        names = [task.id for task in recent]
+        start = names.index(before) + 1 if before in names else 0 if not before else len(recent)
+        page = recent[start : start + limit]
+        if len(page) == limit:
+            return page
+        rest = self._file.archive.page
+        skipped = known | set(names)
+        return page + await self._archive(rest, limit - len(page), "" if before in names else before, skipped)
+
+    async def archived_task(self, task_id: str) -> Task | None:
+        """A task of the archive, unless it is in the state. Raises Unavailable."""
+        if task_id in self._state.tasks:
+            return None
+        for task in self._archiving:
+            if task.id == task_id:
+                return task
+        return await self._archive(self._file.archive.find, task_id)
+
+    async def _archive(self, work: Callable[..., T], *given: object) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reader, work, *given)
+        except OSError as error:
+            path = self._file.archive.path
+            raise Unavailable(f"{path} cannot be read: {error.strerror}", code="state_unreadable") from None
+
+    def copies(self) -> list[dict[str, Any]]:
+        """The rolling copies of state.json, latest first: name, at, bytes, tasks or error. Raises StoreError."""
+        try:
+            return self._file.copies()
+        except OSError as error:
+            raise StoreError(f"cannot read {error.filename}: {error.strerror}") from None
+
+    def restore(self, name: str) -> State:
+        """Puts a rolling copy back; what was there becomes the latest copy. Needs `lock` only. Raises StoreError."""
+        if self._lock is None:
+            raise RuntimeError("the store is not locked")
+        return self._file.restore(name)
 
     @property
     def database(self) -> Database:
@@ -9290,6 +10182,264 @@ def _job(row: dict[str, Any]) -> Job:
     return Job(**{**row, "id": str(row["id"])})
 
 
+# == Tasks =============================================================================================================
+
+MESSAGES_WAITING = 50
+DELETED_S = 3600.0  # how long a deleted task can be brought back
+_ALWAYS = frozenset({"priority", "handoff", "budget_tokens", "budget_usd", "gate"})  # can be changed while it runs
+
+
+def over(task: Task) -> bool:
+    """Whether nothing is to happen with `task` by itself."""
+    return task.status in ("done", "failed")
+
+
+class TaskQueue:
+    """Tasks and their sessions, on TRANSITIONS; what it returns is on disk."""
+
+    def __init__(
+        self,
+        store: Store,
+        events: EventBus,
+        settings: Callable[[], TaskSettings],
+        live: Callable[[Task], Task] = lambda task: task,
+        clock: Callable[[], float] = time.time,
+    ):
+        self._store = store
+        self._events = events
+        self._settings = settings
+        self.live = live  # lays the numbers of a running session over a task
+        self.now = clock
+
+    # -- reading
+
+    @property
+    def state(self) -> State:
+        """All that is stored; to be read only."""
+        return self._store.state
+
+    def all(self) -> list[Task]:
+        """Every task that is not in the archive and not deleted, oldest first, with live numbers."""
+        self._store.refresh()
+        return [self.live(task) for task in self._store.state.tasks.values() if not task.deleted]
+
+    def get(self, task_id: str) -> Task:
+        """A task as stored. Raises NotFound."""
+        task = self._store.state.tasks.get(task_id)
+        if task is None or task.deleted:
+            raise NotFound(f"no task {task_id[:50]!r}", param="id")
+        return task
+
+    async def found(self, task_id: str) -> Task:
+        """The same with live numbers, also from the archive. Raises NotFound."""
+        self._store.refresh()
+        if task_id in self._store.state.tasks:
+            return self.live(self.get(task_id))
+        if (archived := await self._store.archived_task(task_id)) is not None:
+            return archived
+        raise NotFound(f"no task {task_id[:50]!r}", param="id")
+
+    async def finished(self, limit: int, before: str = "") -> list[Task]:
+        """Finished tasks, newest first, older than the task `before`; those of the archive follow."""
+        ended = sorted((one for one in self.all() if over(one)), key=lambda one: (one.finished, int(one.id)))[::-1]
+        ids = [one.id for one in ended]
+        if before in ids:
+            ended = ended[ids.index(before) + 1 :]
+        elif before:
+            ended = []
+        if len(ended) < limit and self._store.state.archived.count:
+            after = before if before and before not in ids else ""
+            ended += await self._store.archived(limit - len(ended), after)
+        return ended[:limit]
+
+    def counts(self) -> dict[str, Any]:
+        """Tasks by status, and what all of them used, with the archived and deleted ones."""
+        counted = dict.fromkeys(("queued", "active", "done", "failed"), 0)
+        tokens, usd = 0, 0.0
+        for task in self._store.state.tasks.values():
+            shown = self.live(task)
+            tokens += shown.tokens
+            usd += shown.cost_usd or 0.0
+            if not task.deleted:
+                counted[task.status] += 1
+        archived = self._store.state.archived
+        return {
+            **counted,
+            "all": sum(counted.values()) + archived.count,
+            "tokens": tokens + archived.tokens,
+            "cost_usd": usd + archived.cost_usd,
+        }
+
+    # -- changing
+
+    async def add(self, fields: Mapping[str, Any]) -> Task:
+        """The new task. Raises BadRequest or Unavailable."""
+        with self._store.change() as state:
+            task = new_task(state, fields, self.now())
+        return await self._changed(task)
+
+    async def act(self, task_id: str, action: str, *, session: Mapping[str, Any] | None = None, **fields: Any) -> Task:
+        """One transition. Raises NotFound or Conflict."""
+        return await self._changed(self.act_now(task_id, action, session=session, **fields))
+
+    def act_now(self, task_id: str, action: str, *, session: Mapping[str, Any] | None = None, **fields: Any) -> Task:
+        """The same, and not yet on disk."""
+        with self._store.change() as state:
+            task = transition(self.get(task_id), action, now=self.now(), session=session, **fields)
+            state.tasks[task_id] = task
+        self._events.publish("task", {"id": task_id, "action": action})
+        return task
+
+    async def edit(self, task_id: str, fields: Mapping[str, Any]) -> Task:
+        """The task with fields written anew; what an agent works from, only while it is queued.
+
+        Raises NotFound, BadRequest or Conflict.
+        """
+        with self._store.change() as state:
+            task = self.get(task_id)
+            said = checked_fields(state, task_id, fields)
+            fixed = said.keys() - _ALWAYS
+            if fixed and task.status != "queued":
+                raise Conflict(f"task {task_id} is {task.status}: {', '.join(sorted(fixed))} cannot be changed now")
+            task = state.tasks[task_id] = msgspec.structs.replace(task, **said)
+        return await self._changed(task)
+
+    async def set(self, task_id: str, **fields: Any) -> Task:
+        """The task with `fields` as they are. Raises NotFound."""
+        return await self._changed(self.set_now(task_id, **fields))
+
+    def set_now(self, task_id: str, **fields: Any) -> Task:
+        """The same, and not yet on disk; nothing happens when nothing changes."""
+        before = self.get(task_id)
+        task = msgspec.structs.replace(before, **fields)
+        if task != before:
+            with self._store.change() as state:
+                state.tasks[task_id] = msgspec.structs.replace(self.get(task_id), **fields)
+            self._events.publish("task", {"id": task_id, "action": "set"})
+        return task
+
+    def set_session(self, task_id: str, **fields: Any) -> None:
+        """Writes down facts of the open session; not yet on disk."""
+        with self._store.change() as state:
+            task = self.get(task_id)
+            if (current := open_session(task)) is not None:
+                sessions = (*task.sessions[:-1], msgspec.structs.replace(current, **fields))
+                state.tasks[task_id] = msgspec.structs.replace(task, sessions=sessions)
+        self._events.publish("task", {"id": task_id, "action": "session"})
+
+    async def want(self, task_id: str, **fields: Any) -> Task:
+        """The queued task starts as soon as there is room. Raises NotFound or Conflict."""
+        with self._store.change() as state:
+            task = self.get(task_id)
+            if task.status != "queued":
+                raise Conflict(f"task {task_id} is {task.status}, not queued: it cannot run now")
+            task = state.tasks[task_id] = msgspec.structs.replace(task, wanted=True, **fields)
+        return await self._changed(task)
+
+    async def retry(self, task_id: str, *, wanted: bool, **fields: Any) -> Task:
+        """A finished task queued again, to go on in the same folder."""
+        return await self.act(task_id, "retry", wanted=wanted, verified=None, **fields)
+
+    async def delete(self, task_id: str) -> Task:
+        """Takes a task away; it can be restored for a while. Raises NotFound, or Conflict for an active one."""
+        task = self.get(task_id)
+        if task.status == "active":
+            raise Conflict(f"task {task_id} is active: stop it first")
+        return await self.set(task_id, deleted=iso(self.now()), wanted=False)
+
+    async def restore(self, task_id: str) -> Task:
+        """Brings a deleted task back. Raises NotFound."""
+        with self._store.change() as state:
+            task = state.tasks.get(task_id)
+            if task is None or not task.deleted:
+                raise NotFound(f"no deleted task {task_id[:50]!r} can be restored", param="id")
+            task = state.tasks[task_id] = msgspec.structs.replace(task, deleted="")
+        return await self._changed(task)
+
+    def purge(self) -> None:
+        """Forgets tasks deleted long ago; what they used stays counted."""
+        before = iso(self.now() - DELETED_S)
+        if not any(task.deleted and task.deleted < before for task in self._store.state.tasks.values()):
+            return
+        with self._store.change() as state:
+            for task in [one for one in state.tasks.values() if one.deleted and one.deleted < before]:
+                del state.tasks[task.id]
+                sums = state.archived
+                state.archived = msgspec.structs.replace(
+                    sums, tokens=sums.tokens + task.tokens, cost_usd=sums.cost_usd + (task.cost_usd or 0.0)
+                )
+
+    async def _changed(self, task: Task) -> Task:
+        self._events.publish("task", {"id": task.id, "action": "change"})
+        await self._store.saved()
+        return self.live(task)
+
+    # -- messages
+
+    async def message(self, task_id: str, text: str, message_id: str = "", *, delete: bool = False) -> Task:
+        """Adds a follow-up, or changes or takes away one that waits. Raises NotFound, BadRequest or Conflict."""
+        with self._store.change() as state:
+            if not delete:
+                checked_fields(state, task_id, {"prompt": text})
+            task = self.get(task_id)
+            waiting = [one for one in task.messages if not one.session]
+            if message_id:
+                old = next((one for one in task.messages if one.id == message_id), None)
+                if old is None:
+                    raise NotFound(f"task {task_id} has no message {message_id[:50]!r}", param="message")
+                if old.session:
+                    raise Conflict(f"message {message_id} was delivered to {old.session} already")
+                new = () if delete else (msgspec.structs.replace(old, text=text),)
+                messages = tuple(itertools.chain.from_iterable(new if one is old else (one,) for one in task.messages))
+            else:
+                if len(waiting) >= MESSAGES_WAITING:
+                    raise Busy(f"{MESSAGES_WAITING} messages wait for task {task_id} already")
+                number = 1 + max((int(one.id[1:]) for one in task.messages), default=0)
+                messages = (*task.messages, Message(id=f"m{number}", text=text, created=iso(self.now())))
+            task = state.tasks[task_id] = msgspec.structs.replace(task, messages=messages)
+        return await self._changed(task)
+
+    # -- what starts next
+
+    def blockers(self, task: Task) -> list[str]:
+        """The tasks that `task` still waits for; a forgotten one holds up nobody."""
+        tasks = self._store.state.tasks
+        return [one for one in task.blocked_by if one in tasks and tasks[one].status != "done"]
+
+    def room(self, platform: str) -> bool:
+        """Whether another session may start: every start asks here."""
+        settings = self._settings()
+        active = [task for task in self._store.state.tasks.values() if task.status == "active"]
+        most = settings.platform_parallel.get(platform)
+        return len(active) < settings.parallel and (
+            most is None or sum(task.platform == platform for task in active) < most
+        )
+
+    def startable(self) -> list[Task]:
+        """Queued tasks that may start now, but for room: by priority, then age."""
+        now, auto = iso(self.now()), self._settings().auto
+        ready = [
+            task
+            for task in self._store.state.tasks.values()
+            if task.status == "queued"
+            and not task.deleted
+            and (task.wanted or auto)
+            and (not task.until or task.until <= now)
+            and not self.blockers(task)
+        ]
+        return sorted(ready, key=lambda task: (-task.priority, int(task.id)))
+
+    def first_queued(self) -> Task | None:
+        """The one `run` means when it names none."""
+        queued = [task for task in self.all() if task.status == "queued" and not task.wanted]
+        free = [task for task in queued if not self.blockers(task)] or queued
+        return min(free, key=lambda task: (-task.priority, int(task.id)), default=None)
+
+    def unowned(self) -> list[Task]:
+        """Tasks a dead process left active."""
+        return [task for task in self._store.state.tasks.values() if task.status == "active"]
+
+
 # == Web ===============================================================================================================
 
 
@@ -9676,7 +10826,7 @@ async def given_fields(request: web.Request) -> dict[str, Any]:
 
 
 async def given_of(request: web.Request, kind: type[T]) -> T:
-    """A JSON object or a form as `kind`; numbers may be written as texts, and the other way round. Raises BadRequest."""
+    """A JSON object or a form as `kind`; numbers may be texts, and texts numbers. Raises BadRequest."""
     found = await given_fields(request)
     types = {field.name: str(field.type) for field in msgspec.structs.fields(cast(Any, kind))}
     for name, value in found.items():
@@ -10791,6 +11941,7 @@ def adopt(services: Services, settings: Settings) -> list[str]:
     services.routing.adopt(rows, settings)
     services.proxy.forget_addresses()
     services.settings = settings
+    services.store.finished = settings.tasks.finished
     services.hosts.clear()
     services.routing.refresh()
     return left
@@ -10822,6 +11973,7 @@ def make_app(
     rows = router_rows(settings)
     owner_token = settings.api_token or store.token()
     credentials = Credentials(settings, store.keys(), owner_token, user_rows(settings, owner_token))
+    store.finished = settings.tasks.finished
     prices = PriceTable((HERE / "static" / "prices.json").read_text("utf-8"))
     read_aliases(settings.aliases)
     app = web.Application(middlewares=[guard], client_max_size=settings.limits.body_bytes)
@@ -11116,6 +12268,134 @@ def route_table() -> str:
     return "\n".join((r.handler.__doc__ or "").splitlines()[0] for r in routes if isinstance(r, web.RouteDef))
 
 
+OFFLINE_BYTES = 16 << 20  # of a request on standard input
+_SERVED = 75  # exit status: a server has the state folder, it is to be asked instead
+
+
+def _asked_task(state: State, fields: Mapping[str, Any]) -> Task:
+    ids = read_ids(fields.get("id", ""))
+    if len(ids) != 1:
+        raise BadRequest("id must name one task", param="id")
+    if (task := state.tasks.get(ids[0])) is None or task.deleted:
+        raise NotFound(f"there is no task {ids[0][:20]}")
+    return task
+
+
+async def _offline(store: Store, command: str, fields: Mapping[str, Any], now: float) -> Any:
+    """The answer to `command`, as the HTTP API shapes it. Raises ChompError."""
+    if command == "add":
+        with store.change() as state:
+            task = new_task(state, fields, now)
+        await store.saved()
+        return {"status": "ok", "task": task}
+    if command == "drop":
+        with store.change() as state:
+            task = _asked_task(state, fields)
+            if task.status == "active":
+                raise Conflict(f"task {task.id} is active: start chomp, which settles what was running, or stop it")
+            task = state.tasks[task.id] = msgspec.structs.replace(task, deleted=iso(now))
+        await store.saved()
+        return {"status": "ok", "task": task}
+    if command == "show":
+        try:
+            return _asked_task(store.state, fields)
+        except NotFound:
+            if (found := await store.archived_task(read_ids(fields["id"])[0])) is None:
+                raise
+            return found
+    there = [task for task in store.state.tasks.values() if not task.deleted]
+    if command == "list":
+        return {"tasks": there}
+    if command == "status":
+        return {"tasks": there, "next_id": store.state.next_id, "archived": store.state.archived}
+    if command == "log":
+        try:
+            limit = int(fields.get("limit") or 50)
+        except (TypeError, ValueError):
+            raise BadRequest("limit must be a number", param="limit") from None
+        over = sorted(
+            (task for task in there if task.status in ("done", "failed")),
+            key=lambda task: (task.finished or task.created, int(task.id)),
+            reverse=True,
+        )
+        limit = max(1, min(limit, 1000))
+        more = await store.archived(limit - len(over)) if limit > len(over) else []
+        return {"tasks": [*over[:limit], *more]}
+    raise BadRequest(f"{command[:40]!r} does not work without a server; add, list, show, drop, log, status do")
+
+
+def offline(argv: Sequence[str], folder: Path) -> int:
+    """What bin/chomp can do while no server runs: `offline COMMAND [ID]`; the exit status.
+
+    A JSON object {"command", "fields"} on standard input says the same and more. Prints JSON as the HTTP API does;
+    errors with exit status 1, with 75 when a server has the folder. `offline state` lists the copies of state.json,
+    `offline state restore NAME` puts one back.
+    """
+    store = Store(folder / "state")
+    store.finished = None  # how many stay is the server's to know
+    answer: Any = None
+    wrong: ChompError | None = None
+    exit_status = 1
+
+    async def work(command: str, fields: Mapping[str, Any]) -> Any:
+        try:
+            return await _offline(store, command, fields, time.time())
+        finally:
+            await store.close()
+
+    try:
+        command, fields = _offline_request(argv)
+        if command == "state":
+            answer = _offline_state(store, argv[1:])
+        else:
+            store.open("command")
+            answer = asyncio.run(work(command, fields))
+        exit_status = 0
+    except StoreBusy:
+        words = f"a running chomp has {store.folder}: ask it instead, or stop it first"
+        wrong, exit_status = Conflict(words, code="state_in_use"), _SERVED
+    except StoreError as error:
+        wrong = Unavailable(str(error), code="state_unreadable")
+    except ChompError as error:
+        wrong = error
+    finally:
+        store.unlock()
+    sys.stdout.buffer.write(msgspec.json.encode(wrong.body() if wrong is not None else answer) + b"\n")
+    sys.stdout.flush()
+    return exit_status
+
+
+def _offline_request(argv: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Command and fields, of the arguments and of standard input. Raises BadRequest."""
+    given: Any = {}
+    if argv[:1] != ["state"] and not sys.stdin.isatty():
+        data = sys.stdin.buffer.read(OFFLINE_BYTES + 1)
+        if len(data) > OFFLINE_BYTES:
+            raise TooLarge(f"the request is larger than {OFFLINE_BYTES >> 20} MiB")
+        try:
+            given = msgspec.json.decode(data) if data.strip() else {}
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BadRequest(f"the request is not JSON: {error}") from None
+    fields = given.get("fields") or {} if isinstance(given, dict) else None
+    if not isinstance(fields, dict):
+        raise BadRequest('the request must be {"command": …, "fields": {…}}')
+    command = argv[0] if argv else given.get("command")
+    if not isinstance(command, str) or given.get("command", command) != command:
+        raise BadRequest("the command is missing, or there are two", param="command")
+    return command, {"id": argv[1], **fields} if len(argv) > 1 else fields
+
+
+def _offline_state(store: Store, words: Sequence[str]) -> dict[str, Any]:
+    """The copies of state.json, or which one was put back. Raises StoreError."""
+    if not words:
+        return {"copies": store.copies()}
+    if words[0] != "restore" or len(words) != 2:
+        raise BadRequest("it is `state`, or `state restore NAME`")
+    store.lock("command")
+    state = store.restore(words[1])
+    return {"status": "ok", "restored": words[1], "tasks": len(state.tasks)}
+
+
 _VARIABLES = """\
 environment:
   CHOMP_DIR               base of state/ and chomp.toml (this folder)
@@ -11136,6 +12416,10 @@ environment, or state/.env (chomp.toml and README have the rest):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command `python chomp_server.py`; its exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    folder = Path(os.environ.get("CHOMP_DIR") or HERE).expanduser().resolve()
+    if argv[:1] == ["offline"]:
+        return offline(argv[1:], folder)
     keys = "\n".join(f"  {row.key_env[0]:<23} {row.name}" for row in ROUTERS if row.key_env)
     parser = argparse.ArgumentParser(
         prog="chomp_server.py",
@@ -11152,7 +12436,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(route_table())
         return 0
     raise_file_limit()
-    folder = Path(os.environ.get("CHOMP_DIR") or HERE).expanduser().resolve()
     store = Store(folder / "state")
     try:
         store.open()

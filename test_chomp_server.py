@@ -8956,6 +8956,188 @@ class TestJobs:
                     assert answer.headers["www-authenticate"] == 'Bearer realm="chomp"'
 
 
+# == Tasks =============================================================================================================
+
+
+class TestTasks:
+    """The queue: what is added, changed, ordered and forgotten."""
+
+    @pytest.fixture
+    async def store(self, tmp_path: Path) -> AsyncIterator[cs.Store]:
+        store = cs.Store(tmp_path / "state")
+        store.open()
+        yield store
+        await store.close()
+
+    @staticmethod
+    def queue(store: cs.Store, clock: Clock | None = None, **settings: Any) -> cs.TaskQueue:
+        return cs.TaskQueue(
+            store, cs.EventBus(cs.Limits()), lambda: cs.TaskSettings(**settings), clock=clock or Clock()
+        )
+
+    async def test_what_is_added_is_on_disk_when_that_is_told(self, store: cs.Store) -> None:
+        task = await self.queue(store).add({"prompt": "say hi", "agent": "ask", "priority": "5", "budget_tokens": 10})
+        assert (task.id, task.status, task.platform, task.priority, task.budget_tokens) == ("1", "queued", "ask", 5, 10)
+        written = json.loads((store.folder / "state.json").read_text())
+        assert [(one["id"], one["prompt"], one["status"]) for one in written["tasks"]] == [("1", "say hi", "queued")]
+        assert written["next_id"] == 2
+
+    @pytest.mark.parametrize(
+        ("fields", "param"),
+        [
+            ({}, "prompt"),
+            ({"prompt": "  "}, "prompt"),
+            ({"prompt": "a\0b"}, "prompt"),
+            ({"prompt": "\ud800"}, "prompt"),
+            ({"prompt": "x" * (cs.PROMPT_BYTES + 1)}, "prompt"),
+            ({"prompt": "x", "platform": "../x"}, "platform"),
+            ({"prompt": "x", "dir": "a\nb"}, "dir"),
+            ({"prompt": "x", "priority": 1001}, "priority"),
+            ({"prompt": "x", "budget_usd": 0}, "budget_usd"),
+            ({"prompt": "x", "blocked_by": [9]}, "blocked_by"),
+            ({"prompt": "x", "colour": "red"}, "colour"),
+            ({"prompt": "x", "repo_url": "https://example.com/r", "in_place": True}, "in_place"),
+        ],
+    )
+    async def test_what_cannot_be_a_task_is_refused_by_its_field(
+        self, store: cs.Store, fields: dict[str, Any], param: str
+    ) -> None:
+        with pytest.raises(cs.BadRequest) as refused:
+            await self.queue(store).add(fields)
+        assert refused.value.param == param
+        assert store.state.tasks == {} and store.state.next_id == 1
+
+    async def test_the_queue_is_ordered_by_priority_then_age(self, store: cs.Store) -> None:
+        queue = self.queue(store)
+        for priority in (0, 7, -3, 7):
+            await queue.add({"prompt": "x", "priority": priority})
+        assert queue.startable() == []
+        for task_id in ("1", "2", "3", "4"):
+            await queue.want(task_id)
+        assert [task.id for task in queue.startable()] == ["2", "4", "1", "3"]
+
+    async def test_without_a_wish_queued_tasks_start_only_when_that_is_set(self, store: cs.Store) -> None:
+        await (queue := self.queue(store, auto=True)).add({"prompt": "x"})
+        assert [task.id for task in queue.startable()] == ["1"]
+
+    async def test_a_task_waits_for_those_that_block_it(self, store: cs.Store) -> None:
+        queue = self.queue(store, auto=True)
+        await queue.add({"prompt": "first"})
+        await queue.add({"prompt": "second", "blocked_by": "1"})
+        assert [task.id for task in queue.startable()] == ["1"]
+        await queue.act("1", "run")
+        await queue.act("1", "crash")
+        assert queue.startable() == []
+        await queue.retry("1", wanted=True)
+        await queue.act("1", "run")
+        await queue.act("1", "done")
+        assert [task.id for task in queue.startable()] == ["2"]
+
+    async def test_tasks_cannot_wait_for_each_other(self, store: cs.Store) -> None:
+        queue = self.queue(store)
+        await queue.add({"prompt": "1"})
+        await queue.add({"prompt": "2", "blocked_by": [1]})
+        await queue.add({"prompt": "3", "blocked_by": ["2"]})
+        with pytest.raises(cs.BadRequest, match="wait for itself"):
+            await queue.edit("1", {"blocked_by": ["3"]})
+        assert queue.get("1").blocked_by == ()
+
+    async def test_a_wait_is_over_when_its_time_has_come(self, store: cs.Store) -> None:
+        queue = self.queue(store, clock := Clock(), auto=True)
+        await queue.add({"prompt": "x"})
+        await queue.set("1", until=cs.iso(clock.now + 60))
+        assert queue.startable() == []
+        clock.now += 61
+        assert [task.id for task in queue.startable()] == ["1"]
+
+    async def test_there_is_room_up_to_the_limits_for_all_and_for_one_platform(self, store: cs.Store) -> None:
+        queue = self.queue(store, parallel=3, platform_parallel={"codex": 1})
+        for platform in ("codex", "codex", "pi", "pi"):
+            await queue.add({"prompt": "x", "platform": platform})
+        await queue.act("1", "run")
+        assert (queue.room("codex"), queue.room("pi")) == (False, True)
+        await queue.act("3", "run")
+        await queue.act("4", "run")
+        assert (queue.room("codex"), queue.room("pi")) == (False, False)
+        await queue.act("1", "refuse")  # a start that failed
+        assert (queue.room("codex"), queue.room("pi")) == (True, True)
+
+    async def test_a_running_task_keeps_what_its_agent_works_from(self, store: cs.Store) -> None:
+        queue = self.queue(store)
+        await queue.add({"prompt": "x"})
+        await queue.edit("1", {"prompt": "y", "model": "m"})
+        await queue.act("1", "run")
+        with pytest.raises(cs.Conflict, match="prompt"):
+            await queue.edit("1", {"prompt": "z"})
+        edited = await queue.edit("1", {"handoff": "so far", "priority": 3})
+        assert (edited.prompt, edited.handoff, edited.priority) == ("y", "so far", 3)
+
+    async def test_messages_are_changed_until_they_are_delivered(self, store: cs.Store) -> None:
+        queue = self.queue(store)
+        await queue.add({"prompt": "x"})
+        for text in ("one", "two", "three"):
+            await queue.message("1", text)
+        await queue.message("1", "second", "m2")
+        await queue.message("1", "", "m3", delete=True)
+        assert [one.text for one in queue.get("1").messages] == ["one", "second"]
+        delivered = tuple(msgspec.structs.replace(one, session="s1") for one in queue.get("1").messages)
+        await queue.set("1", messages=delivered)
+        with pytest.raises(cs.Conflict, match="s1"):
+            await queue.message("1", "late", "m1")
+        with pytest.raises(cs.NotFound):
+            await queue.message("1", "x", "m9")
+        assert (await queue.message("1", "four")).messages[-1].id == "m3"
+
+    async def test_a_deleted_task_can_be_brought_back_for_a_while(self, store: cs.Store) -> None:
+        queue = self.queue(store, clock := Clock())
+        await queue.add({"prompt": "x"})
+        await queue.act("1", "run")
+        with pytest.raises(cs.Conflict):
+            await queue.delete("1")
+        await queue.act("1", "done", session={"tokens": 40, "cost_usd": 0.5})
+        await queue.delete("1")
+        assert queue.all() == []
+        with pytest.raises(cs.NotFound):
+            queue.get("1")
+        assert (await queue.restore("1")).status == "done"
+        await queue.delete("1")
+        clock.now += cs.DELETED_S + 1
+        queue.purge()
+        with pytest.raises(cs.NotFound):
+            await queue.restore("1")
+        counts = queue.counts()
+        assert (counts["all"], counts["tokens"], counts["cost_usd"]) == (0, 40, 0.5)  # what was used was used
+
+    async def test_finished_tasks_are_paged_into_the_archive(self, store: cs.Store) -> None:
+        store.finished = 3
+        queue = self.queue(store, clock := Clock())
+        for _ in range(8):
+            task = await queue.add({"prompt": "x"})
+            await queue.act(task.id, "run")
+            clock.now += 1
+            await queue.act(task.id, "done", session={"tokens": 1})
+        assert (len(store.state.tasks), store.state.archived.count) == (3, 5)
+        pages, before = [], ""
+        while page := [task.id for task in await queue.finished(3, before)]:
+            pages.append(page)
+            before = page[-1]
+        assert pages == [["8", "7", "6"], ["5", "4", "3"], ["2", "1"]]
+        assert queue.counts()["tokens"] == queue.counts()["all"] == 8
+        assert (await queue.found("1")).status == "done"
+
+    async def test_a_task_nobody_knows_is_not_found(self, store: cs.Store) -> None:
+        queue = self.queue(store)
+        for call in (
+            queue.found("7"),
+            queue.act("7", "done"),
+            queue.delete("7"),
+            queue.want("7"),
+            queue.message("7", "x"),
+        ):
+            with pytest.raises(cs.NotFound, match="7"):
+                await call
+
+
 # == Embedded model ====================================================================================================
 
 CACHE = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
