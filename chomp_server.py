@@ -5549,6 +5549,13 @@ def _read_task(entry: object, place: str) -> Task:
     return task
 
 
+def _first_not_utf8(data: bytes) -> int:
+    try:
+        return len(data.decode())
+    except UnicodeDecodeError as error:
+        return error.start
+
+
 def read_state(data: bytes) -> tuple[State, int]:
     """The state in `data`, and how much of archive.jsonl it counts. Also what older versions wrote.
 
@@ -5559,10 +5566,12 @@ def read_state(data: bytes) -> tuple[State, int]:
     except RecursionError:
         raise _Unreadable("it is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        at = re.search(r"\(byte (\d+)\)|position (\d+)", str(error))
-        byte = min(int(at[1] or at[2]), len(data)) if at else len(data)
-        line, column = data.count(b"\n", 0, byte) + 1, byte - data.rfind(b"\n", 0, byte)
+        at = re.search(r"\(byte (\d+)\)", str(error))
+        byte = min(int(at[1]), len(data)) if at else len(data)
         words = str(error).removeprefix("JSON is malformed: ").partition(" (byte ")[0]
+        if isinstance(error, UnicodeDecodeError):  # it counts from the beginning of a text
+            byte, words = _first_not_utf8(data), "it is not UTF-8"
+        line, column = data.count(b"\n", 0, byte) + 1, byte - data.rfind(b"\n", 0, byte)
         raise _Unreadable(f"line {line}, column {column}: {words}") from None
     top = _filled(found, {"tasks": [], "next_id": 1, "archived": {}, "archive_bytes": 0}, "the file")
     if not isinstance(top["tasks"], list):
@@ -6156,12 +6165,20 @@ class Store:
                 next_id += 1
             tasks[task.id], texts[task.id] = task, self._texts[task.id]
         self._base = given
-        self._state = State(tasks, next_id, _added(given.archived, self._archiving))
+        self._state = State(
+            tasks,
+            next_id,
+            Archived(
+                given.archived.count + mine.archived.count - base.archived.count,
+                given.archived.tokens + mine.archived.tokens - base.archived.tokens,
+                given.archived.cost_usd + mine.archived.cost_usd - base.archived.cost_usd,
+            ),
+        )
         self._texts = {task_id: texts[task_id] for task_id in tasks}
         self._taken += 1
         self.fault = ""
         log.info("%s was changed outside and taken over: %d tasks", self._file.path, len(tasks))
-        if tasks != given.tasks or self._archiving or next_id != given.next_id:
+        if self._state != given:
             self._changes += 1
             self._begin()
         else:

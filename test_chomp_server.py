@@ -36,6 +36,7 @@ import stat
 import subprocess
 import symtable
 import sys
+import threading
 import time
 import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
@@ -5672,6 +5673,56 @@ class TestPlainText:
         assert time.monotonic() - began < 5
 
 
+class TestNewTask:
+    def test_it_has_the_next_number_and_what_was_said_of_it(self) -> None:
+        state = cs.State({}, 7)
+        made = cs.new_task(
+            state, {"prompt": "do", "agent": "open-code", "priority": "-3", "in_place": "true", "budget_usd": "0.5"}, 0
+        )
+        assert (made.id, made.prompt, made.platform, made.priority, made.in_place) == ("7", "do", "open-code", -3, True)
+        assert (made.status, made.created, made.budget_usd) == ("queued", "1970-01-01T00:00:00Z", 0.5)
+        assert state == cs.State({"7": made}, 8) and not made.wanted
+        assert cs.new_task(state, {"prompt": "do", "run": True}, 0).wanted
+
+    @pytest.mark.parametrize("given", [["1", "2", "1"], [1, 2], "1, 2", "1 2"])
+    def test_what_it_waits_for_may_be_written_in_many_ways(self, given: Any) -> None:
+        state = cs.State({"1": task(1), "2": task(2)}, 3)
+        assert cs.new_task(state, {"prompt": "p", "blocked_by": given}, 0).blocked_by == ("1", "2")
+        assert cs.new_task(state, {"prompt": "p", "blocked_by": 2}, 0).blocked_by == ("2",)
+
+    def test_what_is_empty_was_not_given(self) -> None:
+        empty = {"dir": None, "priority": "", "budget_tokens": "", "blocked_by": "", "isolation": "", "model": None}
+        assert cs.new_task(cs.State({}), {"prompt": "p", **empty}, 0) == cs.new_task(cs.State({}), {"prompt": "p"}, 0)
+
+    @pytest.mark.parametrize(
+        ("fields", "words"),
+        [
+            ({"prompt": None}, "prompt"), ({"prompt": " \n"}, "prompt"), ({"prompt": 5}, "prompt"),
+            ({"prompt": "p" * ((1 << 20) + 1)}, "larger"), ({"prompt": "\ud800"}, "Unicode"), ({"prompt": "a\0b"}, "NUL"),
+            ({"dir": "d" * 4097}, "dir is larger"), ({"dir": 5}, "dir"), ({"blocked_by": ["9"]}, "no task 9"),
+            ({"blocked_by": "2"}, "wait for itself"), ({"priority": 1001}, "-1000"), ({"priority": "high"}, "priority"),
+            ({"priority": 1.5}, "priority"), ({"budget_tokens": 0}, "above 0"), ({"budget_tokens": -1}, "above 0"),
+            ({"budget_usd": "nan"}, "budget_usd"), ({"budget_usd": 0}, "above 0"), ({"platform": "Open Code"}, "platform"),
+            ({"agent": "../x"}, "platform"), ({"router": "a--b"}, "router"), ({"isolation": "some"}, "isolation"),
+            ({"in_place": "perhaps"}, "in_place"), ({"budget_token": 5}, "did you mean 'budget_tokens'"), ({"id": "4"}, "'id'"),
+        ],
+    )  # fmt: skip
+    def test_what_cannot_be_is_refused(self, fields: dict[str, Any], words: str) -> None:
+        with pytest.raises(cs.BadRequest, match=re.escape(words)):
+            cs.new_task(cs.State({"1": task(1)}, 2), {"prompt": "p", **fields}, 0)
+
+    def test_the_longest_prompt_is_taken(self) -> None:
+        assert len(cs.new_task(cs.State({}), {"prompt": "p" * (1 << 20)}, 0).prompt) == 1 << 20
+
+    def test_tasks_do_not_wait_for_each_other(self) -> None:
+        state = cs.State({str(n): task(n, blocked_by=(str(n - 1),) if n > 1 else ()) for n in range(1, 2000)})
+        cs.check_blockers(state, "2000", ["1999", "5"])
+        cs.check_blockers(state, "5", ["3"])
+        for blocker in ("1", "2", "1999"):
+            with pytest.raises(cs.BadRequest, match="wait for itself"):
+                cs.check_blockers(state, "1", [blocker])
+
+
 # == Store =============================================================================================================
 
 
@@ -5883,6 +5934,766 @@ class TestWorkFiles:
         with pytest.raises(OSError):
             cs.WorkFiles.write(home, {str(link): text})
         assert not (tmp_path / "elsewhere").exists()
+
+
+def task(task_id: int | str, **more: Any) -> cs.Task:
+    fields = {"dir": "", "status": "queued", "created": cs.iso(1e9), "result": "", "platform": "", "tokens": 0}
+    return cs.Task(**{"id": str(task_id), "prompt": f"do {task_id}", **fields, **more})
+
+
+def finished(task_id: int, **more: Any) -> cs.Task:
+    """A task that ended the later, the higher its number."""
+    return task(task_id, status="done", finished=cs.iso(1e9 + task_id), tokens=10, cost_usd=0.5, **more)
+
+
+def add(store: cs.Store, *tasks: cs.Task) -> None:
+    with store.change() as state:
+        state.tasks.update({one.id: one for one in tasks})
+
+
+def opened(folder: Path) -> cs.Store:
+    store = cs.Store(folder)
+    store.open()
+    return store
+
+
+async def reopened(store: cs.Store) -> cs.Store:
+    await store.close()
+    return opened(store.folder)
+
+
+class Disk:
+    """Stands before the function that writes files: what happens first may be told, and it counts."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch):
+        self.names: list[str] = []
+        self.bytes = 0
+        self.before: Callable[[], object] = lambda: None
+        self._write = cs._write_file
+        monkeypatch.setattr(cs, "_write_file", self.write)
+
+    def write(self, path: Path, data: bytes) -> None:
+        self.names.append(path.name)
+        self.bytes += len(data)
+        before, self.before = self.before, lambda: None
+        before()
+        self._write(path, data)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(monkeypatch)
+
+
+class TestState:
+    def file(self, store: cs.Store) -> Any:
+        return json.loads((store.folder / "state.json").read_bytes())
+
+    def outside(self, store: cs.Store, found: Any) -> None:
+        """Writes the state as `jq … > tmp && mv tmp state.json` does."""
+        temporary = store.folder / "from-jq"
+        temporary.write_bytes(found if isinstance(found, bytes) else json.dumps(found).encode())
+        temporary.replace(store.folder / "state.json")
+
+    async def test_without_a_file_there_are_no_tasks(self, store: cs.Store) -> None:
+        assert (store.state.tasks, store.state.next_id, store.state.archived) == ({}, 1, cs.Archived())
+        assert not (store.folder / "state.json").exists()
+
+    async def test_what_is_saved_is_on_disk_for_people_to_read(self, store: cs.Store) -> None:
+        add(
+            store,
+            task(
+                1, prompt="zwölf\nlines", sessions=(cs.Session(id="s1", agent="a", model="", started_at="", tokens=5),)
+            ),
+        )
+        await store.saved()
+        text = (store.folder / "state.json").read_text("utf-8")
+        assert '\n  "tasks": [\n    {\n      "id": "1",\n      "prompt": "zwölf\\nlines",\n' in text
+        assert '"sessions": [\n        {\n          "id": "s1"' in text
+        assert json.loads(text)["next_id"] == 2
+        assert mode(store.folder / "state.json") == 0o600
+        assert [path.name for path in store.folder.iterdir() if "tmp" in path.name] == []
+
+    async def test_what_was_written_is_read_again(self, store: cs.Store) -> None:
+        session = cs.Session(
+            id="s1", agent="a", model="m", started_at="x", tokens=5, cost_usd=0.25, warnings=("w",), exit_code=-9
+        )
+        add(
+            store,
+            task(1, sessions=(session,), messages=(cs.Message("m1", "hi", "then"),), verified=False),
+            task(7, blocked_by=("1",)),
+        )
+        before = store.state
+        again = await reopened(store)
+        assert again.state == before and list(again.state.tasks) == ["1", "7"] and again.state.next_id == 8
+
+    async def test_an_error_rolls_everything_back(self, store: cs.Store, disk: Disk) -> None:
+        add(store, task(1))
+        before = store.state
+        with pytest.raises(cs.Conflict), store.change() as state:
+            state.tasks["1"] = task(1, prompt="else")
+            state.tasks["2"] = task(2)
+            state.next_id = 9
+            raise cs.Conflict("no")
+        assert store.state is before and list(before.tasks) == ["1"] and before.next_id == 2
+        await store.saved()
+        assert self.file(store)["next_id"] == 2 and disk.names == ["state.json.tmp"]
+
+    async def test_what_is_read_meanwhile_is_the_state_of_before(self, store: cs.Store) -> None:
+        with store.change() as state:
+            state.tasks["1"] = task(1)
+            assert store.state.tasks == {}
+        assert list(store.state.tasks) == ["1"]
+
+    async def test_a_change_inside_a_change_is_refused(self, store: cs.Store) -> None:
+        with pytest.raises(RuntimeError, match="inside"), store.change() as state:
+            state.tasks["1"] = task(1)
+            add(store, task(2))
+        assert store.state.tasks == {}
+        add(store, task(3))
+        assert list(store.state.tasks) == ["3"]
+
+    async def test_a_change_needs_an_open_store(self, store: cs.Store) -> None:
+        await store.close()
+        with pytest.raises(RuntimeError, match="not open"), store.change():
+            pass
+
+    async def test_a_change_of_nothing_writes_nothing(self, store: cs.Store, disk: Disk) -> None:
+        add(store, task(1))
+        await store.saved()
+        add(store, store.state.tasks["1"])
+        await store.saved()
+        await store.close()
+        assert disk.names == ["state.json.tmp"]
+
+    @pytest.mark.parametrize(
+        "wrong", [task(1, prompt="\ud800"), task("../x"), task(1, tokens="many"), task(1, status="lost"), task("01")]
+    )
+    async def test_what_could_not_be_read_again_is_not_taken(self, store: cs.Store, wrong: cs.Task) -> None:
+        add(store, task(5))
+        with pytest.raises((cs.BadRequest, ValueError)):
+            add(store, wrong)
+        assert list(store.state.tasks) == ["5"]
+
+    async def test_changes_that_come_in_during_a_write_share_the_next_one(self, store: cs.Store, disk: Disk) -> None:
+        go, writing = threading.Event(), threading.Event()
+        disk.before = lambda: (writing.set(), go.wait(PATIENCE_S))
+        add(store, task(1))
+        await until(writing.is_set, "no write")
+        for number in range(2, 30):
+            add(store, task(number))
+        waiting = [asyncio.ensure_future(store.saved()) for _ in range(5)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()  # whoever leaves takes nobody along
+        assert not (store.folder / "state.json").exists()
+        go.set()
+        await soon(asyncio.gather(*waiting[1:]))
+        assert disk.names == ["state.json.tmp"] * 2 and len(self.file(store)["tasks"]) == 29
+
+    async def test_closing_writes_what_was_changed(self, store: cs.Store) -> None:
+        add(store, task(1))
+        again = await reopened(store)
+        assert list(again.state.tasks) == ["1"]
+        await again.close()
+
+    def test_a_change_without_a_loop_is_written_at_the_end(self, tmp_path: Path) -> None:
+        store = cs.Store(tmp_path)
+        store.open()
+        add(store, task(1))
+        asyncio.run(store.close())
+        assert len(self.file(store)["tasks"]) == 1
+
+    async def test_numbers_are_never_used_again(self, store: cs.Store) -> None:
+        add(store, task(8))
+        with store.change() as state:
+            del state.tasks["8"]
+            state.next_id = 1
+        again = await reopened(store)
+        assert (again.state.tasks, again.state.next_id) == ({}, 9)
+        await again.close()
+
+    # what others write
+
+    async def test_a_change_made_outside_is_taken_over_before_ours(self, store: cs.Store) -> None:
+        add(store, task(1), task(2))
+        await store.saved()
+        found = self.file(store)
+        found["tasks"][0]["prompt"] = "by jq"
+        del found["tasks"][1]
+        self.outside(store, found)
+        add(store, task(3))
+        assert {one.id: one.prompt for one in store.state.tasks.values()} == {"1": "by jq", "3": "do 3"}
+        await store.saved()
+        assert [one["prompt"] for one in self.file(store)["tasks"]] == ["by jq", "do 3"]
+        before = json.loads((store.folder / "state.json.1").read_bytes())
+        assert [one["prompt"] for one in before["tasks"]] == ["do 1", "do 2"]
+
+    async def test_readers_can_ask_for_changes_made_outside(self, store: cs.Store) -> None:
+        add(store, task(1))
+        await store.saved()
+        assert store.refresh() is False
+        self.outside(store, {"tasks": [{"id": 4, "prompt": "by jq"}]})
+        assert store.refresh() is True
+        assert store.state == cs.State({"4": task(4, prompt="by jq", created="")}, 5)
+        assert store.refresh() is False
+
+    async def test_a_file_edited_in_place_is_noticed(self, store: cs.Store) -> None:
+        add(store, task(1))
+        await store.saved()
+        path = store.folder / "state.json"
+        path.write_text(path.read_text().replace("do 1", "do X"))
+        assert store.refresh() and store.state.tasks["1"].prompt == "do X"
+
+    async def test_what_was_not_yet_written_is_put_on_top_of_it(self, store: cs.Store, disk: Disk) -> None:
+        add(store, task(1), task(2), task(3))
+        await store.saved()
+        found = self.file(store)
+        found["tasks"][0]["prompt"] = "by jq"  # of a task we change, too: ours is later
+        found["tasks"][1]["prompt"] = "by jq"
+        disk.before = lambda: self.outside(store, found)  # after the look before the write
+        with store.change() as state:
+            state.tasks["1"] = task(1, prompt="ours")
+            del state.tasks["3"]
+        await store.saved()
+        assert {one["id"]: one["prompt"] for one in self.file(store)["tasks"]} == {"1": "ours", "2": "by jq"}
+        assert {one.id: one.prompt for one in store.state.tasks.values()} == {"1": "ours", "2": "by jq"}
+
+    async def test_a_change_outside_during_a_write_is_taken_over_by_the_next_change(
+        self, store: cs.Store, disk: Disk
+    ) -> None:
+        add(store, task(1))
+        await store.saved()
+        found = self.file(store)
+        found["tasks"][0]["prompt"] = "by jq"
+        go, moved = threading.Event(), threading.Event()
+        disk.before = lambda: (self.outside(store, found), moved.set(), go.wait(PATIENCE_S))
+        add(store, task(2))
+        await until(moved.is_set, "no write")
+        asyncio.get_running_loop().call_soon(go.set)
+        threading.Timer(0.05, go.set).start()  # `change` waits for that write, so the loop cannot
+        add(store, task(3))
+        assert {one.id: one.prompt for one in store.state.tasks.values()} == {"1": "by jq", "2": "do 2", "3": "do 3"}
+        await store.saved()
+        assert [one["prompt"] for one in self.file(store)["tasks"]] == ["by jq", "do 2", "do 3"]
+
+    async def test_tasks_on_their_way_to_the_archive_are_counted_once(self, store: cs.Store, disk: Disk) -> None:
+        store.finished = 1
+        add(store, finished(1), finished(2))
+        await store.saved()
+        found = self.file(store)
+        found["tasks"].append({"id": "9", "prompt": "by jq"})
+        disk.before = lambda: self.outside(store, found)
+        add(store, finished(3))
+        await store.saved()
+        assert list(store.state.tasks) == ["9", "3"] and store.state.archived == cs.Archived(2, 20, 1.0)
+        assert self.file(store)["archived"]["count"] == 2
+        assert len((store.folder / "archive.jsonl").read_bytes().splitlines()) == 2
+        again = await reopened(store)
+        assert again.state == store.state and [one.id for one in await again.archived(9)] == ["2", "1"]
+        await again.close()
+
+    async def test_two_new_tasks_of_one_number_both_stay(self, store: cs.Store, disk: Disk) -> None:
+        add(store, task(1))
+        await store.saved()
+        found = self.file(store)
+        found["tasks"].append({"id": "2", "prompt": "by jq"})
+        found["next_id"] = 3
+        disk.before = lambda: self.outside(store, found)
+        add(store, task(2, prompt="ours"))
+        await store.saved()
+        assert {one["id"]: one["prompt"] for one in self.file(store)["tasks"]} == {
+            "1": "do 1",
+            "2": "ours",
+            "3": "by jq",
+        }
+        assert store.state.next_id == 4
+
+    async def test_a_broken_file_is_left_alone_and_changes_wait_for_it(
+        self, store: cs.Store, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        add(store, task(1))
+        await store.saved()
+        broken = b'{"tasks": [\n  {"id": "1",}\n]}'
+        self.outside(store, broken)
+        for _ in range(3):
+            with pytest.raises(cs.Unavailable) as caught, store.change():
+                raise AssertionError("the block is not entered")
+        assert caught.value.status == 503 and caught.value.code == "state_unreadable"
+        assert str(store.folder / "state.json") in str(caught.value) and "line 2, column 14" in str(caught.value)
+        assert store.refresh() is False and store.fault == str(caught.value)
+        assert len(caplog.records) == 1
+        assert list(store.state.tasks) == ["1"]
+        await store.saved()
+        assert (store.folder / "state.json").read_bytes() == broken
+        self.outside(store, {"tasks": [{"id": "1", "prompt": "mended"}]})
+        add(store, task(2))
+        await store.saved()
+        assert [one["prompt"] for one in self.file(store)["tasks"]] == ["mended", "do 2"]
+        assert store.fault == ""
+
+    async def test_a_broken_file_that_is_moved_away_is_written_anew(self, store: cs.Store) -> None:
+        add(store, task(1))
+        await store.saved()
+        self.outside(store, b"")
+        assert store.refresh() is False and store.fault
+        (store.folder / "state.json").unlink()
+        add(store, task(2))
+        await store.saved()
+        assert len(self.file(store)["tasks"]) == 2 and store.fault == ""
+
+    async def test_a_broken_file_is_not_written_over_by_what_waits(
+        self, store: cs.Store, disk: Disk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cs, "STATE_RETRY_S", 0.01)
+        disk.before = lambda: self.outside(store, b"{")
+        add(store, task(1))
+        with pytest.raises(cs.Unavailable, match="line 1"):
+            await store.saved()
+        assert (store.folder / "state.json").read_bytes() == b"{"
+        self.outside(store, {"tasks": [{"id": "5", "prompt": "mended"}]})
+        await until(lambda: len(self.file(store)["tasks"]) == 2, "not tried again")
+        await store.saved()
+        assert list(store.state.tasks) == ["5", "1"]
+
+    # what older versions wrote
+
+    async def test_files_of_older_versions_are_read(self, store: cs.Store) -> None:
+        await store.close()
+        (store.folder / "state.json").write_text(
+            """{"tasks": [
+              {"id": 1, "prompt": "p", "dir": null, "status": "done", "created": "2025-01-02T03:04:05Z", "result": null,
+               "platform": null, "tokens": null},
+              {"id": "3", "prompt": "q", "tokens": "12000", "color": "blue", "sessions": null, "budget_exceeded": "true"},
+              {"id": "4", "prompt": "r", "dir": "/x", "status": "active", "created": "c", "result": "", "platform": "opencode",
+               "tokens": 5, "model": "m", "blocked_by": [1, "3"],
+               "sessions": [{"id": "s1", "agent": "opencode", "model": null, "started_at": "t", "tokens": "5", "sandbox_id": "x"}]}
+            ], "next_id": "9", "theme": {}}"""
+        )
+        store.open()
+        one, three, four = store.state.tasks.values()
+        assert one == task(1, prompt="p", status="done", created="2025-01-02T03:04:05Z")
+        assert three == task(3, prompt="q", created="", tokens=12000, budget_exceeded=True)
+        assert four.blocked_by == ("1", "3") and four.sessions[0].tokens == 5 and four.sessions[0].sandbox_id == "x"
+        assert store.state.next_id == 9
+
+    @pytest.mark.parametrize("text", ["{}", '{"tasks": null, "next_id": null}', '{"tasks": []}'])
+    async def test_a_file_without_tasks_has_none(self, store: cs.Store, text: str) -> None:
+        (store.folder / "state.json").write_text(text)
+        assert (await reopened(store)).state == cs.State({})
+
+    @pytest.mark.parametrize(
+        ("data", "place"),
+        [
+            (b"", "line 1, column 1"), (b"\0" * 64, "line 1, column 1"), (b'{"tasks": [', "line 1, column 12"),
+            (b'{"tasks": [\n {"id": "1", "prompt": "\xff"}]}', "line 2, column 25"), (b"[" * 100_000, "nested"),
+            (b"[]", "not an object"), (b"null", "not an object"), (b'{"tasks": {}}', "tasks is not an array"),
+            (b'{"tasks": [1]}', r"tasks[0] is not an object"), (b'{"tasks": [{}]}', "tasks[0].id"),
+            (b'{"tasks": [{"id": "../../x"}]}', "tasks[0].id"), (b'{"tasks": [{"id": true}]}', "tasks[0].id"),
+            (b'{"tasks": [{"id": 1}, {"id": "1"}]}', "two tasks have the id 1"),
+            (b'{"tasks": [{"id": 1}, {"id": 2, "status": "paused"}]}', 'tasks[1] (task 2): the status "paused" is unknown'),
+            (b'{"tasks": [{"id": 1, "tokens": "abc"}]}', "$.tokens"),
+            (b'{"tasks": [{"id": 1, "sessions": [{"id": "s1"}, {"tokens": 1}]}]}', "$.sessions[1]"),
+            (b'{"tasks": [{"id": 1, "sessions": [{"id": "../../x"}]}]}', "session"),
+            (b'{"tasks": [{"id": 1, "sessions": ["s1"]}]}', "tasks[0] (task 1).sessions[0]"),
+            (b'{"next_id": "x"}', "next_id"), (b'{"next_id": -4}', "next_id"), (b'{"archived": 3}', "archived"),
+            (b'{"next_id": 99999999999999999999999}', "next_id"), (b'{"next_id": 1e999}', "line 1"),
+        ],
+    )  # fmt: skip
+    async def test_a_broken_file_stops_the_start_and_the_place_is_named(
+        self, store: cs.Store, data: bytes, place: str
+    ) -> None:
+        await store.close()
+        path = store.folder / "state.json"
+        path.write_bytes(data)
+        with pytest.raises(cs.StoreError) as caught:
+            store.open()
+        words = str(caught.value)
+        assert str(path) in words and place in words and "bin/chomp state restore" in words
+        assert path.read_bytes() == data
+        path.unlink()
+        opened(store.folder).unlock()  # nothing holds the lock
+
+    async def test_a_file_that_is_none_or_far_too_large_is_refused(self, store: cs.Store) -> None:
+        await store.close()
+        path = store.folder / "state.json"
+        path.mkdir()
+        with pytest.raises(cs.StoreError, match="directory"):
+            store.open()
+        path.rmdir()
+        with path.open("wb") as file:
+            file.truncate(cs.STATE_BYTES + 1)
+        with pytest.raises(cs.StoreError, match="256 MiB"):
+            store.open()
+
+    # copies
+
+    async def test_copies_are_kept_at_intervals(self, tmp_path: Path) -> None:
+        now = 1e9
+        store = cs.Store(tmp_path, lambda: now)
+        store.open()
+        for number in range(1, 40):
+            now += 120
+            add(store, task(number))
+            await store.saved()
+        await store.close()
+        found = store.copies()
+        assert [row["name"] for row in found] == [f"state.json.{number}" for number in range(1, 6)]
+        counts = [row["tasks"] for row in found]
+        assert all(newer - older == 5 for newer, older in itertools.pairwise(counts)) and counts[0] >= 33
+        assert {mode(tmp_path / row["name"]) for row in found} == {0o600}
+
+    async def test_starts_in_a_row_do_not_use_the_copies_up(self, store: cs.Store) -> None:
+        for number in range(1, 9):
+            add(store, task(number))
+            store = await reopened(store)
+        assert [row["tasks"] for row in store.copies()] == [1]
+        await store.close()
+
+    async def test_a_start_keeps_a_copy_of_what_it_finds(self, store: cs.Store) -> None:
+        add(store, task(1))
+        await store.close()
+        for days, number in ((1, 2), (2, 3), (2, 4)):
+            later = cs.Store(store.folder, lambda: time.time() + days * 86400.0)  # noqa: B023
+            later.open()
+            os.utime(store.folder / "state.json.1", (time.time() + days * 86400.0,) * 2)
+            add(later, task(number))
+            await later.close()
+        assert [row["tasks"] for row in store.copies()] == [2, 1]
+
+    async def test_a_copy_is_put_back_and_what_was_there_is_kept(self, store: cs.Store) -> None:
+        add(store, task(1))
+        store = await reopened(store)
+        add(store, task(2))
+        await store.close()
+        (store.folder / "state.json").write_bytes(b"\0\0\0")
+        store.lock()
+        assert list(store.restore("state.json.1").tasks) == ["1"]
+        rows = store.copies()
+        assert [(row["name"], "error" in row) for row in rows] == [("state.json.1", True), ("state.json.2", False)]
+        assert (store.folder / "state.json.1").read_bytes() == b"\0\0\0"
+        for name in ("state.json.1", "state.json.5", "../secret", "state.json", "lock", ""):
+            with pytest.raises(cs.StoreError):
+                store.restore(name)
+        store.unlock()
+        store = opened(store.folder)
+        assert list(store.state.tasks) == ["1"]
+        await store.close()
+
+    async def test_a_file_that_is_gone_at_the_start_is_told_of(
+        self, store: cs.Store, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        add(store, task(1))
+        store = await reopened(store)
+        (store.folder / "state.json").unlink()
+        store = await reopened(store)
+        assert store.state.tasks == {} and "state.json.1" in caplog.text
+        await store.close()
+
+    # the archive
+
+    async def test_finished_tasks_past_their_number_go_to_the_archive(self, store: cs.Store) -> None:
+        store.finished = 3
+        add(store, *(finished(number) for number in (5, 1, 4, 2, 6, 3)), task(7), finished(8, deleted="now"))
+        assert list(store.state.tasks) == ["5", "4", "6", "7", "8"]
+        assert store.state.archived == cs.Archived(3, 30, 1.5)
+        assert [one.id for one in await store.archived(10)] == ["3", "2", "1"]
+        await store.saved()
+        assert [one.id for one in await store.archived(10)] == ["3", "2", "1"]
+        lines = (store.folder / "archive.jsonl").read_text().splitlines()
+        assert [json.loads(line)["id"] for line in lines] == ["1", "2", "3"]
+        assert mode(store.folder / "archive.jsonl") == 0o600
+        again = await reopened(store)
+        assert again.state.archived == cs.Archived(3, 30, 1.5)
+        assert await again.archived_task("2") == finished(2)
+        assert await again.archived_task("5") is None and await again.archived_task("99") is None
+        await again.close()
+
+    async def test_failed_ones_go_too_and_without_a_number_none(self, store: cs.Store) -> None:
+        store.finished = None
+        add(store, *(finished(number) for number in range(1, 300)))
+        assert len(store.state.tasks) == 299
+        store.finished = 1
+        add(store, task(300, status="failed", finished=cs.iso(0)))
+        assert list(store.state.tasks) == ["299"] and store.state.archived.count == 299
+
+    async def test_a_task_that_is_waited_for_stays(self, store: cs.Store) -> None:
+        store.finished = 1
+        waiting = [
+            task(10, blocked_by=("1",)),
+            task(11, status="active", blocked_by=("2",)),
+            finished(12, blocked_by=("3",)),
+        ]
+        add(store, *(finished(number) for number in (1, 2, 3, 4)), *waiting)
+        assert list(store.state.tasks) == ["1", "2", "10", "11", "12"]
+        with store.change() as state:
+            state.tasks["10"] = finished(10)
+        assert list(store.state.tasks) == ["2", "11", "12"]  # 10 ended before 12, and 1 is no longer waited for
+
+    async def test_pages_of_the_archive_follow_one_another(self, store: cs.Store, disk: Disk) -> None:
+        store.finished = 0
+        add(store, *(finished(number, prompt="p" * 3000) for number in range(1, 101)))
+        await store.saved()
+        go = threading.Event()
+        disk.before = lambda: go.wait(PATIENCE_S)
+        add(store, *(finished(number) for number in range(101, 106)))  # not yet on disk
+        found, before = [], ""
+        while page := await store.archived(7, before):
+            found += [int(one.id) for one in page]
+            before = page[-1].id
+        go.set()
+        assert found == list(range(105, 0, -1))
+        assert await store.archived(5, "999") == []
+
+    async def test_a_change_stays_cheap_with_ten_thousand_tasks_done(self, store: cs.Store, disk: Disk) -> None:
+        store.finished = 5
+        add(store, *(finished(number) for number in range(1, 11)))
+        await store.saved()
+        small = (store.folder / "state.json").stat().st_size
+        add(store, *(finished(number, prompt="p" * 500) for number in range(11, 10_011)))
+        add(store, *(finished(number) for number in range(10_011, 10_016)))
+        await store.saved()
+        archive = store.folder / "archive.jsonl"
+        size, disk.bytes = archive.stat().st_size, 0
+        assert store.state.archived.count == 10_010 and size > 5 << 20
+        add(store, finished(10_016))
+        await store.saved()
+        assert disk.bytes < small + 200
+        assert archive.stat().st_size - size < 300
+        store = await reopened(store)
+
+        def read_bytes() -> int:
+            return int(re.findall(r"rchar: (\d+)", Path("/proc/self/io").read_text())[0])
+
+        before = read_bytes()
+        assert [one.id for one in await store.archived(3)] == ["10011", "10010", "10009"]
+        assert read_bytes() - before < 1 << 20
+        assert (await store.archived_task("11")) is not None
+        await store.close()
+
+    async def test_long_lines_and_their_places(self, store: cs.Store) -> None:
+        store.finished = 0
+        sizes = [10, 65_536, 400_000, 1, 65_400, 131_072]
+        add(store, *(finished(number, prompt="ü" * size) for number, size in enumerate(sizes, 1)))
+        await store.saved()
+        assert [len(one.prompt) for one in await store.archived(10)] == sizes[::-1]
+        text = (store.folder / "archive.jsonl").read_bytes()
+        for at, line in store._file.archive._lines(0):
+            assert text[at : at + len(line)] == line
+
+    async def test_a_torn_line_is_passed_over_and_counted(self, store: cs.Store) -> None:
+        store.finished = 0
+        add(store, *(finished(number) for number in (1, 2)))
+        await store.close()
+        with (store.folder / "archive.jsonl").open("ab") as file:
+            file.write(b'{"id":"3","prompt":"to')
+        store = opened(store.folder)
+        store.finished = 0
+        assert [one.id for one in await store.archived(9)] == ["2", "1"]
+        add(store, finished(4))
+        await store.saved()
+        assert [one.id for one in await store.archived(9)] == ["4", "2", "1"]
+        assert await store.archived_task("3") is None
+        assert len(store._file.archive.torn) == 1 and store.state.archived.count == 3
+        await store.close()
+
+    @pytest.mark.parametrize("torn", [b"", b'{"id":"9","pro'])
+    async def test_a_crash_between_the_files_leaves_every_task_once(self, store: cs.Store, torn: bytes) -> None:
+        add(store, *(finished(number) for number in range(1, 6)))
+        await store.close()
+        archive = store.folder / "archive.jsonl"
+        archive.write_bytes(b"".join(msgspec.json.encode(finished(number)) + b"\n" for number in (1, 2)) + torn)
+        store = opened(store.folder)
+        store.finished = 3
+        assert len(store.state.tasks) == 5 and store.state.archived == cs.Archived()
+        assert await store.archived(9) == []
+        add(store, task(6))
+        await store.saved()
+        assert [one.id for one in await store.archived(9)] == ["2", "1"]
+        assert store.state.archived == cs.Archived(2, 20, 1.0)
+        assert len(archive.read_bytes().splitlines()) == 2
+        await store.close()
+
+    async def test_sums_are_right_after_an_older_state_was_put_back(self, store: cs.Store) -> None:
+        store.finished = 2
+        add(store, *(finished(number) for number in range(1, 4)))
+        await store.saved()
+        older = (store.folder / "state.json").read_bytes()  # 1 in the archive, 2 and 3 here
+        add(store, *(finished(number) for number in range(4, 8)))
+        await store.close()
+        (store.folder / "state.json").write_bytes(older)
+        store = opened(store.folder)
+        store.finished = 2
+        assert list(store.state.tasks) == ["2", "3"]
+        assert store.state.archived == cs.Archived(3, 30, 1.5)  # 1, 4, 5; 6 and 7 are lost with the file
+        assert [one.id for one in await store.archived(9)] == ["5", "4", "1"]
+        add(store, finished(store.state.next_id))
+        await store.saved()
+        assert [one.id for one in await store.archived(9)] == ["2", "5", "4", "1"]
+        assert store.state.archived.count == 4
+        await store.close()
+
+    # disks
+
+    async def test_a_write_that_fails_is_told_and_tried_again(
+        self, store: cs.Store, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        store.finished = 1
+        add(store, finished(1))
+        await store.saved()
+        (store.folder / "state.json.tmp").mkdir()
+        add(store, finished(2))
+        with pytest.raises(cs.Unavailable) as caught:
+            await store.saved()
+        assert (caught.value.status, caught.value.code) == (503, "state_not_written")
+        assert "state.json" in str(caught.value) and store.fault
+        assert list(store.state.tasks) == ["2"] and [one["id"] for one in self.file(store)["tasks"]] == ["1"]
+        assert [one.id for one in await store.archived(9)] == ["1"]  # of memory
+        assert (store.folder / "archive.jsonl").read_bytes() == b""
+        (store.folder / "state.json.tmp").rmdir()
+        add(store, task(3))
+        await store.saved()
+        assert [one["id"] for one in self.file(store)["tasks"]] == ["2", "3"] and store.fault == ""
+        assert [one.id for one in await store.archived(9)] == ["1"]
+        assert len((store.folder / "archive.jsonl").read_bytes().splitlines()) == 1
+
+    async def test_a_failed_write_is_tried_again_without_a_change(
+        self, store: cs.Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cs, "STATE_RETRY_S", 0.01)
+        (store.folder / "state.json.tmp").mkdir()
+        add(store, task(1))
+        with pytest.raises(cs.Unavailable):
+            await store.saved()
+        (store.folder / "state.json.tmp").rmdir()
+        await until((store.folder / "state.json").exists, "not tried again")
+        await store.saved()
+
+    @pytest.mark.parametrize("grows", ["state", "archive"])
+    async def test_a_full_disk_leaves_what_was_there(self, store: cs.Store, grows: str) -> None:
+        store.finished = 0 if grows == "archive" else None
+        add(store, finished(1))
+        await store.saved()
+        files = {path: path.read_bytes() for path in store.folder.iterdir()}
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+        try:
+            add(store, finished(2, prompt="p" * 300_000))
+            with pytest.raises(cs.Unavailable, match="large"):
+                await store.saved()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert {path: path.read_bytes() for path in store.folder.iterdir()} == files
+        await store.saved()
+        again = await reopened(store)
+        assert again.state.archived.count + len(again.state.tasks) == 2
+        assert len(await again.archived(9)) == (2 if grows == "archive" else 0)
+        await again.close()
+
+    def test_kill_at_random_moments_loses_nothing_that_was_acknowledged(self, tmp_path: Path) -> None:
+        folder, acknowledged = tmp_path / "state", set()
+        chance = random.Random(4)
+
+        def child() -> subprocess.Popen[bytes]:
+            """It has imported everything when it prints a line, and begins when it gets one."""
+            return subprocess.Popen(
+                [sys.executable, "-c", CHANGING, str(HERE), str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+
+        running, waiting = child(), child()
+        rounds = 0
+        try:
+            while len(acknowledged) < 1000:
+                assert running.stdin and running.stdout
+                assert running.stdout.readline() == b"ready\n"
+                running.stdin.write(b"go\n")
+                running.stdin.flush()
+                for _ in range(chance.randrange(20, 140)):
+                    line = running.stdout.readline()
+                    assert line, "it ended by itself"
+                    acknowledged.add(line.decode().strip())
+                time.sleep(chance.random() * 0.004)  # any moment between two
+                running.kill()
+                rest, _ = running.communicate()
+                acknowledged |= set(rest.decode().rpartition("\n")[0].split())
+                rounds += 1
+                state, _ = cs.read_state((folder / "state.json").read_bytes())
+                store = cs.Store(folder)
+                store.open()
+                assert list(store.state.tasks) == list(state.tasks)
+                archived = asyncio.run(store.archived(1000)) + asyncio.run(store.archived(1000, "999999"))
+                older = archived
+                while older:
+                    older = asyncio.run(store.archived(1000, older[-1].id))
+                    archived += older
+                names = [one.id for one in archived] + list(store.state.tasks)
+                assert len(names) == len(set(names)) and acknowledged <= set(names)
+                assert store.state.archived.count == len(archived)
+                assert store.state.next_id > max(map(int, names))
+                asyncio.run(store.close())
+                running, waiting = waiting, child()
+        finally:
+            for one in (running, waiting):
+                one.kill()
+                one.communicate()
+        assert rounds >= 5
+
+    # the lock
+
+    async def test_a_command_is_waited_for_and_a_server_is_not(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second = cs.Store(tmp_path), cs.Store(tmp_path)
+        first.lock("command")
+        slept: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            if len(slept) == 3:
+                first.unlock()
+
+        monkeypatch.setattr(cs.time, "sleep", sleep)
+        second.lock("server")
+        assert len(slept) == 3
+        with pytest.raises(cs.StoreBusy):
+            first.lock("command")
+        assert len(slept) == 4
+
+    def test_a_command_that_stays_is_not_waited_for_for_ever(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cs, "LOCK_S", 0.05)
+        cs.Store(tmp_path).lock("command")
+        holder = cs.Store(tmp_path)
+        with pytest.raises(cs.StoreBusy):
+            holder.lock()
+
+
+CHANGING = """
+import asyncio, random, sys, time
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+import chomp_server as cs
+
+async def change(store):
+    while True:
+        with store.change() as state:
+            task = cs.new_task(state, {"prompt": "p" * random.randrange(1, 3000)}, time.time())
+            if random.random() < 0.7:
+                task = cs.transition(task, "done", now=time.time())
+            state.tasks[task.id] = task
+        await store.saved()
+        print(task.id, flush=True)
+
+async def main():
+    store = cs.Store(Path(sys.argv[2]))
+    store.finished = 10
+    store.open()
+    await asyncio.gather(*(change(store) for _ in range(4)))
+
+print("ready", flush=True)
+sys.stdin.readline()
+asyncio.run(main())
+"""
 
 
 # == Background ========================================================================================================
@@ -15347,3 +16158,113 @@ class TestReload:
             assert b"response.completed" in await soon(answer.read())
         async with client.get("/v1/responses/resp_1", headers=await made()) as answer:
             assert answer.status == 404
+
+
+class TestOffline:
+    """`chomp_server.py offline …`: what bin/chomp does when no server runs."""
+
+    @pytest.fixture
+    def run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> Callable[..., tuple[int, Any]]:
+        """The exit status and the answer of one command."""
+
+        def run(*words: str, request: Any = None) -> tuple[int, Any]:
+            data = request if isinstance(request, bytes) else b"" if request is None else json.dumps(request).encode()
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+            status = cs.offline(words, tmp_path)
+            return status, json.loads(capsysbinary.readouterr().out)
+
+        return run
+
+    async def child(self, folder: Path, request: Any) -> tuple[int, Any]:
+        """The same of a process, as bin/chomp starts it."""
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, str(Path(cs.__file__)), "offline", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env={"PATH": os.environ["PATH"], "CHOMP_DIR": str(folder)},
+        )  # fmt: skip
+        out, _ = await child.communicate(json.dumps(request).encode())
+        if (status := await child.wait()) == 75:  # others had the folder all the time: bin/chomp tries again, too
+            return await self.child(folder, request)
+        return status, json.loads(out)
+
+    def test_tasks_are_added_shown_and_dropped(self, run: Any, tmp_path: Path) -> None:
+        status, made = run(request={"command": "add", "fields": {"prompt": "dö it", "priority": 2}})
+        assert status == 0 and made["status"] == "ok"
+        assert {"id": "1", "prompt": "dö it", "status": "queued", "priority": 2}.items() <= made["task"].items()
+        run("add", request={"fields": {"prompt": "then", "blocked_by": ["1"]}})
+        assert run("show", "1") == (0, made["task"])
+        status, dropped = run("drop", "1")
+        assert status == 0 and dropped["task"]["id"] == "1" and dropped["task"]["deleted"]
+        assert [one["id"] for one in run("list")[1]["tasks"]] == ["2"]
+        status, found = run("status", request={"command": "status"})
+        assert (status, found["next_id"], found["archived"]["count"]) == (0, 3, 0)
+        status, refused = run("drop", "1")
+        assert status == 1 and refused["error"]["code"] == "not_found"
+
+    def test_the_log_has_finished_tasks_latest_first(self, run: Any, tmp_path: Path) -> None:
+        store = opened(tmp_path / "state")
+        store.finished = 2
+        add(store, *(finished(number) for number in range(1, 6)), task(6))
+        asyncio.run(store.close())
+        status, found = run("log")
+        assert status == 0 and [one["id"] for one in found["tasks"]] == ["5", "4", "3", "2", "1"]
+        status, found = run("log", request={"fields": {"limit": "3"}})
+        assert [one["id"] for one in found["tasks"]] == ["5", "4", "3"]
+        assert run("show", "1")[1]["id"] == "1"
+
+    @pytest.mark.parametrize(
+        ("words", "request_"),
+        [
+            (["add"], {"fields": {"prompt": ""}}), (["add"], b"{"), (["add"], b"[]"), (["add"], b"\xff"), ([], None),
+            (["add"], {"fields": 5}), (["run"], None), (["show"], None), (["list"], {"command": "add"}), (["show", "1 2"], None),
+            (["log"], {"fields": {"limit": "x"}}), (["state", "restore"], None),
+        ],
+    )  # fmt: skip
+    def test_a_wrong_request_is_answered_as_the_api_does(
+        self, run: Any, tmp_path: Path, words: list[str], request_: Any
+    ) -> None:
+        status, answer = run(*words, request=request_)
+        assert (
+            status == 1
+            and answer["error"].keys() >= ERROR_FIELDS
+            and answer["error"]["type"] == "invalid_request_error"
+        )
+
+    async def test_twenty_at_once_make_twenty_tasks(self, tmp_path: Path) -> None:
+        adds = (self.child(tmp_path, {"command": "add", "fields": {"prompt": f"p{number}"}}) for number in range(20))
+        answers = await asyncio.gather(*adds)
+        assert {status for status, _ in answers} == {0}
+        assert {answer["task"]["id"] for _, answer in answers} == {str(number) for number in range(1, 21)}
+        assert len(json.loads((tmp_path / "state" / "state.json").read_bytes())["tasks"]) == 20
+
+    def test_a_running_server_is_named(self, run: Any, tmp_path: Path) -> None:
+        store = opened(tmp_path / "state")
+        add(store, task(1))
+        asyncio.run(store.saved())
+        for words in (["list"], ["add"], ["state", "restore", "state.json.1"]):
+            status, answer = run(*words, request={"fields": {"prompt": "p"}})
+            assert (status, answer["error"]["code"]) == (75, "state_in_use")
+        assert run("state")[0] == 0  # looking at copies disturbs nobody
+        asyncio.run(store.close())
+
+    def test_a_broken_state_is_named_and_a_copy_can_be_put_back(self, run: Any, tmp_path: Path) -> None:
+        path = tmp_path / "state" / "state.json"
+        for number in range(3):
+            run("add", request={"fields": {"prompt": f"p{number}"}})
+        path.write_bytes(b"")
+        for words in (["list"], ["add"]):
+            status, answer = run(*words, request={"fields": {"prompt": "p"}})
+            assert (
+                status == 1
+                and answer["error"]["code"] == "state_unreadable"
+                and str(path) in answer["error"]["message"]
+            )
+        assert path.read_bytes() == b""
+        status, found = run("state")
+        assert status == 0
+        (copy,) = found["copies"]
+        assert (copy["name"], copy["tasks"]) == ("state.json.1", 1) and copy["at"].endswith("Z")
+        status, found = run("state", "restore", "state.json.1")
+        assert (status, found) == (0, {"status": "ok", "restored": "state.json.1", "tasks": 1})
+        assert [one["prompt"] for one in run("list")[1]["tasks"]] == ["p0"]
+        status, answer = run("state", "restore", "state.json.9")
+        assert status == 1 and "state.json.2" in answer["error"]["message"]
