@@ -19,9 +19,11 @@ Routing      routers, their catalogues, cooldowns and breakers; who is asked, in
 Proxy        one request: fails over until an answer is committed, relays and meters it
 Jobs         asynchronous completions
 Tasks        the queue: tasks and their sessions, what may start next
+Dispatch     running agents: processes, sandbox, terminals
 Web          callers, host and origin checks, body reading, errors, the client's side of a relay
 Gateway API  /v1/*, /api/models/*, /api/usage, /health, /status, /metrics
 Task API     /api/dispatch, /api/result, /api/jobs
+Live         /ws/terminal/{task}
 App          services built bottom up; main()
 """
 
@@ -40,6 +42,7 @@ import fcntl
 import fnmatch
 import functools
 import gc
+import glob
 import hashlib
 import hmac
 import html
@@ -51,6 +54,7 @@ import json
 import logging
 import math
 import os
+import pwd
 import re
 import resource
 import secrets
@@ -62,6 +66,7 @@ import sqlite3
 import ssl
 import stat
 import sys
+import termios
 import threading
 import time
 import tomllib
@@ -70,6 +75,7 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
+    Collection,
     Container,
     Coroutine,
     Iterable,
@@ -5941,6 +5947,7 @@ class Store:
         self.fault = ""  # why state.json cannot be read or written now
         self._lock: int | None = None
         self._database: Database | None = None
+        self._transcripts: ThreadPoolExecutor | None = None
         self._file = StateFile(folder, now)
         self._writer = ThreadPoolExecutor(1, "chomp-state")
         self._reader = ThreadPoolExecutor(1, "chomp-archive")
@@ -6047,8 +6054,9 @@ class Store:
         if self._database is not None:
             await self._database.close()
         loop = asyncio.get_running_loop()
-        for executor in (self._writer, self._reader):
-            await loop.run_in_executor(None, executor.shutdown)
+        for executor in (self._writer, self._reader, self._transcripts):
+            if executor is not None:
+                await loop.run_in_executor(None, executor.shutdown)
         self.unlock()
 
     @property
@@ -6289,6 +6297,12 @@ class Store:
             self._database = Database(self.folder / "chomp.db")
         return self._database
 
+    def transcript(self, path: Path, limit: int) -> Transcript:
+        """A session's output, what is already there included; `limit` bytes of it are kept."""
+        if self._transcripts is None:
+            self._transcripts = ThreadPoolExecutor(1, "chomp-transcripts")
+        return Transcript(path, limit, self._transcripts)
+
     def dotenv(self) -> dict[str, str]:
         """Variables of state/.env; empty without it."""
         return parse_dotenv(self._text(".env"))
@@ -6490,6 +6504,113 @@ class WorkFiles:
             return False
         with file:
             return file.read(len(kept := original.read_bytes()) + 1) == kept
+
+
+class Transcript:
+    """A session's output in files: all of it, or its beginning and its end once it is more than `limit` bytes.
+
+    Positions count every byte there was. The first half of `limit` is in the file itself; what follows is in parts
+    beside it, named for where they begin (s1.log, s1.16777216.log), of which the last two are kept: nothing is ever
+    written anew, and a crash in between loses nothing. A thread writes; `waiting` bytes are still to be written.
+    """
+
+    def __init__(self, path: Path, limit: int, thread: ThreadPoolExecutor):
+        self.path = path
+        self._limit = max(limit, 4096)
+        self._thread = thread
+        self._lock = threading.Lock()
+        self._queue: list[bytes] = []
+        self._writing = False
+        self._failed = False
+        self._parts = self._found()  # where each begins, and its size
+        self._end = self._parts[-1][0] + self._parts[-1][1]  # of what was handed to the disk
+        self.size = self._end
+        self.waiting = 0
+
+    def append(self, data: bytes) -> None:
+        """Adds `data`; returns at once."""
+        with self._lock:
+            self._queue.append(data)
+            self.waiting += len(data)
+            self.size += len(data)
+            if self._writing:
+                return
+            self._writing = True
+        self._thread.submit(self._write)
+
+    async def close(self) -> None:
+        """Waits until everything is written."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, int)
+
+    async def read(self, since: int, most: int) -> tuple[int, bytes]:
+        """Up to `most` bytes after `since`, and where they begin: later than `since` when that is not kept."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, since, most)
+
+    def _part(self, begins: int) -> Path:
+        return self.path.with_name(f"{self.path.stem}.{begins}{self.path.suffix}") if begins else self.path
+
+    def _found(self) -> list[tuple[int, int]]:
+        parts = []
+        for path in (self.path, *self.path.parent.glob(f"{glob.escape(self.path.stem)}.*{self.path.suffix}")):
+            begins = "0" if path == self.path else path.stem.removeprefix(f"{self.path.stem}.")
+            with contextlib.suppress(OSError):
+                if begins.isdecimal():
+                    parts.append((int(begins), path.stat().st_size))
+        return sorted(parts) or [(0, 0)]
+
+    def _write(self) -> None:
+        while True:
+            with self._lock:
+                data = b"".join(self._queue)
+                self._queue.clear()
+                if not data:
+                    self._writing = False
+                    return
+            try:
+                self._keep(data)
+                self._failed = False
+            except OSError as error:
+                if not self._failed:
+                    log.error("output is lost: cannot write %s: %s", self.path, error.strerror)
+                self._failed = True
+                self._parts.append((self._end + len(data), 0))  # what comes after the gap begins a part
+            self._end += len(data)
+            with self._lock:
+                self.waiting -= len(data)
+
+    def _keep(self, data: bytes) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        at = self._end
+        while data:
+            begins, size = self._parts[-1]
+            room = (self._limit // 4 if begins else self._limit // 2) - size
+            if room <= 0:
+                self._parts.append((at, 0))
+                for old, _ in self._parts[1:-2]:
+                    self._part(old).unlink(missing_ok=True)
+                del self._parts[1:-2]
+                continue
+            piece, data = data[:room], data[room:]
+            with open(os.open(self._part(begins), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "wb") as file:
+                file.write(piece)
+            self._parts[-1] = (begins, size + len(piece))
+            at += len(piece)
+
+    def _read(self, since: int, most: int) -> tuple[int, bytes]:
+        found, first = bytearray(), -1
+        for begins, size in self._parts:
+            at = max(since, begins) if first < 0 else first + len(found)
+            if not begins <= at < begins + size or len(found) >= most:
+                continue
+            try:
+                with open(self._part(begins), "rb") as file:
+                    file.seek(at - begins)
+                    found += file.read(min(most - len(found), begins + size - at))
+            except OSError:
+                continue
+            if first < 0:
+                first = at
+        return (first, bytes(found)) if first >= 0 else (self._end, b"")
 
 
 # == Background ========================================================================================================
@@ -10457,7 +10578,775 @@ class TaskQueue:
         return [task for task in self._store.state.tasks.values() if task.status == "active"]
 
 
+# == Dispatch ==========================================================================================================
+
+Level = Literal["bubblewrap", "none"]
+RING_BYTES = 1 << 20  # of a terminal's output, in memory
+INPUT_BYTES = 1 << 20  # waiting to be read by the program in a terminal
+TRANSCRIPT_WAITING_BYTES = 4 << 20  # a disk this far behind holds up the terminal
+FLOOD_BYTES, FLOOD_PAUSE_S = 64 << 10, 0.01  # read at once, then the program waits: 6 MB/s cost little
+DRAIN_S = 1.0  # after its program has ended, a terminal's output may still come
+SECRET_HOLD_S = 0.05  # what may begin a secret is shown after so much silence
+QUIET_S = 3.0  # after an unfinished line: it may be a question
+PROBE_S = 5.0
+ENDING_S = 3.0  # for what is left of a command that ended or was cancelled
+_READ_BYTES = 16 << 10
+_SCREEN_COLS, _SCREEN_ROWS = 1000, 1000
+_HIDDEN_SECRET = b"[hidden]"
+
+# Stands above an agent where there is no sandbox, as the first process stands in one. Whatever loses its parent becomes
+# its child (PR_SET_CHILD_SUBREAPER), so `setsid`, double forks and a cleaned environment hide nothing from it, and
+# nothing outlives it. It ends when chomp does (PR_SET_PDEATHSIG).
+_INIT = """
+import ctypes, os, signal, sys, termios, time
+from fcntl import ioctl
+
+def leave(number, frame):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit()
+
+def end():
+    global status
+    for _ in range(600):
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{name}/stat") as file:
+                    if int(file.read().rpartition(")")[2].split()[1]) == me:
+                        os.kill(int(name), signal.SIGKILL)
+            except OSError:
+                pass
+        try:
+            while found := os.waitpid(-1, os.WNOHANG):
+                if not found[0]:
+                    break
+                if found[0] == child:
+                    status = found[1]
+        except ChildProcessError:
+            return
+        time.sleep(0.005)
+
+me, status = os.getpid(), None
+libc = ctypes.CDLL(None)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+signal.signal(signal.SIGTERM, leave)
+libc.prctl(36, 1, 0, 0, 0)
+libc.prctl(1, signal.SIGTERM, 0, 0, 0)
+if int(sys.argv[1]) not in (0, os.getppid()):
+    sys.exit()
+child = os.fork()
+if not child:
+    for number in (signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    try:
+        os.setsid()
+        if sys.argv[2] == "terminal":
+            ioctl(0, termios.TIOCSCTTY, 0)
+        os.execvp(sys.argv[3], sys.argv[3:])
+    except OSError as error:
+        os.write(2, f"cannot run {sys.argv[3]}: {error.strerror}\\n".encode())
+        os._exit(127)
+try:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    while status is None:
+        found = os.wait()
+        if found[0] == child:
+            status = found[1]
+except BaseException:
+    pass
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+end()
+if status is None:
+    status = signal.SIGKILL
+if os.WIFSIGNALED(status):
+    import resource
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if os.WTERMSIG(status) != signal.SIGKILL:
+        signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
+    os.kill(me, os.WTERMSIG(status))
+os._exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+class _Process(msgspec.Struct, frozen=True, gc=False):
+    """What /proc/PID/stat says."""
+
+    parent: int
+    group: int
+    state: str
+    started: int  # clock ticks since boot: another process with the same pid has another
+
+
+def _process(pid: int | str) -> _Process | None:
+    """The process `pid`; None when there is none, or when it only waits to be collected."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            words = file.read().rpartition(b")")[2].split()
+        found = _Process(int(words[1]), int(words[2]), words[0].decode(), int(words[19]))
+    except (OSError, IndexError, ValueError):
+        return None
+    return None if found.state in "ZX" else found
+
+
+def _all_processes() -> dict[int, _Process]:
+    """Every process there is, except ourselves; nothing where there is no /proc."""
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return {}
+    seen = {int(name): process for name in names if name.isdecimal() and (process := _process(name))}
+    seen.pop(os.getpid(), None)
+    return seen
+
+
+def processes_of(runs: Collection[str], known: Mapping[int, int]) -> dict[int, int]:
+    """When each process started that is one of `known`, has TASK_RUN in `runs`, or descends from such a one, by pid."""
+    marks = {f"TASK_RUN={run}".encode() for run in runs if run}
+    seen = _all_processes()
+    found: dict[int, int] = {}
+    for pid, process in seen.items():
+        ours = known.get(pid) == process.started
+        if not ours and marks:
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:  # of others: not allowed
+                environ = file.read()
+                ours = b"TASK_RUN=" in environ and not marks.isdisjoint(environ.split(b"\0"))
+        if ours:
+            found[pid] = process.started
+    children: dict[int, list[int]] = {}
+    for pid, process in seen.items():
+        children.setdefault(process.parent, []).append(pid)
+    unseen = list(found)
+    while unseen:
+        for pid in children.get(unseen.pop(), ()):
+            if pid not in found:
+                found[pid] = seen[pid].started
+                unseen.append(pid)
+    return found
+
+
+def _send(pid: int, started: int, *signals: int) -> None:
+    """Sends `signals` to the process `pid` that started at `started`, never to another that has its pid by now."""
+    with contextlib.suppress(OSError):
+        held = os.pidfd_open(pid)
+        try:
+            if (process := _process(pid)) and process.started == started:
+                for number in signals:
+                    signal.pidfd_send_signal(held, number)
+        finally:
+            os.close(held)
+
+
+async def _end_all(
+    runs: Collection[str],
+    known: Mapping[int, int],
+    grace_s: float,
+    polite_s: float,
+    above: int = 0,
+    sandbox: bool = False,
+) -> list[int]:
+    """Ends the processes of `runs` and `known`, and what descends from them; the pids that are left after `grace_s`.
+
+    SIGTERM first, SIGKILL after `polite_s`. The process `above` the others is told last: with it a sandbox ends at
+    once; without a sandbox it is our _INIT, which ends what we may not see when it gets SIGTERM.
+    """
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    known, told = dict(known), set[int]()
+    while True:
+        found = await asyncio.to_thread(processes_of, runs, known)
+        known.update(found)
+        passed = loop.time() - begun
+        if not found or passed >= grace_s:
+            return sorted(found)
+        for pid, started in found.items():
+            if passed < polite_s:
+                if pid != above and pid not in told:
+                    told.add(pid)
+                    _send(pid, started, signal.SIGTERM, signal.SIGCONT)
+            elif pid == above and not sandbox and passed < max(polite_s, grace_s - 0.5):
+                _send(pid, started, signal.SIGTERM)
+            else:
+                _send(pid, started, signal.SIGKILL)
+        await asyncio.sleep(0.05 if passed < polite_s else 0.02)
+
+
+class SecretFilter:
+    """Replaces secrets in a stream of bytes, also those that come in pieces.
+
+    Held back is only what may be the beginning of a secret. What was let go meanwhile is not forgotten: when a secret
+    is completed after all, its rest is replaced.
+    """
+
+    def __init__(self, secrets: Iterable[str]):
+        words = sorted({word.encode() for word in secrets if len(word) >= 4}, key=len, reverse=True)
+        self._secrets = tuple(words)
+        self._pattern = re.compile(b"|".join(map(re.escape, words)) or rb"(?!)")
+        self._beginnings = frozenset(word[:n] for word in words for n in range(1, len(word)))
+        self._longest = max(map(len, words), default=1) - 1
+        self._tail = b""  # may begin a secret
+        self._shown = 0  # bytes of it that were let go
+
+    @property
+    def holds(self) -> bool:
+        return len(self._tail) > self._shown
+
+    def feed(self, data: bytes) -> bytes:
+        """What can be shown of `data` and of what was held."""
+        if not self._secrets:
+            return data
+        return self._let_go(self._tail + data, last=False)
+
+    def flush(self) -> bytes:
+        """What is held: nothing more has come."""
+        if not self.holds:
+            return b""
+        tail = self._tail
+        shown = self._let_go(tail, last=True)
+        begins = self._unfinished(tail, 0)
+        self._tail = tail[begins:] if not self._pattern.search(tail) else b""
+        self._shown = len(self._tail)
+        return shown
+
+    def _unfinished(self, data: bytes, since: int) -> int:
+        """Where in `data`, from `since` on, something begins that may become a secret; its length when nothing does."""
+        for at in range(max(since, len(data) - self._longest), len(data)):
+            if data[at:] in self._beginnings:
+                return at
+        return len(data)
+
+    def _let_go(self, data: bytes, last: bool) -> bytes:
+        out, at, shown = [], 0, self._shown
+        held = len(data) if last else self._unfinished(data, 0)
+        if any(word in data for word in self._secrets):
+            for match in self._pattern.finditer(data):
+                if match.start() >= held:
+                    break
+                out += [data[max(at, shown) : match.start()], _HIDDEN_SECRET]
+                at = match.end()
+                if at > held:
+                    held = self._unfinished(data, at)
+        out.append(data[max(at, shown) : held])
+        self._tail, self._shown = data[held:], max(0, shown - held)
+        return b"".join(out)
+
+
+class Terminal:
+    """One session's terminal: what its programs write, in a ring and a transcript, and what is typed to them.
+
+    Positions in the output count bytes from the beginning of the session. `version` changes with everything that a
+    viewer must hear of: output, size, end.
+    """
+
+    def __init__(
+        self,
+        child: asyncio.subprocess.Process,
+        master: int,
+        launch: Launch,
+        transcript: Transcript,
+        secrets: Iterable[str],
+    ):
+        self.pid = child.pid
+        process = _process(child.pid)
+        self.pid_started = process.started if process else 0
+        self.started_at = self.last_output_at = time.time()
+        self.exit_code: int | None = None
+        self.offset = 0
+        self.cols, self.rows = launch.size
+        self.level = launch.level
+        self.transcript = transcript
+        self.version = 0
+        self.ended = False
+        self._child = child
+        self._master = master
+        self._runs = (launch.env.get("TASK_RUN", ""),)
+        self._secrets = SecretFilter(secrets)
+        self._ring = bytearray()
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._input = bytearray()
+        self._closed = asyncio.Event()  # no more output comes
+        self._loop = asyncio.get_running_loop()
+        self._last_read_s = self._loop.time()
+        self._burst_since, self._burst = 0.0, 0
+        self._timer: asyncio.TimerHandle | None = None  # of the pause, or of what is held back
+        self._release: asyncio.TimerHandle | None = None
+        self._loop.add_reader(master, self._read)
+
+    async def wait(self) -> int:
+        """The exit code, when all output was read; negative for a signal."""
+        while not self.ended:
+            await self.changed(self.version)
+        assert self.exit_code is not None
+        return self.exit_code
+
+    async def changed(self, seen: int) -> int:
+        """The version, as soon as it is another than `seen`."""
+        while self.version == seen:
+            waiter = self._loop.create_future()
+            self._waiting.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiting.discard(waiter)
+        return self.version
+
+    def output(self, since: int, most: int = RING_BYTES) -> tuple[int, bytes]:
+        """Up to `most` bytes of what came after `since`, and where they begin: later when that is not kept any more."""
+        first = self.offset - len(self._ring)
+        begins = min(max(since, first), self.offset)
+        return begins, bytes(self._ring[begins - first : begins - first + most])
+
+    async def more(self, since: int) -> bool:
+        """Waits for output after `since`; False when there will be none."""
+        while self.offset <= since and not self.ended:
+            await self.changed(self.version)
+        return self.offset > since
+
+    def write(self, data: bytes) -> None:
+        """Types `data`. Raises Busy when too much was not read yet, Conflict when nobody can read it any more."""
+        if self.ended or self._closed.is_set():
+            raise Conflict("the session has ended")
+        if len(self._input) + len(data) > INPUT_BYTES:
+            raise Busy("the program in this terminal does not read what was typed")
+        waits = bool(self._input)
+        self._input += data
+        if not waits:
+            self._type()
+
+    def resize(self, cols: int, rows: int) -> None:
+        """Another size; its programs are told by SIGWINCH."""
+        self.cols, self.rows = min(max(cols, 2), _SCREEN_COLS), min(max(rows, 1), _SCREEN_ROWS)
+        self._set_size(self.cols)
+        self._tell()
+
+    def nudge(self) -> None:
+        """Lets a full-screen program paint its screen anew: for a moment it has a column less."""
+        self._set_size(self.cols - 1)
+        self._loop.call_later(0.1, lambda: self._set_size(self.cols))
+
+    def asks(self) -> bool:
+        """Whether it seems to wait for a person: a program reads the terminal, and its last line is not finished."""
+        if self.ended or self._closed.is_set() or not (line := _last_line(bytes(self._ring[-4096:]))):
+            return False
+        reads = _reads_terminal(self._master)
+        if reads:
+            return True
+        try:
+            by_keys = not termios.tcgetattr(self._master)[3] & termios.ICANON  # it waits in poll() for single keys
+        except (OSError, termios.error):
+            return False
+        quiet = self._loop.time() - self._last_read_s >= QUIET_S
+        return (reads is None or by_keys) and quiet and line.endswith((b"?", b":", b">", b"]"))
+
+    async def stop(self, grace_s: float = 4.0) -> list[int]:
+        """Ends all that runs for this session, SIGTERM first; the pids of what could not be ended."""
+        known = {self.pid: self.pid_started}
+        left = await _end_all(
+            self._runs, known, grace_s, min(grace_s / 2, 2.0), above=self.pid, sandbox=self.level == "bubblewrap"
+        )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S + 0.5):
+                await self.wait()
+        return left
+
+    async def watch(self) -> None:
+        """Sees to the end: the program's, then its output's. Cancelled, it takes the program with it."""
+        code = -signal.SIGKILL
+        try:
+            code = await self._child.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_S):
+                    await self._closed.wait()
+            self._close()
+            await self.transcript.close()
+        finally:
+            if self._child.returncode is None:
+                _strike(self._child, self.level)
+            self._close()
+            self.exit_code, self.ended = code, True
+            self._tell()
+
+    def _read(self) -> None:
+        now = self._loop.time()
+        if now - self._burst_since > FLOOD_PAUSE_S:
+            self._burst_since, self._burst = now, 0
+        came = []
+        ended, size = False, 0
+        while size < _READ_BYTES:
+            try:
+                data = os.read(self._master, _READ_BYTES)
+            except BlockingIOError:
+                break
+            except OSError:  # EIO: nobody has the terminal open any more
+                data = b""
+            if not data:
+                ended = True
+                break
+            came.append(data)
+            size += len(data)
+        if came:
+            self._last_read_s, self.last_output_at = now, time.time()
+            self._burst += size
+            self._keep(self._secrets.feed(b"".join(came)))
+            if self._release is not None:
+                self._release.cancel()
+            self._release = self._loop.call_later(SECRET_HOLD_S, self._let_go) if self._secrets.holds else None
+        if ended:
+            self._loop.remove_reader(self._master)
+            self._closed.set()
+        elif self._burst >= FLOOD_BYTES or self.transcript.waiting > TRANSCRIPT_WAITING_BYTES:
+            self._loop.remove_reader(self._master)
+            self._timer = self._loop.call_later(FLOOD_PAUSE_S, self._go_on)
+
+    def _go_on(self) -> None:
+        if self.transcript.waiting > TRANSCRIPT_WAITING_BYTES:
+            self._timer = self._loop.call_later(FLOOD_PAUSE_S, self._go_on)
+        else:
+            self._loop.add_reader(self._master, self._read)
+
+    def _let_go(self) -> None:
+        self._keep(self._secrets.flush())
+
+    def _keep(self, data: bytes) -> None:
+        if not data:
+            return
+        self._ring += data
+        if len(self._ring) > RING_BYTES:
+            del self._ring[: len(self._ring) - RING_BYTES]
+        self.offset += len(data)
+        self.transcript.append(data)
+        self._tell()
+
+    def _tell(self) -> None:
+        self.version += 1
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _type(self) -> None:
+        try:
+            while self._input:
+                del self._input[: os.write(self._master, self._input[:4096])]
+        except BlockingIOError:
+            self._loop.add_writer(self._master, self._type)
+            return
+        except OSError:  # nobody is there
+            self._input.clear()
+        self._loop.remove_writer(self._master)
+
+    def _set_size(self, cols: int) -> None:
+        if self._master >= 0:
+            with contextlib.suppress(OSError, termios.error):
+                termios.tcsetwinsize(self._master, (self.rows, cols))
+
+    def _close(self) -> None:
+        if self._master < 0:
+            return
+        for timer in (self._timer, self._release):
+            if timer is not None:
+                timer.cancel()
+        self._loop.remove_reader(self._master)
+        self._loop.remove_writer(self._master)
+        os.close(self._master)
+        self._master = -1
+        self._closed.set()
+        self._input.clear()
+        self._let_go()
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """A session that is over: its output, and how its agent ended."""
+
+    transcript: Transcript
+    exit_code: int | None
+
+
+_ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
+
+
+def _last_line(output: bytes) -> bytes:
+    """What stands on the last line of `output`, without colours and blanks; "" when the line is finished."""
+    return re.split(rb"[\r\n]", _ESCAPES.sub(b"", output))[-1].strip()
+
+
+def _reads_terminal(master: int) -> bool | None:
+    """Whether a program in the terminal's foreground is blocked reading it; None when that cannot be seen."""
+    try:
+        group = os.tcgetpgrp(master)
+    except OSError:
+        return None
+    seen = False
+    for pid, process in _in_order(group):
+        if process.group != group or process.state != "S":
+            continue
+        try:
+            place = Path(f"/proc/{pid}/wchan").read_text()
+            call = Path(f"/proc/{pid}/syscall").read_text().split()
+        except OSError:
+            continue
+        if len(call) < 2:
+            continue
+        seen = True
+        if place in ("n_tty_read", "wait_woken"):  # the second also waits for sockets
+            with contextlib.suppress(OSError, ValueError):
+                if os.readlink(f"/proc/{pid}/fd/{int(call[1], 16)}").startswith(_TERMINALS):
+                    return True
+    return False if seen else None
+
+
+def _in_order(group: int) -> Iterator[tuple[int, _Process]]:
+    """Every process, the one a group is named for first: mostly it is the one that is looked for."""
+    if first := _process(group):
+        yield group, first
+    yield from _all_processes().items()
+
+
+_TERMINALS = ("/dev/pts/", "/dev/tty", "/dev/console")
+
+
+def _strike(child: asyncio.subprocess.Process, level: Level) -> None:
+    """Ends `child` and all below it, without waiting: a sandbox ends with its first process, _INIT sees to the rest."""
+    if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            child.send_signal(signal.SIGKILL if level == "bubblewrap" else signal.SIGTERM)
+
+
+class _BothEnds:
+    """The first quarter and the last of what is longer than `most` bytes."""
+
+    def __init__(self, most: int):
+        self._first, self._last = most // 4, most - most // 4
+        self._head, self._tail = bytearray(), bytearray()
+        self._size = 0
+
+    def add(self, data: bytes) -> None:
+        self._size += len(data)
+        room = self._first - len(self._head)
+        self._head += data[:room]
+        self._tail += data[max(0, room) :]
+        if len(self._tail) > self._last:
+            del self._tail[: len(self._tail) - self._last]
+
+    @property
+    def kept(self) -> bytes:
+        left_out = self._size - len(self._head) - len(self._tail)
+        return bytes(self._head) + (left_out_note(left_out) if left_out else b"") + bytes(self._tail)
+
+
+def left_out_note(size: int) -> bytes:
+    """A line that stands for `size` bytes of output."""
+    return f"\r\n[chomp: {size} bytes are left out here]\r\n".encode()
+
+
+class LocalRunner:
+    """Runs agents on this machine: in a sandbox where bubblewrap works, else below a process that ends what they start.
+
+    Raises Unavailable, with the remedy, for what cannot be started.
+    """
+
+    def __init__(self, store: Store, background: Background, settings: Callable[[], Settings]):
+        self.level: Level = "none"
+        self.level_why = "not tried yet"
+        self._store = store
+        self._background = background
+        self._settings = settings
+
+    async def probe(self) -> None:
+        """Finds out what isolation works here, by trying it."""
+        self.level = "none"
+        if not (program := self._which("bwrap")):
+            self.level_why = "bubblewrap is not installed (no `bwrap` on PATH)"
+            return
+        folder = self._settings().state
+        # what every launch has, and one path of each kind
+        tried = Launch(
+            ("true",), folder, {"PATH": self._path}, "bubblewrap", writable=(folder,), hidden=(folder.parent,)
+        )
+        try:
+            code, said = await self._run(self._sandboxed(tried, program, False), tried, PROBE_S, 4096, ())
+        except OSError as error:
+            code, said = None, (error.strerror or str(error)).encode()
+        if code == 0:
+            self.level, self.level_why = "bubblewrap", program
+        else:
+            reason = sentence(said.decode(errors="replace")) or "it took too long"
+            self.level_why = f"bubblewrap does not work here: {reason}"
+
+    def argv(self, launch: Launch, terminal: bool = True) -> list[str]:
+        """The whole command, sandbox included. Raises Unavailable when it needs one that does not work here."""
+        if launch.level == "bubblewrap":
+            if self.level != "bubblewrap":
+                raise Unavailable(f"no sandbox: {self.level_why}", code="no_isolation", should_retry=False)
+            return self._sandboxed(launch, self.level_why, terminal)
+        if not launch.network:
+            raise Unavailable(
+                f"the network cannot be taken away without a sandbox: {self.level_why}", code="no_isolation"
+            )
+        return [*self._init(terminal, os.getpid()), *launch.argv]
+
+    async def start(self, launch: Launch, transcript: Path, secrets: Sequence[str]) -> Terminal:
+        """`launch` in a terminal of its own, running. Raises Unavailable or OSError."""
+        self._check(launch)
+        argv = self.argv(launch)
+        kept = self._store.transcript(transcript, self._settings().tasks.transcript_bytes)
+        cols, rows = launch.size
+        master, slave = os.openpty()
+        try:
+            termios.tcsetwinsize(slave, (rows, cols))  # before anything can ask for it
+            os.set_blocking(master, False)
+            child = await asyncio.create_subprocess_exec(
+                *argv, stdin=slave, stdout=slave, stderr=slave, cwd=launch.cwd, env=launch.env, start_new_session=True
+            )
+        except BaseException:
+            os.close(master)
+            raise
+        finally:
+            os.close(slave)
+        terminal = Terminal(child, master, launch, kept, secrets)
+        self._background.start(f"terminal {child.pid}", terminal.watch())
+        return terminal
+
+    async def capture(
+        self, launch: Launch, limit_s: float, most_bytes: int, secrets: Sequence[str] = ()
+    ) -> tuple[int | None, bytes]:
+        """The exit code and the output, errors included; None when the time was over. Raises Unavailable or OSError.
+
+        Of an output above `most_bytes` the middle is left out. What was started is gone when this returns or raises.
+        """
+        self._check(launch)
+        return await self._run(self.argv(launch, terminal=False), launch, limit_s, most_bytes, secrets)
+
+    async def sweep(self, runs: Collection[str], grace_s: float = 2.0) -> list[int]:
+        """Ends every process that has one of `runs` as TASK_RUN, and what descends from it; the pids that are left."""
+        return await _end_all(frozenset(runs), {}, grace_s, grace_s / 4)
+
+    async def _run(
+        self, argv: Sequence[str], launch: Launch, limit_s: float, most_bytes: int, secrets: Sequence[str]
+    ) -> tuple[int | None, bytes]:
+        pipe = asyncio.subprocess.PIPE
+        child = await asyncio.create_subprocess_exec(
+            *argv, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=asyncio.subprocess.STDOUT,
+            cwd=launch.cwd, env=launch.env, start_new_session=True,
+        )  # fmt: skip
+        hider, kept = SecretFilter(secrets), _BothEnds(most_bytes)
+        assert child.stdout is not None
+        code, known = None, {}
+        try:
+            async with asyncio.timeout(limit_s):
+                while data := await child.stdout.read(65536):
+                    kept.add(hider.feed(data))
+                code = await child.wait()
+        except TimeoutError:
+            pass
+        finally:
+            if child.returncode is None:  # time is over, or whoever waited was cancelled
+                process = _process(child.pid)
+                known = processes_of((), {child.pid: process.started}) if process else {}
+                _strike(child, launch.level)
+            if known or launch.level == "bubblewrap":  # the last of a sandbox go shortly after its first
+                runs = (launch.env.get("TASK_RUN", ""),)
+                sandbox = launch.level == "bubblewrap"
+                await _end_all(runs, known, ENDING_S, 0.0, above=child.pid, sandbox=sandbox)
+        if code is None:  # what was written before the end came
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    while data := await child.stdout.read(65536):
+                        kept.add(hider.feed(data))
+        kept.add(hider.flush())
+        return code, kept.kept
+
+    @property
+    def _path(self) -> str:
+        return self._settings().environ.get("PATH") or os.defpath
+
+    def _which(self, program: str) -> str:
+        return shutil.which(program, path=self._path) or ""
+
+    def _check(self, launch: Launch) -> None:
+        program = launch.argv[0]
+        if not launch.cwd.is_dir():
+            raise Unavailable(f"the folder {launch.cwd} is not there", code="no_folder", should_retry=False)
+        search = launch.env.get("PATH") or os.defpath
+        if not shutil.which(launch.cwd / program if "/" in program else program, path=search):
+            raise Unavailable(
+                f"{program} cannot be run: install it, or put it on PATH", code="no_program", should_retry=False
+            )
+        for path in launch.writable:
+            if not path.exists():
+                raise Unavailable(f"the folder {path} is not there", code="no_folder", should_retry=False)
+
+    def _init(self, terminal: bool, parent: int) -> list[str]:
+        return [sys.executable, "-I", "-S", "-c", _INIT, str(parent), "terminal" if terminal else "pipe"]
+
+    def _sandboxed(self, launch: Launch, program: str, terminal: bool) -> list[str]:
+        argv = [program, "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+        if os.geteuid() == 0:
+            # as root it would keep nearly all of root's powers; a user that has a name, so that programs find their own
+            uid, name = _sandbox_user()
+            argv += ["--unshare-user", "--uid", str(uid), "--gid", str(uid), "--cap-drop", "ALL"]
+            argv += ["--setenv", "USER", name, "--setenv", "LOGNAME", name]
+        if not launch.network:
+            argv.append("--unshare-net")
+        argv += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+        for mount in _mounts(launch):
+            argv += map(str, mount)
+        argv += ["--chdir", str(launch.cwd), "--"]
+        if terminal:
+            # a session of its own below bwrap: Ctrl-C is for the agent, it would end bwrap and everything in it
+            setsid = self._which("setsid")
+            argv += [setsid, "-c"] if setsid else self._init(True, 0)  # its parent has another number inside
+        return [*argv, *launch.argv]
+
+
+_SOCKETS = (Path("/run"), Path("/var/run"))  # of Docker, D-Bus, the owner's agents and session
+_TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
+_NOBODY = 65534
+
+
+def _sandbox_user() -> tuple[int, str]:
+    """Who root is inside: a user that exists, where there is one."""
+    for uid in (1000, _NOBODY):
+        with contextlib.suppress(KeyError):
+            return uid, pwd.getpwuid(uid).pw_name
+    return 1000, "agent"
+
+
+def _mounts(launch: Launch) -> list[tuple[str | Path, ...]]:
+    """What bubblewrap is to mount, outer folders first: what lies deeper, or is listed later here, is on top."""
+    hidden = {path.resolve() for path in (*_SOCKETS, *_TEMPORARY, *launch.hidden) if path.exists()}
+    masked = [(path, 0, path) for path in hidden]
+    wanted: list[tuple[Path, int]] = [(path, 2) for path in launch.writable]
+    wanted += [(path, 1) for path in launch.readable]
+    wanted.append((launch.cwd, 1))
+    # names are looked up by a file that often lies in /run; NixOS has its programs there
+    wanted.append((Path("/etc/resolv.conf").resolve(), 1))
+    wanted += [(Path(path), 1) for path in launch.env.get("PATH", "").split(":") if path.startswith("/run/")]
+    if "/" in launch.argv[0]:
+        wanted.append((launch.cwd / launch.argv[0], 1))
+    for path, kind in wanted:
+        if not path.exists():
+            continue
+        real = path.resolve()
+        if kind == 2 or any(real.is_relative_to(one) for one in (*hidden, *(p.resolve() for p in launch.writable))):
+            masked.append((real, kind, real))
+        # a symbolic link that is hidden with its folder is not there to be followed
+        if path != real and any(path.is_relative_to(one) for one in hidden):
+            masked.append((path, kind, real))
+    mounts: dict[Path, tuple[int, tuple[str | Path, ...]]] = {}
+    for path, kind, real in masked:
+        if kind == 0:
+            how: tuple[str | Path, ...] = ("--tmpfs", path) if real.is_dir() else ("--ro-bind", "/dev/null", path)
+        else:
+            how = ("--bind" if kind == 2 else "--ro-bind", real, path)
+        if path not in mounts or mounts[path][0] < kind:
+            mounts[path] = kind, how
+    return [mounts[path][1] for path in sorted(mounts, key=lambda path: (len(path.parts), path))]
+
+
 # == Web ===============================================================================================================
+
+
+def _no_terminals(task: str, session: str) -> Terminal | Ended | None:
+    return None
 
 
 class Services(msgspec.Struct):
@@ -10479,6 +11368,8 @@ class Services(msgspec.Struct):
     reload: Callable[..., Awaitable[list[str]]]  # of the files, or of the settings it is given
     started_at: float
     hosts: dict[str, bool] = {}  # Host headers seen, and whether they are served
+    terminals: Callable[[str, str], Terminal | Ended | None] = _no_terminals  # by task and session; "" = its last
+    sockets: set[web.WebSocketResponse] = set()  # that are open
 
     def serves(self, host: str) -> bool:
         served = self.hosts.get(host)
@@ -10644,6 +11535,21 @@ def check_origin(request: web.Request, settings: Settings) -> str:
             f"requests from {origin[:100]} are not allowed; add it to cors_origins to allow them", code="foreign_origin"
         )
     return ""
+
+
+def check_upgrade(request: web.Request, settings: Settings) -> None:
+    """Raises Forbidden for a web socket that a foreign page opens: no browser asks before it does.
+
+    A browser always says where its page is from, and sends its cookie along: who brings no token has to say it too.
+    """
+    headers = request.headers
+    origin = headers.get("origin")
+    if origin is None:
+        if "authorization" in headers or "x-api-key" in headers:
+            return
+        raise Forbidden("a web socket without a token needs an Origin header", code="foreign_origin")
+    if urllib.parse.urlsplit(origin).netloc != headers.get("host") and origin != settings.public_url:
+        raise Forbidden(f"web sockets from {origin[:100]} are not allowed", code="foreign_origin")
 
 
 def authenticate(request: web.Request, services: Services) -> Caller:
@@ -11901,6 +12807,181 @@ async def config_keys(request: web.Request) -> web.Response:
     )
 
 
+# == Live ==============================================================================================================
+
+HEARTBEAT_S = 20.0
+UNREAD_HIGH_BYTES, UNREAD_LOW_BYTES = 256 << 10, 64 << 10  # sent to a viewer and not acknowledged: stop, go on
+TAIL_BYTES = 256 << 10  # shown of a session that is over
+_SEND_BYTES = 64 << 10
+_MESSAGE_BYTES = 256 << 10  # one frame of a viewer
+RESET = b"\x1bc"
+
+
+class _Told(msgspec.Struct):
+    """What a viewer says beside what it types."""
+
+    type: str
+    cols: int = 0
+    rows: int = 0
+    bytes: int = 0
+
+
+def replay(data: bytes, whole: bool) -> bytes:
+    """`data` for a screen that is empty: after a reset and, when it is not the `whole`, from a safe place on.
+
+    A place is safe where a line or an escape sequence begins; else where a character does.
+    """
+    if not whole:
+        escape, line = data.find(b"\x1b", 0, 65536), data.find(b"\n", 0, 65536) + 1
+        cuts = [escape] * (escape >= 0) + [line] * (line > 0)
+        data = data[min(cuts) :] if cuts else data.lstrip(bytes(range(0x80, 0xC0)))
+    return RESET + data
+
+
+class Viewer:
+    """One web socket that shows a terminal: its own position in the output, its own pace."""
+
+    def __init__(self, socket: web.WebSocketResponse, terminal: Terminal):
+        self._socket = socket
+        self._terminal = terminal
+        self._offset = 0
+        self._size = (terminal.cols, terminal.rows)  # that it knows of
+        self._acknowledges = False
+        self._unread = 0
+        self._room = asyncio.Event()
+
+    async def send(self) -> None:
+        """Everything there is to see, until the session ends. The viewer's pace is nobody else's."""
+        terminal = self._terminal
+        try:
+            await self._show_again(RING_BYTES)
+            await self._say({"type": "ready"})
+            await self._say({"type": "size", "cols": terminal.cols, "rows": terminal.rows})
+            terminal.nudge()
+            while True:
+                version = terminal.version
+                if self._size != (terminal.cols, terminal.rows):
+                    self._size = (terminal.cols, terminal.rows)
+                    await self._say({"type": "size", "cols": terminal.cols, "rows": terminal.rows})
+                begins, data = terminal.output(self._offset, _SEND_BYTES)
+                if begins > self._offset:  # slower than the ring turns
+                    await self._show_again(TAIL_BYTES)
+                elif data:
+                    self._offset += len(data)
+                    await self._send(data)
+                elif terminal.ended:
+                    break
+                else:
+                    await terminal.changed(version)
+            await self._say(exit_notice(terminal.exit_code))
+            await self._socket.close()
+        except ConnectionError:
+            pass  # the viewer is gone
+
+    async def heard(self, message: aiohttp.WSMessage) -> None:
+        """Does what a viewer's message asks for; says so when it cannot."""
+        try:
+            if message.type is aiohttp.WSMsgType.BINARY:
+                self._terminal.write(message.data)
+                return
+            told = msgspec.json.decode(message.data, type=_Told)
+            if told.type == "resize" and told.cols > 0 and told.rows > 0:
+                self._terminal.resize(told.cols, told.rows)
+                if (self._terminal.cols, self._terminal.rows) == (told.cols, told.rows):
+                    self._size = (told.cols, told.rows)
+            elif told.type == "ack":
+                self._acknowledges = True
+                self._unread = max(0, self._unread - max(0, told.bytes))
+                if self._unread <= UNREAD_LOW_BYTES:
+                    self._room.set()
+        except ChompError as error:
+            await self._say({"type": "error", "message": error.message})
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            await self._say({"type": "error", "message": "a message that is not understood"})
+
+    async def _show_again(self, most: int) -> None:
+        """A screen from scratch: the last `most` bytes, after a line that says what the viewer has missed."""
+        seen = self._offset
+        begins, data = self._terminal.output(max(0, self._terminal.offset - most))
+        self._offset = begins + len(data)
+        data = replay(data, begins == 0)
+        if seen:
+            data = RESET + left_out_note(begins - seen) + data.removeprefix(RESET)
+        for at in range(0, len(data), _SEND_BYTES):
+            await self._send(data[at : at + _SEND_BYTES])
+
+    async def _send(self, data: bytes) -> None:
+        self._unread += len(data)
+        await self._socket.send_bytes(data)
+        while self._acknowledges and self._unread > UNREAD_HIGH_BYTES:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _say(self, told: dict[str, Any]) -> None:
+        with contextlib.suppress(ConnectionError):
+            await self._socket.send_str(json.dumps(told))
+
+
+def exit_notice(code: int | None) -> dict[str, Any]:
+    """What viewers are told at the end; a signal's code as shells count."""
+    if code is None or code >= 0:
+        return {"type": "exit", "code": code}
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = str(-code)
+    return {"type": "exit", "code": 128 - code, "signal": name}
+
+
+@routes.get("/ws/terminal/{task}")
+async def terminal_socket(request: web.Request) -> web.WebSocketResponse:
+    """GET /ws/terminal/{task}?session= -> web socket: output and input as binary, control as JSON text"""
+    services = request.app[SERVICES]
+    check_upgrade(request, services.settings)
+    task, session = request.match_info["task"], request.query.get("session", "")
+    shown = services.terminals(task, session)
+    if shown is None:
+        raise NotFound(f"task {task[:100]} has no such session")
+    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=_MESSAGE_BYTES, compress=False, timeout=2.0)
+    if not socket.can_prepare(request):
+        raise BadRequest("this address is for web sockets", status=426, code="upgrade_required")
+    await socket.prepare(request)
+    services.sockets.add(socket)
+    try:
+        if isinstance(shown, Ended):
+            await _show_ended(socket, shown)
+            return socket
+        viewer = Viewer(socket, shown)
+        sending = services.background.start(f"viewer of task {task}", viewer.send())
+        try:
+            async for message in socket:
+                if message.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT):
+                    await viewer.heard(message)
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+    finally:
+        services.sockets.discard(socket)
+    return socket
+
+
+async def _show_ended(socket: web.WebSocketResponse, ended: Ended) -> None:
+    begins, data = await ended.transcript.read(max(0, ended.transcript.size - TAIL_BYTES), TAIL_BYTES)
+    with contextlib.suppress(ConnectionError):
+        for at in range(0, len(data), _SEND_BYTES):
+            piece = data[at : at + _SEND_BYTES]
+            await socket.send_bytes(piece if at else replay(piece, begins == 0))
+        await socket.send_str(json.dumps({"type": "ready"}))
+        await socket.send_str(json.dumps(exit_notice(ended.exit_code)))
+        await socket.close()
+
+
+async def close_sockets(app: web.Application) -> None:
+    """Ends every web socket: at shutdown they would be waited for."""
+    sockets = tuple(app[SERVICES].sockets)
+    await asyncio.gather(*(one.close(code=1001) for one in sockets), return_exceptions=True)
+
+
 # == App ===============================================================================================================
 
 
@@ -12071,6 +13152,7 @@ def make_app(
             await store.close()
 
     app.cleanup_ctx.append(services)
+    app.on_shutdown.append(close_sockets)
     return app
 
 
@@ -12256,6 +13338,7 @@ async def serve(settings: Settings, store: Store, sources: Sources) -> None:
         await site.stop()
         services.jobs.stop()
         services.bodies.stop()
+        await close_sockets(app)
         server = cast(DoorServer, runner.server)
         server.pre_shutdown()  # idle connections go, the others after their answer
         await services.proxy.drain(settings.timeouts.drain_s)

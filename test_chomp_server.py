@@ -37,6 +37,7 @@ import subprocess
 import symtable
 import sys
 import threading
+import termios
 import time
 import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
@@ -53,6 +54,7 @@ import pydantic
 import pytest
 import uvloop
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -7062,7 +7064,7 @@ class TestHouse:
     @pytest.mark.parametrize(
         ("power", "sections"),
         [
-            (r"\bcreate_subprocess_exec\b|\bsubprocess\.", {"Upstream"}),
+            (r"\bcreate_subprocess_exec\b|\bsubprocess\.", {"Upstream", "Dispatch"}),
             (r"\bcreate_subprocess_shell\b|\bos\.system\b|\bos\.popen\b|\beval\(|\bpickle\b", set()),
             (r"\bsqlite3\.connect\b|\bfcntl\.", {"Store"}),
             (r"\bClientSession\(", {"App"}),
@@ -15167,6 +15169,907 @@ class TestConfig:
             assert answer.status == 400
             assert words in (await error_of(answer))["message"]
         assert client.store.overrides() == {}
+
+
+# == Dispatch ==========================================================================================================
+
+
+def is_running(pid: int) -> bool:
+    """Whether `pid` is a process that is not just waiting to be collected."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def with_argument(word: str) -> list[int]:
+    """Processes with `word` on their command line, wherever they came from."""
+    return [one.pid for one in psutil.process_iter(["cmdline"]) if word in (one.info["cmdline"] or ())]
+
+
+async def eventually(holds: Callable[[], Any], limit_s: float = 10.0) -> Any:
+    """What `holds` says as soon as that is true."""
+    async with asyncio.timeout(limit_s):
+        while not (found := holds()):
+            await asyncio.sleep(0.02)
+    return found
+
+
+class Place:
+    """A LocalRunner with a home, a chomp folder in it and a work folder in that, as a session has them."""
+
+    def __init__(self, folder: Path):
+        self.home = folder / "home"
+        self.dir = self.home / "chomp"
+        self.work = self.dir / "state" / "work" / "task-1"
+        self.work.mkdir(parents=True)
+        (self.home / ".ssh").mkdir()
+        (self.home / ".ssh" / "id_ed25519").write_text("the owner's key")
+        (self.home / ".config" / "agent").mkdir(parents=True)
+        (self.home / ".config" / "agent" / "settings").write_text("of the agent")
+        (self.dir / "state" / "keys.json").write_text("a provider's key")
+        (self.dir / "chomp_server.py").write_text("code")
+        self.store = cs.Store(self.dir / "state")
+        self.store.open()
+        self.background = cs.Background()
+        self.settings = cs.Settings(dir=self.dir, environ={"PATH": os.environ["PATH"]})
+        self.runner = cs.LocalRunner(self.store, self.background, lambda: self.settings)
+        self.runs = itertools.count(1)
+
+    def launch(self, script: str, level: Any = "none", **more: Any) -> cs.Launch:
+        run = f"run-{os.getpid()}-{id(self)}-{next(self.runs)}"
+        env = {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(self.work),
+            "TERM": "xterm-256color",
+            "TASK_RUN": run,
+        }
+        return cs.Launch(**{
+            "argv": ("bash", "-c", script), "cwd": self.work, "env": env, "level": level, "writable": (self.work,),
+            "readable": (self.dir, self.home / ".config" / "agent", self.home / "nowhere"),
+            "hidden": (self.home, self.dir / "state", self.home / "nowhere-else"),
+            **more,
+        })  # fmt: skip
+
+    async def capture(self, script: str, level: Any = "none", limit_s: float = 20.0, **more: Any) -> tuple[Any, str]:
+        code, output = await self.runner.capture(self.launch(script, level, **more), limit_s, 1 << 20)
+        return code, output.decode()
+
+    async def start(self, script: str, level: Any = "none", secrets: Sequence[str] = (), **more: Any) -> cs.Terminal:
+        path = self.dir / "state" / "output" / "task-1" / f"s{next(self.runs)}.log"
+        return await self.runner.start(self.launch(script, level, **more), path, secrets)
+
+
+async def shows(terminal: cs.Terminal, words: str | bytes, limit_s: float = 10.0) -> bytes:
+    """The terminal's output as soon as it has `words`."""
+    wanted = words.encode() if isinstance(words, str) else words
+    async with asyncio.timeout(limit_s):
+        while wanted not in (seen := terminal.output(0)[1]):
+            assert await terminal.more(terminal.offset), f"it ended without {words!r}: {seen[-500:]!r}"
+    return seen
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    made = Place(tmp_path)
+    await made.runner.probe()
+    yield made
+    await made.background.stop()
+    await made.store.close()
+
+
+@pytest.fixture(params=["none", "bubblewrap"])
+def level(request: pytest.FixtureRequest, place: Place) -> str:
+    """Both levels of isolation, as far as they work here."""
+    if request.param == "bubblewrap" and place.runner.level != "bubblewrap":
+        pytest.skip(place.runner.level_why)
+    return str(request.param)
+
+
+@pytest.fixture
+def sandbox(place: Place) -> Place:
+    if place.runner.level != "bubblewrap":
+        pytest.skip(place.runner.level_why)
+    return place
+
+
+STUBBORN = """
+trap '' TERM HUP INT
+setsid nohup bash -c 'trap "" TERM; echo $$ >heir; exec -a {mark} sleep 1000' >/dev/null 2>&1 &
+(env -i /usr/bin/setsid /bin/bash -c 'trap "" TERM; (exec -a {mark} sleep 1000) & echo $! >bare' >/dev/null 2>&1 &)
+until [ -s heir ] && [ -s bare ]; do sleep 0.02; done
+echo ready
+while :; do sleep 1; done
+"""
+
+
+class TestRunner:
+    async def test_the_sandbox_is_tried_before_it_is_promised(self, place: Place, tmp_path: Path) -> None:
+        refuses = tmp_path / "bin" / "bwrap"
+        refuses.parent.mkdir()
+        refuses.write_text("#!/bin/sh\necho 'setting up uid map: Permission denied' >&2\nexit 1\n")
+        refuses.chmod(0o755)
+        place.settings = msgspec.structs.replace(place.settings, environ={"PATH": f"{refuses.parent}:/usr/bin:/bin"})
+        await place.runner.probe()
+        assert place.runner.level == "none"
+        assert "Permission denied" in place.runner.level_why
+        place.settings = msgspec.structs.replace(place.settings, environ={"PATH": str(tmp_path)})
+        await place.runner.probe()
+        assert (place.runner.level, "not installed" in place.runner.level_why) == ("none", True)
+        with pytest.raises(cs.Unavailable, match="not installed"):
+            await place.capture("true", "bubblewrap")
+
+    async def test_a_sandbox_that_never_answers_is_given_up(
+        self, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "bwrap").write_text("#!/bin/sh\nsleep 1000\n")
+        (tmp_path / "bwrap").chmod(0o755)
+        monkeypatch.setattr(cs, "PROBE_S", 0.2)
+        place.settings = msgspec.structs.replace(place.settings, environ={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+        await place.runner.probe()
+        assert (place.runner.level, "too long" in place.runner.level_why) == ("none", True)
+
+    async def test_what_is_hidden_is_not_there_and_what_is_shown_is(self, sandbox: Place) -> None:
+        said = await sandbox.capture(
+            f"cat {sandbox.home}/.ssh/id_ed25519; cat {sandbox.dir}/state/keys.json; ls -A {sandbox.home}; echo --;"
+            f"cat {sandbox.home}/.config/agent/settings {sandbox.dir}/chomp_server.py; echo; ls {sandbox.dir}/state/work",
+            "bubblewrap",
+        )
+        assert "owner's key" not in said[1] and "provider's key" not in said[1]
+        assert said[1].count("No such file") == 2
+        assert said[1].partition("--\n")[2].split("\n")[:2] == ["of the agentcode", "task-1"]
+        assert said[1].partition("--\n")[0].split("\n")[-3:-1] == [".config", "chomp"]
+
+    async def test_a_link_in_a_hidden_folder_shows_what_it_stands_for(self, sandbox: Place) -> None:
+        (sandbox.home / "dotfiles").mkdir()
+        (sandbox.home / "dotfiles" / "tool").write_text("through a link")
+        (sandbox.home / ".tool").symlink_to(sandbox.home / "dotfiles" / "tool")
+        shown = await sandbox.capture(f"cat {sandbox.home}/.tool", "bubblewrap", readable=(sandbox.home / ".tool",))
+        assert shown == (0, "through a link")
+
+    async def test_writing_is_for_the_work_folder_alone(self, sandbox: Place) -> None:
+        (sandbox.work / "frozen").mkdir()
+        tries = f"for at in /etc/x /usr/x {sandbox.dir}/x frozen/x; do touch $at && echo wrote $at; done 2>/dev/null"
+        script = f"{tries}; touch mine && stat -c %u mine; id -u"
+        code, said = await sandbox.capture(script, "bubblewrap", readable=(sandbox.dir, sandbox.work / "frozen"))
+        assert (code, "wrote" in said) == (0, False)
+        assert len(set(said.split())) == 1  # what it makes is its own
+        assert (sandbox.work / "mine").stat().st_uid == os.getuid()  # and the owner's outside
+
+    async def test_root_is_not_root_inside(self, sandbox: Place) -> None:
+        if os.geteuid() != 0:
+            pytest.skip("only root has to be taken something away")
+        _, said = await sandbox.capture('id -u; id -un; echo "$USER"; grep CapEff /proc/self/status', "bubblewrap")
+        uid, name, user, caps = said.split("\n")[:4]
+        assert (uid != "0", name) == (True, user)
+        assert int(caps.split()[1], 16) == 0
+
+    async def test_git_commits_in_the_work_folder(self, level: str, place: Place) -> None:
+        place_it = "git init -q . && echo 1 >a && git add a && git -c user.name=a -c user.email=a@b commit -qm one && git log --oneline | wc -l"
+        assert await place.capture(place_it, level) == (0, "1\n")
+
+    async def test_processes_and_sockets_of_the_owner_are_out_of_reach(self, sandbox: Place) -> None:
+        _, said = await sandbox.capture(
+            f"ls /run; ls -A /tmp | grep -v {sandbox.home.parts[2]}; ls /proc | grep -c '^[0-9]'", "bubblewrap"
+        )
+        *sockets, processes = said.split()
+        assert not [
+            one for one in sockets if one not in ("systemd", "resolvconf", "NetworkManager")
+        ]  # with resolv.conf
+        assert int(processes) < 10
+
+    async def test_the_network_is_there_unless_it_is_taken_away(self, sandbox: Place) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port = listening.getsockname()[1]
+            connects = f"exec 3<>/dev/tcp/127.0.0.1/{port} && echo connected"
+            assert await sandbox.capture(connects, "bubblewrap") == (0, "connected\n")
+            code, said = await sandbox.capture(connects, "bubblewrap", network=False)
+            assert (code != 0, "connected" in said) == (True, False)
+            with pytest.raises(cs.Unavailable, match="network"):
+                await sandbox.capture(connects, "none", network=False)
+
+    async def test_names_can_be_looked_up_when_their_file_lies_in_run(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stub, folder = Path("/run/systemd/resolve/stub-resolv.conf"), Path("/run")
+        resolve, exists = Path.resolve, Path.exists
+        monkeypatch.setattr(
+            Path, "resolve", lambda path, **more: stub if str(path) == "/etc/resolv.conf" else resolve(path, **more)
+        )
+        monkeypatch.setattr(Path, "exists", lambda path, **more: path == stub or exists(path, **more))
+        mounts = cs._mounts(place.launch("true"))
+        assert mounts.index(("--tmpfs", folder)) < mounts.index(("--ro-bind", stub, stub))
+
+    async def test_status_and_output_of_a_command(self, level: str, place: Place) -> None:
+        assert await place.capture("echo out; echo err >&2; tty; exit 3", level) == (3, "out\nerr\nnot a tty\n")
+
+    async def test_a_long_output_keeps_both_ends(self, place: Place) -> None:
+        code, output = await place.runner.capture(place.launch("seq 200000"), 20, 4000)
+        assert code == 0 and len(output) < 4200
+        assert output.startswith(b"1\n2\n") and output.endswith(b"199999\n200000\n")
+        left_out = re.search(rb"(\d+) bytes are left out", output)
+        assert left_out and int(left_out[1]) == len("\n".join(map(str, range(1, 200001)))) + 1 - 4000
+
+    async def test_secrets_are_hidden_in_what_is_captured(self, place: Place) -> None:
+        got = await place.runner.capture(
+            place.launch("echo a-long-secret-key; printf a-long-sec"), 20, 4000, ["a-long-secret-key"]
+        )
+        assert got == (0, b"[hidden]\na-long-sec")
+
+    @pytest.mark.parametrize("script", ["{start}; sleep 1000", "{start}"])
+    async def test_nothing_is_left_of_a_command(self, level: str, place: Place, script: str) -> None:
+        mark = f"left-{os.getpid()}-{level}-{len(script)}"
+        start = f"(env -i setsid bash -c 'exec -a {mark} sleep 1000' </dev/null >/dev/null 2>&1 &); setsid bash -c 'exec -a {mark} sleep 1000' & echo x"
+        code, said = await place.capture(script.format(start=start), level, limit_s=1.0)
+        assert said == "x\n" and code == (None if "sleep 1000" in script.replace("{start}", "") else 0)
+        assert with_argument(mark) == []
+
+    async def test_a_command_nobody_waits_for_any_more_is_ended(self, level: str, place: Place) -> None:
+        mark = f"cancelled-{os.getpid()}-{level}"
+        script = f"setsid bash -c 'exec -a {mark} sleep 1000' & exec -a {mark} sleep 1000"
+        waiting = place.background.spawn(place.capture(script, level))
+        await eventually(lambda: len(with_argument(mark)) == 2)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert with_argument(mark) == []
+
+    @pytest.mark.parametrize(
+        ("more", "words"),
+        [
+            ({"argv": ("no-such-agent", "x")}, "no-such-agent cannot be run"),
+            ({"cwd": Path("/nowhere/at/all")}, "/nowhere/at/all is not there"),
+            ({"writable": (Path("/nowhere/else"),)}, "/nowhere/else is not there"),
+        ],
+    )
+    async def test_what_cannot_be_started_says_why(self, place: Place, more: dict[str, Any], words: str) -> None:
+        with pytest.raises(cs.Unavailable, match=words):
+            await place.capture("true", **more)
+        with pytest.raises(cs.Unavailable, match=words):
+            await place.start("true", **more)
+
+    async def test_stop_ends_everything_in_time(self, level: str, place: Place) -> None:
+        mark = f"stubborn-{os.getpid()}-{level}"
+        terminal = await place.start(STUBBORN.format(mark=mark), level)
+        await shows(terminal, "ready")
+        assert len(with_argument(mark)) == 2
+        begun = time.monotonic()
+        assert await terminal.stop() == []
+        assert time.monotonic() - begun < 6
+        assert with_argument(mark) == []
+        assert terminal.exit_code not in (None, 0)
+
+    async def test_stop_lets_an_agent_finish_what_it_does(self, level: str, place: Place) -> None:
+        terminal = await place.start(
+            "trap 'echo bye >last; exit 7' TERM; echo ready; while :; do sleep 0.05; done", level
+        )
+        await shows(terminal, "ready")
+        assert await terminal.stop() == []
+        assert (place.work / "last").read_text() == "bye\n"
+        assert terminal.exit_code == 7
+
+    async def test_stop_ends_what_is_suspended(self, level: str, place: Place) -> None:
+        terminal = await place.start("echo ready; kill -STOP $$; sleep 1000", level)
+        await shows(terminal, "ready")
+        assert await terminal.stop() == []
+
+    async def test_stop_after_the_end_is_no_trouble(self, level: str, place: Place) -> None:
+        terminal = await place.start("exit 4", level)
+        assert await terminal.wait() == 4
+        assert await terminal.stop() == []
+        assert terminal.exit_code == 4
+
+    async def test_what_cannot_be_ended_is_reported(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        terminal = await place.start("echo ready; sleep 1000")
+        await shows(terminal, "ready")
+        with monkeypatch.context() as patched:
+            patched.setattr(cs, "_send", lambda *given: None)  # as for processes of somebody else
+            left = await terminal.stop(0.3)
+        assert terminal.pid in left and len(left) >= 2
+        assert await terminal.stop() == []
+
+    async def test_nothing_outlives_the_end_of_an_agent(self, level: str, place: Place) -> None:
+        mark = f"outlives-{os.getpid()}-{level}"
+        terminal = await place.start(
+            f"(setsid env -i bash -c 'exec -a {mark} sleep 1000' &); until pgrep -f ^{mark}; do :; done; exit 0", level
+        )
+        assert await terminal.wait() == 0
+        await eventually(lambda: not with_argument(mark))
+
+    async def test_a_process_with_the_same_number_is_left_alone(self, place: Place) -> None:
+        other = subprocess.Popen(["sleep", "1000"])
+        try:
+            process = cs._process(other.pid)
+            assert process is not None
+            cs._send(other.pid, process.started - 1, signal.SIGKILL)
+            assert cs.processes_of((), {other.pid: process.started - 1}) == {}
+            assert cs.processes_of((), {other.pid: process.started}) == {other.pid: process.started}
+            assert other.poll() is None
+            cs._send(other.pid, process.started, signal.SIGKILL)
+            assert other.wait(5) == -signal.SIGKILL
+        finally:
+            other.kill()
+            other.wait()
+
+    async def test_a_sweep_ends_the_processes_of_its_runs_only(self, place: Place) -> None:
+        mine, other = (
+            subprocess.Popen(
+                ["bash", "-c", "trap '' TERM; env -i sleep 1000 & echo; wait"], stdout=subprocess.PIPE,
+                env={"TASK_RUN": f"{word}-{os.getpid()}", "PATH": "/usr/bin:/bin"}, start_new_session=True,
+            )
+            for word in ("swept", "kept")
+        )  # fmt: skip
+        try:
+            for one in (mine, other):
+                assert one.stdout is not None and one.stdout.readline() == b"\n"
+            children = psutil.Process(mine.pid).children()
+            begun = time.monotonic()
+            assert await place.runner.sweep([f"swept-{os.getpid()}", ""]) == []
+            assert time.monotonic() - begun < 5
+            assert mine.wait(1) == -signal.SIGKILL  # a zombie is no survivor
+            assert children and not any(is_running(child.pid) for child in children)
+            assert other.poll() is None
+            assert await place.runner.sweep([]) == []
+            assert other.poll() is None
+        finally:
+            for one in (mine, other):
+                for child in [*psutil.Process(one.pid).children(recursive=True)] if one.poll() is None else []:
+                    child.kill()
+                one.kill()
+                one.communicate()
+
+    @pytest.mark.parametrize("isolation", ["none", "bubblewrap"])
+    async def test_agents_do_not_outlive_chomp(self, sandbox: Place, isolation: str, tmp_path: Path) -> None:
+        script = f"""
+import asyncio, sys
+sys.path.insert(0, {str(HERE)!r})
+import test_chomp_server as t, pathlib
+async def main():
+    place = t.Place(pathlib.Path({str(tmp_path / "other")!r}))
+    await place.runner.probe()
+    terminal = await place.start(t.STUBBORN.format(mark="orphan-{os.getpid()}-{isolation}"), {isolation!r})
+    await t.shows(terminal, "ready")
+    print("ready", flush=True)
+    await terminal.wait()
+asyncio.run(main())
+"""
+        chomp = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+        try:
+            assert chomp.stdout is not None and chomp.stdout.readline() == b"ready\n"
+            assert len(with_argument(f"orphan-{os.getpid()}-{isolation}")) == 2
+        finally:
+            chomp.kill()
+            chomp.communicate()
+        await eventually(lambda: not with_argument(f"orphan-{os.getpid()}-{isolation}"))
+
+
+SECRETS = ["sk-chomp-task-1-abcdef", "sk-chomp-task-1-abcdef-longer", "aaaaab", "key-of-groq"]
+
+
+class TestSecretFilter:
+    @given(
+        st.lists(
+            st.sampled_from([*SECRETS, "sk-chomp-task-1-", "sk-", "aaaa", "b", "x\n", "key-of", "-groq", "é"]),
+            max_size=12,
+        ),
+        st.lists(st.integers(0, 300), max_size=8),
+    )
+    @settings(max_examples=400, deadline=None)
+    def test_a_stream_in_pieces_comes_out_as_in_one(self, words: list[str], cuts: list[int]) -> None:
+        text = "".join(words).encode()
+        hider, out, at = cs.SecretFilter(SECRETS), b"", 0
+        for cut in [*sorted(cut % (len(text) + 1) for cut in cuts), len(text)]:
+            out += hider.feed(text[at:cut])
+            at = cut
+        out += hider.flush()
+        whole = cs.SecretFilter(SECRETS)
+        assert out == whole.feed(text) + whole.flush()
+        assert not any(secret.encode() in out for secret in SECRETS)
+
+    def test_only_what_may_be_a_secret_is_held(self) -> None:
+        hider = cs.SecretFilter(SECRETS)
+        assert hider.feed(b"hello s") == b"hello "
+        assert hider.feed(b"k-") == b""
+        assert (hider.holds, hider.feed(b"not one"), hider.holds) == (True, b"sk-not one", False)
+
+    def test_a_secret_typed_slowly_is_never_whole(self) -> None:
+        hider = cs.SecretFilter(SECRETS)
+        shown = b""
+        for sign in b"key-of-groq and more":
+            shown += hider.feed(bytes([sign])) + hider.flush()
+        assert b"key-of-groq" not in shown
+        assert shown.endswith(b"[hidden] and more")
+
+    def test_without_secrets_nothing_is_held(self) -> None:
+        hider = cs.SecretFilter(["", "abc"])  # too short to be one
+        assert (hider.feed(b"abc"), hider.holds, hider.flush()) == (b"abc", False, b"")
+
+
+class TestTranscript:
+    @pytest.fixture
+    async def store(self, tmp_path: Path) -> AsyncIterator[cs.Store]:
+        store = cs.Store(tmp_path / "state")
+        store.open()
+        yield store
+        await store.close()
+
+    async def test_everything_is_there_also_after_a_restart(self, store: cs.Store) -> None:
+        path = store.folder / "output" / "task-1" / "s1.log"
+        transcript = store.transcript(path, 1 << 20)
+        assert await transcript.read(0, 100) == (0, b"")
+        transcript.append(b"one ")
+        transcript.append(b"two")
+        await transcript.close()
+        again = store.transcript(path, 1 << 20)
+        again.append(b" three")
+        assert (await again.read(0, 100), await again.read(4, 3)) == ((0, b"one two three"), (4, b"two"))
+        assert (again.size, await again.read(99, 5)) == (13, (13, b""))
+        assert path.read_bytes() == b"one two three"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    @pytest.mark.parametrize("piece", [100, 1000, 7000])
+    async def test_the_beginning_and_the_end_are_kept(self, store: cs.Store, piece: int) -> None:
+        path = store.folder / "output" / "task-1" / "s1.log"
+        transcript = store.transcript(path, 8192)
+        whole = b"".join(b"%07d\n" % n for n in range(10_000))
+        for at in range(0, len(whole), piece):
+            transcript.append(whole[at : at + piece])
+        await transcript.close()
+        assert sum(one.stat().st_size for one in path.parent.iterdir()) <= 8192
+        for one in (transcript, store.transcript(path, 8192)):
+            assert (one.size, await one.read(0, 4096)) == (len(whole), (0, whole[:4096]))
+            assert await one.read(len(whole) - 2048, 9999) == (len(whole) - 2048, whole[-2048:])
+            begins, data = await one.read(20_000, 9999)
+            assert begins > 20_000 and data == whole[begins:]
+
+    async def test_a_disk_that_takes_nothing_loses_only_that(
+        self, store: cs.Store, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path = store.folder / "output" / "task-1" / "s1.log"
+        transcript = store.transcript(path, 1 << 20)
+        transcript.append(b"before ")
+        await transcript.close()
+        path.rename(path.with_suffix(".kept"))
+        path.mkdir()  # cannot be written to
+        transcript.append(b"lost ")
+        await transcript.close()
+        path.rmdir()
+        path.with_suffix(".kept").rename(path)
+        transcript.append(b"after")
+        assert await transcript.read(0, 99) == (0, b"before ")
+        assert await transcript.read(7, 99) == (12, b"after")
+        assert "output is lost" in caplog.text
+
+
+# a shell that is in a trap forgets a signal that comes meanwhile: this one looks for itself
+SAYS_ITS_SIZE = 'while :; do now=$(stty size); [ "$now" = "$was" ] || echo "$now"; was=$now; read -t 0.02 line; done'
+
+
+class TestTerminal:
+    async def test_it_is_a_terminal_of_its_size(self, level: str, place: Place) -> None:
+        terminal = await place.start(
+            "stty size; test -t 0 && test -t 1 && test -t 2 && echo $TERM; cat /dev/null >/dev/tty && echo controls; exit 5",
+            level,
+            size=(101, 33),
+        )
+        assert await asyncio.wait_for(terminal.wait(), 10) == 5
+        assert terminal.output(0) == (0, b"33 101\r\nxterm-256color\r\ncontrols\r\n")
+        assert await terminal.more(0) is True
+        assert await terminal.more(terminal.offset) is False
+        assert await terminal.transcript.read(0, 999) == terminal.output(0)
+
+    async def test_a_signal_is_told_from_a_status(self, place: Place) -> None:
+        terminal = await place.start("kill -SEGV $$")
+        assert await asyncio.wait_for(terminal.wait(), 10) == -signal.SIGSEGV
+
+    async def test_programs_see_another_size(self, level: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        terminal = await place.start("echo ready;" + SAYS_ITS_SIZE, level)
+        await shows(terminal, "ready")
+        terminal.resize(77, 22)
+        await shows(terminal, "22 77")
+        assert (terminal.cols, terminal.rows) == (77, 22)
+        terminal.resize(10**9, -5)
+        await shows(terminal, "1 1000")
+        sizes, sets = [], termios.tcsetwinsize
+        monkeypatch.setattr(termios, "tcsetwinsize", lambda fd, size: (sizes.append(size), sets(fd, size)))
+        terminal.nudge()
+        await eventually(lambda: sizes == [(1, 999), (1, 1000)])
+        assert terminal.cols == 1000
+        await terminal.stop()
+
+    async def test_typing_reaches_the_program(self, level: str, place: Place) -> None:
+        terminal = await place.start('read -r line; echo "got <$line>"', level)
+        terminal.write("grüße 日本\n".encode())
+        await shows(terminal, "got <grüße 日本>")
+        assert await asyncio.wait_for(terminal.wait(), 10) == 0
+        with pytest.raises(cs.Conflict):
+            terminal.write(b"x")
+
+    async def test_ctrl_c_is_for_the_program(self, level: str, place: Place) -> None:
+        terminal = await place.start("trap 'echo caught' INT; echo ready; read x; read x; echo went on $x", level)
+        await shows(terminal, "ready")
+        terminal.write(b"\x03")
+        await shows(terminal, "caught")  # and bubblewrap is not ended by it
+        terminal.write(b"\nyes\n")
+        await shows(terminal, "went on")
+        assert await asyncio.wait_for(terminal.wait(), 10) == 0
+
+    async def test_what_nobody_reads_is_bounded(self, place: Place) -> None:
+        terminal = await place.start("stty raw -echo; echo ready; sleep 1000")
+        await shows(terminal, "ready")
+        with pytest.raises(cs.Busy):
+            for _ in range(40):
+                terminal.write(b"x" * 65536)
+        assert await terminal.stop() == []
+
+    async def test_a_large_input_arrives_whole(self, place: Place) -> None:
+        terminal = await place.start("stty raw -echo; echo ready; head -c 300000 | sha256sum; sleep 1000")
+        await shows(terminal, "ready")
+        given = random.Random(1).randbytes(300_000)
+        terminal.write(given)
+        await shows(terminal, hashlib.sha256(given).hexdigest())
+        await terminal.stop()
+
+    @pytest.mark.parametrize("script", ["printf 'Your name: '; read x", "printf 'Go on? [y/N] '; head -n 1 >/dev/null"])
+    async def test_it_is_seen_when_a_program_asks(self, level: str, place: Place, script: str) -> None:
+        terminal = await place.start(f"echo working; sleep 0.2; {script}; echo thanks; exec sleep 1000", level)
+        await shows(terminal, "working")
+        assert not terminal.asks()
+        await eventually(terminal.asks)
+        terminal.write(b"\n")
+        await shows(terminal, "thanks")
+        assert not terminal.asks()
+        await terminal.stop()
+        assert not terminal.asks()
+
+    async def test_who_works_does_not_ask(self, level: str, place: Place) -> None:
+        terminal = await place.start("printf 'Thinking...'; sleep 1000", level)
+        await shows(terminal, "Thinking")
+        terminal._last_read_s -= 60
+        assert not terminal.asks()
+        await terminal.stop()
+
+    async def test_a_program_that_waits_for_keys_asks_after_a_silence(self, level: str, place: Place) -> None:
+        keys = "import select, sys, tty; tty.setraw(0); print('Choose (y/n)?', end=' ', flush=True); select.select([0], [], [])"
+        terminal = await place.start(
+            f'/usr/bin/env python3 -c "{keys}"',
+            level,
+            hidden=(),
+            env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "TASK_RUN": "keys"},
+        )
+        await shows(terminal, "Choose")
+        assert not terminal.asks()
+        terminal._last_read_s -= 60
+        assert terminal.asks()
+        await terminal.stop()
+
+    async def test_secrets_are_hidden_everywhere_also_in_pieces(self, place: Place) -> None:
+        secret = "sk-chomp-task-7-0123456789"
+        terminal = await place.start(
+            f"echo {secret}; printf {secret[:9]}; sleep 0.02; echo {secret[9:]}; printf {secret[:12]}; sleep 0.3; echo {secret[12:]}; printf {secret[:5]}",
+            secrets=[secret],
+        )
+        await asyncio.wait_for(terminal.wait(), 10)
+        shown = terminal.output(0)[1]
+        assert secret.encode() not in shown and secret[12:].encode() not in shown
+        assert shown == f"[hidden]\r\n[hidden]\r\n{secret[:12]}[hidden]\r\n{secret[:5]}".encode()
+        assert terminal.transcript.path.read_bytes() == shown
+
+    async def test_a_prompt_that_begins_like_a_secret_is_not_kept_back_for_long(self, place: Place) -> None:
+        terminal = await place.start("printf 'sk-'; sleep 1000", secrets=["sk-chomp-task-7-0123456789"])
+        await shows(terminal, "sk-")
+        await terminal.stop()
+
+    async def test_a_flood_costs_little_and_ctrl_c_ends_it(self, level: str, place: Place) -> None:
+        terminal = await place.start("yes; echo over; sleep 1000", level)
+        cpu, begun = time.process_time(), time.monotonic()
+        lags = []
+        while time.monotonic() - begun < 1.5:
+            before = time.monotonic()
+            await asyncio.sleep(0.005)
+            lags.append(time.monotonic() - before - 0.005)
+        spent = (time.process_time() - cpu) / (time.monotonic() - begun)
+        assert terminal.offset > 1 << 20
+        assert terminal.offset < 40 << 20  # unbounded, it is twice as much
+        assert spent < 0.5  # a twentieth on a quiet machine
+        assert sorted(lags)[len(lags) // 2] < 0.02
+        assert len(terminal.output(0)[1]) == cs.RING_BYTES
+        begun = time.monotonic()
+        terminal.write(b"\x03")
+        await asyncio.wait_for(terminal.wait(), 10)  # bash leaves with it
+        assert time.monotonic() - begun < 3
+        await terminal.stop()
+
+    async def test_a_position_that_is_not_kept_any_more_is_told(self, place: Place) -> None:
+        terminal = await place.start("seq 300000")
+        await asyncio.wait_for(terminal.wait(), 20)
+        begins, data = terminal.output(0)
+        assert (begins, len(data)) == (terminal.offset - cs.RING_BYTES, cs.RING_BYTES)
+        assert data.endswith(b"300000\r\n")
+        assert terminal.output(terminal.offset - 8) == (terminal.offset - 8, b"300000\r\n")
+        assert terminal.output(terminal.offset + 99) == (terminal.offset, b"")
+        _, start = await terminal.transcript.read(0, 6)
+        assert start == b"1\r\n2\r\n"
+
+    async def test_shutdown_takes_agents_along(self, level: str, place: Place) -> None:
+        mark = f"shutdown-{os.getpid()}-{level}"
+        terminal = await place.start(f"setsid bash -c 'exec -a {mark} sleep 1000' & echo ready; sleep 1000", level)
+        await shows(terminal, "ready")
+        await eventually(lambda: with_argument(mark))
+        await place.background.stop()
+        assert terminal.ended
+        await eventually(lambda: not with_argument(mark))
+
+
+# == Live ==============================================================================================================
+
+
+class Screen:
+    """A viewer's end of a web socket: what it was shown and told."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse):
+        self.socket = socket
+        self.shown = b""
+        self.told: list[dict[str, Any]] = []
+
+    async def take(self) -> bool:
+        """Takes one frame; False at the end."""
+        message = await self.socket.receive(timeout=10)
+        if message.type is aiohttp.WSMsgType.BINARY:
+            self.shown += message.data
+        elif message.type is aiohttp.WSMsgType.TEXT:
+            self.told.append(json.loads(message.data))
+        else:
+            return False
+        return True
+
+    async def until(self, holds: Callable[[], Any]) -> None:
+        while not holds():
+            assert await self.take(), (self.told, self.shown[-500:])
+
+    async def say(self, **told: Any) -> None:
+        await self.socket.send_str(json.dumps(told))
+
+    def was_told(self, kind: str) -> list[dict[str, Any]]:
+        return [one for one in self.told if one["type"] == kind]
+
+
+class TestLive:
+    @pytest.fixture
+    async def door(self, chomp: Any, place: Place) -> Chomp:
+        server: Chomp = await chomp()
+        self.shown: dict[tuple[str, str], Any] = {}
+        server.services.terminals = lambda task, session: self.shown.get((task, session))
+        return server
+
+    @contextlib.asynccontextmanager
+    async def view(self, door: Chomp, session: str = "", **more: Any) -> AsyncIterator[Screen]:
+        path = f"{door.url}/ws/terminal/1" + (f"?session={session}" if session else "")
+        async with door.http.ws_connect(path, max_msg_size=0, **more) as socket:
+            yield Screen(socket)
+
+    async def test_what_was_written_then_what_is_typed_then_the_end(
+        self, door: Chomp, place: Place, level: str
+    ) -> None:
+        terminal = self.shown["1", ""] = await place.start("printf 'Name: '; read x; echo hello $x; exit 3", level)
+        await shows(terminal, "Name: ")
+        async with self.view(door) as screen:
+            await screen.until(lambda: screen.was_told("ready"))
+            assert screen.shown == b"\x1bcName: "
+            await screen.socket.send_bytes("日本".encode()[:4])
+            await screen.socket.send_bytes("日本".encode()[4:] + b"\n")
+            await screen.until(lambda: screen.was_told("exit"))
+            assert screen.shown.endswith("hello 日本\r\n".encode())
+            assert screen.told[-1] == {"type": "exit", "code": 3}
+            assert not await screen.take()
+            assert screen.socket.close_code == 1000
+
+    async def test_output_is_passed_on_as_it_was_cut(self, door: Chomp, place: Place) -> None:
+        terminal = self.shown["1", ""] = await place.start("printf '\\346\\227'; read x; printf '\\245'; sleep 1000")
+        await eventually(lambda: terminal.offset)
+        async with self.view(door) as screen:
+            await screen.until(lambda: screen.shown == b"\x1bc\xe6\x97")
+            await screen.socket.send_bytes(b"\n")
+            await screen.until(lambda: screen.shown.endswith(b"\xa5"))
+        await terminal.stop()
+
+    async def test_two_viewers_see_the_same_and_the_last_to_resize_has_its_way(self, door: Chomp, place: Place) -> None:
+        terminal = self.shown["1", ""] = await place.start("echo ready;" + SAYS_ITS_SIZE)
+        await shows(terminal, "ready")
+        async with self.view(door) as one, self.view(door) as two:
+            await one.until(lambda: one.was_told("ready"))
+            await two.until(lambda: two.was_told("ready"))
+            await one.say(type="resize", cols=90, rows=20)
+            await two.until(lambda: {"type": "size", "cols": 90, "rows": 20} in two.told)
+            await two.say(type="resize", cols=60, rows=11)
+            await one.until(lambda: {"type": "size", "cols": 60, "rows": 11} in one.told)
+            await one.until(lambda: b"11 60" in one.shown)
+            await two.until(lambda: b"11 60" in two.shown)
+            assert {"type": "size", "cols": 60, "rows": 11} not in two.told  # it knows
+            await one.socket.send_bytes(b"typed\n")
+            await one.until(lambda: b"typed" in one.shown)
+            await two.until(lambda: b"typed" in two.shown)
+        assert not terminal.ended  # viewers come and go
+        await terminal.stop()
+
+    async def test_a_program_paints_anew_for_who_comes_later(self, door: Chomp, place: Place) -> None:
+        terminal = self.shown["1", ""] = await place.start(
+            "trap 'echo painted' WINCH; echo ready; while :; do sleep 0.02; done"
+        )
+        await shows(terminal, "ready")
+        async with self.view(door) as screen:
+            await screen.until(lambda: b"painted" in screen.shown)
+        await terminal.stop()
+
+    async def test_who_comes_late_gets_the_end_from_a_safe_place_on(self, door: Chomp, place: Place) -> None:
+        terminal = self.shown["1", ""] = await place.start("seq 300000; printf 'done'; sleep 1000")
+        await shows(terminal, "done", 20)
+        async with self.view(door) as screen:
+            await screen.until(lambda: screen.was_told("ready"))
+            first, *rest = screen.shown.removeprefix(b"\x1bc").split(b"\r\n")
+            assert int(first) + 1 == int(rest[0])
+            assert rest[-1] == b"done"
+            assert cs.RING_BYTES - 100 < len(screen.shown) <= cs.RING_BYTES + 2
+        await terminal.stop()
+
+    async def test_a_viewer_that_stops_reading_harms_nobody(self, door: Chomp, place: Place) -> None:
+        terminal = self.shown["1", ""] = await place.start("yes 0123456789012345678901234567890123456789")
+        async with self.view(door) as stalled, self.view(door) as screen:
+            await stalled.until(lambda: stalled.was_told("ready"))
+            await eventually(lambda: terminal.offset > 3 << 20)
+            gc.collect()
+            before, seen = psutil.Process().memory_info().rss, terminal.offset
+            while terminal.offset < seen + (12 << 20):
+                await screen.take()
+                screen.shown = screen.shown[-100:]
+            assert psutil.Process().memory_info().rss - before < 8 << 20
+            terminal.write(b"\x03")
+            await screen.until(lambda: screen.was_told("exit"))
+            await stalled.until(lambda: stalled.was_told("exit"))
+            missed = re.search(rb"\x1bc\r\n\[chomp: (\d+) bytes are left out here\]\r\n", stalled.shown)
+            assert missed and int(missed[1]) > 4 << 20
+            assert stalled.shown.endswith(screen.shown[-100:])
+
+    async def test_who_acknowledges_is_sent_no_more_than_that(self, door: Chomp, place: Place) -> None:
+        terminal = self.shown["1", ""] = await place.start(
+            "read x; yes 0123456789 | head -c 900000; printf done; sleep 1000"
+        )
+        async with self.view(door) as screen:
+            await screen.say(type="ack", bytes=0)
+            await screen.until(lambda: screen.was_told("ready"))
+            await screen.socket.send_bytes(b"\n")
+            await shows(terminal, "done")
+            await screen.until(lambda: len(screen.shown) > cs.UNREAD_HIGH_BYTES)
+            with pytest.raises(TimeoutError):
+                await screen.socket.receive(timeout=0.3)
+            held = len(screen.shown)
+            assert held <= cs.UNREAD_HIGH_BYTES + cs._SEND_BYTES
+            await screen.say(type="ack", bytes=held - cs.UNREAD_LOW_BYTES - 1)
+            with pytest.raises(TimeoutError):
+                await screen.socket.receive(timeout=0.2)
+            while not screen.shown.endswith(b"done"):
+                await screen.say(type="ack", bytes=held)
+                before = len(screen.shown)
+                await screen.take()
+                held = len(screen.shown) - before
+        await terminal.stop()
+
+    async def test_a_session_that_is_over_shows_its_end(self, door: Chomp, place: Place) -> None:
+        terminal = await place.start("seq 100000; kill -9 $$")
+        await asyncio.wait_for(terminal.wait(), 20)
+        again = place.store.transcript(terminal.transcript.path, 32 << 20)  # as after a restart
+        self.shown["1", "s1"] = cs.Ended(again, terminal.exit_code)
+        async with self.view(door, "s1") as screen:
+            await screen.until(lambda: screen.was_told("exit"))
+            assert screen.shown.startswith(b"\x1bc") and screen.shown.endswith(b"100000\r\n")
+            assert screen.shown[2:].split(b"\r\n")[0] in {b"%d" % n for n in range(100_000)}
+            assert cs.TAIL_BYTES - 100 < len(screen.shown) <= cs.TAIL_BYTES + 2
+            assert screen.told == [{"type": "ready"}, {"type": "exit", "code": 137, "signal": "SIGKILL"}]
+
+    async def test_nonsense_is_answered_and_changes_nothing(self, door: Chomp, place: Place) -> None:
+        terminal = self.shown["1", ""] = await place.start("stty raw -echo; echo ready; sleep 1000")
+        await shows(terminal, "ready")
+        async with self.view(door) as screen:
+            for text in (
+                "{",
+                "[]",
+                '{"type": 1}',
+                '{"type":"resize","cols":"x"}',
+                '{"type":"resize","cols":-1,"rows":0}',
+                "{}",
+                '{"type":"other"}',
+            ):
+                await screen.socket.send_str(text)
+            for _ in range(40):
+                await screen.socket.send_bytes(b"x" * 65536)
+            await screen.until(lambda: len(screen.was_told("error")) > 5)
+            messages = {one["message"] for one in screen.was_told("error")}
+            assert messages == {
+                "a message that is not understood",
+                "the program in this terminal does not read what was typed",
+            }
+            assert (terminal.cols, terminal.rows) == (120, 32)
+            await screen.socket.send_bytes(b"x" * (cs._MESSAGE_BYTES + 1))
+            while await screen.take():
+                pass
+            assert screen.socket.close_code == 1009
+        await terminal.stop()
+
+    @pytest.mark.parametrize(
+        ("headers", "status"),
+        [
+            ({"authorization": f"Bearer {TOKEN}", "origin": "http://evil.example"}, 403),
+            ({"authorization": f"Bearer {TOKEN}", "origin": "null"}, 403),
+            ({"authorization": f"Bearer {TOKEN}", "host": "evil.example"}, 403),
+            ({"authorization": "Bearer wrong"}, 401),
+            ({}, 401),
+            ({"authorization": f"Bearer {TOKEN}", "origin": "own"}, 101),
+            ({"authorization": f"Bearer {TOKEN}"}, 101),
+        ],
+    )
+    async def test_only_our_own_pages_may_open_it(
+        self, door: Chomp, place: Place, headers: dict[str, str], status: int
+    ) -> None:
+        self.shown["1", ""] = await place.start("sleep 1000")
+        headers = {name: door.url if value == "own" else value for name, value in headers.items()}
+        async with aiohttp.ClientSession() as http:
+            if status == 101:
+                async with http.ws_connect(f"{door.url}/ws/terminal/1", headers=headers) as socket:
+                    assert (await socket.receive(timeout=5)).data == b"\x1bc"
+                return
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await http.ws_connect(f"{door.url}/ws/terminal/1", headers=headers)
+            assert refused.value.status == status
+
+    def test_a_cookie_alone_does_not_open_it(self, tmp_path: Path) -> None:
+        known = cs.Settings(dir=tmp_path, public_url="https://chomp.example")
+        for headers, allowed in [
+            ({"cookie": "chomp_session=x", "host": "h"}, False),
+            ({"cookie": "chomp_session=x", "host": "h", "origin": "http://h"}, True),
+            ({"cookie": "chomp_session=x", "host": "h", "origin": "https://chomp.example"}, True),
+            ({"cookie": "chomp_session=x", "host": "h", "origin": "http://h:81"}, False),
+        ]:
+            request = make_mocked_request("GET", "/ws/terminal/1", headers=headers)
+            if allowed:
+                cs.check_upgrade(request, known)
+            else:
+                with pytest.raises(cs.Forbidden):
+                    cs.check_upgrade(request, known)
+
+    async def test_without_a_session_or_an_upgrade_it_is_an_error(self, door: Chomp, place: Place) -> None:
+        async with door.get("/ws/terminal/7") as answer:
+            assert (answer.status, (await error_of(answer))["code"]) == (404, "not_found")
+        terminal = self.shown["1", ""] = await place.start("sleep 1000")
+        async with door.get("/ws/terminal/1") as answer:
+            assert (answer.status, (await error_of(answer))["code"]) == (426, "upgrade_required")
+        await terminal.stop()
+
+    async def test_shutdown_does_not_wait_for_viewers(self, door: Chomp, place: Place) -> None:
+        terminal = self.shown["1", ""] = await place.start("sleep 1000")
+        async with self.view(door) as screen:
+            await screen.until(lambda: screen.was_told("ready"))
+            begun = time.monotonic()
+            stopping = place.background.spawn(door.runner.cleanup())
+            while await screen.take():
+                pass
+            assert screen.socket.close_code == 1001
+            await stopping
+            assert time.monotonic() - begun < 1.9  # aiohttp's own patience is 2 s
+        await terminal.stop()
+
+    @pytest.mark.parametrize(
+        ("data", "shown"),
+        [
+            (b"5;31mred\r\nnext", b"next"),
+            (b"\x1b[1mbold", b"\x1b[1mbold"),
+            (b"1mx\x1b[2J\r\n", b"\x1b[2J\r\n"),
+            (b"\xa5\x97abc", b"abc"),
+            (b"", b""),
+        ],
+    )
+    def test_a_replay_begins_at_a_safe_place(self, data: bytes, shown: bytes) -> None:
+        assert cs.replay(data, whole=False) == b"\x1bc" + shown
+        assert cs.replay(data, whole=True) == b"\x1bc" + data
 
 
 # == App ===============================================================================================================
