@@ -19,7 +19,7 @@ Routing      routers, their catalogues, cooldowns and breakers; who is asked, in
 Proxy        one request: fails over until an answer is committed, relays and meters it
 Jobs         asynchronous completions
 Tasks        the queue: tasks and their sessions, what may start next
-Dispatch     running agents: processes, sandbox, terminals
+Dispatch     running agents: processes, sandboxes, terminals, the folders they work in
 Web          callers, host and origin checks, body reading, errors, the client's side of a relay
 Gateway API  /v1/*, /api/models/*, /api/usage, /health, /status, /metrics
 Task API     /api/dispatch, /api/result, /api/jobs
@@ -11340,6 +11340,1049 @@ def _mounts(launch: Launch) -> list[tuple[str | Path, ...]]:
         if path not in mounts or mounts[path][0] < kind:
             mounts[path] = kind, how
     return [mounts[path][1] for path in sorted(mounts, key=lambda path: (len(path.parts), path))]
+
+
+class Folder(msgspec.Struct, frozen=True):
+    """Where a task's agent works.
+
+    A `clone` is the task's own copy of a repository, `in_place` is a repository itself, `plain` a folder that is in
+    none, `empty` a new one.
+    """
+
+    path: Path  # its working directory
+    root: Path  # top of the repository, or `path`
+    kind: Literal["clone", "in_place", "plain", "empty"]
+    source: Path | None = None  # the repository that commits go back to
+    base: str = ""  # the commit it started from; "" when there was none
+    branch: str = ""  # what it works on there
+    left_out: str = ""  # of the source, in words
+    writable: tuple[Path, ...] = ()  # what the agent must be able to change
+    readable: tuple[Path, ...] = ()  # and to read beside that: what a clone borrows its objects from
+    env: dict[str, str] = {}  # for the agent's processes: who commits, where no configuration of its own can say it
+
+    @property
+    def git(self) -> bool:
+        return self.kind in ("clone", "in_place")
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """What a session left in its folder, and where its commits are now."""
+
+    head: str = ""
+    commits: int = 0  # since the base
+    branch: str = ""  # of the source, where they are now; "" = nowhere but in the folder
+    dirty: tuple[str, ...] = ()  # files that are changed or new and not committed, the first of them
+    dirty_count: int = 0
+    stat: str = ""  # git diff --stat of the commits
+    note: str = ""  # what a person should know
+
+
+DIFF_CUT = "… cut here: the diff is longer"  # last line of a diff that was cut
+
+_GIT_S = 60.0  # one git command on files that are here
+_GIT_BYTES = 4 << 20  # read of what one says
+_NAMES = 100  # of uncommitted files told
+_INCLUDE_BYTES, _INCLUDE_FILES = 512 << 20, 20_000  # copied for one .worktreeinclude
+_UNKNOWN_S = 3600.0  # folders of tasks that nobody knows are kept for so long after their last change
+_BRANCHES = 9  # chomp/task-7, chomp/task-7-2, ...: tried before commits stay in the clone
+
+# What git would otherwise run, or ask, of its own accord.
+_GIT = (
+    "git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.pager=cat",
+    "-c", "core.quotePath=false", "-c", "protocol.ext.allow=never", "-c", "log.showSignature=false",
+    "-c", "gpg.program=false", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "color.ui=false",
+    "-c", "fetch.recurseSubmodules=false", "-c", "advice.detachedHead=false",
+)  # fmt: skip
+_STATUS = ("status", "--porcelain", "-z", "--untracked-files=normal")
+_QUIET = ("/bin/sh", "-c", 'exec "$@" 2>/dev/null', "sh")  # what is read by the program must hold no warnings
+_FIRST = ("/bin/sh", "-c", 'bytes=$1; shift; "$@" 2>/dev/null | head -c "$bytes"', "sh")
+# New files belong to a diff as well. For that they are put into an index of our own: the agent's stays as it is.
+_DIFF_ALL = """
+scratch=$1 base=$2 bytes=$3; shift 3
+mkdir -p "$scratch/objects"
+cp -p "$(git rev-parse --git-path index)" "$scratch/index" # -p: git tells by its age which files it must look into
+objects=$(git rev-parse --path-format=absolute --git-path objects)
+export GIT_INDEX_FILE="$scratch/index"
+export GIT_OBJECT_DIRECTORY="$scratch/objects" GIT_ALTERNATE_OBJECT_DIRECTORIES="$objects"
+"$@" add --intent-to-add --ignore-errors .
+base=${base:-$(git hash-object -w -t tree /dev/null)}
+"$@" diff --no-ext-diff --no-textconv --no-color "$base" -- | head -c "$bytes"
+"""
+_HOOK = """#!/bin/sh
+# Adds who made this commit: chomp writes chomp.agent and chomp.model into this clone's configuration.
+git stripspace --strip-comments <"$1" | grep -q . || exit 0 # an empty message stops a commit, and shall go on to
+agent=$(git config chomp.agent)
+model=$(git config chomp.model)
+set -- "$1" ${agent:+--trailer "Agent: $agent"} ${model:+--trailer "Model: $model"}
+[ $# -gt 1 ] || exit 0
+message=$1
+shift
+exec git interpret-trailers --in-place --no-divider --if-exists addIfDifferent "$@" "$message"
+"""
+_SYSTEM = tuple(
+    Path(name)
+    for name in (
+        "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/sys",
+        "/usr", "/var/cache", "/var/lib", "/var/log", "/var/run", "/var/spool",
+        "/System", "/Library", "/private/etc", "/private/var/db",
+    )
+)  # fmt: skip
+_PASSED_ON = (  # of chomp's environment to the owner's git, never to an agent's
+    "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "GIT_SSH", "GIT_SSH_COMMAND",
+    "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_SSL_CAINFO", "SSL_CERT_FILE",
+    "http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY",
+)  # fmt: skip
+
+
+class _Ran(msgspec.Struct, frozen=True):
+    """How a command ended, and what it said."""
+
+    code: int | None  # None: its time was up
+    text: str
+
+    @property
+    def line(self) -> str:
+        """Its answer, when it has one."""
+        return self.text.strip() if self.code == 0 else ""
+
+    @property
+    def words(self) -> str:
+        """For people: why it failed."""
+        if self.code is None:
+            return "it took too long"
+        lines = [line.strip() for line in self.text.splitlines() if line.strip()]
+        fatal = [line for line in lines if line.startswith(("fatal:", "error:"))]
+        return " ".join((fatal or lines)[:4])[:600] or f"git ended with {self.code}"
+
+
+class _Repository(msgspec.Struct, frozen=True):
+    """A repository a folder is in."""
+
+    top: Path  # of its files, or the repository when it is bare
+    common: Path  # where its objects are
+    inside: str  # the folder's path below `top`; "" for the top
+    bare: bool
+    head: str  # the commit that is checked out; "" when there is none yet
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """What is remembered of a folder, beside it: it must be found again after a restart."""
+
+    folder: Folder
+    ready: bool = False  # it was made completely
+    set_up: bool = False  # its setup script ran well
+    saved: dict[str, str] = {}  # the commit we put on each branch of the source
+
+
+class Folders:
+    """The folders tasks work in: made, found again, their commits brought back, cleaned up.
+
+    Once an agent has worked in a clone, everything in it, its git configuration included, is the agent's. So git runs
+    there by `sandboxed` only; what comes out is a bundle, a single file that configures nothing, and git with the
+    owner's configuration fetches from that.
+    """
+
+    def __init__(
+        self,
+        work: Path,
+        settings: Callable[[], Settings],
+        run: Callable[[Launch, float, int], Awaitable[tuple[int | None, bytes]]],
+        sandboxed: Callable[[tuple[str, ...], Path, dict[str, str], tuple[Path, ...]], Launch],
+        now: Callable[[], float] = time.time,
+    ):
+        self._work = work
+        self._settings = settings
+        self._run = run
+        self._sandboxed = sandboxed  # argv, working directory, environment, what it may write
+        self._now = now
+        self._opened: collections.Counter[str] = collections.Counter()  # how often a task's folder was asked for
+
+    def place(self, task: Task) -> Path:
+        """The folder of a task's own files: its clone, its prompts, its sessions' homes."""
+        return self._work / f"task-{task.id}"
+
+    # -- made, and found again
+
+    async def prepare(self, task: Task, platform: Platform, model: str = "") -> Folder:
+        """The folder for a task's next session: the same as before where there is one, nothing in it touched.
+
+        Raises BadRequest or Unavailable with what can be done about it.
+        """
+        self._opened[task.id] += 1
+        place = self.place(task)
+        kept = self._kept(place)
+        if kept is not None and kept.ready and kept.folder.root.is_dir():
+            folder = self._again(kept.folder)
+        else:
+            try:
+                await self._unmake(place)
+                place.mkdir(mode=0o700, parents=True, exist_ok=True)
+                try:
+                    folder, saved = await self._make(task, place)
+                except ChompError:
+                    await self._unmake(place)
+                    raise
+            except OSError as error:
+                raise Unavailable(f"the folder of task {task.id} cannot be made: {error}", should_retry=False) from None
+            self._keep(place, _Kept(folder, ready=True, saved=saved))
+        if folder.kind == "clone":
+            await self._sign(folder, platform.name, model or task.model)
+        return folder
+
+    async def _unmake(self, place: Path) -> None:
+        """Deletes what was begun and not finished: no agent has been in it."""
+        kept = self._kept(place)
+        if kept is not None and not kept.ready:
+            await asyncio.to_thread(_delete, kept.folder.root)
+        await asyncio.to_thread(_delete, _store_of(place))
+
+    async def _make(self, task: Task, place: Path) -> tuple[Folder, dict[str, str]]:
+        if task.repo_url:
+            return await self._from_url(task, place), {}
+        if not task.dir:
+            files = place / "files"
+            files.mkdir(mode=0o700, exist_ok=True)
+            return Folder(files, files, "empty", writable=(files,)), {}
+        path = self._directory(task.dir)
+        self._allow(path)
+        found = await self._repository(path)
+        if found is None:
+            self._allow(path, changes=True)
+            return Folder(path, path, "plain", writable=(path,)), {}
+        for needed in {found.top, found.common}:
+            self._allow(needed, changes=task.in_place, of=path)
+        if task.in_place:
+            return await self._in_place(path, found), {}
+        return await self._clone(task, path, found, place)
+
+    def _again(self, folder: Folder) -> Folder:
+        """A folder that is there: still allowed, and where the agent was."""
+        if folder.kind in ("plain", "in_place"):
+            for path in folder.writable:
+                self._allow(path, changes=True)
+        if folder.path != folder.root and not folder.path.resolve().is_relative_to(folder.root.resolve()):
+            return msgspec.structs.replace(folder, path=folder.root)  # the agent made a link out of its subfolder
+        if not folder.path.is_dir():
+            return msgspec.structs.replace(folder, path=folder.root)
+        return folder
+
+    def _directory(self, text: str) -> Path:
+        """The real path of a task's `dir`. Raises BadRequest."""
+        home = self._settings().environ.get("HOME", "/")
+        if re.search(r"[\0-\x1f\x7f]", text):
+            raise BadRequest("dir has control characters in it", param="dir")
+        path = Path(home, text.removeprefix("~").lstrip("/")) if re.match(r"~(/|$)", text) else Path(text)
+        if not path.is_absolute():
+            raise BadRequest(f"dir must be an absolute path, not {text!r}", param="dir")
+        try:
+            path = path.resolve(strict=True)
+            if not path.is_dir():
+                raise BadRequest(f"{path} is not a folder: give the folder the task is to work in", param="dir")
+            os.scandir(path).close()
+        except (OSError, RuntimeError) as error:  # RuntimeError: links that lead to each other
+            words = getattr(error, "strerror", None) or str(error)
+            raise BadRequest(f"{text} cannot be used: {words}; make it, or give another dir", param="dir") from None
+        return path
+
+    def _allow(self, path: Path, *, changes: bool = False, of: Path | None = None) -> None:
+        """Raises BadRequest where tasks may not work: `changes` in the folder itself, or only on a copy of it."""
+        settings = self._settings()
+        home = Path(settings.environ.get("HOME", "/")).resolve()
+        state = self._work.parent.resolve()
+        what = f"{path}, the repository of {of}," if of is not None and of != path else str(path)
+        if path.is_relative_to(state):
+            raise BadRequest(f"{what} is inside chomp's own state folder: give another dir", param="dir")
+        if changes and state.is_relative_to(path):
+            raise BadRequest(
+                f"{what} has chomp's own state folder in it, which an agent must not change: give a folder below it, "
+                "or a repository without in_place",
+                param="dir",
+            )
+        if settings.tasks.roots:
+            roots = [home / re.sub("^~/*", "", root) for root in settings.tasks.roots]
+            if not any(path.is_relative_to(root.resolve()) for root in roots):
+                listed = ", ".join(map(str, roots))
+                raise BadRequest(
+                    f"{what} is outside the folders tasks may work in ({listed}): give one of them, or add it to "
+                    "tasks.roots",
+                    param="dir",
+                )
+            return
+        if path == Path(path.anchor) or any(path.is_relative_to(system) for system in _SYSTEM):
+            raise BadRequest(
+                f"{what} belongs to the system: give another dir, or name the folders tasks may work in as tasks.roots",
+                param="dir",
+            )
+        if changes and home.is_relative_to(path):
+            raise BadRequest(
+                f"{what} has all of your files in it: give a folder below it, or name it in tasks.roots", param="dir"
+            )
+
+    async def _repository(self, path: Path) -> _Repository | None:
+        """The repository `path` is in; None when it is in none. Raises BadRequest when git will not have it."""
+        flags = ("--is-bare-repository", "--is-inside-work-tree", "--git-common-dir", "--show-prefix")
+        ran = await self._git(path, "rev-parse", "--path-format=absolute", *flags, loud=True)
+        if ran.code == 128 and "not a git repository (or any" in ran.text:
+            return None
+        if ran.code is None:
+            raise Unavailable(f"git in {path}: {ran.words}", should_retry=False)
+        if ran.code:
+            raise BadRequest(f"git cannot read the repository of {path}: {ran.words}", param="dir")
+        bare, work_tree, *_ = ran.text.split("\n")
+        if bare != "true" and work_tree != "true":
+            raise BadRequest(f"{path} is inside a .git folder: give the folder of the files", param="dir")
+        head = (await self._git(path, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")).line
+        return _repository(path, ran.text, head)
+
+    async def _in_place(self, path: Path, found: _Repository) -> Folder:
+        if found.bare:
+            raise BadRequest(
+                f"{path} is a bare repository, which is always cloned: leave in_place out", param="in_place"
+            )
+        own = {**await self._identity(found.top), "commit.gpgSign": "false"}  # the agent has no keys
+        env = {"GIT_CONFIG_COUNT": str(len(own))}
+        for number, (name, value) in enumerate(own.items()):
+            env |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+        branch = (await self._git(path, "symbolic-ref", "--quiet", "--short", "HEAD")).line
+        # the objects and branches of a further worktree are outside of it
+        writable = (found.top,) if found.common.is_relative_to(found.top) else (found.top, found.common)
+        return Folder(path, found.top, "in_place", base=found.head, branch=branch, writable=writable, env=env)
+
+    async def _clone(self, task: Task, path: Path, found: _Repository, place: Path) -> tuple[Folder, dict[str, str]]:
+        """A task's own copy of a repository.
+
+        The objects are hard links to the source's in a store of their own, and the clone borrows from that. So a clone
+        costs next to nothing, lives on when the source is pruned, and the agent gets nothing to write that is the
+        source's as well: an object that is changed through one link would be changed in both.
+        """
+        base, start = found.head, found.head
+        saved: dict[str, str] = {}
+        if (again := await self._saved_before(task, found.top)) is not None:
+            base, start, saved = again
+        if found.inside:
+            kind = (await self._git(found.top, "cat-file", "-t", f"{start}:{found.inside}")).line if start else ""
+            if kind != "tree":
+                raise BadRequest(
+                    f"{path} is not committed in {found.top}: commit it, or run the task with in_place", param="dir"
+                )
+        name = found.common.name.removesuffix(".git") if found.bare else found.top.name
+        root, store, branch = _root(place, name), _store_of(place), _branch(task)
+        cwd = root / found.inside
+        folder = Folder(cwd, root, "clone", found.top, base, branch, writable=(root,), readable=(store,))
+        self._keep(place, _Kept(folder))
+        local = ("--local", "--mirror", "--dissociate", "--template=", "--quiet")
+        await self._must("copied", place, "clone", *local, "--", str(found.common), str(store))
+        if start and (await self._git(store, "cat-file", "-e", f"{start}^{{commit}}")).code != 0:
+            # a shallow source is fetched from, and then a commit that is on no branch is missing
+            fetch = ("fetch", "--quiet", "--no-tags", "--update-shallow", "--", str(found.top), "HEAD")
+            await self._must("copied", store, *fetch)
+        form = (await self._git(store, "rev-parse", "--show-object-format")).line or "sha1"
+        made = ("init", "--quiet", "--template=", f"--object-format={form}", f"--initial-branch={branch}")
+        await self._must("made", place, *made, "--", str(root))
+        git = root / ".git"
+        (git / "objects" / "info").mkdir(exist_ok=True)
+        (git / "objects" / "info" / "alternates").write_text(f"{store / 'objects'}\n", "utf-8", "surrogateescape")
+        if (store / "shallow").is_file():
+            shutil.copyfile(store / "shallow", git / "shallow")
+        origin = await self._origin(found.top)
+        refs = ["+refs/heads/*:refs/heads/*", "^refs/heads/chomp", "^refs/heads/chomp/*", "+refs/tags/*:refs/tags/*"]
+        refs += ["+refs/remotes/origin/*:refs/remotes/origin/*"] if origin else []
+        fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow", "--", str(store))
+        await self._must("copied", root, *fetch, *refs)
+        own = await self._identity(found.top)
+        if origin:
+            own |= {"remote.origin.url": origin[0], "remote.origin.fetch": "+refs/heads/*:refs/remotes/origin/*"}
+            own |= {"remote.origin.pushUrl": origin[1]} if origin[1] != origin[0] else {}
+        self._furnish(root, own)
+        if start:
+            await self._must("checked out", root, "checkout", "--quiet", "-B", branch, start)
+        left_out = "" if found.bare else await self._left_out(found, root)
+        return msgspec.structs.replace(folder, left_out=left_out), saved
+
+    async def _saved_before(self, task: Task, source: Path) -> tuple[str, str, dict[str, str]] | None:
+        """Base, tip and branch of a task whose clone was cleaned up: it goes on from there."""
+        base = next((session.base for session in task.sessions if session.base), "")
+        if not base or not task.branch:
+            return None
+        tip = (await self._git(source, "rev-parse", "--quiet", "--verify", f"refs/heads/{task.branch}^{{commit}}")).line
+        known = await self._git(source, "cat-file", "-e", f"{base}^{{commit}}")
+        return (base, tip, {task.branch: tip}) if tip and known.code == 0 else None
+
+    async def _from_url(self, task: Task, place: Path) -> Folder:
+        url = self._url(task.repo_url)
+        if task.in_place:
+            raise BadRequest("a repository of another place is always cloned: leave in_place out", param="in_place")
+        inside = Path(task.dir)
+        if inside.is_absolute() or ".." in inside.parts or re.search(r"[\0-\x1f\x7f]", task.dir):
+            raise BadRequest("with repo_url, dir is a folder of that repository, such as src", param="dir")
+        if url.startswith("/"):
+            found = await self._repository(Path(url))
+            if found is None or found.inside:
+                raise BadRequest(f"{url} is not a repository: give the path of one", param="repo_url")
+            self._allow(found.common, of=found.top)  # a .git file may lead anywhere
+        root = _root(place, re.split(r"[/:]", url.rstrip("/"))[-1].removesuffix(".git"))
+        folder = Folder(root / inside, root, "clone", branch=_branch(task), writable=(root,))
+        self._keep(place, _Kept(folder))
+        flags = ("--no-local", "--template=", "--quiet", "--no-checkout")
+        limit_s = self._settings().tasks.setup_timeout_s
+        ran = await self._git(place, "clone", *flags, "--", url, str(root), loud=True, limit_s=limit_s)
+        if ran.code != 0:
+            raise BadRequest(f"{url} could not be cloned: {ran.words}", param="repo_url")
+        self._furnish(root, await self._identity(root))
+        base = (await self._git(root, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")).line
+        if base:
+            await self._must("checked out", root, "checkout", "--quiet", "--no-track", "-B", folder.branch, base)
+        else:
+            await self._must("checked out", root, "symbolic-ref", "HEAD", f"refs/heads/{folder.branch}")
+        if not folder.path.resolve().is_relative_to(root.resolve()) or not folder.path.is_dir():
+            raise BadRequest(f"{url} has no folder {task.dir}: give one that it has", param="dir")
+        return msgspec.structs.replace(folder, base=base)
+
+    def _url(self, text: str) -> str:
+        """A repository's address that git may be given. Raises BadRequest."""
+        said = "repo_url must be https://…, ssh://…, git@host:path or the path of a repository"
+        if text.startswith("-") or re.search(r"[\0-\x20\x7f]|^[\w+.-]*::", text):
+            raise BadRequest(said, param="repo_url")
+        if "://" in text:
+            try:
+                url = urllib.parse.urlsplit(text)
+                host, password = url.hostname or "", url.password
+            except ValueError:
+                raise BadRequest(said, param="repo_url") from None
+            near = url.scheme == "http" and host in ("127.0.0.1", "localhost", "::1")
+            if url.scheme in ("https", "ssh") or near:
+                if password:
+                    raise BadRequest(
+                        "repo_url has a password in it, which every agent could read: leave it out and let git's "
+                        "credential helper have it",
+                        param="repo_url",
+                    )
+                if not host or host.startswith("-"):
+                    raise BadRequest(said, param="repo_url")
+                return text
+            if url.scheme != "file" or host:
+                raise BadRequest(said, param="repo_url")
+            text = urllib.parse.unquote(url.path)
+        elif re.fullmatch(r"(?!-)[\w.-]+@(?!-)[\w.-]+:[^-:].*", text):
+            return text
+        if not text.startswith(("/", "~/")):
+            raise BadRequest(said, param="repo_url")
+        path = self._directory(text)
+        self._allow(path)
+        return str(path)
+
+    async def _identity(self, repository: Path) -> dict[str, str]:
+        """Configuration that says who commits: as the owner's git has it, else chomp."""
+        ran = await self._git(repository, "config", "--get-regexp", r"^user\.(name|email)$")
+        found = dict(line.split(" ", 1) for line in ran.line.split("\n") if " " in line)  # the last one counts
+        return {"user.name": "chomp", "user.email": "chomp@localhost"} | {
+            name: who for name, who in found.items() if who
+        }
+
+    async def _origin(self, repository: Path) -> tuple[str, str] | None:
+        """Where a repository fetches from and pushes to, without passwords; None when it has no origin."""
+        found = []
+        for flag in ((), ("--push",)):
+            url = (await self._git(repository, "remote", "get-url", *flag, "origin")).line
+            if not url or "\n" in url:
+                return None
+            if url.startswith(("./", "../")):
+                url = str((repository / url).resolve())
+            found.append(re.sub(r"^(https?://)[^/@]*@", r"\1", url))  # a token may stand in either half
+        return found[0], found[1]
+
+    def _furnish(self, root: Path, values: Mapping[str, str]) -> None:
+        """Adds to a new clone's configuration, for agents, whose home has none; and its hook."""
+        own = {
+            **values,
+            "commit.gpgSign": "false",
+            "tag.gpgSign": "false",
+            "push.autoSetupRemote": "true",
+            "gc.auto": "0",  # nothing that works on in the background
+            "maintenance.auto": "false",
+        }
+        with (root / ".git" / "config").open("a", encoding="utf-8", errors="surrogateescape") as file:
+            for name, value in own.items():
+                section, _, key = name.rpartition(".")
+                section = re.sub(r"\.(.*)", r' "\1"', section)
+                quoted = re.sub(r'(["\\])', r"\\\1", value)
+                file.write(f'[{section}]\n\t{key} = "{quoted}"\n')
+        hook = root / ".git" / "hooks" / "commit-msg"
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(_HOOK)
+        hook.chmod(0o755)
+
+    async def _sign(self, folder: Folder, agent: str, model: str) -> None:
+        """Tells the clone's hook who commits now."""
+        for name, value in (("chomp.agent", agent), ("chomp.model", model or "auto")):
+            value = re.sub(r"[\0-\x1f\x7f]+", " ", value).strip()
+            ran = await self._inside(folder, *_GIT, "config", name, value, writable=folder.writable)
+            if ran.code != 0:
+                log.info("%s: commits are not signed with %s: %s", folder.root, name, ran.words)
+
+    async def _left_out(self, found: _Repository, root: Path) -> str:
+        """Copies what .worktreeinclude names. What of the source is not in the clone, in words."""
+        words = []
+        ran = await self._git(found.top, "--no-optional-locks", *_STATUS)
+        status = _files(ran.text)
+        names = [name for _, name in status]
+        if untracked := sum(code == "??" for code, _ in status):
+            words.append(f"{untracked} untracked")
+        if changed := len(status) - untracked:
+            words.insert(0, f"{changed} changed")
+        said = ""
+        if words:
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            said = f"not committed, so left out: {' and '.join(words)} ({', '.join(names[:5])}{more})"
+        if (found.top / ".gitmodules").is_file():
+            said += "; " * bool(said) + "submodules are empty"
+        if refused := await self._include(found.top, root):
+            said += "; " * bool(said) + refused
+        return said
+
+    async def _include(self, top: Path, root: Path) -> str:
+        """Copies files that git ignores and .worktreeinclude wants; what could not be copied, in words."""
+        wanted = top / ".worktreeinclude"
+        if wanted.is_symlink() or not wanted.is_file():
+            return ""
+        ran = await self._git(top, "ls-files", "--others", "--ignored", "-z", f"--exclude-from={wanted}")
+        names = [name for name in ran.text.split("\0") if name and not name.endswith("/")]
+        rules = ("--literal-pathspecs", "ls-files", "--others", "--ignored", "--exclude-standard", "-z", "--")
+        ignored: set[str] = set()
+        for batch in (names[at : at + 500] for at in range(0, min(len(names), _INCLUDE_FILES), 500)):
+            ran = await self._git(top, *rules, *batch)
+            ignored.update(ran.text.split("\0"))
+        files = [name for name in names if name in ignored]
+        copied, refused = await asyncio.to_thread(_copy, top, root, files)
+        if copied:  # what is ignored there by the owner's own rules must not be committed here
+            ran = await self._git(root, "ls-files", "--others", "--exclude-standard", "-z")
+            new = [name for name in ran.text.split("\0") if name in copied]
+            exclude = root / ".git" / "info" / "exclude"
+            exclude.parent.mkdir(exist_ok=True)
+            exclude.write_text("".join("/" + re.sub(r"([\\*?\[ ])", r"\\\1", name) + "\n" for name in new), "utf-8")
+        if len(names) > _INCLUDE_FILES:
+            refused += len(names) - _INCLUDE_FILES
+        return f"{refused} files of .worktreeinclude were not copied" if refused else ""
+
+    async def setup(self, task: Task, folder: Folder, env: dict[str, str]) -> tuple[int | None, bytes] | None:
+        """Runs a new clone's setup script, until it has run well once: its exit code (None: time limit) and output.
+
+        None when there is nothing to run. Raises BadRequest when the task names a script that is not there.
+        """
+        kept = self._kept(self.place(task))
+        if folder.kind != "clone" or kept is None or kept.set_up:
+            return None
+        settings = self._settings().tasks
+        script = _script(folder, task.setup or settings.setup)
+        if script is None:
+            if task.setup:
+                raise BadRequest(f"the setup script {task.setup} is not in {folder.root}: commit it", param="setup")
+            return None
+        argv = (str(script),) if os.access(script, os.X_OK) else ("/bin/sh", str(script))
+        home = Path(env.get("HOME", "/"))
+        own = (home,) if home.is_relative_to(self.place(task)) else ()
+        launch = self._launch(argv, folder, env, (*folder.writable, *own))
+        code, output = await self._run(launch, settings.setup_timeout_s, 256 << 10)
+        if code == 0:
+            self._keep(self.place(task), msgspec.structs.replace(kept, set_up=True))
+        return code, output
+
+    # -- what is in it
+
+    async def save(self, task: Task, folder: Folder) -> Saved:
+        """Brings a session's commits back to the source, however it ended. What could not be done is in `note`."""
+        if not folder.git:
+            return Saved()
+        kept = self._kept(self.place(task)) or _Kept(folder)
+        try:
+            seen, ref = await self._seen(folder)
+            if folder.kind != "clone" or not seen.commits:
+                return seen
+            if folder.source is None:
+                note = f"the commits are in {folder.root}, and in its origin if the agent could push"
+                return msgspec.structs.replace(seen, branch="", note=_sentences(seen.note, note))
+            branch, note = await self._bring_back(task, kept, seen.head, ref)
+        except (ChompError, OSError) as error:
+            return Saved(note=f"the commits are in {folder.root} only: {error}")
+        return msgspec.structs.replace(seen, branch=branch, note=_sentences(seen.note, note))
+
+    async def _seen(self, folder: Folder) -> tuple[Saved, str]:
+        """What is in a repository now, and the name that has the tip there. Raises Unavailable."""
+
+        async def commit(name: str) -> str:
+            ran = await self._inside(folder, *_QUIET, *_GIT, "rev-parse", "--quiet", "--verify", f"{name}^{{commit}}")
+            return _oid(ran.line)
+
+        async def within(one: str, other: str) -> bool:
+            ran = await self._inside(folder, *_GIT, "merge-base", "--is-ancestor", one, other)
+            return ran.code == 0
+
+        ran = await self._inside(folder, *_GIT, "rev-parse", "--git-dir")
+        if ran.code != 0:
+            raise Unavailable(f"git cannot read {folder.root}: {ran.words}")
+        branch = folder.branch
+        tip = head = await commit("HEAD")
+        on = (await self._inside(folder, *_QUIET, *_GIT, "symbolic-ref", "--quiet", "HEAD")).line
+        name, note = f"refs/heads/{branch}", ""
+        if folder.kind == "in_place":
+            name, branch = "HEAD", on.removeprefix("refs/heads/")
+        elif on != name:
+            tip = await commit(name)
+            left = f"the branch {on.removeprefix('refs/heads/')[:100]}" if on else "no branch"
+            where = f"the agent left {left}"
+            if head and head != tip and (not folder.base or await within(folder.base, head)):
+                if tip and not await within(tip, head) and await within(head, tip):
+                    note = f"{where} checked out, {branch} has its commits"
+                else:
+                    lost = bool(tip) and not await within(tip, head)
+                    note = f"{where} checked out: its commits are taken for {branch}"
+                    note += f", those of {branch} itself are in the folder only" if lost else ""
+                    tip, name = head, "HEAD"
+        span = f"{folder.base}..{tip}" if folder.base else tip
+        count = (await self._inside(folder, *_QUIET, *_GIT, "rev-list", "--count", span)).line if tip else "0"
+        commits = int(count) if re.fullmatch(r"\d{1,9}", count) else 0
+        changed = ""
+        if commits:
+            empty = (await self._inside(folder, *_QUIET, *_GIT, "hash-object", "-t", "tree", "/dev/null")).line
+            ends = (folder.base or _oid(empty), tip)
+            plain = ("--no-ext-diff", "--no-textconv", "--stat=100,60,40")
+            changed = (await self._inside(folder, *_QUIET, *_GIT, "diff", *plain, *ends, "--")).text[:8192]
+            if folder.base and not await within(folder.base, tip):
+                note = _sentences(note, f"{branch or 'HEAD'} no longer descends from {folder.base[:12]}")
+        ran = await self._inside(folder, *_QUIET, *_GIT, *_STATUS)
+        dirty = [file for _, file in _files(ran.text)]
+        if not commits and folder.kind == "clone":
+            note = _sentences(note, "no commits were made")
+        names = tuple(file[:300] for file in dirty[:_NAMES])
+        here = branch if folder.kind == "in_place" else ""
+        return Saved(tip, commits, here, names, len(dirty), changed.rstrip(), note), name
+
+    async def _bring_back(self, task: Task, kept: _Kept, head: str, ref: str) -> tuple[str, str]:
+        """Fetches `head`, which the clone calls `ref`: the branch of the source that has it now, and what to say.
+
+        Raises Unavailable.
+        """
+        source = kept.folder.source
+        assert source is not None
+        if not source.is_dir():
+            raise Unavailable(f"{source} is not there any more")
+        first = _branch(task)
+        if (await self._git(source, "rev-parse", "--quiet", "--verify", "refs/heads/chomp")).code == 0:
+            first = first.replace("/", "-")  # beside a branch `chomp` there can be no chomp/task-7
+        bundle = None
+        note = ""
+        form = "--format=%(objectname) %(worktreepath)"
+        with self._scratch(task) as scratch:
+            for branch in (first, *(f"{first}-{number}" for number in range(2, _BRANCHES))):
+                to = f"refs/heads/{branch}"
+                ran = await self._git(source, "for-each-ref", form, to)
+                if ran.code != 0:
+                    raise Unavailable(f"git cannot read {source}: {ran.words}")
+                now, _, used = ran.line.partition(" ")
+                if now == head:
+                    self._remember(task, branch, now)
+                    return branch, note
+                if used:
+                    note = f"{branch} is checked out in {used}"
+                    continue
+                if bundle is None:
+                    bundle = await self._bundle(kept.folder, source, head, ref, scratch)
+                if now and now != kept.saved.get(branch) and not await self._leads_to(source, now, bundle):
+                    note = f"{branch} was changed in {source}"
+                    continue
+                await self._fetch(source, bundle, f"+{ref}:{to}")
+                now = (await self._git(source, "rev-parse", "--quiet", "--verify", to)).line
+                self._remember(task, branch, now)
+                return branch, f"{note}, so the commits are in {branch}" if note else ""
+        raise Unavailable(f"{note}, and so are the names after it")
+
+    async def _bundle(self, folder: Folder, source: Path, head: str, ref: str, scratch: Path) -> Path:
+        """A file with the commits that `source` does not have. Raises Unavailable."""
+        bundle = scratch / "bundle"
+        version = "--version=3" if len(head) > 40 else "--version=2"  # 2 knows SHA-1 only
+        for since in ([f"^{folder.base}"] if folder.base else []), []:
+            make = ("bundle", "create", "--quiet", version, str(bundle), ref, *since)
+            ran = await self._inside(folder, *_GIT, *make, writable=(scratch,))
+            if ran.code != 0:
+                raise Unavailable(f"git made no bundle: {ran.words}")
+            # the sandbox wrote it: a link, or a file that leads git to a repository, would be read by the owner's git
+            if bundle.is_symlink() or not bundle.is_file() or not _is_bundle(bundle):
+                raise Unavailable("git made no bundle")
+            ran = await self._git(source, "bundle", "verify", "--quiet", str(bundle), loud=True)
+            if ran.code == 0:
+                break  # else the source has rewritten its history, and the commits are needed from the beginning
+        return bundle
+
+    async def _leads_to(self, source: Path, now: str, bundle: Path) -> bool:
+        """Whether what a branch has now is part of what is brought."""
+        ran = await self._git(source, "bundle", "unbundle", str(bundle))
+        tip = _oid(ran.line.split(" ")[0])
+        return bool(tip) and (await self._git(source, "merge-base", "--is-ancestor", now, tip)).code == 0
+
+    async def _fetch(self, source: Path, bundle: Path, refspec: str) -> None:
+        flags = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-prune", "--no-auto-maintenance")
+        ran = await self._git(source, "fetch", *flags, "--", str(bundle), refspec, loud=True)
+        if ran.code != 0:
+            raise Unavailable(f"git did not fetch them into {source}: {ran.words}")
+
+    def _remember(self, task: Task, branch: str, oid: str) -> None:
+        kept = self._kept(self.place(task))
+        if kept is not None and kept.saved.get(branch) != oid:
+            saved = {**kept.saved, branch: oid}
+            self._keep(self.place(task), msgspec.structs.replace(kept, saved=saved))
+
+    async def facts(self, task: Task, folder: Folder) -> str:
+        """What the next agent should know of the folder, as Markdown."""
+        if not folder.git:
+            return f"- Folder: `{folder.path}`, not a git repository\n"
+        try:
+            seen, _ = await self._seen(folder)
+        except ChompError as error:
+            return f"- Folder: `{folder.path}`: {error}\n"
+        where = f"- Branch: `{folder.branch or 'none'}`"
+        lines = [where + (f", from commit `{folder.base[:12]}`" if folder.base else ", from nothing")]
+        lines.append(f"- Commits since then: {seen.commits}")
+        if seen.commits:
+            span = f"{folder.base}..{seen.head}" if folder.base else seen.head
+            flags = ("--max-count=20", "--format=%h %s", "--no-color")
+            ran = await self._inside(folder, *_QUIET, *_GIT, "log", *flags, span, "--")
+            lines += ["", *(f"      {line[:200]}" for line in ran.text.splitlines()[:20]), ""]
+            lines += ["- Files changed by them:", "", *(f"      {line}" for line in seen.stat.splitlines()), ""]
+        lines.append(f"- Files not committed: {seen.dirty_count}")
+        if seen.dirty:
+            lines += ["", *(f"      {name}" for name in seen.dirty[:20])]
+            lines += [f"      and {seen.dirty_count - 20} more"] if seen.dirty_count > 20 else []
+        if seen.note:
+            lines.append(f"- {seen.note}")
+        return "\n".join(lines) + "\n"
+
+    async def diff(self, task: Task, most_bytes: int) -> str:
+        """What a task changed since its base, as unified diff: commits, and what is not committed while it is there.
+
+        Cut at a line where it is longer than `most_bytes`; DIFF_CUT follows then. Raises Unavailable.
+        """
+        kept = self._kept(self.place(task))
+        most = most_bytes + 1
+        if kept is not None and kept.ready and kept.folder.git and kept.folder.root.is_dir():
+            folder = kept.folder
+            with self._scratch(task) as scratch:
+                words = ("/bin/sh", "-c", f"exec 2>/dev/null\n{_DIFF_ALL}", "sh", str(scratch), folder.base, str(most))
+                ran = await self._inside(folder, *words, *_GIT, writable=(scratch,), most_bytes=most)
+            return _cut(ran.text, most_bytes)
+        if kept is not None and not kept.folder.git:
+            return ""
+        base = next((session.base for session in task.sessions if session.base), "")
+        head = next((session.head for session in reversed(task.sessions) if session.head), "")
+        if not (base and head and task.dir) or task.repo_url:
+            return ""
+        path = self._directory(task.dir)
+        self._allow(path)
+        words = ("diff", "--no-ext-diff", "--no-textconv", "--no-color", base, head, "--")
+        ran = await self._ran(Launch((*_FIRST, str(most), *_GIT, *words), path, self._env()), _GIT_S, most)
+        return _cut(ran.text, most_bytes)
+
+    # -- cleaned up
+
+    async def sizes(self) -> dict[str, int]:
+        """Bytes on disk by task id: what is got back when a folder goes."""
+        return await asyncio.to_thread(_sizes, self._work)
+
+    async def clean(self, tasks: Mapping[str, Task], now: float) -> list[str]:
+        """Deletes the folders of tasks that ended long ago; those it must not delete, in words.
+
+        What is not committed, and commits that the source does not have, are kept for as long as it takes.
+        """
+        said = []
+        for gone in self._work.glob(".gone-*"):  # of a clean-up that was cut off
+            await asyncio.to_thread(_delete, gone)
+        for place in sorted(self._work.glob("task-*")):
+            task_id = place.name.removeprefix("task-")
+            opened = self._opened[task_id]
+            if place.is_symlink() or not self._is_due(place, tasks.get(task_id), now):
+                continue
+            try:
+                kept = self._kept(place)
+                reason = await self._unsaved(kept.folder) if kept is not None and kept.ready else ""
+            except ChompError as error:
+                reason = str(error)
+            if reason:
+                said.append(f"{place} is kept: {reason}")
+            elif self._opened[task_id] == opened:  # nobody began to work in it meanwhile
+                gone = self._work / f".gone-{secrets.token_hex(8)}"
+                try:
+                    place.rename(gone)
+                    await asyncio.to_thread(_delete, gone)
+                except OSError as error:
+                    said.append(f"{place} cannot be deleted: {error.strerror}")
+        return said
+
+    def _is_due(self, place: Path, task: Task | None, now: float) -> bool:
+        settings = self._settings().tasks
+        if task is None:
+            times = [path.lstat().st_mtime for path in (place, place / _RECORD) if path.exists()]
+            return bool(times) and now - max(times) > _UNKNOWN_S
+        if task.deleted:
+            return task.status != "active" and now - _moment(task.deleted) > DELETED_S
+        if task.status not in ("done", "failed") or not task.finished:
+            return False
+        kept_s = settings.kept_done_s if task.status == "done" else settings.kept_failed_s
+        return now - _moment(task.finished) > kept_s
+
+    async def _unsaved(self, folder: Folder) -> str:
+        """What would be lost with a folder, in words; "" when nothing."""
+        if folder.kind in ("plain", "in_place") or not folder.root.is_dir():
+            return ""
+        if folder.kind == "empty":
+            return "it has files in it" if any(folder.root.iterdir()) else ""
+        ran = await self._inside(folder, *_QUIET, *_GIT, *_STATUS)
+        if ran.code != 0:
+            return "git cannot read it"
+        if dirty := _files(ran.text):
+            return f"{len(dirty)} files in it are not committed ({', '.join(name for _, name in dirty[:3])})"
+        refs = ("for-each-ref", "--format=%(objectname)", "refs/heads", "refs/stash")
+        ran = await self._inside(folder, *_QUIET, *_GIT, *refs)
+        if ran.code != 0:
+            return "git cannot read it"
+        head = await self._inside(folder, *_QUIET, *_GIT, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
+        tips = sorted(set(filter(None, map(_oid, [head.line, *ran.text.split()]))))
+        if not tips:
+            return ""
+        if folder.source is None:
+            words = ("rev-list", "--max-count=1", *tips, "--not", "--remotes=origin", "--")
+            ran = await self._inside(folder, *_QUIET, *_GIT, *words)
+            return "it has commits that its origin does not have" if ran.code != 0 or ran.line else ""
+        lost = f"it has commits that {folder.source} does not have"
+        if not folder.source.is_dir():
+            return lost
+        ran = await self._git(folder.source, "rev-list", "--max-count=1", *tips, "--not", "--all", "--")
+        return lost if ran.code != 0 or ran.line else ""
+
+    # -- how git is run
+
+    def _env(self) -> dict[str, str]:
+        environ = self._settings().environ
+        # what git may fetch from, whatever is configured: no ext::, which is any command
+        fixed = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "file:http:https:ssh"}
+        return {**{name: environ[name] for name in _PASSED_ON if name in environ}, **fixed}
+
+    async def _git(self, cwd: Path, *words: str, loud: bool = False, limit_s: float = _GIT_S) -> _Ran:
+        """Runs git with the owner's configuration, where no agent has been; `loud`: with what it complains about."""
+        return await self._ran(Launch((*(() if loud else _QUIET), *_GIT, *words), cwd, self._env()), limit_s)
+
+    async def _must(self, done: str, cwd: Path, *words: str) -> None:
+        """`_git` that has to work. Raises BadRequest."""
+        ran = await self._git(cwd, *words, loud=True)
+        if ran.code != 0:
+            raise BadRequest(f"the repository could not be {done}: {ran.words}", param="dir")
+
+    def _launch(self, argv: tuple[str, ...], folder: Folder, env: dict[str, str], writable: tuple[Path, ...]) -> Launch:
+        launch = self._sandboxed(argv, folder.path if folder.path.is_dir() else folder.root, env, writable)
+        shown = [path for path in (folder.root, *folder.readable) if path not in writable]
+        return msgspec.structs.replace(launch, readable=(*launch.readable, *shown))
+
+    async def _inside(
+        self, folder: Folder, *argv: str, writable: tuple[Path, ...] = (), most_bytes: int = _GIT_BYTES
+    ) -> _Ran:
+        """Runs a command in a folder whose configuration may be an agent's: in the sandbox, without a network."""
+        env = {
+            "PATH": self._settings().environ.get("PATH", os.defpath),
+            "HOME": "/nonexistent",
+            "LC_ALL": "C",
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CEILING_DIRECTORIES": str(folder.root.parent),  # without its .git it is no part of another repository
+            "GIT_OPTIONAL_LOCKS": "0",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ALLOW_PROTOCOL": "none",
+            "GIT_NO_LAZY_FETCH": "1",
+        }
+        launch = self._launch(argv, msgspec.structs.replace(folder, path=folder.root), env, writable)
+        launch = msgspec.structs.replace(launch, network=launch.level == "none")  # it cannot be taken away there
+        return await self._ran(launch, _GIT_S, most_bytes)
+
+    async def _ran(self, launch: Launch, limit_s: float, most_bytes: int = _GIT_BYTES) -> _Ran:
+        try:
+            code, output = await self._run(launch, limit_s, most_bytes)
+        except OSError as error:
+            raise Unavailable(f"git cannot be run ({error}): is it installed?", should_retry=False) from None
+        if code == 127:
+            raise Unavailable("git is not installed, or not on PATH: install it", should_retry=False)
+        return _Ran(code, output.decode("utf-8", "replace"))
+
+    # -- what is remembered
+
+    def _kept(self, place: Path) -> _Kept | None:
+        """What is remembered of a task's folder. Raises Unavailable when that cannot be read."""
+        try:
+            text = (place / _RECORD).read_bytes()
+            return msgspec.json.decode(text, type=_Kept, dec_hook=lambda kind, value: kind(value))
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.DecodeError) as error:
+            raise Unavailable(f"{place / _RECORD} cannot be read: {error}; mend it or move it away") from None
+
+    def _keep(self, place: Path, kept: _Kept) -> None:
+        temporary = place / f"{_RECORD}.tmp"
+        temporary.write_bytes(msgspec.json.encode(kept, enc_hook=str))
+        temporary.replace(place / _RECORD)
+
+    @contextlib.contextmanager
+    def _scratch(self, task: Task) -> Iterator[Path]:
+        """A folder the sandbox may write to, for as long as it is needed."""
+        path = self.place(task) / f".scratch-{secrets.token_hex(8)}"
+        path.mkdir(mode=0o700, parents=True)
+        try:
+            yield path
+        finally:
+            _delete(path)
+
+
+_RECORD = ".folder.json"
+
+
+def _repository(path: Path, text: str, head: str) -> _Repository:
+    """What `git rev-parse` in `path` has said."""
+    bare, _, common, *rest = text.split("\n")
+    where = Path(common).resolve()
+    if bare == "true":
+        return _Repository(where, where, "", True, head)
+    inside = rest[0].rstrip("/")
+    above = len(Path(inside).parts)
+    return _Repository(path.parents[above - 1] if above else path, where, inside, False, head)
+
+
+def _branch(task: Task) -> str:
+    return f"chomp/task-{task.id}"
+
+
+def _store_of(place: Path) -> Path:
+    return place / ".objects"
+
+
+def _root(place: Path, name: str) -> Path:
+    """Where a clone of a repository called `name` goes: not where something else of the task is."""
+    name = re.sub(r"[^\w.-]", "-", name).lstrip(".-")[:100] or "repository"
+    root = place / (f"repository-{name}" if re.match(r"(home|prompt|files|handoff|gate)", name) else name)
+    if root.exists() or root.is_symlink():
+        raise Conflict(f"{root} is in the way: move it away")
+    return root
+
+
+def _script(folder: Folder, name: str) -> Path | None:
+    """A script of a folder, of its working directory or its top; None when there is none. Raises BadRequest."""
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise BadRequest(f"{name!r} must be a path inside the task's folder", param="setup")
+    for top in (folder.path, folder.root):
+        script = (top / name).resolve()
+        if name and script.is_file() and script.is_relative_to(folder.root.resolve()):
+            return script
+    return None
+
+
+def _is_bundle(path: Path) -> bool:
+    with path.open("rb") as file:
+        return re.fullmatch(rb"# v[23] git bundle\n", file.readline(64)) is not None
+
+
+def _files(text: str) -> list[tuple[str, str]]:
+    """Code and name of each file in `git status --porcelain -z`."""
+    found = []
+    parts = iter(text.split("\0"))
+    for part in parts:
+        if len(part) > 3:
+            found.append((part[:2], part[3:]))
+            if part[0] in "RC":
+                next(parts, None)  # its old name
+    return found
+
+
+def _oid(text: str) -> str:
+    """An object's name, when it is one."""
+    return text if re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", text) else ""
+
+
+def _sentences(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
+
+
+def _cut(diff: str, most_bytes: int) -> str:
+    data = diff.encode()
+    if len(data) <= most_bytes:
+        return diff
+    whole = data[: data.rfind(b"\n", 0, most_bytes) + 1].decode(errors="replace")
+    return f"{whole}{DIFF_CUT} than {most_bytes:,} bytes\n"
+
+
+def _moment(text: str) -> float:
+    """Unix seconds of an RFC 3339 moment; never, when it is none."""
+    try:
+        return datetime.datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return math.inf
+
+
+def _copy(top: Path, root: Path, names: Sequence[str]) -> tuple[set[str], int]:
+    """Copies files and links of `top` into `root`, nothing that leads out of either: which, and how many not."""
+    copied, refused, left = set(), 0, _INCLUDE_BYTES
+    for name in names:
+        here, there = top / name, root / name
+        try:
+            parent = there.parent
+            parent.mkdir(parents=True, exist_ok=True)
+            if not parent.resolve().is_relative_to(root.resolve()) or there.is_symlink() or there.exists():
+                continue
+            found = here.lstat()
+            size = found.st_size
+            if not here.parent.resolve().is_relative_to(top.resolve()) or size > left:
+                raise OSError
+            if stat.S_ISLNK(found.st_mode):
+                if os.path.isabs(os.readlink(here)) or not here.resolve().is_relative_to(top.resolve()):
+                    raise OSError
+            elif not stat.S_ISREG(found.st_mode):
+                raise OSError
+            shutil.copy2(here, there, follow_symlinks=False)
+        except (OSError, RuntimeError):
+            refused += 1
+        else:
+            left -= size
+            copied.add(name)
+    return copied, refused
+
+
+def _delete(path: Path) -> None:
+    """Deletes a folder and all in it, what is read-only as well, following no link. Raises OSError."""
+
+    def again(function: Callable[..., Any], name: str, error: Any) -> None:
+        above = os.path.dirname(name)
+        for folder in (above, name):  # a folder without the right to write keeps what is in it
+            if stat.S_ISDIR(os.lstat(folder).st_mode) and Path(folder).is_relative_to(path):
+                os.chmod(folder, 0o700)
+        if function in (os.unlink, os.rmdir):
+            function(name)
+        else:
+            shutil.rmtree(name)
+
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path, onerror=again)
+
+
+def _sizes(work: Path) -> dict[str, int]:
+    found = {}
+    for place in work.glob("task-*"):
+        total, folders = 0, [place]
+        while folders:
+            with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    with contextlib.suppress(OSError):
+                        seen = entry.stat(follow_symlinks=False)
+                        if stat.S_ISDIR(seen.st_mode):
+                            folders.append(Path(entry.path))
+                        if stat.S_ISDIR(seen.st_mode) or seen.st_nlink == 1:  # a link to the source's costs nothing
+                            total += seen.st_blocks * 512
+        found[place.name.removeprefix("task-")] = total
+    return found
 
 
 # == Web ===============================================================================================================

@@ -28,6 +28,7 @@ import re
 import resource
 import select
 import shlex
+import shutil
 import signal
 import socket
 import sqlite3
@@ -36,8 +37,8 @@ import stat
 import subprocess
 import symtable
 import sys
-import threading
 import termios
+import threading
 import time
 import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
@@ -11930,6 +11931,1195 @@ class TestProxy:
         rows = await client.rows(count)
         assert (len(rows), {row["status"] for row in rows}) == (count, {200})
         assert client.services.proxy.inflight == 0
+
+
+# == Dispatch ==========================================================================================================
+
+
+BWRAP = shutil.which("bwrap")
+BWRAP_FLAGS = (
+    "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net",
+    "--unshare-user", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL",
+    "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc",
+)  # fmt: skip
+
+
+def bwrap_works() -> bool:
+    return BWRAP is not None and subprocess.run([BWRAP, *BWRAP_FLAGS, "true"], capture_output=True).returncode == 0
+
+
+class Repositories:
+    """Git, and folders of tasks, without anything of the machine's own configuration."""
+
+    def __init__(self, tmp: Path, sandbox: bool = False):
+        self.tmp = tmp
+        self.work = tmp / "chomp" / "state" / "work"
+        self.work.mkdir(parents=True)
+        home = tmp / "home"
+        home.mkdir()
+        (home / ".gitconfig").write_text(
+            "[user]\nname = The Owner\nemail = owner@example.org\n[init]\ndefaultBranch=main\n"
+        )
+        self.env = {"PATH": os.environ["PATH"], "HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C"}
+        self.tasks = cs.TaskSettings()
+        self.launches: list[cs.Launch] = []
+        self.sandbox = sandbox
+        self.folders = cs.Folders(self.work, self.settings, self.run, self.sandboxed)
+
+    def settings(self) -> cs.Settings:
+        return cs.Settings(dir=self.tmp / "chomp", environ=self.env, tasks=self.tasks)
+
+    @staticmethod
+    def sandboxed(argv: Any, cwd: Path, env: dict[str, str], writable: Any) -> cs.Launch:
+        return cs.Launch(argv, cwd, env, "bubblewrap", writable)
+
+    def wrapped(self, launch: cs.Launch) -> tuple[str, ...]:
+        """The sandbox for real: all that is chomp's is hidden but what the launch shows."""
+        if launch.level == "none" or not self.sandbox:
+            return launch.argv
+        flags = ["--tmpfs", str(self.work)]
+        for path in launch.readable:
+            flags += ["--ro-bind", str(path), str(path)]
+        for path in launch.writable:
+            flags += ["--bind", str(path), str(path)]
+        return (BWRAP or "", *BWRAP_FLAGS, *flags, "--chdir", str(launch.cwd), "--", *launch.argv)
+
+    async def run(self, launch: cs.Launch, limit_s: float, most_bytes: int) -> tuple[int | None, bytes]:
+        self.launches.append(launch)
+        child = await asyncio.create_subprocess_exec(
+            *self.wrapped(launch), cwd=launch.cwd, env=launch.env, stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(limit_s):
+                output, _ = await child.communicate()
+        except TimeoutError:
+            child.kill()
+            await child.wait()
+            return None, b""
+        return child.returncode, output[:most_bytes]
+
+    def git(self, path: Path, *words: str, **more: str) -> str:
+        done = subprocess.run(["git", *words], cwd=path, env={**self.env, **more}, capture_output=True, text=True)
+        assert done.returncode == 0, (words, done.stderr)
+        return done.stdout.strip()
+
+    def has(self, path: Path, name: str) -> bool:
+        return bool(self.git(path, "for-each-ref", f"refs/heads/{name}"))
+
+    def source(self, name: str = "project", **files: str) -> Path:
+        """A repository with one commit."""
+        path = self.tmp / name
+        path.mkdir(parents=True)
+        self.git(path, "init", "-q")
+        self.commit(path, "first", **(files or {"README": "hello\n"}))
+        return path
+
+    def commit(self, path: Path, subject: str, **files: str) -> str:
+        """A commit's name; `__` in a file's name stands for a folder."""
+        for name, text in files.items():
+            file = path / name.replace("__", "/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+            self.git(path, "add", "-f", "--", str(file))
+        self.git(path, "commit", "-q", "--allow-empty", "-m", subject)
+        return self.git(path, "rev-parse", "HEAD")
+
+    def as_agent(self, folder: cs.Folder, *words: str) -> str:
+        """Git as an agent runs it, whose home is empty."""
+        return self.git(folder.path, *words, HOME="/nonexistent", **folder.env)
+
+    @staticmethod
+    def task(task_id: str = "7", **more: Any) -> cs.Task:
+        given = {
+            "prompt": "p",
+            "dir": "",
+            "status": "active",
+            "created": cs.iso(0),
+            "result": "",
+            "platform": "a",
+            "tokens": 0,
+        }
+        return cs.Task(**{**given, "id": task_id, **{k: str(v) if isinstance(v, Path) else v for k, v in more.items()}})
+
+    async def prepare(self, task: cs.Task, name: str = "Claude Code", model: str = "fake/model-1") -> cs.Folder:
+        return await self.folders.prepare(task, cs.Platform(id="a", name=name), model)
+
+    async def cloned(self, source: Path, **more: Any) -> tuple[cs.Task, cs.Folder]:
+        task = self.task(dir=source, **more)
+        return task, await self.prepare(task)
+
+    async def refused(self, **more: Any) -> str:
+        """The sentence a task's folder is refused with, which must come at once."""
+        began = time.monotonic()
+        with pytest.raises(cs.BadRequest) as caught:
+            await self.prepare(self.task(**more))
+        assert time.monotonic() - began < 20  # 2 are promised, the machine may be busy
+        left = [path.name for path in self.folders.place(self.task(**more)).glob("*")]
+        assert set(left) <= {".folder.json"}, "half a folder was left behind"
+        return caught.value.message
+
+
+@pytest.fixture
+def repos(tmp_path: Path) -> Repositories:
+    return Repositories(tmp_path)
+
+
+@pytest.fixture
+def caged(tmp_path: Path) -> Repositories:
+    """The same with a real sandbox."""
+    if not bwrap_works():
+        pytest.skip("bubblewrap does not work here")
+    return Repositories(tmp_path, sandbox=True)
+
+
+class TestFolders:
+    # -- made
+
+    async def test_a_task_without_a_folder_gets_an_empty_one_of_its_own(self, repos: Repositories) -> None:
+        task = repos.task()
+        folder = await repos.prepare(task)
+        assert (folder.kind, folder.path) == ("empty", repos.work / "task-7" / "files")
+        assert list(folder.path.iterdir()) == [] and repos.launches == []
+        (folder.path / "kept").touch()
+        assert await repos.prepare(task) == folder
+        assert (folder.path / "kept").exists()
+
+    async def test_a_folder_outside_of_repositories_is_worked_in_itself(self, repos: Repositories) -> None:
+        plain = repos.tmp / "plain"
+        plain.mkdir()
+        for in_place in (False, True):
+            folder = await repos.prepare(repos.task(str(in_place), dir=plain, in_place=in_place))
+            assert (folder.kind, folder.path, folder.writable) == ("plain", plain, (plain,))
+            assert await repos.folders.save(repos.task(dir=plain), folder) == cs.Saved()
+        assert "not a git repository" in await repos.folders.facts(repos.task(), folder)
+        assert await repos.folders.diff(repos.task("True", dir=plain), 1000) == ""
+
+    async def test_a_repository_is_cloned_on_a_branch_of_the_task(self, repos: Repositories) -> None:
+        source = repos.source(README="hello\n", src__main="code\n")
+        repos.git(source, "branch", "other")
+        head = repos.git(source, "rev-parse", "HEAD")
+        _, folder = await repos.cloned(source)
+        assert (folder.kind, folder.source, folder.base, folder.branch) == ("clone", source, head, "chomp/task-7")
+        assert folder.path == folder.root == repos.work / "task-7" / "project"
+        assert (folder.path / "src" / "main").read_text() == "code\n"
+        assert repos.as_agent(folder, "symbolic-ref", "HEAD") == "refs/heads/chomp/task-7"
+        branches = repos.as_agent(folder, "for-each-ref", "--format=%(refname)").split()
+        assert branches == ["refs/heads/chomp/task-7", "refs/heads/main", "refs/heads/other"]
+        assert repos.as_agent(folder, "status", "--porcelain") == "" and folder.left_out == ""
+        assert repos.as_agent(folder, "fsck", "--full") == ""
+        assert not repos.has(source, "chomp/task-7")
+
+    async def test_what_is_linked_to_the_source_is_not_the_agents_to_write(self, repos: Repositories) -> None:
+        source = repos.source()
+        _, folder = await repos.cloned(source)
+        linked = [
+            file for file in (source / ".git" / "objects").rglob("*") if file.is_file() and file.stat().st_nlink > 1
+        ]
+        assert linked  # it costs nothing
+        inodes = {file.stat().st_ino for file in source.rglob("*")}
+        reachable = {file.stat().st_ino for top in folder.writable for file in top.rglob("*")}
+        assert not inodes & reachable
+
+    async def test_a_clone_lives_on_when_its_source_is_pruned(self, repos: Repositories) -> None:
+        source = repos.source()
+        repos.commit(source, "second", more="more\n")
+        _, folder = await repos.cloned(source)
+        repos.git(source, "reset", "-q", "--hard", "HEAD^")
+        repos.git(source, "reflog", "expire", "--expire=now", "--all")
+        repos.git(source, "gc", "-q", "--prune=now")
+        assert repos.as_agent(folder, "log", "--format=%s").split() == ["second", "first"]
+        assert repos.as_agent(folder, "fsck", "--full") == ""
+
+    async def test_a_task_in_a_subfolder_works_in_the_same_one(self, repos: Repositories) -> None:
+        source = repos.source(a__b__file="x\n")
+        _, folder = await repos.cloned(source / "a" / "b")
+        assert (folder.path, folder.root) == (folder.root / "a" / "b", repos.work / "task-7" / "project")
+        assert (folder.path / "file").read_text() == "x\n"
+
+    async def test_a_subfolder_that_is_not_committed_is_refused(self, repos: Repositories) -> None:
+        source = repos.source()
+        (source / "new").mkdir()
+        said = await repos.refused(dir=source / "new")
+        assert "is not committed" in said and "in_place" in said
+
+    async def test_a_worktree_is_cloned_at_its_own_head(self, repos: Repositories) -> None:
+        source = repos.source()
+        tree = repos.tmp / "tree"
+        repos.git(source, "worktree", "add", "-q", "--detach", str(tree))
+        head = repos.commit(tree, "in the tree", file="x\n")
+        task, folder = await repos.cloned(tree)
+        assert (folder.base, folder.root.name, (folder.path / "file").read_text()) == (head, "tree", "x\n")
+        repos.commit(folder.path, "work", done="y\n")
+        saved = await repos.folders.save(task, folder)
+        assert saved.branch == "chomp/task-7" and repos.has(source, "chomp/task-7")
+
+    async def test_a_repository_without_a_commit_can_be_worked_in(self, repos: Repositories) -> None:
+        source = repos.tmp / "project"
+        source.mkdir()
+        repos.git(source, "init", "-q")
+        (source / "draft").touch()
+        task, folder = await repos.cloned(source)
+        assert folder.base == "" and "1 untracked (draft)" in folder.left_out
+        assert (await repos.folders.save(task, folder)).note == "no commits were made"
+        repos.commit(folder.path, "begun", file="x\n")
+        saved = await repos.folders.save(task, folder)
+        assert (saved.commits, saved.branch) == (1, "chomp/task-7")
+        assert repos.git(source, "show", "chomp/task-7:file") == "x"
+        assert "+x" in await repos.folders.diff(task, 10_000)
+
+    async def test_a_bare_repository_is_cloned_but_not_worked_in(self, repos: Repositories) -> None:
+        bare = repos.tmp / "store.git"
+        repos.git(repos.tmp, "clone", "-q", "--bare", str(repos.source()), str(bare))
+        task, folder = await repos.cloned(bare)
+        assert folder.path.name == "store" and (folder.path / "README").exists()
+        repos.commit(folder.path, "work", file="x\n")
+        assert (await repos.folders.save(task, folder)).branch == "chomp/task-7"
+        assert repos.has(bare, "chomp/task-7")
+        assert "bare repository" in await repos.refused(dir=bare, in_place=True, task_id="8")
+
+    async def test_a_shallow_repository_can_be_worked_in(self, repos: Repositories) -> None:
+        deep = repos.source()
+        repos.commit(deep, "second", more="x\n")
+        shallow = repos.tmp / "shallow"
+        repos.git(repos.tmp, "clone", "-q", "--depth=1", f"file://{deep}", str(shallow))
+        repos.git(shallow, "checkout", "-q", "--detach")
+        repos.commit(shallow, "on no branch", third="x\n")
+        task, folder = await repos.cloned(shallow)
+        assert repos.as_agent(folder, "log", "--format=%s").splitlines() == ["on no branch", "second"]
+        repos.commit(folder.path, "work", file="x\n")
+        saved = await repos.folders.save(task, folder)
+        assert (saved.commits, saved.branch) == (1, "chomp/task-7")
+        assert repos.git(shallow, "log", "-1", "--format=%s", "chomp/task-7") == "work"
+
+    async def test_a_repository_that_borrows_objects_is_copied_whole(self, repos: Repositories) -> None:
+        lender = repos.source("lender")
+        source = repos.tmp / "project"
+        repos.git(repos.tmp, "clone", "-q", "--shared", str(lender), str(source))
+        _, folder = await repos.cloned(source)
+        shutil.rmtree(lender)
+        assert repos.as_agent(folder, "fsck", "--full") == ""
+
+    async def test_half_a_clone_is_made_again(self, repos: Repositories) -> None:
+        source = repos.source()
+        task = repos.task(dir=source)
+        whole = repos.folders._run
+
+        async def dies(launch: cs.Launch, *more: Any) -> Any:
+            if "checkout" in launch.argv:
+                raise asyncio.CancelledError
+            return await whole(launch, *more)
+
+        repos.folders._run = dies
+        with pytest.raises(asyncio.CancelledError):
+            await repos.prepare(task)
+        repos.folders._run = whole
+        folder = await repos.prepare(task)
+        assert (folder.path / "README").exists() and folder.path == repos.work / "task-7" / "project"
+
+    async def test_names_of_repositories_stay_out_of_the_way(self, repos: Repositories) -> None:
+        _, folder = await repos.cloned(repos.source("home-s1"))
+        assert folder.root.name == "repository-home-s1"
+        folder = await repos.prepare(repos.task("8", dir=repos.source(".objects")))
+        assert folder.root.name == "objects" and (folder.path / "README").exists()
+
+    async def test_git_must_be_there(self, repos: Repositories) -> None:
+        source = repos.source()
+        (repos.tmp / "bin").mkdir()
+        (repos.tmp / "bin" / "sh").symlink_to("/bin/sh")
+        repos.env["PATH"] = str(repos.tmp / "bin")
+        with pytest.raises(cs.Unavailable, match="is it installed"):
+            await repos.prepare(repos.task(dir=source))
+
+    # -- whose it is, and where it goes
+
+    async def test_the_owner_commits_though_the_agents_home_is_empty(self, repos: Repositories) -> None:
+        source = repos.source()
+        repos.git(source, "config", "user.email", "here@example.org")
+        repos.git(source, "config", "user.name", 'The "Own\\er" # ; too')
+        repos.git(source, "config", "commit.gpgSign", "true")
+        _, folder = await repos.cloned(source)
+        repos.as_agent(folder, "commit", "-q", "--allow-empty", "-m", "work")
+        assert repos.as_agent(folder, "log", "-1", "--format=%an <%ae>") == r'The "Own\er" # ; too <here@example.org>'
+
+    async def test_without_an_owner_chomp_commits(self, repos: Repositories) -> None:
+        source = repos.source()
+        (repos.tmp / "home" / ".gitconfig").unlink()
+        _, folder = await repos.cloned(source)
+        repos.as_agent(folder, "commit", "-q", "--allow-empty", "-m", "work")
+        assert repos.as_agent(folder, "log", "-1", "--format=%an <%ae>") == "chomp <chomp@localhost>"
+
+    async def test_origin_is_that_of_the_source_without_its_password(self, repos: Repositories) -> None:
+        source = repos.source()
+        repos.git(source, "remote", "add", "origin", "https://me:secret@git.example.org/me/project.git")
+        repos.git(source, "update-ref", "refs/remotes/origin/main", "HEAD")
+        repos.commit(source, "not pushed")
+        _, folder = await repos.cloned(source)
+        assert repos.as_agent(folder, "remote", "get-url", "origin") == "https://git.example.org/me/project.git"
+        assert "secret" not in (folder.root / ".git" / "config").read_text()
+        assert repos.as_agent(folder, "rev-parse", "origin/main") == repos.git(source, "rev-parse", "HEAD^")
+
+    async def test_a_push_goes_where_that_of_the_source_would(self, repos: Repositories) -> None:
+        bare = repos.tmp / "origin.git"
+        repos.git(repos.tmp, "init", "-q", "--bare", str(bare))
+        source = repos.source()
+        repos.git(source, "remote", "add", "origin", "../origin.git")
+        _, folder = await repos.cloned(source)
+        head = repos.commit(folder.path, "work", file="x\n")
+        repos.as_agent(folder, "push", "-q")
+        assert repos.git(bare, "rev-parse", "chomp/task-7") == head
+
+    async def test_without_an_origin_there_is_none(self, repos: Repositories) -> None:
+        _, folder = await repos.cloned(repos.source())
+        assert repos.as_agent(folder, "remote") == ""
+
+    # -- who made a commit
+
+    def message(self, repos: Repositories, folder: cs.Folder) -> str:
+        return repos.as_agent(folder, "log", "-1", "--format=%B")
+
+    async def test_commits_say_which_agent_made_them(self, repos: Repositories) -> None:
+        _, folder = await repos.cloned(repos.source())
+        repos.as_agent(folder, "commit", "-q", "--allow-empty", "-m", "Work\n\nwith a body\n---\nand more")
+        first = "Work\n\nwith a body\n---\nand more\n\nAgent: Claude Code\nModel: fake/model-1"
+        assert self.message(repos, folder) == first
+        repos.as_agent(folder, "commit", "-q", "--allow-empty", "--amend", "--no-edit")
+        assert self.message(repos, folder) == first
+
+    async def test_the_next_session_signs_with_its_own_agent(self, repos: Repositories) -> None:
+        task, folder = await repos.cloned(repos.source())
+        again = await repos.prepare(task, 'Open"Code\n[core]', "")
+        assert again == folder
+        repos.as_agent(folder, "commit", "-q", "--allow-empty", "-m", "work", "--trailer", "Reviewed-by: me")
+        assert self.message(repos, folder) == 'work\n\nReviewed-by: me\nAgent: Open"Code [core]\nModel: auto'
+
+    async def test_an_empty_message_still_stops_a_commit(self, repos: Repositories) -> None:
+        _, folder = await repos.cloned(repos.source())
+        before = repos.as_agent(folder, "rev-parse", "HEAD")
+        with pytest.raises(AssertionError, match="empty commit message"):
+            repos.as_agent(folder, "commit", "-q", "--allow-empty", "-m", "")
+        assert repos.as_agent(folder, "rev-parse", "HEAD") == before
+
+    async def test_hooks_of_the_owner_do_not_run(self, repos: Repositories) -> None:
+        source = repos.source()
+        hooks = repos.tmp / "hooks"
+        hooks.mkdir()
+        for name in ("post-checkout", "reference-transaction", "commit-msg", "pre-commit"):
+            (hooks / name).write_text(f"#!/bin/sh\ntouch {repos.tmp}/ran-{name}\n")
+            (hooks / name).chmod(0o755)
+        repos.git(source, "config", "core.hooksPath", str(hooks))
+        task, folder = await repos.cloned(source)
+        repos.as_agent(folder, "commit", "-q", "--allow-empty", "-m", "work")
+        await repos.folders.save(task, folder)
+        assert repos.has(source, "chomp/task-7")
+        assert list(repos.tmp.glob("ran-*")) == []
+
+    # -- what comes along
+
+    async def test_what_is_not_committed_is_left_out_and_said(self, repos: Repositories) -> None:
+        source = repos.source(a="x\n", b="x\n", c="x\n")
+        (source / "a").write_text("changed\n")
+        (source / "b").unlink()
+        for number in range(4):
+            (source / f"new {number}").touch()
+        _, folder = await repos.cloned(source)
+        assert folder.left_out.startswith("not committed, so left out: 2 changed and 4 untracked (a, b, new 0")
+        assert folder.left_out.endswith(" and 1 more)")
+        assert (folder.path / "a").read_text() == "x\n" and not (folder.path / "new 0").exists()
+
+    async def test_worktreeinclude_brings_ignored_files_and_nothing_else(self, repos: Repositories) -> None:
+        source = repos.source(
+            **{
+                ".gitignore": ".env\n*.key\n/cache\n*.link\n",
+                ".worktreeinclude": ".env\ncache/\nplain.txt\n*.link\n!sub/.env\n",
+            }
+        )
+        (source / "sub").mkdir()
+        (source / "cache" / "deep").mkdir(parents=True)
+        for name in (".env", "sub/.env", "a.key", "plain.txt", "cache/deep/file"):
+            (source / name).write_text(name)
+        (repos.tmp / "outside").write_text("secret")
+        (source / "inside.link").symlink_to(".env")
+        (source / "outside.link").symlink_to("../outside")
+        (source / "absolute.link").symlink_to(source / ".env")
+        _, folder = await repos.cloned(source)
+        found = {str(file.relative_to(folder.root)) for file in folder.root.rglob("*") if not file.is_dir()}
+        wanted = {".env", "cache/deep/file", "inside.link", ".gitignore", ".worktreeinclude"}
+        assert {name for name in found if not name.startswith(".git/")} == wanted
+        assert os.readlink(folder.path / "inside.link") == ".env"
+        assert "2 files of .worktreeinclude were not copied" in folder.left_out
+        (folder.path / ".env").write_text("changed by the agent")
+        assert (source / ".env").read_text() == ".env"
+
+    async def test_worktreeinclude_leads_nothing_out_of_the_clone(self, repos: Repositories) -> None:
+        victim = repos.tmp / "victim"
+        victim.mkdir()
+        source = repos.source(**{".gitignore": "way/\n", ".worktreeinclude": "way/\n"})
+        (source / "way").symlink_to(victim)
+        repos.git(source, "add", "-f", "way")
+        repos.git(source, "commit", "-q", "-m", "a link")
+        (source / "way").unlink()
+        (source / "way").mkdir()
+        (source / "way" / "file").write_text("x")
+        _, folder = await repos.cloned(source)
+        assert (folder.path / "way").is_symlink() and list(victim.iterdir()) == []
+
+    async def test_files_that_only_the_owner_ignores_are_not_committed_by_agents(self, repos: Repositories) -> None:
+        source = repos.source(**{".worktreeinclude": "my *.env\n"})
+        (source / ".git" / "info" / "exclude").write_text("*.env\n")
+        (source / "my [own].env").write_text("SECRET=1")
+        _, folder = await repos.cloned(source)
+        assert (folder.path / "my [own].env").read_text() == "SECRET=1"
+        (folder.path / "my other.env").touch()
+        assert repos.as_agent(folder, "status", "--porcelain", "-z") == "?? my other.env\0"
+
+    async def test_a_big_include_is_bounded(self, repos: Repositories, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cs, "_INCLUDE_BYTES", 10)
+        source = repos.source(**{".gitignore": "data*\n", ".worktreeinclude": "data*\n"})
+        (source / "data1").write_text("12345678")
+        (source / "data2").write_text("12345678")
+        _, folder = await repos.cloned(source)
+        assert [file.name for file in folder.path.glob("data*")] == ["data1"]
+        assert folder.left_out == "1 files of .worktreeinclude were not copied"
+
+    async def test_setup_runs_once_in_a_new_clone(self, repos: Repositories) -> None:
+        script = f'echo "$TASK_ID $PWD" >> {repos.tmp}/runs; echo said; test -e {repos.tmp}/good\n'
+        source = repos.source(**{".chomp__setup.sh": script, "file": "x"})
+        task, folder = await repos.cloned(source)
+        env = {"PATH": repos.env["PATH"], "TASK_ID": "7"}
+        assert await repos.folders.setup(task, folder, env) == (1, b"said\n")
+        (repos.tmp / "good").touch()
+        assert await repos.folders.setup(task, folder, env) == (0, b"said\n")
+        assert repos.launches[-1].level == "bubblewrap" and repos.launches[-1].network
+        assert folder.root in repos.launches[-1].writable
+        assert await repos.folders.setup(task, folder, env) is None
+        again = await repos.prepare(task)
+        assert await repos.folders.setup(task, again, env) is None
+        assert (repos.tmp / "runs").read_text() == f"7 {folder.path}\n" * 2
+
+    async def test_a_task_names_its_own_setup(self, repos: Repositories) -> None:
+        source = repos.source(mine="#!/bin/sh\nexit 3\n", **{"out.sh": ""})
+        (source / "link").symlink_to("/bin/true")
+        repos.git(source, "add", "link")
+        repos.git(source, "commit", "-q", "-m", "link")
+        env = {"PATH": repos.env["PATH"]}
+        task, folder = await repos.cloned(source, setup="mine")
+        assert await repos.folders.setup(task, folder, env) == (3, b"")
+        for name in ("missing", "link", "../../setup", "/bin/true"):
+            with pytest.raises(cs.BadRequest):
+                await repos.folders.setup(repos.task(dir=source, setup=name), folder, env)
+        assert await repos.folders.setup(repos.task(dir=source), folder, env) is None
+
+    # -- in place
+
+    async def test_in_place_nothing_is_cloned(self, repos: Repositories) -> None:
+        source = repos.source(sub__file="x\n")
+        head = repos.git(source, "rev-parse", "HEAD")
+        task, folder = await repos.cloned(source / "sub", in_place=True)
+        assert (folder.kind, folder.path, folder.root) == ("in_place", source / "sub", source)
+        assert (folder.base, folder.branch, folder.writable) == (head, "main", (source,))
+        (source / "sub" / "file").write_text("y\n")
+        repos.as_agent(folder, "commit", "-qam", "work")
+        assert repos.as_agent(folder, "log", "-1", "--format=%an") == "The Owner"
+        (source / "new").touch()
+        saved = await repos.folders.save(task, folder)
+        assert (saved.commits, saved.branch, saved.dirty) == (1, "main", ("new",))
+        assert not repos.has(source, "chomp/task-7") and not (source / ".git" / "hooks" / "commit-msg").exists()
+        assert "-x\n+y\n" in await repos.folders.diff(task, 10_000)
+        assert await repos.prepare(task) == folder
+
+    async def test_in_place_in_a_worktree_its_repository_can_be_written(self, repos: Repositories) -> None:
+        source = repos.source()
+        tree = repos.tmp / "tree"
+        repos.git(source, "worktree", "add", "-q", str(tree))
+        _, folder = await repos.cloned(tree, in_place=True)
+        assert (folder.writable, folder.branch) == ((tree, source / ".git"), "tree")
+
+    # -- from elsewhere
+
+    async def test_a_repository_of_another_place_is_cloned(self, repos: Repositories) -> None:
+        there = repos.source("there", sub__file="x\n")
+        task = repos.task(repo_url=f"file://{there}", dir="sub")
+        folder = await repos.prepare(task)
+        assert (folder.kind, folder.source, folder.branch) == ("clone", None, "chomp/task-7")
+        assert folder.path == repos.work / "task-7" / "there" / "sub" and (folder.path / "file").exists()
+        assert folder.base == repos.git(there, "rev-parse", "HEAD")
+        head = repos.commit(folder.path, "work", new="x\n")
+        saved = await repos.folders.save(task, folder)
+        assert (saved.head, saved.commits, saved.branch) == (head, 1, "")
+        assert str(folder.root) in saved.note
+        assert "+x" in await repos.folders.diff(task, 10_000)
+        assert await repos.prepare(task) == folder
+
+    async def test_an_empty_repository_of_another_place_can_be_begun(self, repos: Repositories) -> None:
+        repos.git(repos.tmp, "init", "-q", "--bare", "there.git")
+        task = repos.task(repo_url=str(repos.tmp / "there.git"))
+        folder = await repos.prepare(task)
+        head = repos.commit(folder.path, "begun", file="x\n")
+        assert (await repos.folders.save(task, folder)).head == head
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "-u", "--upload-pack=touch owned", "ext::sh -c touch% owned", "fd::17", "file::/x", "x::y", "git://host/x",
+            "http://example.org/x", "https:///x", "https://host/a b", "https://host/a\nb", "ftp://h/x", "ssh://-oProxyCommand=x/y",
+            "git@-oProxyCommand=x:y", "git@host:-x", "-git@host:x", "relative/path", "../x", "file://host/x", "",
+            "https://[::1", "git@host", "host:x",
+        ],
+    )  # fmt: skip
+    async def test_an_address_that_is_more_than_one_is_refused(self, repos: Repositories, url: str) -> None:
+        with pytest.raises(cs.BadRequest, match="repo_url must be"):
+            repos.folders._url(url)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://github.com/me/x.git", "https://me@host/x", "ssh://git@host:2222/x", "git@github.com:me/x.git",
+            "http://127.0.0.1:3000/x", "http://localhost/x",
+        ],
+    )  # fmt: skip
+    def test_an_address_is_taken_as_it_is(self, repos: Repositories, url: str) -> None:
+        assert repos.folders._url(url) == url
+
+    async def test_a_password_in_an_address_is_refused(self, repos: Repositories) -> None:
+        said = await repos.refused(repo_url="https://me:secret@host/x")
+        assert "secret" not in said and "credential helper" in said
+
+    async def test_an_address_that_cannot_be_cloned_says_so_at_once(self, repos: Repositories) -> None:
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            said = await repos.refused(repo_url=f"http://127.0.0.1:{closed.getsockname()[1]}/x.git")
+        assert "could not be cloned" in said and "127.0.0.1" in said
+
+    async def test_paths_to_other_repositories_lie_where_tasks_may_work(self, repos: Repositories) -> None:
+        there = repos.source("there")
+        repos.tasks = cs.TaskSettings(roots=(str(repos.tmp / "projects"),))
+        assert "tasks.roots" in await repos.refused(repo_url=str(there))
+        assert "tasks.roots" in await repos.refused(repo_url=f"file://{there}")
+
+    async def test_a_planted_git_file_leads_nowhere(self, repos: Repositories) -> None:
+        planted = repos.tmp / "projects" / "planted"
+        planted.mkdir(parents=True)
+        (planted / ".git").write_text(f"gitdir: {repos.source('private') / '.git'}\n")
+        (repos.tmp / "projects" / "plain").mkdir()
+        repos.tasks = cs.TaskSettings(roots=(str(repos.tmp / "projects"),))
+        assert "private" in await repos.refused(repo_url=str(planted))
+        assert "not a repository" in await repos.refused(repo_url=str(planted.parent / "plain"))
+
+    @pytest.mark.parametrize("inside", ["..", "/etc", "way", "missing", "sub/../.."])
+    async def test_a_subfolder_stays_inside_what_was_cloned(self, repos: Repositories, inside: str) -> None:
+        there = repos.source("there")
+        (there / "way").symlink_to("/etc")
+        repos.git(there, "add", "way")
+        repos.git(there, "commit", "-q", "-m", "a link")
+        await repos.refused(repo_url=str(there), dir=inside)
+
+    # -- where tasks may work
+
+    async def test_folders_of_the_system_are_refused(self, repos: Repositories) -> None:
+        for path in ("/", "/etc", "/usr/share", "/proc", "/var/lib"):
+            said = await repos.refused(dir=path)
+            assert "belongs to the system" in said and "tasks.roots" in said
+
+    async def test_what_is_no_folder_is_refused(self, repos: Repositories) -> None:
+        (repos.tmp / "file").touch()
+        (repos.tmp / "loop").symlink_to("loop")
+        for path in (repos.tmp / "missing", repos.tmp / "file", repos.tmp / "loop", "relative", "a\0b", "~nobody/x"):
+            assert re.search("give|dir must be|dir has", await repos.refused(dir=path))
+
+    async def test_a_home_may_be_abbreviated_but_not_given_away(self, repos: Repositories) -> None:
+        (repos.tmp / "home" / "notes").mkdir()
+        assert (await repos.prepare(repos.task(dir="~/notes"))).path == repos.tmp / "home" / "notes"
+        for path in ("~", repos.tmp):
+            assert "in it" in await repos.refused(task_id="8", dir=path)
+
+    async def test_roots_are_kept_to(self, repos: Repositories) -> None:
+        inside, outside = repos.tmp / "home" / "projects", repos.tmp / "other"
+        for path in (inside / "a", outside):
+            path.mkdir(parents=True)
+        (inside / "link").symlink_to(outside)
+        repos.tasks = cs.TaskSettings(roots=("~/projects",))
+        assert (await repos.prepare(repos.task(dir=inside / "a"))).kind == "plain"
+        for path in (outside, inside / "link", inside.parent):
+            said = await repos.refused(task_id="8", dir=path)
+            assert "tasks.roots" in said and str(inside) in said
+
+    async def test_a_repository_around_a_root_is_not_given_away(self, repos: Repositories) -> None:
+        source = repos.source(sub__file="x\n", secret="x\n")
+        repos.tasks = cs.TaskSettings(roots=(str(source / "sub"),))
+        for in_place in (False, True):
+            assert str(source) in await repos.refused(dir=source / "sub", in_place=in_place)
+        other = repos.tmp / "project" / "sub" / "planted"
+        other.mkdir()
+        repos.source("private")
+        (other / ".git").write_text(f"gitdir: {repos.tmp / 'private' / '.git'}\n")
+        assert "private" in await repos.refused(dir=other)
+
+    async def test_a_root_that_is_taken_back_stops_the_next_session(self, repos: Repositories) -> None:
+        source = repos.source()
+        await repos.cloned(source, in_place=True)
+        repos.tasks = cs.TaskSettings(roots=(str(repos.tmp / "home"),))
+        assert "tasks.roots" in await repos.refused(dir=source, in_place=True)
+
+    async def test_chomps_own_state_is_out_of_reach(self, repos: Repositories) -> None:
+        chomp = repos.tmp / "chomp"
+        repos.git(chomp, "init", "-q")
+        repos.commit(chomp, "first", **{".gitignore": "state\n", "module.py": "x\n"})
+        assert "state folder" in await repos.refused(dir=chomp / "state")
+        assert "state folder" in await repos.refused(dir=repos.work)
+        assert "state folder" in await repos.refused(dir=chomp, in_place=True)
+        _, folder = await repos.cloned(chomp)
+        assert folder.kind == "clone" and not (folder.path / "state").exists()
+
+    async def test_a_folder_of_git_itself_is_refused(self, repos: Repositories) -> None:
+        assert "inside a .git folder" in await repos.refused(dir=repos.source() / ".git" / "hooks")
+
+    async def test_what_git_will_not_read_is_refused_with_its_words(self, repos: Repositories) -> None:
+        source = repos.source()
+        (source / ".git" / "config").write_text("[core\n")
+        assert "bad config line" in await repos.refused(dir=source)
+        tree = repos.tmp / "tree"
+        tree.mkdir()
+        (tree / ".git").write_text("gitdir: /nowhere\n")
+        assert "not a git repository: /nowhere" in await repos.refused(dir=tree)
+
+    # -- and back again
+
+    async def test_commits_come_back_as_a_branch(self, repos: Repositories) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        repos.commit(folder.path, "one", **{"a file": "x\n"})
+        head = repos.commit(folder.path, "two", b="y\n")
+        (folder.path / "README").write_text("changed\n")
+        (folder.path / "new").touch()
+        before = repos.git(source, "status", "--porcelain"), repos.git(source, "rev-parse", "main")
+        saved = await repos.folders.save(task, folder)
+        assert (saved.head, saved.commits, saved.branch, saved.note) == (head, 2, "chomp/task-7", "")
+        assert (saved.dirty, saved.dirty_count) == (("README", "new"), 2)
+        assert "2 files changed, 2 insertions(+)" in saved.stat and "a file" in saved.stat
+        assert repos.git(source, "rev-parse", "chomp/task-7") == head
+        assert (repos.git(source, "status", "--porcelain"), repos.git(source, "rev-parse", "main")) == before
+        assert not (source / ".git" / "FETCH_HEAD").exists()
+        assert {path.name for path in (repos.work / "task-7").iterdir()} == {".folder.json", ".objects", "project"}
+
+    async def test_without_commits_no_branch_is_made(self, repos: Repositories) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        (folder.path / "new").touch()
+        saved = await repos.folders.save(task, folder)
+        assert (saved.head, saved.commits, saved.branch) == (folder.base, 0, "")
+        assert (saved.dirty, saved.note) == (("new",), "no commits were made")
+        assert not repos.has(source, "chomp/task-7")
+
+    async def test_the_next_session_goes_on_where_the_last_one_stopped(self, repos: Repositories) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        repos.commit(folder.path, "one", a="x\n")
+        await repos.folders.save(task, folder)
+        (folder.path / "half").write_text("done")
+        repos.commit(source, "meanwhile", b="x\n")
+        anew = cs.Folders(repos.work, repos.settings, repos.run, repos.sandboxed)  # after a restart
+        assert await anew.prepare(task, cs.Platform(id="b", name="B")) == folder
+        assert (folder.path / "half").read_text() == "done"
+        head = repos.commit(folder.path, "two", c="x\n")
+        saved = await anew.save(task, folder)
+        assert (saved.commits, saved.branch, repos.git(source, "rev-parse", saved.branch)) == (2, "chomp/task-7", head)
+
+    async def test_rewritten_commits_replace_what_was_saved(self, repos: Repositories) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        repos.commit(folder.path, "one", a="x\n")
+        await repos.folders.save(task, folder)
+        repos.as_agent(folder, "commit", "-q", "--amend", "-m", "better")
+        saved = await repos.folders.save(task, folder)
+        assert (saved.branch, saved.note) == ("chomp/task-7", "")
+        assert repos.git(source, "log", "-1", "--format=%s", "chomp/task-7") == "better"
+
+    async def test_a_rewritten_base_is_said(self, repos: Repositories) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        repos.as_agent(folder, "commit", "-q", "--amend", "-m", "not the first")
+        saved = await repos.folders.save(task, folder)
+        assert saved.branch == "chomp/task-7" and "no longer descends" in saved.note
+
+    async def test_a_branch_that_somebody_moved_is_left_alone(self, repos: Repositories) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        repos.commit(folder.path, "one", a="x\n")
+        await repos.folders.save(task, folder)
+        repos.git(source, "checkout", "-q", "chomp/task-7")
+        moved = repos.commit(source, "by hand", b="x\n")
+        repos.git(source, "checkout", "-q", "main")
+        for number in (2, 3):
+            head = repos.commit(folder.path, f"{number}", c=f"{number}\n")
+            saved = await repos.folders.save(task, folder)
+            assert saved.branch == "chomp/task-7-2" and "chomp/task-7 was changed in" in saved.note
+            assert repos.git(source, "rev-parse", "chomp/task-7-2") == head
+        assert repos.git(source, "rev-parse", "chomp/task-7") == moved
+        assert not repos.has(source, "chomp/task-7-3")
+
+    async def test_a_branch_of_another_task_with_this_number_is_left_alone(self, repos: Repositories) -> None:
+        source = repos.source()
+        repos.git(source, "branch", "chomp/task-7")
+        repos.git(source, "checkout", "-q", "chomp/task-7")
+        other = repos.commit(source, "of long ago", old="x\n")
+        repos.git(source, "checkout", "-q", "main")
+        task, folder = await repos.cloned(source)
+        repos.commit(folder.path, "one", a="x\n")
+        assert (await repos.folders.save(task, folder)).branch == "chomp/task-7-2"
+        assert repos.git(source, "rev-parse", "chomp/task-7") == other
+
+    async def test_a_branch_that_was_merged_into_goes_forward(self, repos: Repositories) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        repos.commit(folder.path, "one", a="x\n")
+        head = repos.commit(folder.path, "two", b="x\n")
+        repos.git(source, "branch", "chomp/task-7", "main")
+        saved = await repos.folders.save(task, folder)
+        assert (saved.branch, repos.git(source, "rev-parse", "chomp/task-7")) == ("chomp/task-7", head)
+
+    async def test_a_branch_that_is_checked_out_is_left_alone(self, repos: Repositories) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        repos.commit(folder.path, "one", a="x\n")
+        await repos.folders.save(task, folder)
+        repos.git(source, "checkout", "-q", "chomp/task-7")
+        assert (await repos.folders.save(task, folder)).branch == "chomp/task-7"  # nothing is new
+        repos.commit(folder.path, "two", b="x\n")
+        saved = await repos.folders.save(task, folder)
+        assert saved.branch == "chomp/task-7-2" and "checked out" in saved.note
+        assert repos.git(source, "status", "--porcelain") == ""
+
+    async def test_a_branch_called_chomp_is_no_hindrance(self, repos: Repositories) -> None:
+        source = repos.source()
+        repos.git(source, "branch", "chomp")
+        task, folder = await repos.cloned(source)
+        repos.commit(folder.path, "one", a="x\n")
+        saved = await repos.folders.save(task, folder)
+        assert saved.branch == "chomp-task-7" and repos.has(source, "chomp-task-7")
+
+    @pytest.mark.parametrize("how", [("checkout", "-q", "-b", "feature"), ("checkout", "-q", "--detach")])
+    async def test_commits_made_elsewhere_in_the_clone_come_back_too(self, repos: Repositories, how: Any) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        repos.commit(folder.path, "on the branch", a="x\n")
+        repos.as_agent(folder, *how)
+        head = repos.commit(folder.path, "elsewhere", b="x\n")
+        saved = await repos.folders.save(task, folder)
+        assert (saved.head, saved.commits, saved.branch) == (head, 2, "chomp/task-7")
+        assert ("feature" if "-b" in how else "no branch") in saved.note
+        assert repos.git(source, "rev-parse", "chomp/task-7") == head
+
+    async def test_looking_at_something_old_loses_nothing(self, repos: Repositories) -> None:
+        source = repos.source()
+        old = repos.git(source, "rev-parse", "HEAD")
+        repos.commit(source, "second", s="x\n")
+        task, folder = await repos.cloned(source)
+        head = repos.commit(folder.path, "work", a="x\n")
+        for place in (old, "main"):
+            repos.as_agent(folder, "checkout", "-q", place)
+            saved = await repos.folders.save(task, folder)
+            assert (saved.head, saved.commits, saved.branch) == (head, 1, "chomp/task-7")
+
+    async def test_work_beside_the_branch_is_said_to_be_in_the_folder(self, repos: Repositories) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        lost = repos.commit(folder.path, "on the branch", a="x\n")
+        repos.as_agent(folder, "checkout", "-q", "-b", "feature", "main")
+        head = repos.commit(folder.path, "beside", b="x\n")
+        saved = await repos.folders.save(task, folder)
+        assert saved.head == head and "in the folder only" in saved.note
+        ended = repos.task(dir=source, status="done", finished=cs.iso(1))
+        (said,) = await repos.folders.clean({"7": ended}, 1e12)
+        assert "does not have" in said and repos.git(folder.root, "cat-file", "-t", lost) == "commit"
+
+    async def test_a_source_that_rewrote_its_history_gets_all_of_it(self, repos: Repositories) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        head = repos.commit(folder.path, "work", a="x\n")
+        repos.git(source, "commit", "-q", "--amend", "-m", "another first")
+        repos.git(source, "reflog", "expire", "--expire=now", "--all")
+        repos.git(source, "gc", "-q", "--prune=now")
+        saved = await repos.folders.save(task, folder)
+        assert (saved.commits, repos.git(source, "rev-parse", saved.branch)) == (1, head)
+
+    async def test_a_source_that_is_gone_loses_nothing(self, repos: Repositories) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        repos.commit(folder.path, "work", a="x\n")
+        source.rename(repos.tmp / "moved")
+        saved = await repos.folders.save(task, folder)
+        assert saved.branch == "" and str(folder.root) in saved.note and "not there any more" in saved.note
+
+    async def test_a_clone_without_its_git_folder_is_said(self, repos: Repositories) -> None:
+        repos.git(repos.work.parent.parent, "init", "-q")  # a repository above it is not taken for it
+        task, folder = await repos.cloned(repos.source())
+        shutil.rmtree(folder.root / ".git")
+        saved = await repos.folders.save(task, folder)
+        assert saved.head == "" and "git cannot read" in saved.note
+        assert "git cannot read" in await repos.folders.facts(task, folder)
+
+    # -- what an agent left behind is only touched inside the sandbox
+
+    def poison(self, repos: Repositories, folder: cs.Folder) -> Path:
+        """Everything in a clone's configuration that git would run, each leaving a file where an agent cannot write."""
+        owned = repos.tmp / "owned"
+        owned.mkdir()
+        git = folder.root / ".git"
+
+        def trap(name: str) -> str:
+            script = folder.root / f"trap-{name}"
+            script.write_text(f"#!/bin/sh\ntouch {owned}/{name}\ntouch {folder.root}/.git/ran-{name}\ncat\n")
+            script.chmod(0o755)
+            return str(script)
+
+        (git / "info").mkdir(exist_ok=True)
+        (git / "info" / "attributes").write_text("* filter=bad diff=bad merge=bad\n")
+        (folder.root / ".gitattributes").write_text("* filter=bad diff=bad\n")
+        for name, value in {
+            "core.fsmonitor": trap("fsmonitor"), "diff.external": trap("external"), "diff.bad.command": trap("command"),
+            "diff.bad.textconv": trap("textconv"), "filter.bad.clean": trap("clean"), "filter.bad.smudge": trap("smudge"),
+            "filter.bad.process": trap("process"), "core.sshCommand": trap("ssh"), "core.pager": trap("pager"),
+            "core.alternateRefsCommand": trap("alternates"), "uploadpack.packObjectsHook": trap("pack"),
+            "core.hooksPath": str(git / "bad-hooks"), "gpg.program": trap("gpg"), "log.showSignature": "true",
+            "remote.origin.url": f"ext::{trap('ext')}", "remote.origin.uploadpack": trap("uploadpack"),
+            "remote.origin.promisor": "true", "extensions.partialClone": "origin", "core.editor": trap("editor"),
+            "protocol.ext.allow": "always", "credential.helper": trap("credential"), "alias.status": f"!{trap('alias')}",
+        }.items():  # fmt: skip
+            repos.git(folder.root, "config", name, value)
+        hooks = git / "bad-hooks"
+        hooks.mkdir()
+        for name in (
+            "post-index-change",
+            "reference-transaction",
+            "pre-auto-gc",
+            "post-checkout",
+            "fsmonitor-watchman",
+        ):
+            (hooks / name).write_text(f"#!/bin/sh\ntouch {owned}/hook-{name}\n")
+            (hooks / name).chmod(0o755)
+        return owned
+
+    async def everything(self, repos: Repositories, task: cs.Task, folder: cs.Folder) -> None:
+        """All that chomp does with a folder after an agent was in it."""
+        (folder.root / "README").write_text("hello\n\n")
+        await repos.folders.save(task, folder)
+        await repos.folders.diff(task, 100_000)
+        await repos.folders.facts(task, folder)
+        await repos.folders.clean({"7": repos.task(dir=task.dir, status="done", finished=cs.iso(1))}, 1e12)
+        await repos.folders.sizes()
+        await repos.prepare(task)
+
+    async def test_nothing_an_agent_configured_runs_outside(self, caged: Repositories) -> None:
+        source = caged.source()
+        task, folder = await caged.cloned(source)
+        caged.commit(folder.path, "work", a="x\n")
+        owned = self.poison(caged, folder)
+        await self.everything(caged, task, folder)
+        assert list(owned.iterdir()) == []
+        # what git does with such a configuration when nobody stops it
+        subprocess.run(["git", "diff", "HEAD"], cwd=folder.root, env=caged.env, capture_output=True, timeout=20)
+        assert {"fsmonitor"} <= {file.name for file in owned.iterdir()}
+
+    async def test_the_commits_of_a_poisoned_clone_still_come_back(self, caged: Repositories) -> None:
+        source = caged.source()
+        task, folder = await caged.cloned(source)
+        head = caged.commit(folder.path, "work", a="x\n")
+        self.poison(caged, folder)
+        saved = await caged.folders.save(task, folder)
+        assert (saved.head, saved.branch, caged.git(source, "rev-parse", "chomp/task-7")) == (
+            head,
+            "chomp/task-7",
+            head,
+        )
+
+    async def test_a_sandboxed_clone_can_be_worked_in(self, caged: Repositories) -> None:
+        source = caged.source()
+        task, folder = await caged.cloned(source)
+        script = "echo x > new && git add new && git commit -qm work && git log --format=%s%n%b"
+        launch = cs.Launch(
+            ("/bin/sh", "-c", script), folder.path, {"PATH": caged.env["PATH"], "HOME": "/nonexistent"}, "bubblewrap",
+            folder.writable, folder.readable,
+        )  # fmt: skip
+        code, output = await caged.run(launch, 10, 10_000)
+        assert (code, output.decode().split("\n")[0]) == (0, "work"), output
+        saved = await caged.folders.save(task, folder)
+        assert (saved.commits, saved.branch) == (1, "chomp/task-7")
+        assert "+x" in await caged.folders.diff(task, 10_000)
+        assert "work" in await caged.folders.facts(task, folder)
+
+    async def test_what_runs_in_a_clone_is_sandboxed_without_network(self, repos: Repositories) -> None:
+        """Also where there is no sandbox to try it with."""
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        repos.commit(folder.path, "work", a="x\n")
+        del repos.launches[:]
+        await self.everything(repos, task, folder)
+        inside = [launch for launch in repos.launches if launch.level == "bubblewrap"]
+        outside = [launch for launch in repos.launches if launch.level != "bubblewrap"]
+        assert inside and outside
+        for launch in outside:
+            assert not launch.cwd.is_relative_to(repos.work)
+            paths = [word for word in launch.argv if str(repos.work) in word]
+            assert all(re.search(r"/\.scratch-\w+/bundle$", path) for path in paths), paths
+        for launch in inside:
+            assert not launch.network and launch.env["HOME"] == "/nonexistent"
+            assert all(path.is_relative_to(repos.work / "task-7") for path in launch.writable)
+            assert folder.root in (*launch.writable, *launch.readable)
+
+    @pytest.mark.parametrize("what", ["link", "repository", "gitfile", "text", "pipe", "nothing"])
+    async def test_a_bundle_that_is_none_is_not_opened(self, repos: Repositories, what: str) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        repos.commit(folder.path, "work", a="x\n")
+        run = repos.run
+
+        async def cheats(launch: cs.Launch, *more: Any) -> Any:
+            if "bundle" not in launch.argv or "create" not in launch.argv:
+                return await run(launch, *more)
+            bundle = launch.writable[0] / "bundle"
+            if what == "link":
+                (launch.writable[0] / "other").write_text("# v2 git bundle\n")
+                bundle.symlink_to("other")
+            elif what == "repository":
+                repos.git(repos.tmp, "clone", "-q", "--bare", str(source), str(bundle))
+            elif what == "gitfile":
+                bundle.write_text(f"gitdir: {folder.root / '.git'}\n")
+            elif what == "text":
+                bundle.write_text("# v4 git bundle\n")
+            elif what == "pipe":
+                os.mkfifo(bundle)
+            return 0, b""
+
+        repos.folders._run = cheats
+        del repos.launches[:]
+        saved = await repos.folders.save(task, folder)
+        assert saved.branch == "" and "git made no bundle" in saved.note
+        assert [launch for launch in repos.launches if any("scratch" in word for word in launch.argv)] == []
+
+    async def test_without_a_sandbox_it_works_as_well(self, repos: Repositories) -> None:
+        repos.folders._sandboxed = lambda argv, cwd, env, writable: cs.Launch(argv, cwd, env, "none", writable)
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        repos.commit(folder.path, "work", a="x\n")
+        await self.everything(repos, task, folder)
+        assert repos.has(source, "chomp/task-7")
+        assert all(launch.network for launch in repos.launches)  # nothing there could take it away
+
+    async def test_a_subfolder_that_became_a_link_is_not_followed(self, repos: Repositories) -> None:
+        source = repos.source(sub__file="x\n")
+        task, folder = await repos.cloned(source / "sub")
+        shutil.rmtree(folder.path)
+        folder.path.symlink_to("/etc")
+        again = await repos.prepare(task)
+        assert again.path == folder.root
+
+    # -- looked at
+
+    async def test_a_diff_has_commits_and_what_is_not_committed(self, repos: Repositories) -> None:
+        source = repos.source(a="one\n", b="two\n")
+        task, folder = await repos.cloned(source)
+        (folder.path / "a").write_text("ONE\n")
+        repos.as_agent(folder, "commit", "-qam", "work")
+        (folder.path / "b").write_text("TWO\n")
+        (folder.path / "ü new").write_text("three\n")
+        index = (folder.root / ".git" / "index").read_bytes()
+        objects = sorted((folder.root / ".git" / "objects").rglob("*"))
+        diff = await repos.folders.diff(task, 100_000)
+        for line in ("-one", "+ONE", "-two", "+TWO", "+three", "diff --git a/ü new b/ü new", "new file mode 100644"):
+            assert f"\n{line}\n" in f"\n{diff}"
+        assert (folder.root / ".git" / "index").read_bytes() == index
+        assert sorted((folder.root / ".git" / "objects").rglob("*")) == objects
+        (repos.tmp / "patch").write_text(diff)
+        repos.git(source, "apply", str(repos.tmp / "patch"))
+        assert ((source / "b").read_text(), (source / "ü new").read_text()) == ("TWO\n", "three\n")
+
+    async def test_a_diff_sees_a_file_changed_as_the_index_was_written(self, repos: Repositories) -> None:
+        task, folder = await repos.cloned(repos.source(file="one\n"))
+        repos.as_agent(folder, "config", "core.trustctime", "false")
+        file, index = folder.path / "file", folder.root / ".git" / "index"
+        moment = file.stat().st_mtime_ns - 100 * 10**9
+        os.utime(file, ns=(moment, moment))
+        repos.as_agent(folder, "update-index", "--refresh")
+        file.write_text("ONE\n")  # as long as before
+        for path in (file, index):
+            os.utime(path, ns=(moment, moment))
+        assert "\n-one\n+ONE\n" in await repos.folders.diff(task, 10_000)
+
+    async def test_a_long_diff_is_cut_at_a_line(self, repos: Repositories) -> None:
+        task, folder = await repos.cloned(repos.source())
+        (folder.path / "long").write_text("".join(f"line {number}\n" for number in range(1000)))
+        diff = await repos.folders.diff(task, 500)
+        *lines, last, end = diff.split("\n")
+        assert len(diff) < 600 and end == "" and last == f"{cs.DIFF_CUT} than 500 bytes"
+        assert re.fullmatch(r"\+line \d+", lines[-1])
+        whole = await repos.folders.diff(task, 100_000)
+        assert whole.startswith("\n".join(lines)) and cs.DIFF_CUT not in whole
+
+    async def test_a_diff_is_there_when_the_folder_is_not(self, repos: Repositories) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        repos.commit(folder.path, "work", a="x\n")
+        saved = await repos.folders.save(task, folder)
+        session = cs.Session(id="s1", agent="a", model="m", started_at="", tokens=0, base=folder.base, head=saved.head)
+        ended = repos.task(dir=source, status="done", finished=cs.iso(1), sessions=(session,), branch=saved.branch)
+        assert await repos.folders.clean({"7": ended}, 1e12) == [] and not folder.root.exists()
+        assert "+x\n" in await repos.folders.diff(ended, 10_000)
+        assert cs.DIFF_CUT in await repos.folders.diff(ended, 60)
+        again = await repos.prepare(ended)
+        assert (again.base, repos.as_agent(again, "rev-parse", "HEAD")) == (folder.base, saved.head)
+        head = repos.commit(again.path, "more", b="x\n")
+        saved = await repos.folders.save(ended, again)
+        assert (saved.commits, saved.branch, repos.git(source, "rev-parse", saved.branch)) == (2, "chomp/task-7", head)
+
+    async def test_facts_are_for_the_next_agent(self, repos: Repositories) -> None:
+        task, folder = await repos.cloned(repos.source())
+        for number in range(25):
+            repos.commit(folder.path, f"step {number}", **{f"file{number}": "x\n"})
+        for number in range(25):
+            (folder.path / f"open {number:02}").touch()
+        facts = await repos.folders.facts(task, folder)
+        assert f"- Branch: `chomp/task-7`, from commit `{folder.base[:12]}`" in facts
+        assert "- Commits since then: 25" in facts and "25 files changed" in facts
+        assert len(re.findall(r"^      [0-9a-f]+ step \d+$", facts, re.M)) == 20
+        assert "- Files not committed: 25" in facts and "      open 19\n      and 5 more" in facts
+
+    # -- cleaned up
+
+    def ended(self, source: Any = "", status: str = "done", at: float = 1000.0, **more: Any) -> dict[str, cs.Task]:
+        return {"7": Repositories.task(dir=source, status=status, finished=cs.iso(at), **more)}
+
+    async def test_folders_go_when_their_time_is_over(self, repos: Repositories) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        repos.commit(folder.path, "work", a="x\n")
+        await repos.folders.save(task, folder)
+        place = repos.folders.place(task)
+        (place / "home-s1" / "cache").mkdir(parents=True)
+        (place / "home-s1" / "cache" / "file").touch()
+        (place / "home-s1" / "cache").chmod(0o555)
+        (place / "home-s1" / "way").symlink_to(source)
+        done, failed = repos.tasks.kept_done_s, repos.tasks.kept_failed_s
+        for tasks, at in (
+            (self.ended(source), 1000 + done - 1), (self.ended(source, "failed"), 1000 + failed - 1),
+            (self.ended(source, "active"), 1e12), (self.ended(source, "queued"), 1e12),
+        ):  # fmt: skip
+            assert await repos.folders.clean(tasks, at) == [] and place.exists()
+        assert await repos.folders.clean(self.ended(source), 1000 + done + 1) == []
+        assert list(repos.work.iterdir()) == [] and (source / "README").exists()
+
+    async def test_folders_of_deleted_tasks_go_after_an_hour(self, repos: Repositories) -> None:
+        source = repos.source()
+        _, folder = await repos.cloned(source)
+        tasks = self.ended(source, "queued", deleted=cs.iso(1000))
+        assert await repos.folders.clean(tasks, 1000 + 3599) == [] and folder.root.exists()
+        assert await repos.folders.clean(tasks, 1000 + 3601) == [] and not folder.root.exists()
+
+    @pytest.mark.parametrize("how", ["changed", "untracked", "committed", "elsewhere", "orphaned", "stashed"])
+    async def test_work_that_is_nowhere_else_is_never_deleted(self, repos: Repositories, how: str) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        if how == "changed":
+            (folder.path / "README").write_text("changed\n")
+        elif how == "untracked":
+            (folder.path / "new").touch()
+        elif how == "committed":
+            repos.commit(folder.path, "work", a="x\n")
+        elif how == "elsewhere":
+            repos.as_agent(folder, "checkout", "-q", "-b", "feature")
+            repos.commit(folder.path, "work", a="x\n")
+            repos.as_agent(folder, "checkout", "-q", "chomp/task-7")
+            await repos.folders.save(task, folder)
+        elif how == "orphaned":
+            repos.commit(folder.path, "work", a="x\n")
+            repos.as_agent(folder, "checkout", "-q", "--orphan", "nothing")
+            repos.as_agent(folder, "rm", "-q", "-rf", ".")
+        elif how == "stashed":
+            (folder.path / "README").write_text("changed\n")
+            repos.as_agent(folder, "stash", "-q")
+        for tasks in (self.ended(source), self.ended(source, deleted=cs.iso(1000)), {}):
+            (said,) = await repos.folders.clean(tasks, 1e12)
+            assert str(repos.folders.place(task)) in said
+            assert ("not committed" if how in ("changed", "untracked") else "does not have") in said
+        assert folder.root.exists()
+
+    async def test_a_branch_deleted_in_the_source_keeps_the_clone(self, repos: Repositories) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        repos.commit(folder.path, "work", a="x\n")
+        await repos.folders.save(task, folder)
+        repos.git(source, "branch", "-D", "chomp/task-7")
+        assert len(await repos.folders.clean(self.ended(source), 1e12)) == 1 and folder.root.exists()
+
+    async def test_what_was_pushed_elsewhere_may_go(self, repos: Repositories) -> None:
+        there = repos.tmp / "there.git"
+        repos.git(repos.tmp, "clone", "-q", "--bare", str(repos.source()), str(there))
+        task = repos.task(repo_url=str(there))
+        folder = await repos.prepare(task)
+        repos.commit(folder.path, "work", a="x\n")
+        tasks = self.ended(repo_url=str(there))
+        (said,) = await repos.folders.clean(tasks, 1e12)
+        assert "its origin does not have" in said
+        repos.as_agent(folder, "push", "-q")
+        assert await repos.folders.clean(tasks, 1e12) == [] and not folder.root.exists()
+
+    async def test_folders_that_are_not_chomps_are_never_deleted(self, repos: Repositories) -> None:
+        plain, source = repos.tmp / "plain", repos.source()
+        plain.mkdir()
+        for path, in_place in ((plain, False), (source, True)):
+            task = repos.task(dir=path, in_place=in_place)
+            await repos.prepare(task)
+            assert await repos.folders.clean(self.ended(path, in_place=in_place), 1e12) == []
+            assert path.exists() and not repos.folders.place(task).exists()
+
+    async def test_files_in_an_empty_folder_are_work(self, repos: Repositories) -> None:
+        folder = await repos.prepare(repos.task())
+        (folder.path / "poem").touch()
+        (said,) = await repos.folders.clean(self.ended(), 1e12)
+        assert "it has files in it" in said and (folder.path / "poem").exists()
+        (folder.path / "poem").unlink()
+        assert await repos.folders.clean(self.ended(), 1e12) == [] and not folder.path.exists()
+
+    async def test_folders_of_nobody_go_when_they_have_nothing(self, repos: Repositories) -> None:
+        await repos.prepare(repos.task("1"))
+        (repos.work / "task-2").mkdir()
+        (repos.work / "task-3").symlink_to(repos.tmp)
+        (repos.work / ".gone-abc" / "half").mkdir(parents=True)
+        assert await repos.folders.clean({}, time.time()) == []
+        assert {path.name for path in repos.work.iterdir()} == {"task-1", "task-2", "task-3"}
+        assert await repos.folders.clean({}, time.time() + 7200) == []
+        assert {path.name for path in repos.work.iterdir()} == {"task-3"}
+
+    async def test_a_task_that_is_started_again_keeps_its_folder(self, repos: Repositories) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        run = repos.run
+
+        async def meanwhile(launch: cs.Launch, *more: Any) -> Any:
+            repos.folders._run = run
+            await repos.prepare(task)
+            return await run(launch, *more)
+
+        repos.folders._run = meanwhile
+        assert await repos.folders.clean(self.ended(source), 1e12) == []
+        assert (folder.path / "README").exists()
+
+    async def test_a_record_that_cannot_be_read_deletes_nothing(self, repos: Repositories) -> None:
+        task, folder = await repos.cloned(repos.source())
+        (repos.folders.place(task) / ".folder.json").write_text("{")
+        (said,) = await repos.folders.clean(self.ended(), 1e12)
+        assert "cannot be read" in said and folder.root.exists()
+        with pytest.raises(cs.Unavailable, match="cannot be read"):
+            await repos.prepare(task)
+
+    async def test_sizes_are_what_deleting_gives_back(self, repos: Repositories) -> None:
+        source = repos.source(big=random.Random(1).randbytes(500_000).hex())
+        _, folder = await repos.cloned(source)
+        (folder.path / "way").symlink_to(source)
+        await repos.prepare(repos.task("8"))
+        sizes = await repos.folders.sizes()
+        assert sizes.keys() == {"7", "8"}
+        assert 1_000_000 <= sizes["7"] < 1_400_000 and sizes["8"] < 100_000
 
 
 # == Web ===============================================================================================================
