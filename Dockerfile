@@ -22,6 +22,7 @@ USER chomp
 RUN python bin/local-model install
 
 COPY chomp_server.py ./
+COPY adapters adapters
 COPY bin bin
 COPY static static
 VOLUME /app/state

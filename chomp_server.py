@@ -6341,11 +6341,19 @@ class Store:
         """Writes state/keys.json whole. Raises StoreError."""
         self._write_json("keys.json", keys)
 
-    def _write_json(self, name: str, value: Mapping[str, Any]) -> None:
+    def agents(self) -> dict[str, Any]:
+        """Agents the person added, by id, from state/agents.json. Raises StoreError when it is broken."""
+        return self._json("agents.json")
+
+    def write_agents(self, agents: Mapping[str, Any]) -> None:
+        """Writes state/agents.json whole. Raises StoreError."""
+        self._write_json("agents.json", agents, mode=0o644)
+
+    def _write_json(self, name: str, value: Mapping[str, Any], *, mode: int = 0o600) -> None:
         path = self.folder / name
         temporary = path.with_suffix(".tmp")
         try:
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
                 json.dump(value, file, indent=2, ensure_ascii=False)
                 file.flush()
                 os.fsync(file.fileno())
@@ -12383,6 +12391,300 @@ def _sizes(work: Path) -> dict[str, int]:
                             total += seen.st_blocks * 512
         found[place.name.removeprefix("task-")] = total
     return found
+
+
+_PLATFORM_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+_NO_COLOR = "#71717A"
+_PROGRAM = re.compile(r"[\w.+-]+", re.ASCII)
+_HOME_PATH = re.compile(r"~(/(?!\.\.?(/|$))[^/]+)+")
+_HEADER_KEYS = (
+    "name", "colour", "home", "needs", "models", "efforts", "metered", "script", "order", "note",
+)  # fmt: skip
+_HEADER_LISTS = ("home", "needs", "models", "efforts")
+_HEADER_LINES = 15
+AGENT_NAME = 60  # characters
+AGENT_COMMAND = 4000
+AGENT_MODELS = 200
+NAMED_ONLY = 90  # platforms from this order on are never chosen by themselves
+AVAILABLE_S = 2.0  # what an adapter has to answer `available`
+AVAILABLE_KEPT_S = 10.0
+
+
+def read_adapter(path: Path) -> Platform:
+    """The platform an adapter is for, from the comments in its first lines. Raises ValueError in words."""
+    if not _PLATFORM_ID.fullmatch(path.stem):
+        raise ValueError("its name must be lower-case words joined by hyphens")
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = file.read(16384).splitlines()[:_HEADER_LINES]
+    except OSError as error:
+        raise ValueError(f"it cannot be read: {error.strerror}") from None
+    if not os.access(path, os.X_OK):
+        raise ValueError(f"it is not executable: chmod +x {path}")
+    found = _header(lines)
+    lists = {key: tuple(found.get(key, "").split()) for key in _HEADER_LISTS}
+    name, color, order = found.get("name", path.stem), found.get("colour", _NO_COLOR), found.get("order", "50")
+    if len(name) > AGENT_NAME:
+        raise ValueError(f"its name is longer than {AGENT_NAME} characters")
+    if not _COLOR.fullmatch(color):
+        raise ValueError(f"the colour {color!r} is not written as #4F6EC5")
+    if not (order.isdecimal() and order.isascii() and len(order) < 5):
+        raise ValueError(f"the order {order!r} is no number up to 9999")
+    for one in lists["home"]:
+        if not _HOME_PATH.fullmatch(one):
+            raise ValueError(f"the home path {one!r} does not begin with ~/, or leads out of it")
+    for one in lists["needs"]:
+        if not _PROGRAM.fullmatch(one):
+            raise ValueError(f"{one!r} is not the name of a program")
+    return Platform(
+        id=path.stem,
+        name=name,
+        color=color,
+        adapter=path,
+        metered=_yes("metered", found.get("metered", "yes")),
+        script=_yes("script", found.get("script", "no")),
+        order=int(order),
+        note=found.get("note", ""),
+        home=lists["home"],
+        needs=lists["needs"],
+        models=lists["models"],
+        efforts=lists["efforts"],
+    )
+
+
+def _header(lines: Iterable[str]) -> dict[str, str]:
+    """`# key: value   key: value`; a line that begins with no key of ours is prose. Raises ValueError."""
+    found: dict[str, str] = {}
+    for line in lines:
+        parts = re.split(r"\s{2,}", line[1:].strip()) if line.startswith("#") else [""]
+        if parts[0].partition(":")[0] not in _HEADER_KEYS:
+            continue
+        for part in parts:
+            key, colon, value = part.partition(":")
+            if not colon or key not in _HEADER_KEYS:
+                raise ValueError(f"{part!r} in its header begins with none of {', '.join(_HEADER_KEYS)}")
+            if key in found and key not in _HEADER_LISTS:
+                raise ValueError(f"its header says {key} twice")
+            found[key] = f"{found.get(key, '')} {value.strip()}".strip()
+    return found
+
+
+def _yes(key: str, value: str) -> bool:
+    if value not in ("yes", "no"):
+        raise ValueError(f"{key} is yes or no, not {value!r}")
+    return value == "yes"
+
+
+class _Agent(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    command: str
+    models: tuple[str, ...] = ()
+    color: str = ""
+
+
+def read_agent(agent_id: str, entry: object) -> Platform:
+    """The platform of an entry of agents.json: {name, command, models, color}. Raises ValueError in words."""
+    if not (_PLATFORM_ID.fullmatch(agent_id) and len(agent_id) <= AGENT_NAME):
+        raise ValueError("its id must be lower-case words joined by hyphens")
+    try:
+        given = msgspec.convert(entry, _Agent)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+    if not 0 < len(given.name.strip()) <= AGENT_NAME:
+        raise ValueError(f"its name must have 1 to {AGENT_NAME} characters")
+    if len(given.command) > AGENT_COMMAND or "\0" in given.command:
+        raise ValueError(f"its command must have at most {AGENT_COMMAND} characters, and no NUL")
+    try:
+        words = shlex.split(given.command)
+    except ValueError as error:
+        raise ValueError(f"its command cannot be split into words: {error}") from None
+    if not words or not (_PROGRAM.fullmatch(words[0]) or words[0].startswith(("/", "~/"))):
+        raise ValueError("its command must begin with a program: a name on PATH, or a path from / or ~/")
+    if len(given.models) > AGENT_MODELS or not all(0 < len(one) <= AGENT_MODELS for one in given.models):
+        raise ValueError(f"its models must be at most {AGENT_MODELS} names of at most {AGENT_MODELS} characters")
+    if given.color and not _COLOR.fullmatch(given.color):
+        raise ValueError(f"the colour {given.color!r} is not written as #4F6EC5")
+    return Platform(
+        id=agent_id,
+        name=given.name.strip(),
+        color=given.color or _NO_COLOR,
+        command=tuple(words),
+        models=given.models,
+        builtin=False,
+    )
+
+
+def asked_model(task: Task) -> str:
+    """The model a task's agent asks for, as chomp knows it: with the router that the task is pinned to."""
+    model = task.model or "auto"
+    pinned = task.router and not model.startswith(f"{task.router}/")
+    return f"{task.router}/{model}" if pinned else model
+
+
+# folders below a home in which programs lead to each other in their own ways: scripts, links, versions; no secrets
+_TOOLCHAINS = (
+    ".nvm", ".fnm", ".volta", ".nodenv", ".asdf", ".pyenv", ".bun", ".deno", ".local/share/mise", ".local/share/fnm",
+    ".local/share/pnpm", ".local/share/uv",
+)  # fmt: skip
+
+
+def _parts(program: Path, home: Path, path: str, seen: set[Path]) -> Iterator[Path]:
+    """What must be visible for `program` to run: folders of its links, its package, its interpreter."""
+    while program not in seen:
+        seen.add(program)
+        yield _place(program, home)
+        if not program.is_symlink():
+            break
+        program = Path(os.path.normpath(program.parent / os.readlink(program)))
+    real = program.resolve()
+    yield _place(real, home)
+    try:
+        with open(real, "rb") as file:
+            first = file.read(256).partition(b"\n")[0].decode(errors="replace")
+    except OSError:
+        return
+    words = first[2:].split() if first.startswith("#!") else []
+    if words and Path(words[0]).name == "env":
+        words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+    found = shutil.which(words[0], path=path) if words else None
+    if found and Path(found) not in seen:
+        yield from _parts(Path(found), home, path, seen)
+
+
+def _place(program: Path, home: Path) -> Path:
+    """The folder a program needs: its toolchain, the packages it is among, its environment, or where it lies."""
+    for name in _TOOLCHAINS:
+        if program.is_relative_to(home / name):
+            return home / name
+    for folder in reversed(program.parents):
+        if folder.name == "node_modules":
+            return folder
+    if (program.parent.parent / "pyvenv.cfg").is_file():
+        return program.parent.parent
+    return program if home.is_relative_to(program.parent) else program.parent  # never a whole home
+
+
+class Platforms:
+    """The agents that can be: one for each adapter, and those of agents.json.
+
+    `agents` gives the entries of agents.json; `run` runs a process to its end (seconds, bytes kept) and gives its exit
+    status, None when time was up, and what it printed; `env` is what agents get of chomp's own environment, with HOME.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        agents: Callable[[], Mapping[str, Any]],
+        run: Callable[[Launch, float, int], Awaitable[tuple[int | None, bytes]]],
+        env: Mapping[str, str],
+        now: Callable[[], float] = time.monotonic,
+    ):
+        self._folder = folder
+        self._agents = agents
+        self._run = run
+        self._env = dict(env)
+        self._now = now
+        self._stamps: tuple[object, ...] | None = None
+        self._adapters: dict[str, Platform] = {}
+        self._given: Mapping[str, Any] = {}
+        self._custom: dict[str, Platform] = {}
+        self._complaint = ""
+        self._available: dict[str, tuple[Platform, float, str]] = {}
+
+    def all(self) -> dict[str, Platform]:
+        """By id, in the order in which they are chosen; a new or changed adapter is found without a restart."""
+        self._read_adapters()
+        self._read_agents()
+        both = {**self._custom, **self._adapters}  # an adapter is not replaced by an entry of the same name
+        return {one.id: one for one in sorted(both.values(), key=lambda one: (one.order, one.name, one.id))}
+
+    def _read_adapters(self) -> None:
+        paths = sorted(self._folder.glob("*.sh"))
+        stamps = (file_stamp(self._folder), *((path, file_stamp(path), os.access(path, os.X_OK)) for path in paths))
+        if stamps == self._stamps:
+            return
+        self._stamps, self._adapters = stamps, {}
+        self._available.clear()
+        for path in paths:
+            try:
+                self._adapters[path.stem] = read_adapter(path)
+            except ValueError as error:
+                log.warning("the adapter %s is left out: %s", path.name, error)
+
+    def _read_agents(self) -> None:
+        try:
+            given = self._agents()
+        except StoreError as error:  # what was read before stays in force
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                log.warning("%s", error)
+            return
+        self._complaint = ""
+        if given == self._given:
+            return
+        self._given, self._custom = given, {}
+        for agent_id, entry in given.items():
+            try:
+                self._custom[agent_id] = read_agent(agent_id, entry)
+                if agent_id in self._adapters:
+                    raise ValueError("an adapter has this name")
+            except ValueError as error:
+                log.warning("the agent %r of agents.json is left out: %s", agent_id[:AGENT_NAME], error)
+
+    async def available(self, platform: Platform) -> str:
+        """Empty when the platform can run here, else what is missing, in words; true for some seconds."""
+        known, at, words = self._available.get(platform.id, (None, 0.0, ""))
+        if known == platform and self._now() - at < AVAILABLE_KEPT_S:
+            return words
+        words = await self._missing(platform)
+        self._available[platform.id] = platform, self._now(), words
+        return words
+
+    async def _missing(self, platform: Platform) -> str:
+        if platform.adapter is None:
+            program = platform.command[0]
+            if shutil.which(self._expanded(program), path=self._env.get("PATH")):
+                return ""
+            return f"{program} is not on PATH: install it, or change the command of {platform.name}"
+        asked = f"{platform.adapter.name} available"
+        launch = Launch(argv=(str(platform.adapter), "available"), cwd=self._folder, env=self._env)
+        try:
+            status, printed = await self._run(launch, AVAILABLE_S, 4096)
+        except (OSError, ChompError) as error:
+            return f"{asked} cannot be run: {error}"
+        if status is None:
+            return f"{asked} did not end within {AVAILABLE_S:g} s"
+        said = text_of(printed).strip().splitlines()
+        return "" if status == 0 else said[-1][:300] if said else f"{asked} ended with {status}"
+
+    async def pick(self) -> Platform | None:
+        """The first that is available, for a task that names none; those that must be named are left out."""
+        for platform in self.all().values():
+            if platform.order < NAMED_ONLY and not await self.available(platform):
+                return platform
+        return None
+
+    def command(self, platform: Platform, task: Task, prompt_file: Path, cwd: Path) -> tuple[str, ...]:
+        """What to run for a task, word by word: no shell sees a task's words."""
+        if platform.adapter is not None:
+            return (str(platform.adapter), "run")
+        values = {"prompt_file": str(prompt_file), "model": asked_model(task), "dir": str(cwd), "effort": task.effort}
+        words = (re.sub(r"\{(prompt_file|model|dir|effort)\}", lambda m: values[m[1]], w) for w in platform.command[1:])
+        return (self._expanded(platform.command[0]), *words)
+
+    def _expanded(self, program: str) -> str:
+        return self._env["HOME"] + program[1:] if program.startswith("~/") else program
+
+    def binaries(self, platform: Platform, path: str) -> list[Path]:
+        """Folders and files that must be visible for a platform's programs to run; none lies in another."""
+        names = [*platform.needs, *map(self._expanded, platform.command[:1])]
+        found = [program for name in names if (program := shutil.which(name, path=path))]
+        home, seen = Path(self._env["HOME"]), set[Path]()
+        wanted = {one for program in found for one in _parts(Path(os.path.abspath(program)), home, path, seen)}
+        if platform.adapter is not None:
+            wanted.add(platform.adapter.parent)
+        return sorted(one for one in wanted if not any(other in wanted for other in one.parents))
 
 
 # == Web ===============================================================================================================

@@ -9952,6 +9952,721 @@ class TestTasks:
                 await call
 
 
+# == Dispatch ==========================================================================================================
+
+ADAPTERS = sorted((HERE / "adapters").glob("*.sh"))
+AGENTS = ("claude-code", "codex", "opencode", "pi", "cursor", "exedev")  # those that need a program of their own
+ODD_PROMPT = (
+    "--help 'single' \"double\" `touch no` $(touch no) $HOME ${x} \\n %s @no !! #\r\ntwo\n\n\té 漢 🙂 \\\n-\n\n"
+)
+
+
+class Ran(msgspec.Struct, frozen=True):
+    """What came of a run of an adapter, and what its agent was given."""
+
+    status: int
+    out: str
+    err: str
+    events: list[dict[str, Any]]
+    argv: list[str]
+    env: dict[str, str]
+    given: bytes  # on its standard input
+    home: Path
+
+
+class Desk:
+    """A place where adapters run: programs that record how they are called stand for the agents."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.bin, self.home, self.owner, self.work = (folder / name for name in ("bin", "home", "owner", "work dir"))
+        for made in (self.bin, self.home, self.owner, self.work):
+            made.mkdir()
+        self.prompt, self.events = folder / "prompt", folder / "events"
+        self.base = f"{self.bin}:{Path(sys.executable).parent}:/usr/bin:/bin"
+
+    def program(self, name: str, *, says: object = (), status: int = 0, also: str = "") -> None:
+        """A program `name` that notes its arguments, variables and input, then prints the lines of `says`."""
+        lines = says if isinstance(says, str) else "".join(json.dumps(one) + "\n" for one in says)  # type: ignore[attr-defined]
+        (self.folder / "says").write_text(lines)
+        program = self.bin / name
+        program.write_text(
+            f'#!/bin/bash\ncd "{self.folder}"\nprintf "%s\\0" "$@" >argv\nenv -0 >env\ncat >given\n{also}\n'
+            f"cat says\nexit {status}\n"
+        )
+        program.chmod(0o755)
+
+    def asked(self, prompt: str = "do it", **more: str) -> dict[str, str]:
+        """The variables an adapter is started with."""
+        self.prompt.write_bytes(prompt.encode())
+        return {
+            "PATH": self.base, "LANG": "C.UTF-8", "TERM": "xterm-256color", "USER": "somebody", "HOME": str(self.home),
+            "OWNER_HOME": str(self.owner), "TASK_ID": "7", "SESSION_ID": "s2", "TASK_PROMPT_FILE": str(self.prompt),
+            "TASK_DIR": str(self.work), "TASK_MODEL": "groq/llama-3", "TASK_EFFORT": "", "TASK_EVENTS": str(self.events),
+            "CHOMP_API": "http://127.0.0.1:1", "CHOMP_API_TOKEN": "sk-task", "CHOMP_BIN": str(HERE / "bin" / "chomp"),
+            "OPENAI_BASE_URL": "http://127.0.0.1:1/v1", "OPENAI_API_KEY": "sk-task",
+            "ANTHROPIC_BASE_URL": "http://127.0.0.1:1", "ANTHROPIC_AUTH_TOKEN": "sk-task", **more,
+        }  # fmt: skip
+
+    def run(self, adapter: str, prompt: str = "do it", **more: str) -> Ran:
+        done = subprocess.run(
+            [HERE / "adapters" / f"{adapter}.sh", "run"], env=self.asked(prompt, **more), cwd=self.work,
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False,
+        )  # fmt: skip
+        noted = {
+            name: (self.folder / name).read_bytes() if (self.folder / name).exists() else b""
+            for name in ("argv", "env", "given")
+        }
+        found = [pair.partition("=") for pair in noted["env"].decode().split("\0") if pair]
+        return Ran(
+            done.returncode,
+            done.stdout.decode(),
+            done.stderr.decode(),
+            [json.loads(line) for line in self.events.read_text().splitlines()] if self.events.exists() else [],
+            noted["argv"].decode().split("\0")[:-1],
+            {name: value for name, _, value in found},
+            noted["given"],
+            self.home,
+        )
+
+    def bare_path(self) -> str:
+        """A PATH with bash and nothing else."""
+        folder = self.folder / "bare"
+        folder.mkdir(exist_ok=True)
+        if not (folder / "bash").exists():
+            (folder / "bash").symlink_to("/bin/bash")
+        return str(folder)
+
+
+PROGRAM = {"claude-code": "claude", "cursor": "cursor-agent", "exedev": "worker"}
+
+
+async def run_to_its_end(launch: cs.Launch, limit_s: float, most_bytes: int) -> tuple[int | None, bytes]:
+    child = await asyncio.create_subprocess_exec(
+        *launch.argv, cwd=launch.cwd, env=launch.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        out, _ = await asyncio.wait_for(child.communicate(), limit_s)
+    except TimeoutError:
+        child.kill()
+        await child.wait()
+        return None, b""
+    return child.returncode, out[:most_bytes]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def result(text: str) -> dict[str, Any]:
+    return {"type": "result", "text": text}
+
+
+class TestAdapters:
+    def test_the_platforms_are_those_of_the_readme(self) -> None:
+        text = (HERE / "README.md").read_text("utf-8")
+        for path in ADAPTERS:
+            assert re.search(rf"^\| `{path.stem}` \|", text, re.M), path.stem
+        assert {path.stem for path in ADAPTERS} >= {*AGENTS, "shell", "ask"}
+
+    def test_the_readme_says_how_to_write_one(self, desk: Desk) -> None:
+        text = (HERE / "README.md").read_text("utf-8")
+        (code,) = re.findall(r"```bash\n(#!/usr/bin/env bash\n# name: .*?)```", text, re.S)
+        path = desk.folder / "my-agent.sh"
+        path.write_text(code)
+        path.chmod(0o755)
+        assert cs.read_adapter(path).needs == ("my-agent",)
+        desk.program("my-agent", status=3)
+        for word, status in (("available", 0), ("run", 3), ("", 64)):
+            assert (
+                subprocess.run([path, word], env=desk.asked(ODD_PROMPT), timeout=20, check=False).returncode == status
+            )
+        assert (desk.folder / "given").read_bytes() == ODD_PROMPT.encode()
+        (entry,) = re.findall(r"```json\n(\{\"my-agent\".*?)```", text, re.S)
+        assert cs.read_agent("my-agent", json.loads(entry)["my-agent"]).command[0] == "my-agent"
+        for key in ("name", "colour", "home", "needs", "models", "efforts", "metered", "script", "order", "note"):
+            assert re.search(rf"^\| .*`{key}[`:]", text, re.M), key
+
+    @pytest.mark.parametrize("path", ADAPTERS, ids=lambda path: path.stem)
+    def test_an_adapter_says_who_it_is_and_whether_it_can_run(self, path: Path, desk: Desk) -> None:
+        platform = cs.read_adapter(path)
+        assert platform.id == path.stem and platform.adapter == path and platform.builtin
+        for environ in ({"PATH": desk.bare_path(), "HOME": str(desk.home)}, {**os.environ}):
+            done = subprocess.run([path, "available"], env=environ, capture_output=True, timeout=20, check=False)
+            lines = done.stderr.decode().splitlines()
+            assert len(lines) == (0 if done.returncode == 0 else 1)
+            assert done.stdout == b""
+
+    @pytest.mark.parametrize("path", ADAPTERS, ids=lambda path: path.stem)
+    @pytest.mark.parametrize("words", [[], ["stop"], ["--help"]])
+    def test_other_words_are_wrong_use(self, path: Path, words: list[str]) -> None:
+        done = subprocess.run([path, *words], capture_output=True, timeout=20, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (64, "", f"usage: {path.name} available|run\n")
+
+    def test_their_names_and_colours(self) -> None:
+        shown = {path.stem: (found := cs.read_adapter(path)).name + " " + found.color for path in ADAPTERS}
+        assert shown.items() >= {
+            "claude-code": "Claude Code #D97706", "codex": "Codex #10A37F", "opencode": "OpenCode #4F6EC5",
+            "pi": "Pi #E05D44", "cursor": "Cursor #00D1FF", "exedev": "Shelley #C8A630",
+        }.items()  # fmt: skip
+        assert [path.stem for path in ADAPTERS if not cs.read_adapter(path).metered] == ["cursor", "exedev"]
+        assert [path.stem for path in ADAPTERS if cs.read_adapter(path).order >= 90] == ["shell"]
+        assert [path.stem for path in ADAPTERS if cs.read_adapter(path).script] == ["shell"]
+
+    @pytest.mark.parametrize("adapter", AGENTS)
+    def test_without_its_program_it_says_how_to_get_it(self, adapter: str, desk: Desk) -> None:
+        found = desk.run(adapter, PATH=desk.bare_path())
+        assert found.status == 69
+        assert re.search(r"not installed: |there is no worker", found.err) and found.err.count("\n") == 1
+
+    @pytest.mark.parametrize("adapter", ["claude-code", "codex", "opencode", "pi"])
+    def test_a_prompt_arrives_byte_for_byte(self, adapter: str, desk: Desk) -> None:
+        desk.program(PROGRAM.get(adapter, adapter))
+        for prompt in (ODD_PROMPT, "x y\n" * 50_000):
+            found = desk.run(adapter, prompt)
+            assert (found.status, found.given) == (0, prompt.encode())
+            assert not any(prompt[:20] in word for word in found.argv)
+        assert list(desk.work.iterdir()) == []
+
+    @pytest.mark.parametrize("adapter", AGENTS)
+    def test_the_agents_exit_status_is_the_verdict(self, adapter: str, desk: Desk) -> None:
+        desk.program(PROGRAM.get(adapter, adapter), says="no JSON {\n[]\nnull\n", status=75)
+        found = desk.run(adapter)
+        assert found.status == 75
+        assert "no JSON {\n[]\nnull\n" in found.out  # what is not understood is shown as it is
+
+    @pytest.mark.parametrize("adapter", [*AGENTS, "ask"])
+    def test_an_effort_it_does_not_know_is_warned_of(self, adapter: str, desk: Desk) -> None:
+        desk.program(PROGRAM.get(adapter, adapter), status=9)
+        found = desk.run(adapter, TASK_EFFORT='si"lly', TASK_MODEL="auto", CHOMP_BIN=str(desk.bin / "ask"))
+        (warning,) = [event for event in found.events if event["type"] == "warning"]
+        assert 'si"lly' in warning["text"] and warning["text"] in found.err
+        assert not any("lly" in word for word in found.argv)
+
+    @pytest.mark.parametrize("adapter", ["claude-code", "codex", "opencode", "pi"])
+    def test_what_the_owner_wrote_is_taken_along_and_secrets_are_not(self, adapter: str, desk: Desk) -> None:
+        folder = {"claude-code": ".claude", "codex": ".codex", "opencode": ".config/opencode", "pi": ".pi/agent"}[
+            adapter
+        ]
+        words = "CLAUDE.md" if adapter == "claude-code" else "AGENTS.md"
+        theirs = desk.owner / folder
+        (theirs / "skills" / "one").mkdir(parents=True)
+        (theirs / "skills" / "one" / "SKILL.md").write_text("skill")
+        (theirs / words).write_text("be brief")
+        for name in ("auth.json", ".credentials.json", "config.toml", "opencode.json", "settings.json", "models.json"):
+            (theirs / name).write_text(
+                '{"env": {"ANTHROPIC_BASE_URL": "http://x"}, "permissions": {"deny": ["Read(/x)"]}}'
+            )
+        desk.program(PROGRAM.get(adapter, adapter))
+        assert desk.run(adapter).status == 0
+        mine = desk.home / folder
+        assert (mine / words).read_text() == "be brief"
+        assert (mine / "skills" / "one" / "SKILL.md").read_text() == "skill"
+        assert not any("http://x" in path.read_text() for path in desk.home.rglob("*") if path.is_file())
+        if adapter == "claude-code":
+            assert json.loads((mine / "settings.json").read_text()) == {"permissions": {"deny": ["Read(/x)"]}}
+
+    def test_claude_code(self, desk: Desk) -> None:
+        events = [
+            {"type": "system", "subtype": "init"},
+            {"type": "assistant", "message": {"content": [{"type": "thinking", "thinking": "hm"}]}},
+            {"type": "assistant", "message": {"content": [{"type": "text", "text": "I look.\n"}]}},
+            {"type": "assistant", "message": {"content": [
+                {"type": "tool_use", "name": "Bash", "input": {"timeout": 3, "command": "make check"}}]}},
+            {"type": "user", "message": {"content": [
+                {"type": "tool_result", "content": [{"type": "text", "text": "row\n" * 20}], "is_error": True}]}},
+            {"type": "user", "message": {"content": "plain"}},
+            {"type": "result", "is_error": False, "result": "All \ud83d" + "é" * 9000},
+        ]  # fmt: skip
+        desk.program("claude", says=events)
+        found = desk.run("claude-code", TASK_EFFORT="max", TASK_CONTEXT="64000")
+        settings = desk.home / ".claude" / "chomp.json"
+        assert found.argv == [
+            "--print", "--model", "groq/llama-3", "--settings", str(settings), "--output-format", "stream-json",
+            "--verbose", "--dangerously-skip-permissions", "--effort", "max",
+        ]  # fmt: skip
+        for name in ("ANTHROPIC_MODEL", "ANTHROPIC_SMALL_FAST_MODEL", "ANTHROPIC_DEFAULT_HAIKU_MODEL"):
+            assert found.env[name] == "groq/llama-3"
+        assert found.env["CLAUDE_CODE_SUBAGENT_MODEL"] == "groq/llama-3"
+        assert found.env["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "64000"
+        assert found.env["CLAUDE_CONFIG_DIR"] == str(desk.home / ".claude")
+        assert found.env["CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC"] == "1"
+        assert found.env.get("IS_SANDBOX") == ("1" if os.getuid() == 0 else None)
+        forced = json.loads(settings.read_text())["env"]
+        assert forced["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:1" and forced["ANTHROPIC_API_KEY"] == ""
+        assert mode(settings) == 0o600  # it holds the token
+        shown = re.sub(r"\x1b\[\d*m", "", found.out)
+        assert shown == "I look.\n> Bash make check\n" + "row\n" * 12 + "... 8 more lines\n"
+        (last,) = found.events
+        assert last["type"] == "result" and last["text"].startswith("All é")
+        assert 8180 < len(last["text"].encode()) <= 8192
+
+    def test_codex(self, desk: Desk) -> None:
+        desk.program(
+            "codex", also='while [[ $1 != --output-last-message ]]; do shift; done; printf "done \\"é\\"" >"$2"'
+        )
+        found = desk.run("codex", TASK_EFFORT="high", TASK_CONTEXT="64000")
+        last = str(desk.home / "last-message")
+        assert found.argv == [
+            "exec", "--skip-git-repo-check", "--model", "groq/llama-3", "--output-last-message", last,
+            "--dangerously-bypass-approvals-and-sandbox", "-c", "model_context_window=64000",
+            "-c", "model_reasoning_effort=high", "-",
+        ]  # fmt: skip
+        assert (found.status, found.events) == (0, [result('done "é"')])
+        config = tomllib.loads((desk.home / ".codex" / "config.toml").read_text())
+        assert config["model_provider"] == "chomp"
+        assert config["model_providers"]["chomp"] == {
+            "name": "chomp", "base_url": "http://127.0.0.1:1/v1", "env_key": "OPENAI_API_KEY", "wire_api": "responses",
+        }  # fmt: skip
+        assert found.env["CODEX_HOME"] == str(desk.home / ".codex")
+
+    def test_codex_has_its_own_sandbox_where_there_is_no_other(self, desk: Desk) -> None:
+        desk.program("codex")
+        found = desk.run("codex", TASK_ISOLATION="none")
+        assert found.argv[found.argv.index("--sandbox") + 1] == "workspace-write"
+        assert f'sandbox_workspace_write.writable_roots=["{desk.work}/.git", "{desk.home}"]' in found.argv
+        desk.program("codex", also='[[ "$(tr "\\0" " " <argv)" != sandbox* ]] || exit 1')
+        found = desk.run("codex", TASK_ISOLATION="none")
+        assert "--dangerously-bypass-approvals-and-sandbox" in found.argv and "--sandbox" not in found.argv
+        assert "no sandbox works" in found.events[-1]["text"]
+
+    def test_opencode(self, desk: Desk) -> None:
+        call = {"tool": "bash", "state": {"status": "completed", "title": "make check", "output": "fine\n"}}
+        events = [
+            {"type": "step_start", "part": {}},
+            {"type": "text", "part": {"text": "I look."}},
+            {"type": "tool_use", "part": call},
+            {"type": "text", "part": {"text": "Done.\n"}},
+        ]
+        desk.program("opencode", says=events)
+        found = desk.run("opencode", TASK_EFFORT="high", TASK_CONTEXT="64000", TASK_MODEL='a/"b"')
+        assert found.argv == ["run", "--model", 'chomp/a/"b"', "--title", "chomp task 7", "--format", "json"]
+        config = json.loads(found.env["OPENCODE_CONFIG_CONTENT"])
+        provider = config["provider"]["chomp"]
+        assert provider["options"] == {"baseURL": "http://127.0.0.1:1/v1", "apiKey": "{env:OPENAI_API_KEY}"}
+        row = provider["models"]['a/"b"']
+        assert row["options"] == {"reasoningEffort": "high"} and row["limit"] == {"context": 64000, "output": 16000}
+        assert (config["permission"], config["autoupdate"], config["small_model"]) == ("allow", False, 'chomp/a/"b"')
+        assert found.env["OPENCODE_DISABLE_MODELS_FETCH"] == "1"
+        assert re.sub(r"\x1b\[\d*m", "", found.out) == "I look.\n> bash make check\nfine\nDone.\n"
+        assert (found.status, found.events) == (0, [result("Done.")])
+
+    def test_pi(self, desk: Desk) -> None:
+        def ends(text: str, reason: str, **more: str) -> dict[str, Any]:
+            content = [{"type": "text", "text": text}] if text else []
+            return {"type": "message_end",
+                    "message": {"role": "assistant", "content": content, "stopReason": reason, **more}}  # fmt: skip
+
+        output = {"content": [{"type": "text", "text": "fine\n"}]}
+        events = [
+            {"type": "message_update", "assistantMessageEvent": {"type": "text_delta", "delta": "I "}},
+            {"type": "message_update", "assistantMessageEvent": {"type": "text_delta", "delta": "look."}},
+            ends("I look.", "toolUse"),
+            {"type": "tool_execution_start", "toolName": "bash", "args": {"command": "make check"}},
+            {"type": "tool_execution_end", "result": output, "isError": False},
+            ends("Done.", "stop"),
+        ]
+        desk.program("pi", says=events)
+        found = desk.run("pi", TASK_EFFORT="xhigh", TASK_CONTEXT="64000")
+        assert found.argv == [
+            "--provider", "chomp", "--model", "groq/llama-3", "--no-session", "--mode", "json", "--thinking", "xhigh",
+        ]  # fmt: skip
+        provider = json.loads((desk.home / ".pi" / "agent" / "models.json").read_text())["providers"]["chomp"]
+        assert (provider["baseUrl"], provider["apiKey"]) == ("http://127.0.0.1:1/v1", "OPENAI_API_KEY")
+        assert provider["models"] == [{"id": "groq/llama-3", "reasoning": True, "contextWindow": 64000}]
+        assert found.env["PI_OFFLINE"] == "1"
+        assert re.sub(r"\x1b\[\d*m", "", found.out) == "I look.\n> bash make check\nfine\n"
+        assert (found.status, found.events) == (0, [result("Done.")])
+        desk.program("pi", says=[ends("", "error", errorMessage="429 too many")])
+        found = desk.run("pi")
+        assert found.status == 1 and "429 too many" in found.out  # pi itself ended with 0
+
+    def test_opencode_that_met_an_error_has_failed(self, desk: Desk) -> None:
+        desk.program(
+            "opencode", says=[{"type": "error", "error": {"name": "APIError", "data": {"message": "no model"}}}]
+        )
+        found = desk.run("opencode")
+        assert (found.status, found.events) == (1, []) and "no model" in found.out
+
+    def test_cursor(self, desk: Desk) -> None:
+        (desk.owner / ".config" / "cursor").mkdir(parents=True)
+        (desk.owner / ".config" / "cursor" / "auth.json").write_text("login")
+        events = [
+            {"type": "assistant", "message": {"content": [{"type": "text", "text": "I look."}]}},
+            {"type": "tool_call", "subtype": "started", "tool_call": {"readToolCall": {"args": {"path": "a.py"}}}},
+            {"type": "result", "is_error": False, "result": "Done."},
+        ]
+        desk.program("cursor-agent", says=events)
+        found = desk.run("cursor", ODD_PROMPT, TASK_MODEL="gpt-5.2")
+        options = ["--print", "--force", "--output-format", "stream-json"]
+        assert found.argv == [*options, "--model", "gpt-5.2", "--", ODD_PROMPT]
+        assert (desk.home / ".config" / "cursor" / "auth.json").read_text() == "login"
+        assert re.sub(r"\x1b\[\d*m", "", found.out) == "I look.\n> read a.py\n"
+        assert (found.status, found.events) == (0, [result("Done.")])
+        (desk.bin / "cursor-agent").rename(desk.bin / "agent")
+        found = desk.run("cursor", "long " * 50_000, TASK_MODEL="groq/llama-3")
+        assert found.argv[:-1] == [*options, "--"]
+        assert str(desk.prompt) in found.argv[-1] and len(found.argv[-1]) < 1000
+        assert "groq/llama-3" in found.events[1]["text"] and found.events[1]["type"] == "warning"
+
+    WORKER = """#!/bin/bash
+state=$HOME/.workers name=$2
+case $1 in
+  start)
+    printf '%s\\0' "$@" >"{folder}/argv"
+    echo running >"$state/$name.status"
+    echo '{{"conv_id": "c9"}}' >"$state/$name.json"
+    (echo "looked at it" >"$state/$name.log"; while [ ! -e "{folder}/go" ]; do sleep 0.02; done
+     cat "{folder}/go" >"$state/$name.status") >/dev/null 2>&1 &
+    echo "Started worker '$name' (pid $!)" ;;
+  list) for one in "$state"/*.status; do
+      one=${{one##*/}}; echo "${{one%.status}}  $(cat "$state/$one")  1/10  /x"; done ;;
+  stop) echo "$name" >"{folder}/stopped" ;;
+esac
+"""
+
+    def worker(self, desk: Desk) -> None:
+        program = desk.owner / "bin" / "worker"
+        program.parent.mkdir()
+        program.write_text(self.WORKER.format(folder=desk.folder))
+        program.chmod(0o755)
+
+    @pytest.mark.parametrize(("ends", "status"), [("complete", 0), ("error", 1), ("max_reached", 1), ("running", 1)])
+    async def test_exedev_waits_for_its_worker(self, desk: Desk, ends: str, status: int) -> None:
+        self.worker(desk)
+        environ = desk.asked(EXEDEV_POLL_S="0.05", TASK_MODEL="auto")
+        child = await asyncio.create_subprocess_exec(
+            HERE / "adapters" / "exedev.sh", "run", env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        try:
+            assert child.stdout is not None
+            assert b"Started worker" in await soon(child.stdout.readline())
+            assert b"looked at it" in await soon(child.stdout.readline())
+            assert child.returncode is None  # the worker runs, and so does the adapter
+            (desk.folder / "go").write_text(ends)
+            out, _ = await soon(child.communicate())
+            assert child.returncode == status
+        finally:
+            if child.returncode is None:
+                child.kill()
+        assert (desk.folder / "argv").read_text().split("\0")[:-1] == [
+            "start", "chomp-7-s2", "--dir", str(desk.work), "--task",
+            f"Read the file {desk.prompt} to its end: it holds your task. Do what it says, here in {desk.work}.",
+        ]  # fmt: skip
+        if ends == "running":
+            assert b"gone without a word" in out
+
+    async def test_exedev_stops_its_worker_and_the_conversation(self, desk: Desk) -> None:
+        self.worker(desk)
+        desk.program("curl")
+        desk.program("jq", says="c9\n")  # not installed everywhere
+        child = await asyncio.create_subprocess_exec(
+            HERE / "adapters" / "exedev.sh", "run", env=desk.asked(EXEDEV_POLL_S="60"), stdout=subprocess.PIPE,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            assert child.stdout is not None
+            assert b"Started worker" in await soon(child.stdout.readline())
+            assert b"looked at it" in await soon(child.stdout.readline())  # the trap stands before this is shown
+            child.terminate()
+            assert await soon(child.wait()) == 143
+        finally:
+            os.killpg(child.pid, signal.SIGKILL)
+        assert (desk.folder / "stopped").read_text() == "chomp-7-s2\n"
+        assert "http://localhost:9999/api/conversation/c9/cancel" in (desk.folder / "argv").read_text()
+
+    def test_shell_runs_the_prompt(self, desk: Desk) -> None:
+        found = desk.run("shell", 'pwd; echo "$TASK_ID $0"; cat; exit 7')
+        assert (found.status, found.out) == (7, f"{desk.work}\n7 {desk.prompt}\n")
+
+    async def test_ask_prints_what_a_model_says(self, desk: Desk, process: Any, upstream: Any) -> None:
+        chomp = await process(router := await upstream(says("hi there"), "m")).up()
+        more = {"CHOMP_API": chomp.url, "CHOMP_API_TOKEN": chomp.token, "TASK_MODEL": f"{router.id}/m", "PORT": "1"}
+        found = await asyncio.to_thread(desk.run, "ask", ODD_PROMPT, **more)
+        assert (found.status, found.out, found.events) == (0, "hithere\n", [result("hithere")])
+        assert router.calls[0].json["messages"] == [{"role": "user", "content": ODD_PROMPT}]
+        found = await asyncio.to_thread(desk.run, "ask", **{**more, "TASK_MODEL": "no-such/model"})
+        assert found.status == 1 and "no-such/model" in found.err and len(found.events) == 1
+
+    def header(self, folder: Path, *lines: str, name: str = "mine.sh") -> Path:
+        path = folder / name
+        path.write_text("\n".join(["#!/bin/bash", *(f"# {line}" for line in lines), "exit 0", ""]))
+        path.chmod(0o755)
+        return path
+
+    def test_a_header_is_read(self, tmp_path: Path) -> None:
+        path = self.header(
+            tmp_path,
+            "name: My Agent   colour: #aB12fF  order: 5   metered: no   script: yes",
+            "home: ~/.mine ~/.config/mine",
+            "home: ~/x.json   needs: mine node   efforts: low high",
+            "note: see the page: it has one",
+            "Prose: with a colon,  and two spaces.",
+            "models: a/b c",
+        )
+        assert cs.read_adapter(path) == cs.Platform(
+            id="mine", name="My Agent", color="#aB12fF", adapter=path, home=("~/.mine", "~/.config/mine", "~/x.json"),
+            needs=("mine", "node"), models=("a/b", "c"), efforts=("low", "high"), metered=False, order=5, script=True,
+            note="see the page: it has one",
+        )  # fmt: skip
+        assert cs.read_adapter(self.header(tmp_path)) == cs.Platform(id="mine", name="mine", adapter=path)
+        late = self.header(tmp_path, *["prose"] * 14, "name: Late")
+        assert cs.read_adapter(late).name == "mine"  # the first 15 lines count
+
+    @pytest.mark.parametrize(
+        ("line", "words"),
+        [
+            ("name: A   nmae: B", "nmae: B"),
+            ("name: A   name: B", "says name twice"),
+            ("colour: red", "colour 'red'"),
+            ("order: -1", "order '-1'"),
+            ("metered: maybe", "yes or no"),
+            ("home: /etc", "'/etc'"),
+            ("home: ~/../x", "'~/../x'"),
+            ("home: ~/", "'~/'"),
+            ("needs: a/b", "'a/b'"),
+            (f"name: {'x' * 61}", "longer than 60"),
+        ],
+    )
+    def test_an_odd_header_is_refused_in_words(self, tmp_path: Path, line: str, words: str) -> None:
+        with pytest.raises(ValueError, match=re.escape(words)):
+            cs.read_adapter(self.header(tmp_path, line))
+
+    def test_an_odd_file_is_refused_in_words(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="lower-case"):
+            cs.read_adapter(self.header(tmp_path, name="My_Agent.sh"))
+        with pytest.raises(ValueError, match="cannot be read"):
+            cs.read_adapter(tmp_path / "gone.sh")
+        path = self.header(tmp_path)
+        path.chmod(0o644)
+        with pytest.raises(ValueError, match="chmod"):
+            cs.read_adapter(path)
+        path.write_bytes(b"# name: \xff\n")
+        with pytest.raises(ValueError, match="utf-8"):
+            cs.read_adapter(path)
+
+    @pytest.mark.parametrize(
+        ("agent_id", "entry", "words"),
+        [
+            ("A b", {}, "lower-case"),
+            ("a", [], "object"),
+            ("a", {"name": "A"}, "command"),
+            ("a", {"name": " ", "command": "x"}, "name"),
+            ("a", {"name": "A", "command": 'x "y'}, "split"),
+            ("a", {"name": "A", "command": ""}, "program"),
+            ("a", {"name": "A", "command": "../x"}, "program"),
+            ("a", {"name": "A", "command": "x;y"}, "program"),
+            ("a", {"name": "A", "command": "x " * 3000}, "4000"),
+            ("a", {"name": "A", "command": "x", "models": "m"}, "models"),
+            ("a", {"name": "A", "command": "x", "models": [""]}, "models"),
+            ("a", {"name": "A", "command": "x", "color": "#fff"}, "#fff"),
+            ("a", {"name": "A", "command": "x", "extra": 1}, "extra"),
+        ],
+    )
+    def test_an_odd_agent_is_refused_in_words(self, agent_id: str, entry: object, words: str) -> None:
+        with pytest.raises(ValueError, match=re.escape(words)):
+            cs.read_agent(agent_id, entry)
+
+    async def test_agents_are_kept_for_all_to_read(self, store: cs.Store) -> None:
+        assert store.agents() == {}
+        store.write_agents({"mine": {"name": "Mine", "command": "é"}})
+        assert store.agents() == {"mine": {"name": "Mine", "command": "é"}}
+        assert mode(store.folder / "agents.json") & 0o600 == 0o600
+        (store.folder / "agents.json").write_text("{")
+        with pytest.raises(cs.StoreError, match=r"agents\.json"):
+            store.agents()
+
+    def platforms(self, folder: Path, agents: Any = dict, **more: Any) -> cs.Platforms:
+        environ = {"PATH": f"{folder / 'bin'}:/usr/bin:/bin", "HOME": str(folder / "owner")}
+        (folder / "adapters").mkdir(exist_ok=True)
+        return cs.Platforms(folder / "adapters", agents, more.pop("run", run_to_its_end), environ, **more)
+
+    async def test_a_new_adapter_needs_no_restart(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        platforms = self.platforms(tmp_path)
+        assert platforms.all() == {}
+        path = self.header(tmp_path / "adapters", "name: One")
+        assert [one.name for one in platforms.all().values()] == ["One"]
+        assert await platforms.available(platforms.all()["mine"]) == ""
+        path.write_text("#!/bin/bash\n# name: Other\necho no such thing >&2; exit 1\n")
+        assert platforms.all()["mine"].name == "Other"
+        assert await platforms.available(platforms.all()["mine"]) == "no such thing"
+        self.header(tmp_path / "adapters", "order: x", name="odd.sh")
+        assert [*platforms.all()] == [*platforms.all()] == ["mine"]
+        assert [one.getMessage() for one in caplog.records if "odd.sh" in one.getMessage()] == [
+            "the adapter odd.sh is left out: the order 'x' is no number up to 9999"
+        ]
+        path.unlink()
+        assert platforms.all() == {}
+
+    def test_agents_stand_beside_the_adapters_and_never_in_their_place(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        agents: dict[str, Any] = {
+            "mine": {"name": "Not mine", "command": "evil"},
+            "other": {"name": "Other", "command": "other --go", "models": ["a"], "color": "#123456"},
+            "odd": {"name": "Odd"},
+        }
+        platforms = self.platforms(tmp_path, lambda: dict(agents))
+        self.header(tmp_path / "adapters", "name: Mine   order: 60")
+        assert [(one.id, one.name, one.builtin) for one in platforms.all().values()] == [
+            ("other", "Other", False), ("mine", "Mine", True),
+        ]  # fmt: skip
+        assert platforms.all()["other"].command == ("other", "--go")
+        logged = [one.getMessage() for one in caplog.records]
+        assert len(logged) == 2 and "'mine'" in logged[0] and "'odd'" in logged[1]
+        del agents["other"]
+        assert [*platforms.all()] == ["mine"]
+
+    def test_agents_that_cannot_be_read_stay_as_they_were(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        answers: list[Any] = [{"one": {"name": "One", "command": "x"}}]
+
+        def agents() -> Any:
+            if isinstance(answers[-1], Exception):
+                raise answers[-1]
+            return answers[-1]
+
+        platforms = self.platforms(tmp_path, agents)
+        assert [*platforms.all()] == ["one"]
+        answers.append(cs.StoreError("agents.json is not JSON"))
+        assert [*platforms.all()] == [*platforms.all()] == ["one"]
+        assert [one.getMessage() for one in caplog.records] == ["agents.json is not JSON"]
+
+    async def test_whether_a_platform_is_there_is_asked_every_ten_seconds(self, tmp_path: Path) -> None:
+        now, asked = [100.0], []
+
+        async def run(launch: cs.Launch, limit_s: float, most_bytes: int) -> tuple[int | None, bytes]:
+            asked.append((launch.argv, launch.env["PATH"], limit_s))
+            return answers.pop(0)
+
+        answers: list[tuple[int | None, bytes]] = [
+            (0, b""),
+            (1, b"first\n\x1b[31mget it\x1b[0m\n"),
+            (None, b""),
+            (9, b""),
+        ]
+        platforms = self.platforms(tmp_path, run=run, now=lambda: now[0])
+        path = self.header(tmp_path / "adapters")
+        found = []
+        for _ in range(4):
+            platform = platforms.all()["mine"]
+            found += [await platforms.available(platform), await platforms.available(platform)]
+            now[0] += 10
+        assert found[::2] == found[1::2]
+        assert found[::2] == [
+            "",
+            "get it",
+            "mine.sh available did not end within 2 s",
+            "mine.sh available ended with 9",
+        ]
+        assert asked == [((str(path), "available"), f"{tmp_path / 'bin'}:/usr/bin:/bin", 2.0)] * 4
+
+    async def test_an_adapter_that_cannot_be_started_is_not_available(self, tmp_path: Path) -> None:
+        platforms = self.platforms(tmp_path)
+        path = self.header(tmp_path / "adapters")
+        path.write_text("#!/no/such/shell\n")
+        assert "cannot be run" in await platforms.available(platforms.all()["mine"])
+
+    async def test_an_agent_is_available_when_its_program_is_found(self, tmp_path: Path, desk: Desk) -> None:
+        agents = {name: {"name": name, "command": f"{path} -x"} for name, path in
+                  {"there": "mine", "gone": "other", "home": "~/bin/mine"}.items()}  # fmt: skip
+        platforms = self.platforms(tmp_path, lambda: agents)
+        desk.program("mine")
+        (desk.owner / "bin").symlink_to(desk.bin)
+        found = {one.id: await platforms.available(one) for one in platforms.all().values()}
+        assert found["there"] == found["home"] == ""
+        assert found["gone"] == "other is not on PATH: install it, or change the command of gone"
+
+    async def test_the_first_that_is_available_is_picked(self, tmp_path: Path) -> None:
+        platforms = self.platforms(tmp_path)
+        folder = tmp_path / "adapters"
+        self.header(folder, "order: 90", name="script.sh")
+        assert await platforms.pick() is None  # from 90 on it must be named
+        self.header(folder, "order: 20   name: Zed", name="a.sh")
+        self.header(folder, "order: 20   name: Ann", name="b.sh")
+        first = self.header(folder, "order: 1", name="c.sh")
+        assert (found := await platforms.pick()) is not None and found.id == "c"
+        first.write_text("#!/bin/bash\n# order: 1\nexit 1\n")
+        assert (found := await platforms.pick()) is not None and found.id == "b"
+
+    def task(self, **more: Any) -> cs.Task:
+        return msgspec.convert(
+            {"id": "1", "prompt": "p", "dir": "", "status": "queued", "created": "", "result": "", "platform": "",
+             "tokens": 0, **more}, cs.Task,
+        )  # fmt: skip
+
+    def test_a_command_is_put_together_word_by_word(self, tmp_path: Path) -> None:
+        template = "~/bin/x --model={model} -f {prompt_file} '{dir}; rm' {{effort}} {other} \"a b\" {effort}"
+        platforms = self.platforms(tmp_path, lambda: {"mine": {"name": "Mine", "command": template}})
+        task = self.task(model="$(id) {dir}", effort="")
+        words = platforms.command(platforms.all()["mine"], task, Path("/p q"), Path("/w"))
+        assert words == (
+            f"{tmp_path}/owner/bin/x", "--model=$(id) {dir}", "-f", "/p q", "/w; rm", "{}", "{other}", "a b", "",
+        )  # fmt: skip
+        path = self.header(tmp_path / "adapters", name="adapter.sh")
+        assert platforms.command(platforms.all()["adapter"], task, Path("/p"), Path("/w")) == (str(path), "run")
+
+    @pytest.mark.parametrize(
+        ("model", "router", "asked"),
+        [
+            ("", "", "auto"), ("m", "", "m"), ("", "groq", "groq/auto"), ("m", "groq", "groq/m"),
+            ("groq/m", "groq", "groq/m"), ("meta/m", "groq", "groq/meta/m"),
+        ],
+    )  # fmt: skip
+    def test_a_pinned_task_asks_its_router(self, model: str, router: str, asked: str) -> None:
+        assert cs.asked_model(self.task(model=model, router=router)) == asked
+
+    def made(self, path: Path, text: str = "#!/bin/sh\n") -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+        return path
+
+    def test_what_a_program_needs_is_found(self, tmp_path: Path) -> None:
+        home = tmp_path / "owner"
+        package = home / ".npm" / "lib" / "node_modules" / "@a" / "agent" / "cli.js"
+        self.made(package, "#!/usr/bin/env -S node --x\n")
+        (home / ".npm" / "bin").mkdir()
+        (home / ".npm" / "bin" / "agent").symlink_to("../lib/node_modules/@a/agent/cli.js")
+        self.made(home / ".nvm" / "versions" / "v20" / "bin" / "node")
+        self.made(home / ".local" / "share" / "two" / "v1" / "two")
+        (home / ".local" / "share" / "two" / "latest").symlink_to("v1")
+        (home / ".local" / "bin").mkdir()
+        (home / ".local" / "bin" / "two").symlink_to(home / ".local" / "share" / "two" / "latest" / "two")
+        self.made(home / "venv" / "bin" / "three", f"#!{home}/venv/bin/python\n")
+        self.made(home / "venv" / "bin" / "python")
+        (home / "venv" / "pyvenv.cfg").write_text("")
+        self.made(home / "four")
+        path = ":".join(
+            str(home / name) for name in (".npm/bin", ".nvm/versions/v20/bin", ".local/bin", "venv/bin", "")
+        )
+        platforms = self.platforms(tmp_path)
+
+        def needed(*needs: str) -> set[str]:
+            shown = platforms.binaries(cs.Platform(id="x", name="x", needs=needs), path)
+            return {str(one.relative_to(home)) for one in shown if one.is_relative_to(home)}
+
+        assert needed("agent") == {".npm/bin", ".npm/lib/node_modules", ".nvm"}
+        assert needed("two") == {".local/bin", ".local/share/two/latest", ".local/share/two/v1"}
+        assert needed("three") == {"venv"}
+        assert needed("four", "missing") == {"four"}  # a whole home is never shown
+        assert needed("agent", "two", "three", "four") == {
+            ".npm/bin", ".npm/lib/node_modules", ".nvm", ".local/bin", ".local/share/two/latest",
+            ".local/share/two/v1", "venv", "four",
+        }  # fmt: skip
+        assert home / "four" in platforms.binaries(cs.Platform(id="x", name="x", command=("~/four", "a")), "")
+
+    def test_programs_that_lead_in_a_circle_end(self, tmp_path: Path) -> None:
+        home = tmp_path / "owner"
+        self.made(home / "bin" / "a", "#!/usr/bin/env b\n")
+        self.made(home / "bin" / "b", "#!/usr/bin/env a\n")
+        shown = self.platforms(tmp_path).binaries(cs.Platform(id="x", name="x", needs=("a",)), str(home / "bin"))
+        assert shown == [home / "bin"]
+
+
 # == Embedded model ====================================================================================================
 
 CACHE = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
