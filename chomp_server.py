@@ -11,9 +11,9 @@ Protocols    bytes and shapes without sockets: SSE frames, headers, usage, error
 Policy       pure decisions: model names, ranking, what is retryable, cooldowns, cost
 Store        what lives in state/: lock, the state file and its archive, token, secrets, the SQLite database
 Background   owner of every background task
-Events       the bounded live feed
-Usage        one row per request, totals, Prometheus text
-Credentials  router keys, callers' tokens, what must never be shown
+Events       the bounded live feed; telling a person by webhook or ntfy
+Usage        one row per request, totals, Prometheus text; users' allowances, tasks' meters and budgets
+Credentials  router keys, callers' tokens, sign-in, what must never be shown
 Upstream     our own connection pool; the embedded model's child process
 Routing      routers, their catalogues, cooldowns and breakers; who is asked, in which order
 Proxy        one request: fails over until an answer is committed, relays and meters it
@@ -24,6 +24,7 @@ Web          callers, host and origin checks, body reading, errors, the client's
 Gateway API  /v1/*, /api/models/*, /api/usage, /health, /status, /metrics
 Task API     /api/dispatch, /api/result, /api/jobs
 Live         /ws/terminal/{task}
+Pages        /login, /logout
 App          services built bottom up; main()
 """
 
@@ -31,6 +32,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import bisect
 import calendar
 import collections
@@ -401,6 +403,10 @@ def read_settings(
     log_form = pick("log", "CHOMP_LOG", "text")
     if log_form not in ("text", "json"):
         raise SettingsError(f"CHOMP_LOG is text or json, not {log_form!r}")
+    notify = read_table("notify", NotifySettings, tables.get("notify", {}))
+    for key in ("webhook", "ntfy"):
+        if getattr(notify, key) and not web_host(getattr(notify, key)):
+            raise SettingsError(f"[notify] {key} must be an http or https address")  # which may have a token in it
     settings = Settings(
         dir=folder,
         port=int(port),
@@ -419,7 +425,7 @@ def read_settings(
         timeouts=read_table("timeouts", Timeouts, tables.get("timeouts", {})),
         limits=read_table("limits", Limits, tables.get("limits", {})),
         tasks=read_table("tasks", TaskSettings, tables.get("tasks", {})),
-        notify=read_table("notify", NotifySettings, tables.get("notify", {})),
+        notify=notify,
         routers=tuple(tables.get("routers", ())),
         users=tuple(users),
         aliases=tables.get("aliases", {}),
@@ -438,6 +444,24 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def web_host(address: str) -> str:
+    """Host and port of an http or https address; "" when it is none. More of it may be secret."""
+    try:
+        url = urllib.parse.urlsplit(address)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            return ""
+        host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+        return f"{host}:{url.port}" if url.port else host
+    except ValueError:
+        return ""
+
+
+def address_of(settings: Settings, port: int) -> str:
+    """Where others reach chomp, which listens on `port`."""
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "localhost") else settings.host
+    return settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def check_exposure(settings: Settings) -> None:
@@ -538,6 +562,7 @@ class Caller(msgspec.Struct, frozen=True):
     task: str = ""
     session: str = ""
     user: User | None = None
+    router: str = ""  # pins a task's requests
 
 
 OWNER = Caller()
@@ -1177,6 +1202,8 @@ def user_rows(settings: Settings, owner_token: str) -> tuple[User, ...]:
         where = f"[[users]] {name}"
         if name == "owner" or name in made:
             raise SettingsError(f"{where} is {'the name of the owner' if name == 'owner' else 'written twice'}")
+        if re.fullmatch(r"task-\d+", name):
+            raise SettingsError(f"{where} is the name of a task")
         known = (*User.__struct_fields__, "token")
         if odd := [key for key in given if key not in known]:
             raise SettingsError(f"{where}: there is no setting {odd[0]!r}{near_name(odd[0], known)}")
@@ -6695,6 +6722,142 @@ class EventBus:
         return [event for event in self._ring if event.seq > after_seq]
 
 
+class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of telling a person something of a task."""
+
+    task: str
+    kind: str
+    host: str  # who was asked to tell; the rest of the address may be secret
+    ok: bool
+    at: float
+    tries: int
+    status: int = 0  # of the last answer
+    error: str = ""
+
+
+_NTFY_TAGS = {"needs_input": "question", "done": "white_check_mark", "failed": "x", "budget": "moneybag"}
+
+
+def _header_words(text: str) -> str:
+    """`text` as a header's value: one line, in RFC 2047's form where it is not ASCII."""
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    if line.isascii():
+        return line
+    return f"=?UTF-8?B?{base64.b64encode(line.encode()).decode()}?="
+
+
+class Notifier:
+    """Tells a person what they should know of a task: [notify] says where and what.
+
+    Nobody waits for it. What cannot be delivered is tried again, then given up, logged and remembered in `recent`.
+    """
+
+    QUIET_S = 60.0  # the same of a task is not told again within that
+    LIMIT_S = 10.0  # of one try
+    PAUSES_S: tuple[float, ...] = (1.0, 5.0)  # between tries
+    MOST = 64  # on their way at once; more are given up
+
+    def __init__(
+        self,
+        settings: Settings,
+        session: aiohttp.ClientSession,
+        background: Background,
+        events: EventBus,
+        redact: Callable[[str], str],
+        clock: Callable[[], float] = time.time,
+    ):
+        self._session = session
+        self._background = background
+        self._events = events
+        self._redact = redact
+        self._now = clock
+        self._told: dict[tuple[str, str], float] = {}  # task and kind -> when
+        self._underway = 0
+        self.recent: collections.deque[Notice] = collections.deque(maxlen=100)
+        self.adopt(settings)
+
+    def adopt(self, settings: Settings) -> None:
+        """Takes over settings written anew."""
+        self._wanted = settings.notify
+        self._address = address_of(settings, settings.port)
+
+    def tell(self, kind: str, task: Task, words: str) -> None:
+        """Tells of `task`, if `kind` is one the person wants to hear of and was not told a moment ago."""
+        wanted, now = self._wanted, self._now()
+        if kind not in wanted.on or not (wanted.webhook or wanted.ntfy):
+            return
+        self._told = {key: at for key, at in self._told.items() if now - at < self.QUIET_S}
+        if (task.id, kind) in self._told:
+            return
+        self._told[task.id, kind] = now
+        title = self._shown(task.prompt.strip().partition("\n")[0], 80) or f"task {task.id}"
+        text, page = self._shown(words, 2000), f"{self._address}/#task-{task.id}"
+        if wanted.webhook:
+            told = {
+                "event": kind,
+                "task": {
+                    "id": task.id, "title": title, "status": task.status, "reason": task.reason,
+                    "platform": task.platform, "model": task.model, "tokens": task.tokens, "cost_usd": task.cost_usd,
+                },
+                "text": text,
+                "url": page,
+                "at": iso(now),
+            }  # fmt: skip
+            body = msgspec.json.encode(told)
+            self._send(task.id, kind, wanted.webhook, body, {"content-type": "application/json"})
+        if wanted.ntfy:
+            tag = _NTFY_TAGS.get(kind, "bell")
+            headers = {"title": _header_words(f"#{task.id} {title}"), "click": page, "tags": tag}
+            self._send(task.id, kind, wanted.ntfy, text.encode(), headers)
+
+    def _shown(self, text: str, most: int) -> str:
+        """The beginning of `text`, without secrets and without halves of signs, which no JSON can have."""
+        return self._redact(text)[:most].encode("utf-8", "replace").decode()
+
+    def _send(self, task: str, kind: str, address: str, body: bytes, headers: dict[str, str]) -> None:
+        host = web_host(address)
+        if not host or self._underway >= self.MOST:
+            why = "too many are on their way" if host else "not an http or https address"
+            self._record(Notice(task, kind, host, False, self._now(), 0, error=why))
+            return
+        self._underway += 1
+        self._background.start(f"notice of task {task}", self._deliver(task, kind, host, address, body, headers))
+
+    async def _deliver(
+        self, task: str, kind: str, host: str, address: str, body: bytes, headers: dict[str, str]
+    ) -> None:
+        tries, status, error = 0, 0, "chomp stopped"
+        try:
+            for pause_s in (0.0, *self.PAUSES_S):
+                await asyncio.sleep(pause_s)
+                tries += 1
+                status, error = await self._post(address, body, headers)
+                if not error or (400 <= status < 500 and status not in (408, 429)):
+                    break
+        finally:
+            self._underway -= 1
+            self._record(Notice(task, kind, host, not error, self._now(), tries, status, error))
+
+    async def _post(self, address: str, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
+        """The answer's status, and what is wrong; in our words, those of others may have the address in them."""
+        try:
+            async with asyncio.timeout(self.LIMIT_S):
+                asked = self._session.post(address, data=body, headers=headers, allow_redirects=False)
+                async with asked as answer:
+                    status = answer.status
+                    return status, "" if 200 <= status < 300 else f"it answered {status}"
+        except TimeoutError:
+            return 0, f"no answer within {self.LIMIT_S:g} s"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return 0, (isinstance(error, OSError) and error.strerror) or type(error).__name__
+
+    def _record(self, notice: Notice) -> None:
+        if not notice.ok:
+            log.warning("%s could not be told of task %s: %s", notice.host or "nobody", notice.task, notice.error)
+        self.recent.append(notice)
+        self._events.publish("notice", notice)
+
+
 # == Usage =============================================================================================================
 
 LEDGER_SQL = """
@@ -7062,7 +7225,7 @@ class Allowances:
         now = self._now()
         sql = "SELECT caller, sum(prompt_tokens + completion_tokens) AS tokens, sum(cost_usd) AS usd FROM requests "
         for since, month in ((day_end(now) - 86400, False), (month_start(now), True)):
-            for row in await self._database.read(sql + "WHERE at >= ? GROUP BY caller", (since,)):
+            for row in await self._database.read(sql + "WHERE at >= ? AND task = '' GROUP BY caller", (since,)):
                 spending = self._of(row["caller"], now)
                 if month:
                     spending.usd.used = row["usd"] or 0.0
@@ -7160,16 +7323,275 @@ def _limit_headers(kind: str, most: int, left: int, reset_s: float) -> dict[str,
     }
 
 
+class Meter:
+    """The traffic of one session of a task, as it happens.
+
+    `earlier` is what sessions before it used of the task's budgets: tokens and USD.
+    """
+
+    __slots__ = (
+        "_on_change", "budget_tokens", "budget_usd", "cached", "closed", "completion", "cost_usd", "earlier",
+        "estimated", "held", "held_for", "last_at", "limited_until", "prompt", "refused", "requests", "running",
+        "session", "soft_times", "soft_tokens", "task", "unpriced",
+    )  # fmt: skip
+
+    def __init__(self, task: str, session: str, on_change: Callable[[Meter], None], now: float):
+        self.task = task
+        self.session = session
+        self._on_change = on_change
+        self.requests = self.prompt = self.completion = self.cached = 0
+        self.cost_usd: float | None = None  # of what is priced
+        self.unpriced = 0  # answered requests whose price nobody knows
+        self.estimated = 0  # requests whose tokens were estimated
+        self.last_at = now  # when a request last came in or ended
+        self.running = 0  # requests under way
+        self.held = 0  # those of them that wait for a budget
+        self.held_for = ""  # which, in words
+        self.refused = False  # one of them waited in vain
+        self.limited_until = 0.0  # a router said 429 and until when, and nothing has succeeded since
+        self.closed = False
+        self.earlier = (0, 0.0)
+        self.budget_tokens: int | None = None  # set by somebody, all grants in it; None = none
+        self.budget_usd: float | None = None
+        self.soft_tokens: int | None = None  # crossing it is shown, and stops nothing
+        self.soft_times = 0  # how often the default one; 0 = somebody said what it is to be
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt + self.completion
+
+    @property
+    def used_tokens(self) -> int:
+        """What the task has used of a budget in all its sessions: a context sent again, and cached, does not count."""
+        return self.earlier[0] + max(0, self.tokens - self.cached)
+
+    @property
+    def used_usd(self) -> float:
+        return self.earlier[1] + (self.cost_usd or 0.0)
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether a budget of the task is used up, be it one that stops nothing."""
+        soft = self.soft_tokens is not None and self.used_tokens >= self.soft_tokens
+        return soft or self.over() != ""
+
+    def over(self) -> str:
+        """Which budget that somebody set for the task is used up, in words; "" when none is."""
+        if self.budget_tokens is not None and self.used_tokens >= self.budget_tokens:
+            return f"task {self.task} has used {self.used_tokens:,} of its {self.budget_tokens:,} tokens"
+        if self.budget_usd is not None and self.used_usd >= self.budget_usd:
+            return f"task {self.task} has used ${self.used_usd:.4f} of its ${self.budget_usd:.4f}"
+        return ""
+
+    def changed(self) -> None:
+        try:
+            self._on_change(self)
+        except Exception:  # whoever looks on must not disturb the request
+            log.exception("who watches the meter of task %s failed", self.task)
+
+
+class Meters:
+    """What running tasks use, and their budgets: a request over one is held until somebody grants more.
+
+    Nothing is reserved: what runs already may overrun a budget, what comes after it waits. Days are UTC's; what all
+    tasks used today is in the ledger, from which a start reads it.
+    """
+
+    def __init__(self, database: Database, settings: TaskSettings, clock: Callable[[], float] = time.time):
+        self._database = database
+        self._settings = settings
+        self._now = clock
+        self._meters: dict[tuple[str, str], Meter] = {}
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._stopping = False
+        self._new_day(clock())
+
+    def adopt(self, settings: TaskSettings) -> None:
+        """Takes over settings written anew."""
+        self._settings = settings
+        for meter in self._meters.values():
+            meter.soft_tokens = settings.budget_tokens * meter.soft_times or None
+        self._look_again()
+
+    async def read_today(self) -> None:
+        """Reads what all tasks have used today."""
+        sql = (
+            "SELECT sum(prompt_tokens + completion_tokens - cached_tokens) AS tokens, sum(cost_usd) AS usd "
+            "FROM requests WHERE at >= ? AND task != ''"
+        )
+        (row,) = await self._database.read(sql, (self._day_ends - 86400,))
+        self._day_tokens, self._day_usd = row["tokens"] or 0, row["usd"] or 0.0
+
+    def today(self) -> tuple[int, float]:
+        """Tokens that count towards a budget, and USD, of all tasks today."""
+        if (now := self._now()) >= self._day_ends:
+            self._new_day(now)
+        return self._day_tokens, self._day_usd
+
+    def _new_day(self, now: float) -> None:
+        self._day_ends = day_end(now)
+        self._day_tokens, self._day_usd, self._day_budgets = 0, 0.0, 1
+
+    # -- sessions
+
+    def open(self, task: Task, session_id: str, on_change: Callable[[Meter], None]) -> Meter:
+        """The meter of a session that starts. `on_change` is called when a request ends, is held or goes on."""
+        meter = Meter(task.id, session_id, on_change, self._now())
+        before = [one for one in task.sessions if one.id != session_id]
+        meter.earlier = (sum(map(budget_use, before)), sum(one.cost_usd or 0.0 for one in before))
+        self._set_budgets(meter, task)
+        self._meters[task.id, session_id] = meter
+        return meter
+
+    def _set_budgets(self, meter: Meter, task: Task) -> None:
+        times = 1 + task.grants
+        tokens, usd = task.budget_tokens, task.budget_usd  # 0 is said by who wants none
+        meter.budget_tokens = tokens * times if tokens else None
+        meter.budget_usd = usd * times if usd else None
+        meter.soft_times = times if tokens is None else 0
+        meter.soft_tokens = self._settings.budget_tokens * meter.soft_times or None
+
+    def close(self, meter: Meter) -> None:
+        """The session is over: what it still has waiting is refused."""
+        meter.closed = True
+        if self._meters.get((meter.task, meter.session)) is meter:
+            del self._meters[meter.task, meter.session]
+        self._look_again()
+
+    def of(self, caller: Caller) -> Meter | None:
+        """The meter of the session that `caller` is."""
+        return self._meters.get((caller.task, caller.session))
+
+    def granted(self, task: Task) -> None:
+        """Somebody lets `task` go on: its budgets are written anew; where the day's is used up, there is another."""
+        for meter in self._meters.values():
+            if meter.task == task.id:
+                self._set_budgets(meter, task)
+        if self._over_today():
+            self._day_budgets += 1
+        self._look_again()
+
+    # -- requests
+
+    def began(self, caller: Caller) -> Meter | None:
+        """A request of a task comes in; its meter, to be given back to `settled`."""
+        meter = self._meters.get((caller.task, caller.session))
+        if meter is not None:
+            meter.running += 1
+            meter.last_at = self._now()
+        return meter
+
+    def over(self, meter: Meter) -> str:
+        """Why a request of `meter`'s session has to wait, in words; "" when it need not."""
+        return meter.over() or self._over_today()
+
+    def _over_today(self) -> str:
+        settings = self._settings
+        if not (settings.budget_tokens_per_day or settings.budget_usd_per_day):
+            return ""
+        tokens, usd = self.today()
+        most, most_usd = (
+            settings.budget_tokens_per_day * self._day_budgets, settings.budget_usd_per_day * self._day_budgets
+        )  # fmt: skip
+        if most and tokens >= most:
+            return f"all tasks have used {tokens:,} of today's {most:,} tokens (UTC, budget_tokens_per_day)"
+        if most_usd and usd >= most_usd:
+            return f"all tasks have used ${usd:.4f} of today's ${most_usd:.4f} (UTC, budget_usd_per_day)"
+        return ""
+
+    async def room(self, meter: Meter) -> None:
+        """Returns when a request of `meter`'s session may go on. Raises Busy when nobody let it for too long."""
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + self._settings.hold_s
+        meter.held += 1
+        try:
+            while over := self.over(meter):
+                if meter.closed:
+                    raise Forbidden(f"session {meter.session} of task {meter.task} has ended", code="session_ended")
+                if self._stopping:
+                    raise Unavailable(
+                        "chomp is shutting down", code="shutting_down", should_retry=True, fault="chomp_shed"
+                    )
+                if meter.held_for != over:
+                    meter.held_for = over
+                    meter.changed()
+                waiter = loop.create_future()
+                self._waiting.add(waiter)
+                try:
+                    async with asyncio.timeout_at(ends_at):
+                        await waiter
+                except TimeoutError:
+                    meter.refused = True
+                    raise Busy(
+                        f"{over}; `bin/chomp continue {meter.task}` grants as much again",
+                        code="budget_exceeded",
+                        fault="policy_budget",
+                        should_retry=False,
+                    ) from None
+                finally:
+                    self._waiting.discard(waiter)
+        finally:
+            meter.held -= 1
+            if not meter.held:
+                meter.held_for = ""
+                meter.changed()
+
+    def settled(self, meter: Meter | None, row: LedgerRow, retry_after_s: float | None) -> None:
+        """A request of a task is over; `retry_after_s` is what it was told when it failed."""
+        used = max(0, row.prompt_tokens + row.completion_tokens - row.cached_tokens)
+        now = self._now()
+        self.today()  # counted to the day it ends on: what was held overnight is of the new one
+        self._day_tokens += used
+        self._day_usd += row.cost_usd or 0.0
+        if meter is None:
+            return
+        meter.requests += 1
+        meter.running -= 1
+        meter.last_at = now
+        meter.prompt += row.prompt_tokens
+        meter.completion += row.completion_tokens
+        meter.cached += row.cached_tokens
+        meter.estimated += row.estimated
+        if row.cost_usd is not None:
+            meter.cost_usd = (meter.cost_usd or 0.0) + row.cost_usd
+        elif row.prompt_tokens or row.completion_tokens:
+            meter.unpriced += 1
+        if row.status == 429 and retry_after_s and row.error_type != "policy_budget":
+            meter.limited_until = now + retry_after_s
+        elif row.status < 400 and not row.error_type and row.api != "count_tokens":
+            meter.limited_until = 0.0
+        meter.changed()
+
+    def tick(self) -> None:
+        """Lets go what waited for the next day."""
+        if self._waiting and self._now() >= self._day_ends:
+            self._look_again()
+
+    def stop(self) -> None:
+        """chomp is shutting down: what is held waits no longer."""
+        self._stopping = True
+        self._look_again()
+
+    def _look_again(self) -> None:
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
 # == Credentials =======================================================================================================
 
 _SHOWN_AS = "[hidden]"
 _SECRET_NAME = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)  # of a header
+_TASK_TOKEN = r"sk-chomp-task-\w+-[0-9a-f]{32}"  # the shape of all: hidden, also when they are dead
+TASK_TOKENS = "sk-chomp-task-"  # what they begin with
 
 
 class Credentials:
     """Router keys, callers' tokens, and the list of what must never be shown."""
 
     def __init__(self, settings: Settings, entered: Mapping[str, str], owner_token: str, users: Sequence[User] = ()):
+        self._issued: dict[tuple[str, str], str] = {}  # task and session -> the hash of its token
+        self._agents: dict[str, Caller] = {}  # by that hash
         self._secrets: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
         self.adopt(settings, entered, owner_token, users)
@@ -7179,7 +7601,7 @@ class Credentials:
         self._environ = {**settings.environ, **entered}  # what the person entered wins
         self._owner_token = owner_token.encode()
         self.users = {user.name: user for user in users}
-        self._callers = {user.token_sha256: Caller("user", user.name, user=user) for user in users}
+        self._callers = {user.token_sha256: Caller("user", user.name, user=user) for user in users} | self._agents
         for secret in (owner_token, *(given.get("token") for given in settings.users)):
             if isinstance(secret, str):
                 self.hide(secret)
@@ -7214,6 +7636,24 @@ class Credentials:
         self._secrets.add(secret)
         self._pattern = None
 
+    def issue(self, task_id: str, session_id: str, router: str = "") -> str:
+        """A token for one session of a task, whose requests go to `router` where one is named.
+
+        Only its hash is kept, in memory. It is good until `revoke`, or until another is issued for the session.
+        """
+        self.revoke(task_id, session_id)
+        token = f"{TASK_TOKENS}{task_id}-{secrets.token_hex(16)}"
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        agent = Caller("task", f"task-{task_id}", task_id, session_id, router=router)
+        self._issued[task_id, session_id] = digest
+        self._agents[digest] = self._callers[digest] = agent
+        return token
+
+    def revoke(self, task_id: str, session_id: str) -> None:
+        """The token of a session, if it has one, is nobody's from now on; its running requests go on."""
+        if digest := self._issued.pop((task_id, session_id), None):
+            del self._agents[digest], self._callers[digest]
+
     def caller(self, authorization: str, api_key: str) -> Caller | None:
         """Whose token a request's `Authorization` or `x-api-key` header carries; None when it is nobody's."""
         scheme, _, token = authorization.partition(" ")
@@ -7222,8 +7662,13 @@ class Credentials:
         return caller if caller is not None or not (given and api_key) else self._caller(api_key)
 
     def knows(self, caller: Caller) -> bool:
-        """Whether `caller` still is who came in: not a user taken out meanwhile, nor one whose token is another."""
+        """Whether `caller` still is who came in: not a user taken out meanwhile, nor one whose token is another.
+
+        Nor a session that has ended.
+        """
         user = caller.user
+        if caller.task:
+            return self._callers.get(self._issued.get((caller.task, caller.session), "")) is caller
         return user is None or self._callers.get(user.token_sha256, OWNER).name == user.name
 
     def _caller(self, token: str) -> Caller | None:
@@ -7233,7 +7678,7 @@ class Credentials:
         if not self._callers or not token:
             return None
         caller = self._callers.get(hashlib.sha256(secret).hexdigest())  # how long that takes tells nothing of a hash
-        if caller is not None and token not in self._secrets:
+        if caller is not None and token not in self._secrets and not caller.task:
             self.hide(token)  # only its hash was known
         return caller
 
@@ -7241,8 +7686,90 @@ class Credentials:
         """`text` with every known secret replaced, whatever put it there."""
         if self._pattern is None:
             words = sorted((s for s in self._secrets if len(s) >= 4), key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, words)) or r"(?!)")
+            self._pattern = re.compile("|".join((*map(re.escape, words), _TASK_TOKEN)))
         return self._pattern.sub(_SHOWN_AS, text)
+
+
+CODE_S = 600.0
+BANNER_CODE_S = 86400.0
+COOKIE_S = 30 * 86400
+_CODES_OPEN = 32
+_TRIES = 10  # that may go wrong in a row; then one a second
+
+
+class Logins:
+    """How the owner's browser signs in: a code that is good once, then a cookie that is good for 30 days.
+
+    Cookies are signed with a key made from the owner's token: they survive a restart, and end with that token.
+    """
+
+    def __init__(self, owner_token: str, clock: Callable[[], float] = time.time):
+        self._now = clock
+        self._codes: dict[bytes, float] = {}  # the hash of a code -> until when it is good
+        self._ended: dict[str, int] = {}  # of cookies that were signed out, until they are too old anyway
+        self._failures = 0
+        self._next_try_at = -math.inf
+        self._key = b""
+        self.adopt(owner_token)
+
+    def adopt(self, owner_token: str) -> None:
+        """Takes over the token: another one than before ends all cookies and codes."""
+        key = hmac.digest(owner_token.encode(), b"chomp sessions", "sha256")
+        if key != self._key:
+            self._key = key
+            self._codes.clear()
+
+    def code(self, lasts_s: float = CODE_S) -> str:
+        """A code that signs in, once. Of too many, the one that would end first is given up."""
+        now = self._now()
+        self._codes = {digest: ends_at for digest, ends_at in self._codes.items() if now < ends_at}
+        if len(self._codes) >= _CODES_OPEN:
+            del self._codes[min(self._codes, key=self._codes.__getitem__)]
+        code = secrets.token_urlsafe(24)
+        self._codes[hashlib.sha256(code.encode()).digest()] = now + lasts_s
+        return code
+
+    def cookie(self, code: str) -> str | None:
+        """A cookie for a good code, which is used up then; None for any other."""
+        given = hashlib.sha256(code.encode("utf-8", "replace")).digest()
+        found = [digest for digest in self._codes if hmac.compare_digest(digest, given)]
+        if not found or self._now() >= self._codes.pop(found[0]):
+            return None
+        return self.session()
+
+    def session(self) -> str:
+        """A cookie for whoever has proved to be the owner."""
+        said = f"{secrets.token_hex(16)}.{int(self._now()) + COOKIE_S}"
+        return f"{said}.{self._signature(said)}"
+
+    def _signature(self, said: str) -> str:
+        return hmac.digest(self._key, said.encode("utf-8", "replace"), "sha256").hex()
+
+    def check(self, cookie: str) -> bool:
+        """Whether a cookie is one of ours, and still good."""
+        said, _, signature = cookie.rpartition(".")
+        if not hmac.compare_digest(signature.encode("utf-8", "replace"), self._signature(said).encode()):
+            return False
+        name, _, ends_at = said.partition(".")
+        return name not in self._ended and self._now() < int(ends_at)
+
+    def end(self, cookie: str) -> None:
+        """Signs out: a good cookie is none any more, unless chomp restarts."""
+        if self.check(cookie):
+            now = self._now()
+            self._ended = {name: ends_at for name, ends_at in self._ended.items() if now < ends_at}
+            name, ends_at, _ = cookie.split(".")
+            self._ended[name] = int(ends_at)
+
+    def may_try(self) -> None:
+        """Raises Busy when too many codes or tokens were wrong of late."""
+        if self._failures >= _TRIES and (wait_s := self._next_try_at - self._now()) > 0:
+            raise Busy("too many wrong codes: wait a second", retry_after_s=wait_s)
+
+    def tried(self, good: bool) -> None:
+        """How a try went."""
+        self._failures = 0 if good else self._failures + 1
+        self._next_try_at = self._now() + 1.0
 
 
 # == Upstream ==========================================================================================================
@@ -8004,6 +8531,32 @@ class RouterPool:
             )
 
     # -- planning
+
+    def pinned(self, model: str, router: str, pin: str) -> str:
+        """What a task whose requests all go to `pin` means by `model`. Raises Forbidden when it names another router.
+
+        A name that `pin` lists itself is taken whole, slashes and all; of an alias it is the target there.
+        """
+        if router == pin:
+            return model
+        if router not in ("", "auto"):
+            raise self._elsewhere(f"{router}/{model}", pin)
+        names = next((found for alias in self._aliases if (found := alias.expand(model)) is not None), (model,))
+        if names != (model,):
+            for name in (parse_name(name, "", self.rows) for name in names):
+                if name.router in ("", pin):
+                    return name.model or "auto"
+        if pin in self._serving.get(model, ()):
+            return model
+        name = parse_name(model, "", self.rows)
+        if name.router not in ("", pin) or names != (model,):
+            raise self._elsewhere(model, pin)
+        return name.model or "auto"
+
+    def _elsewhere(self, model: str, pin: str) -> Forbidden:
+        return Forbidden(
+            f"this task's requests go to {pin}: {model[:200]!r} is not there", code="router_pinned", param="model"
+        )
 
     def planned(self, question: tuple[str, str, str, Api, bool]) -> list[Target] | None:
         """The answer `plan` gave to the same question a moment ago, while nothing has happened to change it."""
@@ -9154,6 +9707,9 @@ class Exchange:
     Read it with `pump(sink)`, `async for frame in exchange`, or `read()`; metering happens once, however it ends.
     """
 
+    meter: Meter | None = None  # of the task that asks
+    _held = False  # until there is a budget
+
     def __init__(self, proxy: Proxy, request: ChatRequest, caller: Caller, sink: Sink | None):
         self.proxy = proxy
         self.request = request
@@ -9195,6 +9751,8 @@ class Exchange:
         wire = None
         try:
             self._question = self._read()
+            if self.meter is not None and self._over_budget():
+                return False
             targets: Sequence[Target] | None = proxy.routing.planned(self._question)
             if targets and self.caller.user is not None:
                 targets = self._permitted(targets)
@@ -9237,7 +9795,23 @@ class Exchange:
         envelope = self.envelope = read_envelope(request.api, request.body)
         self.stream = envelope.stream is True and request.api not in ("embeddings", "count_tokens")
         fallback = request.fallback or self._restricted  # else the one target would be picked before those are left out
-        return (envelope.model or "", envelope.router or "", request.prefer, request.api, fallback)
+        model, router = envelope.model or "", envelope.router or ""
+        if pin := self.caller.router:
+            model, router = self.proxy.routing.pinned(model, router, pin), pin
+        return (model, router, request.prefer, request.api, fallback)
+
+    def _over_budget(self) -> bool:
+        """Whether the task that asks has to wait; counting tokens costs nothing."""
+        meter = self.meter
+        return meter is not None and self.request.api != "count_tokens" and bool(self.proxy.meters.over(meter))
+
+    async def _budget(self) -> None:
+        """Waits for a budget of the task that asks; a streaming client hears comments meanwhile. Raises ChompError."""
+        self._held = True
+        try:
+            await self.proxy.meters.room(cast(Meter, self.meter))
+        finally:
+            self._held = False
 
     @property
     def _restricted(self) -> bool:
@@ -9279,6 +9853,8 @@ class Exchange:
         proxy = self.proxy
         if not self._targets:
             question = self._question = self._question or self._read()
+            if self.meter is not None and self._over_budget():
+                await self._budget()
             planned = proxy.routing.planned(question) or await proxy.routing.plan(*question)
             self._targets = self._permitted(planned)
         targets = self._targets
@@ -9434,7 +10010,10 @@ class Exchange:
 
     def tick(self, now: float) -> None:
         attempt = self._attempt
-        if attempt is not None and now >= attempt.due:
+        if attempt is None:
+            if self._held and self.stream and now - self._heard >= self.proxy.timeouts.keepalive_s:
+                self.comment(self.keepalive)
+        elif now >= attempt.due:
             attempt.tick(now)
 
     def next_comment_at(self) -> float:
@@ -9702,6 +10281,9 @@ class Exchange:
         if self._reservation is not None:
             proxy.usage.soon()  # a crash is not to forget what was used of an allowance
             proxy.allowances.settle(self._reservation, usage.prompt + usage.completion, cost or 0.0)
+        if caller.task:
+            proxy.usage.soon()  # nor of a budget
+            proxy.meters.settled(self.meter, row, error.retry_after_s if isinstance(error, ChompError) else None)
         proxy.settled(self, row, overhead_s=self._overhead_s, chunks=attempt.reads if attempt is not None else 0)
         if attempt is not None:
             attempt.release()
@@ -9826,6 +10408,7 @@ class Proxy:
         routing: RouterPool,
         usage: UsageLedger,
         allowances: Allowances,
+        meters: Meters,
         events: EventBus,
         local: LocalModel,
         clock: Callable[[], float] = time.time,
@@ -9847,6 +10430,7 @@ class Proxy:
         self.routing = routing
         self.usage = usage
         self.allowances = allowances
+        self.meters = meters
         self.now = clock
         self._credentials = credentials
         self._events = events
@@ -9868,6 +10452,8 @@ class Proxy:
         and the answer as soon as it is.
         """
         exchange = Exchange(self, request, caller, sink)
+        if caller.task:
+            exchange.meter = self.meters.began(caller)
         self._active.add(exchange)
         self._idle.clear()
         return exchange
@@ -9925,6 +10511,7 @@ class Proxy:
         while True:
             await asyncio.sleep(TICK_S)
             now = loop.time()
+            self.meters.tick()
             for exchange in tuple(self._active):
                 exchange.tick(now)
 
@@ -9955,6 +10542,7 @@ class Proxy:
 
     async def drain(self, limit_s: float) -> None:
         """Waits for exchanges to end; after `limit_s` ends them with an error their clients can see."""
+        self.meters.stop()
         try:
             async with asyncio.timeout(limit_s):
                 await self._idle.wait()
@@ -12703,6 +13291,9 @@ class Services(msgspec.Struct):
     proxy: Proxy
     usage: UsageLedger
     allowances: Allowances
+    meters: Meters
+    logins: Logins
+    notifier: Notifier
     jobs: JobQueue
     responses: ResponseStore
     local: LocalModel
@@ -12738,7 +13329,9 @@ _SHORT_WAY: dict[bytes, Api] = {  # what the Door lets in; the others need more 
     path: api for path, api in MODEL_PATHS.items() if api != "count_tokens"
 }
 routes = web.RouteTableDef()
-_OPEN_PATHS = frozenset({"/health"})
+_OPEN_PATHS = frozenset({"/health", "/login"})
+SESSION_COOKIE = "chomp_session"
+_CALLBACKS = frozenset({"/api/tasks/update", "/api/tasks/done", "/api/tasks/handoff"})  # of a task's own agent
 _USERS_PATHS = ("/v1/", "/api/models/", "/api/usage", "/api/dispatch", "/api/result/", "/api/jobs")  # beside the owner
 
 
@@ -12874,27 +13467,74 @@ def check_origin(request: web.Request, settings: Settings) -> str:
         return ""
     if origin in settings.cors_origins:
         return origin
-    own = urllib.parse.urlsplit(origin).netloc == request.headers.get("host") or origin == settings.public_url
-    if not own and request.method not in ("GET", "HEAD", "OPTIONS"):
+    if request.method not in _READING and not _is_own(origin, request, settings):
         raise Forbidden(
             f"requests from {origin[:100]} are not allowed; add it to cors_origins to allow them", code="foreign_origin"
         )
     return ""
 
 
-def check_upgrade(request: web.Request, settings: Settings) -> None:
-    """Raises Forbidden for a web socket that a foreign page opens: no browser asks before it does.
+_READING = ("GET", "HEAD", "OPTIONS")
 
-    A browser always says where its page is from, and sends its cookie along: who brings no token has to say it too.
+
+def _is_own(origin: str, request: web.Request, settings: Settings) -> bool:
+    """Whether `origin` is that of our own pages."""
+    try:
+        return urllib.parse.urlsplit(origin).netloc == request.headers.get("host") or origin == settings.public_url
+    except ValueError:
+        return False
+
+
+def _asks_for_websocket(request: web.Request) -> bool:
+    return request.headers.get("upgrade", "").lower() == "websocket"
+
+
+def check_upgrade(request: web.Request, settings: Settings) -> None:
+    """Raises Forbidden for a WebSocket that a foreign page asks for: browsers do, and send our cookie with it.
+
+    Without an origin it takes a token.
     """
-    headers = request.headers
-    origin = headers.get("origin")
+    origin = request.headers.get("origin")
     if origin is None:
-        if "authorization" in headers or "x-api-key" in headers:
-            return
-        raise Forbidden("a web socket without a token needs an Origin header", code="foreign_origin")
-    if urllib.parse.urlsplit(origin).netloc != headers.get("host") and origin != settings.public_url:
-        raise Forbidden(f"web sockets from {origin[:100]} are not allowed", code="foreign_origin")
+        if not _has_token(request) and not settings.v1_no_auth:
+            raise Forbidden("a WebSocket needs an Origin or a token", code="foreign_origin")
+    elif not _is_own(origin, request, settings):
+        raise Forbidden(f"WebSockets from {origin[:100]} are not allowed", code="foreign_origin")
+
+
+def _has_token(request: web.Request) -> bool:
+    return "authorization" in request.headers or "x-api-key" in request.headers
+
+
+def _by_cookie(request: web.Request, services: Services) -> bool:
+    """Whether the owner's browser asks. Raises Forbidden when it may have been made to by another page.
+
+    Pages of `cors_origins` are others, too.
+    """
+    cookie = request.cookies.get(SESSION_COOKIE)
+    if cookie is None or _has_token(request) or not services.logins.check(cookie):
+        return False
+    if request.method not in _READING or _asks_for_websocket(request):
+        origin = request.headers.get("origin")
+        if origin is None:
+            own = request.headers.get("sec-fetch-site") == "same-origin"
+        else:
+            own = _is_own(origin, request, services.settings)
+        if not own:
+            raise Forbidden("with the cookie of the dashboard, only its own pages may ask that", code="foreign_origin")
+    return True
+
+
+def _for_tasks(method: str, path: str) -> bool:
+    """Whether a task's token is good for that; whether the task of a callback is its own, its handler knows."""
+    if method == "POST":
+        return path.startswith("/v1/") or path in _CALLBACKS
+    return method in ("GET", "HEAD") and path.startswith("/v1/models")
+
+
+def _of_a_task(headers: Mapping[str, str]) -> bool:
+    """Whether the token looks like a task's: where all are let in, one that is dead is not."""
+    return TASK_TOKENS in headers.get("authorization", "") or TASK_TOKENS in headers.get("x-api-key", "")
 
 
 def authenticate(request: web.Request, services: Services) -> Caller:
@@ -12905,10 +13545,14 @@ def authenticate(request: web.Request, services: Services) -> Caller:
     headers = request.headers
     caller = services.credentials.caller(headers.get("authorization", ""), headers.get("x-api-key", ""))
     if caller is not None:
-        if caller.kind != "owner" and not path.startswith(_USERS_PATHS):
+        if caller.kind == "task" and not _for_tasks(request.method, path):
+            raise Forbidden(f"{request.method} {path[:100]} is not for a task's agent")
+        if caller.kind == "user" and not path.startswith(_USERS_PATHS):
             raise Forbidden(f"{path[:100]} is for the owner")
         return caller
-    if services.settings.v1_no_auth and path.startswith("/v1/"):
+    if services.settings.v1_no_auth and path.startswith("/v1/") and not _of_a_task(headers):
+        return OWNER
+    if _by_cookie(request, services):
         return OWNER
     raise Unauthorized(
         "a valid chomp token is needed (`Authorization: Bearer ...` or `x-api-key: ...`); `bin/chomp token` prints it",
@@ -12984,6 +13628,29 @@ def http_error(error: web.HTTPException) -> ChompError:
     return BadRequest(error.reason or "bad request", status=error.status, code="bad_request")
 
 
+_PAGE_HEADERS = {
+    "content-security-policy": "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; base-uri 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",  # with "no-referrer" browsers hide the Origin of our own forms, too
+    "cache-control": "no-store",
+}
+
+
+def page_headers() -> dict[str, str]:
+    """Headers of every page: what it may load, who may frame it, and that its address stays here."""
+    return dict(_PAGE_HEADERS)
+
+
+def sent_to_sign_in(request: web.Request) -> web.Response | None:
+    """Where a browser goes that shows a page and is not signed in; None for everything else."""
+    reads = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    if not reads or _has_token(request) or request.path.startswith(("/v1/", "/api/", "/partials/")):
+        return None
+    return web.Response(status=303, headers={**page_headers(), "location": "/login"})
+
+
 @web.middleware
 async def guard(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -13011,8 +13678,12 @@ async def guard(
             request[CROSS_ORIGIN] = cross
             if request.method == "OPTIONS":
                 return web.Response(status=204, headers=_preflight(request, cross))
+        if "upgrade" in headers and _asks_for_websocket(request):
+            check_upgrade(request, settings)
         request[CALLER] = authenticate(request, services)
         response = await handler(request)
+    except Unauthorized as error:
+        response = sent_to_sign_in(request) or refused(request, error)
     except ChompError as error:
         response = refused(request, error)
     except web.HTTPException as error:
@@ -14282,7 +14953,6 @@ def exit_notice(code: int | None) -> dict[str, Any]:
 async def terminal_socket(request: web.Request) -> web.WebSocketResponse:
     """GET /ws/terminal/{task}?session= -> web socket: output and input as binary, control as JSON text"""
     services = request.app[SERVICES]
-    check_upgrade(request, services.settings)
     task, session = request.match_info["task"], request.query.get("session", "")
     shown = services.terminals(task, session)
     if shown is None:
@@ -14325,6 +14995,101 @@ async def close_sockets(app: web.Application) -> None:
     """Ends every web socket: at shutdown they would be waited for."""
     sockets = tuple(app[SERVICES].sockets)
     await asyncio.gather(*(one.close(code=1001) for one in sockets), return_exceptions=True)
+
+
+# == Pages =============================================================================================================
+
+FORM_BYTES = 4096  # of what is sent to sign in
+
+
+def _sign_in_page(words: str, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """A page with `words` and a form for a code or the token."""
+    text = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>chomp: sign in</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"></head><body><main><h1>chomp</h1>'
+        f"<p>{html.escape(words)}</p>"
+        '<form method="post" action="/login"><label>Code or token <input name="code" type="password" '
+        'autocomplete="current-password" required autofocus></label> '
+        "<button>Sign in</button></form></main></body></html>"
+    )
+    return web.Response(
+        text=text, status=status, content_type="text/html", headers={**page_headers(), **(headers or {})}
+    )
+
+
+def _signed_in(services: Services, cookie: str, response: web.Response) -> web.Response:
+    response.set_cookie(
+        SESSION_COOKIE, cookie, max_age=COOKIE_S, path="/", httponly=True, samesite="Strict",
+        secure=services.settings.public_url.startswith("https:"),
+    )  # fmt: skip
+    return response
+
+
+def _go(place: str) -> web.Response:
+    return web.Response(status=303, headers={**page_headers(), "location": place})
+
+
+@routes.get("/login")
+async def login_page(request: web.Request) -> web.Response:
+    """GET /login?code= -> the dashboard, signed in with a code that is good once; without one, a form for it"""
+    services, code = request.app[SERVICES], request.query.get("code")
+    if code is None or request.method == "HEAD":  # those who look at a link before it is opened use no code up
+        return _sign_in_page("Sign in with a code from `bin/chomp open`, or with the token of `bin/chomp token`.")
+    try:
+        services.logins.may_try()
+    except Busy as error:
+        return _sign_in_page(error.message, error.status, error.retry_headers())
+    cookie = services.logins.cookie(code)
+    services.logins.tried(cookie is not None)
+    if cookie is None:
+        return _sign_in_page("This link was used before, or is too old: `bin/chomp open` makes a new one.", 401)
+    if request.headers.get("sec-fetch-site") in (None, "none", "same-origin"):
+        return _signed_in(services, cookie, _go("/"))
+    # from another page a browser sends no strict cookie, not even where it is sent on to: our own page has to ask
+    onwards = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=/"><title>chomp</title>'
+    return _signed_in(services, cookie, web.Response(text=onwards, content_type="text/html", headers=page_headers()))
+
+
+@routes.post("/login")
+async def login(request: web.Request) -> web.Response:
+    """POST /login {code: a code or the owner's token} -> the dashboard, signed in"""
+    services = request.app[SERVICES]
+    services.bodies.check(request.content_length)
+    raw = await services.bodies.read(request, services.settings.timeouts.body_s)
+    try:
+        if len(raw) > FORM_BYTES:
+            raise TooLarge(f"more than {FORM_BYTES} bytes are no code")
+        given = dict(urllib.parse.parse_qsl(raw.decode("utf-8", "replace"))).get("code", "").strip()
+    finally:
+        services.bodies.release(raw)
+    try:
+        services.logins.may_try()
+    except Busy as error:
+        return _sign_in_page(error.message, error.status, error.retry_headers())
+    cookie = services.logins.cookie(given)
+    if cookie is None and services.credentials.caller("", given) is OWNER:
+        cookie = services.logins.session()
+    services.logins.tried(cookie is not None)
+    if cookie is None:
+        return _sign_in_page("That is neither a code that is good, nor the token: `bin/chomp open` makes a code.", 401)
+    return _signed_in(services, cookie, _go("/"))
+
+
+@routes.post("/logout")
+async def logout(request: web.Request) -> web.Response:
+    """POST /logout -> the sign-in page, signed out"""
+    request.app[SERVICES].logins.end(request.cookies.get(SESSION_COOKIE, ""))
+    response = _go("/login")
+    response.del_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="Strict")
+    return response
+
+
+@routes.post("/api/login")
+async def login_link(request: web.Request) -> web.Response:
+    """POST /api/login -> {url}: a link that signs a browser in, once, within 10 minutes"""
+    services = request.app[SERVICES]
+    base = services.settings.public_url or f"{request.scheme}://{request.host}"
+    return reply({"url": f"{base}/login?code={services.logins.code()}"})
 
 
 # == App ===============================================================================================================
@@ -14381,7 +15146,10 @@ def adopt(services: Services, settings: Settings) -> list[str]:
     owner_token = settings.api_token or services.store.token()
     users = user_rows(settings, owner_token)
     services.credentials.adopt(settings, services.store.keys(), owner_token, users)
+    services.logins.adopt(owner_token)
     services.routing.adopt(rows, settings)
+    services.meters.adopt(settings.tasks)
+    services.notifier.adopt(settings)
     services.proxy.forget_addresses()
     services.settings = settings
     services.store.finished = settings.tasks.finished
@@ -14441,10 +15209,12 @@ def make_app(
         out = (log_lines or sys.stderr.write) if logged else None
         usage = UsageLedger(store.database, settings.limits, log_form=settings.log_form, out=out)
         allowances = Allowances(store.database, clock)
+        meters = Meters(store.database, settings.tasks, clock)
         responses = ResponseStore(store.database, settings.limits, clock)
         try:
             await usage.open()
             await allowances.open()
+            await meters.read_today()
             await responses.open()
             await JobQueue.open(store.database)
         except sqlite3.Error as error:
@@ -14460,7 +15230,7 @@ def make_app(
         pool = UpstreamPool(settings.timeouts, settings.limits)
         local = LocalModel(settings, credentials, background)
         routing = RouterPool(rows, settings, credentials, prices, session, background, clock)
-        proxy = Proxy(settings, credentials, pool, routing, usage, allowances, events, local, clock)
+        proxy = Proxy(settings, credentials, pool, routing, usage, allowances, meters, events, local, clock)
         jobs = JobQueue(proxy, store.database, background, settings)
         app[SERVICES] = Services(
             settings,
@@ -14469,6 +15239,9 @@ def make_app(
             proxy,
             usage,
             allowances,
+            meters,
+            Logins(owner_token, clock),
+            Notifier(settings, session, background, events, credentials.redact, clock),
             jobs,
             responses,
             local,
@@ -14617,8 +15390,7 @@ def set_up_logging(settings: Settings, write: Callable[[str], object]) -> _Redac
 
 def banner(settings: Settings, services: Services, port: int) -> str:
     """What a person needs to know at start."""
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "localhost") else settings.host
-    address = settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    address = address_of(settings, port)
     command = "bin/chomp" if Path.cwd() == HERE else str(HERE / "bin" / "chomp")
     if settings.dir != HERE:
         command = f"CHOMP_DIR={shlex.quote(str(settings.dir))} {command}"
@@ -14627,6 +15399,8 @@ def banner(settings: Settings, services: Services, port: int) -> str:
     auth = "" if settings.v1_no_auth else f'  -H "Authorization: Bearer $({command} token)" \\\n'
     lines = [
         f"\nchomp {VERSION} listens on {address}\n",
+        f"  dashboard    {address}/login?code={services.logins.code(BANNER_CODE_S)}\n"
+        f"               opens it once; for another link: {command} open\n",
         f"  curl {address}/v1/chat/completions \\\n{auth}"
         "  -H 'Content-Type: application/json' \\\n"
         '  -d \'{"model": "auto", "messages": [{"role": "user", "content": "What is the capital of France?"}]}\'\n',

@@ -12,6 +12,7 @@ import base64
 import contextlib
 import csv
 import datetime
+import email.header
 import email.utils
 import gc
 import gzip
@@ -5536,6 +5537,11 @@ def a_task(**fields: Any) -> cs.Task:
     return cs.Task(**{**given, **fields})
 
 
+def active_task(id: str = "1", **more: Any) -> cs.Task:
+    given = {"prompt": "p", "dir": "/", "created": "", "result": "", "platform": "shell", "tokens": 0, **more}
+    return cs.Task(id=id, status="active", **given)
+
+
 def a_session(**fields: Any) -> cs.Session:
     given: dict[str, Any] = {
         "id": "s1",
@@ -6823,6 +6829,193 @@ class TestEvents:
         assert [event.kind for event in heard] == ["b"]
 
 
+class TestNotify:
+    """Telling a person, by webhook and ntfy."""
+
+    @pytest.fixture
+    async def notifier(self) -> AsyncIterator[Callable[..., cs.Notifier]]:
+        """Makes notifiers: `notifier(webhook="http://...", on=[...], clock=Clock())`."""
+        background, session = cs.Background(), aiohttp.ClientSession()
+        self.events = cs.EventBus(cs.Limits())
+
+        def make(clock: Any = time.time, public_url: str = "", **notify: Any) -> cs.Notifier:
+            settings = cs.Settings(dir=Path(), public_url=public_url, notify=cs.NotifySettings(**notify))
+            made = cs.Notifier(
+                settings, session, background, self.events, lambda text: text.replace("s3cret", "[hidden]"), clock
+            )
+            made.PAUSES_S = (0.01, 0.01)
+            return made
+
+        yield make
+        await background.stop()
+        await session.close()
+
+    @staticmethod
+    def hook(up: Upstream) -> str:
+        return f"http://127.0.0.1:{up.port}/hook/tok3n?key=tok3n"
+
+    @staticmethod
+    async def over(notifier: cs.Notifier, count: int = 1) -> list[cs.Notice]:
+        await until(lambda: len(notifier.recent) >= count, "not over")
+        assert notifier._underway == 0
+        return list(notifier.recent)
+
+    async def test_a_webhook_gets_what_there_is_to_know(self, notifier: Any, upstream: Any) -> None:
+        up = await upstream(lambda call: call.whole(b"", 204))
+        teller = notifier(clock := Clock(), "https://chomp.example.com", webhook=self.hook(up))
+        task = active_task(
+            "12", prompt="Mend s3cret\nmore", model="groq/m", reason="gate", cost_usd=0.5, budget_tokens=9
+        )  # fmt: skip
+        teller.tell("failed", task, "the gate is red: s3cret")
+        (notice,) = await self.over(teller)
+        assert (notice.ok, notice.status, notice.tries, notice.error) == (True, 204, 1, "")
+        assert (notice.task, notice.kind, notice.at) == ("12", "failed", clock.now)
+        (call,) = up.calls
+        assert (call.method, call.path) == ("POST", "/hook/tok3n?key=tok3n")
+        assert call.headers["content-type"] == "application/json"
+        assert call.json == {
+            "event": "failed",
+            "task": {
+                "id": "12", "title": "Mend [hidden]", "status": "active", "reason": "gate", "platform": "shell",
+                "model": "groq/m", "tokens": 0, "cost_usd": 0.5,
+            },
+            "text": "the gate is red: [hidden]",
+            "url": "https://chomp.example.com/#task-12",
+            "at": cs.iso(clock.now),
+        }  # fmt: skip
+        (event,) = self.events.recent()
+        assert (event.kind, event.data) == ("notice", notice)
+
+    @pytest.mark.parametrize(
+        ("prompt", "title"),
+        [
+            ("Mend it", "#1 Mend it"),
+            ("Türen ölen ☃", "#1 Türen ölen ☃"),
+            ("a\r\nx-evil: 1", "#1 a"),
+            ("a\x0bb\x00\u2028c\x7f", "#1 a b c"),
+            ("", "#1 task 1"),
+            ("é" * 500, "#1 " + "é" * 80),
+            ("\ud83d", "#1 ?"),
+        ],
+    )
+    async def test_ntfy_gets_words_and_headers(self, notifier: Any, upstream: Any, prompt: str, title: str) -> None:
+        up = await upstream(lambda call: call.whole(b"{}"))
+        teller = notifier(ntfy=f"http://127.0.0.1:{up.port}/topic")
+        teller.tell("done", active_task(prompt=prompt), "läuft")
+        assert (await self.over(teller))[0].ok
+        (call,) = up.calls
+        shown = str(email.header.make_header(email.header.decode_header(call.headers["title"])))
+        assert (call.body.decode(), shown, call.headers["title"].isascii()) == ("läuft", title, True)
+        assert call.headers["click"] == "http://127.0.0.1:8001/#task-1"
+        assert (call.headers["tags"], "x-evil" in call.headers) == ("white_check_mark", False)
+
+    async def test_only_what_is_wanted_is_told(self, notifier: Any, upstream: Any) -> None:
+        up = await upstream(lambda call: call.whole(b"{}"))
+        teller = notifier(webhook=self.hook(up), on=("done",))
+        for kind in ("failed", "needs_input", "done"):
+            teller.tell(kind, active_task(), "words")
+        await self.over(teller)
+        assert [call.json["event"] for call in up.calls] == ["done"]
+        nobody = notifier()
+        nobody.tell("done", active_task(), "words")
+        assert nobody._underway == 0 and not nobody.recent
+
+    async def test_the_same_of_a_task_is_told_once_a_minute(self, notifier: Any, upstream: Any) -> None:
+        up = await upstream(lambda call: call.whole(b"{}"))
+        teller = notifier(clock := Clock(), webhook=self.hook(up))
+        for id, kind in (("1", "done"), ("1", "done"), ("1", "failed"), ("2", "done")):
+            teller.tell(kind, active_task(id), "words")
+        clock.now += 59
+        teller.tell("done", active_task(), "words")
+        await self.over(teller, 3)
+        clock.now += 1
+        teller.tell("done", active_task(), "words")
+        await self.over(teller, 4)
+        assert len(up.calls) == 4 and len(teller._told) == 1
+
+    @pytest.mark.parametrize(
+        ("answers", "tries", "ok"),
+        [
+            ([500, 200], 2, True),
+            ([429, 503, 201], 3, True),
+            ([500] * 3, 3, False),
+            ([404], 1, False),
+            ([302], 3, False),
+        ],
+    )
+    async def test_what_fails_is_tried_again_and_recorded(
+        self, notifier: Any, upstream: Any, caplog: pytest.LogCaptureFixture, answers: list[int], tries: int, ok: bool
+    ) -> None:
+        left = iter(answers + answers[-1:] * 3)
+
+        async def act(call: Call) -> None:
+            await call.whole(b"the token tok3n is wrong", next(left), headers=[("location", f"{self.hook(up)}2")])
+
+        up = await upstream(act)
+        teller = notifier(webhook=self.hook(up))
+        teller.tell("done", active_task(), "words")
+        (notice,) = await self.over(teller)
+        assert (notice.tries, notice.ok, len(up.calls)) == (tries, ok, tries)
+        assert notice.error == ("" if ok else f"it answered {answers[-1]}")
+        assert notice.host == f"127.0.0.1:{up.port}"
+        assert (notice.host in caplog.text) is not ok
+        assert "tok3n" not in caplog.text + repr(notice)
+
+    async def test_nobody_there_is_an_error_that_shows_no_secret(
+        self, notifier: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))  # and does not listen
+            port = taken.getsockname()[1]
+            teller = notifier(webhook=f"http://user:tok3n@127.0.0.1:{port}/tok3n", ntfy=f"http://[::1]:{port}/tok3n")
+            teller.tell("done", active_task(), "words")
+            notices = await self.over(teller, 2)
+        assert {one.host for one in notices} == {f"127.0.0.1:{port}", f"[::1]:{port}"}
+        assert all(one.error and not one.ok and one.tries == 3 for one in notices)
+        assert "tok3n" not in caplog.text + repr(notices) and "Traceback" not in caplog.text
+
+    async def test_one_that_does_not_answer_holds_up_nobody(self, notifier: Any, upstream: Any) -> None:
+        stuck, ready = await upstream(silent), await upstream(lambda call: call.whole(b"{}"))
+        teller = notifier(webhook=self.hook(stuck), ntfy=self.hook(ready))
+        teller.LIMIT_S = 0.3
+        teller.tell("done", active_task(), "words")
+        await until(lambda: len(teller.recent) == 1, "the other waits")
+        assert teller.recent[0].ok
+        await until(lambda: len(teller.recent) == 2, "not over")
+        assert (teller.recent[1].error, teller.recent[1].tries) == ("no answer within 0.3 s", 3)
+
+    async def test_only_so_many_are_on_their_way(self, notifier: Any, upstream: Any) -> None:
+        teller = notifier(webhook=self.hook(await upstream(silent)))
+        for id in range(70):
+            teller.tell("done", active_task(str(id)), "words")
+        assert (teller._underway, len(teller.recent)) == (64, 6)
+        assert {one.error for one in teller.recent} == {"too many are on their way"}
+        for _ in range(200):
+            teller._record(teller.recent[0])
+        assert len(teller.recent) == 100
+
+    @pytest.mark.parametrize(
+        "address", ["ftp://tok3n.example/x", "file:///tok3n", "tok3n", "http://", "http://[tok3n", "//tok3n/x"]
+    )
+    async def test_an_address_is_of_the_web(self, notifier: Any, tmp_path: Path, address: str) -> None:
+        with pytest.raises(cs.SettingsError) as error:
+            read(tmp_path, f'[notify]\nwebhook = "{address}"')
+        assert "[notify] webhook" in str(error.value) and "tok3n" not in str(error.value)
+        teller = notifier(webhook=address)
+        teller.tell("done", active_task(), "words")
+        (notice,) = teller.recent
+        assert (notice.ok, notice.tries, notice.host, teller._underway) == (False, 0, "", 0)
+
+    async def test_settings_written_anew_are_in_force(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(lambda call: call.whole(b"{}"))
+        client = await chomp()
+        wanted = cs.NotifySettings(ntfy=self.hook(up))
+        cs.adopt(client.services, msgspec.structs.replace(client.settings, notify=wanted))
+        client.services.notifier.tell("budget", active_task(), f"words {TOKEN}")
+        await self.over(client.services.notifier)
+        assert [call.body for call in up.calls] == [b"words [hidden]"]
+
+
 # == Credentials =======================================================================================================
 
 
@@ -6948,6 +7141,48 @@ class TestCredentials:
         for authorization in ("Bearer x", f"Bearer {TOKEN}", "", "Basic x"):
             known.caller(authorization, "")
         assert len(compared) == 4
+
+    # -- tasks
+
+    def test_a_session_is_known_by_its_token_until_it_ends(self) -> None:
+        known = credentials()
+        token = known.issue("7", "s2", "groq")
+        assert re.fullmatch(r"sk-chomp-task-7-[0-9a-f]{32}", token)
+        agent = known.caller(f"Bearer {token}", "")
+        assert agent == cs.Caller("task", "task-7", "7", "s2", router="groq")
+        assert known.caller("", token) is agent and known.knows(agent)
+        known.revoke("7", "s1")  # another session
+        assert known.knows(agent)
+        known.revoke("7", "s2")
+        known.revoke("7", "s2")
+        assert known.caller(f"Bearer {token}", "") is None and not known.knows(agent)
+
+    def test_a_session_has_one_token(self) -> None:
+        known = credentials()
+        first = known.issue("7", "s1")
+        before = known.caller("", first)
+        second = known.issue("7", "s1")
+        assert known.caller("", first) is None and known.caller("", second) is not None
+        assert before is not None and not known.knows(before)
+
+    def test_settings_written_anew_leave_the_tokens_of_tasks(self) -> None:
+        known = credentials()
+        token = known.issue("7", "s1")
+        known.adopt(cs.Settings(dir=Path()), {}, "another-owner-0123", ())
+        agent = known.caller("", token)
+        assert agent is not None and known.knows(agent)
+        known.revoke("7", "s1")
+        known.adopt(cs.Settings(dir=Path()), {}, "another-owner-0123", ())
+        assert known.caller("", token) is None
+
+    def test_the_token_of_a_task_is_hidden_and_nowhere_kept(self) -> None:
+        known = credentials()
+        token = known.issue("7", "s1")
+        known.caller("", token)
+        for _ in range(2):  # alive, then dead
+            assert known.redact(f"a {token} b") == "a [hidden] b"
+            assert token not in repr([vars(known), known._callers])
+            known.revoke("7", "s1")
 
 
 # == The shape of the house ============================================================================================
@@ -9434,6 +9669,461 @@ class TestUsage:
             assert "ttft" in lines[1]
             assert "404 caller_model_unknown" in lines[2]
             assert all(line.isascii() for line in lines)
+
+
+def used_before(session: str, tokens: int, cached: int = 0, usd: float | None = None) -> cs.Session:
+    return cs.Session(
+        id=session, agent="a", model="m", started_at="", tokens=tokens, cached_tokens=cached, cost_usd=usd
+    )
+
+
+class Agent:
+    """A session of a task as Dispatch opens it: its token, its meter, and what was told of it."""
+
+    def __init__(self, client: Chomp, task: cs.Task | None = None, session: str = "s1", router: str = ""):
+        self.client = client
+        self.task = task or active_task()
+        self.session = session
+        self.told: list[tuple[int, int]] = []  # tokens and held, each time something changed
+        services = client.services
+        self.token = services.credentials.issue(self.task.id, session, router)
+        self.meter = services.meters.open(self.task, session, lambda m: self.told.append((m.tokens, m.held)))
+        self.headers = {"authorization": f"Bearer {self.token}"}
+
+    async def asks(self, model: str = "m", **more: Any) -> tuple[int, Any]:
+        async with self.client.chat(model, headers=self.headers, **more) as answer:
+            await answer.read()
+            return answer.status, answer
+
+    def end(self) -> None:
+        self.client.services.credentials.revoke(self.task.id, self.session)
+        self.client.services.meters.close(self.meter)
+
+
+class TestMeters:
+    """The traffic of tasks: what each session used, and what happens over a budget."""
+
+    @pytest.fixture
+    def chomp(self, both_ways: Any) -> Any:
+        return both_ways
+
+    async def test_a_session_is_metered_as_it_goes(self, chomp: Any, upstream: Any) -> None:
+        gate = asyncio.Event()
+        up = await upstream(holds(gate, says("hi")))
+        client = await chomp({**up.router, **costs(input=1e-6, output=2e-6)})
+        agent = Agent(client)
+        assert client.services.meters.of(cs.Caller("task", task="1", session="s1")) is agent.meter
+        asked = asyncio.ensure_future(agent.asks(stream=True))
+        await until(lambda: agent.meter.running == 1, "not under way")
+        assert (agent.meter.requests, agent.told) == (0, [])
+        gate.set()
+        assert (await asked)[0] == 200
+        await agent.asks()
+        meter = agent.meter
+        assert (meter.requests, meter.running, meter.prompt, meter.completion, meter.tokens) == (2, 0, 14, 4, 18)
+        assert (meter.unpriced, meter.estimated, meter.cost_usd) == (0, 0, pytest.approx(22e-6))
+        assert agent.told == [(9, 0), (18, 0)]
+        assert client.services.meters.today() == (18, pytest.approx(22e-6))
+        for row in await client.rows(2):
+            assert (row["caller"], row["task"], row["session"]) == ("task-1", "1", "s1")
+
+    async def test_the_owners_and_users_requests_meter_nothing(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream(), users=[member()])
+        agent = Agent(client)
+        for headers in ({}, bearer("ann")):
+            async with client.chat("m", headers=headers) as answer:
+                assert answer.status == 200
+        assert (agent.meter.requests, client.services.meters.today()) == (0, (0, 0.0))
+
+    async def test_what_has_no_price_or_was_not_counted_is_said(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(streams(*STREAM))  # no usage
+        agent = Agent(await chomp(up))
+        await agent.asks(stream=True)
+        assert (agent.meter.unpriced, agent.meter.estimated, agent.meter.cost_usd) == (1, 1, None)
+        assert agent.meter.prompt > 0 and agent.meter.completion > 0
+
+    async def test_a_request_that_was_cut_counts_and_one_that_failed_is_a_request(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        up = await upstream(streams(*STREAM[:3], cut=True))
+        agent = Agent(await chomp(up))
+        await agent.asks(stream=True)
+        assert (agent.meter.requests, agent.meter.estimated, agent.meter.completion > 0) == (1, 1, True)
+        before = agent.meter.tokens
+        up.act = fails(400)
+        assert (await agent.asks())[0] == 400
+        assert (agent.meter.requests, agent.meter.tokens, agent.meter.running) == (2, before, 0)
+
+    async def test_a_client_that_leaves_is_metered(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream(silent))
+        agent = Agent(client)
+        asked = asyncio.ensure_future(agent.asks())
+        await until(lambda: agent.meter.running == 1, "not under way")
+        asked.cancel()
+        await until(lambda: agent.meter.requests == 1, "not over")
+        assert agent.meter.running == 0
+
+    async def test_a_watcher_that_fails_disturbs_no_request(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream())
+        agent = Agent(client)
+        agent.meter._on_change = lambda meter: 1 / 0
+        assert (await agent.asks())[0] == 200
+        await client.rows(1)
+        assert agent.meter.requests == 1
+
+    # -- budgets
+
+    @pytest.mark.parametrize(
+        ("task", "over"),
+        [
+            ({}, ""),
+            ({"budget_tokens": 100}, ""),
+            ({"budget_tokens": 60}, "task 1 has used 60 of its 60 tokens"),
+            ({"budget_tokens": 60, "grants": 1}, ""),
+            ({"budget_tokens": 30, "grants": 1}, "task 1 has used 60 of its 60 tokens"),
+            ({"budget_tokens": 0}, ""),  # none wanted
+            ({"budget_usd": 0.5}, "task 1 has used $0.5000 of its $0.5000"),
+            ({"budget_usd": 0.5, "grants": 1}, ""),
+        ],
+    )
+    async def test_a_budget_counts_all_sessions_without_what_was_cached(
+        self, store: cs.Store, task: dict[str, Any], over: str
+    ) -> None:
+        meters = cs.Meters(store.database, cs.TaskSettings())
+        sessions = (used_before("s1", 70, cached=30, usd=0.4), used_before("s2", 20, usd=0.1), used_before("s3", 999))
+        meter = meters.open(active_task(sessions=sessions, **task), "s3", lambda _: None)
+        assert (meter.used_tokens, meters.over(meter), meter.exceeded) == (60, over, bool(over))
+
+    async def test_the_default_budget_is_shown_and_stops_nothing(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream(), tasks={"budget_tokens": 9})
+        agent, free = Agent(client), Agent(client, active_task("2", budget_tokens=0))
+        assert not agent.meter.exceeded
+        for one in (agent, free):
+            assert (await one.asks())[0] == 200
+            assert (await one.asks())[0] == 200
+        assert (agent.meter.exceeded, free.meter.exceeded) == (True, False)
+        client.services.meters.granted(active_task(grants=2))
+        assert (agent.meter.tokens, agent.meter.exceeded) == (18, False)
+
+    @pytest.mark.parametrize("streamed", [False, True])
+    async def test_a_request_over_a_budget_is_held_until_somebody_grants_more(
+        self, chomp: Any, upstream: Any, streamed: bool
+    ) -> None:
+        client = await chomp(up := await upstream())
+        agent = Agent(client, active_task(budget_tokens=9))
+        assert (await agent.asks(stream=streamed))[0] == 200
+        asked = [asyncio.ensure_future(agent.asks(stream=streamed)) for _ in range(2)]
+        await until(lambda: agent.meter.held == 2, "not held")
+        assert (len(up.calls), agent.meter.running) == (1, 2)
+        assert agent.meter.held_for == "task 1 has used 9 of its 9 tokens"
+        client.services.meters.granted(active_task("2", grants=5))  # another one
+        client.services.meters.granted(active_task(budget_tokens=9, grants=1))
+        assert [(await soon(one))[0] for one in asked] == [200, 200]
+        assert (len(up.calls), agent.meter.held, agent.meter.held_for) == (3, 0, "")
+        assert (9, 1) in agent.told and agent.told[-1] == (27, 0)
+        assert agent.meter.exceeded  # what was let go may overrun; the next one waits again
+        assert {row["status"] for row in await client.rows(3)} == {200}
+
+    async def test_what_runs_already_may_overrun_a_budget(self, chomp: Any, upstream: Any) -> None:
+        gate = asyncio.Event()
+        client = await chomp(up := await upstream(holds(gate, says())), tasks={"hold": "50ms"})
+        agent = Agent(client, active_task(budget_tokens=10))
+        asked = [asyncio.ensure_future(agent.asks()) for _ in range(20)]
+        await until(lambda: len(up.calls) == 20, "not all are asked")
+        gate.set()
+        assert {(await soon(one))[0] for one in asked} == {200}
+        assert agent.meter.used_tokens == 180
+        assert (await agent.asks())[0] == 429
+
+    async def test_nobody_grants_more(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(up := await upstream(), tasks={"hold": "50ms"})
+        agent = Agent(client, active_task("12", budget_tokens=1, sessions=(used_before("s0", 1),)))
+        async with client.chat("m", headers=agent.headers) as answer:
+            error = await error_of(answer)
+            assert (answer.status, answer.headers["x-should-retry"]) == (429, "false")
+        assert "retry-after" not in answer.headers
+        assert (error["code"], "bin/chomp continue 12" in error["message"]) == ("budget_exceeded", True)
+        assert "has used 1 of its 1 tokens" in error["message"]
+        assert (up.calls, agent.meter.held, agent.meter.running, agent.meter.limited_until) == ([], 0, 0, 0.0)
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"]) == (429, "policy_budget")
+
+    @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+    async def test_a_streaming_client_hears_comments_while_it_is_held(
+        self, chomp: Any, upstream: Any, path: str
+    ) -> None:
+        up = await upstream(serves_all)
+        up.speaks = {"apis": [*ENDPOINTS]}
+        client = await chomp(up, timeouts={"keepalive": "50ms"}, tasks={"hold": "300ms"})
+        agent = Agent(client, active_task(budget_tokens=1, sessions=(used_before("s0", 1),)))
+        asked = {**next(body for at, body in ENDPOINTS.values() if at == path), "stream": True, "store": False}
+        if path.endswith("completions"):
+            del asked["store"]
+        quiet = b"event: ping" if path == "/v1/messages" else b": "
+        async with client.post(path, json=asked, headers=agent.headers) as answer:
+            assert answer.status == 200
+            body = await answer.read()
+        assert body.count(quiet) >= 2 and b"bin/chomp continue 1" in body
+        async with client.post(path, json=asked, headers=agent.headers) as answer:
+            assert (await answer.content.readany()).startswith(quiet)
+            client.services.meters.granted(active_task(budget_tokens=100))
+            body = await soon(answer.read())
+        assert b"budget_exceeded" not in body and len(up.calls) == 1
+        assert (agent.meter.tokens > 0, agent.meter.running) == (True, 0)
+
+    async def test_a_client_that_is_not_streaming_hears_nothing_while_it_is_held(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        client = await chomp(await upstream(), timeouts={"keepalive": "20ms"})
+        agent = Agent(client, active_task(budget_tokens=1, sessions=(used_before("s0", 1),)))
+        raw = await Raw.to(client.port, wire(chat_body(), token=agent.token))
+        await until(lambda: agent.meter.held == 1, "not held")
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(raw.reader.read(1), 0.2)
+        client.services.meters.granted(active_task(budget_tokens=100))
+        assert (await raw.answer())[0] == 200
+        raw.close()
+
+    @pytest.mark.parametrize("streamed", [False, True])
+    async def test_a_client_that_leaves_is_held_no_longer(self, chomp: Any, upstream: Any, streamed: bool) -> None:
+        client = await chomp(up := await upstream())
+        agent = Agent(client, active_task(budget_tokens=1, sessions=(used_before("s0", 1),)))
+        raw = await Raw.to(client.port, wire(chat_body(stream=streamed), token=agent.token))
+        await until(lambda: agent.meter.held == 1, "not held")
+        raw.close()
+        await until(lambda: agent.meter.held == agent.meter.running == 0, "still held")
+        assert not client.services.meters._waiting and client.services.bodies.held == 0
+        client.services.meters.granted(active_task(budget_tokens=100))
+        assert (await client.rows(1))[0]["status"] == 499
+        assert up.calls == []
+
+    async def test_what_is_wrong_with_a_request_is_said_at_once(self, chomp: Any, upstream: Any) -> None:
+        agent = Agent(await chomp(await upstream()), active_task(budget_tokens=1, sessions=(used_before("s0", 1),)))
+        async with agent.client.post("/v1/chat/completions", data=b"{", headers=agent.headers) as answer:
+            assert answer.status == 400
+
+    async def test_counting_tokens_costs_nothing(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(serves_all)
+        up.speaks = {"apis": [*ENDPOINTS, "count_tokens"]}
+        client = await chomp(up)
+        agent = Agent(client, active_task(budget_tokens=1, sessions=(used_before("s0", 1),)))
+        agent.meter.limited_until = 5.0
+        asked = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+        async with client.post(COUNT_TOKENS, json=asked, headers=agent.headers) as answer:
+            assert (answer.status, await answer.json()) == (200, {"input_tokens": 11})
+        assert (agent.meter.tokens, agent.meter.requests, agent.meter.limited_until) == (0, 1, 5.0)
+
+    @pytest.mark.parametrize(
+        ("tasks", "words"),
+        [
+            ({"budget_tokens_per_day": 15}, "18 of today's 15 tokens"),
+            ({"budget_usd_per_day": 18e-6}, "$0.0000 of today's $0.0000"),
+        ],
+    )
+    async def test_a_days_budget_is_that_of_all_tasks(
+        self, chomp: Any, upstream: Any, tasks: dict[str, Any], words: str
+    ) -> None:
+        up = await upstream()
+        clock = Clock()
+        client = await chomp({**up.router, **costs(input=1e-6, output=1e-6)}, tasks=tasks, clock=clock)
+        one, other = Agent(client), Agent(client, active_task("2"))
+        for agent in (one, other):
+            assert (await agent.asks())[0] == 200
+        asked = asyncio.ensure_future(other.asks())
+        await until(lambda: other.meter.held == 1, "not held")
+        assert words in other.meter.held_for and not other.meter.exceeded
+        async with client.chat("m") as answer:  # the owner
+            assert answer.status == 200
+        clock.now += 86400  # the next day
+        assert (await soon(asked))[0] == 200
+        assert client.services.meters.today() == (9, pytest.approx(9e-6))
+        assert (await one.asks())[0] == 200
+        asked = asyncio.ensure_future(one.asks())
+        await until(lambda: one.meter.held == 1, "not held")
+        client.services.meters.granted(one.task)  # another budget, for today
+        assert (await soon(asked))[0] == 200
+        clock.now += 86400
+        assert (await one.asks())[0] == (await one.asks())[0] == 200
+        asked = asyncio.ensure_future(one.asks())
+        await until(lambda: one.meter.held == 1, "the grant was for one day")
+        asked.cancel()
+
+    async def test_what_was_used_today_is_in_the_ledger(self, tmp_path: Path, upstream: Any) -> None:
+        up, clock = await upstream(), Clock()
+        config = {"routers": [{**up.router, **costs(input=1e-6, output=1e-6)}]}
+        first = await Chomp(tmp_path, config, {}, clock).start()
+        clock.now -= 86400  # yesterday
+        await Agent(first).asks()
+        clock.now += 86400
+        await Agent(first).asks()
+        async with first.chat("m") as answer:
+            assert answer.status == 200
+        await first.stop()
+        second = await Chomp(tmp_path, config, {}, clock).start()
+        try:
+            assert second.services.meters.today() == (9, pytest.approx(9e-6))
+        finally:
+            await second.stop()
+
+    async def test_settings_written_anew_let_go_what_they_allow(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream(), tasks={"budget_tokens_per_day": 1, "budget_tokens": 5})
+        agent = Agent(client)
+        assert (await agent.asks())[0] == 200
+        asked = asyncio.ensure_future(agent.asks())
+        await until(lambda: agent.meter.held == 1, "not held")
+        wider = msgspec.structs.replace(client.settings.tasks, budget_tokens_per_day=100, budget_tokens=50)
+        cs.adopt(client.services, msgspec.structs.replace(client.settings, tasks=wider))
+        assert (await soon(asked))[0] == 200
+        assert not agent.meter.exceeded
+
+    async def test_a_session_that_ends_lets_nothing_wait(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream())
+        agent = Agent(client, active_task(budget_tokens=1, sessions=(used_before("s0", 1),)))
+        asked = asyncio.ensure_future(agent.asks())
+        await until(lambda: agent.meter.held == 1, "not held")
+        agent.end()
+        assert (await soon(asked))[0] == 403
+        assert (await agent.asks())[0] == 401
+        assert client.services.meters.of(cs.Caller("task", task="1", session="s1")) is None
+
+    async def test_a_shutdown_waits_for_nobody_who_is_held(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream())
+        agent = Agent(client, active_task(budget_tokens=1, sessions=(used_before("s0", 1),)))
+        asked = asyncio.ensure_future(agent.asks())
+        await until(lambda: agent.meter.held == 1, "not held")
+        await soon(client.services.proxy.drain(600))
+        status, answer = await soon(asked)
+        assert (status, (await answer.json())["error"]["code"]) == (503, "shutting_down")
+
+    # -- limits of routers
+
+    async def test_a_limit_that_says_when_it_ends_is_known_until_something_succeeds(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        clock = Clock()
+        up = await upstream(fails(429, headers=[("retry-after", "90")]))
+        client = await chomp(up, clock=clock)
+        agent, other = Agent(client), Agent(client, active_task("2"))
+        assert (await agent.asks())[0] == 429
+        assert agent.meter.limited_until == pytest.approx(clock.now + 90, abs=1)
+        assert (await agent.asks())[0] == 429  # chomp itself says so now
+        assert agent.meter.limited_until == pytest.approx(clock.now + 90, abs=1)
+        assert other.meter.limited_until == 0.0
+        clock.now += 100
+        up.act = says()
+        assert (await agent.asks())[0] == 200
+        assert agent.meter.limited_until == 0.0
+
+    async def test_a_limit_that_another_router_makes_up_for_is_none(self, chomp: Any, upstream: Any) -> None:
+        limited, ready = await upstream(fails(429, headers=[("retry-after", "90")])), await upstream()
+        agent = Agent(await chomp(limited, ready))
+        assert (await agent.asks())[0] == 200
+        assert (len(limited.calls), agent.meter.limited_until) == (1, 0.0)
+
+    # -- a router that is pinned
+
+    @pytest.mark.parametrize(
+        ("model", "more", "sent"),
+        [
+            ("auto", {}, "m"),
+            ("m", {}, "m"),
+            ("", {}, "m"),
+            ("pinned/m", {}, "m"),
+            ("pinned/auto", {}, "m"),
+            ("x", {"router": "pinned"}, "x"),
+            ("m", {"router": "auto"}, "m"),
+            ("other/own", {}, "other/own"),  # its own name for it
+            ("vendor/new", {}, "vendor/new"),
+            ("quick", {}, "m"),
+            ("big-x", {}, "x"),
+        ],
+    )
+    async def test_a_pinned_task_asks_its_router(
+        self, chomp: Any, upstream: Any, model: str, more: dict[str, Any], sent: str
+    ) -> None:
+        first, second = await upstream(says(), "m", "own"), await upstream(says(), "m", "x", "other/own")
+        client = await chomp(
+            {**first.router, "id": "other"}, {**second.router, "id": "pinned"},
+            aliases={"quick": ["other/m", "pinned/m"], "big-*": "pinned/*"},
+        )  # fmt: skip
+        status, _ = await Agent(client, router="pinned").asks(model, **more)
+        assert (status, first.calls) == (200, [])
+        assert [call.json["model"] for call in second.calls] == [sent]
+
+    @pytest.mark.parametrize(
+        ("model", "more"), [("other/m", {}), ("m", {"router": "other"}), ("m", {"router": "nowhere"}), ("quick", {})]
+    )
+    async def test_a_pinned_task_asks_no_other_router(
+        self, chomp: Any, upstream: Any, model: str, more: dict[str, Any]
+    ) -> None:
+        first, second = await upstream(), await upstream()
+        client = await chomp(
+            {**first.router, "id": "other"}, {**second.router, "id": "pinned"}, aliases={"quick": "other/m"}
+        )
+        status, answer = await Agent(client, router="pinned").asks(model, **more)
+        error = await error_of(answer)
+        assert (status, error["code"], "go to pinned" in error["message"]) == (403, "router_pinned", True)
+        assert first.calls == second.calls == []
+
+    async def test_a_pinned_router_that_fails_has_no_stand_in(self, chomp: Any, upstream: Any) -> None:
+        bad, good = await upstream(fails(500)), await upstream()
+        assert (await Agent(await chomp(bad, good), router=bad.id).asks())[0] == 500
+        assert (len(bad.calls), good.calls) == (1, [])
+
+    # -- what a task's token opens
+
+    @pytest.mark.parametrize(
+        ("method", "path", "status"),
+        [
+            ("GET", "/v1/models", 200),
+            ("HEAD", "/v1/models", 200),
+            ("GET", "/v1/responses/resp_1", 403),
+            ("DELETE", "/v1/responses/resp_1", 403),
+            ("GET", "/status", 403),
+            ("GET", "/metrics", 403),
+            ("GET", "/api/usage", 403),
+            ("GET", "/api/models/free", 403),
+            ("GET", "/api/users", 403),
+            ("GET", "/api/tasks", 403),
+            ("GET", "/api/tasks/update", 403),
+            ("POST", "/api/tasks/run", 403),
+            ("POST", "/api/tasks/updates", 403),
+            ("POST", "/api/tasks/update/", 403),
+            ("POST", "/api/dispatch", 403),
+            ("POST", "/api/config/reload", 403),
+            ("POST", "/api/users", 403),
+            ("GET", "/", 403),
+            ("GET", "/health", 200),
+        ],
+    )
+    async def test_a_tasks_token_is_good_for_its_models_and_callbacks(
+        self, chomp: Any, upstream: Any, method: str, path: str, status: int
+    ) -> None:
+        client = await chomp(await upstream())
+        async with client.http.request(method, client.url + path, headers=Agent(client).headers, json={}) as answer:
+            assert answer.status == status
+
+    @pytest.mark.parametrize("path", ["/api/tasks/update", "/api/tasks/done", "/api/tasks/handoff"])
+    async def test_a_tasks_callbacks_let_it_in(self, chomp: Any, upstream: Any, path: str) -> None:
+        client = await chomp(await upstream())
+        agent = Agent(client)
+        async with client.post(path, json={"id": "0"}, headers=agent.headers) as answer:
+            assert answer.status not in (401, 403) or (await error_of(answer))["code"] != "forbidden"
+        agent.end()
+        async with client.post(path, json={"id": "0"}, headers=agent.headers) as answer:
+            assert answer.status == 401
+
+    async def test_a_dead_token_is_not_the_owners_where_everybody_is_let_in(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream(), environ={"CHOMP_V1_NO_AUTH": "1"})
+        agent = Agent(client)
+        assert (await agent.asks())[0] == 200
+        agent.end()
+        assert (await agent.asks())[0] == 401
+        async with client.chat("m", headers={"authorization": "", "x-api-key": agent.token}) as answer:
+            assert answer.status == 401
+        async with client.chat("m", headers={"authorization": "Bearer anything"}) as answer:
+            assert answer.status == 200
+        assert agent.meter.requests == 1
 
 
 # == Jobs ==============================================================================================================
@@ -15823,6 +16513,7 @@ class TestUsers:
             ([{"name": "ann", "token": TOKEN}], "the same token as the owner"),
             ([member(), member()], "written twice"),
             ([member("owner")], "the owner"),
+            ([member("task-12")], "the name of a task"),
             ([member("")], "needs a name"),
             ([member("a b")], "needs a name"),
             ([member("a/b")], "needs a name"),
@@ -17907,7 +18598,7 @@ class TestLive:
             ({"authorization": f"Bearer {TOKEN}", "origin": "null"}, 403),
             ({"authorization": f"Bearer {TOKEN}", "host": "evil.example"}, 403),
             ({"authorization": "Bearer wrong"}, 401),
-            ({}, 401),
+            ({}, 403),
             ({"authorization": f"Bearer {TOKEN}", "origin": "own"}, 101),
             ({"authorization": f"Bearer {TOKEN}"}, 101),
         ],
@@ -17975,6 +18666,385 @@ class TestLive:
     def test_a_replay_begins_at_a_safe_place(self, data: bytes, shown: bytes) -> None:
         assert cs.replay(data, whole=False) == b"\x1bc" + shown
         assert cs.replay(data, whole=True) == b"\x1bc" + data
+
+
+# == Pages =============================================================================================================
+
+
+class Browser:
+    """A browser: has a cookie jar and no token, says where a request comes from."""
+
+    def __init__(self, client: Chomp):
+        self.client = client
+        self.http = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+
+    async def asks(
+        self, method: str, path: str, origin: str | None = "own", **more: Any
+    ) -> tuple[int, dict[str, str], str]:
+        headers = dict(more.pop("headers", {}))
+        if origin is not None:
+            headers["origin"] = self.client.url if origin == "own" else origin
+        async with self.http.request(
+            method, self.client.url + path, headers=headers, allow_redirects=False, **more
+        ) as answer:
+            return answer.status, {name.lower(): value for name, value in answer.headers.items()}, await answer.text()
+
+    @property
+    def cookie(self) -> str:
+        return "".join(one.value for one in self.http.cookie_jar if one.key == "chomp_session")
+
+    async def signs_in(self) -> Browser:
+        status, _, _ = await self.asks("GET", f"/login?code={self.client.services.logins.code()}", None)
+        assert (status, bool(self.cookie)) == (303, True)
+        return self
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Callable[[Chomp], Browser]]:
+    made: list[Browser] = []
+
+    def start(client: Chomp) -> Browser:
+        made.append(Browser(client))
+        return made[-1]
+
+    yield start
+    for one in made:
+        await one.http.close()
+
+
+class TestLogin:
+    """How a browser gets in, and what its cookie is good for."""
+
+    # -- codes and cookies
+
+    def test_a_code_is_good_once_and_for_a_while(self) -> None:
+        logins = cs.Logins(TOKEN, clock := Clock())
+        code, late, day = logins.code(), logins.code(), logins.code(cs.BANNER_CODE_S)
+        assert len({code, late, day}) == 3
+        assert logins.check(logins.cookie(code) or "")
+        assert logins.cookie(code) is None
+        clock.now += 600
+        assert logins.cookie(late) is None
+        assert logins.cookie(day) is not None
+        assert logins.cookie("") is logins.cookie("\udcff") is logins.cookie(TOKEN) is None
+
+    def test_only_so_many_codes_are_open_the_longest_lasting_ones(self) -> None:
+        logins = cs.Logins(TOKEN, clock := Clock())
+        day, first = logins.code(cs.BANNER_CODE_S), logins.code()
+        clock.now += 1
+        others = [logins.code() for _ in range(31)]
+        assert logins.cookie(first) is None
+        assert all(logins.cookie(code) for code in (day, *others))
+
+    def test_codes_and_cookies_are_compared_in_constant_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        logins, compared = cs.Logins(TOKEN), []
+        code, cookie = logins.code(), logins.session()
+        compare = hmac.compare_digest
+        monkeypatch.setattr(cs.hmac, "compare_digest", lambda a, b: compared.append(a) or compare(a, b))
+        assert logins.cookie("wrong") is None and len(compared) == 1
+        assert not logins.check(cookie[:-1]) and len(compared) == 2
+        assert logins.check(cookie) and logins.cookie(code)
+
+    def test_a_cookie_survives_a_restart_and_ends_with_the_token_or_its_time(self) -> None:
+        logins = cs.Logins(TOKEN, clock := Clock())
+        cookie, code = logins.session(), logins.code()
+        assert cs.Logins(TOKEN, clock).check(cookie)
+        assert not cs.Logins("another-token-0123456789", clock).check(cookie)
+        logins.adopt(TOKEN)
+        assert logins.check(cookie) and logins.cookie(code)
+        code = logins.code()
+        logins.adopt("another-token-0123456789")
+        assert not logins.check(cookie) and logins.cookie(code) is None
+        again = cs.Logins(TOKEN, clock)
+        clock.now += 30 * 86400 - 1
+        assert again.check(cookie)
+        clock.now += 1
+        assert not again.check(cookie)
+
+    def test_a_cookie_that_was_changed_is_none(self) -> None:
+        logins = cs.Logins(TOKEN)
+        name, ends_at, signature = logins.session().split(".")
+        assert logins.check(f"{name}.{ends_at}.{signature}")
+        for other in (
+            f"{name}.{int(ends_at) + 1}.{signature}", f"{name}x.{ends_at}.{signature}", f"{name}.{ends_at}.",
+            f"{name}.{ends_at}", f"{name}.{ends_at}.{signature}.", "..", ".", "", "a.b.c", "\udcff.1.\udcff", TOKEN,
+        ):  # fmt: skip
+            assert not logins.check(other), other
+
+    def test_after_ten_wrong_tries_there_is_one_a_second(self) -> None:
+        logins = cs.Logins(TOKEN, clock := Clock())
+        for _ in range(10):
+            logins.may_try()
+            logins.tried(False)
+        with pytest.raises(cs.Busy):
+            logins.may_try()
+        clock.now += 1
+        logins.may_try()
+        logins.tried(False)
+        with pytest.raises(cs.Busy):
+            logins.may_try()
+        clock.now += 1
+        logins.tried(True)
+        logins.tried(False)
+        logins.may_try()
+
+    # -- signing in and out
+
+    async def test_a_link_signs_in_once(self, chomp: Any, browser: Any) -> None:
+        client = await chomp()
+        async with client.post("/api/login") as answer:
+            url = (await answer.json())["url"]
+        assert re.fullmatch(re.escape(client.url) + r"/login\?code=[\w-]{32}", url)
+        path = url.removeprefix(client.url)
+        page, other = browser(client), browser(client)
+        assert (await page.asks("GET", "/status", None))[0] == 401
+        assert (await page.asks("HEAD", path, None))[0] == 200  # who only looks at a link uses it up
+        status, headers, _ = await page.asks("GET", path, None)
+        assert (status, headers["location"]) == (303, "/")
+        attributes = {part.strip().lower() for part in headers["set-cookie"].split(";")[1:]}
+        assert attributes == {"httponly", "samesite=strict", "path=/", f"max-age={30 * 86400}"}
+        assert TOKEN not in headers["set-cookie"]
+        assert (await page.asks("GET", "/status", None))[0] == 200
+        status, headers, text = await other.asks("GET", path, None)
+        assert (status, "set-cookie" in headers, "bin/chomp open" in text) == (401, False, True)
+        assert (await other.asks("GET", "/status", None))[0] == 401
+
+    async def test_a_link_followed_from_another_page_signs_in_too(self, chomp: Any, browser: Any) -> None:
+        client = await chomp()
+        page = browser(client)
+        code = client.services.logins.code()
+        status, headers, text = await page.asks(
+            "GET", f"/login?code={code}", None, headers={"sec-fetch-site": "cross-site"}
+        )
+        assert (status, "samesite=strict" in headers["set-cookie"].lower()) == (200, True)
+        assert 'http-equiv="refresh" content="0; url=/"' in text and code not in text
+
+    async def test_behind_tls_the_cookie_stays_there(self, chomp: Any, browser: Any) -> None:
+        client = await chomp(environ={"CHOMP_PUBLIC_URL": "https://chomp.example.com"})
+        async with client.post("/api/login") as answer:
+            url = (await answer.json())["url"]
+        assert url.startswith("https://chomp.example.com/login?code=")
+        page = browser(client)
+        _, headers, _ = await page.asks("GET", url.removeprefix("https://chomp.example.com"), None)
+        assert "; secure" in headers["set-cookie"].lower()
+
+    @pytest.mark.parametrize("origin", ["own", None])
+    async def test_the_form_takes_a_code_or_the_token(self, chomp: Any, browser: Any, origin: str | None) -> None:
+        client = await chomp(users=[member()])
+        for right in (client.services.logins.code(), TOKEN, f" {TOKEN}\n"):
+            page = browser(client)
+            status, headers, _ = await page.asks("POST", "/login", origin, data={"code": right})
+            assert (status, headers["location"]) == (303, "/")
+            assert (await page.asks("GET", "/status", None))[0] == 200
+        for wrong in ("", "wrong", token_of("ann"), client.services.credentials.issue("1", "s1")):
+            status, headers, text = await page.asks("POST", "/login", origin, data={"code": wrong})
+            assert (status, "set-cookie" in headers, "bin/chomp open" in text) == (401, False, True)
+        assert (await page.asks("POST", "/login", origin, data=b"code=" + b"x" * 5000))[0] == 413
+
+    async def test_guessing_is_slow(self, chomp: Any, browser: Any) -> None:
+        client = await chomp(clock=(clock := Clock()))
+        page = browser(client)
+        for _ in range(5):
+            assert (await page.asks("POST", "/login", data={"code": "wrong"}))[0] == 401
+            assert (await page.asks("GET", "/login?code=wrong", None))[0] == 401
+        status, headers, _ = await page.asks("POST", "/login", data={"code": TOKEN})
+        assert (status, headers["retry-after"], page.cookie) == (429, "1", "")
+        assert (await page.asks("GET", f"/login?code={client.services.logins.code()}", None))[0] == 429
+        clock.now += 1
+        assert (await page.asks("POST", "/login", data={"code": TOKEN}))[0] == 303
+
+    async def test_who_signs_out_is_out(self, chomp: Any, browser: Any) -> None:
+        client = await chomp()
+        page = await browser(client).signs_in()
+        kept = page.cookie
+        status, headers, _ = await page.asks("POST", "/logout")
+        assert (status, headers["location"], page.cookie) == (303, "/login", "")
+        page.http.cookie_jar.update_cookies({"chomp_session": kept}, aiohttp.client.URL(client.url))
+        assert page.cookie == kept
+        assert (await page.asks("GET", "/status", None))[0] == 401
+
+    async def test_a_restart_keeps_who_is_signed_in(self, tmp_path: Path, browser: Any) -> None:
+        first = await Chomp(tmp_path, {}, {}, None).start()
+        page = await browser(first).signs_in()
+        await first.stop()
+        second = await Chomp(tmp_path, {}, {}, None).start()
+        try:
+            async with page.http.get(second.url + "/status") as answer:
+                assert answer.status == 200
+        finally:
+            await second.stop()
+
+    async def test_another_token_signs_everybody_out(self, chomp: Any, browser: Any) -> None:
+        client = await chomp()
+        page = await browser(client).signs_in()
+        cs.adopt(client.services, msgspec.structs.replace(client.settings, api_token="another-token-0123456789"))
+        assert (await page.asks("GET", "/status", None))[0] == 401
+
+    # -- what the cookie is good for
+
+    async def test_the_cookie_is_the_owner_where_no_token_is(self, chomp: Any, upstream: Any, browser: Any) -> None:
+        client = await chomp(up := await upstream(), users=[member()])
+        page = await browser(client).signs_in()
+        asked = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+        assert (await page.asks("POST", "/v1/chat/completions", json=asked))[0] == 200
+        assert (await client.rows(1))[0]["caller"] == "owner"
+        assert "cookie" not in up.calls[0].headers  # it never goes upstream
+        for token in ("wrong", ""):
+            status, _, _ = await page.asks("GET", "/status", headers={"authorization": f"Bearer {token}"})
+            assert status == 401
+        assert (await page.asks("GET", "/status", headers=bearer("ann")))[0] == 403
+
+    CHANGES = {"name": "mallory"}  # POST /api/users makes a user
+
+    @pytest.mark.parametrize(
+        ("headers", "status"),
+        [
+            ({"origin": "own"}, 200),
+            ({"sec-fetch-site": "same-origin"}, 200),
+            ({}, 403),
+            ({"sec-fetch-site": "same-site"}, 403),
+            ({"sec-fetch-site": "none"}, 403),
+            ({"origin": "null"}, 403),
+            ({"origin": "null", "sec-fetch-site": "same-origin"}, 403),
+            ({"origin": "http://127.0.0.1:1"}, 403),  # another port: the same site, which Strict cookies go to
+            ({"origin": "http://evil.example"}, 403),
+            ({"origin": "http://[", "sec-fetch-site": "same-origin"}, 403),
+            ({"origin": "https://chat.example.com"}, 403),  # may call chomp, with a token of its own
+        ],
+    )
+    async def test_with_a_cookie_only_our_own_pages_change_something(
+        self, chomp: Any, browser: Any, headers: dict[str, str], status: int
+    ) -> None:
+        client = await chomp(server={"cors_origins": ["https://chat.example.com"]})
+        page = await browser(client).signs_in()
+        if headers.get("origin") == "own":
+            headers = {"origin": client.url}
+        assert (await page.asks("POST", "/api/users", None, json=self.CHANGES, headers=headers))[0] == status
+        assert bool(client.services.credentials.users) is (status == 200)
+        assert (await page.asks("GET", "/api/users", None, headers=headers))[0] == 200
+
+    @pytest.mark.parametrize("origin", ["http://evil.example", "null"])
+    async def test_a_foreign_page_changes_nothing(self, chomp: Any, browser: Any, origin: str) -> None:
+        client = await chomp()
+        page = await browser(client).signs_in()
+        before = (page.cookie, len(client.services.logins._codes), {})
+        multipart = '--x\r\nContent-Disposition: form-data; name="name"\r\n\r\nmallory\r\n--x--\r\n'
+        for path in ("/api/users", "/api/config/reload", "/logout", "/login", "/api/login"):
+            for content_type, body in (
+                ("text/plain", json.dumps(self.CHANGES)),
+                ("application/x-www-form-urlencoded", "name=mallory"),
+                ("application/x-www-form-urlencoded", json.dumps(self.CHANGES)),
+                ("multipart/form-data; boundary=x", multipart),
+                ("application/json", json.dumps(self.CHANGES)),
+            ):
+                status, _, _ = await page.asks("POST", path, origin, data=body, headers={"content-type": content_type})
+                assert status == 403, (path, content_type)
+        assert (page.cookie, len(client.services.logins._codes), client.services.credentials.users) == before
+        assert client.services.logins.check(page.cookie)
+
+    # -- WebSockets
+
+    @pytest.mark.parametrize(
+        ("headers", "cookie", "status"),
+        [
+            ({"origin": "own"}, True, 426),
+            ({"origin": "http://evil.example"}, True, 403),
+            ({"origin": "http://127.0.0.1:1"}, True, 403),
+            ({"origin": "null"}, True, 403),
+            ({}, True, 403),
+            ({"origin": "own"}, False, 401),
+            ({}, False, 403),
+            ({"authorization": f"Bearer {TOKEN}"}, False, 426),
+            ({"x-api-key": TOKEN}, False, 426),
+            ({"authorization": "Bearer wrong"}, False, 401),
+            ({"authorization": f"Bearer {TOKEN}", "origin": "http://evil.example"}, False, 403),
+            ({"authorization": f"Bearer {TOKEN}", "origin": "https://chat.example.com"}, False, 403),
+        ],
+    )
+    async def test_a_websocket_needs_our_origin_or_a_token(
+        self, chomp: Any, browser: Any, headers: dict[str, str], cookie: bool, status: int
+    ) -> None:
+        client = await chomp(server={"cors_origins": ["https://chat.example.com"]})
+        page = browser(client)
+        if cookie:
+            await page.signs_in()
+        own = {name: client.url if value == "own" else value for name, value in headers.items()}
+        asked = {"connection": "Upgrade", "upgrade": "WebSocket", "sec-websocket-version": "13", **own}
+        # whoever is let in is told by this address that there is no WebSocket here
+        assert (await page.asks("GET", "/v1/responses", None, headers=asked))[0] == status
+
+    async def test_where_everybody_is_let_in_foreign_pages_are_not(self, chomp: Any, browser: Any) -> None:
+        page = browser(await chomp(environ={"CHOMP_V1_NO_AUTH": "1"}))
+        asked = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
+        assert (await page.asks("GET", "/v1/responses", None, headers=asked))[0] == 426
+        assert (await page.asks("GET", "/v1/responses", "http://evil.example", headers=asked))[0] == 403
+
+    # -- pages
+
+    async def test_every_page_says_what_it_may_load_and_who_may_frame_it(self, chomp: Any, browser: Any) -> None:
+        client = await chomp()
+        page = browser(client)
+        for path in ("/login", "/login?code=wrong"):
+            _, headers, text = await page.asks("GET", path, None)
+            assert headers["content-type"] == "text/html; charset=utf-8" and text.startswith("<!doctype html>")
+            policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+            assert policy["script-src"] == policy["default-src"] == "'self'"
+            assert policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+            assert (headers["x-content-type-options"], headers["cache-control"]) == ("nosniff", "no-store")
+            assert headers["referrer-policy"] == "same-origin"
+            assert "<script" not in text and "style=" not in text
+        assert page.cookie == ""
+
+    @pytest.mark.parametrize(
+        ("path", "headers", "status"),
+        [
+            ("/status", {"accept": "text/html,application/xhtml+xml,*/*"}, 303),
+            ("/nowhere", {"accept": "text/html"}, 303),
+            ("/status", {"accept": "*/*"}, 401),
+            ("/v1/models", {"accept": "text/html"}, 401),
+            ("/api/users", {"accept": "text/html"}, 401),
+            ("/status", {"accept": "text/html", "authorization": "Bearer wrong"}, 401),
+        ],
+    )
+    async def test_a_browser_that_is_not_signed_in_is_sent_there(
+        self, chomp: Any, browser: Any, path: str, headers: dict[str, str], status: int
+    ) -> None:
+        page = browser(await chomp())
+        got, told, _ = await page.asks("GET", path, None, headers=headers)
+        assert (got, told.get("location")) == (status, "/login" if status == 303 else None)
+
+    # -- the command, and the banner
+
+    async def test_the_banners_link_signs_in_and_holds_no_token(self, process: Any) -> None:
+        server = await process().up()
+        text = server.out.read_text()
+        assert server.token not in text
+        (link,) = re.findall(rf"{re.escape(server.url)}/login\?code=\S+", text)
+        async with aiohttp.ClientSession() as http, http.get(link, allow_redirects=False) as answer:
+            assert (answer.status, "chomp_session" in answer.cookies) == (303, True)
+
+    @pytest.mark.parametrize("more", [{}, {"DISPLAY": ":7"}, {"DISPLAY": ":7", "SSH_CONNECTION": "a 1 b 2"}])
+    async def test_the_command_prints_a_link_and_opens_it_where_there_is_a_screen(
+        self, process: Any, tmp_path: Path, more: dict[str, str]
+    ) -> None:
+        server = await process().up()
+        seen = tmp_path / "seen"
+        show = tmp_path / "show"
+        show.write_text(f'#!/bin/sh\necho "$1" >{shlex.quote(str(seen))}\n')
+        show.chmod(0o755)
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, str(HERE / "bin" / "chomp"), "open", stdout=subprocess.PIPE,
+            env={**server.environ, "BROWSER": str(show), **more},
+        )  # fmt: skip
+        out, _ = await soon(child.communicate())
+        link = out.decode().strip()
+        assert child.returncode == 0
+        if "DISPLAY" in more and len(more) == 1:
+            assert seen.read_text().strip() == link
+        else:
+            assert not seen.exists()
+        async with aiohttp.ClientSession() as http, http.get(link, allow_redirects=False) as answer:
+            assert answer.status == 303
 
 
 # == App ===============================================================================================================
