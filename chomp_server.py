@@ -23,8 +23,8 @@ Dispatch     running agents: processes, sandboxes, terminals, the folders they w
 Web          callers, host and origin checks, body reading, errors, the client's side of a relay
 Gateway API  /v1/*, /api/models/*, /api/usage, /health, /status, /metrics
 Task API     /api/dispatch, /api/result, /api/jobs
-Live         /ws/terminal/{task}
-Pages        /login, /logout
+Live         /events: what open pages are told; /ws/terminal/{task}
+Pages        /, /docs, /usage, /login, /partials/*, /static/*
 App          services built bottom up; main()
 """
 
@@ -36,6 +36,7 @@ import base64
 import bisect
 import calendar
 import collections
+import colorsys
 import contextlib
 import datetime
 import difflib
@@ -45,6 +46,7 @@ import fnmatch
 import functools
 import gc
 import glob
+import gzip
 import hashlib
 import hmac
 import html
@@ -91,7 +93,9 @@ from typing import Any, BinaryIO, Literal, Protocol, TypeVar, cast
 
 import aiohappyeyeballs
 import aiohttp
+import aiohttp_jinja2
 import httptools
+import jinja2
 import msgspec
 import prometheus_client
 from aiohttp import web, web_protocol
@@ -151,6 +155,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jobs_kept: int = 1000
     responses_kept: int = 10_000  # of /v1/responses, for previous_response_id
     responses_bytes: int = 256 << 20  # the same, all together
+    event_streams: int = 64  # open pages that are told what changes
 
 
 class TaskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -13301,6 +13306,7 @@ class Services(msgspec.Struct):
     bodies: BodyRoom
     background: Background
     store: Store
+    events: EventBus
     reload: Callable[..., Awaitable[list[str]]]  # of the files, or of the settings it is given
     started_at: float
     hosts: dict[str, bool] = {}  # Host headers seen, and whether they are served
@@ -13540,7 +13546,9 @@ def _of_a_task(headers: Mapping[str, str]) -> bool:
 def authenticate(request: web.Request, services: Services) -> Caller:
     """Who is asking. Raises Unauthorized, with the same words for a missing and a wrong token."""
     path = request.path
-    if path in _OPEN_PATHS or (path == "/" and request.method == "HEAD"):  # Claude Code looks whether someone is there
+    if path in _OPEN_PATHS or path.startswith("/static/"):
+        return OWNER
+    if path == "/" and request.method == "HEAD":  # Claude Code looks whether someone is there
         return OWNER
     headers = request.headers
     caller = services.credentials.caller(headers.get("authorization", ""), headers.get("x-api-key", ""))
@@ -13645,6 +13653,8 @@ def page_headers() -> dict[str, str]:
 
 def sent_to_sign_in(request: web.Request) -> web.Response | None:
     """Where a browser goes that shows a page and is not signed in; None for everything else."""
+    if request.headers.get("hx-request") == "true":  # part of a page whose sign-in is over: all of it goes there
+        return web.Response(status=401, headers={**page_headers(), "hx-redirect": "/login"})
     reads = request.method == "GET" and "text/html" in request.headers.get("accept", "")
     if not reads or _has_token(request) or request.path.startswith(("/v1/", "/api/", "/partials/")):
         return None
@@ -14240,6 +14250,160 @@ class Runner(web.AppRunner):
         server.__class__ = DoorServer  # aiohttp offers no other way to bring one's own handler
         cast(DoorServer, server).services = self.app.get(SERVICES)
         return server
+
+
+# -- template filters: numbers, moments and colours as pages show them
+
+
+def token_words(count: int) -> str:
+    """500, 1k, 1.2M."""
+    return str(count) if count < 1000 else f"{count // 1000}k" if count < 10**6 else f"{count / 1e6:.1f}M"
+
+
+def usd_words(amount: float | None) -> str:
+    """$0.42, $0.0042; "no price" when nobody knows it, never an invented sum."""
+    if amount is None:
+        return "no price"
+    if 0 < amount < 0.00005:
+        return "<$0.0001"
+    return f"${amount:,.2f}" if amount == 0 or amount >= 0.1 else f"${amount:.4f}"
+
+
+def duration_words(seconds: float) -> str:
+    """42s, 3m 5s, 2h 10m, 3d."""
+    whole = max(0, int(seconds))
+    if whole >= 48 * 3600:
+        return f"{whole // 86400}d"
+    if whole >= 3600:
+        return f"{whole // 3600}h {whole % 3600 // 60}m"
+    return f"{whole // 60}m {whole % 60}s" if whole >= 60 else f"{whole}s"
+
+
+def setting_words(seconds: float) -> str:
+    """A duration as it is written in chomp.toml: 90s, 5m, 7d."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{int(seconds // size)}{unit}"
+    return f"{seconds:g}s"
+
+
+def moment_s(moment: str) -> float:
+    """Unix seconds of an RFC 3339 moment; 0 for what is none."""
+    with contextlib.suppress(ValueError):
+        return datetime.datetime.fromisoformat(moment).timestamp()
+    return 0.0
+
+
+def age_words(moment: str, now: Callable[[], float] = time.time) -> str:
+    """How long ago; "just now" for what is still to come."""
+    if not (at := moment_s(moment)):
+        return ""
+    return duration_words(now() - at) if now() >= at else "just now"
+
+
+def clock_words(moment: str) -> str:
+    """A moment in UTC; pages replace it by the viewer's own time."""
+    return time.strftime("%b %-d, %H:%M UTC", time.gmtime(moment_s(moment))) if moment else ""
+
+
+def luminance(color: str) -> float:
+    """Relative luminance of #RRGGBB (WCAG 2.2)."""
+    parts = (int(color[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast ratio of two colours, 1 to 21 (WCAG 2.2)."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+LIGHT_GROUND, DARK_GROUND = "#f4f4f5", "#3a3a3d"  # the worst ground a coloured name stands on, by theme
+
+
+@functools.lru_cache(maxsize=1024)
+def readable(color: str, dark: bool = False) -> str:
+    """`color` made darker, or lighter on dark ground, until it can be read as text (4.5:1)."""
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", color):
+        color = "#71717a"
+    ground = DARK_GROUND if dark else LIGHT_GROUND
+    hue, light, full = colorsys.rgb_to_hls(*(int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)))
+    while contrast(color, ground) < 4.6:  # white and black, where this ends, reach it
+        light = min(1.0, max(0.0, light + (0.01 if dark else -0.01)))
+        color = "#" + "".join(f"{round(part * 255):02x}" for part in colorsys.hls_to_rgb(hue, light, full))
+    return color
+
+
+def ink(color: str) -> str:
+    """The style attribute of a name in its colour: one for each theme."""
+    return f"--name-light:{readable(color)};--name-dark:{readable(color, True)}"
+
+
+class BudgetUse(msgspec.Struct, frozen=True):
+    """How much of a task's budget is used."""
+
+    words: str
+    share: float  # 0 to 1
+    hard: bool  # somebody set it: crossing it pauses
+    over: bool
+
+
+def budget_of(task: Task, default_tokens: int) -> BudgetUse | None:
+    """Of its budgets the one that is used most; the soft one of all tasks when it has none. None without any."""
+    used = max(0, sum(map(budget_use, task.sessions)))  # what an agent reports may be less than what was cached
+    found = []
+    if tokens := task.budget_tokens if task.budget_tokens is not None else default_tokens:
+        total = tokens * (1 + task.grants)
+        found.append(
+            (used / total, f"{token_words(used)} of {token_words(total)} tokens", task.budget_tokens is not None)
+        )
+    if task.budget_usd:
+        most = task.budget_usd * (1 + task.grants)
+        spent = task.cost_usd or 0.0
+        found.append((spent / most, f"{usd_words(spent)} of {usd_words(most)}", True))
+    if not found:
+        return None
+    share, words, hard = max(found, key=lambda one: (one[2], one[0]))
+    return BudgetUse(words, min(share, 1.0), hard, share >= 1 or (task.budget_exceeded and not hard))
+
+
+_STATE_WORDS = {
+    "queued": "Queued", "starting": "Starting", "running": "Running", "needs_input": "Needs you", "stalled": "Stalled",
+    "verifying": "Checking", "waiting": "Waiting", "done": "Done", "failed": "Failed",
+}  # fmt: skip
+_REASON_WORDS = {
+    "gate": "The gate stayed red", "crash": "The agent failed", "stopped": "Stopped by you",
+    "limit": "A provider's limit", "interrupted": "chomp was restarted while it ran", "refused": "Could not start",
+}  # fmt: skip
+
+
+def state_of(task: Task) -> str:
+    """Where a task is, in one word: its status, or the phase while it is active."""
+    if task.status == "active":
+        return task.phase or "running"
+    return "waiting" if task.status == "queued" and task.until else task.status
+
+
+def state_words(task: Task) -> str:
+    return _STATE_WORDS[state_of(task)]
+
+
+def reason_words(task: Task) -> str:
+    """Why a task failed; "" when it did not."""
+    return _REASON_WORDS.get(task.reason, "")
+
+
+def session_seconds(session: Session, now: Callable[[], float] = time.time) -> float:
+    """How long a session took, or takes."""
+    return max(0.0, (moment_s(session.ended_at) if session.ended_at else now()) - moment_s(session.started_at))
+
+
+TEMPLATE_FILTERS: dict[str, Callable[..., Any]] = {
+    "tokens": token_words, "usd": usd_words, "duration": duration_words, "written": setting_words, "age": age_words,
+    "clock": clock_words, "ink": ink, "state": state_of, "state_words": state_words, "reason_words": reason_words,
+    "seconds": session_seconds,
+}  # fmt: skip
 
 
 # == Gateway API =======================================================================================================
@@ -14997,24 +15161,462 @@ async def close_sockets(app: web.Application) -> None:
     await asyncio.gather(*(one.close(code=1001) for one in sockets), return_exceptions=True)
 
 
+REFRESH_S = 0.25  # between two refreshes a page is asked for
+_SLOWEST_S = 30.0  # a page that takes nothing for so long is left
+
+
+class LiveStreams:
+    """The event streams of open pages: bounded in number, ended together.
+
+    Events are collapsed to "something changed, ask again", so a page that reads slowly holds a flag and not a queue.
+    """
+
+    def __init__(self, events: EventBus, settings: Settings, born: float):
+        self._events = events
+        self._settings = settings
+        self._life = f"{int(born * 1000):x}"  # event numbers begin anew with every start
+        self._open: set[_Stream] = set()
+        self._closed = False
+
+    @property
+    def position(self) -> str:
+        """The id of the newest event."""
+        recent = self._events.recent()
+        return f"{self._life}.{recent[-1].seq if recent else 0}"
+
+    def missed(self, position: str) -> bool:
+        """Whether something a page shows changed after `position`, or may have."""
+        life, _, seq = position.partition(".")
+        if life != self._life or not seq.isdecimal():
+            return True
+        recent = self._events.recent()
+        if recent and recent[0].seq > int(seq) + 1:
+            return True
+        return any(_refreshes(event) for event in recent if event.seq > int(seq))
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Tells one page until it leaves, or chomp stops. Raises Busy when too many are open."""
+        if self._closed or len(self._open) >= self._settings.limits.event_streams:
+            raise Busy(f"{len(self._open)} pages are open already", retry_after_s=5, should_retry=True)
+        stream = _Stream()
+        self._open.add(stream)
+        try:
+            with self._events.subscribe(stream.hear):
+                known = request.headers.get("last-event-id") or request.query.get("after", "")
+                stream.refresh = bool(known) and self.missed(known)
+                response = web.StreamResponse(
+                    headers={
+                        "content-type": "text/event-stream",
+                        "cache-control": "no-store",
+                        "x-accel-buffering": "no",
+                        "x-content-type-options": "nosniff",
+                    }
+                )
+                await response.prepare(request)
+                await response.write(b"id: %b\n\n" % self.position.encode())
+                await self._tell(stream, response, request)
+                return response
+        finally:
+            self._open.discard(stream)
+
+    async def _tell(self, stream: _Stream, response: web.StreamResponse, request: web.Request) -> None:
+        loop = asyncio.get_running_loop()
+        last = -math.inf
+        while not self._closed:
+            if not (stream.refresh or stream.toasts):
+                try:
+                    async with asyncio.timeout(self._settings.timeouts.keepalive_s):
+                        await stream.wake.wait()
+                except TimeoutError:
+                    await self._write(response, request, b":\n\n")
+                    continue
+            stream.wake.clear()
+            if self._closed:
+                break
+            if stream.refresh and (wait := last + REFRESH_S - loop.time()) > 0:
+                await asyncio.sleep(wait)
+            if frames := stream.take(self.position):
+                last = loop.time()
+                await self._write(response, request, frames)
+
+    async def _write(self, response: web.StreamResponse, request: web.Request, data: bytes) -> None:
+        try:
+            async with asyncio.timeout(_SLOWEST_S):
+                await response.write(data)
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("the page reads nothing") from None
+
+    def close(self) -> None:
+        """Ends all streams; pages come back by themselves."""
+        self._closed = True
+        for stream in self._open:
+            stream.wake.set()
+
+
+class _Stream:
+    """What one page is still to be told."""
+
+    def __init__(self) -> None:
+        self.wake = asyncio.Event()
+        self.refresh = False
+        self.toasts: collections.deque[Any] = collections.deque(maxlen=16)
+
+    def hear(self, event: Event) -> None:
+        if _refreshes(event):
+            self.refresh = True
+        elif event.kind == "toast":
+            self.toasts.append(event.data)
+        else:
+            return
+        self.wake.set()
+
+    def take(self, position: str) -> bytes:
+        """The frames for what has happened; it is told then."""
+        id_line = b"id: %b\n" % position.encode()
+        frames = [b"event: toast\n%bdata: %b\n\n" % (id_line, msgspec.json.encode(data)) for data in self.toasts]
+        if self.refresh:
+            frames.append(b"event: refreshTasks\n%bdata: {}\n\n" % id_line)
+        self.refresh = False
+        self.toasts.clear()
+        return b"".join(frames)
+
+
+def _refreshes(event: Event) -> bool:
+    return event.kind.startswith("task") or event.kind == "platforms"
+
+
+LIVE: web.AppKey[LiveStreams] = web.AppKey("live", LiveStreams)
+
+
+@routes.get("/events")
+async def events(request: web.Request) -> web.StreamResponse:
+    """GET /events -> SSE: `refreshTasks` when a page has to ask again, `toast`; `Last-Event-ID` is honoured"""
+    return await request.app[LIVE].serve(request)
+
+
 # == Pages =============================================================================================================
+
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
+}
+_NOT_SERVED = ("input.css",)  # what style.css is made of
+_FOREVER = "public, max-age=31536000, immutable"
+
+
+class StaticFile(msgspec.Struct, frozen=True):
+    """A file of static/, and the same compressed where that pays."""
+
+    data: bytes
+    packed: bytes
+    etag: str
+    type: str
+    versioned: bool  # its name carries its version
+
+
+def read_static(folder: Path) -> dict[str, StaticFile]:
+    """What is served of `folder`, by name: files of known types, and nothing below."""
+    found = {}
+    for path in folder.iterdir():
+        if path.suffix in _TYPES and path.name not in _NOT_SERVED:
+            data = path.read_bytes()
+            packed = b"" if path.suffix == ".woff2" else gzip.compress(data, 9, mtime=0)
+            versioned = bool(re.search(r"-\d+\.\d+\.\d+\.", path.name))
+            etag = hashlib.sha256(data).hexdigest()[:20]
+            found[path.name] = StaticFile(data, packed, etag, _TYPES[path.suffix], versioned)
+    return found
+
+
+class Board(Protocol):
+    """What pages ask about tasks; numbers of running sessions are live."""
+
+    async def tasks(self, tab: str, query: str, status: str, platform: str, limit: int) -> Sequence[Task]:
+        """Of tab "active": active ones, then queued ones in the order they will start; "completed": newest first.
+
+        `query` is looked for in prompts, results and ids; "" is no filter. At most `limit`.
+        """
+
+    async def task(self, id: str) -> Task:
+        """Raises NotFound."""
+
+    def counts(self) -> Mapping[str, int]:
+        """`live` and all `tasks`, and tokens `burned`, the archive included."""
+
+    def platforms(self) -> Sequence[Mapping[str, Any]]:
+        """Agents and routers, from memory: id, name, color, status (as GET /api/platforms has it), credits, note."""
+
+    def config(self) -> Mapping[str, Any]:
+        """As GET /api/config."""
+
+    async def diff(self, id: str) -> tuple[str, bool]:
+        """What the task's branch changes, and whether that was cut. Raises NotFound."""
+
+
+BOARD: web.AppKey[Board] = web.AppKey("board", Board)
+STATIC: web.AppKey[dict[str, StaticFile]] = web.AppKey("static", dict)
+PAGE_SIZE, PAGE_MOST = 20, 400
+_MODELS_SHOWN = 60
+_DIFF_LINES = 4000
+
+
+def set_up_pages(app: web.Application, folder: Path) -> None:
+    """Gives `app` the templates and static files of `folder`."""
+    files = app[STATIC] = read_static(folder / "static")
+
+    def asset(name: str) -> str:
+        """The address of a static file, which changes when its content does."""
+        return f"/static/{name}" if files[name].versioned else f"/static/{name}?v={files[name].etag}"
+
+    environment = aiohttp_jinja2.setup(
+        app,
+        loader=jinja2.FileSystemLoader(folder / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        default_helpers=False,
+        filters=TEMPLATE_FILTERS,
+    )
+    environment.globals.update(asset=asset, version=VERSION, budget_of=budget_of, open_session=open_session)
+
+
+def html_page(request: web.Request, template: str, status: int = 200, **shown: Any) -> web.Response:
+    """`template` filled in, with the headers every page carries."""
+    response = aiohttp_jinja2.render_template(template, request, shown, status=status)
+    response.headers.update(page_headers())
+    return response
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """What is listed: the state of the form above the list."""
+
+    tab: str
+    q: str
+    status: str
+    platform: str
+    limit: int
+
+
+def _filter(request: web.Request) -> Filter:
+    given = request.query
+    limit = given.get("limit", "")
+    return Filter(
+        "completed" if given.get("tab") == "completed" else "active",
+        given.get("q", "")[:200],
+        given.get("status", ""),
+        given.get("platform", ""),
+        min(max(int(limit) if limit.isdecimal() and len(limit) < 6 else PAGE_SIZE, PAGE_SIZE), PAGE_MOST),
+    )
+
+
+async def _list_view(request: web.Request) -> dict[str, Any]:
+    board, wanted = request.app[BOARD], _filter(request)
+    asked = wanted.limit + 1 if wanted.tab == "completed" else PAGE_MOST
+    tasks = await board.tasks(wanted.tab, wanted.q, wanted.status, wanted.platform, asked)
+    return {
+        "filter": wanted,
+        "tasks": tasks[: wanted.limit] if wanted.tab == "completed" else tasks,
+        "more": wanted.tab == "completed" and len(tasks) > wanted.limit and wanted.limit < PAGE_MOST,
+        "page_size": PAGE_SIZE,
+        "agents": board.config()["agents"],
+        "settings": request.app[SERVICES].settings,
+    }
+
+
+async def _detail_view(request: web.Request, id: str) -> dict[str, Any]:
+    board, settings = request.app[BOARD], request.app[SERVICES].settings
+    task = await board.task(id)
+    return {"task": task, "agents": board.config()["agents"], "settings": settings}
+
+
+def _balance_view(request: web.Request) -> dict[str, Any]:
+    board = request.app[BOARD]
+    return {"platforms": board.platforms(), "counts": board.counts()}
+
+
+@routes.get("/", allow_head=False)
+async def page(request: web.Request) -> web.Response:
+    """GET / -> the dashboard; ?task= opens a task, ?tab= and ?q= set the list"""
+    opened = request.query.get("task", "")
+    detail: dict[str, Any] = {"task": None}
+    with contextlib.suppress(NotFound):
+        detail = await _detail_view(request, opened) if opened else detail
+    shown = {**await _list_view(request), **_balance_view(request), **detail}
+    return html_page(request, "page.html", position=request.app[LIVE].position, **shown)
+
+
+@routes.get("/docs")
+async def docs(request: web.Request) -> web.Response:
+    """GET /docs -> how tasks, models and limits are used, for people"""
+    services = request.app[SERVICES]
+    return html_page(request, "docs.html", origin=f"{request.scheme}://{request.host}", settings=services.settings)
+
+
+_USAGE_BY = ("router", "model", "caller", "day")
+_USAGE_SINCE = {"24h": "24 hours", "7d": "7 days", "30d": "30 days"}
+
+
+async def _usage_view(request: web.Request) -> dict[str, Any]:
+    by, since = request.query.get("by", "router"), request.query.get("since", "7d")
+    by, since = by if by in _USAGE_BY else "router", since if since in _USAGE_SINCE else "7d"
+    services = request.app[SERVICES]
+    rows = await services.usage.report(by, time.time() - duration_s(since))
+    names = {row.id: row.name for row in services.routing.rows.values()} if by == "router" else {}
+    prices = {"source": services.prices.source, "date": services.prices.date}
+    return {
+        "by": by, "since": since, "rows": rows[:200], "names": names, "groups": _USAGE_BY, "periods": _USAGE_SINCE,
+        "prices": prices,
+    }  # fmt: skip
+
+
+@routes.get("/usage")
+async def usage_page(request: web.Request) -> web.Response:
+    """GET /usage -> tokens, cost, requests and time to first token, from the ledger"""
+    return html_page(request, "usage.html", **await _usage_view(request))
+
+
+@routes.get("/partials/usage")
+async def partial_usage(request: web.Request) -> web.Response:
+    """GET /partials/usage?by=router|model|caller|day&since=24h|7d|30d -> the table of the usage page"""
+    return html_page(request, "partials/usage.html", **await _usage_view(request))
+
+
+@routes.get("/partials/balance")
+async def partial_balance(request: web.Request) -> web.Response:
+    """GET /partials/balance -> platforms and totals, from memory"""
+    return html_page(request, "partials/balance.html", **_balance_view(request))
+
+
+@routes.get("/partials/tasks")
+async def partial_tasks(request: web.Request) -> web.Response:
+    """GET /partials/tasks?tab=active|completed&q=&status=&platform=&limit= -> the list"""
+    return html_page(request, "partials/tasks.html", **await _list_view(request))
+
+
+@routes.get("/partials/detail/{id}")
+async def partial_detail(request: web.Request) -> web.Response:
+    """GET /partials/detail/{id} -> one task"""
+    return html_page(request, "partials/detail.html", **await _detail_view(request, request.match_info["id"]))
+
+
+@routes.get("/partials/diff/{id}")
+async def partial_diff(request: web.Request) -> web.Response:
+    """GET /partials/diff/{id} -> what a task's branch changes"""
+    text, cut = await request.app[BOARD].diff(request.match_info["id"])
+    return html_page(request, "partials/diff.html", files=diff_files(text), cut=cut or text.count("\n") > _DIFF_LINES)
+
+
+@routes.get("/partials/settings")
+async def partial_settings(request: web.Request) -> web.Response:
+    """GET /partials/settings -> agents, keys, limits, notifications"""
+    services = request.app[SERVICES]
+    users = services.credentials.users
+    config = request.app[BOARD].config()
+    return html_page(request, "partials/settings.html", config=config, settings=services.settings, users=users)
+
+
+@routes.get("/partials/create")
+async def partial_create(request: web.Request) -> web.Response:
+    """GET /partials/create -> the form for a new task"""
+    services = request.app[SERVICES]
+    waiting = await request.app[BOARD].tasks("active", "", "", "", PAGE_MOST)
+    config = request.app[BOARD].config()
+    return html_page(request, "partials/create.html", config=config, settings=services.settings, waiting=waiting)
+
+
+@routes.get("/partials/models")
+async def partial_models(request: web.Request) -> web.Response:
+    """GET /partials/models?router=&model=&agent= -> models to choose from; `model` is looked for"""
+    routing, given = request.app[SERVICES].routing, request.query
+    words = given.get("model", "").lower().split()
+    found = [
+        {"id": f"{row.id}/{model.id}", "model": model, "router": row}
+        for row in routing.rows.values()
+        if routing.keys[row.id] and given.get("router", "") in ("", row.id)
+        for model in routing.models(row.id)
+        if all(word in f"{row.id}/{model.id} {model.name}".lower() for word in words)
+    ]
+    agent = request.app[BOARD].config()["agents"].get(given.get("agent", ""))
+    own = [name for name in (agent["models"] if agent else ()) if all(word in name.lower() for word in words)]
+    shown = found[:_MODELS_SHOWN]
+    return html_page(request, "partials/models.html", models=shown, own=own, agent=agent, count=len(found))
+
+
+class DiffFile(msgspec.Struct):
+    """One file of a diff, as it is shown."""
+
+    name: str
+    added: int = 0
+    removed: int = 0
+    lines: list[tuple[str, str]] = []  # what a line is: "add", "cut", "at", "note" or "same", and its text
+
+
+def diff_files(text: str) -> list[DiffFile]:
+    """The files of a unified diff."""
+    files: list[DiffFile] = []
+    inside = False
+    for line in text.splitlines()[:_DIFF_LINES]:
+        if line.startswith("diff --git "):
+            files.append(DiffFile(line.rpartition(" b/")[2] or line[11:]))
+            inside = False
+            continue
+        if not files:
+            files.append(DiffFile("changes"))
+        file = files[-1]
+        if line.startswith("@@"):
+            inside = True
+            file.lines.append(("at", line))
+        elif inside and line.startswith("+"):
+            file.added += 1
+            file.lines.append(("add", line))
+        elif inside and line.startswith("-"):
+            file.removed += 1
+            file.lines.append(("cut", line))
+        elif inside:
+            file.lines.append(("same", line))
+        elif not line.startswith(("index ", "--- ", "+++ ")):
+            file.lines.append(("note", line))
+    return files
+
+
+@routes.get("/static/{file}")
+async def static_file(request: web.Request) -> web.Response:
+    """GET /static/{file} -> scripts, styles, font; open to all"""
+    file = request.app[STATIC].get(request.match_info["file"])
+    if file is None:
+        raise NotFound("there is nothing at this address")
+    packed = bool(file.packed) and "gzip" in request.headers.get("accept-encoding", "")
+    etag = f'"{file.etag}-gz"' if packed else f'"{file.etag}"'
+    lasting = file.versioned or request.query.get("v") == file.etag
+    headers = {
+        "etag": etag,
+        "cache-control": _FOREVER if lasting else "no-cache",
+        "vary": "accept-encoding",
+        "x-content-type-options": "nosniff",
+    }
+    if etag in request.headers.get("if-none-match", ""):
+        return web.Response(status=304, headers=headers)
+    headers["content-type"] = file.type
+    if packed:
+        headers["content-encoding"] = "gzip"
+    return web.Response(body=file.packed if packed else file.data, headers=headers)
+
 
 FORM_BYTES = 4096  # of what is sent to sign in
 
 
-def _sign_in_page(words: str, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """A page with `words` and a form for a code or the token."""
-    text = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>chomp: sign in</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"></head><body><main><h1>chomp</h1>'
-        f"<p>{html.escape(words)}</p>"
-        '<form method="post" action="/login"><label>Code or token <input name="code" type="password" '
-        'autocomplete="current-password" required autofocus></label> '
-        "<button>Sign in</button></form></main></body></html>"
-    )
-    return web.Response(
-        text=text, status=status, content_type="text/html", headers={**page_headers(), **(headers or {})}
-    )
+def _sign_in_page(
+    request: web.Request, words: str = "", status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """A form for a code or the token, under what was wrong with the last one."""
+    response = html_page(request, "login.html", status, message=words)
+    response.headers.update(headers or {})
+    return response
 
 
 def _signed_in(services: Services, cookie: str, response: web.Response) -> web.Response:
@@ -15034,15 +15636,17 @@ async def login_page(request: web.Request) -> web.Response:
     """GET /login?code= -> the dashboard, signed in with a code that is good once; without one, a form for it"""
     services, code = request.app[SERVICES], request.query.get("code")
     if code is None or request.method == "HEAD":  # those who look at a link before it is opened use no code up
-        return _sign_in_page("Sign in with a code from `bin/chomp open`, or with the token of `bin/chomp token`.")
+        return _sign_in_page(request)
     try:
         services.logins.may_try()
     except Busy as error:
-        return _sign_in_page(error.message, error.status, error.retry_headers())
+        return _sign_in_page(request, error.message, error.status, error.retry_headers())
     cookie = services.logins.cookie(code)
     services.logins.tried(cookie is not None)
     if cookie is None:
-        return _sign_in_page("This link was used before, or is too old: `bin/chomp open` makes a new one.", 401)
+        return _sign_in_page(
+            request, "This link was used before, or is too old: `bin/chomp open` makes a new one.", 401
+        )
     if request.headers.get("sec-fetch-site") in (None, "none", "same-origin"):
         return _signed_in(services, cookie, _go("/"))
     # from another page a browser sends no strict cookie, not even where it is sent on to: our own page has to ask
@@ -15065,13 +15669,15 @@ async def login(request: web.Request) -> web.Response:
     try:
         services.logins.may_try()
     except Busy as error:
-        return _sign_in_page(error.message, error.status, error.retry_headers())
+        return _sign_in_page(request, error.message, error.status, error.retry_headers())
     cookie = services.logins.cookie(given)
     if cookie is None and services.credentials.caller("", given) is OWNER:
         cookie = services.logins.session()
     services.logins.tried(cookie is not None)
     if cookie is None:
-        return _sign_in_page("That is neither a code that is good, nor the token: `bin/chomp open` makes a code.", 401)
+        return _sign_in_page(
+            request, "That is neither a code that is good, nor the token: `bin/chomp open` makes a code.", 401
+        )
     return _signed_in(services, cookie, _go("/"))
 
 
@@ -15191,6 +15797,8 @@ def make_app(
     for route in routes:
         cast(web.RouteDef, route).kwargs["expect_handler"] = expect
     app.add_routes(routes)
+    set_up_pages(app, HERE)
+    app.on_shutdown.append(_end_streams)
 
     async def reload(given: Settings | None = None) -> list[str]:
         try:
@@ -15249,9 +15857,11 @@ def make_app(
             BodyRoom(settings.limits),
             background,
             store,
+            events,
             reload,
             time.time(),
         )
+        app[LIVE] = LiveStreams(events, settings, app[SERVICES].started_at)
         if sources is not None:
             background.start("changed files", _watch_files(app[SERVICES], sources))
         background.start("ledger", usage.run())
@@ -15272,6 +15882,11 @@ def make_app(
     app.cleanup_ctx.append(services)
     app.on_shutdown.append(close_sockets)
     return app
+
+
+async def _end_streams(app: web.Application) -> None:
+    if LIVE in app:  # else it did not start
+        app[LIVE].close()
 
 
 async def _watch_lag(usage: UsageLedger) -> None:
@@ -15458,6 +16073,7 @@ async def serve(settings: Settings, store: Store, sources: Sources) -> None:
         services.jobs.stop()
         services.bodies.stop()
         await close_sockets(app)
+        app[LIVE].close()
         server = cast(DoorServer, runner.server)
         server.pre_shutdown()  # idle connections go, the others after their answer
         await services.proxy.drain(settings.timeouts.drain_s)

