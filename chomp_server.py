@@ -463,10 +463,15 @@ def web_host(address: str) -> str:
         return ""
 
 
+def local_address(settings: Settings, port: int) -> str:
+    """Where programs on this machine reach chomp, which listens on `port`."""
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "localhost") else settings.host
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def address_of(settings: Settings, port: int) -> str:
     """Where others reach chomp, which listens on `port`."""
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::", "localhost") else settings.host
-    return settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return settings.public_url or local_address(settings, port)
 
 
 def check_exposure(settings: Settings) -> None:
@@ -6335,6 +6340,19 @@ class Store:
             self._transcripts = ThreadPoolExecutor(1, "chomp-transcripts")
         return Transcript(path, limit, self._transcripts)
 
+    def output(self, task_id: str, session_id: str) -> Path:
+        """Where the transcript of a session is."""
+        return self.folder / "output" / f"task-{task_id}" / f"{session_id}.log"
+
+    def forget_outputs(self, before: float, running: Collection[str]) -> None:
+        """Deletes transcripts of tasks that printed nothing since `before` (unix seconds) and are not `running`."""
+        for folder in (self.folder / "output").glob("task-*"):
+            if folder.name.removeprefix("task-") in running:
+                continue
+            with contextlib.suppress(OSError):
+                if max((path.stat().st_mtime for path in folder.iterdir()), default=0.0) < before:
+                    shutil.rmtree(folder)
+
     def dotenv(self) -> dict[str, str]:
         """Variables of state/.env; empty without it."""
         return parse_dotenv(self._text(".env"))
@@ -7427,6 +7445,28 @@ class Meters:
         (row,) = await self._database.read(sql, (self._day_ends - 86400,))
         self._day_tokens, self._day_usd = row["tokens"] or 0, row["usd"] or 0.0
 
+    async def recorded(self, task: str, session: str) -> dict[str, Any]:
+        """What a session used as the ledger has it, as fields of `Session`; empty without a request."""
+        sql = (
+            "SELECT count(*) AS requests, sum(prompt_tokens) AS prompt, sum(completion_tokens) AS completion, "
+            "sum(cached_tokens) AS cached, sum(cost_usd) AS usd, sum(estimated) AS estimated, "
+            "sum(cost_usd IS NULL AND prompt_tokens + completion_tokens > 0) AS unpriced "
+            "FROM requests WHERE task = ? AND session = ?"
+        )
+        (row,) = await self._database.read(sql, (task, session))
+        if not row["requests"]:
+            return {}
+        return {
+            "tokens": row["prompt"] + row["completion"],
+            "prompt_tokens": row["prompt"],
+            "completion_tokens": row["completion"],
+            "cached_tokens": row["cached"],
+            "cost_usd": row["usd"],
+            "requests": row["requests"],
+            "unpriced": row["unpriced"],
+            "estimated": row["estimated"],
+        }
+
     def today(self) -> tuple[int, float]:
         """Tokens that count towards a budget, and USD, of all tasks today."""
         if (now := self._now()) >= self._day_ends:
@@ -7686,6 +7726,10 @@ class Credentials:
         if caller is not None and token not in self._secrets and not caller.task:
             self.hide(token)  # only its hash was known
         return caller
+
+    def known(self) -> tuple[str, ...]:
+        """Every known secret that is long enough to be one, for those who look for them in bytes."""
+        return tuple(one for one in self._secrets if len(one) >= 8)
 
     def redact(self, text: str) -> str:
         """`text` with every known secret replaced, whatever put it there."""
@@ -8585,6 +8629,11 @@ class RouterPool:
 
     def _troubled(self, targets: Sequence[Target]) -> bool:
         return any(self._breakers[target.router.id].failures for target in targets)
+
+    async def context(self, model: str, router: str) -> int:
+        """How many tokens the model takes that `model` means; 0 when nobody says. Raises as `plan` does."""
+        first = (await self.plan(model, router, "", "chat"))[0]
+        return next((one.context_length for one in self.models(first.router.id) if one.id == first.model), 0)
 
     async def _plan(self, model: str, router: str, prefer: str, api: Api) -> list[Target]:
         wanted: list[tuple[RouterDef, str]] = []
@@ -11066,6 +11115,10 @@ class TaskQueue:
                 state.tasks[task_id] = msgspec.structs.replace(task, sessions=sessions)
         self._events.publish("task", {"id": task_id, "action": "session"})
 
+    def shown_anew(self, task_id: str) -> None:
+        """Tells who looks on that something not stored has changed: the numbers of a running session."""
+        self._events.publish("task", {"id": task_id, "action": "live"})
+
     async def want(self, task_id: str, **fields: Any) -> Task:
         """The queued task starts as soon as there is room. Raises NotFound or Conflict."""
         with self._store.change() as state:
@@ -11854,6 +11907,16 @@ class LocalRunner:
                         kept.add(hider.feed(data))
         kept.add(hider.flush())
         return code, kept.kept
+
+    def hidden(self) -> tuple[Path, ...]:
+        """What no sandbox shows, but for what a launch says: the owner's home, chomp's state and its settings."""
+        settings = self._settings()
+        places = (settings.environ.get("HOME", ""), settings.state, settings.environ.get("CHOMP_CONFIG", ""))
+        return (*(Path(one) for one in places if one), settings.dir / "chomp.toml")
+
+    def sandboxed(self, argv: tuple[str, ...], cwd: Path, env: dict[str, str], writable: tuple[Path, ...]) -> Launch:
+        """A process shut in as well as it can be here."""
+        return Launch(argv, cwd, env, self.level, writable, (), self.hidden())
 
     @property
     def _path(self) -> str:
@@ -13280,11 +13343,823 @@ class Platforms:
         return sorted(one for one in wanted if not any(other in wanted for other in one.parents))
 
 
+class Gate(msgspec.Struct, frozen=True):
+    """What judges a task's work: a command, and if it is a file of the folder, how that was before."""
+
+    argv: tuple[str, ...]
+    path: Path | None = None
+    original: Path | None = None
+
+
+class Printed(msgspec.Struct, frozen=True):
+    """Part of what a session printed; positions count its bytes."""
+
+    data: bytes
+    since: int  # where it begins
+    next: int
+    ended: bool  # nothing comes after it
+
+
+_OF_CHOMP = ("PATH", "LANG", "TZ", "USER", "LOGNAME", "SHELL")  # passed on to agents
+PROMPT_IN_ENVIRONMENT_BYTES = 32 << 10
+SUMMARY_CHARS = 4000
+GATE_BYTES = 8 << 10
+WATCH_S = 1.0
+STOPPING_S = 8.0
+EXIT_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h
+AFTER_LIMIT_S = 30.0  # not in the second a limit ends: others wait for it, too
+LIMIT_WAITS = 20  # sessions in a row that met a limit
+CLEAN_EVERY_S = 600.0
+PRINTED_BYTES = 256 << 10
+# runs what follows with the original file in place, then gives the agent its own version back
+_PUT_BACK = (
+    'o=$1 p=$2; shift 2; k=$(mktemp); cp -p -- "$p" "$k" 2>/dev/null || k=; mkdir -p -- "${p%/*}"; '
+    'cp -p -- "$o" "$p" || exit 70; "$@"; s=$?; [ -z "$k" ] || cp -p -- "$k" "$p"; exit $s'
+)
+
+
+def whole_part(data: bytes) -> int:
+    """How much of `data` can be shown: no character and no escape sequence is cut in its end."""
+    end = len(data)
+    if (at := data.rfind(b"\x1b", max(0, end - 64))) >= 0 and not _ESCAPES.match(data, at):
+        end = at
+    for back in range(1, min(4, end) + 1):
+        byte = data[end - back]
+        if byte >= 0xC0:  # the first of a character
+            return end - back if back < (2 if byte < 0xE0 else 3 if byte < 0xF0 else 4) else end
+        if byte < 0x80:
+            break
+    return end
+
+
+class _Instead(Exception):
+    """Somebody asked for another end of a session than its own."""
+
+
+class Run:
+    """One active task, from its start to its end: what Dispatch knows of it beside the queue."""
+
+    def __init__(self, task_id: str):
+        self.task_id = task_id
+        self.told: set[str] = set()
+        self.ended = asyncio.Event()
+        self.changed = asyncio.Event()  # something was asked
+        self.begun = asyncio.Event()  # the session has a terminal, or never will
+        self.folder: Folder | None = None
+        self.begin("")
+
+    def begin(self, session_id: str) -> None:
+        """Another session."""
+        self.session_id = session_id
+        self.terminal: Terminal | None = None
+        self.meter: Meter | None = None
+        self.asked = ""  # the action of somebody who wants another end
+        self.why = ""  # words for it
+        self.claim = ""  # what the agent says it has done
+        self.reported = 0  # tokens it says it has used
+        self.limited_until = 0.0  # as the agent says
+        self.asks = False  # it says it needs somebody
+        self.warnings: list[str] = []
+        self.events_read = 0
+        self.changed.clear()
+        self.begun.clear()
+
+    def ask(self, action: str, words: str = "") -> None:
+        """Another end than its own is wanted; the first who asks is heard."""
+        if self.asked in ("", "follow"):
+            self.asked, self.why = action, words
+            self.changed.set()
+
+
+class Dispatch:
+    """Starts agents on tasks, watches them, and settles what came of it."""
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        queue: TaskQueue,
+        store: Store,
+        runner: LocalRunner,
+        folders: Folders,
+        platforms: Platforms,
+        meters: Meters,
+        credentials: Credentials,
+        background: Background,
+        notifier: Notifier,
+        routing: RouterPool,
+    ):
+        self._settings = settings
+        self.queue = queue
+        self._store = store
+        self.runner = runner
+        self.folders = folders
+        self.platforms = platforms
+        self._meters = meters
+        self._credentials = credentials
+        self._background = background
+        self._notifier = notifier
+        self._routing = routing
+        self._runs: dict[str, Run] = {}
+        self._address = ""  # where agents reach chomp; nothing is started before it is known
+        self._stopping = False
+        self._complaint = ""
+        queue.live = self.live
+
+    # -- what others ask
+
+    def live(self, task: Task) -> Task:
+        """`task` with the numbers of its running session."""
+        run = self._runs.get(task.id)
+        if run is None or (current := open_session(task)) is None or not (measured := self._measured(run)):
+            return task
+        sessions = (*task.sessions[:-1], msgspec.structs.replace(current, **measured))
+        known = [one.cost_usd for one in sessions if one.cost_usd is not None]
+        return msgspec.structs.replace(
+            task,
+            sessions=sessions,
+            tokens=sum(one.tokens for one in sessions),
+            cost_usd=sum(known) if known else None,
+        )
+
+    def terminal(self, task_id: str, session_id: str = "") -> Terminal | Ended | None:
+        """The terminal of a task's session ("" = its last), or what is kept of it."""
+        run = self._runs.get(task_id)
+        if run is not None and run.terminal is not None and session_id in ("", run.session_id):
+            return run.terminal
+        task = self._store.state.tasks.get(task_id)
+        for session in reversed(task.sessions if task is not None else ()):
+            if session_id in ("", session.id) and (session.ended_at or session_id):
+                return Ended(self._transcript(task_id, session.id), session.exit_code)
+        return None
+
+    async def printed(self, task: Task, session_id: str, since: int, wait_s: float) -> Printed:
+        """What a session of `task` printed after `since`; waits for more of a running one, up to `wait_s`."""
+        run = self._runs.get(task.id)
+        running = run is not None and run.session_id == session_id
+        if run is not None and running:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await run.begun.wait()
+                    if run.terminal is not None and run.session_id == session_id:
+                        await run.terminal.more(since)
+            running = run.session_id == session_id and not run.ended.is_set()
+        terminal = run.terminal if run is not None and running else None
+        if terminal is None:
+            if running:
+                return Printed(b"", since, since, False)
+            begins, data = await self._transcript(task.id, session_id).read(since, PRINTED_BYTES)
+            ended = len(data) < PRINTED_BYTES
+        else:
+            begins, data = terminal.output(since, PRINTED_BYTES)
+            if begins > since:  # the ring has lost it, the transcript has it
+                begins, data = await terminal.transcript.read(since, PRINTED_BYTES)
+            ended = terminal.ended and begins + len(data) >= terminal.offset
+        if not ended:
+            data = data[: whole_part(data)]
+        return Printed(data, begins, begins + len(data), ended)
+
+    def pump(self) -> None:
+        """Starts what may start, as far as there is room: every way to a start ends here."""
+        if self._stopping or not self._address:
+            return
+        for task in self.queue.startable():
+            if task.platform and self.queue.room(task.platform):
+                self._launch(task.id)
+
+    async def run_task(self, task_id: str, **fields: Any) -> Task:
+        """The task, running, or waiting for room. Raises NotFound or Conflict."""
+        task = self.queue.get(task_id)
+        if not (fields.get("platform") or task.platform):
+            fields["platform"] = await self._pick()
+        await self.queue.want(task_id, **fields)
+        return await self._pumped(task_id)
+
+    async def retry(self, task_id: str, *, run: bool) -> Task:
+        """A finished task queued again, to go on in the same folder. Raises NotFound or Conflict."""
+        await self.queue.retry(task_id, wanted=run)
+        return await self._pumped(task_id)
+
+    async def stop_task(self, task_id: str, words: str = "") -> Task:
+        """The task, stopped: nothing of it runs any more. Raises NotFound or Conflict."""
+        task = self.queue.get(task_id)
+        if task.status == "queued" and (task.wanted or task.until):
+            return await self.queue.set(task_id, wanted=False, until="", note="", phase="")
+        return await self._ask(task_id, "stop", words or "stopped by its owner")
+
+    async def finish(self, task_id: str, words: str) -> Task:
+        """The owner says the task is done; a running agent is ended. Raises NotFound or Conflict."""
+        if self.queue.get(task_id).status != "active":
+            result = words or self.queue.get(task_id).result
+            return await self.queue.act(task_id, "done", result=result)
+        return await self._ask(task_id, "done", words)
+
+    async def hand_off(self, task_id: str, words: str, *, wait: bool = True) -> Task:
+        """Closes the session and queues the task again with a record. Raises NotFound or Conflict."""
+        return await self._ask(task_id, "handoff", words, wait=wait)
+
+    async def interrupt(self, task_id: str) -> Task:
+        """Ends the agent's turn: the messages that wait are delivered now. Raises NotFound or Conflict."""
+        return await self._ask(task_id, "follow", "", wait=False)
+
+    async def go_on(self, task_id: str) -> Task:
+        """Grants one more budget, or ends a wait. Raises NotFound or Conflict."""
+        task = self.queue.get(task_id)
+        if task.status == "queued" and task.until:
+            await self.queue.set(task_id, until="", note="", wanted=True, phase="")
+        elif task.status == "active":
+            task = await self.queue.set(task_id, grants=task.grants + 1, budget_exceeded=False)
+            self._meters.granted(task)
+            if (run := self._runs.get(task_id)) is not None:
+                run.told.discard("budget")
+        elif task.status == "failed" and task.reason == "limit":
+            await self.queue.retry(task_id, wanted=True, grants=task.grants + 1, budget_exceeded=False)
+        else:
+            raise Conflict(f"task {task_id} is {task.status} and waits for nothing")
+        return await self._pumped(task_id)
+
+    def type_in(self, task_id: str, data: bytes) -> None:
+        """Writes to the terminal of a running session. Raises NotFound, Conflict or Busy."""
+        self.queue.get(task_id)
+        run = self._runs.get(task_id)
+        if run is None or run.terminal is None or run.terminal.ended:
+            raise Conflict(f"task {task_id} has no terminal to write to now")
+        run.asks = False
+        run.terminal.write(data)
+
+    def claim(self, task_id: str, session_id: str, claim: Claim) -> None:
+        """What a session's agent, or the owner for it, says; it changes no status. Raises NotFound or Conflict."""
+        self.queue.get(task_id)
+        run = self._runs.get(task_id)
+        if run is None or (session_id and run.session_id != session_id):
+            raise Conflict(f"no session of task {task_id} is open to report on")
+        if claim.result:
+            run.claim = claim.result
+        if claim.tokens:
+            run.reported = claim.tokens
+        if claim.phase:
+            run.asks = claim.phase == "needs_input"
+        self.queue.shown_anew(task_id)
+
+    async def _ask(self, task_id: str, action: str, words: str, *, wait: bool = True) -> Task:
+        task = self.queue.get(task_id)
+        run = self._runs.get(task_id)
+        if task.status != "active" or run is None:
+            raise Conflict(f"task {task_id} is {task.status}, not active")
+        run.ask(action, words)
+        if wait:
+            await run.ended.wait()
+            await self._store.saved()
+        return self.queue.live(self.queue.get(task_id))
+
+    async def _pumped(self, task_id: str) -> Task:
+        self.pump()
+        await self._store.saved()
+        return self.queue.live(self.queue.get(task_id))
+
+    async def _pick(self) -> str:
+        if wished := self._settings().tasks.platform:
+            return wished
+        if (picked := await self.platforms.pick()) is None:
+            raise Conflict("no agent is available: name a platform, or install one", code="no_platform")
+        return picked.id
+
+    # -- starting and stopping chomp
+
+    async def recover(self) -> None:
+        """Settles what a dead process left: survivors are ended, their tasks fail as interrupted."""
+        left = self.queue.unowned()
+        runs = {current.run for task in left if (current := open_session(task)) is not None and current.run}
+        survivors = await self.runner.sweep(runs) if runs else []
+        for task in left:
+            current = open_session(task)
+            used = await self._meters.recorded(task.id, current.id) if current is not None else {}
+            words = "chomp ended while it ran; Resume goes on in the same folder"
+            if survivors:
+                words += f"; these processes could not be ended: {', '.join(map(str, survivors))}"
+            self.queue.act_now(task.id, "interrupt", session={**used, "error": words})
+        if left:
+            await self._store.saved()
+
+    def open(self, address: str) -> None:
+        """Agents reach chomp at `address`: tasks start as soon as it is known what shuts them in."""
+        self._background.start("tasks", self._watch(address))
+
+    async def _watch(self, address: str) -> None:
+        """Starts what a moment in time lets start, and cleans up, again and again."""
+        await self.runner.probe()
+        self._address = address
+        cleaned_at = 0.0
+        while True:
+            try:
+                self.queue.purge()
+                await self._name_platforms()
+                self.pump()
+                if self.queue.now() - cleaned_at >= CLEAN_EVERY_S:
+                    cleaned_at = self.queue.now()
+                    await self._clean(cleaned_at)
+                self._complaint = ""
+            except (ChompError, OSError) as error:  # a state file nobody can read: the next look may find it mended
+                self._complain(f"the queue cannot be looked at: {error}")
+            await asyncio.sleep(WATCH_S)
+
+    async def _name_platforms(self) -> None:
+        """Gives those that may start and name no platform one: limits count by it."""
+        for task in self.queue.startable():
+            if not task.platform:
+                self.queue.set_now(task.id, platform=await self._pick())
+
+    async def _clean(self, now: float) -> None:
+        """Deletes folders and output kept long enough."""
+        tasks = dict(self._store.state.tasks)
+        for words in await self.folders.clean(tasks, now):
+            log.info("%s", words)
+        kept_s = self._settings().tasks.kept_failed_s
+        await asyncio.to_thread(self._store.forget_outputs, now - kept_s, frozenset(self._runs))
+
+    def _complain(self, words: str) -> None:
+        if words != self._complaint:
+            self._complaint = words
+            log.error("%s", words)
+
+    async def stop(self) -> None:
+        """chomp is shutting down: agents are ended, their tasks can be resumed."""
+        self._stopping = True
+        runs = tuple(self._runs.values())
+        for run in runs:
+            run.ask("interrupt", "chomp was shut down while it ran; Resume goes on in the same folder")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOPPING_S):
+                for run in runs:
+                    await run.ended.wait()
+
+    # -- one task
+
+    def _launch(self, task_id: str) -> None:
+        run = Run(task_id)
+        try:
+            self._open(run, "run")
+        except ChompError as error:
+            self._complain(f"task {task_id} could not be started: {error}")
+            return
+        self._runs[task_id] = run
+        self._background.start(f"task {task_id}", self._work(run))
+
+    def _open(self, run: Run, action: str) -> None:
+        """A session opened; what it is run under is on record before anything runs."""
+        task = self.queue.act_now(run.task_id, action, session={"run": secrets.token_hex(12)})
+        run.begin(cast(Session, open_session(task)).id)
+
+    async def _work(self, run: Run) -> None:
+        """Session after session, until the task is done, failed or queued again."""
+        try:
+            while await self._session(run):
+                self._open(run, "open")
+        except ChompError as error:
+            await self._settle(run, "refuse", {"error": error.message})
+        except asyncio.CancelledError:
+            await self._end(run)
+            await self._settle(run, "interrupt", {"error": "chomp ended while it ran"})
+            raise
+        except Exception:  # a bug: the task fails, the log has the reason
+            log.exception("task %s failed", run.task_id)
+            await self._end(run)
+            await self._settle(run, "crash", {"error": "chomp failed; its log says why"})
+        finally:
+            await self._end(run)
+            self._close_meter(run)
+            self._runs.pop(run.task_id, None)
+            run.begun.set()
+            run.ended.set()
+            self.queue.shown_anew(run.task_id)
+            self.pump()
+
+    async def _end(self, run: Run) -> None:
+        """Ends everything a session started; what cannot be ended is a warning."""
+        if run.terminal is None:
+            return
+        if survivors := await run.terminal.stop():
+            run.warnings.append(f"these processes could not be ended: {', '.join(map(str, survivors))}")
+
+    async def _settle(self, run: Run, action: str, session: Mapping[str, Any], **fields: Any) -> None:
+        """Ends the session by `action`; what was measured goes on record. A task deleted meanwhile is left alone."""
+        with contextlib.suppress(NotFound, Conflict):
+            told = {**self._measured(run), "warnings": tuple(run.warnings), **session}
+            self._close_meter(run)
+            task = self.queue.act_now(run.task_id, action, session=told, **fields)
+            if task.status in ("done", "failed") and task.reason not in ("stopped", "interrupted"):
+                self._notify(run, task.status, task.result if task.status == "done" else told.get("error", ""))
+        with contextlib.suppress(ChompError):
+            await self._store.saved()
+
+    def _close_meter(self, run: Run) -> None:
+        if run.meter is not None:
+            self._meters.close(run.meter)
+            run.meter = None
+        if run.session_id:
+            self._credentials.revoke(run.task_id, run.session_id)
+
+    async def _session(self, run: Run) -> bool:
+        """One session, opened already, to its end. Whether another is to follow."""
+        facts: dict[str, Any] = {}
+        try:
+            launch, gate = await self._unless_asked(run, self._prepare(run))
+            await self._store.saved()  # what is started must be on record before it is
+            await self._attend(run, launch)
+            folder = cast(Folder, run.folder)
+            facts["exit_code"] = cast(Terminal, run.terminal).exit_code
+            saved = await self.folders.save(self.queue.get(run.task_id), folder)
+            facts["head"] = saved.head
+            if saved.note:
+                run.warnings.append(saved.note)
+            if saved.branch:
+                self.queue.set_now(run.task_id, branch=saved.branch)
+            return await self._after(run, gate, facts)
+        except _Instead:
+            return await self._instead(run, facts)
+
+    async def _unless_asked(self, run: Run, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` comes to. Raises _Instead as soon as somebody asks for another end."""
+        if run.asked:
+            work.close()
+            raise _Instead
+        doing, asked = self._background.spawn(work), self._background.spawn(run.changed.wait())
+        try:
+            await asyncio.wait((doing, asked), return_when=asyncio.FIRST_COMPLETED)
+            if doing.done():
+                return doing.result()
+            raise _Instead
+        finally:
+            asked.cancel()
+            if not doing.done():
+                doing.cancel()
+                await asyncio.wait((doing,))
+
+    # -- before it runs
+
+    async def _prepare(self, run: Run) -> tuple[Launch, Gate | None]:
+        """Folder, gate, home, prompt and token for a session. Raises ChompError, with the remedy."""
+        task = self.queue.get(run.task_id)
+        platform = await self._platform(task.platform)
+        level = self._level(task)
+        context = await self._context(task, platform)
+        self.queue.set_session(run.task_id, agent=platform.id, isolation=level)
+        model = asked_model(task) if platform.metered else task.model
+        folder = run.folder = await self.folders.prepare(task, platform, model)
+        self.queue.set_session(run.task_id, base=folder.base, left_out=folder.left_out)
+        if folder.branch:
+            self.queue.set_now(run.task_id, branch=folder.branch)
+        gate = await asyncio.to_thread(self._gate, task, folder)
+        env = self._environ(run, task, folder, level)
+        if context:
+            env["TASK_CONTEXT"] = str(context)
+        home = Path(env["HOME"])
+        await asyncio.to_thread(WorkFiles.write, home, {env["TASK_EVENTS"]: ""})
+        await self._set_up(task, folder, env)
+        self._deliver(run)
+        task = self.queue.get(run.task_id)
+        prompt, feedback = briefing(task, platform)
+        files = {env["TASK_PROMPT_FILE"]: prompt, env["TASK_FEEDBACK_FILE"]: feedback}
+        await asyncio.to_thread(WorkFiles.write, home, files)
+        if len(prompt.encode()) <= PROMPT_IN_ENVIRONMENT_BYTES:
+            env["TASK_PROMPT"] = prompt
+        token = self._credentials.issue(run.task_id, run.session_id, task.router)
+        run.meter = self._meters.open(task, run.session_id, lambda meter: self._metered(run))
+        argv = self.platforms.command(platform, task, Path(env["TASK_PROMPT_FILE"]), folder.path)
+        return self._shut_in(argv, task, folder, level, {**env, **self._addresses(token)}, platform), gate
+
+    async def _platform(self, name: str) -> Platform:
+        """A task's platform. Raises Unavailable when it cannot run here."""
+        platforms = self.platforms.all()
+        platform = platforms.get(name)
+        if platform is None:
+            raise Unavailable(f"there is no platform {name!r}{near_name(name, platforms)}")
+        if remedy := await self.platforms.available(platform):
+            raise Unavailable(remedy)
+        return platform
+
+    async def _context(self, task: Task, platform: Platform) -> int:
+        """How many tokens the model takes; 0 when nobody says. Raises ChompError when there is no such model for it."""
+        if not platform.metered or platform.script:
+            return 0
+        with contextlib.suppress(Busy):  # all are cooling down: the agent's requests wait, or are told until when
+            return await self._routing.context(asked_model(task), task.router)
+        return 0
+
+    def _level(self, task: Task) -> Level:
+        """How a task's agent is shut in. Raises Unavailable when it must be, and cannot."""
+        wished = task.isolation or self._settings().tasks.isolation
+        if wished == "required" and self.runner.level == "none":
+            raise Unavailable(f"isolation is required, and there is none here: {self.runner.level_why}")
+        return "none" if wished == "none" else self.runner.level
+
+    async def _set_up(self, task: Task, folder: Folder, env: Mapping[str, str]) -> None:
+        """Runs a new clone's setup script. Raises Unavailable with its output when it fails."""
+        own = {name: value for name, value in env.items() if name != "TASK_EVENTS"}
+        ran = await self.folders.setup(task, folder, own)
+        if ran is not None and ran[0] != 0:
+            how = "took too long" if ran[0] is None else f"ended with {ran[0]}"
+            raise Unavailable(f"the setup script {how}:\n{text_of(ran[1])[-2000:].strip()}")
+
+    def _environ(self, run: Run, task: Task, folder: Folder, level: Level) -> dict[str, str]:
+        """What an agent, a setup script and a gate may know."""
+        outer, place = self._settings().environ, self.folders.place(task)
+        home = place / f"home-{run.session_id}"
+        return {
+            **{name: value for name, value in outer.items() if name in _OF_CHOMP or name.startswith("LC_")},
+            **folder.env,
+            "TERM": "xterm-256color",
+            "HOME": str(home),
+            "OWNER_HOME": outer.get("HOME", ""),
+            "TASK_ID": task.id,
+            "TASK_RUN": cast(Session, open_session(self.queue.get(run.task_id))).run,
+            "TASK_DIR": str(folder.path),
+            "TASK_MODEL": asked_model(task),
+            "TASK_EFFORT": task.effort,
+            "TASK_ISOLATION": level,
+            "TASK_PROMPT_FILE": str(place / f"prompt-{run.session_id}.txt"),
+            "TASK_FEEDBACK_FILE": str(place / f"feedback-{run.session_id}.txt"),
+            "TASK_EVENTS": str(home / "events.jsonl"),
+            "SESSION_ID": run.session_id,
+        }
+
+    def _addresses(self, token: str) -> dict[str, str]:
+        """Where an agent's model traffic goes, and as whom."""
+        api = self._address
+        return {
+            "CHOMP_API": api,
+            "CHOMP_API_TOKEN": token,
+            "CHOMP_BIN": str(HERE / "bin" / "chomp"),
+            "OPENAI_BASE_URL": f"{api}/v1",
+            "OPENAI_API_BASE": f"{api}/v1",
+            "OPENAI_API_KEY": token,
+            "ANTHROPIC_BASE_URL": api,
+            "ANTHROPIC_AUTH_TOKEN": token,
+        }
+
+    def _shut_in(
+        self,
+        argv: Sequence[str],
+        task: Task,
+        folder: Folder,
+        level: Level,
+        env: dict[str, str],
+        platform: Platform | None = None,
+    ) -> Launch:
+        """A process in a task's folder, that sees of what is hidden only what it needs."""
+        place, owner = self.folders.place(task), self._settings().environ.get("HOME", "")
+        shown = [HERE / "bin", place, *folder.readable]
+        if platform is not None:
+            shown += [Path(owner, one.removeprefix("~/")) for one in platform.home]
+            shown += self.platforms.binaries(platform, env.get("PATH", ""))
+        return Launch(
+            tuple(argv), folder.path, env, level, (*folder.writable, Path(env["HOME"])), tuple(shown),
+            self.runner.hidden(),
+        )  # fmt: skip
+
+    def _deliver(self, run: Run) -> None:
+        """Messages that wait belong to the session that starts."""
+        messages = self.queue.get(run.task_id).messages
+        got = tuple(one if one.session else msgspec.structs.replace(one, session=run.session_id) for one in messages)
+        self.queue.set_now(run.task_id, messages=got)
+
+    # -- while it runs
+
+    async def _attend(self, run: Run, launch: Launch) -> None:
+        """Starts the agent and looks after it until it has ended. Raises Unavailable, or _Instead."""
+        try:
+            output = self._store.output(run.task_id, run.session_id)
+            secret = (*self._credentials.known(), launch.env["CHOMP_API_TOKEN"])
+            terminal = run.terminal = await self.runner.start(launch, output, secret)
+            run.begun.set()
+        except OSError as error:
+            raise Unavailable(f"{launch.argv[0]} cannot be started: {error}") from None
+        self.queue.set_session(run.task_id, pid=terminal.pid, pid_started=terminal.pid_started)
+        self._phase(run, "running")
+        waiting, asked = self._background.spawn(terminal.wait()), self._background.spawn(run.changed.wait())
+        began = time.monotonic()
+        try:
+            while not waiting.done():
+                await asyncio.wait((waiting, asked), timeout=WATCH_S, return_when=asyncio.FIRST_COMPLETED)
+                await self._hear(run)
+                if not run.asked and not waiting.done():
+                    self._judge(run, time.monotonic() - began)
+                if run.asked:
+                    break
+        finally:
+            waiting.cancel()
+            asked.cancel()
+        await self._end(run)
+        await self._hear(run)
+        if run.asked:
+            raise _Instead
+
+    def _judge(self, run: Run, ran_s: float) -> None:
+        """What the agent is doing, as far as one can see from outside; ends it when it has done nothing for long."""
+        terminal, meter, settings = cast(Terminal, run.terminal), cast(Meter, run.meter), self._settings().tasks
+        now = self.queue.now()
+        limited = max(meter.limited_until, run.limited_until)
+        silent = now - max(terminal.last_output_at, meter.last_at)
+        if settings.session_s and ran_s > settings.session_s:
+            run.ask("limit", f"it ran longer than {settings.session_s:g} s (session)")
+        elif meter.held:
+            self._phase(run, "waiting", note=f"{meter.held_for}: Continue grants as much again")
+            self._notify(run, "budget", meter.held_for)
+        elif limited > now:
+            self._phase(run, "waiting", until=iso(limited), note="a provider's limit")
+        elif run.asks or terminal.asks():
+            self._phase(run, "needs_input")
+            self._notify(run, "needs_input", "the agent waits for input")
+        elif meter.running or silent < settings.stalled_s:
+            self._phase(run, "running")
+            run.told.discard("needs_input")
+        elif settings.stalled_stop_s and silent > settings.stalled_stop_s:
+            run.ask("stop", f"neither output nor traffic for {silent:.0f} s (stalled_stop)")
+        else:
+            self._phase(run, "stalled", note=f"neither output nor traffic for {settings.stalled_s:g} s")
+
+    def _phase(self, run: Run, phase: Phase, *, until: str = "", note: str = "") -> None:
+        self.queue.set_now(run.task_id, phase=phase, until=until, note=note)
+
+    def _metered(self, run: Run) -> None:
+        """Traffic of the session was counted."""
+        meter = run.meter
+        if meter is None:
+            return
+        if meter.exceeded != self.queue.get(run.task_id).budget_exceeded:
+            self.queue.set_now(run.task_id, budget_exceeded=meter.exceeded)
+            if meter.exceeded:
+                self._notify(run, "budget", meter.over() or f"{meter.used_tokens:,} tokens are used, more than planned")
+        self.queue.shown_anew(run.task_id)
+
+    async def _hear(self, run: Run) -> None:
+        """Reads what the agent's adapter wrote to TASK_EVENTS."""
+        path = self.folders.place(self.queue.get(run.task_id)) / f"home-{run.session_id}" / "events.jsonl"
+        events, run.events_read = await asyncio.to_thread(WorkFiles.events, path, run.events_read)
+        for event in events:
+            kind, text = event.get("type"), event.get("text")
+            if kind == "needs_input":
+                run.asks = True
+            elif kind in ("working", "progress"):
+                run.asks = False
+            elif kind == "result" and isinstance(text, str):
+                run.claim = text[:SUMMARY_CHARS]
+            elif kind == "warning" and isinstance(text, str) and len(run.warnings) < 20:
+                run.warnings.append(text[:500])
+            elif kind == "tokens" and type(event.get("total")) is int and 0 <= event["total"] < 10**12:
+                run.reported = event["total"]
+            elif kind == "limit" and isinstance(at := event.get("reset_at"), (int, float)):
+                run.limited_until = min(float(at), self.queue.now() + 30 * 86400) if math.isfinite(at) else 0.0
+
+    def _measured(self, run: Run) -> dict[str, Any]:
+        """The open session's numbers: measured, else as the agent reports them."""
+        meter = run.meter
+        if meter is None or not meter.requests:
+            return {"tokens": run.reported, "reported": True} if run.reported else {}
+        return {
+            "tokens": meter.tokens,
+            "prompt_tokens": meter.prompt,
+            "completion_tokens": meter.completion,
+            "cached_tokens": meter.cached,
+            "cost_usd": meter.cost_usd,
+            "requests": meter.requests,
+            "unpriced": meter.unpriced,
+            "estimated": meter.estimated,
+        }
+
+    # -- what follows
+
+    async def _instead(self, run: Run, facts: dict[str, Any]) -> bool:
+        """Somebody asked for another end than the agent's own. Whether another session follows."""
+        await self._end(run)
+        if run.folder is not None and "head" not in facts:
+            saved = await self.folders.save(self.queue.get(run.task_id), run.folder)
+            facts["head"] = saved.head
+            if saved.note:
+                run.warnings.append(saved.note)
+            if saved.branch:
+                self.queue.set_now(run.task_id, branch=saved.branch)
+        if run.terminal is not None:
+            facts["exit_code"] = run.terminal.exit_code
+        said = run.why or run.claim
+        if run.asked == "follow":
+            await self._settle(run, "follow", {"summary": run.claim, **facts})
+            return True
+        if run.asked == "handoff":
+            record = await self._record(run, run.why)
+            await self._settle(run, "handoff", {"summary": said, "handoff": record, **facts}, handoff=record)
+        elif run.asked == "done":
+            await self._settle(run, "done", {"summary": said, **facts}, result=said)
+        else:
+            await self._settle(run, run.asked, {"error": run.why, "summary": run.claim, **facts})
+        return False
+
+    async def _after(self, run: Run, gate: Gate | None, facts: dict[str, Any]) -> bool:
+        """The agent has ended and its work is saved: it is judged. Whether another session follows."""
+        task, meter, exit_code = self.queue.get(run.task_id), cast(Meter, run.meter), facts["exit_code"]
+        limited = max(meter.limited_until, run.limited_until)
+        tail = self._tail(run)
+        said = facts["summary"] = run.claim or tail
+        if exit_code == EXIT_TEMPORARY or (exit_code != 0 and limited > self.queue.now()):
+            waits = sum(1 for _ in itertools.takewhile(lambda one: one.result == "limit", task.sessions[-2::-1]))
+            if waits < LIMIT_WAITS:
+                until = iso((limited or self.queue.now() + 60.0 * 2 ** min(waits, 6)) + AFTER_LIMIT_S)
+                note = "a provider's limit"
+                await self._settle(run, "wait", facts, wanted=True, until=until, note=note, phase="waiting")
+                return False
+        if exit_code != 0:
+            how = f"was ended by signal {-exit_code}" if exit_code < 0 else f"ended with {exit_code}"
+            words = "the budget is used up" if meter.refused else f"the agent {how}"
+            facts |= {"error": f"{words}\n{tail}".strip(), "summary": run.claim}
+            await self._settle(run, "limit" if meter.refused else "crash", facts)
+            return False
+        if any(not one.session for one in task.messages):
+            await self._settle(run, "follow", facts)
+            return True
+        if gate is None:
+            await self._settle(run, "done", facts, result=said, verified=None)
+            return False
+        self._phase(run, "verifying")
+        facts |= await self._unless_asked(run, self._verify(run, gate))
+        if facts["verdict"] == "passed":
+            await self._settle(run, "done", facts, result=said, verified=True)
+            return False
+        loops = sum(1 for _ in itertools.takewhile(lambda one: one.verdict, task.sessions[-2::-1])) + 1
+        if loops < self._settings().tasks.max_gate_loops:
+            await self._settle(run, "next", facts)
+            return True
+        facts["error"] = f"the gate failed {loops} times"
+        await self._settle(run, "gate", facts, verified=False, result=said)
+        return False
+
+    async def _record(self, run: Run, words: str) -> str:
+        """The handoff record: goal, done, next, and what git says."""
+        task = self.queue.get(run.task_id)
+        facts = await self.folders.facts(task, run.folder) if run.folder is not None else ""
+        done = run.claim or "(the agent did not say)"
+        git = f"\n## Git\n\n{facts}\n" if facts else ""
+        return f"## Goal\n\n{task.prompt}\n\n## Done\n\n{done}\n\n## Next\n\n{words or '(not said)'}\n{git}"
+
+    def _gate(self, task: Task, folder: Folder) -> Gate | None:
+        """The task's gate as it was before an agent could change it; None without one. Raises BadRequest."""
+        named = task.gate or self._settings().tasks.gate
+        try:
+            argv = tuple(shlex.split(named))
+        except ValueError as error:
+            raise BadRequest(f"the gate {named[:200]!r} cannot be read: {error}", param="gate") from None
+        if not argv:
+            return None
+        path = folder.path / argv[0]
+        kept = self.folders.place(task) / f"gate-{hashlib.sha256(argv[0].encode()).hexdigest()[:12]}"
+        if (original := WorkFiles.keep(path, kept, folder.root)) is not None:
+            return Gate(argv, path, original)
+        if not task.gate:
+            return None
+        if not shutil.which(argv[0], path=self._settings().environ.get("PATH")):
+            raise BadRequest(f"the gate {named[:200]!r} is not in the task's folder, and no program", param="gate")
+        return Gate(argv)
+
+    async def _verify(self, run: Run, gate: Gate) -> dict[str, Any]:
+        """Runs the gate. The verdict is its exit status; a gate the agent changed is put back for the run."""
+        task, folder = self.queue.get(run.task_id), cast(Folder, run.folder)
+        level = cast(Level, cast(Session, open_session(task)).isolation)
+        env = self._environ(run, task, folder, level)
+        del env["TASK_EVENTS"]
+        argv, edited = gate.argv, False
+        if gate.path is not None and gate.original is not None:
+            edited = not await asyncio.to_thread(WorkFiles.same, gate.path, gate.original)
+            script = (str(gate.path), *gate.argv[1:])
+            argv = script if os.access(gate.original, os.X_OK) else ("bash", *script)
+            if edited:
+                argv = ("sh", "-c", _PUT_BACK, "gate", str(gate.original), str(gate.path), *argv)
+        launch = self._shut_in(argv, task, folder, level, env)
+        try:
+            exit_code, output = await self.runner.capture(launch, self._settings().tasks.gate_timeout_s, GATE_BYTES)
+        except (OSError, ChompError) as error:
+            exit_code, output = 127, f"the gate cannot be run: {error}".encode()
+        return {
+            "verdict": "timeout" if exit_code is None else "passed" if exit_code == 0 else "failed",
+            "gate_exit": exit_code,
+            "gate_output": text_of(output),
+            "gate_edited": edited,
+        }
+
+    def _transcript(self, task_id: str, session_id: str) -> Transcript:
+        limit = self._settings().tasks.transcript_bytes
+        return self._store.transcript(self._store.output(task_id, session_id), limit)
+
+    def _tail(self, run: Run) -> str:
+        """The end of what the session printed, as text."""
+        terminal = cast(Terminal, run.terminal)
+        _, data = terminal.output(max(0, terminal.offset - SUMMARY_CHARS * 2))
+        return text_of(data).strip()[-SUMMARY_CHARS:]
+
+    def _notify(self, run: Run, kind: str, words: str) -> None:
+        if kind not in run.told:
+            run.told.add(kind)
+            self._notifier.tell(kind, self.queue.get(run.task_id), words)
+
+
 # == Web ===============================================================================================================
-
-
-def _no_terminals(task: str, session: str) -> Terminal | Ended | None:
-    return None
 
 
 class Services(msgspec.Struct):
@@ -13300,6 +14175,7 @@ class Services(msgspec.Struct):
     logins: Logins
     notifier: Notifier
     jobs: JobQueue
+    dispatch: Dispatch
     responses: ResponseStore
     local: LocalModel
     prices: PriceTable
@@ -13310,7 +14186,6 @@ class Services(msgspec.Struct):
     reload: Callable[..., Awaitable[list[str]]]  # of the files, or of the settings it is given
     started_at: float
     hosts: dict[str, bool] = {}  # Host headers seen, and whether they are served
-    terminals: Callable[[str, str], Terminal | Ended | None] = _no_terminals  # by task and session; "" = its last
     sockets: set[web.WebSocketResponse] = set()  # that are open
 
     def serves(self, host: str) -> bool:
@@ -14928,6 +15803,50 @@ def shown_router(services: Services, row: RouterDef) -> dict[str, Any]:
     }
 
 
+def preview(secret: str) -> str:
+    """A key's ends, for whoever knows it; nothing of a short one."""
+    return f"{secret[:4]}...{secret[-4:]}" if len(secret) >= 20 else "****"
+
+
+async def shown_config(services: Services) -> dict[str, Any]:
+    """GET /api/config, also for the pages."""
+    dispatch = services.dispatch
+    found = tuple(dispatch.platforms.all().values())
+    remedies = await asyncio.gather(*(dispatch.platforms.available(platform) for platform in found))
+    agents = {}
+    for platform, remedy in zip(found, remedies, strict=True):
+        agents[platform.id] = {
+            "name": platform.name, "builtin": platform.builtin, "available": not remedy, "remedy": remedy,
+            "command": shlex.join(platform.command), "models": platform.models, "efforts": platform.efforts,
+            "color": platform.color, "note": platform.note, "metered": platform.metered,
+        }  # fmt: skip
+    routers = {}
+    for row in services.routing.rows.values():
+        known = {key.id.partition("#")[0]: key.secret for key in services.routing.keys[row.id] if key.secret}
+        keys = [
+            {"name": "API Key", "env_var": name, "set": name in known,
+             "preview": preview(known[name]) if name in known else ""}
+            for name in row.key_env
+        ]  # fmt: skip
+        routers[row.id] = {
+            "name": row.name, "color": row.color, "configured": bool(services.routing.keys[row.id]), "keys": keys
+        }  # fmt: skip
+    settings, notify = services.settings, services.settings.notify
+    return {
+        "agents": agents,
+        "routers": routers,
+        "tasks": msgspec.to_builtins(settings.tasks),
+        "notify": {"on": notify.on, "webhook": bool(notify.webhook), "ntfy": bool(notify.ntfy)},
+        "isolation": {"level": dispatch.runner.level, "why": dispatch.runner.level_why},
+    }
+
+
+@routes.get("/api/config")
+async def config(request: web.Request) -> web.Response:
+    """GET /api/config -> {agents, routers, tasks, notify, isolation}; secrets only by their ends"""
+    return reply(await shown_config(request.app[SERVICES]))
+
+
 class _Config(msgspec.Struct, forbid_unknown_fields=True):
     tasks: dict[str, Any] = {}
     notify: dict[str, Any] = {}
@@ -14985,6 +15904,313 @@ async def config_keys(request: web.Request) -> web.Response:
     return await _written(
         services, lambda: services.store.write_keys(after), lambda: services.store.write_keys(entered)
     )
+
+
+class _NewAgent(msgspec.Struct):
+    id: str = ""
+    name: str = ""
+    command: str = ""
+    models: tuple[str, ...] = ()
+    color: str = "#888888"
+
+
+@routes.get("/api/config/agents")
+async def config_agents(request: web.Request) -> web.Response:
+    """GET /api/config/agents -> {id: agent}"""
+    return reply((await shown_config(request.app[SERVICES]))["agents"])
+
+
+@routes.post("/api/config/agents")
+async def config_agents_add(request: web.Request) -> web.Response:
+    """POST /api/config/agents {id, name, command, models?, color?} -> {status, id}; adds an agent, or writes it anew"""
+    services, given = request.app[SERVICES], await given_of(request, _NewAgent)
+    entry = {"name": given.name or given.id, "command": given.command, "models": given.models, "color": given.color}
+    if not _AGENT_ID.fullmatch(given.id):
+        raise BadRequest("id must be small letters and digits, joined by single hyphens", param="id")
+    if (there := services.dispatch.platforms.all().get(given.id)) is not None and there.builtin:
+        raise Conflict(f"{given.id} is an adapter: take another id")
+    try:
+        read_agent(given.id, entry)
+    except ValueError as error:
+        raise BadRequest(f"the agent cannot be used: {error}", code="invalid_agent") from None
+    _write_agents(services, lambda agents: {**agents, given.id: entry})
+    return reply({"status": "ok", "id": given.id}, trigger="refreshTasks")
+
+
+@routes.delete("/api/config/agents")
+async def config_agents_remove(request: web.Request) -> web.Response:
+    """DELETE /api/config/agents {id} -> {status, id}; takes an agent away that was added"""
+    services, given = request.app[SERVICES], await given_of(request, _TaskId)
+    if given.id not in services.store.agents():
+        raise NotFound(f"no agent {given.id[:50]!r} was added", param="id")
+    _write_agents(services, lambda agents: {name: one for name, one in agents.items() if name != given.id})
+    return reply({"status": "ok", "id": given.id}, trigger="refreshTasks")
+
+
+def _write_agents(services: Services, change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
+    """Changes state/agents.json. Raises Unavailable."""
+    try:
+        services.store.write_agents(change(services.store.agents()))
+    except StoreError as error:
+        raise Unavailable(str(error), code="settings_not_written") from None
+
+
+_AGENT_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
+DIFF_BYTES = 1 << 20
+
+
+class _TaskId(msgspec.Struct):
+    id: str = ""
+
+
+class _Claimed(msgspec.Struct):
+    id: str = ""
+    result: str | None = None
+    summary: str | None = None
+    context: str | None = None
+    tokens: int | None = None
+
+
+class _Retried(msgspec.Struct):
+    id: str = ""
+    run: bool = False
+
+
+class _Typed(msgspec.Struct):
+    id: str = ""
+    text: str = ""
+    enter: bool = True
+
+
+class _Messaged(msgspec.Struct):
+    id: str = ""
+    text: str = ""
+    message: str = ""
+    delete: bool = False
+    now: bool = False
+
+
+def _own(request: web.Request, task_id: str) -> Caller:
+    """Who asks. Raises BadRequest without an id, Forbidden when an agent means another task than its own."""
+    caller = request[CALLER]
+    if not task_id:
+        raise BadRequest("the task's id is required", code="missing_required_parameter", param="id")
+    if caller.kind == "task" and caller.task != task_id:
+        raise Forbidden(f"this token is task {caller.task}'s: it can call back for that alone")
+    return caller
+
+
+def _told(task: Task) -> web.Response:
+    """The answer to a change of a task."""
+    return reply({"status": "ok", "task": task}, trigger="refreshTasks")
+
+
+@routes.get("/api/state")
+async def state(request: web.Request) -> web.Response:
+    """GET /api/state -> {tasks: [Task], next_id, archived}"""
+    services = request.app[SERVICES]
+    found = services.dispatch.queue.all()
+    stored = services.store.state
+    return reply({"tasks": found, "next_id": stored.next_id, "archived": stored.archived})
+
+
+@routes.get("/api/tasks")
+async def tasks(request: web.Request) -> web.Response:
+    """GET /api/tasks?tab=active|completed&limit=&before= -> {tasks: [Task]}; completed ones newest first"""
+    queue, asked = request.app[SERVICES].dispatch.queue, request.query
+    if asked.get("tab") == "completed":
+        limit = asked.get("limit", "50")
+        if not limit.isdecimal() or not 0 < int(limit) <= 1000:
+            raise BadRequest("limit is a number up to 1000", param="limit")
+        return reply({"tasks": await queue.finished(int(limit), asked.get("before", ""))})
+    found = queue.all()
+    return reply({"tasks": [task for task in found if not over(task)] if asked.get("tab") == "active" else found})
+
+
+@routes.get("/api/tasks/{id}")
+async def task_get(request: web.Request) -> web.Response:
+    """GET /api/tasks/{id} -> Task"""
+    return reply(await request.app[SERVICES].dispatch.queue.found(request.match_info["id"]))
+
+
+@routes.get("/api/tasks/{id}/output")
+async def task_output(request: web.Request) -> web.Response:
+    """GET /api/tasks/{id}/output?since=&session=&wait= -> {session, since, next, text, ended}
+
+    `since` counts bytes of what the session printed; `wait` (seconds, up to 25) waits for more.
+    """
+    services, asked = request.app[SERVICES], request.query
+    task = await services.dispatch.queue.found(request.match_info["id"])
+    session = asked.get("session") or (task.sessions[-1].id if task.sessions else "")
+    since, wait_s = asked.get("since", "0"), asked.get("wait", "0")
+    if not since.isdecimal() or not wait_s.isdecimal() or len(since) > 15 or len(wait_s) > 2:
+        raise BadRequest("since and wait are whole numbers")
+    if session and session not in {one.id for one in task.sessions}:
+        raise NotFound(f"task {task.id} has no session {session[:20]!r}", param="session")
+    found = await services.dispatch.printed(task, session, int(since), min(int(wait_s), 25))
+    if asked.get("raw") == "1":
+        told: dict[str, Any] = {"data": base64.b64encode(found.data).decode()}
+    else:
+        told = {"text": text_of(found.data)}
+    return reply({"session": session, "since": found.since, "next": found.next, "ended": found.ended, **told})
+
+
+@routes.get("/api/tasks/{id}/diff")
+async def task_diff(request: web.Request) -> web.Response:
+    """GET /api/tasks/{id}/diff -> {diff}: what its branch and folder differ in from where it started"""
+    dispatch = request.app[SERVICES].dispatch
+    task = await dispatch.queue.found(request.match_info["id"])
+    return reply({"diff": await dispatch.folders.diff(task, DIFF_BYTES)})
+
+
+@routes.post("/api/tasks")
+async def task_add(request: web.Request) -> web.Response:
+    """POST /api/tasks {prompt, dir?, platform?, model?, ..., run?} -> Task"""
+    services, fields = request.app[SERVICES], await given_fields(request)
+    _check_names(services, fields)
+    task = await services.dispatch.queue.add(fields)
+    if task.wanted:
+        task = await services.dispatch.run_task(task.id)
+    return reply(task, trigger="refreshTasks")
+
+
+def _check_names(services: Services, fields: Mapping[str, Any]) -> None:
+    """Raises BadRequest for a platform or router that is not there."""
+    for name, what, known in (
+        ("agent", "platform", services.dispatch.platforms.all()),
+        ("platform", "platform", services.dispatch.platforms.all()),
+        ("router", "router", services.routing.rows),
+    ):
+        if (value := fields.get(name)) and isinstance(value, str) and value not in known:
+            raise BadRequest(f"there is no {what} {value[:50]!r}{near_name(value[:50], known)}", param=name)
+
+
+@routes.post("/api/tasks/run")
+async def task_run(request: web.Request) -> web.Response:
+    """POST /api/tasks/run {id?, platform?, model?, effort?, router?, all?} -> {status, task}; it waits for room"""
+    fields, services = await given_fields(request), request.app[SERVICES]
+    dispatch, task_id = services.dispatch, str(fields.pop("id", "") or "")
+    every = fields.pop("all", False) in (True, "true", "1", "on")
+    if odd := [name for name in fields if name not in _RUN_WITH]:
+        raise BadRequest(f"a start takes no {odd[0][:40]!r}{near_name(odd[0][:40], _RUN_WITH)}", param=odd[0][:40])
+    _check_names(services, fields)
+    said = checked_fields(dispatch.queue.state, task_id or "0", fields)
+    if every:
+        ran = []
+        while (first := dispatch.queue.first_queued()) is not None:
+            ran.append(await dispatch.run_task(first.id, **said))
+        return reply({"status": "ok", "tasks": ran}, trigger="refreshTasks")
+    if not task_id:
+        if (first := dispatch.queue.first_queued()) is None:
+            raise NotFound("nothing is queued", code="nothing_queued")
+        task_id = first.id
+    return _told(await dispatch.run_task(task_id, **said))
+
+
+_RUN_WITH = ("agent", "platform", "model", "effort", "router")  # what can be said of a start
+_CLAIMS = ("tokens", "result", "phase")  # what an agent can say of itself
+
+
+@routes.post("/api/tasks/update")
+async def task_update(request: web.Request) -> web.Response:
+    """POST /api/tasks/update {id, tokens?, result?, phase?, prompt?, ...} -> {status, task}"""
+    fields, dispatch = await given_fields(request), request.app[SERVICES].dispatch
+    task_id = str(fields.pop("id", "") or "")
+    caller = _own(request, task_id)
+    claims = {name: fields.pop(name) for name in _CLAIMS if name in fields}
+    if caller.kind == "task" and fields:
+        raise Forbidden("an agent reports tokens, result and phase; the rest is the owner's")
+    if claims:
+        dispatch.claim(task_id, caller.session, read_claim(claims))
+    _check_names(request.app[SERVICES], fields)
+    task = await dispatch.queue.edit(task_id, fields) if fields else dispatch.queue.get(task_id)
+    dispatch.pump()  # another priority, or one that waits for nothing any more
+    return _told(dispatch.queue.live(task))
+
+
+@routes.post("/api/tasks/done")
+async def task_done(request: web.Request) -> web.Response:
+    """POST /api/tasks/done {id, result?|summary?, tokens?} -> {status, task}; an agent's is a claim"""
+    given, dispatch = await given_of(request, _Claimed), request.app[SERVICES].dispatch
+    caller = _own(request, given.id)
+    words = given.summary or given.result or ""
+    claim = read_claim({"result": words, "tokens": given.tokens})
+    if caller.kind == "task" or given.tokens is not None:
+        dispatch.claim(given.id, caller.session, claim)
+    if caller.kind == "task":
+        return _told(dispatch.queue.live(dispatch.queue.get(given.id)))
+    return _told(await dispatch.finish(given.id, claim.result))
+
+
+@routes.post("/api/tasks/handoff")
+async def task_handoff(request: web.Request) -> web.Response:
+    """POST /api/tasks/handoff {id, summary?|context?} -> {status, task}; the next session goes on from there"""
+    given, dispatch = await given_of(request, _Claimed), request.app[SERVICES].dispatch
+    caller = _own(request, given.id)
+    claim = read_claim({"result": given.summary or given.context or given.result or ""})
+    return _told(await dispatch.hand_off(given.id, claim.result, wait=caller.kind != "task"))
+
+
+@routes.post("/api/tasks/stop")
+async def task_stop(request: web.Request) -> web.Response:
+    """POST /api/tasks/stop {id} -> {status, task}, when nothing of it runs any more"""
+    given, dispatch = await given_of(request, _TaskId), request.app[SERVICES].dispatch
+    _own(request, given.id)
+    return _told(await dispatch.stop_task(given.id))
+
+
+@routes.post("/api/tasks/retry")
+async def task_retry(request: web.Request) -> web.Response:
+    """POST /api/tasks/retry {id, run?} -> {status, task}; in the same folder"""
+    given, dispatch = await given_of(request, _Retried), request.app[SERVICES].dispatch
+    _own(request, given.id)
+    return _told(await dispatch.retry(given.id, run=given.run))
+
+
+@routes.post("/api/tasks/continue")
+async def task_continue(request: web.Request) -> web.Response:
+    """POST /api/tasks/continue {id} -> {status, task}; grants one more budget, or ends a wait"""
+    given = await given_of(request, _TaskId)
+    _own(request, given.id)
+    return _told(await request.app[SERVICES].dispatch.go_on(given.id))
+
+
+@routes.post("/api/tasks/input")
+async def task_input(request: web.Request) -> web.Response:
+    """POST /api/tasks/input {id, text, enter?} -> {status, task}; typed into its terminal"""
+    given, dispatch = await given_of(request, _Typed), request.app[SERVICES].dispatch
+    _own(request, given.id)
+    dispatch.type_in(given.id, given.text.encode() + (b"\r" if given.enter else b""))
+    return _told(dispatch.queue.live(dispatch.queue.get(given.id)))
+
+
+@routes.post("/api/tasks/message")
+async def task_message(request: web.Request) -> web.Response:
+    """POST /api/tasks/message {id, text, message?, delete?, now?} -> {status, task}; after its turn"""
+    given, dispatch = await given_of(request, _Messaged), request.app[SERVICES].dispatch
+    _own(request, given.id)
+    task = await dispatch.queue.message(given.id, given.text, given.message, delete=given.delete)
+    if given.now and task.status == "active":
+        task = await dispatch.interrupt(given.id)
+    return _told(task)
+
+
+@routes.post("/api/tasks/delete")
+async def task_delete(request: web.Request) -> web.Response:
+    """POST /api/tasks/delete {id} -> {status, task}; an active one is stopped first"""
+    given, dispatch = await given_of(request, _TaskId), request.app[SERVICES].dispatch
+    _own(request, given.id)
+    if dispatch.queue.get(given.id).status == "active":
+        await dispatch.stop_task(given.id)
+    return _told(await dispatch.queue.delete(given.id))
+
+
+@routes.post("/api/tasks/restore")
+async def task_restore(request: web.Request) -> web.Response:
+    """POST /api/tasks/restore {id} -> {status, task}; a task deleted within the last hour"""
+    given = await given_of(request, _TaskId)
+    _own(request, given.id)
+    return _told(await request.app[SERVICES].dispatch.queue.restore(given.id))
 
 
 # == Live ==============================================================================================================
@@ -15118,7 +16344,7 @@ async def terminal_socket(request: web.Request) -> web.WebSocketResponse:
     """GET /ws/terminal/{task}?session= -> web socket: output and input as binary, control as JSON text"""
     services = request.app[SERVICES]
     task, session = request.match_info["task"], request.query.get("session", "")
-    shown = services.terminals(task, session)
+    shown = services.dispatch.terminal(task, session)
     if shown is None:
         raise NotFound(f"task {task[:100]} has no such session")
     socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=_MESSAGE_BYTES, compress=False, timeout=2.0)
@@ -15331,34 +16557,71 @@ def read_static(folder: Path) -> dict[str, StaticFile]:
     return found
 
 
-class Board(Protocol):
+class Board:
     """What pages ask about tasks; numbers of running sessions are live."""
 
-    async def tasks(self, tab: str, query: str, status: str, platform: str, limit: int) -> Sequence[Task]:
+    def __init__(self, services: Services):
+        self._services = services
+        self._queue = services.dispatch.queue
+
+    async def tasks(self, tab: str, query: str, status: str, platform: str, limit: int) -> list[Task]:
         """Of tab "active": active ones, then queued ones in the order they will start; "completed": newest first.
 
         `query` is looked for in prompts, results and ids; "" is no filter. At most `limit`.
         """
 
+        def shown(task: Task) -> bool:
+            return (
+                (not query or query.lower() in f"#{task.id}\n{task.prompt}\n{task.result}".lower())
+                and status in ("", state_of(task))
+                and platform in ("", task.platform)
+            )
+
+        if tab == "completed":
+            filtered = bool(query or status or platform)
+            return list(filter(shown, await self._queue.finished(SEARCHED if filtered else limit)))[:limit]
+        waiting = [task for task in self._queue.all() if not over(task)]
+        waiting.sort(
+            key=lambda task: (task.status == "queued", -task.priority * (task.status == "queued"), int(task.id))
+        )
+        return list(filter(shown, waiting))[:limit]
+
     async def task(self, id: str) -> Task:
         """Raises NotFound."""
+        return await self._queue.found(id)
 
-    def counts(self) -> Mapping[str, int]:
+    def blockers(self, task: Task) -> list[str]:
+        """Ids of the tasks that `task` still waits for."""
+        return self._queue.blockers(task)
+
+    def counts(self) -> dict[str, int]:
         """`live` and all `tasks`, and tokens `burned`, the archive included."""
+        found = self._queue.counts()
+        return {"live": found["active"], "tasks": found["all"], "burned": found["tokens"]}
 
-    def platforms(self) -> Sequence[Mapping[str, Any]]:
-        """Agents and routers, from memory: id, name, color, status (as GET /api/platforms has it), credits, note."""
+    def platforms(self) -> list[dict[str, Any]]:
+        """The routers: id, name, color, status (as GET /api/platforms has it), credits, note."""
+        rows = self._services.routing.rows.values()
+        return [{name.lower(): value for name, value in shown_router(self._services, row).items()} for row in rows]
 
-    def config(self) -> Mapping[str, Any]:
+    def agents(self) -> dict[str, Platform]:
+        """The platforms tasks can have, whether they can run here or not."""
+        return self._services.dispatch.platforms.all()
+
+    async def config(self) -> dict[str, Any]:
         """As GET /api/config."""
+        return await shown_config(self._services)
 
     async def diff(self, id: str) -> tuple[str, bool]:
         """What the task's branch changes, and whether that was cut. Raises NotFound."""
+        text = await self._services.dispatch.folders.diff(await self.task(id), DIFF_BYTES)
+        return text, text.rstrip("\n").endswith(DIFF_CUT)
 
 
 BOARD: web.AppKey[Board] = web.AppKey("board", Board)
 STATIC: web.AppKey[dict[str, StaticFile]] = web.AppKey("static", dict)
 PAGE_SIZE, PAGE_MOST = 20, 400
+SEARCHED = 2000  # finished tasks looked through for words, the newest
 _MODELS_SHOWN = 60
 _DIFF_LINES = 4000
 
@@ -15423,7 +16686,7 @@ async def _list_view(request: web.Request) -> dict[str, Any]:
         "tasks": tasks[: wanted.limit] if wanted.tab == "completed" else tasks,
         "more": wanted.tab == "completed" and len(tasks) > wanted.limit and wanted.limit < PAGE_MOST,
         "page_size": PAGE_SIZE,
-        "agents": board.config()["agents"],
+        "agents": board.agents(),
         "settings": request.app[SERVICES].settings,
     }
 
@@ -15431,7 +16694,7 @@ async def _list_view(request: web.Request) -> dict[str, Any]:
 async def _detail_view(request: web.Request, id: str) -> dict[str, Any]:
     board, settings = request.app[BOARD], request.app[SERVICES].settings
     task = await board.task(id)
-    return {"task": task, "agents": board.config()["agents"], "settings": settings}
+    return {"task": task, "agents": board.agents(), "settings": settings}
 
 
 def _balance_view(request: web.Request) -> dict[str, Any]:
@@ -15516,7 +16779,7 @@ async def partial_settings(request: web.Request) -> web.Response:
     """GET /partials/settings -> agents, keys, limits, notifications"""
     services = request.app[SERVICES]
     users = services.credentials.users
-    config = request.app[BOARD].config()
+    config = await request.app[BOARD].config()
     return html_page(request, "partials/settings.html", config=config, settings=services.settings, users=users)
 
 
@@ -15525,7 +16788,7 @@ async def partial_create(request: web.Request) -> web.Response:
     """GET /partials/create -> the form for a new task"""
     services = request.app[SERVICES]
     waiting = await request.app[BOARD].tasks("active", "", "", "", PAGE_MOST)
-    config = request.app[BOARD].config()
+    config = await request.app[BOARD].config()
     return html_page(request, "partials/create.html", config=config, settings=services.settings, waiting=waiting)
 
 
@@ -15541,8 +16804,8 @@ async def partial_models(request: web.Request) -> web.Response:
         for model in routing.models(row.id)
         if all(word in f"{row.id}/{model.id} {model.name}".lower() for word in words)
     ]
-    agent = request.app[BOARD].config()["agents"].get(given.get("agent", ""))
-    own = [name for name in (agent["models"] if agent else ()) if all(word in name.lower() for word in words)]
+    agent = request.app[BOARD].agents().get(given.get("agent", ""))
+    own = [name for name in (agent.models if agent else ()) if all(word in name.lower() for word in words)]
     shown = found[:_MODELS_SHOWN]
     return html_page(request, "partials/models.html", models=shown, own=own, agent=agent, count=len(found))
 
@@ -15840,6 +17103,26 @@ def make_app(
         routing = RouterPool(rows, settings, credentials, prices, session, background, clock)
         proxy = Proxy(settings, credentials, pool, routing, usage, allowances, meters, events, local, clock)
         jobs = JobQueue(proxy, store.database, background, settings)
+        notifier = Notifier(settings, session, background, events, credentials.redact, clock)
+
+        def now_set() -> Settings:
+            return app[SERVICES].settings if SERVICES in app else settings
+
+        runner = LocalRunner(store, background, now_set)
+        dispatch = Dispatch(
+            now_set,
+            TaskQueue(store, events, lambda: now_set().tasks, clock=clock),
+            store,
+            runner,
+            Folders(settings.state / "work", now_set, runner.capture, runner.sandboxed, clock),
+            Platforms(HERE / "adapters", store.agents, runner.capture, settings.environ),
+            meters,
+            credentials,
+            background,
+            notifier,
+            routing,
+        )
+        await dispatch.recover()
         app[SERVICES] = Services(
             settings,
             credentials,
@@ -15849,8 +17132,9 @@ def make_app(
             allowances,
             meters,
             Logins(owner_token, clock),
-            Notifier(settings, session, background, events, credentials.redact, clock),
+            notifier,
             jobs,
+            dispatch,
             responses,
             local,
             prices,
@@ -15862,6 +17146,7 @@ def make_app(
             time.time(),
         )
         app[LIVE] = LiveStreams(events, settings, app[SERVICES].started_at)
+        app[BOARD] = Board(app[SERVICES])
         if sources is not None:
             background.start("changed files", _watch_files(app[SERVICES], sources))
         background.start("ledger", usage.run())
@@ -15872,6 +17157,7 @@ def make_app(
         try:
             yield
         finally:
+            await dispatch.stop()
             await background.stop()
             await local.stop()
             pool.close()
@@ -16060,6 +17346,7 @@ async def serve(settings: Settings, store: Store, sources: Sources) -> None:
                 f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}"
             ) from None
         port = next((address[1] for address in runner.addresses), settings.port)
+        services.dispatch.open(local_address(settings, port))
         print(banner(settings, services, port), flush=True)
         loop.add_signal_handler(signal.SIGHUP, lambda: services.background.start("reload", _reloaded(services)))
         gc.collect()
@@ -16076,7 +17363,8 @@ async def serve(settings: Settings, store: Store, sources: Sources) -> None:
         app[LIVE].close()
         server = cast(DoorServer, runner.server)
         server.pre_shutdown()  # idle connections go, the others after their answer
-        await services.proxy.drain(settings.timeouts.drain_s)
+        services.meters.stop()
+        await asyncio.gather(services.dispatch.stop(), services.proxy.drain(settings.timeouts.drain_s))
         await server.answered(limit_s=2.0)
     finally:
         await runner.cleanup()

@@ -6,6 +6,7 @@ server in this process; `chomp_process` starts one as a user would.
 
 from __future__ import annotations
 
+import argparse
 import ast
 import asyncio
 import base64
@@ -24,6 +25,7 @@ import json
 import logging
 import math
 import os
+import pty
 import random
 import re
 import resource
@@ -42,6 +44,7 @@ import termios
 import threading
 import time
 import tomllib
+import types
 import urllib.parse
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -391,6 +394,12 @@ class Chomp:
         await site.start()
         self.port = self.runner.addresses[0][1]
         self.url = f"http://127.0.0.1:{self.port}"
+        return self
+
+    async def runs_tasks(self) -> Chomp:
+        """From now on queued tasks start when they may: finding out what sandbox works here takes its time."""
+        self.services.dispatch.open(self.url)
+        await eventually(lambda: self.services.dispatch._address)
         return self
 
     async def stop(self) -> None:
@@ -10109,10 +10118,14 @@ class TestMeters:
     async def test_a_tasks_callbacks_let_it_in(self, chomp: Any, upstream: Any, path: str) -> None:
         client = await chomp(await upstream())
         agent = Agent(client)
-        async with client.post(path, json={"id": "0"}, headers=agent.headers) as answer:
-            assert answer.status not in (401, 403) or (await error_of(answer))["code"] != "forbidden"
+        async with client.post(path, json={"id": 1, "result": "x"}, headers=agent.headers) as answer:
+            assert (answer.status, (await error_of(answer))["message"]) == (404, "no task '1'")
+        async with client.post(path, json={"id": 2, "result": "x"}, headers=agent.headers) as answer:
+            assert (answer.status, (await error_of(answer))["message"]) == (
+                403, "this token is task 1's: it can call back for that alone",
+            )  # fmt: skip
         agent.end()
-        async with client.post(path, json={"id": "0"}, headers=agent.headers) as answer:
+        async with client.post(path, json={"id": 1}, headers=agent.headers) as answer:
             assert answer.status == 401
 
     async def test_a_dead_token_is_not_the_owners_where_everybody_is_let_in(self, chomp: Any, upstream: Any) -> None:
@@ -18434,10 +18447,10 @@ class Screen:
 
 class TestLive:
     @pytest.fixture
-    async def door(self, chomp: Any, place: Place) -> Chomp:
+    async def door(self, chomp: Any, place: Place, monkeypatch: pytest.MonkeyPatch) -> Chomp:
         server: Chomp = await chomp()
         self.shown: dict[tuple[str, str], Any] = {}
-        server.services.terminals = lambda task, session: self.shown.get((task, session))
+        monkeypatch.setattr(server.services.dispatch, "terminal", lambda *which: self.shown.get(which))
         return server
 
     @contextlib.asynccontextmanager
@@ -21386,3 +21399,963 @@ class TestOffline:
         assert [one["prompt"] for one in run("list")[1]["tasks"]] == ["p0"]
         status, answer = run("state", "restore", "state.json.9")
         assert status == 1 and "state.json.2" in answer["error"]["message"]
+
+
+# == The command =======================================================================================================
+
+COMMAND = HERE / "bin" / "chomp"
+
+
+def as_module(path: Path) -> Any:
+    """bin/chomp, to look at its functions."""
+    module = types.ModuleType("chomp_command")
+    module.__file__ = str(path)
+    exec(compile(path.read_text("utf-8"), path, "exec"), vars(module))
+    return module
+
+
+class Board:
+    """What bin/chomp talks to: tasks in memory that a test tells what happens to them."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, dict[str, Any]] = {}
+        self.said: list[tuple[str, dict[str, Any]]] = []  # actions and their fields
+        self.printed: dict[tuple[str, str], bytes] = {}  # by task and session
+        self.at_run: Callable[[dict[str, Any]], None] = lambda task: None
+        self.talk: Callable[[web.WebSocketResponse], Awaitable[None]] | None = None
+        self.viewers = 0
+        self.url = ""
+        self.app = web.Application(middlewares=[self.known])
+        self.app.add_routes(
+            [
+                web.get("/api/state", self.state),
+                web.get("/api/tasks", self.listed),
+                web.get("/api/tasks/{id}", self.one),
+                web.get("/api/tasks/{id}/output", self.output),
+                web.post("/api/tasks", self.add),
+                web.post("/api/tasks/{action}", self.act),
+                web.get("/api/config", self.config),
+                web.post("/api/config/agents", self.agent),
+                web.delete("/api/config/agents", self.agent),
+                web.get("/ws/terminal/{id}", self.terminal),
+            ]
+        )
+
+    @web.middleware
+    async def known(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if request.headers.get("authorization") != f"Bearer {TOKEN}":
+            return self.error(401, "the token is wrong")
+        answer: web.StreamResponse = await handler(request)
+        return answer
+
+    @staticmethod
+    def error(status: int, message: str) -> web.Response:
+        return web.json_response(
+            {"error": {"message": message, "type": "x", "param": None, "code": None}}, status=status
+        )
+
+    def put(self, prompt: str, status: str = "queued", **more: Any) -> dict[str, Any]:
+        which = str(len(self.tasks) + 1)
+        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 65))
+        fixed = {"id": which, "prompt": prompt, "dir": "", "status": status, "created": created, "result": ""}
+        self.tasks[which] = {**fixed, "platform": "", "tokens": 0, **more}
+        return self.tasks[which]
+
+    def begin(self, task: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """Opens a session, as `run` does."""
+        session = {
+            "id": f"s{len(task.get('sessions', ())) + 1}", "agent": task["platform"] or "shell", "model": "",
+            "started_at": task["created"], "tokens": 0, **more,
+        }  # fmt: skip
+        task["sessions"] = [*task.get("sessions", ()), session]
+        task.update(status="active", phase="running", platform=session["agent"])
+        return session
+
+    def end(self, task: dict[str, Any], status: str, **more: Any) -> None:
+        if task.get("sessions"):
+            task["sessions"][-1].update(ended_at="2026-01-02T03:04:05Z", result=status)
+        task.pop("phase", None)
+        task.update(status=status, finished="2026-01-02T03:04:05Z", **more)
+
+    def prints(self, task: dict[str, Any], data: bytes) -> None:
+        key = (task["id"], task["sessions"][-1]["id"])
+        self.printed[key] = self.printed.get(key, b"") + data
+
+    async def state(self, request: web.Request) -> web.Response:
+        archived = {"count": 3, "tokens": 1000, "cost_usd": 0.5}
+        return web.json_response({"tasks": list(self.tasks.values()), "next_id": 9, "archived": archived})
+
+    async def listed(self, request: web.Request) -> web.Response:
+        over = [task for task in self.tasks.values() if task["status"] in ("done", "failed")]
+        assert request.query["tab"] == "completed"
+        return web.json_response({"tasks": over[::-1][: int(request.query["limit"])]})
+
+    async def one(self, request: web.Request) -> web.Response:
+        if (task := self.tasks.get(request.match_info["id"])) is None:
+            return self.error(404, f"there is no task {request.match_info['id']}")
+        return web.json_response(task)
+
+    async def output(self, request: web.Request) -> web.Response:
+        since, session = int(request.query["since"]), request.query["session"]
+        key = (request.match_info["id"], session)
+        if key not in self.printed:
+            return self.error(404, "it has not printed anything")
+        part = self.printed[key][since : since + 64]  # little, so that a client has to ask again
+        told = {"session": session, "since": since, "next": since + len(part)}
+        sessions = {one["id"]: one for one in self.tasks[key[0]]["sessions"]}
+        told["ended"] = "ended_at" in sessions[session]
+        told.update(
+            {"data": base64.b64encode(part).decode()} if request.query["raw"] == "1" else {"text": part.decode()}
+        )
+        return web.json_response(told)
+
+    async def add(self, request: web.Request) -> web.Response:
+        fields = await request.json()
+        self.said.append(("add", fields))
+        runs = fields.pop("run", False)
+        task = self.put(**fields)
+        if runs:
+            self.begin(task)
+            self.at_run(task)
+        return web.json_response(task)
+
+    async def act(self, request: web.Request) -> web.Response:
+        action, fields = request.match_info["action"], await request.json()
+        self.said.append((action, fields))
+        queued = [which for which, task in self.tasks.items() if task["status"] == "queued"]
+        which = fields.get("id") or (queued[0] if action == "run" and queued else "")
+        if (task := self.tasks.get(which)) is None:
+            return self.error(404, f"there is no task {which}" if which else "nothing is queued")
+        if action == "run":
+            task["platform"] = fields.get("agent", "shell")
+            self.begin(task)
+            self.at_run(task)
+        elif action in ("done", "stop"):
+            self.end(task, {"done": "done", "stop": "failed"}[action], result=fields.get("result", ""))
+        elif action in ("handoff", "retry"):
+            task["status"] = "queued"
+        return web.json_response({"status": "ok", "task": task})
+
+    async def config(self, request: web.Request) -> web.Response:
+        shell = {"name": "Shell", "available": True, "models": [], "note": "runs a script"}
+        codex = {"name": "Codex", "available": False, "models": ["o3", "o4"], "note": "npm install -g codex"}
+        return web.json_response({"agents": {"shell": shell, "codex": codex}, "routers": {}})
+
+    async def agent(self, request: web.Request) -> web.Response:
+        self.said.append((request.method, await request.json()))
+        return web.json_response({"status": "ok"})
+
+    async def terminal(self, request: web.Request) -> web.StreamResponse:
+        if request.match_info["id"] not in self.tasks:
+            return self.error(404, "there is no such task")
+        assert request.headers["origin"] == self.url
+        viewer = web.WebSocketResponse(max_msg_size=0)
+        await viewer.prepare(request)
+        self.viewers += 1
+        assert self.talk is not None
+        await self.talk(viewer)
+        return viewer
+
+
+@pytest.fixture
+async def board() -> AsyncIterator[Board]:
+    one = Board()
+    runner = web.AppRunner(one.app, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    one.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield one
+    await runner.cleanup()
+
+
+def environ_for(url: str, folder: Path, **more: str) -> dict[str, str]:
+    port = url.rpartition(":")[2]
+    plain = {"PATH": os.environ["PATH"], "CHOMP_DIR": str(folder), "PORT": port, "CHOMP_API_TOKEN": TOKEN}
+    return {name: value for name, value in {**plain, **more}.items() if value}
+
+
+@pytest.fixture
+def chomps(board: Board, tmp_path: Path) -> Any:
+    """Runs bin/chomp against the board: exit status, output, errors."""
+
+    async def run(*words: str, given: str | bytes = b"", cwd: Path = tmp_path, **environ: str) -> tuple[int, str, str]:
+        return await ran(COMMAND, *words, given=given, cwd=cwd, environ=environ_for(board.url, tmp_path, **environ))
+
+    return run
+
+
+async def ran(
+    command: Path,
+    *words: str,
+    environ: dict[str, str],
+    given: str | bytes = b"",
+    cwd: Path | None = None,
+    limit_s: float = PATIENCE_S,
+) -> tuple[int, str, str]:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, str(command), *words, env=environ, cwd=cwd,
+        stdin=subprocess.PIPE if given else subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    data = given.encode() if isinstance(given, str) else given
+    out, error = await asyncio.wait_for(child.communicate(data or None), limit_s)
+    assert b"Traceback" not in error, error.decode()
+    assert child.returncode is not None
+    return child.returncode, out.decode(), error.decode()
+
+
+class Window:
+    """bin/chomp on a terminal of its own."""
+
+    def __init__(self, columns: int = 80, rows: int = 24):
+        self.master, self.slave = pty.openpty()
+        self.resize(columns, rows)
+        self.before = termios.tcgetattr(self.slave)
+        self.shown = b""
+        self.child: asyncio.subprocess.Process | None = None
+        os.set_blocking(self.master, False)
+        asyncio.get_running_loop().add_reader(self.master, self._read)
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):
+            self.shown += os.read(self.master, 65536)
+
+    def resize(self, columns: int, rows: int) -> None:
+        termios.tcsetwinsize(self.slave, (rows, columns))
+
+    async def start(self, *words: str, environ: dict[str, str]) -> Window:
+        self.child = await asyncio.create_subprocess_exec(
+            "setsid", "-c", sys.executable, str(COMMAND), *words,
+            env={"TERM": "xterm-256color", **environ}, stdin=self.slave, stdout=self.slave, stderr=self.slave,
+        )  # fmt: skip
+        return self
+
+    def type(self, keys: bytes) -> None:
+        os.write(self.master, keys)
+
+    async def sees(self, words: bytes) -> None:
+        await until(lambda: words in self.shown, f"{words!r} is not shown")
+
+    def raw(self) -> bool:
+        return not termios.tcgetattr(self.slave)[3] & termios.ICANON
+
+    async def ended(self) -> int:
+        """The exit status; the terminal is as it was."""
+        assert self.child is not None
+        status = await soon(self.child.wait())
+        assert termios.tcgetattr(self.slave) == self.before
+        assert b"Traceback" not in self.shown, self.shown.decode()
+        return int(status)
+
+
+@pytest.fixture
+async def screen() -> AsyncIterator[Callable[..., Window]]:
+    made: list[Window] = []
+
+    def make(**size: int) -> Window:
+        made.append(Window(**size))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.child is not None and one.child.returncode is None:
+            one.child.kill()
+            await one.child.wait()
+        asyncio.get_running_loop().remove_reader(one.master)
+        os.close(one.master)
+        os.close(one.slave)
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Any:
+    """Runs a bin/chomp whose own folder has a state and no server: exit status, output, errors."""
+    root = tmp_path / "alone"
+    (root / "bin").mkdir(parents=True)
+    (root / "state").mkdir()
+    (root / ".venv" / "bin").mkdir(parents=True)
+    (root / "bin" / "chomp").write_bytes(COMMAND.read_bytes())
+    (root / "chomp_server.py").write_bytes((HERE / "chomp_server.py").read_bytes())
+    python = root / ".venv" / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+
+    async def run(*words: str, given: str = "", limit_s: float = PATIENCE_S, **environ: str) -> tuple[int, str, str]:
+        environ = {"PATH": os.environ["PATH"], "PORT": str(closed_port()), **environ}
+        return await ran(root / "bin" / "chomp", *words, environ=environ, given=given, cwd=root, limit_s=limit_s)
+
+    run.store = cs.Store(root / "state")  # type: ignore[attr-defined]
+
+    run.root = root  # type: ignore[attr-defined]
+    return run
+
+
+def closed_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+class TestCommand:
+    # -- adding and listing
+
+    async def test_a_task_is_added_with_all_that_is_said_of_it(self, board: Board, chomps: Any, tmp_path: Path) -> None:
+        words = (
+            "add", "say", "hi", "--dir", "sub/..", "--platform", "ask", "--model", "m", "--effort", "high", "--router",
+            "groq", "--gate", "gates/x.sh", "--setup", "s.sh", "--priority", "-2", "--after", "3,#4", "--budget-tokens",
+            "1000", "--budget-usd", "1.5", "--isolation", "required", "--in-place", "--repo", "https://example.org/x.git",
+        )  # fmt: skip
+        assert await chomps(*words) == (0, "added task 1: say hi\n", "")
+        assert board.said == [
+            (
+                "add",
+                {
+                    "prompt": "say hi", "dir": str(tmp_path), "platform": "ask", "model": "m", "effort": "high",
+                    "router": "groq", "gate": "gates/x.sh", "setup": "s.sh", "priority": -2, "blocked_by": ["3", "4"],
+                    "budget_tokens": 1000, "budget_usd": 1.5, "isolation": "required", "in_place": True,
+                    "repo_url": "https://example.org/x.git",
+                },
+            )
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("words", [("add",), ("add", "-")])
+    async def test_a_prompt_comes_from_stdin_as_it_is(self, board: Board, chomps: Any, words: Sequence[str]) -> None:
+        text = '-- `first`\n"$(second)" 日本\n'
+        status, out, _ = await chomps(*words, given=text, LC_ALL="C")
+        assert (status, out) == (0, 'added task 1: -- `first` "$(second)" 日本\n')
+        assert board.said == [("add", {"prompt": text})]
+
+    async def test_a_prompt_of_odd_bytes_is_text(self, board: Board, chomps: Any) -> None:
+        assert (await chomps("add", given=b"a\xffb"))[0] == 0
+        assert (await chomps("add", "--", "-x \udcff"))[0] == 0
+        assert [fields["prompt"] for _, fields in board.said] == ["a�b", "-x �"]
+
+    async def test_the_folder_is_taken_where_git_knows_it(self, board: Board, chomps: Any, tmp_path: Path) -> None:
+        work = tmp_path / "work"
+        (work / "inner").mkdir(parents=True)
+        elsewhere = str(tmp_path / "state")  # CHOMP_DIR is where chomp has its files: not above what is worked on
+        assert (await chomps("add", "x", cwd=work / "inner", CHOMP_DIR=elsewhere))[2] == ""
+        (work / ".git").mkdir()
+        _, _, said = await chomps("add", "x", cwd=work / "inner", CHOMP_DIR=elsewhere)
+        assert str(work / "inner") in said
+        await chomps("add", "x", "--no-dir", cwd=work, CHOMP_DIR=elsewhere)
+        await chomps("add", "x", "--repo", "https://example.org/x.git", cwd=work, CHOMP_DIR=elsewhere)
+        await chomps("add", "x", cwd=HERE / "bin", CHOMP_DIR=elsewhere)  # chomp itself
+        await chomps("add", "x", cwd=work, CHOMP_DIR=str(work))  # its files
+        folders = [fields.get("dir") for _, fields in board.said]
+        assert folders == [None, str(work / "inner"), None, None, None, None]
+
+    async def test_twenty_at_once_make_twenty_tasks(self, board: Board, chomps: Any) -> None:
+        found = await asyncio.gather(*(chomps("add", f"number {n}") for n in range(20)))
+        assert {status for status, _, _ in found} == {0}
+        assert {task["prompt"] for task in board.tasks.values()} == {f"number {n}" for n in range(20)}
+        assert len(board.tasks) == 20
+
+    async def test_a_list_is_a_table_whatever_is_in_a_prompt(self, board: Board, chomps: Any) -> None:
+        board.put("one\nof \t two \x1b[31mred\u202e", platform="shell", tokens=1_234_567, budget_exceeded=True)
+        board.put("日本語" * 30, "failed", reason="gate", tokens=12_345)
+        board.put("x" * 300, "done", verified=True)
+        board.put("waits", blocked_by=["1", "2"])
+        status, out, _ = await chomps("list", COLUMNS="70")
+        lines = out.splitlines()
+        assert (status, len(lines)) == (0, 5)
+        assert lines[0].split() == ["ID", "STATUS", "PLATFORM", "TOKENS", "AGE", "PROMPT"]
+        assert re.fullmatch(r"1   queued +shell +1\.2M! +1m \ds +one of two \[31mred", lines[1])
+        assert lines[2].startswith("2   failed gate")
+        assert lines[2].endswith("…") and lines[3].endswith("x…")
+        wide = as_module(COMMAND).width
+        assert wide(lines[2]) in (69, 70) and wide(lines[3]) == 70
+        starts = {wide(line[: line.index(mark)]) for line, mark in zip(lines[2:], ("日", "xx", "waits"), strict=True)}
+        assert starts == {wide(lines[0][: lines[0].index("PROMPT")])}  # the columns stand
+        assert "queued after 1,2" in lines[4]
+        assert "\x1b" not in out
+
+    async def test_a_list_shows_what_is_asked_for(self, board: Board, chomps: Any) -> None:
+        for number in range(13):
+            board.put(f"old {number}", "done", finished=f"2026-01-01T00:00:{number:02}Z")
+        board.put("open")
+        board.put("gone", deleted="2026-01-01T00:00:00Z")
+
+        async def ids(*words: str) -> list[str]:
+            status, out, _ = await chomps("list", "--json", *words)
+            assert status == 0
+            return [task["id"] for task in json.loads(out)]
+
+        assert await ids() == [str(n) for n in range(4, 15)]
+        assert await ids("--all") == [str(n) for n in range(1, 15)]
+        assert await ids("--queued") == ["14"]
+        assert await ids("--active") == []
+        assert "3 finished earlier" in (await chomps("list"))[2]
+        assert (await chomps("list", "--failed"))[1] == "no tasks are failed\n"
+        assert (await chomps("list", "--done", "--all"))[0] == 2
+
+    @pytest.mark.parametrize(
+        ("environ", "painted"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
+    )
+    async def test_colours_are_for_terminals(
+        self, board: Board, screen: Any, tmp_path: Path, environ: dict[str, str], painted: bool
+    ) -> None:
+        board.put("done", "failed", reason="crash")
+        shows = await screen(columns=60).start("list", environ=environ_for(board.url, tmp_path, **environ))
+        assert await shows.ended() == 0
+        await shows.sees(b"PROMPT")
+        assert (b"\x1b[31mfailed crash\x1b[0m" in shows.shown, shows.shown.count(b"\x1b")) == (painted, 2 * painted)
+
+    async def test_status_counts_and_says_which_agents_are_ready(self, board: Board, chomps: Any) -> None:
+        board.put("a", "done", tokens=200)
+        board.begin(board.put("b", tokens=34))
+        status, out, _ = await chomps("status")
+        assert status == 0
+        assert out.splitlines()[:2] == [
+            "queued 0  active 1  done 1  failed 0",
+            "1,234 tokens, $0.5, 3 archived tasks among them",
+        ]
+        assert re.search(r"^2 +active running +shell +34 ", out, re.M)
+        assert re.search(r"^codex +Codex +unavailable +o3 o4 +npm install -g codex$", out, re.M)
+        told = json.loads((await chomps("status", "--json"))[1])
+        assert (told["tokens"], told["counts"]["done"], told["agents"]["shell"]["available"]) == (1234, 1, True)
+
+    # -- running
+
+    async def test_run_waits_and_shows_what_is_printed(self, board: Board, chomps: Any) -> None:
+        def works(task: dict[str, Any]) -> None:
+            board.prints(task, b"line one\r\n" + b"x" * 100 + b"\n\x1b[2Jno newline")
+
+            async def goes_on() -> None:
+                board.end(task, "failed", reason="gate")
+                board.begin(task)
+                board.prints(task, "second time ✓\n".encode())
+                board.end(task, "done", tokens=1234, cost_usd=0.25, branch="chomp/task-1")
+
+            going.append(asyncio.create_task(goes_on()))
+
+        going: list[asyncio.Task[None]] = []
+        board.at_run = works
+        board.put("do it")
+        status, out, said = await chomps("run", "--wait", "--platform", "shell", "--model", "m")
+        assert (status, board.said) == (0, [("run", {"agent": "shell", "model": "m"})])
+        assert out == "line one\n" + "x" * 100 + "\n[2Jno newlinesecond time ✓\n"
+        assert "-- session s2, shell" in said
+        assert said.splitlines()[-1] == "task 1 done (1,234 tokens, $0.25), branch chomp/task-1"
+
+    async def test_a_task_that_failed_ends_the_wait_with_1(self, board: Board, chomps: Any) -> None:
+        def fails(task: dict[str, Any]) -> None:
+            task["sessions"][-1]["error"] = "codex is not installed:\nnpm install -g codex"
+            board.end(task, "failed", reason="refused")
+
+        board.at_run = fails
+        status, out, said = await chomps("add", "x", "--wait")
+        assert (status, out) == (1, "added task 1: x\n")
+        assert "task 1 failed: codex is not installed: npm install -g codex (0 tokens)" in said
+        status, out, _ = await chomps("add", "x", "--wait", "--json")
+        assert (status, json.loads(out)["status"]) == (1, "failed")
+        assert (await chomps("add", "x", "--run"))[:2] == (
+            1, "added task 3: x\ntask 3 failed: codex is not installed: npm install -g codex\n",
+        )  # fmt: skip
+
+    async def test_ctrl_c_leaves_the_task_running(self, board: Board, tmp_path: Path) -> None:
+        board.at_run = lambda task: board.prints(task, b"begun\n")
+        board.put("long")
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, str(COMMAND), "run", "1", "--wait", env=environ_for(board.url, tmp_path),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert child.stdout is not None
+        assert await soon(child.stdout.readline()) == b"begun\n"
+        child.send_signal(signal.SIGINT)
+        _, said = await soon(child.communicate())
+        assert child.returncode == 130
+        assert b"task 1 goes on: chomp attach 1, chomp stop 1" in said and b"Traceback" not in said
+        assert [action for action, _ in board.said] == ["run"]
+
+    async def test_all_that_is_queued_runs_in_its_order(self, board: Board, chomps: Any) -> None:
+        for number in range(1, 13):
+            board.put(str(number), priority=int(number == 7))
+        board.at_run = lambda task: board.end(task, "failed" if task["id"] == "3" else "done")
+        status, out, said = await chomps("run", "--platform", "shell", "--all", "--wait")
+        assert [fields["id"] for _, fields in board.said] == ["7", *(str(n) for n in range(1, 13) if n != 7)]
+        assert (status, out) == (1, "")
+        assert "task 7 done, shell\n" in said and "task 3 failed, shell\n" in said
+        assert await chomps("run", "--all") == (0, "nothing is queued\n", "")
+        status, _, said = await chomps("run")
+        assert (status, said) == (1, "chomp: nothing is queued\n")
+
+    async def test_a_terminal_gets_a_line_of_progress(self, board: Board, screen: Any, tmp_path: Path) -> None:
+        board.at_run = lambda task: task.update(tokens=12_345)
+        task = board.put("long")
+        shows = await screen().start("run", "--wait", environ=environ_for(board.url, tmp_path))
+        await shows.sees(b"\x1b[2mtask 1 active running, shell, 12k tokens, 1m ")
+        board.prints(task, b"output\n")
+        await shows.sees(b"\r\x1b[Koutput\r\n")
+        board.end(task, "done")
+        assert await shows.ended() == 0
+        await shows.sees(b"task 1 done (12,345 tokens)\r\n")
+
+    # -- what is done to tasks
+
+    async def test_actions_ask_for_what_they_say(self, board: Board, chomps: Any) -> None:
+        for number in range(3):
+            board.begin(board.put(str(number)))
+        assert await chomps("done", "1", "all", "is", "well", "12") == (0, "task 1 is done\n", "")
+        assert (await chomps("done", "#2", "--tokens", "12"))[0] == 0
+        assert await chomps("handoff", "3", "half", "way") == (0, "task 3 is handed over: queued\n", "")
+        assert await chomps("retry", "1") == (0, "task 1 is queued again\n", "")
+        assert (await chomps("continue", "1"))[:2] == (0, "task 1 goes on: queued\n")
+        assert (await chomps("input", "1", "y", "--no-enter"))[0] == 0
+        assert (await chomps("input", "1"))[0] == 0
+        assert (await chomps("message", "1", "and", "tests"))[0] == 0
+        assert (await chomps("message", "1", "--now", given="stop that"))[0] == 0
+        assert (await chomps("message", "1", "other words", "--edit", "m1"))[0] == 0
+        assert (await chomps("message", "1", "--delete", "m1"))[0] == 0
+        assert (await chomps("restore", "1"))[:2] == (0, "task 1 is back: queued\n")
+        assert board.said == [
+            ("done", {"id": "1", "result": "all is well 12"}),
+            ("done", {"id": "2", "tokens": 12}),
+            ("handoff", {"id": "3", "summary": "half way"}),
+            ("retry", {"id": "1"}),
+            ("continue", {"id": "1"}),
+            ("input", {"id": "1", "text": "y", "enter": False}),
+            ("input", {"id": "1", "text": "", "enter": True}),
+            ("message", {"id": "1", "text": "and tests"}),
+            ("message", {"id": "1", "text": "stop that", "now": True}),
+            ("message", {"id": "1", "text": "other words", "message": "m1"}),
+            ("message", {"id": "1", "message": "m1", "delete": True}),
+            ("restore", {"id": "1"}),
+        ]
+
+    async def test_several_are_dropped_although_one_is_not_there(self, board: Board, chomps: Any) -> None:
+        board.put("a")
+        board.put("b")
+        status, out, said = await chomps("drop", "1", "99", "2")
+        assert (status, [fields["id"] for _, fields in board.said]) == (1, ["1", "99", "2"])
+        assert [line[:6] for line in out.splitlines()] == ["task 1", "task 2"]
+        assert said == "chomp: task 99: there is no task 99\n"
+
+    async def test_stop_stops_one_or_all(self, board: Board, chomps: Any) -> None:
+        for number in range(3):
+            board.begin(board.put(str(number)))
+        board.put("waits")
+        assert (await chomps("stop"))[0] == (await chomps("stop", "1", "--all"))[0] == 2
+        assert await chomps("stop", "2") == (0, "task 2 is stopped\n", "")
+        assert (await chomps("stop", "--all"))[1] == "task 1 is stopped\ntask 3 is stopped\n"
+        assert await chomps("stop", "--all") == (0, "nothing runs\n", "")
+
+    async def test_an_agent_need_not_name_its_task(self, board: Board, chomps: Any) -> None:
+        task = board.put("mine")
+        inside = {"CHOMP_API": board.url, "TASK_ID": "1", "PORT": "1", "CHOMP_DIR": "/nowhere"}
+        for words in (("done", "3", "bugs", "fixed"), ("done", "1", "fixed"), ("handoff", "more"), ("done",)):
+            board.begin(task)
+            assert (await chomps(*words, **inside))[0] == 0
+        assert [fields for _, fields in board.said] == [
+            {"id": "1", "result": "3 bugs fixed"},
+            {"id": "1", "result": "fixed"},
+            {"id": "1", "summary": "more"},
+            {"id": "1"},
+        ]
+
+    async def test_messages_are_listed(self, board: Board, chomps: Any) -> None:
+        row = {"id": "m1", "text": "and\ntests", "created": "2026-01-02T03:04:05Z"}
+        board.put("x", messages=[row, {**row, "id": "m2", "session": "s1"}])
+        out = (await chomps("message", "1", "--list"))[1].splitlines()
+        assert [(line.split()[0], line.split()[3], line.split()[-2:]) for line in out[1:]] == [
+            ("m1", "waits", ["and", "tests"]), ("m2", "s1", ["and", "tests"]),
+        ]  # fmt: skip
+
+    # -- looking
+
+    async def test_show_tells_everything_in_words(self, board: Board, chomps: Any) -> None:
+        task = board.put(
+            "build\n  it\x1b[2J", effort="high", branch="chomp/task-1", budget_tokens=5000, grants=1, cost_usd=0.5
+        )
+        board.begin(
+            task, tokens=700, prompt_tokens=600, completion_tokens=100, cost_usd=0.5, requests=3, unpriced=1, verdict="failed",
+            gate_exit=2, gate_output="2 tests failed", gate_edited=True, base="a" * 40, head="b" * 40, summary="I did it",
+            isolation="bubblewrap", left_out="2 files", warnings=["no effort"], handoff="Goal: x",
+        )  # fmt: skip
+        board.end(task, "failed", reason="gate", tokens=700)
+        status, out, _ = await chomps("show", "1")
+        assert (status, out.splitlines()[:3]) == (0, ["task 1: failed gate", "  build", "    it[2J"])
+        for line in (
+            r"effort +high", r"branch +chomp/task-1", r"budget +5,000 tokens, granted 1 more", r"cost +\$0\.5",
+            r"tokens +700 \(600 prompt, 100 completion\)", r"requests +3, 1 without a price",
+            r"gate +failed \(exit status 2\), edited by the agent: the original was run",
+            r"commits +a{12} to b{12}", r"isolation +bubblewrap", r"left out +2 files", r"warnings +no effort",
+            r"  2 tests failed", r"  I did it", r"  Goal: x",
+        ):  # fmt: skip
+            assert re.search(rf"^  {line}$", out, re.M), line
+        assert "\x1b" not in out
+        assert json.loads((await chomps("show", "1", "--json"))[1]) == task
+
+    async def test_log_shows_what_came_of_tasks(self, board: Board, chomps: Any) -> None:
+        board.put("first", "done", result="it\nworks", platform="shell", finished="2026-01-02T03:04:05Z")
+        board.put("second", "failed", reason="crash")
+        board.put("third", "done")
+        status, out, _ = await chomps("log", "-n", "2")
+        assert (status, [line.split()[:2] for line in out.splitlines()]) == (
+            0, [["3", "done"], ["third"], ["2", "failed"], ["second"], ["→", "crash"]],
+        )  # fmt: skip
+        assert "    → it works\n" in (await chomps("log"))[1]
+
+    async def test_logs_print_a_session_and_follow_a_task(self, board: Board, chomps: Any) -> None:
+        task = board.put("x")
+        assert (await chomps("logs", "1"))[2] == "chomp: task 1 has not run yet\n"
+        board.begin(task)
+        board.prints(task, b"\x1b[32mfirst\x1b[0m\r\n" * 20)
+        board.end(task, "failed")
+        board.begin(task)
+        board.prints(task, b"second\n")
+        assert await chomps("logs", "1") == (0, "second\n", "")
+        assert (await chomps("logs", "1", "--session", "s1"))[1] == "[32mfirst[0m\n" * 20
+        raw = await asyncio.to_thread(
+            subprocess.run, [sys.executable, COMMAND, "logs", "1", "--session", "s1", "--raw"],
+            env=environ_for(board.url, HERE), capture_output=True, timeout=60, check=True,
+        )  # fmt: skip
+        assert raw.stdout == b"\x1b[32mfirst\x1b[0m\r\n" * 20
+        told = json.loads((await chomps("logs", "1", "--json"))[1])
+        assert told == {"session": "s2", "text": "second\n", "next": 7, "ended": False}
+        assert (await chomps("logs", "1", "--session", "s9"))[0] == 1
+        following = asyncio.create_task(chomps("logs", "1", "-f"))
+        board.prints(task, b"third\n")
+        board.end(task, "done")
+        assert (await following)[:2] == (0, "second\nthird\n")
+
+    async def test_agents_are_listed_made_and_removed(self, board: Board, chomps: Any) -> None:
+        assert re.search(r"^shell +Shell +ready +runs a script$", (await chomps("agents"))[1], re.M)
+        assert json.loads((await chomps("agents", "list", "--json"))[1])["codex"]["available"] is False
+        made = await chomps(
+            "agents", "add", "mine", "--command", "run {prompt_file}", "--models", "a,b", "--color", "#ff0000"
+        )
+        assert (made[0], "--platform mine" in made[1]) == (0, True)
+        assert (await chomps("agents", "remove", "mine"))[:2] == (0, "mine is no agent any more\n")
+        assert board.said == [
+            (
+                "POST",
+                {
+                    "id": "mine",
+                    "name": "mine",
+                    "command": "run {prompt_file}",
+                    "models": ["a", "b"],
+                    "color": "#ff0000",
+                },
+            ),
+            ("DELETE", {"id": "mine"}),
+        ]
+
+    # -- a terminal
+
+    async def test_attach_is_a_terminal(self, board: Board, screen: Any, tmp_path: Path) -> None:
+        board.begin(board.put("x"))
+        heard: list[Any] = []
+
+        async def talk(viewer: web.WebSocketResponse) -> None:
+            await viewer.send_str('{"type":"ready"}')
+            await viewer.send_bytes("replayed ✓".encode() + bytes(range(128, 256)))
+            async for message in viewer:
+                heard.append(message.data if message.type is aiohttp.WSMsgType.BINARY else json.loads(message.data))
+                if message.type is aiohttp.WSMsgType.BINARY:
+                    await viewer.send_bytes(b"<" + message.data + b">")
+
+        board.talk = talk
+        shows = await screen(columns=100, rows=30).start("attach", "1", environ=environ_for(board.url, tmp_path))
+        await shows.sees("replayed ✓".encode() + bytes(range(128, 256)))
+        assert b"Ctrl-] detaches" in shows.shown and shows.raw()
+        shows.type(b"ls\r\x03\x1a\xc3\xa9")
+        await shows.sees(b"<ls\r\x03\x1a\xc3\xa9>")
+        assert {"type": "resize", "cols": 100, "rows": 30} in heard
+        shows.resize(61, 17)
+        await until(lambda: {"type": "resize", "cols": 61, "rows": 17} in heard, "the size is not told")
+        pasted = bytes(random.Random(1).choices(b"abc \xc3\xa9", k=200_000))
+        shows_all = asyncio.create_task(self.pastes(shows, pasted))
+        await soon(shows_all)
+        await until(
+            lambda: b"".join(one for one in heard if isinstance(one, bytes)).endswith(pasted), "not all arrived"
+        )
+        shows.type(b"last\x1dnot this")
+        assert await shows.ended() == 0
+        await shows.sees(b"detached: task 1 goes on (chomp attach 1)")
+        assert b"".join(one for one in heard if isinstance(one, bytes)).endswith(b"last")
+
+    @staticmethod
+    async def pastes(shows: Window, data: bytes) -> None:
+        while data:
+            with contextlib.suppress(BlockingIOError):
+                data = data[os.write(shows.master, data[:4096]) :]
+            await asyncio.sleep(0)
+
+    async def test_attach_says_how_the_session_ended(self, board: Board, screen: Any, tmp_path: Path) -> None:
+        board.begin(board.put("x"))
+
+        async def talk(viewer: web.WebSocketResponse) -> None:
+            await viewer.ping(b"there?")
+            await viewer.send_bytes(b"y" * 100_000 + b"last words")
+            await viewer.send_str('{"type":"exit","code":3,"signal":null}')
+            await viewer.close()
+
+        board.talk = talk
+        shows = await screen().start("attach", "1", environ=environ_for(board.url, tmp_path))
+        assert await shows.ended() == 0
+        await shows.sees(b"last words")
+        await shows.sees(b"the session of task 1 ended with status 3")
+
+    async def test_attach_understands_frames_of_every_size(self, screen: Any, tmp_path: Path) -> None:
+        got: list[tuple[int, bytes]] = []
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            key = re.search(r"(?i)sec-websocket-key: (\S+)", head)[1]  # type: ignore[index]
+            accept = base64.b64encode(
+                hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode(), usedforsecurity=False).digest()
+            ).decode()
+            upgrade = "HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+
+            def frame(first: int, payload: bytes) -> bytes:
+                if len(payload) < 126:
+                    return bytes((first, len(payload))) + payload
+                if len(payload) < 65536:
+                    return bytes((first, 126)) + len(payload).to_bytes(2, "big") + payload
+                return bytes((first, 127)) + len(payload).to_bytes(8, "big") + payload
+
+            parts = frame(0x02, b"in ") + frame(0x89, b"ping") + frame(0x00, b"three ") + frame(0x80, b"parts")
+            sent = parts + frame(0x82, b"a" * 300) + frame(0x82, b"b" * 70_000) + frame(0x82, "end✓".encode())
+            writer.write(f"{upgrade}{accept}\r\n\r\n".encode() + sent[:40])  # some of it with the head
+            for at in range(40, len(sent), 7001):
+                writer.write(sent[at : at + 7001])
+                await writer.drain()
+            while not any(kind == 10 for kind, _ in got):  # frames of a client are masked
+                first, second = await reader.readexactly(2)
+                assert second & 0x80 and first & 0x80
+                size = second & 0x7F
+                assert size < 126
+                mask = await reader.readexactly(4)
+                body = await reader.readexactly(size)
+                got.append((first & 15, bytes(byte ^ mask[at % 4] for at, byte in enumerate(body))))
+            writer.write(frame(0x81, b'{"type":"exit","signal":9}'))
+            await writer.drain()
+            await reader.read()
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            shows = await screen().start("attach", "1", environ=environ_for(url, tmp_path))
+            assert await shows.ended() == 0
+        await shows.sees(b"by signal 9")
+        assert b"in three parts" + b"a" * 300 + b"b" * 70_000 + "end✓".encode() in shows.shown
+        assert (10, b"ping") in got
+
+    async def test_attach_takes_a_lost_connection_up_again(self, board: Board, screen: Any, tmp_path: Path) -> None:
+        board.begin(board.put("x"))
+
+        async def talk(viewer: web.WebSocketResponse) -> None:
+            await viewer.send_bytes(f"view {board.viewers};".encode())
+            if board.viewers == 1:
+                viewer._req.transport.abort()  # type: ignore[union-attr]
+                return
+            async for message in viewer:
+                await viewer.send_bytes(b"<" + message.data + b">") if isinstance(message.data, bytes) else None
+
+        board.talk = talk
+        shows = await screen().start("attach", "1", environ=environ_for(board.url, tmp_path))
+        await shows.sees(b"trying again in 1 s")
+        await shows.sees(b"view 2;")
+        shows.type(b"x")
+        await shows.sees(b"<x>")
+        shows.type(b"\x1d")
+        assert await shows.ended() == 0
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+    async def test_a_signal_leaves_the_terminal_as_it_was(
+        self, board: Board, screen: Any, tmp_path: Path, number: signal.Signals
+    ) -> None:
+        board.begin(board.put("x"))
+
+        async def talk(viewer: web.WebSocketResponse) -> None:
+            await viewer.send_bytes(b"ready")
+            await viewer.receive()
+            await viewer.receive()
+
+        board.talk = talk
+        shows = await screen().start("attach", "1", environ=environ_for(board.url, tmp_path))
+        await shows.sees(b"ready")
+        assert shows.raw()
+        assert shows.child is not None
+        shows.child.send_signal(number)
+        assert await shows.ended() == 128 + number
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (("attach", "9"), b"chomp: there is no such task"),
+            (("attach", "1"), b"chomp: the session is not there"),
+        ],
+    )
+    async def test_attach_says_why_there_is_no_terminal(
+        self, board: Board, screen: Any, tmp_path: Path, words: Sequence[str], said: bytes
+    ) -> None:
+        board.put("x")
+
+        async def talk(viewer: web.WebSocketResponse) -> None:
+            await viewer.send_str('{"type":"error","message":"the session is not there"}')
+            await viewer.close()
+
+        board.talk = talk
+        shows = await screen().start(*words, environ=environ_for(board.url, tmp_path))
+        assert await shows.ended() == 1
+        await shows.sees(said)
+
+    async def test_attach_without_a_terminal_only_prints(self, board: Board, chomps: Any) -> None:
+        task = board.put("x")
+        board.begin(task)
+        board.prints(task, b"\x1b[1mbold\x1b[0m\r\n")
+        board.end(task, "done")
+        status, out, said = await chomps("attach", "1", given="typed")
+        assert (status, out) == (0, "\x1b[1mbold\x1b[0m\r\n")
+        assert "nothing can be typed" in said
+        assert board.said == []
+
+    # -- with no server
+
+    async def test_files_are_used_where_no_chomp_runs(self, alone: Any) -> None:
+        assert await alone("add", "say", "hi", "--platform", "ask") == (0, "added task 1: say hi\n", "")
+        assert await alone("add", given="more") == (0, "added task 2: more\n", "")
+        assert (await alone("run"))[0] == 3
+        status, out, _ = await alone("list", "--queued")
+        assert (status, [line.split()[0] for line in out.splitlines()]) == (0, ["ID", "1", "2"])
+        assert (await alone("show", "1"))[1].startswith("task 1: queued\n  say hi\n")
+        assert (await alone("status"))[1].startswith("queued 2  active 0  done 0  failed 0\n")
+        assert (await alone("log"))[1] == "no task has ended yet\n"
+        assert (await alone("drop", "1"))[0] == 0
+        assert await alone("drop", "1") == (1, "", "chomp: there is no task 1\n")
+        assert re.search(r"^state\.json\.1 +\S+ +[\d,]+ +1$", (await alone("state"))[1], re.M)
+        assert await alone("state", "restore", "state.json.1") == (0, "state.json is what state.json.1 was\n", "")
+
+    async def test_twenty_at_once_make_twenty_tasks_without_a_server(self, alone: Any) -> None:
+        found = await asyncio.gather(*(alone("add", f"number {n}", limit_s=200.0) for n in range(20)))
+        assert {status for status, _, _ in found} == {0}
+        _, out, _ = await alone("list", "--all", "--json")
+        assert sorted(task["prompt"] for task in json.loads(out)) == sorted(f"number {n}" for n in range(20))
+
+    @pytest.mark.parametrize(
+        "words", [("run",), ("stop", "1"), ("done", "1"), ("logs", "1"), ("agents",), ("attach", "1")]
+    )
+    async def test_other_commands_say_that_chomp_must_run(self, alone: Any, words: Sequence[str]) -> None:
+        status, out, said = await alone(*words, CHOMP_API_TOKEN=TOKEN)
+        assert (status, out) == (3, "")
+        assert "start it with bin/up" in said.splitlines()[-1]
+
+    async def test_a_server_that_has_the_files_is_asked(self, board: Board, alone: Any) -> None:
+        alone.store.lock()  # a chomp that does not listen yet, or no more
+        port = board.url.rpartition(":")[2]
+        added = asyncio.create_task(alone("add", "x", CHOMP_API_TOKEN=TOKEN))
+        status, _, said = await alone("state", "restore", "x")
+        assert (status, "a chomp runs" in said) == (1, True)
+        alone.store.unlock()
+        assert (await added)[:2] == (0, "added task 1: x\n")
+        assert (await alone("add", "y", CHOMP_API_TOKEN=TOKEN, PORT=port))[:2] == (0, "added task 1: y\n")
+        assert [fields["prompt"] for _, fields in board.said] == ["y"]
+
+    async def test_a_request_that_may_have_arrived_is_not_made_twice(self, alone: Any) -> None:
+        async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+
+        async with await asyncio.start_server(hangs_up, "127.0.0.1", 0) as server:
+            port = str(server.sockets[0].getsockname()[1])
+            assert (await alone("add", "x", CHOMP_API_TOKEN=TOKEN, PORT=port))[0] == 3
+        assert not (alone.root / "state" / "state.json").exists()
+
+    async def test_a_session_never_takes_files(self, alone: Any) -> None:
+        there = {"CHOMP_API": f"http://127.0.0.1:{closed_port()}", "TASK_ID": "1"}
+        for words in (("add", "x"), ("list",), ("done",), ("attach", "1"), ("state",)):
+            status, out, said = await alone(*words, CHOMP_API_TOKEN=TOKEN, **there)
+            assert (status, out, len(said.splitlines()[-1:])) == (69, "", 1)
+        assert (await alone("list", **there))[0] == 69  # no token: the owner's is not taken
+        assert (await alone("list", CHOMP_API="file:///etc", CHOMP_API_TOKEN=TOKEN))[0] == 2
+        assert not (alone.root / "state" / "state.json").exists()
+
+    async def test_it_says_so_where_chomp_is_not_installed(self, alone: Any) -> None:
+        (alone.root / ".venv" / "bin" / "python").unlink()
+        clean = alone.root / "bare"
+        (clean / "msgspec.py").parent.mkdir()
+        bare = "import importlib.util as u\nfind = u.find_spec\nu.find_spec = lambda name, *a: None if name == 'msgspec' else find(name, *a)\n"
+        (clean / "sitecustomize.py").write_text(bare)
+        status, _, said = await alone("add", "x", PYTHONPATH=str(clean))
+        assert (status, "run bin/up" in said) == (3, True)
+
+    # -- itself
+
+    @pytest.mark.parametrize("words", [(), ("help",), ("--help",)])
+    async def test_help_lists_every_command(self, chomps: Any, words: Sequence[str]) -> None:
+        status, out, said = await chomps(*words)
+        assert (status, said) == (0, "")
+        assert {"add", "attach", "token", "users"} <= {
+            line.split()[0] for line in out.splitlines() if line.startswith("    ")
+        }
+
+    async def test_help_explains_a_command(self, chomps: Any) -> None:
+        status, out, _ = await chomps("help", "run")
+        assert (status, "Ctrl-C leaves it running" in out) == (0, True)
+        assert (await chomps("help", "dance"))[0] == 2
+
+    def test_every_command_prints_json_and_stands_in_the_readme(self) -> None:
+        readme = (HERE / "README.md").read_text("utf-8")
+        parser = as_module(COMMAND).parser()
+        (commands,) = (one.choices for one in parser._actions if isinstance(one, argparse._SubParsersAction))
+        assert len(commands) > 20
+        for name, one in commands.items():
+            assert "--json" in one._option_string_actions, name
+            assert f"bin/chomp {name}" in readme, name
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("show", "x"),
+            ("drop",),
+            ("add", "x", "--after", "1,b"),
+            ("add", "x", "--budget-usd", "-1"),
+            ("done",),
+            ("run", "-1"),
+            ("add",),
+        ],
+    )
+    async def test_wrong_use_is_said_in_a_sentence(self, board: Board, chomps: Any, words: Sequence[str]) -> None:
+        status, out, said = await chomps(*words)
+        assert (status, out, board.said) == (2, "", [])
+        assert said.splitlines()[-1].startswith("chomp")
+
+    async def test_a_pipe_that_breaks_is_quiet(self, board: Board, tmp_path: Path) -> None:
+        for number in range(2000):
+            board.put(f"{number} " + "x" * 100, "failed")
+        shell = f"{shlex.quote(sys.executable)} {COMMAND} list --all | head -1; echo ${{PIPESTATUS[0]}}"
+        child = await asyncio.create_subprocess_exec(
+            "bash", "-c", shell, env=environ_for(board.url, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        out, said = await soon(child.communicate())
+        assert (out.split()[0], out.splitlines()[-1], said) == (b"ID", b"0", b"")
+
+    async def test_what_is_no_chomp_is_told_apart(self, chomps: Any, tmp_path: Path) -> None:
+        async def page(request: web.Request) -> web.Response:
+            return web.Response(text="<html>", content_type="text/html")
+
+        app = web.Application()
+        app.router.add_get("/{any:.*}", page)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        status, out, said = await chomps("list", PORT=str(runner.addresses[0][1]))
+        assert (status, out, "is no chomp" in said) == (1, "", True)
+        await runner.cleanup()
+
+    @pytest.mark.parametrize(
+        ("text", "columns", "cut"),
+        [
+            ("plain", 5, "plain"), ("plainer", 5, "plai…"), ("日本語", 6, "日本語"), ("日本語", 5, "日本…"), ("日本語", 4, "日…"),
+            ("e\u0301e\u0301e\u0301", 3, "e\u0301e\u0301e\u0301"), ("a\x00b\x9bc\ud800", 9, "abc"), (" a \n\t b ", 9, "a b"),
+        ],
+    )  # fmt: skip
+    def test_text_is_cut_where_the_terminal_ends(self, text: str, columns: int, cut: str) -> None:
+        assert as_module(COMMAND).cut(text, columns) == cut
+
+    @pytest.mark.parametrize(
+        ("seconds", "words"), [(-5, "0s"), (59.9, "59s"), (61, "1m 1s"), (3 * 3600 + 240, "3h 4m"), (90_000, "1d 1h")]
+    )
+    def test_a_span_of_time_has_two_units(self, seconds: float, words: str) -> None:
+        assert as_module(COMMAND).span(seconds) == words
