@@ -13378,10 +13378,13 @@ _PUT_BACK = (
 )
 
 
+_UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]*|[ -/]*)\Z")
+
+
 def whole_part(data: bytes) -> int:
     """How much of `data` can be shown: no character and no escape sequence is cut in its end."""
     end = len(data)
-    if (at := data.rfind(b"\x1b", max(0, end - 64))) >= 0 and not _ESCAPES.match(data, at):
+    if (at := data.rfind(b"\x1b", max(0, end - 256))) >= 0 and _UNFINISHED.match(data, at):
         end = at
     for back in range(1, min(4, end) + 1):
         byte = data[end - back]
@@ -13532,6 +13535,11 @@ class Dispatch:
         if not (fields.get("platform") or task.platform):
             fields["platform"] = await self._pick()
         await self.queue.want(task_id, **fields)
+        return await self._pumped(task_id)
+
+    async def start_wanted(self, task_id: str) -> Task:
+        """A task that starts as soon as there is room: perhaps now. Raises NotFound or Conflict."""
+        await self._name_platforms()
         return await self._pumped(task_id)
 
     async def retry(self, task_id: str, *, run: bool) -> Task:
@@ -16070,7 +16078,7 @@ async def task_add(request: web.Request) -> web.Response:
     _check_names(services, fields)
     task = await services.dispatch.queue.add(fields)
     if task.wanted:
-        task = await services.dispatch.run_task(task.id)
+        task = await services.dispatch.start_wanted(task.id)
     return reply(task, trigger="refreshTasks")
 
 

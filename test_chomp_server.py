@@ -14542,6 +14542,620 @@ class TestFolders:
         assert 1_000_000 <= sizes["7"] < 1_400_000 and sizes["8"] < 100_000
 
 
+# what a script needs to ask a model as an agent does
+ASKS = """curl -s -m 20 -w '\\n%{http_code}\\n' "$OPENAI_BASE_URL/chat/completions" -H "authorization: Bearer $OPENAI_API_KEY" \\
+  -H 'content-type: application/json' -d '{"model": "'$TASK_MODEL'", "messages": [{"role": "user", "content": "x"}]}'"""
+
+
+GROQ = {"GROQ_API_KEY": "gsk-of-the-owner", "CHOMP_GROQ_BASE_URL": "http://127.0.0.1:9/v1"}
+
+
+class Workshop:
+    """A chomp that runs tasks, and what a person does with them. The agents are scripts."""
+
+    def __init__(self, chomp: Chomp, folder: Path):
+        self.chomp = chomp
+        self.folder = folder
+
+    @property
+    def dispatch(self) -> cs.Dispatch:
+        return self.chomp.services.dispatch
+
+    async def post(self, what: str, status: int = 200, **fields: Any) -> dict[str, Any]:
+        async with self.chomp.post(f"/api/tasks{what}", json=fields) as answer:
+            found: dict[str, Any] = await answer.json()
+            assert answer.status == status, found
+            return found.get("task") or found
+
+    async def add(self, script: str, **fields: Any) -> str:
+        """The id of a task that starts at once."""
+        how = {"platform": "shell", "isolation": "none", "run": True, **fields}
+        return str((await self.post("", prompt=script, **how))["id"])
+
+    async def task(self, task_id: str) -> dict[str, Any]:
+        async with self.chomp.get(f"/api/tasks/{task_id}") as answer:
+            assert answer.status == 200
+            return await answer.json()
+
+    async def when(self, task_id: str, holds: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+        """The task as soon as `holds` says yes."""
+        async with asyncio.timeout(20):
+            while True:
+                task = await self.task(task_id)
+                if holds(task):
+                    return task
+                await asyncio.sleep(0.02)
+
+    async def ended(self, task_id: str) -> dict[str, Any]:
+        return await self.when(task_id, lambda task: task["status"] in ("done", "failed"))
+
+    async def phase(self, task_id: str, phase: str) -> dict[str, Any]:
+        return await self.when(task_id, lambda task: task.get("phase") == phase)
+
+    async def runs(self, script: str, **fields: Any) -> dict[str, Any]:
+        """The task, ended."""
+        return await self.ended(await self.add(script, **fields))
+
+    async def output(self, task_id: str, session: str = "") -> str:
+        async with self.chomp.get(f"/api/tasks/{task_id}/output", params={"session": session}) as answer:
+            return str((await answer.json())["text"])
+
+    def source(self, name: str = "project", **files: str) -> Path:
+        """A repository with one commit."""
+        path = self.folder / name
+        path.mkdir()
+        for file, text in {"README": "hello\n", **files}.items():
+            (path / file).parent.mkdir(parents=True, exist_ok=True)
+            (path / file).write_text(text)
+            if text.startswith("#!"):
+                (path / file).chmod(0o755)
+        self.git(path, "init", "-q", "-b", "main")
+        self.git(path, "add", "-A")
+        self.git(path, "commit", "-q", "-m", "first")
+        return path
+
+    def git(self, path: Path, *words: str) -> str:
+        who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+        done = subprocess.run(["git", *who, *words], cwd=path, capture_output=True, text=True)
+        assert done.returncode == 0, (words, done.stderr)
+        return done.stdout.strip()
+
+
+@pytest.fixture
+async def workshop(tmp_path: Path, chomp: Any) -> Callable[..., Awaitable[Workshop]]:
+    """Starts workshops: `await workshop(upstream, tasks={"parallel": 1})`."""
+
+    async def start(*upstreams: Any, **more: Any) -> Workshop:
+        (home := tmp_path / "owner").mkdir(exist_ok=True)
+        environ = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", **more.pop("environ", {})}
+        client = await chomp(*upstreams, environ=environ, **more)
+        return Workshop(await client.runs_tasks(), tmp_path)
+
+    return start
+
+
+class TestDispatch:
+    """Tasks from their start to their end, with scripts for agents."""
+
+    # -- how it ends
+
+    async def test_an_agent_that_ends_well_is_done_and_unverified(self, workshop: Any) -> None:
+        here = await workshop()
+        task = await here.runs("printf '\\033[1mall\\033[0m is well\\n'")
+        (session,) = task["sessions"]
+        assert (task["status"], task["result"], "verified" in task, "reason" in task) == (
+            "done",
+            "all is well",
+            False,
+            False,
+        )
+        assert (session["id"], session["agent"], session["result"], session["exit_code"]) == ("s1", "shell", "done", 0)
+        assert session["isolation"] == "none" and session["ended_at"] >= session["started_at"]
+        assert await here.output(task["id"]) == "all is well\n"
+
+    async def test_an_agent_that_fails_says_what_it_printed(self, workshop: Any) -> None:
+        here = await workshop()
+        task = await here.runs("echo no such luck >&2; exit 3")
+        (session,) = task["sessions"]
+        assert (task["status"], task["reason"], session["exit_code"]) == ("failed", "crash", 3)
+        assert session["error"] == "the agent ended with 3\nno such luck"
+        task = await here.runs("kill -9 $$")
+        assert task["sessions"][0]["error"].startswith("the agent was ended by signal 9")
+
+    @pytest.mark.parametrize(
+        ("fields", "words"),
+        [
+            ({"dir": "/no/such/folder"}, "/no/such/folder"),
+            ({"dir": "/etc"}, "/etc"),
+            ({"gate": "gates/none.sh"}, "the gate 'gates/none.sh' is not in the task's folder, and no program"),
+            ({"gate": "a 'b"}, 'the gate "a \'b" cannot be read'),
+            ({"platform": "lacking"}, "get it at example.org"),
+            ({"platform": "ask", "model": "no-such-model"}, "no-such-model"),
+            ({"platform": "ask", "router": "groq"}, "GROQ_API_KEY"),
+        ],
+    )
+    async def test_what_cannot_start_is_refused_with_the_remedy(
+        self,
+        workshop: Any,
+        upstream: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        fields: dict[str, Any],
+        words: str,
+    ) -> None:
+        shutil.copytree(HERE / "adapters", adapters := tmp_path / "adapters")
+        lacking = adapters / "lacking.sh"
+        lacking.write_text("#!/bin/sh\n# name: Lacking\necho get it at example.org >&2\nexit 1\n")
+        lacking.chmod(0o755)
+        here = await workshop(await upstream(), tasks={"parallel": 1})
+        monkeypatch.setattr(here.dispatch.platforms, "_folder", adapters)
+        began = time.monotonic()
+        task = await here.runs("true", **fields)
+        assert time.monotonic() - began < 10  # promised: 2 s on a machine that does nothing else
+        assert (task["status"], task["reason"]) == ("failed", "refused")
+        assert words in task["sessions"][0]["error"]
+        assert (await here.runs("true"))["status"] == "done"  # its place is free again
+
+    async def test_a_sandbox_that_is_required_and_missing_refuses(self, workshop: Any) -> None:
+        here = await workshop()
+        here.dispatch.runner.level, here.dispatch.runner.level_why = "none", "it is not there"
+        task = await here.runs("true", isolation="required")
+        assert task["reason"] == "refused" and "it is not there" in task["sessions"][0]["error"]
+
+    @pytest.mark.skipif(not BWRAP, reason="bubblewrap does not work here")
+    async def test_a_sandbox_shows_the_work_and_hides_the_rest(self, workshop: Any, upstream: Any) -> None:
+        here = await workshop(await upstream())
+        (home := here.folder / "owner").joinpath("secret.txt").write_text("sesame")
+        script = f'cat {home}/secret.txt; cat {here.chomp.store.folder}/token; cat {here.chomp.store.folder}/state.json; {ASKS}; echo "level $TASK_ISOLATION"; touch $HOME/x && echo written'
+        task = await here.runs(script, isolation="required")
+        said = await here.output(task["id"])
+        assert (task["status"], task["sessions"][0]["isolation"]) == ("done", "bubblewrap")
+        assert "sesame" not in said and said.count("No such file") == 3
+        assert "hi there" in said and "level bubblewrap" in said and "written" in said
+
+    # -- what an agent knows
+
+    async def test_an_agent_gets_a_token_and_addresses_and_no_key(self, workshop: Any, upstream: Any) -> None:
+        up = await upstream()
+        here = await workshop(up, environ={**GROQ, "SOMETHING": "else"})
+        task = await here.runs(
+            "env -0 > $TASK_DIR/env; cat $TASK_PROMPT_FILE > $TASK_DIR/prompt", model="auto", effort="high"
+        )
+        folder = here.dispatch.folders.place(here.dispatch.queue.get(task["id"]))
+        found = next(folder.rglob("env")).read_bytes()
+        env = dict(one.split("=", 1) for one in found.decode().split("\0") if one)
+        url = here.chomp.url
+        assert (
+            env["OPENAI_BASE_URL"] == env["OPENAI_API_BASE"] == f"{url}/v1"
+            and env["ANTHROPIC_BASE_URL"] == env["CHOMP_API"] == url
+        )
+        token = env["OPENAI_API_KEY"]
+        assert (
+            token.startswith(f"sk-chomp-task-{task['id']}-")
+            and env["ANTHROPIC_AUTH_TOKEN"] == env["CHOMP_API_TOKEN"] == token
+        )
+        assert (env["TASK_ID"], env["SESSION_ID"], env["TASK_MODEL"], env["TASK_EFFORT"]) == (
+            task["id"],
+            "s1",
+            "auto",
+            "high",
+        )
+        assert env["TASK_PROMPT"] == next(folder.rglob("prompt")).read_text()
+        assert env["HOME"] != env["OWNER_HOME"] and Path(env["CHOMP_BIN"]).is_file() and env["TERM"] == "xterm-256color"
+        assert env["TASK_RUN"] == task["sessions"][0]["run"]
+        assert not {"GROQ_API_KEY", "SOMETHING", "COLUMNS"} & env.keys() and "gsk-of" not in found.decode()
+        async with here.chomp.chat("auto", headers={"authorization": f"Bearer {token}"}) as answer:
+            assert answer.status == 401  # dead with its session
+
+    async def test_a_long_prompt_is_in_its_file_only(self, workshop: Any) -> None:
+        here = await workshop()
+        task = await here.runs("echo ${TASK_PROMPT-unset}; wc -c <$TASK_PROMPT_FILE\n#" + "x" * 40_000)
+        assert (await here.output(task["id"])).split() == ["unset", str(len(task["prompt"]))]
+
+    async def test_secrets_are_not_in_what_it_printed(self, workshop: Any) -> None:
+        here = await workshop(environ=GROQ)
+        task = await here.runs(
+            'echo "$OPENAI_API_KEY gsk-of-$(echo the)-owner $CHOMP_API_TOKEN"; echo {} > $TASK_DIR/x'
+        )
+        assert (await here.output(task["id"])).count("[hidden]") == 3
+        assert "[hidden]" in task["result"]
+        for path in here.chomp.store.folder.rglob("*"):
+            if path.is_file() and path.suffix in (".log", ".json", ".jsonl"):
+                assert b"gsk-of-the" not in path.read_bytes() and b"sk-chomp-task" not in path.read_bytes(), path
+
+    # -- what it uses
+
+    async def test_its_traffic_is_counted_while_it_runs(self, workshop: Any, upstream: Any) -> None:
+        up = await upstream()
+        here = await workshop({**up.router, **costs(input=1e-6, output=2e-6)})
+        task_id = await here.add(f"{ASKS}; read x; {ASKS}", model=up.model)
+        first = await here.when(task_id, lambda task: task["tokens"])
+        assert first["status"] == "active" and first["sessions"][0]["requests"] == 1
+        assert here.dispatch.queue.get(task_id).tokens == 0  # not in the file until the session ends
+        await here.post("/input", id=task_id, text="")
+        task = await here.ended(task_id)
+        (session,) = task["sessions"]
+        assert (session["requests"], task["tokens"]) == (2, 2 * first["tokens"])
+        assert session["tokens"] == session["prompt_tokens"] + session["completion_tokens"]
+        assert task["cost_usd"] == pytest.approx(session["prompt_tokens"] * 1e-6 + session["completion_tokens"] * 2e-6)
+        rows = await here.chomp.rows(2)
+        assert {(row["task"], row["session"]) for row in rows} == {(task_id, "s1")}
+        assert sum(row["prompt_tokens"] + row["completion_tokens"] for row in rows) == task["tokens"]
+
+    async def test_what_an_agent_reports_counts_only_where_nothing_was_measured(
+        self, workshop: Any, upstream: Any
+    ) -> None:
+        up = await upstream()
+        here = await workshop(up)
+        says_so = """echo '{"type": "tokens", "total": 4321}' >>$TASK_EVENTS; """
+        task = await here.runs(says_so)
+        assert (task["tokens"], task["sessions"][0]["reported"]) == (4321, True)
+        task = await here.runs(says_so + ASKS, model=up.model)
+        assert 0 < task["tokens"] < 4321 and "reported" not in task["sessions"][0]
+
+    async def test_a_router_pins_what_a_task_asks(self, workshop: Any, upstream: Any) -> None:
+        one, two = await upstream(says("one"), "m"), await upstream(says("two"), "m")
+        here = await workshop(one, two)
+        task = await here.runs(ASKS, router=two.id, model="m")
+        assert "two" in await here.output(task["id"]) and not one.calls
+        task = await here.runs(ASKS.replace("$TASK_MODEL", one.model), router=two.id)
+        assert "\n40" in (await here.output(task["id"])).replace("\r", "") and not one.calls
+
+    # -- what it claims
+
+    async def test_done_is_a_claim_and_the_exit_status_decides(self, workshop: Any) -> None:
+        here = await workshop()
+        script = '"$CHOMP_BIN" done $TASK_ID "I have finished everything"; echo more'
+        task = await here.runs(script)
+        assert (task["status"], task["result"]) == ("done", "I have finished everything")
+        assert task["sessions"][0]["summary"] == "I have finished everything"
+        task = await here.runs(script + "; exit 1")
+        assert (task["status"], task["reason"], task["result"]) == ("failed", "crash", "")
+        assert task["sessions"][0]["summary"] == "I have finished everything"
+
+    async def test_the_owners_done_ends_it(self, workshop: Any) -> None:
+        here = await workshop()
+        task_id = await here.add("echo $$; sleep 1000")
+        await here.when(task_id, lambda task: task["sessions"][0].get("pid"))
+        pid = (await here.task(task_id))["sessions"][0]["pid"]
+        task = await here.post("/done", id=task_id, result="good enough")
+        assert (task["status"], task["result"]) == ("done", "good enough") and not is_running(pid)
+
+    # -- gates
+
+    GATE = "#!/bin/sh\ntest -f fixed || { echo fixed is missing; exit 4; }\n"
+
+    async def test_a_red_gate_is_told_and_another_session_mends_it(self, workshop: Any) -> None:
+        here = await workshop()
+        source = here.source(**{"gates/health.sh": self.GATE})
+        script = 'if test -s "$TASK_FEEDBACK_FILE"; then cat $TASK_FEEDBACK_FILE; touch fixed; else echo did nothing; fi; git add -A; git commit -qm work; true'
+        task = await here.runs(script, dir=str(source))
+        first, second = task["sessions"]
+        assert (task["status"], task["verified"]) == ("done", True)
+        assert (first["verdict"], first["gate_exit"], first["gate_output"]) == ("failed", 4, "fixed is missing\n")
+        assert (first["result"], second["result"], second["verdict"]) == ("failed", "done", "passed")
+        assert "fixed is missing" in await here.output(task["id"], "s2")
+        assert task["branch"] == f"chomp/task-{task['id']}"
+        assert here.git(source, "show", "--stat", "--format=%B", task["branch"]).count("fixed") == 1
+        assert "Agent: Shell" in here.git(source, "log", "-1", "--format=%B", task["branch"])
+        assert here.git(source, "log", "-1", "--format=%B", "main") == "first"
+
+    async def test_a_gate_that_stays_red_fails_the_task(self, workshop: Any) -> None:
+        here = await workshop(tasks={"max_gate_loops": 2})
+        task = await here.runs("echo tried", dir=str(here.source(**{"gates/health.sh": self.GATE})))
+        assert (task["status"], task["reason"], task["verified"]) == ("failed", "gate", False)
+        assert [one["verdict"] for one in task["sessions"]] == ["failed", "failed"]
+        await here.post("/retry", id=task["id"], run=True)  # and gets as many sessions again
+        task = await here.ended(task["id"])
+        assert len(task["sessions"]) >= 3 and task["reason"] == "gate"
+
+    async def test_a_gate_the_agent_changed_is_noticed_and_the_original_runs(self, workshop: Any) -> None:
+        here = await workshop(tasks={"max_gate_loops": 1})
+        source = here.source(**{"gates/health.sh": self.GATE})
+        script = "printf '#!/bin/sh\\nexit 0\\n' > gates/health.sh; git commit -qam cheat"
+        task = await here.runs(script, dir=str(source))
+        (session,) = task["sessions"]
+        assert (task["reason"], session["verdict"], session["gate_edited"]) == ("gate", "failed", True)
+        kept = here.dispatch.folders.place(here.dispatch.queue.get(task["id"]))
+        assert next(kept.rglob("gates/health.sh")).read_text() == "#!/bin/sh\nexit 0\n"  # its version is still there
+        task = await here.runs("rm -rf gates; touch fixed", dir=str(source))
+        assert (task["status"], task["sessions"][0]["gate_edited"]) == ("done", True)
+
+    async def test_a_gate_has_its_time(self, workshop: Any) -> None:
+        here = await workshop(tasks={"max_gate_loops": 1, "gate_timeout": "300ms"})
+        task = await here.runs(
+            "true", dir=str(here.source(**{"check.sh": "echo begun\nsleep 1000\n"})), gate="check.sh --all"
+        )
+        assert (task["reason"], task["sessions"][0]["verdict"]) == ("gate", "timeout")
+        assert task["sessions"][0]["gate_output"] == "begun\n"
+
+    async def test_a_gate_knows_the_task_and_no_token(self, workshop: Any) -> None:
+        here = await workshop()
+        task = await here.runs("true", gate="sh -c 'env; false'", dir=str(here.source()))
+        env = task["sessions"][0]["gate_output"]
+        assert (
+            f"TASK_ID={task['id']}" in env
+            and "sk-chomp" not in env
+            and "BASE_URL" not in env
+            and "TASK_EVENTS" not in env
+        )
+
+    # -- somebody intervenes
+
+    async def test_stop_ends_all_it_started_and_then_its_place_is_free(self, workshop: Any) -> None:
+        here = await workshop(tasks={"parallel": 1})
+        script = "trap '' TERM INT HUP; setsid sh -c 'trap \"\" TERM HUP; sleep 1000' & setsid setsid sleep 1001 & echo $$ $!; wait"
+        task_id, waiting = await here.add(script), await here.add("echo next")
+        pid = (await here.when(task_id, lambda task: task["sessions"] and task["sessions"][0].get("pid")))["sessions"][
+            0
+        ]["pid"]
+        await eventually(lambda: len(psutil.Process(pid).children(recursive=True)) >= 3)
+        family = [one.pid for one in psutil.Process(pid).children(recursive=True)]
+        assert (await here.task(waiting))["status"] == "queued"
+        task = await here.post("/stop", id=task_id)
+        assert (task["status"], task["reason"], task["sessions"][0]["result"]) == ("failed", "stopped", "stopped")
+        assert not any(is_running(one) for one in (pid, *family))
+        assert (await here.ended(waiting))["status"] == "done"
+        assert (await here.post("/stop", 409, id=task_id))["error"][
+            "message"
+        ] == f"task {task_id} is failed, not active"
+
+    async def test_stop_does_not_wait_for_a_setup_or_a_gate(self, workshop: Any) -> None:
+        here = await workshop()
+        slow = "#!/bin/sh\nsleep 1000\n"
+        for files, phase in (({".chomp/setup.sh": slow}, "starting"), ({"gates/health.sh": slow}, "verifying")):
+            task_id = await here.add("true", dir=str(here.source(phase, **files)))
+            await here.phase(task_id, phase)
+            task = await soon(here.post("/stop", id=task_id))
+            assert (task["status"], task["reason"]) == ("failed", "stopped")
+
+    async def test_a_handoff_goes_on_in_the_same_folder(self, workshop: Any) -> None:
+        here = await workshop()
+        source = here.source()
+        script = """if [ -s "$TASK_FEEDBACK_FILE" ]; then cat $TASK_FEEDBACK_FILE half; exit; fi
+            echo half > half; git add -A; git commit -qm half
+            "$CHOMP_BIN" handoff $TASK_ID "the other half"; sleep 1000"""
+        task_id = await here.add(script, dir=str(source))
+        task = await here.when(task_id, lambda task: task["status"] == "queued" and task["sessions"])
+        assert task["sessions"][0]["result"] == "handoff"
+        for words in ("## Goal", "## Next\n\nthe other half", "## Git", "half"):
+            assert words in task["handoff"]
+        await here.post("/update", id=task_id, handoff=task["handoff"] + "\nAnd be quick.")
+        await here.post("/run", id=task_id)
+        task = await here.ended(task_id)
+        said = await here.output(task_id, "s2")
+        assert task["status"] == "done" and "And be quick." in said and "the other half" in said
+        assert here.git(source, "log", "-1", "--format=%s", f"chomp/task-{task_id}") == "half"
+
+    async def test_messages_are_delivered_once_after_its_turn(self, workshop: Any) -> None:
+        here = await workshop()
+        task_id = await here.add(
+            '[ -s "$TASK_FEEDBACK_FILE" ] && { cat $TASK_FEEDBACK_FILE; exit; }; echo first; read x'
+        )
+        await here.when(task_id, lambda task: task.get("phase") in ("running", "needs_input"))
+        await here.post("/message", id=task_id, text="and also this")
+        task = await here.post("/message", id=task_id, text="never mind")
+        await here.post("/message", id=task_id, message=task["messages"][1]["id"], delete=True)
+        await here.post("/input", id=task_id, text="")
+        task = await here.ended(task_id)
+        assert [one["result"] for one in task["sessions"]] == ["done", "done"]
+        assert [(one["text"], one["session"]) for one in task["messages"]] == [("and also this", "s2")]
+        assert await here.output(task_id, "s2") == "and also this"
+        waiting = await here.add("[ -s $TASK_FEEDBACK_FILE ] || sleep 1000")
+        await here.phase(waiting, "running")
+        await here.post("/message", id=waiting, text="now", now=True)
+        assert len((await here.ended(waiting))["sessions"]) == 2
+
+    async def test_somebody_reads_the_terminal(self, workshop: Any) -> None:
+        here = await workshop()
+        task_id = await here.add("printf 'Name? '; read name; echo hello $name")
+        await here.phase(task_id, "needs_input")
+        await here.post("/input", id=task_id, text="Ada")
+        assert (await here.ended(task_id))["result"].endswith("hello Ada")
+        assert (await here.post("/input", 409, id=task_id, text="x"))["error"]["type"] == "invalid_request_error"
+
+    async def test_an_adapter_says_that_it_waits(self, workshop: Any) -> None:
+        here = await workshop()
+        task_id = await here.add("""echo '{"type": "needs_input", "text": "?"}' >>$TASK_EVENTS; sleep 1000 <&-""")
+        await here.phase(task_id, "needs_input")
+        await here.post("/stop", id=task_id)
+
+    # -- budgets and limits
+
+    async def test_a_budget_pauses_until_it_is_granted_again(self, workshop: Any, upstream: Any) -> None:
+        up = await upstream()
+        here = await workshop(up)
+        one = (await here.runs(ASKS, model=up.model))["tokens"]
+        task_id = await here.add(f"{ASKS}; {ASKS}; echo through", model=up.model, budget_tokens=one)
+        task = await here.phase(task_id, "waiting")
+        assert "Continue" in task["note"] and task["budget_exceeded"] and task["sessions"][0]["requests"] == 1
+        await here.post("/continue", id=task_id)
+        task = await here.ended(task_id)
+        assert (task["status"], task["grants"], task["tokens"]) == ("done", 1, 2 * one)
+        assert (await here.output(task_id)).count("\n200\n") == 2
+
+    async def test_a_budget_nobody_grants_ends_and_can_be_continued(self, workshop: Any, upstream: Any) -> None:
+        up = await upstream()
+        here = await workshop(up, tasks={"hold": "200ms"})
+        script = f"{ASKS}; {ASKS} | tee /dev/stderr | grep -q '^200'"
+        task = await here.runs(script, model=up.model, budget_tokens=1)
+        assert (task["status"], task["reason"]) == ("failed", "limit")
+        assert task["sessions"][0]["error"].startswith("the budget is used up") and "429" in await here.output(
+            task["id"]
+        )
+        task = await here.post("/continue", id=task["id"])
+        task = await here.when(task["id"], lambda task: len(task["sessions"]) == 2)
+
+    async def test_the_default_budget_is_soft(self, workshop: Any, upstream: Any) -> None:
+        up = await upstream()
+        here = await workshop(up, tasks={"budget_tokens": 1})
+        task = await here.runs(f"{ASKS}; {ASKS}", model=up.model)
+        assert task["budget_exceeded"] and task["status"] == "done" and task["sessions"][0]["requests"] == 2
+
+    async def test_a_providers_limit_is_waited_for(self, workshop: Any, upstream: Any) -> None:
+        up = await upstream(fails(429, headers=[("retry-after", "3600")]))
+        here = await workshop(up)
+        task_id = await here.add(f"{ASKS} | grep -q '^200'", model=up.model)
+        task = await here.when(task_id, lambda task: task["status"] == "queued" and task.get("until"))
+        assert (task["phase"], task["sessions"][0]["result"]) == ("waiting", "limit")
+        assert 3500 < cs.moment_s(task["until"]) - time.time() < 3700
+        await here.post("/continue", id=task_id)
+        await here.when(task_id, lambda task: len(task["sessions"]) == 2)
+
+    async def test_an_agent_may_ask_for_a_wait_by_its_status(self, workshop: Any) -> None:
+        here = await workshop()
+        script = """[ -e $TASK_DIR/been ] && exit; touch $TASK_DIR/been
+            echo '{"type": "limit", "reset_at": '$(($(date +%s) - 31))'}' >>$TASK_EVENTS; exit 75"""
+        task = await here.runs(script)
+        assert (task["status"], [one["result"] for one in task["sessions"]]) == ("done", ["limit", "done"])
+
+    async def test_silence_is_shown_and_then_ended(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cs, "WATCH_S", 0.05)
+        here = await workshop(tasks={"stalled": "300ms", "stalled_stop": "1500ms"})
+        task_id = await here.add("sleep 1000")
+        task = await here.phase(task_id, "stalled")
+        assert task["note"] == "neither output nor traffic for 0.3 s"
+        task = await here.ended(task_id)
+        assert task["reason"] == "stopped" and "neither output nor traffic" in task["sessions"][0]["error"]
+
+    async def test_a_session_has_its_time(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cs, "WATCH_S", 0.05)
+        here = await workshop(tasks={"session": "300ms"})
+        task = await here.runs("sleep 1000")
+        assert (task["reason"], task["sessions"][0]["error"]) == ("limit", "it ran longer than 0.3 s (session)")
+
+    # -- the queue
+
+    async def test_limits_hold_on_every_way_to_a_start(self, workshop: Any) -> None:
+        here = await workshop(tasks={"parallel": 2, "platform_parallel": {"shell": 1}})
+        blocks = f"while [ ! -e {here.folder}/go ]; do sleep 0.02; done"
+        first = await here.add(blocks)
+        added = await here.add("true")
+        run = await here.add("true", run=False)
+        assert (await here.post("/run", id=run))["wanted"]
+        await here.phase(first, "running")
+        active = [task for task in here.dispatch.queue.all() if task.status == "active"]
+        assert [task.id for task in active] == [first]
+        (here.folder / "go").touch()
+        for task_id in (first, added, run):
+            assert (await here.ended(task_id))["status"] == "done"
+
+    async def test_what_is_blocked_starts_when_its_blocker_is_done(self, workshop: Any) -> None:
+        here = await workshop()
+        first = await here.add("read x")
+        second = await here.add("echo second", blocked_by=[first])
+        await here.when(first, lambda task: task["status"] == "active")
+        assert (await here.task(second))["status"] == "queued"
+        await here.post("/done", id=first)
+        assert (await here.ended(second))["status"] == "done"
+
+    async def test_the_first_platform_that_is_there_is_taken(self, workshop: Any, upstream: Any) -> None:
+        up = await upstream(says("yes"))
+        here = await workshop(up, tasks={"auto": True})
+        task_id = str((await here.post("", prompt="say hi", isolation="none"))["id"])
+        task = await here.when(task_id, lambda task: task["status"] != "queued")
+        assert task["platform"] in {one.id for one in here.dispatch.platforms.all().values() if one.order < 90}
+        if task["platform"] == "ask":
+            assert (await here.ended(task_id))["result"] == "yes"
+
+    # -- output
+
+    async def test_output_is_read_on_from_where_one_was(self, workshop: Any) -> None:
+        here = await workshop()
+        task_id = await here.add("stty -echo; printf 'one \\344\\275'; read x; printf '\\240 two'; read x; sleep 1000")
+        await eventually(
+            lambda: (run := here.dispatch._runs.get(task_id)) and run.terminal and run.terminal.offset >= 6
+        )
+
+        async def read(since: int, **more: Any) -> dict[str, Any]:
+            async with here.chomp.get(f"/api/tasks/{task_id}/output", params={"since": since, **more}) as answer:
+                return await answer.json()
+
+        first = await read(0)
+        assert (first["text"], first["next"], first["ended"]) == ("one ", 4, False)  # not half a character
+        waiting = asyncio.ensure_future(read(6, wait=20))
+        await here.post("/input", id=task_id, text="")
+        assert (await soon(waiting))["next"] > 6
+        assert (await read(4))["text"] == "你 two"
+        await here.post("/stop", id=task_id)
+        ended = await read(0)
+        assert ended["ended"] and ended["text"] == "one 你 two"
+
+    @pytest.mark.parametrize(
+        ("data", "whole"),
+        [(b"", 0), (b"abc", 3), (b"a\xe4\xbd", 1), (b"a\xe4\xbd\xa0", 4), (b"a\xf0\x9f\x98", 1), (b"\x1b[3", 0),
+         (b"x\x1b[31m", 6), (b"x\x1b", 1), (b"\x80\x80", 2), (b"\xc3", 0), (b"a\x1b[0m\xc3", 5)],
+    )  # fmt: skip
+    def test_nothing_is_cut_in_its_middle(self, data: bytes, whole: int) -> None:
+        assert cs.whole_part(data) == whole
+
+    async def test_output_is_kept_for_a_while(self, workshop: Any) -> None:
+        here = await workshop()
+        task = await here.runs("echo old")
+        path = here.chomp.store.output(task["id"], "s1")
+        assert path.read_bytes() == b"old\r\n"
+        here.chomp.store.forget_outputs(time.time() - 60, ())
+        assert path.exists()
+        here.chomp.store.forget_outputs(time.time() + 60, {task["id"]})
+        assert path.exists()
+        here.chomp.store.forget_outputs(time.time() + 60, ())
+        assert not path.parent.exists() and await here.output(task["id"]) == ""
+
+    # -- shutting down, and what a crash leaves
+
+    async def test_a_shutdown_ends_agents_and_their_tasks_can_be_resumed(self, workshop: Any) -> None:
+        here = await workshop()
+        task_id = await here.add("sleep 1000 & setsid sleep 1001 & wait")
+        pid = (await here.when(task_id, lambda task: task["sessions"][0].get("pid")))["sessions"][0]["pid"]
+        await eventually(lambda: len(psutil.Process(pid).children(recursive=True)) >= 2)
+        family = [one.pid for one in psutil.Process(pid).children(recursive=True)]
+        await here.dispatch.stop()
+        task = here.dispatch.queue.get(task_id)
+        assert (task.status, task.reason) == ("failed", "interrupted") and "Resume" in task.sessions[0].error
+        assert not any(is_running(one) for one in (pid, *family))
+
+    async def test_after_a_crash_survivors_are_ended_and_the_task_goes_on_where_it_was(self, process: Any) -> None:
+        server = await process().up()
+        script = "[ -e been ] && { echo resumed; exit; }; touch been; setsid sleep 1000 & echo $!; wait"
+        async with server.http as http:
+
+            async def post(what: str, **fields: Any) -> Any:
+                async with http.post(f"/api/tasks{what}", json=fields) as answer:
+                    assert answer.status == 200, await answer.text()
+                    return await answer.json()
+
+            async def task() -> Any:
+                async with http.get("/api/tasks/1") as answer:
+                    return await answer.json()
+
+            await post("", prompt=script, platform="shell", isolation="none", run=True)
+            async with asyncio.timeout(20):
+                while not (await task()).get("sessions", [{}])[0].get("pid"):
+                    await asyncio.sleep(0.05)
+            pid = (await task())["sessions"][0]["pid"]
+            run = (await task())["sessions"][0]["run"]
+            await eventually(lambda: len(psutil.Process(pid).children(recursive=True)) >= 2)
+            survivor = subprocess.Popen(
+                ["sleep", "1002"], env={"TASK_RUN": run, "TASK_ID": "1"}, start_new_session=True
+            )  # as one would be that had escaped
+            server.seen.kill()
+            await server.ended()
+            server = await server.up()
+            assert await soon(asyncio.to_thread(survivor.wait)) < 0
+            found = await task()
+            assert (found["status"], found["reason"], found["sessions"][0]["result"]) == (
+                "failed",
+                "interrupted",
+                "interrupted",
+            )
+            await eventually(lambda: not is_running(pid))
+            await post("/retry", id=1, run=True)
+            async with asyncio.timeout(20):
+                while (await task())["status"] != "done":
+                    await asyncio.sleep(0.05)
+            assert (await task())["result"] == "resumed" and len((await task())["sessions"]) == 2
+
+
 # == Web ===============================================================================================================
 
 
