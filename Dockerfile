@@ -7,7 +7,7 @@
 FROM python:3.13-slim
 
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends libgomp1 \
+    && apt-get install -y --no-install-recommends bubblewrap curl git libgomp1 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home chomp \
     && install -d -o chomp /app/state
@@ -25,6 +25,7 @@ COPY chomp_server.py ./
 COPY adapters adapters
 COPY bin bin
 COPY static static
+COPY templates templates
 VOLUME /app/state
 
 ENV HOST=0.0.0.0 PORT=8001

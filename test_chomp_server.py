@@ -22973,3 +22973,243 @@ class TestCommand:
     )
     def test_a_span_of_time_has_two_units(self, seconds: float, words: str) -> None:
         assert as_module(COMMAND).span(seconds) == words
+
+
+# == What users of such tools suffer from ==============================================================================
+
+# What went wrong elsewhere, and the tests that see to it that it does not here. A sentence in place of tests says why
+# there is nothing to test.
+STOOD_UP_TO: dict[str, tuple[str, ...] | str] = {
+    # running agents
+    "stop leaves processes, and a task that holds its place": (
+        "TestRunner.test_stop_ends_everything_in_time", "TestRunner.test_what_cannot_be_ended_is_reported",
+        "TestDispatch.test_stop_ends_all_it_started_and_then_its_place_is_free",
+        "TestDispatch.test_stop_does_not_wait_for_a_setup_or_a_gate",
+    ),
+    "a restart loses tasks, or leaves them active with nobody there": (
+        "TestDispatch.test_after_a_crash_survivors_are_ended_and_the_task_goes_on_where_it_was",
+        "TestDispatch.test_a_shutdown_ends_agents_and_their_tasks_can_be_resumed",
+        "TestTranscript.test_everything_is_there_also_after_a_restart", "TestRunner.test_agents_do_not_outlive_chomp",
+    ),
+    "the state file is lost in a crash, or written over by an empty one": (
+        "TestState.test_kill_at_random_moments_loses_nothing_that_was_acknowledged",
+        "TestState.test_a_broken_file_is_left_alone_and_changes_wait_for_it",
+        "TestState.test_a_copy_is_put_back_and_what_was_there_is_kept", "TestState.test_a_full_disk_leaves_what_was_there",
+    ),
+    "a terminal is empty after one comes back to it": (
+        "TestBrowser.test_the_terminal_shows_types_resizes_and_comes_back",
+        "TestLive.test_a_program_paints_anew_for_who_comes_later",
+        "TestLive.test_two_viewers_see_the_same_and_the_last_to_resize_has_its_way",
+        "TestCommand.test_attach_takes_a_lost_connection_up_again",
+    ),
+    "a flood of output stops everything": (
+        "TestTerminal.test_a_flood_costs_little_and_ctrl_c_ends_it", "TestLive.test_a_viewer_that_stops_reading_harms_nobody",
+    ),
+    "one cannot say more while the agent works": (
+        "TestDispatch.test_messages_are_delivered_once_after_its_turn",
+        "TestTasks.test_messages_are_changed_until_they_are_delivered",
+        "TestBrowser.test_follow_ups_are_added_changed_and_sent",
+    ),
+    "notifications come too often, or say that they were sent and were not": (
+        "TestNotify.test_only_what_is_wanted_is_told", "TestNotify.test_the_same_of_a_task_is_told_once_a_minute",
+        "TestNotify.test_what_fails_is_tried_again_and_recorded", "TestNotify.test_a_webhook_gets_what_there_is_to_know",
+    ),
+    "any web page can start agents on this machine": (
+        "TestLogin.test_a_foreign_page_changes_nothing", "TestLogin.test_with_a_cookie_only_our_own_pages_change_something",
+        "TestLive.test_only_our_own_pages_may_open_it", "TestWeb.test_foreign_host_names_are_not_served",
+        "TestWeb.test_foreign_pages_are_refused", "TestLogin.test_the_banners_link_signs_in_and_holds_no_token",
+    ),
+    "a provider's limit fails the task": (
+        "TestDispatch.test_a_providers_limit_is_waited_for", "TestDispatch.test_an_agent_may_ask_for_a_wait_by_its_status",
+        "TestMeters.test_a_limit_that_says_when_it_ends_is_known_until_something_succeeds",
+        "TestTasks.test_a_wait_is_over_when_its_time_has_come",
+    ),
+    "a budget kills good runs, or stops nothing": (
+        "TestDispatch.test_a_budget_pauses_until_it_is_granted_again",
+        "TestDispatch.test_a_budget_nobody_grants_ends_and_can_be_continued", "TestDispatch.test_the_default_budget_is_soft",
+        "TestMeters.test_a_days_budget_is_that_of_all_tasks",
+        "TestMeters.test_a_budget_counts_all_sessions_without_what_was_cached",
+        "TestDispatch.test_a_session_has_its_time",
+    ),
+    "tokens and costs are guesses": (
+        "TestTransitions.test_tokens_and_cost_are_summed_over_sessions",
+        "TestTransitions.test_a_cost_nobody_knows_is_no_number", "TestDispatch.test_its_traffic_is_counted_while_it_runs",
+        "TestDispatch.test_what_an_agent_reports_counts_only_where_nothing_was_measured",
+        "TestPages.test_numbers_are_measured_or_called_what_they_are", "TestPages.test_money_is_never_invented",
+    ),
+    "an agent says it is done, and is not": (
+        "TestDispatch.test_a_red_gate_is_told_and_another_session_mends_it",
+        "TestDispatch.test_a_gate_that_stays_red_fails_the_task", "TestDispatch.test_a_gate_has_its_time",
+        "TestDispatch.test_a_gate_the_agent_changed_is_noticed_and_the_original_runs",
+        "TestDispatch.test_done_is_a_claim_and_the_exit_status_decides",
+        "TestDispatch.test_an_agent_that_ends_well_is_done_and_unverified",
+    ),
+    "an agent hangs for hours and is called running": (
+        "TestDispatch.test_silence_is_shown_and_then_ended", "TestDispatch.test_somebody_reads_the_terminal",
+        "TestDispatch.test_an_adapter_says_that_it_waits",
+    ),
+    "limits and dependencies hold on some ways to a start only": (
+        "TestDispatch.test_limits_hold_on_every_way_to_a_start",
+        "TestDispatch.test_what_is_blocked_starts_when_its_blocker_is_done",
+        "TestDispatch.test_what_cannot_start_is_refused_with_the_remedy",
+        "TestTasks.test_tasks_cannot_wait_for_each_other",
+        "TestTasks.test_there_is_room_up_to_the_limits_for_all_and_for_one_platform",
+    ),
+    "agent, model and effort are chosen in one place and lost in another": (
+        "TestBrowser.test_a_task_is_made_with_the_keyboard_alone", "TestCommand.test_a_task_is_added_with_all_that_is_said_of_it",
+        "TestDispatch.test_an_agent_gets_a_token_and_addresses_and_no_key",
+        "TestAdapters.test_an_effort_it_does_not_know_is_warned_of",
+    ),
+    "a handoff begins from nothing": (
+        "TestDispatch.test_a_handoff_goes_on_in_the_same_folder", "TestBriefing.test_a_handoff_record_goes_along",
+        "TestFolders.test_facts_are_for_the_next_agent",
+    ),
+    "the agent's folder lacks what the work needs, or is never cleaned up, or goes with the work in it": (
+        "TestFolders.test_worktreeinclude_brings_ignored_files_and_nothing_else",
+        "TestFolders.test_setup_runs_once_in_a_new_clone", "TestFolders.test_folders_go_when_their_time_is_over",
+        "TestFolders.test_work_that_is_nowhere_else_is_never_deleted",
+        "TestFolders.test_sizes_are_what_deleting_gives_back", "TestDispatch.test_output_is_kept_for_a_while",
+    ),
+    "secrets end up in transcripts, logs and notifications": (
+        "TestDispatch.test_secrets_are_not_in_what_it_printed",
+        "TestDispatch.test_an_agent_gets_a_token_and_addresses_and_no_key",
+        "TestTerminal.test_secrets_are_hidden_everywhere_also_in_pieces",
+        "TestNotify.test_nobody_there_is_an_error_that_shows_no_secret", "TestWeb.test_secrets_show_up_nowhere",
+        "TestWeb.test_logs_hold_no_secrets",
+    ),
+    "work cannot be reviewed": (
+        "TestFolders.test_a_diff_has_commits_and_what_is_not_committed",
+        "TestBrowser.test_changes_are_fetched_when_they_are_looked_at",
+        "TestFolders.test_commits_say_which_agent_made_them", "TestFolders.test_commits_come_back_as_a_branch",
+    ),
+    "an error before the start is a spinner": (
+        "TestDispatch.test_what_cannot_start_is_refused_with_the_remedy", "TestRunner.test_what_cannot_be_started_says_why",
+        "TestDispatch.test_a_sandbox_that_is_required_and_missing_refuses",
+    ),
+    # the gateway
+    "no streaming": ("TestProxy.test_frames_arrive_one_at_a_time",),
+    "history, parameters, tools and images are thrown away": ("TestProxy.test_what_the_client_sent_goes_up_byte_for_byte",),
+    "listed model names do not work": (
+        "TestRouting.test_models_are_listed_as_openai_does_and_found_one_by_one", "TestRouting.test_a_model_name_finds_its_router",
+    ),
+    "errors are pasted together and are no JSON": ("TestProxy.test_every_error_body_is_understood",),
+    "every error of a router is a 502": ("TestProxy.test_when_all_fail_the_client_hears_what_it_can_act_on",),
+    "answers are forged": ("TestProxy.test_a_recorded_answer_comes_out_as_it_went_in",),
+    "no failover and no memory of failures": (
+        "TestProxy.test_failover_is_decided_alike_for_streams_and_answers",
+        "TestRouting.test_a_busy_target_is_left_alone_for_as_long_as_it_asked",
+    ),
+    "an empty list is null": ("TestRouting.test_nothing_configured_lists_nothing",),
+    "one slow router holds up the model lists of all": (
+        "TestRouting.test_lists_are_fetched_in_parallel_and_without_being_asked_for",
+        "TestRouting.test_a_router_in_trouble_neither_delays_nor_empties_the_lists_of_others",
+    ),
+    "no cross-origin use for those who want it": ("TestWeb.test_a_preflight_is_answered_to_configured_origins_only",),
+    "bodies are unbounded": (
+        "TestWeb.test_a_body_over_the_limit_is_refused_by_its_length", "TestWeb.test_bytes_in_flight_are_bounded",
+        "TestApp.test_a_huge_error_body_is_not_read",
+    ),
+    "no timeouts and no orderly stop": (
+        "TestWeb.test_half_a_body_that_never_ends_times_out", "TestWeb.test_a_header_without_end_is_cut_off",
+        "TestApp.test_a_stop_lets_streams_end",
+    ),
+    "one token, compared letter by letter": (
+        "TestCredentials.test_tokens_are_compared_in_constant_time", "TestApp.test_the_token_is_made_once_and_kept_from_others",
+    ),
+    "no ledger, no log and no metrics": (
+        "TestUsage.test_each_shape_of_usage_makes_exactly_one_row", "TestUsage.test_each_request_is_one_log_line",
+        "TestUsage.test_metrics_have_their_names_and_bounded_labels",
+    ),
+    # the queue
+    "command and server write one file without a lock": (
+        "TestCommand.test_twenty_at_once_make_twenty_tasks", "TestCommand.test_twenty_at_once_make_twenty_tasks_without_a_server",
+        "TestState.test_what_was_not_yet_written_is_put_on_top_of_it",
+    ),
+    "a pipe that fails empties the file": "bin/chomp pipes nothing into it: it asks the server, or the module's own store",
+    "an empty or broken file breaks every page": (
+        "TestState.test_a_broken_file_is_left_alone_and_changes_wait_for_it",
+        "TestState.test_a_broken_file_stops_the_start_and_the_place_is_named",
+        "TestOffline.test_a_broken_state_is_named_and_a_copy_can_be_put_back",
+    ),
+    "the whole file is read and written again and again": (
+        "TestState.test_changes_that_come_in_during_a_write_share_the_next_one",
+        "TestState.test_a_change_stays_cheap_with_ten_thousand_tasks_done",
+    ),
+    "a task cannot fail, be stopped or tried again": ("TestTransitions.test_every_end_has_its_reason",),
+    "any call works in any state, and nonsense is answered with 200": (
+        "TestTransitions.test_an_action_starts_from_where_its_row_says_and_nowhere_else",
+        "TestTasks.test_a_task_nobody_knows_is_not_found", "TestNewTask.test_what_cannot_be_is_refused",
+    ),
+    "the last report of tokens replaces those before": (
+        "TestTransitions.test_tokens_and_cost_are_summed_over_sessions",
+    ),
+    "old tasks are called stale": ("TestDispatch.test_silence_is_shown_and_then_ended",),
+    "the budget's flag is not seen": ("TestPages.test_a_hard_budget_is_shown_before_the_soft_one",),
+    "reads are seconds old": ("TestState.test_readers_can_ask_for_changes_made_outside",),
+    # jobs
+    "jobs are lost, mixed up or without bound": (
+        "TestJobs.test_jobs_outlive_a_restart_and_running_ones_end_as_interrupted",
+        "TestJobs.test_old_jobs_are_forgotten_past_a_number",
+    ),
+    "asking for the free models changes their order": ("TestPolicy.test_free_models_stay_in_the_routers_order",),
+    "only the list of jobs is bounded": ("TestJobs.test_only_so_many_jobs_run_at_once_and_wait",),
+    # safety
+    "dashboard and settings are open to the network": (
+        "TestWeb.test_only_the_token_opens", "TestLogin.test_a_browser_that_is_not_signed_in_is_sent_there",
+        "TestLogin.test_a_foreign_page_changes_nothing",
+    ),
+    "a prompt reaches a shell": (
+        "TestAdapters.test_a_prompt_arrives_byte_for_byte", "TestAdapters.test_a_command_is_put_together_word_by_word",
+    ),
+    "prompts go to somebody else's sandbox by default": "there is no sandbox in another place yet, and no default address of one",
+    "callbacks are open and can be guessed": (
+        "TestMeters.test_a_tasks_callbacks_let_it_in", "TestMeters.test_a_tasks_token_is_good_for_its_models_and_callbacks",
+        "TestCredentials.test_a_session_is_known_by_its_token_until_it_ends",
+    ),
+    "addresses, folders and platforms are not checked": (
+        "TestFolders.test_an_address_that_is_more_than_one_is_refused", "TestFolders.test_roots_are_kept_to",
+        "TestFolders.test_folders_of_the_system_are_refused", "TestTasks.test_what_cannot_be_a_task_is_refused_by_its_field",
+    ),
+    "records of earlier work are read as orders": (
+        "TestBriefing.test_after_a_red_gate_an_agent_reads_its_output_and_a_script_finds_it_beside",
+        "TestDispatch.test_a_gate_the_agent_changed_is_noticed_and_the_original_runs",
+    ),
+    "keys are shown in part and inherited by every child": (
+        "TestDispatch.test_an_agent_gets_a_token_and_addresses_and_no_key",
+    ),
+    "the last commit is rewritten, whosever it is": ("TestFolders.test_commits_say_which_agent_made_them",),
+    "a router's error goes to the client as it is": ("TestProxy.test_a_key_in_an_error_within_a_stream_is_hidden",),
+    "no security headers, a font from elsewhere": (
+        "TestPages.test_pages_carry_a_policy_that_lets_no_inline_script_run",
+        "TestPages.test_what_is_vendored_is_listed_and_unchanged",
+    ),
+    # pages
+    "half of what there is to know is not shown": (
+        "TestPages.test_every_view_of_every_task_renders", "TestPages.test_the_list_is_searched_filtered_and_paged",
+    ),
+    "the list is replaced under one's fingers": (
+        "TestBrowser.test_what_is_typed_focused_scrolled_and_opened_survives_fifty_refreshes",
+        "TestPages.test_the_balance_card_asks_nobody_else",
+    ),
+    "no keyboard, no labels, no contrast": (
+        "TestBrowser.test_axe_finds_nothing_serious", "TestBrowser.test_a_sheet_holds_the_focus_and_gives_it_back",
+        "TestPages.test_the_palette_can_be_read_in_both_themes",
+        "TestBrowser.test_dark_is_chosen_kept_and_there_before_the_first_paint",
+        "TestBrowser.test_the_boot_screen_plays_once_and_never_for_those_who_want_no_motion",
+    ),
+    "what one typed is lost by going back": ("TestBrowser.test_a_draft_survives_back_closing_and_reloading",),
+    "errors are raw text": ("TestBrowser.test_what_the_server_refuses_is_said_and_nothing_is_lost",),
+    "a deletion is for ever": ("TestBrowser.test_a_deleted_task_can_be_had_back",),
+    # hosted relatives
+    "`auto` is refused, or sent on as a name": ("TestRouting.test_auto_is_each_routers_default_by_its_rule",),
+    "tokens are stored in clear and lists cached for everybody": "there is no shared cache; users' tokens are kept as hashes",
+}  # fmt: skip
+
+
+class TestWhatUsersSuffer:
+    @pytest.mark.parametrize("trouble", STOOD_UP_TO)
+    def test_each_trouble_has_its_tests(self, trouble: str) -> None:
+        for name in STOOD_UP_TO[trouble] if isinstance(STOOD_UP_TO[trouble], tuple) else ():
+            place, _, test = name.partition(".")
+            found = globals()[place]
+            assert callable(getattr(found, test, None)), name
