@@ -13360,12 +13360,12 @@ class Printed(msgspec.Struct, frozen=True):
     ended: bool  # nothing comes after it
 
 
-_OF_CHOMP = ("PATH", "LANG", "TZ", "USER", "LOGNAME", "SHELL")  # passed on to agents
 PROMPT_IN_ENVIRONMENT_BYTES = 32 << 10
 SUMMARY_CHARS = 4000
 GATE_BYTES = 8 << 10
 WATCH_S = 1.0
 STOPPING_S = 8.0
+COUNTED_S = 2.0
 EXIT_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h
 AFTER_LIMIT_S = 30.0  # not in the second a limit ends: others wait for it, too
 LIMIT_WAITS = 20  # sessions in a row that met a limit
@@ -13395,6 +13395,13 @@ def whole_part(data: bytes) -> int:
     return end
 
 
+def agent_environment(settings: Settings) -> dict[str, str]:
+    """What agents get of chomp's own environment: no keys. HOME is the owner's."""
+    names = ("PATH", "LANG", "TZ", "USER", "LOGNAME", "SHELL", "HOME")
+    passed_on = {name: value for name, value in settings.environ.items() if name in names or name.startswith("LC_")}
+    return {"PATH": os.defpath, "HOME": "/", **passed_on}
+
+
 class _Instead(Exception):
     """Somebody asked for another end of a session than its own."""
 
@@ -13408,6 +13415,7 @@ class Run:
         self.ended = asyncio.Event()
         self.changed = asyncio.Event()  # something was asked
         self.begun = asyncio.Event()  # the session has a terminal, or never will
+        self.counted = asyncio.Event()  # set when its meter has changed
         self.folder: Folder | None = None
         self.begin("")
 
@@ -13466,6 +13474,7 @@ class Dispatch:
         self._address = ""  # where agents reach chomp; nothing is started before it is known
         self._stopping = False
         self._complaint = ""
+        self._cleaning: asyncio.Task[None] | None = None
         queue.live = self.live
 
     # -- what others ask
@@ -13567,6 +13576,8 @@ class Dispatch:
 
     async def interrupt(self, task_id: str) -> Task:
         """Ends the agent's turn: the messages that wait are delivered now. Raises NotFound or Conflict."""
+        if all(one.session for one in self.queue.get(task_id).messages):  # one that just began has them
+            return self.queue.live(self.queue.get(task_id))
         return await self._ask(task_id, "follow", "", wait=False)
 
     async def go_on(self, task_id: str) -> Task:
@@ -13662,10 +13673,9 @@ class Dispatch:
                 self.queue.purge()
                 await self._name_platforms()
                 self.pump()
-                if self.queue.now() - cleaned_at >= CLEAN_EVERY_S:
+                if self.queue.now() - cleaned_at >= CLEAN_EVERY_S and (self._cleaning is None or self._cleaning.done()):
                     cleaned_at = self.queue.now()
-                    await self._clean(cleaned_at)
-                self._complaint = ""
+                    self._cleaning = self._background.start("clean-up", self._clean(cleaned_at))
             except (ChompError, OSError) as error:  # a state file nobody can read: the next look may find it mended
                 self._complain(f"the queue cannot be looked at: {error}")
             await asyncio.sleep(WATCH_S)
@@ -13709,6 +13719,7 @@ class Dispatch:
         except ChompError as error:
             self._complain(f"task {task_id} could not be started: {error}")
             return
+        self._complaint = ""
         self._runs[task_id] = run
         self._background.start(f"task {task_id}", self._work(run))
 
@@ -13722,8 +13733,8 @@ class Dispatch:
         try:
             while await self._session(run):
                 self._open(run, "open")
-        except ChompError as error:
-            await self._settle(run, "refuse", {"error": error.message})
+        except (ChompError, OSError) as error:
+            await self._settle(run, "refuse", {"error": str(error)})
         except asyncio.CancelledError:
             await self._end(run)
             await self._settle(run, "interrupt", {"error": "chomp ended while it ran"})
@@ -13747,6 +13758,14 @@ class Dispatch:
             return
         if survivors := await run.terminal.stop():
             run.warnings.append(f"these processes could not be ended: {', '.join(map(str, survivors))}")
+
+    async def _counted(self, run: Run) -> None:
+        """Waits until the requests of an agent that has ended are over, too: what they used belongs to its session."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(COUNTED_S):
+                while run.meter is not None and run.meter.running:
+                    run.counted.clear()
+                    await run.counted.wait()
 
     async def _settle(self, run: Run, action: str, session: Mapping[str, Any], **fields: Any) -> None:
         """Ends the session by `action`; what was measured goes on record. A task deleted meanwhile is left alone."""
@@ -13773,6 +13792,7 @@ class Dispatch:
             launch, gate = await self._unless_asked(run, self._prepare(run))
             await self._store.saved()  # what is started must be on record before it is
             await self._attend(run, launch)
+            await self._counted(run)
             folder = cast(Folder, run.folder)
             facts["exit_code"] = cast(Terminal, run.terminal).exit_code
             saved = await self.folders.save(self.queue.get(run.task_id), folder)
@@ -13870,14 +13890,14 @@ class Dispatch:
 
     def _environ(self, run: Run, task: Task, folder: Folder, level: Level) -> dict[str, str]:
         """What an agent, a setup script and a gate may know."""
-        outer, place = self._settings().environ, self.folders.place(task)
+        outer, place = agent_environment(self._settings()), self.folders.place(task)
         home = place / f"home-{run.session_id}"
         return {
-            **{name: value for name, value in outer.items() if name in _OF_CHOMP or name.startswith("LC_")},
+            **outer,
             **folder.env,
             "TERM": "xterm-256color",
             "HOME": str(home),
-            "OWNER_HOME": outer.get("HOME", ""),
+            "OWNER_HOME": outer["HOME"],
             "TASK_ID": task.id,
             "TASK_RUN": cast(Session, open_session(self.queue.get(run.task_id))).run,
             "TASK_DIR": str(folder.path),
@@ -13914,7 +13934,7 @@ class Dispatch:
         platform: Platform | None = None,
     ) -> Launch:
         """A process in a task's folder, that sees of what is hidden only what it needs."""
-        place, owner = self.folders.place(task), self._settings().environ.get("HOME", "")
+        place, owner = self.folders.place(task), env["OWNER_HOME"]
         shown = [HERE / "bin", place, *folder.readable]
         if platform is not None:
             shown += [Path(owner, one.removeprefix("~/")) for one in platform.home]
@@ -13991,6 +14011,7 @@ class Dispatch:
     def _metered(self, run: Run) -> None:
         """Traffic of the session was counted."""
         meter = run.meter
+        run.counted.set()
         if meter is None:
             return
         if meter.exceeded != self.queue.get(run.task_id).budget_exceeded:
@@ -14039,6 +14060,7 @@ class Dispatch:
     async def _instead(self, run: Run, facts: dict[str, Any]) -> bool:
         """Somebody asked for another end than the agent's own. Whether another session follows."""
         await self._end(run)
+        await self._counted(run)
         if run.folder is not None and "head" not in facts:
             saved = await self.folders.save(self.queue.get(run.task_id), run.folder)
             facts["head"] = saved.head
@@ -17123,7 +17145,7 @@ def make_app(
             store,
             runner,
             Folders(settings.state / "work", now_set, runner.capture, runner.sandboxed, clock),
-            Platforms(HERE / "adapters", store.agents, runner.capture, settings.environ),
+            Platforms(HERE / "adapters", store.agents, runner.capture, agent_environment(settings)),
             meters,
             credentials,
             background,

@@ -14685,7 +14685,7 @@ class TestDispatch:
     ) -> None:
         shutil.copytree(HERE / "adapters", adapters := tmp_path / "adapters")
         lacking = adapters / "lacking.sh"
-        lacking.write_text("#!/bin/sh\n# name: Lacking\necho get it at example.org >&2\nexit 1\n")
+        lacking.write_text("#!/bin/sh\n# name: Lacking\necho get it at example.org ${GROQ_API_KEY-} >&2\nexit 1\n")
         lacking.chmod(0o755)
         here = await workshop(await upstream(), tasks={"parallel": 1})
         monkeypatch.setattr(here.dispatch.platforms, "_folder", adapters)
@@ -14800,6 +14800,24 @@ class TestDispatch:
         assert "two" in await here.output(task["id"]) and not one.calls
         task = await here.runs(ASKS.replace("$TASK_MODEL", one.model), router=two.id)
         assert "\n40" in (await here.output(task["id"])).replace("\r", "") and not one.calls
+
+    async def test_what_was_under_way_when_it_was_stopped_is_counted(self, workshop: Any, upstream: Any) -> None:
+        async def begins(call: Call) -> None:
+            await call.head()
+            await call.chunk(chat_chunk({"content": "words " * 40}))
+            await asyncio.Event().wait()
+
+        up = await upstream(begins)
+        here = await workshop(up)
+        streams = ASKS.replace('"messages"', '"stream": true, "messages"')
+        task_id = await here.add(streams, model=up.model)
+        await eventually(
+            lambda: b"words" in (run.terminal.output(0)[1] if (run := here.dispatch._runs[task_id]).terminal else b"")
+        )
+        task = await here.post("/stop", id=task_id)
+        (row,) = await here.chomp.rows(1)
+        assert row["prompt_tokens"] + row["completion_tokens"] == task["tokens"] > 0
+        assert task["sessions"][0]["estimated"] == 1
 
     # -- what it claims
 
@@ -15098,6 +15116,7 @@ class TestDispatch:
         assert path.exists()
         here.chomp.store.forget_outputs(time.time() + 60, {task["id"]})
         assert path.exists()
+        await eventually(lambda: not here.dispatch._runs)
         here.chomp.store.forget_outputs(time.time() + 60, ())
         assert not path.parent.exists() and await here.output(task["id"]) == ""
 
