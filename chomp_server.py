@@ -6814,7 +6814,7 @@ class Notifier:
             return
         self._told[task.id, kind] = now
         title = self._shown(task.prompt.strip().partition("\n")[0], 80) or f"task {task.id}"
-        text, page = self._shown(words, 2000), f"{self._address}/#task-{task.id}"
+        text, page = self._shown(words, 2000), f"{self._address}/?task={task.id}"
         if wanted.webhook:
             told = {
                 "event": kind,
@@ -15652,6 +15652,13 @@ async def status(request: web.Request) -> web.Response:
             },
             "prices": {"source": services.prices.source, "date": services.prices.date},
             "event_loop_lag_ms": round(services.usage.loop_lag_s * 1000, 2),
+            "tasks": {
+                **services.dispatch.queue.counts(),
+                "isolation": services.dispatch.runner.level,
+                "isolation_why": services.dispatch.runner.level_why,
+                "state_fault": services.store.fault or None,
+                "notices": tuple(services.notifier.recent)[-20:],
+            },
             "local_model": {
                 "state": services.local.state,
                 "starts": services.local.starts,
@@ -15675,6 +15682,11 @@ class _Collector:
         yield from self._services.routing.metrics()
         yield GaugeMetricFamily("chomp_inflight", "Requests being handled", value=self._services.proxy.inflight)
         yield GaugeMetricFamily("chomp_inflight_bytes", "Request bytes being handled", value=self._services.bodies.held)
+        counts = self._services.dispatch.queue.counts()
+        tasks = GaugeMetricFamily("chomp_tasks", "Tasks that are not archived", labels=("status",))
+        for status in ("queued", "active", "done", "failed"):
+            tasks.add_metric((status,), counts[status])
+        yield tasks
 
 
 @routes.get("/metrics")

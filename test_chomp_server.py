@@ -61,7 +61,7 @@ import pydantic
 import pytest
 import uvloop
 from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
+from aiohttp.test_utils import TestServer, make_mocked_request
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -6891,7 +6891,7 @@ class TestNotify:
                 "model": "groq/m", "tokens": 0, "cost_usd": 0.5,
             },
             "text": "the gate is red: [hidden]",
-            "url": "https://chomp.example.com/#task-12",
+            "url": "https://chomp.example.com/?task=12",
             "at": cs.iso(clock.now),
         }  # fmt: skip
         (event,) = self.events.recent()
@@ -6917,7 +6917,7 @@ class TestNotify:
         (call,) = up.calls
         shown = str(email.header.make_header(email.header.decode_header(call.headers["title"])))
         assert (call.body.decode(), shown, call.headers["title"].isascii()) == ("läuft", title, True)
-        assert call.headers["click"] == "http://127.0.0.1:8001/#task-1"
+        assert call.headers["click"] == "http://127.0.0.1:8001/?task=1"
         assert (call.headers["tags"], "x-evil" in call.headers) == ("white_check_mark", False)
 
     async def test_only_what_is_wanted_is_told(self, notifier: Any, upstream: Any) -> None:
@@ -15106,6 +15106,41 @@ class TestDispatch:
     )  # fmt: skip
     def test_nothing_is_cut_in_its_middle(self, data: bytes, whole: int) -> None:
         assert cs.whole_part(data) == whole
+
+    async def test_the_owner_is_told_and_can_see_that_it_was(self, workshop: Any) -> None:
+        told: list[dict[str, Any]] = []
+
+        async def hear(request: web.Request) -> web.Response:
+            told.append(await request.json())
+            return web.Response()
+
+        app = web.Application()
+        app.router.add_post("/hook", hear)
+        async with TestServer(app) as hook:
+            here = await workshop(notify={"webhook": str(hook.make_url("/hook"))})
+            await here.runs("exit 1", isolation="auto")
+            task_id = await here.add("printf 'Really? '; read x")
+            await here.phase(task_id, "needs_input")
+            await here.post("/input", id=task_id, text="yes")
+            await here.ended(task_id)
+            await eventually(lambda: len(told) == 3)
+            async with here.chomp.get("/status") as answer:
+                tasks = (await answer.json())["tasks"]
+        assert [(one["event"], one["task"]["id"]) for one in told] == [
+            ("failed", "1"),
+            ("needs_input", "2"),
+            ("done", "2"),
+        ]
+        assert told[0]["text"].startswith("the agent ended with 1") and told[0]["url"].endswith("?task=1")
+        assert [(one["kind"], one["ok"]) for one in tasks["notices"]] == [
+            ("failed", True),
+            ("needs_input", True),
+            ("done", True),
+        ]
+        assert (tasks["done"], tasks["failed"], tasks["state_fault"]) == (1, 1, None)
+        assert tasks["isolation"] == here.dispatch.runner.level
+        async with here.chomp.get("/metrics") as answer:
+            assert 'chomp_tasks{status="done"} 1.0' in await answer.text()
 
     async def test_output_is_kept_for_a_while(self, workshop: Any) -> None:
         here = await workshop()
