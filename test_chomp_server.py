@@ -14547,7 +14547,7 @@ ASKS = """curl -s -m 20 -w '\\n%{http_code}\\n' "$OPENAI_BASE_URL/chat/completio
   -H 'content-type: application/json' -d '{"model": "'$TASK_MODEL'", "messages": [{"role": "user", "content": "x"}]}'"""
 
 
-GROQ = {"GROQ_API_KEY": "gsk-of-the-owner", "CHOMP_GROQ_BASE_URL": "http://127.0.0.1:9/v1"}
+SECRET_KEY = {"GROQ_API_KEY": "gsk-of-the-owner", "CHOMP_GROQ_BASE_URL": "http://127.0.0.1:9/v1"}
 
 
 class Workshop:
@@ -14717,7 +14717,7 @@ class TestDispatch:
 
     async def test_an_agent_gets_a_token_and_addresses_and_no_key(self, workshop: Any, upstream: Any) -> None:
         up = await upstream()
-        here = await workshop(up, environ={**GROQ, "SOMETHING": "else"})
+        here = await workshop(up, environ={**SECRET_KEY, "SOMETHING": "else"})
         task = await here.runs(
             "env -0 > $TASK_DIR/env; cat $TASK_PROMPT_FILE > $TASK_DIR/prompt", model="auto", effort="high"
         )
@@ -14753,7 +14753,7 @@ class TestDispatch:
         assert (await here.output(task["id"])).split() == ["unset", str(len(task["prompt"]))]
 
     async def test_secrets_are_not_in_what_it_printed(self, workshop: Any) -> None:
-        here = await workshop(environ=GROQ)
+        here = await workshop(environ=SECRET_KEY)
         task = await here.runs(
             'echo "$OPENAI_API_KEY gsk-of-$(echo the)-owner $CHOMP_API_TOKEN"; echo {} > $TASK_DIR/x'
         )
