@@ -14403,13 +14403,10 @@ def _asks_for_websocket(request: web.Request) -> bool:
 def check_upgrade(request: web.Request, settings: Settings) -> None:
     """Raises Forbidden for a WebSocket that a foreign page asks for: browsers do, and send our cookie with it.
 
-    Without an origin it takes a token.
+    Who says nothing of where it is from is no browser, or must have a token.
     """
     origin = request.headers.get("origin")
-    if origin is None:
-        if not _has_token(request) and not settings.v1_no_auth:
-            raise Forbidden("a WebSocket needs an Origin or a token", code="foreign_origin")
-    elif not _is_own(origin, request, settings):
+    if origin is not None and not _is_own(origin, request, settings):
         raise Forbidden(f"WebSockets from {origin[:100]} are not allowed", code="foreign_origin")
 
 
