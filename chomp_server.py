@@ -13795,15 +13795,22 @@ class Dispatch:
             await self._counted(run)
             folder = cast(Folder, run.folder)
             facts["exit_code"] = cast(Terminal, run.terminal).exit_code
-            saved = await self.folders.save(self.queue.get(run.task_id), folder)
-            facts["head"] = saved.head
-            if saved.note:
-                run.warnings.append(saved.note)
-            if saved.branch:
-                self.queue.set_now(run.task_id, branch=saved.branch)
+            facts["head"] = await self._save(run, folder)
             return await self._after(run, gate, facts)
         except _Instead:
             return await self._instead(run, facts)
+
+    async def _save(self, run: Run, folder: Folder) -> str:
+        """Brings the session's commits back, and says what is not among them; the last commit."""
+        saved = await self.folders.save(self.queue.get(run.task_id), folder)
+        if saved.note:
+            run.warnings.append(saved.note)
+        if saved.dirty_count and folder.kind == "clone":
+            names = ", ".join(saved.dirty[:3]) + (", …" if saved.dirty_count > 3 else "")
+            run.warnings.append(f"not committed, so it is in {folder.root} only: {saved.dirty_count} files ({names})")
+        if saved.branch:
+            self.queue.set_now(run.task_id, branch=saved.branch)
+        return saved.head
 
     async def _unless_asked(self, run: Run, work: Coroutine[Any, Any, T]) -> T:
         """What `work` comes to. Raises _Instead as soon as somebody asks for another end."""
@@ -14062,12 +14069,7 @@ class Dispatch:
         await self._end(run)
         await self._counted(run)
         if run.folder is not None and "head" not in facts:
-            saved = await self.folders.save(self.queue.get(run.task_id), run.folder)
-            facts["head"] = saved.head
-            if saved.note:
-                run.warnings.append(saved.note)
-            if saved.branch:
-                self.queue.set_now(run.task_id, branch=saved.branch)
+            facts["head"] = await self._save(run, run.folder)
         if run.terminal is not None:
             facts["exit_code"] = run.terminal.exit_code
         said = run.why or run.claim
@@ -17336,6 +17338,8 @@ def banner(settings: Settings, services: Services, port: int) -> str:
         command = f"CHOMP_DIR={shlex.quote(str(settings.dir))} {command}"
     if config := settings.environ.get("CHOMP_CONFIG"):
         command = f"CHOMP_CONFIG={shlex.quote(str(Path(config).expanduser().resolve()))} {command}"
+    if os.environ.get("PORT"):  # the command does not know it otherwise
+        command = f"PORT={port} {command}"
     auth = "" if settings.v1_no_auth else f'  -H "Authorization: Bearer $({command} token)" \\\n'
     lines = [
         f"\nchomp {VERSION} listens on {address}\n",

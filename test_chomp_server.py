@@ -22519,6 +22519,38 @@ class TestCommand:
             1, "added task 3: x\ntask 3 failed: codex is not installed: npm install -g codex\n",
         )  # fmt: skip
 
+    async def test_a_task_that_is_handed_over_ends_the_wait(self, board: Board, chomps: Any) -> None:
+        def hands_over(task: dict[str, Any]) -> None:
+            board.prints(task, b"half of it\n")
+            board.end(task, "queued", branch="chomp/task-1")
+            task["sessions"][-1].update(base="a1", head="b2")
+
+        board.at_run = hands_over
+        board.put("long")
+        status, out, said = await chomps("run", "1", "--wait")
+        assert (status, out) == (1, "half of it\n")
+        assert said.splitlines()[-1] == "task 1 queued (0 tokens), branch chomp/task-1"
+        board.put("other")
+        status, _, said = await chomps("run", "--all", "--wait")
+        assert (status, "task 2 queued" in said) == (1, True)
+
+    async def test_a_branch_without_commits_is_not_told_as_one(self, board: Board, chomps: Any) -> None:
+        def does_nothing(task: dict[str, Any]) -> None:
+            task["sessions"][-1].update(base="a1", head="a1")
+            board.end(task, "done", branch="chomp/task-1")
+
+        board.at_run = does_nothing
+        assert (await chomps("add", "x", "--wait"))[2].splitlines()[-1] == "task 1 done (0 tokens)"
+        assert re.search(r"^  branch +chomp/task-1 \(no commits\)$", (await chomps("show", "1"))[1], re.M)
+
+    async def test_words_may_stand_after_options(self, board: Board, chomps: Any) -> None:
+        board.begin(board.put("long"))
+        assert (await chomps("input", "1", "--no-enter", "two", "words"))[0] == 0
+        assert board.said == [("input", {"id": "1", "text": "two words", "enter": False})]
+        status, _, said = await chomps("input", "1", "x", "--none")
+        assert (status, "unrecognized arguments: --none" in said) == (2, True)
+        assert (await chomps("list", "--all", "word"))[0] == 2
+
     async def test_ctrl_c_leaves_the_task_running(self, board: Board, tmp_path: Path) -> None:
         board.at_run = lambda task: board.prints(task, b"begun\n")
         board.put("long")
