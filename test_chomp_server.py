@@ -10835,6 +10835,21 @@ class TestAdapters:
             assert not any(prompt[:20] in word for word in found.argv)
         assert list(desk.work.iterdir()) == []
 
+    @pytest.mark.parametrize("adapter", ["claude-code", "codex", "opencode", "pi"])
+    @pytest.mark.parametrize("branch", ["chomp/task-7", "main"])
+    def test_in_a_clone_of_chomps_it_is_told_to_commit(self, adapter: str, branch: str, desk: Desk) -> None:
+        subprocess.run(["git", "init", "-q", "-b", branch, desk.work], check=True)
+        desk.program(PROGRAM.get(adapter, adapter))
+        found = desk.run(adapter)
+        assert (found.status, found.given) == (0, b"do it")
+        told = "\n".join(found.argv)
+        if adapter == "codex":
+            told = tomllib.loads((desk.home / ".codex" / "config.toml").read_text())["developer_instructions"]
+        elif adapter == "opencode":
+            files = json.loads(found.env["OPENCODE_CONFIG_CONTENT"])["instructions"]
+            told = "".join(Path(file).read_text() for file in files)
+        assert ("Commit your work to its branch chomp/task-7" in told) == (branch == "chomp/task-7")
+
     @pytest.mark.parametrize("adapter", AGENTS)
     def test_the_agents_exit_status_is_the_verdict(self, adapter: str, desk: Desk) -> None:
         desk.program(PROGRAM.get(adapter, adapter), says="no JSON {\n[]\nnull\n", status=75)
@@ -22521,10 +22536,14 @@ class TestCommand:
 
     async def test_a_task_that_is_handed_over_ends_the_wait(self, board: Board, chomps: Any) -> None:
         def hands_over(task: dict[str, Any]) -> None:
-            board.prints(task, b"half of it\n")
-            board.end(task, "queued", branch="chomp/task-1")
-            task["sessions"][-1].update(base="a1", head="b2")
+            async def goes_on() -> None:
+                board.prints(task, b"half of it\n")
+                board.end(task, "queued", branch="chomp/task-1")
+                task["sessions"][-1].update(base="a1", head="b2")
 
+            going.append(asyncio.create_task(goes_on()))
+
+        going: list[asyncio.Task[None]] = []
         board.at_run = hands_over
         board.put("long")
         status, out, said = await chomps("run", "1", "--wait")

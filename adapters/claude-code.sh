@@ -90,6 +90,13 @@ for line in sys.stdin:
 '
 }
 
+rules() { # what no prompt says; nothing outside a clone that chomp made
+  local branch
+  branch=$(git symbolic-ref --quiet --short HEAD 2>/dev/null) || return 0
+  [[ $branch != chomp[/-]task-* ]] ||
+    echo "This folder is a clone made for this task. Commit your work to its branch $branch before you end: only commits are brought back."
+}
+
 run() {
   available || exit 69
   cd "${TASK_DIR:?}"
@@ -106,6 +113,9 @@ run() {
   local options=(--print --model "$TASK_MODEL" --settings "$CLAUDE_CONFIG_DIR/chomp.json" --output-format stream-json --verbose)
   options+=(--dangerously-skip-permissions) # chomp's sandbox is the limit; nobody is there to be asked
   [[ $EUID != 0 ]] || export IS_SANDBOX=1   # without it that option is refused to root
+  local rules
+  rules=$(rules)
+  [[ -z $rules ]] || options+=(--append-system-prompt "$rules")
   case ${TASK_EFFORT-} in
     "") ;;
     low | medium | high | xhigh | max) options+=(--effort "$TASK_EFFORT") ;;

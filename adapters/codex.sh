@@ -24,6 +24,13 @@ warn() { # never in silence
   event warning <<<"$1"
 }
 
+rules() { # what no prompt says; nothing outside a clone that chomp made
+  local branch
+  branch=$(git symbolic-ref --quiet --short HEAD 2>/dev/null) || return 0
+  [[ $branch != chomp[/-]task-* ]] ||
+    echo "This folder is a clone made for this task. Commit your work to its branch $branch before you end: only commits are brought back."
+}
+
 run() {
   available || exit 69
   cd "${TASK_DIR:?}"
@@ -39,6 +46,7 @@ check_for_update_on_startup = false
 analytics.enabled = false
 features.plugins = false
 otel.metrics_exporter = "none"
+developer_instructions = "$(rules)"
 [model_providers.chomp]
 name = "chomp"
 base_url = "${OPENAI_BASE_URL:?}"

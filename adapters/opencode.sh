@@ -42,8 +42,9 @@ provider = {
     "models": {model: row},
 }
 name = f"chomp/{model}"
+rules = [os.environ["RULES"]] if os.environ.get("RULES") else []
 print(json.dumps({"autoupdate": False, "share": "disabled", "permission": "allow", "model": name, "small_model": name,
-                  "enabled_providers": ["chomp"], "provider": {"chomp": provider}}))'
+                  "enabled_providers": ["chomp"], "instructions": rules, "provider": {"chomp": provider}}))'
 }
 
 show() { # its events as lines for a person; its last words to chomp
@@ -85,6 +86,13 @@ sys.exit(failed)
 '
 }
 
+rules() { # what no prompt says; nothing outside a clone that chomp made
+  local branch
+  branch=$(git symbolic-ref --quiet --short HEAD 2>/dev/null) || return 0
+  [[ $branch != chomp[/-]task-* ]] ||
+    echo "This folder is a clone made for this task. Commit your work to its branch $branch before you end: only commits are brought back."
+}
+
 run() {
   available || exit 69
   cd "${TASK_DIR:?}"
@@ -99,7 +107,8 @@ run() {
     mkdir -p "$HOME/.config/opencode"
     cp -RL "$OWNER_HOME/.config/opencode/$name" "$HOME/.config/opencode/" || warn "$name cannot be copied"
   done
-  OPENCODE_CONFIG_CONTENT=$(config)
+  rules >"$HOME/rules.md"
+  OPENCODE_CONFIG_CONTENT=$([[ ! -s $HOME/rules.md ]] || export RULES="$HOME/rules.md"; config)
   export OPENCODE_CONFIG_CONTENT OPENCODE_DISABLE_AUTOUPDATE=1 OPENCODE_DISABLE_MODELS_FETCH=1 OPENCODE_DISABLE_LSP_DOWNLOAD=1
   options=(--model "chomp/${TASK_MODEL:?}" --title "chomp task ${TASK_ID-}" --format json) # with a title it asks no model for one
   set +e

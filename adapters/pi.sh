@@ -85,11 +85,21 @@ sys.exit(failed)
 '
 }
 
+rules() { # what no prompt says; nothing outside a clone that chomp made
+  local branch
+  branch=$(git symbolic-ref --quiet --short HEAD 2>/dev/null) || return 0
+  [[ $branch != chomp[/-]task-* ]] ||
+    echo "This folder is a clone made for this task. Commit your work to its branch $branch before you end: only commits are brought back."
+}
+
 run() {
   available || exit 69
   cd "${TASK_DIR:?}"
   local name options=(--provider chomp --model "${TASK_MODEL:?}" --no-session --mode json)
   export PI_OFFLINE=1 TASK_MODEL TASK_EFFORT=${TASK_EFFORT-}
+  local rules
+  rules=$(rules)
+  [[ -z $rules ]] || options+=(--append-system-prompt "$rules")
   case $TASK_EFFORT in
     "") ;;
     off | minimal | low | medium | high | xhigh) options+=(--thinking "$TASK_EFFORT") ;;
