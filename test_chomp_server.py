@@ -14046,6 +14046,18 @@ class TestFolders:
         assert (saved.dirty, saved.note) == (("new",), "no commits were made")
         assert not repos.has(source, "chomp/task-7")
 
+    async def test_a_task_is_warned_of_what_is_not_committed(self, repos: Repositories) -> None:
+        task, folder = await repos.cloned(repos.source())
+        repos.commit(folder.path, "work", done="y\n")
+        for name in "abcd":
+            (folder.path / name).touch()
+        run, told = cs.Run("7"), dict[str, Any]()
+        queue = types.SimpleNamespace(get=lambda task_id: task, set_now=lambda task_id, **fields: told.update(fields))
+        dispatch: Any = types.SimpleNamespace(folders=repos.folders, queue=queue)
+        assert await cs.Dispatch._save(dispatch, run, folder) == repos.git(folder.path, "rev-parse", "HEAD")
+        assert run.warnings == [f"not committed, so it is in {folder.root} only: 4 files (a, b, c, …)"]
+        assert told == {"branch": "chomp/task-7"}
+
     async def test_the_next_session_goes_on_where_the_last_one_stopped(self, repos: Repositories) -> None:
         source = repos.source()
         task, folder = await repos.cloned(source)
@@ -22569,6 +22581,16 @@ class TestCommand:
         status, _, said = await chomps("input", "1", "x", "--none")
         assert (status, "unrecognized arguments: --none" in said) == (2, True)
         assert (await chomps("list", "--all", "word"))[0] == 2
+
+    async def test_of_a_long_error_the_ends_are_shown(self, board: Board, chomps: Any) -> None:
+        def fails(task: dict[str, Any]) -> None:
+            task["sessions"][-1]["error"] = "the agent ended with 1\n" + "x\n" * 2000 + "there is no such model"
+            board.end(task, "failed", reason="crash")
+
+        board.at_run = fails
+        last = (await chomps("add", "x", "--wait"))[2].splitlines()[-1]
+        assert last.startswith("task 1 failed: the agent ended with 1 … x x ") and len(last) < 350
+        assert last.endswith(" x there is no such model (0 tokens)")
 
     async def test_ctrl_c_leaves_the_task_running(self, board: Board, tmp_path: Path) -> None:
         board.at_run = lambda task: board.prints(task, b"begun\n")
