@@ -22572,7 +22572,7 @@ class TestCommand:
 
         board.at_run = does_nothing
         assert (await chomps("add", "x", "--wait"))[2].splitlines()[-1] == "task 1 done (0 tokens)"
-        assert re.search(r"^  branch +chomp/task-1 \(no commits\)$", (await chomps("show", "1"))[1], re.M)
+        assert re.search(r"^  branch +chomp/task-1 \(no commits came back\)$", (await chomps("show", "1"))[1], re.M)
 
     async def test_words_may_stand_after_options(self, board: Board, chomps: Any) -> None:
         board.begin(board.put("long"))
