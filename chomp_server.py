@@ -5335,6 +5335,15 @@ def budget_use(session: Session) -> int:
     return session.tokens - session.cached_tokens
 
 
+def granted(task: Task) -> int:
+    """The grants of `task` after one more: enough of them that some of its budget is left, however far it is over."""
+    used = (
+        (sum(map(budget_use, task.sessions)), task.budget_tokens),
+        (sum(one.cost_usd or 0.0 for one in task.sessions), task.budget_usd),
+    )
+    return max(task.grants + 1, *(math.floor(spent / budget) if budget else 0 for spent, budget in used))
+
+
 def briefing(task: Task, platform: Platform) -> tuple[str, str]:
     """What an agent is told: its prompt, and apart from that what came of the session before.
 
@@ -13586,12 +13595,12 @@ class Dispatch:
         if task.status == "queued" and task.until:
             await self.queue.set(task_id, until="", note="", wanted=True, phase="")
         elif task.status == "active":
-            task = await self.queue.set(task_id, grants=task.grants + 1, budget_exceeded=False)
+            task = await self.queue.set(task_id, grants=granted(self.live(task)), budget_exceeded=False)
             self._meters.granted(task)
             if (run := self._runs.get(task_id)) is not None:
                 run.told.discard("budget")
         elif task.status == "failed" and task.reason == "limit":
-            await self.queue.retry(task_id, wanted=True, grants=task.grants + 1, budget_exceeded=False)
+            await self.queue.retry(task_id, wanted=True, grants=granted(task), budget_exceeded=False)
         else:
             raise Conflict(f"task {task_id} is {task.status} and waits for nothing")
         return await self._pumped(task_id)
@@ -17338,7 +17347,7 @@ def banner(settings: Settings, services: Services, port: int) -> str:
         command = f"CHOMP_DIR={shlex.quote(str(settings.dir))} {command}"
     if config := settings.environ.get("CHOMP_CONFIG"):
         command = f"CHOMP_CONFIG={shlex.quote(str(Path(config).expanduser().resolve()))} {command}"
-    if os.environ.get("PORT"):  # the command does not know it otherwise
+    if port != Settings(settings.dir).port:  # the command may not know it otherwise
         command = f"PORT={port} {command}"
     auth = "" if settings.v1_no_auth else f'  -H "Authorization: Bearer $({command} token)" \\\n'
     lines = [

@@ -5634,6 +5634,23 @@ class TestTransitions:
     def test_a_cached_context_sent_again_does_not_count_towards_a_budget(self) -> None:
         assert cs.budget_use(a_session(tokens=1000, prompt_tokens=900, completion_tokens=100, cached_tokens=800)) == 200
 
+    @pytest.mark.parametrize(
+        ("used", "usd", "fields", "grants"),
+        [
+            (10, 0.0, {"budget_tokens": 10}, 1),
+            (110, 0.0, {"budget_tokens": 50}, 2),  # 150 may be used then
+            (100, 0.0, {"budget_tokens": 50}, 2),
+            (100, 0.0, {"budget_tokens": 50, "grants": 3}, 4),
+            (1, 0.9, {"budget_tokens": 50, "budget_usd": 0.25}, 3),
+            (10**6, 3.0, {}, 1),
+        ],
+    )
+    def test_one_more_budget_is_enough_to_go_on(
+        self, used: int, usd: float, fields: dict[str, Any], grants: int
+    ) -> None:
+        sessions = (a_session(tokens=used, cost_usd=usd),)
+        assert cs.granted(a_task(sessions=sessions, **fields)) == grants
+
 
 class TestBriefing:
     AGENT, SCRIPT = cs.Platform("codex", "Codex"), cs.Platform("shell", "Shell", script=True)
