@@ -280,7 +280,7 @@ class SettingsError(Exception):
 
 
 def near_name(name: str, known: Iterable[str]) -> str:
-    found = difflib.get_close_matches(name, list(known), n=1)
+    found = difflib.get_close_matches(name[:100], list(known), n=1)  # it would think about a long one for seconds
     return f" (did you mean {found[0]!r}?)" if found else ""
 
 
@@ -1261,7 +1261,7 @@ TRANSITIONS: dict[str, Transition] = {
         Transition("crash", ("active",), "failed", "close", "failed", "crash"),
         Transition("limit", ("active",), "failed", "close", "failed", "limit"),
         Transition("refuse", ("queued", "active"), "failed", "close", "failed", "refused"),
-        Transition("stop", ("active",), "failed", "close", "stopped", "stopped"),
+        Transition("stop", ("queued", "active"), "failed", "close", "stopped", "stopped"),
         Transition("interrupt", ("active",), "failed", "close", "interrupted", "interrupted"),
         Transition("retry", ("done", "failed"), "queued"),
     )
@@ -5299,7 +5299,7 @@ def transition(task: Task, action: str, *, now: float, session: Mapping[str, Any
     """
     row = TRANSITIONS[action]
     if task.status not in row.of:
-        raise Conflict(f"task {task.id} is {task.status}, not {' or '.join(row.of)}: it cannot {action} now")
+        raise Conflict(f"task {task.id} is {task.status}, not {' or '.join(row.of)}")
     sessions = task.sessions
     current = open_session(task)
     if row.session == "close" and current is not None:
@@ -5416,8 +5416,9 @@ def read_ids(given: object) -> list[str]:
 def check_blockers(state: State, task_id: str, blocked_by: Iterable[str]) -> None:
     """Raises BadRequest when `task_id` cannot wait for `blocked_by`: they are not there, or they wait for it."""
     todo = list(blocked_by)
+    there = {one for one in todo if one in state.tasks and not state.tasks[one].deleted}
     for one in todo:
-        if one not in state.tasks and one != task_id:
+        if one not in there and one != task_id:
             raise BadRequest(
                 f"there is no task {one[:20]} to wait for; one that is in the archive is over", param="blocked_by"
             )
@@ -5432,33 +5433,37 @@ def check_blockers(state: State, task_id: str, blocked_by: Iterable[str]) -> Non
 
 
 def checked_fields(state: State, task_id: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What `fields` say of the task `task_id` ("" = one that is not there yet). Raises BadRequest.
+    """What `fields` say of the task `task_id` ("" = one that is not there yet). Raises BadRequest or TooLarge.
 
     Values may be text, as forms send them; None counts as not given, and so does an empty text for what is a number.
     """
     given = {name: value for name, value in fields.items() if value is not None}
     if "agent" in given:
-        given.setdefault("platform", given["agent"])
-        del given["agent"]
+        agent = given.pop("agent")
+        given["platform"] = given.get("platform") or agent
     if "blocked_by" in given:
         given["blocked_by"] = list(dict.fromkeys(read_ids(given["blocked_by"])))
     kinds = {field.name: str(field.type) for field in msgspec.structs.fields(_NewTask)}
+    if task_id:
+        del kinds["run"]  # one that is there has its own way to a start
     for name, value in tuple(given.items()):
         if name not in kinds:
-            raise BadRequest(f"a task has no {name[:40]!r}{near_name(name, kinds)}", param=name[:40])
+            raise BadRequest(f"a task has no {name[:40]!r}{near_name(name[:40], kinds)}", param=name[:40])
         if value == "" and ("int" in kinds[name] or "float" in kinds[name] or "bool" in kinds[name]):
             del given[name]
+        elif value == "on" and "bool" in kinds[name]:  # of a checkbox
+            given[name] = True
     prompt = given.get("prompt", "" if not task_id else "x")
     if not isinstance(prompt, str) or not prompt.strip():
         raise BadRequest("prompt must say what is to be done", param="prompt", code="missing_required_parameter")
     try:
         asked = msgspec.convert({"prompt": prompt, **given}, _NewTask, strict=False)
     except msgspec.ValidationError as error:
-        raise BadRequest(f"the task cannot be read: {error}") from None
+        raise BadRequest(f"the task cannot be read: {error}", param=error_path(error)) from None
     said = {name: getattr(asked, name) for name in given}
     for name, value in said.items():
         if isinstance(value, str):
-            _check_text(name, value, PROMPT_BYTES if name in _LONG else _TEXT_BYTES)
+            check_text(name, value, PROMPT_BYTES if name in _LONG else _TEXT_BYTES)
             if name not in _LONG and not value.isprintable():
                 raise BadRequest(f"{name} has control characters", param=name)
     for name in ("platform", "router"):
@@ -5468,15 +5473,16 @@ def checked_fields(state: State, task_id: str, fields: Mapping[str, Any]) -> dic
         raise BadRequest("priority must be from -1000 to 1000", param="priority")
     for name, budget in (("budget_tokens", asked.budget_tokens), ("budget_usd", asked.budget_usd)):
         if budget is not None and not 0 < budget <= 1e12:
-            raise BadRequest(f"{name} must be above 0", param=name)
-    if asked.in_place and asked.repo_url:
+            raise BadRequest(f"{name} must be above 0, and not above 10^12", param=name)
+    stored = state.tasks.get(task_id)
+    if all(said.get(name, getattr(stored, name, "")) for name in ("in_place", "repo_url")):
         raise BadRequest("a repository's address is cloned; in_place is for a folder that is here", param="in_place")
     check_blockers(state, task_id or str(state.next_id), asked.blocked_by)
     return said
 
 
 def new_task(state: State, fields: Mapping[str, Any], now: float) -> Task:
-    """The task that `fields` ask for, put into `state`. Raises BadRequest."""
+    """The task that `fields` ask for, put into `state`. Raises BadRequest or TooLarge."""
     said = checked_fields(state, "", fields)
     always = {"dir": "", "platform": "", "result": "", "tokens": 0}
     wanted = said.pop("run", False)
@@ -5487,13 +5493,14 @@ def new_task(state: State, fields: Mapping[str, Any], now: float) -> Task:
     return task
 
 
-def _check_text(name: str, text: str, most: int) -> None:
+def check_text(name: str, text: str, most: int) -> None:
+    """Raises BadRequest for a text that cannot be kept, TooLarge for one of more than `most` bytes."""
     try:
         size = len(text.encode())
     except UnicodeEncodeError:  # half a surrogate pair
         raise BadRequest(f"{name} is not valid Unicode", param=name) from None
     if size > most:
-        raise BadRequest(f"{name} is larger than {most} bytes", param=name)
+        raise TooLarge(f"{name} is larger than {most} bytes", param=name)
     if "\0" in text:
         raise BadRequest(f"{name} has a NUL character", param=name)
 
@@ -5507,16 +5514,12 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 def read_claim(given: Mapping[str, Any]) -> Claim:
-    """Raises BadRequest."""
+    """What is empty counts as not given. Raises BadRequest or TooLarge."""
     try:
-        claim = msgspec.convert({k: v for k, v in given.items() if v is not None}, Claim, strict=False)
-        size = len(claim.result.encode())
+        claim = msgspec.convert({k: v for k, v in given.items() if v not in (None, "")}, Claim, strict=False)
     except msgspec.ValidationError as error:
-        raise BadRequest(f"wrong type in the request: {error}", code="invalid_type") from None
-    except UnicodeEncodeError:
-        raise BadRequest("the text is not valid Unicode", param="result") from None
-    if size > PROMPT_BYTES:
-        raise TooLarge(f"the text may have {PROMPT_BYTES} bytes")
+        raise BadRequest(f"wrong type in the request: {error}", code="invalid_type", param=error_path(error)) from None
+    check_text("result", claim.result, PROMPT_BYTES)
     if not 0 <= claim.tokens < 10**12:
         raise BadRequest("tokens is a count", param="tokens")
     return claim
@@ -7363,8 +7366,8 @@ class Meter:
 
     __slots__ = (
         "_on_change", "budget_tokens", "budget_usd", "cached", "closed", "completion", "cost_usd", "earlier",
-        "estimated", "held", "held_for", "last_at", "limited_until", "prompt", "refused", "requests", "running",
-        "session", "soft_times", "soft_tokens", "task", "unpriced",
+        "estimated", "held", "held_for", "last_at", "limited_until", "prompt", "refused", "reported", "requests",
+        "running", "session", "soft_times", "soft_tokens", "task", "unpriced",
     )  # fmt: skip
 
     def __init__(self, task: str, session: str, on_change: Callable[[Meter], None], now: float):
@@ -7387,6 +7390,7 @@ class Meter:
         self.budget_usd: float | None = None
         self.soft_tokens: int | None = None  # crossing it is shown, and stops nothing
         self.soft_times = 0  # how often the default one; 0 = somebody said what it is to be
+        self.reported = 0  # tokens the agent says it has used: they count where nothing was measured
 
     @property
     def tokens(self) -> int:
@@ -7395,7 +7399,7 @@ class Meter:
     @property
     def used_tokens(self) -> int:
         """What the task has used of a budget in all its sessions: a context sent again, and cached, does not count."""
-        return self.earlier[0] + max(0, self.tokens - self.cached)
+        return self.earlier[0] + (max(0, self.tokens - self.cached) if self.requests else self.reported)
 
     @property
     def used_usd(self) -> float:
@@ -11022,9 +11026,12 @@ class TaskQueue:
 
     def get(self, task_id: str) -> Task:
         """A task as stored. Raises NotFound."""
-        task = self._store.state.tasks.get(task_id)
+        state = self._store.state
+        task = state.tasks.get(task_id)
         if task is None or task.deleted:
-            raise NotFound(f"no task {task_id[:50]!r}", param="id")
+            known = task_id.isdecimal() and len(task_id) < 16 and 0 < int(task_id) < state.next_id
+            words = f"task {task_id} is deleted, or in the archive" if known else f"no task {task_id[:50]!r}"
+            raise NotFound(words, param="id")
         return task
 
     async def found(self, task_id: str) -> Task:
@@ -11070,7 +11077,7 @@ class TaskQueue:
     # -- changing
 
     async def add(self, fields: Mapping[str, Any]) -> Task:
-        """The new task. Raises BadRequest or Unavailable."""
+        """The new task. Raises BadRequest, TooLarge or Unavailable."""
         with self._store.change() as state:
             task = new_task(state, fields, self.now())
         return await self._changed(task)
@@ -11090,7 +11097,7 @@ class TaskQueue:
     async def edit(self, task_id: str, fields: Mapping[str, Any]) -> Task:
         """The task with fields written anew; what an agent works from, only while it is queued.
 
-        Raises NotFound, BadRequest or Conflict.
+        Raises NotFound, BadRequest, TooLarge or Conflict.
         """
         with self._store.change() as state:
             task = self.get(task_id)
@@ -11178,10 +11185,17 @@ class TaskQueue:
     # -- messages
 
     async def message(self, task_id: str, text: str, message_id: str = "", *, delete: bool = False) -> Task:
-        """Adds a follow-up, or changes or takes away one that waits. Raises NotFound, BadRequest or Conflict."""
+        """Adds a follow-up, or changes or takes away one that waits.
+
+        Raises NotFound, BadRequest, TooLarge or Conflict.
+        """
+        if delete and not message_id:
+            raise BadRequest("say which message to take away", param="message", code="missing_required_parameter")
+        if not delete:
+            check_text("text", text, PROMPT_BYTES)
+            if not text.strip():
+                raise BadRequest("text must say something", param="text", code="missing_required_parameter")
         with self._store.change() as state:
-            if not delete:
-                checked_fields(state, task_id, {"prompt": text})
             task = self.get(task_id)
             waiting = [one for one in task.messages if not one.session]
             if message_id:
@@ -11230,11 +11244,10 @@ class TaskQueue:
         ]
         return sorted(ready, key=lambda task: (-task.priority, int(task.id)))
 
-    def first_queued(self) -> Task | None:
-        """The one `run` means when it names none."""
+    def queued(self) -> list[Task]:
+        """Queued tasks that nobody has asked to start: those that could first, then by priority and age."""
         queued = [task for task in self.all() if task.status == "queued" and not task.wanted]
-        free = [task for task in queued if not self.blockers(task)] or queued
-        return min(free, key=lambda task: (-task.priority, int(task.id)), default=None)
+        return sorted(queued, key=lambda task: (bool(self.blockers(task)), -task.priority, int(task.id)))
 
     def unowned(self) -> list[Task]:
         """Tasks a dead process left active."""
@@ -13444,11 +13457,12 @@ class Run:
         self.changed.clear()
         self.begun.clear()
 
-    def ask(self, action: str, words: str = "") -> None:
-        """Another end than its own is wanted; the first who asks is heard."""
+    def ask(self, action: str, words: str = "") -> bool:
+        """Another end than its own is wanted: whether that is what comes. The first who asks is heard."""
         if self.asked in ("", "follow"):
             self.asked, self.why = action, words
             self.changed.set()
+        return self.asked == action
 
 
 class Dispatch:
@@ -13547,17 +13561,20 @@ class Dispatch:
             if task.platform and self.queue.room(task.platform):
                 self._launch(task.id)
 
+    async def add(self, fields: Mapping[str, Any]) -> Task:
+        """A new task; when it is to run, running or waiting for room. Raises BadRequest, TooLarge or Conflict."""
+        said = checked_fields(self.queue.state, "", fields)
+        if not said.get("run"):
+            return await self.queue.add(fields)
+        task = await self.queue.add({**fields, "platform": said.get("platform") or await self._pick()})
+        return await self._pumped(task.id)
+
     async def run_task(self, task_id: str, **fields: Any) -> Task:
         """The task, running, or waiting for room. Raises NotFound or Conflict."""
         task = self.queue.get(task_id)
         if not (fields.get("platform") or task.platform):
             fields["platform"] = await self._pick()
         await self.queue.want(task_id, **fields)
-        return await self._pumped(task_id)
-
-    async def start_wanted(self, task_id: str) -> Task:
-        """A task that starts as soon as there is room: perhaps now. Raises NotFound or Conflict."""
-        await self._name_platforms()
         return await self._pumped(task_id)
 
     async def retry(self, task_id: str, *, run: bool) -> Task:
@@ -13568,6 +13585,8 @@ class Dispatch:
     async def stop_task(self, task_id: str, words: str = "") -> Task:
         """The task, stopped: nothing of it runs any more. Raises NotFound or Conflict."""
         task = self.queue.get(task_id)
+        if task.status == "queued" and self._settings().tasks.auto:  # else it would start by itself
+            return await self.queue.act(task_id, "stop")
         if task.status == "queued" and (task.wanted or task.until):
             return await self.queue.set(task_id, wanted=False, until="", note="", phase="")
         return await self._ask(task_id, "stop", words or "stopped by its owner")
@@ -13623,7 +13642,7 @@ class Dispatch:
         if claim.result:
             run.claim = claim.result
         if claim.tokens:
-            run.reported = claim.tokens
+            self._report(run, claim.tokens)
         if claim.phase:
             run.asks = claim.phase == "needs_input"
         self.queue.shown_anew(task_id)
@@ -13633,7 +13652,8 @@ class Dispatch:
         run = self._runs.get(task_id)
         if task.status != "active" or run is None:
             raise Conflict(f"task {task_id} is {task.status}, not active")
-        run.ask(action, words)
+        if not run.ask(action, words):
+            raise Conflict(f"task {task_id} is ending already: somebody asked for {run.asked}")
         if wait:
             await run.ended.wait()
             await self._store.saved()
@@ -13680,6 +13700,7 @@ class Dispatch:
         while True:
             try:
                 self.queue.purge()
+                self.pump()  # at first those that have an agent: there may be none for the others
                 await self._name_platforms()
                 self.pump()
                 if self.queue.now() - cleaned_at >= CLEAN_EVERY_S and (self._cleaning is None or self._cleaning.done()):
@@ -14036,6 +14057,13 @@ class Dispatch:
                 self._notify(run, "budget", meter.over() or f"{meter.used_tokens:,} tokens are used, more than planned")
         self.queue.shown_anew(run.task_id)
 
+    def _report(self, run: Run, tokens: int) -> None:
+        """The agent says what it has used."""
+        run.reported = tokens
+        if run.meter is not None:
+            run.meter.reported = tokens
+            run.meter.changed()
+
     async def _hear(self, run: Run) -> None:
         """Reads what the agent's adapter wrote to TASK_EVENTS."""
         path = self.folders.place(self.queue.get(run.task_id)) / f"home-{run.session_id}" / "events.jsonl"
@@ -14051,7 +14079,7 @@ class Dispatch:
             elif kind == "warning" and isinstance(text, str) and len(run.warnings) < 20:
                 run.warnings.append(text[:500])
             elif kind == "tokens" and type(event.get("total")) is int and 0 <= event["total"] < 10**12:
-                run.reported = event["total"]
+                self._report(run, event["total"])
             elif kind == "limit" and isinstance(at := event.get("reset_at"), (int, float)):
                 run.limited_until = min(float(at), self.queue.now() + 30 * 86400) if math.isfinite(at) else 0.0
 
@@ -14680,7 +14708,7 @@ async def given_fields(request: web.Request) -> dict[str, Any]:
     services = request.app[SERVICES]
     raw = await services.bodies.read(request, services.settings.timeouts.body_s)
     try:
-        return dict(urllib.parse.parse_qsl(raw.decode(), max_num_fields=200, errors="strict"))
+        return dict(urllib.parse.parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=200, errors="strict"))
     except (UnicodeDecodeError, ValueError) as error:
         raise BadRequest(f"the form cannot be read: {error}", code="invalid_form") from None
     finally:
@@ -14688,12 +14716,19 @@ async def given_fields(request: web.Request) -> dict[str, Any]:
 
 
 async def given_of(request: web.Request, kind: type[T]) -> T:
-    """A JSON object or a form as `kind`; numbers may be texts, and texts numbers. Raises BadRequest."""
-    found = await given_fields(request)
+    """A JSON object or a form as `kind`. Raises BadRequest."""
+    return fields_as(await given_fields(request), kind)
+
+
+def fields_as(given: Mapping[str, Any], kind: type[T]) -> T:
+    """`given` as `kind`; numbers may be texts, and texts numbers; an empty one is none. Raises BadRequest."""
+    found = dict(given)
     types = {field.name: str(field.type) for field in msgspec.structs.fields(cast(Any, kind))}
-    for name, value in found.items():
+    for name, value in given.items():
         wanted = types.get(name, "")
-        if "tuple" in wanted and isinstance(value, str):
+        if value == "" and "str" not in wanted:
+            del found[name]
+        elif "tuple" in wanted and isinstance(value, str):
             found[name] = [part.strip() for part in value.split(",") if part.strip()]
         elif "str" in wanted and isinstance(value, (int, float)) and not isinstance(value, bool):
             found[name] = str(value)
@@ -15747,7 +15782,7 @@ async def jobs_cancel(request: web.Request) -> web.Response:
 @routes.post("/api/config/reload")
 async def config_reload(request: web.Request) -> web.Response:
     """POST /api/config/reload -> {restart: [names of changed settings that take one]}"""
-    return reply({"restart": await request.app[SERVICES].reload()})
+    return reply({"restart": await request.app[SERVICES].reload()}, trigger="refreshTasks")
 
 
 class _NewUser(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -15906,29 +15941,40 @@ class _Config(msgspec.Struct, forbid_unknown_fields=True):
 async def config_set(request: web.Request) -> web.Response:
     """POST /api/config {tasks?, notify?} -> {status, restart}; names as in chomp.toml, kept in state/settings.json"""
     services, given = request.app[SERVICES], await body_of(request, _Config)
-    before = services.store.overrides()
+    with _settings_files():
+        before = services.store.overrides()
     tables = {"tasks": given.tasks, "notify": given.notify}
     changed = merged(before, {name: table for name, table in tables.items() if table})
     try:
         for name, kind in (("tasks", TaskSettings), ("notify", NotifySettings)):
             read_table(name, kind, changed.get(name, {}))
     except SettingsError as error:
-        raise BadRequest(str(error), code="invalid_settings") from None
+        raise BadRequest(str(error)[:300], code="invalid_settings") from None
+    _check_names(services, {"platform": given.tasks.get("platform")})
     return await _written(services, lambda: services.store.override(changed), lambda: services.store.override(before))
 
 
-async def _written(services: Services, write: Callable[[], None], back: Callable[[], None]) -> web.Response:
+async def _written(
+    services: Services, write: Callable[[], None], back: Callable[[], None], **told: str
+) -> web.Response:
     """Writes a file of settings and puts it into force; what cannot be used is taken back. Raises ChompError."""
-    try:
+    with _settings_files():
         write()
         try:
             left = await services.reload()
         except ChompError:
             back()
             raise
+    return reply({"status": "ok", **told, "restart": left}, trigger="refreshTasks")
+
+
+@contextlib.contextmanager
+def _settings_files() -> Iterator[None]:
+    """Settings are read from files and written to them. Raises Unavailable where that cannot be."""
+    try:
+        yield
     except StoreError as error:
         raise Unavailable(str(error), code="settings_not_written") from None
-    return reply({"status": "ok", "restart": left}, trigger="refreshTasks")
 
 
 class _NewKey(msgspec.Struct):
@@ -15938,7 +15984,7 @@ class _NewKey(msgspec.Struct):
 
 @routes.post("/api/config/keys")
 async def config_keys(request: web.Request) -> web.Response:
-    """POST /api/config/keys {key, value} -> {status}; a router's variable and its key, "" takes it away"""
+    """POST /api/config/keys {key, value} -> {status, key, restart}; a router's variable and key, "" takes it away"""
     services, given = request.app[SERVICES], await given_of(request, _NewKey)
     known = {name for row in services.routing.rows.values() for name in row.key_env}
     if given.key not in known:
@@ -15946,13 +15992,14 @@ async def config_keys(request: web.Request) -> web.Response:
     value = given.value.strip()
     if value and not (value.isascii() and value.isprintable() and len(value) <= 4096):
         raise BadRequest("a key has printable ASCII characters only", param="value")
-    entered = services.store.keys()
+    with _settings_files():
+        entered = services.store.keys()
     after = {
         **{name: one for name, one in entered.items() if name != given.key},
         **({given.key: value} if value else {}),
     }
     return await _written(
-        services, lambda: services.store.write_keys(after), lambda: services.store.write_keys(entered)
+        services, lambda: services.store.write_keys(after), lambda: services.store.write_keys(entered), key=given.key
     )
 
 
@@ -15991,7 +16038,10 @@ async def config_agents_add(request: web.Request) -> web.Response:
 async def config_agents_remove(request: web.Request) -> web.Response:
     """DELETE /api/config/agents {id} -> {status, id}; takes an agent away that was added"""
     services, given = request.app[SERVICES], await given_of(request, _TaskId)
-    if given.id not in services.store.agents():
+    _own(request, given.id)
+    with _settings_files():
+        added = services.store.agents()
+    if given.id not in added:
         raise NotFound(f"no agent {given.id[:50]!r} was added", param="id")
     _write_agents(services, lambda agents: {name: one for name, one in agents.items() if name != given.id})
     return reply({"status": "ok", "id": given.id}, trigger="refreshTasks")
@@ -15999,10 +16049,8 @@ async def config_agents_remove(request: web.Request) -> web.Response:
 
 def _write_agents(services: Services, change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
     """Changes state/agents.json. Raises Unavailable."""
-    try:
+    with _settings_files():
         services.store.write_agents(change(services.store.agents()))
-    except StoreError as error:
-        raise Unavailable(str(error), code="settings_not_written") from None
 
 
 _AGENT_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
@@ -16011,6 +16059,11 @@ DIFF_BYTES = 1 << 20
 
 class _TaskId(msgspec.Struct):
     id: str = ""
+
+
+class _Started(msgspec.Struct):
+    id: str = ""
+    all: bool = False
 
 
 class _Claimed(msgspec.Struct):
@@ -16044,7 +16097,7 @@ def _own(request: web.Request, task_id: str) -> Caller:
     """Who asks. Raises BadRequest without an id, Forbidden when an agent means another task than its own."""
     caller = request[CALLER]
     if not task_id:
-        raise BadRequest("the task's id is required", code="missing_required_parameter", param="id")
+        raise BadRequest("id is required", code="missing_required_parameter", param="id")
     if caller.kind == "task" and caller.task != task_id:
         raise Forbidden(f"this token is task {caller.task}'s: it can call back for that alone")
     return caller
@@ -16068,9 +16121,11 @@ async def state(request: web.Request) -> web.Response:
 async def tasks(request: web.Request) -> web.Response:
     """GET /api/tasks?tab=active|completed&limit=&before= -> {tasks: [Task]}; completed ones newest first"""
     queue, asked = request.app[SERVICES].dispatch.queue, request.query
+    if asked.get("tab", "") not in ("", "active", "completed"):
+        raise BadRequest("tab is active or completed", param="tab")
     if asked.get("tab") == "completed":
         limit = asked.get("limit", "50")
-        if not limit.isdecimal() or not 0 < int(limit) <= 1000:
+        if not limit.isdecimal() or len(limit) > 4 or not 0 < int(limit) <= 1000:
             raise BadRequest("limit is a number up to 1000", param="limit")
         return reply({"tasks": await queue.finished(int(limit), asked.get("before", ""))})
     found = queue.all()
@@ -16118,10 +16173,7 @@ async def task_add(request: web.Request) -> web.Response:
     """POST /api/tasks {prompt, dir?, platform?, model?, ..., run?} -> Task"""
     services, fields = request.app[SERVICES], await given_fields(request)
     _check_names(services, fields)
-    task = await services.dispatch.queue.add(fields)
-    if task.wanted:
-        task = await services.dispatch.start_wanted(task.id)
-    return reply(task, trigger="refreshTasks")
+    return reply(await services.dispatch.add(fields), trigger="refreshTasks")
 
 
 def _check_names(services: Services, fields: Mapping[str, Any]) -> None:
@@ -16138,22 +16190,23 @@ def _check_names(services: Services, fields: Mapping[str, Any]) -> None:
 @routes.post("/api/tasks/run")
 async def task_run(request: web.Request) -> web.Response:
     """POST /api/tasks/run {id?, platform?, model?, effort?, router?, all?} -> {status, task}; it waits for room"""
-    fields, services = await given_fields(request), request.app[SERVICES]
-    dispatch, task_id = services.dispatch, str(fields.pop("id", "") or "")
-    every = fields.pop("all", False) in (True, "true", "1", "on")
+    given, services = await given_fields(request), request.app[SERVICES]
+    fields = {name: value for name, value in given.items() if value not in (None, "")}  # an empty one changes nothing
+    asked = fields_as({name: fields.pop(name) for name in ("id", "all") if name in fields}, _Started)
+    dispatch, task_id = services.dispatch, asked.id
     if odd := [name for name in fields if name not in _RUN_WITH]:
         raise BadRequest(f"a start takes no {odd[0][:40]!r}{near_name(odd[0][:40], _RUN_WITH)}", param=odd[0][:40])
     _check_names(services, fields)
     said = checked_fields(dispatch.queue.state, task_id or "0", fields)
-    if every:
-        ran = []
-        while (first := dispatch.queue.first_queued()) is not None:
-            ran.append(await dispatch.run_task(first.id, **said))
-        return reply({"status": "ok", "tasks": ran}, trigger="refreshTasks")
+    if asked.all:
+        ran: dict[str, Task] = {}
+        while left := [one.id for one in dispatch.queue.queued() if one.id not in ran]:
+            ran[left[0]] = await dispatch.run_task(left[0], **said)
+        return reply({"status": "ok", "tasks": tuple(ran.values())}, trigger="refreshTasks")
     if not task_id:
-        if (first := dispatch.queue.first_queued()) is None:
+        if not (queued := dispatch.queue.queued()):
             raise NotFound("nothing is queued", code="nothing_queued")
-        task_id = first.id
+        task_id = queued[0].id
     return _told(await dispatch.run_task(task_id, **said))
 
 
@@ -16165,7 +16218,7 @@ _CLAIMS = ("tokens", "result", "phase")  # what an agent can say of itself
 async def task_update(request: web.Request) -> web.Response:
     """POST /api/tasks/update {id, tokens?, result?, phase?, prompt?, ...} -> {status, task}"""
     fields, dispatch = await given_fields(request), request.app[SERVICES].dispatch
-    task_id = str(fields.pop("id", "") or "")
+    task_id = fields_as({"id": fields.pop("id", "")}, _TaskId).id
     caller = _own(request, task_id)
     claims = {name: fields.pop(name) for name in _CLAIMS if name in fields}
     if caller.kind == "task" and fields:
@@ -16396,7 +16449,7 @@ async def terminal_socket(request: web.Request) -> web.WebSocketResponse:
     task, session = request.match_info["task"], request.query.get("session", "")
     shown = services.dispatch.terminal(task, session)
     if shown is None:
-        raise NotFound(f"task {task[:100]} has no such session")
+        raise NotFound(f"task {task[:100]} has no such session" if session else f"task {task[:100]} has not run yet")
     socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=_MESSAGE_BYTES, compress=False, timeout=2.0)
     if not socket.can_prepare(request):
         raise BadRequest("this address is for web sockets", status=426, code="upgrade_required")

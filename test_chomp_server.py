@@ -5745,7 +5745,7 @@ class TestNewTask:
         ],
     )  # fmt: skip
     def test_what_cannot_be_is_refused(self, fields: dict[str, Any], words: str) -> None:
-        with pytest.raises(cs.BadRequest, match=re.escape(words)):
+        with pytest.raises((cs.BadRequest, cs.TooLarge), match=re.escape(words)):
             cs.new_task(cs.State({"1": task(1)}, 2), {"prompt": "p", **fields}, 0)
 
     def test_the_longest_prompt_is_taken(self) -> None:
@@ -10538,7 +10538,7 @@ class TestTasks:
     async def test_what_cannot_be_a_task_is_refused_by_its_field(
         self, store: cs.Store, fields: dict[str, Any], param: str
     ) -> None:
-        with pytest.raises(cs.BadRequest) as refused:
+        with pytest.raises((cs.BadRequest, cs.TooLarge)) as refused:
             await self.queue(store).add(fields)
         assert refused.value.param == param
         assert store.state.tasks == {} and store.state.next_id == 1
@@ -14962,6 +14962,17 @@ class TestDispatch:
             "message"
         ] == f"task {task_id} is failed, not active"
 
+    async def test_of_two_ends_the_first_comes(self, workshop: Any) -> None:
+        here = await workshop()
+        task_id = await here.add("trap '' TERM; sleep 1000")
+        await here.phase(task_id, "running")
+        stopping = asyncio.ensure_future(here.post("/stop", id=task_id))
+        await eventually(lambda: here.dispatch._runs[task_id].asked)
+        again = asyncio.ensure_future(here.post("/stop", id=task_id))
+        refused = await here.post("/done", 409, id=task_id, result="x")
+        assert refused["error"]["message"] == f"task {task_id} is ending already: somebody asked for stop"
+        assert (await stopping)["reason"] == (await again)["reason"] == "stopped"
+
     async def test_stop_does_not_wait_for_a_setup_or_a_gate(self, workshop: Any) -> None:
         here = await workshop()
         slow = "#!/bin/sh\nsleep 1000\n"
@@ -19124,6 +19135,756 @@ class TestTerminal:
         await eventually(lambda: not with_argument(mark))
 
 
+# == Task API ==========================================================================================================
+
+
+class Client:
+    """Somebody who asks a chomp about its tasks; every answer is looked at as a page or an agent would."""
+
+    def __init__(self, chomp: Chomp, token: str = TOKEN):
+        self.chomp = chomp
+        self.headers = {"authorization": f"Bearer {token}"}
+
+    async def get(self, path: str, status: int = 200) -> Any:
+        async with self.chomp.get(path, headers=self.headers) as answer:
+            assert answer.status == status, await answer.text()
+            return await answer.json() if status == 200 else await error_of(answer)
+
+    async def post(self, path: str, status: int = 200, *, form: bool = False, **fields: Any) -> Any:
+        return await self.send(path, status, **{"data" if form else "json": fields})
+
+    async def send(self, path: str, status: int = 200, **more: Any) -> Any:
+        async with self.chomp.http.request(
+            more.pop("method", "POST"), f"{self.chomp.url}/api/{path}", headers={**self.headers, **more.pop("headers", {})}, **more
+        ) as answer:  # fmt: skip
+            assert answer.status == status, await answer.text()
+            assert answer.headers.get("hx-trigger") == ("refreshTasks" if status == 200 else None)
+            return await answer.json() if status == 200 else await error_of(answer)
+
+    async def add(self, prompt: str, **fields: Any) -> str:
+        """The id of a new task that runs a script."""
+        made = await self.post("tasks", **{"prompt": prompt, "platform": "shell", **fields})
+        return str(made["id"])
+
+    async def task(self, task_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = await self.get(f"/api/tasks/{task_id}")
+        return found
+
+    async def until(self, task_id: str, holds: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+        """The task as soon as `holds` says so."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not holds(task := await self.task(task_id)):
+                await asyncio.sleep(0.02)
+        return task
+
+    async def becomes(self, task_id: str, *statuses: str) -> dict[str, Any]:
+        return await self.until(task_id, lambda task: task["status"] in statuses)
+
+    async def ended(self, task_id: str) -> dict[str, Any]:
+        return await self.becomes(task_id, "done", "failed")
+
+    async def ids(self, query: str = "") -> list[str]:
+        return [task["id"] for task in (await self.get(f"/api/tasks{query}"))["tasks"]]
+
+
+WAITS = "until [ -e {go} ]; do sleep 0.02; done"  # a script that goes on when there is such a file
+
+
+@pytest.fixture
+def serves(chomp: Any, tmp_path: Path) -> Callable[..., Awaitable[Client]]:
+    """Starts a chomp whose tasks run, without a sandbox unless one is asked for."""
+
+    async def start(*upstreams: Upstream, runs: bool = True, **tables: Any) -> Client:
+        (tmp_path / "owner").mkdir()
+        environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "owner"), "GIT_CONFIG_NOSYSTEM": "1"}
+        tasks = {"isolation": "none", **tables.pop("tasks", {})}
+        written = tables.pop("written", False)
+        server = await chomp(*upstreams, environ=environ, written=written, tasks=tasks, **tables)
+        return Client(await server.runs_tasks() if runs else server)
+
+    return start
+
+
+@pytest.fixture
+def go(tmp_path: Path) -> Path:
+    """What scripts wait for."""
+    return tmp_path / "go"
+
+
+class TestTaskApi:
+    @pytest.fixture
+    async def idle(self, serves: Any) -> Client:
+        """A chomp that starts no task."""
+        client: Client = await serves(runs=False)
+        return client
+
+    # -- adding and looking
+
+    async def test_a_task_runs_from_the_queue_to_its_end(self, serves: Any) -> None:
+        client = await serves()
+        made = await client.post("tasks", prompt="echo hello", agent="shell", priority="3", budget_tokens=5000)
+        assert {"id": "1", "status": "queued", "platform": "shell", "priority": 3, "tokens": 0}.items() <= made.items()
+        assert (await client.get("/api/tasks"))["tasks"] == [made] == (await client.get("/api/state"))["tasks"]
+        told = await client.post("tasks/run", id=1)
+        assert (told["status"], told["task"]["status"]) == ("ok", "active")
+        assert await client.ids("?tab=active") == ["1"]
+        task = await client.ended("1")
+        assert (task["status"], task["result"], "verified" in task) == ("done", "hello", False)
+        assert len(task["sessions"]) == 1
+        assert {"id": "s1", "agent": "shell", "result": "done", "exit_code": 0}.items() <= task["sessions"][0].items()
+        assert (await client.get("/api/tasks/1/output"))["text"] == "hello\n"
+        assert (await client.ids("?tab=active"), await client.ids("?tab=completed")) == ([], ["1"])
+
+    async def test_a_form_says_all_that_json_does(self, serves: Any, tmp_path: Path) -> None:
+        client = await serves()
+        (tmp_path / "work").mkdir()
+        fields = {
+            "prompt": "exit 3", "agent": "shell", "priority": "-2", "budget_tokens": "10", "budget_usd": "0.5", "in_place": "on",
+            "dir": str(tmp_path / "work"), "effort": "", "router": "", "gate": "", "isolation": "none", "blocked_by": "",
+        }  # fmt: skip
+        made = await client.post("tasks", form=True, **fields)
+        assert {"priority": -2, "budget_tokens": 10, "budget_usd": 0.5, "in_place": True}.items() <= made.items()
+        assert "blocked_by" not in made and "router" not in made
+        second = await client.post("tasks", form=True, prompt="true", platform="shell", blocked_by="1", run="true")
+        assert (second["status"], second["wanted"], second["blocked_by"]) == ("queued", True, ["1"])
+        await client.post("tasks/run", form=True, id="1")
+        task = await client.ended("1")
+        assert (task["status"], task["reason"], task["sessions"][0]["exit_code"]) == ("failed", "crash", 3)
+        told = await client.post("tasks/retry", form=True, id="1")
+        assert told["task"]["status"] == "queued"
+        await client.post("tasks/done", form=True, id="1", result="by hand", tokens="")
+        assert (await client.ended("2"))["status"] == "done"  # nothing blocks it any more
+        assert (await client.post("tasks/delete", form=True, id="2"))["task"]["deleted"]
+        assert (await client.post("tasks/restore", form=True, id="2"))["task"]["id"] == "2"
+
+    @pytest.mark.parametrize("form", [False, True], ids=["json", "form"])
+    @pytest.mark.parametrize("task_id", [1, "1"])
+    async def test_ids_are_numbers_or_text(self, idle: Client, form: bool, task_id: Any) -> None:
+        await idle.add("true")
+        for action, more in (
+            ("update", {"priority": 4}), ("message", {"text": 5}), ("run", {}), ("stop", {}), ("delete", {}), ("restore", {}),
+            ("done", {"summary": "done"}), ("retry", {}),
+        ):  # fmt: skip
+            told = await idle.post(f"tasks/{action}", form=form, id=task_id, **more)
+            assert (told["status"], told["task"]["id"]) == ("ok", "1")
+        task = await idle.task("1")
+        assert {"priority": 4, "result": "done", "status": "queued"}.items() <= task.items()
+        assert task["messages"][0]["text"] == "5"
+
+    async def test_an_empty_field_of_a_form_empties_a_text(self, idle: Client) -> None:
+        await idle.add("true", handoff="where it stands", gate="check.sh", priority=2)
+        told = await idle.post("tasks/update", form=True, id="1", handoff="", priority="")
+        assert ("handoff" not in told["task"], told["task"]["priority"], told["task"]["gate"]) == (True, 2, "check.sh")
+        await idle.post("tasks/update", 400, form=True, id="1", prompt="")
+
+    async def test_a_start_with_empty_fields_changes_nothing(self, idle: Client) -> None:
+        await idle.add("true", model="m")
+        told = await idle.post("tasks/run", form=True, id="1", agent="", model="", effort="")
+        assert (told["task"]["platform"], told["task"]["model"]) == ("shell", "m")
+
+    async def test_a_start_may_say_another_agent_and_model(self, serves: Any) -> None:
+        client = await serves(tasks={"platform": "ask"})
+        await client.post("tasks", prompt="echo $TASK_MODEL $TASK_EFFORT")
+        told = await client.post("tasks/run", id="1", agent="shell", model="big", effort="high")
+        assert told["task"]["platform"] == "shell"
+        assert (await client.ended("1"))["result"] == "big high"
+
+    async def test_finished_tasks_are_paged_across_the_archive(self, serves: Any) -> None:
+        client = await serves(runs=False, tasks={"finished": 3})
+        for number in range(8):
+            await client.add(f"task {number}")
+            await client.post("tasks/done", id=number + 1, result=f"result {number}")
+        await eventually(lambda: client.chomp.store.state.archived.count == 5)
+        pages, before = [], ""
+        while page := await client.ids(f"?tab=completed&limit=3&before={before}"):
+            pages.append(page)
+            before = page[-1]
+        assert pages == [["8", "7", "6"], ["5", "4", "3"], ["2", "1"]]
+        assert await client.ids("?tab=completed&before=99") == []
+        assert (await client.task("1"))["result"] == "result 0"
+        state = await client.get("/api/state")
+        assert ([task["id"] for task in state["tasks"]], state["next_id"]) == (["6", "7", "8"], 9)
+        assert state["archived"]["count"] == 5
+        assert (await client.get("/api/tasks/1/output"))["ended"] is True
+        assert "archive" in (await client.post("tasks/retry", 404, id=1))["message"]
+
+    # -- what cannot be
+
+    @pytest.mark.parametrize(
+        ("path", "refused"),
+        {
+            "tasks": [
+                ({}, 400, "prompt"), ({"prompt": " \n "}, 400, "prompt"), ({"prompt": ["a"]}, 400, "prompt"),
+                ({"prompt": "x", "platform": "../x"}, 400, "platform"), ({"prompt": "x", "agent": "shel"}, 400, "agent"),
+                ({"prompt": "x", "platform": 5}, 400, "platform"), ({"prompt": "x", "dir": "a\x1b[2J"}, 400, "dir"),
+                ({"prompt": "x\0"}, 400, "prompt"), ({"prompt": "x", "router": "nowhere"}, 400, "router"),
+                ({"prompt": "x", "blocked_by": {"1": 1}}, 400, "blocked_by"), ({"prompt": "x", "run": "perhaps"}, 400, "run"),
+                ({"prompt": "x", "priority": 1e300}, 400, "priority"), ({"prompt": "x", "colour": "red"}, 400, "colour"),
+                ({"prompt": "x", "c" * 3_000_000: 1}, 400, "c" * 40), ({"prompt": "x", "budget_tokens": 1e30}, 400, "budget_tokens"),
+                ({"prompt": "x", "budget_usd": "nan"}, 400, "budget_usd"), ({"prompt": "x", "in_place": 7}, 400, "in_place"),
+                ({"prompt": "x" * (cs.PROMPT_BYTES + 1)}, 413, "prompt"), ({"prompt": "x", "dir": "d" * 5000}, 413, "dir"),
+                ({"prompt": "x", "in_place": True, "repo_url": "https://example.org/x"}, 400, "in_place"),
+            ],
+            "tasks/run": [
+                ({"id": 9}, 404, "id"), ({"id": "../1"}, 404, "id"), ({"id": 0}, 404, "id"), ({"id": {"a": 1}}, 400, "id"),
+                ({"id": [1]}, 400, "id"), ({"id": True}, 400, "id"), ({"id": 1, "prompt": "y"}, 400, "prompt"),
+                ({"id": 1, "all": "perhaps"}, 400, "all"), ({"id": 1, "agent": "nowhere"}, 400, "agent"),
+                ({"id": 1, "model": 5}, 400, "model"), ({"id": 1, "run": True}, 400, "run"),
+            ],
+            "tasks/update": [
+                ({}, 400, "id"), ({"id": None}, 400, "id"), ({"id": 1, "run": True}, 400, "run"), ({"id": 1, "tokens": "12abc"}, 400, "tokens"),
+                ({"id": 1, "tokens": -1}, 400, "tokens"), ({"id": 1, "phase": "asleep"}, 400, "phase"), ({"id": 1, "tokens": 5}, 409, None),
+                ({"id": 1, "status": "done"}, 400, "status"), ({"id": 1, "blocked_by": 1}, 400, "blocked_by"),
+                ({"id": 9, "priority": 1}, 404, "id"), ({"id": 1, "result": "r" * (cs.PROMPT_BYTES + 1)}, 413, "result"),
+                ({"id": 1, "repo_url": "https://example.org/x"}, 400, "in_place"),
+            ],
+            "tasks/done": [
+                ({}, 400, "id"), ({"id": 9}, 404, "id"), ({"id": 1, "tokens": 5}, 409, None), ({"id": 1, "tokens": "many"}, 400, "tokens"),
+                ({"id": 1, "result": {}}, 400, "result"),
+            ],
+            "tasks/handoff": [({"summary": "x"}, 400, "id"), ({"id": 1}, 409, None), ({"id": 9}, 404, "id")],
+            "tasks/stop": [({}, 400, "id"), ({"id": 1}, 409, None), ({"id": "x"}, 404, "id")],
+            "tasks/retry": [({"id": 1}, 409, None), ({"id": 9}, 404, "id"), ({"id": 1, "run": "perhaps"}, 400, "run")],
+            "tasks/continue": [({"id": 1}, 409, None), ({}, 400, "id")],
+            "tasks/input": [
+                ({"id": 1, "text": "x"}, 409, None), ({"id": 9, "text": "x"}, 404, "id"), ({"id": 1, "text": ["x"]}, 400, "text"),
+            ],
+            "tasks/message": [
+                ({"id": 1, "text": " "}, 400, "text"), ({"id": 1, "delete": True}, 400, "message"), ({"text": "x"}, 400, "id"),
+                ({"id": 1, "text": "x", "message": "m9"}, 404, "message"), ({"id": 1, "text": "x" * (cs.PROMPT_BYTES + 1)}, 413, "text"),
+            ],
+            "tasks/delete": [({}, 400, "id"), ({"id": 9}, 404, "id")],
+            "tasks/restore": [({"id": 1}, 404, "id"), ({}, 400, "id")],
+            "tasks/nothing": [({"id": 1}, 405, None)],
+        }.items(),
+        ids=lambda value: value if isinstance(value, str) else "",
+    )  # fmt: skip
+    async def test_what_cannot_be_is_refused_by_its_field(
+        self, idle: Client, path: str, refused: list[tuple[dict[str, Any], int, str | None]]
+    ) -> None:
+        await idle.add("true", in_place=True)
+        before = await idle.get("/api/state")
+        for fields, status, param in refused:
+            error = await idle.send(path, status, json=fields)
+            assert (error["type"], error["param"]) == ("invalid_request_error", param), error
+            assert len(error["message"]) < 300
+        assert await idle.get("/api/state") == before
+
+    @pytest.mark.parametrize(
+        ("body", "kind", "code"),
+        [
+            (b"{", "application/json", "invalid_json"), (b"[" * 200_000, "application/json", "invalid_type"),
+            (b'{"prompt": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "application/json", "invalid_json"),
+            (b"[]", "application/json", "invalid_type"), (b"null", "application/json", "invalid_type"),
+            (b'{"prompt": "\xff"}', "application/json", "invalid_json"), (b'{"prompt": "\\ud800"}', "application/json", "invalid_json"),
+            (b"prompt=%ff", "application/x-www-form-urlencoded", "invalid_form"),
+            (b"prompt=%ed%a0%80", "application/x-www-form-urlencoded", "invalid_form"),
+            (b"&".join(b"a%d=1" % n for n in range(300)), "application/x-www-form-urlencoded", "invalid_form"),
+            (b"--x--", "multipart/form-data; boundary=x", "invalid_form"), (b"prompt=hi", "text/plain", "invalid_json"),
+        ],
+        ids=lambda value: str(value)[:30],
+    )  # fmt: skip
+    async def test_a_body_that_cannot_be_read_is_refused(self, idle: Client, body: bytes, kind: str, code: str) -> None:
+        error = await idle.send("tasks", 400, data=body, headers={"content-type": kind})
+        assert error["code"] == code
+        assert (await idle.get("/api/state"))["tasks"] == []
+
+    async def test_what_is_not_there_cannot_be_looked_at(self, idle: Client) -> None:
+        await idle.add("true")
+        for path, status in (
+            ("/9", 404), ("/9/output", 404), ("/9/diff", 404), ("/%2e%2e%2fx", 404), ("/", 404), ("/1/output?since=-1", 400),
+            ("/1/output?since=" + "9" * 5000, 400), ("/1/output?wait=x", 400), ("/1/output?session=s9", 404),
+            ("/1/output?session=../../token", 404), ("?tab=completed&limit=0", 400), ("?tab=completed&limit=1001", 400),
+            ("?tab=completed&limit=-1", 400), ("?tab=completed&limit=" + "9" * 5000, 400), ("?tab=complete", 400),
+        ):  # fmt: skip
+            assert (await idle.get(f"/api/tasks{path}", status))["type"] == "invalid_request_error"
+
+    async def test_another_method_is_told_which_one_it_takes(self, idle: Client) -> None:
+        for path in ("config/keys", "config/reload", "dispatch"):
+            async with idle.chomp.get(f"/api/{path}") as answer:
+                assert (answer.status, answer.headers["allow"]) == (405, "POST")
+                await error_of(answer)
+
+    async def test_the_longest_texts_are_taken(self, idle: Client) -> None:
+        prompt = "é" * (cs.PROMPT_BYTES // 2)
+        assert (await idle.post("tasks", prompt=prompt))["prompt"] == prompt
+        assert (await idle.post("tasks", form=True, prompt=prompt))["prompt"] == prompt
+        told = await idle.post("tasks/done", id=1, result=prompt)
+        assert told["task"]["result"] == prompt
+
+    async def test_an_error_never_holds_a_secret(self, idle: Client) -> None:
+        error = await idle.post("tasks", 400, prompt="x", platform=f"a-{TOKEN}")
+        assert TOKEN not in error["message"]
+
+    # -- what an agent may say
+
+    async def test_a_tasks_token_is_for_its_own_callbacks(self, serves: Any, go: Path, tmp_path: Path) -> None:
+        client = await serves()
+        noted = tmp_path / "token"
+        tells = f'printf %s "$CHOMP_API_TOKEN" >{noted}.new; mv {noted}.new {noted}'
+        await client.add(f"{tells}; {WAITS.format(go=go)}", run=True)
+        await client.add("true")
+        await eventually(noted.exists)
+        agent = Client(client.chomp, noted.read_text())
+        for action, fields in (
+            ("update", {"tokens": 5}), ("done", {"summary": "x"}), ("handoff", {"context": "x"}),
+        ):  # fmt: skip
+            error = await agent.post(f"tasks/{action}", 403, id="2", **fields)
+            assert (error["type"], "this token is task 1's" in error["message"]) == ("permission_error", True)
+        for path in ("tasks", "tasks/run", "tasks/stop", "tasks/message", "tasks/input", "tasks/delete", "tasks/retry",
+                     "tasks/continue", "tasks/restore", "config", "config/keys", "config/agents", "config/reload"):  # fmt: skip
+            assert (await agent.post(path, 403, id="1"))["code"] == "forbidden"
+        for path in ("/api/state", "/api/tasks/1", "/api/tasks/1/output", "/api/config", "/api/platforms"):
+            await agent.get(path, 403)
+        await agent.post("tasks/update", 403, id=1, priority=1000)
+        await agent.post("tasks/update", 403, id=1, tokens=1, prompt="mine")
+        assert (await client.task("1"))["tokens"] == 0  # refused as a whole
+        told = await agent.post("tasks/update", form=True, id="1", tokens="1200", phase="needs_input")
+        assert told["task"]["tokens"] == 1200
+        assert (await client.until("1", lambda task: task["phase"] == "needs_input"))["status"] == "active"
+        told = await agent.post("tasks/done", id=1, summary="it is good", tokens="1500")
+        assert told["task"]["status"] == "active"  # a claim
+        for path in ("/api/state", "/api/tasks", "/api/tasks?tab=active"):
+            (shown, *_) = (await client.get(path))["tasks"]
+            assert (shown["tokens"], shown["sessions"][0]["reported"]) == (1500, True)
+        go.touch()
+        task = await client.ended("1")
+        assert (task["status"], task["result"], task["tokens"]) == ("done", "it is good", 1500)
+        await agent.post("tasks/done", 401, id=1, summary="again")
+
+    async def test_measured_tokens_are_shown_while_it_runs(
+        self, serves: Any, upstream: Any, go: Path, tmp_path: Path
+    ) -> None:
+        up = await upstream(says("hi"))
+        client = await serves(up)
+        noted = tmp_path / "token"
+        tells = f'printf %s "$CHOMP_API_TOKEN" >{noted}.new; mv {noted}.new {noted}'
+        await client.add(f"{tells}; {WAITS.format(go=go)}", run=True)
+        await eventually(noted.exists)
+        agent = {"authorization": f"Bearer {noted.read_text()}"}
+        async with client.chomp.chat(up.model, headers=agent) as answer:
+            assert answer.status == 200
+            used = (await answer.json())["usage"]["total_tokens"]
+        await client.post("tasks/update", id=1, tokens=999_999)  # what was measured counts
+        shown = await client.until("1", lambda task: task["tokens"])
+        assert shown["tokens"] == shown["sessions"][0]["tokens"] == used
+        assert shown["sessions"][0]["requests"] == 1 and "reported" not in shown["sessions"][0]
+        go.touch()
+        assert (await client.ended("1"))["tokens"] == used
+
+    async def test_reported_tokens_use_a_budget_up_where_none_are_measured(self, serves: Any, go: Path) -> None:
+        client = await serves()
+        await client.add(WAITS.format(go=go), run=True)
+        await client.add(WAITS.format(go=go), budget_tokens=100, run=True)
+        for task_id, tokens in ((1, 300_000), (2, 100)):
+            await client.until(str(task_id), lambda task: task["phase"] == "running")
+            told = await client.post("tasks/update", id=task_id, tokens=tokens - 1)
+            assert "budget_exceeded" not in told["task"]
+            told = await client.post("tasks/update", id=task_id, tokens=tokens)
+            assert told["task"]["budget_exceeded"] is True
+        go.touch()
+        task = await client.ended("1")
+        assert (task["status"], task["tokens"], task["budget_exceeded"]) == ("done", 300_000, True)
+
+    @pytest.mark.parametrize(
+        ("action", "names"), [("done", ("result", "summary")), ("handoff", ("summary", "context"))]
+    )
+    async def test_both_spellings_of_what_was_done_are_heard(
+        self, serves: Any, go: Path, action: str, names: Sequence[str]
+    ) -> None:
+        client = await serves()
+        for number, name in enumerate(names, 1):
+            await client.add(WAITS.format(go=go), run=True)
+            await client.becomes(str(number), "active")
+            told = (await client.post(f"tasks/{action}", id=number, **{name: "half of it"}))["task"]
+            assert told["status"] == {"done": "done", "handoff": "queued"}[action]
+            assert told["sessions"][0]["summary"] == "half of it"
+            assert told["result" if action == "done" else "handoff"].count("half of it") == 1
+
+    # -- what a session printed
+
+    async def test_output_goes_on_where_it_was_left(self, serves: Any, go: Path) -> None:
+        client = await serves()
+        script = rf"printf 'a\342\234'; {WAITS.format(go=go)}; printf '\223\033[1mz\033[0m'; seq 1 20000"
+        await client.add(script, run=True)
+        await client.until("1", lambda task: task["sessions"][0].get("pid"))
+        first = await client.get("/api/tasks/1/output?since=0&wait=20")
+        assert first == {"session": "s1", "since": 0, "next": 1, "text": "a", "ended": False}
+        assert (await client.get("/api/tasks/1/output?since=1&wait=0"))["text"] == ""  # half a character is not shown
+        waits = asyncio.create_task(client.get("/api/tasks/1/output?since=3&wait=20"))
+        go.touch()
+        assert (await waits)["next"] > 3
+        await client.ended("1")
+        whole = b"a\xe2\x9c\x93\x1b[1mz\x1b[0m" + b"".join(b"%d\r\n" % n for n in range(1, 20001))
+        for raw in (0, 1):
+            parts, since = [], 0
+            while True:
+                part = await client.get(f"/api/tasks/1/output?since={since}&raw={raw}&session=s1")
+                assert part["since"] == since
+                parts.append(base64.b64decode(part["data"]).decode() if raw else part["text"])
+                since = part["next"]
+                if part["ended"]:
+                    break
+            assert (since, "".join(parts)) == (len(whole), whole.decode() if raw else cs.text_of(whole))
+        beyond = await client.get("/api/tasks/1/output?since=999999999&wait=25")
+        assert (beyond["text"], beyond["ended"]) == ("", True)
+
+    async def test_a_task_that_has_not_run_printed_nothing(self, idle: Client) -> None:
+        await idle.add("true")
+        assert await idle.get("/api/tasks/1/output?wait=25") == {
+            "session": "", "since": 0, "next": 0, "ended": True, "text": "",
+        }  # fmt: skip
+        assert await idle.get("/api/tasks/1/diff") == {"diff": ""}
+
+    async def test_the_diff_is_what_it_changed(self, serves: Any, repos: Repositories) -> None:
+        client = await serves()
+        source = repos.source(README="hello\n")
+        await client.add("echo more >>README; git commit -qam more; echo new >new", dir=str(source), run=True)
+        task = await client.ended("1")
+        assert (task["status"], task["branch"]) == ("done", "chomp/task-1"), task
+        diff = (await client.get("/api/tasks/1/diff"))["diff"]
+        assert "+more" in diff and "+new" in diff
+        assert repos.git(source, "log", "-1", "--format=%s", "chomp/task-1") == "more"
+
+    # -- starting
+
+    async def test_nothing_queued_is_said_so(self, idle: Client) -> None:
+        assert (await idle.post("tasks/run", 404))["code"] == "nothing_queued"
+        assert (await idle.post("tasks/run", all=True))["tasks"] == []
+
+    @pytest.mark.parametrize("every", [True, "true", "1", "on", 1])
+    async def test_all_that_is_queued_is_wanted(self, idle: Client, every: Any) -> None:
+        for priority in (0, 5):
+            await idle.add("true", priority=priority)
+        told = await idle.post("tasks/run", all=every, model="m")
+        assert [task["id"] for task in told["tasks"]] == ["2", "1"]
+        assert all(task["wanted"] and task["model"] == "m" for task in told["tasks"])
+        assert (await idle.post("tasks/run", 404))["code"] == "nothing_queued"
+
+    async def test_without_an_id_the_first_in_the_queue_starts(self, idle: Client) -> None:
+        for priority in (0, 5, 0):
+            await idle.add("true", priority=priority)
+        assert [(await idle.post("tasks/run", **fields))["task"]["id"] for fields in ({}, {"id": None}, {"id": ""})] == [
+            "2", "1", "3",
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        "limits", [{"parallel": 1}, {"parallel": 9, "platform_parallel": {"shell": 1}}], ids=["all", "one"]
+    )
+    async def test_limits_hold_on_every_way_to_a_start(self, serves: Any, go: Path, limits: dict[str, Any]) -> None:
+        client = await serves(tasks=limits)
+        await client.add("exit 1", run=True)
+        await client.ended("1")
+        await client.add(WAITS.format(go=go), run=True)
+        await client.becomes("2", "active")
+
+        async def waits(told: dict[str, Any]) -> None:
+            task = told.get("task", told)
+            assert {"status": "queued", "wanted": True}.items() <= task.items()
+
+        await waits(await client.post("tasks", prompt="true", platform="shell", run=True))
+        await waits(await client.post("tasks", form=True, prompt="true", platform="shell", run="true"))
+        await client.add("true")
+        await waits(await client.post("tasks/run", id=5))
+        await client.add("true")
+        (told,) = (await client.post("tasks/run", all=True))["tasks"]
+        await waits(told)
+        await waits(await client.post("tasks/retry", id=1, run=True))
+        queue = client.chomp.services.dispatch.queue
+        for end, more in (("limit", {}), ("wait", {"until": cs.iso(time.time() + 999)})):
+            task_id = await client.add("true")
+            queue.act_now(task_id, "run")
+            queue.act_now(task_id, end, **more)
+            await waits(await client.post("tasks/continue", id=task_id))
+        await client.add("true", blocked_by=3, run=True)
+        await client.add("true", agent="shell")
+        await client.post("tasks/run", agent="shell")
+        assert await client.ids("?tab=active") == [str(number) for number in range(1, 11)]
+        most = 0
+
+        def counts() -> int:
+            nonlocal most
+            active = [one for one in client.chomp.store.state.tasks.values() if one.status == "active"]
+            most = max(most, len(active))
+            return all(cs.over(one) for one in client.chomp.store.state.tasks.values())
+
+        go.touch()
+        await eventually(counts, 3 * PATIENCE_S)
+        tasks = {task["id"]: task for task in (await client.get("/api/tasks"))["tasks"]}
+        assert {task_id for task_id, task in tasks.items() if task["status"] == "failed"} == {"1"}
+        ran = [one for task in tasks.values() for one in task["sessions"] if one["result"] != "limit"]
+        spans = sorted((one["started_at"], one["ended_at"]) for one in ran)
+        assert most == 1 and all(end <= begin for (_, end), (begin, _) in itertools.pairwise(spans))
+
+    async def test_limits_hold_where_tasks_start_by_themselves(self, serves: Any, go: Path) -> None:
+        client = await serves(tasks={"auto": True, "parallel": 2})
+        for _ in range(3):
+            await client.add(WAITS.format(go=go))
+        await client.until("2", lambda task: task["status"] == "active")
+        assert [(await client.task(str(n)))["status"] for n in (1, 2, 3)] == ["active", "active", "queued"]
+        await client.post("tasks/stop", id=1)
+        await client.becomes("3", "active")
+        go.touch()
+        assert (await client.ended("3"))["status"] == "done"
+
+    async def test_a_start_that_fails_gives_its_place_back(self, serves: Any) -> None:
+        client = await serves(tasks={"parallel": 1})
+        await client.post("config/agents", id="absent", name="Absent", command="no-such-program {prompt_file}")
+        await client.add("x", platform="absent")
+        await client.add("true", dir="/no/such/folder")
+        await client.add("true", model="m", isolation="required", gate="'")
+        await client.add("echo ran")
+        began = time.monotonic()
+        await client.post("tasks/run", all=True)
+        assert (await client.ended("4"))["status"] == "done"
+        for task_id, words in (("1", "no-such-program is not on PATH"), ("2", "/no/such/folder"), ("3", "gate")):
+            task = await client.task(task_id)
+            assert (task["status"], task["reason"]) == ("failed", "refused")
+            assert words in task["sessions"][-1]["error"], task
+        assert time.monotonic() - began < PATIENCE_S
+
+    async def test_a_task_that_no_agent_can_run_is_not_started(
+        self, serves: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = await serves()
+
+        async def nothing() -> None:
+            return None
+
+        monkeypatch.setattr(client.chomp.services.dispatch.platforms, "pick", nothing)
+        error = await client.post("tasks", 409, prompt="true", run=True)
+        assert error["code"] == "no_platform"
+        assert await client.ids() == []  # who is refused will ask again
+        await client.post("tasks", prompt="true")
+        assert (await client.post("tasks/run", 409, id=1))["code"] == "no_platform"
+        await client.post("tasks/run", id=1, platform="shell")
+        assert (await client.ended("1"))["status"] == "done"
+
+    async def test_those_without_an_agent_hold_up_nobody(self, serves: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        client = await serves(tasks={"auto": True})
+
+        async def nothing() -> None:
+            return None
+
+        monkeypatch.setattr(client.chomp.services.dispatch.platforms, "pick", nothing)
+        await client.post("tasks", prompt="true")
+        await client.add("true")
+        assert (await client.ended("2"))["status"] == "done"
+        assert (await client.task("1"))["status"] == "queued"
+
+    async def test_a_task_that_starts_while_it_is_written_down_is_not_refused(
+        self, serves: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = await serves()
+        dispatch = client.chomp.services.dispatch
+        saved = client.chomp.store.saved
+
+        async def pumped() -> None:
+            await saved()
+            dispatch.pump()  # as the end of another task does
+
+        monkeypatch.setattr(client.chomp.store, "saved", pumped)
+        assert (await client.post("tasks", prompt="true", platform="shell", run=True))["status"] != "queued"
+        await client.ended("1")
+
+    # -- ending, and what is taken back
+
+    async def test_stop_ends_what_runs_and_takes_back_a_wish(self, serves: Any, go: Path) -> None:
+        client = await serves(tasks={"parallel": 1})
+        await client.add(WAITS.format(go=go), run=True)
+        await client.add("true", run=True)
+        told = await client.post("tasks/stop", id=2)
+        assert (told["task"]["status"], "wanted" in told["task"]) == ("queued", False)
+        told = await client.post("tasks/stop", id=1)
+        assert (told["task"]["status"], told["task"]["reason"]) == ("failed", "stopped")
+        assert told["task"]["sessions"][0]["result"] == "stopped"
+        await client.post("tasks/stop", 409, id=1)
+        assert (await client.task("2"))["status"] == "queued"
+        told = await client.post("tasks/retry", id=1, run=True)
+        assert (told["task"]["status"], [one["id"] for one in told["task"]["sessions"]]) == ("active", ["s1", "s2"])
+        go.touch()
+        assert (await client.ended("1"))["status"] == "done"
+
+    async def test_what_would_start_by_itself_stays_stopped(self, serves: Any, go: Path) -> None:
+        client = await serves(tasks={"auto": True, "parallel": 1})
+        for _ in range(3):
+            await client.add(WAITS.format(go=go))
+        await client.becomes("1", "active")
+        queue = client.chomp.services.dispatch.queue
+        await queue.set("3", until=cs.iso(time.time() + 999))  # a provider's limit
+        for task_id in ("2", "3"):
+            told = await client.post("tasks/stop", id=task_id)
+            assert (told["task"]["status"], told["task"]["reason"]) == ("failed", "stopped")
+        go.touch()
+        await client.ended("1")
+        await client.post("tasks/retry", id=2)
+        assert (await client.ended("2"))["status"] == "done"
+        assert "sessions" not in await client.task("3")
+
+    async def test_a_deleted_task_is_gone_until_it_is_restored(self, serves: Any, go: Path) -> None:
+        client = await serves()
+        await client.add(WAITS.format(go=go), run=True)
+        await client.becomes("1", "active")
+        told = await client.post("tasks/delete", id=1)
+        assert (told["task"]["reason"], bool(told["task"]["deleted"])) == ("stopped", True)
+        assert await client.ids() == await client.ids("?tab=completed") == []
+        assert (await client.get("/api/state"))["tasks"] == []
+        await client.get("/api/tasks/1", 404)
+        for action in ("delete", "run", "retry", "update", "stop", "done", "message"):
+            await client.post(f"tasks/{action}", 404, id=1, **({"text": "x"} if action == "message" else {}))
+        await client.post("tasks", 400, prompt="true", blocked_by=1)
+        told = await client.post("tasks/restore", id=1)
+        assert (told["task"]["status"], "deleted" in told["task"]) == ("failed", False)
+        await client.post("tasks/restore", 404, id=1)
+
+    async def test_the_owners_word_is_final_once(self, idle: Client) -> None:
+        await idle.add("true")
+        told = await idle.post("tasks/done", id=1, result="first")
+        finished = told["task"]["finished"]
+        await idle.post("tasks/done", 409, id=1, result="second")
+        task = await idle.task("1")
+        assert (task["result"], task["finished"]) == ("first", finished)
+        await idle.post("tasks/update", 409, id=1, prompt="other")
+        await idle.post("tasks/run", 409, id=1)
+
+    # -- messages and keys
+
+    async def test_messages_are_written_changed_and_delivered_once(self, serves: Any, go: Path) -> None:
+        client = await serves()
+        await client.add(f"cat $TASK_FEEDBACK_FILE; {WAITS.format(go=go)}", run=True)
+        await client.until("1", lambda task: task["phase"] == "running")  # what is written before, it is given
+        await client.post("tasks/message", id=1, text="one")
+        await client.post("tasks/message", id=1, text="two")
+        told = await client.post("tasks/message", id=1, text="second", message="m2")
+        assert [(one["id"], one["text"]) for one in told["task"]["messages"]] == [("m1", "one"), ("m2", "second")]
+        told = await client.post("tasks/message", form=True, id="1", message="m1", delete="true", text="ignored")
+        assert [one["id"] for one in told["task"]["messages"]] == ["m2"]
+        await client.post("tasks/message", id=1, text="now", now=True)
+        task = await client.until("1", lambda task: task["phase"] == "running" and len(task["sessions"]) == 2)
+        assert {(one["id"], one["session"]) for one in task["messages"]} == {("m2", "s2"), ("m3", "s2")}
+        await client.post("tasks/message", 409, id=1, text="late", message="m2")
+        await client.post("tasks/message", 409, id=1, message="m2", delete=True)
+        go.touch()
+        await client.ended("1")
+        assert (await client.get("/api/tasks/1/output"))["text"] == "second\n\nnow"
+
+    async def test_keys_are_typed_to_the_running_session(self, serves: Any) -> None:
+        client = await serves()
+        await client.add('read -r -p "name? " name; echo "hello $name"; read -rs -n1 key; echo "key $key"', run=True)
+        await client.until("1", lambda task: task["phase"] == "needs_input")
+        told = await client.post("tasks/input", id="1", text="Ünal")
+        assert told["task"]["status"] == "active"
+        await client.post("tasks/input", form=True, id=1, text="y", enter="false")
+        task = await client.ended("1")
+        said = (await client.get("/api/tasks/1/output"))["text"]
+        assert "hello Ünal\n" in said and said.endswith("key y\n"), task
+        await client.post("tasks/input", 409, id=1, text="x")
+
+    async def test_a_budget_that_is_continued_grants_another(self, serves: Any, go: Path) -> None:
+        client = await serves()
+        await client.add(WAITS.format(go=go), budget_tokens=10, run=True)
+        await client.becomes("1", "active")
+        told = await client.post("tasks/continue", id=1)
+        assert told["task"]["grants"] == 1
+        go.touch()
+        await client.ended("1")
+        await client.post("tasks/continue", 409, id=1)
+
+    # -- settings and agents
+
+    async def test_the_config_shows_no_secret(self, serves: Any) -> None:
+        told = {"webhook": "https://example.org/hook-secret", "ntfy": "https://ntfy.sh/secret-topic"}
+        client = await serves(written=True, notify=told)
+        keys = {"GROQ_API_KEY": "gsk-0123456789abcdefghij", "CEREBRAS_API_KEY": "csk-short"}
+        for name, value in keys.items():
+            told = await client.post("config/keys", key=name, value=value)
+            assert told == {"status": "ok", "key": name, "restart": []}
+        async with client.chomp.get("/api/config") as answer:
+            text = await answer.text()
+        for secret in (*keys.values(), TOKEN, "hook-secret", "secret-topic"):
+            assert secret not in text
+        found = json.loads(text)
+        shown = {one["env_var"]: one for router in found["routers"].values() for one in router["keys"]}
+        assert (shown["GROQ_API_KEY"]["preview"], shown["GROQ_API_KEY"]["set"]) == ("gsk-...ghij", True)
+        assert shown["CEREBRAS_API_KEY"]["preview"] == "****"
+        assert found["notify"] == {"on": list(cs.NotifySettings().on), "webhook": True, "ntfy": True}
+        assert found["agents"]["shell"].items() >= {"name": "Shell", "builtin": True, "available": True}.items()
+        assert found["tasks"]["isolation"] == "none" and found["isolation"]["level"] in ("bubblewrap", "none")
+
+    async def test_settings_are_in_force_at_once(self, serves: Any, go: Path) -> None:
+        client = await serves(tasks={"parallel": 1}, written=True)
+        for _ in range(2):
+            await client.add(WAITS.format(go=go), run=True)
+        assert (await client.task("2"))["status"] == "queued"
+        assert await client.post("config", tasks={"parallel": 2}) == {"status": "ok", "restart": []}
+        await client.becomes("2", "active")
+        assert (await client.get("/api/config"))["tasks"]["parallel"] == 2
+        for tables in (
+            {"tasks": 5},
+            {"tasks": {"platform": "nowhere"}},
+            {"task": {}},
+            {"tasks": {"parallel": 10**30}},
+            {"tasks": {"p" * 1_000_000: 1}},
+        ):
+            error = await client.send("config", 400, json=tables)
+            assert (error["type"], len(error["message"]) < 400) == ("invalid_request_error", True)
+        assert await client.post("config/reload") == {"restart": []}
+        go.touch()
+
+    @pytest.mark.parametrize("form", [False, True], ids=["json", "form"])
+    async def test_an_agent_is_added_run_changed_and_removed(self, serves: Any, form: bool) -> None:
+        client = await serves()
+        models = "small, big" if form else ["small", "big"]
+        given = {"name": "Mine", "command": "cat {prompt_file}", "models": models, "color": "#102030"}
+        told = await client.post("config/agents", form=form, id="my-agent", **given)
+        assert told == {"status": "ok", "id": "my-agent"}
+        found = (await client.get("/api/config/agents"))["my-agent"]
+        assert (found["name"], found["models"], found["builtin"]) == ("Mine", ["small", "big"], False)
+        assert found["available"]
+        await client.add("what it says", platform="my-agent", run=True)
+        task = await client.ended("1")
+        assert (task["status"], task["result"]) == ("done", "what it says"), task
+        await client.post("config/agents", form=form, id="my-agent", name="Other", command="true")
+        assert (await client.get("/api/config"))["agents"]["my-agent"]["name"] == "Other"
+        body = {"data" if form else "json": {"id": "my-agent"}}
+        assert await client.send("config/agents", method="DELETE", **body) == told
+        assert "my-agent" not in await client.get("/api/config/agents")
+        await client.send("config/agents", 404, method="DELETE", json={"id": "my-agent"})
+        await client.post("tasks", 400, prompt="x", platform="my-agent")
+
+    async def test_what_cannot_be_an_agent_is_refused(self, idle: Client) -> None:
+        for wrong, status in (
+            ({"id": ""}, 400), ({"id": "Bad Id"}, 400), ({"id": "../x"}, 400), ({"id": "a--b"}, 400), ({"id": "x" * 100}, 400),
+            ({"id": "shell"}, 409), ({"id": "ask"}, 409), ({"command": ""}, 400), ({"command": "'unclosed"}, 400),
+            ({"command": "../x"}, 400), ({"command": "a/b"}, 400), ({"command": "a\0b"}, 400), ({"command": "x" * 5000}, 400),
+            ({"color": "red; x"}, 400), ({"models": [5]}, 400), ({"models": ["m"] * 300}, 400), ({"name": "n" * 100}, 400),
+            ({"name": ["x"]}, 400),
+        ):  # fmt: skip
+            fields = {"id": "mine", "name": "Mine", "command": "true", **wrong}
+            assert (await idle.send("config/agents", status, json=fields))["type"] == "invalid_request_error"
+        assert idle.chomp.store.agents() == {}
+
+    async def test_an_adapter_cannot_be_removed(self, idle: Client) -> None:
+        await idle.send("config/agents", 404, method="DELETE", json={"id": "shell"})
+        await idle.send("config/agents", 400, method="DELETE", json={})
+        assert "shell" in await idle.get("/api/config/agents")
+
+    async def test_files_that_are_broken_are_named(self, idle: Client) -> None:
+        for name, path, fields in (
+            ("agents.json", "config/agents", {"id": "mine", "name": "Mine", "command": "true"}),
+            ("agents.json", "config/agents", {"id": "mine", "method": "DELETE"}),
+            ("keys.json", "config/keys", {"key": "GROQ_API_KEY", "value": "gsk-0123456789abcdef"}),
+            ("settings.json", "config", {"tasks": {"parallel": 2}}),
+        ):  # fmt: skip
+            file = idle.chomp.store.folder / name
+            file.write_text("{")
+            method = fields.pop("method", "POST")
+            error = await idle.send(path, 503, method=method, json=fields)
+            assert (error["code"], name in error["message"]) == ("settings_not_written", True)
+            assert file.read_text() == "{"
+            file.unlink()
+
+
 # == Live ==============================================================================================================
 
 
@@ -22202,8 +22963,9 @@ class Board:
         return web.json_response({"tasks": over[::-1][: int(request.query["limit"])]})
 
     async def one(self, request: web.Request) -> web.Response:
-        if (task := self.tasks.get(request.match_info["id"])) is None:
-            return self.error(404, f"there is no task {request.match_info['id']}")
+        which = request.match_info["id"]
+        if (task := self.tasks.get(which)) is None or task.get("deleted"):
+            return self.error(404, f"no task {which!r}")
         return web.json_response(task)
 
     async def output(self, request: web.Request) -> web.Response:
@@ -22236,7 +22998,7 @@ class Board:
         queued = [which for which, task in self.tasks.items() if task["status"] == "queued"]
         which = fields.get("id") or (queued[0] if action == "run" and queued else "")
         if (task := self.tasks.get(which)) is None:
-            return self.error(404, f"there is no task {which}" if which else "nothing is queued")
+            return self.error(404, f"no task {which!r}" if which else "nothing is queued")
         if action == "run":
             task["platform"] = fields.get("agent", "shell")
             self.begin(task)
@@ -22249,7 +23011,8 @@ class Board:
 
     async def config(self, request: web.Request) -> web.Response:
         shell = {"name": "Shell", "available": True, "models": [], "note": "runs a script"}
-        codex = {"name": "Codex", "available": False, "models": ["o3", "o4"], "note": "npm install -g codex"}
+        codex = {"name": "Codex", "available": False, "models": ["o3", "o4"], "note": "an agent"}
+        codex["remedy"] = "npm install -g codex"
         return web.json_response({"agents": {"shell": shell, "codex": codex}, "routers": {}})
 
     async def agent(self, request: web.Request) -> web.Response:
@@ -22446,6 +23209,8 @@ class TestCommand:
         elsewhere = str(tmp_path / "state")  # CHOMP_DIR is where chomp has its files: not above what is worked on
         assert (await chomps("add", "x", cwd=work / "inner", CHOMP_DIR=elsewhere))[2] == ""
         (work / ".git").mkdir()
+        assert (await chomps("add", "x", cwd=work / "inner", CHOMP_DIR=elsewhere))[2] == ""  # git does not know that
+        (work / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
         _, _, said = await chomps("add", "x", cwd=work / "inner", CHOMP_DIR=elsewhere)
         assert str(work / "inner") in said
         await chomps("add", "x", "--no-dir", cwd=work, CHOMP_DIR=elsewhere)
@@ -22453,7 +23218,7 @@ class TestCommand:
         await chomps("add", "x", cwd=HERE / "bin", CHOMP_DIR=elsewhere)  # chomp itself
         await chomps("add", "x", cwd=work, CHOMP_DIR=str(work))  # its files
         folders = [fields.get("dir") for _, fields in board.said]
-        assert folders == [None, str(work / "inner"), None, None, None, None]
+        assert folders == [None, None, str(work / "inner"), None, None, None, None]
 
     async def test_twenty_at_once_make_twenty_tasks(self, board: Board, chomps: Any) -> None:
         found = await asyncio.gather(*(chomps("add", f"number {n}") for n in range(20)))
@@ -22465,19 +23230,20 @@ class TestCommand:
         board.put("one\nof \t two \x1b[31mred\u202e", platform="shell", tokens=1_234_567, budget_exceeded=True)
         board.put("日本語" * 30, "failed", reason="gate", tokens=12_345)
         board.put("x" * 300, "done", verified=True)
-        board.put("waits", blocked_by=["1", "2"])
+        board.put("waits", blocked_by=["1", "2", "3", "99"])
+        board.put("wished", blocked_by=["1"], wanted=True)
         status, out, _ = await chomps("list", COLUMNS="70")
         lines = out.splitlines()
-        assert (status, len(lines)) == (0, 5)
+        assert (status, len(lines)) == (0, 6)
         assert lines[0].split() == ["ID", "STATUS", "PLATFORM", "TOKENS", "AGE", "PROMPT"]
         assert re.fullmatch(r"1   queued +shell +1\.2M! +1m \ds +one of two \[31mred", lines[1])
         assert lines[2].startswith("2   failed gate")
         assert lines[2].endswith("…") and lines[3].endswith("x…")
         wide = as_module(COMMAND).width
         assert wide(lines[2]) in (69, 70) and wide(lines[3]) == 70
-        starts = {wide(line[: line.index(mark)]) for line, mark in zip(lines[2:], ("日", "xx", "waits"), strict=True)}
+        starts = {wide(line[: line.index(mark)]) for line, mark in zip(lines[2:5], ("日", "xx", "waits"), strict=True)}
         assert starts == {wide(lines[0][: lines[0].index("PROMPT")])}  # the columns stand
-        assert "queued after 1,2" in lines[4]
+        assert "queued after 1,2 " in lines[4] and "queued next after 1 " in lines[5]
         assert "\x1b" not in out
 
     async def test_a_list_shows_what_is_asked_for(self, board: Board, chomps: Any) -> None:
@@ -22685,7 +23451,7 @@ class TestCommand:
         status, out, said = await chomps("drop", "1", "99", "2")
         assert (status, [fields["id"] for _, fields in board.said]) == (1, ["1", "99", "2"])
         assert [line[:6] for line in out.splitlines()] == ["task 1", "task 2"]
-        assert said == "chomp: task 99: there is no task 99\n"
+        assert said == "chomp: task 99: no task '99'\n"
 
     async def test_stop_stops_one_or_all(self, board: Board, chomps: Any) -> None:
         for number in range(3):
@@ -23037,6 +23803,215 @@ class TestCommand:
         status, _, said = await alone("add", "x", PYTHONPATH=str(clean))
         assert (status, "run bin/up" in said) == (3, True)
 
+    # -- with a chomp that runs tasks
+
+    @pytest.fixture
+    async def works(self, serves: Any) -> Client:
+        """A chomp that runs two tasks at once."""
+        client: Client = await serves(tasks={"parallel": 2})
+        return client
+
+    @pytest.fixture
+    def command(self, works: Client, tmp_path: Path) -> Any:
+        """Runs bin/chomp against it: exit status, output, errors."""
+
+        async def run(*words: str, given: str = "") -> tuple[int, str, str]:
+            environ = environ_for(works.chomp.url, tmp_path)
+            return await ran(COMMAND, *words, given=given, cwd=tmp_path, environ=environ, limit_s=3 * PATIENCE_S)
+
+        return run
+
+    async def test_a_task_is_added_run_and_looked_at(self, works: Client, command: Any) -> None:
+        assert await command("add", "echo one; printf two", "--platform", "shell") == (
+            0, "added task 1: echo one; printf two\n", "",
+        )  # fmt: skip
+        status, out, said = await command("run", "--wait")
+        assert (status, out, said.splitlines()[-1]) == (0, "one\ntwo\n", "task 1 done (0 tokens)")
+        assert re.search(r"^1 +done +shell +0 +\d+s +echo one; printf two$", (await command("list"))[1], re.M)
+        assert (await command("status"))[1].startswith("queued 0  active 0  done 1  failed 0\n0 tokens\n")
+        assert re.search(r"^shell +Shell +ready +the prompt is a bash script$", (await command("agents"))[1], re.M)
+        shown = (await command("show", "1"))[1]
+        assert shown.startswith("task 1: done\n  echo one; printf two\n") and "no gate ran" in shown
+        assert "\nresult:\n  one\n  two\n" in shown and "session s1: done, from" in shown
+        assert (await command("log"))[1].splitlines()[-1] == "    → one two"
+        assert (await command("logs", "1"))[:2] == (0, "one\ntwo")
+        told = json.loads((await command("logs", "1", "--raw", "--json"))[1])
+        assert base64.b64decode(told["data"]) == b"one\r\ntwo"
+        assert (await command("run"))[:2] == (1, "")
+        assert (await command("run", "1"))[2] == "chomp: task 1 is done, not queued: it cannot run now\n"
+        assert (await command("done", "1"))[2] == "chomp: task 1 is done, not queued or active\n"
+        for words in (("--budget-usd", "0"), ("--budget-tokens", "0")):
+            assert "must be above 0" in (await command("add", "x", *words))[2]
+        assert (await command("show", "9"))[2] == "chomp: no task '9'\n"
+
+    async def test_a_gate_sends_an_agent_back_until_it_is_green(
+        self, works: Client, command: Any, repos: Repositories
+    ) -> None:
+        source = repos.source()
+        repos.commit(source, "gate", **{"gates__health.sh": "test -e fixed || { echo nothing is fixed; exit 1; }\n"})
+        script = 'if grep -q "nothing is fixed" "$TASK_FEEDBACK_FILE"; then echo mends; touch fixed; git add fixed; fi'
+        status, out, said = await command(
+            "add", "--dir", str(source), "--platform", "shell", "--wait", f"{script}; git commit -q --allow-empty -m work"
+        )  # fmt: skip
+        assert (status, out.splitlines()[1:]) == (0, ["mends"])
+        assert said.splitlines()[-1] == "task 1 done verified (0 tokens), branch chomp/task-1"
+        assert "-- session s2, shell" in said
+        assert repos.git(source, "ls-tree", "--name-only", "chomp/task-1").split() == ["README", "fixed", "gates"]
+        shown = (await command("show", "1"))[1]
+        assert re.search(r"^  gate +failed \(exit status 1\)$", shown, re.M)
+        assert "  the gate's output:\n    nothing is fixed\n" in shown
+
+    async def test_a_real_failure_ends_the_wait_with_1(self, works: Client, command: Any, tmp_path: Path) -> None:
+        script = f"echo words; test -e {tmp_path}/there || exit 7"
+        status, out, said = await command("add", script, "--platform", "shell", "--wait")
+        assert (status, out.splitlines()[1:]) == (1, ["words"])
+        assert said.splitlines()[-1].startswith("task 1 failed: the agent ended with 7 words (0 tokens)")
+        status, out, said = await command("add", "x", "--platform", "shel", "--wait")
+        assert (status, out, said) == (1, "", "chomp: there is no platform 'shel' (did you mean 'shell'?)\n")
+        status, out, said = await command("add", "true", "--platform", "shell", "--dir", "/no/such", "--wait", "--json")
+        assert (status, json.loads(out)["reason"], said) == (1, "refused", "")
+        (tmp_path / "there").touch()
+        status, out, said = await command("retry", "1", "--wait")
+        assert (status, out, said.splitlines()[-1]) == (0, "words\n", "task 1 done (0 tokens)")
+
+    async def test_all_that_wait_run_as_far_as_there_is_room(self, works: Client, command: Any) -> None:
+        for number in range(5):
+            await works.add(f"echo {number}; exit {int(number == 3)}")
+        status, out, said = await command("run", "--all", "--wait")
+        assert (status, out) == (1, "")
+        assert said.splitlines()[-1].startswith("task 5 done") and "task 4 failed: the agent ended with 1" in said
+        assert [task["status"] for task in (await works.get("/api/tasks"))["tasks"]] == ["done"] * 3 + [
+            "failed",
+            "done",
+        ]
+
+    async def test_a_terminal_is_attached_typed_to_and_left(
+        self, works: Client, command: Any, screen: Any, go: Path, tmp_path: Path
+    ) -> None:
+        await works.add(f'read -r -p "name? " x; echo "hello $x"; stty size; {WAITS.format(go=go)}', run=True)
+        await works.until("1", lambda task: task["phase"] == "needs_input")
+        environ = environ_for(works.chomp.url, tmp_path)
+        await works.add("true")
+        early = await screen().start("attach", "2", environ=environ)
+        assert await early.ended() == 1
+        await early.sees(b"chomp: task 2 has not run yet")
+        shows = await screen(columns=91, rows=33).start("attach", "1", environ=environ)
+        await shows.sees(b"name? ")
+        shows.type("Jürgen\r".encode())
+        await shows.sees("hello Jürgen".encode())
+        await shows.sees(b"33 91")
+        shows.type(b"\x1d")
+        assert await shows.ended() == 0
+        await shows.sees(b"detached: task 1 goes on")
+        assert (await works.task("1"))["status"] == "active"
+        again = await screen().start("attach", "1", environ=environ)
+        await again.sees("hello Jürgen".encode())  # what was shown before
+        assert await command("stop", "1") == (0, "task 1 is stopped\n", "")
+        assert await again.ended() == 0
+        await again.sees(b"the session of task 1 ended")
+        status, out, said = await command("attach", "1")
+        assert (status, "hello Jürgen\r\n" in out, "nothing can be typed" in said) == (0, True, True)
+
+    async def test_an_agent_calls_back_with_its_own_token(self, serves: Any, tmp_path: Path) -> None:
+        client = await serves(tasks={"isolation": "auto"})
+        script = """
+            "$CHOMP_BIN" done "it is good"; echo "done $?"
+            "$CHOMP_BIN" done "$TASK_ID" "it is better" --tokens 12; echo "again $?"
+            "$CHOMP_BIN" list; echo "list $?"
+            "$CHOMP_BIN" done "#$TASK_ID" --json >"$HOME/told"; echo "json $?"
+            CHOMP_API=http://127.0.0.1:1 "$CHOMP_BIN" done x; echo "dead $?"
+            CHOMP_API_TOKEN= "$CHOMP_BIN" done x; echo "bare $?"
+        """
+        await client.add(script, run=True)
+        task = await client.ended("1")
+        assert (task["status"], task["result"], task["tokens"]) == ("done", "it is better", 12), task
+        lines = (await client.get("/api/tasks/1/output"))["text"].splitlines()
+        assert [line for line in lines if line[-1].isdigit()] == [
+            "done 0",
+            "again 0",
+            "list 1",
+            "json 0",
+            "dead 69",
+            "bare 69",
+        ]
+        assert lines.count("noted for task 1; it ends with this session") == 2
+        assert "chomp: GET /api/state is not for a task's agent" in lines
+
+        await client.add('"$CHOMP_BIN" handoff "the second half"; read -r never', run=True)
+        task = await client.until("2", lambda task: task["status"] == "queued" and task.get("sessions"))
+        assert (task["sessions"][0]["result"], task["sessions"][0]["summary"]) == ("handoff", "the second half")
+        assert "## Next\n\nthe second half" in task["handoff"]
+
+    async def test_a_task_that_is_dropped_ends_its_wait(self, works: Client, command: Any, go: Path) -> None:
+        await works.add(WAITS.format(go=go), run=True)
+        await works.add(WAITS.format(go=go))
+        await works.add("true")
+        waits = asyncio.create_task(command("run", "2", "--wait"))
+        await works.becomes("2", "active")
+        assert (await command("drop", "2"))[:2] == (
+            0,
+            "task 2 is dropped (chomp restore 2 brings it back for a while)\n",
+        )
+        status, _, said = await waits
+        assert (status, said.splitlines()[-1]) == (1, "chomp: task 2 was dropped")
+        assert await command("restore", "2") == (0, "task 2 is back: failed stopped\n", "")
+        await works.post("tasks/retry", id=2)
+        waits = asyncio.create_task(command("run", "--all", "--wait"))
+        await works.until("3", lambda task: task.get("wanted") or task["status"] != "queued")
+        await command("drop", "2")
+        go.touch()
+        status, _, said = await waits
+        assert (status, "task 2 dropped" in said, "task 3 done (0 tokens)" in said) == (1, True, True)
+
+    async def test_messages_and_keys_reach_the_agent(self, works: Client, command: Any) -> None:
+        await works.add('cat "$TASK_FEEDBACK_FILE"; read -r -p "? " x; echo "got $x"', run=True)
+        await works.until("1", lambda task: task["phase"] == "needs_input")
+        assert (await command("message", "1", "and the tests"))[
+            1
+        ] == "noted for task 1: its agent gets it after this turn\n"
+        assert re.search(r"^m1 +\S+.* +waits +and the tests$", (await command("message", "1", "--list"))[1], re.M)
+        assert (await command("message", "1", "--edit", "m1", "and the docs"))[0] == 0
+        assert (await command("message", "1", "oh no"))[0] == 0
+        assert (await command("message", "1", "--delete", "m2"))[:2] == (0, "taken back\n")
+        assert (await command("message", "1", "--delete", "m2"))[0] == 1
+        assert (await command("input", "1", "first")) == (0, "task 1 has got it\n", "")
+        await works.until("1", lambda task: len(task["sessions"]) == 2 and task["phase"] == "needs_input")
+        assert (await command("input", "1", "-", "--no-enter", given="second\n"))[0] == 0
+        assert (await works.ended("1"))["status"] == "done"
+        status, out, _ = await command("logs", "1")
+        assert (status, out.startswith("and the docs? "), out.endswith("got second\n")) == (0, True, True)
+        assert (await command("logs", "1", "--session", "s1"))[1].endswith("got first\n")
+        assert (await command("input", "1", "x"))[0] == 1
+
+    async def test_twenty_at_once_make_twenty_tasks_of_a_real_chomp(self, process: Any) -> None:
+        server = await process().up()
+        environ = environ_for(server.url, server.folder, CHOMP_API_TOKEN="")
+        found = await asyncio.gather(
+            *(ran(COMMAND, "add", f"number {n}", "--no-dir", environ=environ, limit_s=200.0) for n in range(20))
+        )
+        assert {(status, said) for status, _, said in found} == {(0, "")}
+        server.child.kill()
+        await server.ended()
+        kept = json.loads((server.folder / "state" / "state.json").read_bytes())["tasks"]
+        assert sorted(task["prompt"] for task in kept) == sorted(f"number {n}" for n in range(20))
+
+    async def test_a_wait_outlives_a_crash_of_chomp(self, process: Any, go: Path, tmp_path: Path) -> None:
+        server = await process(tasks={"isolation": "none"}).up()
+        environ = environ_for(server.url, server.folder, CHOMP_API_TOKEN="")
+        script = f"echo begun; touch {tmp_path}/begun; {WAITS.format(go=go)}"
+        words = ("add", script, "--platform", "shell", "--no-dir", "--wait")
+        waits = asyncio.create_task(ran(COMMAND, *words, environ=environ, cwd=tmp_path, limit_s=3 * PATIENCE_S))
+        await until((tmp_path / "begun").exists, "the task does not run")
+        server.child.kill()
+        await server.ended()
+        await server.up()
+        status, out, said = await waits
+        assert (status, out.splitlines()[1:]) == (1, ["begun"])
+        assert "task 1 failed: chomp ended while it ran; Resume goes on in the same folder" in said.splitlines()[-1]
+        go.touch()
+        ended = await ran(COMMAND, "retry", "1", "--wait", environ=environ, limit_s=3 * PATIENCE_S)
+        assert ended[:2] == (0, "begun\n")
+
     # -- itself
 
     @pytest.mark.parametrize("words", [(), ("help",), ("--help",)])
@@ -23060,6 +24035,22 @@ class TestCommand:
         for name, one in commands.items():
             assert "--json" in one._option_string_actions, name
             assert f"bin/chomp {name}" in readme, name
+
+    async def test_options_stand_where_people_put_them(self, board: Board, chomps: Any) -> None:
+        board.begin(board.put("x"))
+        assert (await chomps("add", "say", "--platform", "shell", "it", "--json", "--", "--loud"))[0] == 0
+        assert (await chomps("message", "1", "--edit", "m1", "other", "words"))[0] == 0
+        assert (await chomps("input", "1", "--no-enter", "y"))[0] == 0
+        assert (await chomps("done", "1", "--tokens=5", "all", "is", "well"))[0] == 0
+        assert [fields for _, fields in board.said] == [
+            {"prompt": "say it --loud", "platform": "shell"},
+            {"id": "1", "text": "other words", "message": "m1"},
+            {"id": "1", "text": "y", "enter": False},
+            {"id": "1", "result": "all is well", "tokens": 5},
+        ]
+        assert "--edit MESSAGE" in (await chomps("message", "1", "--help"))[1]
+        assert (await chomps("agents", "add", "mine", "--json", "--command", "true"))[0] == 0
+        assert (await chomps("message", "1", "--edit"))[0] == (await chomps("message", "--nothing", "1"))[0] == 2
 
     @pytest.mark.parametrize(
         "words",
