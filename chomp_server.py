@@ -11217,9 +11217,11 @@ class TaskQueue:
     # -- what starts next
 
     def blockers(self, task: Task) -> list[str]:
-        """The tasks that `task` still waits for; a forgotten one holds up nobody."""
+        """The tasks that `task` still waits for; a deleted or forgotten one holds up nobody."""
         tasks = self._store.state.tasks
-        return [one for one in task.blocked_by if one in tasks and tasks[one].status != "done"]
+        return [
+            one for one in task.blocked_by if one in tasks and not tasks[one].deleted and tasks[one].status != "done"
+        ]
 
     def room(self, platform: str) -> bool:
         """Whether another session may start: every start asks here."""
@@ -13871,8 +13873,6 @@ class Dispatch:
         model = asked_model(task) if platform.metered else task.model
         folder = run.folder = await self.folders.prepare(task, platform, model)
         self.queue.set_session(run.task_id, base=folder.base, left_out=folder.left_out)
-        if folder.branch:
-            self.queue.set_now(run.task_id, branch=folder.branch)
         gate = await asyncio.to_thread(self._gate, task, folder)
         env = self._environ(run, task, folder, level)
         if context:

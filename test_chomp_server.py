@@ -14697,6 +14697,13 @@ class TestDispatch:
         assert session["isolation"] == "none" and session["ended_at"] >= session["started_at"]
         assert await here.output(task["id"]) == "all is well\n"
 
+    async def test_without_commits_there_is_no_branch(self, workshop: Any) -> None:
+        here = await workshop()
+        task = await here.runs("git branch --show-current; echo new > new", dir=str(source := here.source()))
+        assert (task["status"], task["result"], "branch" in task) == ("done", "chomp/task-1", False)
+        assert not here.git(source, "branch", "--list", "chomp/*")
+        assert any("new" in words for words in task["sessions"][0]["warnings"])
+
     async def test_an_agent_that_fails_says_what_it_printed(self, workshop: Any) -> None:
         here = await workshop()
         task = await here.runs("echo no such luck >&2; exit 3")
@@ -15121,6 +15128,10 @@ class TestDispatch:
         assert (await here.task(second))["status"] == "queued"
         await here.post("/done", id=first)
         assert (await here.ended(second))["status"] == "done"
+        third = await here.add("true", run=False)
+        fourth = await here.add("true", blocked_by=[third])
+        await here.post("/delete", id=third)
+        assert (await here.ended(fourth))["status"] == "done"
 
     async def test_the_first_platform_that_is_there_is_taken(self, workshop: Any, upstream: Any) -> None:
         up = await upstream(says("yes"))
@@ -23347,15 +23358,6 @@ class TestCommand:
         board.put("other")
         status, _, said = await chomps("run", "--all", "--wait")
         assert (status, "task 2 queued" in said) == (1, True)
-
-    async def test_a_branch_without_commits_is_not_told_as_one(self, board: Board, chomps: Any) -> None:
-        def does_nothing(task: dict[str, Any]) -> None:
-            task["sessions"][-1].update(base="a1", head="a1")
-            board.end(task, "done", branch="chomp/task-1")
-
-        board.at_run = does_nothing
-        assert (await chomps("add", "x", "--wait"))[2].splitlines()[-1] == "task 1 done (0 tokens)"
-        assert re.search(r"^  branch +chomp/task-1 \(no commits came back\)$", (await chomps("show", "1"))[1], re.M)
 
     async def test_words_may_stand_after_options(self, board: Board, chomps: Any) -> None:
         board.begin(board.put("long"))
