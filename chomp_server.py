@@ -13518,6 +13518,12 @@ class Dispatch:
             cost_usd=sum(known) if known else None,
         )
 
+    async def begun(self, task_id: str, session_id: str = "") -> None:
+        """Waits for the terminal of a session that is being prepared; it may never get one."""
+        run = self._runs.get(task_id)
+        if run is not None and session_id in ("", run.session_id):
+            await run.begun.wait()
+
     def terminal(self, task_id: str, session_id: str = "") -> Terminal | Ended | None:
         """The terminal of a task's session ("" = its last), or what is kept of it."""
         run = self._runs.get(task_id)
@@ -15321,8 +15327,8 @@ _STATE_WORDS = {
     "verifying": "Checking", "waiting": "Waiting", "done": "Done", "failed": "Failed",
 }  # fmt: skip
 _REASON_WORDS = {
-    "gate": "The gate stayed red", "crash": "The agent failed", "stopped": "Stopped by you",
-    "limit": "A provider's limit", "interrupted": "chomp was restarted while it ran", "refused": "Could not start",
+    "gate": "The gate stayed red", "crash": "The agent failed", "stopped": "Stopped",
+    "limit": "A limit was reached", "interrupted": "chomp ended while it ran", "refused": "Could not start",
 }  # fmt: skip
 
 
@@ -16447,6 +16453,7 @@ async def terminal_socket(request: web.Request) -> web.WebSocketResponse:
     """GET /ws/terminal/{task}?session= -> web socket: output and input as binary, control as JSON text"""
     services = request.app[SERVICES]
     task, session = request.match_info["task"], request.query.get("session", "")
+    await services.dispatch.begun(task, session)
     shown = services.dispatch.terminal(task, session)
     if shown is None:
         raise NotFound(f"task {task[:100]} has no such session" if session else f"task {task[:100]} has not run yet")

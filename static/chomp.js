@@ -23,7 +23,7 @@
   // -- toasts: inside the sheet that is open, for what lies outside of it cannot be reached
 
   function toast(message, { error = false, undo = "" } = {}) {
-    const box = one(".toasts", all("dialog:modal").pop() ?? document.body) ?? one("body > .toasts");
+    const box = one("dialog:modal .toasts") ?? one("body > .toasts");
     const note = document.createElement("div");
     note.className = "toast";
     if (error) note.dataset.error = "";
@@ -105,7 +105,7 @@
   // -- HTMX: what the reader has opened or typed survives a refresh; errors become words
 
   htmx.registerExtension("keep", {
-    htmx_before_morph_attr: (element, { attrName }) => !(attrName === "open" && element.matches("details")),
+    htmx_before_morph_attr: (element, { attrName }) => !element.matches({ open: "details", "aria-pressed": "[data-show-session]" }[attrName] ?? ":not(*)"),
     htmx_before_morph_node: (element) => !element.matches?.("[data-dirty]"),
   });
   document.addEventListener("input", ({ target }) => { if (target.closest("[data-task], #settings")) target.dataset.dirty = ""; });
@@ -210,7 +210,11 @@
       limit.value = Number(limit.value) + Number(dataset.older);
       htmx.trigger(one("#filter"), "refreshTasks");
     }
-    else if (dataset.showSession) one("chomp-terminal", button.closest("section")).dataset.session = dataset.showSession;
+    else if (dataset.showSession) {
+      const section = button.closest("section");
+      one("chomp-terminal", section).dataset.session = dataset.showSession;
+      all("[data-show-session]", section).forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
+    }
     else if (dataset.model !== undefined) { one("#new-model").value = dataset.model; wizard.save(); wizard.move(1); }
     else if (dataset.back !== undefined) wizard.move(-1);
     else if (dataset.skip !== undefined) wizard.skip();
@@ -289,9 +293,7 @@
       this.show(Math.min(Math.max(this.step + by, 0), TITLES.length - 1));
       this.save();
     },
-    skip() {
-      if (this.step === 1) one('[name=agent][value=""]', this.form).checked = true;
-      if (this.step === 1 || this.step === 2) one("#new-model").value = "";
+    skip() {  // what was chosen stays chosen
       this.show(TITLES.length - 1);
       this.save();
     },

@@ -50,11 +50,17 @@
       const term = this.#term = new Terminal({
         fontSize: 13, lineHeight: 1.25, fontFamily: getComputedStyle(document.documentElement).getPropertyValue("--font-mono"),
         scrollback: 5000, screenReaderMode: false, allowProposedApi: false, cursorBlink: !matchMedia("(prefers-reduced-motion: reduce)").matches,
-        theme: { background: getComputedStyle(screen).backgroundColor, foreground: "#e4e4e7", cursor: "#c8a630", green: "#4ade80", selectionBackground: "#52525b" },
+        theme: { background: getComputedStyle(screen).backgroundColor, foreground: "#e4e4e7", cursor: "#c8a630", selectionBackground: "#52525b",
+          red: "#f87171", green: "#4ade80", yellow: "#e8c872", blue: "#7b93db", magenta: "#c97bdb", cyan: "#67e8f9", brightBlack: "#a1a1aa" },
       });
       this.#fit = new FitAddon.FitAddon();
       term.loadAddon(this.#fit);
       term.open(screen);
+      term.attachCustomKeyEventHandler((event) => {  // Tab is the agent's: F6 is the way out
+        if (event.key !== "F6") return true;
+        if (event.type === "keydown") { event.preventDefault(); this.#leave(event.shiftKey); }
+        return false;
+      });
       term.onData((text) => this.#send(this.#ctrl ? this.#held(text) : text));
       term.onBinary((text) => this.#bytes(Uint8Array.from(text, (sign) => sign.charCodeAt(0))));
       this.#watch = new ResizeObserver(() => { clearTimeout(this.#timer); this.#timer = setTimeout(() => this.#measure(), 100); });
@@ -94,6 +100,13 @@
       return text.length === 1 && code >= 64 && code < 96 ? String.fromCharCode(code & 31) : text;
     }
 
+    #leave(back) {
+      const side = back ? Node.DOCUMENT_POSITION_PRECEDING : Node.DOCUMENT_POSITION_FOLLOWING;
+      const stops = [...document.querySelectorAll("a[href], button, summary, input, textarea")].filter((stop) =>
+        this.compareDocumentPosition(stop) & side && !this.contains(stop) && !stop.disabled && stop.checkVisibility());
+      stops.at(back ? -1 : 0)?.focus();
+    }
+
     #measure() {
       if (!this.#term || !this.isConnected || !this.offsetWidth) return;
       this.#fit.fit();
@@ -118,6 +131,7 @@
       const socket = this.#socket = new WebSocket(address);
       socket.binaryType = "arraybuffer";
       this.#shown = 0;
+      this.querySelector(".keys").hidden = false;
       socket.onopen = () => { this.#wait = 1000; this.note.textContent = ""; this.#measure(); };
       socket.onmessage = ({ data }) => { if (generation === this.#generation) typeof data === "string" ? this.#said(data) : this.#write(data, socket); };
       socket.onclose = () => {
@@ -144,6 +158,7 @@
       if (given.type === "exit") {
         this.#ended = true;
         this.#term.options.cursorBlink = false;
+        this.querySelector(".keys").hidden = true;
         this.note.textContent = given.signal ? `Ended by ${given.signal}` : `Ended, exit ${given.code ?? "unknown"}`;
       }
       if (given.type === "error") { this.#ended = true; this.note.textContent = given.message; }

@@ -5,7 +5,7 @@
   const short = (n) => n >= 1e6 ? `${(n / 1e6).toFixed(1)}M` : n >= 1000 ? `${Math.floor(n / 1000)}k` : `${Math.round(n * 100) / 100}`;
   const CHARTS = [
     ["Tokens", (row) => (row.prompt_tokens ?? 0) + (row.completion_tokens ?? 0), short],
-    ["Cost", (row) => row.cost_usd, (n) => `$${n < 0.1 && n ? n.toFixed(4) : n.toFixed(2)}`],
+    ["Cost", (row) => row.cost_usd, (n) => `$${n && n < 0.01 ? n.toFixed(4) : n.toFixed(2)}`],
     ["Requests", (row) => row.requests, short],
     ["Time to first token", (row) => row.ttft_ms, (n) => `${Math.round(n)} ms`],
   ];
