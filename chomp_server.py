@@ -16700,9 +16700,9 @@ class Board:
         """Raises NotFound."""
         return await self._queue.found(id)
 
-    def blockers(self, task: Task) -> list[str]:
-        """Ids of the tasks that `task` still waits for."""
-        return self._queue.blockers(task)
+    def archived(self, id: str) -> bool:
+        """Whether a task that there is can be read only."""
+        return id not in self._queue.state.tasks
 
     def counts(self) -> dict[str, int]:
         """`live` and all `tasks`, and tokens `burned`, the archive included."""
@@ -16804,7 +16804,7 @@ async def _list_view(request: web.Request) -> dict[str, Any]:
 async def _detail_view(request: web.Request, id: str) -> dict[str, Any]:
     board, settings = request.app[BOARD], request.app[SERVICES].settings
     task = await board.task(id)
-    return {"task": task, "agents": board.agents(), "settings": settings}
+    return {"task": task, "agents": board.agents(), "settings": settings, "archived": board.archived(id)}
 
 
 def _balance_view(request: web.Request) -> dict[str, Any]:

@@ -20791,6 +20791,18 @@ class TestPages:
         for odd in ("limit=x", "limit=-1", "limit=99999999999", "tab=<b>", "status=%00"):
             await chomp.text(f"/partials/tasks?{odd}")
 
+    async def test_a_task_of_the_archive_can_be_read_only(self, dashboard: Any) -> None:
+        chomp = await dashboard(
+            *(shown_task(str(one), "Old", status="done", finished=f"2026-01-0{one}T00:00:00Z") for one in (1, 2)),
+            tasks={"finished": 1},
+        )
+        async with chomp.server.post("/api/tasks", json={"prompt": "new"}) as answer:  # a change moves the oldest away
+            assert answer.status == 200
+        old, kept = await chomp.text("/partials/detail/1"), await chomp.text("/partials/detail/2")
+        for asked in ("/api/tasks/retry", "/api/tasks/delete", "/api/tasks/message"):
+            assert asked in kept and asked not in old
+        assert "It is in the archive" in old
+
     async def test_a_task_that_is_not_there_is_404(self, dashboard: Any) -> None:
         chomp = await dashboard()
         for path in ("/partials/detail/999", "/partials/diff/999", "/partials/detail/..%2fsettings"):
