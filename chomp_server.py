@@ -13450,6 +13450,7 @@ class Run:
         self.meter: Meter | None = None
         self.asked = ""  # the action of somebody who wants another end
         self.why = ""  # words for it
+        self.unasked = False  # it was chomp that wanted it: its owner does not know
         self.claim = ""  # what the agent says it has done
         self.reported = 0  # tokens it says it has used
         self.limited_until = 0.0  # as the agent says
@@ -13811,7 +13812,7 @@ class Dispatch:
             told = {**self._measured(run), "warnings": tuple(run.warnings), **session}
             self._close_meter(run)
             task = self.queue.act_now(run.task_id, action, session=told, **fields)
-            if task.status in ("done", "failed") and task.reason not in ("stopped", "interrupted"):
+            if task.status in ("done", "failed") and (run.unasked or task.reason not in ("stopped", "interrupted")):
                 self._notify(run, task.status, task.result if task.status == "done" else told.get("error", ""))
         with contextlib.suppress(ChompError):
             await self._store.saved()
@@ -14044,7 +14045,7 @@ class Dispatch:
             self._phase(run, "running")
             run.told.discard("needs_input")
         elif settings.stalled_stop_s and silent > settings.stalled_stop_s:
-            run.ask("stop", f"neither output nor traffic for {silent:.0f} s (stalled_stop)")
+            run.unasked = run.ask("stop", f"neither output nor traffic for {silent:.0f} s (stalled_stop)")
         else:
             self._phase(run, "stalled", note=f"neither output nor traffic for {settings.stalled_s:g} s")
 

@@ -15092,11 +15092,15 @@ class TestDispatch:
     async def test_silence_is_shown_and_then_ended(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cs, "WATCH_S", 0.05)
         here = await workshop(tasks={"stalled": "300ms", "stalled_stop": "1500ms"})
+        told: list[Any] = []
+        monkeypatch.setattr(here.chomp.services.notifier, "tell", lambda *what: told.append(what))
         task_id = await here.add("sleep 1000")
         task = await here.phase(task_id, "stalled")
         assert task["note"] == "neither output nor traffic for 0.3 s"
         task = await here.ended(task_id)
         assert task["reason"] == "stopped" and "neither output nor traffic" in task["sessions"][0]["error"]
+        (notice,) = told
+        assert notice[0] == "failed" and notice[2].startswith("neither output nor traffic")
 
     async def test_a_session_has_its_time(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cs, "WATCH_S", 0.05)
