@@ -10,6 +10,7 @@ import argparse
 import ast
 import asyncio
 import base64
+import collections
 import contextlib
 import csv
 import datetime
@@ -7318,6 +7319,21 @@ class TestHouse:
         }  # fmt: skip
         assert strangers == set()
 
+    @pytest.mark.parametrize("path", [Path(cs.__file__), Path(__file__)], ids=lambda path: path.name)
+    def test_no_name_is_given_twice(self, path: Path) -> None:
+        names: collections.Counter[str] = collections.Counter()
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                names[node.name] += 1
+            elif isinstance(node, ast.Assign | ast.AnnAssign):
+                for target in node.targets if isinstance(node, ast.Assign) else (node.target,):
+                    names.update(
+                        one.id
+                        for one in ast.walk(target)
+                        if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)
+                    )
+        assert [name for name, count in names.items() if count > 1] == []
+
     def test_tasks_are_created_in_one_place(self) -> None:
         assert len(re.findall(r"\bcreate_task\(", SOURCE)) == 1
         assert functions_with(r"\b(create_task|ensure_future|TaskGroup)\(") == {"Background"}
@@ -12021,8 +12037,10 @@ def without_usage_frames(body: bytes) -> bytes:
 
 STREAMS = [f for f in FIXTURES if f.content_type == "text/event-stream"]
 CHAT_STREAMS = [f for f in STREAMS if not f.name.startswith(("zen-messages", "zen-responses"))]  # not served yet
-ANSWERS = [f for f in FIXTURES if "json" in f.content_type and f.status == 200 and f.error is None]
-ANSWERS = [f for f in ANSWERS if f.name != "together-array-models"]  # a list of models
+ANSWERS = [
+    f for f in FIXTURES
+    if "json" in f.content_type and f.status == 200 and f.error is None and f.name != "together-array-models"
+]  # fmt: skip
 ERRORS = [f for f in FIXTURES if f.error is not None and f.content_type != "text/event-stream"]
 
 
@@ -19202,7 +19220,7 @@ class Client:
         return [task["id"] for task in (await self.get(f"/api/tasks{query}"))["tasks"]]
 
 
-WAITS = "until [ -e {go} ]; do sleep 0.02; done"  # a script that goes on when there is such a file
+UNTIL_THERE_IS = "until [ -e {go} ]; do sleep 0.02; done"  # a script that goes on when there is such a file
 
 
 @pytest.fixture
@@ -19437,7 +19455,7 @@ class TestTaskApi:
         client = await serves()
         noted = tmp_path / "token"
         tells = f'printf %s "$CHOMP_API_TOKEN" >{noted}.new; mv {noted}.new {noted}'
-        await client.add(f"{tells}; {WAITS.format(go=go)}", run=True)
+        await client.add(f"{tells}; {UNTIL_THERE_IS.format(go=go)}", run=True)
         await client.add("true")
         await eventually(noted.exists)
         agent = Client(client.chomp, noted.read_text())
@@ -19474,7 +19492,7 @@ class TestTaskApi:
         client = await serves(up)
         noted = tmp_path / "token"
         tells = f'printf %s "$CHOMP_API_TOKEN" >{noted}.new; mv {noted}.new {noted}'
-        await client.add(f"{tells}; {WAITS.format(go=go)}", run=True)
+        await client.add(f"{tells}; {UNTIL_THERE_IS.format(go=go)}", run=True)
         await eventually(noted.exists)
         agent = {"authorization": f"Bearer {noted.read_text()}"}
         async with client.chomp.chat(up.model, headers=agent) as answer:
@@ -19489,8 +19507,8 @@ class TestTaskApi:
 
     async def test_reported_tokens_use_a_budget_up_where_none_are_measured(self, serves: Any, go: Path) -> None:
         client = await serves()
-        await client.add(WAITS.format(go=go), run=True)
-        await client.add(WAITS.format(go=go), budget_tokens=100, run=True)
+        await client.add(UNTIL_THERE_IS.format(go=go), run=True)
+        await client.add(UNTIL_THERE_IS.format(go=go), budget_tokens=100, run=True)
         for task_id, tokens in ((1, 300_000), (2, 100)):
             await client.until(str(task_id), lambda task: task["phase"] == "running")
             told = await client.post("tasks/update", id=task_id, tokens=tokens - 1)
@@ -19509,7 +19527,7 @@ class TestTaskApi:
     ) -> None:
         client = await serves()
         for number, name in enumerate(names, 1):
-            await client.add(WAITS.format(go=go), run=True)
+            await client.add(UNTIL_THERE_IS.format(go=go), run=True)
             await client.becomes(str(number), "active")
             told = (await client.post(f"tasks/{action}", id=number, **{name: "half of it"}))["task"]
             assert told["status"] == {"done": "done", "handoff": "queued"}[action]
@@ -19520,7 +19538,7 @@ class TestTaskApi:
 
     async def test_output_goes_on_where_it_was_left(self, serves: Any, go: Path) -> None:
         client = await serves()
-        script = rf"printf 'a\342\234'; {WAITS.format(go=go)}; printf '\223\033[1mz\033[0m'; seq 1 20000"
+        script = rf"printf 'a\342\234'; {UNTIL_THERE_IS.format(go=go)}; printf '\223\033[1mz\033[0m'; seq 1 20000"
         await client.add(script, run=True)
         await client.until("1", lambda task: task["sessions"][0].get("pid"))
         first = await client.get("/api/tasks/1/output?since=0&wait=20")
@@ -19590,7 +19608,7 @@ class TestTaskApi:
         client = await serves(tasks=limits)
         await client.add("exit 1", run=True)
         await client.ended("1")
-        await client.add(WAITS.format(go=go), run=True)
+        await client.add(UNTIL_THERE_IS.format(go=go), run=True)
         await client.becomes("2", "active")
 
         async def waits(told: dict[str, Any]) -> None:
@@ -19634,7 +19652,7 @@ class TestTaskApi:
     async def test_limits_hold_where_tasks_start_by_themselves(self, serves: Any, go: Path) -> None:
         client = await serves(tasks={"auto": True, "parallel": 2})
         for _ in range(3):
-            await client.add(WAITS.format(go=go))
+            await client.add(UNTIL_THERE_IS.format(go=go))
         await client.until("2", lambda task: task["status"] == "active")
         assert [(await client.task(str(n)))["status"] for n in (1, 2, 3)] == ["active", "active", "queued"]
         await client.post("tasks/stop", id=1)
@@ -19706,7 +19724,7 @@ class TestTaskApi:
 
     async def test_stop_ends_what_runs_and_takes_back_a_wish(self, serves: Any, go: Path) -> None:
         client = await serves(tasks={"parallel": 1})
-        await client.add(WAITS.format(go=go), run=True)
+        await client.add(UNTIL_THERE_IS.format(go=go), run=True)
         await client.add("true", run=True)
         told = await client.post("tasks/stop", id=2)
         assert (told["task"]["status"], "wanted" in told["task"]) == ("queued", False)
@@ -19723,7 +19741,7 @@ class TestTaskApi:
     async def test_what_would_start_by_itself_stays_stopped(self, serves: Any, go: Path) -> None:
         client = await serves(tasks={"auto": True, "parallel": 1})
         for _ in range(3):
-            await client.add(WAITS.format(go=go))
+            await client.add(UNTIL_THERE_IS.format(go=go))
         await client.becomes("1", "active")
         queue = client.chomp.services.dispatch.queue
         await queue.set("3", until=cs.iso(time.time() + 999))  # a provider's limit
@@ -19738,7 +19756,7 @@ class TestTaskApi:
 
     async def test_a_deleted_task_is_gone_until_it_is_restored(self, serves: Any, go: Path) -> None:
         client = await serves()
-        await client.add(WAITS.format(go=go), run=True)
+        await client.add(UNTIL_THERE_IS.format(go=go), run=True)
         await client.becomes("1", "active")
         told = await client.post("tasks/delete", id=1)
         assert (told["task"]["reason"], bool(told["task"]["deleted"])) == ("stopped", True)
@@ -19766,7 +19784,7 @@ class TestTaskApi:
 
     async def test_messages_are_written_changed_and_delivered_once(self, serves: Any, go: Path) -> None:
         client = await serves()
-        await client.add(f"cat $TASK_FEEDBACK_FILE; {WAITS.format(go=go)}", run=True)
+        await client.add(f"cat $TASK_FEEDBACK_FILE; {UNTIL_THERE_IS.format(go=go)}", run=True)
         await client.until("1", lambda task: task["phase"] == "running")  # what is written before, it is given
         await client.post("tasks/message", id=1, text="one")
         await client.post("tasks/message", id=1, text="two")
@@ -19797,7 +19815,7 @@ class TestTaskApi:
 
     async def test_a_budget_that_is_continued_grants_another(self, serves: Any, go: Path) -> None:
         client = await serves()
-        await client.add(WAITS.format(go=go), budget_tokens=10, run=True)
+        await client.add(UNTIL_THERE_IS.format(go=go), budget_tokens=10, run=True)
         await client.becomes("1", "active")
         told = await client.post("tasks/continue", id=1)
         assert told["task"]["grants"] == 1
@@ -19829,7 +19847,7 @@ class TestTaskApi:
     async def test_settings_are_in_force_at_once(self, serves: Any, go: Path) -> None:
         client = await serves(tasks={"parallel": 1}, written=True)
         for _ in range(2):
-            await client.add(WAITS.format(go=go), run=True)
+            await client.add(UNTIL_THERE_IS.format(go=go), run=True)
         assert (await client.task("2"))["status"] == "queued"
         assert await client.post("config", tasks={"parallel": 2}) == {"status": "ok", "restart": []}
         await client.becomes("2", "active")
@@ -21835,7 +21853,7 @@ class Walk:
         await self.detail.get_by_role("button", name=name, exact=True).click()
 
 
-ASKS = """echo "this is session $SESSION_ID"
+WANTS_A_COLOUR = """echo "this is session $SESSION_ID"
 read -rp 'Which colour? ' colour
 echo "it is $colour"
 if test -s "$TASK_FEEDBACK_FILE"; then echo "$colour" >colour; git add colour; git commit -qm "Colour"; fi
@@ -21844,7 +21862,7 @@ BUYS = """buy() { curl -s "$OPENAI_BASE_URL/chat/completions" -H "Authorization:
   -H "content-type: application/json" -d '{"model":"auto","messages":[{"role":"user","content":"hello"}]}' >/dev/null; }
 buy; echo "bought one"; buy; echo "bought two"
 """
-WAITS = "echo here I am; sleep 1000"
+SAYS_IT_IS_THERE = "echo here I am; sleep 1000"
 
 
 class TestBrowserWalk:
@@ -21869,7 +21887,7 @@ class TestBrowserWalk:
         return Walk(here, server, shop)
 
     async def test_a_task_is_made_answered_sent_back_by_its_gate_and_done(self, walk: Walk) -> None:
-        await walk.adds(ASKS, folder=True)
+        await walk.adds(WANTS_A_COLOUR, folder=True)
         await walk.shows("this is session s1")
         await walk.is_now("Needs you")
         await walk.types("red")
@@ -21906,7 +21924,7 @@ class TestBrowserWalk:
         await walk.detail.get_by_text("2 requests").wait_for()
 
     async def test_a_task_is_stopped_resumed_handed_over_and_told_more(self, walk: Walk) -> None:
-        await walk.adds(WAITS)
+        await walk.adds(SAYS_IT_IS_THERE)
         await walk.shows("here I am")
         await walk.is_now("Running")
         await walk.presses("Stop")
@@ -21935,7 +21953,7 @@ class TestBrowserWalk:
 
     async def test_a_reload_and_a_restart_lose_nothing(self, walk: Walk, tmp_path: Path) -> None:
         page = walk.page
-        await walk.adds(WAITS)
+        await walk.adds(SAYS_IT_IS_THERE)
         await walk.shows("here I am")
         await page.keyboard.press("Escape") if await page.locator("#detail:modal").count() else None
         await page.evaluate("scrollTo(0, 0)")
@@ -24138,7 +24156,7 @@ class TestCommand:
     async def test_a_terminal_is_attached_typed_to_and_left(
         self, works: Client, command: Any, screen: Any, go: Path, tmp_path: Path
     ) -> None:
-        await works.add(f'read -r -p "name? " x; echo "hello $x"; stty size; {WAITS.format(go=go)}', run=True)
+        await works.add(f'read -r -p "name? " x; echo "hello $x"; stty size; {UNTIL_THERE_IS.format(go=go)}', run=True)
         await works.until("1", lambda task: task["phase"] == "needs_input")
         environ = environ_for(works.chomp.url, tmp_path)
         await works.add("true")
@@ -24193,8 +24211,8 @@ class TestCommand:
         assert "## Next\n\nthe second half" in task["handoff"]
 
     async def test_a_task_that_is_dropped_ends_its_wait(self, works: Client, command: Any, go: Path) -> None:
-        await works.add(WAITS.format(go=go), run=True)
-        await works.add(WAITS.format(go=go))
+        await works.add(UNTIL_THERE_IS.format(go=go), run=True)
+        await works.add(UNTIL_THERE_IS.format(go=go))
         await works.add("true")
         waits = asyncio.create_task(command("run", "2", "--wait"))
         await works.becomes("2", "active")
@@ -24248,7 +24266,7 @@ class TestCommand:
     async def test_a_wait_outlives_a_crash_of_chomp(self, process: Any, go: Path, tmp_path: Path) -> None:
         server = await process(tasks={"isolation": "none"}).up()
         environ = environ_for(server.url, server.folder, CHOMP_API_TOKEN="")
-        script = f"echo begun; touch {tmp_path}/begun; {WAITS.format(go=go)}"
+        script = f"echo begun; touch {tmp_path}/begun; {UNTIL_THERE_IS.format(go=go)}"
         words = ("add", script, "--platform", "shell", "--no-dir", "--wait")
         waits = asyncio.create_task(ran(COMMAND, *words, environ=environ, cwd=tmp_path, limit_s=3 * PATIENCE_S))
         await until((tmp_path / "begun").exists, "the task does not run")
