@@ -13773,6 +13773,7 @@ class Dispatch:
             while await self._session(run):
                 self._open(run, "open")
         except (ChompError, OSError) as error:
+            await self._end(run)
             await self._settle(run, "refuse", {"error": str(error)})
         except asyncio.CancelledError:
             await self._end(run)
