@@ -7520,12 +7520,20 @@ class Meters:
         """The meter of the session that `caller` is."""
         return self._meters.get((caller.task, caller.session))
 
+    def budgeted(self, task: Task) -> None:
+        """Somebody has given `task` other budgets."""
+        for meter in self._meters.values():
+            if meter.task == task.id:
+                self._set_budgets(meter, task)
+                meter.changed()
+        self._look_again()
+
     def granted(self, task: Task) -> None:
         """Somebody lets `task` go on: its budgets are written anew; where the day's is used up, there is another."""
         for meter in self._meters.values():
             if meter.task == task.id:
                 self._set_budgets(meter, task)
-        if self._over_today():
+        while self._over_today():
             self._day_budgets += 1
         self._look_again()
 
@@ -11527,6 +11535,7 @@ class Terminal:
         process = _process(child.pid)
         self.pid_started = process.started if process else 0
         self.started_at = self.last_output_at = time.time()
+        self.typed_at = 0.0
         self.exit_code: int | None = None
         self.offset = 0
         self.cols, self.rows = launch.size
@@ -11581,6 +11590,7 @@ class Terminal:
 
     def write(self, data: bytes) -> None:
         """Types `data`. Raises Busy when too much was not read yet, Conflict when nobody can read it any more."""
+        self.typed_at = time.time()
         if self.ended or self._closed.is_set():
             raise Conflict("the session has ended")
         if len(self._input) + len(data) > INPUT_BYTES:
@@ -11936,7 +11946,7 @@ class LocalRunner:
         """What no sandbox shows, but for what a launch says: the owner's home, chomp's state and its settings."""
         settings = self._settings()
         places = (settings.environ.get("HOME", ""), settings.state, settings.environ.get("CHOMP_CONFIG", ""))
-        return (*(Path(one) for one in places if one), settings.dir / "chomp.toml")
+        return (*(Path(one) for one in places if one and Path(one) != Path("/")), settings.dir / "chomp.toml")
 
     def sandboxed(self, argv: tuple[str, ...], cwd: Path, env: dict[str, str], writable: tuple[Path, ...]) -> Launch:
         """A process shut in as well as it can be here."""
@@ -12004,7 +12014,6 @@ def _mounts(launch: Launch) -> list[tuple[str | Path, ...]]:
     masked = [(path, 0, path) for path in hidden]
     wanted: list[tuple[Path, int]] = [(path, 2) for path in launch.writable]
     wanted += [(path, 1) for path in launch.readable]
-    wanted.append((launch.cwd, 1))
     # names are looked up by a file that often lies in /run; NixOS has its programs there
     wanted.append((Path("/etc/resolv.conf").resolve(), 1))
     wanted += [(Path(path), 1) for path in launch.env.get("PATH", "").split(":") if path.startswith("/run/")]
@@ -12511,7 +12520,7 @@ class Folders:
     async def _left_out(self, found: _Repository, root: Path) -> str:
         """Copies what .worktreeinclude names. What of the source is not in the clone, in words."""
         words = []
-        ran = await self._git(found.top, "--no-optional-locks", *_STATUS)
+        ran = await self._git(found.top, *await self._without_filters(found.top), "--no-optional-locks", *_STATUS)
         status = _files(ran.text)
         names = [name for _, name in status]
         if untracked := sum(code == "??" for code, _ in status):
@@ -12527,6 +12536,14 @@ class Folders:
         if refused := await self._include(found.top, root):
             said += "; " * bool(said) + refused
         return said
+
+    async def _without_filters(self, top: Path) -> list[str]:
+        """Options that switch off the filters of a repository's own configuration, which an agent may have written."""
+        ran = await self._git(top, "config", "--includes", "--show-scope", "--name-only", "--get-regexp", r"^filter\.")
+        named = {name.rpartition(".")[0] for scope, _, name in (line.partition("\t") for line in ran.line.splitlines())
+                 if scope in ("local", "worktree")}  # fmt: skip
+        off = (f"{name}.{key}" for name in sorted(named) for key in ("clean=", "smudge=", "process=", "required=false"))
+        return [word for one in off for word in ("-c", one)]
 
     async def _include(self, top: Path, root: Path) -> str:
         """Copies files that git ignores and .worktreeinclude wants; what could not be copied, in words."""
@@ -13455,6 +13472,7 @@ class Run:
         self.reported = 0  # tokens it says it has used
         self.limited_until = 0.0  # as the agent says
         self.asks = False  # it says it needs somebody
+        self.asks_since = 0.0
         self.warnings: list[str] = []
         self.events_read = 0
         self.changed.clear()
@@ -13567,7 +13585,7 @@ class Dispatch:
         if self._stopping or not self._address:
             return
         for task in self.queue.startable():
-            if task.platform and self.queue.room(task.platform):
+            if task.platform and task.id not in self._runs and self.queue.room(task.platform):
                 self._launch(task.id)
 
     async def add(self, fields: Mapping[str, Any]) -> Task:
@@ -13617,6 +13635,12 @@ class Dispatch:
             return self.queue.live(self.queue.get(task_id))
         return await self._ask(task_id, "follow", "", wait=False)
 
+    async def edit(self, task_id: str, fields: Mapping[str, Any]) -> Task:
+        """The task with fields written anew; budgets of a running one hold at once. Raises as TaskQueue's does."""
+        task = await self.queue.edit(task_id, fields)
+        self._meters.budgeted(task)
+        return await self._pumped(task_id)
+
     async def go_on(self, task_id: str) -> Task:
         """Grants one more budget, or ends a wait. Raises NotFound or Conflict."""
         task = self.queue.get(task_id)
@@ -13628,6 +13652,7 @@ class Dispatch:
             if (run := self._runs.get(task_id)) is not None:
                 run.told.discard("budget")
         elif task.status == "failed" and task.reason == "limit":
+            self._meters.granted(task)  # the day's, where that is used up
             await self.queue.retry(task_id, wanted=True, grants=granted(task), budget_exceeded=False)
         else:
             raise Conflict(f"task {task_id} is {task.status} and waits for nothing")
@@ -13653,7 +13678,7 @@ class Dispatch:
         if claim.tokens:
             self._report(run, claim.tokens)
         if claim.phase:
-            run.asks = claim.phase == "needs_input"
+            run.asks, run.asks_since = claim.phase == "needs_input", time.time()
         self.queue.shown_anew(task_id)
 
     async def _ask(self, task_id: str, action: str, words: str, *, wait: bool = True) -> Task:
@@ -13709,6 +13734,7 @@ class Dispatch:
         while True:
             try:
                 self.queue.purge()
+                await self._settle_orphans()
                 self.pump()  # at first those that have an agent: there may be none for the others
                 await self._name_platforms()
                 self.pump()
@@ -13719,11 +13745,24 @@ class Dispatch:
                 self._complain(f"the queue cannot be looked at: {error}")
             await asyncio.sleep(WATCH_S)
 
+    async def _settle_orphans(self) -> None:
+        """Ends tasks as interrupted that are active and that nobody runs: others may write state.json."""
+        for task in self.queue.unowned():
+            if task.id not in self._runs:
+                current = open_session(task)
+                used = await self._meters.recorded(task.id, current.id) if current is not None else {}
+                if task.id not in self._runs:
+                    self.queue.act_now(task.id, "interrupt", session={**used, "error": "nobody ran it any more"})
+
     async def _name_platforms(self) -> None:
         """Gives those that may start and name no platform one: limits count by it."""
-        for task in self.queue.startable():
-            if not task.platform:
-                self.queue.set_now(task.id, platform=await self._pick())
+        with contextlib.suppress(Conflict, NotFound):  # there is none
+            for task in self.queue.startable():
+                if not task.platform:
+                    picked = await self._pick()
+                    now = self.queue.get(task.id)
+                    if now.status == "queued" and not now.platform:
+                        self.queue.set_now(task.id, platform=picked)
 
     async def _clean(self, now: float) -> None:
         """Deletes folders and output kept long enough."""
@@ -13771,7 +13810,12 @@ class Dispatch:
         """Session after session, until the task is done, failed or queued again."""
         try:
             while await self._session(run):
+                if run.asked not in ("", "follow"):  # between two sessions
+                    await self._instead(run, {})
+                    break
                 self._open(run, "open")
+            if run.asked == "stop" and (task := self.queue.get(run.task_id)).status == "queued":
+                self.queue.set_now(task.id, wanted=False, until="", note="", phase="")
         except (ChompError, OSError) as error:
             await self._end(run)
             await self._settle(run, "refuse", {"error": str(error)})
@@ -13808,13 +13852,31 @@ class Dispatch:
                     await run.counted.wait()
 
     async def _settle(self, run: Run, action: str, session: Mapping[str, Any], **fields: Any) -> None:
-        """Ends the session by `action`; what was measured goes on record. A task deleted meanwhile is left alone."""
-        with contextlib.suppress(NotFound, Conflict):
-            told = {**self._measured(run), "warnings": tuple(run.warnings), **session}
-            self._close_meter(run)
-            task = self.queue.act_now(run.task_id, action, session=told, **fields)
-            if task.status in ("done", "failed") and (run.unasked or task.reason not in ("stopped", "interrupted")):
-                self._notify(run, task.status, task.result if task.status == "done" else told.get("error", ""))
+        """Ends the session by `action`; what was measured goes on record. A task deleted meanwhile is left alone.
+
+        While state.json cannot be read, it waits: until then the task is active, and holds its place.
+        """
+        told = {**self._measured(run), "warnings": tuple(run.warnings), **session}
+        while True:
+            try:
+                if run.terminal is None or action == "wait":  # nobody has read what was delivered to it
+                    fields["messages"] = tuple(
+                        msgspec.structs.replace(one, session="") if one.session == run.session_id else one
+                        for one in self.queue.get(run.task_id).messages
+                    )
+                task = self.queue.act_now(run.task_id, action, session=told, **fields)
+            except Unavailable as error:
+                self._complain(f"task {run.task_id} cannot be settled: {error}")
+                if not self._stopping:
+                    await asyncio.sleep(WATCH_S)
+                    continue
+            except (NotFound, Conflict):
+                pass
+            else:
+                if task.status in ("done", "failed") and (run.unasked or task.reason not in ("stopped", "interrupted")):
+                    self._notify(run, task.status, task.result if task.status == "done" else told.get("error", ""))
+            break
+        self._close_meter(run)
         with contextlib.suppress(ChompError):
             await self._store.saved()
 
@@ -13980,12 +14042,15 @@ class Dispatch:
     ) -> Launch:
         """A process in a task's folder, that sees of what is hidden only what it needs."""
         place, owner = self.folders.place(task), env["OWNER_HOME"]
+        path = folder.path  # which an agent may have made a link that leads elsewhere
+        if not (path.is_dir() and path.resolve().is_relative_to(folder.root.resolve())):
+            path, env = folder.root, {**env, "TASK_DIR": str(folder.root)}
         shown = [HERE / "bin", place, *folder.readable]
         if platform is not None:
             shown += [Path(owner, one.removeprefix("~/")) for one in platform.home]
             shown += self.platforms.binaries(platform, env.get("PATH", ""))
         return Launch(
-            tuple(argv), folder.path, env, level, (*folder.writable, Path(env["HOME"])), tuple(shown),
+            tuple(argv), path, env, level, (*folder.writable, Path(env["HOME"])), tuple(shown),
             self.runner.hidden(),
         )  # fmt: skip
 
@@ -14006,7 +14071,8 @@ class Dispatch:
             run.begun.set()
         except OSError as error:
             raise Unavailable(f"{launch.argv[0]} cannot be started: {error}") from None
-        self.queue.set_session(run.task_id, pid=terminal.pid, pid_started=terminal.pid_started)
+        with contextlib.suppress(Unavailable):
+            self.queue.set_session(run.task_id, pid=terminal.pid, pid_started=terminal.pid_started)
         self._phase(run, "running")
         waiting, asked = self._background.spawn(terminal.wait()), self._background.spawn(run.changed.wait())
         began = time.monotonic()
@@ -14039,7 +14105,7 @@ class Dispatch:
             self._notify(run, "budget", meter.held_for)
         elif limited > now:
             self._phase(run, "waiting", until=iso(limited), note="a provider's limit")
-        elif run.asks or terminal.asks():
+        elif (run.asks and terminal.typed_at <= run.asks_since) or terminal.asks():
             self._phase(run, "needs_input")
             self._notify(run, "needs_input", "the agent waits for input")
         elif meter.running or silent < settings.stalled_s:
@@ -14051,7 +14117,8 @@ class Dispatch:
             self._phase(run, "stalled", note=f"neither output nor traffic for {settings.stalled_s:g} s")
 
     def _phase(self, run: Run, phase: Phase, *, until: str = "", note: str = "") -> None:
-        self.queue.set_now(run.task_id, phase=phase, until=until, note=note)
+        with contextlib.suppress(Unavailable):  # of a state.json that somebody writes just now; another look follows
+            self.queue.set_now(run.task_id, phase=phase, until=until, note=note)
 
     def _metered(self, run: Run) -> None:
         """Traffic of the session was counted."""
@@ -14079,17 +14146,17 @@ class Dispatch:
         for event in events:
             kind, text = event.get("type"), event.get("text")
             if kind == "needs_input":
-                run.asks = True
+                run.asks, run.asks_since = True, time.time()
             elif kind in ("working", "progress"):
                 run.asks = False
             elif kind == "result" and isinstance(text, str):
-                run.claim = text[:SUMMARY_CHARS]
+                run.claim = text_of(text.encode("utf-8", "replace"))[:SUMMARY_CHARS]
             elif kind == "warning" and isinstance(text, str) and len(run.warnings) < 20:
-                run.warnings.append(text[:500])
+                run.warnings.append(text_of(text.encode("utf-8", "replace"))[:500])
             elif kind == "tokens" and type(event.get("total")) is int and 0 <= event["total"] < 10**12:
                 self._report(run, event["total"])
-            elif kind == "limit" and isinstance(at := event.get("reset_at"), (int, float)):
-                run.limited_until = min(float(at), self.queue.now() + 30 * 86400) if math.isfinite(at) else 0.0
+            elif kind == "limit" and isinstance(at := event.get("reset_at"), (int, float)) and 0 < at < 1e12:
+                run.limited_until = min(float(at), self.queue.now() + 30 * 86400)
 
     def _measured(self, run: Run) -> dict[str, Any]:
         """The open session's numbers: measured, else as the agent reports them."""
@@ -14132,6 +14199,8 @@ class Dispatch:
 
     async def _after(self, run: Run, gate: Gate | None, facts: dict[str, Any]) -> bool:
         """The agent has ended and its work is saved: it is judged. Whether another session follows."""
+        if run.asked not in ("", "follow"):
+            raise _Instead
         task, meter, exit_code = self.queue.get(run.task_id), cast(Meter, run.meter), facts["exit_code"]
         limited = max(meter.limited_until, run.limited_until)
         tail = self._tail(run)
@@ -14158,6 +14227,9 @@ class Dispatch:
         self._phase(run, "verifying")
         facts |= await self._unless_asked(run, self._verify(run, gate))
         if facts["verdict"] == "passed":
+            if any(not one.session for one in self.queue.get(run.task_id).messages):
+                await self._settle(run, "follow", facts)
+                return True
             await self._settle(run, "done", facts, result=said, verified=True)
             return False
         loops = sum(1 for _ in itertools.takewhile(lambda one: one.verdict, task.sessions[-2::-1])) + 1
@@ -14210,7 +14282,8 @@ class Dispatch:
                 argv = ("sh", "-c", _PUT_BACK, "gate", str(gate.original), str(gate.path), *argv)
         launch = self._shut_in(argv, task, folder, level, env)
         try:
-            exit_code, output = await self.runner.capture(launch, self._settings().tasks.gate_timeout_s, GATE_BYTES)
+            limit_s, known = self._settings().tasks.gate_timeout_s, self._credentials.known()
+            exit_code, output = await self.runner.capture(launch, limit_s, GATE_BYTES, known)
         except (OSError, ChompError) as error:
             exit_code, output = 127, f"the gate cannot be run: {error}".encode()
         return {
@@ -16209,7 +16282,9 @@ async def task_run(request: web.Request) -> web.Response:
     if asked.all:
         ran: dict[str, Task] = {}
         while left := [one.id for one in dispatch.queue.queued() if one.id not in ran]:
-            ran[left[0]] = await dispatch.run_task(left[0], **said)
+            ran[left[0]] = dispatch.queue.get(left[0])
+            with contextlib.suppress(Conflict):  # somebody else was faster
+                ran[left[0]] = await dispatch.run_task(left[0], **said)
         return reply({"status": "ok", "tasks": tuple(ran.values())}, trigger="refreshTasks")
     if not task_id:
         if not (queued := dispatch.queue.queued()):
@@ -16234,8 +16309,7 @@ async def task_update(request: web.Request) -> web.Response:
     if claims:
         dispatch.claim(task_id, caller.session, read_claim(claims))
     _check_names(request.app[SERVICES], fields)
-    task = await dispatch.queue.edit(task_id, fields) if fields else dispatch.queue.get(task_id)
-    dispatch.pump()  # another priority, or one that waits for nothing any more
+    task = await dispatch.edit(task_id, fields) if fields else dispatch.queue.get(task_id)
     return _told(dispatch.queue.live(task))
 
 

@@ -15243,6 +15243,116 @@ class TestDispatch:
         here.chomp.store.forget_outputs(time.time() + 60, ())
         assert not path.parent.exists() and await here.output(task["id"]) == ""
 
+    # -- what goes wrong between
+
+    @pytest.mark.skipif(not BWRAP, reason="bubblewrap does not work here")
+    async def test_a_folder_that_became_a_link_shows_nothing_to_the_gate(self, workshop: Any) -> None:
+        here = await workshop(tasks={"max_gate_loops": 1})
+        (home := here.folder / "owner").joinpath("secret.txt").write_text("sesame")
+        source = here.source(**{"sub/file": "x"})
+        script = f"cd ..; rm -rf sub; ln -s {home} sub"
+        gate = f"sh -c 'cat secret.txt sub/secret.txt {home}/secret.txt; pwd; false'"
+        task = await here.runs(script, dir=str(source / "sub"), gate=gate, isolation="required")
+        said = task["sessions"][0]["gate_output"]
+        assert "sesame" not in said and said.count("cat:") == 3 and said.rstrip().endswith("project")
+
+    async def test_filters_in_a_sources_configuration_do_not_run(self, workshop: Any) -> None:
+        here = await workshop()
+        source = here.source(**{".gitattributes": "* filter=x\n"})
+        here.git(source, "config", "filter.x.clean", f"sh -c 'touch {here.folder}/ran; cat'")
+        (source / "README").write_text("hullo\n")
+        assert (await here.runs("true", dir=str(source)))["status"] == "done"
+        assert not (here.folder / "ran").exists()
+
+    async def test_odd_events_of_an_agent_do_no_harm(self, workshop: Any) -> None:
+        here = await workshop()
+        lines = (
+            r'{"type": "warning", "text": "\ud800 a\u0000b"}', r'{"type": "result", "text": "\udfff done\u0000"}',
+            '{"type": "limit", "reset_at": 1' + "0" * 400 + "}", '{"type": "tokens", "total": -5}', "[1]", "{",
+        )  # fmt: skip
+        task = await here.runs("".join(f"echo '{line}' >>$TASK_EVENTS\n" for line in lines))
+        assert (task["status"], task["result"], task["tokens"]) == ("done", "? done", 0)
+        assert task["sessions"][0]["warnings"] == ["? ab"]
+
+    async def test_a_state_nobody_can_read_delays_the_end_and_loses_nothing(self, workshop: Any, upstream: Any) -> None:
+        up = await upstream()
+        here = await workshop(up)
+        go, path = here.folder / "go", here.chomp.store.folder / "state.json"
+        task_id = await here.add(f"{ASKS}; until [ -e {go} ]; do sleep 0.02; done", model=up.model)
+        await here.when(task_id, lambda task: task["tokens"])
+        await here.chomp.store.saved()
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-20])
+        go.touch()
+        await eventually(lambda: "cannot be settled" in here.dispatch._complaint)
+        path.write_bytes(whole)
+        task = await here.ended(task_id)
+        assert (task["status"], task["tokens"] > 0) == ("done", True)
+
+    async def test_a_task_that_is_active_only_on_paper_ends(self, workshop: Any) -> None:
+        here = await workshop()
+        task_id = await here.add("true", run=False)
+        here.dispatch.queue.act_now(task_id, "run")
+        assert (await here.ended(task_id))["reason"] == "interrupted"
+
+    async def test_a_stop_between_two_sessions_is_heard(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        here = await workshop()
+        saving, save = asyncio.Event(), here.dispatch.folders.save
+
+        async def slow(*what: Any) -> Any:
+            saving.set()
+            await asyncio.sleep(0.3)
+            return await save(*what)
+
+        monkeypatch.setattr(here.dispatch.folders, "save", slow)
+        task_id = await here.add("sleep 0.3")
+        await here.post("/message", id=task_id, text="more")
+        await soon(saving.wait())
+        task = await soon(here.post("/stop", id=task_id))
+        assert (task["status"], task["reason"], len(task["sessions"])) == ("failed", "stopped", 1)
+
+    async def test_a_message_during_the_gate_is_delivered(self, workshop: Any) -> None:
+        here = await workshop()
+        go = here.folder / "go"
+        task_id = await here.add(
+            '[ ! -s "$TASK_FEEDBACK_FILE" ] || cat $TASK_FEEDBACK_FILE', dir=str(here.source()),
+            gate=f"sh -c 'until [ -e {go} ]; do sleep 0.02; done'",
+        )  # fmt: skip
+        await here.phase(task_id, "verifying")
+        await here.post("/message", id=task_id, text="one more thing")
+        go.touch()
+        task = await here.ended(task_id)
+        assert (task["verified"], len(task["sessions"])) == (True, 2)
+        assert "one more thing" in await here.output(task_id, "s2")
+
+    async def test_a_message_nobody_could_read_waits_for_the_next(self, workshop: Any) -> None:
+        here = await workshop()
+        task_id = await here.add(
+            "cat $TASK_FEEDBACK_FILE", run=False, dir=str(source := here.source()), setup="prepare.sh"
+        )
+        await here.post("/message", id=task_id, text="read me")
+        await here.post("/run", id=task_id)
+        task = await here.ended(task_id)
+        assert task["reason"] == "refused" and "session" not in task["messages"][0]
+        assert "prepare.sh" in task["sessions"][0]["error"] and source.exists()
+
+    async def test_a_larger_budget_lets_a_held_task_go_on(self, workshop: Any, upstream: Any) -> None:
+        up = await upstream()
+        here = await workshop(up)
+        task_id = await here.add(f"{ASKS}; {ASKS}", model=up.model, budget_tokens=1)
+        await here.phase(task_id, "waiting")
+        await here.post("/update", id=task_id, budget_tokens=10_000)
+        task = await here.ended(task_id)
+        assert (task["status"], task["sessions"][0]["requests"], task.get("grants", 0)) == ("done", 2, 0)
+
+    async def test_what_is_typed_into_the_terminal_is_an_answer_too(self, workshop: Any) -> None:
+        here = await workshop()
+        task_id = await here.add("""echo '{"type": "needs_input", "text": "?"}' >>$TASK_EVENTS; read x; read y""")
+        await here.phase(task_id, "needs_input")
+        here.dispatch._runs[task_id].terminal.write(b"yes\n")
+        await here.phase(task_id, "running")
+        await here.post("/stop", id=task_id)
+
     # -- shutting down, and what a crash leaves
 
     async def test_a_shutdown_ends_agents_and_their_tasks_can_be_resumed(self, workshop: Any) -> None:
