@@ -24526,6 +24526,7 @@ STOOD_UP_TO: dict[str, tuple[str, ...] | str] = {
         "TestNotify.test_only_what_is_wanted_is_told", "TestNotify.test_the_same_of_a_task_is_told_once_a_minute",
         "TestNotify.test_what_fails_is_tried_again_and_recorded", "TestNotify.test_a_webhook_gets_what_there_is_to_know",
     ),
+    "notifications come while one looks": "a page that was left open cannot be told from one that is looked at: none is held back",
     "any web page can start agents on this machine": (
         "TestLogin.test_a_foreign_page_changes_nothing", "TestLogin.test_with_a_cookie_only_our_own_pages_change_something",
         "TestLive.test_only_our_own_pages_may_open_it", "TestWeb.test_foreign_host_names_are_not_served",
@@ -24594,6 +24595,8 @@ STOOD_UP_TO: dict[str, tuple[str, ...] | str] = {
         "TestBrowser.test_changes_are_fetched_when_they_are_looked_at",
         "TestFolders.test_commits_say_which_agent_made_them", "TestFolders.test_commits_come_back_as_a_branch",
     ),
+    "comments on lines, rebases and pull requests cannot be made here": "a follow-up says what is to change; the branch is in the "
+    "owner's repository, where git and its tools do the rest",
     "an error before the start is a spinner": (
         "TestDispatch.test_what_cannot_start_is_refused_with_the_remedy", "TestRunner.test_what_cannot_be_started_says_why",
         "TestDispatch.test_a_sandbox_that_is_required_and_missing_refuses",
