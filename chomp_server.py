@@ -12329,7 +12329,16 @@ class Folders:
         if bare != "true" and work_tree != "true":
             raise BadRequest(f"{path} is inside a .git folder: give the folder of the files", param="dir")
         head = (await self._git(path, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")).line
-        return _repository(path, ran.text, head)
+        found = _repository(path, ran.text, head)
+        if not found.bare and (found.top / ".git").is_file() and not await self._belongs(found.top):
+            raise BadRequest(f"{found.top / '.git'} leads to a repository that does not know this folder", param="dir")
+        return found
+
+    async def _belongs(self, top: Path) -> bool:
+        """Whether the repository that its .git file leads to knows `top`: anybody can write such a file."""
+        place = Path((await self._git(top, "rev-parse", "--absolute-git-dir")).line)
+        named = (await self._git(top, "config", "--file", str(place / "config"), "core.worktree")).line
+        return _leads_back(place, named, top)
 
     async def _in_place(self, path: Path, found: _Repository) -> Folder:
         if found.bare:
@@ -12956,6 +12965,13 @@ def _repository(path: Path, text: str, head: str) -> _Repository:
     return _Repository(path.parents[above - 1] if above else path, where, inside, False, head)
 
 
+def _leads_back(place: Path, worktree: str, top: Path) -> bool:
+    """Whether the git folder `place`, with `worktree` as its core.worktree, is that of the files in `top`."""
+    with contextlib.suppress(OSError):  # a worktree's
+        return Path((place / "gitdir").read_text().strip()).resolve() == (top / ".git").resolve()
+    return bool(worktree) and (place / worktree).resolve() == top.resolve()  # a submodule's
+
+
 def _branch(task: Task) -> str:
     return f"chomp/task-{task.id}"
 
@@ -13453,6 +13469,7 @@ class Run:
     def __init__(self, task_id: str):
         self.task_id = task_id
         self.told: set[str] = set()
+        self.red = 0  # how often its gate has failed
         self.ended = asyncio.Event()
         self.changed = asyncio.Event()  # something was asked
         self.begun = asyncio.Event()  # the session has a terminal, or never will
@@ -14232,11 +14249,11 @@ class Dispatch:
                 return True
             await self._settle(run, "done", facts, result=said, verified=True)
             return False
-        loops = sum(1 for _ in itertools.takewhile(lambda one: one.verdict, task.sessions[-2::-1])) + 1
-        if loops < self._settings().tasks.max_gate_loops:
+        run.red += 1
+        if run.red < self._settings().tasks.max_gate_loops:
             await self._settle(run, "next", facts)
             return True
-        facts["error"] = f"the gate failed {loops} times"
+        facts["error"] = f"the gate failed {run.red} times"
         await self._settle(run, "gate", facts, verified=False, result=said)
         return False
 

@@ -13973,8 +13973,19 @@ class TestFolders:
         (planted / ".git").write_text(f"gitdir: {repos.source('private') / '.git'}\n")
         (repos.tmp / "projects" / "plain").mkdir()
         repos.tasks = cs.TaskSettings(roots=(str(repos.tmp / "projects"),))
-        assert "private" in await repos.refused(repo_url=str(planted))
+        assert "does not know this folder" in await repos.refused(repo_url=str(planted))
         assert "not a repository" in await repos.refused(repo_url=str(planted.parent / "plain"))
+
+    async def test_a_git_file_must_be_known_where_it_leads(self, repos: Repositories) -> None:
+        source = repos.source()
+        (planted := repos.tmp / "planted").mkdir()
+        (planted / ".git").write_text(f"gitdir: {source / '.git'}\n")
+        assert "does not know this folder" in await repos.refused(dir=str(planted))
+        outer = repos.source("outer")
+        repos.git(outer, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(source), "inner")
+        repos.git(outer, "commit", "-q", "-m", "a submodule")
+        folder = await repos.prepare(repos.task(dir=str(outer / "inner")))
+        assert folder.kind == "clone" and folder.source is not None
 
     @pytest.mark.parametrize("inside", ["..", "/etc", "way", "missing", "sub/../.."])
     async def test_a_subfolder_stays_inside_what_was_cloned(self, repos: Repositories, inside: str) -> None:
@@ -14020,9 +14031,7 @@ class TestFolders:
         for in_place in (False, True):
             assert str(source) in await repos.refused(dir=source / "sub", in_place=in_place)
         other = repos.tmp / "project" / "sub" / "planted"
-        other.mkdir()
-        repos.source("private")
-        (other / ".git").write_text(f"gitdir: {repos.tmp / 'private' / '.git'}\n")
+        repos.git(repos.source("private"), "worktree", "add", "--quiet", str(other))
         assert "private" in await repos.refused(dir=other)
 
     async def test_a_root_that_is_taken_back_stops_the_next_session(self, repos: Repositories) -> None:
@@ -14934,7 +14943,7 @@ class TestDispatch:
         assert [one["verdict"] for one in task["sessions"]] == ["failed", "failed"]
         await here.post("/retry", id=task["id"], run=True)  # and gets as many sessions again
         task = await here.ended(task["id"])
-        assert len(task["sessions"]) >= 3 and task["reason"] == "gate"
+        assert len(task["sessions"]) == 4 and task["reason"] == "gate"
 
     async def test_a_gate_the_agent_changed_is_noticed_and_the_original_runs(self, workshop: Any) -> None:
         here = await workshop(tasks={"max_gate_loops": 1})
