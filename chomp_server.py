@@ -6539,6 +6539,14 @@ class WorkFiles:
         return None
 
     @staticmethod
+    def read(path: Path, most: int) -> bytes:
+        """The first `most` bytes of a file; none of what is none."""
+        if (file := WorkFiles._regular(path)) is None:
+            return b""
+        with file:
+            return file.read(most)
+
+    @staticmethod
     def events(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
         """The JSON objects in the whole lines after `offset`, and where they end; lines that are none are left out."""
         if (file := WorkFiles._regular(path)) is None:
@@ -6557,23 +6565,25 @@ class WorkFiles:
         return found, offset + end
 
     @staticmethod
-    def keep(path: Path, to: Path, root: Path) -> Path | None:
-        """A copy at `to` of a file inside `root`, made once; None when there is no such file. Raises OSError."""
-        if to.is_file():
-            return to
-        if not path.is_file() or not path.resolve().is_relative_to(root.resolve()):
-            return None
-        to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.copy(path, to)
-        return to
+    def inside(path: Path, root: Path) -> tuple[bytes, bool] | None:
+        """A file in `root`, links within it followed, and whether it can be run; None when there is no such file."""
+        with contextlib.suppress(OSError, RuntimeError):
+            real = path.resolve(strict=True)
+            if real.is_relative_to(root.resolve()) and (file := WorkFiles._regular(real)) is not None:
+                with file:
+                    return file.read(GATE_FILE_BYTES + 1), bool(os.fstat(file.fileno()).st_mode & 0o100)
+        return None
 
     @staticmethod
-    def same(path: Path, original: Path) -> bool:
-        """Whether a file still is what was kept of it."""
-        if (file := WorkFiles._regular(path)) is None:
-            return False
-        with file:
-            return file.read(len(kept := original.read_bytes()) + 1) == kept
+    def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
+        """Writes a file of chomp's own anew, all of it or nothing. Raises OSError."""
+        temporary = path.with_name(f"{path.name}.tmp")
+        temporary.write_bytes(data)
+        temporary.chmod(mode)
+        temporary.replace(path)
+
+
+GATE_FILE_BYTES = 1 << 20  # of a gate that is a file
 
 
 class Transcript:
@@ -11844,7 +11854,7 @@ class LocalRunner:
         if not (program := self._which("bwrap")):
             self.level_why = "bubblewrap is not installed (no `bwrap` on PATH)"
             return
-        folder = self._settings().state
+        folder = self._settings().state.resolve()
         # what every launch has, and one path of each kind
         tried = Launch(
             ("true",), folder, {"PATH": self._path}, "bubblewrap", writable=(folder,), hidden=(folder.parent,)
@@ -11992,7 +12002,30 @@ class LocalRunner:
             # a session of its own below bwrap: Ctrl-C is for the agent, it would end bwrap and everything in it
             setsid = self._which("setsid")
             argv += [setsid, "-c"] if setsid else self._init(True, 0)  # its parent has another number inside
-        return [*argv, *launch.argv]
+        return [*argv, *_looked_at(launch), *launch.argv]
+
+
+# bwrap follows links when it mounts: what can be changed is compared, inside, with what it was when it was looked at
+_LOOK = (
+    'while [ "$1" != -- ]; do [ "$(stat -c %d:%i -- "$2")" = "$1" ] || '
+    '{ echo "$2 was changed while it was mounted" >&2; exit 126; }; shift 2; done; shift; exec "$@"'
+)
+
+
+def _looked_at(launch: Launch) -> list[str]:
+    """What makes sure that the paths an agent can write to are themselves. Raises Unavailable when one is not."""
+    words: list[str] = []
+    for path in launch.writable:
+        try:
+            found = path.lstat()
+            itself = path.resolve() == path
+        except (OSError, RuntimeError):
+            itself = False
+        if not itself:
+            where = os.path.realpath(path)
+            raise Unavailable(f"{path} leads to {where}: there is a link on the way", code="moved", should_retry=False)
+        words += [f"{found.st_dev}:{found.st_ino}", str(path)]
+    return ["/bin/sh", "-c", _LOOK, "sh", *words, "--"] if words else []
 
 
 _SOCKETS = (Path("/run"), Path("/var/run"))  # of Docker, D-Bus, the owner's agents and session
@@ -12072,6 +12105,7 @@ class Saved(msgspec.Struct, frozen=True):
     dirty_count: int = 0
     stat: str = ""  # git diff --stat of the commits
     note: str = ""  # what a person should know
+    locks: tuple[str, ...] = ()  # that a git which did not end had left, removed by now
 
 
 DIFF_CUT = "… cut here: the diff is longer"  # last line of a diff that was cut
@@ -12156,10 +12190,16 @@ class _Repository(msgspec.Struct, frozen=True):
     """A repository a folder is in."""
 
     top: Path  # of its files, or the repository when it is bare
-    common: Path  # where its objects are
+    git: Path  # where its HEAD and index are: `common`, but for a further worktree
+    common: Path  # where its objects and branches are
     inside: str  # the folder's path below `top`; "" for the top
     bare: bool
-    head: str  # the commit that is checked out; "" when there is none yet
+    head: str = ""  # the commit that is checked out; "" when there is none yet
+
+    @property
+    def shown(self) -> tuple[Path, ...]:
+        """All that reading it needs."""
+        return (self.top, *(path for path in {self.git, self.common} if not path.is_relative_to(self.top)))
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -12174,9 +12214,10 @@ class _Kept(msgspec.Struct, frozen=True):
 class Folders:
     """The folders tasks work in: made, found again, their commits brought back, cleaned up.
 
-    Once an agent has worked in a clone, everything in it, its git configuration included, is the agent's. So git runs
-    there by `sandboxed` only; what comes out is a bundle, a single file that configures nothing, and git with the
-    owner's configuration fetches from that.
+    What an agent could have written configures git: the clone it worked in, and the repository or folder it worked in
+    itself, which later tasks are given as well. So git runs in the sandbox there, without a network, and with nothing
+    to write to but what the step needs. Outside it runs for two things: to clone from a URL, and to read the owner's
+    own configuration. What comes out of a clone is a bundle, a single file that configures nothing.
     """
 
     def __init__(
@@ -12187,7 +12228,7 @@ class Folders:
         sandboxed: Callable[[tuple[str, ...], Path, dict[str, str], tuple[Path, ...]], Launch],
         now: Callable[[], float] = time.time,
     ):
-        self._work = work
+        self._work = work.resolve()
         self._settings = settings
         self._run = run
         self._sandboxed = sandboxed  # argv, working directory, environment, what it may write
@@ -12210,6 +12251,7 @@ class Folders:
         kept = self._kept(place)
         if kept is not None and kept.ready and kept.folder.root.is_dir():
             folder = self._again(kept.folder)
+            await self._unlock(task, folder)
         else:
             try:
                 await self._unmake(place)
@@ -12225,6 +12267,18 @@ class Folders:
         if folder.kind == "clone":
             await self._sign(folder, platform.name, model or task.model)
         return folder
+
+    async def _unlock(self, task: Task, folder: Folder) -> tuple[str, ...]:
+        """Removes locks that a git of this task's sessions has left, which was killed; those of others stay.
+
+        Their names. Nothing of the task may run.
+        """
+        if not folder.git or not task.sessions:
+            return ()
+        spans = [(_moment(one.started_at), _moment(one.ended_at or iso(self._now() + 1))) for one in task.sessions]
+        found = _locate(folder.root) if folder.kind == "in_place" else None
+        places = {found.git, found.common} if found is not None else {folder.root / ".git"}
+        return await asyncio.to_thread(_remove_locks, folder.root, places, spans)
 
     async def _unmake(self, place: Path) -> None:
         """Deletes what was begun and not finished: no agent has been in it."""
@@ -12253,10 +12307,18 @@ class Folders:
         return await self._clone(task, path, found, place)
 
     def _again(self, folder: Folder) -> Folder:
-        """A folder that is there: still allowed, and where the agent was."""
+        """A folder that is there: still itself, still allowed, and where the agent was. Raises BadRequest."""
         if folder.kind in ("plain", "in_place"):
             for path in folder.writable:
+                if path.resolve() != path or not path.is_dir():
+                    raise BadRequest(f"{path} is not the folder any more that this task was given", param="dir")
                 self._allow(path, changes=True)
+        if folder.kind == "in_place":
+            found = _locate(folder.root)
+            known = (*folder.writable, folder.root / ".git")
+            if found is None or found.top != folder.root or found.common not in known:
+                raise BadRequest(f"{folder.root} has another repository than when this task began", param="dir")
+            folder = msgspec.structs.replace(folder, writable=_writable(found), readable=_protected(found))
         if folder.path != folder.root and not folder.path.resolve().is_relative_to(folder.root.resolve()):
             return msgspec.structs.replace(folder, path=folder.root)  # the agent made a link out of its subfolder
         if not folder.path.is_dir():
@@ -12271,6 +12333,11 @@ class Folders:
         path = Path(home, text.removeprefix("~").lstrip("/")) if re.match(r"~(/|$)", text) else Path(text)
         if not path.is_absolute():
             raise BadRequest(f"dir must be an absolute path, not {text!r}", param="dir")
+        path = Path(os.path.normpath(path))
+        roots = (Path(home, re.sub("^~/*", "", root)) for root in self._settings().tasks.roots)
+        if link := _link_on_the_way(path, (Path(home), *roots)):
+            where = os.path.realpath(path)
+            raise BadRequest(f"{link} is a link, {path} leads to {where}: give that path", param="dir")
         try:
             path = path.resolve(strict=True)
             if not path.is_dir():
@@ -12316,43 +12383,51 @@ class Folders:
             )
 
     async def _repository(self, path: Path) -> _Repository | None:
-        """The repository `path` is in; None when it is in none. Raises BadRequest when git will not have it."""
-        flags = ("--is-bare-repository", "--is-inside-work-tree", "--git-common-dir", "--show-prefix")
-        ran = await self._git(path, "rev-parse", "--path-format=absolute", *flags, loud=True)
-        if ran.code == 128 and "not a git repository (or any" in ran.text:
+        """The repository `path` is in, as it is now; None when it is in none.
+
+        Raises BadRequest when something in it leads elsewhere, or git will not have it.
+        """
+        found = _locate(path)
+        if found is None:
             return None
+        flags = ("--is-bare-repository", "--git-common-dir", *(() if found.bare else ("--show-toplevel",)))
+        words = ("rev-parse", "--path-format=absolute", *flags)
+        ran = await self._at(found, *words, env=self._env(), readable=await self._owners(), loud=True)
         if ran.code is None:
             raise Unavailable(f"git in {path}: {ran.words}", should_retry=False)
         if ran.code:
             raise BadRequest(f"git cannot read the repository of {path}: {ran.words}", param="dir")
-        bare, work_tree, *_ = ran.text.split("\n")
-        if bare != "true" and work_tree != "true":
+        bare, common, *top = ran.text.split("\n")
+        if (bare == "true") != found.bare:
             raise BadRequest(f"{path} is inside a .git folder: give the folder of the files", param="dir")
-        head = (await self._git(path, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")).line
-        found = _repository(path, ran.text, head)
-        if not found.bare and (found.top / ".git").is_file() and not await self._belongs(found.top):
-            raise BadRequest(f"{found.top / '.git'} leads to a repository that does not know this folder", param="dir")
-        return found
+        if not _same(common, found.common) or top[:1] not in ([""], [str(found.top)]):
+            raise BadRequest(f"{found.git} leads to another folder or repository (core.worktree)", param="dir")
+        head = (await self._at(found, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")).line
+        return msgspec.structs.replace(found, head=_oid(head))
 
-    async def _belongs(self, top: Path) -> bool:
-        """Whether the repository that its .git file leads to knows `top`: anybody can write such a file."""
-        place = Path((await self._git(top, "rev-parse", "--absolute-git-dir")).line)
-        named = (await self._git(top, "config", "--file", str(place / "config"), "core.worktree")).line
-        return _leads_back(place, named, top)
+    async def _source(self, folder: Folder) -> _Repository:
+        """The repository a clone was made of, as it is now. Raises Unavailable or BadRequest."""
+        assert folder.source is not None
+        found = await self._repository(folder.source) if folder.source.is_dir() else None
+        if found is None or found.top != folder.source:
+            raise Unavailable(f"{folder.source} is not there any more")
+        return found
 
     async def _in_place(self, path: Path, found: _Repository) -> Folder:
         if found.bare:
             raise BadRequest(
                 f"{path} is a bare repository, which is always cloned: leave in_place out", param="in_place"
             )
-        own = {**await self._identity(found.top), "commit.gpgSign": "false"}  # the agent has no keys
+        # the agent has no keys, and cannot change the repository's configuration
+        own = {**await self._identity(found), "commit.gpgSign": "false", "branch.autoSetupMerge": "false"}
         env = {"GIT_CONFIG_COUNT": str(len(own))}
         for number, (name, value) in enumerate(own.items()):
             env |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
-        branch = (await self._git(path, "symbolic-ref", "--quiet", "--short", "HEAD")).line
-        # the objects and branches of a further worktree are outside of it
-        writable = (found.top,) if found.common.is_relative_to(found.top) else (found.top, found.common)
-        return Folder(path, found.top, "in_place", base=found.head, branch=branch, writable=writable, env=env)
+        branch = (await self._at(found, "symbolic-ref", "--quiet", "--short", "HEAD")).line
+        return Folder(
+            path, found.top, "in_place", base=found.head, branch=branch, writable=_writable(found),
+            readable=_protected(found), env=env,
+        )  # fmt: skip
 
     async def _clone(self, task: Task, path: Path, found: _Repository, place: Path) -> tuple[Folder, dict[str, str]]:
         """A task's own copy of a repository.
@@ -12363,10 +12438,10 @@ class Folders:
         """
         base, start = found.head, found.head
         saved: dict[str, str] = {}
-        if (again := await self._saved_before(task, found.top)) is not None:
+        if (again := await self._saved_before(task, found)) is not None:
             base, start, saved = again
         if found.inside:
-            kind = (await self._git(found.top, "cat-file", "-t", f"{start}:{found.inside}")).line if start else ""
+            kind = (await self._at(found, "cat-file", "-t", f"{start}:{found.inside}")).line if start else ""
             if kind != "tree":
                 raise BadRequest(
                     f"{path} is not committed in {found.top}: commit it, or run the task with in_place", param="dir"
@@ -12376,26 +12451,25 @@ class Folders:
         cwd = root / found.inside
         folder = Folder(cwd, root, "clone", found.top, base, branch, writable=(root,), readable=(store,))
         self._keep(place, _Kept(folder))
-        local = ("--local", "--mirror", "--dissociate", "--template=", "--quiet")
-        await self._must("copied", place, "clone", *local, "--", str(found.common), str(store))
-        if start and (await self._git(store, "cat-file", "-e", f"{start}^{{commit}}")).code != 0:
-            # a shallow source is fetched from, and then a commit that is on no branch is missing
-            fetch = ("fetch", "--quiet", "--no-tags", "--update-shallow", "--", str(found.top), "HEAD")
-            await self._must("copied", store, *fetch)
-        form = (await self._git(store, "rev-parse", "--show-object-format")).line or "sha1"
-        made = ("init", "--quiet", "--template=", f"--object-format={form}", f"--initial-branch={branch}")
-        await self._must("made", place, *made, "--", str(root))
+        form = (await self._at(found, "rev-parse", "--show-object-format")).line or "sha1"
+        made = ("init", "--quiet", "--template=", f"--object-format={form}")
+        await self._must("made", place, *made, "--bare", "--", str(store))
+        origin = await self._origin(found)
+        ran = await self._at(found, "for-each-ref", "--format=%(objectname) %(refname)")
+        if ran.code != 0:
+            raise BadRequest(f"git cannot read the branches of {found.top}", param="dir")
+        for _ in range(3):
+            if await asyncio.to_thread(_link_objects, found.common, store):
+                break
+        await self._must("made", place, *made, f"--initial-branch={branch}", "--", str(root))
         git = root / ".git"
         (git / "objects" / "info").mkdir(exist_ok=True)
         (git / "objects" / "info" / "alternates").write_text(f"{store / 'objects'}\n", "utf-8", "surrogateescape")
-        if (store / "shallow").is_file():
-            shutil.copyfile(store / "shallow", git / "shallow")
-        origin = await self._origin(found.top)
-        refs = ["+refs/heads/*:refs/heads/*", "^refs/heads/chomp", "^refs/heads/chomp/*", "+refs/tags/*:refs/tags/*"]
-        refs += ["+refs/remotes/origin/*:refs/remotes/origin/*"] if origin else []
-        fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow", "--", str(store))
-        await self._must("copied", root, *fetch, *refs)
-        own = await self._identity(found.top)
+        for copy, remotes in ((store, True), (git, origin is not None)):
+            (copy / "packed-refs").write_text(_branches(ran.text, remotes), "utf-8", "surrogateescape")
+            if shallow := WorkFiles.read(found.common / "shallow", _GIT_BYTES):
+                (copy / "shallow").write_bytes(shallow)
+        own = await self._identity(found)
         if origin:
             own |= {"remote.origin.url": origin[0], "remote.origin.fetch": "+refs/heads/*:refs/remotes/origin/*"}
             own |= {"remote.origin.pushUrl": origin[1]} if origin[1] != origin[0] else {}
@@ -12405,13 +12479,13 @@ class Folders:
         left_out = "" if found.bare else await self._left_out(found, root)
         return msgspec.structs.replace(folder, left_out=left_out), saved
 
-    async def _saved_before(self, task: Task, source: Path) -> tuple[str, str, dict[str, str]] | None:
+    async def _saved_before(self, task: Task, source: _Repository) -> tuple[str, str, dict[str, str]] | None:
         """Base, tip and branch of a task whose clone was cleaned up: it goes on from there."""
         base = next((session.base for session in task.sessions if session.base), "")
         if not base or not task.branch:
             return None
-        tip = (await self._git(source, "rev-parse", "--quiet", "--verify", f"refs/heads/{task.branch}^{{commit}}")).line
-        known = await self._git(source, "cat-file", "-e", f"{base}^{{commit}}")
+        tip = (await self._at(source, "rev-parse", "--quiet", "--verify", f"refs/heads/{task.branch}^{{commit}}")).line
+        known = await self._at(source, "cat-file", "-e", f"{base}^{{commit}}")
         return (base, tip, {task.branch: tip}) if tip and known.code == 0 else None
 
     async def _from_url(self, task: Task, place: Path) -> Folder:
@@ -12421,6 +12495,7 @@ class Folders:
         inside = Path(task.dir)
         if inside.is_absolute() or ".." in inside.parts or re.search(r"[\0-\x1f\x7f]", task.dir):
             raise BadRequest("with repo_url, dir is a folder of that repository, such as src", param="dir")
+        found = None
         if url.startswith("/"):
             found = await self._repository(Path(url))
             if found is None or found.inside:
@@ -12429,13 +12504,16 @@ class Folders:
         root = _root(place, re.split(r"[/:]", url.rstrip("/"))[-1].removesuffix(".git"))
         folder = Folder(root / inside, root, "clone", branch=_branch(task), writable=(root,))
         self._keep(place, _Kept(folder))
-        flags = ("--no-local", "--template=", "--quiet", "--no-checkout")
+        clone = ("clone", "--no-local", "--template=", "--quiet", "--no-checkout", "--", url, str(root))
         limit_s = self._settings().tasks.setup_timeout_s
-        ran = await self._git(place, "clone", *flags, "--", url, str(root), loud=True, limit_s=limit_s)
+        if found is None:
+            ran = await self._git(place, *clone, limit_s=limit_s, loud=True)
+        else:
+            ran = await self._in(place, *clone, of=found, loud=True)
         if ran.code != 0:
             raise BadRequest(f"{url} could not be cloned: {ran.words}", param="repo_url")
-        self._furnish(root, await self._identity(root))
-        base = (await self._git(root, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")).line
+        self._furnish(root, await self._identity(None))
+        base = (await self._in(root, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")).line
         if base:
             await self._must("checked out", root, "checkout", "--quiet", "--no-track", "-B", folder.branch, base)
         else:
@@ -12477,25 +12555,45 @@ class Folders:
         self._allow(path)
         return str(path)
 
-    async def _identity(self, repository: Path) -> dict[str, str]:
-        """Configuration that says who commits: as the owner's git has it, else chomp."""
-        ran = await self._git(repository, "config", "--get-regexp", r"^user\.(name|email)$")
-        found = dict(line.split(" ", 1) for line in ran.line.split("\n") if " " in line)  # the last one counts
+    async def _owners(self) -> tuple[Path, ...]:
+        """Files with the owner's own configuration of git, and those that are included there: to be read only.
+
+        They are shown where nothing runs that a repository has configured: they may hold tokens.
+        """
+        env = self._env()
+        home = Path(env.get("HOME", "/"))
+        own = (home / ".gitconfig", Path(env.get("XDG_CONFIG_HOME") or home / ".config") / "git" / "config")
+        files = [Path(env["GIT_CONFIG_GLOBAL"])] if "GIT_CONFIG_GLOBAL" in env else [*own]
+        named = r"^include(if\..*)?\.path$"
+        ran = await self._git(home, "config", "--global", "--includes", "--get-regexp", named)
+        for _, _, text in (line.partition(" ") for line in ran.line.splitlines()):
+            files.append(home / re.sub("^~/+", "", text))
+        return tuple(path for path in files if path.is_file())
+
+    async def _identity(self, found: _Repository | None) -> dict[str, str]:
+        """Configuration that says who commits: as the owner's git has it there, else chomp."""
+        words = ("config", "--get-regexp", r"^user\.(name|email)$")
+        if found is None:
+            ran = await self._git(Path(self._env().get("HOME", "/")), *words, "--global", "--includes")
+        else:
+            ran = await self._at(found, *words, env=self._env(), readable=await self._owners())
+        named = dict(line.split(" ", 1) for line in ran.line.split("\n") if " " in line)  # the last one counts
         return {"user.name": "chomp", "user.email": "chomp@localhost"} | {
-            name: who for name, who in found.items() if who
+            name: who for name, who in named.items() if who
         }
 
-    async def _origin(self, repository: Path) -> tuple[str, str] | None:
+    async def _origin(self, found: _Repository) -> tuple[str, str] | None:
         """Where a repository fetches from and pushes to, without passwords; None when it has no origin."""
-        found = []
+        urls = []
         for flag in ((), ("--push",)):
-            url = (await self._git(repository, "remote", "get-url", *flag, "origin")).line
+            words = ("remote", "get-url", *flag, "origin")
+            url = (await self._at(found, *words, env=self._env(), readable=await self._owners())).line
             if not url or "\n" in url:
                 return None
             if url.startswith(("./", "../")):
-                url = str((repository / url).resolve())
-            found.append(re.sub(r"^(https?://)[^/@]*@", r"\1", url))  # a token may stand in either half
-        return found[0], found[1]
+                url = str((found.top / url).resolve())
+            urls.append(re.sub(r"^(https?://)[^/@]*@", r"\1", url))  # a token may stand in either half
+        return urls[0], urls[1]
 
     def _furnish(self, root: Path, values: Mapping[str, str]) -> None:
         """Adds to a new clone's configuration, for agents, whose home has none; and its hook."""
@@ -12529,47 +12627,39 @@ class Folders:
     async def _left_out(self, found: _Repository, root: Path) -> str:
         """Copies what .worktreeinclude names. What of the source is not in the clone, in words."""
         words = []
-        ran = await self._git(found.top, *await self._without_filters(found.top), "--no-optional-locks", *_STATUS)
-        status = _files(ran.text)
+        status = _files((await self._at(found, *_STATUS, ignore=True)).text)
         names = [name for _, name in status]
         if untracked := sum(code == "??" for code, _ in status):
             words.append(f"{untracked} untracked")
         if changed := len(status) - untracked:
             words.insert(0, f"{changed} changed")
-        said = ""
+        notes = []
         if words:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            said = f"not committed, so left out: {' and '.join(words)} ({', '.join(names[:5])}{more})"
+            notes.append(f"not committed, so left out: {' and '.join(words)} ({', '.join(names[:5])}{more})")
         if (found.top / ".gitmodules").is_file():
-            said += "; " * bool(said) + "submodules are empty"
-        if refused := await self._include(found.top, root):
-            said += "; " * bool(said) + refused
-        return said
+            notes.append("submodules are empty")
+        if (root / ".gitattributes").is_file() and (await self._in(root, "ls-files", "--", ":(attr:filter)")).line:
+            notes.append("files with a filter (such as Git LFS) are as they are stored")
+        notes.append(await self._include(found, root))
+        return "; ".join(filter(None, notes))
 
-    async def _without_filters(self, top: Path) -> list[str]:
-        """Options that switch off the filters of a repository's own configuration, which an agent may have written."""
-        ran = await self._git(top, "config", "--includes", "--show-scope", "--name-only", "--get-regexp", r"^filter\.")
-        named = {name.rpartition(".")[0] for scope, _, name in (line.partition("\t") for line in ran.line.splitlines())
-                 if scope in ("local", "worktree")}  # fmt: skip
-        off = (f"{name}.{key}" for name in sorted(named) for key in ("clean=", "smudge=", "process=", "required=false"))
-        return [word for one in off for word in ("-c", one)]
-
-    async def _include(self, top: Path, root: Path) -> str:
+    async def _include(self, found: _Repository, root: Path) -> str:
         """Copies files that git ignores and .worktreeinclude wants; what could not be copied, in words."""
-        wanted = top / ".worktreeinclude"
+        wanted = found.top / ".worktreeinclude"
         if wanted.is_symlink() or not wanted.is_file():
             return ""
-        ran = await self._git(top, "ls-files", "--others", "--ignored", "-z", f"--exclude-from={wanted}")
+        ran = await self._at(found, "ls-files", "--others", "--ignored", "-z", f"--exclude-from={wanted}")
         names = [name for name in ran.text.split("\0") if name and not name.endswith("/")]
         rules = ("--literal-pathspecs", "ls-files", "--others", "--ignored", "--exclude-standard", "-z", "--")
         ignored: set[str] = set()
         for batch in (names[at : at + 500] for at in range(0, min(len(names), _INCLUDE_FILES), 500)):
-            ran = await self._git(top, *rules, *batch)
+            ran = await self._at(found, *rules, *batch, ignore=True)
             ignored.update(ran.text.split("\0"))
         files = [name for name in names if name in ignored]
-        copied, refused = await asyncio.to_thread(_copy, top, root, files)
+        copied, refused = await asyncio.to_thread(_copy, found.top, root, files)
         if copied:  # what is ignored there by the owner's own rules must not be committed here
-            ran = await self._git(root, "ls-files", "--others", "--exclude-standard", "-z")
+            ran = await self._in(root, "ls-files", "--others", "--exclude-standard", "-z")
             new = [name for name in ran.text.split("\0") if name in copied]
             exclude = root / ".git" / "info" / "exclude"
             exclude.parent.mkdir(exist_ok=True)
@@ -12578,7 +12668,9 @@ class Folders:
             refused += len(names) - _INCLUDE_FILES
         return f"{refused} files of .worktreeinclude were not copied" if refused else ""
 
-    async def setup(self, task: Task, folder: Folder, env: dict[str, str]) -> tuple[int | None, bytes] | None:
+    async def setup(
+        self, task: Task, folder: Folder, env: dict[str, str], tools: Sequence[Path] = ()
+    ) -> tuple[int | None, bytes] | None:
         """Runs a new clone's setup script, until it has run well once: its exit code (None: time limit) and output.
 
         None when there is nothing to run. Raises BadRequest when the task names a script that is not there.
@@ -12596,6 +12688,7 @@ class Folders:
         home = Path(env.get("HOME", "/"))
         own = (home,) if home.is_relative_to(self.place(task)) else ()
         launch = self._launch(argv, folder, env, (*folder.writable, *own))
+        launch = msgspec.structs.replace(launch, readable=(*launch.readable, *tools))
         code, output = await self._run(launch, settings.setup_timeout_s, 256 << 10)
         if code == 0:
             self._keep(self.place(task), msgspec.structs.replace(kept, set_up=True))
@@ -12609,7 +12702,9 @@ class Folders:
             return Saved()
         kept = self._kept(self.place(task)) or _Kept(folder)
         try:
+            locks = await self._unlock(task, folder)
             seen, ref = await self._seen(folder)
+            seen = msgspec.structs.replace(seen, locks=locks)
             if folder.kind != "clone" or not seen.commits:
                 return seen
             if folder.source is None:
@@ -12674,14 +12769,11 @@ class Folders:
     async def _bring_back(self, task: Task, kept: _Kept, head: str, ref: str) -> tuple[str, str]:
         """Fetches `head`, which the clone calls `ref`: the branch of the source that has it now, and what to say.
 
-        Raises Unavailable.
+        Raises Unavailable or BadRequest.
         """
-        source = kept.folder.source
-        assert source is not None
-        if not source.is_dir():
-            raise Unavailable(f"{source} is not there any more")
+        source = await self._source(kept.folder)
         first = _branch(task)
-        if (await self._git(source, "rev-parse", "--quiet", "--verify", "refs/heads/chomp")).code == 0:
+        if (await self._at(source, "rev-parse", "--quiet", "--verify", "refs/heads/chomp")).code == 0:
             first = first.replace("/", "-")  # beside a branch `chomp` there can be no chomp/task-7
         bundle = None
         note = ""
@@ -12689,9 +12781,9 @@ class Folders:
         with self._scratch(task) as scratch:
             for branch in (first, *(f"{first}-{number}" for number in range(2, _BRANCHES))):
                 to = f"refs/heads/{branch}"
-                ran = await self._git(source, "for-each-ref", form, to)
+                ran = await self._at(source, "for-each-ref", form, to)
                 if ran.code != 0:
-                    raise Unavailable(f"git cannot read {source}: {ran.words}")
+                    raise Unavailable(f"git cannot read {source.top}: {ran.words}")
                 now, _, used = ran.line.partition(" ")
                 if now == head:
                     self._remember(task, branch, now)
@@ -12702,15 +12794,15 @@ class Folders:
                 if bundle is None:
                     bundle = await self._bundle(kept.folder, source, head, ref, scratch)
                 if now and now != kept.saved.get(branch) and not await self._leads_to(source, now, bundle):
-                    note = f"{branch} was changed in {source}"
+                    note = f"{branch} was changed in {source.top}"
                     continue
                 await self._fetch(source, bundle, f"+{ref}:{to}")
-                now = (await self._git(source, "rev-parse", "--quiet", "--verify", to)).line
+                now = (await self._at(source, "rev-parse", "--quiet", "--verify", to)).line
                 self._remember(task, branch, now)
                 return branch, f"{note}, so the commits are in {branch}" if note else ""
         raise Unavailable(f"{note}, and so are the names after it")
 
-    async def _bundle(self, folder: Folder, source: Path, head: str, ref: str, scratch: Path) -> Path:
+    async def _bundle(self, folder: Folder, source: _Repository, head: str, ref: str, scratch: Path) -> Path:
         """A file with the commits that `source` does not have. Raises Unavailable."""
         bundle = scratch / "bundle"
         version = "--version=3" if len(head) > 40 else "--version=2"  # 2 knows SHA-1 only
@@ -12719,31 +12811,50 @@ class Folders:
             ran = await self._inside(folder, *_GIT, *make, writable=(scratch,))
             if ran.code != 0:
                 raise Unavailable(f"git made no bundle: {ran.words}")
-            # the sandbox wrote it: a link, or a file that leads git to a repository, would be read by the owner's git
+            # the sandbox wrote it: a link, or a file that leads git to a repository, would be read by the next one
             if bundle.is_symlink() or not bundle.is_file() or not _is_bundle(bundle):
                 raise Unavailable("git made no bundle")
-            ran = await self._git(source, "bundle", "verify", "--quiet", str(bundle), loud=True)
+            ran = await self._at(source, "bundle", "verify", "--quiet", str(bundle), readable=(bundle,), loud=True)
             if ran.code == 0:
                 break  # else the source has rewritten its history, and the commits are needed from the beginning
         return bundle
 
-    async def _leads_to(self, source: Path, now: str, bundle: Path) -> bool:
+    async def _leads_to(self, source: _Repository, now: str, bundle: Path) -> bool:
         """Whether what a branch has now is part of what is brought."""
-        ran = await self._git(source, "bundle", "unbundle", str(bundle))
+        writable = _refs_of(source)
+        ran = await self._at(source, "bundle", "unbundle", str(bundle), readable=(bundle,), writable=writable)
         tip = _oid(ran.line.split(" ")[0])
-        return bool(tip) and (await self._git(source, "merge-base", "--is-ancestor", now, tip)).code == 0
+        return bool(tip) and (await self._at(source, "merge-base", "--is-ancestor", now, tip)).code == 0
 
-    async def _fetch(self, source: Path, bundle: Path, refspec: str) -> None:
+    async def _fetch(self, source: _Repository, bundle: Path, refspec: str) -> None:
+        writable = _refs_of(source)
+        logs = () if source.common / "logs" in writable else ("-c", "core.logAllRefUpdates=false")
         flags = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-prune", "--no-auto-maintenance")
-        ran = await self._git(source, "fetch", *flags, "--", str(bundle), refspec, loud=True)
+        words = (*logs, "fetch", *flags, "--", str(bundle), refspec)
+        ran = await self._at(source, *words, readable=(bundle,), writable=writable, loud=True)
         if ran.code != 0:
-            raise Unavailable(f"git did not fetch them into {source}: {ran.words}")
+            raise Unavailable(f"git did not fetch them into {source.top}: {ran.words}")
 
     def _remember(self, task: Task, branch: str, oid: str) -> None:
         kept = self._kept(self.place(task))
         if kept is not None and kept.saved.get(branch) != oid:
             saved = {**kept.saved, branch: oid}
             self._keep(self.place(task), msgspec.structs.replace(kept, saved=saved))
+
+    async def original(self, task: Task, folder: Folder, name: str) -> tuple[bytes, bool] | None:
+        """A file of a clone as it was when the task began, and whether it can be run; None when there was none."""
+        path, store = _below(folder, name), _store_of(self.place(task))
+        if not folder.base or not path or not store.is_dir():
+            return None
+        listed = (await self._in(store, "ls-tree", folder.base, "--", path)).line
+        if not re.match(r"100(644|755) blob ", listed):
+            return None
+        with self._scratch(task) as scratch:
+            to = scratch / "file"
+            argv = ("/bin/sh", "-c", 'exec "$@" >"$0"', str(to), *_GIT, "cat-file", "blob", f"{folder.base}:{path}")
+            launch = self._sandboxed(argv, store, self._quiet(store.parent), (scratch,))
+            ran = await self._ran(msgspec.structs.replace(launch, readable=(*launch.readable, store)), _GIT_S)
+            return (WorkFiles.read(to, GATE_FILE_BYTES + 1), listed.startswith("100755")) if ran.code == 0 else None
 
     async def facts(self, task: Task, folder: Folder) -> str:
         """What the next agent should know of the folder, as Markdown."""
@@ -12791,9 +12902,10 @@ class Folders:
             return ""
         path = self._directory(task.dir)
         self._allow(path)
+        if (source := await self._repository(path)) is None:
+            return ""
         words = ("diff", "--no-ext-diff", "--no-textconv", "--no-color", base, head, "--")
-        ran = await self._ran(Launch((*_FIRST, str(most), *_GIT, *words), path, self._env()), _GIT_S, most)
-        return _cut(ran.text, most_bytes)
+        return _cut((await self._at(source, *words, most_bytes=most)).text, most_bytes)
 
     # -- cleaned up
 
@@ -12801,10 +12913,11 @@ class Folders:
         """Bytes on disk by task id: what is got back when a folder goes."""
         return await asyncio.to_thread(_sizes, self._work)
 
-    async def clean(self, tasks: Mapping[str, Task], now: float) -> list[str]:
+    async def clean(self, tasks: Callable[[], Mapping[str, Task]], now: float) -> list[str]:
         """Deletes the folders of tasks that ended long ago; those it must not delete, in words.
 
-        What is not committed, and commits that the source does not have, are kept for as long as it takes.
+        `tasks` gives them as they are at any moment: one may start meanwhile. What is not committed, and commits that
+        the source does not have, are kept for as long as it takes.
         """
         said = []
         for gone in self._work.glob(".gone-*"):  # of a clean-up that was cut off
@@ -12812,7 +12925,7 @@ class Folders:
         for place in sorted(self._work.glob("task-*")):
             task_id = place.name.removeprefix("task-")
             opened = self._opened[task_id]
-            if place.is_symlink() or not self._is_due(place, tasks.get(task_id), now):
+            if place.is_symlink() or not self._is_due(place, tasks().get(task_id), now):
                 continue
             try:
                 kept = self._kept(place)
@@ -12821,7 +12934,8 @@ class Folders:
                 reason = str(error)
             if reason:
                 said.append(f"{place} is kept: {reason}")
-            elif self._opened[task_id] == opened:  # nobody began to work in it meanwhile
+            elif self._opened[task_id] == opened and self._is_due(place, tasks().get(task_id), now):
+                # nobody began to work in it meanwhile
                 gone = self._work / f".gone-{secrets.token_hex(8)}"
                 try:
                     place.rename(gone)
@@ -12868,7 +12982,8 @@ class Folders:
         lost = f"it has commits that {folder.source} does not have"
         if not folder.source.is_dir():
             return lost
-        ran = await self._git(folder.source, "rev-list", "--max-count=1", *tips, "--not", "--all", "--")
+        words = ("rev-list", "--max-count=1", *tips, "--not", "--all", "--")
+        ran = await self._at(await self._source(folder), *words)
         return lost if ran.code != 0 or ran.line else ""
 
     # -- how git is run
@@ -12879,40 +12994,94 @@ class Folders:
         fixed = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "file:http:https:ssh"}
         return {**{name: environ[name] for name in _PASSED_ON if name in environ}, **fixed}
 
-    async def _git(self, cwd: Path, *words: str, loud: bool = False, limit_s: float = _GIT_S) -> _Ran:
-        """Runs git with the owner's configuration, where no agent has been; `loud`: with what it complains about."""
+    async def _git(self, cwd: Path, *words: str, limit_s: float = _GIT_S, loud: bool = False) -> _Ran:
+        """Runs git outside of the sandbox, with the owner's configuration: never where an agent has been."""
         return await self._ran(Launch((*(() if loud else _QUIET), *_GIT, *words), cwd, self._env()), limit_s)
 
+    async def _at(
+        self,
+        found: _Repository,
+        *words: str,
+        env: Mapping[str, str] | None = None,
+        readable: tuple[Path, ...] = (),
+        writable: tuple[Path, ...] = (),
+        ignore: bool = False,
+        loud: bool = False,
+        most_bytes: int = _GIT_BYTES,
+    ) -> _Ran:
+        """Runs git in a repository of the owner's, which an agent may have configured, in the sandbox.
+
+        `env` is for words that only read configuration. `ignore`: the owner's own list of ignored files counts. `loud`:
+        with what it complains about.
+        """
+        more = ["-c", "core.checkStat=minimal"]  # files have another owner inside: each would be read for a status
+        if ignore and (path := await self._ignored()) is not None:
+            more += ["-c", f"core.excludesFile={path}"]
+            readable = (*readable, path)
+        where = {"GIT_DIR": str(found.git), "GIT_COMMON_DIR": str(found.common)}
+        where |= {} if found.bare else {"GIT_WORK_TREE": str(found.top)}
+        given = {**self._quiet(found.top), **where} if env is None else dict(env)
+        given["GIT_ALLOW_PROTOCOL"] = "file" if writable else "none"  # a bundle is a file
+        first = (*_FIRST, str(most_bytes)) if most_bytes != _GIT_BYTES else () if loud else _QUIET
+        argv = (*first, *_GIT, *more, *words)
+        shown = tuple(path for path in (*found.shown, *readable) if path not in writable)
+        launch = self._sandboxed(argv, found.top, given, writable)
+        shown = (*launch.readable, *shown)
+        launch = msgspec.structs.replace(launch, readable=shown, network=launch.level == "none")
+        return await self._ran(launch, _GIT_S, most_bytes)
+
+    async def _in(self, cwd: Path, *words: str, of: _Repository | None = None, loud: bool = False) -> _Ran:
+        """Runs git in a task's own folder before an agent has been there: no filter runs, nothing is asked for."""
+        place = self._work / cwd.relative_to(self._work).parts[0]
+        argv = (*(() if loud else _QUIET), *_GIT, *words)
+        launch = self._sandboxed(argv, cwd, self._quiet(cwd if cwd == place else cwd.parent), (place,))
+        shown = of.shown if of is not None else ()
+        launch = msgspec.structs.replace(launch, readable=(*launch.readable, *shown), network=launch.level == "none")
+        env = {**launch.env, "GIT_ALLOW_PROTOCOL": "file"}
+        return await self._ran(msgspec.structs.replace(launch, env=env), self._settings().tasks.setup_timeout_s)
+
+    async def _ignored(self) -> Path | None:
+        """The owner's own list of files that git ignores."""
+        env = self._env()
+        home = Path(env.get("HOME", "/"))
+        named = (await self._git(home, "config", "--global", "--includes", "--type=path", "core.excludesFile")).line
+        path = Path(named) if named else Path(env.get("XDG_CONFIG_HOME") or home / ".config") / "git" / "ignore"
+        return path if path.is_file() else None
+
     async def _must(self, done: str, cwd: Path, *words: str) -> None:
-        """`_git` that has to work. Raises BadRequest."""
-        ran = await self._git(cwd, *words, loud=True)
+        """`_in` that has to work. Raises BadRequest."""
+        ran = await self._in(cwd, *words, loud=True)
         if ran.code != 0:
             raise BadRequest(f"the repository could not be {done}: {ran.words}", param="dir")
 
     def _launch(self, argv: tuple[str, ...], folder: Folder, env: dict[str, str], writable: tuple[Path, ...]) -> Launch:
         launch = self._sandboxed(argv, folder.path if folder.path.is_dir() else folder.root, env, writable)
-        shown = [path for path in (folder.root, *folder.readable) if path not in writable]
+        shown = [path for path in (folder.root, *folder.writable, *folder.readable) if path not in writable]
         return msgspec.structs.replace(launch, readable=(*launch.readable, *shown))
 
     async def _inside(
         self, folder: Folder, *argv: str, writable: tuple[Path, ...] = (), most_bytes: int = _GIT_BYTES
     ) -> _Ran:
         """Runs a command in a folder whose configuration may be an agent's: in the sandbox, without a network."""
-        env = {
+        env = self._quiet(folder.root.parent)  # without its .git it is no part of another repository
+        launch = self._launch(argv, msgspec.structs.replace(folder, path=folder.root), env, writable)
+        launch = msgspec.structs.replace(launch, network=launch.level == "none")  # it cannot be taken away there
+        return await self._ran(launch, _GIT_S, most_bytes)
+
+    def _quiet(self, ceiling: Path) -> dict[str, str]:
+        """An environment in which git reads no configuration but a repository's, and looks for none above `ceiling`."""
+        return {
             "PATH": self._settings().environ.get("PATH", os.defpath),
             "HOME": "/nonexistent",
             "LC_ALL": "C",
             "GIT_CONFIG_GLOBAL": "/dev/null",
             "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CEILING_DIRECTORIES": str(folder.root.parent),  # without its .git it is no part of another repository
+            "GIT_CEILING_DIRECTORIES": str(ceiling),
             "GIT_OPTIONAL_LOCKS": "0",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ALLOW_PROTOCOL": "none",
             "GIT_NO_LAZY_FETCH": "1",
         }
-        launch = self._launch(argv, msgspec.structs.replace(folder, path=folder.root), env, writable)
-        launch = msgspec.structs.replace(launch, network=launch.level == "none")  # it cannot be taken away there
-        return await self._ran(launch, _GIT_S, most_bytes)
 
     async def _ran(self, launch: Launch, limit_s: float, most_bytes: int = _GIT_BYTES) -> _Ran:
         try:
@@ -12954,22 +13123,159 @@ class Folders:
 _RECORD = ".folder.json"
 
 
-def _repository(path: Path, text: str, head: str) -> _Repository:
-    """What `git rev-parse` in `path` has said."""
-    bare, _, common, *rest = text.split("\n")
-    where = Path(common).resolve()
-    if bare == "true":
-        return _Repository(where, where, "", True, head)
-    inside = rest[0].rstrip("/")
-    above = len(Path(inside).parts)
-    return _Repository(path.parents[above - 1] if above else path, where, inside, False, head)
+_IN_GIT = (
+    "HEAD", "index", "config", "config.worktree", "packed-refs", "shallow", "objects", "objects/info", "objects/pack",
+    "refs", "refs/heads", "refs/tags", "refs/remotes", "logs", "modules", "worktrees", "info",
+)  # fmt: skip
+_POINTER_BYTES = 4096  # of a file that says where a repository is
 
 
-def _leads_back(place: Path, worktree: str, top: Path) -> bool:
-    """Whether the git folder `place`, with `worktree` as its core.worktree, is that of the files in `top`."""
-    with contextlib.suppress(OSError):  # a worktree's
-        return Path((place / "gitdir").read_text().strip()).resolve() == (top / ".git").resolve()
-    return bool(worktree) and (place / worktree).resolve() == top.resolve()  # a submodule's
+def _locate(path: Path) -> _Repository | None:
+    """The repository a real path is in; None when it is in none. No git runs, so nothing that it configures does.
+
+    Raises BadRequest where it is made of links, or borrows from another.
+    """
+    for top in (path, *path.parents):
+        git = top / ".git"
+        if git.is_symlink():
+            raise BadRequest(f"{git} is a link: give the folder it belongs to", param="dir")
+        if git.is_file():
+            git, common = _elsewhere(top, git)
+        elif _is_git(git):
+            common = git
+        elif _is_git(top):
+            if path != top or top.name == ".git":
+                raise BadRequest(f"{path} is inside a .git folder: give the folder of the files", param="dir")
+            git = common = top
+        else:
+            continue
+        for one in (place / name for place in {git, common} for name in _IN_GIT):
+            if one.is_symlink():
+                raise BadRequest(f"{one} is a link: chomp works with a repository that is in one place", param="dir")
+        if git == common and os.path.lexists(git / "commondir"):
+            raise BadRequest(f"{git / 'commondir'} says that its objects are elsewhere", param="dir")
+        for name in ("alternates", "http-alternates"):
+            if os.path.lexists(common / "objects" / "info" / name):
+                raise BadRequest(
+                    f"{common} borrows objects of another repository: copy them with `git repack -a -d`, then remove "
+                    f"objects/info/{name}",
+                    param="dir",
+                )
+        inside = str(path.relative_to(top))
+        return _Repository(top, git, common, "" if inside == "." else inside, git == top)
+    return None
+
+
+def _is_git(path: Path) -> bool:
+    """Whether git would take `path` for a repository."""
+    return os.path.lexists(path / "HEAD") and (path / "objects").is_dir() and (path / "refs").is_dir()
+
+
+def _elsewhere(top: Path, file: Path) -> tuple[Path, Path]:
+    """Where the .git file of a further worktree, or of a submodule, leads, and where its objects are.
+
+    Raises BadRequest unless that repository knows `top`: anybody can write such a file.
+    """
+
+    def pointer(path: Path) -> str:
+        return WorkFiles.read(path, _POINTER_BYTES).decode(errors="surrogateescape").strip()
+
+    git = Path(os.path.realpath(top / pointer(file).removeprefix("gitdir:").strip()))
+    if not git.is_dir():
+        raise BadRequest(f"{file} is not a git repository: it leads to {git}, which is not there", param="dir")
+    if git.parent.name == "worktrees" and (back := pointer(git / "gitdir")) and Path(back).resolve() == file:
+        common = git.parent.parent
+        if (git / pointer(git / "commondir")).resolve() == common:
+            return git, common
+    for above in top.parents:  # a submodule's is in that of the repository around it
+        around = _locate(above) if os.path.lexists(above / ".git") else None
+        if around is not None and any(git.is_relative_to(one / "modules") for one in (around.git, around.common)):
+            return git, git
+    raise BadRequest(f"{file} leads to a repository that does not know this folder", param="dir")
+
+
+def _writable(found: _Repository) -> tuple[Path, ...]:
+    """What an agent that works in a repository itself must be able to change.
+
+    The folder of git is named, too: what is mounted by itself cannot be moved out of the way.
+    """
+    return (found.top, *dict.fromkeys((found.git, found.common)))
+
+
+def _protected(found: _Repository) -> tuple[Path, ...]:
+    """What it must not change: what git would run or read for the owner. Raises BadRequest when it cannot be kept."""
+    for name in ("hooks", "info", "objects/info", "modules"):
+        path = found.common / name
+        if path.is_symlink():
+            raise BadRequest(f"{path} is a link, which no sandbox can protect: leave in_place out", param="in_place")
+        try:
+            path.mkdir(exist_ok=True)
+        except OSError as error:
+            raise BadRequest(f"{path} cannot be made: {error.strerror}", param="in_place") from None
+    names = ("config", "config.worktree", "hooks", "info", "modules", "objects/info")
+    own = [found.common / name for name in names]
+    if found.git != found.common:  # what says where the repository of a further worktree is
+        own += [found.git / name for name in ("commondir", "gitdir", "config.worktree")]
+    if found.git != found.top / ".git":
+        own.append(found.top / ".git")
+    return tuple(path for path in own if path.exists())
+
+
+def _refs_of(found: _Repository) -> tuple[Path, ...]:
+    """What commits are written to. Raises BadRequest when one of it is a link."""
+    places = [found.common / name for name in ("objects", "refs", "logs")]
+    for path in places:
+        if path.is_symlink():
+            raise BadRequest(f"{path} is a link now", param="dir")
+    return tuple(path for path in places if path.is_dir())
+
+
+def _branches(text: str, remotes: bool) -> str:
+    """`git for-each-ref` as packed-refs of a clone: branches but those of tasks, tags, those of origin."""
+    kinds = "heads/(?!chomp(/|$))|tags/" + "|remotes/origin/" * remotes
+    wanted = rf"[0-9a-f]{{40,64}} refs/({kinds})[^\0-\x20\x7f]+"
+    return "".join(f"{line}\n" for line in text.splitlines() if re.fullmatch(wanted, line))
+
+
+def _link_objects(common: Path, store: Path) -> bool:
+    """Hard links of a repository's objects, or copies where that cannot be; no link is followed. Raises OSError.
+
+    False when git took some away meanwhile, to put them into another pack.
+    """
+    whole = True
+    for folder, _, names, fd in os.fwalk(common / "objects", follow_symlinks=False):
+        inside = Path(folder).relative_to(common / "objects")
+        if inside.parts[:1] == ("info",):
+            continue
+        to = store / "objects" / inside
+        to.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            try:
+                if not stat.S_ISREG(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode) or "tmp_" in name:
+                    continue
+                os.link(name, to / name, src_dir_fd=fd, follow_symlinks=False)
+            except FileExistsError:
+                pass
+            except FileNotFoundError:
+                whole = False
+            except OSError:  # another disk, another owner, a file system without links
+                opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=fd)
+                with open(opened, "rb") as file, open(to / name, "xb") as copy:
+                    shutil.copyfileobj(file, copy)
+    return whole
+
+
+def _link_on_the_way(path: Path, trusted: Iterable[Path]) -> Path | None:
+    """The first link on the way to `path` that an agent could have made; None when there is none.
+
+    Above a `trusted` folder, and at the top of the file system, nothing is an agent's to write.
+    """
+    begins = max((len(one.parts) for one in trusted if path.is_relative_to(one)), default=2)
+    for number in range(max(begins, 2), len(path.parts)):
+        one = Path(*path.parts[: number + 1])
+        if one.is_symlink():
+            return one
+    return None
 
 
 def _branch(task: Task) -> str:
@@ -13015,6 +13321,44 @@ def _files(text: str) -> list[tuple[str, str]]:
             if part[0] in "RC":
                 next(parts, None)  # its old name
     return found
+
+
+def _remove_locks(top: Path, places: Iterable[Path], spans: Sequence[tuple[float, float]]) -> tuple[str, ...]:
+    """Removes locks of git below `places` that were made in one of `spans`, unless a git is at work in `top`."""
+    if any(_works_there(pid, top) for pid in _all_processes()):
+        return ()
+    removed = []
+    for place in places:
+        for folder, inner, names, fd in os.fwalk(place, follow_symlinks=False):
+            if Path(folder) == place / "objects":
+                inner[:] = [name for name in inner if name == "info"]
+            for name in names:
+                if not name.endswith(".lock"):
+                    continue
+                with contextlib.suppress(OSError):  # it is gone
+                    at = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mtime
+                    if any(begun - 1 <= at <= ended for begun, ended in spans):
+                        os.unlink(name, dir_fd=fd)
+                        removed.append(name)
+    return tuple(removed)
+
+
+def _works_there(pid: int, top: Path) -> bool:
+    """Whether a process is git, and in that folder."""
+    with contextlib.suppress(OSError):
+        if os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith("git"):
+            return Path(os.readlink(f"/proc/{pid}/cwd")).is_relative_to(top)
+    return False
+
+
+def _same(text: str, path: Path) -> bool:
+    return os.path.realpath(text) == str(path)
+
+
+def _below(folder: Folder, name: str) -> str:
+    """Where below a repository's top a file of the working directory is; "" when it is elsewhere."""
+    path = os.path.relpath(os.path.normpath(folder.path / name), folder.root)
+    return "" if path.startswith("..") else path
 
 
 def _oid(text: str) -> str:
@@ -13238,7 +13582,7 @@ def asked_model(task: Task) -> str:
 # folders below a home in which programs lead to each other in their own ways: scripts, links, versions; no secrets
 _TOOLCHAINS = (
     ".nvm", ".fnm", ".volta", ".nodenv", ".asdf", ".pyenv", ".bun", ".deno", ".local/share/mise", ".local/share/fnm",
-    ".local/share/pnpm", ".local/share/uv",
+    ".local/share/pnpm", ".local/share/uv", ".local/share/pipx", ".rustup",
 )  # fmt: skip
 
 
@@ -13389,6 +13733,15 @@ class Platforms:
     def _expanded(self, program: str) -> str:
         return self._env["HOME"] + program[1:] if program.startswith("~/") else program
 
+    def tools(self, path: str, program: str = "") -> list[Path]:
+        """What must be visible of the owner's home for `program` to run, and a script that calls programs of PATH."""
+        home = Path(self._env["HOME"])
+        found = {home / name for name in _TOOLCHAINS}
+        found |= {one for one in map(Path, path.split(os.pathsep)) if one.is_relative_to(home) and one != home}
+        if os.path.isabs(program):
+            found |= set(_parts(Path(program), home, path, set()))
+        return sorted(one for one in found if one.exists())
+
     def binaries(self, platform: Platform, path: str) -> list[Path]:
         """Folders and files that must be visible for a platform's programs to run; none lies in another."""
         names = [*platform.needs, *map(self._expanded, platform.command[:1])]
@@ -13400,12 +13753,19 @@ class Platforms:
         return sorted(one for one in wanted if not any(other in wanted for other in one.parents))
 
 
-class Gate(msgspec.Struct, frozen=True):
-    """What judges a task's work: a command, and if it is a file of the folder, how that was before."""
+class Gate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What judges a task's work, as it was decided before an agent could change it; no `argv`: nothing does.
 
-    argv: tuple[str, ...]
-    path: Path | None = None
-    original: Path | None = None
+    It lies beside the folder, where no agent can write. `argv` begins with the path of a program, but for a file of the
+    folder: of that, what it was is in `copy`.
+    """
+
+    named: str  # as the task or the settings have it
+    argv: tuple[str, ...] = ()
+    path: str = ""  # of that file, below the working directory
+    copy: str = ""  # beside the folder
+    executable: bool = False
+    left: str | None = None  # SHA-256 of the file as the last session left it, "" for none; None: not known
 
 
 class Printed(msgspec.Struct, frozen=True):
@@ -13428,6 +13788,7 @@ AFTER_LIMIT_S = 30.0  # not in the second a limit ends: others wait for it, too
 LIMIT_WAITS = 20  # sessions in a row that met a limit
 CLEAN_EVERY_S = 600.0
 PRINTED_BYTES = 256 << 10
+_GATE_RECORD = "gate.json"
 # runs what follows with the original file in place, then gives the agent its own version back
 _PUT_BACK = (
     'o=$1 p=$2; shift 2; k=$(mktemp); cp -p -- "$p" "$k" 2>/dev/null || k=; mkdir -p -- "${p%/*}"; '
@@ -13491,6 +13852,7 @@ class Run:
         self.asks = False  # it says it needs somebody
         self.asks_since = 0.0
         self.warnings: list[str] = []
+        self.locked = ""  # a lock of git that was left, and work that is not committed
         self.events_read = 0
         self.changed.clear()
         self.begun.clear()
@@ -13783,8 +14145,7 @@ class Dispatch:
 
     async def _clean(self, now: float) -> None:
         """Deletes folders and output kept long enough."""
-        tasks = dict(self._store.state.tasks)
-        for words in await self.folders.clean(tasks, now):
+        for words in await self.folders.clean(lambda: self._store.state.tasks, now):
             log.info("%s", words)
         kept_s = self._settings().tasks.kept_failed_s
         await asyncio.to_thread(self._store.forget_outputs, now - kept_s, frozenset(self._runs))
@@ -13915,6 +14276,7 @@ class Dispatch:
             folder = cast(Folder, run.folder)
             facts["exit_code"] = cast(Terminal, run.terminal).exit_code
             facts["head"] = await self._save(run, folder)
+            await self._leave_gate(run, folder)
             return await self._after(run, gate, facts)
         except _Instead:
             return await self._instead(run, facts)
@@ -13927,6 +14289,7 @@ class Dispatch:
         if saved.dirty_count and folder.kind == "clone":
             names = ", ".join(saved.dirty[:3]) + (", …" if saved.dirty_count > 3 else "")
             run.warnings.append(f"not committed, so it is in {folder.root} only: {saved.dirty_count} files ({names})")
+        run.locked = saved.locks[0] if saved.locks and saved.dirty_count else ""
         if saved.branch:
             self.queue.set_now(run.task_id, branch=saved.branch)
         return saved.head
@@ -13960,7 +14323,7 @@ class Dispatch:
         model = asked_model(task) if platform.metered else task.model
         folder = run.folder = await self.folders.prepare(task, platform, model)
         self.queue.set_session(run.task_id, base=folder.base, left_out=folder.left_out)
-        gate = await asyncio.to_thread(self._gate, task, folder)
+        gate = await self._gate(run, task, folder)
         env = self._environ(run, task, folder, level)
         if context:
             env["TASK_CONTEXT"] = str(context)
@@ -14007,7 +14370,7 @@ class Dispatch:
     async def _set_up(self, task: Task, folder: Folder, env: Mapping[str, str]) -> None:
         """Runs a new clone's setup script. Raises Unavailable with its output when it fails."""
         own = {name: value for name, value in env.items() if name != "TASK_EVENTS"}
-        ran = await self.folders.setup(task, folder, own)
+        ran = await self.folders.setup(task, folder, own, self.platforms.tools(env["PATH"]))
         if ran is not None and ran[0] != 0:
             how = "took too long" if ran[0] is None else f"ended with {ran[0]}"
             raise Unavailable(f"the setup script {how}:\n{text_of(ran[1])[-2000:].strip()}")
@@ -14056,13 +14419,14 @@ class Dispatch:
         level: Level,
         env: dict[str, str],
         platform: Platform | None = None,
+        shown: Iterable[Path] = (),
     ) -> Launch:
         """A process in a task's folder, that sees of what is hidden only what it needs."""
         place, owner = self.folders.place(task), env["OWNER_HOME"]
         path = folder.path  # which an agent may have made a link that leads elsewhere
         if not (path.is_dir() and path.resolve().is_relative_to(folder.root.resolve())):
             path, env = folder.root, {**env, "TASK_DIR": str(folder.root)}
-        shown = [HERE / "bin", place, *folder.readable]
+        shown = [HERE / "bin", place, *folder.readable, *shown]
         if platform is not None:
             shown += [Path(owner, one.removeprefix("~/")) for one in platform.home]
             shown += self.platforms.binaries(platform, env.get("PATH", ""))
@@ -14199,6 +14563,7 @@ class Dispatch:
         await self._counted(run)
         if run.folder is not None and "head" not in facts:
             facts["head"] = await self._save(run, run.folder)
+            await self._leave_gate(run, run.folder)
         if run.terminal is not None:
             facts["exit_code"] = run.terminal.exit_code
         said = run.why or run.claim
@@ -14235,6 +14600,10 @@ class Dispatch:
             facts |= {"error": f"{words}\n{tail}".strip(), "summary": run.claim}
             await self._settle(run, "limit" if meter.refused else "crash", facts)
             return False
+        if run.locked:
+            facts["error"] = f"its work is not committed: a git that did not end had left {run.locked}, now removed"
+            await self._settle(run, "crash", facts)
+            return False
         if any(not one.session for one in task.messages):
             await self._settle(run, "follow", facts)
             return True
@@ -14265,44 +14634,127 @@ class Dispatch:
         git = f"\n## Git\n\n{facts}\n" if facts else ""
         return f"## Goal\n\n{task.prompt}\n\n## Done\n\n{done}\n\n## Next\n\n{words or '(not said)'}\n{git}"
 
-    def _gate(self, task: Task, folder: Folder) -> Gate | None:
-        """The task's gate as it was before an agent could change it; None without one. Raises BadRequest."""
+    async def _gate(self, run: Run, task: Task, folder: Folder) -> Gate | None:
+        """The task's gate, decided once, before an agent could have a say in it; None without. Raises BadRequest."""
         named = task.gate or self._settings().tasks.gate
+        gate = self._known_gate(task)
+        if gate is None or gate.named != named:
+            gate = await self._decided(task, folder, named)
+        elif gate.left is not None and not self._others_there(task, folder):
+            found = await asyncio.to_thread(WorkFiles.inside, folder.path / gate.path, folder.root)
+            if found is not None and hashlib.sha256(found[0]).hexdigest() != gate.left:  # no agent was there meanwhile
+                gate = self._kept_gate(task, gate, found)
+                run.warnings.append(f"{gate.path} was changed between two sessions: it is the gate as it is now")
+        self._remember_gate(task, msgspec.structs.replace(gate, left=None))  # what this session leaves is not known yet
+        return gate if gate.argv else None
+
+    async def _decided(self, task: Task, folder: Folder, named: str) -> Gate:
         try:
             argv = tuple(shlex.split(named))
         except ValueError as error:
             raise BadRequest(f"the gate {named[:200]!r} cannot be read: {error}", param="gate") from None
         if not argv:
-            return None
-        path = folder.path / argv[0]
-        kept = self.folders.place(task) / f"gate-{hashlib.sha256(argv[0].encode()).hexdigest()[:12]}"
-        if (original := WorkFiles.keep(path, kept, folder.root)) is not None:
-            return Gate(argv, path, original)
+            return Gate(named)
+        file = await self._gate_file(task, folder, argv[0])
+        if file is not None and len(file[0]) > GATE_FILE_BYTES:
+            raise BadRequest(f"the gate {named[:200]!r} is larger than {GATE_FILE_BYTES:,} bytes", param="gate")
+        if file is not None:
+            return self._kept_gate(task, Gate(named, argv, argv[0]), file)
         if not task.gate:
-            return None
-        if not shutil.which(argv[0], path=self._settings().environ.get("PATH")):
+            return Gate(named, path=argv[0])
+        if not (program := shutil.which(argv[0], path=self._owner_path(folder))) or "/" in argv[0]:
             raise BadRequest(f"the gate {named[:200]!r} is not in the task's folder, and no program", param="gate")
-        return Gate(argv)
+        return Gate(named, (program, *argv[1:]))
+
+    async def _gate_file(self, task: Task, folder: Folder, name: str) -> tuple[bytes, bool] | None:
+        """A file of the folder that is to be the gate, and whether it can be run, as no agent has changed it."""
+        if all(one.exit_code is None and not one.pid for one in task.sessions[:-1]):  # none has been here yet
+            return await asyncio.to_thread(WorkFiles.inside, folder.path / name, folder.root)
+        if folder.kind == "clone" and folder.source is not None:
+            return await self.folders.original(task, folder, name)
+        old = self.folders.place(task) / f"gate-{hashlib.sha256(name.encode()).hexdigest()[:12]}"  # of version 0.1.0
+        if old.is_file():
+            return old.read_bytes(), os.access(old, os.X_OK)
+        # a file that the owner names only now is one that he has seen
+        return await asyncio.to_thread(WorkFiles.inside, folder.path / name, folder.root) if task.gate else None
+
+    def _kept_gate(self, task: Task, gate: Gate, file: tuple[bytes, bool]) -> Gate:
+        """`gate` with a copy of its file. Raises OSError."""
+        argv = gate.argv or tuple(shlex.split(gate.named))
+        copy = self.folders.place(task) / f"gate-{hashlib.sha256(file[0]).hexdigest()[:12]}"
+        WorkFiles.replace(copy, file[0], 0o755 if file[1] else 0o644)
+        return msgspec.structs.replace(gate, argv=argv, path=argv[0], copy=str(copy), executable=file[1])
+
+    def _known_gate(self, task: Task) -> Gate | None:
+        data = WorkFiles.read(self.folders.place(task) / _GATE_RECORD, 64 << 10)
+        try:
+            return msgspec.json.decode(data, type=Gate) if data else None
+        except msgspec.DecodeError as error:
+            words = f"{self.folders.place(task) / _GATE_RECORD} cannot be read: {error}; mend it or move it away"
+            raise Unavailable(words, should_retry=False) from None
+
+    def _remember_gate(self, task: Task, gate: Gate) -> None:
+        WorkFiles.replace(self.folders.place(task) / _GATE_RECORD, msgspec.json.encode(gate))
+
+    async def _leave_gate(self, run: Run, folder: Folder) -> None:
+        """Notes what the session has made of the gate's file: who changes it after that is not its agent."""
+        task = self.queue.get(run.task_id)
+        with contextlib.suppress(OSError, ChompError):  # what is not noted is not taken for the owner's, no more
+            if (gate := self._known_gate(task)) is not None and gate.path:
+                found = await asyncio.to_thread(WorkFiles.inside, folder.path / gate.path, folder.root)
+                left = hashlib.sha256(found[0]).hexdigest() if found is not None else ""
+                self._remember_gate(task, msgspec.structs.replace(gate, left=left))
+
+    def _others_there(self, task: Task, folder: Folder) -> bool:
+        """Whether an agent of another task may have been in the folder since this task's last session."""
+        since = max((_moment(one.ended_at) for one in task.sessions[:-1]), default=math.inf)
+        for other in self._store.state.tasks.values():
+            if other.id == task.id or not other.dir or folder.kind == "clone":
+                continue
+            place = Path(os.path.realpath(os.path.expanduser(other.dir)))
+            if not (place.is_relative_to(folder.root) or folder.root.is_relative_to(place)):
+                continue
+            if any(not one.ended_at or _moment(one.ended_at) >= since - 1 for one in other.sessions):
+                return True
+        return False
+
+    def _owner_path(self, folder: Folder) -> str:
+        """PATH without what an agent could put programs into."""
+        path = agent_environment(self._settings())["PATH"]
+        return os.pathsep.join(
+            one for one in path.split(os.pathsep)
+            if os.path.isabs(one) and not Path(os.path.realpath(one)).is_relative_to(folder.root)
+        )  # fmt: skip
 
     async def _verify(self, run: Run, gate: Gate) -> dict[str, Any]:
         """Runs the gate. The verdict is its exit status; a gate the agent changed is put back for the run."""
         task, folder = self.queue.get(run.task_id), cast(Folder, run.folder)
         level = cast(Level, cast(Session, open_session(task)).isolation)
-        env = self._environ(run, task, folder, level)
+        # nothing that the agent has left in its home, such as a usercustomize.py, has a say
+        home = self.folders.place(task) / f"gate-home-{secrets.token_hex(8)}"
+        env = {**self._environ(run, task, folder, level), "HOME": str(home), "PATH": self._owner_path(folder)}
         del env["TASK_EVENTS"]
         argv, edited = gate.argv, False
-        if gate.path is not None and gate.original is not None:
-            edited = not await asyncio.to_thread(WorkFiles.same, gate.path, gate.original)
-            script = (str(gate.path), *gate.argv[1:])
-            argv = script if os.access(gate.original, os.X_OK) else ("bash", *script)
+        if gate.copy:
+            path = folder.path / gate.path
+            found = await asyncio.to_thread(WorkFiles.inside, path, folder.root)
+            original = await asyncio.to_thread(WorkFiles.read, Path(gate.copy), GATE_FILE_BYTES)
+            edited = found is None or found[0] != original
+            script = (str(path), *gate.argv[1:])
+            argv = script if gate.executable else (shutil.which("bash", path=env["PATH"]) or "bash", *script)
             if edited:
-                argv = ("sh", "-c", _PUT_BACK, "gate", str(gate.original), str(gate.path), *argv)
-        launch = self._shut_in(argv, task, folder, level, env)
+                argv = ("/bin/sh", "-c", _PUT_BACK, "gate", gate.copy, str(path), *argv)
+        tools = self.platforms.tools(env["PATH"], gate.argv[0])
         try:
+            home.mkdir(mode=0o700)
+            launch = self._shut_in(argv, task, folder, level, env, shown=tools)
             limit_s, known = self._settings().tasks.gate_timeout_s, self._credentials.known()
             exit_code, output = await self.runner.capture(launch, limit_s, GATE_BYTES, known)
         except (OSError, ChompError) as error:
             exit_code, output = 127, f"the gate cannot be run: {error}".encode()
+        finally:
+            await asyncio.to_thread(_delete, home)
+            await self._leave_gate(run, folder)  # the gate has run what the agent wrote, too
         return {
             "verdict": "timeout" if exit_code is None else "passed" if exit_code == 0 else "failed",
             "gate_exit": exit_code,

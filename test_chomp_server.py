@@ -47,7 +47,7 @@ import time
 import tomllib
 import types
 import urllib.parse
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -5940,28 +5940,24 @@ class TestWorkFiles:
         os.mkfifo(tmp_path / "pipe")
         for name in ("link", "pipe", "missing", "."):
             assert cs.WorkFiles.events(tmp_path / name, 0) == ([], 0)
-            assert not cs.WorkFiles.same(tmp_path / name, secret)
+            assert cs.WorkFiles.read(tmp_path / name, 100) == b""
 
-    def test_a_gate_is_kept_once_and_compared_by_its_bytes(self, tmp_path: Path) -> None:
-        gate, kept = tmp_path / "repo" / "gate.sh", tmp_path / "task" / "gate"
-        gate.parent.mkdir()
-        gate.write_text("exit 1\n")
-        gate.chmod(0o755)
-        assert cs.WorkFiles.keep(gate, kept, tmp_path / "repo") == kept
-        assert os.access(kept, os.X_OK) and cs.WorkFiles.same(gate, kept)
-        when = gate.stat()
-        gate.write_text("exit 0\n")
-        os.utime(gate, ns=(when.st_atime_ns, when.st_mtime_ns))
-        assert not cs.WorkFiles.same(gate, kept)
-        cs.WorkFiles.keep(gate, kept, tmp_path / "repo")
-        assert kept.read_text() == "exit 1\n"
+    def test_a_file_inside_of_a_folder_is_read_links_followed_within(self, tmp_path: Path) -> None:
+        (repo := tmp_path / "repo").mkdir()
+        (repo / "gate.sh").write_text("exit 1\n")
+        (repo / "link.sh").symlink_to("gate.sh")
+        assert cs.WorkFiles.inside(repo / "link.sh", repo) == (b"exit 1\n", False)
+        (repo / "gate.sh").chmod(0o755)
+        assert cs.WorkFiles.inside(repo / "gate.sh", repo) == (b"exit 1\n", True)
 
-    def test_a_gate_outside_of_the_folder_is_none(self, tmp_path: Path) -> None:
-        (tmp_path / "repo").mkdir()
+    def test_a_file_outside_of_the_folder_is_none(self, tmp_path: Path) -> None:
+        (repo := tmp_path / "repo").mkdir()
         (tmp_path / "outside.sh").write_text("exit 0\n")
-        (tmp_path / "repo" / "gate.sh").symlink_to(tmp_path / "outside.sh")
-        for name in ("gate.sh", "../outside.sh", "missing.sh"):
-            assert cs.WorkFiles.keep(tmp_path / "repo" / name, tmp_path / "kept", tmp_path / "repo") is None
+        (repo / "gate.sh").symlink_to(tmp_path / "outside.sh")
+        (repo / "loop.sh").symlink_to("loop.sh")
+        os.mkfifo(repo / "pipe")
+        for name in ("gate.sh", "../outside.sh", "missing.sh", "loop.sh", "pipe", "."):
+            assert cs.WorkFiles.inside(repo / name, repo) is None
 
     def test_a_prompt_is_written_byte_for_byte_and_not_through_a_link(self, tmp_path: Path) -> None:
         home, prompt = tmp_path / "task" / "home", tmp_path / "task" / "prompt"
@@ -13418,6 +13414,9 @@ def bwrap_works() -> bool:
     return BWRAP is not None and subprocess.run([BWRAP, *BWRAP_FLAGS, "true"], capture_output=True).returncode == 0
 
 
+PROTECTED = ("config", "hooks", "info", "modules", "objects/info")  # of a .git folder, while an agent works in place
+
+
 class Repositories:
     """Git, and folders of tasks, without anything of the machine's own configuration."""
 
@@ -13518,6 +13517,9 @@ class Repositories:
     async def cloned(self, source: Path, **more: Any) -> tuple[cs.Task, cs.Folder]:
         task = self.task(dir=source, **more)
         return task, await self.prepare(task)
+
+    async def clean(self, tasks: Mapping[str, cs.Task], now: float) -> list[str]:
+        return await self.folders.clean(lambda: tasks, now)
 
     async def refused(self, **more: Any) -> str:
         """The sentence a task's folder is refused with, which must come at once."""
@@ -13662,10 +13664,13 @@ class TestFolders:
         assert (saved.commits, saved.branch) == (1, "chomp/task-7")
         assert repos.git(shallow, "log", "-1", "--format=%s", "chomp/task-7") == "work"
 
-    async def test_a_repository_that_borrows_objects_is_copied_whole(self, repos: Repositories) -> None:
+    async def test_a_repository_that_borrows_objects_is_refused_with_a_remedy(self, repos: Repositories) -> None:
         lender = repos.source("lender")
         source = repos.tmp / "project"
         repos.git(repos.tmp, "clone", "-q", "--shared", str(lender), str(source))
+        (remedy,) = re.findall(r"`(git [^`]+)`", await repos.refused(dir=source))
+        repos.git(source, *remedy.split()[1:])
+        (source / ".git" / "objects" / "info" / "alternates").unlink()
         _, folder = await repos.cloned(source)
         shutil.rmtree(lender)
         assert repos.as_agent(folder, "fsck", "--full") == ""
@@ -13698,7 +13703,7 @@ class TestFolders:
         (repos.tmp / "bin").mkdir()
         (repos.tmp / "bin" / "sh").symlink_to("/bin/sh")
         repos.env["PATH"] = str(repos.tmp / "bin")
-        with pytest.raises(cs.Unavailable, match="is it installed"):
+        with pytest.raises(cs.Unavailable, match="git is not installed"):
             await repos.prepare(repos.task(dir=source))
 
     # -- whose it is, and where it goes
@@ -13887,7 +13892,8 @@ class TestFolders:
         head = repos.git(source, "rev-parse", "HEAD")
         task, folder = await repos.cloned(source / "sub", in_place=True)
         assert (folder.kind, folder.path, folder.root) == ("in_place", source / "sub", source)
-        assert (folder.base, folder.branch, folder.writable) == (head, "main", (source,))
+        assert (folder.base, folder.branch, folder.writable) == (head, "main", (source, source / ".git"))
+        assert folder.readable == tuple(source / ".git" / name for name in PROTECTED)
         (source / "sub" / "file").write_text("y\n")
         repos.as_agent(folder, "commit", "-qam", "work")
         assert repos.as_agent(folder, "log", "-1", "--format=%an") == "The Owner"
@@ -13903,7 +13909,9 @@ class TestFolders:
         tree = repos.tmp / "tree"
         repos.git(source, "worktree", "add", "-q", str(tree))
         _, folder = await repos.cloned(tree, in_place=True)
-        assert (folder.writable, folder.branch) == ((tree, source / ".git"), "tree")
+        own = source / ".git" / "worktrees" / "tree"
+        assert (folder.writable, folder.branch) == ((tree, own, source / ".git"), "tree")
+        assert {own / "commondir", own / "gitdir", tree / ".git"} < set(folder.readable)
 
     # -- from elsewhere
 
@@ -14021,9 +14029,10 @@ class TestFolders:
         (inside / "link").symlink_to(outside)
         repos.tasks = cs.TaskSettings(roots=("~/projects",))
         assert (await repos.prepare(repos.task(dir=inside / "a"))).kind == "plain"
-        for path in (outside, inside / "link", inside.parent):
+        for path in (outside, inside.parent):
             said = await repos.refused(task_id="8", dir=path)
             assert "tasks.roots" in said and str(inside) in said
+        assert f"leads to {outside}: give that path" in await repos.refused(task_id="8", dir=inside / "link")
 
     async def test_a_repository_around_a_root_is_not_given_away(self, repos: Repositories) -> None:
         source = repos.source(sub__file="x\n", secret="x\n")
@@ -14060,7 +14069,7 @@ class TestFolders:
         tree = repos.tmp / "tree"
         tree.mkdir()
         (tree / ".git").write_text("gitdir: /nowhere\n")
-        assert "not a git repository: /nowhere" in await repos.refused(dir=tree)
+        assert "is not a git repository: it leads to /nowhere" in await repos.refused(dir=tree)
 
     # -- and back again
 
@@ -14221,7 +14230,7 @@ class TestFolders:
         saved = await repos.folders.save(task, folder)
         assert saved.head == head and "in the folder only" in saved.note
         ended = repos.task(dir=source, status="done", finished=cs.iso(1))
-        (said,) = await repos.folders.clean({"7": ended}, 1e12)
+        (said,) = await repos.clean({"7": ended}, 1e12)
         assert "does not have" in said and repos.git(folder.root, "cat-file", "-t", lost) == "commit"
 
     async def test_a_source_that_rewrote_its_history_gets_all_of_it(self, repos: Repositories) -> None:
@@ -14297,7 +14306,7 @@ class TestFolders:
         await repos.folders.save(task, folder)
         await repos.folders.diff(task, 100_000)
         await repos.folders.facts(task, folder)
-        await repos.folders.clean({"7": repos.task(dir=task.dir, status="done", finished=cs.iso(1))}, 1e12)
+        await repos.clean({"7": repos.task(dir=task.dir, status="done", finished=cs.iso(1))}, 1e12)
         await repos.folders.sizes()
         await repos.prepare(task)
 
@@ -14349,14 +14358,16 @@ class TestFolders:
         inside = [launch for launch in repos.launches if launch.level == "bubblewrap"]
         outside = [launch for launch in repos.launches if launch.level != "bubblewrap"]
         assert inside and outside
-        for launch in outside:
-            assert not launch.cwd.is_relative_to(repos.work)
-            paths = [word for word in launch.argv if str(repos.work) in word]
-            assert all(re.search(r"/\.scratch-\w+/bundle$", path) for path in paths), paths
+        for launch in outside:  # nothing but the owner's own configuration is read there
+            assert "config" in launch.argv and "--global" in launch.argv
+            assert not any(str(path) in word for word in launch.argv for path in (repos.work, source))
+        git = source / ".git"
         for launch in inside:
-            assert not launch.network and launch.env["HOME"] == "/nonexistent"
-            assert all(path.is_relative_to(repos.work / "task-7") for path in launch.writable)
-            assert folder.root in (*launch.writable, *launch.readable)
+            assert not launch.network
+            assert all(path.is_relative_to(repos.work / "task-7") or path.parent == git for path in launch.writable)
+            assert {folder.root, source} & {*launch.writable, *launch.readable}
+            if launch.env["HOME"] != "/nonexistent":  # with what the owner has configured git nothing runs
+                assert not launch.writable and {"rev-parse", "config", "remote"} & {*launch.argv}
 
     @pytest.mark.parametrize("what", ["link", "repository", "gitfile", "text", "pipe", "nothing"])
     async def test_a_bundle_that_is_none_is_not_opened(self, repos: Repositories, what: str) -> None:
@@ -14454,7 +14465,7 @@ class TestFolders:
         saved = await repos.folders.save(task, folder)
         session = cs.Session(id="s1", agent="a", model="m", started_at="", tokens=0, base=folder.base, head=saved.head)
         ended = repos.task(dir=source, status="done", finished=cs.iso(1), sessions=(session,), branch=saved.branch)
-        assert await repos.folders.clean({"7": ended}, 1e12) == [] and not folder.root.exists()
+        assert await repos.clean({"7": ended}, 1e12) == [] and not folder.root.exists()
         assert "+x\n" in await repos.folders.diff(ended, 10_000)
         assert cs.DIFF_CUT in await repos.folders.diff(ended, 60)
         again = await repos.prepare(ended)
@@ -14495,16 +14506,49 @@ class TestFolders:
             (self.ended(source), 1000 + done - 1), (self.ended(source, "failed"), 1000 + failed - 1),
             (self.ended(source, "active"), 1e12), (self.ended(source, "queued"), 1e12),
         ):  # fmt: skip
-            assert await repos.folders.clean(tasks, at) == [] and place.exists()
-        assert await repos.folders.clean(self.ended(source), 1000 + done + 1) == []
+            assert await repos.clean(tasks, at) == [] and place.exists()
+        assert await repos.clean(self.ended(source), 1000 + done + 1) == []
         assert list(repos.work.iterdir()) == [] and (source / "README").exists()
 
     async def test_folders_of_deleted_tasks_go_after_an_hour(self, repos: Repositories) -> None:
         source = repos.source()
         _, folder = await repos.cloned(source)
         tasks = self.ended(source, "queued", deleted=cs.iso(1000))
-        assert await repos.folders.clean(tasks, 1000 + 3599) == [] and folder.root.exists()
-        assert await repos.folders.clean(tasks, 1000 + 3601) == [] and not folder.root.exists()
+        assert await repos.clean(tasks, 1000 + 3599) == [] and folder.root.exists()
+        assert await repos.clean(tasks, 1000 + 3601) == [] and not folder.root.exists()
+
+    async def test_what_starts_while_others_are_looked_at_is_not_deleted(self, repos: Repositories) -> None:
+        source = repos.source()
+        _, folder = await repos.cloned(source)
+        looks = []
+
+        def tasks() -> dict[str, cs.Task]:  # it starts between two looks, before its folder is asked for
+            looks.append(1)
+            return self.ended(source, "done" if len(looks) == 1 else "active")
+
+        assert await repos.folders.clean(tasks, 1e12) == [] and folder.root.exists() and len(looks) == 2
+
+    @pytest.mark.parametrize("in_place", [False, True], ids=["clone", "in place"])
+    async def test_its_own_stale_locks_are_removed_and_only_those(self, repos: Repositories, in_place: bool) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source, in_place=in_place)
+        git = folder.root / ".git"
+        own = [git / name for name in ("index.lock", "HEAD.lock", "refs/heads/x.lock", "config.lock")]
+        (git / "lock.txt").touch()
+        for path, at in ((git / "older.lock", 500.0), *((one, 1500.0) for one in own), (git / "newer.lock", 2500.0)):
+            path.touch()
+            os.utime(path, (at, at))
+        session: dict[str, Any] = {"agent": "a", "model": "m", "tokens": 0}
+        spans = (("s1", 1000.0, 2000.0), ("s2", 3000.0, 3001.0))
+        ended = [cs.Session(id=id, started_at=cs.iso(a), ended_at=cs.iso(b), **session) for id, a, b in spans]
+        task = msgspec.structs.replace(task, sessions=tuple(ended))
+        works = subprocess.Popen(["git", "hash-object", "--stdin"], cwd=folder.root, stdin=subprocess.PIPE)
+        await eventually(lambda: os.readlink(f"/proc/{works.pid}/exe").endswith("git"))
+        await repos.prepare(task)
+        assert all(path.exists() for path in own)  # a git is at work there
+        works.communicate(b"")
+        await repos.prepare(task)
+        assert sorted(path.name for path in git.rglob("*.lock")) == ["newer.lock", "older.lock"]
 
     @pytest.mark.parametrize("how", ["changed", "untracked", "committed", "elsewhere", "orphaned", "stashed"])
     async def test_work_that_is_nowhere_else_is_never_deleted(self, repos: Repositories, how: str) -> None:
@@ -14529,7 +14573,7 @@ class TestFolders:
             (folder.path / "README").write_text("changed\n")
             repos.as_agent(folder, "stash", "-q")
         for tasks in (self.ended(source), self.ended(source, deleted=cs.iso(1000)), {}):
-            (said,) = await repos.folders.clean(tasks, 1e12)
+            (said,) = await repos.clean(tasks, 1e12)
             assert str(repos.folders.place(task)) in said
             assert ("not committed" if how in ("changed", "untracked") else "does not have") in said
         assert folder.root.exists()
@@ -14540,7 +14584,7 @@ class TestFolders:
         repos.commit(folder.path, "work", a="x\n")
         await repos.folders.save(task, folder)
         repos.git(source, "branch", "-D", "chomp/task-7")
-        assert len(await repos.folders.clean(self.ended(source), 1e12)) == 1 and folder.root.exists()
+        assert len(await repos.clean(self.ended(source), 1e12)) == 1 and folder.root.exists()
 
     async def test_what_was_pushed_elsewhere_may_go(self, repos: Repositories) -> None:
         there = repos.tmp / "there.git"
@@ -14549,10 +14593,10 @@ class TestFolders:
         folder = await repos.prepare(task)
         repos.commit(folder.path, "work", a="x\n")
         tasks = self.ended(repo_url=str(there))
-        (said,) = await repos.folders.clean(tasks, 1e12)
+        (said,) = await repos.clean(tasks, 1e12)
         assert "its origin does not have" in said
         repos.as_agent(folder, "push", "-q")
-        assert await repos.folders.clean(tasks, 1e12) == [] and not folder.root.exists()
+        assert await repos.clean(tasks, 1e12) == [] and not folder.root.exists()
 
     async def test_folders_that_are_not_chomps_are_never_deleted(self, repos: Repositories) -> None:
         plain, source = repos.tmp / "plain", repos.source()
@@ -14560,25 +14604,25 @@ class TestFolders:
         for path, in_place in ((plain, False), (source, True)):
             task = repos.task(dir=path, in_place=in_place)
             await repos.prepare(task)
-            assert await repos.folders.clean(self.ended(path, in_place=in_place), 1e12) == []
+            assert await repos.clean(self.ended(path, in_place=in_place), 1e12) == []
             assert path.exists() and not repos.folders.place(task).exists()
 
     async def test_files_in_an_empty_folder_are_work(self, repos: Repositories) -> None:
         folder = await repos.prepare(repos.task())
         (folder.path / "poem").touch()
-        (said,) = await repos.folders.clean(self.ended(), 1e12)
+        (said,) = await repos.clean(self.ended(), 1e12)
         assert "it has files in it" in said and (folder.path / "poem").exists()
         (folder.path / "poem").unlink()
-        assert await repos.folders.clean(self.ended(), 1e12) == [] and not folder.path.exists()
+        assert await repos.clean(self.ended(), 1e12) == [] and not folder.path.exists()
 
     async def test_folders_of_nobody_go_when_they_have_nothing(self, repos: Repositories) -> None:
         await repos.prepare(repos.task("1"))
         (repos.work / "task-2").mkdir()
         (repos.work / "task-3").symlink_to(repos.tmp)
         (repos.work / ".gone-abc" / "half").mkdir(parents=True)
-        assert await repos.folders.clean({}, time.time()) == []
+        assert await repos.clean({}, time.time()) == []
         assert {path.name for path in repos.work.iterdir()} == {"task-1", "task-2", "task-3"}
-        assert await repos.folders.clean({}, time.time() + 7200) == []
+        assert await repos.clean({}, time.time() + 7200) == []
         assert {path.name for path in repos.work.iterdir()} == {"task-3"}
 
     async def test_a_task_that_is_started_again_keeps_its_folder(self, repos: Repositories) -> None:
@@ -14592,13 +14636,13 @@ class TestFolders:
             return await run(launch, *more)
 
         repos.folders._run = meanwhile
-        assert await repos.folders.clean(self.ended(source), 1e12) == []
+        assert await repos.clean(self.ended(source), 1e12) == []
         assert (folder.path / "README").exists()
 
     async def test_a_record_that_cannot_be_read_deletes_nothing(self, repos: Repositories) -> None:
         task, folder = await repos.cloned(repos.source())
         (repos.folders.place(task) / ".folder.json").write_text("{")
-        (said,) = await repos.folders.clean(self.ended(), 1e12)
+        (said,) = await repos.clean(self.ended(), 1e12)
         assert "cannot be read" in said and folder.root.exists()
         with pytest.raises(cs.Unavailable, match="cannot be read"):
             await repos.prepare(task)
@@ -14975,6 +15019,130 @@ class TestDispatch:
             and "BASE_URL" not in env
             and "TASK_EVENTS" not in env
         )
+
+    async def test_an_agent_cannot_make_its_own_gate(self, workshop: Any) -> None:
+        """There was none when the task began; what its agent made of it meanwhile is its word, and no more."""
+        here = await workshop()
+        script = "[ $SESSION_ID != s1 ] || { mkdir gates; echo 'exit 0' >gates/health.sh; exit 75; }"
+        task_id = await here.add(script, dir=str(here.source()))
+        await here.phase(task_id, "waiting")
+        await here.post("/continue", id=task_id)
+        task = await here.ended(task_id)
+        assert (task["status"], "verified" in task, len(task["sessions"])) == ("done", False, 2)
+        assert "verdict" not in task["sessions"][1]
+        await here.post("/retry", id=task_id, run=True)
+        task = await here.when(task_id, lambda task: len(task["sessions"]) == 3 and task["status"] == "done")
+        assert "verified" not in task
+
+    async def test_a_gates_program_is_the_owners(self, workshop: Any) -> None:
+        here = await workshop(tasks={"max_gate_loops": 2})
+        source = here.source(README="never\n")
+        script = "printf '#!/bin/sh\\nexit 0\\n' >grep; chmod +x grep; git add grep; git commit -qm grep"
+        task = await here.runs(f"{script} || true", dir=str(source), gate="grep -q always README")
+        assert [one["verdict"] for one in task["sessions"]] == ["failed", "failed"]
+        assert (task["reason"], task["verified"]) == ("gate", False)
+        assert not any(one.get("gate_edited") for one in task["sessions"])
+
+    async def test_a_gates_program_is_not_looked_for_in_the_folder(self, workshop: Any, tmp_path: Path) -> None:
+        path = f"{tmp_path / 'project' / 'tools'}:.:{os.environ['PATH']}"
+        here = await workshop(environ={"PATH": path})
+        source = here.source(**{"tools/check": "#!/bin/sh\nexit 0\n"})
+        task = await here.runs("true", dir=str(source), gate="check", in_place=True)
+        assert "no program" in task["sessions"][0]["error"]
+
+    @pytest.mark.parametrize("isolation", ["none", "required"])
+    async def test_what_an_agent_left_in_its_home_has_no_say(self, workshop: Any, isolation: str) -> None:
+        if isolation == "required" and not bwrap_works():
+            pytest.skip("bubblewrap does not work here")
+        here = await workshop(tasks={"max_gate_loops": 1})
+        script = (
+            "site=$(python3 -m site --user-site); mkdir -p $site; "
+            "echo 'import os; os._exit(0)' >$site/usercustomize.py; python3 -c 'exit(3)' && echo sprung"
+        )
+        gate = "python3 -c 'import sys; sys.exit(4)'"
+        task = await here.runs(script, dir=str(here.source()), gate=gate, isolation=isolation)
+        assert task["sessions"][0]["summary"] == "sprung"  # the trap works where it was set
+        assert (task["verified"], task["sessions"][0]["gate_exit"]) == (False, 4)
+        assert not list(here.dispatch.folders.place(here.dispatch.queue.get(task["id"])).glob("gate-home-*"))
+
+    async def test_a_program_of_the_owners_home_runs_in_the_sandbox(self, workshop: Any, tmp_path: Path) -> None:
+        if not bwrap_works():
+            pytest.skip("bubblewrap does not work here")
+        home = tmp_path / "owner"
+        (tools := home / ".local" / "bin").mkdir(parents=True)
+        for name, text in {
+            "mine": "#!/usr/bin/env inner\n",
+            "inner": '#!/bin/sh\n. "$1"\n',
+            "other": "echo other\n",
+        }.items():
+            (tools / name).write_text(text if text.startswith("#!") else f"#!/bin/sh\n{text}")
+            (tools / name).chmod(0o755)
+        with (tools / "mine").open("a") as file:
+            file.write("echo mine; other; exit 5\n")
+        (home / ".ssh").mkdir()
+        (home / ".ssh" / "id").write_text("secret\n")
+        here = await workshop(tasks={"max_gate_loops": 1}, environ={"PATH": f"{tools}:{os.environ['PATH']}"})
+        source = here.source(**{".chomp/setup.sh": "#!/bin/sh\nother >made\n"})
+        task = await here.runs("cat made", dir=str(source), gate="mine", isolation="required")
+        (session,) = task["sessions"]
+        assert (session["summary"], session["gate_output"], session["gate_exit"]) == ("other", "mine\nother\n", 5)
+        task = await here.runs("true", dir=str(source), gate=f"cat {home}/.ssh/id", isolation="required")
+        assert "secret" not in task["sessions"][0]["gate_output"]
+
+    async def test_what_the_owner_makes_of_a_gate_between_two_sessions_counts(self, workshop: Any) -> None:
+        here = await workshop(tasks={"max_gate_loops": 1})
+        for in_place in (True, False):
+            source = here.source(f"project-{in_place}", **{"gates/health.sh": "exit 4\n"})
+            task = await here.runs("echo 'exit 0' >gates/health.sh", dir=str(source), in_place=in_place)
+            assert (task["verified"], task["sessions"][0]["gate_edited"]) == (False, True)
+            # the agent's own change is no gate in the next session, either
+            await here.post("/retry", id=task["id"], run=True)
+            task = await here.when(task["id"], lambda task: len(task["sessions"]) == 2 and task["status"] == "failed")
+            assert (task["sessions"][1]["gate_exit"], task["sessions"][1]["gate_edited"]) == (4, True)
+            folder = (
+                source if in_place else here.dispatch.folders.place(here.dispatch.queue.get(task["id"])) / source.name
+            )
+            (folder / "gates" / "health.sh").write_text("exit 6 # mended\n")
+            await here.post("/retry", id=task["id"], run=True)
+            task = await here.when(task["id"], lambda task: len(task["sessions"]) == 3 and task["status"] == "failed")
+            session = task["sessions"][2]
+            assert (
+                session["warnings"][0]
+                == "gates/health.sh was changed between two sessions: it is the gate as it is now"
+            )
+
+    async def test_what_another_tasks_agent_makes_of_a_gate_does_not_count(self, workshop: Any) -> None:
+        here = await workshop(tasks={"max_gate_loops": 1})
+        source = here.source(**{"gates/health.sh": "exit 4\n"})
+        first = await here.runs("true", dir=str(source), in_place=True)
+        await here.runs("echo 'exit 0' >gates/health.sh", dir=str(source), in_place=True, gate="true")
+        await here.post("/retry", id=first["id"], run=True)
+        task = await here.when(first["id"], lambda task: len(task["sessions"]) == 2 and task["status"] == "failed")
+        assert (task["sessions"][1]["gate_exit"], task["sessions"][1]["gate_edited"]) == (4, True)
+
+    async def test_a_gate_that_is_named_later_is_that_of_the_base(self, workshop: Any) -> None:
+        here = await workshop(tasks={"max_gate_loops": 1})
+        source = here.source(**{"check.sh": "exit 4\n"})
+        task = await here.runs("echo 'exit 0' >check.sh; git commit -qam cheat", dir=str(source))
+        await here.post("/retry", id=task["id"], run=False)
+        await here.post("/update", id=task["id"], gate="check.sh", prompt="true")
+        await here.post("/run", id=task["id"])
+        task = await here.when(task["id"], lambda task: len(task["sessions"]) == 2 and task["status"] == "failed")
+        assert (task["sessions"][1]["gate_exit"], task["sessions"][1]["gate_edited"]) == (4, True)
+
+    # -- locks that were left
+
+    async def test_a_task_whose_commit_failed_is_not_done(self, workshop: Any) -> None:
+        here = await workshop()
+        source = here.source()
+        script = "echo new >new; git add new; [ $SESSION_ID != s1 ] || touch .git/index.lock; git commit -qm new; true"
+        for in_place in (False, True):
+            task = await here.runs(script, dir=str(source), in_place=in_place)
+            assert (task["status"], task["reason"]) == ("failed", "crash")
+            assert "not committed" in task["sessions"][0]["error"] and "index.lock" in task["sessions"][0]["error"]
+            await here.post("/retry", id=task["id"], run=True)
+            task = await here.when(task["id"], lambda task: len(task["sessions"]) == 2 and task["status"] == "done")
+            assert here.git(source, "log", "--format=%s", task["branch"]).splitlines() == ["new", "first"]
 
     # -- somebody intervenes
 
@@ -15415,6 +15583,619 @@ class TestDispatch:
                 while (await task())["status"] != "done":
                     await asyncio.sleep(0.05)
             assert (await task())["result"] == "resumed" and len((await task())["sessions"]) == 2
+
+
+# What git runs, or reads, because a repository's own configuration says so. Each trap is a program that leaves a mark.
+TRAP = """#!/bin/sh
+{{ cat {key}; echo "$CHOMP_API_TOKEN"; }} >{marks}/${{0##*/}} 2>/dev/null
+cat {key} >&2 2>/dev/null
+case $0 in */filter* | */textconv) exec cat "$@" ;; esac
+"""
+OWNERS = "what only the owner may read"
+
+_FILTER = "git config 'filter.{0}.clean' $RUN; git config 'filter.{0}.smudge' $RUN"
+_ASKS = "printf 'protocol=https\\nhost=x\\n\\n' | git credential fill"
+_PROMISES = (
+    "git config core.repositoryFormatVersion 1; git config extensions.partialClone p; git config remote.p.promisor true"
+)
+_SIGNED = "s/^committer.*/&\\ngpgsig -----BEGIN PGP SIGNATURE-----\\n \\n -----END PGP SIGNATURE-----/"
+_GONE = "1234567890123456789012345678901234567890"
+
+
+def _attribute(file: str, words: str, more: str) -> str:
+    return f"mkdir -p .git/info; echo '{file} {words}' >>.git/info/attributes; {more}; touch -d @1 {file}"
+
+
+def _hooks(lay: str) -> dict[str, tuple[str, str]]:
+    return {
+        "post-checkout": (lay, "git checkout -q -b another"),
+        "reference-transaction": (lay, "git update-ref refs/heads/moved HEAD"),
+        "post-index-change": (lay, "git update-index --force-remove plain"),
+        "pre-commit": (lay, "git commit -q --allow-empty -m x"),
+        "commit-msg": (lay, "git commit -q --allow-empty -m x"),
+    }
+
+
+# Those of a group share a repository. Of each: how it is set, where $RUN is the program, and what springs it.
+TRAPS: dict[str, dict[str, tuple[str, str]]] = {
+    "none": {},
+    "programs": {
+        "filter-submodule": (
+            "git -c protocol.file.allow=always submodule --quiet add $OTHER sub; git commit -qm sub; "
+            "at=$(git -C sub rev-parse --absolute-git-dir); mkdir -p $at/info; echo '* filter=s' >$at/info/attributes; "
+            "git -C sub config filter.s.clean $RUN; touch -d @1 sub/README",
+            "touch sub/README; git status",
+        ),
+        "filter-plain": (_attribute("plain", "filter=plain", _FILTER.format("plain")), "touch plain; git status"),
+        "filter-a=b": (_attribute("equals", "filter=a=b", _FILTER.format("a=b")), "touch equals; git status"),
+        "filter-include": (
+            _attribute(
+                "more", "filter=more",
+                "printf '[filter \"more\"]\\nclean = %s\\n' $RUN >.git/more; git config include.path more",
+            ),
+            "touch more; git status",
+        ),
+        "filter-worktree": (
+            _attribute(
+                "tree", "filter=tree",
+                "git config extensions.worktreeConfig true; git config --worktree filter.tree.clean $RUN",
+            ),
+            "touch tree; git status",
+        ),
+        "gpg.program": (
+            f"new=$(git cat-file commit HEAD | sed '{_SIGNED}' | git hash-object -t commit -w --stdin); "
+            "git reset -q --soft $new; git config gpg.program $RUN; git config log.showSignature true",
+            "git log -1",
+        ),
+        "core.fsmonitor": ("git config core.fsmonitor $RUN", "git status"),
+        "core.pager": ("git config core.pager $RUN", "script -qec 'git log' /dev/null"),
+        "pager.status": ("git config pager.status $RUN", "script -qec 'git status' /dev/null"),
+        "diff.external": ("git config diff.external $RUN", "echo x >>plain; git diff"),
+        "diff.command": (_attribute("command", "diff=c", "git config diff.c.command $RUN"), "echo x >>command; git diff"),
+        "textconv": (
+            _attribute("text", "diff=t", "git config diff.t.textconv $RUN"),
+            "echo x >>text; git diff --no-ext-diff",
+        ),
+        "core.gitProxy": ("git config core.gitProxy $RUN", "git ls-remote git://127.0.0.1/x"),
+        "credential.helper": ("git config credential.helper $RUN", _ASKS),
+        "core.askPass": ("git config core.askPass $RUN", _ASKS),
+        "core.editor": ("git config core.editor $RUN", "git commit -q --allow-empty"),
+        # git itself obeys this one only where a repository cannot set it, so that is where it is sprung
+        "packObjectsHook": (
+            "git config uploadpack.packObjectsHook $RUN",
+            "GIT_CONFIG_GLOBAL=$PWD/.git/config git clone -q --bare --no-local $PWD $PWD.git",
+        ),
+        **_hooks("mkdir -p .git/evil; cp $RUN .git/evil; git config core.hooksPath $PWD/.git/evil"),
+    },
+    "hooks": {
+        "alternateRefsCommand": (
+            "git init -q --bare .git/lender; mkdir -p .git/objects/info; git config core.alternateRefsCommand $RUN; "
+            "echo $PWD/.git/lender/objects >>.git/objects/info/alternates",
+            "git rev-list --all --not --alternate-refs",
+        ),
+        **_hooks("mkdir -p .git/hooks; cp $RUN .git/hooks"),
+    },
+    "insteadOf": {
+        "ssh-insteadOf": (
+            "git config url.ssh://x/.insteadOf /; git config core.sshCommand $RUN",
+            "git fetch -q $OTHER",
+        ),
+    },
+    "promised HEAD": {
+        "ssh-promised": (
+            f"{_PROMISES}; git config remote.p.url ssh://x/y; git config core.sshCommand $RUN; "
+            f"echo {_GONE} >.git/$(git symbolic-ref HEAD)",
+            "git rev-parse HEAD^{commit}",
+        ),
+    },
+    "promised branch": {
+        "uploadpack-branch": (
+            f"{_PROMISES}; git config remote.p.url $OTHER; git config remote.p.uploadpack $RUN; "
+            f"echo {_GONE} >.git/refs/heads/ghost",
+            "git log ghost",
+        ),
+    },
+    "promised file": {
+        "uploadpack-file": (
+            f"{_PROMISES}; git config remote.p.url $OTHER; git config remote.p.uploadpack $RUN; "
+            "name=$(git rev-parse HEAD:plain | sed 's|^..|&/|'); rm -f .git/objects/$name",
+            "git show HEAD:plain",
+        ),
+    },
+}  # fmt: skip
+_FILES = ("plain", "equals", "more", "tree", "command", "text")
+
+# Ways a folder can lead to $HIDDEN, another repository.
+LINKS = {
+    ".git": "rm -r .git; ln -s $HIDDEN/.git .git",
+    ".git file": 'rm -r .git; echo "gitdir: $HIDDEN/.git" >.git',
+    "forged worktree": (
+        "rm -r .git; w=$PWD/x/worktrees/w; mkdir -p $w; echo $PWD/.git >$w/gitdir; echo $HIDDEN/.git >$w/commondir; "
+        "echo 'ref: refs/heads/main' >$w/HEAD; echo gitdir: $w >.git"
+    ),
+    "commondir": "echo $HIDDEN/.git >.git/commondir",
+    "core.worktree": "git config core.worktree $HIDDEN",
+    "alternates": "mkdir -p .git/objects/info; echo $HIDDEN/.git/objects >>.git/objects/info/alternates; $HIDDENS_HEAD",
+    "refs": "rm -r .git/refs; ln -s $HIDDEN/.git/refs .git/refs",
+    "refs/heads": "rm -r .git/refs/heads; ln -s $HIDDEN/.git/refs/heads .git/refs/heads",
+    "refs and alternates": (
+        "mkdir -p .git/objects/info; echo $HIDDEN/.git/objects >>.git/objects/info/alternates; "
+        "rm -r .git/refs/heads; ln -s $HIDDEN/.git/refs/heads .git/refs/heads"
+    ),
+    "objects": "rm -r .git/objects; ln -s $HIDDEN/.git/objects .git/objects; $HIDDENS_HEAD",
+    "one folder of objects": (
+        "for one in $HIDDEN/.git/objects/??; do rm -rf .git/objects/${one##*/}; ln -s $one .git/objects/; done; "
+        "$HIDDENS_HEAD"
+    ),
+    "packed-refs": "rm -f .git/packed-refs; ln -s $HIDDEN/.git/packed-refs .git/packed-refs",
+    # git takes a link for HEAD only when it begins so
+    "HEAD": "rm .git/HEAD; ln -s refs/heads/../../../$BACK$HIDDEN/.git/HEAD .git/HEAD",
+    "index": "rm -f .git/index; ln -s $HIDDEN/.git/index .git/index",
+}
+_READS = (
+    "git show HEAD:secret; git log -p --all; git cat-file --batch-all-objects --batch; git symbolic-ref HEAD; "
+    "cat $(git rev-parse --show-toplevel)/secret; git ls-files"
+)
+_WRITES = (
+    "git update-ref refs/heads/planted $(git commit-tree -m x $(git write-tree)); git pack-refs --all; "
+    "echo planted >planted; git add -A; git commit -qm planted; git checkout -q -b planted-too"
+)
+
+
+def _content(top: Path) -> dict[str, bytes]:
+    """All files of a folder."""
+    found = [path for path in sorted(top.rglob("*")) if path.is_symlink() or not path.is_dir()]
+    return {str(path): os.readlink(path).encode() if path.is_symlink() else path.read_bytes() for path in found}
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Repositories to copy: one to work on, one that is the owner's alone, and another."""
+    made = Repositories(tmp_path_factory.mktemp("pristine"))
+    made.source("source", **{name: f"{name}\n" for name in _FILES})
+    made.source("other")
+    hidden = made.source("hidden", secret=f"{OWNERS}\n")
+    made.git(hidden, "branch", "-M", "private")
+    made.git(hidden, "branch", "main")
+    made.git(hidden, "pack-refs", "--all")
+    made.git(hidden, "update-ref", "refs/heads/loose", "HEAD")
+    return made.tmp
+
+
+class Estate(Repositories):
+    """Repositories of an owner who has secrets, and the sandbox that agents get."""
+
+    def __init__(self, tmp: Path, pristine: Path):
+        super().__init__(tmp, sandbox=True)
+        self.pristine = pristine
+        self.env["CHOMP_API_TOKEN"] = TOKEN
+        self.ssh = tmp / "home" / ".ssh"
+        self.ssh.mkdir()
+        (self.ssh / "id").write_text(f"{OWNERS}\n")
+        self.marks = tmp / "marks"
+        self.marks.mkdir()
+        self.numbers = itertools.count(1)
+        self.runner = cs.LocalRunner(cs.Store(tmp / "chomp" / "state"), cs.Background(), self.settings)
+        self.runner.level, self.runner.level_why = "bubblewrap", BWRAP or ""
+
+    def sandboxed(self, argv: Any, cwd: Path, env: dict[str, str], writable: Any) -> cs.Launch:
+        return self.runner.sandboxed(argv, cwd, env, writable)
+
+    def wrapped(self, launch: cs.Launch) -> tuple[str, ...]:
+        return launch.argv if launch.level == "none" else tuple(self.runner.argv(launch, terminal=False))
+
+    async def run(self, launch: cs.Launch, limit_s: float, most_bytes: int) -> tuple[int | None, bytes]:
+        """The same by a thread: uvloop forks, which takes ten times as long in a process of this size."""
+        self.launches.append(launch)
+        try:
+            done = await asyncio.to_thread(
+                subprocess.run, self.wrapped(launch), cwd=launch.cwd, env=launch.env, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=limit_s,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return None, b""
+        return done.returncode, done.stdout[:most_bytes]
+
+    def shell(self, path: Path, script: str, **more: str) -> str:
+        """What a script says, run as the owner would."""
+        words = ("/bin/sh", "-c", script)
+        done = subprocess.run(
+            words, cwd=path, env={**self.env, **more}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, timeout=20,
+        )  # fmt: skip
+        return done.stdout.decode(errors="replace")
+
+    async def inside(self, folder: cs.Folder, script: str) -> str:
+        """What a script says that an agent runs in its sandbox."""
+        env = {"PATH": self.env["PATH"], "HOME": "/nonexistent", **folder.env}
+        launch = self.runner.sandboxed(("/bin/sh", "-c", script), folder.path, env, folder.writable)
+        try:
+            _, output = await self.run(msgspec.structs.replace(launch, readable=folder.readable), 20, 1 << 20)
+        except cs.ChompError as error:
+            return error.message
+        return output.decode(errors="replace")
+
+    # -- traps
+
+    def copied(self, path: Path) -> Path:
+        copy = self.tmp / f"copy-{next(self.numbers)}"
+        shutil.copytree(path, copy, symlinks=True)
+        return copy
+
+    def innocent(self) -> Path:
+        return self.copied(self.pristine / "source")
+
+    def lay(self, path: Path, traps: dict[str, tuple[str, str]]) -> None:
+        """Sets traps in a repository; those that are sprung by it do not count."""
+        (path / ".git" / "run").mkdir()
+        script = "set -e\n"
+        for name, (lay, _) in traps.items():
+            program = path / ".git" / "run" / name
+            program.write_text(TRAP.format(key=self.ssh / "id", marks=self.marks))
+            program.chmod(0o755)
+            script += f"RUN={program}; {lay}\n"
+        said = self.shell(path, f"{script}echo laid", OTHER=str(self.pristine / "other"))
+        assert said.endswith("laid\n"), said
+        self.sprung()
+
+    def spring(self, path: Path, traps: dict[str, tuple[str, str]]) -> None:
+        """The positive control: each trap is one, as plain git in a copy shows that does what springs it."""
+        script = ""
+        for name, (_, springs) in traps.items():
+            script += f"rm -f {self.marks}/*; {springs}; echo; echo sprang {name} $(cat {self.marks / name})\n"
+        said = self.shell(self.copied(path), script, OTHER=str(self.pristine / "other"))
+        sprang = re.findall(r"^sprang (.*)$", said, re.M)
+        assert sprang == [f"{name} {OWNERS} {TOKEN}" for name in traps], said
+        self.sprung()
+
+    def sprung(self) -> list[str]:
+        """The traps that ran outside since the last time."""
+        found = sorted(self.marks.iterdir())
+        for mark in found:
+            mark.unlink()
+        return [mark.name for mark in found]
+
+    # -- all that chomp does
+
+    async def says(self, said: list[str], step: Awaitable[Any]) -> Any:
+        """A step's answer, None when it is refused. Both are noted."""
+        try:
+            answer = await step
+        except cs.ChompError as error:
+            said.append(f"refused: {error.message}")
+            return None
+        said.append(str(answer))
+        return answer
+
+    async def journey(
+        self,
+        before: Callable[[cs.Folder], None] = lambda folder: None,
+        script: str = "",
+        end: bool = True,
+        **fields: Any,
+    ) -> str:
+        """All that is said of a task, by chomp and by the agent, from its folder to that folder's end if it has one.
+
+        Something happens `before` the agent's work is saved.
+        """
+        said: list[str] = []
+        task = self.task(str(next(self.numbers)), **fields)
+        if (folder := await self.says(said, self.prepare(task))) is None:
+            return said[0]
+        said.append(await self.inside(folder, f"for f in *; do echo work >>$f; done; git commit -qam work; {script}"))
+        before(folder)
+        saved = await self.says(said, self.folders.save(task, folder)) or cs.Saved()
+        await self.says(said, self.folders.diff(task, 100_000))
+        if end:
+            await self.says(said, self.folders.facts(task, folder))
+        if end and folder.source is not None:
+            session = cs.Session(
+                id="s1", agent="a", model="m", started_at="", tokens=0, base=folder.base, head=saved.head
+            )
+            ended = msgspec.structs.replace(
+                task, status="done", finished=cs.iso(1), sessions=(session,), branch=saved.branch
+            )
+            await self.says(said, self.clean({task.id: ended}, 1e12))
+            await self.says(said, self.folders.diff(ended, 100_000))
+            await self.says(said, self.prepare(ended))
+        return "\n".join(said)
+
+    # -- another repository
+
+    def hidden(self) -> Path:
+        path = self.tmp / "home" / f"private-{next(self.numbers)}"
+        shutil.copytree(self.pristine / "hidden", path, symlinks=True)
+        return path
+
+    def link(self, path: Path, script: str, hidden: Path) -> None:
+        head = f"git -C {hidden} rev-parse HEAD >.git/$(git symbolic-ref HEAD)"
+        back = "../" * (len(path.parts) - 1)
+        lay = script.replace("$HIDDENS_HEAD", head).replace("$BACK$HIDDEN", back + str(hidden)[1:])
+        said = self.shell(path, f"set -e; {lay}; echo laid", HIDDEN=str(hidden))
+        assert said.endswith("laid\n"), said
+
+
+@pytest.fixture
+def estate(tmp_path: Path, pristine: Path) -> Estate:
+    if not bwrap_works():
+        pytest.skip("bubblewrap does not work here")
+    return Estate(tmp_path, pristine)
+
+
+# What an agent that works in place would like to leave for the next, in $g, the repository's folder.
+_PLANTS = """
+g=$(git rev-parse --path-format=absolute --git-common-dir)
+git config core.fsmonitor planted
+for file in config hooks/post-checkout info/attributes modules/s/config objects/info/alternates; do
+  mkdir -p "$(dirname $g/$file)"; echo '# planted' >>$g/$file
+done
+for folder in hooks info modules objects/info; do
+  mv -f $g/$folder $g/aside && mkdir $g/$folder && echo '# planted' >$g/$folder/planted
+  rmdir $g/$folder; ln -s /planted $g/$folder
+done
+echo '# planted' >$g/new; mv -f $g/new $g/config; rm -f $g/new
+exit 0
+"""
+_PUTS_ANOTHER = """
+g=$(git rev-parse --path-format=absolute --git-common-dir)
+cp -a $g $g-copy; echo '# planted' >>$g-copy/config
+mv -f $g $g-aside && mv -f $g-copy $g
+exit 0
+"""
+_WORKS = """
+set -e
+echo x >new; git add new; git commit -qm one
+git checkout -q -b feature; echo y >>new; git stash -q; git stash pop -q; git commit -qam two; git tag done
+git log --format=%s -2; git status --porcelain
+"""
+
+
+@pytest.mark.skipif(not BWRAP, reason="bubblewrap does not work here")
+class TestTraps:
+    """What an agent left in a folder it could write: nothing of it runs outside of the sandbox, or leads out of it."""
+
+    # -- configuration
+
+    @pytest.mark.parametrize("group", TRAPS)
+    async def test_nothing_that_a_source_configures_runs_outside(self, estate: Estate, group: str) -> None:
+        source, sprung = estate.innocent(), {}
+        base = estate.git(source, "rev-parse", "HEAD")
+        estate.lay(source, TRAPS[group])
+        estate.spring(source, TRAPS[group])
+        for how, fields in {
+            "cloned": {"dir": source}, "in place": {"dir": source, "in_place": True}, "by its path": {"repo_url": source}
+        }.items():  # fmt: skip
+            said = await estate.journey(**fields)
+            assert OWNERS not in said and TOKEN not in said
+            assert group != "none" or not re.search("^refused", said, re.M), said
+            if ran := estate.sprung():
+                sprung[how] = ran
+        assert sprung == {}
+        if group == "none":
+            assert estate.git(source, "log", "--all", "--format=%s", f"^{base}").split() == ["work", "work"]
+
+    @pytest.mark.parametrize("group", [group for group, traps in TRAPS.items() if traps])
+    @pytest.mark.parametrize("where", ["source", "clone"])
+    async def test_nothing_that_is_configured_while_an_agent_works_runs_outside(
+        self, estate: Estate, group: str, where: str
+    ) -> None:
+        """By the agent in its clone, or in the source by another that works there in place."""
+        source = estate.innocent()
+
+        def lay(folder: cs.Folder) -> None:
+            path = source if where == "source" else folder.root
+            estate.lay(path, TRAPS[group])
+            estate.spring(path, TRAPS[group])
+
+        said = await estate.journey(dir=source, before=lay)
+        assert estate.sprung() == []
+        assert OWNERS not in said and TOKEN not in said
+
+    # -- links
+
+    @pytest.mark.parametrize("kind", LINKS)
+    async def test_a_folder_that_leads_to_another_repository_shows_nothing_of_it(
+        self, estate: Estate, kind: str
+    ) -> None:
+        tries = f"{_READS}; {_WRITES}"
+        leaks = {}
+        for how in ("by plain git", "cloned", "in place", "by its path"):
+            hidden, path = estate.hidden(), estate.innocent()
+            before = _content(hidden)
+            estate.link(path, LINKS[kind], hidden)
+            if how == "by plain git":
+                said = estate.shell(path, tries)
+                control = OWNERS in said or _content(hidden) != before or "refs/heads/private" in said
+                assert control, f"it leads nowhere: {said}"
+                continue
+            fields = {"repo_url": path} if how == "by its path" else {"dir": path, "in_place": how == "in place"}
+            said = await estate.journey(script=tries, end=False, **fields)
+            if OWNERS in said or _content(hidden) != before:
+                leaks[how] = "it was read" if OWNERS in said else "it was written"
+        assert leaks == {}
+
+    async def test_a_clone_that_was_made_to_lead_elsewhere_brings_nothing_from_there(self, estate: Estate) -> None:
+        hidden, source = estate.hidden(), estate.innocent()
+        before = _content(hidden)
+        task, folder = await estate.cloned(source)
+        await estate.inside(folder, "echo work >>plain; git commit -qam work")
+        shutil.copytree(folder.root, innocent := estate.tmp / "innocent", symlinks=True)
+        leaks = {}
+        for kind, script in {**LINKS, "nowhere": "true"}.items():
+            shutil.rmtree(folder.root)
+            shutil.copytree(innocent, folder.root, symlinks=True)
+            estate.link(folder.root, script, hidden)
+            said: list[str] = []
+            await estate.says(said, estate.folders.save(task, folder))
+            await estate.says(said, estate.folders.diff(task, 100_000))
+            found = estate.shell(source, "git cat-file --batch-all-objects --batch; git for-each-ref")
+            if OWNERS in "\n".join(said) + found or _content(hidden) != before:
+                leaks[kind] = said
+        assert leaks == {}
+        assert estate.has(source, "chomp/task-7")  # from the one that leads nowhere, at least
+
+    @pytest.mark.parametrize("in_place", [False, True], ids=["cloned", "in place"])
+    async def test_worktrees_and_submodules_of_the_owner_are_worked_in(self, estate: Estate, in_place: bool) -> None:
+        source, above = estate.innocent(), estate.innocent()
+        tree = estate.tmp / "tree"
+        estate.git(source, "worktree", "add", "-q", "-b", "side", str(tree))
+        estate.git(above, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(source), "sub")
+        estate.git(above, "commit", "-qm", "sub")
+        for path in (tree, above / "sub"):
+            said = await estate.journey(dir=path, in_place=in_place, end=False)
+            assert not re.search("^refused|fatal:", said, re.M), said
+            assert "\n+work\n" in said and "commits=1" in said, said
+
+    # -- a folder that became a link
+
+    @pytest.mark.parametrize("roots", [False, True], ids=["anywhere", "roots"])
+    @pytest.mark.parametrize("kind", ["plain", "in place", "below", "cleaned up"])
+    async def test_a_folder_that_became_a_link_is_not_followed(self, estate: Estate, kind: str, roots: bool) -> None:
+        if kind == "plain":
+            (top := estate.tmp / "code" / "plain").mkdir(parents=True)
+        else:
+            top = estate.source("code/project", sub__file="x\n")
+        path = top / "sub" if kind in ("below", "cleaned up") else top
+        estate.tasks = cs.TaskSettings(roots=(str(estate.tmp / "code"),) if roots else ())
+        task = estate.task(dir=path, in_place=kind in ("in place", "below"), status="done", finished=cs.iso(1))
+        folder = await estate.prepare(task)
+        assert estate.ssh not in folder.writable
+        if kind == "cleaned up":
+            assert await estate.clean({"7": task}, 1e12) == [] and not folder.root.exists()
+        path.rename(path.with_name("aside"))
+        path.symlink_to(estate.ssh)
+        try:
+            again = await estate.prepare(task)
+        except cs.ChompError as error:
+            assert str(path) in error.message or str(estate.ssh) in error.message
+        else:
+            shown = (again.path, again.root, *again.writable, *again.readable)
+            assert [one for one in shown if one.resolve().is_relative_to(estate.ssh)] == []
+
+    async def opened(self, workshop: Any, code: Path, roots: bool = False) -> tuple[Workshop, Path]:
+        """A chomp whose owner works in `code`, and where the owner's keys are."""
+        code.mkdir()
+        here = await workshop(**({"tasks": {"roots": [str(code)]}} if roots else {}))
+        ssh = here.folder / "owner" / ".ssh"
+        ssh.mkdir()
+        (ssh / "id").write_text(f"{OWNERS}\n")
+        return here, ssh
+
+    async def told(self, here: Workshop, script: str, **fields: Any) -> tuple[str, str]:
+        """Why a task was not taken or did not end well, and what its agent said."""
+        asked = {"prompt": script, "platform": "shell", "isolation": "required", "run": True, **fields}
+        async with here.chomp.post("/api/tasks", json=asked) as answer:
+            found = await answer.json()
+        if answer.status == 400:
+            return str(found["error"]["message"]), ""
+        task = await here.ended((found.get("task") or found)["id"])
+        return task["sessions"][-1].get("error", ""), await here.output(task["id"])
+
+    def folder(self, here: Workshop, in_place: bool) -> tuple[Path, dict[str, Any]]:
+        """A folder to work in itself, and the fields of a task that does."""
+        if in_place:
+            path = here.source("code/project")
+        else:
+            (path := here.folder / "code" / "plain").mkdir()
+        return path, {"dir": str(path), "in_place": in_place, "isolation": "required"}
+
+    @pytest.mark.parametrize("roots", [False, True], ids=["anywhere", "roots"])
+    @pytest.mark.parametrize("in_place", [False, True], ids=["plain", "in place"])
+    async def test_a_folder_that_became_a_link_between_sessions_is_refused(
+        self, workshop: Any, tmp_path: Path, in_place: bool, roots: bool
+    ) -> None:
+        here, ssh = await self.opened(workshop, tmp_path / "code", roots)
+        path, fields = self.folder(here, in_place)
+        task = await here.runs("cat id; echo planted >planted", **fields)
+        assert task["status"] == "done" and (path / "planted").exists()  # it can write there
+        path.rename(path.with_name("aside"))
+        path.symlink_to(ssh)
+        await here.post("/retry", id=task["id"], run=True)
+        task = await here.ended(task["id"])
+        said = await here.output(task["id"], task["sessions"][-1]["id"])
+        assert OWNERS not in said and [one.name for one in ssh.iterdir()] == ["id"]
+        assert (task["reason"], len(task["sessions"])) == ("refused", 2)
+        assert re.search(f"{path}|{ssh}", task["sessions"][-1]["error"])
+
+    @pytest.mark.parametrize("roots", [False, True], ids=["anywhere", "roots"])
+    @pytest.mark.parametrize("in_place", [False, True], ids=["plain", "in place"])
+    async def test_a_folder_that_becomes_a_link_as_it_is_started_is_not_followed(
+        self, workshop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_place: bool, roots: bool
+    ) -> None:
+        here, ssh = await self.opened(workshop, tmp_path / "code", roots)
+        path, fields = self.folder(here, in_place)
+        prepare = here.dispatch.folders.prepare
+
+        async def changed_then(*what: Any) -> cs.Folder:
+            folder = await prepare(*what)
+            path.rename(path.with_name("aside"))
+            path.symlink_to(ssh)
+            return folder
+
+        monkeypatch.setattr(here.dispatch.folders, "prepare", changed_then)
+        _, said = await self.told(here, "cat id; echo planted >planted", **fields)
+        assert path.is_symlink()
+        assert OWNERS not in said and [one.name for one in ssh.iterdir()] == ["id"]
+
+    async def test_a_link_that_an_agent_left_is_no_folder_for_the_next_task(
+        self, workshop: Any, tmp_path: Path
+    ) -> None:
+        here, ssh = await self.opened(workshop, tmp_path / "code")
+        (ssh / "deeper").mkdir()
+        private = here.source("owner/private", secret=f"{OWNERS}\n")
+        leaves = f"ln -s {ssh} keys; ln -s {private} other; ls"
+        wrong = {}
+        for in_place in (False, True):
+            path, fields = self.folder(here, in_place)
+            error, said = await self.told(here, leaves, **fields)
+            assert error == "" and "keys" in said and (path / "keys" / "id").read_text() == f"{OWNERS}\n"
+            for name, there in {"keys": ssh, "keys/deeper": ssh / "deeper", "other": private}.items():
+                error, said = await self.told(here, "cat id ../id secret; echo x >planted", dir=str(path / name))
+                if OWNERS in said or (there / "planted").exists() or str(there) not in error:
+                    wrong[f"{path.name}/{name}"] = error or said
+        assert wrong == {}
+
+    # -- in place
+
+    def places(self, here: Workshop) -> dict[str, Path]:
+        """Repositories to work in, each with its own way to its configuration."""
+        bare, above = here.source("bare"), here.source("above")
+        for name in ("hooks", "info", "objects/info"):
+            shutil.rmtree(bare / ".git" / name, ignore_errors=True)
+        tree = here.folder / "tree"
+        here.git(here.source("far"), "worktree", "add", "-q", "-b", "side", str(tree))
+        file = ("-c", "protocol.file.allow=always")
+        here.git(above, *file, "submodule", "--quiet", "add", str(here.source("below")), "sub")
+        here.git(above, "commit", "-qm", "sub")
+        return {"repository": here.source(), "bare": bare, "worktree": tree, "submodule": above / "sub"}
+
+    def planted(self, here: Workshop, path: Path) -> list[str]:
+        """What of an agent's is in the configuration of a repository."""
+        git = Path(here.git(path, "rev-parse", "--path-format=absolute", "--git-common-dir"))
+        return [name.removeprefix(f"{git}/") for name, data in _content(git).items() if b"planted" in data]
+
+    @pytest.mark.parametrize("plants", [_PLANTS, _PUTS_ANOTHER], ids=["files", "another"])
+    async def test_an_agent_in_place_cannot_configure_git(self, workshop: Any, plants: str) -> None:
+        here = await workshop()
+        found = {}
+        for name, path in self.places(here).items():
+            await here.runs(plants, dir=str(path), in_place=True, isolation="required")
+            if names := self.planted(here, path):
+                found[name] = names
+        assert found == {}
+        control = here.source("control")
+        await here.runs(plants, dir=str(control), in_place=True, isolation="none")
+        assert "config" in self.planted(here, control)
+
+    async def test_an_agent_in_place_can_use_git(self, workshop: Any) -> None:
+        here = await workshop()
+        for name, path in self.places(here).items():
+            task = await here.runs(_WORKS, dir=str(path), in_place=True, isolation="required")
+            said = await here.output(task["id"])
+            assert task["status"] == "done" and said.split()[-2:] == ["two", "one"], (name, said)
+            assert here.git(path, "log", "-2", "--format=%s").split() == ["two", "one"]
+            assert here.git(path, "symbolic-ref", "--short", "HEAD") == "feature"
+            assert (path / "new").read_text() == "x\ny\n"
 
 
 # == Web ===============================================================================================================
