@@ -1364,9 +1364,15 @@ def _positive(raw: Raw) -> int:
     return 0
 
 
+_MODEL_CHARS = 1024  # of a model's name
+
+
 def read_envelope(api: Api, body: bytes) -> Envelope:
     """The envelope of a request body. Raises BadRequest with the byte position or the path of what is wrong."""
     envelope = decoded(_decode_envelope, body)
+    if envelope.model is not None and len(envelope.model) > _MODEL_CHARS:
+        shown = envelope.model[:200] + "..."
+        raise ModelNotFound(f"no configured router serves the model {shown!r}", param="model")
     required = _REQUIRED[api]
     value = getattr(envelope, required)
     if is_null(value):
@@ -1592,8 +1598,8 @@ def _not_named(lines: list[bytes], connection: bytes) -> list[bytes]:
     """Header lines without those that a Connection header names."""
     if not connection or connection in (b",keep-alive", b",close"):
         return lines
-    dropped = tuple(b"%b: " % token.strip() for token in connection.split(b",") if token.strip())
-    return [line for line in lines if not line.startswith(dropped)]
+    dropped = {token.strip() for token in connection.split(b",")}
+    return [line for line in lines if line.partition(b": ")[0] not in dropped]
 
 
 def header_value(text: str) -> str:
@@ -1739,8 +1745,9 @@ def _line_ends(rest: bytearray, seen: int) -> int:
     at = max(rest.rfind(b"\ndata:", start), rest.rfind(b"\rdata:", start))
     if at < 0:
         return 0
-    before = bytes(rest[:at]).removesuffix(b"\r")
-    line = before[max(before.rfind(b"\n"), before.rfind(b"\r")) + 1 :]
+    end = at - (rest[at - 1 : at] == b"\r")
+    begin = rest.rfind(b"\n", 0, end) + 1
+    line = bytes(rest[max(begin, rest.rfind(b"\r", begin, end) + 1) : end])
     payload = line[5:].strip()
     return at + 1 if line.startswith(b"data:") and (payload == b"[DONE]" or _is_json(payload)) else 0
 
@@ -1787,6 +1794,8 @@ def payloads(run: bytes) -> list[bytes]:
         return [run[6:-2]]
     found: list[bytes] = []
     lines: list[bytes] = []
+    if b"data:" not in run:
+        return found
     for line in [*run.splitlines(), b""]:
         if line.startswith(b"data:"):
             lines.append(line[6:] if line[5:6] == b" " else line[5:])
@@ -1925,6 +1934,8 @@ class StreamMeter:
                 return b"" if self._look(run[6:]) else run
             if (kept := self._look_at_all(run)) is not None:
                 return kept
+        if b"data:" not in run:  # comments, blank lines
+            return run
         hidden = False
         kept_frames = []
         for frame in split_frames(run):
@@ -2305,11 +2316,17 @@ def read_tail_usage(tail: bytes) -> Usage | None:
 
 # -- error bodies
 
+_TITLE, _TITLE_END = re.compile(r"<title[^>]*+>", re.I), re.compile(r"</title>", re.I)
 _TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.S | re.I)
 
 
+_SENTENCE_CHARS = 16 << 10  # looked at
+
+
 def sentence(text: object) -> str:
-    words = " ".join(str(text).split())
+    if isinstance(text, (dict, list)):  # of an error: as it came, but not all of it
+        text = _encode_loosely(text)[:_SENTENCE_CHARS].decode("utf-8", "replace")
+    words = " ".join(str(text)[:_SENTENCE_CHARS].split())
     return "".join(c for c in words if c.isprintable())[:2000]
 
 
@@ -2324,8 +2341,10 @@ def read_fault(status: int, body: bytes) -> Fault:
         found = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         text = body[:4096].decode("utf-8", "replace")  # enough for a title; the expressions take long over more
-        title = re.search(r"<title[^>]*>(.*?)</title>", text, re.S | re.I)
-        message = sentence(html.unescape(_TAGS.sub(" ", title[1] if title else text)))[:500]
+        begin = _TITLE.search(text)
+        end = _TITLE_END.search(text, begin.end()) if begin else None
+        titled = text[begin.end() : end.start()] if begin and end else text
+        message = sentence(html.unescape(_TAGS.sub(" ", titled)))[:500]
         found = None
     if isinstance(found, list):
         found = found[0] if found else None
@@ -2355,13 +2374,13 @@ def read_fault(status: int, body: bytes) -> Fault:
         if not found.get("message") and detail:
             if isinstance(detail, list):
                 detail = "; ".join(
-                    f"{'.'.join(map(str, loc))}: {d.get('msg')}"
+                    f"{'.'.join(map(str, loc[:20]))}: {d.get('msg')}"
                     if isinstance(d, dict) and isinstance(loc := d.get("loc"), list)
                     else str(d.get("msg") or d if isinstance(d, dict) else d)
                     for d in detail[:5]
                 )
             elif isinstance(detail, dict):
-                detail = detail.get("message") or detail.get("error") or json.dumps(detail)
+                detail = detail.get("message") or detail.get("error") or detail
             found = {**found, "message": detail}
         message = sentence(found.get("message") or "")
         metadata = found.get("metadata")
@@ -2933,6 +2952,8 @@ def _read_piece(payload: bytes) -> tuple[_ChatPiece, bool]:
     with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         piece = _decode_piece(payload)
         return piece, piece.plain
+    if b"{" not in payload:  # no object: not worth a second look
+        return _ChatPiece(), False
     with contextlib.suppress(RecursionError, *_ODD):
         return _loose_piece(payload), False
     return _ChatPiece(), False
@@ -3316,12 +3337,17 @@ _CUSTOM_PARAMETERS = {
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
+_LENIENT = json.JSONDecoder(strict=False)
+
+
 def _decode_loosely(payload: bytes | str) -> Any:
     """What JSON holds, even with halves of surrogate pairs or NaN, which msgspec refuses. Raises ValueError."""
     try:
         return msgspec.json.decode(payload)
     except (msgspec.DecodeError, UnicodeError):
-        return json.loads(payload, strict=False)  # models write bare newlines into strings, too
+        if not isinstance(payload, str):
+            payload = payload.decode(json.detect_encoding(payload), "surrogatepass")
+        return _LENIENT.decode(payload)  # models write bare newlines into strings, too
 
 
 def _encode_loosely(value: Any) -> bytes:
@@ -5009,15 +5035,16 @@ def _catalog_price(pricing: object, unit: str) -> Price | None:
 
 
 _ANSI = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_].*?(?:\x1b\\|$)|[ -/]*[0-~])", re.S
+    r"(?:\x1b(?:\[[0-?]*+[ -/]*+[@-~]|\][^\x07\x1b]*+(?:\x07|\x1b\\)?|[PX^_].*?(?:\x1b\\|$)|[ -/]*+[0-~]))++", re.S
 )
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f]")
+_OVERWRITTEN = re.compile(r"^[^\n]*\r(?=[^\n])", re.M)  # what stood on a line before its last carriage return
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f]++")
 
 
 def text_of(output: bytes) -> str:
     """What a terminal showed, as plain text: no escape sequences, no control characters; CR as a terminal has it."""
     text = _ANSI.sub("", output.decode("utf-8", "replace")).replace("\r\n", "\n")
-    text = re.sub(r"[^\n]*\r(?=[^\n])", "", text).replace("\r", "")
+    text = _OVERWRITTEN.sub("", text).replace("\r", "")
     return _CONTROL.sub("", text)
 
 
@@ -5237,7 +5264,7 @@ def estimated_tokens(size_bytes: int) -> int:
     return (size_bytes + 3) // 4
 
 
-_ENCODED = re.compile(rb"[A-Za-z0-9+/=\\]{2048,}")  # base64: a picture, a sound
+_ENCODED = re.compile(rb"(?<![A-Za-z0-9+/=\\])[A-Za-z0-9+/=\\]{2048,}+")  # base64: a picture, a sound
 _ENCODED_TOKENS = 1000  # of one of them, roughly
 
 
@@ -6983,7 +7010,7 @@ class PriceTable:
             return Price(0.0, 0.0)
         models = self._baked.get(router, {})
         name = model.lower()
-        return models.get(name) or models.get(_DATED.sub("*", name))
+        return models.get(name) or models.get(name[:-11] + _DATED.sub("*", name[-11:]))
 
 
 class UsageLedger:
@@ -7855,6 +7882,9 @@ class Logins:
 # == Upstream ==========================================================================================================
 
 
+_PIECE_BYTES = 16 << 10  # of a stream, worked on in one turn of the loop
+
+
 class UpstreamError(Exception):
     """An exchange with an upstream broke; `kind` is of ERROR_TYPES."""
 
@@ -7900,7 +7930,7 @@ class Wire(asyncio.Protocol):
 
     __slots__ = (
         "_between", "_body", "_close_delimited", "_fed", "_head_limit", "_in_head", "_informational", "_keep",
-        "_parser", "_pool", "_spoiled", "_taker", "_transport", "headers", "idle_since", "origin", "paused",
+        "_parser", "_pool", "_rest", "_spoiled", "_taker", "_transport", "headers", "idle_since", "origin", "paused",
         "received", "reused", "status",
     )  # fmt: skip
 
@@ -7912,6 +7942,7 @@ class Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._taker: Taker | None = None
         self._body: list[bytes] = []  # what a read brought of it
+        self._rest = b""  # of what a read brought, for further turns of the loop
         self._between = False  # the parser stands between two chunks
         self._in_head = True
         self._informational = self._close_delimited = self._spoiled = self._keep = False
@@ -7958,7 +7989,10 @@ class Wire(asyncio.Protocol):
     def resume(self) -> None:
         if self.paused and self.usable:
             self.paused = False
-            cast(asyncio.Transport, self._transport).resume_reading()
+            if self._rest:
+                asyncio.get_running_loop().call_soon(self._go_on)
+            else:
+                cast(asyncio.Transport, self._transport).resume_reading()
 
     @property
     def usable(self) -> bool:
@@ -7974,6 +8008,8 @@ class Wire(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        if len(data) > _PIECE_BYTES and self._put_off(data):
+            data = data[:_PIECE_BYTES]
         taker = self._taker
         if taker is None:
             self.close()
@@ -8015,11 +8051,34 @@ class Wire(asyncio.Protocol):
         if self._keep:  # the message is complete
             self._complete()
 
+    def _put_off(self, data: bytes) -> bool:
+        """Whether the rest of `data` waits for further turns of the loop: many small frames take long."""
+        if not self._in_head and not any(
+            name.lower() == b"content-type" and b"event-stream" in value.lower() for name, value in self.headers
+        ):
+            return False
+        self._rest = data[_PIECE_BYTES:]
+        if self._transport is not None:
+            self._transport.pause_reading()
+        asyncio.get_running_loop().call_soon(self._go_on)
+        return True
+
+    def _go_on(self) -> None:
+        if not self._rest or self.paused or not self.usable:
+            return
+        rest, self._rest = self._rest, b""
+        self.data_received(rest)
+        if not self._rest and not self.paused and self.usable:
+            cast(asyncio.Transport, self._transport).resume_reading()
+
     def eof_received(self) -> bool:
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        while self._rest and self._taker is not None:  # it came before
+            rest, self._rest = self._rest, b""
+            self.data_received(rest)
         self._parser = None  # breaks a reference cycle
         self._pool.forget(self)
         taker, self._taker = self._taker, None
@@ -8076,7 +8135,7 @@ class Wire(asyncio.Protocol):
 
     def _complete(self) -> None:
         taker, self._taker = self._taker, None
-        if self._spoiled or not self._keep:
+        if self._spoiled or not self._keep or self._rest or self._transport is None:
             self.close()
         else:
             self._keep = False
@@ -8384,6 +8443,9 @@ PLAN_S = 5.0  # how long an undisturbed plan is used again
 CATALOG_GRACE_S = 0.5  # for further lists once the first is in
 
 
+_NEAR_CHARS = 300 * 50**2
+
+
 class RouterPool:
     """Routers with their keys, catalogues, cooldowns and breakers; who is asked, in which order."""
 
@@ -8499,7 +8561,7 @@ class RouterPool:
             status, body = await self._get_list(row, keys[-1] if keys else Key("none", ""))
         if status != 200:
             raise ValueError(f"{status}: {read_fault(status, body[:65536]).message}")
-        return read_catalog(body, row.price_unit, self._settings.limits.catalog_models)
+        return await asyncio.to_thread(read_catalog, body, row.price_unit, self._settings.limits.catalog_models)
 
     async def _get_list(self, row: RouterDef, key: Key) -> tuple[int, bytes]:
         return await self._get(row, "/models", key)
@@ -8799,8 +8861,13 @@ class RouterPool:
         known = list(self._serving)
         if tail and (holding := [name for name in known if tail in name.lower()]):
             return sorted(holding, key=len)[:3]
-        pool = [name for name in known if name.rpartition("/")[2][:2].lower() == tail[:2]][:500] or known[:200]
-        return difflib.get_close_matches(model[:200], pool, n=3, cutoff=0.6)
+        pool = [name for name in known if name.rpartition("/")[2][:2].lower() == tail[:2]] or known
+        left, looked_at = _NEAR_CHARS, []  # the work grows with the square of a name's length
+        for name in pool:
+            if (left := left - (len(name) + 20) ** 2) < 0:
+                break
+            looked_at.append(name)
+        return difflib.get_close_matches(model[:100], looked_at, n=3, cutoff=0.6)
 
     def _rank(self, prefer: str, row: RouterDef, model: str) -> float:
         if prefer == "fast":
@@ -9053,7 +9120,9 @@ _PATHS: dict[Api, str] = {
     "responses": "/responses", "count_tokens": "/messages/count_tokens",
 }  # fmt: skip
 _TAIL_BYTES = 8192
+_TRANSLATED_AT_ONCE = 128 << 10  # a larger request is translated in a thread
 _HOLD_FRAMES, _HOLD_BYTES = 64, 256 << 10
+_COMMENT_BYTES = 1024  # of comments that came together
 _BURST_BYTES = 256 << 10
 ERROR_BODY_S = 5.0  # for the body of an error; its status is known
 DONE_S = 2.0  # for the end of the body after [DONE]
@@ -9370,7 +9439,7 @@ class Attempt:
         return StreamMeter(hide_usage=self.translation is None and not self._owner.envelope.wants_usage())
 
     def _sort(self, run: bytes) -> None:
-        frames = split_frames(run)
+        frames = split_frames(run) if b"data:" in run else [run]  # else comments, blank lines
         for at, frame in enumerate(frames):
             kind = frame_kind(frame)
             if kind == "error":
@@ -9387,7 +9456,7 @@ class Attempt:
             if kind == "comment":
                 if self._owner.head_sent:
                     self._owner.comment(frame)
-                elif len(self._held) < _HOLD_FRAMES:  # more of them tell nobody more
+                elif len(self._held) < _HOLD_FRAMES and len(frame) <= _COMMENT_BYTES:  # more tells nobody more
                     self._keep_back(frame)
                     self._arm()
                 continue
@@ -9848,6 +9917,9 @@ class Exchange:
             self._targets = targets
             if self.caller.user is not None:
                 self._admit()
+            if self._takes_long(targets[0]):
+                proxy.pool.give_back(wire)
+                return False
             body = self._next_attempt(targets[0])
         except Exception:  # refused, or a bug: `connect` will meet it again, where it is answered
             if wire is not None:
@@ -9985,6 +10057,11 @@ class Exchange:
                 return at
         return None
 
+    def _takes_long(self, target: Target) -> bool:
+        """Whether the request has to be translated for `target`, and is so large that others must not wait for it."""
+        api, body = self.request.api, self.request.body
+        return target.api != api and target.api not in self._translations and len(body) > _TRANSLATED_AT_ONCE
+
     def _next_attempt(self, target: Target) -> bytes:
         """Makes `target` the one that is asked. The request's body as it goes there."""
         request, row, envelope = self.request, target.router, self.envelope
@@ -10016,6 +10093,9 @@ class Exchange:
     async def _ask(self, target: Target, *, again: bool = False) -> Fault | None:
         proxy, request, row = self.proxy, self.request, target.router
         begun = self._attempt is not None and self._asked_at is not None
+        if not begun and self._takes_long(target):
+            translate = TRANSLATIONS[request.api, target.api]
+            self._translations[target.api] = await asyncio.to_thread(translate, request.body, int(self._at))
         body = b"" if begun else self._next_attempt(target)
         attempt = cast(Attempt, self._attempt)
         started = cast(float, self._asked_at)
@@ -12112,6 +12192,7 @@ DIFF_CUT = "… cut here: the diff is longer"  # last line of a diff that was cu
 
 _GIT_S = 60.0  # one git command on files that are here
 _GIT_BYTES = 4 << 20  # read of what one says
+_WORDS_CHARS = 32 << 10  # at either end of what git says: why it failed
 _NAMES = 100  # of uncommitted files told
 _INCLUDE_BYTES, _INCLUDE_FILES = 512 << 20, 20_000  # copied for one .worktreeinclude
 _UNKNOWN_S = 3600.0  # folders of tasks that nobody knows are kept for so long after their last change
@@ -12181,7 +12262,10 @@ class _Ran(msgspec.Struct, frozen=True):
         """For people: why it failed."""
         if self.code is None:
             return "it took too long"
-        lines = [line.strip() for line in self.text.splitlines() if line.strip()]
+        text = self.text
+        if len(text) > 2 * _WORDS_CHARS:
+            text = f"{text[:_WORDS_CHARS]}\n{text[-_WORDS_CHARS:]}"
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
         fatal = [line for line in lines if line.startswith(("fatal:", "error:"))]
         return " ".join((fatal or lines)[:4])[:600] or f"git ended with {self.code}"
 
@@ -12627,7 +12711,7 @@ class Folders:
     async def _left_out(self, found: _Repository, root: Path) -> str:
         """Copies what .worktreeinclude names. What of the source is not in the clone, in words."""
         words = []
-        status = _files((await self._at(found, *_STATUS, ignore=True)).text)
+        status = await asyncio.to_thread(_files, (await self._at(found, *_STATUS, ignore=True)).text)
         names = [name for _, name in status]
         if untracked := sum(code == "??" for code, _ in status):
             words.append(f"{untracked} untracked")
@@ -12759,7 +12843,7 @@ class Folders:
             if folder.base and not await within(folder.base, tip):
                 note = _sentences(note, f"{branch or 'HEAD'} no longer descends from {folder.base[:12]}")
         ran = await self._inside(folder, *_QUIET, *_GIT, *_STATUS)
-        dirty = [file for _, file in _files(ran.text)]
+        dirty = [file for _, file in await asyncio.to_thread(_files, ran.text)]
         if not commits and folder.kind == "clone":
             note = _sentences(note, "no commits were made")
         names = tuple(file[:300] for file in dirty[:_NAMES])
@@ -12965,7 +13049,7 @@ class Folders:
         ran = await self._inside(folder, *_QUIET, *_GIT, *_STATUS)
         if ran.code != 0:
             return "git cannot read it"
-        if dirty := _files(ran.text):
+        if dirty := await asyncio.to_thread(_files, ran.text):
             return f"{len(dirty)} files in it are not committed ({', '.join(name for _, name in dirty[:3])})"
         refs = ("for-each-ref", "--format=%(objectname)", "refs/heads", "refs/stash")
         ran = await self._inside(folder, *_QUIET, *_GIT, *refs)
@@ -14373,7 +14457,7 @@ class Dispatch:
         ran = await self.folders.setup(task, folder, own, self.platforms.tools(env["PATH"]))
         if ran is not None and ran[0] != 0:
             how = "took too long" if ran[0] is None else f"ended with {ran[0]}"
-            raise Unavailable(f"the setup script {how}:\n{text_of(ran[1])[-2000:].strip()}")
+            raise Unavailable(f"the setup script {how}:\n{text_of(ran[1][-16384:])[-2000:].strip()}")
 
     def _environ(self, run: Run, task: Task, folder: Folder, level: Level) -> dict[str, str]:
         """What an agent, a setup script and a gate may know."""
@@ -14531,9 +14615,9 @@ class Dispatch:
             elif kind in ("working", "progress"):
                 run.asks = False
             elif kind == "result" and isinstance(text, str):
-                run.claim = text_of(text.encode("utf-8", "replace"))[:SUMMARY_CHARS]
+                run.claim = text_of(text[: 4 * SUMMARY_CHARS].encode("utf-8", "replace"))[:SUMMARY_CHARS]
             elif kind == "warning" and isinstance(text, str) and len(run.warnings) < 20:
-                run.warnings.append(text_of(text.encode("utf-8", "replace"))[:500])
+                run.warnings.append(text_of(text[: 4 * SUMMARY_CHARS].encode("utf-8", "replace"))[:500])
             elif kind == "tokens" and type(event.get("total")) is int and 0 <= event["total"] < 10**12:
                 self._report(run, event["total"])
             elif kind == "limit" and isinstance(at := event.get("reset_at"), (int, float)) and 0 < at < 1e12:
@@ -17300,6 +17384,8 @@ def set_up_pages(app: web.Application, folder: Path) -> None:
         default_helpers=False,
         filters=TEMPLATE_FILTERS,
     )
+    for name in environment.list_templates(["html"]):
+        environment.get_template(name)  # compiled now, not when somebody asks
     environment.globals.update(asset=asset, version=VERSION, budget_of=budget_of, open_session=open_session)
 
 
@@ -17478,6 +17564,9 @@ def diff_files(text: str) -> list[DiffFile]:
     """The files of a unified diff."""
     files: list[DiffFile] = []
     inside = False
+    begin = text.split("\n", _DIFF_LINES)  # of a long text no more is looked at
+    if len(begin) > _DIFF_LINES:
+        text = "\n".join([*begin[:_DIFF_LINES], ""])
     for line in text.splitlines()[:_DIFF_LINES]:
         if line.startswith("diff --git "):
             files.append(DiffFile(line.rpartition(" b/")[2] or line[11:]))

@@ -7454,6 +7454,126 @@ async def error_of(answer: aiohttp.ClientResponse) -> dict[str, Any]:
     return error
 
 
+def text_run(unit: str, kib: int) -> str:
+    return (unit * ((kib << 10) // len(unit) + 1))[: kib << 10]
+
+
+def framed_in_pieces(data: bytes) -> None:
+    framer = cs.Framer(1 << 20)
+    for at in range(0, len(data), 1000):  # as small reads bring it
+        framer.feed(data[at : at + 1000])
+    framer.close()
+
+
+def hidden_in_pieces(data: bytes) -> None:
+    secrets = cs.SecretFilter(["sk-0123456789abcdef", "sk-" + "ab" * 60])
+    for at in range(0, len(data), 16384):
+        secrets.feed(data[at : at + 16384])
+    secrets.flush()
+
+
+def redacted_text(text: str) -> str:
+    credentials = cs.Credentials.__new__(cs.Credentials)
+    credentials._secrets, credentials._pattern = {f"sk-{n:032x}" for n in range(20)}, None
+    return credentials.redact(text)
+
+
+ALMOST_ENCODED = "A" * 2047 + " "  # just no picture
+GROWING = {  # what meets text from outside, and what text is hardest for it
+    "text_of": (
+        lambda s: cs.text_of(s.encode()),
+        ["x", "\r", "x\r", "\0", "\x1b", "\x1b[", "\x1b[0;", "\x1bP", "é", " \n"],
+    ),
+    "last_line": (lambda s: cs._last_line(s.encode()), ["x", "\x1b[", "\x1b]", "\x1b[0;", "\r"]),
+    "whole_part": (lambda s: cs.whole_part(s.encode()), ["\x1b[", "\x1b]", "é"]),
+    "estimated_prompt": (
+        lambda s: cs.estimated_prompt(s.encode()),
+        ["x", ALMOST_ENCODED, "\\", "ab ", "A" * 2048 + " "],
+    ),
+    "sentence": (cs.sentence, ["x", "x y", " ", "\0", ":: "]),
+    "read_fault": (
+        lambda s: cs.read_fault(500, s.encode()),
+        ["<", "<title>", "<title", "<script", "<script></script ", "&", "&#1", "x y"],
+    ),
+    "error_object": (
+        lambda s: cs.read_fault(200, b'{"error":{"message":"%b"}}' % s.encode()),
+        ["x", "x y", " "],
+    ),
+    "split_frames": (lambda s: cs.split_frames(s.encode()), ["\n", "\r", "\n\r", "data:1\r", "data: {}\n", ":\n\n"]),
+    "payloads": (lambda s: cs.payloads(s.encode()), ["\n", "\r", "data:", "data:1\r", "data: {}\n\n"]),
+    "framer": (
+        lambda s: framed_in_pieces(s.encode()),
+        ["x", "\r", "\ndata:", "\rdata:", "data: x\n", "data: 1\n", "\n\r"],
+    ),
+    "meter": (
+        lambda s: cs.StreamMeter(hide_usage=True).look(s.encode()),
+        ["\n", "data: {}\n\n", "data:1\r", "data: x\r\r"],
+    ),
+    "events_meter": (lambda s: cs.EventsMeter().look(s.encode()), ["\n", "data: ", "data: {}\n\n", "data:1\r"]),
+    "diff_files": (cs.diff_files, ["x", "+\n", "@@\n", "diff --git a b/"]),
+    "git_words": (lambda s: cs._Ran(1, s).words, ["x", "\n", "fatal: \n", "\r"]),
+    "git_files": (cs._files, ["?? a\0", "\0", "R  a\0"]),
+    "dated": (lambda s: cs._DATED.sub("*", s[:16384]), ["1", "1234-", "12345678x"]),
+    "waits": (lambda s: cs._reset_s(s[:32768], 0.0), ["1", "1ms", "1m", "1.", "1ms1"]),
+    "durations": (lambda s: cs._since(s[:8192], 0.0), ["1m", "1ms", "1", "1."]),
+    "connection": (
+        lambda s: cs._not_named([b"x-%d: a\r\n" % n for n in range(50)], s[:65536].encode()),
+        ["x,", ",", "x-1,"],
+    ),
+    "secrets": (lambda s: hidden_in_pieces(s.encode()), ["x", "sk-", "sk-0123456789abcde", "sk-0123456789abcdef", "a"]),
+    "redact": (redacted_text, ["x", "sk-", "sk-chomp-task-", "sk-chomp-task-1", "sk-chomp-task-1-"]),
+    "error_path": (lambda s: cs.error_path(ValueError(s)), ["`$", "`$.", "`"]),
+    "half_pairs": (lambda s: cs._HALF_PAIR.search(s.encode()), ["\\", "\\u", "\\ud"]),
+    "replay": (lambda s: cs.replay(s.encode(), False), ["x", "é", "\x1b"]),
+}
+
+
+def thread_seconds(work: Callable[[str], Any], text: str) -> float:
+    """Of this thread, the shortest of some runs: others only make one longer. What takes very long is not run again."""
+    shortest = float("inf")
+    for _ in range(4):
+        begun = time.thread_time()
+        with contextlib.suppress(ValueError, cs.ChompError):  # refused: that, too, must not take long
+            work(text)
+        shortest = min(shortest, time.thread_time() - begun)
+        if shortest > 0.25:
+            break
+    return shortest
+
+
+class TestLongTexts:
+    """Whatever comes from outside: its work grows as it does, and none holds up the event loop."""
+
+    @pytest.mark.parametrize(("work", "units"), GROWING.values(), ids=GROWING.keys())
+    def test_four_times_the_text_takes_about_four_times_as_long(self, work: Any, units: list[str]) -> None:
+        for unit in units:
+            small = thread_seconds(work, text_run(unit, 64))
+            assert small < 0.25, (
+                f"64 KiB of {unit[:20]!r} took {small:.3f} s"
+            )  # a quadratic one would take minutes for the rest
+            large = thread_seconds(work, text_run(unit, 256))
+            # what takes less than 2 ms for 256 KiB is no trouble; below that, clocks and caches decide
+            assert large < max(10 * small, 0.002), f"{unit[:20]!r}: 64 KiB {small:.4f} s, 256 KiB {large:.4f} s"
+
+    @pytest.mark.parametrize(
+        ("work", "text"),
+        [
+            (lambda s: cs.text_of(s.encode()), "x" * (256 << 10)),
+            (lambda s: cs.text_of(s.encode()), "\x1b[0;" * (64 << 10)),
+            (lambda s: cs.text_of(s.encode()), "a\0" * (128 << 10)),
+            (lambda s: cs.estimated_prompt(s.encode()), ALMOST_ENCODED * 512),
+            (cs.sentence, "x y" * 349525),
+            (lambda s: cs.read_fault(500, s.encode()), "<title>" * 600),
+            (lambda s: cs.read_fault(200, s.encode()), '{"error":{"message":[%s0]}}' % ("0," * 500_000)),
+            (cs.diff_files, "+a\n" * 349525),
+        ],
+        ids=["output", "escapes", "controls", "prompt", "sentence", "page", "odd-error", "diff"],
+    )
+    def test_the_longest_text_there_may_be_takes_a_moment_only(self, work: Any, text: str) -> None:
+        took = thread_seconds(work, text)
+        assert took < 0.03, f"{took * 1000:.0f} ms"  # 20 ms are the aim
+
+
 # == Upstream ==========================================================================================================
 
 
@@ -7587,6 +7707,38 @@ class TestUpstream:
                 assert (heard.body_bytes, heard.ends) == (b"".join(pieces), [None])
                 relayed += heard.order.count("chunk")
             assert relayed or pieces[1] != frame
+
+    @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
+    async def test_a_burst_of_small_frames_is_worked_on_in_pieces_and_comes_out_whole(
+        self, chomp: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch, framing: str
+    ) -> None:
+        body = b"".join([*(chat_chunk({"content": str(n)}) for n in range(4000)), chat_chunk({}, "stop"), DONE])
+        how = {
+            "chunked": ("transfer-encoding: chunked",), "length": (f"content-length: {len(body)}",),
+            "close": ("connection: close",),
+        }  # fmt: skip
+        raw = http_answer(chunked(body) if framing == "chunked" else body, SSE_LINE, *how[framing])
+
+        async def act(call: Call) -> None:
+            await call.send(raw)
+            if framing == "close":
+                call._writer.close()
+
+        turns = []
+        go_on = cs.Wire._go_on
+
+        def counted(wire: cs.Wire) -> None:
+            turns.append(len(wire._rest))
+            go_on(wire)
+
+        monkeypatch.setattr(cs.Wire, "_go_on", counted)
+        up = await upstream(act)
+        client = await chomp(up)
+        for _ in range(2):  # a connection that was used so is good for the next answer, too
+            async with client.chat(up.model, stream=True) as answer:
+                assert await answer.read() == body
+        assert len([size for size in turns if size]) >= 4
+        assert client.services.proxy.inflight == 0
 
     @pytest.mark.parametrize("stream", [False, True])
     async def test_an_answer_that_trickles_in_byte_by_byte_comes_out_whole(
