@@ -41,6 +41,7 @@ import contextlib
 import datetime
 import difflib
 import email.utils
+import errno
 import fcntl
 import fnmatch
 import functools
@@ -107,6 +108,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 VERSION = "0.1.0"
 HERE = Path(__file__).resolve().parent
 log = logging.getLogger("chomp")
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS: its monotonic one runs on, too
+
+
+def boot_s() -> float:
+    """Seconds since the machine was started, those it slept included: never set, unlike the wall clock.
+
+    For waits until a moment that somebody named. Silence and durations are `time.monotonic`'s, days `time.time`'s.
+    """
+    return time.clock_gettime(_BOOT_CLOCK)
+
 
 # == Settings ==========================================================================================================
 
@@ -7799,36 +7810,46 @@ class Credentials:
 
 CODE_S = 600.0
 BANNER_CODE_S = 86400.0
-COOKIE_S = 30 * 86400
+BROWSER_KEY_S = 30 * 86400
 _CODES_OPEN = 32
-_TRIES = 10  # that may go wrong in a row; then one a second
+_TRIES = 10  # that one address may get wrong in a row; then it is told to wait
+_TRIES_S = 60.0  # after so much quiet they are forgotten
+_ADDRESSES = 1024  # whose wrong tries are remembered
+BROWSER_KEY = "chomp-key-"  # what the keys of browsers begin with
 
 
 class Logins:
-    """How the owner's browser signs in: a code that is good once, then a cookie that is good for 30 days.
+    """How the owner's browser signs in: a code that is good once, then a key of its own that is good for 30 days.
 
-    Cookies are signed with a key made from the owner's token: they survive a restart, and end with that token.
+    Keys are signed with one made from the owner's token: they survive a restart, and end with that token. A browser
+    sends its key as a bearer token. It is no cookie: a browser sends those to every port of a host name, so to a server
+    that an agent has started there.
     """
 
-    def __init__(self, owner_token: str, clock: Callable[[], float] = time.time):
+    def __init__(
+        self,
+        owner_token: str,
+        clock: Callable[[], float] = time.time,
+        lasting: Callable[[], float] = boot_s,
+    ):
         self._now = clock
+        self._lasting = lasting
         self._codes: dict[bytes, float] = {}  # the hash of a code -> until when it is good
-        self._ended: dict[str, int] = {}  # of cookies that were signed out, until they are too old anyway
-        self._failures = 0
-        self._next_try_at = -math.inf
+        self._ended: dict[str, int] = {}  # of keys that were signed out, until they are too old anyway
+        self._failures: dict[str, tuple[int, float]] = {}  # by address: wrong tries in a row, and when the last was
         self._key = b""
         self.adopt(owner_token)
 
     def adopt(self, owner_token: str) -> None:
-        """Takes over the token: another one than before ends all cookies and codes."""
-        key = hmac.digest(owner_token.encode(), b"chomp sessions", "sha256")
+        """Takes over the token: another one than before ends all keys and codes."""
+        key = hmac.digest(owner_token.encode(), b"chomp browsers", "sha256")
         if key != self._key:
             self._key = key
             self._codes.clear()
 
     def code(self, lasts_s: float = CODE_S) -> str:
         """A code that signs in, once. Of too many, the one that would end first is given up."""
-        now = self._now()
+        now = self._lasting()
         self._codes = {digest: ends_at for digest, ends_at in self._codes.items() if now < ends_at}
         if len(self._codes) >= _CODES_OPEN:
             del self._codes[min(self._codes, key=self._codes.__getitem__)]
@@ -7836,47 +7857,55 @@ class Logins:
         self._codes[hashlib.sha256(code.encode()).digest()] = now + lasts_s
         return code
 
-    def cookie(self, code: str) -> str | None:
-        """A cookie for a good code, which is used up then; None for any other."""
-        given = hashlib.sha256(code.encode("utf-8", "replace")).digest()
-        found = [digest for digest in self._codes if hmac.compare_digest(digest, given)]
-        if not found or self._now() >= self._codes.pop(found[0]):
+    def key(self, code: str) -> str | None:
+        """A browser's key for a good code, which is used up then; None for any other."""
+        digest = hashlib.sha256(code.encode("utf-8", "replace")).digest()
+        found = [one for one in self._codes if hmac.compare_digest(one, digest)]
+        if not found or self._lasting() >= self._codes.pop(found[0]):
             return None
-        return self.session()
+        return self.new_key()
 
-    def session(self) -> str:
-        """A cookie for whoever has proved to be the owner."""
-        said = f"{secrets.token_hex(16)}.{int(self._now()) + COOKIE_S}"
-        return f"{said}.{self._signature(said)}"
+    def new_key(self) -> str:
+        """A key for a browser that has proved to be the owner's."""
+        signed = f"{secrets.token_hex(16)}.{int(self._now()) + BROWSER_KEY_S}"
+        return f"{BROWSER_KEY}{signed}.{self._signature(signed)}"
 
-    def _signature(self, said: str) -> str:
-        return hmac.digest(self._key, said.encode("utf-8", "replace"), "sha256").hex()
+    def _signature(self, signed: str) -> str:
+        return hmac.digest(self._key, signed.encode("utf-8", "replace"), "sha256").hex()
 
-    def check(self, cookie: str) -> bool:
-        """Whether a cookie is one of ours, and still good."""
-        said, _, signature = cookie.rpartition(".")
-        if not hmac.compare_digest(signature.encode("utf-8", "replace"), self._signature(said).encode()):
+    def check(self, key: str) -> bool:
+        """Whether a browser's key is one of ours, and still good."""
+        signed, _, signature = key.removeprefix(BROWSER_KEY).rpartition(".")
+        if not hmac.compare_digest(signature.encode("utf-8", "replace"), self._signature(signed).encode()):
             return False
-        name, _, ends_at = said.partition(".")
+        name, _, ends_at = signed.partition(".")
         return name not in self._ended and self._now() < int(ends_at)
 
-    def end(self, cookie: str) -> None:
-        """Signs out: a good cookie is none any more, unless chomp restarts."""
-        if self.check(cookie):
+    def end(self, key: str) -> None:
+        """Signs out: a good key is none any more, unless chomp restarts."""
+        if self.check(key):
             now = self._now()
             self._ended = {name: ends_at for name, ends_at in self._ended.items() if now < ends_at}
-            name, ends_at, _ = cookie.split(".")
+            name, ends_at, _ = key.removeprefix(BROWSER_KEY).split(".")
             self._ended[name] = int(ends_at)
 
-    def may_try(self) -> None:
-        """Raises Busy when too many codes or tokens were wrong of late."""
-        if self._failures >= _TRIES and (wait_s := self._next_try_at - self._now()) > 0:
-            raise Busy("too many wrong codes: wait a second", retry_after_s=wait_s)
+    def failed(self, address: str) -> None:
+        """A code or token from `address` was wrong. Raises Busy after too many of them.
 
-    def tried(self, good: bool) -> None:
-        """How a try went."""
-        self._failures = 0 if good else self._failures + 1
-        self._next_try_at = self._now() + 1.0
+        Nobody who has a good one is held up by those who guess, and nobody by what another address does.
+        """
+        now = self._lasting()
+        failures, last_at = self._failures.pop(address, (0, 0.0))
+        failures = failures + 1 if now - last_at < _TRIES_S else 1
+        self._failures[address] = failures, now
+        while len(self._failures) > _ADDRESSES:
+            del self._failures[next(iter(self._failures))]  # who has been quiet longest
+        if failures > _TRIES:
+            raise Busy("too many wrong codes: wait a while", retry_after_s=_TRIES_S)
+
+    def signed_in(self, address: str) -> None:
+        """A try from `address` went well."""
+        self._failures.pop(address, None)
 
 
 # == Upstream ==========================================================================================================
@@ -14913,8 +14942,9 @@ _SHORT_WAY: dict[bytes, Api] = {  # what the Door lets in; the others need more 
     path: api for path, api in MODEL_PATHS.items() if api != "count_tokens"
 }
 routes = web.RouteTableDef()
-_OPEN_PATHS = frozenset({"/health", "/login"})
-SESSION_COOKIE = "chomp_session"
+_OPEN_PATHS = frozenset({"/health", "/login", "/", "/docs", "/usage"})  # the pages are shells: they show no data
+_SOCKET_KEY = "chomp.key."  # a subprotocol that carries the browser's key: no header can be set on a WebSocket there
+SOCKET_PROTOCOL = "chomp"
 _CALLBACKS = frozenset({"/api/tasks/update", "/api/tasks/done", "/api/tasks/handoff"})  # of a task's own agent
 _USERS_PATHS = ("/v1/", "/api/models/", "/api/usage", "/api/dispatch", "/api/result/", "/api/jobs")  # beside the owner
 
@@ -15074,36 +15104,22 @@ def _asks_for_websocket(request: web.Request) -> bool:
 
 
 def check_upgrade(request: web.Request, settings: Settings) -> None:
-    """Raises Forbidden for a WebSocket that a foreign page asks for: browsers do, and send our cookie with it.
-
-    Who says nothing of where it is from is no browser, or must have a token.
-    """
+    """Raises Forbidden for a WebSocket of a foreign page. Who does not say where it is from is no browser."""
     origin = request.headers.get("origin")
     if origin is not None and not _is_own(origin, request, settings):
         raise Forbidden(f"WebSockets from {origin[:100]} are not allowed", code="foreign_origin")
 
 
-def _has_token(request: web.Request) -> bool:
-    return "authorization" in request.headers or "x-api-key" in request.headers
-
-
-def _by_cookie(request: web.Request, services: Services) -> bool:
-    """Whether the owner's browser asks. Raises Forbidden when it may have been made to by another page.
-
-    Pages of `cors_origins` are others, too.
-    """
-    cookie = request.cookies.get(SESSION_COOKIE)
-    if cookie is None or _has_token(request) or not services.logins.check(cookie):
-        return False
-    if request.method not in _READING or _asks_for_websocket(request):
-        origin = request.headers.get("origin")
-        if origin is None:
-            own = request.headers.get("sec-fetch-site") == "same-origin"
-        else:
-            own = _is_own(origin, request, services.settings)
-        if not own:
-            raise Forbidden("with the cookie of the dashboard, only its own pages may ask that", code="foreign_origin")
-    return True
+def browser_key(request: web.Request) -> str:
+    """The key that one of our pages sent, "" when there is none: as bearer, or among a WebSocket's subprotocols."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and (token := token.strip()).startswith(BROWSER_KEY):
+        return token
+    if _asks_for_websocket(request):
+        for word in request.headers.get("sec-websocket-protocol", "").split(","):
+            if (word := word.strip()).startswith(_SOCKET_KEY):
+                return word.removeprefix(_SOCKET_KEY)
+    return ""
 
 
 def _for_tasks(method: str, path: str) -> bool:
@@ -15123,8 +15139,6 @@ def authenticate(request: web.Request, services: Services) -> Caller:
     path = request.path
     if path in _OPEN_PATHS or path.startswith("/static/"):
         return OWNER
-    if path == "/" and request.method == "HEAD":  # Claude Code looks whether someone is there
-        return OWNER
     headers = request.headers
     caller = services.credentials.caller(headers.get("authorization", ""), headers.get("x-api-key", ""))
     if caller is not None:
@@ -15135,7 +15149,7 @@ def authenticate(request: web.Request, services: Services) -> Caller:
         return caller
     if services.settings.v1_no_auth and path.startswith("/v1/") and not _of_a_task(headers):
         return OWNER
-    if _by_cookie(request, services):
+    if (key := browser_key(request)) and services.logins.check(key):
         return OWNER
     raise Unauthorized(
         "a valid chomp token is needed (`Authorization: Bearer ...` or `x-api-key: ...`); `bin/chomp token` prints it",
@@ -15216,7 +15230,7 @@ _PAGE_HEADERS = {
     "img-src 'self' data: blob:; base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    "referrer-policy": "same-origin",  # with "no-referrer" browsers hide the Origin of our own forms, too
+    "referrer-policy": "same-origin",  # with "no-referrer" browsers hide the Origin of our own requests, too
     "cache-control": "no-store",
 }
 
@@ -15224,16 +15238,6 @@ _PAGE_HEADERS = {
 def page_headers() -> dict[str, str]:
     """Headers of every page: what it may load, who may frame it, and that its address stays here."""
     return dict(_PAGE_HEADERS)
-
-
-def sent_to_sign_in(request: web.Request) -> web.Response | None:
-    """Where a browser goes that shows a page and is not signed in; None for everything else."""
-    if request.headers.get("hx-request") == "true":  # part of a page whose sign-in is over: all of it goes there
-        return web.Response(status=401, headers={**page_headers(), "hx-redirect": "/login"})
-    reads = request.method == "GET" and "text/html" in request.headers.get("accept", "")
-    if not reads or _has_token(request) or request.path.startswith(("/v1/", "/api/", "/partials/")):
-        return None
-    return web.Response(status=303, headers={**page_headers(), "location": "/login"})
 
 
 @web.middleware
@@ -15267,8 +15271,6 @@ async def guard(
             check_upgrade(request, settings)
         request[CALLER] = authenticate(request, services)
         response = await handler(request)
-    except Unauthorized as error:
-        response = sent_to_sign_in(request) or refused(request, error)
     except ChompError as error:
         response = refused(request, error)
     except web.HTTPException as error:
@@ -17086,7 +17088,9 @@ async def terminal_socket(request: web.Request) -> web.WebSocketResponse:
     shown = services.dispatch.terminal(task, session)
     if shown is None:
         raise NotFound(f"task {task[:100]} has no such session" if session else f"task {task[:100]} has not run yet")
-    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=_MESSAGE_BYTES, compress=False, timeout=2.0)
+    socket = web.WebSocketResponse(
+        heartbeat=HEARTBEAT_S, max_msg_size=_MESSAGE_BYTES, compress=False, timeout=2.0, protocols=(SOCKET_PROTOCOL,)
+    )
     if not socket.can_prepare(request):
         raise BadRequest("this address is for web sockets", status=426, code="upgrade_required")
     await socket.prepare(request)
@@ -17445,20 +17449,31 @@ def _balance_view(request: web.Request) -> dict[str, Any]:
 
 @routes.get("/", allow_head=False)
 async def page(request: web.Request) -> web.Response:
-    """GET / -> the dashboard; ?task= opens a task, ?tab= and ?q= set the list"""
+    """GET / -> the dashboard; ?task= opens a task, ?tab= and ?q= set the list; open to all, filled by /partials/page"""
+    return html_page(request, "page.html")
+
+
+@routes.get("/partials/page")
+async def partial_page(request: web.Request) -> web.Response:
+    """GET /partials/page?task=&tab=&q=&status=&platform=&limit= -> all that the dashboard shows at first"""
     opened = request.query.get("task", "")
     detail: dict[str, Any] = {"task": None}
     with contextlib.suppress(NotFound):
         detail = await _detail_view(request, opened) if opened else detail
     shown = {**await _list_view(request), **_balance_view(request), **detail}
-    return html_page(request, "page.html", position=request.app[LIVE].position, **shown)
+    return html_page(request, "partials/page.html", position=request.app[LIVE].position, **shown)
 
 
 @routes.get("/docs")
 async def docs(request: web.Request) -> web.Response:
-    """GET /docs -> how tasks, models and limits are used, for people"""
-    services = request.app[SERVICES]
-    return html_page(request, "docs.html", origin=f"{request.scheme}://{request.host}", settings=services.settings)
+    """GET /docs -> how tasks, models and limits are used, for people; open to all"""
+    return html_page(request, "docs.html", origin=f"{request.scheme}://{request.host}")
+
+
+@routes.get("/partials/limits")
+async def partial_limits(request: web.Request) -> web.Response:
+    """GET /partials/limits -> the limits in force, in words, for the docs page"""
+    return html_page(request, "partials/limits.html", settings=request.app[SERVICES].settings)
 
 
 _USAGE_BY = ("router", "model", "caller", "day")
@@ -17480,8 +17495,8 @@ async def _usage_view(request: web.Request) -> dict[str, Any]:
 
 @routes.get("/usage")
 async def usage_page(request: web.Request) -> web.Response:
-    """GET /usage -> tokens, cost, requests and time to first token, from the ledger"""
-    return html_page(request, "usage.html", **await _usage_view(request))
+    """GET /usage -> tokens, cost, requests and time to first token; open to all, filled by /partials/usage"""
+    return html_page(request, "usage.html", groups=_USAGE_BY, periods=_USAGE_SINCE)
 
 
 @routes.get("/partials/usage")
@@ -17614,87 +17629,47 @@ async def static_file(request: web.Request) -> web.Response:
     return web.Response(body=file.packed if packed else file.data, headers=headers)
 
 
-FORM_BYTES = 4096  # of what is sent to sign in
+CODE_BYTES = 4096  # of what is sent to sign in
+_OLD_COOKIE = "chomp_session"  # of earlier versions: other ports of this host name could read it
 
 
-def _sign_in_page(
-    request: web.Request, words: str = "", status: int = 200, headers: Mapping[str, str] | None = None
-) -> web.Response:
-    """A form for a code or the token, under what was wrong with the last one."""
-    response = html_page(request, "login.html", status, message=words)
-    response.headers.update(headers or {})
-    return response
+class SignIn(msgspec.Struct):
+    """What a browser sends to sign in."""
 
-
-def _signed_in(services: Services, cookie: str, response: web.Response) -> web.Response:
-    response.set_cookie(
-        SESSION_COOKIE, cookie, max_age=COOKIE_S, path="/", httponly=True, samesite="Strict",
-        secure=services.settings.public_url.startswith("https:"),
-    )  # fmt: skip
-    return response
-
-
-def _go(place: str) -> web.Response:
-    return web.Response(status=303, headers={**page_headers(), "location": place})
+    code: str
 
 
 @routes.get("/login")
 async def login_page(request: web.Request) -> web.Response:
-    """GET /login?code= -> the dashboard, signed in with a code that is good once; without one, a form for it"""
-    services, code = request.app[SERVICES], request.query.get("code")
-    if code is None or request.method == "HEAD":  # those who look at a link before it is opened use no code up
-        return _sign_in_page(request)
-    try:
-        services.logins.may_try()
-    except Busy as error:
-        return _sign_in_page(request, error.message, error.status, error.retry_headers())
-    cookie = services.logins.cookie(code)
-    services.logins.tried(cookie is not None)
-    if cookie is None:
-        return _sign_in_page(
-            request, "This link was used before, or is too old: `bin/chomp open` makes a new one.", 401
-        )
-    if request.headers.get("sec-fetch-site") in (None, "none", "same-origin"):
-        return _signed_in(services, cookie, _go("/"))
-    # from another page a browser sends no strict cookie, not even where it is sent on to: our own page has to ask
-    onwards = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=/"><title>chomp</title>'
-    return _signed_in(services, cookie, web.Response(text=onwards, content_type="text/html", headers=page_headers()))
+    """GET /login -> a page that signs a browser in with the code of its link, or asks for one; it uses none up"""
+    response = html_page(request, "login.html")
+    if _OLD_COOKIE in request.cookies:
+        response.del_cookie(_OLD_COOKIE, path="/", httponly=True, samesite="Strict")
+    return response
 
 
 @routes.post("/login")
 async def login(request: web.Request) -> web.Response:
-    """POST /login {code: a code or the owner's token} -> the dashboard, signed in"""
-    services = request.app[SERVICES]
-    services.bodies.check(request.content_length)
-    raw = await services.bodies.read(request, services.settings.timeouts.body_s)
-    try:
-        if len(raw) > FORM_BYTES:
-            raise TooLarge(f"more than {FORM_BYTES} bytes are no code")
-        given = dict(urllib.parse.parse_qsl(raw.decode("utf-8", "replace"))).get("code", "").strip()
-    finally:
-        services.bodies.release(raw)
-    try:
-        services.logins.may_try()
-    except Busy as error:
-        return _sign_in_page(request, error.message, error.status, error.retry_headers())
-    cookie = services.logins.cookie(given)
-    if cookie is None and services.credentials.caller("", given) is OWNER:
-        cookie = services.logins.session()
-    services.logins.tried(cookie is not None)
-    if cookie is None:
-        return _sign_in_page(
-            request, "That is neither a code that is good, nor the token: `bin/chomp open` makes a code.", 401
-        )
-    return _signed_in(services, cookie, _go("/"))
+    """POST /login {code: a code or the owner's token} -> {key}: what the browser sends as bearer for 30 days"""
+    services, address = request.app[SERVICES], request.remote or ""
+    if (request.content_length or 0) > CODE_BYTES:
+        raise TooLarge(f"more than {CODE_BYTES} bytes are no code")
+    code = (await body_of(request, SignIn)).code.strip()
+    key = services.logins.key(code)
+    if key is None and services.credentials.caller("", code) is OWNER:
+        key = services.logins.new_key()
+    if key is None:
+        services.logins.failed(address)
+        raise Unauthorized("that is neither a code that is good, nor the token: `bin/chomp open` makes a code")
+    services.logins.signed_in(address)
+    return reply({"key": key})
 
 
 @routes.post("/logout")
 async def logout(request: web.Request) -> web.Response:
-    """POST /logout -> the sign-in page, signed out"""
-    request.app[SERVICES].logins.end(request.cookies.get(SESSION_COOKIE, ""))
-    response = _go("/login")
-    response.del_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="Strict")
-    return response
+    """POST /logout -> the browser's key is none any more"""
+    request.app[SERVICES].logins.end(browser_key(request))
+    return reply({"status": "ok"})
 
 
 @routes.post("/api/login")
@@ -17702,7 +17677,7 @@ async def login_link(request: web.Request) -> web.Response:
     """POST /api/login -> {url}: a link that signs a browser in, once, within 10 minutes"""
     services = request.app[SERVICES]
     base = services.settings.public_url or f"{request.scheme}://{request.host}"
-    return reply({"url": f"{base}/login?code={services.logins.code()}"})
+    return reply({"url": f"{base}/login#code={services.logins.code()}"})
 
 
 # == App ===============================================================================================================
@@ -18046,7 +18021,7 @@ def banner(settings: Settings, services: Services, port: int) -> str:
     auth = "" if settings.v1_no_auth else f'  -H "Authorization: Bearer $({command} token)" \\\n'
     lines = [
         f"\nchomp {VERSION} listens on {address}\n",
-        f"  dashboard    {address}/login?code={services.logins.code(BANNER_CODE_S)}\n"
+        f"  dashboard    {address}/login#code={services.logins.code(BANNER_CODE_S)}\n"
         f"               opens it once; for another link: {command} open\n",
         f"  curl {address}/v1/chat/completions \\\n{auth}"
         "  -H 'Content-Type: application/json' \\\n"
@@ -18070,6 +18045,52 @@ def banner(settings: Settings, services: Services, port: int) -> str:
     return "\n".join(lines)
 
 
+_TWINS = {"127.0.0.1": "::1", "::1": "127.0.0.1", "0.0.0.0": "::", "::": "0.0.0.0"}
+_NO_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+
+
+async def listen(runner: Runner, settings: Settings) -> list[web.BaseSite]:
+    """The sites where `runner` listens now, all on one port. Raises SettingsError when one of them is taken.
+
+    Of the loopback addresses, and of the addresses that stand for all, those of both families: else another program
+    could have the second one and be `localhost` for a browser, which would give it the key it has for that name.
+    """
+    found: list[web.BaseSite] = []
+    host, port = settings.host, settings.port
+    try:
+        named = dict.fromkeys(str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        for address in dict.fromkeys((*named, *(_TWINS[one] for one in named if one in _TWINS))):
+            try:
+                opened = _bound(address, port)
+            except OSError as error:
+                if found and error.errno in _NO_FAMILY:
+                    continue  # a machine without this family: nobody else can listen there, either
+                host = address
+                raise
+            found.append(web.SockSite(runner, opened, backlog=4096))
+            await found[-1].start()
+            port = opened.getsockname()[1]
+    except OSError as error:
+        host = f"[{host}]" if ":" in host else host
+        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+    return found
+
+
+def _bound(address: str, port: int) -> socket.socket:
+    """A socket bound to that. Raises OSError."""
+    opened = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of before a restart may linger
+        if ":" in address:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        opened.bind((address, port))
+        opened.setblocking(False)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
 async def serve(settings: Settings, store: Store, sources: Sources) -> None:
     """Serves until SIGTERM or SIGINT, then drains. Raises SettingsError when the address cannot be had."""
     writer = LogWriter()
@@ -18084,13 +18105,7 @@ async def serve(settings: Settings, store: Store, sources: Sources) -> None:
         await runner.setup()
         services = app[SERVICES]
         logs.redact = services.credentials.redact
-        site = web.TCPSite(runner, settings.host, settings.port, backlog=4096)
-        try:
-            await site.start()
-        except OSError as error:
-            raise SettingsError(
-                f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}"
-            ) from None
+        sites = await listen(runner, settings)
         port = next((address[1] for address in runner.addresses), settings.port)
         services.dispatch.open(local_address(settings, port))
         print(banner(settings, services, port), flush=True)
@@ -18102,7 +18117,8 @@ async def serve(settings: Settings, store: Store, sources: Sources) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)  # a second one ends at once
         log.info("stopping: %d requests are running", services.proxy.inflight)
-        await site.stop()
+        for site in sites:
+            await site.stop()
         services.jobs.stop()
         services.bodies.stop()
         await close_sockets(app)

@@ -16,6 +16,7 @@ import csv
 import datetime
 import email.header
 import email.utils
+import errno
 import gc
 import gzip
 import hashlib
@@ -52,7 +53,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import aiohttp_jinja2
 import anthropic
 import httpx2
 import msgspec
@@ -21208,9 +21208,9 @@ class TestLive:
     def test_only_an_origin_of_ours_opens_it(self, tmp_path: Path) -> None:
         known = cs.Settings(dir=tmp_path, public_url="https://chomp.example")
         for headers, allowed in [
-            ({"cookie": "chomp_session=x", "host": "h", "origin": "http://h"}, True),
-            ({"cookie": "chomp_session=x", "host": "h", "origin": "https://chomp.example"}, True),
-            ({"cookie": "chomp_session=x", "host": "h", "origin": "http://h:81"}, False),
+            ({"host": "h", "origin": "http://h"}, True),
+            ({"host": "h", "origin": "https://chomp.example"}, True),
+            ({"host": "h", "origin": "http://h:81"}, False),
         ]:
             request = make_mocked_request("GET", "/ws/terminal/1", headers=headers)
             if allowed:
@@ -21259,16 +21259,18 @@ class TestLive:
 
 
 class Browser:
-    """A browser: has a cookie jar and no token, says where a request comes from."""
+    """A page of chomp in a browser: has a key once it is signed in, and says where a request comes from."""
 
     def __init__(self, client: Chomp):
         self.client = client
         self.http = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+        self.key = ""
 
     async def asks(
         self, method: str, path: str, origin: str | None = "own", **more: Any
     ) -> tuple[int, dict[str, str], str]:
-        headers = dict(more.pop("headers", {}))
+        headers = {"authorization": f"Bearer {self.key}"} if self.key else {}
+        headers |= more.pop("headers", {})
         if origin is not None:
             headers["origin"] = self.client.url if origin == "own" else origin
         async with self.http.request(
@@ -21276,13 +21278,11 @@ class Browser:
         ) as answer:
             return answer.status, {name.lower(): value for name, value in answer.headers.items()}, await answer.text()
 
-    @property
-    def cookie(self) -> str:
-        return "".join(one.value for one in self.http.cookie_jar if one.key == "chomp_session")
-
-    async def signs_in(self) -> Browser:
-        status, _, _ = await self.asks("GET", f"/login?code={self.client.services.logins.code()}", None)
-        assert (status, bool(self.cookie)) == (303, True)
+    async def signs_in(self, code: str = "") -> Browser:
+        code = code or self.client.services.logins.code()
+        status, _, text = await self.asks("POST", "/login", json={"code": code})
+        assert status == 200, text
+        self.key = json.loads(text)["key"]
         return self
 
 
@@ -21300,80 +21300,114 @@ async def browser() -> AsyncIterator[Callable[[Chomp], Browser]]:
 
 
 class TestLogin:
-    """How a browser gets in, and what its cookie is good for."""
+    """How a browser gets in, and what its key is good for."""
 
-    # -- codes and cookies
+    # -- codes and keys
+
+    def logins(self, token: str = TOKEN) -> tuple[cs.Logins, Clock]:
+        clock = Clock()
+        return cs.Logins(token, clock, clock), clock
 
     def test_a_code_is_good_once_and_for_a_while(self) -> None:
-        logins = cs.Logins(TOKEN, clock := Clock())
+        logins, clock = self.logins()
         code, late, day = logins.code(), logins.code(), logins.code(cs.BANNER_CODE_S)
         assert len({code, late, day}) == 3
-        assert logins.check(logins.cookie(code) or "")
-        assert logins.cookie(code) is None
+        key = logins.key(code)
+        assert key is not None and key.startswith("chomp-key-") and logins.check(key)
+        assert logins.key(code) is None
         clock.now += 600
-        assert logins.cookie(late) is None
-        assert logins.cookie(day) is not None
-        assert logins.cookie("") is logins.cookie("\udcff") is logins.cookie(TOKEN) is None
+        assert logins.key(late) is None
+        assert logins.key(day) is not None
+        assert logins.key("") is logins.key("\udcff") is logins.key(TOKEN) is None
 
     def test_only_so_many_codes_are_open_the_longest_lasting_ones(self) -> None:
-        logins = cs.Logins(TOKEN, clock := Clock())
+        logins, clock = self.logins()
         day, first = logins.code(cs.BANNER_CODE_S), logins.code()
         clock.now += 1
         others = [logins.code() for _ in range(31)]
-        assert logins.cookie(first) is None
-        assert all(logins.cookie(code) for code in (day, *others))
+        assert logins.key(first) is None
+        assert all(logins.key(code) for code in (day, *others))
 
-    def test_codes_and_cookies_are_compared_in_constant_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_codes_and_keys_are_compared_in_constant_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
         logins, compared = cs.Logins(TOKEN), []
-        code, cookie = logins.code(), logins.session()
+        code, key = logins.code(), logins.new_key()
         compare = hmac.compare_digest
         monkeypatch.setattr(cs.hmac, "compare_digest", lambda a, b: compared.append(a) or compare(a, b))
-        assert logins.cookie("wrong") is None and len(compared) == 1
-        assert not logins.check(cookie[:-1]) and len(compared) == 2
-        assert logins.check(cookie) and logins.cookie(code)
+        assert logins.key("wrong") is None and len(compared) == 1
+        assert not logins.check(key[:-1]) and len(compared) == 2
+        assert logins.check(key) and logins.key(code)
 
-    def test_a_cookie_survives_a_restart_and_ends_with_the_token_or_its_time(self) -> None:
-        logins = cs.Logins(TOKEN, clock := Clock())
-        cookie, code = logins.session(), logins.code()
-        assert cs.Logins(TOKEN, clock).check(cookie)
-        assert not cs.Logins("another-token-0123456789", clock).check(cookie)
+    def test_a_key_survives_a_restart_and_ends_with_the_token_or_its_time(self) -> None:
+        logins, clock = self.logins()
+        key, code = logins.new_key(), logins.code()
+        assert cs.Logins(TOKEN, clock, clock).check(key)
+        assert not cs.Logins("another-token-0123456789", clock, clock).check(key)
         logins.adopt(TOKEN)
-        assert logins.check(cookie) and logins.cookie(code)
+        assert logins.check(key) and logins.key(code)
         code = logins.code()
         logins.adopt("another-token-0123456789")
-        assert not logins.check(cookie) and logins.cookie(code) is None
-        again = cs.Logins(TOKEN, clock)
+        assert not logins.check(key) and logins.key(code) is None
+        again = cs.Logins(TOKEN, clock, clock)
         clock.now += 30 * 86400 - 1
-        assert again.check(cookie)
+        assert again.check(key)
         clock.now += 1
-        assert not again.check(cookie)
+        assert not again.check(key)
 
-    def test_a_cookie_that_was_changed_is_none(self) -> None:
+    def test_a_key_that_was_signed_out_ends_alone_and_is_forgotten_when_it_is_too_old_anyway(self) -> None:
+        logins, clock = self.logins()
+        key, other = logins.new_key(), logins.new_key()
+        logins.end("no key")
+        logins.end(key)
+        logins.end(key)
+        assert (logins.check(key), logins.check(other), len(logins._ended)) == (False, True, 1)
+        clock.now += 30 * 86400
+        logins.end(logins.new_key())
+        assert len(logins._ended) == 1
+
+    def test_a_key_that_was_changed_is_none(self) -> None:
         logins = cs.Logins(TOKEN)
-        name, ends_at, signature = logins.session().split(".")
-        assert logins.check(f"{name}.{ends_at}.{signature}")
+        name, ends_at, signature = logins.new_key().removeprefix("chomp-key-").split(".")
+        assert logins.check(f"chomp-key-{name}.{ends_at}.{signature}")
         for other in (
             f"{name}.{int(ends_at) + 1}.{signature}", f"{name}x.{ends_at}.{signature}", f"{name}.{ends_at}.",
             f"{name}.{ends_at}", f"{name}.{ends_at}.{signature}.", "..", ".", "", "a.b.c", "\udcff.1.\udcff", TOKEN,
+            f"chomp-key-{name}.{ends_at}.{signature}",
         ):  # fmt: skip
-            assert not logins.check(other), other
+            assert not logins.check(f"chomp-key-{other}"), other
 
-    def test_after_ten_wrong_tries_there_is_one_a_second(self) -> None:
-        logins = cs.Logins(TOKEN, clock := Clock())
+    def test_an_address_is_told_to_wait_after_ten_wrong_tries_in_a_row(self) -> None:
+        logins, clock = self.logins()
         for _ in range(10):
-            logins.may_try()
-            logins.tried(False)
+            logins.failed("a")
+        with pytest.raises(cs.Busy) as busy:
+            logins.failed("a")
+        assert (busy.value.status, busy.value.retry_headers()) == (429, {"retry-after": "60"})
+        logins.failed("b")  # nobody is held up by another
+        clock.now += 59
         with pytest.raises(cs.Busy):
-            logins.may_try()
-        clock.now += 1
-        logins.may_try()
-        logins.tried(False)
+            logins.failed("a")
+        clock.now += 60  # quiet for long enough
+        for _ in range(10):
+            logins.failed("a")
+        logins.signed_in("a")
+        for _ in range(10):
+            logins.failed("a")
         with pytest.raises(cs.Busy):
-            logins.may_try()
-        clock.now += 1
-        logins.tried(True)
-        logins.tried(False)
-        logins.may_try()
+            logins.failed("a")
+
+    def test_only_so_many_addresses_are_remembered_the_latest_ones(self) -> None:
+        logins, clock = self.logins()
+        for _ in range(11):
+            with contextlib.suppress(cs.Busy):
+                logins.failed("::1")
+        for number in range(5000):
+            clock.now += 0.001
+            logins.failed(f"2001:db8::{number:x}")
+            if number % 500 == 0:
+                with pytest.raises(cs.Busy):  # who goes on is not washed out by the others
+                    logins.failed("::1")
+        assert len(logins._failures) == cs._ADDRESSES
+        assert "2001:db8::0" not in logins._failures and "2001:db8::1387" in logins._failures
 
     # -- signing in and out
 
@@ -21381,74 +21415,73 @@ class TestLogin:
         client = await chomp()
         async with client.post("/api/login") as answer:
             url = (await answer.json())["url"]
-        assert re.fullmatch(re.escape(client.url) + r"/login\?code=[\w-]{32}", url)
-        path = url.removeprefix(client.url)
+        assert re.fullmatch(re.escape(client.url) + r"/login#code=[\w-]{32}", url)
+        code = url.partition("#code=")[2]
         page, other = browser(client), browser(client)
         assert (await page.asks("GET", "/status", None))[0] == 401
-        assert (await page.asks("HEAD", path, None))[0] == 200  # who only looks at a link uses it up
-        status, headers, _ = await page.asks("GET", path, None)
-        assert (status, headers["location"]) == (303, "/")
-        attributes = {part.strip().lower() for part in headers["set-cookie"].split(";")[1:]}
-        assert attributes == {"httponly", "samesite=strict", "path=/", f"max-age={30 * 86400}"}
-        assert TOKEN not in headers["set-cookie"]
+        for method in ("HEAD", "GET", "GET"):  # who only looks at a link uses it up neither with nor without its code
+            for path in ("/login", f"/login?code={code}"):
+                status, headers, text = await page.asks(method, path, None)
+                assert (status, "set-cookie" in headers, code in text) == (200, False, False)
+        status, headers, text = await page.asks("POST", "/login", json={"code": code})
+        assert (status, headers["cache-control"], "set-cookie" in headers) == (200, "no-store", False)
+        page.key = json.loads(text)["key"]
+        assert page.key.startswith("chomp-key-") and TOKEN not in page.key
         assert (await page.asks("GET", "/status", None))[0] == 200
-        status, headers, text = await other.asks("GET", path, None)
-        assert (status, "set-cookie" in headers, "bin/chomp open" in text) == (401, False, True)
+        status, _, text = await other.asks("POST", "/login", json={"code": code})
+        assert (status, "bin/chomp open" in json.loads(text)["error"]["message"]) == (401, True)
         assert (await other.asks("GET", "/status", None))[0] == 401
 
-    async def test_a_link_followed_from_another_page_signs_in_too(self, chomp: Any, browser: Any) -> None:
-        client = await chomp()
-        page = browser(client)
-        code = client.services.logins.code()
-        status, headers, text = await page.asks(
-            "GET", f"/login?code={code}", None, headers={"sec-fetch-site": "cross-site"}
-        )
-        assert (status, "samesite=strict" in headers["set-cookie"].lower()) == (200, True)
-        assert 'http-equiv="refresh" content="0; url=/"' in text and code not in text
-
-    async def test_behind_tls_the_cookie_stays_there(self, chomp: Any, browser: Any) -> None:
+    async def test_behind_tls_the_link_is_the_public_one(self, chomp: Any) -> None:
         client = await chomp(environ={"CHOMP_PUBLIC_URL": "https://chomp.example.com"})
         async with client.post("/api/login") as answer:
-            url = (await answer.json())["url"]
-        assert url.startswith("https://chomp.example.com/login?code=")
-        page = browser(client)
-        _, headers, _ = await page.asks("GET", url.removeprefix("https://chomp.example.com"), None)
-        assert "; secure" in headers["set-cookie"].lower()
+            assert (await answer.json())["url"].startswith("https://chomp.example.com/login#code=")
 
     @pytest.mark.parametrize("origin", ["own", None])
-    async def test_the_form_takes_a_code_or_the_token(self, chomp: Any, browser: Any, origin: str | None) -> None:
+    async def test_a_code_or_the_token_signs_in(self, chomp: Any, browser: Any, origin: str | None) -> None:
         client = await chomp(users=[member()])
         for right in (client.services.logins.code(), TOKEN, f" {TOKEN}\n"):
             page = browser(client)
-            status, headers, _ = await page.asks("POST", "/login", origin, data={"code": right})
-            assert (status, headers["location"]) == (303, "/")
+            status, _, text = await page.asks("POST", "/login", origin, json={"code": right})
+            assert status == 200
+            page.key = json.loads(text)["key"]
             assert (await page.asks("GET", "/status", None))[0] == 200
-        for wrong in ("", "wrong", token_of("ann"), client.services.credentials.issue("1", "s1")):
-            status, headers, text = await page.asks("POST", "/login", origin, data={"code": wrong})
-            assert (status, "set-cookie" in headers, "bin/chomp open" in text) == (401, False, True)
-        assert (await page.asks("POST", "/login", origin, data=b"code=" + b"x" * 5000))[0] == 413
+        key = page.key
+        for wrong in ("", "wrong", token_of("ann"), client.services.credentials.issue("1", "s1"), key):
+            status, _, text = await browser(client).asks("POST", "/login", origin, json={"code": wrong})
+            assert (status, "bin/chomp open" in text) == (401, True)
+        for odd, status in (
+            (b'{"code": "' + b"x" * 5000 + b'"}', 413), (b'{"code": 5}', 400), (b"{}", 400), (b"code=x", 400), (b"[]", 400),
+        ):  # fmt: skip
+            assert (await browser(client).asks("POST", "/login", origin, data=odd))[0] == status, odd
 
-    async def test_guessing_is_slow(self, chomp: Any, browser: Any) -> None:
-        client = await chomp(clock=(clock := Clock()))
-        page = browser(client)
-        for _ in range(5):
-            assert (await page.asks("POST", "/login", data={"code": "wrong"}))[0] == 401
-            assert (await page.asks("GET", "/login?code=wrong", None))[0] == 401
-        status, headers, _ = await page.asks("POST", "/login", data={"code": TOKEN})
-        assert (status, headers["retry-after"], page.cookie) == (429, "1", "")
-        assert (await page.asks("GET", f"/login?code={client.services.logins.code()}", None))[0] == 429
-        clock.now += 1
-        assert (await page.asks("POST", "/login", data={"code": TOKEN}))[0] == 303
+    async def test_who_guesses_waits_and_who_has_a_good_code_does_not(self, chomp: Any, browser: Any) -> None:
+        client = await chomp()
+        guessing = browser(client)
+        for _ in range(10):
+            assert (await guessing.asks("POST", "/login", json={"code": "wrong"}))[0] == 401
+        for _ in range(30):
+            status, headers, text = await guessing.asks("POST", "/login", json={"code": "wrong"})
+            assert (status, headers["retry-after"]) == (429, "60") and "wait" in json.loads(text)["error"]["message"]
+        for right in (client.services.logins.code(), TOKEN):  # from the very address that is guessing
+            await browser(client).signs_in(right)
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))) as elsewhere:
+            for _ in range(11):
+                await guessing.asks("POST", "/login", json={"code": "wrong"})
+            async with elsewhere.post(client.url + "/login", json={"code": "wrong"}) as answer:
+                assert answer.status == 401
+            async with elsewhere.post(client.url + "/login", json={"code": client.services.logins.code()}) as answer:
+                assert answer.status == 200
+            assert (await guessing.asks("POST", "/login", json={"code": "wrong"}))[0] == 429
 
     async def test_who_signs_out_is_out(self, chomp: Any, browser: Any) -> None:
         client = await chomp()
-        page = await browser(client).signs_in()
-        kept = page.cookie
-        status, headers, _ = await page.asks("POST", "/logout")
-        assert (status, headers["location"], page.cookie) == (303, "/login", "")
-        page.http.cookie_jar.update_cookies({"chomp_session": kept}, aiohttp.client.URL(client.url))
-        assert page.cookie == kept
-        assert (await page.asks("GET", "/status", None))[0] == 401
+        page, other = await browser(client).signs_in(), await browser(client).signs_in()
+        assert (await page.asks("POST", "/logout"))[0] == 200
+        for path in ("/status", "/partials/page"):
+            assert (await page.asks("GET", path, None))[0] == 401
+        assert (await page.asks("POST", "/logout"))[0] == 401
+        assert (await other.asks("GET", "/status", None))[0] == 200
 
     async def test_a_restart_keeps_who_is_signed_in(self, tmp_path: Path, browser: Any) -> None:
         first = await Chomp(tmp_path, {}, {}, None).start()
@@ -21456,8 +21489,8 @@ class TestLogin:
         await first.stop()
         second = await Chomp(tmp_path, {}, {}, None).start()
         try:
-            async with page.http.get(second.url + "/status") as answer:
-                assert answer.status == 200
+            page.client = second
+            assert (await page.asks("GET", "/status", None))[0] == 200
         finally:
             await second.stop()
 
@@ -21467,19 +21500,80 @@ class TestLogin:
         cs.adopt(client.services, msgspec.structs.replace(client.settings, api_token="another-token-0123456789"))
         assert (await page.asks("GET", "/status", None))[0] == 401
 
-    # -- what the cookie is good for
+    # -- what the key is good for
 
-    async def test_the_cookie_is_the_owner_where_no_token_is(self, chomp: Any, upstream: Any, browser: Any) -> None:
+    async def test_the_key_is_the_owner(self, chomp: Any, upstream: Any, browser: Any) -> None:
         client = await chomp(up := await upstream(), users=[member()])
         page = await browser(client).signs_in()
         asked = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
         assert (await page.asks("POST", "/v1/chat/completions", json=asked))[0] == 200
         assert (await client.rows(1))[0]["caller"] == "owner"
-        assert "cookie" not in up.calls[0].headers  # it never goes upstream
+        assert page.key not in str(up.calls[0].headers)  # it never goes upstream
         for token in ("wrong", ""):
             status, _, _ = await page.asks("GET", "/status", headers={"authorization": f"Bearer {token}"})
             assert status == 401
         assert (await page.asks("GET", "/status", headers=bearer("ann")))[0] == 403
+
+    async def test_every_other_address_needs_a_key_or_a_token(self, chomp: Any, browser: Any) -> None:
+        client = await chomp(clock=(clock := Clock()))
+        logins = client.services.logins
+        clock.now -= 30 * 86400
+        expired = logins.new_key()
+        clock.now += 30 * 86400
+        good, ended = logins.new_key(), logins.new_key()
+        logins.end(ended)
+        signed = f"{os.urandom(16).hex()}.{int(clock.now) + 86400}"
+        old_key = hmac.digest(TOKEN.encode(), b"chomp sessions", "sha256")  # what cookies of before were signed with
+        old = f"{signed}.{hmac.digest(old_key, signed.encode(), 'sha256').hex()}"
+        forged = f"chomp-key-{signed}.{'0' * 64}"
+        other = cs.Logins("another-token-0123456789", clock).new_key()
+        strangers: dict[str, dict[str, str]] = {
+            "nothing": {},
+            "a cookie of before": {"cookie": f"chomp_session={old}", "sec-fetch-site": "same-origin"},
+            "the key as a cookie": {"cookie": f"chomp_session={good}; chomp.key={good}"},
+            "the key as x-api-key": {"x-api-key": good},
+            "the key as a subprotocol without a socket": {"sec-websocket-protocol": f"chomp, chomp.key.{good}"},
+            **{
+                f"bearer {words}": {"authorization": f"Bearer {key}"}
+                for words, key in (
+                    ("cookie of before", old), ("cookie of before as key", f"chomp-key-{old}"), ("expired", expired), ("ended", ended),
+                    ("forged", forged), ("of another token", other), ("without its beginning", good.removeprefix("chomp-key-")),
+                )
+            },
+            **{
+                f"socket {words}": {
+                    "connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13", "sec-websocket-key": "eHh4eHh4eHh4eHh4eHh4eA==",
+                    "sec-websocket-protocol": f"chomp, chomp.key.{key}",
+                }
+                for words, key in (("expired", expired), ("ended", ended), ("forged", forged), ("old", old), ("empty", ""))
+            },
+        }  # fmt: skip
+        is_open = {
+            *(("GET", path) for path in ("/", "/docs", "/usage", "/login", "/health", "/static/{file}")),
+            *(("HEAD", path) for path in ("/", "/docs", "/usage", "/login", "/health", "/static/{file}")),
+            ("POST", "/login"),
+        }
+        addresses = {
+            (route.method, route.resource.canonical)
+            for route in client.app.router.routes()
+            if route.resource is not None
+        }
+        assert is_open <= addresses and len(addresses - is_open) > 60
+        async with aiohttp.ClientSession() as http:
+            for method, path in sorted(addresses - is_open):
+                address = client.url + re.sub(r"\{[^}]*\}", "1", path)
+                for words, headers in strangers.items():
+                    async with http.request(method, address, headers={"origin": client.url, **headers}) as answer:
+                        assert answer.status == 401, (method, path, words)
+        page = browser(client)
+        page.key = good  # the same key, sent as it should be
+        assert (await page.asks("GET", "/api/tasks", None))[0] == 200
+
+    async def test_a_cookie_of_before_is_taken_away_and_gives_no_key(self, chomp: Any, browser: Any) -> None:
+        page = browser(await chomp())
+        page.http.cookie_jar.update_cookies({"chomp_session": "x"}, aiohttp.client.URL(page.client.url))
+        status, headers, _ = await page.asks("GET", "/login", None)
+        assert (status, "max-age=0" in headers["set-cookie"].lower(), len(page.http.cookie_jar)) == (200, True, 0)
 
     CHANGES = {"name": "mallory"}  # POST /api/users makes a user
 
@@ -21487,34 +21581,29 @@ class TestLogin:
         ("headers", "status"),
         [
             ({"origin": "own"}, 200),
-            ({"sec-fetch-site": "same-origin"}, 200),
-            ({}, 403),
-            ({"sec-fetch-site": "same-site"}, 403),
-            ({"sec-fetch-site": "none"}, 403),
+            ({}, 200),  # no browser leaves it out here, and none has the key but the one it was made for
             ({"origin": "null"}, 403),
             ({"origin": "null", "sec-fetch-site": "same-origin"}, 403),
-            ({"origin": "http://127.0.0.1:1"}, 403),  # another port: the same site, which Strict cookies go to
+            ({"origin": "http://127.0.0.1:1"}, 403),
             ({"origin": "http://evil.example"}, 403),
             ({"origin": "http://[", "sec-fetch-site": "same-origin"}, 403),
-            ({"origin": "https://chat.example.com"}, 403),  # may call chomp, with a token of its own
         ],
     )
-    async def test_with_a_cookie_only_our_own_pages_change_something(
+    async def test_with_a_key_only_our_own_pages_change_something(
         self, chomp: Any, browser: Any, headers: dict[str, str], status: int
     ) -> None:
-        client = await chomp(server={"cors_origins": ["https://chat.example.com"]})
+        client = await chomp()
         page = await browser(client).signs_in()
         if headers.get("origin") == "own":
             headers = {"origin": client.url}
         assert (await page.asks("POST", "/api/users", None, json=self.CHANGES, headers=headers))[0] == status
         assert bool(client.services.credentials.users) is (status == 200)
-        assert (await page.asks("GET", "/api/users", None, headers=headers))[0] == 200
 
     @pytest.mark.parametrize("origin", ["http://evil.example", "null"])
     async def test_a_foreign_page_changes_nothing(self, chomp: Any, browser: Any, origin: str) -> None:
         client = await chomp()
         page = await browser(client).signs_in()
-        before = (page.cookie, len(client.services.logins._codes), {})
+        before = (len(client.services.logins._codes), {})
         multipart = '--x\r\nContent-Disposition: form-data; name="name"\r\n\r\nmallory\r\n--x--\r\n'
         for path in ("/api/users", "/api/config/reload", "/logout", "/login", "/api/login"):
             for content_type, body in (
@@ -21526,19 +21615,19 @@ class TestLogin:
             ):
                 status, _, _ = await page.asks("POST", path, origin, data=body, headers={"content-type": content_type})
                 assert status == 403, (path, content_type)
-        assert (page.cookie, len(client.services.logins._codes), client.services.credentials.users) == before
-        assert client.services.logins.check(page.cookie)
+        assert (len(client.services.logins._codes), client.services.credentials.users) == before
+        assert client.services.logins.check(page.key)
 
     # -- WebSockets
 
     @pytest.mark.parametrize(
-        ("headers", "cookie", "status"),
+        ("headers", "key", "status"),
         [
             ({"origin": "own"}, True, 426),
             ({"origin": "http://evil.example"}, True, 403),
             ({"origin": "http://127.0.0.1:1"}, True, 403),
             ({"origin": "null"}, True, 403),
-            ({}, True, 403),
+            ({}, True, 426),
             ({"origin": "own"}, False, 401),
             ({}, False, 401),
             ({"authorization": f"Bearer {TOKEN}"}, False, 426),
@@ -21548,14 +21637,14 @@ class TestLogin:
             ({"authorization": f"Bearer {TOKEN}", "origin": "https://chat.example.com"}, False, 403),
         ],
     )
-    async def test_a_websocket_needs_our_origin_or_a_token(
-        self, chomp: Any, browser: Any, headers: dict[str, str], cookie: bool, status: int
+    async def test_a_websocket_needs_our_origin_and_a_key_or_a_token(
+        self, chomp: Any, browser: Any, headers: dict[str, str], key: bool, status: int
     ) -> None:
         client = await chomp(server={"cors_origins": ["https://chat.example.com"]})
         page = browser(client)
-        if cookie:
-            await page.signs_in()
         own = {name: client.url if value == "own" else value for name, value in headers.items()}
+        if key:
+            own["sec-websocket-protocol"] = f"chomp, chomp.key.{client.services.logins.new_key()}"
         asked = {"connection": "Upgrade", "upgrade": "WebSocket", "sec-websocket-version": "13", **own}
         # whoever is let in is told by this address that there is no WebSocket here
         assert (await page.asks("GET", "/v1/responses", None, headers=asked))[0] == status
@@ -21571,7 +21660,7 @@ class TestLogin:
     async def test_every_page_says_what_it_may_load_and_who_may_frame_it(self, chomp: Any, browser: Any) -> None:
         client = await chomp()
         page = browser(client)
-        for path in ("/login", "/login?code=wrong"):
+        for path in ("/login", "/login?code=wrong", "/", "/docs", "/usage"):
             _, headers, text = await page.asks("GET", path, None)
             assert headers["content-type"] == "text/html; charset=utf-8" and text.startswith("<!doctype html>")
             policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
@@ -21580,25 +21669,17 @@ class TestLogin:
             assert (headers["x-content-type-options"], headers["cache-control"]) == ("nosniff", "no-store")
             assert headers["referrer-policy"] == "same-origin"
             assert "<script>" not in text and "style=" not in text
-        assert page.cookie == ""
+            assert "<noscript>" in text
+            assert "set-cookie" not in headers
 
-    @pytest.mark.parametrize(
-        ("path", "headers", "status"),
-        [
-            ("/status", {"accept": "text/html,application/xhtml+xml,*/*"}, 303),
-            ("/nowhere", {"accept": "text/html"}, 303),
-            ("/status", {"accept": "*/*"}, 401),
-            ("/v1/models", {"accept": "text/html"}, 401),
-            ("/api/users", {"accept": "text/html"}, 401),
-            ("/status", {"accept": "text/html", "authorization": "Bearer wrong"}, 401),
-        ],
-    )
-    async def test_a_browser_that_is_not_signed_in_is_sent_there(
-        self, chomp: Any, browser: Any, path: str, headers: dict[str, str], status: int
+    @pytest.mark.parametrize("headers", [{"accept": "text/html,*/*"}, {"accept": "*/*"}, {"hx-request": "true"}])
+    @pytest.mark.parametrize("path", ["/status", "/nowhere", "/v1/models", "/api/users", "/partials/page"])
+    async def test_who_is_not_signed_in_is_told_so_in_json(
+        self, chomp: Any, browser: Any, path: str, headers: dict[str, str]
     ) -> None:
-        page = browser(await chomp())
-        got, told, _ = await page.asks("GET", path, None, headers=headers)
-        assert (got, told.get("location")) == (status, "/login" if status == 303 else None)
+        status, told, text = await browser(await chomp()).asks("GET", path, None, headers=headers)
+        assert (status, told["content-type"]) == (401, "application/json")
+        assert json.loads(text)["error"]["code"] == "invalid_api_key" and "location" not in told
 
     # -- the command, and the banner
 
@@ -21606,9 +21687,9 @@ class TestLogin:
         server = await process().up()
         text = server.out.read_text()
         assert server.token not in text
-        (link,) = re.findall(rf"{re.escape(server.url)}/login\?code=\S+", text)
-        async with aiohttp.ClientSession() as http, http.get(link, allow_redirects=False) as answer:
-            assert (answer.status, "chomp_session" in answer.cookies) == (303, True)
+        (link,) = re.findall(rf"{re.escape(server.url)}/login#code=(\S+)", text)
+        async with aiohttp.ClientSession() as http, http.post(server.url + "/login", json={"code": link}) as answer:
+            assert (answer.status, (await answer.json())["key"][:10]) == (200, "chomp-key-")
 
     @pytest.mark.parametrize("more", [{}, {"DISPLAY": ":7"}, {"DISPLAY": ":7", "SSH_CONNECTION": "a 1 b 2"}])
     async def test_the_command_prints_a_link_and_opens_it_where_there_is_a_screen(
@@ -21630,8 +21711,10 @@ class TestLogin:
             assert seen.read_text().strip() == link
         else:
             assert not seen.exists()
-        async with aiohttp.ClientSession() as http, http.get(link, allow_redirects=False) as answer:
-            assert answer.status == 303
+        page, _, code = link.partition("#code=")
+        assert page == server.url + "/login"
+        async with aiohttp.ClientSession() as http, http.post(page, json={"code": code}) as answer:
+            assert answer.status == 200
 
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)> {{ 7 * 7 }} `$(id)`"""
@@ -21787,7 +21870,8 @@ async def dashboard(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Das
 class TestPages:
     async def test_every_view_of_every_task_renders(self, dashboard: Any) -> None:
         chomp = await dashboard()
-        for path in ("/", "/docs", "/usage", "/partials/balance", "/partials/tasks", "/partials/tasks?tab=completed",
+        for path in ("/", "/docs", "/usage", "/login", "/partials/page", "/partials/page?tab=completed&status=failed",
+                     "/partials/balance", "/partials/tasks", "/partials/tasks?tab=completed", "/partials/limits",
                      "/partials/settings", "/partials/create", "/partials/models", "/partials/usage?by=day"):  # fmt: skip
             text = await chomp.text(path)
             assert "{%" not in text and "Undefined" not in text
@@ -21795,18 +21879,19 @@ class TestPages:
             text = await chomp.text(f"/partials/detail/{task.id}")
             assert cs.state_words(task) in text
             assert f'hx-get="/partials/detail/{task.id}"' in text
-            assert f'id="detail-{task.id}"' in await chomp.text(f"/?task={task.id}")
+            assert f'id="detail-{task.id}"' in await chomp.text(f"/partials/page?task={task.id}")
 
     async def test_an_empty_board_says_what_to_do(self, dashboard: Any) -> None:
         chomp = await dashboard(empty=True)
-        assert "Nothing here yet" in await chomp.text("/")
+        assert "Nothing here yet" in await chomp.text("/partials/page")
         assert "Nothing finished yet" in await chomp.text("/partials/tasks?tab=completed")
         assert "Nothing matches" in await chomp.text("/partials/tasks?q=x")
 
     async def test_what_others_wrote_is_text_wherever_it_is_shown(self, dashboard: Any) -> None:
         chomp = await dashboard()
         chomp.changes_are(f"diff --git a/x b/{HOSTILE}\n@@\n+{HOSTILE}\n")
-        paths = ("/", "/?task=9", "/partials/tasks", "/partials/detail/9", "/partials/create", "/partials/diff/9", f"/?q={HOSTILE}",
+        paths = ("/partials/page", "/partials/page?task=9", "/partials/tasks", "/partials/detail/9", "/partials/create",
+                 "/partials/diff/9", f"/?q={HOSTILE}", f"/partials/page?q={HOSTILE}", f"/login?next={HOSTILE}&code={HOSTILE}",
                  "/partials/tasks?tab=completed&q=%3Cscript%3Ealert(1)")  # fmt: skip
         for path in paths:
             text = await chomp.text(path)
@@ -21820,7 +21905,7 @@ class TestPages:
 
     async def test_pages_carry_a_policy_that_lets_no_inline_script_run(self, dashboard: Any) -> None:
         chomp = await dashboard()
-        for path in ("/", "/docs", "/usage", "/partials/detail/1"):
+        for path in ("/", "/docs", "/usage", "/login", "/partials/page?task=1", "/partials/detail/1"):
             async with chomp.server.get(path) as answer:
                 policy = answer.headers["content-security-policy"]
                 assert policy == (
@@ -21834,17 +21919,66 @@ class TestPages:
             for address in re.findall(r"""(?:src|href|action)="([^"]*)""", text):
                 assert address.startswith(("/", "#")), address
 
-    async def test_who_is_not_signed_in_is_sent_to_sign_in(self, dashboard: Any) -> None:
+    async def test_a_page_holds_no_data_before_the_key_has_asked_for_them(self, dashboard: Any) -> None:
+        words = ("PROMPTWORD", "DIRWORD", "agentword", "Agentword", "userword", "routerword", "keyword-0123456789", "modelword",
+                 "webhookword", "GATEWORD", "123k", "17 sessions")  # fmt: skip
+        chomp = await dashboard(
+            shown_task("1", "PROMPTWORD", dir="/DIRWORD", platform="agentword"),
+            shown_task("2", "PROMPTWORD", "done", finished=ago(50), result="PROMPTWORD"),
+            routers=[{"id": "routerword", "base_url": "http://127.0.0.1:9/v1", "keys": ["keyword-0123456789"], "models": ["modelword"]}],
+            users=[member("userword")],
+            tasks={"gate": "gates/GATEWORD", "budget_tokens": 123_456, "parallel": 17, "platform": "agentword"},
+            notify={"webhook": "http://127.0.0.1:9/webhookword"},
+        )  # fmt: skip
+        chomp.server.store.write_agents({"agentword": {"name": "Agentword", "command": "cat {prompt_file}"}})
+        position, prices = chomp.server.app[cs.LIVE].position, chomp.server.services.prices
+        hidden = (*words, position.partition(".")[0], *filter(None, (prices.date, prices.source)))
+        shells = [
+            "/",
+            "/?task=1&tab=completed&status=done&platform=agentword&limit=40",
+            "/docs",
+            "/usage?by=model",
+            "/login",
+        ]
+        async with aiohttp.ClientSession() as stranger:
+            for path in shells:
+                async with stranger.get(chomp.url + path) as answer:
+                    text = await answer.text()
+                    assert answer.status == 200 and "<h1" in text
+                assert [word for word in hidden if word in text] == [], path
+        asked = (
+            "/partials/page?task=1",
+            "/partials/limits",
+            "/partials/usage",
+            "/partials/settings",
+            "/partials/models",
+            "/api/users",
+        )
+        shown = "".join([await chomp.text(path) for path in asked])
+        assert [word for word in hidden if word not in shown] == ["keyword-0123456789"]  # keys are shown to nobody
+
+    async def test_the_first_answer_fills_every_hole(self, dashboard: Any) -> None:
+        chomp = await dashboard()
+        shell = await chomp.text("/")
+        text = await chomp.text(
+            "/partials/page?task=31&tab=completed&q=task&status=failed&platform=claude-code&limit=40"
+        )
+        holes = re.findall(r'<hx-partial hx-target="#([\w-]+)"', text)
+        assert holes == ["balance", "filter", "tasks", "detail-body", "live"]
+        assert all(f'id="{hole}"' in shell for hole in holes)
+        assert f'hx-sse:connect="/events?after={chomp.server.app[cs.LIVE].position}"' in text
+        assert '<option value="my-agent">My agent</option>' in text
+        for state in ('value="completed" checked', 'value="failed" selected', 'value="claude-code" selected', 'value="task"',
+                      'name="limit" value="40"', 'id="filters" open', "<title>Task 31 · chomp</title>", 'id="task-31"', 'id="detail-31"'):  # fmt: skip
+            assert state in text, state
+
+    async def test_the_partials_are_for_who_is_signed_in(self, dashboard: Any) -> None:
         chomp = await dashboard()
         async with aiohttp.ClientSession() as stranger:
-            for path in ("/", "/docs", "/usage"):
-                html = {"accept": "text/html"}
-                async with stranger.get(chomp.url + path, headers=html, allow_redirects=False) as answer:
-                    assert (answer.status, answer.headers["location"]) == (303, "/login")
-            async with stranger.get(chomp.url + "/partials/tasks", headers={"hx-request": "true"}) as answer:
-                assert (answer.status, answer.headers["hx-redirect"]) == (401, "/login")
-            async with stranger.get(chomp.url + "/partials/tasks") as answer:
-                assert (await error_of(answer))["code"] == "invalid_api_key"
+            for path in ("page", "tasks", "limits", "usage", "settings", "detail/1"):
+                async with stranger.get(f"{chomp.url}/partials/{path}", headers={"hx-request": "true"}) as answer:
+                    assert (await error_of(answer))["code"] == "invalid_api_key"
+                    assert (answer.status, "hx-redirect" in answer.headers) == (401, False)
 
     async def test_the_list_is_searched_filtered_and_paged(self, dashboard: Any) -> None:
         chomp = await dashboard()
@@ -21882,7 +22016,7 @@ class TestPages:
         for path in ("/partials/detail/999", "/partials/diff/999", "/partials/detail/..%2fsettings"):
             async with chomp.server.get(path) as answer:
                 assert (await error_of(answer))["code"] == "not_found"
-        assert "data-task=" not in await chomp.text("/?task=999")
+        assert "data-task=" not in await chomp.text("/partials/page?task=999")
 
     async def test_numbers_are_measured_or_called_what_they_are(self, dashboard: Any) -> None:
         chomp = await dashboard()
@@ -21970,7 +22104,6 @@ class TestPages:
                 "..%2fpyproject.toml",
                 "%2e%2e/chomp_server.py",
                 "nothing.js",
-                "..",
             ):
                 async with stranger.get(chomp.url + "/static/" + name) as answer:
                     assert answer.status in (401, 404), name
@@ -21990,6 +22123,8 @@ class TestPages:
         own = {
             "input.css",
             "style.css",
+            "key.js",
+            "login.js",
             "theme.js",
             "chomp.js",
             "terminal.js",
@@ -22021,9 +22156,27 @@ class TestPages:
             r"position:\s*(fixed|absolute)|\b(fixed|absolute|inset-0)\b(?=[^.\n]*class|[\s\"])(?<!a fixed)", written
         )
         scripts = "".join(
-            (HERE / "static" / name).read_text() for name in ("chomp.js", "terminal.js", "usage.js", "theme.js")
+            (HERE / "static" / name).read_text()
+            for name in ("key.js", "login.js", "chomp.js", "terminal.js", "usage.js", "theme.js")
         )
         assert not re.search(r"\b(confirm|alert|eval)\(|new Function|innerHTML\b(?!Morph)", scripts)
+
+    def test_only_key_js_knows_the_key_and_whatever_is_sent_goes_through_it(self) -> None:
+        texts = {
+            name: (HERE / "static" / name).read_text()
+            for name in ("login.js", "chomp.js", "terminal.js", "usage.js", "theme.js")
+        }
+        for name, text in texts.items():
+            assert "chomp.key" not in text, name
+            assert not re.search(r"new WebSocket|EventSource|XMLHttpRequest|sendBeacon|document\.cookie", text), name
+            sent = re.findall(r"(?<![.\w])fetch\(", text)
+            assert len(sent) == (name == "login.js"), name  # which has no key yet
+        assert (
+            (HERE / "templates" / "layout.html")
+            .read_text()
+            .partition("<script")[2]
+            .startswith(""" src="{{ asset('key.js') }}\"""")
+        )
 
     @pytest.mark.parametrize(
         "color",
@@ -22277,8 +22430,10 @@ class Browse:
             return await route.fulfill(status=409, json={"error": error})
         await route.fulfill(json={"status": "ok"}, headers={"hx-trigger": "refreshTasks"})
 
-    async def open(self, path: str = "/") -> Any:
+    async def open(self, path: str = "/", filled: bool = True) -> Any:
         await self.page.goto(self.dashboard.url + path)
+        if filled:  # with its first data, or the sign-in page
+            await self.page.wait_for_selector("html:not([data-shell])")
         return self.page
 
     async def sheet(self, key: str, name: str) -> Any:
@@ -22319,6 +22474,7 @@ async def browse(dashboard: Any) -> AsyncIterator[Callable[..., Awaitable[Browse
             motion: bool = False,
             shared: Dashboard | None = None,
             real: bool = False,
+            signed_in: bool = True,
             **tables: Any,
         ) -> Browse:
             shown = shared or await dashboard(*tasks, **tables)
@@ -22326,7 +22482,6 @@ async def browse(dashboard: Any) -> AsyncIterator[Callable[..., Awaitable[Browse
                 viewport={"width": size[0], "height": size[1]},
                 has_touch=size == PHONE,
                 reduced_motion="no-preference" if motion else "reduce",
-                extra_http_headers={} if real else {"authorization": f"Bearer {TOKEN}"},
             )
             context.set_default_timeout(10_000)
             if dark:
@@ -22334,8 +22489,12 @@ async def browse(dashboard: Any) -> AsyncIterator[Callable[..., Awaitable[Browse
             page = await context.new_page()
             opened.append(Browse(page, shown))
             if real:  # signed in as people are, and nothing in between
-                await opened[-1].open(f"/login?code={shown.server.services.logins.code()}")
+                await opened[-1].open(f"/login#code={shown.server.services.logins.code()}")
+                await page.wait_for_selector("#balance-card")
             else:
+                if signed_in:
+                    key = shown.server.services.logins.new_key()
+                    await context.add_init_script(f"try {{ localStorage['chomp.key'] ??= '{key}' }} catch {{}}")
                 await page.route("**/api/**", opened[-1].answer)
                 await page.route_web_socket("**/ws/terminal/**", lambda socket: socket.send('{"type":"ready"}'))
             return opened[-1]
@@ -22622,6 +22781,7 @@ class TestBrowser:
     async def test_what_happens_elsewhere_closes_and_tells(self, browse: Any) -> None:
         here = await browse(DESK)
         page = await here.open("/?task=1")
+        await here.holds("document.querySelector('#live')._htmx?.sse?.status === 200")
         here.dashboard.change("toast", {"message": "Task 1 needs you"})
         await page.get_by_text("Task 1 needs you").wait_for()
         here.dashboard.put(msgspec.structs.replace(here.dashboard.tasks["1"], status="failed", deleted=ago(1)))
@@ -22719,7 +22879,7 @@ class TestBrowser:
 
     async def test_the_boot_screen_plays_once_and_never_for_those_who_want_no_motion(self, browse: Any) -> None:
         moving = await browse(PHONE, motion=True)
-        page = await moving.open("/")
+        page = await moving.open("/", filled=False)
         assert await page.locator(".boot").is_visible()
         await moving.holds("!('boot' in document.documentElement.dataset)")
         assert not await page.locator(".boot").is_visible() and await page.locator("#balance").is_visible()
@@ -22805,7 +22965,10 @@ class TestBrowser:
 
     async def test_the_page_is_right_again_after_chomp_was_started_anew(self, browse: Any, tmp_path: Path) -> None:
         here = await browse(DESK)
+        streams: list[Any] = []
+        here.page.on("request", lambda request: streams.append(request) if "/events?after=" in request.url else None)
         page = await here.open("/?task=1")
+        await here.holds("document.querySelector('#live')._htmx?.sse?.lastEventId")
         await page.fill("#message-1", "still here")
         server = here.dashboard.server
         await server.stop()
@@ -22815,6 +22978,9 @@ class TestBrowser:
         try:
             await page.locator("#detail .badge").first.get_by_text("Failed").wait_for()
             assert time.monotonic() - started < 9  # the page tries every half second, and longer each time
+            first, *_, last = [await one.all_headers() for one in streams]
+            assert "last-event-id" not in first and "." in last["last-event-id"]
+            assert first["authorization"] == last["authorization"] and "chomp-key-" in last["authorization"]
             assert await page.input_value("#message-1") == "still here"
             await page.goto("about:blank")
         finally:
@@ -22839,17 +23005,413 @@ class TestBrowser:
         await page.get_by_text("Caller", exact=True).first.click()
         await page.locator("#usage-table").get_by_text("ada").wait_for()
 
+    # -- signing in
+
     async def test_the_sign_in_page_can_be_read_and_used(self, browse: Any) -> None:
-        here = await browse(PHONE)
-        text = (
-            aiohttp_jinja2.get_env(here.dashboard.server.app)
-            .get_template("login.html")
-            .render(message="That code was used before")
-        )
-        await here.page.route("**/login", lambda route: route.fulfill(body=text, content_type="text/html"))
+        here = await browse(PHONE, signed_in=False)
         page = await here.open("/login")
         assert await here.focused("id") == "code"
+        await page.keyboard.type("wrong")
+        await page.keyboard.press("Enter")
+        await (
+            page.get_by_role("alert")
+            .get_by_text("neither a code that is good, nor the token: bin/chomp open")
+            .wait_for()
+        )
+        assert (await here.focused("id"), await page.input_value("#code")) == ("code", "")
         assert await page.evaluate(SMALL_TARGETS) == [] and await axe(page) == []
+        for _ in range(10):
+            await page.fill("#code", "wrong")
+            async with page.expect_response("**/login"):
+                await page.keyboard.press("Enter")
+        await page.get_by_text("Too many wrong codes came from your address: wait a minute").wait_for()
+        await page.route("**/login", lambda route: route.abort())
+        await page.fill("#code", here.dashboard.server.services.logins.code())
+        await page.keyboard.press("Enter")
+        await page.get_by_text("chomp cannot be reached").wait_for()
+        assert len(await page.input_value("#code")) == 32  # it is not used up
+        await page.unroute("**/login")
+        await page.get_by_role("button", name="Sign in").click()
+        await page.wait_for_selector("#balance-card")
+        here.troubles = [one for one in here.troubles if not re.search("401|429|ERR_FAILED", one)]
+
+    async def test_a_link_signs_in_leaves_no_code_behind_and_is_good_once(self, browse: Any) -> None:
+        here = await browse(PHONE, signed_in=False)
+        page, url, codes = here.page, here.dashboard.url, here.dashboard.server.services.logins.code
+        link = f"/login#code={codes()}"
+        await here.open(link)
+        await page.wait_for_selector("#balance-card")
+        assert page.url == url + "/"
+        assert await page.evaluate("history.length") == 2  # about:blank, and the dashboard
+        assert not any("code=" in one for one in here.requests)
+        await page.evaluate("localStorage.removeItem('chomp.key')")
+        await here.open(link)
+        await (
+            page.get_by_role("alert")
+            .get_by_text("used before, or is too old: bin/chomp open makes a new one")
+            .wait_for()
+        )
+        assert page.url == url + "/login"
+        await page.evaluate(f"location.hash = 'code={codes()}'")  # as a link that is opened where this page is shown
+        await page.wait_for_selector("#balance-card")
+        await page.evaluate("localStorage.removeItem('chomp.key')")
+        await here.open(f"/login?code={codes()}")  # of an older chomp
+        await page.wait_for_selector("#balance-card")
+        assert page.url == url + "/"
+        here.troubles = [one for one in here.troubles if "401" not in one]
+
+    async def test_who_is_not_signed_in_signs_in_and_comes_to_what_was_wanted(self, browse: Any) -> None:
+        here = await browse(DESK, signed_in=False)
+        page, url, codes = here.page, here.dashboard.url, here.dashboard.server.services.logins.code
+        for wanted in ("/?task=1&tab=completed", "/docs#limits", "/usage?by=day"):
+            await here.open(wanted)
+            await page.wait_for_url("**/login?next=*")
+            await page.evaluate(f"location.hash = 'code={codes()}'")
+            await page.wait_for_url(url + wanted)
+            await here.holds("!('shell' in document.documentElement.dataset)")
+            if "task=1" in wanted:
+                await page.wait_for_selector("#detail[open] #detail-1")
+                assert await page.is_checked("[name=tab][value=completed]")
+            await page.evaluate("localStorage.removeItem('chomp.key')")
+        for foreign in (
+            "//evil.example/",
+            "https://evil.example",
+            "/.//evil.example",
+            r"\\evil.example",
+            "javascript:alert(1)",
+            "http://[",
+            "/login",
+        ):
+            await here.open(f"/login?next={urllib.parse.quote(foreign)}#code={codes()}")
+            await page.wait_for_selector("#balance-card" if foreign != "/.//evil.example" else "body")
+            assert page.url.startswith(url)
+            await page.evaluate("localStorage.removeItem('chomp.key')")
+        here.troubles = [one for one in here.troubles if "404" not in one and "401" not in one]
+
+    async def test_tabs_sign_out_and_in_together(self, browse: Any) -> None:
+        here = await browse(DESK, real=True)
+        page, services = here.page, here.dashboard.server.services
+        other = await page.context.new_page()
+        await other.goto(here.dashboard.url + "/docs")
+        await other.get_by_text("In force now").wait_for()
+        key = await page.evaluate("localStorage['chomp.key']")
+        assert services.logins.check(key)
+        await here.sheet("s", "settings")
+        await page.get_by_role("button", name="Sign out").click()
+        await page.wait_for_url("**/login")
+        await other.wait_for_url("**/login?next=%2Fdocs")
+        assert not services.logins.check(key)
+        assert await page.evaluate("localStorage.length") == 0
+        await page.evaluate(f"location.hash = 'code={services.logins.code()}'")
+        await page.wait_for_selector("#balance-card")
+        await other.get_by_text("In force now").wait_for()
+        assert other.url.endswith("/docs")
+        await other.close()
+
+    @pytest.mark.parametrize("heard", ["by the stream", "by a click"])
+    async def test_a_key_that_has_ended_leads_to_sign_in_and_back(self, browse: Any, heard: str) -> None:
+        here = await browse(DESK, real=True)
+        page, services = here.page, here.dashboard.server.services
+        await page.click("#task-1 .card-open")
+        await page.wait_for_selector("#detail[open] #detail-1")
+        services.logins.end(await page.evaluate("localStorage['chomp.key']"))
+        if heard == "by the stream":
+            here.dashboard.change()
+        else:
+            await page.keyboard.press("n")
+        await page.wait_for_url("**/login?next=%2F%3Ftask%3D1")
+        assert await page.evaluate("localStorage['chomp.key']") is None
+        await page.evaluate(f"location.hash = 'code={services.logins.code()}'")
+        await page.wait_for_selector("#detail[open] #detail-1")
+        here.troubles = [one for one in here.troubles if "401" not in one]
+
+    async def test_where_nothing_is_kept_it_says_so_and_uses_no_code_up(self, browse: Any) -> None:
+        here = await browse(PHONE, signed_in=False)
+        await here.page.add_init_script(
+            "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('denied', 'SecurityError'); } })"
+        )
+        page = await here.open("/")
+        await page.wait_for_url("**/login")
+        code = here.dashboard.server.services.logins.code()
+        await page.evaluate(f"location.hash = 'code={code}'")
+        await page.get_by_role("alert").get_by_text("This browser keeps nothing for this page").wait_for()
+        assert not any(one.endswith("/login") and "POST" in one for one in here.requests)
+        assert here.dashboard.server.services.logins.key(code)
+
+    async def test_a_page_out_of_the_back_forward_cache_does_not_show_what_was_signed_out(self, browse: Any) -> None:
+        here = await browse(DESK, real=True)
+        page = here.page
+        await page.evaluate("localStorage.removeItem('chomp.key')")  # this tab hears nothing of what it does itself
+        await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+        await page.wait_for_url("**/login")
+
+    # -- the first data
+
+    async def test_the_data_are_on_their_way_before_the_style_sheet_is(self, browse: Any) -> None:
+        here = await browse(PHONE)
+        held: list[Any] = []
+        await here.page.route("**/static/style.css*", lambda route: held.append(route))
+        opening = asyncio.ensure_future(here.open("/?task=1"))
+        await until(
+            lambda: any(one.endswith("/partials/page?task=1") for one in here.requests) and bool(held),
+            "the data's request",
+        )
+        await held[0].continue_()
+        page = await soon(opening)
+        await page.wait_for_selector("#detail[open] #detail-1")
+        assert sum("/partials/page" in one for one in here.requests) == 1
+
+    @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+    async def test_nothing_moves_when_the_data_come(self, browse: Any, size: tuple[int, int]) -> None:
+        here = await browse(size)
+
+        async def late(route: Any) -> None:
+            await asyncio.sleep(0.3)
+            await route.continue_()
+
+        await here.page.route("**/partials/page*", late)
+        for path in ("/", "/?task=20"):
+            page = await here.open(path)
+            moved = await page.evaluate(
+                "new Promise((yes) => { const all = []; new PerformanceObserver((list) => { all.push(...list.getEntries()); })"
+                ".observe({ type: 'layout-shift', buffered: true }); setTimeout(() => yes(all.map((one) => one.value)), 200); })"
+            )
+            assert sum(moved) < 0.005, path
+
+    @pytest.mark.parametrize("path", ["/?task=1", "/docs", "/usage"])
+    async def test_when_the_data_do_not_come_it_says_why_and_tries_again(self, browse: Any, path: str) -> None:
+        here = await browse(PHONE, motion=True)
+        answers = [
+            lambda route: route.abort(),
+            lambda route: route.fulfill(status=429, json={"error": {"message": "too much at once"}}),
+            lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>", content_type="text/html"),
+        ]
+        await here.page.route(
+            re.compile("/partials/(page|limits|usage)"),
+            lambda route: answers.pop(0)(route) if answers else route.continue_(),
+        )
+        page = await here.open(path, filled=False)
+        for words in ("chomp cannot be reached", "too much at once", "chomp cannot be reached"):
+            alert = page.locator(".unreached").get_by_role("alert")
+            await alert.get_by_text(words).wait_for()
+            await here.holds("!document.querySelector('.unreached').hasAttribute('aria-busy')")
+            assert not await page.locator(".boot").is_visible() if path == "/?task=1" else True
+            assert await page.evaluate(SMALL_TARGETS) == [] and await axe(page) == []
+            await page.get_by_role("button", name="Try again").click()
+        await page.locator(".unreached").wait_for(state="hidden")
+        if path == "/?task=1":
+            await page.wait_for_selector("#detail[open] #detail-1")
+            assert page.url.endswith("/?task=1")
+        else:
+            await page.get_by_text("In force now" if path == "/docs" else "No requests in this time").wait_for()
+        here.troubles = [one for one in here.troubles if not re.search("ERR_|429|502|htmx:error", one)]
+
+    async def test_a_script_that_does_not_come_is_no_endless_boot_screen(self, browse: Any) -> None:
+        here = await browse(PHONE, motion=True)
+        await here.page.route("**/static/htmx*", lambda route: route.abort())
+        page = await here.open("/", filled=False)
+        await page.get_by_text("chomp cannot be reached").wait_for()
+        assert not await page.locator(".boot").is_visible()
+        await here.page.unroute("**/static/htmx*")
+        await page.get_by_role("button", name="Try again").click()
+        await page.wait_for_selector("#balance-card")
+        here.troubles = []
+
+    async def test_the_boot_screen_stays_until_there_is_something_to_see(self, browse: Any) -> None:
+        here = await browse(PHONE, motion=True)
+        held: list[Any] = []
+        await here.page.route("**/partials/page*", lambda route: held.append(route))
+        page = await here.open("/", filled=False)
+        assert await page.locator(".boot").is_visible()
+        leaves = "getComputedStyle(document.querySelector('.boot')).animationName"
+        assert await page.evaluate(leaves) == "none"
+        await held[0].continue_()
+        await here.holds(f"{leaves} === 'leave'")
+        await here.holds("!('boot' in document.documentElement.dataset)")
+        assert await page.locator("#balance-card").is_visible()
+
+    async def test_without_scripts_a_sentence_is_there_and_no_token_in_an_address(self, browse: Any) -> None:
+        here = await browse(PHONE)
+        context = await here.page.context.browser.new_context(java_script_enabled=False)
+        try:
+            page = await context.new_page()
+            for path in ("/", "/docs", "/usage", "/login"):
+                await page.goto(here.dashboard.url + path)
+                assert "JavaScript" in await page.inner_text("noscript")
+            await page.fill("#code", "the-token")
+            await page.get_by_role("button", name="Sign in").click()
+            assert page.url == here.dashboard.url + "/login"
+        finally:
+            await context.close()
+
+
+class Preview:
+    """What an agent serves beside chomp: it keeps whatever headers it is sent, and its page tries what pages can try."""
+
+    # What a page gets of `chomp` by every way there is, by name; `headers` and `protocols` are what it knows of a key.
+    TRIES = """async (chomp, headers = {}, protocols = []) => {
+      const got = {}, within = (promise) => Promise.race([promise, new Promise((_, no) => setTimeout(no, 3000))]);
+      const attempt = async (name, what) => { try { const found = await within(what()); if (found) got[name] = String(found); } catch { /* nothing */ } };
+      const text = async (path, given) => { const answer = await fetch(chomp + path, { credentials: "include", headers, ...given }); return answer.ok && answer.text(); };
+      const frame = (src) => new Promise((yes) => { const one = document.createElement("iframe"); one.onload = () => yes(one); one.src = src; document.body.append(one); });
+      await attempt("storage", () => Promise.resolve(localStorage["chomp.key"]));
+      await attempt("fetch", () => text("/api/tasks"));
+      await attempt("partial", () => text("/partials/tasks"));
+      await attempt("page", () => text("/partials/page?task=1"));
+      await attempt("xhr", () => new Promise((yes, no) => {
+        const asked = new XMLHttpRequest();
+        asked.open("GET", chomp + "/api/tasks");
+        asked.withCredentials = true;
+        for (const [name, value] of Object.entries(headers)) asked.setRequestHeader(name, value);
+        asked.onload = () => asked.status === 200 ? yes(asked.responseText) : no();
+        asked.onerror = no;
+        asked.send();
+      }));
+      await attempt("events", async () => { const answer = await fetch(chomp + "/events", { credentials: "include", headers }); return answer.ok && new TextDecoder().decode((await answer.body.getReader().read()).value); });
+      await attempt("source", () => new Promise((yes, no) => { const one = new EventSource(chomp + "/events", { withCredentials: true }); one.onopen = () => yes("open"); one.onerror = no; }));
+      await attempt("post", () => text("/api/tasks", { method: "POST", headers: { ...headers, "content-type": "application/json" }, body: JSON.stringify({ prompt: "posted" }) }));
+      await attempt("simple post", async () => { await fetch(chomp + "/api/tasks", { method: "POST", mode: "no-cors", credentials: "include", body: JSON.stringify({ prompt: "posted simply" }) }); });
+      await attempt("form", async () => {
+        const target = await frame("about:blank");
+        target.name = "target";
+        const form = Object.assign(document.createElement("form"), { method: "post", action: chomp + "/api/tasks", target: "target" });
+        form.append(Object.assign(document.createElement("input"), { name: "prompt", value: "posted by a form" }));
+        document.body.append(form);
+        await new Promise((yes) => { target.onload = yes; form.submit(); });
+      });
+      await attempt("link", () => text("/api/login", { method: "POST" }));
+      await attempt("socket", () => new Promise((yes, no) => { const one = new WebSocket(chomp.replace("http", "ws") + "/ws/terminal/1", protocols); one.onmessage = () => yes("open"); one.onerror = no; }));
+      await attempt("frame", async () => (await frame(chomp + "/")).contentDocument?.querySelector("main"));
+      await attempt("window", async () => {
+        const one = open(chomp + "/docs");
+        await new Promise((yes) => setTimeout(yes, 700));
+        try { return one.localStorage["chomp.key"]; } finally { one.close(); }
+      });
+      return got;
+    }"""
+
+    def __init__(self, chomp_port: int):
+        self.chomp_port = chomp_port
+        self.seen: list[dict[str, str]] = []
+        self.port = 0
+        app = web.Application()
+        app.router.add_route("*", "/{any:.*}", self.answer)
+        self.runner = web.AppRunner(app)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.seen.append(dict(request.headers))
+        script = (
+            f"({self.TRIES})(`http://${{location.hostname}}:{self.chomp_port}`).then((got) => {{ window.got = got; }})"
+        )
+        return web.Response(text=f"<!doctype html><body><script>{script}</script>", content_type="text/html")
+
+    async def start(self) -> Preview:
+        await self.runner.setup()
+        for host in ("127.0.0.1", "::1"):
+            await web.TCPSite(self.runner, host, self.port).start()
+            self.port = self.runner.addresses[0][1]
+        return self
+
+
+class TestPreviews:
+    """What a server that an agent has started beside chomp gets of the owner's browser."""
+
+    OWNERS = frozenset({"storage", "fetch", "partial", "page", "xhr", "events", "post", "link", "socket", "window"})
+
+    async def replayed(self, http: aiohttp.ClientSession, address: str, seen: dict[str, str]) -> dict[str, int]:
+        """The statuses that a program gets which sends all that it was sent, as if it were chomp's own page."""
+        kept = {name: value for name, value in seen.items() if name.lower() in ("cookie", "authorization")}
+        values = {morsel.partition("=")[2] for morsel in kept.get("Cookie", kept.get("cookie", "")).split("; ")} - {""}
+        forms = [kept, *({**kept, "authorization": f"Bearer {value}"} for value in values)]
+        own = {
+            "origin": address,
+            "host": address.removeprefix("http://"),
+            "sec-fetch-site": "same-origin",
+            "hx-request": "true",
+        }
+        target = f"http://127.0.0.1:{address.rpartition(':')[2]}"
+        found: dict[str, int] = {}
+        for number, form in enumerate(forms):
+            for method, path in (
+                ("GET", "/api/tasks"), ("GET", "/partials/tasks"), ("GET", "/partials/page?task=1"), ("GET", "/events"), ("GET", "/api/state"),
+                ("POST", "/api/tasks"), ("POST", "/api/login"), ("POST", "/logout"),
+            ):  # fmt: skip
+                body = {"json": {"prompt": "replayed"}} if path == "/api/tasks" and method == "POST" else {}
+                async with http.request(method, target + path, headers={**own, **form}, **body) as answer:
+                    found[f"{number} {method} {path}"] = answer.status
+            for value in values:
+                async with http.post(target + "/login", headers={**own, **form}, json={"code": value}) as answer:
+                    found[f"{number} sign in"] = answer.status
+                try:
+                    protocols = ("chomp", f"chomp.key.{value}")
+                    async with http.ws_connect(target + "/ws/terminal/1", headers={**own, **form}, protocols=protocols):
+                        found[f"{number} socket"] = 101
+                except aiohttp.WSServerHandshakeError as error:
+                    found[f"{number} socket"] = error.status
+        return found
+
+    async def test_what_an_agent_serves_gets_nothing_of_the_owners_browser(self, process: Any) -> None:
+        if WHY_NOT:
+            pytest.skip(WHY_NOT)
+        server = await process(CHOMP_ALLOWED_HOSTS="chomp.lan").up()
+        preview = await Preview(server.port).start()
+        owners = {name: f"http://{name}:{server.port}" for name in ("127.0.0.1", "localhost", "chomp.lan")}
+        async with server.http as http, aiohttp.ClientSession() as stranger, playwright.async_playwright() as driver:
+
+            async def prompts() -> list[str]:
+                async with http.get("/api/tasks") as answer:
+                    return sorted(task["prompt"] for task in (await answer.json())["tasks"])
+
+            run = {"prompt": "echo SECRETWORD; sleep 1000", "platform": "shell", "run": True}
+            async with http.post("/api/tasks", json=run) as answer:
+                assert answer.status == 200
+            before = await prompts()
+            chromium = await driver.chromium.launch(
+                executable_path=CHROMIUM, args=["--no-sandbox", "--host-resolver-rules=MAP chomp.lan 127.0.0.1"]
+            )
+            try:
+                context = await chromium.new_context()
+                context.set_default_timeout(20_000)
+                sent: list[Any] = []
+                pages: dict[str, Any] = {}
+                for name, address in owners.items():
+                    async with http.post("/api/login", headers={"host": f"{name}:{server.port}"}) as answer:
+                        link = (await answer.json())["url"]
+                    assert link.startswith(f"{address}/login#code=")
+                    pages[name] = await context.new_page()
+                    pages[name].on("request", lambda request: sent.append(request))
+                    await pages[name].goto(link)
+                    await pages[name].get_by_text("SECRETWORD").first.wait_for()
+                    await pages[name].evaluate("document.cookie = 'trap=sprung; SameSite=Strict; Max-Age=600'")
+                for name, address in owners.items():
+                    preview.seen.clear()
+                    opened = await context.new_page()
+                    await opened.goto(f"http://{name}:{preview.port}/")
+                    await opened.wait_for_function("window.got", timeout=60_000)
+                    assert await opened.evaluate("window.got") == {}
+                    assert preview.seen and not any("chomp-key-" in str(seen) for seen in preview.seen)
+                    assert all("trap=sprung" in seen.get("Cookie", "") for seen in preview.seen)  # it catches cookies
+                    for seen in preview.seen:
+                        statuses = await self.replayed(stranger, address, seen)
+                        assert set(statuses.values()) <= {401, 429}, statuses  # too many wrong codes
+                    assert await prompts() == before
+                    assert await pages[name].evaluate("!!localStorage['chomp.key']")
+                # what works for chomp's own page, by the same ways
+                got = await pages["localhost"].evaluate(
+                    f"({Preview.TRIES})(location.origin, {{ authorization: 'Bearer ' + localStorage['chomp.key'] }},"
+                    " ['chomp', 'chomp.key.' + localStorage['chomp.key']])"
+                )
+                assert got.keys() == self.OWNERS
+                assert all("SECRETWORD" in got[way] for way in ("fetch", "partial", "page", "xhr"))
+                assert await prompts() == sorted([*before, "posted"])
+                asked = next(one for one in sent if one.url == owners["localhost"] + "/partials/page")
+                mine = {"authorization": (await asked.all_headers())["authorization"]}
+                statuses = await self.replayed(stranger, owners["localhost"], mine)
+                assert set(statuses.values()) == {200}, statuses
+                assert "replayed" in await prompts()
+            finally:
+                await chromium.close()
+                await preview.runner.cleanup()
 
 
 class Walk:
@@ -23189,6 +23751,71 @@ async def process(tmp_path: Path) -> AsyncIterator[Callable[..., Process]]:
 
 
 class TestApp:
+    # -- where it listens
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "0.0.0.0", "::"])
+    async def test_it_listens_in_both_families_or_not_at_all(self, process: Any, host: str) -> None:
+        server = await process(HOST=host, CHOMP_API_TOKEN="owner-token-0123456789").up()
+        async with aiohttp.ClientSession() as http:
+            for address in ("127.0.0.1", "[::1]"):
+                async with http.get(f"http://{address}:{server.port}/health") as answer:
+                    assert answer.status == 200
+        for family, address in (
+            (socket.AF_INET, "127.0.0.1"),
+            (socket.AF_INET6, "::1"),
+            (socket.AF_INET, "0.0.0.0"),
+            (socket.AF_INET6, "::"),
+        ):
+            with socket.socket(family) as thief:  # nobody else can have the port, however it is asked for
+                for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+                    thief.setsockopt(socket.SOL_SOCKET, option, 1)
+                with pytest.raises(OSError, match="in use"):
+                    thief.bind((address, server.port))
+                    thief.listen()
+
+    @pytest.mark.parametrize(
+        ("host", "taken"),
+        [
+            ("127.0.0.1", "::1"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("::1", "127.0.0.1"),
+            ("0.0.0.0", "::1"),
+            ("::", "127.0.0.1"),
+        ],
+    )
+    async def test_a_port_that_somebody_has_in_either_family_is_not_shared(
+        self, process: Any, host: str, taken: str
+    ) -> None:
+        server = process(HOST=host, CHOMP_API_TOKEN="owner-token-0123456789")
+        with socket.socket(socket.AF_INET6 if ":" in taken else socket.AF_INET) as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind((taken, server.port))
+            other.listen()
+            await server.start()
+            assert await server.ended() == 2
+        (line,) = [one for one in server.err.read_text().splitlines() if "cannot listen on" in one]
+        assert f":{server.port}: " in line and "in use" in line
+        assert "dashboard" not in server.out.read_text()
+        await server.up()
+
+    @pytest.mark.parametrize("missing", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL])
+    async def test_a_machine_without_the_other_family_starts(
+        self, chomp: Any, monkeypatch: pytest.MonkeyPatch, missing: int
+    ) -> None:
+        client, bound = await chomp(), cs._bound
+
+        def only_ipv4(address: str, port: int) -> socket.socket:
+            if ":" in address:
+                raise OSError(missing, os.strerror(missing))
+            return bound(address, port)
+
+        monkeypatch.setattr(cs, "_bound", only_ipv4)
+        for host, sites in (("127.0.0.1", 1), ("0.0.0.0", 1)):
+            settings = msgspec.structs.replace(client.settings, host=host, port=0)
+            assert len(await cs.listen(client.runner, settings)) == sites
+        with pytest.raises(cs.SettingsError, match=r"cannot listen on \[::1\]:0: "):
+            await cs.listen(client.runner, msgspec.structs.replace(client.settings, host="::1", port=0))
+
     @pytest.mark.parametrize(
         ("sources", "token"),
         [
@@ -25470,9 +26097,13 @@ STOOD_UP_TO: dict[str, tuple[str, ...] | str] = {
     ),
     "notifications come while one looks": "a page that was left open cannot be told from one that is looked at: none is held back",
     "any web page can start agents on this machine": (
-        "TestLogin.test_a_foreign_page_changes_nothing", "TestLogin.test_with_a_cookie_only_our_own_pages_change_something",
+        "TestLogin.test_a_foreign_page_changes_nothing", "TestLogin.test_with_a_key_only_our_own_pages_change_something",
         "TestLive.test_only_our_own_pages_may_open_it", "TestWeb.test_foreign_host_names_are_not_served",
         "TestWeb.test_foreign_pages_are_refused", "TestLogin.test_the_banners_link_signs_in_and_holds_no_token",
+    ),
+    "what an agent serves on another port takes over the dashboard": (
+        "TestPreviews.test_what_an_agent_serves_gets_nothing_of_the_owners_browser",
+        "TestApp.test_it_listens_in_both_families_or_not_at_all",
     ),
     "a provider's limit fails the task": (
         "TestDispatch.test_a_providers_limit_is_waited_for", "TestDispatch.test_an_agent_may_ask_for_a_wait_by_its_status",
@@ -25612,7 +26243,8 @@ STOOD_UP_TO: dict[str, tuple[str, ...] | str] = {
     "only the list of jobs is bounded": ("TestJobs.test_only_so_many_jobs_run_at_once_and_wait",),
     # safety
     "dashboard and settings are open to the network": (
-        "TestWeb.test_only_the_token_opens", "TestLogin.test_a_browser_that_is_not_signed_in_is_sent_there",
+        "TestWeb.test_only_the_token_opens", "TestLogin.test_every_other_address_needs_a_key_or_a_token",
+        "TestPages.test_a_page_holds_no_data_before_the_key_has_asked_for_them",
         "TestLogin.test_a_foreign_page_changes_nothing",
     ),
     "a prompt reaches a shell": (

@@ -44,14 +44,23 @@
 
   async function send(url, data, method = "POST") {
     try {
-      const answer = await fetch(url, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(data) });
-      if (answer.status === 401) { location.href = "/login"; return false; }
+      const answer = await chomp.fetch(url, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(data) });
+      if (answer.status === 401) return false;  // to the sign-in page
       if (!answer.ok) { toast(words(await answer.text(), answer.status), { error: true }); return false; }
       htmx.trigger(document.body, "refreshTasks");
       return true;
     } catch {
       toast("chomp cannot be reached", { error: true });
       return false;
+    }
+  }
+
+  async function signOut() {
+    try {
+      const answer = await chomp.signOut();
+      if (!answer.ok) toast(words(await answer.text(), answer.status), { error: true });
+    } catch {
+      toast("chomp cannot be reached: this browser is still signed in", { error: true });
     }
   }
 
@@ -71,7 +80,9 @@
   }
   const fill = (body) => htmx.ajax("GET", body.dataset.from, { source: body });  // its sheet is shown when it is there
 
+  const waits = () => "shell" in document.documentElement.dataset;  // for the first data: the address says what they are
   function markOpened() {
+    if (waits()) return;
     const id = detail?.open ? one("[data-task]", detail)?.dataset.task : undefined;
     all(".card[data-open]").forEach((card) => delete card.dataset.open);
     if (id) { const card = document.getElementById(`task-${id}`); if (card) card.dataset.open = ""; }
@@ -94,7 +105,6 @@
       show(detail);
       queueMicrotask(() => setTimeout(() => { moving = false; }));  // its close event comes later
     });
-    if (one("[data-task]", detail)) { show(detail); markOpened(); }
   }
   all("dialog").forEach((sheet) => sheet.addEventListener("click", (event) => {
     if (event.target !== sheet || !sheet.matches(":modal")) return;
@@ -118,6 +128,7 @@
     if (target?.id === "create-body") startWizard();
     const sheet = target?.closest?.("dialog");
     if (sheet && !sheet.open && (target.matches(".sheet-body"))) show(sheet);
+    if (source?.hasAttribute("data-first") && detail && !waits() && one("[data-task]", detail)) show(detail);
     if (source?.dataset?.opens && target.id === "detail-body") target.scrollTop = 0;
     markOpened();
     wakeTerminals();
@@ -127,7 +138,7 @@
     if (status >= 400) {
       if (ctx.request.action.startsWith("/events")) return;
       if (status === 404 && source.matches("[data-task]")) return detail.close();
-      if (status !== 401) toast(words(ctx.text, status), { error: true });
+      if (!(waits() && source.hasAttribute("data-first"))) toast(words(ctx.text, status), { error: true });
     } else if (ctx.request.method !== "GET") done(source);
   });
   document.addEventListener("htmx:error", ({ detail: { ctx } }) => {
@@ -135,7 +146,7 @@
   });
   document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {  // the stream's first try failed: later ones are its own
     const live = one("#live");
-    if (ctx.sourceElement === live && !live._htmx?.sse) setTimeout(() => htmx.ajax("GET", live.getAttribute("hx-sse:connect"), { source: live }), 3000);
+    if (live && ctx.sourceElement === live && !live._htmx?.sse) setTimeout(() => htmx.ajax("GET", live.getAttribute("hx-sse:connect"), { source: live }), 3000);
   });
 
   function done(source) {
@@ -204,6 +215,7 @@
     if (dataset.theme !== undefined) toggleTheme();
     else if (dataset.sheet) openSheet(dataset.sheet);
     else if (dataset.body) submit(button, JSON.parse(dataset.body));
+    else if (dataset.signOut !== undefined) signOut();
     else if (dataset.copy) navigator.clipboard?.writeText(document.getElementById(dataset.copy).textContent).then(() => toast("Copied"), () => toast("Copying is not allowed here", { error: true }));
     else if (dataset.older) {
       const limit = one("#filter [name=limit]");

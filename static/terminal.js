@@ -126,9 +126,8 @@
     #connect() {
       const generation = ++this.#generation;
       const address = new URL(this.dataset.src, location.href);
-      address.protocol = address.protocol.replace("http", "ws");
       address.searchParams.set("session", this.dataset.session);
-      const socket = this.#socket = new WebSocket(address);
+      const socket = this.#socket = chomp.socket(address);
       socket.binaryType = "arraybuffer";
       this.#shown = 0;
       this.querySelector(".keys").hidden = false;

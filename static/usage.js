@@ -11,6 +11,11 @@
   ];
   let drawn = [], rows = [];
 
+  for (const [name, value] of new URLSearchParams(location.search)) {  // as the address has it
+    const field = [...form.elements].find((one) => one.name === name && one.value === value);
+    if (field) field.checked = true;
+  }
+
   function draw() {
     drawn.forEach((chart) => chart.destroy());
     drawn = [];
@@ -41,8 +46,8 @@
 
   async function fetchDays() {
     const since = new FormData(form).get("since");
-    const answer = await fetch(`/api/usage?by=day&since=${since}`);
-    if (!answer.ok) return;
+    const answer = await chomp.fetch(`/api/usage?by=day&since=${since}`).catch(() => undefined);
+    if (!answer?.ok) return;
     rows = (await answer.json()).rows.sort((a, b) => a.day.localeCompare(b.day));
     draw();
   }
