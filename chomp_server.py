@@ -90,7 +90,7 @@ from collections.abc import (
 )
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol, TypeVar, cast
+from typing import Annotated, Any, BinaryIO, Literal, Protocol, TypeVar, cast
 
 import aiohappyeyeballs
 import aiohttp
@@ -169,11 +169,14 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     event_streams: int = 64  # open pages that are told what changes
 
 
+_Some = Annotated[int, msgspec.Meta(ge=1)]
+
+
 class TaskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How tasks are run; `_s` are seconds, without it in chomp.toml. 0 means no limit where that is said."""
 
-    parallel: int = 4  # sessions at once
-    platform_parallel: dict[str, int] = {}  # the same for single platforms
+    parallel: _Some = 4  # sessions at once
+    platform_parallel: dict[str, _Some] = {}  # the same for single platforms
     auto: bool = False  # queued tasks start by themselves
     platform: str = ""  # for tasks that name none; "" = the first that is available
     roots: tuple[str, ...] = ()  # folders tasks may work in; none = any but the system's and chomp's own
@@ -563,7 +566,7 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: tuple[str, ...] = ()  # patterns of names; none = all
     routers: tuple[str, ...] = ()  # ids; none = all
     requests_per_minute: int | None = None
-    parallel: int | None = None
+    parallel: _Some | None = None
     tokens_per_day: int | None = None
     usd_per_month: float | None = None
 
@@ -809,6 +812,9 @@ class State(msgspec.Struct):
     tasks: dict[str, Task]  # by id, oldest first; an array in the file
     next_id: int = 1
     archived: Archived = Archived()
+    version: int = 1  # of the newest chomp that has written it
+    foreign: dict[str, bytes] = {}  # tasks that only a newer one understands, by id: they stay as they are
+    more: dict[str, dict[str, Any]] = {}  # what else a newer one has written: fields by task; "" for those of the file
 
 
 class Launch(msgspec.Struct, frozen=True):
@@ -5475,18 +5481,19 @@ def checked_fields(state: State, task_id: str, fields: Mapping[str, Any]) -> dic
 
     Values may be text, as forms send them; None counts as not given, and so does an empty text for what is a number.
     """
+    kinds = {field.name: str(field.type) for field in msgspec.structs.fields(_NewTask)}
+    if task_id:
+        del kinds["run"]  # one that is there has its own way to a start
+    for name in fields:
+        if name not in kinds and name != "agent":
+            raise BadRequest(f"a task has no {name[:40]!r}{near_name(name[:40], kinds)}", param=name[:40])
     given = {name: value for name, value in fields.items() if value is not None}
     if "agent" in given:
         agent = given.pop("agent")
         given["platform"] = given.get("platform") or agent
     if "blocked_by" in given:
         given["blocked_by"] = list(dict.fromkeys(read_ids(given["blocked_by"])))
-    kinds = {field.name: str(field.type) for field in msgspec.structs.fields(_NewTask)}
-    if task_id:
-        del kinds["run"]  # one that is there has its own way to a start
     for name, value in tuple(given.items()):
-        if name not in kinds:
-            raise BadRequest(f"a task has no {name[:40]!r}{near_name(name[:40], kinds)}", param=name[:40])
         if value == "" and ("int" in kinds[name] or "float" in kinds[name] or "bool" in kinds[name]):
             del given[name]
         elif value == "on" and "bool" in kinds[name]:  # of a checkbox
@@ -5579,6 +5586,7 @@ def file_stamp(path: Path) -> tuple[int, int, int] | None:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
+STATE_VERSION = 1  # that of 0.1.0, which did not say it, is 0
 STATE_BYTES = 256 << 20  # a larger state.json is none of ours
 STATE_COPIES = 5
 STATE_COPY_S = 600.0  # between two copies
@@ -5642,6 +5650,32 @@ def _read_task(entry: object, place: str) -> Task:
     return task
 
 
+def _unknown_fields(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What a task has that we do not know: fields of its own, and by id of its sessions and messages."""
+    found = {name: value for name, value in entry.items() if name not in Task.__struct_fields__}
+    for name, kind in (("sessions", Session), ("messages", Message)):
+        under = {
+            str(one.get("id")): more for one in entry.get(name) or ()
+            if (more := {key: value for key, value in one.items() if key not in kind.__struct_fields__})
+        }  # fmt: skip
+        found |= {name: under} if under else {}
+    return found
+
+
+def _with_unknown(written: bytes, more: Mapping[str, Any]) -> bytes:
+    """A task as JSON, with what we do not know of it."""
+    if not more:
+        return written
+    task: dict[str, Any] = msgspec.json.decode(written)
+    for name, value in more.items():
+        if name in ("sessions", "messages"):
+            for one in task.get(name) or ():
+                one |= value.get(one["id"], {})
+        else:
+            task[name] = value
+    return msgspec.json.encode(task)
+
+
 def _first_not_utf8(data: bytes) -> int:
     try:
         return len(data.decode())
@@ -5666,16 +5700,31 @@ def read_state(data: bytes) -> tuple[State, int]:
             byte, words = _first_not_utf8(data), "it is not UTF-8"
         line, column = data.count(b"\n", 0, byte) + 1, byte - data.rfind(b"\n", 0, byte)
         raise _Unreadable(f"line {line}, column {column}: {words}") from None
-    top = _filled(found, {"tasks": [], "next_id": 1, "archived": {}, "archive_bytes": 0}, "the file")
+    known = {"tasks": [], "next_id": 1, "archived": {}, "archive_bytes": 0, "version": 0}
+    top = _filled(found, known, "the file")
     if not isinstance(top["tasks"], list):
         raise _Unreadable("tasks is not an array")
+    newer = isinstance(top["version"], int) and top["version"] > STATE_VERSION
     tasks: dict[str, Task] = {}
+    foreign: dict[str, bytes] = {}
+    other = {name: value for name, value in top.items() if name not in known}
+    more: dict[str, dict[str, Any]] = {"": other} if other else {}
     for number, entry in enumerate(top["tasks"]):
-        task = _read_task(entry, f"tasks[{number}]")
-        if task.id in tasks:
+        try:
+            task = _read_task(entry, f"tasks[{number}]")
+        except _Unreadable:
+            task_id = str(entry.get("id")) if isinstance(entry, dict) else ""
+            if not newer or not _TASK_ID.fullmatch(task_id) or task_id in tasks or task_id in foreign:
+                raise
+            foreign[task_id] = msgspec.json.format(msgspec.json.encode(entry), indent=2).replace(b"\n", b"\n    ")
+            continue
+        if task.id in tasks or task.id in foreign:
             raise _Unreadable(f"two tasks have the id {task.id}")
         tasks[task.id] = task
+        if unknown := _unknown_fields(entry):
+            more[task.id] = unknown
     try:
+        version = max(STATE_VERSION, msgspec.convert(top["version"], int, strict=False))
         next_id = msgspec.convert(top["next_id"], int, strict=False)
         archive_bytes = msgspec.convert(top["archive_bytes"], int, strict=False)
         archived = msgspec.convert(_filled(top["archived"], {}, "archived"), Archived, strict=False)
@@ -5683,10 +5732,11 @@ def read_state(data: bytes) -> tuple[State, int]:
         raise _Unreadable(f"next_id, archived or archive_bytes: {error}") from None
     if not 0 <= next_id < 10**15 or not 0 <= archive_bytes < 1 << 60:
         raise _Unreadable("next_id or archive_bytes is not a possible number")
-    return State(tasks, max(1, next_id, *(int(one) + 1 for one in tasks)), archived), archive_bytes
+    next_id = max(1, next_id, *(int(one) + 1 for one in (*tasks, *foreign)))
+    return State(tasks, next_id, archived, version, foreign, more), archive_bytes
 
 
-def _task_json(task: Task) -> bytes:
+def _task_json(task: Task, more: Mapping[str, Any] | None = None) -> bytes:
     """A task as it is written, on several lines. What could not be read again is refused.
 
     Raises BadRequest for text that is not Unicode: half a surrogate pair comes in as JSON, but cannot go out.
@@ -5696,6 +5746,7 @@ def _task_json(task: Task) -> bytes:
     except UnicodeEncodeError:
         raise BadRequest(f"task {task.id}: the text is not valid Unicode", code="invalid_text") from None
     msgspec.json.decode(written, type=Task)
+    written = _with_unknown(written, more or {})
     if not _TASK_ID.fullmatch(task.id):
         raise ValueError(f"a task cannot have the id {task.id!r}")
     return msgspec.json.format(written, indent=2).replace(b"\n", b"\n    ")
@@ -5715,12 +5766,19 @@ def _added(archived: Archived, tasks: Iterable[Task]) -> Archived:
 
 def _state_json(tasks: Iterable[bytes], state: State, archive_bytes: int) -> bytes:
     """state.json, indented so that people can read it."""
-    lines = b",\n    ".join(tasks)
-    return b'{\n  "tasks": [%b],\n  "next_id": %d,\n  "archived": %b,\n  "archive_bytes": %d\n}\n' % (
-        b"\n    %b\n  " % lines if lines else b"",
-        state.next_id,
-        msgspec.json.encode(state.archived),
-        archive_bytes,
+    lines = b",\n    ".join((*tasks, *state.foreign.values()))
+    more = b"".join(b',\n  %b: %b' % (json.dumps(name).encode(), msgspec.json.encode(value))
+                    for name, value in state.more.get("", {}).items())  # fmt: skip
+    return (
+        b'{\n  "version": %d,\n  "tasks": [%b],\n  "next_id": %d,\n  "archived": %b,\n  "archive_bytes": %d%b\n}\n'
+        % (
+            state.version,
+            b"\n    %b\n  " % lines if lines else b"",
+            state.next_id,
+            msgspec.json.encode(state.archived),
+            archive_bytes,
+            more,
+        )
     )
 
 
@@ -5733,10 +5791,10 @@ def _sync_folder(folder: Path) -> None:
         os.close(opened)
 
 
-def _write_file(path: Path, data: bytes) -> None:
+def _write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
     """`data` on disk under `path`, not yet its name; readable by its user only. Raises OSError and leaves nothing."""
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -6112,7 +6170,10 @@ class Store:
             state, counted = found or (State({}), 0)
             file.archive.open(counted, state.tasks)
             file.copy_in_time()
-            self._texts = {task.id: _task_json(task) for task in state.tasks.values()}
+            if state.version > STATE_VERSION:
+                words = f"; {len(state.foreign)} tasks that it does not understand stay as they are"
+                log.warning("%s was written by a newer chomp%s", file.path, words if state.foreign else "")
+            self._texts = {task.id: _task_json(task, state.more.get(task.id)) for task in state.tasks.values()}
             self._state = self._base = self._counted(state, counted)
         except _Unreadable as error:
             raise StoreError(
@@ -6128,7 +6189,7 @@ class Store:
         """`state` with what the archive has and it does not know of. Raises OSError."""
         more = self._file.archive.uncounted(counted, state.tasks)
         next_id = max(state.next_id, *(int(task.id) + 1 for task in more)) if more else state.next_id
-        return State(state.tasks, next_id, _added(state.archived, more))
+        return msgspec.structs.replace(state, next_id=next_id, archived=_added(state.archived, more))
 
     async def close(self) -> None:
         """Waits for what is being written, then gives the folder back."""
@@ -6164,7 +6225,7 @@ class Store:
             raise RuntimeError("a change inside a change")
         self._look()
         before = self._state
-        draft = State(dict(before.tasks), before.next_id, before.archived)
+        draft = msgspec.structs.replace(before, tasks=dict(before.tasks))
         self._changing = True
         try:
             yield draft
@@ -6177,7 +6238,7 @@ class Store:
         """Makes `draft` the state, without what goes to the archive; whether that is a change."""
         before = self._state
         new = [task for task_id, task in draft.tasks.items() if task is not before.tasks.get(task_id)]
-        texts = {task.id: _task_json(task) for task in new}
+        texts = {task.id: _task_json(task, draft.more.get(task.id)) for task in new}
         moved = self._past(draft)
         for task in moved:
             del draft.tasks[task.id]
@@ -6228,7 +6289,7 @@ class Store:
             if found is None:
                 return False
             given = self._counted(*found)
-            texts = {task.id: _task_json(task) for task in given.tasks.values()}
+            texts = {task.id: _task_json(task, given.more.get(task.id)) for task in given.tasks.values()}
         except (_Unreadable, OSError, ChompError) as error:
             words = error.strerror if isinstance(error, OSError) else str(error)
             self.fault = (
@@ -6245,7 +6306,8 @@ class Store:
         """Takes a state written outside, whole; of ours only what was not yet written is put on top of it, by task."""
         base, mine = self._base, self._state
         if base.tasks:
-            kept = _state_json(map(_task_json, base.tasks.values()), base, self._file.archive.end)
+            written = (_task_json(task, base.more.get(task.id)) for task in base.tasks.values())
+            kept = _state_json(written, base, self._file.archive.end)
             self._writer.submit(self._file.copy, kept)
         tasks = dict(given.tasks)
         next_id = max(given.next_id, mine.next_id)
@@ -6260,10 +6322,11 @@ class Store:
                 next_id += 1
             tasks[task.id], texts[task.id] = task, self._texts[task.id]
         self._base = given
-        self._state = State(
-            tasks,
-            next_id,
-            Archived(
+        self._state = msgspec.structs.replace(
+            given,
+            tasks=tasks,
+            next_id=next_id,
+            archived=Archived(
                 given.archived.count + mine.archived.count - base.archived.count,
                 given.archived.tokens + mine.archived.tokens - base.archived.tokens,
                 given.archived.cost_usd + mine.archived.cost_usd - base.archived.cost_usd,
@@ -6278,6 +6341,12 @@ class Store:
             self._begin()
         else:
             self._written = self._changes
+
+    async def check(self) -> None:
+        """Finds out whether state.json can be written now, by writing it. Raises Unavailable."""
+        self._look()
+        self._changes += 1
+        await self.saved()
 
     async def saved(self) -> None:
         """Returns when all that was changed so far is on disk. Raises Unavailable when it could not be written."""
@@ -6301,7 +6370,8 @@ class Store:
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
-        texts, lines = list(self._texts.values()), [msgspec.json.encode(task) for task in self._archiving]
+        texts, more = list(self._texts.values()), self._state.more
+        lines = [_with_unknown(msgspec.json.encode(task), more.get(task.id, {})) for task in self._archiving]
         writing = self._writer.submit(self._file.write, texts, self._state, lines)
         running = self._round = _Round(writing, loop.create_future(), self._state, len(lines), self._changes)
         writing.add_done_callback(lambda _: loop.call_soon_threadsafe(self._wrote, running))
@@ -6325,7 +6395,7 @@ class Store:
                 wrong = str(unreadable)
         else:
             words = error.strerror if isinstance(error, OSError) else repr(error)
-            wrong = f"{self._file.path} could not be written: {words}. It is kept in memory and tried again"
+            wrong = f"{self._file.path} could not be written: {words}"
             if wrong != self.fault:
                 log.error("%s", wrong, exc_info=None if isinstance(error, OSError) else error)
             self.fault = wrong
@@ -6421,12 +6491,7 @@ class Store:
         if found := self._text("token").strip():
             return found
         token = "chomp-" + secrets.token_urlsafe(32)
-        temporary = path.with_suffix(".tmp")
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(token + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        self._write_whole(path, (token + "\n").encode())
         return token
 
     def stamps(self) -> tuple[object, ...]:
@@ -6450,19 +6515,16 @@ class Store:
         self._write_json("agents.json", agents, mode=0o644)
 
     def _write_json(self, name: str, value: Mapping[str, Any], *, mode: int = 0o600) -> None:
-        path = self.folder / name
+        data = json.dumps(value, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        self._write_whole(self.folder / name, data, mode)
+
+    def _write_whole(self, path: Path, data: bytes, mode: int = 0o600) -> None:
+        """A file of ours, all of it or nothing. Raises StoreError."""
         temporary = path.with_suffix(".tmp")
         try:
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
-                json.dump(value, file, indent=2, ensure_ascii=False)
-                file.flush()
-                os.fsync(file.fileno())
+            _write_file(temporary, data, mode)
             temporary.replace(path)
-            directory = os.open(self.folder, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            _sync_folder(self.folder)
         except OSError as error:
             raise StoreError(f"cannot write {path}: {error.strerror}") from None
 
@@ -6485,6 +6547,25 @@ class Store:
         return found
 
 
+class DatabaseFault(Unavailable, sqlite3.Error):
+    """What SQLite could not do; `errorcode` is its own."""
+
+    code = "database_not_written"
+    errorcode = 0
+
+    @property
+    def passing(self) -> bool:
+        """Whether the disk, or another program, is to blame: it may be better later."""
+        return self.errorcode in _PASSING
+
+
+# SQLITE_PERM, BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN
+_PASSING = frozenset({3, 5, 6, 8, 10, 13, 14})
+# How a database of version N becomes one of N + 1, each in one transaction. One of 0.1.0 has version 0; sections make
+# the tables that are not there, as they are now.
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], object], ...] = (lambda connection: None,)
+
+
 class Database:
     """SQLite in WAL mode: one thread writes, another reads, the event loop waits for neither."""
 
@@ -6494,18 +6575,57 @@ class Database:
         self._reader = ThreadPoolExecutor(1, "chomp-db-read")
         self._connections: dict[str, sqlite3.Connection] = {}
         self._closed = False
+        self.fault = ""  # why it cannot be used
+
+    async def open(self) -> None:
+        """Brings the file up to date. Raises StoreError when a newer chomp has written it, or sqlite3.Error."""
+
+        def check() -> None:
+            connection = self._connection("write")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > len(MIGRATIONS):
+                raise StoreError(
+                    f"{self._path} was written by a newer chomp (its version is {version}, this one knows "
+                    f"{len(MIGRATIONS)}): start that one, or move the file away"
+                )
+            is_new = not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+            for number in range(len(MIGRATIONS) - 1 if is_new else version, len(MIGRATIONS)):
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    if not is_new:
+                        MIGRATIONS[number](connection)
+                    connection.execute(f"PRAGMA user_version = {number + 1}")
+                    connection.commit()
+                except BaseException:
+                    connection.rollback()
+                    raise
+
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._told, check)
 
     def _connection(self, role: str) -> sqlite3.Connection:
         if role not in self._connections:
             connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")  # what is acknowledged survives a power cut
-            self._path.chmod(0o600)
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("PRAGMA synchronous=FULL")  # what is acknowledged survives a power cut
+                self._path.chmod(0o600)
+            except BaseException:
+                connection.close()
+                raise
             self._connections[role] = connection
         return self._connections[role]
 
+    def _told(self, work: Callable[[], T]) -> T:
+        """What `work` comes to, its errors with the file's name. Raises DatabaseFault."""
+        try:
+            return work()
+        except sqlite3.Error as error:
+            fault = DatabaseFault(f"{self._path}: {error}")
+            fault.errorcode = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            raise fault from error
+
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """`work` done in one transaction; all of it or nothing. Raises what `work` raises and sqlite3.Error.
+        """`work` done in one transaction; all of it or nothing. Raises what `work` raises and DatabaseFault.
 
         It is done even when whoever waits for it is cancelled.
         """
@@ -6521,17 +6641,17 @@ class Database:
                 raise
             return done
 
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, run))
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, self._told, run))
 
     async def read(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        """Rows by column name. Raises sqlite3.Error."""
+        """Rows by column name. Raises DatabaseFault."""
 
         def run() -> list[dict[str, Any]]:
             cursor = self._connection("read").execute(sql, values)
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor]
 
-        return await asyncio.get_running_loop().run_in_executor(self._reader, run)
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._told, run)
 
     async def close(self) -> None:
         """Waits for work in hand, then closes; a second time does nothing."""
@@ -6952,7 +7072,7 @@ CREATE TABLE IF NOT EXISTS requests (
   cached_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL, cost_usd REAL, estimated INTEGER NOT NULL
 )"""
 LEDGER_INDEX_SQL = "CREATE INDEX IF NOT EXISTS requests_at ON requests (at)"
-_LEDGER_INSERT = "INSERT INTO requests VALUES "
+_LEDGER_INSERT = f"INSERT INTO requests ({', '.join(LedgerRow.__struct_fields__)}) VALUES "  # noqa: S608 - our own
 _LEDGER_ROW = f"({','.join('?' * len(LedgerRow.__struct_fields__))})"
 _ROWS_AT_ONCE = 64  # one statement for many rows: the interpreter is asked for less often
 LEDGER_BATCH = 512
@@ -7040,8 +7160,10 @@ class UsageLedger:
         self._waiting: list[tuple[LedgerRow, float, int]] = []
         self._full = asyncio.Event()
         self._flushing = asyncio.Lock()
+        self._counted = 0  # of those that wait: they are in the totals already, and could not be written
         self._lock = threading.Lock()  # the totals are added to by the thread that writes
         self._writing = 0
+        self.fault = ""  # why rows wait
         self.dropped = 0
         self.written = 0
         self._requests: collections.Counter[tuple[str, str, int, int, str]] = collections.Counter()
@@ -7117,28 +7239,47 @@ class UsageLedger:
             await self.flush()
 
     async def flush(self) -> None:
-        """Writes what was recorded until now; rows of a failed write are dropped and counted."""
+        """Writes what was recorded until now.
+
+        What cannot be written now waits for the next time, as far as `ledger_rows` go; the rest is dropped and counted.
+        """
         async with self._flushing:
             entries, self._waiting = self._waiting, []
+            counted, self._counted = self._counted, 0
             self._full.clear()
             if not entries:
                 return
             self._writing = len(entries)
+            if len(entries) > counted:
+                await asyncio.to_thread(self._take, entries[counted:])
+            left: list[tuple[LedgerRow, float, int]] = []
             try:
                 await self._database.write(functools.partial(self._write, entries))
                 self.written += len(entries)
+                self.fault = ""
             except Exception as error:  # whatever is wrong with these, the next ones are to be written
-                self.dropped += len(entries)
-                log.error("%d ledger rows are lost: %s", len(entries), error)
+                left = entries[: self._limit] if isinstance(error, DatabaseFault) and error.passing else []
+                self.dropped += len(entries) - len(left)
+                if left and not self.fault:
+                    log.error("the ledger cannot be written, %d rows wait: %s", len(left), error)
+                if len(entries) > len(left):
+                    log.error("%d ledger rows are lost: %s", len(entries) - len(left), error)
+                self.fault = str(error)
             finally:
                 self._writing = 0
+                self._waiting[:0] = left
+                self._counted = len(left)
 
-    def _write(self, entries: list[tuple[LedgerRow, float, int]], connection: sqlite3.Connection) -> None:
+    def _take(self, entries: list[tuple[LedgerRow, float, int]]) -> None:
+        """Adds to the totals and the log: once, whatever becomes of the database."""
         self._tally(entries)
-        rows = [entry[0] for entry in entries]
         if self._out is not None:
+            rows = [entry[0] for entry in entries]
             with contextlib.suppress(OSError, ValueError):  # no log is no reason to lose rows
                 self._out("".join(map(log_line if self._log_form == "text" else json_line, rows)))
+
+    def _write(self, entries: list[tuple[LedgerRow, float, int]], connection: sqlite3.Connection) -> None:
+        rows = [entry[0] for entry in entries]
         for at in range(0, len(rows), _ROWS_AT_ONCE):
             some = rows[at : at + _ROWS_AT_ONCE]
             values = list(itertools.chain.from_iterable(map(msgspec.structs.astuple, some)))
@@ -7311,9 +7452,9 @@ class Allowances:
             for row in await self._database.read(sql + "WHERE at >= ? AND task = '' GROUP BY caller", (since,)):
                 spending = self._of(row["caller"], now)
                 if month:
-                    spending.usd.used = row["usd"] or 0.0
+                    spending.usd.used += row["usd"] or 0.0
                 else:
-                    spending.tokens.used = row["tokens"] or 0
+                    spending.tokens.used += row["tokens"] or 0
 
     def _of(self, name: str, now: float) -> _Spending:
         spending = self._spending.get(name)
@@ -7504,7 +7645,8 @@ class Meters:
             "FROM requests WHERE at >= ? AND task != ''"
         )
         (row,) = await self._database.read(sql, (self._day_ends - 86400,))
-        self._day_tokens, self._day_usd = row["tokens"] or 0, row["usd"] or 0.0
+        self._day_tokens += row["tokens"] or 0
+        self._day_usd += row["usd"] or 0.0
 
     async def recorded(self, task: str, session: str) -> dict[str, Any]:
         """What a session used as the ledger has it, as fields of `Session`; empty without a request."""
@@ -10790,9 +10932,10 @@ CREATE TABLE IF NOT EXISTS jobs (
 )"""
 _JOB_COLUMNS = ", ".join(Job.__struct_fields__)
 JOBS_SHOWN = 50
+DATABASE_RETRY_S = 5.0  # after a write that failed
 
 
-class NewJob(msgspec.Struct):
+class NewJob(msgspec.Struct, forbid_unknown_fields=True):
     """The body of POST /api/dispatch."""
 
     prompt: str
@@ -10849,10 +10992,10 @@ class JobQueue:
                 "INSERT INTO jobs (caller, prompt, status, created, model, router, system) VALUES (?,?,?,?,?,?,?)",
                 values,
             )
-            connection.execute(
-                "DELETE FROM jobs WHERE id <= ?", (cast(int, cursor.lastrowid) - self._limits.jobs_kept,)
-            )
-            return cast(int, cursor.lastrowid)
+            last = cast(int, cursor.lastrowid)
+            sql = "DELETE FROM jobs WHERE id <= ? AND status NOT IN ('pending', 'running')"
+            connection.execute(sql, (last - self._limits.jobs_kept,))
+            return last
 
         job_id = str(await self._database.write(insert))
         self._running[job_id] = self._background.start(f"job {job_id}", self._work(job_id, given, caller))
@@ -10872,7 +11015,8 @@ class JobQueue:
                 if self._stopping:
                     return
                 started = time.perf_counter()
-                await self._set(job_id, status="running")
+                with contextlib.suppress(DatabaseFault):  # it is shown as pending then; its end is written later
+                    await self._set(job_id, status="running")
                 async with asyncio.timeout(self._time_s) as limit:
                     done = await self._complete(job_id, msgspec.json.encode(asked), caller, limit)
         except TimeoutError:
@@ -10893,7 +11037,18 @@ class JobQueue:
             if done:
                 done["finished"] = iso(time.time())
                 done["latency_ms"] = round((time.perf_counter() - started) * 1000)
-                await self._set(job_id, **done)
+                await self._end(job_id, done)
+
+    async def _end(self, job_id: str, done: dict[str, Any]) -> None:
+        """Writes down how a job ended, as soon as that can be written."""
+        while True:
+            try:
+                return await self._set(job_id, **done)
+            except DatabaseFault as error:
+                if self._stopping or not error.passing:
+                    raise
+                log.error("the end of job %s cannot be written yet: %s", job_id, error)
+            await asyncio.sleep(DATABASE_RETRY_S)
 
     async def _complete(self, job_id: str, body: bytes, caller: Caller, limit: asyncio.Timeout) -> dict[str, Any]:
         request = ChatRequest(
@@ -10917,11 +11072,12 @@ class JobQueue:
             "tokens_out": usage.completion,
         }
 
-    async def _set(self, job_id: str, **values: Any) -> None:
+    async def _set(self, job_id: str, *, only_open: bool = False, **values: Any) -> None:
         columns = ", ".join(f"{name} = ?" for name in values)
+        more = " AND status IN ('pending', 'running')" if only_open else ""  # one that has ended stays as it is
 
         def update(connection: sqlite3.Connection) -> None:
-            sql = f"UPDATE jobs SET {columns} WHERE id = ?"  # noqa: S608 - our own column names
+            sql = f"UPDATE jobs SET {columns} WHERE id = ?{more}"  # noqa: S608 - our own column names
             connection.execute(sql, (*values.values(), int(job_id)))
 
         await self._database.write(update)
@@ -10957,10 +11113,10 @@ class JobQueue:
     async def cancel(self, job_id: str, caller: Caller) -> Job:
         """The job, ended. One that is over stays as it is. Raises NotFound."""
         await self.get(job_id, caller)
-        task = self._running.pop(job_id, None)
-        if task is not None:
-            task.cancel()
-            await self._set(job_id, status="error", error="cancelled", finished=iso(time.time()))
+        if job_id in self._running:
+            await self._set(job_id, only_open=True, status="error", error="cancelled", finished=iso(time.time()))
+            if (task := self._running.pop(job_id, None)) is not None:
+                task.cancel()
         return await self.get(job_id, caller)
 
 
@@ -10969,6 +11125,9 @@ CREATE TABLE IF NOT EXISTS responses (
   caller TEXT NOT NULL, id TEXT NOT NULL, previous TEXT NOT NULL, used_at REAL NOT NULL, size INTEGER NOT NULL,
   input BLOB NOT NULL, response BLOB NOT NULL, PRIMARY KEY (caller, id)
 )"""
+_RESPONSE_INSERT = (
+    "INSERT OR REPLACE INTO responses (caller, id, previous, used_at, size, input, response) VALUES (?,?,?,?,?,?,?)"
+)
 _RESPONSES_USED = """
 WITH RECURSIVE chain(id) AS (
   SELECT :id UNION SELECT previous FROM responses JOIN chain USING (id) WHERE caller = :caller
@@ -11042,7 +11201,7 @@ class ResponseStore:
             if size > self._limits.responses_bytes:
                 continue  # no room would be left for any other
             row = (kept.caller, kept.id, kept.previous, now, size, kept.input, kept.response)
-            connection.execute("INSERT OR REPLACE INTO responses VALUES (?,?,?,?,?,?,?)", row)
+            connection.execute(_RESPONSE_INSERT, row)
             if kept.previous:
                 connection.execute(_RESPONSES_USED, {"now": now, "caller": kept.caller, "id": kept.id})
             self._new += 1
@@ -11082,9 +11241,9 @@ class ResponseStore:
     async def delete(self, response_id: str, caller: Caller) -> None:
         """Forgets a caller's response. Raises NotFound."""
         kept = await self.get(response_id, caller)
-        self._unwritten.pop((kept.caller, kept.id), None)
         sql = "DELETE FROM responses WHERE caller = ? AND id = ?"
         await self._database.write(lambda connection: connection.execute(sql, (kept.caller, kept.id)))
+        self._unwritten.pop((kept.caller, kept.id), None)
 
     async def items(self, response_id: str, caller: Caller) -> list[Raw]:
         """What was said up to and with a response, as input items, oldest first. Raises NotFound or TooLarge."""
@@ -11155,6 +11314,8 @@ class TaskQueue:
         """A task as stored. Raises NotFound."""
         state = self._store.state
         task = state.tasks.get(task_id)
+        if task_id in state.foreign:
+            raise Conflict(f"task {task_id} was written by a newer chomp, which this one leaves alone")
         if task is None or task.deleted:
             known = task_id.isdecimal() and len(task_id) < 16 and 0 < int(task_id) < state.next_id
             words = f"task {task_id} is deleted, or in the archive" if known else f"no task {task_id[:50]!r}"
@@ -11207,11 +11368,12 @@ class TaskQueue:
         """The new task. Raises BadRequest, TooLarge or Unavailable."""
         with self._store.change() as state:
             task = new_task(state, fields, self.now())
-        return await self._changed(task)
+        return await self._changed(task, None)
 
     async def act(self, task_id: str, action: str, *, session: Mapping[str, Any] | None = None, **fields: Any) -> Task:
         """One transition. Raises NotFound or Conflict."""
-        return await self._changed(self.act_now(task_id, action, session=session, **fields))
+        before = self._store.state.tasks.get(task_id)
+        return await self._changed(self.act_now(task_id, action, session=session, **fields), before)
 
     def act_now(self, task_id: str, action: str, *, session: Mapping[str, Any] | None = None, **fields: Any) -> Task:
         """The same, and not yet on disk."""
@@ -11227,17 +11389,18 @@ class TaskQueue:
         Raises NotFound, BadRequest, TooLarge or Conflict.
         """
         with self._store.change() as state:
-            task = self.get(task_id)
+            before = self.get(task_id)
             said = checked_fields(state, task_id, fields)
             fixed = said.keys() - _ALWAYS
-            if fixed and task.status != "queued":
-                raise Conflict(f"task {task_id} is {task.status}: {', '.join(sorted(fixed))} cannot be changed now")
-            task = state.tasks[task_id] = msgspec.structs.replace(task, **said)
-        return await self._changed(task)
+            if fixed and before.status != "queued":
+                raise Conflict(f"task {task_id} is {before.status}: {', '.join(sorted(fixed))} cannot be changed now")
+            task = state.tasks[task_id] = msgspec.structs.replace(before, **said)
+        return await self._changed(task, before)
 
     async def set(self, task_id: str, **fields: Any) -> Task:
         """The task with `fields` as they are. Raises NotFound."""
-        return await self._changed(self.set_now(task_id, **fields))
+        before = self._store.state.tasks.get(task_id)
+        return await self._changed(self.set_now(task_id, **fields), before)
 
     def set_now(self, task_id: str, **fields: Any) -> Task:
         """The same, and not yet on disk; nothing happens when nothing changes."""
@@ -11245,7 +11408,7 @@ class TaskQueue:
         task = msgspec.structs.replace(before, **fields)
         if task != before:
             with self._store.change() as state:
-                state.tasks[task_id] = msgspec.structs.replace(self.get(task_id), **fields)
+                task = state.tasks[task_id] = msgspec.structs.replace(self.get(task_id), **fields)
             self._events.publish("task", {"id": task_id, "action": "set"})
         return task
 
@@ -11265,11 +11428,11 @@ class TaskQueue:
     async def want(self, task_id: str, **fields: Any) -> Task:
         """The queued task starts as soon as there is room. Raises NotFound or Conflict."""
         with self._store.change() as state:
-            task = self.get(task_id)
-            if task.status != "queued":
-                raise Conflict(f"task {task_id} is {task.status}, not queued: it cannot run now")
-            task = state.tasks[task_id] = msgspec.structs.replace(task, wanted=True, **fields)
-        return await self._changed(task)
+            before = self.get(task_id)
+            if before.status != "queued":
+                raise Conflict(f"task {task_id} is {before.status}, not queued: it cannot run now")
+            task = state.tasks[task_id] = msgspec.structs.replace(before, wanted=True, **fields)
+        return await self._changed(task, before)
 
     async def retry(self, task_id: str, *, wanted: bool, **fields: Any) -> Task:
         """A finished task queued again, to go on in the same folder."""
@@ -11285,11 +11448,11 @@ class TaskQueue:
     async def restore(self, task_id: str) -> Task:
         """Brings a deleted task back. Raises NotFound."""
         with self._store.change() as state:
-            task = state.tasks.get(task_id)
-            if task is None or not task.deleted:
+            before = state.tasks.get(task_id)
+            if before is None or not before.deleted:
                 raise NotFound(f"no deleted task {task_id[:50]!r} can be restored", param="id")
-            task = state.tasks[task_id] = msgspec.structs.replace(task, deleted="")
-        return await self._changed(task)
+            task = state.tasks[task_id] = msgspec.structs.replace(before, deleted="")
+        return await self._changed(task, before)
 
     def purge(self) -> None:
         """Forgets tasks deleted long ago; what they used stays counted."""
@@ -11304,9 +11467,20 @@ class TaskQueue:
                     sums, tokens=sums.tokens + task.tokens, cost_usd=sums.cost_usd + (task.cost_usd or 0.0)
                 )
 
-    async def _changed(self, task: Task) -> Task:
+    async def _changed(self, task: Task, before: Task | None) -> Task:
+        """The task, when that is on disk; when it cannot be, it is as it was `before`. Raises Unavailable then."""
         self._events.publish("task", {"id": task.id, "action": "change"})
-        await self._store.saved()
+        try:
+            await self._store.saved()
+        except Unavailable:
+            if self._store.state.tasks.get(task.id) is task:  # nobody has built on it meanwhile
+                with contextlib.suppress(Unavailable), self._store.change() as state:
+                    if before is None:
+                        del state.tasks[task.id]
+                    else:
+                        state.tasks[task.id] = before
+                self._events.publish("task", {"id": task.id, "action": "change"})
+            raise
         return self.live(task)
 
     # -- messages
@@ -11338,17 +11512,19 @@ class TaskQueue:
                     raise Busy(f"{MESSAGES_WAITING} messages wait for task {task_id} already")
                 number = 1 + max((int(one.id[1:]) for one in task.messages), default=0)
                 messages = (*task.messages, Message(id=f"m{number}", text=text, created=iso(self.now())))
-            task = state.tasks[task_id] = msgspec.structs.replace(task, messages=messages)
-        return await self._changed(task)
+            before = task
+            task = state.tasks[task_id] = msgspec.structs.replace(before, messages=messages)
+        return await self._changed(task, before)
 
     # -- what starts next
 
     def blockers(self, task: Task) -> list[str]:
         """The tasks that `task` still waits for; a deleted or forgotten one holds up nobody."""
-        tasks = self._store.state.tasks
+        tasks, foreign = self._store.state.tasks, self._store.state.foreign
         return [
-            one for one in task.blocked_by if one in tasks and not tasks[one].deleted and tasks[one].status != "done"
-        ]
+            one for one in task.blocked_by
+            if one in foreign or (one in tasks and not tasks[one].deleted and tasks[one].status != "done")
+        ]  # fmt: skip
 
     def room(self, platform: str) -> bool:
         """Whether another session may start: every start asks here."""
@@ -14074,7 +14250,7 @@ class Dispatch:
 
     def pump(self) -> None:
         """Starts what may start, as far as there is room: every way to a start ends here."""
-        if self._stopping or not self._address:
+        if self._stopping or not self._address or self._store.fault:  # what cannot be put on record does not start
             return
         for task in self.queue.startable():
             if task.platform and task.id not in self._runs and self.queue.room(task.platform):
@@ -14159,12 +14335,17 @@ class Dispatch:
         run.asks = False
         run.terminal.write(data)
 
-    def claim(self, task_id: str, session_id: str, claim: Claim) -> None:
-        """What a session's agent, or the owner for it, says; it changes no status. Raises NotFound or Conflict."""
+    def claimant(self, task_id: str, session_id: str) -> Run:
+        """The open session that something is said of. Raises NotFound or Conflict."""
         self.queue.get(task_id)
         run = self._runs.get(task_id)
         if run is None or (session_id and run.session_id != session_id):
             raise Conflict(f"no session of task {task_id} is open to report on")
+        return run
+
+    def claim(self, task_id: str, session_id: str, claim: Claim) -> None:
+        """What a session's agent, or the owner for it, says; it changes no status. Raises NotFound or Conflict."""
+        run = self.claimant(task_id, session_id)
         if claim.result:
             run.claim = claim.result
         if claim.tokens:
@@ -14178,6 +14359,9 @@ class Dispatch:
         run = self._runs.get(task_id)
         if task.status != "active" or run is None:
             raise Conflict(f"task {task_id} is {task.status}, not active")
+        await self._store.check()  # what is refused must not have happened
+        if self._runs.get(task_id) is not run:
+            raise Conflict(f"task {task_id} has just ended")
         if not run.ask(action, words):
             raise Conflict(f"task {task_id} is ending already: somebody asked for {run.asked}")
         if wait:
@@ -14187,7 +14371,8 @@ class Dispatch:
 
     async def _pumped(self, task_id: str) -> Task:
         self.pump()
-        await self._store.saved()
+        with contextlib.suppress(Unavailable):  # what was asked for is on disk; the start can wait
+            await self._store.saved()
         return self.queue.live(self.queue.get(task_id))
 
     async def _pick(self) -> str:
@@ -14206,12 +14391,14 @@ class Dispatch:
         survivors = await self.runner.sweep(runs) if runs else []
         for task in left:
             current = open_session(task)
-            used = await self._meters.recorded(task.id, current.id) if current is not None else {}
+            used: dict[str, Any] = {}
+            with contextlib.suppress(DatabaseFault):
+                used = await self._meters.recorded(task.id, current.id) if current is not None else {}
             words = "chomp ended while it ran; Resume goes on in the same folder"
             if survivors:
                 words += f"; these processes could not be ended: {', '.join(map(str, survivors))}"
             self.queue.act_now(task.id, "interrupt", session={**used, "error": words})
-        if left:
+        with contextlib.suppress(Unavailable):  # a full disk: it is tried again, and said
             await self._store.saved()
 
     def open(self, address: str) -> None:
@@ -14242,7 +14429,9 @@ class Dispatch:
         for task in self.queue.unowned():
             if task.id not in self._runs:
                 current = open_session(task)
-                used = await self._meters.recorded(task.id, current.id) if current is not None else {}
+                used: dict[str, Any] = {}
+                with contextlib.suppress(DatabaseFault):
+                    used = await self._meters.recorded(task.id, current.id) if current is not None else {}
                 if task.id not in self._runs:
                     self.queue.act_now(task.id, "interrupt", session={**used, "error": "nobody ran it any more"})
 
@@ -14309,7 +14498,10 @@ class Dispatch:
                 self.queue.set_now(task.id, wanted=False, until="", note="", phase="")
         except (ChompError, OSError) as error:
             await self._end(run)
-            await self._settle(run, "refuse", {"error": str(error)})
+            if self._store.fault and run.terminal is None:  # its agent never ran: it waits until it can be on record
+                await self._settle(run, "wait", {"error": str(error)}, wanted=True, until="", note="", phase="")
+            else:
+                await self._settle(run, "refuse", {"error": str(error)})
         except asyncio.CancelledError:
             await self._end(run)
             await self._settle(run, "interrupt", {"error": "chomp ended while it ran"})
@@ -15326,13 +15518,19 @@ async def body_of(request: web.Request, kind: type[T]) -> T:
     services = request.app[SERVICES]
     raw = await services.bodies.read(request, services.settings.timeouts.body_s)
     try:
+        return decoded_body(raw, kind)
+    finally:
+        services.bodies.release(raw)
+
+
+def decoded_body(raw: bytes, kind: type[T]) -> T:
+    """`raw` as `kind`. Raises BadRequest naming position or path."""
+    try:
         return msgspec.json.decode(raw or b"{}", type=kind)
     except msgspec.ValidationError as error:
         raise BadRequest(f"wrong type in the request: {error}", code="invalid_type", param=error_path(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the request body is not JSON: {error}", code="invalid_json") from None
-    finally:
-        services.bodies.release(raw)
 
 
 async def given_fields(request: web.Request) -> dict[str, Any]:
@@ -15344,6 +15542,8 @@ async def given_fields(request: web.Request) -> dict[str, Any]:
     services = request.app[SERVICES]
     raw = await services.bodies.read(request, services.settings.timeouts.body_s)
     try:
+        if raw.lstrip().startswith(b"{"):  # curl -d sends JSON as a form unless it is told not to
+            return decoded_body(raw, dict[str, Any])
         return dict(urllib.parse.parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=200, errors="strict"))
     except (UnicodeDecodeError, ValueError) as error:
         raise BadRequest(f"the form cannot be read: {error}", code="invalid_form") from None
@@ -15356,10 +15556,17 @@ async def given_of(request: web.Request, kind: type[T]) -> T:
     return fields_as(await given_fields(request), kind)
 
 
+def check_fields(given: Iterable[str], known: Collection[str]) -> None:
+    """Raises BadRequest for a name that nobody knows: what was meant by it would not happen."""
+    if odd := [name[:40] for name in given if name not in known]:
+        raise BadRequest(f"there is no field {odd[0]!r}{near_name(odd[0], known)}", code="unknown_field", param=odd[0])
+
+
 def fields_as(given: Mapping[str, Any], kind: type[T]) -> T:
     """`given` as `kind`; numbers may be texts, and texts numbers; an empty one is none. Raises BadRequest."""
     found = dict(given)
     types = {field.name: str(field.type) for field in msgspec.structs.fields(cast(Any, kind))}
+    check_fields(given, types)
     for name, value in given.items():
         wanted = types.get(name, "")
         if value == "" and "str" not in wanted:
@@ -16330,6 +16537,7 @@ async def status(request: web.Request) -> web.Response:
                 "dropped": services.usage.dropped,
             },
             "prices": {"source": services.prices.source, "date": services.prices.date},
+            "database_fault": services.store.database.fault or services.usage.fault or None,
             "event_loop_lag_ms": round(services.usage.loop_lag_s * 1000, 2),
             "tasks": {
                 **services.dispatch.queue.counts(),
@@ -16404,7 +16612,7 @@ async def jobs(request: web.Request) -> web.Response:
     return reply(await request.app[SERVICES].jobs.recent(request[CALLER]))
 
 
-class _JobId(msgspec.Struct):
+class _JobId(msgspec.Struct, forbid_unknown_fields=True):
     id: str | int
 
 
@@ -16426,7 +16634,7 @@ class _NewUser(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     models: list[str] = []
     routers: list[str] = []
     requests_per_minute: int | None = None
-    parallel: int | None = None
+    parallel: _Some | None = None
     tokens_per_day: int | None = None
     usd_per_month: float | None = None
 
@@ -16827,11 +17035,10 @@ def _check_names(services: Services, fields: Mapping[str, Any]) -> None:
 async def task_run(request: web.Request) -> web.Response:
     """POST /api/tasks/run {id?, platform?, model?, effort?, router?, all?} -> {status, task}; it waits for room"""
     given, services = await given_fields(request), request.app[SERVICES]
+    check_fields(given, (*_Started.__struct_fields__, *_RUN_WITH))
     fields = {name: value for name, value in given.items() if value not in (None, "")}  # an empty one changes nothing
     asked = fields_as({name: fields.pop(name) for name in ("id", "all") if name in fields}, _Started)
     dispatch, task_id = services.dispatch, asked.id
-    if odd := [name for name in fields if name not in _RUN_WITH]:
-        raise BadRequest(f"a start takes no {odd[0][:40]!r}{near_name(odd[0][:40], _RUN_WITH)}", param=odd[0][:40])
     _check_names(services, fields)
     said = checked_fields(dispatch.queue.state, task_id or "0", fields)
     if asked.all:
@@ -16861,11 +17068,16 @@ async def task_update(request: web.Request) -> web.Response:
     claims = {name: fields.pop(name) for name in _CLAIMS if name in fields}
     if caller.kind == "task" and fields:
         raise Forbidden("an agent reports tokens, result and phase; the rest is the owner's")
-    if claims:
-        dispatch.claim(task_id, caller.session, read_claim(claims))
     _check_names(request.app[SERVICES], fields)
-    task = await dispatch.edit(task_id, fields) if fields else dispatch.queue.get(task_id)
-    return _told(dispatch.queue.live(task))
+    claim = read_claim(claims)
+    if claims:
+        dispatch.claimant(task_id, caller.session)  # all of it can be done, or none of it is
+    if fields:
+        await dispatch.edit(task_id, fields)
+    if claims:
+        with contextlib.suppress(Conflict):  # the session has ended just now: nobody asks what it had to say
+            dispatch.claim(task_id, caller.session, claim)
+    return _told(dispatch.queue.live(dispatch.queue.get(task_id)))
 
 
 @routes.post("/api/tasks/done")
@@ -17801,17 +18013,35 @@ def make_app(
         allowances = Allowances(store.database, clock)
         meters = Meters(store.database, settings.tasks, clock)
         responses = ResponseStore(store.database, settings.limits, clock)
-        try:
+
+        async def open_database() -> None:
+            await store.database.open()
             await usage.open()
             await allowances.open()
             await meters.read_today()
             await responses.open()
             await JobQueue.open(store.database)
-        except sqlite3.Error as error:
+            store.database.fault = ""
+
+        async def open_again() -> None:
+            while store.database.fault:
+                await asyncio.sleep(DATABASE_RETRY_S)
+                with contextlib.suppress(sqlite3.Error):
+                    await open_database()
+            log.info("%s can be used again", settings.state / "chomp.db")
+
+        try:
+            await open_database()
+        except StoreError:
             await store.close()
-            raise StoreError(
-                f"{settings.state / 'chomp.db'} cannot be used: {error}; move it away or restore it"
-            ) from None
+            raise
+        except sqlite3.Error as error:
+            if not (isinstance(error, DatabaseFault) and error.passing):
+                await store.close()
+                raise StoreError(f"{error}; move it away or restore it") from None
+            store.database.fault = str(error)
+            log.error("%s: chomp serves without ledger, jobs and kept responses, and tries again", error)
+            background.start("database", open_again())
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),

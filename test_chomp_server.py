@@ -25,6 +25,7 @@ import io
 import itertools
 import json
 import logging
+import lzma
 import math
 import os
 import pty
@@ -42,6 +43,7 @@ import stat
 import subprocess
 import symtable
 import sys
+import tarfile
 import termios
 import threading
 import time
@@ -5869,7 +5871,7 @@ class TestStore:
             connection.execute("CREATE TABLE child (id REFERENCES parent DEFERRABLE INITIALLY DEFERRED)")
             connection.execute("INSERT INTO child VALUES (1)")
 
-        with pytest.raises(sqlite3.IntegrityError):
+        with pytest.raises(cs.DatabaseFault, match="FOREIGN KEY constraint failed"):
             await store.database.write(doubtful)
         await store.database.write(lambda connection: connection.execute("CREATE TABLE t (a)") and None)
         assert await store.database.read("SELECT * FROM t") == []
@@ -6728,6 +6730,246 @@ print("ready", flush=True)
 sys.stdin.readline()
 asyncio.run(main())
 """
+
+
+# What chomp 0.1.0 left in state/ after a stop, and its chomp.toml (PORT is its upstream's), as a tar file. In chomp.db:
+# 16 requests, 3 jobs, 3 responses. Tasks: 1 done and 2 failed in the archive; 3 done and verified; 4 failed by its gate;
+# 5 queued, blocked by 4, with messages; 6 deleted; 7 done in two sessions; 8 waits for a provider's limit; 9 interrupted
+# by the stop, and still running in state.active.json.
+RELEASE = """
+/Td6WFoAAATm1rRGAgAhARwAAAAQz1jM4O//E6RdADmdCEcNnQxWcW1aKk1yASbqOZqwIcrc39OiP/Xipre+iiMuNS4YixXXf/NAs3nXre/4Wghu+h4W
+0wv5+QpR2goXSUs9LTk/orwqccOAMOYuMPbX1CbsyY2YcRYLGIyNJqrjLpoTjTyeXFzFGrAA6lKPsE1dh/CttN0RsydV2q3R8gRRlTto6LYuHn2Gbfg/
+HU6qasYRVQm0XolwkNmUoZeh/4pJcNbXYK9S1SZ18khIYh4o4H9SkFBDGrrE92DgwRVPoJr7IYbCOX8mTxJSGGz6wlrABAqBoGXQbdrDpCq17Pf/ofXJ
+CANbwGg2Gw/q8B7LCqbv6mYLBWlgbGz2POzeQECIA7l0DxWl5U7MCX2ooP8wEl4ARwtU8E8osTd4wXqWlRAG2e+yr/4UHIiBaXTMDKq3pTG9aXD6kTZK
+vdpt6HPQJYn419jEqww4pnGGPbneocxG0zNQFsvMeIvaLWGn17QKctRM6wxe4PwDMM8M9+V4XucT7YbpGvraQxvKCOSZyowwKL0g7rnXWwtVQKdCGfyw
+VSjmI5jYZ8O0AijGW/kADc09HydvFI8O1LYH/c3pIY6PgOPCtl6h4JxGCkPHeMB4AhwqOSfWwKimAFI6TutnggTjKIc//fhBYRBCsS8TbygeOAUacJAm
+0Mr/20l29N6pxm2coIRASvBE7yu/bmu72dGUZ7vE7DuNK5xdjS3swqUuNoMt5Ceub2q3qeJUC+x4ydm6GVIbfpR7xTzQ9dC3RMFd5z6c6zTw50X4xwLU
+gEc0MsfwxlbPaIrFq3isiltUFWW8Tb9A8zeWTkQEEjL0mNgebzE1eHIqwxmVQzK59hIns09sPZ+ImRQXZTvXCyuRXLO/4X6qxXIOwbCKP66H+6w4RWeT
+Jsll4gp09DWb1qL6QlgmLbHJD4k27oTXbCAVZsMvFab+5trssNZrfBX5wVGcMckWbW9fIpga7hZdaUD3OmZbOVLEaiSYrBCtH0nNxqIKeYtUd6HIF7uV
+wOX3HznOas3yinjmmTMW7kYz4lAB0lDR8ivKtiTet2/llncm94k2GPsdHGChGj8n4xyttasW6lRAE1Y7xayQc/sxOD4KMdCi9Yr2uSxVgBjCCxAVKxRv
+1upyjgRXpzrgilgj2/jUr09MccYJxKYJBrVbbUoXz5z6Z7y3OBdWBbKwhUzCTXwc6gEW2hwji3qrubUUFrUFWm7aaU4HAI5dAfJr1r6zgAa3XIcNJHbh
+stfS5wS0wfLHP7PkrrYYuM019kW6+wLnTmOY24zryfszPD3cscgoLjTwdP96CZO19mvpfOb9LkklrUq4DoWVKUmJ2PL9GzBfrkvU4F7vsRcZtUWLdECx
+21uwNwmIPOYlXyxdZbBJrDFxIfP6TA6EBQPjyTm1lkZNFIqK6CWpiwv7IpRx3/v91S6awi84OPoy3qfZizO3Ey1UeoUgQCS+KOEAC4H5oWhdyEL0Ca6W
+wL1pYbKlctZ6hcFWF4LS2+3VgwLQkjwbA6F38aA4BCwVi3vUugtKaEfPou0zB2j4/BTc2U4XcvMyLNJzyZyfS6gb64cjiPPUkw03DAOMFRj5Q5lfK8Rw
+M62+XbGbSIAZoeokve36t2tEOS+msRQTFAurwJvBOydAMu4WRDTNrW+AGKMBf4xcsUYJUAB0fkGKxKRE61liC11TQEdd9BrQtK1POI0z4JcEkJqUwjhS
+sPoaKE7BieI9zNpI38BC6xuzUibNpykAYMYdgWRkDN4YVKxAxPMyWOpLNfHnUIqyMyQqIjhUdOGUh1hPxnWT3Bxbm9zUx6QHuANM0xx5LEFz+gj3tuVL
+R+tlaWko9QmL4y4u+djl9tFhw/QUphdhAbd5oqU4609xPsyW2VPzOf042LvRBYU3Y1e6bQq6AJSs6KgUHR6gU4uvq2yZkbMQfhJJA2u/uEvK3uYwZyiK
+YCmJL2nUtAoWtqnhujAANfD1KH98dGpZP+wI9d3MajNY6AkxieVoxVvYzit6a+Vhj2qq4J3bBfQAzfAlOeTtx0J0qCVhMtDXiYyjCwDccZlBSUIKQiZI
+f7JNfPM1ITx0MY6lm+WfLNQdvMmCVigGXXqDyxWwt0/ONhe99ZjpagB3eh+ITpcxDJtOcSdWvARqzSkcqoLFcX2rNofbzHaZfTGs/qgZ6sqDmwDppyzP
+W04mZiuZu0LLfVX9nyOGrL3k+kIGnKE99d6F37K2s/ZsXxGoULkwoYla+lYRllYay72bftSrPLlsBu4pncJuhFcux7dzdxLSfyKN2svn1hC+SWShOZM8
+qEKhdJtOGKSEgTS9RAd1hvxpD8PAU9aN0GaiJiu+hERijAQE7laz+I0ZCAFlSELiaIi7jj9l5kayeeoribYdFYAPslH4rSG92TttMU3RoDDoVRjBa30f
+6oVPXmt2HYMDzvP2mUtljk6wuM6zfaGMjuUZgtj6wYDQaTsNzeIHqbd7V/rQYG8NIZ9hZ2fZ9KSWlxyWGlQAITeNQ3LlojEP1ENkiM2pJ3r3ef7CFDU0
+qJRF8tIcStd4Y9jPPQitxDpJdXYnElKk1BermVO0LLlQ8Sz4V94JEIEjxWXQVpjOwe4gyLidrn7eDtgl3pumfGt/rUVyDx0breNlcThcsZ5ZoPSwMI3g
+55YufyXNcTx04QHPB/cBopWon04OYL2oMyVtg0MDWJ9Dn09IDvMsYMh06SngzhXqsrePYuOVKSY7bC0YabKu5uHgTkRmwRdp1n23HlL4BC865zZTbjOA
+w9OI+MsnicMo6WrwbXXIgn5CYxLmVycLYrHGjQthP7JbeWiNZTDxXrG6nKTmLDUokouKskvSIuSOoiNi6BM2dQuddD23YfloIMVXQ2D9HYhya22Fo9Fp
+5ASwqZ7/tquXWge38nW1RSnBLXAgaHo0HqJFGFl47UvBPT6cSVtbEao05HhTrkIWzIs6wC+IF3x/MxGK8sF+KNirB1K0QUhxKh4aTi/s5IB5+3XH9d1I
+CHMtlhqvWJz7d2bmWTJIJ4mLKienlzm0ue7z2bBe4/LjiwTZ7MrkkbEFG/v5UJ/H30In9g1zVibqnZW/OtlND/Oan/G/K5tVz4UpEOxDoCG1PXXs3i5a
+CQbQoLFNh281GNz3CGLpkKEd+Oa4Z6Z1BxxOuUzxGeUyFaxjc1Rpk+wlvF8PvcR8mQ+zN+j5jDQrLX0eOUq5mnp9fBcO/kmmtdrtvnc+XKWmBF7Z1/Zb
+tAV0fQ0yliYI9U22zxqVUsuEJWiNl7eRk1uKUELgsPQMr1cD/wbCZNaxG2GqNnMwQLJwhB1PEG+M16FgqiC6Pr5NTBik/CjFCO/XWaE/WyjuszjeCqvS
+ivF1wnvI2lujg9F7AWADmfF7XZFdBdF7Fc7QXe7eUSCtzTEqL1bA0cVxl85klgjlX+ZfpIKz3D7bcV+0NrGNuR7iFYTAHwoARqj3woXPknTJHtlBw3ag
+YPz5JOPw/kUGMb96azcdpvvh9sD1TbthJ14KowFLx7qKlkpVwvsmXd3boBFq6POVaaj6FUv56cCusvTAIebUR6pWtOiKAYy6erCkZvympkZIkU1Av1AI
+Sapi5QAUvdOq/fzOcgcs188zX3nIEoeS4LEP2bPzjSXE6+sNvRyYLAAi+bY5a51Esy+Acf/3EkpBrbZr4WjTRo6vsnQlejA5AulFdAjzi4n8ueyK7IFk
+iHRQNnK8duqpS6089b4TkaYu944OyZqQVXsUJIuMAuuC6wMoDiTDiq6AB7U7qmrpOTy0cvW212cs0odk0wwcXftiGyX8JLZMUzP59Ti6wVDKBtXgl/Ee
+NNZ7ALnG1M7r+kNwmOVl7gw6irqVYApEdwC+4KtOIecsDQWO9zLm305AeUi/S+YhhW2spOnd4L5WgmcBBinRrGick+Fz5zORDAOTG+N0W5dnt74klHoq
+CM4Zf42hVlPF3N89DUDNVWo1Hz+UrL7nAgtIHHXqDwLOJLsH95RpZFn2fXqY36h9qzDFy2ClUOuFBPV96mO9veoOZfYWvB1i3aDa6qY4svQb7j0xfffL
+A4XxnO1GSm1uEkQ5vITH0x4SP7fuSeFbth5FeBDL2hmc2h2e3iYwvyU1el94aIwmxoHqjrpxR/oi+mylevqzcwvZHCojpZbMZXCziL1Myra1QurynAxN
+pgS4i3pAriOJ0syY7PEbFasMpafyWjiEOr4qALh+zoXJUxs9Fl0qTb0WBsgbTmnuP00NUc/1upyJXhcOLY+BkTfzEzI3+PKkNRajnbFcIGjp6A8xSN1n
+2aquH1vIGXmuocDw9eNeZKMGtWvc4QMdZDO5gCvNX8JZSATJep6eALygEldRgBRzyTC0KkCi7swMcqZ8KtwtFdD/1/sQG75cLOFvkPpL/2mHQxFZg7Uy
+UTiCcczP+EiAJwZRIkwWyuiqss2JJa+kWR/onn+C19JP6q9p/hcpzHBGF/uJ8IjBF9mBngXLyyZza0c0xJTbTRuwZyL6vuM9gQjvf/rpUzVviAgm+1kw
+46tBAX3xkr1HyNh+2ap+fhcogffAiO3Nm6tBa5zKIrVqf3pE+A4WOnaYy9Us1UxjehMjgONk3NZ442IROT9pDdNbYrioOAY27JTxAzzCXn+So3JaTJID
+k/RcsNWAr7iLPH701Nnrl5Ao948ufMNZvgjaRRGsSU4L1ZZjw4nKpGLJNmF/9yuzYMrruANDvxm83cypQlpH/4wq3RLeoayjWQQNbsO8SENpQKTTT/HC
+UJoM0ZbBW2tD4ogYthClmOvHnJEPEw84+a4UNm6rCBQ6rvck7FheCacAP741XTTEx0/g1+plbt5UJ1LIs1o85UXme9NiFH+P9C3wswYnUf5tjUz+AX09
+orADrxMSArt1Ln5ihZvQTG3NGE15/iGkg5nzcb8o2fYrWwtrYGCOWm1cgFUzq2FRNHBQKMFiKwkz+Ekz0cHC5Eu7Q81Ydht/JC6olElAHNWY998hsA1s
+NNj4JLCXm3bP6ZmFui3Z+dgVOW9wJsLUzKaWc7uL1diEoEkC8Zds1NCKvkTEWSF6AyetA/yTVA25fu4b7RLuaZpODDdgZQ+lbmhGCO1AFBi4O0cjB/CM
+9rV5UumQH7ybnim2CVxFCYPSx3iDielbIbwk1FLkozUPHrHyfVH9BJqiwqTP5FhGIA0FeWCQYA8GXRi7DpzlxmlweFtm3gRo6khWGW6gLfUKdj3u3Qbq
++eNniZp8DfiRpXTRcA1kpTEPDS3gWuCvsnCc1QPuVWbEekxdiD4RpLiEfp4AaKRZFD+z5lSDGa+NMJO7QMOQ/vrQCc14FJtnQ31eBXiPxHzd6W0CIZlA
+tY8xfbT8K59L3c+VFvNKB8IIGAP+nEwiMWC3sGzrsw9jAlthi9GI0Q3ME1oZhK+T1tSYKQF2KT0KaSXgMCayEQPvtkzTZCzOhBJuIJ+XKcrdIRfjc0T1
+WZo4rM/UJ8aXxj8CPHidsQf03etQGzsZkcuaMcE/MBSul4Djb/AonIUeh0c7l9fptDHsk4PAyefRj2Dj4hldI++xDpbafyH8Szul0wyY/qpFG+ovYDsp
+1X4CSMbCZjN11bNRXilWBYpt0J1Q0Owf5C8jRCOqRl3KE1PmWmKhiGnHyCvDvQx2Xylx8eACAWkPl+q+USqkhi1MnpKEsSbvrKlZPJKiWfmES5+y/vE7
+B6q/WN6pKtuIsyBqRRsrD2l2iYbixZAtueukvwICUx8M/muugEnwN2PoDFacLQ/rQfVUWYn3MCQblMRyzaaLPtOiS0Zqb9etiDYzKg0FvWEgH443vFXP
+GFVXdgA8UdQIoInFat7F2gsYvRA7qn5nShSY+YTU1iwIYsnSOplLSgSBIZ9GBZXdIGx2Tf7LczNzu/e7PzMUkI0dWuBeWI8GXGcezJO+W8AZ70+DxrqP
+7nPpv+44GyDYQDo3rRR5HvPrqizlwKu6HRcmWEb1zpn2scQOtOrxSxa1xqtnvZH7C1kHzp6+DVPlh5gj+NWTjlVDGmCby+TTAi7Fwv0u4jGEIYcp0UMu
+iCxws2sWyQ9ep9D4Ddedt8kH4t9j+0J0i2i2LMxMC2KqoSP4lWO1622yODR9QWGG1FjnOePHlEQcdKoQwRlpJY+hYXvr8bMzwYHbJPo9WzF5NlI4MlNt
+ufMF5XncOdbctgxowwsHBzEeECL1icDmiJNi5J4SFYVPoX503RFBL5ZJbKuKeTB7hy3jDIJ4HD02EQcNZYnaizZVFKQBa+DOeY1SaC8GKd9SB+8a52rW
+jtVga8xvZpA11RSz9ddQNw2NN2oIQTanUqUt2x2qgpVd7/IPZgL4VaW3WoQAN1y47okw4FZBjMwqbuD8tUI9/C2UxTropwjTpG5EgMrJ/01aH4md9ClZ
+3FeBdPE3pJe8yKze63t7ZikY9sx8s7d4yiegjOp5E6+8bGQUq5Dj1vBuoR+zWYlSZihpQUUFuTYVWQAACjhjdPO5x5jMJstUtYt/fYVtdO7NYFszKfXK
+myqtXM1nMf/dN5ez1wX6KB1mDSeBm0E5ouYJVx1keuszunmg0b/LLLUeNTdlcs6PmqVFf9vXH86+HDdKXks+kGQ2lkISqsE+cuv9y9Q0ZMynlgyhnh7M
+ziDMAnZk4oOCl8W8N7awW73GTLLbEYnkNzp+ey6/iO/GWgihpFVFgAF7+RlmxWInQ2STZ7OglxDXtMWYbNHG1nBaLINhnuo13enw06MOaYDhfCfrTB95
+2XeTshSExfUBis9WOgDPeh4QedZRLwABwCeA4AMAJQzKzrHEZ/sCAAAAAARZWg==
+"""
+
+
+def put_release(folder: Path) -> dict[str, Any]:
+    """Puts what 0.1.0 wrote into `folder`: its state.json, as it is there."""
+    packed = lzma.decompress(base64.b64decode(RELEASE))
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        tar.extractall(folder, filter="data")
+    found: dict[str, Any] = json.loads((folder / "state.json").read_text())
+    return found
+
+
+class TestUpgrade:
+    """What an earlier release wrote is read, and what a later one wrote is kept."""
+
+    AT = 1_795_889_700.0  # some minutes after it was written
+
+    @pytest.fixture
+    def old(self, tmp_path: Path) -> Path:
+        (folder := tmp_path / "state").mkdir()
+        put_release(folder)
+        return folder
+
+    async def opened(self, folder: Path) -> cs.Store:
+        store = cs.Store(folder, lambda: self.AT)
+        store.open()
+        return store
+
+    async def test_every_task_of_a_release_is_there_and_says_what_it_said(self, old: Path) -> None:
+        before = json.loads((old / "state.json").read_text())
+        store = await self.opened(old)
+        with store.change() as state:
+            state.next_id += 1
+        assert [task.id for task in await store.archived(10)] == ["2", "1"]
+        await store.close()
+        after = json.loads((old / "state.json").read_text())
+        assert after["tasks"] == before["tasks"] and after["archived"] == before["archived"]
+        assert (before.get("version"), after["version"]) == (None, cs.STATE_VERSION)
+
+    async def test_what_ran_when_a_release_was_killed_is_known(self, old: Path) -> None:
+        shutil.move(old / "state.active.json", old / "state.json")
+        store = await self.opened(old)
+        queue = cs.TaskQueue(store, cs.EventBus(cs.Limits()), cs.TaskSettings)
+        assert [task.id for task in queue.unowned()] == ["9"]
+        await store.close()
+
+    async def test_a_database_of_a_release_loses_no_row_and_takes_new_ones(self, old: Path) -> None:
+        tables = ("requests", "jobs", "responses")
+        with contextlib.closing(sqlite3.connect(old / "chomp.db")) as connection:
+            before = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
+        store = await self.opened(old)
+        await store.database.open()
+        usage = cs.UsageLedger(store.database, cs.Limits(), log_form="text")
+        await usage.open()
+        usage.record(cs.LedgerRow(at=self.AT, request_id="new", caller="owner", api="chat", status=200))
+        await usage.flush()
+        await cs.JobQueue.open(store.database)
+        responses = cs.ResponseStore(store.database, cs.Limits())
+        await responses.open()
+        await responses.keep(cs.OWNER, "", b"[]", b'{"id": "resp_new", "output": []}')
+        assert (usage.written, usage.dropped) == (1, 0)
+        assert (await responses.get("resp_new", cs.OWNER)).id == "resp_new"
+        await store.close()
+        with contextlib.closing(sqlite3.connect(old / "chomp.db")) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            after = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
+        assert version == len(cs.MIGRATIONS)
+        assert all(set(before[name]) <= set(after[name]) for name in tables)
+        assert [len(after[name]) - len(before[name]) for name in tables] == [1, 0, 1]
+
+    async def test_migrations_run_in_order_once_and_whole(self, old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        ran: list[str] = []
+
+        def adds(connection: sqlite3.Connection) -> None:
+            ran.append("adds")
+            connection.execute("ALTER TABLE requests ADD COLUMN place TEXT NOT NULL DEFAULT 'local'")
+
+        def fails(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE requests SET place = 'moved'")
+            raise sqlite3.OperationalError("no")
+
+        async def opens(*steps: Any) -> tuple[int, set[str]]:
+            monkeypatch.setattr(cs, "MIGRATIONS", (*cs.MIGRATIONS[:1], *steps))
+            store = await self.opened(old)
+            with contextlib.suppress(cs.DatabaseFault):
+                await store.database.open()
+            (row,) = await store.database.read("PRAGMA user_version")
+            places = {one["place"] for one in await store.database.read("SELECT place FROM requests")}
+            await store.close()
+            return row["user_version"], places
+
+        assert await opens(adds) == (2, {"local"})
+        assert await opens(adds, fails) == (2, {"local"})
+        assert await opens(adds, lambda c: c.execute("UPDATE requests SET place = 'here'")) == (3, {"here"})
+        assert ran == ["adds"]
+
+    async def test_a_new_database_has_the_newest_version(self, tmp_path: Path) -> None:
+        store = await self.opened(tmp_path / "state")
+        await store.database.open()
+        assert await store.database.read("PRAGMA user_version") == [{"user_version": len(cs.MIGRATIONS)}]
+        await store.close()
+
+    async def test_more_columns_than_we_know_harm_nobody(self, old: Path) -> None:
+        with contextlib.closing(sqlite3.connect(old / "chomp.db")) as connection:
+            for name in ("requests", "jobs", "responses"):
+                connection.execute(f"ALTER TABLE {name} ADD COLUMN more TEXT NOT NULL DEFAULT ''")
+            connection.commit()
+        await self.test_a_database_of_a_release_loses_no_row_and_takes_new_ones(old)
+
+    async def test_a_newer_database_is_refused_with_a_sentence(self, old: Path, process: Any) -> None:
+        with contextlib.closing(sqlite3.connect(old / "chomp.db")) as connection:
+            connection.execute("PRAGMA user_version = 99")
+        chomp = process(folder="newer", CHOMP_API_TOKEN=TOKEN)
+        shutil.copytree(old, chomp.folder / "state")
+        await chomp.start()
+        assert await chomp.ended() == 2
+        (line,) = chomp.err.read_text().splitlines()[-1:]
+        assert line.startswith("chomp: ") and "was written by a newer chomp" in line and "99" in line
+
+    def newer(self, folder: Path) -> dict[str, Any]:
+        """state.json as a later release might write it."""
+        found: dict[str, Any] = json.loads((folder / "state.json").read_text())
+        found |= {"version": 7, "places": {"cloud": {"id": 1}}}
+        done = next(task for task in found["tasks"] if task["id"] == "3")
+        done |= {"labels": ["a", {"b": 1}]}
+        done["sessions"][0] |= {"sandbox": {"region": "x"}}
+        waits = next(task for task in found["tasks"] if task["id"] == "5")
+        waits["messages"][0] |= {"author": "ann"}
+        found["tasks"] += [
+            {"id": "40", "prompt": "p", "status": "paused", "why": [1]},
+            {"id": "41", "prompt": "q", "status": "queued", "phase": "dreaming", "created": "", "tokens": 0},
+        ]
+        waits["blocked_by"] = ["40"]
+        (folder / "state.json").write_text(json.dumps(found))
+        return found
+
+    async def test_a_newer_state_keeps_what_we_do_not_know(self, old: Path) -> None:
+        before = self.newer(old)
+        store = await self.opened(old)
+        queue = cs.TaskQueue(store, cs.EventBus(cs.Limits()), cs.TaskSettings)
+        assert (await queue.add({"prompt": "new"})).id == "42"
+        await queue.edit("5", {"priority": 3})
+        await queue.retry("3", wanted=False)
+        with pytest.raises(cs.Conflict, match="newer chomp"):
+            queue.get("40")
+        assert queue.blockers(queue.get("5")) == ["40"]
+        await store.close()
+        after = json.loads((old / "state.json").read_text())
+        assert (after["version"], after["places"]) == (7, before["places"])
+        was, now = ({task["id"]: task for task in one["tasks"]} for one in (before, after))
+        assert (now["40"], now["41"]) == (was["40"], was["41"])
+        assert (now["3"]["labels"], now["3"]["sessions"][0]["sandbox"]) == (["a", {"b": 1}], {"region": "x"})
+        assert (now["5"]["priority"], now["5"]["messages"]) == (3, was["5"]["messages"])
+        again = await self.opened(old)  # once more, from what we have written
+        assert set(again.state.foreign) == {"40", "41"}
+        await again.close()
+
+    async def test_what_we_do_not_know_goes_along_to_the_archive(self, old: Path) -> None:
+        self.newer(old)
+        store = await self.opened(old)
+        store.finished = 0
+        with store.change() as state:
+            state.next_id += 1
+        await store.close()
+        lines = [json.loads(line) for line in (old / "archive.jsonl").read_text().splitlines()]
+        (done,) = [line for line in lines if line["id"] == "3"]
+        assert (done["labels"], done["sessions"][0]["sandbox"]) == (["a", {"b": 1}], {"region": "x"})
+
+    async def test_a_status_nobody_knows_is_refused_in_a_file_of_our_own(self, old: Path) -> None:
+        found = json.loads((old / "state.json").read_text())
+        found["tasks"][0]["status"] = "paused"
+        (old / "state.json").write_text(json.dumps(found))
+        with pytest.raises(cs.StoreError, match='the status "paused" is unknown'):
+            await self.opened(old)
 
 
 # == Background ========================================================================================================
@@ -9527,6 +9769,30 @@ SHAPES = [  # frames after the words, and what is accounted: prompt, completion,
 
 
 class TestUsage:
+    async def test_rows_wait_for_a_database_that_cannot_be_written_and_are_counted_once(
+        self, chomp: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = await chomp(up := await upstream(says("hi")), limits={"ledger_rows": 5})
+        full = full_database(client, monkeypatch)
+        for _ in range(7):
+            async with client.chat(up.model) as answer:
+                assert answer.status == 200
+        usage = client.services.usage
+        for _ in range(3):
+            await usage.flush()
+        assert (usage.written, usage.queued, usage.dropped) == (0, 5, 2)
+        async with client.get("/status") as answer:
+            assert "disk is full" in (await answer.json())["database_fault"]
+        full.undo()
+        await usage.flush()
+        assert (usage.written, usage.queued, usage.dropped) == (5, 0, 2)
+        async with client.get("/status") as answer:
+            assert (await answer.json())["database_fault"] is None
+        async with client.get("/metrics") as answer:
+            lines = (await answer.text()).splitlines()
+        (counted,) = [line for line in lines if line.startswith("chomp_requests_total{") and 'status="200"' in line]
+        assert counted.endswith(" 7.0")  # what was lost was answered all the same
+
     @pytest.mark.parametrize("counted", [False, True], ids=["before the usage frame", "after the usage frame"])
     async def test_a_client_that_leaves_early_is_accounted_for(self, chomp: Any, upstream: Any, counted: bool) -> None:
         async def act(call: Call) -> None:
@@ -10284,7 +10550,7 @@ class TestMeters:
             ("POST", "/api/dispatch", 403),
             ("POST", "/api/config/reload", 403),
             ("POST", "/api/users", 403),
-            ("GET", "/", 403),
+            ("GET", "/partials/page", 403),
             ("GET", "/health", 200),
         ],
     )
@@ -10326,6 +10592,61 @@ class TestMeters:
 
 
 class TestJobs:
+    async def test_the_row_of_a_running_job_stays(self, chomp: Any, upstream: Any) -> None:
+        gate = asyncio.Event()
+
+        async def act(call: Call) -> None:
+            if "slow" in call.body.decode():
+                await gate.wait()
+            await call.whole(chat_answer("hi"))
+
+        client = await chomp(up := await upstream(act), limits={"jobs_kept": 2, "jobs_parallel": 2})
+
+        async def job(prompt: str) -> str:
+            async with client.post("/api/dispatch", json={"prompt": prompt, "model": up.model}) as answer:
+                return str((await answer.json())["id"])
+
+        async def status(job_id: str) -> Any:
+            async with client.get(f"/api/result/{job_id}") as answer:
+                return (await answer.json()).get("status", answer.status)
+
+        slow = await job("slow")
+        quick = []
+        for _ in range(4):
+            quick.append(await job("quick"))
+            await eventually_async(lambda: status(quick[-1]), "done")
+        assert (await status(slow), await status(quick[0])) == ("running", 404)
+        gate.set()
+        await eventually_async(lambda: status(slow), "done")
+
+    async def test_what_the_database_cannot_take_is_not_acknowledged_and_ends_are_written_later(
+        self, chomp: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gate = asyncio.Event()
+
+        async def act(call: Call) -> None:
+            await gate.wait()
+            await call.whole(chat_answer("hi"))
+
+        client = await chomp(up := await upstream(act))
+        monkeypatch.setattr(cs, "DATABASE_RETRY_S", 0.05)
+        async with client.post("/api/dispatch", json={"prompt": "p", "model": up.model}) as answer:
+            job = await answer.json()
+        full = full_database(client, monkeypatch)
+        for path, fields in (("/api/dispatch", {"prompt": "p"}), ("/api/jobs/cancel", {"id": job["id"]})):
+            async with client.post(path, json=fields) as answer:
+                told = await answer.json()
+                assert (answer.status, told["error"]["code"]) == (503, "database_not_written"), told
+        gate.set()
+        await asyncio.sleep(0.2)
+        full.undo()
+
+        async def status() -> Any:
+            async with client.get(f"/api/result/{job['id']}") as answer:
+                return (await answer.json())["status"]
+
+        await eventually_async(status, "done")
+
     @staticmethod
     async def started(client: Chomp, **given: Any) -> dict[str, Any]:
         async with client.post("/api/dispatch", json={"prompt": "hello", **given}) as answer:
@@ -15296,6 +15617,64 @@ class TestDispatch:
             task = await here.when(task["id"], lambda task: len(task["sessions"]) == 2 and task["status"] == "done")
             assert here.git(source, "log", "--format=%s", task["branch"]).splitlines() == ["new", "first"]
 
+    # -- a full disk
+
+    async def test_an_answer_of_503_has_taken_no_effect(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        here = await workshop(tasks={"parallel": 1})
+        done, queued = await here.runs("true"), await here.post("", prompt="true", platform="shell", isolation="none")
+        deleted = await here.runs("true")
+        await here.post("/delete", id=deleted["id"])
+        active = await here.add("sleep 1000")
+        await here.phase(active, "running")
+
+        async def tasks() -> list[dict[str, Any]]:
+            async with here.chomp.get("/api/state") as answer:
+                return list((await answer.json())["tasks"])
+
+        before = await tasks()
+        self.fill(monkeypatch)
+        for what, fields in (
+            ("", {"prompt": "more"}), ("", {"prompt": "more", "run": True}), ("/run", {"id": queued["id"]}),
+            ("/update", {"id": queued["id"], "priority": 5}), ("/update", {"id": active, "budget_tokens": 7}),
+            ("/message", {"id": active, "text": "hello"}), ("/stop", {"id": active}), ("/handoff", {"id": active}),
+            ("/done", {"id": active}), ("/done", {"id": queued["id"]}), ("/retry", {"id": done["id"]}),
+            ("/delete", {"id": done["id"]}), ("/restore", {"id": deleted["id"]}),
+        ):  # fmt: skip
+            told = await here.post(what, status=503, **fields)
+            assert told["error"]["code"] == "state_not_written" and "No space left" in told["error"]["message"], what
+            assert await tasks() == before, what
+        monkeypatch.undo()
+        monkeypatch.setattr(cs, "STATE_RETRY_S", 0.05)
+        await here.post("/stop", id=active)
+        assert (await here.task(active))["reason"] == "stopped"
+        assert (await here.post("", prompt="more"))["status"] == "queued"
+
+    async def test_nothing_starts_that_cannot_be_put_on_record(
+        self, workshop: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        here = await workshop(tasks={"parallel": 1})
+        first = await here.add("sleep 1")
+        waits = await here.add("true")  # there is no room yet
+        await here.phase(first, "running")
+        monkeypatch.setattr(cs, "STATE_RETRY_S", 0.05)
+        monkeypatch.setattr(cs, "WATCH_S", 0.05)
+        self.fill(monkeypatch)
+        await eventually(lambda: here.dispatch.queue.get(first).status == "done")
+        await eventually(lambda: here.dispatch._store.fault)
+        await asyncio.sleep(0.3)  # several looks at the queue
+        assert here.dispatch.queue.get(waits).status == "queued"
+        monkeypatch.undo()
+        assert (await here.ended(waits))["status"] == "done"
+
+    @staticmethod
+    def fill(monkeypatch: pytest.MonkeyPatch) -> None:
+        """From now on the disk is full."""
+
+        def full(*_: Any) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(cs, "_write_file", full)
+
     # -- somebody intervenes
 
     async def test_stop_ends_all_it_started_and_then_its_place_is_free(self, workshop: Any) -> None:
@@ -18342,7 +18721,8 @@ class TestUsers:
             ([member("a/b")], "needs a name"),
             ([{"token": token_of("ann")}], "needs a name"),
             ([member(paralel=2)], "parallel"),
-            ([member(parallel=-1)], "between 0 and"),
+            ([member(parallel=-1)], ">= 1"),
+            ([member(parallel=0)], ">= 1"),
             ([member(usd_per_month=math.nan)], "between 0 and"),
             ([member(usd_per_month=math.inf)], "between 0 and"),
             ([member(requests_per_minute=1.5)], "ann"),
@@ -18764,7 +19144,7 @@ class TestUsers:
         assert self.used(client) == {"running": 0, "tokens_today": 0, "usd_this_month": 0.0}
 
     async def test_nothing_left_is_nothing(self, chomp: Any, router: Any) -> None:
-        zero = {"requests_per_minute": 0, "parallel": 0, "tokens_per_day": 0, "usd_per_month": 0.0}
+        zero = {"requests_per_minute": 0, "tokens_per_day": 0, "usd_per_month": 0.0}
         users = [member(name.replace("_", "-"), **{name: value}) for name, value in zero.items()]
         client = await chomp(up := await router(**costs(output=1e-6)), users=users)
         for user in users:
@@ -19606,6 +19986,35 @@ def with_argument(word: str) -> list[int]:
     return [one.pid for one in psutil.process_iter(["cmdline"]) if word in (one.info["cmdline"] or ())]
 
 
+async def eventually_async(found: Callable[[], Awaitable[Any]], wanted: Any, limit_s: float = 10.0) -> None:
+    """Waits until `found` comes to `wanted`."""
+    async with asyncio.timeout(limit_s):
+        while await found() != wanted:
+            await asyncio.sleep(0.02)
+
+
+def full_database(client: Chomp, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """From now on SQLite says that the disk is full, until that is undone."""
+    patch = pytest.MonkeyPatch()
+    real = client.store.database._connection
+
+    class Full:
+        def __init__(self, connection: sqlite3.Connection):
+            self._connection = connection
+
+        def execute(self, *words: Any) -> Any:
+            if words[0].startswith("BEGIN"):
+                error = sqlite3.OperationalError("database or disk is full")
+                error.sqlite_errorcode = sqlite3.SQLITE_FULL
+                raise error
+            return self._connection.execute(*words)
+
+    patch.setattr(
+        client.store.database, "_connection", lambda role: Full(real(role)) if role == "write" else real(role)
+    )
+    return patch
+
+
 async def eventually(holds: Callable[[], Any], limit_s: float = 10.0) -> Any:
     """What `holds` says as soon as that is true."""
     async with asyncio.timeout(limit_s):
@@ -20341,6 +20750,48 @@ class TestTaskApi:
         assert (await client.ended("2"))["status"] == "done"  # nothing blocks it any more
         assert (await client.post("tasks/delete", form=True, id="2"))["task"]["deleted"]
         assert (await client.post("tasks/restore", form=True, id="2"))["task"]["id"] == "2"
+
+    FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+    async def test_a_body_that_begins_with_a_brace_is_json_whatever_its_type(self, serves: Any) -> None:
+        """As `curl -d` sends it: it once started the first task in the queue."""
+        client = await serves()
+        for prompt in ("echo first", "echo second"):
+            await client.add(prompt)
+        sent = {"data": b' {"id": 2}', "headers": self.FORM}
+        async with client.chomp.post("/api/tasks/run", **sent) as answer:
+            assert (answer.status, (await answer.json())["task"]["id"]) == (200, "2")
+        assert (await client.ended("2"))["result"] == "second"
+        assert (await client.get("/api/tasks/1"))["status"] == "queued"
+
+    @pytest.mark.parametrize("path", ["run", "retry", "stop", "delete", "done", "update", "message", "continue"])
+    @pytest.mark.parametrize("body", [b"idd=", b"idd=1", b'{"idd": null}', b'{"idd": 1}', b"id=1&idd=", b"{'id': 1}"])
+    async def test_a_name_nobody_knows_is_refused_and_nothing_happens(
+        self, idle: Client, path: str, body: bytes
+    ) -> None:
+        await idle.add("true")
+        before = await idle.get("/api/state")
+        async with idle.chomp.post(f"/api/tasks/{path}", data=body, headers=self.FORM) as answer:
+            assert answer.status == 400, await answer.text()
+        assert await idle.get("/api/state") == before
+
+    async def test_an_update_that_is_refused_reports_nothing_either(self, serves: Any, go: Path) -> None:
+        client = await serves()
+        await client.add(UNTIL_THERE_IS.format(go=go), run=True)
+        await client.until("1", lambda task: task["phase"] == "running")
+        for wrong in ({"router": "nope"}, {"priority": 10**9}, {"prompt": "another"}, {"phase": "asleep"}):
+            async with client.chomp.post("/api/tasks/update", json={"id": 1, "tokens": 777, **wrong}) as answer:
+                assert answer.status in (400, 409)
+            assert (await client.get("/api/tasks/1"))["tokens"] == 0
+        go.touch()
+
+    @pytest.mark.parametrize("tasks", [{"parallel": 0}, {"platform_parallel": {"shell": 0}}])
+    async def test_no_session_at_once_is_refused(self, idle: Client, tasks: dict[str, Any]) -> None:
+        async with idle.chomp.post("/api/config", json={"tasks": tasks}) as answer:
+            assert (answer.status, (await answer.json())["error"]["code"]) == (400, "invalid_settings")
+        assert idle.chomp.services.settings.tasks.parallel > 0
+        with pytest.raises(cs.SettingsError, match=">= 1"):
+            cs.read_settings(Path("/"), flags={}, environ={}, dotenv={}, overrides={}, file={"tasks": tasks})
 
     @pytest.mark.parametrize("form", [False, True], ids=["json", "form"])
     @pytest.mark.parametrize("task_id", [1, "1"])
@@ -24637,7 +25088,9 @@ class TestReload:
             ("", {"name": "bob"}, 400, "user_exists"),
             ("", {"name": "owner"}, 400, "invalid_settings"),
             ("", {"name": "a b"}, 400, "invalid_settings"),
-            ("", {"name": "eve", "parallel": -1}, 400, "invalid_settings"),
+            ("", {"name": "eve", "parallel": -1}, 400, "invalid_type"),
+            ("", {"name": "eve", "parallel": 0}, 400, "invalid_type"),
+            ("", {"name": "eve", "tokens_per_day": -1}, 400, "invalid_settings"),
             ("", {"name": "eve", "parallel": "2"}, 400, "invalid_type"),
             ("", {"name": "eve", "token": token_of("eve")}, 400, "invalid_type"),
             ("", {}, 400, "invalid_type"),
@@ -26054,6 +26507,117 @@ class TestCommand:
     )
     def test_a_span_of_time_has_two_units(self, seconds: float, words: str) -> None:
         assert as_module(COMMAND).span(seconds) == words
+
+
+class TestFullDisk:
+    """A real one, of a megabyte."""
+
+    @pytest.fixture
+    def disk(self, tmp_path: Path) -> Iterator[Path]:
+        (place := tmp_path / "disk").mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True)
+        if mounted.returncode:
+            pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+        yield place
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+    @pytest.mark.parametrize("left", [0, 50_000])
+    async def test_a_start_serves_what_it_can_and_says_so(
+        self, process: Any, upstream: Any, disk: Path, left: int
+    ) -> None:
+        up = await upstream(says("hi there"))
+        chomp = process(up, CHOMP_API_TOKEN=TOKEN)
+        (state := disk / "state").mkdir()
+        put_release(state)
+        shutil.move(state / "state.active.json", state / "state.json")  # a task ran when it was killed
+        (chomp.folder / "state").symlink_to(state)
+        with (disk / "full").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(b"x" * 4096)
+        if left:
+            os.truncate(disk / "full", (disk / "full").stat().st_size - left)
+        await chomp.up()
+        async with chomp.http as http:
+
+            async def status() -> dict[str, Any]:
+                async with http.get("/status") as answer:
+                    return dict(await answer.json())
+
+            async with http.post("/v1/chat/completions", data=chat_body(model=up.model)) as answer:
+                assert answer.status == 200
+            async with http.get("/api/state") as answer:
+                assert {one["id"]: one["status"] for one in (await answer.json())["tasks"]}["9"] == "failed"
+            async with http.post("/api/tasks", json={"prompt": "more"}) as answer:
+                assert (answer.status, (await answer.json())["error"]["code"]) == (503, "state_not_written")
+            said = await status()
+            assert "No space left" in said["tasks"]["state_fault"]
+            assert left or "disk" in said["database_fault"]
+            (disk / "full").unlink()
+
+            async def works() -> bool:
+                found = await status()
+                return not found["tasks"]["state_fault"] and not found["database_fault"]
+
+            await eventually_async(works, True, 30)
+            async with http.post("/api/tasks", json={"prompt": "more"}) as answer:
+                assert answer.status == 200
+            async with http.get("/api/usage?by=router") as answer:
+                assert sum(row["requests"] for row in (await answer.json())["rows"]) == 17
+
+
+class TestReadme:
+    """What README shows is run as it stands there, but for the port, and ids that the lines before it have made."""
+
+    OTHER = {  # statuses that are right though they are not 200
+        "/ws/terminal/": "101",
+    }
+
+    async def test_every_curl_line_of_the_readme_works(self, process: Any, upstream: Any) -> None:
+        up = await upstream(says("hi there"))
+        url = up.router["base_url"]
+        chomp = await process(
+            CHOMP_DEEPINFRA_BASE_URL=url, DEEPINFRA_API_KEY="dk-0123456789", CHOMP_OPENROUTER_BASE_URL=url,
+            CHOMP_API_TOKEN=TOKEN, XDG_CACHE_HOME=os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"),
+        ).up()  # fmt: skip
+
+        async def post(path: str, **fields: Any) -> None:
+            async with chomp.http as http, http.post(f"/api/tasks{path}", json=fields) as answer:
+                assert answer.status == 200, await answer.text()
+
+        await post("", prompt="sleep 1000", platform="shell", isolation="none", run=True)  # the task 1 of the lines
+        text = Path(cs.HERE / "README.md").read_text().replace("http://127.0.0.1:8001", chomp.url)
+        blocks = [block for block in re.findall(r"```(?:sh|bash)\n(.*?)```", text, re.S) if "curl " in block]
+        assert len(blocks) > 35
+        environ = {**chomp.environ, "TOKEN": TOKEN}
+        known: dict[str, str] = {}
+        failed = []
+        for block in blocks:
+            for line in re.sub(r"\\\n\s*", "", block).splitlines():
+                if not line.startswith("curl "):
+                    continue
+                for name, value in known.items():
+                    line = line.replace(name, value)
+                if "/api/tasks/run" in line:  # it is queued then
+                    await post("/stop", id=1)
+                    await post("/retry", id=1)
+                slow = "-N" in line.split()
+                command = f"{line} -s -m {1 if slow else 20} -w '\\n%{{http_code}}'"
+                child = await asyncio.create_subprocess_exec(
+                    "bash", "-c", command, cwd=cs.HERE, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                )
+                out, _ = await asyncio.wait_for(child.communicate(), 30)
+                body, _, status = out.decode(errors="replace").rpartition("\n")
+                wanted = next((one for path, one in self.OTHER.items() if path in line), "200")
+                if status != wanted:
+                    failed.append(f"{status} {line}\n{body[:300]}")
+                with contextlib.suppress(ValueError, TypeError, KeyError):
+                    found = json.loads(body)
+                    if "/v1/responses " in line:
+                        known["resp_ID"] = found["id"]
+                    if "/api/dispatch" in line:
+                        known["JOB"] = found["id"]
+        assert not failed, "\n".join(failed)
+        assert set(known) == {"resp_ID", "JOB"}
 
 
 # == What users of such tools suffer from ==============================================================================
