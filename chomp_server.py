@@ -119,6 +119,17 @@ def boot_s() -> float:
     return time.clock_gettime(_BOOT_CLOCK)
 
 
+class Clocks(msgspec.Struct, frozen=True):
+    """The kinds of time there are, each as a function that says how many seconds it is."""
+
+    wall: Callable[[], float] = time.time  # Unix: days, and what people read; it may be set to anything
+    lasting: Callable[[], float] = boot_s  # until a moment that somebody named
+    steady: Callable[[], float] = time.monotonic  # silence and durations; it stands while the machine sleeps
+
+
+CLOCKS = Clocks()
+
+
 # == Settings ==========================================================================================================
 
 
@@ -5330,6 +5341,14 @@ def iso(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
+def unix_s(text: str) -> float:
+    """Unix seconds of an RFC 3339 moment; never, when it is none."""
+    try:
+        return datetime.datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return math.inf
+
+
 def open_session(task: Task) -> Session | None:
     """The session of `task` that has not ended."""
     last = task.sessions[-1] if task.sessions else None
@@ -5972,7 +5991,7 @@ class StateFile:
         """
         if self.changed():
             raise _ChangedOutside
-        if self._now() - self._copied_at >= STATE_COPY_S:
+        if not 0 <= self._now() - self._copied_at < STATE_COPY_S:
             self.copy()
         temporary = self.path.with_name("state.json.tmp")
         end = self.archive.append(finished) if finished else self.archive.end
@@ -6967,13 +6986,13 @@ class Notifier:
         background: Background,
         events: EventBus,
         redact: Callable[[str], str],
-        clock: Callable[[], float] = time.time,
+        clocks: Clocks = CLOCKS,
     ):
         self._session = session
         self._background = background
         self._events = events
         self._redact = redact
-        self._now = clock
+        self._now, self._steady = clocks.wall, clocks.steady
         self._told: dict[tuple[str, str], float] = {}  # task and kind -> when
         self._underway = 0
         self.recent: collections.deque[Notice] = collections.deque(maxlen=100)
@@ -6986,7 +7005,7 @@ class Notifier:
 
     def tell(self, kind: str, task: Task, words: str) -> None:
         """Tells of `task`, if `kind` is one the person wants to hear of and was not told a moment ago."""
-        wanted, now = self._wanted, self._now()
+        wanted, now = self._wanted, self._steady()
         if kind not in wanted.on or not (wanted.webhook or wanted.ntfy):
             return
         self._told = {key: at for key, at in self._told.items() if now - at < self.QUIET_S}
@@ -7004,7 +7023,7 @@ class Notifier:
                 },
                 "text": text,
                 "url": page,
-                "at": iso(now),
+                "at": iso(self._now()),
             }  # fmt: skip
             body = msgspec.json.encode(told)
             self._send(task.id, kind, wanted.webhook, body, {"content-type": "application/json"})
@@ -7439,9 +7458,9 @@ class Allowances:
     process.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time):
+    def __init__(self, database: Database, clocks: Clocks = CLOCKS):
         self._database = database
-        self._now = clock
+        self._now, self._steady = clocks.wall, clocks.steady
         self._spending: dict[str, _Spending] = {}
 
     async def open(self) -> None:
@@ -7464,7 +7483,7 @@ class Allowances:
             spending.tokens = _Window(day_end(now))
         if now >= spending.usd.ends_at:
             spending.usd = _Window(month_end(now))
-        while spending.minute and now - spending.minute[0] >= 60:
+        while spending.minute and self._steady() - spending.minute[0] >= 60:
             spending.minute.popleft()
         return spending
 
@@ -7475,7 +7494,7 @@ class Allowances:
         if user.parallel is not None and spending.running >= user.parallel:
             raise self._refusal(user, f"{user.parallel} requests of {user.name} are running already", 1.0)
         if user.requests_per_minute is not None and len(spending.minute) >= user.requests_per_minute:
-            wait = 60 - (now - spending.minute[0]) if spending.minute else 60.0
+            wait = 60 - (self._steady() - spending.minute[0]) if spending.minute else 60.0
             raise self._refusal(user, f"{user.name} may send {user.requests_per_minute} requests a minute", wait)
         if user.tokens_per_day is not None and spending.tokens.taken + tokens > user.tokens_per_day:
             left = max(0, int(user.tokens_per_day - spending.tokens.taken))
@@ -7491,7 +7510,7 @@ class Allowances:
             raise self._refusal(user, words, spending.usd.ends_at - now, quota=True)
         spending.running += 1
         if user.requests_per_minute is not None:
-            spending.minute.append(now)
+            spending.minute.append(self._steady())
         spending.tokens.reserved += tokens
         spending.usd.reserved += usd
         return Reservation(spending, spending.tokens, spending.usd, tokens, usd)
@@ -7555,11 +7574,11 @@ class Meter:
 
     __slots__ = (
         "_on_change", "budget_tokens", "budget_usd", "cached", "closed", "completion", "cost_usd", "earlier",
-        "estimated", "held", "held_for", "last_at", "limited_until", "prompt", "refused", "reported", "requests",
+        "estimated", "held", "held_for", "last_s", "limited_until_s", "prompt", "refused", "reported", "requests",
         "running", "session", "soft_times", "soft_tokens", "task", "unpriced",
     )  # fmt: skip
 
-    def __init__(self, task: str, session: str, on_change: Callable[[Meter], None], now: float):
+    def __init__(self, task: str, session: str, on_change: Callable[[Meter], None], now_s: float):
         self.task = task
         self.session = session
         self._on_change = on_change
@@ -7567,12 +7586,12 @@ class Meter:
         self.cost_usd: float | None = None  # of what is priced
         self.unpriced = 0  # answered requests whose price nobody knows
         self.estimated = 0  # requests whose tokens were estimated
-        self.last_at = now  # when a request last came in or ended
+        self.last_s = now_s  # when a request last came in or ended; of the steady clock
         self.running = 0  # requests under way
         self.held = 0  # those of them that wait for a budget
         self.held_for = ""  # which, in words
         self.refused = False  # one of them waited in vain
-        self.limited_until = 0.0  # a router said 429 and until when, and nothing has succeeded since
+        self.limited_until_s = 0.0  # a router said 429 and until when, and nothing has succeeded; of the lasting clock
         self.closed = False
         self.earlier = (0, 0.0)
         self.budget_tokens: int | None = None  # set by somebody, all grants in it; None = none
@@ -7622,14 +7641,14 @@ class Meters:
     tasks used today is in the ledger, from which a start reads it.
     """
 
-    def __init__(self, database: Database, settings: TaskSettings, clock: Callable[[], float] = time.time):
+    def __init__(self, database: Database, settings: TaskSettings, clocks: Clocks = CLOCKS):
         self._database = database
         self._settings = settings
-        self._now = clock
+        self._now, self._lasting, self._steady = clocks.wall, clocks.lasting, clocks.steady
         self._meters: dict[tuple[str, str], Meter] = {}
         self._waiting: set[asyncio.Future[None]] = set()
         self._stopping = False
-        self._new_day(clock())
+        self._new_day(clocks.wall())
 
     def adopt(self, settings: TaskSettings) -> None:
         """Takes over settings written anew."""
@@ -7684,7 +7703,7 @@ class Meters:
 
     def open(self, task: Task, session_id: str, on_change: Callable[[Meter], None]) -> Meter:
         """The meter of a session that starts. `on_change` is called when a request ends, is held or goes on."""
-        meter = Meter(task.id, session_id, on_change, self._now())
+        meter = Meter(task.id, session_id, on_change, self._steady())
         before = [one for one in task.sessions if one.id != session_id]
         meter.earlier = (sum(map(budget_use, before)), sum(one.cost_usd or 0.0 for one in before))
         self._set_budgets(meter, task)
@@ -7734,7 +7753,7 @@ class Meters:
         meter = self._meters.get((caller.task, caller.session))
         if meter is not None:
             meter.running += 1
-            meter.last_at = self._now()
+            meter.last_s = self._steady()
         return meter
 
     def over(self, meter: Meter) -> str:
@@ -7795,7 +7814,6 @@ class Meters:
     def settled(self, meter: Meter | None, row: LedgerRow, retry_after_s: float | None) -> None:
         """A request of a task is over; `retry_after_s` is what it was told when it failed."""
         used = max(0, row.prompt_tokens + row.completion_tokens - row.cached_tokens)
-        now = self._now()
         self.today()  # counted to the day it ends on: what was held overnight is of the new one
         self._day_tokens += used
         self._day_usd += row.cost_usd or 0.0
@@ -7803,7 +7821,7 @@ class Meters:
             return
         meter.requests += 1
         meter.running -= 1
-        meter.last_at = now
+        meter.last_s = self._steady()
         meter.prompt += row.prompt_tokens
         meter.completion += row.completion_tokens
         meter.cached += row.cached_tokens
@@ -7812,10 +7830,11 @@ class Meters:
             meter.cost_usd = (meter.cost_usd or 0.0) + row.cost_usd
         elif row.prompt_tokens or row.completion_tokens:
             meter.unpriced += 1
-        if row.status == 429 and retry_after_s and row.error_type != "policy_budget":
-            meter.limited_until = now + retry_after_s
+        limited = row.status == 429 and row.error_type != "policy_budget"
+        if retry_after_s and (limited or (row.status == 503 and row.error_type == "provider_overloaded")):
+            meter.limited_until_s = self._lasting() + retry_after_s
         elif row.status < 400 and not row.error_type and row.api != "count_tokens":
-            meter.limited_until = 0.0
+            meter.limited_until_s = 0.0
         meter.changed()
 
     def tick(self) -> None:
@@ -8614,6 +8633,7 @@ PLAN_S = 5.0  # how long an undisturbed plan is used again
 CATALOG_GRACE_S = 0.5  # for further lists once the first is in
 
 
+WAKING_S = 30.0  # after the machine has slept, connections still turn out to be dead
 _NEAR_CHARS = 300 * 50**2
 
 
@@ -8628,13 +8648,16 @@ class RouterPool:
         prices: PriceTable,
         session: aiohttp.ClientSession,
         background: Background,
-        clock: Callable[[], float] = time.time,
+        clocks: Clocks = CLOCKS,
     ):
         self._credentials = credentials
         self._prices = prices
         self._session = session
         self._background = background
-        self._now = clock
+        self._clocks = clocks
+        self._now = clocks.lasting  # how long something rests is mostly what a router has named
+        self._slept_s = clocks.lasting() - clocks.steady()
+        self._woken_s = -math.inf
         self.rows: dict[str, RouterDef] = {}
         self._known: dict[str, RouterDef] = {}  # these, and what was taken out: its running answers have a price
         self.keys: dict[str, tuple[Key, ...]] = {}
@@ -9152,13 +9175,23 @@ class RouterPool:
             seconds = cooldown_s(failures + 1, wished)
             self._bench(scope, now + seconds, failures + 1, fault)
         if verdict.breaker:
-            self._breakers[router].heard(False, now)
+            self.notice_sleep()
+            if now - self._woken_s >= WAKING_S:  # else the connection was cut by the machine's sleep, not by the router
+                self._breakers[router].heard(False, now)
             if fault.wait_s:
                 seconds = cooldown_s(1, fault.wait_s)
                 self._bench((router, key, target.model), now + seconds, 1, fault)
         else:
             self._breakers[router].heard(True, now)  # it answers, whatever it says
         return seconds
+
+    def notice_sleep(self) -> None:
+        """Finds out whether the machine has slept since the last look."""
+        now = self._now()
+        slept_s = now - self._clocks.steady()
+        if slept_s > self._slept_s + WAKING_S / 10:
+            self._woken_s = now
+        self._slept_s = slept_s
 
     def _bench(self, scope: tuple[str, str, str], until: float, failures: int, fault: Fault) -> None:
         self._benched[scope] = (until, failures, fault.message[:200])
@@ -9217,7 +9250,7 @@ class RouterPool:
             return "down", f"every key rests: {keys[0][2]}"
         if resting:
             until, _, words = max(resting.values())
-            return "limited", f"until {iso(until)}: {words}"
+            return "limited", f"until {iso(self._clocks.wall() + until - now)}: {words}"
         if row.credits:
             self._check_key(row)
             if error := self._key_checks[router].error:
@@ -11290,13 +11323,14 @@ class TaskQueue:
         events: EventBus,
         settings: Callable[[], TaskSettings],
         live: Callable[[Task], Task] = lambda task: task,
-        clock: Callable[[], float] = time.time,
+        clocks: Clocks = CLOCKS,
     ):
         self._store = store
         self._events = events
         self._settings = settings
         self.live = live  # lays the numbers of a running session over a task
-        self.now = clock
+        self.now, self.clocks = clocks.wall, clocks
+        self._waits: dict[str, tuple[str, float]] = {}  # until when tasks wait, and when that is by the lasting clock
 
     # -- reading
 
@@ -11537,17 +11571,28 @@ class TaskQueue:
 
     def startable(self) -> list[Task]:
         """Queued tasks that may start now, but for room: by priority, then age."""
-        now, auto = iso(self.now()), self._settings().auto
+        auto = self._settings().auto
         ready = [
             task
             for task in self._store.state.tasks.values()
             if task.status == "queued"
             and not task.deleted
             and (task.wanted or auto)
-            and (not task.until or task.until <= now)
+            and self._waited(task)
             and not self.blockers(task)
         ]
         return sorted(ready, key=lambda task: (-task.priority, int(task.id)))
+
+    def _waited(self, task: Task) -> bool:
+        """Whether the moment has come that a task waits for, by the clock that nobody sets."""
+        if not task.until:
+            self._waits.pop(task.id, None)
+            return True
+        until, ends_s = self._waits.get(task.id, ("", 0.0))
+        if until != task.until:
+            ends_s = self.clocks.lasting() + unix_s(task.until) - self.now()
+            self._waits[task.id] = task.until, ends_s
+        return self.clocks.lasting() >= ends_s
 
     def queued(self) -> list[Task]:
         """Queued tasks that nobody has asked to start: those that could first, then by priority and age."""
@@ -11829,8 +11874,8 @@ class Terminal:
         self.pid = child.pid
         process = _process(child.pid)
         self.pid_started = process.started if process else 0
-        self.started_at = self.last_output_at = time.time()
-        self.typed_at = 0.0
+        self.last_output_s = time.monotonic()
+        self.typed_s = -math.inf
         self.exit_code: int | None = None
         self.offset = 0
         self.cols, self.rows = launch.size
@@ -11885,7 +11930,7 @@ class Terminal:
 
     def write(self, data: bytes) -> None:
         """Types `data`. Raises Busy when too much was not read yet, Conflict when nobody can read it any more."""
-        self.typed_at = time.time()
+        self.typed_s = time.monotonic()
         if self.ended or self._closed.is_set():
             raise Conflict("the session has ended")
         if len(self._input) + len(data) > INPUT_BYTES:
@@ -11967,7 +12012,7 @@ class Terminal:
             came.append(data)
             size += len(data)
         if came:
-            self._last_read_s, self.last_output_at = now, time.time()
+            self._last_read_s, self.last_output_s = now, time.monotonic()
             self._burst += size
             self._keep(self._secrets.feed(b"".join(came)))
             if self._release is not None:
@@ -12564,7 +12609,7 @@ class Folders:
         """
         if not folder.git or not task.sessions:
             return ()
-        spans = [(_moment(one.started_at), _moment(one.ended_at or iso(self._now() + 1))) for one in task.sessions]
+        spans = [(unix_s(one.started_at), unix_s(one.ended_at or iso(self._now() + 1))) for one in task.sessions]
         found = _locate(folder.root) if folder.kind == "in_place" else None
         places = {found.git, found.common} if found is not None else {folder.root / ".git"}
         return await asyncio.to_thread(_remove_locks, folder.root, places, spans)
@@ -13239,11 +13284,11 @@ class Folders:
             times = [path.lstat().st_mtime for path in (place, place / _RECORD) if path.exists()]
             return bool(times) and now - max(times) > _UNKNOWN_S
         if task.deleted:
-            return task.status != "active" and now - _moment(task.deleted) > DELETED_S
+            return task.status != "active" and now - unix_s(task.deleted) > DELETED_S
         if task.status not in ("done", "failed") or not task.finished:
             return False
         kept_s = settings.kept_done_s if task.status == "done" else settings.kept_failed_s
-        return now - _moment(task.finished) > kept_s
+        return now - unix_s(task.finished) > kept_s
 
     async def _unsaved(self, folder: Folder) -> str:
         """What would be lost with a folder, in words; "" when nothing."""
@@ -13665,14 +13710,6 @@ def _cut(diff: str, most_bytes: int) -> str:
         return diff
     whole = data[: data.rfind(b"\n", 0, most_bytes) + 1].decode(errors="replace")
     return f"{whole}{DIFF_CUT} than {most_bytes:,} bytes\n"
-
-
-def _moment(text: str) -> float:
-    """Unix seconds of an RFC 3339 moment; never, when it is none."""
-    try:
-        return datetime.datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return math.inf
 
 
 def _copy(top: Path, root: Path, names: Sequence[str]) -> tuple[set[str], int]:
@@ -14137,9 +14174,9 @@ class Run:
         self.unasked = False  # it was chomp that wanted it: its owner does not know
         self.claim = ""  # what the agent says it has done
         self.reported = 0  # tokens it says it has used
-        self.limited_until = 0.0  # as the agent says
+        self.limited_until_s = 0.0  # as the agent says; of the lasting clock
         self.asks = False  # it says it needs somebody
-        self.asks_since = 0.0
+        self.asks_since_s = 0.0
         self.warnings: list[str] = []
         self.locked = ""  # a lock of git that was left, and work that is not committed
         self.events_read = 0
@@ -14351,7 +14388,7 @@ class Dispatch:
         if claim.tokens:
             self._report(run, claim.tokens)
         if claim.phase:
-            run.asks, run.asks_since = claim.phase == "needs_input", time.time()
+            run.asks, run.asks_since_s = claim.phase == "needs_input", time.monotonic()
         self.queue.shown_anew(task_id)
 
     async def _ask(self, task_id: str, action: str, words: str, *, wait: bool = True) -> Task:
@@ -14409,7 +14446,7 @@ class Dispatch:
         """Starts what a moment in time lets start, and cleans up, again and again."""
         await self.runner.probe()
         self._address = address
-        cleaned_at = 0.0
+        cleaned_s = -math.inf
         while True:
             try:
                 self.queue.purge()
@@ -14417,9 +14454,10 @@ class Dispatch:
                 self.pump()  # at first those that have an agent: there may be none for the others
                 await self._name_platforms()
                 self.pump()
-                if self.queue.now() - cleaned_at >= CLEAN_EVERY_S and (self._cleaning is None or self._cleaning.done()):
-                    cleaned_at = self.queue.now()
-                    self._cleaning = self._background.start("clean-up", self._clean(cleaned_at))
+                now_s = time.monotonic()
+                if now_s - cleaned_s >= CLEAN_EVERY_S and (self._cleaning is None or self._cleaning.done()):
+                    cleaned_s = now_s
+                    self._cleaning = self._background.start("clean-up", self._clean(self.queue.now()))
             except (ChompError, OSError) as error:  # a state file nobody can read: the next look may find it mended
                 self._complain(f"the queue cannot be looked at: {error}")
             await asyncio.sleep(WATCH_S)
@@ -14498,10 +14536,15 @@ class Dispatch:
                 self.queue.set_now(task.id, wanted=False, until="", note="", phase="")
         except (ChompError, OSError) as error:
             await self._end(run)
+            facts = {"error": str(error)}
             if self._store.fault and run.terminal is None:  # its agent never ran: it waits until it can be on record
-                await self._settle(run, "wait", {"error": str(error)}, wanted=True, until="", note="", phase="")
+                await self._settle(run, "wait", facts, wanted=True, until="", note="", phase="")
+            elif getattr(error, "code", "") == "router_unavailable" and run.terminal is None:
+                wait_s = cast(ChompError, error).retry_after_s or 0.0
+                if not await self._wait_out(run, facts, wait_s, "its router has been failing"):
+                    await self._settle(run, "refuse", facts)
             else:
-                await self._settle(run, "refuse", {"error": str(error)})
+                await self._settle(run, "refuse", facts)
         except asyncio.CancelledError:
             await self._end(run)
             await self._settle(run, "interrupt", {"error": "chomp ended while it ran"})
@@ -14781,17 +14824,17 @@ class Dispatch:
     def _judge(self, run: Run, ran_s: float) -> None:
         """What the agent is doing, as far as one can see from outside; ends it when it has done nothing for long."""
         terminal, meter, settings = cast(Terminal, run.terminal), cast(Meter, run.meter), self._settings().tasks
-        now = self.queue.now()
-        limited = max(meter.limited_until, run.limited_until)
-        silent = now - max(terminal.last_output_at, meter.last_at)
+        clocks = self.queue.clocks
+        limited_s = max(meter.limited_until_s, run.limited_until_s) - clocks.lasting()
+        silent = min(time.monotonic() - terminal.last_output_s, clocks.steady() - meter.last_s)
         if settings.session_s and ran_s > settings.session_s:
             run.ask("limit", f"it ran longer than {settings.session_s:g} s (session)")
         elif meter.held:
             self._phase(run, "waiting", note=f"{meter.held_for}: Continue grants as much again")
             self._notify(run, "budget", meter.held_for)
-        elif limited > now:
-            self._phase(run, "waiting", until=iso(limited), note="a provider's limit")
-        elif (run.asks and terminal.typed_at <= run.asks_since) or terminal.asks():
+        elif limited_s > 0:
+            self._phase(run, "waiting", until=iso(clocks.wall() + limited_s), note="a provider's limit")
+        elif (run.asks and terminal.typed_s <= run.asks_since_s) or terminal.asks():
             self._phase(run, "needs_input")
             self._notify(run, "needs_input", "the agent waits for input")
         elif meter.running or silent < settings.stalled_s:
@@ -14832,7 +14875,7 @@ class Dispatch:
         for event in events:
             kind, text = event.get("type"), event.get("text")
             if kind == "needs_input":
-                run.asks, run.asks_since = True, time.time()
+                run.asks, run.asks_since_s = True, time.monotonic()
             elif kind in ("working", "progress"):
                 run.asks = False
             elif kind == "result" and isinstance(text, str):
@@ -14842,7 +14885,8 @@ class Dispatch:
             elif kind == "tokens" and type(event.get("total")) is int and 0 <= event["total"] < 10**12:
                 self._report(run, event["total"])
             elif kind == "limit" and isinstance(at := event.get("reset_at"), (int, float)) and 0 < at < 1e12:
-                run.limited_until = min(float(at), self.queue.now() + 30 * 86400)
+                left_s = min(float(at) - self.queue.now(), 30 * 86400)
+                run.limited_until_s = self.queue.clocks.lasting() + left_s
 
     def _measured(self, run: Run) -> dict[str, Any]:
         """The open session's numbers: measured, else as the agent reports them."""
@@ -14889,16 +14933,12 @@ class Dispatch:
         if run.asked not in ("", "follow"):
             raise _Instead
         task, meter, exit_code = self.queue.get(run.task_id), cast(Meter, run.meter), facts["exit_code"]
-        limited = max(meter.limited_until, run.limited_until)
+        limited_s = max(meter.limited_until_s, run.limited_until_s) - self.queue.clocks.lasting()
         tail = self._tail(run)
         said = facts["summary"] = run.claim or tail
-        if exit_code == EXIT_TEMPORARY or (exit_code != 0 and limited > self.queue.now()):
-            waits = sum(1 for _ in itertools.takewhile(lambda one: one.result == "limit", task.sessions[-2::-1]))
-            if waits < LIMIT_WAITS:
-                until = iso((limited or self.queue.now() + 60.0 * 2 ** min(waits, 6)) + AFTER_LIMIT_S)
-                note = "a provider's limit"
-                await self._settle(run, "wait", facts, wanted=True, until=until, note=note, phase="waiting")
-                return False
+        waits = exit_code == EXIT_TEMPORARY or (exit_code != 0 and limited_s > 0)
+        if waits and await self._wait_out(run, facts, limited_s, "a provider's limit"):
+            return False
         if exit_code != 0:
             how = f"was ended by signal {-exit_code}" if exit_code < 0 else f"ended with {exit_code}"
             words = "the budget is used up" if meter.refused else f"the agent {how}"
@@ -14930,6 +14970,17 @@ class Dispatch:
         facts["error"] = f"the gate failed {run.red} times"
         await self._settle(run, "gate", facts, verified=False, result=said)
         return False
+
+    async def _wait_out(self, run: Run, facts: dict[str, Any], wait_s: float, note: str) -> bool:
+        """Queues the task again, for a time; False when it has waited too often in a row."""
+        task = self.queue.get(run.task_id)
+        waits = sum(1 for _ in itertools.takewhile(lambda one: one.result == "limit", task.sessions[-2::-1]))
+        if waits >= LIMIT_WAITS:
+            return False
+        wait_s = wait_s if wait_s > 0 else 60.0 * 2 ** min(waits, 6)
+        until = iso(self.queue.now() + wait_s + AFTER_LIMIT_S)
+        await self._settle(run, "wait", facts, wanted=True, until=until, note=note, phase="waiting")
+        return True
 
     async def _record(self, run: Run, words: str) -> str:
         """The handoff record: goal, done, next, and what git says."""
@@ -15012,14 +15063,14 @@ class Dispatch:
 
     def _others_there(self, task: Task, folder: Folder) -> bool:
         """Whether an agent of another task may have been in the folder since this task's last session."""
-        since = max((_moment(one.ended_at) for one in task.sessions[:-1]), default=math.inf)
+        since = max((unix_s(one.ended_at) for one in task.sessions[:-1]), default=math.inf)
         for other in self._store.state.tasks.values():
             if other.id == task.id or not other.dir or folder.kind == "clone":
                 continue
             place = Path(os.path.realpath(os.path.expanduser(other.dir)))
             if not (place.is_relative_to(folder.root) or folder.root.is_relative_to(place)):
                 continue
-            if any(not one.ended_at or _moment(one.ended_at) >= since - 1 for one in other.sessions):
+            if any(not one.ended_at or unix_s(one.ended_at) >= since - 1 for one in other.sessions):
                 return True
         return False
 
@@ -15109,6 +15160,7 @@ class Services(msgspec.Struct):
     events: EventBus
     reload: Callable[..., Awaitable[list[str]]]  # of the files, or of the settings it is given
     started_at: float
+    started_s: float = msgspec.field(default_factory=time.monotonic)
     hosts: dict[str, bool] = {}  # Host headers seen, and whether they are served
     sockets: set[web.WebSocketResponse] = set()  # that are open
 
@@ -16528,7 +16580,7 @@ async def status(request: web.Request) -> web.Response:
     return reply(
         {
             "version": VERSION,
-            "uptime_s": round(time.time() - services.started_at, 1),
+            "uptime_s": round(time.monotonic() - services.started_s, 1),
             "inflight": services.proxy.inflight,
             "inflight_bytes": services.bodies.held,
             "ledger": {
@@ -17973,7 +18025,7 @@ async def _watch_files(services: Services, sources: Sources) -> None:
 def make_app(
     settings: Settings,
     store: Store,
-    clock: Callable[[], float] = time.time,
+    clocks: Clocks = CLOCKS,
     log_lines: Callable[[str], object] | None = None,
     sources: Sources | None = None,
 ) -> web.Application:
@@ -18010,9 +18062,9 @@ def make_app(
         logged = logging.getLogger().isEnabledFor(logging.INFO)
         out = (log_lines or sys.stderr.write) if logged else None
         usage = UsageLedger(store.database, settings.limits, log_form=settings.log_form, out=out)
-        allowances = Allowances(store.database, clock)
-        meters = Meters(store.database, settings.tasks, clock)
-        responses = ResponseStore(store.database, settings.limits, clock)
+        allowances = Allowances(store.database, clocks)
+        meters = Meters(store.database, settings.tasks, clocks)
+        responses = ResponseStore(store.database, settings.limits, clocks.wall)
 
         async def open_database() -> None:
             await store.database.open()
@@ -18049,10 +18101,10 @@ def make_app(
         )
         pool = UpstreamPool(settings.timeouts, settings.limits)
         local = LocalModel(settings, credentials, background)
-        routing = RouterPool(rows, settings, credentials, prices, session, background, clock)
-        proxy = Proxy(settings, credentials, pool, routing, usage, allowances, meters, events, local, clock)
+        routing = RouterPool(rows, settings, credentials, prices, session, background, clocks)
+        proxy = Proxy(settings, credentials, pool, routing, usage, allowances, meters, events, local, clocks.wall)
         jobs = JobQueue(proxy, store.database, background, settings)
-        notifier = Notifier(settings, session, background, events, credentials.redact, clock)
+        notifier = Notifier(settings, session, background, events, credentials.redact, clocks)
 
         def now_set() -> Settings:
             return app[SERVICES].settings if SERVICES in app else settings
@@ -18060,10 +18112,10 @@ def make_app(
         runner = LocalRunner(store, background, now_set)
         dispatch = Dispatch(
             now_set,
-            TaskQueue(store, events, lambda: now_set().tasks, clock=clock),
+            TaskQueue(store, events, lambda: now_set().tasks, clocks=clocks),
             store,
             runner,
-            Folders(settings.state / "work", now_set, runner.capture, runner.sandboxed, clock),
+            Folders(settings.state / "work", now_set, runner.capture, runner.sandboxed, clocks.wall),
             Platforms(HERE / "adapters", store.agents, runner.capture, agent_environment(settings)),
             meters,
             credentials,
@@ -18080,7 +18132,7 @@ def make_app(
             usage,
             allowances,
             meters,
-            Logins(owner_token, clock),
+            Logins(owner_token, clocks.wall, clocks.lasting),
             notifier,
             jobs,
             dispatch,
@@ -18101,7 +18153,7 @@ def make_app(
         background.start("ledger", usage.run())
         background.start("time limits", proxy.run())
         background.start("idle connections", pool.run())
-        background.start("event loop lag", _watch_lag(usage))
+        background.start("event loop lag", _watch_lag(usage, routing))
         routing.refresh()
         try:
             yield
@@ -18124,12 +18176,13 @@ async def _end_streams(app: web.Application) -> None:
         app[LIVE].close()
 
 
-async def _watch_lag(usage: UsageLedger) -> None:
+async def _watch_lag(usage: UsageLedger, routing: RouterPool) -> None:
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + 1.0
         await asyncio.sleep(1.0)
         usage.loop_lag_s = max(0.0, loop.time() - due)
+        routing.notice_sleep()
 
 
 def make_runner(app: web.Application, settings: Settings) -> Runner:

@@ -369,7 +369,7 @@ class Chomp:
         folder: Path,
         config: dict[str, Any],
         environ: dict[str, str],
-        clock: Callable[[], float] | None,
+        clock: Callable[[], float] | cs.Clocks | None,
         written: bool = False,
     ):
         """`config` is also written to chomp.toml, and read again from there, when it is `written`."""
@@ -379,7 +379,8 @@ class Chomp:
         self.settings = cs.read_settings(
             folder, flags={}, environ=environ, dotenv=self.store.dotenv(), overrides=self.store.overrides(), file=config
         )
-        more: dict[str, Any] = {"clock": clock} if clock else {}
+        clocks = clock if isinstance(clock, cs.Clocks) else cs.Clocks(clock, clock, clock) if clock else cs.Clocks()
+        more: dict[str, Any] = {"clocks": clocks}
         self.file = folder / "chomp.toml"
         if written:
             self.file.write_text(toml(config))
@@ -444,7 +445,7 @@ async def chomp(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Chomp]]
     async def start(
         *upstreams: Upstream | dict[str, Any],
         environ: dict[str, str] | None = None,
-        clock: Callable[[], float] | None = None,
+        clock: Callable[[], float] | cs.Clocks | None = None,
         written: bool = False,
         **tables: Any,
     ) -> Chomp:
@@ -7108,7 +7109,12 @@ class TestNotify:
         def make(clock: Any = time.time, public_url: str = "", **notify: Any) -> cs.Notifier:
             settings = cs.Settings(dir=Path(), public_url=public_url, notify=cs.NotifySettings(**notify))
             made = cs.Notifier(
-                settings, session, background, self.events, lambda text: text.replace("s3cret", "[hidden]"), clock
+                settings,
+                session,
+                background,
+                self.events,
+                lambda text: text.replace("s3cret", "[hidden]"),
+                cs.Clocks(clock, clock, clock),
             )
             made.PAUSES_S = (0.01, 0.01)
             return made
@@ -9729,6 +9735,134 @@ class TestRouting:
         assert max(self.held(client).values()) <= 200, self.held(client)
 
 
+class Times:
+    """The three clocks of a machine, apart."""
+
+    def __init__(self) -> None:
+        self.wall, self.lasting, self.steady = Clock(), Clock(), Clock()
+        self.clocks = cs.Clocks(self.wall, self.lasting, self.steady)
+
+    def pass_by(self, seconds: float) -> None:
+        for clock in (self.wall, self.lasting, self.steady):
+            clock.now += seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.wall.now += seconds
+        self.lasting.now += seconds
+
+
+JUMPS = pytest.mark.parametrize("jump", [-3600.0, 3600.0], ids=["an hour back", "an hour forward"])
+
+
+class TestClocks:
+    """Somebody sets the clock, or closes the laptop: nothing of it is taken for time that has passed."""
+
+    @JUMPS
+    async def test_a_cooldown_is_as_long_as_its_router_said(self, chomp: Any, upstream: Any, jump: float) -> None:
+        times, act = Times(), Switch(fails(429, headers=[("retry-after", "60")]))
+        client = await chomp(up := await upstream(act), clock=times.clocks)
+        assert (await ask(client, up.model))[0] == 429
+        act.act = says("hi")
+        times.wall.now += jump
+        times.pass_by(59)
+        status, headers, _ = await ask(client, up.model)
+        assert (status, headers["retry-after"]) == (429, "1")
+        times.pass_by(1.1)
+        assert (await ask(client, up.model))[0] == 200
+
+    @JUMPS
+    async def test_a_breaker_opens_and_closes_as_it_would(self, chomp: Any, upstream: Any, jump: float) -> None:
+        times, act = Times(), Switch(fails(500))
+        client = await chomp(up := await upstream(act), clock=times.clocks)
+        for _ in range(cs.BREAKER_FAILURES):
+            await ask(client, up.model)
+        breaker = client.services.routing._breakers[up.id]
+        act.act = says("hi")
+        times.wall.now += jump
+        times.pass_by(cs.BREAKER_OPEN_S - 1)
+        assert breaker.state(times.lasting()) == "open" and (await ask(client, up.model))[0] == 503
+        times.pass_by(1.1)
+        assert (await ask(client, up.model))[0] == 200
+
+    @JUMPS
+    async def test_a_user_is_let_in_again_after_a_minute(self, chomp: Any, upstream: Any, jump: float) -> None:
+        times = Times()
+        users = [member(requests_per_minute=1)]
+        client = await chomp(up := await upstream(says("hi")), clock=times.clocks, users=users)
+
+        async def status() -> int:
+            async with client.chat(up.model, headers=bearer("ann")) as answer:
+                return int(answer.status)
+
+        assert [await status(), await status()] == [200, 429]
+        times.wall.now += jump
+        assert await status() == 429
+        times.pass_by(60.1)
+        assert await status() == 200
+
+    @JUMPS
+    async def test_a_task_waits_as_long_as_its_provider_said(self, tmp_path: Path, jump: float) -> None:
+        store, times = cs.Store(tmp_path / "state"), Times()
+        store.open()
+        queue = cs.TaskQueue(store, cs.EventBus(cs.Limits()), cs.TaskSettings, clocks=times.clocks)
+        task = await queue.add({"prompt": "p", "platform": "ask", "run": True})
+        await queue.set(task.id, until=cs.iso(times.wall() + 600))
+        assert queue.startable() == []
+        times.wall.now += jump
+        times.pass_by(598)
+        assert queue.startable() == []
+        times.pass_by(3)
+        assert [one.id for one in queue.startable()] == [task.id]
+        await store.close()
+
+    @pytest.mark.parametrize("what", ["an hour back", "an hour forward", "a night's sleep"])
+    async def test_no_agent_is_ended(self, workshop: Any, tmp_path: Path, what: str) -> None:
+        times = Times()
+        here = await workshop(clock=times.clocks, tasks={"stalled": 5, "stalled_stop": 10, "session": 3000})
+        task_id = await here.add(f"until [ -e {tmp_path / 'go'} ]; do sleep 0.05; done")
+        await here.phase(task_id, "running")
+        if what == "a night's sleep":
+            times.sleep(8 * 3600)
+        else:
+            times.wall.now += 3600 if what.endswith("forward") else -3600
+        await asyncio.sleep(2 * cs.WATCH_S + 0.2)  # it is looked after every second
+        assert (await here.task(task_id))["phase"] == "running"
+        (tmp_path / "go").touch()
+        assert (await here.ended(task_id))["status"] == "done"
+
+    async def test_an_agent_that_is_silent_is_still_ended(self, workshop: Any) -> None:
+        here = await workshop(tasks={"stalled": 1, "stalled_stop": 2})
+        task = await here.runs("sleep 1000")
+        assert task["reason"] == "stopped" and "neither output nor traffic" in task["sessions"][0]["error"]
+
+    async def test_what_a_sleep_has_cut_opens_no_breaker(self, chomp: Any, upstream: Any) -> None:
+        times, act = Times(), Switch(fails(500))
+        client = await chomp(up := await upstream(act), clock=times.clocks)
+        breaker = client.services.routing._breakers[up.id]
+        times.sleep(8 * 3600)
+        for _ in range(cs.BREAKER_FAILURES + 1):
+            await ask(client, up.model)
+        assert breaker.state(times.lasting()) == "closed"
+        times.pass_by(cs.WAKING_S + 1)
+        for _ in range(cs.BREAKER_FAILURES):
+            await ask(client, up.model)
+        assert breaker.state(times.lasting()) == "open"
+
+    async def test_a_cooldown_ends_while_the_machine_sleeps(self, chomp: Any, upstream: Any) -> None:
+        times, act = Times(), Switch(fails(429, headers=[("retry-after", "3600")]))
+        client = await chomp(up := await upstream(act), clock=times.clocks)
+        assert (await ask(client, up.model))[0] == 429
+        act.act = says("hi")
+        times.sleep(3601)
+        assert (await ask(client, up.model))[0] == 200
+
+    def test_the_clocks_are_those_of_the_machine(self) -> None:
+        assert cs.CLOCKS.lasting() + 1 >= cs.CLOCKS.steady() > 0
+        before = cs.boot_s()
+        time.sleep(0.01)
+        assert 0.005 < cs.boot_s() - before < 5
+
+
 # == Usage =============================================================================================================
 
 
@@ -10302,7 +10436,7 @@ class TestMeters:
         assert "retry-after" not in answer.headers
         assert (error["code"], "bin/chomp continue 12" in error["message"]) == ("budget_exceeded", True)
         assert "has used 1 of its 1 tokens" in error["message"]
-        assert (up.calls, agent.meter.held, agent.meter.running, agent.meter.limited_until) == ([], 0, 0, 0.0)
+        assert (up.calls, agent.meter.held, agent.meter.running, agent.meter.limited_until_s) == ([], 0, 0, 0.0)
         (row,) = await client.rows(1)
         assert (row["status"], row["error_type"]) == (429, "policy_budget")
 
@@ -10365,11 +10499,11 @@ class TestMeters:
         up.speaks = {"apis": [*ENDPOINTS, "count_tokens"]}
         client = await chomp(up)
         agent = Agent(client, active_task(budget_tokens=1, sessions=(used_before("s0", 1),)))
-        agent.meter.limited_until = 5.0
+        agent.meter.limited_until_s = 5.0
         asked = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
         async with client.post(COUNT_TOKENS, json=asked, headers=agent.headers) as answer:
             assert (answer.status, await answer.json()) == (200, {"input_tokens": 11})
-        assert (agent.meter.tokens, agent.meter.requests, agent.meter.limited_until) == (0, 1, 5.0)
+        assert (agent.meter.tokens, agent.meter.requests, agent.meter.limited_until_s) == (0, 1, 5.0)
 
     @pytest.mark.parametrize(
         ("tasks", "words"),
@@ -10463,20 +10597,20 @@ class TestMeters:
         client = await chomp(up, clock=clock)
         agent, other = Agent(client), Agent(client, active_task("2"))
         assert (await agent.asks())[0] == 429
-        assert agent.meter.limited_until == pytest.approx(clock.now + 90, abs=1)
+        assert agent.meter.limited_until_s == pytest.approx(clock.now + 90, abs=1)
         assert (await agent.asks())[0] == 429  # chomp itself says so now
-        assert agent.meter.limited_until == pytest.approx(clock.now + 90, abs=1)
-        assert other.meter.limited_until == 0.0
+        assert agent.meter.limited_until_s == pytest.approx(clock.now + 90, abs=1)
+        assert other.meter.limited_until_s == 0.0
         clock.now += 100
         up.act = says()
         assert (await agent.asks())[0] == 200
-        assert agent.meter.limited_until == 0.0
+        assert agent.meter.limited_until_s == 0.0
 
     async def test_a_limit_that_another_router_makes_up_for_is_none(self, chomp: Any, upstream: Any) -> None:
         limited, ready = await upstream(fails(429, headers=[("retry-after", "90")])), await upstream()
         agent = Agent(await chomp(limited, ready))
         assert (await agent.asks())[0] == 200
-        assert (len(limited.calls), agent.meter.limited_until) == (1, 0.0)
+        assert (len(limited.calls), agent.meter.limited_until_s) == (1, 0.0)
 
     # -- a router that is pinned
 
@@ -10993,7 +11127,10 @@ class TestTasks:
     @staticmethod
     def queue(store: cs.Store, clock: Clock | None = None, **settings: Any) -> cs.TaskQueue:
         return cs.TaskQueue(
-            store, cs.EventBus(cs.Limits()), lambda: cs.TaskSettings(**settings), clock=clock or Clock()
+            store,
+            cs.EventBus(cs.Limits()),
+            lambda: cs.TaskSettings(**settings),
+            clocks=cs.Clocks(*[clock or Clock()] * 3),
         )
 
     async def test_what_is_added_is_on_disk_when_that_is_told(self, store: cs.Store) -> None:
@@ -15616,6 +15753,40 @@ class TestDispatch:
             await here.post("/retry", id=task["id"], run=True)
             task = await here.when(task["id"], lambda task: len(task["sessions"]) == 2 and task["status"] == "done")
             assert here.git(source, "log", "--format=%s", task["branch"]).splitlines() == ["new", "first"]
+
+    # -- a router that fails
+
+    async def test_a_task_waits_out_a_breaker_as_it_waits_out_a_limit(
+        self, workshop: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cs, "AFTER_LIMIT_S", 0.0)
+        monkeypatch.setattr(cs, "WATCH_S", 0.05)
+        times, act = Times(), Switch(fails(500))
+        here = await workshop(up := await upstream(act), clock=times.clocks)
+        for _ in range(cs.BREAKER_FAILURES):
+            await ask(here.chomp, up.model)
+        task_id = await here.add("say hi", platform="ask", model=up.model)
+        task = await here.when(task_id, lambda task: task["status"] == "queued" and task.get("until"))
+        assert (task["phase"], task["note"]) == ("waiting", "its router has been failing")
+        assert "every router for this model has been failing" in task["sessions"][0]["error"]
+        act.act = says("hi there")
+        times.pass_by(cs.BREAKER_OPEN_S + 1)
+        task = await here.ended(task_id)
+        assert (task["status"], task["result"]) == ("done", "hithere")  # as its stream says it
+
+    async def test_a_breaker_that_opens_while_an_agent_works_is_waited_out(
+        self, workshop: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cs, "AFTER_LIMIT_S", 0.0)
+        here = await workshop(up := await upstream(fails(500)))
+        body = json.dumps({"model": up.model, "messages": [{"role": "user", "content": "hi"}]})
+        script = (
+            f"for n in 1 2 3 4 5 6 7; do curl -s -o /dev/null -w '%{{http_code}} ' $OPENAI_BASE_URL/chat/completions "
+            f"-H \"Authorization: Bearer $OPENAI_API_KEY\" -d '{body}'; done; exit 1"
+        )
+        task = await here.when(await here.add(script), lambda task: task["sessions"] and task["status"] != "active")
+        assert task["sessions"][0]["summary"].split()[-1] == "503"
+        assert (task["status"], task["phase"], task["sessions"][0]["result"]) == ("queued", "waiting", "limit")
 
     # -- a full disk
 
