@@ -13389,6 +13389,8 @@ class Folders:
             raise BadRequest(f"the repository could not be {done}: {ran.words}", param="dir")
 
     def _launch(self, argv: tuple[str, ...], folder: Folder, env: dict[str, str], writable: tuple[Path, ...]) -> Launch:
+        if folder.root.resolve() != folder.root:  # what an agent of another task may have put there
+            raise Unavailable(f"{folder.root} leads to another folder now", code="moved", should_retry=False)
         launch = self._sandboxed(argv, folder.path if folder.path.is_dir() else folder.root, env, writable)
         shown = [path for path in (folder.root, *folder.writable, *folder.readable) if path not in writable]
         return msgspec.structs.replace(launch, readable=(*launch.readable, *shown))
@@ -16793,7 +16795,11 @@ async def shown_config(services: Services) -> dict[str, Any]:
     """GET /api/config, also for the pages."""
     dispatch = services.dispatch
     found = tuple(dispatch.platforms.all().values())
-    remedies = await asyncio.gather(*(dispatch.platforms.available(platform) for platform in found))
+    looks = []
+    for platform in found:
+        looks.append(services.background.spawn(dispatch.platforms.available(platform)))
+        await asyncio.sleep(0)  # to start a process holds up the loop: one at a time
+    remedies = await asyncio.gather(*looks)
     agents = {}
     for platform, remedy in zip(found, remedies, strict=True):
         agents[platform.id] = {
