@@ -354,6 +354,22 @@ def merged(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
     return both
 
 
+def upgraded(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables that chomp has written, as they are meant today: 0.1.0 took `parallel = 0`, which is refused now."""
+    found = json.loads(json.dumps(tables))
+    tasks = found.get("tasks")
+    if isinstance(tasks, dict):
+        if tasks.get("parallel") == 0:
+            del tasks["parallel"]
+        if isinstance(each := tasks.get("platform_parallel"), dict):
+            tasks["platform_parallel"] = {name: most for name, most in each.items() if most != 0}
+    for user in found.get("users") or ():
+        if isinstance(user, dict) and user.get("parallel") == 0:
+            del user["parallel"]
+            user["requests_per_minute"] = 0  # still nothing
+    return dict(found)
+
+
 def parse_dotenv(text: str) -> dict[str, str]:
     """NAME=value lines; `export`, comments and matching quotes are understood, nothing is expanded."""
     found = {}
@@ -839,6 +855,7 @@ class Launch(msgspec.Struct, frozen=True):
     readable: tuple[Path, ...] = ()  # shown although they lie in something hidden
     hidden: tuple[Path, ...] = ()
     network: bool = True
+    as_root: bool = False  # with root's right to write to what belongs to others, and no other
     size: tuple[int, int] = (120, 32)  # columns and rows of its terminal
 
 
@@ -5479,7 +5496,7 @@ def read_ids(given: object) -> list[str]:
 def check_blockers(state: State, task_id: str, blocked_by: Iterable[str]) -> None:
     """Raises BadRequest when `task_id` cannot wait for `blocked_by`: they are not there, or they wait for it."""
     todo = list(blocked_by)
-    there = {one for one in todo if one in state.tasks and not state.tasks[one].deleted}
+    there = {one for one in todo if one in state.foreign or (one in state.tasks and not state.tasks[one].deleted)}
     for one in todo:
         if one not in there and one != task_id:
             raise BadRequest(
@@ -5727,6 +5744,9 @@ def read_state(data: bytes) -> tuple[State, int]:
     tasks: dict[str, Task] = {}
     foreign: dict[str, bytes] = {}
     other = {name: value for name, value in top.items() if name not in known}
+    if isinstance(top["archived"], dict):
+        odd = {name: value for name, value in top["archived"].items() if name not in Archived.__struct_fields__}
+        other |= {"archived": odd} if odd else {}
     more: dict[str, dict[str, Any]] = {"": other} if other else {}
     for number, entry in enumerate(top["tasks"]):
         try:
@@ -5786,15 +5806,17 @@ def _added(archived: Archived, tasks: Iterable[Task]) -> Archived:
 def _state_json(tasks: Iterable[bytes], state: State, archive_bytes: int) -> bytes:
     """state.json, indented so that people can read it."""
     lines = b",\n    ".join((*tasks, *state.foreign.values()))
+    other = state.more.get("", {})
+    archived = {**msgspec.to_builtins(state.archived), **other.get("archived", {})}
     more = b"".join(b',\n  %b: %b' % (json.dumps(name).encode(), msgspec.json.encode(value))
-                    for name, value in state.more.get("", {}).items())  # fmt: skip
+                    for name, value in other.items() if name != "archived")  # fmt: skip
     return (
         b'{\n  "version": %d,\n  "tasks": [%b],\n  "next_id": %d,\n  "archived": %b,\n  "archive_bytes": %d%b\n}\n'
         % (
             state.version,
             b"\n    %b\n  " % lines if lines else b"",
             state.next_id,
-            msgspec.json.encode(state.archived),
+            msgspec.json.encode(archived),
             archive_bytes,
             more,
         )
@@ -6498,7 +6520,7 @@ class Store:
 
     def overrides(self) -> dict[str, Any]:
         """Tables of state/settings.json: what the UI and the CLI changed. Raises StoreError when it is broken."""
-        return self._json("settings.json")
+        return upgraded(self._json("settings.json"))
 
     def keys(self) -> dict[str, str]:
         """Keys the person entered, by variable name, from state/keys.json. Raises StoreError when it is broken."""
@@ -6754,9 +6776,9 @@ class WorkFiles:
     @staticmethod
     def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
         """Writes a file of chomp's own anew, all of it or nothing. Raises OSError."""
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.tmp")
-        temporary.write_bytes(data)
-        temporary.chmod(mode)
+        _write_file(temporary, data, mode)
         temporary.replace(path)
 
 
@@ -7463,12 +7485,17 @@ class Allowances:
         self._now, self._steady = clocks.wall, clocks.steady
         self._spending: dict[str, _Spending] = {}
 
-    async def open(self) -> None:
-        """Reads what was used today and this month."""
+    async def open(self, until: float = math.inf) -> None:
+        """Reads what was used today and this month, by requests that came in up to `until`."""
         now = self._now()
-        sql = "SELECT caller, sum(prompt_tokens + completion_tokens) AS tokens, sum(cost_usd) AS usd FROM requests "
-        for since, month in ((day_end(now) - 86400, False), (month_start(now), True)):
-            for row in await self._database.read(sql + "WHERE at >= ? AND task = '' GROUP BY caller", (since,)):
+        sql = (
+            "SELECT caller, sum(prompt_tokens + completion_tokens) AS tokens, sum(cost_usd) AS usd FROM requests "
+            "WHERE at >= ? AND at <= ? AND task = '' GROUP BY caller"
+        )
+        today = await self._database.read(sql, (day_end(now) - 86400, until))
+        this_month = await self._database.read(sql, (month_start(now), until))
+        for rows, month in ((today, False), (this_month, True)):
+            for row in rows:
                 spending = self._of(row["caller"], now)
                 if month:
                     spending.usd.used += row["usd"] or 0.0
@@ -7657,13 +7684,13 @@ class Meters:
             meter.soft_tokens = settings.budget_tokens * meter.soft_times or None
         self._look_again()
 
-    async def read_today(self) -> None:
-        """Reads what all tasks have used today."""
+    async def read_today(self, until: float = math.inf) -> None:
+        """Reads what all tasks have used today, by requests that came in up to `until`."""
         sql = (
             "SELECT sum(prompt_tokens + completion_tokens - cached_tokens) AS tokens, sum(cost_usd) AS usd "
-            "FROM requests WHERE at >= ? AND task != ''"
+            "FROM requests WHERE at >= ? AND at <= ? AND task != ''"
         )
-        (row,) = await self._database.read(sql, (self._day_ends - 86400,))
+        (row,) = await self._database.read(sql, (self._day_ends - 86400, until))
         self._day_tokens += row["tokens"] or 0
         self._day_usd += row["usd"] or 0.0
 
@@ -11572,6 +11599,8 @@ class TaskQueue:
     def startable(self) -> list[Task]:
         """Queued tasks that may start now, but for room: by priority, then age."""
         auto = self._settings().auto
+        if len(self._waits) > len(self._store.state.tasks):
+            self._waits.clear()
         ready = [
             task
             for task in self._store.state.tasks.values()
@@ -12317,7 +12346,9 @@ class LocalRunner:
 
     def _sandboxed(self, launch: Launch, program: str, terminal: bool) -> list[str]:
         argv = [program, "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 and launch.as_root:
+            argv += ["--cap-drop", "ALL", "--cap-add", "CAP_DAC_OVERRIDE"]
+        elif os.geteuid() == 0:
             # as root it would keep nearly all of root's powers; a user that has a name, so that programs find their own
             uid, name = _sandbox_user()
             argv += ["--unshare-user", "--uid", str(uid), "--gid", str(uid), "--cap-drop", "ALL"]
@@ -12435,14 +12466,16 @@ class Saved(msgspec.Struct, frozen=True):
     dirty_count: int = 0
     stat: str = ""  # git diff --stat of the commits
     note: str = ""  # what a person should know
-    locks: tuple[str, ...] = ()  # that a git which did not end had left, removed by now
+    locks: tuple[str, ...] = ()  # of git, that were there when the session ended
 
 
 DIFF_CUT = "… cut here: the diff is longer"  # last line of a diff that was cut
 
 _GIT_S = 60.0  # one git command on files that are here
 _GIT_BYTES = 4 << 20  # read of what one says
+_REFS_BYTES = 64 << 20  # of a repository's branches and tags
 _WORDS_CHARS = 32 << 10  # at either end of what git says: why it failed
+_LOCK_S = 0.3  # a lock of git that is older was left
 _NAMES = 100  # of uncommitted files told
 _INCLUDE_BYTES, _INCLUDE_FILES = 512 << 20, 20_000  # copied for one .worktreeinclude
 _UNKNOWN_S = 3600.0  # folders of tasks that nobody knows are kept for so long after their last change
@@ -12456,6 +12489,7 @@ _GIT = (
     "-c", "fetch.recurseSubmodules=false", "-c", "advice.detachedHead=false",
 )  # fmt: skip
 _STATUS = ("status", "--porcelain", "-z", "--untracked-files=normal")
+_FILTERED = (".", ":(exclude,attr:!filter)")  # files that have one
 _QUIET = ("/bin/sh", "-c", 'exec "$@" 2>/dev/null', "sh")  # what is read by the program must hold no warnings
 _FIRST = ("/bin/sh", "-c", 'bytes=$1; shift; "$@" 2>/dev/null | head -c "$bytes"', "sh")
 # New files belong to a diff as well. For that they are put into an index of our own: the agent's stays as it is.
@@ -12569,6 +12603,10 @@ class Folders:
         self._now = now
         self._opened: collections.Counter[str] = collections.Counter()  # how often a task's folder was asked for
 
+    def judged(self, task: Task) -> Path:
+        """The folder with what judges a task: it stays when the task's folder is cleaned up, for the task may go on."""
+        return self._work / ".gates" / f"task-{task.id}"
+
     def place(self, task: Task) -> Path:
         """The folder of a task's own files: its clone, its prompts, its sessions' homes."""
         return self._work / f"task-{task.id}"
@@ -12605,14 +12643,28 @@ class Folders:
     async def _unlock(self, task: Task, folder: Folder) -> tuple[str, ...]:
         """Removes locks that a git of this task's sessions has left, which was killed; those of others stay.
 
-        Their names. Nothing of the task may run.
+        The names of all there were. Nothing of the task may run.
         """
         if not folder.git or not task.sessions:
             return ()
         spans = [(unix_s(one.started_at), unix_s(one.ended_at or iso(self._now() + 1))) for one in task.sessions]
-        found = _locate(folder.root) if folder.kind == "in_place" else None
-        places = {found.git, found.common} if found is not None else {folder.root / ".git"}
-        return await asyncio.to_thread(_remove_locks, folder.root, places, spans)
+        refs: Path | None = None  # of a clone all are the task's
+        tops: tuple[Path, ...] = (folder.root,)
+        places = [folder.root / ".git"]
+        if folder.kind == "clone":
+            refs = places[0] / "refs"
+        elif (found := _locate(folder.root)) is not None:
+            tops = _worktrees(found)
+            places = [found.git, *((found.common / "refs" / "heads" / folder.branch).parent,) * bool(folder.branch)]
+        locks = await asyncio.to_thread(_locks, places, refs, folder.branch, spans)
+        if locks and not await asyncio.to_thread(_git_works, tops):
+            await asyncio.sleep(_LOCK_S)  # one that is in use for a moment goes by itself
+            again = await asyncio.to_thread(_locks, places, refs, folder.branch, spans)
+            stale = {path: number for path, number in locks.items() if again.get(path) == number}
+            if not await asyncio.to_thread(_git_works, tops):
+                for path in stale:
+                    path.unlink(missing_ok=True)
+        return tuple(path.name for path in locks)
 
     async def _unmake(self, place: Path) -> None:
         """Deletes what was begun and not finished: no agent has been in it."""
@@ -12789,8 +12841,8 @@ class Folders:
         made = ("init", "--quiet", "--template=", f"--object-format={form}")
         await self._must("made", place, *made, "--bare", "--", str(store))
         origin = await self._origin(found)
-        ran = await self._at(found, "for-each-ref", "--format=%(objectname) %(refname)")
-        if ran.code != 0:
+        ran = await self._at(found, "for-each-ref", "--format=%(objectname) %(refname)", most_bytes=_REFS_BYTES)
+        if ran.code != 0 or len(ran.text) >= _REFS_BYTES:
             raise BadRequest(f"git cannot read the branches of {found.top}", param="dir")
         for _ in range(3):
             if await asyncio.to_thread(_link_objects, found.common, store):
@@ -12800,7 +12852,8 @@ class Folders:
         (git / "objects" / "info").mkdir(exist_ok=True)
         (git / "objects" / "info" / "alternates").write_text(f"{store / 'objects'}\n", "utf-8", "surrogateescape")
         for copy, remotes in ((store, True), (git, origin is not None)):
-            (copy / "packed-refs").write_text(_branches(ran.text, remotes), "utf-8", "surrogateescape")
+            refs = await asyncio.to_thread(_branches, ran.text, remotes)
+            (copy / "packed-refs").write_text(refs, "utf-8", "surrogateescape")
             if shallow := WorkFiles.read(found.common / "shallow", _GIT_BYTES):
                 (copy / "shallow").write_bytes(shallow)
         own = await self._identity(found)
@@ -12889,29 +12942,42 @@ class Folders:
         self._allow(path)
         return str(path)
 
+    def _owner_files(self) -> tuple[Path, ...]:
+        """Where the owner's own configuration of git is; what is later wins."""
+        env = self._env()
+        home = Path(env.get("HOME", "/"))
+        own = (Path(env.get("XDG_CONFIG_HOME") or home / ".config") / "git" / "config", home / ".gitconfig")
+        files = (Path(env["GIT_CONFIG_GLOBAL"]),) if "GIT_CONFIG_GLOBAL" in env else own
+        return tuple(path for path in files if path.is_file())
+
     async def _owners(self) -> tuple[Path, ...]:
         """Files with the owner's own configuration of git, and those that are included there: to be read only.
 
         They are shown where nothing runs that a repository has configured: they may hold tokens.
         """
-        env = self._env()
-        home = Path(env.get("HOME", "/"))
-        own = (home / ".gitconfig", Path(env.get("XDG_CONFIG_HOME") or home / ".config") / "git" / "config")
-        files = [Path(env["GIT_CONFIG_GLOBAL"])] if "GIT_CONFIG_GLOBAL" in env else [*own]
-        named = r"^include(if\..*)?\.path$"
-        ran = await self._git(home, "config", "--global", "--includes", "--get-regexp", named)
-        for _, _, text in (line.partition(" ") for line in ran.line.splitlines()):
-            files.append(home / re.sub("^~/+", "", text))
-        return tuple(path for path in files if path.is_file())
+        found = list(self._owner_files())
+        home = self._env().get("HOME", "/")
+        for file in tuple(found):
+            words = ("config", "--file", str(file), "--includes", "--show-origin", "-z")
+            ran = await self._git(self._work, *words, "--get-regexp", r"^include(if\..*)?\.path$")
+            parts = ran.text.split("\0") if ran.code == 0 else []
+            for origin, entry in zip(parts[::2], parts[1::2], strict=False):
+                text = re.sub("^~(?=/)", lambda _: home, entry.partition("\n")[2])
+                found.append(Path(origin.removeprefix("file:")).parent / text)
+        return _files_there(found)
 
     async def _identity(self, found: _Repository | None) -> dict[str, str]:
         """Configuration that says who commits: as the owner's git has it there, else chomp."""
-        words = ("config", "--get-regexp", r"^user\.(name|email)$")
+        words = ("--get-regexp", r"^user\.(name|email)$")
         if found is None:
-            ran = await self._git(Path(self._env().get("HOME", "/")), *words, "--global", "--includes")
+            texts = [
+                (await self._git(self._work, "config", "--file", str(file), "--includes", *words)).line
+                for file in self._owner_files()
+            ]
         else:
-            ran = await self._at(found, *words, env=self._env(), readable=await self._owners())
-        named = dict(line.split(" ", 1) for line in ran.line.split("\n") if " " in line)  # the last one counts
+            texts = [(await self._at(found, "config", *words, env=self._env(), readable=await self._owners())).line]
+        lines = "\n".join(texts).split("\n")
+        named = dict(line.split(" ", 1) for line in lines if " " in line)  # the last one counts
         return {"user.name": "chomp", "user.email": "chomp@localhost"} | {
             name: who for name, who in named.items() if who
         }
@@ -12961,7 +13027,13 @@ class Folders:
     async def _left_out(self, found: _Repository, root: Path) -> str:
         """Copies what .worktreeinclude names. What of the source is not in the clone, in words."""
         words = []
+        filtered: set[str] = set()
+        if (root / ".gitattributes").is_file():
+            filtered = set((await self._in(root, "ls-files", "-z", "--", *_FILTERED)).text.split("\0")) - {""}
         status = await asyncio.to_thread(_files, (await self._at(found, *_STATUS, ignore=True)).text)
+        status = [
+            (code, name) for code, name in status if name not in filtered
+        ]  # without its filter each looks changed
         names = [name for _, name in status]
         if untracked := sum(code == "??" for code, _ in status):
             words.append(f"{untracked} untracked")
@@ -12973,8 +13045,8 @@ class Folders:
             notes.append(f"not committed, so left out: {' and '.join(words)} ({', '.join(names[:5])}{more})")
         if (found.top / ".gitmodules").is_file():
             notes.append("submodules are empty")
-        if (root / ".gitattributes").is_file() and (await self._in(root, "ls-files", "--", ":(attr:filter)")).line:
-            notes.append("files with a filter (such as Git LFS) are as they are stored")
+        if filtered:
+            notes.append(f"{len(filtered)} files with a filter, such as Git LFS, are as they are stored")
         notes.append(await self._include(found, root))
         return "; ".join(filter(None, notes))
 
@@ -13036,9 +13108,10 @@ class Folders:
             return Saved()
         kept = self._kept(self.place(task)) or _Kept(folder)
         try:
+            note = _unplanted(folder.root / ".git") if folder.kind == "in_place" else ""
             locks = await self._unlock(task, folder)
             seen, ref = await self._seen(folder)
-            seen = msgspec.structs.replace(seen, locks=locks)
+            seen = msgspec.structs.replace(seen, locks=locks, note=_sentences(seen.note, note))
             if folder.kind != "clone" or not seen.commits:
                 return seen
             if folder.source is None:
@@ -13256,6 +13329,10 @@ class Folders:
         said = []
         for gone in self._work.glob(".gone-*"):  # of a clean-up that was cut off
             await asyncio.to_thread(_delete, gone)
+        for place in self._work.glob(".gates/task-*"):
+            task = tasks().get(place.name.removeprefix("task-"))
+            if task is None and now - place.lstat().st_mtime > _UNKNOWN_S:
+                await asyncio.to_thread(_delete, place)
         for place in sorted(self._work.glob("task-*")):
             task_id = place.name.removeprefix("task-")
             opened = self._opened[task_id]
@@ -13360,8 +13437,10 @@ class Folders:
         argv = (*first, *_GIT, *more, *words)
         shown = tuple(path for path in (*found.shown, *readable) if path not in writable)
         launch = self._sandboxed(argv, found.top, given, writable)
-        shown = (*launch.readable, *shown)
-        launch = msgspec.structs.replace(launch, readable=shown, network=launch.level == "none")
+        foreign = bool(writable) and os.geteuid() == 0 and found.common.stat().st_uid != 0
+        launch = msgspec.structs.replace(
+            launch, readable=(*launch.readable, *shown), network=launch.level == "none", as_root=foreign
+        )
         return await self._ran(launch, _GIT_S, most_bytes)
 
     async def _in(self, cwd: Path, *words: str, of: _Repository | None = None, loud: bool = False) -> _Ran:
@@ -13369,18 +13448,23 @@ class Folders:
         place = self._work / cwd.relative_to(self._work).parts[0]
         argv = (*(() if loud else _QUIET), *_GIT, *words)
         launch = self._sandboxed(argv, cwd, self._quiet(cwd if cwd == place else cwd.parent), (place,))
-        shown = of.shown if of is not None else ()
+        env, shown = {**launch.env, "GIT_ALLOW_PROTOCOL": "file"}, of.shown if of is not None else ()
+        if of is not None:  # its owner was asked about before
+            WorkFiles.replace(trusting := self._work / ".gitconfig", b"[safe]\n\tdirectory = *\n")
+            env["GIT_CONFIG_GLOBAL"], shown = str(trusting), (*shown, trusting)
         launch = msgspec.structs.replace(launch, readable=(*launch.readable, *shown), network=launch.level == "none")
-        env = {**launch.env, "GIT_ALLOW_PROTOCOL": "file"}
         return await self._ran(msgspec.structs.replace(launch, env=env), self._settings().tasks.setup_timeout_s)
 
     async def _ignored(self) -> Path | None:
         """The owner's own list of files that git ignores."""
         env = self._env()
         home = Path(env.get("HOME", "/"))
-        named = (await self._git(home, "config", "--global", "--includes", "--type=path", "core.excludesFile")).line
-        path = Path(named) if named else Path(env.get("XDG_CONFIG_HOME") or home / ".config") / "git" / "ignore"
-        return path if path.is_file() else None
+        path = Path(env.get("XDG_CONFIG_HOME") or home / ".config") / "git" / "ignore"
+        for file in self._owner_files():
+            words = ("config", "--file", str(file), "--includes", "--type=path", "core.excludesFile")
+            if named := (await self._git(self._work, *words)).line:
+                path = home / named
+        return next(iter(_files_there([path])), None)
 
     async def _must(self, done: str, cwd: Path, *words: str) -> None:
         """`_in` that has to work. Raises BadRequest."""
@@ -13519,7 +13603,7 @@ def _elsewhere(top: Path, file: Path) -> tuple[Path, Path]:
     git = Path(os.path.realpath(top / pointer(file).removeprefix("gitdir:").strip()))
     if not git.is_dir():
         raise BadRequest(f"{file} is not a git repository: it leads to {git}, which is not there", param="dir")
-    if git.parent.name == "worktrees" and (back := pointer(git / "gitdir")) and Path(back).resolve() == file:
+    if git.parent.name == "worktrees" and (back := pointer(git / "gitdir")) and _same(str(git / back), file):
         common = git.parent.parent
         if (git / pointer(git / "commondir")).resolve() == common:
             return git, common
@@ -13548,7 +13632,9 @@ def _protected(found: _Repository) -> tuple[Path, ...]:
             path.mkdir(exist_ok=True)
         except OSError as error:
             raise BadRequest(f"{path} cannot be made: {error.strerror}", param="in_place") from None
-    names = ("config", "config.worktree", "hooks", "info", "modules", "objects/info")
+    if b"worktreeconfig" in WorkFiles.read(found.common / "config", _GIT_BYTES).lower():
+        (found.git / "config.worktree").touch()
+    names = ("config", "config.worktree", "hooks", "info", "modules", "objects/info", "worktrees")
     own = [found.common / name for name in names]
     if found.git != found.common:  # what says where the repository of a further worktree is
         own += [found.git / name for name in ("commondir", "gitdir", "config.worktree")]
@@ -13659,32 +13745,56 @@ def _files(text: str) -> list[tuple[str, str]]:
     return found
 
 
-def _remove_locks(top: Path, places: Iterable[Path], spans: Sequence[tuple[float, float]]) -> tuple[str, ...]:
-    """Removes locks of git below `places` that were made in one of `spans`, unless a git is at work in `top`."""
-    if any(_works_there(pid, top) for pid in _all_processes()):
-        return ()
-    removed = []
-    for place in places:
-        for folder, inner, names, fd in os.fwalk(place, follow_symlinks=False):
-            if Path(folder) == place / "objects":
-                inner[:] = [name for name in inner if name == "info"]
-            for name in names:
-                if not name.endswith(".lock"):
-                    continue
-                with contextlib.suppress(OSError):  # it is gone
-                    at = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mtime
-                    if any(begun - 1 <= at <= ended for begun, ended in spans):
-                        os.unlink(name, dir_fd=fd)
-                        removed.append(name)
-    return tuple(removed)
+def _worktrees(found: _Repository) -> tuple[Path, ...]:
+    """The folders in which somebody may work with a repository."""
+    others = [WorkFiles.read(path, _POINTER_BYTES) for path in (found.common / "worktrees").glob("*/gitdir")]
+    texts = [text.decode(errors="surrogateescape").strip() for text in others]
+    return tuple(dict.fromkeys((found.top, found.common.parent, *(Path(text).parent for text in texts if text))))
 
 
-def _works_there(pid: int, top: Path) -> bool:
-    """Whether a process is git, and in that folder."""
-    with contextlib.suppress(OSError):
-        if os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith("git"):
-            return Path(os.readlink(f"/proc/{pid}/cwd")).is_relative_to(top)
+def _locks(
+    places: Sequence[Path], refs: Path | None, branch: str, spans: Sequence[tuple[float, float]]
+) -> dict[Path, int]:
+    """Locks of git that were made in one of `spans`, with their inodes.
+
+    Those in the first of `places`, in the second only that of `branch`, and all below `refs`; no link is followed.
+    """
+    name = branch.rpartition("/")[2]
+    paths = [*places[0].glob("*.lock"), *(place / f"{name}.lock" for place in places[1:])]
+    if refs is not None and not refs.is_symlink():
+        every = (Path(folder, one) for folder, _, names in os.walk(refs) for one in names)
+        paths += [path for path in every if path.suffix == ".lock"]
+    found = {}
+    for path in () if places[0].is_symlink() else paths:
+        with contextlib.suppress(OSError):  # it is gone
+            seen = path.lstat()
+            if any(begun - 1 <= seen.st_mtime <= ended for begun, ended in spans):
+                found[path] = seen.st_ino
+    return found
+
+
+def _unplanted(git: Path) -> str:
+    """Removes what an agent has put into a .git folder to lead its owner to another repository; what, in words."""
+    path = git / "commondir"
+    if git.is_symlink() or not git.is_dir() or not os.path.lexists(path):
+        return ""
+    path.unlink()
+    return f"{path}, which leads git to another repository, was removed"
+
+
+def _git_works(tops: Sequence[Path]) -> bool:
+    """Whether a process is git, and in one of these folders."""
+    for pid in _all_processes():
+        with contextlib.suppress(OSError):
+            if os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith("git"):
+                place = Path(os.readlink(f"/proc/{pid}/cwd"))
+                if any(place.is_relative_to(top) for top in tops):
+                    return True
     return False
+
+
+def _files_there(paths: Iterable[Path]) -> tuple[Path, ...]:
+    return tuple(path for path in dict.fromkeys(paths) if path.is_file())
 
 
 def _same(text: str, path: Path) -> bool:
@@ -14090,7 +14200,7 @@ class Gate(msgspec.Struct, frozen=True, omit_defaults=True):
 
     named: str  # as the task or the settings have it
     argv: tuple[str, ...] = ()
-    path: str = ""  # of that file, below the working directory
+    path: str = ""  # of that file, below the working directory; also of the script that an interpreter is given
     copy: str = ""  # beside the folder
     executable: bool = False
     left: str | None = None  # SHA-256 of the file as the last session left it, "" for none; None: not known
@@ -14117,11 +14227,27 @@ LIMIT_WAITS = 20  # sessions in a row that met a limit
 CLEAN_EVERY_S = 600.0
 PRINTED_BYTES = 256 << 10
 _GATE_RECORD = "gate.json"
+_INTERPRETERS = re.compile(r"(ba|da|z|k)?sh|python[\d.]*|node|ruby|perl|php|deno|bun")
 # runs what follows with the original file in place, then gives the agent its own version back
 _PUT_BACK = (
     'o=$1 p=$2; shift 2; k=$(mktemp); cp -p -- "$p" "$k" 2>/dev/null || k=; mkdir -p -- "${p%/*}"; '
     'cp -p -- "$o" "$p" || exit 70; "$@"; s=$?; [ -z "$k" ] || cp -p -- "$k" "$p"; exit $s'
 )
+
+
+def _named_in(folder: Folder, word: str) -> str:
+    """The path below the working directory that `word` names; "" when it is an absolute one of elsewhere."""
+    if not os.path.isabs(word):
+        return word
+    real = Path(os.path.realpath(word))
+    return os.path.relpath(real, folder.path) if real.is_relative_to(folder.root) else ""
+
+
+def _script_of(argv: Sequence[str]) -> str:
+    """The script that a command gives to its interpreter, as far as one can see; "" for none."""
+    if not _INTERPRETERS.fullmatch(os.path.basename(argv[0])) or len(argv) < 2 or argv[1].startswith("-"):
+        return ""
+    return argv[1]
 
 
 _UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]*|[ -/]*)\Z")
@@ -14323,7 +14449,8 @@ class Dispatch:
             return await self.queue.act(task_id, "stop")
         if task.status == "queued" and (task.wanted or task.until):
             return await self.queue.set(task_id, wanted=False, until="", note="", phase="")
-        return await self._ask(task_id, "stop", words or "stopped by its owner")
+        # on a full disk, too: that it has ended is on record later
+        return await self._ask(task_id, "stop", words or "stopped by its owner", on_record=False)
 
     async def finish(self, task_id: str, words: str) -> Task:
         """The owner says the task is done; a running agent is ended. Raises NotFound or Conflict."""
@@ -14393,19 +14520,21 @@ class Dispatch:
             run.asks, run.asks_since_s = claim.phase == "needs_input", time.monotonic()
         self.queue.shown_anew(task_id)
 
-    async def _ask(self, task_id: str, action: str, words: str, *, wait: bool = True) -> Task:
+    async def _ask(self, task_id: str, action: str, words: str, *, wait: bool = True, on_record: bool = True) -> Task:
         task = self.queue.get(task_id)
         run = self._runs.get(task_id)
         if task.status != "active" or run is None:
             raise Conflict(f"task {task_id} is {task.status}, not active")
-        await self._store.check()  # what is refused must not have happened
+        if on_record:
+            await self._store.check()  # what is refused must not have happened
         if self._runs.get(task_id) is not run:
             raise Conflict(f"task {task_id} has just ended")
         if not run.ask(action, words):
             raise Conflict(f"task {task_id} is ending already: somebody asked for {run.asked}")
         if wait:
             await run.ended.wait()
-            await self._store.saved()
+            with contextlib.nullcontext() if on_record else contextlib.suppress(Unavailable):
+                await self._store.saved()
         return self.queue.live(self.queue.get(task_id))
 
     async def _pumped(self, task_id: str) -> Task:
@@ -14542,7 +14671,7 @@ class Dispatch:
             if self._store.fault and run.terminal is None:  # its agent never ran: it waits until it can be on record
                 await self._settle(run, "wait", facts, wanted=True, until="", note="", phase="")
             elif getattr(error, "code", "") == "router_unavailable" and run.terminal is None:
-                wait_s = cast(ChompError, error).retry_after_s or 0.0
+                wait_s = cast(ChompError, error).retry_after_s
                 if not await self._wait_out(run, facts, wait_s, "its router has been failing"):
                     await self._settle(run, "refuse", facts)
             else:
@@ -14935,10 +15064,11 @@ class Dispatch:
         if run.asked not in ("", "follow"):
             raise _Instead
         task, meter, exit_code = self.queue.get(run.task_id), cast(Meter, run.meter), facts["exit_code"]
-        limited_s = max(meter.limited_until_s, run.limited_until_s) - self.queue.clocks.lasting()
+        named_s = max(meter.limited_until_s, run.limited_until_s)  # 0: nobody has named a moment
+        limited_s = named_s - self.queue.clocks.lasting() if named_s else None
         tail = self._tail(run)
         said = facts["summary"] = run.claim or tail
-        waits = exit_code == EXIT_TEMPORARY or (exit_code != 0 and limited_s > 0)
+        waits = exit_code == EXIT_TEMPORARY or (exit_code != 0 and limited_s is not None and limited_s > 0)
         if waits and await self._wait_out(run, facts, limited_s, "a provider's limit"):
             return False
         if exit_code != 0:
@@ -14948,7 +15078,7 @@ class Dispatch:
             await self._settle(run, "limit" if meter.refused else "crash", facts)
             return False
         if run.locked:
-            facts["error"] = f"its work is not committed: a git that did not end had left {run.locked}, now removed"
+            facts["error"] = f"its work is not committed: git was locked by {run.locked}, left by one that did not end"
             await self._settle(run, "crash", facts)
             return False
         if any(not one.session for one in task.messages):
@@ -14973,13 +15103,13 @@ class Dispatch:
         await self._settle(run, "gate", facts, verified=False, result=said)
         return False
 
-    async def _wait_out(self, run: Run, facts: dict[str, Any], wait_s: float, note: str) -> bool:
+    async def _wait_out(self, run: Run, facts: dict[str, Any], wait_s: float | None, note: str) -> bool:
         """Queues the task again, for a time; False when it has waited too often in a row."""
         task = self.queue.get(run.task_id)
         waits = sum(1 for _ in itertools.takewhile(lambda one: one.result == "limit", task.sessions[-2::-1]))
         if waits >= LIMIT_WAITS:
             return False
-        wait_s = wait_s if wait_s > 0 else 60.0 * 2 ** min(waits, 6)
+        wait_s = 60.0 * 2 ** min(waits, 6) if wait_s is None else wait_s
         until = iso(self.queue.now() + wait_s + AFTER_LIMIT_S)
         await self._settle(run, "wait", facts, wanted=True, until=until, note=note, phase="waiting")
         return True
@@ -14997,62 +15127,90 @@ class Dispatch:
         named = task.gate or self._settings().tasks.gate
         gate = self._known_gate(task)
         if gate is None or gate.named != named:
-            gate = await self._decided(task, folder, named)
-        elif gate.left is not None and not self._others_there(task, folder):
-            found = await asyncio.to_thread(WorkFiles.inside, folder.path / gate.path, folder.root)
-            if found is not None and hashlib.sha256(found[0]).hexdigest() != gate.left:  # no agent was there meanwhile
-                gate = self._kept_gate(task, gate, found)
-                run.warnings.append(f"{gate.path} was changed between two sessions: it is the gate as it is now")
+            gate = await self._decided(task, folder, named, gate)
+        else:
+            gate = await self._mended(run, task, folder, gate)
         self._remember_gate(task, msgspec.structs.replace(gate, left=None))  # what this session leaves is not known yet
         return gate if gate.argv else None
 
-    async def _decided(self, task: Task, folder: Folder, named: str) -> Gate:
+    async def _decided(self, task: Task, folder: Folder, named: str, before: Gate | None) -> Gate:
         try:
             argv = tuple(shlex.split(named))
         except ValueError as error:
             raise BadRequest(f"the gate {named[:200]!r} cannot be read: {error}", param="gate") from None
         if not argv:
             return Gate(named)
-        file = await self._gate_file(task, folder, argv[0])
-        if file is not None and len(file[0]) > GATE_FILE_BYTES:
-            raise BadRequest(f"the gate {named[:200]!r} is larger than {GATE_FILE_BYTES:,} bytes", param="gate")
-        if file is not None:
-            return self._kept_gate(task, Gate(named, argv, argv[0]), file)
+        name, program = _named_in(folder, argv[0]), None
+        if not name or "/" not in name:  # a program is the owner's, whatever the folder has
+            program = shutil.which(argv[0], path=self._owner_path(folder))
+        if program:
+            gate, script = Gate(named, (program, *argv[1:])), _script_of(argv)
+            file = await self._gate_file(task, folder, script, before) if script else None
+            return self._kept_gate(task, msgspec.structs.replace(gate, path=script), file) if file else gate
+        if name and (file := await self._gate_file(task, folder, name, before)) is not None:
+            return self._kept_gate(task, Gate(named, (name, *argv[1:]), name), file)
         if not task.gate:
-            return Gate(named, path=argv[0])
-        if not (program := shutil.which(argv[0], path=self._owner_path(folder))) or "/" in argv[0]:
-            raise BadRequest(f"the gate {named[:200]!r} is not in the task's folder, and no program", param="gate")
-        return Gate(named, (program, *argv[1:]))
+            return Gate(named, path=name)
+        raise BadRequest(f"the gate {named[:200]!r} is not in the task's folder, and no program", param="gate")
 
-    async def _gate_file(self, task: Task, folder: Folder, name: str) -> tuple[bytes, bool] | None:
+    async def _gate_file(self, task: Task, folder: Folder, name: str, before: Gate | None) -> tuple[bytes, bool] | None:
         """A file of the folder that is to be the gate, and whether it can be run, as no agent has changed it."""
         if all(one.exit_code is None and not one.pid for one in task.sessions[:-1]):  # none has been here yet
-            return await asyncio.to_thread(WorkFiles.inside, folder.path / name, folder.root)
-        if folder.kind == "clone" and folder.source is not None:
-            return await self.folders.original(task, folder, name)
-        old = self.folders.place(task) / f"gate-{hashlib.sha256(name.encode()).hexdigest()[:12]}"  # of version 0.1.0
-        if old.is_file():
-            return old.read_bytes(), os.access(old, os.X_OK)
-        # a file that the owner names only now is one that he has seen
-        return await asyncio.to_thread(WorkFiles.inside, folder.path / name, folder.root) if task.gate else None
+            file = await asyncio.to_thread(WorkFiles.inside, folder.path / name, folder.root)
+        elif folder.kind == "clone" and folder.source is not None:
+            file = await self.folders.original(task, folder, name)
+        else:
+            old = self.folders.place(task) / f"gate-{hashlib.sha256(name.encode()).hexdigest()[:12]}"  # of 0.1.0
+            if old.is_file():
+                file = old.read_bytes(), os.access(old, os.X_OK)
+            elif before is not None and task.gate:  # a file that the owner names only now is one that he has seen
+                file = await asyncio.to_thread(WorkFiles.inside, folder.path / name, folder.root)
+            elif task.gate:
+                raise BadRequest(
+                    f"agents have been in {folder.root}, and what the gate {name[:200]!r} was before is not known: "
+                    "name another, or add the task anew",
+                    param="gate",
+                )
+            else:
+                file = None
+        if file is not None and len(file[0]) > GATE_FILE_BYTES:
+            raise BadRequest(f"the gate {name[:200]!r} is larger than {GATE_FILE_BYTES:,} bytes", param="gate")
+        return file
+
+    async def _mended(self, run: Run, task: Task, folder: Folder, gate: Gate) -> Gate:
+        """`gate` as its owner has made it since the last session, where it is certain that nobody else has."""
+        if gate.left is None or not gate.path or self._others_there(task, folder):
+            return gate
+        path = folder.path / gate.path
+        found = await asyncio.to_thread(WorkFiles.inside, path, folder.root)
+        if found is None or hashlib.sha256(found[0]).hexdigest() == gate.left:
+            return gate
+        kept = await asyncio.to_thread(WorkFiles.read, Path(gate.copy), GATE_FILE_BYTES) if gate.copy else None
+        if gate.left != (hashlib.sha256(kept).hexdigest() if kept is not None else "") or path.is_symlink():
+            words = "but its agent had changed it before: the gate is as it was; name another for a change to count"
+            run.warnings.append(f"{gate.path} was changed between two sessions, {words}")
+            return gate
+        run.warnings.append(f"{gate.path} was changed between two sessions: it is the gate as it is now")
+        return self._kept_gate(task, gate, found)
 
     def _kept_gate(self, task: Task, gate: Gate, file: tuple[bytes, bool]) -> Gate:
         """`gate` with a copy of its file. Raises OSError."""
         argv = gate.argv or tuple(shlex.split(gate.named))
-        copy = self.folders.place(task) / f"gate-{hashlib.sha256(file[0]).hexdigest()[:12]}"
+        copy = self.folders.judged(task) / f"gate-{hashlib.sha256(file[0]).hexdigest()[:12]}"
         WorkFiles.replace(copy, file[0], 0o755 if file[1] else 0o644)
-        return msgspec.structs.replace(gate, argv=argv, path=argv[0], copy=str(copy), executable=file[1])
+        return msgspec.structs.replace(gate, argv=argv, copy=str(copy), executable=file[1])
 
     def _known_gate(self, task: Task) -> Gate | None:
-        data = WorkFiles.read(self.folders.place(task) / _GATE_RECORD, 64 << 10)
+        path = self.folders.judged(task) / _GATE_RECORD
+        if not path.exists():
+            return None
         try:
-            return msgspec.json.decode(data, type=Gate) if data else None
+            return msgspec.json.decode(WorkFiles.read(path, 64 << 10), type=Gate)
         except msgspec.DecodeError as error:
-            words = f"{self.folders.place(task) / _GATE_RECORD} cannot be read: {error}; mend it or move it away"
-            raise Unavailable(words, should_retry=False) from None
+            raise Unavailable(f"{path} cannot be read: {error}; mend it or move it away", should_retry=False) from None
 
     def _remember_gate(self, task: Task, gate: Gate) -> None:
-        WorkFiles.replace(self.folders.place(task) / _GATE_RECORD, msgspec.json.encode(gate))
+        WorkFiles.replace(self.folders.judged(task) / _GATE_RECORD, msgspec.json.encode(gate))
 
     async def _leave_gate(self, run: Run, folder: Folder) -> None:
         """Notes what the session has made of the gate's file: who changes it after that is not its agent."""
@@ -15098,14 +15256,15 @@ class Dispatch:
             found = await asyncio.to_thread(WorkFiles.inside, path, folder.root)
             original = await asyncio.to_thread(WorkFiles.read, Path(gate.copy), GATE_FILE_BYTES)
             edited = found is None or found[0] != original
-            script = (str(path), *gate.argv[1:])
-            argv = script if gate.executable else (shutil.which("bash", path=env["PATH"]) or "bash", *script)
+            if gate.argv[0] == gate.path:
+                script = (str(path), *gate.argv[1:])
+                argv = script if gate.executable else (shutil.which("bash", path=env["PATH"]) or "bash", *script)
             if edited:
                 argv = ("/bin/sh", "-c", _PUT_BACK, "gate", gate.copy, str(path), *argv)
         tools = self.platforms.tools(env["PATH"], gate.argv[0])
         try:
             home.mkdir(mode=0o700)
-            launch = self._shut_in(argv, task, folder, level, env, shown=tools)
+            launch = self._shut_in(argv, task, folder, level, env, shown=(*tools, self.folders.judged(task)))
             limit_s, known = self._settings().tasks.gate_timeout_s, self._credentials.known()
             exit_code, output = await self.runner.capture(launch, limit_s, GATE_BYTES, known)
         except (OSError, ChompError) as error:
@@ -17922,7 +18081,9 @@ async def login_page(request: web.Request) -> web.Response:
 async def login(request: web.Request) -> web.Response:
     """POST /login {code: a code or the owner's token} -> {key}: what the browser sends as bearer for 30 days"""
     services, address = request.app[SERVICES], request.remote or ""
-    if (request.content_length or 0) > CODE_BYTES:
+    if request.content_length is None:
+        raise BadRequest("its length must be said", status=411, code="length_required")
+    if request.content_length > CODE_BYTES:
         raise TooLarge(f"more than {CODE_BYTES} bytes are no code")
     code = (await body_of(request, SignIn)).code.strip()
     key = services.logins.key(code)
@@ -18072,13 +18233,16 @@ def make_app(
         meters = Meters(store.database, settings.tasks, clocks)
         responses = ResponseStore(store.database, settings.limits, clocks.wall)
 
+        began_at = clocks.wall()
+        steps: list[Callable[[], Awaitable[None]]] = [
+            store.database.open, usage.open, responses.open, lambda: JobQueue.open(store.database),
+            lambda: allowances.open(began_at), lambda: meters.read_today(began_at),
+        ]  # fmt: skip
+
         async def open_database() -> None:
-            await store.database.open()
-            await usage.open()
-            await allowances.open()
-            await meters.read_today()
-            await responses.open()
-            await JobQueue.open(store.database)
+            while steps:  # each until it has succeeded, and once
+                await steps[0]()
+                del steps[0]
             store.database.fault = ""
 
         async def open_again() -> None:

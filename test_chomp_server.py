@@ -14969,7 +14969,7 @@ class TestFolders:
         outside = [launch for launch in repos.launches if launch.level != "bubblewrap"]
         assert inside and outside
         for launch in outside:  # nothing but the owner's own configuration is read there
-            assert "config" in launch.argv and "--global" in launch.argv
+            assert "config" in launch.argv and "--file" in launch.argv
             assert not any(str(path) in word for word in launch.argv for path in (repos.work, source))
         git = source / ".git"
         for launch in inside:
@@ -15143,7 +15143,8 @@ class TestFolders:
         source = repos.source()
         task, folder = await repos.cloned(source, in_place=in_place)
         git = folder.root / ".git"
-        own = [git / name for name in ("index.lock", "HEAD.lock", "refs/heads/x.lock", "config.lock")]
+        own = [git / name for name in ("index.lock", "HEAD.lock", f"refs/heads/{folder.branch}.lock", "config.lock")]
+        (git / "refs" / "heads" / folder.branch).parent.mkdir(parents=True, exist_ok=True)
         (git / "lock.txt").touch()
         for path, at in ((git / "older.lock", 500.0), *((one, 1500.0) for one in own), (git / "newer.lock", 2500.0)):
             path.touch()
@@ -15699,27 +15700,78 @@ class TestDispatch:
         task = await here.runs("true", dir=str(source), gate=f"cat {home}/.ssh/id", isolation="required")
         assert "secret" not in task["sessions"][0]["gate_output"]
 
-    async def test_what_the_owner_makes_of_a_gate_between_two_sessions_counts(self, workshop: Any) -> None:
+    @pytest.mark.parametrize("in_place", [False, True], ids=["clone", "in place"])
+    async def test_what_the_owner_makes_of_a_gate_between_two_sessions_counts(
+        self, workshop: Any, in_place: bool
+    ) -> None:
         here = await workshop(tasks={"max_gate_loops": 1})
-        for in_place in (True, False):
-            source = here.source(f"project-{in_place}", **{"gates/health.sh": "exit 4\n"})
-            task = await here.runs("echo 'exit 0' >gates/health.sh", dir=str(source), in_place=in_place)
-            assert (task["verified"], task["sessions"][0]["gate_edited"]) == (False, True)
-            # the agent's own change is no gate in the next session, either
-            await here.post("/retry", id=task["id"], run=True)
-            task = await here.when(task["id"], lambda task: len(task["sessions"]) == 2 and task["status"] == "failed")
-            assert (task["sessions"][1]["gate_exit"], task["sessions"][1]["gate_edited"]) == (4, True)
-            folder = (
-                source if in_place else here.dispatch.folders.place(here.dispatch.queue.get(task["id"])) / source.name
-            )
-            (folder / "gates" / "health.sh").write_text("exit 6 # mended\n")
-            await here.post("/retry", id=task["id"], run=True)
-            task = await here.when(task["id"], lambda task: len(task["sessions"]) == 3 and task["status"] == "failed")
-            session = task["sessions"][2]
-            assert (
-                session["warnings"][0]
-                == "gates/health.sh was changed between two sessions: it is the gate as it is now"
-            )
+        source = here.source(**{"gates/health.sh": "exit 4\n"})
+        task = await here.runs("true", dir=str(source), in_place=in_place)
+        folder = source if in_place else here.dispatch.folders.place(here.dispatch.queue.get(task["id"])) / source.name
+        (folder / "gates" / "health.sh").write_text("exit 0\n")
+        await here.post("/retry", id=task["id"], run=True)
+        task = await here.when(task["id"], lambda task: len(task["sessions"]) == 2 and task["status"] == "done")
+        assert (task["verified"], task["sessions"][1].get("gate_edited", False)) == (True, False)
+        said = "gates/health.sh was changed between two sessions: it is the gate as it is now"
+        assert task["sessions"][1]["warnings"][0] == said
+
+    @pytest.mark.parametrize("in_place", [False, True], ids=["clone", "in place"])
+    async def test_what_an_agent_has_changed_is_no_gate_whatever_its_owner_does_to_it(
+        self, workshop: Any, in_place: bool
+    ) -> None:
+        here = await workshop(tasks={"max_gate_loops": 1})
+        source = here.source(**{"gates/health.sh": "exit 4\n"})
+        task = await here.runs("echo 'exit 0  ' >gates/health.sh", dir=str(source), in_place=in_place)
+        assert (task["verified"], task["sessions"][0]["gate_edited"]) == (False, True)
+        folder = source if in_place else here.dispatch.folders.place(here.dispatch.queue.get(task["id"])) / source.name
+        (folder / "gates" / "health.sh").write_text("exit 0\n")  # an editor takes blanks away
+        await here.post("/retry", id=task["id"], run=True)
+        task = await here.when(task["id"], lambda task: len(task["sessions"]) == 2 and task["status"] == "failed")
+        assert (task["sessions"][1]["gate_exit"], task["sessions"][1]["gate_edited"]) == (4, True)
+        assert "but its agent had changed it before" in task["sessions"][1]["warnings"][0]
+
+    @pytest.mark.parametrize("kind", ["clone", "in place", "plain"])
+    async def test_a_gate_outlives_the_folder_it_was_decided_in(self, workshop: Any, kind: str) -> None:
+        here = await workshop(tasks={"max_gate_loops": 1})
+        source = here.source(**{"check.sh": "exit 4\n"})
+        if kind == "plain":
+            shutil.rmtree(source / ".git")
+        fields = {"dir": str(source), "in_place": kind == "in place", "gate": "./check.sh"}
+        script = "echo 'exit 0' >check.sh; git commit -qam cheat; true"
+        task = await here.runs(script, **fields)
+        place = here.dispatch.folders.place(here.dispatch.queue.get(task["id"]))
+        shutil.rmtree(place)  # as a clean-up does
+        await here.post("/retry", id=task["id"], run=True)
+        task = await here.when(task["id"], lambda task: len(task["sessions"]) == 2 and task["status"] == "failed")
+        assert (task["sessions"][1]["gate_exit"], task["sessions"][1]["gate_edited"]) == (4, True)
+
+    async def test_a_gate_nobody_remembers_is_not_taken_from_where_agents_were(self, workshop: Any) -> None:
+        here = await workshop(tasks={"max_gate_loops": 1})
+        source = here.source(**{"check.sh": "exit 4\n"})
+        task = await here.runs("echo 'exit 0' >check.sh", dir=str(source), in_place=True, gate="./check.sh")
+        shutil.rmtree(here.dispatch.folders.judged(here.dispatch.queue.get(task["id"])))
+        await here.post("/retry", id=task["id"], run=True)
+        task = await here.when(task["id"], lambda task: len(task["sessions"]) == 2 and task["status"] == "failed")
+        assert task["reason"] == "refused" and "is not known" in task["sessions"][1]["error"]
+
+    @pytest.mark.parametrize(
+        ("gate", "agent", "exit_code"),
+        [
+            ("grep -q never README", "printf '#!/bin/sh\\n' >grep; chmod +x grep", 1),  # of another task's, before
+            ("sh check.sh", "echo 'exit 0' >check.sh", 4),
+            ("python3 check.py", "echo >check.py", 5),
+            ("{dir}/check.sh", "echo 'exit 0' >check.sh", 4),
+            ("/usr/bin/test -f made", "touch made", 0),
+        ],
+    )
+    async def test_what_a_gate_is_made_of_is_the_owners(
+        self, workshop: Any, gate: str, agent: str, exit_code: int
+    ) -> None:
+        here = await workshop(tasks={"max_gate_loops": 1})
+        source = here.source(**{"check.sh": "exit 4\n", "check.py": "raise SystemExit(5)\n"})
+        await here.runs(agent, dir=str(source), in_place=True, gate="true") if "grep" in gate else None
+        task = await here.runs(agent, dir=str(source), in_place=True, gate=gate.format(dir=source))
+        assert task["sessions"][0]["gate_exit"] == exit_code
 
     async def test_what_another_tasks_agent_makes_of_a_gate_does_not_count(self, workshop: Any) -> None:
         here = await workshop(tasks={"max_gate_loops": 1})
@@ -15807,17 +15859,17 @@ class TestDispatch:
         for what, fields in (
             ("", {"prompt": "more"}), ("", {"prompt": "more", "run": True}), ("/run", {"id": queued["id"]}),
             ("/update", {"id": queued["id"], "priority": 5}), ("/update", {"id": active, "budget_tokens": 7}),
-            ("/message", {"id": active, "text": "hello"}), ("/stop", {"id": active}), ("/handoff", {"id": active}),
+            ("/message", {"id": active, "text": "hello"}), ("/handoff", {"id": active}),
             ("/done", {"id": active}), ("/done", {"id": queued["id"]}), ("/retry", {"id": done["id"]}),
             ("/delete", {"id": done["id"]}), ("/restore", {"id": deleted["id"]}),
         ):  # fmt: skip
             told = await here.post(what, status=503, **fields)
             assert told["error"]["code"] == "state_not_written" and "No space left" in told["error"]["message"], what
             assert await tasks() == before, what
+        await here.post("/stop", id=active)  # but what runs can be stopped at any time
+        assert (await here.task(active))["reason"] == "stopped"
         monkeypatch.undo()
         monkeypatch.setattr(cs, "STATE_RETRY_S", 0.05)
-        await here.post("/stop", id=active)
-        assert (await here.task(active))["reason"] == "stopped"
         assert (await here.post("", prompt="more"))["status"] == "queued"
 
     async def test_nothing_starts_that_cannot_be_put_on_record(
