@@ -6810,6 +6810,53 @@ def put_release(folder: Path) -> dict[str, Any]:
 
 
 class TestUpgrade:
+    @pytest.mark.parametrize("fails_at", range(6))
+    async def test_what_was_used_is_read_once_however_often_the_database_fails(
+        self, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
+    ) -> None:
+        monkeypatch.setattr(cs, "DATABASE_RETRY_S", 0.02)
+        steps = [
+            (cs.Database, "open"), (cs.UsageLedger, "open"), (cs.ResponseStore, "open"), (cs.JobQueue, "open"),
+            (cs.Allowances, "open"), (cs.Meters, "read_today"),
+        ]  # fmt: skip
+        kind, name = steps[fails_at]
+        real, tries = getattr(kind, name), []
+
+        async def fails(*words: Any) -> None:
+            tries.append(1)
+            if len(tries) <= 3:
+                fault = cs.DatabaseFault("database or disk is full")
+                fault.errorcode = sqlite3.SQLITE_FULL
+                raise fault
+            await real(*words)
+
+        monkeypatch.setattr(kind, name, staticmethod(fails) if kind is cs.JobQueue else fails)
+        clock = Clock()
+        clock.now = self.AT
+        users = [member(tokens_per_day=100_000)]
+        client = await Chomp(tmp_path, {"users": users}, {}, clock).start()
+        try:
+            await eventually(lambda: len(tries) == 4 and not client.store.database.fault)
+            async with client.get("/api/users") as answer:
+                (ann,) = [one for one in (await answer.json())["users"] if one["name"] == "ann"]
+            with contextlib.closing(sqlite3.connect(old / "chomp.db")) as connection:
+                sql = "SELECT sum(prompt_tokens + completion_tokens) FROM requests WHERE caller = 'ann' AND task = ''"
+                (used,) = connection.execute(sql).fetchone()
+            assert used and ann["tokens_today"] == used
+        finally:
+            await client.stop()
+
+    async def test_no_session_at_once_as_a_release_wrote_it_is_none_said(self, old: Path) -> None:
+        made = {"name": "eve", "token_sha256": "0" * 64, "parallel": 0}
+        tables = {"tasks": {"parallel": 0, "platform_parallel": {"pi": 0, "codex": 2}}, "users": [made]}
+        (old / "settings.json").write_text(json.dumps(tables))
+        store = await self.opened(old)
+        settings = cs.read_settings(old.parent, flags={}, environ={}, dotenv={}, overrides=store.overrides(), file={})
+        assert (settings.tasks.parallel, settings.tasks.platform_parallel) == (4, {"codex": 2})
+        (user,) = cs.user_rows(settings, TOKEN)
+        assert (user.parallel, user.requests_per_minute) == (None, 0)
+        await store.close()
+
     """What an earlier release wrote is read, and what a later one wrote is kept."""
 
     AT = 1_795_889_700.0  # some minutes after it was written
@@ -6920,6 +6967,7 @@ class TestUpgrade:
         """state.json as a later release might write it."""
         found: dict[str, Any] = json.loads((folder / "state.json").read_text())
         found |= {"version": 7, "places": {"cloud": {"id": 1}}}
+        found["archived"] |= {"minutes": 7}
         done = next(task for task in found["tasks"] if task["id"] == "3")
         done |= {"labels": ["a", {"b": 1}]}
         done["sessions"][0] |= {"sandbox": {"region": "x"}}
@@ -6945,7 +6993,7 @@ class TestUpgrade:
         assert queue.blockers(queue.get("5")) == ["40"]
         await store.close()
         after = json.loads((old / "state.json").read_text())
-        assert (after["version"], after["places"]) == (7, before["places"])
+        assert (after["version"], after["places"], after["archived"]) == (7, before["places"], before["archived"])
         was, now = ({task["id"]: task for task in one["tasks"]} for one in (before, after))
         assert (now["40"], now["41"]) == (was["40"], was["41"])
         assert (now["3"]["labels"], now["3"]["sessions"][0]["sandbox"]) == (["a", {"b": 1}], {"region": "x"})
@@ -14142,6 +14190,14 @@ class Repositories:
         return caught.value.message
 
 
+async def real_runner(repos: Repositories) -> cs.LocalRunner:
+    """Runs what `repos` starts in the sandbox as it is."""
+    store = cs.Store(repos.tmp / "chomp" / "state")
+    runner = cs.LocalRunner(store, cs.Background(), repos.settings)
+    await runner.probe()
+    return runner
+
+
 @pytest.fixture
 def repos(tmp_path: Path) -> Repositories:
     return Repositories(tmp_path)
@@ -14326,6 +14382,66 @@ class TestFolders:
         _, folder = await repos.cloned(source)
         repos.as_agent(folder, "commit", "-q", "--allow-empty", "-m", "work")
         assert repos.as_agent(folder, "log", "-1", "--format=%an <%ae>") == r'The "Own\er" # ; too <here@example.org>'
+
+    @pytest.mark.parametrize("kind", ["relative", "both", "if", "none"])
+    async def test_who_commits_is_found_wherever_the_owner_has_written_it(self, repos: Repositories, kind: str) -> None:
+        home, source = Path(repos.env["HOME"]), repos.source()
+        (xdg := home / ".config" / "git").mkdir(parents=True)
+        who, name = "[user]\nname = Somebody\nemail = s@example.org\n", "Somebody"
+        (home / ".gitconfig").unlink()
+        if kind == "relative":
+            (xdg / "config").write_text("[include]\npath = more/who\n")
+            (xdg / "more").mkdir()
+            (xdg / "more" / "who").write_text(who)
+        elif kind == "both":
+            (xdg / "config").write_text(who)
+            (home / ".gitconfig").write_text("[core]\nautocrlf = false\n")
+        elif kind == "if":
+            (home / "my who").write_text(who)
+            (home / ".gitconfig").write_text(f'[includeIf "gitdir:{repos.tmp}/"]\npath = ~/my who\n')
+        else:
+            shutil.rmtree(home)
+            name = "chomp"
+        _, folder = await repos.cloned(source)
+        assert repos.as_agent(folder, "config", "user.name") == name
+
+    async def test_files_with_a_filter_are_as_they_are_stored_and_said(self, repos: Repositories) -> None:
+        source = repos.source(**{".gitattributes": "*.bin filter=upper\n", "plain": "x\n"})
+        repos.git(source, "config", "filter.upper.clean", "tr a-z A-Z")
+        repos.git(source, "config", "filter.upper.smudge", "tr A-Z a-z")
+        repos.commit(source, "filtered", **{"a.bin": "hello\n"})
+        _, folder = await repos.cloned(source)
+        assert (folder.path / "a.bin").read_text() == "HELLO\n"
+        assert folder.left_out == "1 files with a filter, such as Git LFS, are as they are stored"
+
+    async def test_very_many_branches_all_come_along(self, repos: Repositories) -> None:
+        source = repos.source()
+        head = repos.git(source, "rev-parse", "HEAD")
+        with (source / ".git" / "packed-refs").open("a") as file:
+            file.writelines(f"{head} refs/tags/{'x' * 60}-{number}\n" for number in range(45_000))
+        _, folder = await repos.cloned(source)
+        assert repos.as_agent(folder, "tag").count("\n") == 44_999
+
+    async def test_a_path_that_leads_git_elsewhere_is_taken_out_again(self, repos: Repositories) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source, in_place=True)
+        (source / ".git" / "commondir").write_text("/elsewhere\n")
+        saved = await repos.folders.save(task, folder)
+        assert "commondir" in saved.note and not (source / ".git" / "commondir").exists()
+        assert repos.git(source, "log", "--format=%s") == "first"
+
+    async def test_a_repository_of_another_user_gets_its_commits(self, caged: Repositories) -> None:
+        if os.geteuid():
+            pytest.skip("only root works in folders of others")
+        source = caged.source()
+        for path in (source, *source.rglob("*")):
+            os.chown(path, 1234, 1234)
+        Path(caged.env["HOME"], ".gitconfig").write_text("[safe]\ndirectory = *\n")
+        runner = await real_runner(caged)
+        caged.folders = cs.Folders(caged.work, caged.settings, runner.capture, runner.sandboxed)
+        task, folder = await caged.cloned(source)
+        caged.commit(folder.path, "work", done="y\n")
+        assert (await caged.folders.save(task, folder)).branch == "chomp/task-7" and caged.has(source, "chomp/task-7")
 
     async def test_without_an_owner_chomp_commits(self, repos: Repositories) -> None:
         source = repos.source()
@@ -15127,6 +15243,24 @@ class TestFolders:
         assert await repos.clean(tasks, 1000 + 3599) == [] and folder.root.exists()
         assert await repos.clean(tasks, 1000 + 3601) == [] and not folder.root.exists()
 
+    async def test_locks_of_others_in_the_same_repository_stay(self, repos: Repositories) -> None:
+        """Somebody else's commit waits for its message in another working tree."""
+        source, tree = repos.source(), repos.tmp / "tree"
+        repos.git(source, "worktree", "add", "-q", str(tree))
+        task, folder = await repos.cloned(tree, in_place=True)
+        session = cs.Session(id="s1", agent="a", model="m", tokens=0, started_at=cs.iso(time.time() - 60))
+        task = msgspec.structs.replace(task, sessions=(session,))
+        own = source / ".git" / "worktrees" / "tree" / "index.lock"
+        others = [source / ".git" / name for name in ("index.lock", "refs/heads/main.lock", "packed-refs.lock")]
+        for path in (own, *others):
+            path.touch()
+        works = subprocess.Popen(["git", "hash-object", "--stdin"], cwd=source, stdin=subprocess.PIPE)
+        await eventually(lambda: os.readlink(f"/proc/{works.pid}/exe").endswith("git"))
+        assert (await repos.folders.save(task, folder)).locks == ("index.lock",) and own.exists()
+        works.communicate(b"")
+        await repos.folders.save(task, folder)
+        assert not own.exists() and all(path.exists() for path in others)
+
     async def test_what_starts_while_others_are_looked_at_is_not_deleted(self, repos: Repositories) -> None:
         source = repos.source()
         _, folder = await repos.cloned(source)
@@ -15769,7 +15903,8 @@ class TestDispatch:
     ) -> None:
         here = await workshop(tasks={"max_gate_loops": 1})
         source = here.source(**{"check.sh": "exit 4\n", "check.py": "raise SystemExit(5)\n"})
-        await here.runs(agent, dir=str(source), in_place=True, gate="true") if "grep" in gate else None
+        if "grep" in gate:
+            await here.runs(agent, dir=str(source), in_place=True, gate="true")
         task = await here.runs(agent, dir=str(source), in_place=True, gate=gate.format(dir=source))
         assert task["sessions"][0]["gate_exit"] == exit_code
 
