@@ -13031,9 +13031,8 @@ class Folders:
         if (root / ".gitattributes").is_file():
             filtered = set((await self._in(root, "ls-files", "-z", "--", *_FILTERED)).text.split("\0")) - {""}
         status = await asyncio.to_thread(_files, (await self._at(found, *_STATUS, ignore=True)).text)
-        status = [
-            (code, name) for code, name in status if name not in filtered
-        ]  # without its filter each looks changed
+        # without its filter each of those looks changed
+        status = [(code, name) for code, name in status if name not in filtered]
         names = [name for _, name in status]
         if untracked := sum(code == "??" for code, _ in status):
             words.append(f"{untracked} untracked")
@@ -18509,6 +18508,7 @@ async def listen(runner: Runner, settings: Settings) -> list[web.BaseSite]:
     could have the second one and be `localhost` for a browser, which would give it the key it has for that name.
     """
     found: list[web.BaseSite] = []
+    missing: OSError | None = None
     host, port = settings.host, settings.port
     try:
         named = dict.fromkeys(str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
@@ -18516,13 +18516,16 @@ async def listen(runner: Runner, settings: Settings) -> list[web.BaseSite]:
             try:
                 opened = _bound(address, port)
             except OSError as error:
-                if found and error.errno in _NO_FAMILY:
-                    continue  # a machine without this family: nobody else can listen there, either
-                host = address
-                raise
+                if error.errno not in _NO_FAMILY:
+                    host = address
+                    raise
+                missing = error  # a machine without this family: nobody else can listen there, either
+                continue
             found.append(web.SockSite(runner, opened, backlog=4096))
             await found[-1].start()
             port = opened.getsockname()[1]
+        if missing is not None and not found:
+            raise missing
     except OSError as error:
         host = f"[{host}]" if ":" in host else host
         raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
