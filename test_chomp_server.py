@@ -14112,19 +14112,16 @@ class Repositories:
         return (BWRAP or "", *BWRAP_FLAGS, *flags, "--chdir", str(launch.cwd), "--", *launch.argv)
 
     async def run(self, launch: cs.Launch, limit_s: float, most_bytes: int) -> tuple[int | None, bytes]:
+        """By a thread: uvloop forks, which takes ten times as long in a process of this size."""
         self.launches.append(launch)
-        child = await asyncio.create_subprocess_exec(
-            *self.wrapped(launch), cwd=launch.cwd, env=launch.env, stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
         try:
-            async with asyncio.timeout(limit_s):
-                output, _ = await child.communicate()
-        except TimeoutError:
-            child.kill()
-            await child.wait()
+            done = await asyncio.to_thread(
+                subprocess.run, self.wrapped(launch), cwd=launch.cwd, env=launch.env, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=limit_s,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
             return None, b""
-        return child.returncode, output[:most_bytes]
+        return done.returncode, done.stdout[:most_bytes]
 
     def git(self, path: Path, *words: str, **more: str) -> str:
         done = subprocess.run(["git", *words], cwd=path, env={**self.env, **more}, capture_output=True, text=True)
@@ -16672,18 +16669,6 @@ class Estate(Repositories):
 
     def wrapped(self, launch: cs.Launch) -> tuple[str, ...]:
         return launch.argv if launch.level == "none" else tuple(self.runner.argv(launch, terminal=False))
-
-    async def run(self, launch: cs.Launch, limit_s: float, most_bytes: int) -> tuple[int | None, bytes]:
-        """The same by a thread: uvloop forks, which takes ten times as long in a process of this size."""
-        self.launches.append(launch)
-        try:
-            done = await asyncio.to_thread(
-                subprocess.run, self.wrapped(launch), cwd=launch.cwd, env=launch.env, stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=limit_s,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return None, b""
-        return done.returncode, done.stdout[:most_bytes]
 
     def shell(self, path: Path, script: str, **more: str) -> str:
         """What a script says, run as the owner would."""
