@@ -6665,13 +6665,16 @@ class Database:
             fault.errorcode = getattr(error, "sqlite_errorcode", 0) & 0xFF
             raise fault from error
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, work: Callable[[sqlite3.Connection], T], first: Callable[[], object] | None = None) -> T:
         """`work` done in one transaction; all of it or nothing. Raises what `work` raises and DatabaseFault.
 
-        It is done even when whoever waits for it is cancelled.
+        It is done even when whoever waits for it is cancelled. `first` is done before, by the same thread, whatever
+        becomes of the transaction.
         """
 
         def run() -> T:
+            if first is not None:
+                first()
             connection = self._connection("write")
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -7291,11 +7294,10 @@ class UsageLedger:
             if not entries:
                 return
             self._writing = len(entries)
-            if len(entries) > counted:
-                await asyncio.to_thread(self._take, entries[counted:])
             left: list[tuple[LedgerRow, float, int]] = []
             try:
-                await self._database.write(functools.partial(self._write, entries))
+                take = functools.partial(self._take, entries[counted:])
+                await self._database.write(functools.partial(self._write, entries), take)
                 self.written += len(entries)
                 self.fault = ""
             except Exception as error:  # whatever is wrong with these, the next ones are to be written
