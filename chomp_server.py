@@ -18514,7 +18514,10 @@ async def listen(runner: Runner, settings: Settings) -> list[web.BaseSite]:
     host, port = settings.host, settings.port
     try:
         named = dict.fromkeys(str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        for address in dict.fromkeys((*named, *(_TWINS[one] for one in named if one in _TWINS))):
+        twins = [_TWINS[one] for one in named if one in _TWINS and _TWINS[one] not in named]
+        for number, address in enumerate((*named, *twins)):
+            if number == len(named) and missing is not None and not found:
+                break  # what was asked for is not there
             try:
                 opened = _bound(address, port)
             except OSError as error:

@@ -26622,7 +26622,7 @@ class TestCommand:
             await works.add(f"echo {number}; exit {int(number == 3)}")
         status, out, said = await command("run", "--all", "--wait")
         assert (status, out) == (1, "")
-        assert said.splitlines()[-1].startswith("task 5 done") and "task 4 failed: the agent ended with 1" in said
+        assert "task 5 done" in said and "task 4 failed: the agent ended with 1" in said
         assert [task["status"] for task in (await works.get("/api/tasks"))["tasks"]] == ["done"] * 3 + [
             "failed",
             "done",
@@ -26745,6 +26745,8 @@ class TestCommand:
         words = ("add", script, "--platform", "shell", "--no-dir", "--wait")
         waits = asyncio.create_task(ran(COMMAND, *words, environ=environ, cwd=tmp_path, limit_s=3 * PATIENCE_S))
         await until((tmp_path / "begun").exists, "the task does not run")
+        written = server.folder / "state" / "output"
+        await until(lambda: any(path.stat().st_size for path in written.rglob("*.log")), "its output is not on disk")
         server.child.kill()
         await server.ended()
         await server.up()
