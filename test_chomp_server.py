@@ -2210,809 +2210,6 @@ class TestProtocols:
                     assert model.id.isprintable() and model.context_length >= 0
                     assert model.price is None or 0 <= model.price.prompt < math.inf
 
-    class TestResponsesOverChat:
-        """The official SDK is the judge of what comes out."""
-
-        ASKED: Any = {"model": "m", "input": "hello"}
-        SAID: Any = [{"role": "user", "content": "hello"}]
-        FUNCTION: Any = {"type": "function", "name": "add", "parameters": {"type": "object"}, "strict": True}
-        CUSTOM: Any = {
-            "type": "custom",
-            "name": "apply_patch",
-            "description": "patches",
-            "format": {"type": "grammar", "syntax": "lark", "definition": "start: /.+/"},
-        }
-        NAMESPACE: Any = {
-            "type": "namespace",
-            "name": "crm",
-            "description": "customers",
-            "tools": [{"type": "function", "name": "find", "parameters": {}}, {"type": "custom", "name": "note"}],
-        }
-
-        def over(self, **given: Any) -> Any:
-            return translation("responses", "chat", json.dumps({**self.ASKED, **given}).encode())
-
-        def sent(self, **given: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
-            over = self.over(**given)
-            return json.loads(over.body), over.dropped
-
-        def streamed(self, *runs: bytes, **given: Any) -> tuple[bytes, dict[str, Any] | None]:
-            events = self.over(**given).events()
-            made = b"".join(map(events.feed, runs)) + events.finish()
-            return made, json.loads(events.answer) if events.answer else None
-
-        @staticmethod
-        def found(made: bytes) -> list[dict[str, Any]]:
-            """The events of a stream, each of which must be named as it says and numbered in order."""
-            found = []
-            for frame in made.split(b"\n\n")[:-1]:
-                name, data = frame.split(b"\n")
-                found.append(json.loads(data.removeprefix(b"data: ")))
-                assert name == f"event: {found[-1]['type']}".encode()
-            assert [one["sequence_number"] for one in found] == list(range(len(found)))
-            return found
-
-        @staticmethod
-        @contextlib.contextmanager
-        def sdk(answer: bytes, kind: str = "text/event-stream") -> Iterator[openai.OpenAI]:
-            def act(request: Any) -> Any:
-                return httpx2.Response(200, headers={"content-type": kind}, content=answer)
-
-            http = openai.DefaultHttpxClient(transport=httpx2.MockTransport(act))
-            with openai.OpenAI(
-                api_key="k",
-                base_url="http://x.example/v1",
-                http_client=http,
-                max_retries=0,
-                _strict_response_validation=True,
-            ) as client:
-                yield client
-
-        def judged(self, made: bytes, **given: Any) -> Any:
-            """What the SDK puts together from a stream; each event must be one it knows."""
-            with self.sdk(made) as client, client.responses.stream(**{**self.ASKED, **given}) as stream:
-                return stream.get_final_response()
-
-        @staticmethod
-        def chat_call(name: str, arguments: str, call_id: str) -> dict[str, Any]:
-            return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
-
-        @staticmethod
-        def piece(index: int | None, arguments: str | None = None, **more: Any) -> dict[str, Any]:
-            function = {
-                key: value
-                for key, value in (("name", more.pop("name", None)), ("arguments", arguments))
-                if value is not None
-            }
-            at = {} if index is None else {"index": index}
-            return {"tool_calls": [{**at, **more, "function": function}]}
-
-        # -- requests
-
-        @pytest.mark.parametrize(
-            ("given", "sent", "dropped"),
-            [
-                ({}, {}, ()),
-                ({"stream": True}, {"stream": True}, ()),
-                ({"stream": False, "router": "groq"}, {"stream": False, "router": "groq"}, ()),
-                ({"temperature": 0.5, "top_p": 1, "user": "u"}, {"temperature": 0.5, "top_p": 1, "user": "u"}, ()),
-                ({"max_output_tokens": 7}, {"max_tokens": 7}, ()),
-                ({"reasoning": {"effort": "low", "summary": "auto"}}, {"reasoning_effort": "low"}, ("reasoning.summary",)),
-                ({"reasoning": {"effort": "none"}}, {}, ("reasoning.effort",)),
-                ({"reasoning": {"effort": None, "summary": None}}, {}, ()),
-                ({"text": {"format": {"type": "text"}, "verbosity": "medium"}}, {}, ()),
-                ({"text": {"verbosity": "low"}}, {}, ("text.verbosity",)),
-                ({"text": {"format": {"type": "json_object"}}}, {"response_format": {"type": "json_object"}}, ()),
-                (
-                    {"text": {"format": {"type": "json_schema", "name": "n", "schema": {"a": 1}, "strict": True}}},
-                    {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"a": 1}, "strict": True}}},
-                    (),
-                ),
-                (  # what Codex sends beside
-                    {
-                        "store": False, "include": ["reasoning.encrypted_content"], "prompt_cache_key": "s",
-                        "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "metadata": {"a": "b"},
-                    },
-                    {},
-                    ("include", "prompt_cache_key"),
-                ),
-                (
-                    {
-                        "truncation": "auto", "service_tier": "flex", "safety_identifier": "x", "max_tool_calls": 3,
-                        "context_management": [{"type": "compaction"}], "top_logprobs": 2, "unheard_of": 1,
-                    },
-                    {},
-                    (
-                        "context_management", "max_tool_calls", "safety_identifier", "service_tier", "top_logprobs",
-                        "truncation", "unheard_of",
-                    ),
-                ),
-                (
-                    {
-                        "truncation": "disabled", "service_tier": "auto", "store": True, "background": False, "include": [],
-                        "conversation": None, "prompt": None, "previous_response_id": "resp_1", "top_logprobs": 0,
-                    },
-                    {},
-                    (),
-                ),
-            ],
-        )  # fmt: skip
-        def test_options_have_their_place_in_chat(self, given: Any, sent: Any, dropped: Any) -> None:
-            assert self.sent(**given) == ({"model": "m", "messages": self.SAID, **sent}, dropped)
-
-        @pytest.mark.parametrize(
-            ("items", "said"),
-            [
-                ([{"type": "message", "role": "user", "content": "a"}], [{"role": "user", "content": "a"}]),
-                ([{"role": "user", "content": []}], [{"role": "user", "content": ""}]),
-                ([{"role": "user", "content": [{"type": "input_text", "text": "a"}]}], [{"role": "user", "content": "a"}]),
-                (
-                    [{"role": "user", "content": [
-                        {"type": "input_text", "text": "a"},
-                        {"type": "input_image", "image_url": "data:x", "detail": "high"},
-                        {"type": "input_file", "file_data": "data:y", "filename": "y.pdf"},
-                        {"type": "input_audio", "input_audio": {"data": "AA", "format": "wav"}},
-                    ]}],
-                    [{"role": "user", "content": [
-                        {"type": "text", "text": "a"},
-                        {"type": "image_url", "image_url": {"url": "data:x", "detail": "high"}},
-                        {"type": "file", "file": {"filename": "y.pdf", "file_data": "data:y"}},
-                        {"type": "input_audio", "input_audio": {"data": "AA", "format": "wav"}},
-                    ]}],
-                ),
-                (  # many chat templates take one system message, at the start
-                    [
-                        {"role": "developer", "content": [{"type": "input_text", "text": "a"}, {"type": "text", "text": "b"}]},
-                        {"role": "user", "content": "c"},
-                        {"role": "system", "content": "d"},
-                    ],
-                    [
-                        {"role": "system", "content": "a\n\nb"},
-                        {"role": "user", "content": "c"},
-                        {"role": "system", "content": "d"},
-                    ],
-                ),
-                (
-                    [
-                        {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": [
-                            {"type": "output_text", "text": "a", "annotations": [], "logprobs": []},
-                            {"type": "refusal", "refusal": "b"},
-                        ]},
-                        {"type": "function_call", "id": "fc_1", "call_id": "1", "name": "f", "arguments": "{ }"},
-                        {"type": "function_call", "call_id": "2", "name": "f", "arguments": "", "namespace": "crm"},
-                        {"type": "custom_tool_call", "call_id": "3", "name": "p", "input": 'é"\n'},
-                        {"role": "assistant", "content": "c"},
-                        {"type": "function_call_output", "call_id": "1", "output": "r"},
-                        {"type": "function_call_output", "call_id": "2", "output": [
-                            {"type": "input_text", "text": "s"},
-                            {"type": "input_image", "image_url": "data:x"},
-                            {"type": "input_text", "text": "t"},
-                        ]},
-                        {"type": "custom_tool_call_output", "call_id": "3", "output": "u"},
-                        {"type": "function_call", "call_id": "4", "name": "g", "arguments": "{}"},
-                    ],
-                    [
-                        {"role": "assistant", "content": "abc", "tool_calls": [
-                            chat_call("f", "{ }", "1"), chat_call("crm__f", "", "2"),
-                            chat_call("p", '{"input":"é\\"\\n"}', "3"),
-                        ]},
-                        {"role": "tool", "tool_call_id": "1", "content": "r"},
-                        {"role": "tool", "tool_call_id": "2", "content": "s\nt"},
-                        {"role": "tool", "tool_call_id": "3", "content": "u"},
-                        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}]},
-                        {"role": "assistant", "content": None, "tool_calls": [chat_call("g", "{}", "4")]},
-                    ],
-                ),
-                (
-                    [{"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"}],
-                    [{"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"}],
-                ),
-            ],
-        )  # fmt: skip
-        def test_items_become_messages(self, items: Any, said: Any) -> None:
-            body, dropped = self.sent(input=items)
-            assert (body["messages"], dropped) == (said, ())
-
-        def test_instructions_come_first(self) -> None:
-            said = [{"role": "developer", "content": "b"}, {"role": "user", "content": "c"}]
-            assert self.sent(input=said, instructions="a")[0]["messages"] == [
-                {"role": "system", "content": "a\n\nb"}, {"role": "user", "content": "c"},
-            ]  # fmt: skip
-
-        @pytest.mark.parametrize(
-            ("item", "dropped"),
-            [
-                ({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x"}, "reasoning"),
-                ({"type": "web_search_call", "id": "1", "status": "completed", "action": {}}, "input.web_search_call"),
-                ({"type": "tool_search_call", "arguments": {"a": 1}}, "input.tool_search_call"),
-                ({"role": "user", "content": "x", "phase": "commentary"}, "input.phase"),
-                (
-                    {"role": "assistant", "content": [{"type": "output_text", "text": "x", "annotations": [{}]}]},
-                    "input.content.annotations",
-                ),
-                (
-                    {"role": "user", "content": [{"type": "input_image", "image_url": "u", "detail": "original"}]},
-                    "input.content.detail",
-                ),
-            ],
-        )
-        def test_what_is_left_out_of_the_input_is_named(self, item: Any, dropped: str) -> None:
-            body, names = self.sent(input=[*self.SAID, item, {"role": "user", "content": "b"}])
-            assert names == (dropped,)
-            assert (body["messages"][0], body["messages"][-1]) == (self.SAID[0], {"role": "user", "content": "b"})
-
-        def test_tools_become_functions(self) -> None:
-            hosted = [
-                {"type": kind} for kind in ("web_search", "local_shell", "tool_search", "mcp", "image_generation")
-            ]
-            tools = [self.FUNCTION, *hosted, self.CUSTOM, self.NAMESPACE, {"type": "custom", "name": "free"}]
-            body, dropped = self.sent(tools=tools, parallel_tool_calls=False)
-            assert dropped == (
-                "tools.image_generation", "tools.local_shell", "tools.mcp", "tools.namespace.description",
-                "tools.tool_search", "tools.web_search",
-            )  # fmt: skip
-            assert body["parallel_tool_calls"] is False
-            made = {tool["function"]["name"]: tool["function"] for tool in body["tools"]}
-            assert list(made) == ["add", "apply_patch", "crm__find", "crm__note", "free"]
-            assert made["add"] == {"name": "add", "parameters": {"type": "object"}, "strict": True}
-            assert made["apply_patch"]["parameters"]["required"] == ["input"]
-            assert made["apply_patch"]["description"] == (
-                "patches\n\nThe input follows this lark grammar:\n\nstart: /.+/"
-            )
-
-        @pytest.mark.parametrize(
-            ("choice", "sent", "names"),
-            [
-                ("auto", "auto", ["add", "apply_patch", "crm__find", "crm__note"]),
-                ("none", "none", ["add", "apply_patch", "crm__find", "crm__note"]),
-                ("required", "required", ["add", "apply_patch", "crm__find", "crm__note"]),
-                (
-                    {"type": "function", "name": "add"},
-                    {"type": "function", "function": {"name": "add"}},
-                    ["add", "apply_patch", "crm__find", "crm__note"],
-                ),
-                (
-                    {"type": "custom", "name": "note"},
-                    {"type": "function", "function": {"name": "crm__note"}},
-                    ["add", "apply_patch", "crm__find", "crm__note"],
-                ),
-                (
-                    {"type": "allowed_tools", "mode": "required", "tools": [
-                        {"type": "custom", "name": "apply_patch"}, {"type": "mcp", "server_label": "x"}]},
-                    "required",
-                    ["apply_patch"],
-                ),
-                (
-                    {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "namespace", "name": "crm"}]},
-                    "auto",
-                    ["crm__find", "crm__note"],
-                ),
-            ],
-        )  # fmt: skip
-        def test_the_choice_of_tools(self, choice: Any, sent: Any, names: Any) -> None:
-            body, _ = self.sent(tools=[self.FUNCTION, self.CUSTOM, self.NAMESPACE], tool_choice=choice)
-            assert (body["tool_choice"], [tool["function"]["name"] for tool in body["tools"]]) == (sent, names)
-
-        def test_a_chosen_name_is_a_tool_outside_of_groups_first(self) -> None:
-            tools = [self.NAMESPACE, {"type": "function", "name": "find"}]
-            for more, name in (({}, "find"), ({"namespace": "crm"}, "crm__find")):
-                body, _ = self.sent(tools=tools, tool_choice={"type": "function", "name": "find", **more})
-                assert body["tool_choice"]["function"]["name"] == name
-
-        def test_without_tools_nothing_is_said_of_them(self) -> None:
-            choice = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]}
-            for tool_choice in ("auto", "none", choice):
-                body, _ = self.sent(tools=[{"type": "web_search"}], tool_choice=tool_choice, parallel_tool_calls=True)
-                assert body.keys() == {"model", "messages"}
-
-        @pytest.mark.parametrize(
-            ("given", "param"),
-            [
-                ({"input": None}, "input"),
-                ({"input": []}, "input"),
-                ({"input": 5}, "input"),
-                ({"input": [5]}, "input[0]"),
-                ({"model": 5}, "model"),
-                ({"background": True}, "background"),
-                ({"conversation": "c"}, "conversation"),
-                ({"prompt": {"id": "p"}}, "prompt"),
-                ({"max_output_tokens": 0}, "max_output_tokens"),
-                ({"temperature": "hot"}, "temperature"),
-                ({"reasoning": {"effort": 5}}, "reasoning.effort"),
-                ({"text": {"format": {"type": "xml"}}}, "text.format"),
-                ({"text": {"format": {"type": "json_schema"}}}, "text.format"),
-                ({"text": {"format": 5}}, "text.format"),
-                ({"input": [{"role": "tool", "content": "x"}]}, "input[0].role"),
-                ({"input": [{"role": "user"}]}, "input[0]"),
-                (
-                    {"input": [{"role": "user", "content": [{"type": "input_text", "text": 5}]}]},
-                    "input[0].content[0].text",
-                ),
-                (
-                    {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]},
-                    "input[0].content[0]",
-                ),
-                (
-                    {"input": [{"role": "user", "content": [{"type": "input_file", "file_url": "f"}]}]},
-                    "input[0].content[0]",
-                ),
-                ({"input": [{"role": "user", "content": [{"type": "hologram"}]}]}, "input[0].content[0]"),
-                (
-                    {"input": [{"role": "assistant", "content": [{"type": "input_image", "image_url": "u"}]}]},
-                    "input[0].content[0]",
-                ),
-                ({"input": [{"type": "function_call", "call_id": "1", "name": "f"}]}, "input[0]"),
-                ({"input": [{"type": "function_call", "call_id": "", "name": "f", "arguments": "{}"}]}, "input[0]"),
-                ({"input": [{"type": "function_call_output", "call_id": "1", "output": 5}]}, "input[0].output"),
-                ({"input": [{"type": "function_call_output", "output": "x"}]}, "input[0]"),
-                ({"input": [{"type": "item_reference", "id": "x"}]}, "input[0]"),
-                ({"input": [{"id": "x"}]}, "input[0]"),
-                ({"input": [{"type": 5}]}, "input[0]"),
-                ({"input": [{"type": "compaction", "encrypted_content": "x"}]}, "input[0]"),
-                ({"input": [{"type": "web_search_call", "status": "in_progress"}]}, "input[0]"),
-                ({"tools": [{"type": "function"}]}, "tools[0]"),
-                ({"tools": [{"type": "function", "name": ""}]}, "tools[0].name"),
-                ({"tools": [{"type": "function", "name": "f"}, {"type": "custom", "name": "f"}]}, "tools[1].name"),
-                ({"tools": [{"type": "namespace", "name": "n", "tools": [{"type": "function"}]}]}, "tools[0].tools[0]"),
-                ({"tool_choice": "required"}, "tool_choice"),
-                ({"tool_choice": "any"}, "tool_choice"),
-                ({"tool_choice": {"type": "function", "name": "f"}}, "tool_choice"),
-                ({"tool_choice": {"type": "web_search"}, "tools": [{"type": "web_search"}]}, "tool_choice"),
-                ({"tool_choice": {"type": "allowed_tools", "mode": []}}, "tool_choice.tools"),
-                ({"tool_choice": {"type": "allowed_tools", "mode": [], "tools": []}}, "tool_choice"),
-            ],
-        )
-        def test_what_cannot_be_carried_over_is_refused(self, given: Any, param: str) -> None:
-            with pytest.raises(cs.BadRequest) as caught:
-                self.over(**given)
-            assert (caught.value.status, caught.value.param) == (400, param)
-            assert caught.value.message
-
-        @pytest.mark.parametrize("asked", [b"", b"{", b"[]", b'{"input":"\xff"}', b'{"input":' + b"[" * 100_000])
-        def test_what_is_no_request_is_refused(self, asked: bytes) -> None:
-            with pytest.raises(cs.BadRequest):
-                translation("responses", "chat", asked)
-
-        def test_depth_is_refused_or_told_again(self) -> None:
-            chunk = chat_chunk({"content": "x"})
-            for depth in range(600, 1100, 7):
-                asked = b'{"input":"x","metadata":%b%b}' % (b'{"a":' * depth + b"1", b"}" * depth)
-                with contextlib.suppress(cs.BadRequest):
-                    events = translation("responses", "chat", asked).events()
-                    assert events.feed(chunk) and events.finish()
-
-        @FUZZ
-        @given(st.dictionaries(
-            st.sampled_from(["input", "tools", "tool_choice", "text", "reasoning", "metadata", "instructions", "other"]),
-            anything | st.lists(st.dictionaries(
-                st.sampled_from(["type", "role", "content", "name", "call_id", "output", "arguments", "tools"]),
-                anything | st.sampled_from(["function_call", "function", "custom", "namespace", "message", "user"])
-                | st.lists(st.dictionaries(names, anything, max_size=3), max_size=2),
-                max_size=5), max_size=3)))  # fmt: skip
-        def test_any_request_is_carried_over_or_refused(self, given: Any) -> None:
-            with contextlib.suppress(cs.BadRequest):
-                body = json.loads(translation("responses", "chat", msgspec.json.encode({**self.ASKED, **given})).body)
-                assert body["model"] == "m" and body["messages"]
-
-        # -- whole answers
-
-        def whole(self, message: Any, finish: str = "stop", **given: Any) -> Any:
-            """A whole answer as the SDK reads it, strictly."""
-            choice = {"index": 0, "message": message, "finish_reason": finish}
-            answer = {"id": "c", "created": 7, "model": "big", "choices": [choice], "usage": given.pop("usage", None)}
-            made = self.over(**given).whole(json.dumps(answer).encode())
-            with self.sdk(made, "application/json") as client:
-                response = client.responses.create(**{**self.ASKED, **given})
-            type(response).model_validate(json.loads(made), strict=False)
-            return response
-
-        def test_a_whole_answer(self) -> None:
-            calls = [
-                self.chat_call("add", '{"a": 1}', "x"),
-                self.chat_call("apply_patch", '{"input": "é\\n"}', "y"),
-                self.chat_call("crm__find", "", "z"),
-            ]
-            message = {"role": "assistant", "content": "hi", "reasoning_content": "hm", "tool_calls": calls}
-            usage = {
-                "prompt_tokens": 9, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 4},
-                "completion_tokens_details": {"reasoning_tokens": 2},
-            }  # fmt: skip
-            tools = [self.FUNCTION, self.CUSTOM, self.NAMESPACE]
-            answer = self.whole(message, usage=usage, tools=tools)
-            assert (answer.status, answer.model, answer.created_at, answer.output_text) == ("completed", "big", 7, "hi")
-            assert answer.id.startswith("resp_")
-            assert (answer.error, answer.incomplete_details) == (None, None)
-            reasoning, said, function, custom, spaced = answer.output
-            assert (reasoning.content[0].text, reasoning.summary, reasoning.id[:3]) == ("hm", [], "rs_")
-            assert (said.role, said.status, said.id[:4]) == ("assistant", "completed", "msg_")
-            assert (function.call_id, function.name, function.arguments) == ("x", "add", '{"a": 1}')
-            assert (custom.type, custom.call_id, custom.name, custom.input) == (
-                "custom_tool_call", "y", "apply_patch", "é\n",
-            )  # fmt: skip
-            assert (spaced.namespace, spaced.name, spaced.arguments, spaced.call_id) == ("crm", "find", "{}", "z")
-            assert answer.usage.to_dict() == {
-                "input_tokens": 9, "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 0},
-                "output_tokens": 5, "output_tokens_details": {"reasoning_tokens": 2}, "total_tokens": 14,
-            }  # fmt: skip
-
-        def test_what_was_asked_is_told_again(self) -> None:
-            given = {
-                "instructions": "be terse", "metadata": {"a": "b"}, "parallel_tool_calls": False, "temperature": 0.5,
-                "top_p": 0.25, "tool_choice": "required", "tools": [self.FUNCTION], "max_output_tokens": 9,
-                "previous_response_id": "resp_1", "store": False, "text": {"verbosity": "low"},
-                "truncation": "auto", "user": "u", "reasoning": {"effort": "low"},
-            }  # fmt: skip
-            told = self.whole({"content": "x"}, **given).to_dict()
-            assert told["text"] == {"format": {"type": "text"}, "verbosity": "low"}
-            assert told["reasoning"] == {"effort": "low", "summary": None}
-            assert {name: told[name] for name in given if name not in ("text", "reasoning")} == {
-                name: value for name, value in given.items() if name not in ("text", "reasoning")
-            }
-
-        @pytest.mark.parametrize(
-            ("finish", "status", "reason"),
-            [
-                ("stop", "completed", None), ("tool_calls", "completed", None),
-                ("length", "incomplete", "max_output_tokens"), ("content_filter", "incomplete", "content_filter"),
-            ],
-        )  # fmt: skip
-        def test_how_an_answer_ended(self, finish: str, status: str, reason: str | None) -> None:
-            answer = self.whole({"content": "x", "reasoning": "hm"}, finish)
-            assert (answer.status, answer.output[1].status) == (status, status)
-            assert (answer.incomplete_details and answer.incomplete_details.reason) == reason
-            assert answer.usage is None
-
-        def test_a_refusal_is_a_part_of_its_own(self) -> None:
-            (item,) = self.whole({"content": None, "refusal": "I can't"}).output
-            assert item.content[0].to_dict() == {"type": "refusal", "refusal": "I can't"}
-
-        @pytest.mark.parametrize(
-            ("arguments", "given"),
-            [
-                ('{"input":"a\\ud83d\\ude00"}', "a😀"), ("*** Begin Patch", "*** Begin Patch"),
-                ('{"input": 5}', '{"input": 5}'), ('{"input":"a\nb"}', "a\nb"), ('{"input":"a', '{"input":"a'), ("[]", "[]"),
-                ("", ""),
-            ],
-        )  # fmt: skip
-        def test_a_custom_tool_gets_its_text(self, arguments: str, given: str) -> None:
-            answer = self.whole({"tool_calls": [self.chat_call("apply_patch", arguments, "1")]}, tools=[self.CUSTOM])
-            assert answer.output[0].input == given
-
-        @pytest.mark.parametrize(
-            "answer",
-            [
-                b"", b"{", b"5", b"[]", b"{}", b'{"choices":[]}', b'{"choices":[5]}', b'{"choices":[{}]}', b'{"choices":5}',
-                b'{"choices":[{"message":5}]}', b'{"choices":[{"message":{"tool_calls":[5]}}]}', b"\xff", b"[" * 100_000,
-                b'{"choices":[{"text":"x"}]}',
-            ],
-        )  # fmt: skip
-        def test_an_answer_that_is_none_is_an_error(self, answer: bytes) -> None:
-            with pytest.raises(cs.UpstreamFailed) as caught:
-                self.over().whole(answer)
-            assert caught.value.code == "bad_upstream_answer"
-
-        def test_an_error_behind_a_200_is_the_clients(self) -> None:
-            with pytest.raises(cs.UpstreamFailed, match="slow down") as caught:
-                self.over().whole(b'{"error":{"message":"slow down","code":429}}')
-            assert caught.value.status == 429
-
-        # -- streams
-
-        def test_a_golden_stream(self) -> None:
-            chunks = [
-                chat_chunk({"role": "assistant", "content": ""}),
-                chat_chunk({"reasoning": "h"}),
-                chat_chunk({"reasoning_content": "m"}),
-                chat_chunk({"content": "one "}),
-                chat_chunk({"content": "two"}),
-                chat_chunk(self.piece(0, "", id="a", name="add")),
-                chat_chunk(self.piece(0, '{"a"')),
-                chat_chunk(self.piece(1, '{"input"', id="b", name="apply_patch")),
-                chat_chunk(self.piece(0, ":1}")),
-                chat_chunk(self.piece(1, ':"p"}')),
-                chat_chunk({}, "tool_calls"),
-                chat_chunk(None, usage={"prompt_tokens": 7, "completion_tokens": 2}),
-                DONE,
-            ]
-            tools = [self.FUNCTION, self.CUSTOM]
-            made, response = self.streamed(*chunks, tools=tools)
-            found = self.found(made)
-            assert [(one["type"].removeprefix("response."), one.get("output_index")) for one in found] == [
-                ("created", None), ("in_progress", None),
-                ("output_item.added", 0), ("content_part.added", 0), ("reasoning_text.delta", 0), ("reasoning_text.delta", 0),
-                ("reasoning_text.done", 0), ("content_part.done", 0), ("output_item.done", 0),
-                ("output_item.added", 1), ("content_part.added", 1), ("output_text.delta", 1), ("output_text.delta", 1),
-                ("output_text.done", 1), ("content_part.done", 1), ("output_item.done", 1),
-                ("output_item.added", 2), ("function_call_arguments.delta", 2), ("output_item.added", 3),
-                ("function_call_arguments.delta", 2),
-                ("function_call_arguments.done", 2), ("output_item.done", 2),
-                ("custom_tool_call_input.delta", 3), ("custom_tool_call_input.done", 3), ("output_item.done", 3),
-                ("completed", None),
-            ]  # fmt: skip
-            assert [one["delta"] for one in found if "delta" in one] == ["h", "m", "one ", "two", '{"a"', ":1}", "p"]
-            assert found[-1]["response"] == response
-            assert [one["item"] for one in found if one["type"].endswith("item.done")] == response["output"]
-            for one in found:
-                if "item_id" in one:
-                    assert one["item_id"] == response["output"][one["output_index"]]["id"]
-            judged = self.judged(made, tools=tools)
-            assert (judged.output_text, judged.usage.total_tokens, judged.created_at) == ("one two", 9, 1)
-            assert [item.type for item in judged.output] == [
-                "reasoning",
-                "message",
-                "function_call",
-                "custom_tool_call",
-            ]
-            assert (judged.output[2].arguments, judged.output[2].parsed_arguments) == ('{"a":1}', {"a": 1})
-            assert judged.output[3].input == "p"
-
-        def test_the_sdk_sees_every_delta(self) -> None:
-            made, _ = self.streamed(*[chat_chunk({"content": word}) for word in WORDS], chat_chunk({}, "stop"), DONE)
-            with self.sdk(made) as client, client.responses.stream(**self.ASKED) as stream:
-                snapshots = [event.snapshot for event in stream if event.type == "response.output_text.delta"]
-            assert snapshots == ["one ", "one two ", "one two three"]
-
-        def test_the_sdk_parses_what_has_a_schema(self) -> None:
-            made, _ = self.streamed(chat_chunk({"content": '{"a":'}), chat_chunk({"content": "5}"}), DONE)
-            assert self.judged(made, text_format=pydantic.create_model("Found", a=int)).output_parsed.a == 5
-
-        def test_words_after_a_call_are_a_new_item(self) -> None:
-            chunks = [
-                chat_chunk({"content": "a"}),
-                chat_chunk(self.piece(0, '{"x"', id="1", name="f")),
-                chat_chunk({"content": "b"}),
-                chat_chunk(self.piece(0, ":1}")),
-                chat_chunk({"content": "c"}),
-                chat_chunk({"reasoning": "d"}),
-                chat_chunk({"refusal": "e"}),
-            ]
-            judged = self.judged(self.streamed(*chunks)[0])
-            assert [item.type for item in judged.output] == [
-                "message",
-                "function_call",
-                "message",
-                "reasoning",
-                "message",
-            ]
-            assert (judged.output_text, judged.output[1].arguments) == ("abc", '{"x":1}')
-            assert judged.output[4].content[0].refusal == "e"
-
-        @pytest.mark.parametrize("index", [None, 0], ids=["none", "the same"])
-        def test_a_new_id_is_a_new_call(self, index: int | None) -> None:
-            pieces = [
-                self.piece(index, '{"a"', id="1", name="f"), self.piece(index, ":1}"),
-                self.piece(index, '{"b"', id="2", name="g"), self.piece(index, ":2}"),
-            ]  # fmt: skip
-            made = self.judged(self.streamed(*map(chat_chunk, pieces))[0]).output
-            assert [(call.call_id, call.name, call.arguments) for call in made] == [
-                ("1", "f", '{"a":1}'), ("2", "g", '{"b":2}'),
-            ]  # fmt: skip
-
-        def test_a_name_without_index_and_id_is_a_new_call(self) -> None:
-            pieces = [self.piece(None, "{}", name="f"), self.piece(None, '{"b"', name="g"), self.piece(None, ":2}")]
-            made = self.judged(self.streamed(*map(chat_chunk, pieces))[0]).output
-            assert [(call.name, call.arguments) for call in made] == [("f", "{}"), ("g", '{"b":2}')]
-
-        def test_a_call_waits_for_its_name_and_gets_an_id(self) -> None:
-            pieces = [self.piece(0, '{"a"'), self.piece(0, ":"), self.piece(0, "1", name="f"), self.piece(0, "}")]
-            (call,) = self.judged(self.streamed(*map(chat_chunk, pieces))[0]).output
-            assert (call.name, call.arguments, call.call_id[:5]) == ("f", '{"a":1}', "call_")
-            (unnamed,) = self.judged(self.streamed(chat_chunk(pieces[0]))[0]).output
-            assert (unnamed.name, unnamed.arguments) == ("", '{"a"')
-
-        @pytest.mark.parametrize(("finish", "reason"), [("length", "max_output_tokens"), ("content_filter",) * 2])
-        def test_a_stream_cut_short_by_the_model_is_incomplete(self, finish: str, reason: str) -> None:
-            made, response = self.streamed(chat_chunk({"content": "a"}), chat_chunk({}, finish), DONE)
-            last = self.found(made)[-1]
-            assert (last["type"], last["response"]["incomplete_details"]) == ("response.incomplete", {"reason": reason})
-            assert response["output"][0]["status"] == "incomplete"
-            with self.sdk(made) as client, client.responses.create(**self.ASKED, stream=True) as stream:
-                assert [event.type for event in stream][-1] == "response.incomplete"
-
-        def test_an_empty_answer_is_complete(self) -> None:
-            for chunks in ((), (chat_chunk({}, "stop"), DONE)):
-                made, response = self.streamed(*chunks)
-                assert (self.judged(made).output, response["status"]) == ([], "completed")
-
-        def test_the_first_choice_is_told(self) -> None:
-            two = [{"index": at, "delta": {"content": word}} for at, word in ((0, "a"), (1, "b"), (0, "c"))]
-            made, _ = self.streamed(chat_chunk(None, choices=two[:2]), chat_chunk(None, choices=two[2:]))
-            assert self.judged(made).output_text == "ac"
-
-        def test_halves_of_surrogate_pairs_are_joined(self) -> None:
-            halves = [rb"\ud83d", rb"\ude00 \ud83d", rb"x"]
-            chunks = [b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n' % half for half in halves]
-            made, response = self.streamed(*chunks)
-            assert b'"delta":"\\ud83d"' in made and made.isascii()
-            assert response["output"][0]["content"][0]["text"] == "😀 \ud83dx"
-            assert (
-                json.loads(self.over().whole(b'{"choices":[{"message":{"content":"%b"}}]}' % b"".join(halves)))[
-                    "output"
-                ][0]["content"]
-                == response["output"][0]["content"]
-            )
-
-        @pytest.mark.parametrize("words", ["é", "日本語", "👩‍👩‍👧", 'a"\\\n\t\u2028\x00', "x" * (2 << 20), "%d%b%s"])
-        def test_words_go_through_unchanged(self, words: str) -> None:
-            call = self.piece(0, words, id="%d", name="f")
-            made, _ = self.streamed(chat_chunk({"content": words}), chat_chunk(call))
-            judged = self.judged(made)
-            assert (judged.output_text, judged.output[1].arguments, judged.output[1].call_id) == (words, words, "%d")
-
-        @pytest.mark.parametrize(
-            "frame",
-            [
-                b'data: {\ndata: "error": {"message": "no"}\ndata: }\n\n',
-                b'data: {"type":"error","message":"boom"}\n\n',
-                b'data: {"error":{"message":"slow","code":429}}\n\n',
-                b'data: {"choices":[{"delta":{"content":"x"}}],"error":{"message":"slow","code":503}}\n\n',
-            ],
-        )
-        def test_an_error_within_a_stream_is_the_last_event(self, frame: bytes) -> None:
-            events = self.over().events()
-            made = b"".join(map(events.feed, [chat_chunk({"content": "a"}), frame, chat_chunk({"content": "b"})]))
-            assert events.finish() == events.error(cs.BadRequest("late")) == events.feed(b": x\n\n") == b""
-            assert events.answer == b""
-            assert [one["delta"] for one in self.found(made) if "delta" in one] == ["a"]
-            assert self.found(made)[-1]["type"] == "error"
-            with pytest.raises(openai.APIError):
-                self.judged(made)
-
-        @pytest.mark.parametrize("begun", [True, False])
-        def test_the_sdk_raises_on_an_error(self, begun: bool) -> None:
-            events = self.over().events()
-            made = events.feed(chat_chunk({"content": "a"})) if begun else b""
-            made += events.error(cs.UpstreamFailed("broken off", code="upstream_stream_interrupted", param="p"))
-            last = self.found(made)[-1]
-            assert (last["message"], last["code"], last["param"], last["error"]["type"]) == (
-                "broken off", "upstream_stream_interrupted", "p", "upstream_error",
-            )  # fmt: skip
-            with pytest.raises(openai.APIError, match="broken off") as caught:
-                self.judged(made)
-            assert caught.value.code == "upstream_stream_interrupted"
-
-        def test_the_sdk_notices_a_cut_stream(self) -> None:
-            with pytest.raises(RuntimeError, match=r"response\.completed"):
-                self.judged(self.over().events().feed(chat_chunk({"content": "a"})))
-
-        def test_silence_is_filled(self) -> None:
-            assert self.over().events().feed(b": OPENROUTER PROCESSING\n\n") == cs.KEEPALIVE
-
-        def test_what_is_held_is_bounded(self) -> None:
-            for delta in (
-                {"content": "x" * (1 << 20)},
-                self.piece(None, "x" * (1 << 20)),
-                {"reasoning": "é" * (1 << 19)},
-            ):
-                events = self.over().events()
-                made = b"".join(events.feed(chat_chunk(delta))[-500:] for _ in range(20))
-                assert (made.count(b"event: error\n"), events.finish()) == (1, b"")
-            for many, name in ((20_000, "f"), (20, "f" * (1 << 20))):
-                events = self.over().events()
-                calls = [{"tool_calls": [{"id": str(at), "function": {"name": name}}]} for at in range(many)]
-                assert b"event: error\n" in b"".join(map(events.feed, map(chat_chunk, calls)))
-            with pytest.raises(cs.UpstreamFailed, match="too large"):
-                self.over().whole(chat_answer("x" * (17 << 20)))
-
-        def test_what_was_answered_can_be_sent_back(self) -> None:
-            tools = [self.FUNCTION, self.CUSTOM, self.NAMESPACE]
-            calls = [
-                self.chat_call("add", '{"a": 1}', "x"),
-                self.chat_call("apply_patch", '{"input":"p"}', "y"),
-                self.chat_call("crm__find", "{}", "z"),
-            ]
-            answered = self.whole({"content": "hi", "reasoning": "hm", "tool_calls": calls}, tools=tools).output
-            outputs = [
-                {"type": f"{call.type}_output", "call_id": call.call_id, "output": call.name} for call in answered[2:]
-            ]
-            items = [*self.SAID, *(item.to_dict() for item in answered), *outputs]
-            body, dropped = self.sent(input=items, tools=tools)
-            assert dropped == ("reasoning", "tools.namespace.description")
-            assert body["messages"] == [
-                *self.SAID,
-                {"role": "assistant", "content": "hi", "tool_calls": calls},
-                {"role": "tool", "tool_call_id": "x", "content": "add"},
-                {"role": "tool", "tool_call_id": "y", "content": "apply_patch"},
-                {"role": "tool", "tool_call_id": "z", "content": "find"},
-            ]
-
-        @staticmethod
-        def nameless(made: bytes) -> bytes:
-            return re.sub(rb"\b(resp|msg|rs|fc|ctc|call)_[0-9a-f]{40}", rb"\1_", made)
-
-        @pytest.mark.parametrize("fixture", FIXTURES, ids=lambda one: one.name)
-        def test_events_do_not_depend_on_how_frames_come(self, fixture: Any) -> None:
-            def events_of(pieces: Iterable[bytes]) -> bytes:
-                framer, events = cs.Framer(1 << 20), self.over().events()
-                made = b"".join(events.feed(run) for piece in pieces if (run := framer.feed(piece)))
-                return self.nameless(made + events.feed(framer.close()) + events.finish()).replace(cs.KEEPALIVE, b"")
-
-            whole = events_of([fixture.body])
-            assert events_of(each_byte(fixture.body)) == whole
-            last = self.found(whole)[-1]["type"]
-            assert last in ("response.completed", "response.incomplete", "error")
-            if last == "response.completed":
-                self.judged(whole)
-
-        @pytest.mark.parametrize(
-            "odd",
-            [
-                {"choices": None}, {"choices": [None]}, {"choices": [{"delta": 5}]}, {"choices": [{"delta": [1]}]},
-                {"choices": [{"delta": {"tool_calls": [None]}}]}, {"choices": [{"delta": {"tool_calls": 5}}]},
-                {"choices": {}}, [], 5, "x", None, {"usage": 5}, {"id": 5, "model": 7}, {"choices": [{"index": [], "delta": {}}]},
-                {"choices": [{"delta": {"content": 5}, "finish_reason": 7}]}, {"choices": [{"index": 0, "delta": None}]},
-            ],
-        )  # fmt: skip
-        def test_odd_frames_break_nothing(self, odd: Any) -> None:
-            frames = [
-                chat_chunk({"content": "a"}),
-                b"data: %b\n\n" % json.dumps(odd).encode(),
-                chat_chunk({"content": "b"}),
-            ]
-            assert self.judged(self.streamed(*frames)[0]).output_text == "ab"
-
-        def test_content_in_parts_and_arguments_as_objects_are_understood(self) -> None:
-            parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-            call = {"tool_calls": [{"index": 0, "id": "1", "function": {"name": "f", "arguments": {"a": 1}}}]}
-            judged = self.judged(self.streamed(chat_chunk({"content": parts}), chat_chunk(call))[0])
-            assert (judged.output_text, json.loads(judged.output[1].arguments)) == ("ab", {"a": 1})
-
-        @FUZZ
-        @given(st.lists(st.tuples(names, anything) | st.tuples(st.just("choices"), st.lists(
-            st.fixed_dictionaries({"delta": st.dictionaries(names, anything, max_size=4)}), max_size=3)), max_size=6))  # fmt: skip
-        def test_any_json_leaves_a_stream_the_sdk_reads(self, fields: Any) -> None:
-            events = self.over().events()
-            made = b"".join(events.feed(b"data: %b\n\n" % msgspec.json.encode({name: value})) for name, value in fields)
-            made += events.finish()
-            if events.answer:
-                assert self.judged(made).id == json.loads(events.answer)["id"]
-
-        @FUZZ
-        @given(
-            st.lists(
-                st.tuples(st.sampled_from(["content", "reasoning", "refusal", 0, 1, 2]), st.text(max_size=5)),
-                max_size=12,
-            ),
-            st.lists(st.integers(0, 3000), max_size=5),
-        )
-        def test_any_mix_of_words_and_calls_is_put_together(self, said: Any, cuts: list[int]) -> None:
-            words: dict[Any, str] = {}
-            body = b""
-            for kind, text in said:
-                first = kind not in words
-                words[kind] = words.get(kind, "") + text
-                more = {"id": f"call-{kind}", "name": f"f{kind}"} if first else {}
-                body += chat_chunk({kind: text} if isinstance(kind, str) else self.piece(kind, text, **more))
-            framer = cs.Framer(1 << 20)
-            at = [0, *sorted(cuts), len(body)]
-            runs = [framer.feed(body[start:end]) for start, end in itertools.pairwise(at)]
-            made, response = self.streamed(*runs, framer.close())
-            judged = self.judged(made)
-            found: dict[Any, str] = {}
-            for item in judged.output:
-                if item.type == "function_call":
-                    found[int(item.name[1:])] = item.arguments
-                else:
-                    part = item.content[0].to_dict()
-                    kind = {"output_text": "content", "reasoning_text": "reasoning"}.get(part["type"], "refusal")
-                    found[kind] = found.get(kind, "") + part.get("text", part.get("refusal"))
-            assert found == {kind: text or "{}" for kind, text in words.items() if text or isinstance(kind, int)}
-            deltas: dict[int, str] = {}
-            for one in self.found(made):
-                if "delta" in one:
-                    deltas[one["output_index"]] = deltas.get(one["output_index"], "") + one["delta"]
-            told = [item.get("arguments") or item["content"][0] for item in response["output"]]
-            assert [deltas[at] for at in sorted(deltas)] == [
-                one if isinstance(one, str) else one.get("text", one.get("refusal")) for one in told
-            ]
-
-        @FUZZ
-        @given(st.binary(max_size=60))
-        def test_any_bytes_break_nothing(self, run: bytes) -> None:
-            events = self.over().events()
-            events.feed(b"data: " + run + b"\n\n")
-            assert events.finish() or not events.answer
-
 
 event_names = st.sampled_from(["type", "delta", "item", "response", "message", "content_block", "usage", "index", "output_index", "text", "output", "content", "status", "stop_reason", "arguments", "partial_json", "input", "id", "name", "summary", "error"])  # fmt: skip
 odd_event = st.recursive(
@@ -3029,704 +2226,775 @@ CHAT_FIELDS = [
 ]  # fmt: skip
 
 
-class TestChatOver:
-    """Chat clients at targets of another dialect, judged by the official SDKs' own types and accumulators."""
+DIALECTS = ("chat", "messages", "responses")
+CROSSED = [(client, target) for client in DIALECTS for target in DIALECTS if client != target]
+TABLES: Any = tomllib.loads((RECORDED / "translations.toml").read_text("utf-8"))
+PLAIN: Any = TABLES["plain"]
+BRIEFLY = settings(FUZZ, max_examples=60)
+SOON = pytest.mark.xfail(strict=False, reason="holds once the translations are one for all dialects")
 
-    OVER = ("messages", "responses")
-    TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}
-    CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1e5, "ü": [1.10]}'}}
-    PDF = "data:application/pdf;base64,JVBERi0="
-    PNG = "data:image/png;base64,iVBORw0="
 
-    MESSAGES = tuple(json.loads(payload) for frame in native_stream("everything-messages") for payload in events(frame))
-    RESPONSES = tuple(
-        json.loads(payload) for frame in native_stream("everything-responses") for payload in events(frame)
+def each(found: str | list[str]) -> list[str]:
+    return [found] if isinstance(found, str) else found
+
+
+def with_tools(value: Any, dialect: str) -> Any:
+    """`value` with the tool f where "@f" stands for it."""
+    if isinstance(value, list):
+        return [json.loads(PLAIN[dialect]["tool"]) if one == "@f" else with_tools(one, dialect) for one in value]
+    return {name: with_tools(one, dialect) for name, one in value.items()} if isinstance(value, dict) else value
+
+
+def asked_of(dialect: str, more: str = "{}") -> bytes:
+    """The plain request of a dialect with `more` put over it."""
+    return json.dumps({**json.loads(PLAIN[dialect]["request"]), **with_tools(json.loads(more), dialect)}).encode()
+
+
+def asked_rows() -> Iterator[Any]:
+    for table in TABLES["asked"]:
+        for at, row in enumerate(table["rows"]):
+            for client, target in itertools.product(each(table["from"]), each(table["to"])):
+                name = f"{client}-{target}-{' '.join(row['request'].split())[:40]}-{at}"
+                yield pytest.param(client, target, row, id=name, marks=[SOON] if row.get("new") else [])
+
+
+def meant(value: Any) -> Any:
+    """What a request means, however it is put: texts as parts or not, arguments as JSON, defaults said or not."""
+    if isinstance(value, list):
+        found = [meant(one) for one in value]
+        one = found[0] if len(found) == 1 and isinstance(found[0], dict) else {}
+        return one["text"] if one.keys() == {"type", "text"} else found
+    if not isinstance(value, dict):
+        return value
+    made = {name: meant(one) for name, one in value.items() if one is not None and (name, one) not in UNSAID}
+    if "role" in made and made.get("type") == "message":
+        del made["type"]
+    if made.get("type") in ("input_text", "output_text"):
+        made["type"] = "text"
+    if isinstance(arguments := made.get("arguments"), str):
+        with contextlib.suppress(ValueError):
+            made["arguments"] = json.loads(arguments or "{}")
+    if made.get("content") == "" and (made.get("tool_calls") or made.get("type") == "tool_result"):
+        del made["content"]
+    if "input" in made and "model" in made:  # a request of the responses dialect
+        told = made["input"]
+        told = [{"role": "user", "content": told}] if isinstance(told, str) else told
+        first = made.pop("instructions", None)
+        made["input"] = [{"role": "system", "content": first}, *told] if first else told
+    return made
+
+
+UNSAID: Any = (("detail", "auto"), ("strict", False), ("properties", {}), ("annotations", []), ("logprobs", []))
+
+
+def told_rows(table: str) -> Iterator[Any]:
+    for one in TABLES[table]:
+        for at, row in enumerate(one["rows"]):
+            target = one["to"]
+            clients = each(one.get("from", [client for client in DIALECTS if client != target]))
+            for client in clients:
+                name = f"{client}-{target}-{row.get('stream', row.get('answer'))[:30]}-{at}".replace("\n", "")
+                more = {"request": one["request"]} if "request" in one else {}
+                yield pytest.param(client, target, {**row, **more}, id=name, marks=[SOON] if row.get("new") else [])
+
+
+def answered(target: str, answer: str) -> bytes:
+    """A whole answer of a target, from what a table says of it."""
+    told = json.loads(answer)
+    if target != "chat" or "error" in told:
+        return json.dumps(told if "error" in told else {**json.loads(PLAIN["answer"][target]), **told}).encode()
+    choice = {"index": 0, "message": told.pop("message"), "finish_reason": told.pop("finish_reason", "stop")}
+    return json.dumps({"id": "c", "created": 7, "model": "big", "choices": [choice], **told}).encode()
+
+
+def streamed(target: str, stream: str) -> list[bytes]:
+    """The frames of a target's stream, from what a table says of it."""
+    if not stream.startswith("["):
+        return native_stream(stream)
+    if target != "chat":
+        return [
+            b"event: %b\ndata: %b\n\n" % (one["type"].encode(), json.dumps(one).encode()) for one in json.loads(stream)
+        ]
+    frames = []
+    for one in json.loads(stream):
+        if isinstance(one, str):
+            one = {"choices": [{"index": 0, "delta": {}, "finish_reason": one}]}
+        elif not one.keys() & {"choices", "usage", "error"}:
+            one = {"choices": [{"index": 0, "delta": one, "finish_reason": None}]}
+        named = {"id": "c", "object": "chat.completion.chunk", "created": CREATED, "model": "big", "choices": []}
+        frames.append(b"data: %b\n\n" % json.dumps({**named, **one}).encode())
+    return [*frames, DONE]
+
+
+def sdk_of(client: str, answer: bytes, kind: str) -> Any:
+    """The official SDK, answered in its dialect."""
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, headers={"content-type": kind}, content=answer))
+    if client == "messages":
+        http = anthropic.DefaultHttpxClient(transport=transport)
+        return anthropic.Anthropic(api_key="k", base_url="http://x.example", http_client=http, max_retries=0)
+    return openai.OpenAI(
+        api_key="k", base_url="http://x.example/v1", http_client=openai.DefaultHttpxClient(transport=transport),
+        max_retries=0, _strict_response_validation=True,
+    )  # fmt: skip
+
+
+def joined(words: str | None) -> str:
+    """A text of which halves of surrogate pairs may have come apart."""
+    return (words or "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def argued(arguments: Any) -> Any:
+    with contextlib.suppress(TypeError, ValueError):
+        return json.loads(arguments)
+    return arguments
+
+
+ENDED = {"tool_use": "tool_calls", "max_tokens": "length", "refusal": "content_filter", "max_output_tokens": "length"}
+
+
+def heard(client: str, answer: bytes, *, stream: bool, request: str = "{}") -> dict[str, Any]:
+    """What the official SDK of a client makes of an answer, in words that are the same for all three."""
+    asked = json.loads(asked_of(client, request))
+    with sdk_of(client, answer, "text/event-stream" if stream else "application/json") as sdk:
+        if client == "chat":
+            return heard_chat(sdk, asked, stream)
+        return heard_message(sdk, asked, stream) if client == "messages" else heard_response(sdk, asked, stream)
+
+
+def heard_chat(sdk: Any, asked: Any, stream: bool) -> dict[str, Any]:
+    if stream:
+        with sdk.chat.completions.stream(**asked, stream_options={"include_usage": True}) as chunks:
+            for _ in chunks:
+                pass
+            chat = chunks.current_completion_snapshot
+    else:
+        chat = sdk.chat.completions.create(**asked)
+    (choice,) = chat.choices
+    said, usage = choice.message, chat.usage.model_dump() if chat.usage else None
+    calls = [[one.id, one.function.name, argued(one.function.arguments)] for one in said.tool_calls or ()]
+    cached, written = (
+        ((usage or {}).get("prompt_tokens_details") or {}).get(name) or 0
+        for name in ("cached_tokens", "cache_write_tokens")
     )
-    BOTH = (("messages", MESSAGES), ("responses", RESPONSES))
-    SAID = "Grüße \U0001f600 \u2028x"
-    CALLED = [("t1", "f", '{"a": 1.10, "b":"ü"}'), ("t2", "g", '{"x":[1]}'), ("t3", "h", "{}")]
+    return {
+        "text": joined(said.content), "refusal": said.refusal or "", "calls": calls, "stop": choice.finish_reason,
+        "thinking": (said.model_extra or {}).get("reasoning_content") or "", "model": chat.model,
+        "usage": usage and [usage["prompt_tokens"], usage["completion_tokens"], cached, written],
+        "reasoning": ((usage or {}).get("completion_tokens_details") or {}).get("reasoning_tokens"),
+    }  # fmt: skip
 
-    @staticmethod
-    def asked(**given: Any) -> bytes:
-        return json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}], **given}).encode()
 
-    def sent(self, over: str, **given: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
-        made = translation("chat", over, self.asked(**given))
-        return json.loads(made.body), made.dropped
+def heard_message(sdk: Any, asked: Any, stream: bool) -> dict[str, Any]:
+    if stream:
+        with sdk.messages.stream(**asked) as events:
+            message = events.get_final_message()
+    else:
+        message = sdk.messages.create(**asked)
+    blocks, usage = [block.to_dict() for block in message.content], message.usage.to_dict()
+    assert {block["type"] for block in blocks} <= {"text", "thinking", "redacted_thinking", "tool_use"}
+    cached, written = (usage.get(f"cache_{name}_input_tokens") or 0 for name in ("read", "creation"))
+    return {
+        "text": joined("".join(one["text"] for one in blocks if one["type"] == "text")), "refusal": "",
+        "calls": [[one["id"], one["name"], one["input"]] for one in blocks if one["type"] == "tool_use"],
+        "thinking": "\n\n".join(words for one in blocks if (words := one.get("thinking"))),
+        "stop": ENDED.get(message.stop_reason, "stop"), "model": message.model,
+        "usage": [usage["input_tokens"] + cached + written, usage["output_tokens"], cached, written],
+    }  # fmt: skip
 
-    @staticmethod
-    def stream(frames: Iterable[dict[str, Any]]) -> list[bytes]:
-        return [b"event: %b\ndata: %b\n\n" % (one["type"].encode(), json.dumps(one).encode()) for one in frames]
 
-    def events(self, over: str, *, usage: bool = True) -> Any:
-        return translation("chat", over, self.asked(stream=True, stream_options={"include_usage": usage})).events()
+def heard_response(sdk: Any, asked: Any, stream: bool) -> dict[str, Any]:
+    if stream:
+        with sdk.responses.create(**asked, stream=True) as events:
+            *_, last = events
+        assert last.type in ("response.completed", "response.incomplete")
+        response = last.response
+    else:
+        response = sdk.responses.create(**asked)
+    thoughts, parts, calls = [], [], []
+    for item in response.to_dict(exclude_unset=False)["output"]:
+        name = "/".join(filter(None, (item.get("namespace"), item.get("name"))))
+        if item["type"] == "reasoning":
+            words = "".join(one["text"] for one in item.get("content") or ())
+            thoughts.append(words or "\n\n".join(one["text"] for one in item.get("summary") or ()))
+        elif item["type"] == "message":
+            parts += item["content"]
+        elif item["type"] == "function_call":
+            calls.append([item["call_id"], name, argued(item["arguments"])])
+        else:
+            assert item["type"] == "custom_tool_call"
+            calls.append([item["call_id"], name, item["input"]])
+    why = response.incomplete_details.reason if response.incomplete_details else None
+    assert response.status == ("incomplete" if why else "completed")
+    usage = response.usage.to_dict() if response.usage else None
+    details = (usage or {}).get("input_tokens_details") or {}
+    return {
+        "text": joined("".join(part.get("text") or "" for part in parts)), "calls": calls,
+        "refusal": "".join(part.get("refusal") or "" for part in parts), "thinking": "\n\n".join(filter(None, thoughts)),
+        "stop": ENDED.get(why or "", why) or ("tool_calls" if calls else "stop"), "model": response.model,
+        "usage": usage and [
+            usage["input_tokens"], usage["output_tokens"], details["cached_tokens"], details.get("cache_write_tokens") or 0,
+        ],
+        "reasoning": usage and usage["output_tokens_details"]["reasoning_tokens"],
+    }  # fmt: skip
 
-    def relayed(self, over: str, frames: Iterable[dict[str, Any]], *, usage: bool = True) -> bytes:
-        events = self.events(over, usage=usage)
-        return b"".join(map(events.feed, self.stream(frames))) + events.finish()
 
-    @staticmethod
-    def chunks(body: bytes) -> list[dict[str, Any]]:
-        return [json.loads(one) for one in events(body) if one != b"[DONE]"]
+def check_told(client: str, found: dict[str, Any], told: dict[str, Any]) -> None:
+    """Whether a client heard what a table says; an id that is made up is like `call_*`."""
+    told = {"text": "", "refusal": "", "thinking": "", "calls": [], **told}
+    if client == "messages":  # which has no part for it
+        told = {**told, "text": told["text"] + told["refusal"], "refusal": ""}
+        told.pop("reasoning", None)
+    for mine, theirs in zip(found["calls"], told["calls"], strict=False):
+        if theirs[0] == "call_*" and re.fullmatch(r"call_\w{8,64}", mine[0]):
+            mine[0] = "call_*"
+    assert {name: found[name] for name in told} == told
 
-    @staticmethod
-    def client(answer: bytes, kind: str = "text/event-stream") -> openai.OpenAI:
-        answers = httpx2.MockTransport(lambda _: httpx2.Response(200, content=answer, headers={"content-type": kind}))
-        return openai.OpenAI(
-            api_key="k", base_url="http://chomp.test/v1", max_retries=0, http_client=httpx2.Client(transport=answers)
-        )
+
+def told_events(made: bytes) -> list[dict[str, Any]]:
+    """The events of a stream in the messages or responses dialect, each named as it says."""
+    found = []
+    for frame in made.replace(cs.PING, b"").split(b"\n\n")[:-1]:
+        if not frame.startswith(b":"):
+            name, data = frame.split(b"\n")
+            found.append(json.loads(data.removeprefix(b"data: ")))
+            assert name == f"event: {found[-1]['type']}".encode()
+    return found
+
+
+def check_chunks(made: bytes) -> None:
+    """Chat: the role first, one finish, usage where it was asked for, [DONE] once."""
+    assert made.endswith(cs.DONE_FRAME) and made.count(b"[DONE]") == 1
+    found = [json.loads(payload) for payload in events(made) if payload != b"[DONE]"]
+    if "error" in found[-1]:
+        return
+    said = [one for one in found if one["choices"]]
+    assert {(one["id"], one["object"], one["created"], one["model"]) for one in found} == {
+        (found[0]["id"], "chat.completion.chunk", CREATED, found[0]["model"])
+    }
+    assert said[0]["choices"][0]["delta"]["role"] == "assistant"
+    assert [bool(one["choices"][0]["finish_reason"]) for one in said] == [*[False] * (len(said) - 1), True]
+    assert len(found) - len(said) <= 1 and all(one.get("usage") is None for one in said)
+    for one in found:
+        openai.types.chat.ChatCompletionChunk.model_validate(one)
+
+
+def check_message_events(made: bytes) -> None:
+    """Messages: one block after another, each begun and ended, then why it ended."""
+    found = told_events(made)
+    if found[-1]["type"] == "error":
+        return
+    kinds = " ".join(one["type"].removeprefix("content_block_") for one in found if one["type"] != "ping")
+    assert re.fullmatch(r"message_start( start( delta)* stop)* message_delta message_stop", kinds)
+    blocks = [one for one in found if one["type"].startswith("content_block_")]
+    at = -1
+    for one in blocks:
+        at += one["type"] == "content_block_start"
+        assert one["index"] == at
+
+
+def check_response_events(made: bytes) -> None:
+    """Responses: numbered; each item and part added, told and done in that order, and in the end what was told."""
+    found = told_events(made)
+    assert [one["sequence_number"] for one in found] == list(range(len(found)))
+    if found[-1]["type"] == "error":
+        return
+    kinds = [one["type"].removeprefix("response.") for one in found]
+    assert kinds[:2] == ["created", "in_progress"] and kinds[-1] in ("completed", "incomplete")
+    output = found[-1]["response"]["output"]
+    of_item: dict[int, list[str]] = {}
+    deltas: dict[int, str] = {}
+    for kind, one in zip(kinds[2:-1], found[2:-1], strict=True):
+        at = one["output_index"]
+        of_item.setdefault(at, []).append(kind)
+        assert one.get("item_id", output[at]["id"]) == output[at]["id"]
+        if "delta" in one:
+            deltas[at] = deltas.get(at, "") + one["delta"]
+        for name in ("text", "refusal", "arguments", "input"):
+            if kind.endswith(".done") and name in one:
+                assert joined(one[name]) == joined(deltas.get(at, "")) or (one[name] == "{}" and at not in deltas)
+        if kind == "output_item.done":
+            assert one["item"] == output[at]
+    assert sorted(of_item) == list(range(len(output)))
+    for told in of_item.values():
+        assert re.fullmatch(
+            r"output_item\.added( \S+part\.added( \S+\.delta)* \S+\.done \S+part\.done)*( \S+\.delta)*( \S+\.done)* output_item\.done",
+            " ".join(told),
+        )  # fmt: skip
+
+
+CHECKS = {"chat": check_chunks, "messages": check_message_events, "responses": check_response_events}
+
+
+class TestTranslations:
+    """Requests and answers of one dialect in another, by the tables beside the dialects; the official SDKs are the judge."""
 
     # -- requests
 
-    @pytest.mark.parametrize("over", OVER)
-    def test_what_the_caller_replaces_is_there(self, over: str) -> None:
-        body, dropped = self.sent(over, stream=True, router={"only": ["zen"]}, stream_options={"include_usage": True})
-        assert (body["model"], body["stream"], body["router"], dropped) == ("m", True, {"only": ["zen"]}, ())
-        nameless = json.loads(translation("chat", over, b'{"messages":[{"role":"user","content":"hi"}]}').body)
-        assert nameless["model"] == "" and "stream" not in nameless
-
-    def test_a_conversation_becomes_messages(self) -> None:
-        body, dropped = self.sent(
-            "messages",
-            messages=[
-                {"role": "system", "content": "one"},
-                {"role": "user", "content": "hi"},
-                {"role": "user", "content": [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": self.PNG}}]},
-                {"role": "developer", "content": [{"type": "text", "text": "two", "cache_control": {"type": "ephemeral"}}]},
-                {"role": "assistant", "content": "", "tool_calls": [self.CALL, {**self.CALL, "id": "c2", "function": {"name": "g", "arguments": ""}}]},
-                {"role": "tool", "tool_call_id": "c1", "content": "r1"},
-                {"role": "tool", "tool_call_id": "c2", "content": [{"type": "image_url", "image_url": {"url": "https://x/y.png", "detail": "high"}}]},
-                {"role": "assistant", "content": [{"type": "text", "text": "  "}, {"type": "refusal", "refusal": "no"}], "reasoning_content": "hm"},
-                {"role": "user", "content": "why", "name": "Ann", "cache_control": {"type": "ephemeral"}},
-                {"role": "user", "content": ""},
-                {"role": "user", "content": [{"type": "file", "file": {"file_data": self.PDF, "filename": "a.pdf"}}]},
-            ],
-        )  # fmt: skip
-        cached = {"cache_control": {"type": "ephemeral"}}
-        assert body["system"] == [{"type": "text", "text": "one"}, {"type": "text", "text": "two", **cached}]
-        assert body["messages"] == [
-            {"role": "user", "content": [{"type": "text", "text": "hi"}]},
-            {"role": "user", "content": [
-                {"type": "text", "text": "see"},
-                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0="}}]},
-            {"role": "assistant", "content": [
-                {"type": "tool_use", "id": "c1", "name": "f", "input": {"a": 1e5, "ü": [1.10]}},
-                {"type": "tool_use", "id": "c2", "name": "g", "input": {}}]},
-            {"role": "user", "content": [
-                {"type": "tool_result", "tool_use_id": "c1", "content": [{"type": "text", "text": "r1"}]},
-                {"type": "tool_result", "tool_use_id": "c2", "content": [
-                    {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}]}]},
-            {"role": "assistant", "content": [{"type": "text", "text": "no"}]},
-            {"role": "user", "content": [{"type": "text", "text": "why", **cached}]},
-            {"role": "user", "content": [
-                {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="}, "title": "a.pdf"}]},
-        ]  # fmt: skip
-        assert dropped == ("image_url.detail", "messages.name", "messages.order", "reasoning")
-        pydantic.TypeAdapter(MessageCreateParamsNonStreaming).validate_python(body)
-
-    def test_a_conversation_becomes_items(self) -> None:
-        body, dropped = self.sent(
-            "responses",
-            messages=[
-                {"role": "system", "content": "one"},
-                {"role": "developer", "content": [{"type": "text", "text": "two", "cache_control": {"type": "ephemeral"}}]},
-                {"role": "user", "content": [
-                    {"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": self.PNG, "detail": "low"}},
-                    {"type": "file", "file": {"file_id": "file-1"}}]},
-                {"role": "assistant", "content": "", "tool_calls": [self.CALL]},
-                {"role": "tool", "tool_call_id": "c1", "content": "r1"},
-                {"role": "tool", "tool_call_id": "c2", "content": [{"type": "image_url", "image_url": {"url": "https://x/y.png"}}]},
-                {"role": "assistant", "content": "so", "refusal": "no", "reasoning": "hm"},
-                {"role": "user", "content": "why"},
-            ],
-        )  # fmt: skip
-        assert body["input"] == [
-            {"type": "message", "role": "system", "content": "one"},
-            {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "two"}]},
-            {"type": "message", "role": "user", "content": [
-                {"type": "input_text", "text": "see"}, {"type": "input_image", "image_url": self.PNG, "detail": "low"},
-                {"type": "input_file", "file_id": "file-1"}]},
-            {"type": "function_call", "call_id": "c1", "name": "f", "arguments": '{"a": 1e5, "ü": [1.10]}'},
-            {"type": "function_call_output", "call_id": "c1", "output": "r1"},
-            {"type": "function_call_output", "call_id": "c2", "output": [
-                {"type": "input_image", "image_url": "https://x/y.png", "detail": "auto"}]},
-            {"type": "message", "role": "assistant", "content": [
-                {"type": "output_text", "text": "so"}, {"type": "refusal", "refusal": "no"}]},
-            {"type": "message", "role": "user", "content": "why"},
-        ]  # fmt: skip
-        assert dropped == ("cache_control", "reasoning")
-        plain = [
-            one for one in body["input"] if one.get("role") != "assistant"
-        ]  # an answer's id and status are ours to leave out
-        pydantic.TypeAdapter(ResponseCreateParamsNonStreaming).validate_python({**body, "input": plain})
-
-    def test_results_of_each_round_are_a_message(self) -> None:
-        call, result = {"role": "assistant", "tool_calls": [self.CALL]}, {"role": "tool", "tool_call_id": "c1"}
-        body, _ = self.sent("messages", messages=[call, {**result, "content": "1"}, call, {**result, "content": ""}])
-        assert [one["role"] for one in body["messages"]] == ["assistant", "user", "assistant", "user"]
-        assert body["messages"][3]["content"] == [{"type": "tool_result", "tool_use_id": "c1"}]
-
-    def test_a_cache_mark_of_a_message_stands_at_its_end(self) -> None:
-        mark, parts = (
-            {"cache_control": {"type": "ephemeral"}},
-            [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
-        )
-        given = [
-            {"role": "user", "content": parts, **mark},
-            {"role": "tool", "tool_call_id": "c", "content": parts, **mark},
-        ]
-        first, second = self.sent("messages", messages=given)[0]["messages"]
-        assert first["content"] == [parts[0], {**parts[1], **mark}]
-        assert second["content"] == [{"type": "tool_result", "tool_use_id": "c", "content": parts, **mark}]
-
-    def test_openais_own_cache_mark_stays_with_openai(self) -> None:
-        mark = {"prompt_cache_breakpoint": {"mode": "explicit"}}
-        given = [{"role": "user", "content": [{"type": "text", "text": "a", **mark}]}]
-        body, dropped = self.sent("messages", messages=given)
-        assert "prompt_cache_breakpoint" not in str(body) and dropped == ("prompt_cache_breakpoint",)
-        body, dropped = self.sent("responses", messages=given)
-        assert body["input"][0]["content"] == [{"type": "input_text", "text": "a", **mark}] and dropped == ()
-
-    def test_a_call_without_arguments_has_empty_ones(self) -> None:
-        given = [{"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f"}}]}]
-        assert self.sent("responses", messages=given)[0]["input"][0]["arguments"] == ""
-        assert self.sent("messages", messages=given)[0]["messages"][0]["content"][0]["input"] == {}
-
-    TOOLS = {"tools": [{"name": "f", "description": "d", "input_schema": {"type": "object"}}]}
+    @pytest.mark.parametrize(("client", "target", "row"), [*asked_rows()])
+    def test_a_request(self, client: str, target: str, row: dict[str, Any]) -> None:
+        body = asked_of(client, row["request"])
+        if place := row.get("refused"):
+            with pytest.raises(cs.BadRequest) as caught:
+                translation(client, target, body)
+            assert caught.value.status == 400 and caught.value.message
+            assert caught.value.param and place.startswith(caught.value.param)  # there, or what it is a part of
+            return
+        made = translation(client, target, body)
+        sent = json.loads(made.body)
+        if word := row.get("taken"):
+            assert word in json.dumps(sent) or any(name.startswith(word) for name in made.dropped)
+            return
+        plain = json.loads(PLAIN[client][target])
+        assert meant(sent) == meant({**plain, **with_tools(json.loads(row["sent"]), target)})
+        assert made.dropped == tuple(row.get("dropped", ()))
+        if target == "messages":
+            pydantic.TypeAdapter(MessageCreateParamsNonStreaming).validate_python({**sent, "stream": False})
+        elif target == "responses":  # an answer's id and status are ours to leave out
+            items = [item for item in sent["input"] if item.get("role") != "assistant"]
+            pydantic.TypeAdapter(ResponseCreateParamsNonStreaming).validate_python(
+                {**sent, "input": items, "stream": False}
+            )
 
     @pytest.mark.parametrize(
-        ("given", "made", "dropped"),
+        ("client", "target", "request_"),
         [
-            ({}, {}, ()),
-            ({"max_tokens": 5}, {"max_tokens": 5}, ()),
-            ({"max_tokens": 5, "max_completion_tokens": 6}, {"max_tokens": 6}, ()),
-            ({"temperature": 1, "top_p": 0.5, "top_k": 3}, {"temperature": 1, "top_p": 0.5, "top_k": 3}, ()),
-            ({"temperature": None, "stop": None, "tools": None, "n": 1, "seed": None}, {}, ()),
-            ({"stop": "END"}, {"stop_sequences": ["END"]}, ()),
-            ({"stop": ["a", "\nb"]}, {"stop_sequences": ["a", "\nb"]}, ()),
-            ({"stop": []}, {}, ()),
-            ({"user": "u"}, {"metadata": {"user_id": "u"}}, ()),
-            ({"tools": [TOOL]}, TOOLS, ()),
-            ({"tools": [{"type": "function", "function": {"name": "f", "strict": True}, "cache_control": {"type": "ephemeral"}}]},
-             {"tools": [{"name": "f", "input_schema": {"type": "object"}, "strict": True, "cache_control": {"type": "ephemeral"}}]}, ()),
-            ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {}}}, "odd": 1}}]},
-             {"tools": [{"name": "f", "input_schema": {"type": "object", "properties": {"a": {}}}}]}, ("tools.odd",)),
-            ({"tools": [TOOL], "tool_choice": "auto"}, {**TOOLS, "tool_choice": {"type": "auto"}}, ()),
-            ({"tools": [TOOL], "tool_choice": "none", "parallel_tool_calls": False}, {**TOOLS, "tool_choice": {"type": "none"}}, ()),
-            ({"tools": [TOOL], "tool_choice": "required"}, {**TOOLS, "tool_choice": {"type": "any"}}, ()),
-            ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "f"}}}, {**TOOLS, "tool_choice": {"type": "tool", "name": "f"}}, ()),
-            ({"tools": [TOOL], "parallel_tool_calls": False}, {**TOOLS, "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}, ()),
-            ({"tools": [TOOL], "parallel_tool_calls": True}, TOOLS, ()),
-            ({"tool_choice": "auto", "parallel_tool_calls": False}, {}, ()),
-            ({"response_format": {"type": "text"}}, {}, ()),
-            ({"response_format": {"type": "json_object"}}, {}, ("response_format",)),
-            ({"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"a": 1}, "strict": True}}},
-             {"output_config": {"format": {"type": "json_schema", "schema": {"a": 1}}}}, ()),
-            ({"response_format": {"type": "json_schema", "json_schema": {"schema": {}, "description": "d"}}},
-             {"output_config": {"format": {"type": "json_schema", "schema": {}}}}, ("response_format.description",)),
-            ({"reasoning_effort": "high"}, {"output_config": {"effort": "high"}}, ()),
-            ({"reasoning_effort": "minimal"}, {}, ("reasoning_effort",)),
-            ({"cache_control": {"type": "ephemeral"}}, {"cache_control": {"type": "ephemeral"}}, ()),
-            ({"seed": 7, "frequency_penalty": 1, "presence_penalty": 0, "logit_bias": {"1": 2}, "store": True, "metadata": {"a": "b"},
-              "service_tier": "flex", "prediction": {"type": "content"}, "verbosity": "low", "whatever": "x", "logprobs": False}, {},
-             ("frequency_penalty", "logit_bias", "metadata", "prediction", "seed", "service_tier", "store", "verbosity", "whatever")),
-        ],
-    )  # fmt: skip
-    def test_fields_of_messages(self, given: dict[str, Any], made: dict[str, Any], dropped: tuple[str, ...]) -> None:
-        body, left_out = self.sent("messages", **given)
-        plain = {"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]}
-        assert body == {**plain, "max_tokens": cs.MESSAGES_MAX_TOKENS, **made}
-        assert left_out == dropped
-        pydantic.TypeAdapter(MessageCreateParamsNonStreaming).validate_python(body)
-
-    FLAT = {
-        "tools": [
-            {"type": "function", "name": "f", "description": "d", "parameters": {"type": "object"}, "strict": False}
-        ]
-    }
-
-    @pytest.mark.parametrize(
-        ("given", "made", "dropped"),
-        [
-            ({}, {}, ()),
-            ({"max_tokens": 5}, {"max_output_tokens": 5}, ()),
-            ({"max_tokens": 5, "max_completion_tokens": 6}, {"max_output_tokens": 6}, ()),
-            ({"temperature": 2, "top_p": 0.5}, {"temperature": 2, "top_p": 0.5}, ()),
-            ({"store": True}, {"store": True}, ()),
-            ({"user": "u", "metadata": {"a": "b"}, "service_tier": "flex", "prompt_cache_key": "k", "safety_identifier": "s"},
-             {"user": "u", "metadata": {"a": "b"}, "service_tier": "flex", "prompt_cache_key": "k", "safety_identifier": "s"}, ()),
-            ({"tools": [TOOL], "parallel_tool_calls": False}, {**FLAT, "parallel_tool_calls": False}, ()),
-            ({"tools": [{"type": "function", "function": {"name": "f", "strict": True}}]},
-             {"tools": [{"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}, "strict": True}]}, ()),
-            ({"tools": [TOOL], "tool_choice": "required"}, {**FLAT, "tool_choice": "required"}, ()),
-            ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "f"}}}, {**FLAT, "tool_choice": {"type": "function", "name": "f"}}, ()),
-            ({"tools": [TOOL], "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [TOOL]}}},
-             {**FLAT, "tool_choice": {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "f"}]}}, ()),
-            ({"reasoning_effort": "minimal"}, {"reasoning": {"effort": "minimal"}}, ()),
-            ({"verbosity": "low", "response_format": {"type": "json_object"}}, {"text": {"verbosity": "low", "format": {"type": "json_object"}}}, ()),
-            ({"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"a": 1}, "strict": True}}},
-             {"text": {"format": {"type": "json_schema", "name": "n", "schema": {"a": 1}, "strict": True}}}, ()),
-            ({"stream_options": {"include_obfuscation": False}}, {"stream_options": {"include_obfuscation": False}}, ()),
-            ({"stop": [], "seed": 0, "presence_penalty": 0, "frequency_penalty": None, "logit_bias": {}, "n": 1, "logprobs": False}, {}, ("seed",)),
-            ({"seed": 1, "presence_penalty": 0.5, "logit_bias": {"1": 2}, "top_k": 3, "cache_control": {}}, {}, ("logit_bias", "presence_penalty", "seed", "top_k")),
-        ],
-    )  # fmt: skip
-    def test_fields_of_responses(self, given: dict[str, Any], made: dict[str, Any], dropped: tuple[str, ...]) -> None:
-        body, left_out = self.sent("responses", **given)
-        plain = {"model": "m", "input": [{"type": "message", "role": "user", "content": "hi"}], "store": False}
-        assert body == {**plain, **made}
-        assert left_out == dropped
-        pydantic.TypeAdapter(ResponseCreateParamsNonStreaming).validate_python(body)
-
-    REFUSED = [
-        ({"n": 2}, "n"),
-        ({"logprobs": True}, "logprobs"),
-        ({"modalities": ["text", "audio"]}, "modalities"),
-        ({"audio": {"voice": "a"}}, "audio"),
-        ({"functions": [{"name": "f"}]}, "functions"),
-        ({"function_call": "auto"}, "function_call"),
-        ({"web_search_options": {}}, "web_search_options"),
-        ({"max_tokens": 0}, "max_tokens"),
-        ({"tools": [{"type": "custom", "custom": {"name": "f"}}]}, "tools[0]"),
-        ({"tools": [TOOL], "tool_choice": {"type": "custom", "custom": {"name": "f"}}}, "tool_choice"),
-        ({"response_format": {"type": "json_schema"}}, "response_format"),
-        ({"messages": []}, "messages"),
-        ({"messages": "hi"}, "messages"),
-        ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
-        ({"messages": [{"role": "function", "name": "f", "content": "x"}]}, "messages[0].role"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id"),
-        ({"messages": [{"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}]}, "messages[0].function_call"),
-        ({"messages": [{"role": "assistant", "tool_calls": [{"id": "c", "type": "custom", "custom": {}}]}]}, "messages[0].tool_calls[0]"),
-        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "input_audio", "input_audio": {}}]}]}, "messages[0].content[1]"),
-        ({"messages": [{"role": "system", "content": [{"type": "image_url", "image_url": {"url": PNG}}]}]}, "messages[0].content[0]"),
-    ]  # fmt: skip
-
-    @pytest.mark.parametrize(
-        ("over", "given", "param"),
-        [
-            *(("messages", *one) for one in REFUSED),
-            *(("responses", *one) for one in REFUSED),
-            ("messages", {"temperature": 1.5}, "temperature"),
-            ("messages", {"stop": [" \n"]}, "stop"),
-            ("messages", {"tool_choice": "required"}, "tool_choice"),
-            ("messages", {"tools": [TOOL], "tool_choice": "any"}, "tool_choice"),
-            ("messages", {"response_format": {"type": "grammar"}}, "response_format"),
-            ("messages", {"messages": [{"role": "user", "content": " "}]}, "messages"),
-            ("messages", {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "ftp://x"}]}]}, "messages[0].content[0]"),
-            ("messages", {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]}, "messages[0].content[0]"),
-            ("messages", {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_data": PNG}}]}]}, "messages[0].content[0]"),
-            *(("messages", {"messages": [{"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": odd}}]}]},
-               "messages[0].tool_calls[0].function.arguments") for odd in ("[1]", "{", "5", "null", '{"a":NaN}')),
-            ("responses", {"stop": "END"}, "stop"),
-        ],
-    )  # fmt: skip
-    def test_what_would_change_the_meaning_is_refused(self, over: str, given: dict[str, Any], param: str) -> None:
-        with pytest.raises(cs.BadRequest) as caught:
-            translation("chat", over, self.asked(**given))
-        assert (caught.value.status, caught.value.param) == (400, param)
-
-    @pytest.mark.parametrize("over", OVER)
-    @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"messages":[{"role":"user","content":"\\ud8"}]}', b"\xff", b'{"messages":[{"role":"user","content":"x"}],"tools":' + b'[{"a":' * 50_000])  # fmt: skip
-    def test_a_body_that_is_none_is_refused(self, over: str, body: bytes) -> None:
-        with pytest.raises(cs.BadRequest):
-            translation("chat", over, body)
-
-    @pytest.mark.parametrize("over", OVER)
-    def test_half_a_surrogate_pair_is_no_number(self, over: str) -> None:
-        with pytest.raises(cs.BadRequest):
-            translation("chat", over, rb'{"messages":[{"role":"user","content":"a"}],"max_tokens":"\ud83d"}')
-
-    @pytest.mark.parametrize("over", OVER)
-    def test_half_a_surrogate_pair_goes_through_a_request(self, over: str) -> None:
-        body = translation("chat", over, rb'{"model":"m","messages":[{"role":"user","content":"a\ud83d"}]}').body
-        assert rb"a\ud83d" in body and json.loads(body)["model"] == "m"
-
-    @FUZZ
-    @given(st.dictionaries(st.sampled_from(CHAT_FIELDS), anything, max_size=4))
-    def test_any_request_is_translated_or_refused(self, given: dict[str, Any]) -> None:
-        for over in self.OVER:
-            with contextlib.suppress(cs.BadRequest):
-                assert "model" in json.loads(translation("chat", over, self.asked(**given)).body)
-
-    # -- whole answers
-
-    BLOCKS = [
-        {"type": "thinking", "thinking": "hm, ö", "signature": "c2ln"},
-        {"type": "redacted_thinking", "data": "xx"},
-        {"type": "text", "text": "Grüße "},
-        {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}},
-        {"type": "web_search_tool_result", "tool_use_id": "s", "content": []},
-        {"type": "text", "text": "\U0001f600 \u2028x"},
-        {"type": "tool_use", "id": "t1", "name": "f", "input": {"a": 12345678901234567890123, "b": "ü"}},
-        {"type": "tool_use", "id": "t3", "name": "h", "input": {}},
-    ]
-
-    def message(self, **more: Any) -> bytes:
-        usage = {"input_tokens": 5, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 2, "output_tokens": 40}
-        named = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "stop_reason": "end_turn"}
-        return json.dumps({**named, "content": self.BLOCKS, "usage": usage, **more}).encode()
-
-    def response(self, **more: Any) -> bytes:
-        output = [
-            {"type": "reasoning", "id": "rs", "summary": [{"type": "summary_text", "text": "hm, "}, {"type": "summary_text", "text": "ö"}]},
-            {"type": "tool_search_call", "arguments": {"odd": 1}, "content": 5},
-            {"type": "message", "id": "m", "role": "assistant", "content": [
-                {"type": "output_text", "text": "Grüße ", "annotations": []}, {"type": "output_text", "text": "\U0001f600 \u2028x"}]},
-            {"type": "function_call", "id": "fc1", "call_id": "t1", "name": "f", "arguments": '{"a": 1.10}'},
-            {"type": "function_call", "id": "fc3", "call_id": "t3", "name": "h", "arguments": ""},
-        ]  # fmt: skip
-        usage = {
-            "input_tokens": 10,
-            "input_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 2},
-            "output_tokens": 40,
-        }
-        named = {"id": "resp_1", "object": "response", "status": "completed", "model": "gpt", "error": None}
-        return json.dumps({**named, "output": output, "usage": usage, "cost": "0.01", **more}).encode()
-
-    @pytest.mark.parametrize("over", OVER)
-    def test_a_whole_answer_is_a_chat_completion(self, over: str) -> None:
-        answer = self.message(cost="0.01") if over == "messages" else self.response()
-        made = translation("chat", over, self.asked()).whole(answer)
-        chat = self.client(made, "application/json").chat.completions.create(
-            model="m", messages=[{"role": "user", "content": "hi"}]
-        )
-        openai.types.chat.ChatCompletion.model_validate(json.loads(made), strict=True)
-        (choice,) = chat.choices
-        message = choice.message
-        assert (chat.created, choice.finish_reason, message.content) == (1_700_000_000, "tool_calls", self.SAID)
-        if over == "messages":
-            assert (chat.id, chat.model, message.reasoning_content) == ("chatcmpl-msg_1", "claude", "hm, ö")
-            arguments = '{"a":12345678901234567890123,"b":"ü"}'
-        else:
-            assert (chat.id, chat.model, message.reasoning_content) == ("chatcmpl-resp_1", "gpt", "hm, \n\nö")
-            arguments = '{"a": 1.10}'
-        assert [(one.id, one.function.name, one.function.arguments) for one in message.tool_calls or ()] == [
-            ("t1", "f", arguments), ("t3", "h", "{}")
-        ]  # fmt: skip
-        usage, fault = cs.read_answer("chat", made)
-        assert usage == cs.Usage(10, 40, 3, 0, 2, 0.01) and fault is None
-
-    @pytest.mark.parametrize(
-        ("stop", "finish"),
-        [
-            ("end_turn", "stop"), ("stop_sequence", "stop"), ("max_tokens", "length"), ("tool_use", "tool_calls"), ("pause_turn", "stop"),
-            ("refusal", "content_filter"), ("model_context_window_exceeded", "length"), ("new", "stop"), (None, "stop"),
-        ],
-    )  # fmt: skip
-    def test_why_a_message_ended(self, stop: str | None, finish: str) -> None:
-        answer = self.message(content=[{"type": "text", "text": "x"}], stop_reason=stop)
-        assert (
-            json.loads(translation("chat", "messages", self.asked()).whole(answer))["choices"][0]["finish_reason"]
-            == finish
-        )
-        frames = [
-            self.MESSAGES[0],
-            {"type": "message_delta", "delta": {"stop_reason": stop}, "usage": {"output_tokens": 1}},
-        ]
-        assert self.chunks(self.relayed("messages", frames, usage=False))[-1]["choices"][0]["finish_reason"] == finish
-
-    def test_why_it_was_refused_is_told(self) -> None:
-        details = {"type": "refusal", "category": "bio", "explanation": "not that"}
-        answer = self.message(content=[], stop_reason="refusal", stop_details=details)
-        message = json.loads(translation("chat", "messages", self.asked()).whole(answer))["choices"][0]["message"]
-        assert (message["content"], message["refusal"]) == (None, "not that")
-        frames = [
-            self.MESSAGES[0],
-            {"type": "message_delta", "delta": {"stop_reason": "refusal", "stop_details": details}},
-        ]
-        deltas = [one["choices"][0]["delta"] for one in self.chunks(self.relayed("messages", frames, usage=False))]
-        assert {"refusal": "not that"} in deltas
-
-    @pytest.mark.parametrize(
-        ("status", "details", "finish"),
-        [
-            ("completed", None, "stop"),
-            ("incomplete", {"reason": "max_output_tokens"}, "length"),
-            ("incomplete", {"reason": "content_filter"}, "content_filter"),
-            ("incomplete", {"reason": "new"}, "length"),
-            ("incomplete", None, "length"),
+            pytest.param(client, target, request, id=f"{client}-{target}-{request[:40]}")
+            for table in TABLES["odd"]
+            for request, client, target in itertools.product(table["requests"], [table["from"]], each(table["to"]))
         ],
     )
-    def test_why_a_response_ended(self, status: str, details: Any, finish: str) -> None:
-        parts = [{"type": "refusal", "refusal": "no"}]
-        more = {
-            "status": status,
-            "incomplete_details": details,
-            "output": [{"type": "message", "id": "m", "content": parts}],
-        }
-        (choice,) = json.loads(translation("chat", "responses", self.asked()).whole(self.response(**more)))["choices"]
-        assert (choice["finish_reason"], choice["message"]["content"], choice["message"]["refusal"]) == (
-            finish,
-            None,
-            "no",
-        )
-        frames = [self.RESPONSES[0], {"type": f"response.{status}", "response": json.loads(self.response(**more))}]
-        found = self.chunks(self.relayed("responses", frames))
-        assert [one["choices"][0]["finish_reason"] for one in found[:-1]] == [None, None, finish]
-        assert found[1]["choices"][0]["delta"] == {"refusal": "no"}  # of a host that sends no deltas
+    def test_an_odd_request_is_taken_or_refused(self, client: str, target: str, request_: str) -> None:
+        with contextlib.suppress(cs.BadRequest):
+            assert json.loads(translation(client, target, asked_of(client, request_)).body)["model"] == "m"
 
-    @pytest.mark.parametrize("over", OVER)
-    @pytest.mark.parametrize("answer", [b"", b"[]", b"{}", b"5", b"<html>", b"\xff", b"[" * 100_000, b'{"type":"message","content":[5]}', b'{"output":[{}]}', b'{"output":[],"status":"in_progress"}', b'{"choices":[]}'])  # fmt: skip
-    def test_an_answer_that_is_none_is_an_error(self, over: str, answer: bytes) -> None:
+    # -- answers
+
+    @pytest.mark.parametrize(("client", "target", "row"), [*told_rows("told")])
+    def test_an_answer(self, client: str, target: str, row: dict[str, Any]) -> None:
+        request, told = row.get("request", "{}"), json.loads(row["told"])
+        if "answer" in row:
+            made = translation(client, target, asked_of(client, request)).whole(answered(target, row["answer"]))
+            check_told(client, heard(client, made, stream=False, request=request), told)
+            return
+        frames = streamed(target, row["stream"])
+        for runs in (frames, [b"".join(frames)]):
+            made = self.relayed(client, target, runs, request)
+            CHECKS[client](made)
+            check_told(client, heard(client, made, stream=True, request=request), told)
+
+    @pytest.mark.parametrize(("client", "target", "row"), [*told_rows("failed")])
+    def test_an_error(self, client: str, target: str, row: dict[str, Any]) -> None:
+        if "answer" in row:
+            with pytest.raises(cs.UpstreamFailed, match=row["words"]) as caught:
+                translation(client, target, asked_of(client)).whole(answered(target, row["answer"]))
+            assert caught.value.status == row["status"]
+            return
+        relay = self.events(client, target)
+        frames = streamed(target, row["stream"])
+        made = b"".join(map(relay.feed, [*frames, *frames]))
+        assert relay.finish() == relay.error(cs.BadRequest("late")) == relay.feed(frames[0]) == relay.answer == b""
+        CHECKS[client](made)
+        last = json.loads([payload for payload in events(made) if payload != b"[DONE]"][-1])["error"]
+        assert last["message"] == row["words"]
+        if client == "messages":
+            assert last["type"] == row.get("kind", last["type"])
+        else:
+            assert last.keys() == {"message", "type", "param", "code"}
+            assert (last["code"], last["param"]) == (row.get("code", last["code"]), row.get("param", last["param"]))
+        with pytest.raises((openai.APIError, anthropic.APIError), match=row["words"]):
+            heard(client, made, stream=True)
+
+    @staticmethod
+    def events(client: str, target: str, request: str = "{}") -> Any:
+        more = {"stream": True, **({"stream_options": {"include_usage": True}} if client == "chat" else {})}
+        asked = {**json.loads(asked_of(client, request)), **more}
+        return translation(client, target, json.dumps(asked).encode()).events()
+
+    def relayed(self, client: str, target: str, runs: Iterable[bytes], request: str = "{}") -> bytes:
+        relay = self.events(client, target, request)
+        made = b"".join(map(relay.feed, runs)) + relay.finish()
+        if client == "responses":
+            assert json.loads(relay.answer) == told_events(made)[-1]["response"]
+        return made
+
+    @pytest.mark.parametrize(("client", "target"), CROSSED)
+    @pytest.mark.parametrize(
+        "body",
+        [b"", b"[]", b"{", b"5", b'{"messages":"\xff"}', b'{"model":"m","tools":' + b'[{"a":' * 50_000],
+        ids=["none", "array", "torn", "number", "not-utf8", "deep"],
+    )
+    def test_a_body_that_is_no_request_is_refused(self, client: str, target: str, body: bytes) -> None:
+        with pytest.raises(cs.BadRequest) as caught:
+            translation(client, target, body)
+        assert caught.value.status == 400
+
+    FIELDS: Any = {
+        "chat": CHAT_FIELDS,
+        "messages": ["messages", "system", "max_tokens", "tools", "tool_choice", "output_config", "stop_sequences", "top_k"],
+        "responses": ["input", "tools", "tool_choice", "text", "reasoning", "metadata", "instructions", "store", "other"],
+    }  # fmt: skip
+    item = st.dictionaries(
+        st.sampled_from(["type", "role", "content", "name", "call_id", "output", "arguments", "tools", "id", "input", "function"]),
+        anything | st.sampled_from(["function_call", "function", "custom", "namespace", "message", "user", "tool_use", "tool_result"])
+        | st.lists(st.dictionaries(names, anything, max_size=3), max_size=2),
+        max_size=5,
+    )  # fmt: skip
+
+    @pytest.mark.parametrize("client", DIALECTS)
+    @BRIEFLY
+    @given(data=st.data())
+    def test_any_request_is_translated_or_refused(self, client: str, data: st.DataObject) -> None:
+        values = anything | st.lists(self.item, max_size=3)
+        given = data.draw(st.dictionaries(st.sampled_from(self.FIELDS[client]), values, max_size=4))
+        body = msgspec.json.encode({**json.loads(asked_of(client)), **given})
+        for target in DIALECTS:
+            if target != client:
+                with contextlib.suppress(cs.BadRequest):
+                    assert "model" in json.loads(translation(client, target, body).body)
+
+    def test_the_tool_of_free_text_is_a_function_with_one_input(self) -> None:
+        form = {"type": "grammar", "syntax": "lark", "definition": "start: /.+/"}
+        custom = {"type": "custom", "name": "p", "description": "patches", "format": form}
+        group = {"type": "namespace", "name": "crm", "tools": [{"type": "custom", "name": "note"}]}
+        asked = {"tools": [custom, group], "tool_choice": {"type": "custom", "name": "note"}}
+        body = json.loads(translation("responses", "chat", asked_of("responses", json.dumps(asked))).body)
+        patch, note = (tool["function"] for tool in body["tools"])
+        assert (patch["name"], note["name"]) == ("p", "crm__note")
+        assert patch["parameters"]["required"] == ["input"]
+        assert patch["description"] == "patches\n\nThe input follows this lark grammar:\n\nstart: /.+/"
+        assert body["tool_choice"] == {"type": "function", "function": {"name": "crm__note"}}
+
+    @SOON
+    @pytest.mark.parametrize(("client", "target"), [pair for pair in CROSSED if pair[1] != "chat"])
+    def test_ids_that_a_target_does_not_take_are_mapped_on_call_and_result_alike(
+        self, client: str, target: str
+    ) -> None:
+        ids = ["call:1/ü", "c" * 65, "fine-1"]
+        said: dict[str, Any] = {
+            "chat": {"messages": [
+                {"role": "user", "content": "hi"},
+                {"role": "assistant", "content": None, "tool_calls": [
+                    {"id": one, "type": "function", "function": {"name": "f", "arguments": "{}"}} for one in ids]},
+                *({"role": "tool", "tool_call_id": one, "content": "r"} for one in ids),
+            ]},
+            "messages": {"messages": [
+                {"role": "user", "content": "hi"},
+                {"role": "assistant", "content": [{"type": "tool_use", "id": one, "name": "f", "input": {}} for one in ids]},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": one, "content": "r"} for one in ids]},
+            ]},
+            "responses": {"input": [
+                {"role": "user", "content": "hi"},
+                *({"type": "function_call", "call_id": one, "name": "f", "arguments": "{}"} for one in ids),
+                *({"type": "function_call_output", "call_id": one, "output": "r"} for one in ids),
+            ]},
+        }[client]  # fmt: skip
+        sent = translation(client, target, asked_of(client, json.dumps(said))).body.decode()
+        key = '"call_id"' if target == "responses" else '"(?:tool_use_)?id"'
+        found = re.findall(rf'{key}: ?"([^"]*)"', sent)
+        assert found[:3] == found[3:] and len(set(found)) == 3 and found[2] == "fine-1"
+        assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", one) for one in found)
+
+    @SOON
+    @pytest.mark.parametrize("client", ["messages", "responses"])
+    def test_long_names_of_tools_are_mapped_there_and_back(self, client: str) -> None:
+        name = "mcp__" + "x" * 100
+        tool = (
+            {"name": name, "input_schema": {}}
+            if client == "messages"
+            else {"type": "function", "name": name, "parameters": {}}
+        )
+        made = translation(client, "chat", asked_of(client, json.dumps({"tools": [tool]})))
+        (sent,) = json.loads(made.body)["tools"]
+        there = sent["function"]["name"]
+        assert re.fullmatch(r"mcp__x+_[0-9a-f]{8}", there) and len(there) <= 64
+        call = {"id": "1", "type": "function", "function": {"name": there, "arguments": "{}"}}
+        answer = made.whole(answered("chat", json.dumps({"message": {"content": None, "tool_calls": [call]}})))
+        assert heard(client, answer, stream=False)["calls"] == [["1", name, {}]]
+
+    @pytest.mark.parametrize(("client", "target"), CROSSED)
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            b"", b"[]", b"{}", b"5", b"<html>", b"\xff", b"[" * 100_000, b'{"type":"message","content":[5]}', b'{"output":[{}]}',
+            b'{"output":[],"status":"in_progress"}', b'{"choices":[]}', b'{"choices":[5]}', b'{"choices":[{"message":5}]}',
+            b'{"choices":[{"message":{"tool_calls":[5]}}]}',
+        ],
+        ids=lambda body: body[:20].decode("latin-1"),
+    )  # fmt: skip
+    def test_an_answer_that_is_none_is_an_error(self, client: str, target: str, answer: bytes) -> None:
         with pytest.raises(cs.UpstreamFailed) as caught:
-            translation("chat", over, self.asked()).whole(answer)
+            translation(client, target, asked_of(client)).whole(answer)
         assert caught.value.code == "bad_upstream_answer"
 
-    @pytest.mark.parametrize(
-        ("over", "answer", "status", "words"),
-        [
-            (
-                "messages",
-                {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
-                529,
-                "Overloaded",
-            ),
-            (
-                "messages",
-                {"type": "error", "error": {"type": "FreeUsageLimitError", "message": "too much"}},
-                502,
-                "too much",
-            ),
-            (
-                "responses",
-                {"error": {"message": "slow down", "code": "rate_limit_exceeded"}},
-                429,
-                "slow down",
-            ),
-            (
-                "responses",
-                {"status": "failed", "error": {"code": "server_error", "message": "broke"}, "output": []},
-                502,
-                "broke",
-            ),
-        ],
-    )
-    def test_an_error_behind_a_200_has_its_words(
-        self, over: str, answer: dict[str, Any], status: int, words: str
-    ) -> None:
-        with pytest.raises(cs.UpstreamFailed, match=words) as caught:
-            translation("chat", over, self.asked()).whole(json.dumps(answer).encode())
-        assert caught.value.status == status
-
-    # -- streams
-
-    @pytest.mark.parametrize(("over", "frames"), BOTH)
-    def test_the_sdk_puts_a_stream_together(self, over: str, frames: Any) -> None:
-        body = self.relayed(over, frames)
-        with self.client(body).chat.completions.stream(
-            model="m", messages=[{"role": "user", "content": "hi"}], stream_options={"include_usage": True}
-        ) as stream:
-            chat = stream.get_final_completion()
-        message = chat.choices[0].message
-        content = str(message.content).encode("utf-16", "surrogatepass").decode("utf-16")  # its halves came apart
-        assert (chat.choices[0].finish_reason, content, message.refusal) == ("tool_calls", self.SAID, None)
-        assert (message.role, message.model_extra["reasoning_content"]) == ("assistant", "hm, ö")
-        assert [(one.id, one.function.name, one.function.arguments) for one in message.tool_calls or ()] == self.CALLED
-        assert chat.usage is not None and chat.usage.total_tokens == 50
-        assert cs.read_usage(chat.usage.model_dump_json().encode()) == cs.Usage(10, 40, 3, 7, 2)
-        for chunk in self.chunks(body):
-            openai.types.chat.ChatCompletionChunk.model_validate(chunk)
-
-    @pytest.mark.parametrize(("over", "frames"), BOTH)
-    def test_the_frames_are_those_of_the_contract(self, over: str, frames: Any) -> None:
-        body = self.relayed(over, frames)
-        assert body.endswith(cs.DONE_FRAME) and body.count(b"[DONE]") == 1
-        *first, last = self.chunks(body)
-        assert {(one["id"], one["object"], one["created"], one["model"]) for one in (*first, last)} == {
-            ("chatcmpl-msg_1" if over == "messages" else "chatcmpl-resp_1", "chat.completion.chunk", 1_700_000_000, first[0]["model"])
+    def test_what_was_asked_is_told_again_in_a_response(self) -> None:
+        asked = {
+            "instructions": "be terse", "metadata": {"a": "b"}, "parallel_tool_calls": False, "temperature": 0.5,
+            "top_p": 0.25, "tool_choice": "required", "max_output_tokens": 19, "previous_response_id": "resp_1",
+            "store": False, "truncation": "auto", "user": "u",
+            "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": True}],
         }  # fmt: skip
-        assert all(one["usage"] is None and len(one["choices"]) == 1 for one in first) and last["choices"] == []
-        assert [one["choices"][0]["finish_reason"] for one in first][-2:] == [None, "tool_calls"]
-        assert first[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
-        without = self.relayed(over, frames, usage=False)
-        assert [{**one, "usage": None} for one in self.chunks(without)] == first and b"usage" not in without
+        more = {**asked, "text": {"verbosity": "low"}, "reasoning": {"effort": "low"}}
+        made = translation("responses", "chat", asked_of("responses", json.dumps(more)))
+        told = json.loads(made.whole(answered("chat", '{"message": {"content": "x"}}')))
+        assert {name: told[name] for name in asked} == asked
+        assert told["text"] == {"format": {"type": "text"}, "verbosity": "low"}
+        assert told["reasoning"]["effort"] == "low"
+        assert told["id"].startswith("resp_") and (told["object"], told["created_at"]) == ("response", 7)
 
-    @pytest.mark.parametrize(("over", "frames"), BOTH)
-    def test_a_stream_may_be_cut_at_every_byte(self, over: str, frames: Any) -> None:
-        body, whole = b"".join(self.stream(frames)), self.relayed(over, frames)
-        for ending in (b"\n", b"\r\n"):
-            fed = with_ending(body, ending)
-            for pieces in ([fed], each_byte(fed)):
-                relay = self.events(over)
-                runs, left = through(pieces)
-                assert b"".join(map(relay.feed, (*runs, left))) + relay.finish() == whole
-        for at in range(0, len(body), 7):
-            relay = self.events(over)
-            runs, left = through([body[:at], body[at:]])
-            assert b"".join(map(relay.feed, (*runs, left))) + relay.finish() == whole
+    def test_a_routers_cost_is_kept(self) -> None:
+        for target in ("messages", "responses"):
+            made = translation("chat", target, asked_of("chat")).whole(answered(target, '{"cost": "0.01"}'))
+            usage, fault = cs.read_answer("chat", made)
+            assert usage is not None and usage.cost_usd == 0.01 and fault is None
 
-    def test_pieces_of_reasoning_stay_apart(self) -> None:
-        thoughts = [
-            {"type": "response.reasoning_summary_text.delta", "output_index": 0, "summary_index": 0, "delta": "a"},
-            {"type": "response.reasoning_summary_text.delta", "output_index": 0, "summary_index": 1, "delta": "b"},
-            {"type": "response.reasoning_text.delta", "output_index": 1, "content_index": 0, "delta": "c"},
-            {"type": "response.reasoning_text.delta", "output_index": 1, "content_index": 0, "delta": "d"},
-        ]
-        found = self.chunks(self.relayed("responses", thoughts))
-        assert (
-            "".join(one["choices"][0]["delta"].get("reasoning_content", "") for one in found if one["choices"])
-            == "a\n\nb\n\ncd"
-        )
+    def test_usage_is_told_to_a_chat_client_that_asked_for_it(self) -> None:
+        frames = native_stream("everything-messages")
+        relay = translation("chat", "messages", asked_of("chat", '{"stream": true}')).events()
+        assert b"usage" not in b"".join(map(relay.feed, frames)) + relay.finish()
 
-    def deltas(self, over: str, *frames: dict[str, Any]) -> list[dict[str, Any]]:
-        return [one["choices"][0]["delta"] for one in self.chunks(self.relayed(over, frames, usage=False))]
+    @pytest.mark.parametrize(("client", "target"), CROSSED)
+    def test_words_are_passed_on_as_they_come(self, client: str, target: str) -> None:
+        frames = {"chat": [*CHAT_STREAM]}.get(target) or native_stream(target)
+        relay = self.events(client, target)
+        told = [(b"hi " in frame, b'"hi ' in relay.feed(frame)) for frame in frames]
+        first = [came for came, _ in told].index(True)
+        assert told[first][1]
 
-    def test_what_was_said_is_not_said_again_at_the_end(self) -> None:
-        item = {"type": "message", "id": "m", "content": [{"type": "output_text", "text": "once"}]}
-        done = {"type": "response.output_item.done", "output_index": 0, "item": item}
-        over = {"type": "response.completed", "response": {"id": "r", "status": "completed", "output": [item]}}
-        assert [one.get("content") for one in self.deltas("responses", done, over)] == ["", "once", None]
-
-    def test_what_a_block_begins_with_is_passed_on(self) -> None:
-        frames = [
-            {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": "hm"}},
-            {"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": "Hi"}},
-            {"type": "content_block_start", "index": 2, "content_block": {"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}},
-        ]  # fmt: skip
-        _, thought, text, call, arguments, _ = self.deltas("messages", *frames)  # no block is ever closed
-        assert (thought, text, call["tool_calls"][0]["id"]) == ({"reasoning_content": "hm"}, {"content": "Hi"}, "t")
-        assert arguments == {"tool_calls": [{"index": 0, "function": {"arguments": '{"a":1}'}}]}
-
-    @pytest.mark.parametrize("kind", ["completed", "failed"])
-    def test_a_response_that_failed_is_an_error_however_it_is_named(self, kind: str) -> None:
-        failed = {"status": "failed", "error": {"code": "server_error", "message": "broke", "param": "input"}}
-        (frame,) = self.chunks(self.relayed("responses", [{"type": f"response.{kind}", "response": failed}]))
-        assert (frame["error"]["message"], frame["error"]["param"]) == ("broke", "input")
-
-    def test_an_event_alone_says_that_a_response_is_incomplete(self) -> None:
-        details = {"reason": "content_filter"}
-        frame = {"type": "response.incomplete", "response": {"id": "r", "incomplete_details": details}}
-        found = self.chunks(self.relayed("responses", [frame]))
-        assert found[-1]["choices"][0]["finish_reason"] == "content_filter"
-
-    def test_an_error_names_its_parameter(self) -> None:
-        frame = {"type": "error", "code": "x", "message": "broke", "param": "input"}
-        (error,) = self.chunks(self.relayed("responses", [frame]))
-        assert error["error"]["param"] == "input"
-
-    def test_items_are_told_apart_without_their_place(self) -> None:
-        """llama.cpp's server gives item ids only."""
-        frames = [
-            {key: value for key, value in one.items() if key != "output_index"}
-            for one in self.RESPONSES if one.get("output_index") in (3, 4)
-        ]  # fmt: skip
-        found = self.chunks(self.relayed("responses", frames, usage=False))
-        pieces = [call for one in found for call in one["choices"][0]["delta"].get("tool_calls", ())]
-        for index, (call_id, _, arguments) in enumerate(self.CALLED[:2]):
-            mine = [one for one in pieces if one["index"] == index]
-            assert mine[0]["id"] == call_id and "".join(one["function"]["arguments"] for one in mine) == arguments
-
-    def test_an_answer_without_deltas_is_passed_on_whole(self) -> None:
-        over = {"type": "response.completed", "response": json.loads(self.response())}
-        items = [
-            {"type": "response.output_item.done", "output_index": at, "item": item}
-            for at, item in enumerate(over["response"]["output"])
-        ]
-        for frames in ([over], items, [*items, over]):
-            deltas = [one["choices"][0]["delta"] for one in self.chunks(self.relayed("responses", frames, usage=False))]
-            assert "".join(one.get("content", "") for one in deltas) == self.SAID
-            assert "".join(one.get("reasoning_content", "") for one in deltas) == "hm, \n\nö"
-            calls = [call["function"]["arguments"] for one in deltas for call in one.get("tool_calls", ())]
-            assert calls == ["", '{"a": 1.10}', "", "{}"]
-
+    @pytest.mark.parametrize(("client", "target"), CROSSED)
     @pytest.mark.parametrize(
-        ("over", "frame", "error"),
-        [
-            ("messages", {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, ("Overloaded", "overloaded_error", "upstream_error")),
-            ("messages", {"type": "x", "error": "broke"}, ("broke", "upstream_error", "upstream_error")),
-            ("responses", {"type": "error", "code": "server_error", "message": "broke", "param": None}, ("broke", "upstream_error", "server_error")),
-            ("responses", {"type": "error", "error": {"type": "RateLimitError", "message": "slow"}}, ("slow", "RateLimitError", "upstream_error")),
-            ("responses", {"type": "response.failed", "response": {"status": "failed", "error": {"code": "server_error", "message": "broke"}}}, ("broke", "upstream_error", "server_error")),
-        ],
-    )  # fmt: skip
-    def test_an_error_in_the_stream_is_the_clients(
-        self, over: str, frame: dict[str, Any], error: tuple[Any, ...]
-    ) -> None:
-        frames = self.MESSAGES[:4] if over == "messages" else self.RESPONSES[:4]
-        relay = self.events(over)
-        body = b"".join(map(relay.feed, self.stream([*frames, frame, *frames])))
-        assert body.endswith(cs.DONE_FRAME)
-        *_, last = self.chunks(body)
-        assert (last["error"]["message"], last["error"]["type"], last["error"]["code"]) == error
-        assert last["error"].keys() == {"message", "type", "param", "code"}
-        assert (relay.finish(), relay.error(cs.Busy("x")), relay.feed(self.stream(frames)[-1])) == (b"", b"", b"")
-        with pytest.raises(openai.APIError, match=error[0]):
-            list(self.client(body).chat.completions.create(model="m", messages=[], stream=True))
-
-    @pytest.mark.parametrize("over", OVER)
-    def test_a_stream_that_says_nothing_is_an_empty_answer(self, over: str) -> None:
-        assert self.events(over).feed(b": keep-alive\n\n") == b""
-        first, last = self.chunks(self.relayed(over, []))
-        assert first["choices"][0]["delta"]["role"] == "assistant" and last["choices"][0]["finish_reason"] == "stop"
-
-    def test_usage_that_comes_in_parts_is_the_larger(self) -> None:
-        counted = (
-            {"input_tokens": 0, "output_tokens": 0},
-            {"input_tokens": 9, "output_tokens": 5},
-            {"output_tokens": 7},
-            None,
-        )
-        frames = [{"type": "message_delta", "delta": {}, "usage": one} for one in counted]
-        usage = self.chunks(self.relayed("messages", frames))[-1]["usage"]
-        assert (usage["prompt_tokens"], usage["completion_tokens"]) == (9, 7)
-
-    KINDS = (*{one["type"] for one in (*MESSAGES, *RESPONSES)}, "error", "response.failed", "response.refusal.delta")
-
-    @FUZZ
-    @given(
-        st.lists(
-            st.tuples(st.sampled_from(sorted(KINDS)), st.dictionaries(event_names, odd_event, max_size=5)), max_size=4
-        )
+        "words", ["é", "日本語", "👩‍👩‍👧", 'a"\\\n\t\u2028\x00', "%d%b%s", "ü" * 2_000_000], ids=range(6)
     )
-    def test_odd_frames_break_no_stream(self, frames: list[tuple[str, dict[str, Any]]]) -> None:
-        for over in self.OVER:
-            body = self.relayed(over, [{**fields, "type": kind} for kind, fields in frames])
-            assert body.endswith(cs.DONE_FRAME)
-            for chunk in self.chunks(body):
-                if "error" not in chunk:
-                    openai.types.chat.ChatCompletionChunk.model_validate(chunk)
+    def test_words_go_through_unchanged(self, client: str, target: str, words: str) -> None:
+        called = json.dumps({"a": words})
+        piece = {"index": 0, "id": "%d", "function": {"name": "f", "arguments": called}}
+        stream: Any = {
+            "chat": [{"content": words}, {"tool_calls": [piece]}],
+            "messages": [
+                {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": words}},
+                {"type": "content_block_start", "index": 1, "content_block": {"type": "tool_use", "id": "%d", "name": "f", "input": {}}},
+                {"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": called}},
+            ],
+            "responses": [
+                {"type": "response.output_text.delta", "output_index": 0, "delta": words},
+                {"type": "response.output_item.done", "output_index": 1, "item": {
+                    "type": "function_call", "id": "fc", "call_id": "%d", "name": "f", "arguments": called}},
+            ],
+        }[target]  # fmt: skip
+        made = self.relayed(client, target, streamed(target, json.dumps(stream)))
+        check_told(client, heard(client, made, stream=True), {"text": words, "calls": [["%d", "f", {"a": words}]]})
 
-    @FUZZ
-    @given(st.lists(odd_event | st.binary(max_size=9), max_size=3))
-    def test_odd_payloads_break_no_stream(self, payloads: list[Any]) -> None:
-        for over in self.OVER:
-            relay = self.events(over)
-            for one in payloads:
-                relay.feed(b"data: %b\n\n" % (one if isinstance(one, bytes) else json.dumps(one).encode()))
-            assert relay.finish().endswith(cs.DONE_FRAME) or relay.finish() == b""
-            for one in payloads:
-                with contextlib.suppress(cs.UpstreamFailed):
-                    translation("chat", over, self.asked()).whole(
-                        one if isinstance(one, bytes) else json.dumps(one).encode()
-                    )
+    def same_however_it_comes(self, client: str, target: str, body: bytes, cuts: Iterable[Iterable[bytes]]) -> None:
+        """Ends the stream as it should be, and as the same at each of the `cuts`."""
 
-    @FUZZ
-    @given(odd_event, odd_event, odd_event)
-    def test_odd_answers_are_answers_or_errors(self, content: Any, usage: Any, more: Any) -> None:
-        for over in self.OVER:
-            answer = {
-                "type": "message",
-                "content": content,
-                "output": content,
-                "usage": usage,
-                "incomplete_details": more,
-                "stop_details": more,
-            }
-            with contextlib.suppress(cs.UpstreamFailed):
-                openai.types.chat.ChatCompletion.model_validate(
-                    json.loads(translation("chat", over, self.asked()).whole(json.dumps(answer).encode()))
-                )
+        def told(pieces: Iterable[bytes]) -> Any:
+            framer, relay = cs.Framer(1 << 20), self.events(client, target)
+            made = b"".join(relay.feed(run) for piece in pieces if (run := framer.feed(piece)))
+            made += relay.feed(framer.close()) + relay.finish()
+            CHECKS[client](made.replace(cs.KEEPALIVE, b""))
+            last = [json.loads(payload) for payload in events(made) if payload != b"[DONE]"][-1]
+            if last.get("error"):
+                return last["error"]
+            found = heard(client, made, stream=True)
+            return {**found, "calls": [[call[0] if "_" not in call[0] else "", *call[1:]] for call in found["calls"]]}
 
-    def test_a_long_text_goes_through(self) -> None:
-        text = "ü" * 3_000_000
-        for over, frame in (
-            (
-                "messages",
-                {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}},
-            ),
-            ("responses", {"type": "response.output_text.delta", "output_index": 0, "delta": text}),
+        whole = told([body])
+        for pieces in cuts:
+            assert told(pieces) == whole
+
+    @pytest.mark.parametrize("client", ["messages", "responses"])
+    @pytest.mark.parametrize("stream", **cases([one for one in RECORDED_STREAMS if not one.has_events]))
+    def test_a_recorded_stream_is_the_same_however_it_comes(self, client: str, stream: Fixture) -> None:
+        cuts = [each_byte(stream.body)]
+        if "single-newline" not in stream.name:
+            cuts.append(cs.split_frames(stream.body))
+        self.same_however_it_comes(client, "chat", stream.body, cuts)
+
+    @pytest.mark.parametrize(("client", "target"), [pair for pair in CROSSED if pair[1] != "chat"])
+    @pytest.mark.parametrize("ending", [b"\n", b"\r\n"], ids=["lf", "crlf"])
+    def test_a_stream_may_be_cut_at_any_byte(self, client: str, target: str, ending: bytes) -> None:
+        body = with_ending(b"".join(native_stream(f"everything-{target}")), ending)
+        places = [*range(1, len(body), 331), body.find(b"data") + 2, body.rfind(b"\n"), len(body) - 1]
+        self.same_however_it_comes(
+            client, target, body, [each_byte(body), *([body[:at], body[at:]] for at in sorted(places))]
+        )
+
+    def test_the_sdk_parses_what_has_a_schema(self) -> None:
+        made = self.relayed(
+            "responses", "chat", streamed("chat", '[{"content": "{\\"a\\":"}, {"content": "5}"}, "stop"]')
+        )
+        form = pydantic.create_model("Found", a=int)
+        with (
+            sdk_of("responses", made, "text/event-stream") as sdk,
+            sdk.responses.stream(model="m", input="hi", text_format=form) as stream,
         ):
-            assert self.chunks(self.relayed(over, [frame]))[1]["choices"][0]["delta"]["content"] == text
+            assert stream.get_final_response().output_parsed.a == 5
+
+    def test_what_was_answered_can_be_sent_back(self) -> None:
+        tools = [
+            {"type": "function", "name": "add", "parameters": {}}, {"type": "custom", "name": "p"},
+            {"type": "namespace", "name": "crm", "tools": [{"type": "function", "name": "find", "parameters": {}}]},
+        ]  # fmt: skip
+        calls = [
+            {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+            for call_id, name, arguments in (
+                ("x", "add", '{"a": 1}'),
+                ("y", "p", '{"input":"p"}'),
+                ("z", "crm__find", "{}"),
+            )
+        ]
+        first = translation("responses", "chat", asked_of("responses", json.dumps({"tools": tools})))
+        message = {"content": "hi", "tool_calls": calls}
+        output = json.loads(first.whole(answered("chat", json.dumps({"message": message}))))["output"]
+        results = [
+            {"type": f"{one['type']}_output", "call_id": one["call_id"], "output": one["name"]} for one in output[1:]
+        ]
+        items = [{"role": "user", "content": "hi"}, *output, *results]
+        second = translation("responses", "chat", asked_of("responses", json.dumps({"input": items, "tools": tools})))
+        assert second.dropped == ()
+        assert meant(json.loads(second.body)["messages"]) == meant([
+            {"role": "user", "content": "hi"}, {"role": "assistant", **message},
+            *({"role": "tool", "tool_call_id": one["call_id"], "content": one["name"]} for one in output[1:]),
+        ])  # fmt: skip
+
+    @SOON
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize(("client", "target"), [pair for pair in CROSSED if pair[0] != "chat"])
+    def test_thinking_carries_what_its_provider_needs_back(self, client: str, target: str, stream: bool) -> None:
+        answers = {
+            "chat": '{"message": {"content": "x", "reasoning": "hm"}}',
+            "messages": '{"content": [{"type": "thinking", "thinking": "hm", "signature": "c2ln"}, {"type": "text", "text": "x"}]}',
+            "responses": """{"output": [
+                {"type": "reasoning", "id": "rs", "summary": [{"type": "summary_text", "text": "hm"}], "encrypted_content": "enc"},
+                {"type": "message", "id": "m", "role": "assistant", "content": [{"type": "output_text", "text": "x"}]}]}""",
+        }
+        if stream:
+            frames = streamed("chat", '[{"reasoning": "hm"}, {"content": "x"}, "stop"]')
+            made = self.relayed(client, target, frames if target == "chat" else native_stream(f"everything-{target}"))
+            pieces = [one.get("delta", one.get("item")) for one in told_events(made)]
+        else:
+            answer = translation(client, target, asked_of(client)).whole(answered(target, answers[target]))
+            pieces = json.loads(answer)["content" if client == "messages" else "output"]
+        name = "signature" if client == "messages" else "encrypted_content"
+        carried = [piece[name] for piece in pieces if isinstance(piece, dict) and piece.get(name)]
+        assert carried and all(isinstance(one, str) for one in carried)
+
+    @pytest.mark.parametrize(("client", "filler"), [("messages", cs.PING), ("responses", cs.KEEPALIVE)])
+    def test_silence_is_filled(self, client: str, filler: bytes) -> None:
+        assert self.events(client, "chat").feed(b": OPENROUTER PROCESSING\n\n") == filler
+
+    @pytest.mark.parametrize("begun", [True, False])
+    @pytest.mark.parametrize(("client", "target"), CROSSED)
+    def test_the_sdk_raises_on_an_error_of_ours(self, client: str, target: str, begun: bool) -> None:
+        frames = {"chat": [*CHAT_STREAM]}.get(target) or native_stream(target)
+        relay = self.events(client, target)
+        made = b"".join(map(relay.feed, frames[:4])) if begun and target != "chat" else b""
+        made += relay.error(cs.UpstreamFailed("broken off", code="upstream_stream_interrupted", param="p"))
+        CHECKS[client](made)
+        assert relay.finish() == b""
+        with pytest.raises((openai.APIError, anthropic.APIError), match="broken off"):
+            heard(client, made, stream=True)
+
+    @pytest.mark.parametrize("client", ["messages", "responses"])
+    def test_what_is_held_is_bounded(self, client: str) -> None:
+        relay = self.events(client, "chat")
+        made = relay.feed(
+            streamed(
+                "chat", '[{"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": "{"}}]}]'
+            )[0]
+        )
+        piece = {"index": 1, "id": "b", "function": {"name": "g", "arguments": "x" * (1 << 20)}}
+        frame = streamed("chat", json.dumps([{"tool_calls": [piece]}]))[0]
+        made += b"".join(relay.feed(frame)[-500:] for _ in range(20))
+        assert (made.count(b"event: error\n"), relay.finish()) == (1, b"")
+
+    ODD_CHUNKS: Any = [
+        {"choices": None}, {"choices": [None]}, {"choices": [{"delta": 5}]}, {"choices": [{"delta": [1]}]}, {"choices": {}},
+        {"choices": [{"delta": {"tool_calls": [None]}}]}, {"choices": [{"delta": {"tool_calls": 5}}]}, [], 5, "x", None,
+        {"choices": [{"delta": {"tool_calls": [{"index": "x"}]}}]}, {"choices": [{"index": [], "delta": {}}]}, {"usage": 5},
+        {"choices": [{"delta": {"content": 5}, "finish_reason": 7}]}, {"id": 5, "model": 7}, {"choices": [{"index": 0, "delta": None}]},
+    ]  # fmt: skip
+
+    @pytest.mark.parametrize("client", ["messages", "responses"])
+    @pytest.mark.parametrize("odd", ODD_CHUNKS, ids=json.dumps)
+    def test_odd_frames_break_nothing(self, client: str, odd: Any) -> None:
+        first, last, *_ = streamed("chat", '[{"content": "a"}, {"content": "b"}]')
+        made = self.relayed(client, "chat", [first, b"data: %b\n\n" % json.dumps(odd).encode(), last])
+        assert heard(client, made, stream=True)["text"] == "ab"
+
+    KINDS = sorted({
+        *(json.loads(payload)["type"] for name in ("messages", "responses")
+          for frame in native_stream(f"everything-{name}") for payload in events(frame)),
+        "error", "response.failed", "response.refusal.delta",
+    })  # fmt: skip
+    odd_frames = st.lists(
+        odd_event | st.binary(max_size=9)
+        | st.builds(lambda kind, fields: {**fields, "type": kind}, st.sampled_from(KINDS), st.dictionaries(event_names, odd_event, max_size=5)),
+        max_size=4,
+    )  # fmt: skip
+
+    @pytest.mark.parametrize(("client", "target"), CROSSED)
+    @BRIEFLY
+    @given(payloads=odd_frames)
+    def test_odd_payloads_break_no_stream(self, client: str, target: str, payloads: list[Any]) -> None:
+        told = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in payloads]
+        relay = self.events(client, target)
+        made = b"".join(relay.feed(b"data: %b\n\n" % one) for one in told) + relay.finish()
+        CHECKS[client](made.replace(cs.KEEPALIVE, b""))
+        assert relay.finish() == b""
+        for one in told:
+            with contextlib.suppress(cs.UpstreamFailed):
+                translation(client, target, asked_of(client)).whole(one)
+
+    @pytest.mark.parametrize(("client", "target"), CROSSED)
+    @BRIEFLY
+    @given(content=odd_event, usage=odd_event, more=odd_event)
+    def test_odd_answers_are_answers_or_errors(
+        self, client: str, target: str, content: Any, usage: Any, more: Any
+    ) -> None:
+        choice = {"message": {"content": content, "tool_calls": more}, "finish_reason": more}
+        answer = {
+            "type": "message", "content": content, "output": content, "usage": usage, "incomplete_details": more,
+            "stop_details": more, "choices": [choice],
+        }  # fmt: skip
+        with contextlib.suppress(cs.UpstreamFailed):
+            made = translation(client, target, asked_of(client)).whole(json.dumps(answer).encode())
+            heard(client, made, stream=False)
+
+    @pytest.mark.parametrize("client", ["messages", "responses"])
+    @BRIEFLY
+    @given(
+        st.lists(st.tuples(st.sampled_from(["content", "reasoning", "refusal", 0, 1, 2]), st.text(max_size=5)), max_size=12),
+        st.lists(st.integers(0, 3000), max_size=5),
+    )  # fmt: skip
+    def test_any_mix_of_words_and_calls_is_put_together(self, client: str, said: Any, cuts: list[int]) -> None:
+        words: dict[Any, str] = {}
+        chunks: list[Any] = []
+        for kind, text in said:
+            if isinstance(kind, str):
+                chunks.append({kind: text})
+            else:
+                begin = {"id": f"call-{kind}"} if kind not in words else {}
+                name = {"name": f"f{kind}"} if begin else {}
+                piece = '{"a": "' * bool(begin) + json.dumps(text)[1:-1]
+                chunks.append({"tool_calls": [{"index": kind, **begin, "function": {**name, "arguments": piece}}]})
+            words[kind] = words.get(kind, "") + text
+        at_end = {"index": 0, "function": {"arguments": '"}'}}
+        chunks += [{"tool_calls": [{**at_end, "index": kind}]} for kind in words if isinstance(kind, int)]
+        body = b"".join(streamed("chat", json.dumps(chunks)))
+        framer, at = cs.Framer(1 << 20), [0, *sorted(cuts), len(body)]
+        runs = [framer.feed(body[start:end]) for start, end in itertools.pairwise(at)]
+        made = self.relayed(client, "chat", [*runs, framer.close()])
+        CHECKS[client](made)
+        found = heard(client, made, stream=True)
+        if client == "messages":  # its words and a refusal's are one text, in the order in which they came
+            told = "".join(text for kind, text in said if kind in ("content", "refusal"))
+            assert sorted(found["text"]) == sorted(told)
+        else:
+            assert (found["text"], found["refusal"]) == (words.get("content", ""), words.get("refusal", ""))
+        assert found["thinking"].replace("\n\n", "") == words.get("reasoning", "").replace("\n\n", "")
+        assert sorted(found["calls"]) == [
+            [f"call-{kind}", f"f{kind}", {"a": words[kind]}] for kind in range(3) if kind in words
+        ]
 
 
 _NAMES = st.text("abcdefghijklmnop_-", min_size=1, max_size=8)
@@ -3772,16 +3040,6 @@ def plainly(messages: list[dict[str, Any]]) -> list[Any]:
         ]
         made.append((one["role"], content or "", calls, one.get("tool_call_id")))
     return made
-
-
-def test_halves_of_a_surrogate_pair_reach_a_messages_client() -> None:
-    made = translation("messages", "chat", MESSAGES_ASKED).events()
-    run = b"".join(
-        b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n' % half for half in (b"a\\ud83d", b"\\ude00b")
-    )
-    told = [json.loads(payload) for payload in cs.payloads(made.feed(run) + made.finish())]
-    text = "".join(one["delta"]["text"] for one in told if one["type"] == "content_block_delta")
-    assert text.encode("utf-16", "surrogatepass").decode("utf-16") == "a\U0001f600b"
 
 
 class TestRoundTrips:
@@ -16366,134 +15624,15 @@ class TestMessages:
             {"role": "tool", "tool_call_id": "call-0", "content": "0"},
         ]
 
-    @pytest.mark.parametrize(
-        ("given", "sent"),
-        [
-            ({"stop_sequences": ["a", "b"]}, {"stop": ["a", "b"]}),
-            ({"top_p": 0.25}, {"top_p": 0.25}),
-            ({"tool_choice": {"type": "auto"}}, {}),  # says nothing where there are no tools
-            ({"tool_choice": {"type": "auto"}, **ADD_TOOL}, {"tool_choice": "auto", **ADD_TOOL_CHAT}),
-            ({"tool_choice": {"type": "none"}, **ADD_TOOL}, {"tool_choice": "none", **ADD_TOOL_CHAT}),
-            (
-                {"tool_choice": {"type": "tool", "name": "add", "disable_parallel_tool_use": True}, **ADD_TOOL},
-                {
-                    "tool_choice": {"type": "function", "function": {"name": "add"}},
-                    "parallel_tool_calls": False,
-                    **ADD_TOOL_CHAT,
-                },
-            ),
-            (
-                {"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}},
-                {
-                    "response_format": {
-                        "type": "json_schema",
-                        "json_schema": {"name": "answer", "schema": {"type": "object"}, "strict": True},
-                    }
-                },
-            ),
-        ],
-    )
-    def test_options_have_their_place_in_chat(self, given: Any, sent: Any) -> None:
-        over = translation("messages", "chat", json.dumps({**self.ASKED, **given}).encode())
-        assert (json.loads(over.body), over.dropped) == ({**self.ASKED, **sent}, ())
-
-    @pytest.mark.parametrize(
-        ("said", "sent"),
-        [
-            (
-                {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
-                [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}],
-            ),
-            (
-                {
-                    "role": "user",
-                    "content": [
-                        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}},
-                        {"type": "image", "source": {"type": "url", "url": "https://x.example/a.png"}},
-                        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "d"}},
-                    ],
-                },
-                [
-                    {
-                        "role": "user",
-                        "content": [
-                            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
-                            {"type": "image_url", "image_url": {"url": "https://x.example/a.png"}},
-                            {"type": "text", "text": "d"},
-                        ],
-                    }
-                ],
-            ),
-            (
-                {
-                    "role": "user",
-                    "content": [
-                        {"type": "tool_result", "tool_use_id": "1", "content": "one"},
-                        {"type": "tool_result", "tool_use_id": "2"},
-                        {"type": "text", "text": "and now?"},
-                    ],
-                },
-                [
-                    {"role": "tool", "tool_call_id": "1", "content": "one"},
-                    {"role": "tool", "tool_call_id": "2", "content": ""},
-                    {"role": "user", "content": "and now?"},
-                ],
-            ),
-            (
-                {
-                    "role": "assistant",
-                    "content": [
-                        {"type": "text", "text": "let me"},
-                        {"type": "tool_use", "id": "1", "name": "f", "input": {"x": 1.50, "y": "é"}},
-                        {"type": "tool_use", "id": "2", "name": "g", "input": {}},
-                    ],
-                },
-                [
-                    {
-                        "role": "assistant",
-                        "content": "let me",
-                        "tool_calls": [
-                            {
-                                "id": "1",
-                                "type": "function",
-                                "function": {"name": "f", "arguments": '{"x": 1.5, "y": "é"}'},
-                            },
-                            {"id": "2", "type": "function", "function": {"name": "g", "arguments": "{}"}},
-                        ],
-                    }
-                ],
-            ),
-        ],
-    )
-    def test_what_was_said_has_its_place_in_chat(self, said: Any, sent: Any) -> None:
-        asked = {**self.ASKED, "messages": [said]}
-        over = translation("messages", "chat", json.dumps(asked, ensure_ascii=False).encode())
-        assert (json.loads(over.body)["messages"], over.dropped) == (sent, ())
-
-    @pytest.mark.parametrize(
-        ("more", "words"),
-        [
-            ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "web_search"),
-            ({"mcp_servers": [{"type": "url", "url": "https://x.example", "name": "x"}]}, "mcp_servers"),
-            ({"system": [{"type": "image"}]}, "system block"),
-            (
-                {"messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "base64"}}]}]},
-                "document",
-            ),
-            ({"messages": [{"role": "user", "content": [{"type": "search_result"}]}]}, "search_result"),
-            ({"messages": [{"role": "assistant", "content": [{"type": "server_tool_use"}]}]}, "server_tool_use"),
-            ({"messages": [{"role": "robot", "content": "x"}]}, "user or assistant"),
-            ({"messages": []}, "empty"),
-            ({"max_tokens": "many"}, r"\$\.max_tokens"),
-        ],
-    )
-    async def test_what_has_no_place_is_refused(
-        self, chomp: Any, upstream: Any, sdk: Any, more: Any, words: str
-    ) -> None:
+    async def test_what_has_no_place_is_refused(self, chomp: Any, upstream: Any, sdk: Any) -> None:
         api = sdk(await chomp(router := await upstream()))
-        with pytest.raises(anthropic.BadRequestError, match=words) as caught:
-            await api.messages.create(**self.ASKED, extra_body=more)
-        assert caught.value.body["error"]["type"] == "invalid_request_error"
+        for more, words in (
+            ({"mcp_servers": [{"type": "url", "url": "https://x.example", "name": "x"}]}, "mcp_servers"),
+            ({"messages": []}, "empty"),
+        ):
+            with pytest.raises(anthropic.BadRequestError, match=words) as caught:
+                await api.messages.create(**self.ASKED, extra_body=more)
+            assert caught.value.body["error"]["type"] == "invalid_request_error"
         assert router.calls == []
 
     async def test_what_is_left_out_is_said(self, chomp: Any, upstream: Any, sdk: Any) -> None:
@@ -16509,21 +15648,6 @@ class TestMessages:
         assert answer.headers["x-chomp-dropped"] == "cache_control, metadata, thinking, top_k"
         assert [one["content"] for one in router.calls[0].json["messages"]] == ["a", "b", "c"]
         assert router.calls[0].json.keys() == {"model", "messages", "max_tokens"}
-
-    async def test_unknown_fields_within_are_said_too(self, chomp: Any, upstream: Any, sdk: Any) -> None:
-        api = sdk(await chomp(await upstream(says("hi"))))
-        result = [{"type": "text", "text": "1", "deep": 1}]
-        said: Any = [
-            {"role": "user", "content": [{"type": "text", "text": "a", "new": 1}], "odd": 2},
-            {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {"any": 1}}]},
-            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": result}]},
-        ]
-        system: Any = [{"type": "text", "text": "be terse", "voice": "x"}]
-        asked = {**self.ASKED, "messages": said, "system": system}
-        answer = await api.messages.with_raw_response.create(**asked)
-        assert answer.headers["x-chomp-dropped"] == (
-            "messages.content.deep, messages.content.new, messages.odd, system.voice"
-        )
 
     @pytest.mark.parametrize("stream", [False, True])
     @pytest.mark.parametrize(
@@ -16572,114 +15696,6 @@ class TestMessages:
         with pytest.raises(anthropic.InternalServerError):
             await api.messages.create(**self.ASKED)
 
-    def test_parallel_calls_become_blocks_one_after_the_other(self) -> None:
-        events = translation("messages", "chat", MESSAGES_ASKED).events()
-        pieces = [
-            {"reasoning": "hm"},
-            {"content": "ok"},
-            {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": '{"x"'}}]},
-            {"tool_calls": [{"index": 1, "id": "b", "function": {"name": "g", "arguments": "{}"}}]},
-            {"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]},
-        ]
-        made = b"".join(map(events.feed, [*map(chat_chunk, pieces), chat_chunk({}, "tool_calls"), DONE]))
-        found = [json.loads(line[6:]) for line in (made + events.finish()).split(b"\n") if line.startswith(b"data: ")]
-        blocks = [one["content_block"]["type"] for one in found if one["type"] == "content_block_start"]
-        assert blocks == ["thinking", "text", "tool_use", "tool_use"]
-        arguments = {2: "", 3: ""}
-        for one in found:
-            if one["type"] == "content_block_delta" and one["delta"]["type"] == "input_json_delta":
-                arguments[one["index"]] += one["delta"]["partial_json"]
-        assert arguments == {2: '{"x":1}', 3: "{}"}
-        starts = [one["index"] for one in found if one["type"] == "content_block_start"]
-        stops = [one["index"] for one in found if one["type"] == "content_block_stop"]
-        assert starts == stops == [0, 1, 2, 3]
-        assert found[-2]["delta"]["stop_reason"] == "tool_use"
-
-    @pytest.mark.parametrize("fixture", FIXTURES, ids=lambda one: one.name)
-    def test_events_do_not_depend_on_how_frames_come(self, fixture: Any) -> None:
-        def events_of(runs: Iterable[bytes]) -> bytes:
-            events = translation("messages", "chat", MESSAGES_ASKED).events()
-            return b"".join(map(events.feed, runs)) + events.finish()
-
-        framer = cs.Framer(1 << 20)
-        whole = framer.feed(fixture.body)
-        single = [frame for frame in cs.split_frames(whole) if not frame.startswith(b":")]
-        assert events_of(single) == events_of([b"".join(single)])
-        kinds = re.findall(rb"^event: (\w+)$", events_of(single), re.M)
-        assert kinds[-1] in (b"message_stop", b"error")
-
-    @pytest.mark.parametrize(
-        "odd",
-        [
-            {"choices": None}, {"choices": [None]}, {"choices": [{"delta": 5}]}, {"choices": [{"delta": [1]}]},
-            {"choices": [{"delta": {"tool_calls": [None]}}]}, {"choices": [{"delta": {"tool_calls": 5}}]},
-            {"choices": [{"delta": {"tool_calls": [{"index": "x"}]}}]}, {"choices": {}}, [], 5, "x", None,
-            {"choices": [{"delta": {"content": 5}, "finish_reason": 7}]}, {"usage": 5}, {"id": 5, "model": 7},
-        ],
-    )  # fmt: skip
-    def test_odd_frames_break_nothing(self, odd: Any) -> None:
-        events = translation("messages", "chat", MESSAGES_ASKED).events()
-        pieces = [
-            chat_chunk({"content": "a"}),
-            b"data: " + json.dumps(odd).encode() + b"\n\n",
-            chat_chunk({"content": "b"}),
-        ]
-        made = b"".join(map(events.feed, pieces)) + events.finish()
-        assert re.findall(rb'"text_delta","text":"(\w)"', made) == [b"a", b"b"]
-        assert made.count(b"event: message_stop\n") == 1
-
-    @staticmethod
-    def blocks_of(*pieces: bytes) -> tuple[list[tuple[str, str]], dict[str, Any]]:
-        """Type and content of each block that a client puts together, and the last event before message_stop."""
-        events = translation("messages", "chat", MESSAGES_ASKED).events()
-        made = b"".join(map(events.feed, pieces)) + events.finish()
-        found = [json.loads(line[6:]) for line in made.split(b"\n") if line.startswith(b"data: ")]
-        blocks: dict[int, list[str]] = {}
-        for one in found:
-            if one["type"] == "content_block_start":
-                blocks[one["index"]] = [one["content_block"].get("name") or one["content_block"]["type"], ""]
-            elif one["type"] == "content_block_delta":
-                delta = one["delta"]
-                blocks[one["index"]][1] += delta.get("text") or delta.get("partial_json") or delta.get("thinking") or ""
-        return [(kind, words) for kind, words in blocks.values()], found[-2] if found[-1]["type"] != "error" else found[
-            -1
-        ]
-
-    @staticmethod
-    def call_piece(arguments: str, **more: Any) -> bytes:
-        name = more.pop("name", None)
-        function = {"arguments": arguments, **({"name": name} if name else {})}
-        return chat_chunk({"tool_calls": [{"function": function, **more}]})
-
-    def test_words_that_come_inside_a_call_wait_for_its_end(self) -> None:
-        pieces = [self.call_piece('{"a"', index=0, id="a", name="f"), chat_chunk({"content": "hm"})]
-        blocks, last = self.blocks_of(*pieces, self.call_piece(":1}", index=0), chat_chunk({}, "tool_calls"))
-        assert blocks == [("f", '{"a":1}'), ("text", "hm")]
-        assert last["delta"]["stop_reason"] == "tool_use"
-
-    @pytest.mark.parametrize("index", [{}, {"index": 0}], ids=["none", "the same"])
-    def test_a_new_id_is_a_new_call(self, index: Any) -> None:
-        first = [self.call_piece('{"a"', id="a", name="f", **index), self.call_piece(":1}", **index)]
-        second = [self.call_piece('{"b"', id="b", name="g", **index), self.call_piece(":2}", **index)]
-        assert self.blocks_of(*first, *second)[0] == [("f", '{"a":1}'), ("g", '{"b":2}')]
-
-    @pytest.mark.parametrize(
-        ("frame", "kind"),
-        [
-            (b'data: {\ndata: "error": {"message": "no"}\ndata: }\n\n', "api_error"),
-            (b'data: {"type":"error","message":"boom"}\n\n', "api_error"),
-            (b'data: {"error":{"message":"slow","code":429}}\n\n', "rate_limit_error"),
-            (b'data: {"error":{"message":"slow","code":503}}\n\n', "overloaded_error"),
-        ],
-    )
-    def test_an_error_within_a_stream_is_an_event_and_the_last(self, frame: bytes, kind: str) -> None:
-        blocks, last = self.blocks_of(chat_chunk({"content": "a"}), frame, chat_chunk({"content": "b"}), DONE)
-        assert (blocks, last["type"], last["error"]["type"]) == ([("text", "a")], "error", kind)
-
-    def test_a_refusal_is_said(self) -> None:
-        blocks, last = self.blocks_of(chat_chunk({"refusal": "I can't"}), chat_chunk({}, "stop"), DONE)
-        assert (blocks, last["delta"]["stop_reason"]) == ([("text", "I can't")], "refusal")
-
     @pytest.mark.parametrize("content", [b'"' + b"x" * (3 << 20) + b'"'])
     async def test_a_large_frame_comes_whole(self, chomp: Any, upstream: Any, sdk: Any, content: bytes) -> None:
         frame = b'data: {"choices":[{"delta":{"content":%b}}]}\n\n' % content
@@ -16714,50 +15730,6 @@ class TestMessages:
         api = sdk(await chomp(await upstream(act), limits={"body_bytes": 1 << 20}))
         with pytest.raises(anthropic.InternalServerError, match="larger than"):
             await api.messages.create(**self.ASKED)
-
-    @pytest.mark.parametrize(
-        ("more", "dropped"),
-        [
-            ({"tools": [{"name": "f", "input_schema": {}, "defer_loading": True}]}, ("tools.defer_loading",)),
-            (
-                {"messages": [{"role": "user", "content": [
-                    {"type": "document", "title": "t", "source": {"type": "text", "data": "d"}}]}]},
-                ("document.title",),
-            ),
-            (
-                {"messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "is_error": True,
-                    "content": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}]}]}]},
-                ("cache_control", "tool_result.is_error"),
-            ),
-        ],
-    )  # fmt: skip
-    def test_what_is_left_out_inside_is_named_too(self, more: Any, dropped: Any) -> None:
-        assert translation("messages", "chat", json.dumps({**self.ASKED, **more}).encode()).dropped == dropped
-
-    def test_tokens_written_to_a_cache_are_part_of_the_prompt(self) -> None:
-        usage = {
-            "prompt_tokens": 100,
-            "completion_tokens": 1,
-            "prompt_tokens_details": {"cached_tokens": 80, "cache_write_tokens": 80},
-        }
-        shown = json.loads(translation("messages", "chat", MESSAGES_ASKED).whole(chat_answer("x", usage=usage)))[
-            "usage"
-        ]
-        assert (shown["input_tokens"], shown["cache_creation_input_tokens"], shown["cache_read_input_tokens"]) == (
-            0,
-            20,
-            80,
-        )
-
-    async def test_calls_without_an_id_get_one_and_parts_are_words(self, chomp: Any, upstream: Any, sdk: Any) -> None:
-        pieces = [
-            {"content": [{"type": "text", "text": "look"}]},
-            {"tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]},
-        ]
-        api = sdk(await chomp(await upstream(streams(*map(chat_chunk, pieces), chat_chunk({}, "stop"), DONE))))
-        async with api.messages.stream(**self.ASKED) as stream:
-            text, call = (await stream.get_final_message()).content
-        assert (text.text, call.id, call.name, call.input) == ("look", "call_0", "f", {})
 
     async def test_silence_is_filled_with_pings(self, chomp: Any, upstream: Any) -> None:
         puppet = Puppet()
@@ -18366,8 +17338,6 @@ CHAT_STREAM = [
     chat_chunk({"role": "assistant", "content": ""}), chat_chunk({"content": "hi "}), chat_chunk({"content": "there"}),
     chat_chunk({}, "stop"), chat_chunk(None, usage=USAGE), DONE,
 ]  # fmt: skip
-DIALECTS = ["chat", "messages", "responses"]
-CROSSED = [(speaker, target) for speaker in DIALECTS for target in DIALECTS if speaker != target]
 
 
 class TestDialectPaths:
