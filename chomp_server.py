@@ -1382,6 +1382,23 @@ def is_null(raw: Raw | bytes) -> bool:
     return not raw or (len(view := memoryview(raw)) == 4 and bytes(view) == b"null")
 
 
+_NOTHING = re.compile(  # names, brackets, and values that are empty
+    rb'(?s:"(?:[^"\\]|\\.)*+"\s*+:|"\s*+"|null|false|0(?:\.0*+)?(?![\w.])|[\s{}\[\],])*+'
+)
+_ERROR_OBJECT = re.compile(rb'("error"\s*+:\s*+)(\{(?:[^{}]|\{[^{}]*+\})*+\}|\[\s*+\])')
+_HALF_PAIR_ALONE = re.compile(rb"\\u[dD][89aAbB][0-9a-fA-F]{2}+(?!\\u[dD][c-fC-F]|\Z)")
+
+
+def is_error(raw: Raw | bytes) -> bool:
+    """Whether an answer's `error` says anything: routers send `{"message":"","code":null}` with good answers."""
+    return bool(raw) and _NOTHING.fullmatch(raw) is None
+
+
+def without_blank_errors(run: bytes) -> bytes:
+    """JSON with null for each `error` that says nothing: the official SDKs raise on any object there."""
+    return _ERROR_OBJECT.sub(lambda found: found[0] if is_error(found[2]) else found[1] + b"null", run)
+
+
 def decoded(decode: Callable[[Any], T], body: bytes | Raw) -> T:
     """What `decode` makes of JSON. Raises BadRequest with the byte position or the path of what is wrong."""
     try:
@@ -1389,8 +1406,12 @@ def decoded(decode: Callable[[Any], T], body: bytes | Raw) -> T:
     except msgspec.ValidationError as error:
         raise BadRequest(f"wrong type in the request: {error}", code="invalid_type", param=error_path(error)) from None
     except msgspec.DecodeError as error:
-        where = f" (byte {len(body)})" if "truncated" in str(error) and isinstance(body, bytes) else ""
-        raise BadRequest(f"the request body is not JSON: {error}{where}", code="invalid_json") from None
+        words = str(error)
+        if "truncated" in words and (half := _HALF_PAIR_ALONE.search(body)):  # msgspec looks for the other half
+            words = f"JSON is malformed: invalid utf-16 surrogate pair (byte {half.start()})"
+        elif "truncated" in words and isinstance(body, bytes):
+            words += f" (byte {len(body)})"
+        raise BadRequest(f"the request body is not JSON: {words}", code="invalid_json") from None
     except UnicodeDecodeError as error:
         raise BadRequest(f"the request body is not UTF-8: {error.reason}", code="invalid_json") from None
     except RecursionError:
@@ -1931,7 +1952,8 @@ def payload_kind(payload: bytes) -> FrameKind:
         return "content"
     groq = frame.get("x_groq")
     kind = frame.get("type")
-    if frame.get("error") or kind in ("error", "response.failed") or (isinstance(groq, dict) and groq.get("error")):
+    told = (frame.get("error"), groq.get("error") if isinstance(groq, dict) else None)
+    if kind in ("error", "response.failed") or (any(told) and is_error(_encode_loosely(told))):
         return "error"
     if kind in ("content_block_start", "response.output_item.added"):  # of words that are still to come
         begun = frame.get("content_block") or frame.get("item")
@@ -1958,13 +1980,26 @@ _COUNTED = re.compile(rb"[1-9]")
 class StreamMeter:
     """Looks at the frames of one stream as they pass: usage, errors, how it ends, how much was said."""
 
-    __slots__ = ("_cost", "_groq", "_hide", "_usage", "done", "error", "finished", "frames", "malformed", "said")
+    __slots__ = (
+        "_cost",
+        "_groq",
+        "_hide",
+        "_usage",
+        "blank",
+        "done",
+        "error",
+        "finished",
+        "frames",
+        "malformed",
+        "said",
+    )
 
     def __init__(self, *, hide_usage: bool):
         self._hide = hide_usage
         self._usage = self._groq = self._cost = _EMPTY
         self.done = self.finished = False
         self.error = b""  # payload of an error frame
+        self.blank = False  # there was an `error` that says nothing
         self.frames = 0  # with content
         self.said = 0  # characters of content
         self.malformed = 0
@@ -2059,8 +2094,10 @@ class StreamMeter:
         return False
 
     def _look_closer(self, chunk: _Chunk, payload: bytes) -> bool:
-        if not is_null(chunk.error) and bytes(chunk.error) not in (b"{}", b'""', b"false"):
+        if is_error(chunk.error):
             self.error = payload
+        elif chunk.error:
+            self.blank = True
         if chunk.x_groq is not _EMPTY:
             self._look_groq(chunk.x_groq, payload)
         if chunk.cost is not _EMPTY:
@@ -2082,7 +2119,7 @@ class StreamMeter:
             groq = _decode_fields(raw)
             if "usage" in groq:
                 self._groq = Raw(bytes(groq["usage"]))
-            if not is_null(groq.get("error", _EMPTY)):
+            if is_error(groq.get("error", _EMPTY)):
                 self.error = payload
 
     @property
@@ -2170,7 +2207,7 @@ class EventsMeter(StreamMeter):
                 return
             if type(delta) is _EventDelta and delta.stop_reason:
                 self.finished = True
-        if kind == "error" or kind == "response.failed" or not is_null(event.error):
+        if kind == "error" or kind == "response.failed" or is_error(event.error):
             self.error = payload.strip()
         if kind == "message_stop":
             self.done = True
@@ -2202,11 +2239,18 @@ def _usage_in(raw: Raw) -> Raw:
     return _EMPTY
 
 
+def _decode_or_none(raw: Raw | bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+
+
 _COUNT_MAX = 10**12  # tokens nobody has ever sent; more is an error, and would break sums
 
 
 def _count(value: object) -> int:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= _COUNT_MAX:
+    if (type(value) is int or type(value) is float) and 0 <= value <= _COUNT_MAX:
         return int(value)
     return 0
 
@@ -2221,90 +2265,32 @@ def _amount(value: object) -> float | None:
 
 
 def read_usage(raw: Raw | bytes, cost: Raw | bytes = b"") -> Usage | None:
-    """Usage in the OpenAI family's shapes; None when there is none. A router's own cost is taken where it is."""
-    if raw and not cost and (usual := _common_usage(cast(Raw, raw))):
-        return usual
-    found: Any = None
-    reported = None
-    with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        if cost:
-            reported = _amount(msgspec.json.decode(cost))
-        if raw:
-            found = msgspec.json.decode(raw)
-    if not isinstance(found, dict):
+    """Usage in the OpenAI family's shapes and Anthropic's; None when there is none. A router's own cost is taken."""
+    found = _decode_or_none(raw) if raw else None
+    reported = _amount(_decode_or_none(cost)) if cost else None
+    if type(found) is not dict:
         return None if reported is None else Usage(cost_usd=reported)
-    prompt_details = found.get("prompt_tokens_details") or found.get("input_tokens_details")
-    completion_details = found.get("completion_tokens_details") or found.get("output_tokens_details")
-    prompt_details = prompt_details if isinstance(prompt_details, dict) else {}
-    completion_details = completion_details if isinstance(completion_details, dict) else {}
-    prompt = _count(found.get("prompt_tokens", found.get("input_tokens")))
-    completion = _count(found.get("completion_tokens", found.get("output_tokens")))
-    cached = _count(prompt_details.get("cached_tokens", found.get("prompt_cache_hit_tokens")))
-    written = _count(prompt_details.get("cache_write_tokens"))
-    if "prompt_tokens" not in found and (_CACHE_COUNTS & found.keys()):  # Anthropic's: beside input_tokens, not in them
-        cached, written = (
-            _count(found.get(name)) for name in ("cache_read_input_tokens", "cache_creation_input_tokens")
-        )
+    field = found.get
+    prompt = _count(field("prompt_tokens", field("input_tokens")))
+    completion = _count(field("completion_tokens", field("output_tokens")))
+    cached, written, reasoning = _count(field("prompt_cache_hit_tokens")), 0, 0
+    details = field("prompt_tokens_details") or field("input_tokens_details")
+    if type(details) is dict:
+        cached, written = max(cached, _count(details.get("cached_tokens"))), _count(details.get("cache_write_tokens"))
+    if "prompt_tokens" not in found and not _CACHE_COUNTS.isdisjoint(found):  # Anthropic's: not in input_tokens
+        cached, written = _count(field("cache_read_input_tokens")), _count(field("cache_creation_input_tokens"))
         prompt += cached + written
-    if not (prompt or completion) and not found.get("total_tokens"):
+    if not (prompt or completion or field("total_tokens")):
         return None if reported is None else Usage(cost_usd=reported)
-    if reported is None:
-        reported = _amount(found.get("cost"))
-    return Usage(
-        prompt=prompt,
-        completion=completion,
-        cached=min(prompt, cached),
-        reasoning=min(
-            completion, _count(completion_details.get("reasoning_tokens", completion_details.get("thinking_tokens")))
-        ),
-        cache_write=min(prompt, written),
-        cost_usd=reported,
-    )
+    details = field("completion_tokens_details") or field("output_tokens_details")
+    if type(details) is dict:
+        reasoning = _count(details.get("reasoning_tokens", details.get("thinking_tokens")))
+    if reported is None and "cost" in found:
+        reported = _amount(found["cost"])
+    return Usage(prompt, completion, min(prompt, cached), min(completion, reasoning), min(prompt, written), reported)
 
 
-_CACHE_COUNTS = {"cache_read_input_tokens", "cache_creation_input_tokens"}
-
-
-class _Details(msgspec.Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    reasoning_tokens: int | None = None
-
-
-class _CommonUsage(msgspec.Struct):
-    """The shape nearly all answers have; others take the patient way through `read_usage`."""
-
-    prompt_tokens: int
-    completion_tokens: int = 0
-    prompt_tokens_details: _Details | None = None
-    completion_tokens_details: _Details | None = None
-    cost: float | None = None
-    prompt_cache_hit_tokens: int | None = None
-
-
-_decode_common_usage = msgspec.json.Decoder(_CommonUsage).decode
-
-
-def _common_usage(raw: Raw) -> Usage | None:
-    try:
-        found = _decode_common_usage(raw)
-    except msgspec.DecodeError:
-        return None
-    prompt, completion = found.prompt_tokens, found.completion_tokens
-    if not (0 <= prompt <= _COUNT_MAX and 0 <= completion <= _COUNT_MAX and prompt + completion > 0):
-        return None
-    if found.cost is not None and not 0 <= found.cost < math.inf:
-        return None
-    cached = written = reasoning = 0
-    if details := found.prompt_tokens_details:
-        cached, written = details.cached_tokens or 0, details.cache_write_tokens or 0
-    cached = cached or found.prompt_cache_hit_tokens or 0
-    if details := found.completion_tokens_details:
-        reasoning = details.reasoning_tokens or 0
-    if cached or written or reasoning:
-        cached, written = min(prompt, max(0, cached)), min(prompt, max(0, written))
-        reasoning = min(completion, max(0, reasoning))
-    return Usage(prompt, completion, cached, reasoning, written, found.cost)
+_CACHE_COUNTS = frozenset({"cache_read_input_tokens", "cache_creation_input_tokens"})
 
 
 class _Whole(msgspec.Struct):
@@ -2321,6 +2307,7 @@ class _Whole(msgspec.Struct):
 
 _WHOLE: dict[Api, str] = {"messages": "content", "responses": "output", "count_tokens": "input_tokens"}
 _decode_whole = msgspec.json.Decoder(_Whole).decode
+_NO_CHOICES = re.compile(rb"null|(?:\[\s*+\]|)$")
 
 
 def read_answer(api: Api, body: bytes) -> tuple[Usage | None, Fault | None]:
@@ -2329,7 +2316,7 @@ def read_answer(api: Api, body: bytes) -> tuple[Usage | None, Fault | None]:
         whole = _decode_whole(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None, Fault("provider_error", "the upstream's answer is not JSON", 502, code="bad_upstream_answer")
-    if whole.error and bytes(whole.error) not in (b"null", b"{}", b'""', b"false"):
+    if is_error(whole.error):
         return None, read_fault(200, body)
     if needed := _WHOLE.get(api):
         if is_null(getattr(whole, needed)):
@@ -2337,7 +2324,7 @@ def read_answer(api: Api, body: bytes) -> tuple[Usage | None, Fault | None]:
         if bytes(whole.status) == b'"failed"':
             return None, read_fault(200, body)
         return (None if api == "count_tokens" else read_usage(whole.usage, whole.cost)), None
-    if api != "embeddings" and bytes(whole.choices)[:64].replace(b" ", b"").strip() in (b"", b"null", b"[]"):
+    if api != "embeddings" and _NO_CHOICES.match(whole.choices):
         return None, Fault("provider_error", "the upstream's answer has no choices", 502, code="empty_response")
     groq = _EMPTY
     if is_null(whole.usage) and whole.x_groq:
@@ -9658,7 +9645,7 @@ class Attempt:
         """Whether `run`, the first of a stream, brings content and nothing wrong: the usual way a stream begins."""
         meter = self.meter
         shown = meter.look(run)
-        if not meter.frames or meter.malformed or meter.error:
+        if not meter.frames or meter.malformed or meter.error or meter.blank:
             self.meter = self._new_meter()  # to be looked at frame by frame
             return False
         self.last_at = self.content_at = self._loop.time()
@@ -9694,7 +9681,7 @@ class Attempt:
                     self._arm()
                 continue
             self._started_up = True
-            self._keep_back(self.meter.look(frame))
+            self._keep_back(self._clean(self.meter.look(frame)))
             self._arm()  # what is held back has a limit of its own
             if len(self._held) > 2 * _HOLD_FRAMES or self._held_bytes > _HOLD_BYTES:
                 self._commit_rest(frames[at + 1 :])
@@ -9705,7 +9692,8 @@ class Attempt:
         self._commit()
 
     def _clean(self, run: bytes) -> bytes:
-        """`run` without our secrets, which an upstream's error may repeat."""
+        """`run` without our secrets, which an upstream's error may repeat, and without errors that are none."""
+        run = without_blank_errors(run) if self.meter.blank else run
         return self._owner.proxy.redacted(run) if self.meter.error else run
 
     def _keep_back(self, run: bytes) -> None:
@@ -9765,7 +9753,7 @@ class Attempt:
         shown = meter.look(run)
         if meter.done:
             self.due = min(self.due, self.last_at + DONE_S)
-        if shown is run and not meter.error:
+        if shown is run and not (meter.error or meter.blank):
             full = sink.write_chunk(run, framed)
         else:
             full = bool(shown) and sink.write(self._clean(shown))
@@ -9845,6 +9833,8 @@ class Attempt:
                 self._held = [self._translated(self.translation, body)]
             except ChompError as refused:
                 fault = Fault("provider_error", refused.message, refused.status, code=refused.code)
+        elif fault is None and b'"error"' in body:
+            self._held = [without_blank_errors(body)]
         if fault is not None:
             self._fail(fault)
             return

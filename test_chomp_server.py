@@ -1983,6 +1983,16 @@ ERROR_HEADERS: tuple[tuple[dict[str, str], float | None], ...] = (
 )
 
 
+NO_ERRORS = [  # what stands in `error` when nothing went wrong
+    b"null", b"false", b"0", b"0.0", b'""', b'" "', b"{}", b"[]", b"{ }", b"[{}]", b'{"message":""}', b'{"a\\"b":null}',
+    b'{"message": "", "type": "", "param": "", "code": null}', b'{"code":0,"message":"","details":[]}',
+]  # fmt: skip
+ERRORS_THAT_TELL = [
+    b'"x"', b"1", b"true", b"-1", b"0.5", b"00", b'{"message":"x"}', b'{"message":"","code":400}', b'[{"message":"x"}]',
+    b'{"code":"0:"}', b'{"message":"\\""}', b'["",":"]',
+]  # fmt: skip
+
+
 RECORDED_STREAMS = [one for one in FIXTURES if one.content_type == "text/event-stream"]
 REFUSALS = [one for one in FIXTURES if one.status >= 400]
 ENDINGS = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r"}
@@ -2595,6 +2605,9 @@ class TestProtocols:
                 ("chat", b'{"messages":[}', "byte 13", None),
                 ("chat", b'{"messages":[]', "byte 14", None),
                 ("chat", b'{"messages":[]} x', "byte 17", None),
+                ("chat", b'{"messages":[0],"model":"\\ud83dx"}', r"surrogate pair \(byte 25\)", None),
+                ("chat", b'{"messages":[0],"model":"\\ude00x"}', "surrogate pair", None),
+                ("chat", b'{"messages":[0],"model":"\\ud83d', "truncated", None),
                 ("chat", b'{"messages":[]}', "'messages' is empty", "messages"),
                 ("chat", b"[]", "object", None),
                 ("chat", b'{"messages":[0],"model":5}', r"\$\.model", "model"),
@@ -3079,6 +3092,22 @@ class TestProtocols:
         def test_a_frame_is_of_one_kind(self, kind: str, frame: bytes) -> None:
             assert cs.frame_kind(frame) == kind
 
+        @pytest.mark.parametrize("error", NO_ERRORS)
+        def test_an_empty_error_leaves_a_frame_what_it_is(self, error: bytes) -> None:
+            for kind, delta in (("startup", {"role": "assistant"}), ("content", {"content": "a"})):
+                frame = chat_chunk(delta, error=msgspec.Raw(error), x_groq={"error": msgspec.Raw(error)})
+                meters = cs.StreamMeter(hide_usage=True), cs.EventsMeter()
+                assert [meter.look(frame) for meter in meters] == [frame, frame]
+                assert (cs.frame_kind(frame), [meter.error for meter in meters]) == (kind, [b"", b""])
+
+        @pytest.mark.parametrize("error", ERRORS_THAT_TELL)
+        def test_an_error_that_says_anything_is_seen(self, error: bytes) -> None:
+            for more in ({"error": msgspec.Raw(error)}, {"x_groq": {"error": msgspec.Raw(error)}}):
+                frame = chat_chunk({"role": "assistant"}, **more)
+                meter = cs.StreamMeter(hide_usage=True)
+                meter.look(frame)
+                assert (cs.frame_kind(frame), bool(meter.error)) == ("error", True) or error == b"00"
+
         @pytest.mark.parametrize("stream", **cases(RECORDED_STREAMS))
         def test_a_stream_that_fails_before_content_shows_no_content(self, stream: Fixture) -> None:
             kinds = [cs.frame_kind(frame) for frame in cs.split_frames(stream.body)]
@@ -3245,6 +3274,14 @@ class TestProtocols:
                     (7, 2, 0, 2),
                 ),
                 (b'{"prompt_tokens":7,"completion_tokens":2,"prompt_cache_hit_tokens":3}', (7, 2, 3, 0)),
+                (
+                    b'{"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":0},"prompt_cache_hit_tokens":7}',
+                    (9, 0, 7, 0),
+                ),
+                (
+                    b'{"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":null},"prompt_cache_hit_tokens":7}',
+                    (9, 0, 7, 0),
+                ),
                 (b'{"input_tokens":7,"output_tokens":2,"input_tokens_details":{"cached_tokens":1}}', (7, 2, 1, 0)),
                 (b'{"prompt_tokens":-7,"completion_tokens":2}', (0, 2, 0, 0)),
                 (b'{"prompt_tokens":"7","completion_tokens":2}', (0, 2, 0, 0)),
@@ -3253,6 +3290,8 @@ class TestProtocols:
         )
         def test_usage_is_read(self, raw: bytes, expected: Any) -> None:
             assert counts(cs.read_usage(raw)) == expected
+            if expected is not None:  # whatever stands beside it
+                assert counts(cs.read_usage(raw[:-1] + b',"cost":"0.1","extra":["x"]}')) == expected
 
         @pytest.mark.parametrize(
             ("raw", "cost", "usd"),
@@ -3337,6 +3376,8 @@ class TestProtocols:
                 (b'{"choices":null}', "empty_response"),
                 (b'{"choices":[]}', "empty_response"),
                 (b'{"choices":[ ]}', "empty_response"),
+                (b'{"choices":[\n\n]}', "empty_response"),
+                (b'{"choices":[%b]}' % (b" " * 100), "empty_response"),
             ],
         )
         def test_a_200_that_is_no_answer_is_a_fault_of_the_router(self, body: bytes, code: str) -> None:
@@ -3344,9 +3385,24 @@ class TestProtocols:
             assert usage is None and fault is not None
             assert (fault.kind, fault.status, fault.code) == ("provider_error", 502, code)
 
-        @pytest.mark.parametrize("error", [b"null", b"{}", b'""', b"false"])
+        @pytest.mark.parametrize("error", NO_ERRORS)
         def test_an_empty_error_beside_choices_is_none(self, error: bytes) -> None:
             assert cs.read_answer("chat", b'{"choices":[1],"error":%b}' % error) == (None, None)
+
+        @pytest.mark.parametrize(
+            ("error", "shown"),
+            [
+                ('{"message":"","code":null}', "null"), ("{}", "null"), ("[ ]", "null"), ('{"metadata":{}}', "null"),
+                ('{"message":"x"}', '{"message":"x"}'), ('""', '""'), ("null", "null"), ('{"a":{"b":1}}', '{"a":{"b":1}}'),
+            ],
+        )  # fmt: skip
+        def test_an_error_that_says_nothing_is_null_to_a_client(self, error: str, shown: str) -> None:
+            whole = r'{"a":"\"error\":{}","error" : %s,"b":{"error":"error"}}'
+            assert cs.without_blank_errors((whole % error).encode()) == (whole % shown).encode()
+
+        @pytest.mark.parametrize("error", ERRORS_THAT_TELL)
+        def test_an_error_that_says_anything_is_one(self, error: bytes) -> None:
+            assert cs.is_error(error) and cs.read_answer("chat", b'{"choices":[1],"error":%b}' % error)[1] is not None
 
         def test_embeddings_have_no_choices(self) -> None:
             usage, fault = cs.read_answer("embeddings", b'{"data":[],"usage":{"prompt_tokens":3,"total_tokens":3}}')
@@ -7819,6 +7875,15 @@ GROWING = {  # what meets text from outside, and what text is hardest for it
     "secrets": (lambda s: hidden_in_pieces(s.encode()), ["x", "sk-", "sk-0123456789abcde", "sk-0123456789abcdef", "a"]),
     "redact": (redacted_text, ["x", "sk-", "sk-chomp-task-", "sk-chomp-task-1", "sk-chomp-task-1-"]),
     "error_path": (lambda s: cs.error_path(ValueError(s)), ["`$", "`$.", "`"]),
+    "lone_half_pairs": (lambda s: cs._HALF_PAIR_ALONE.search(s.encode()), ["\\", "\\u", "\\ud8", "\\ud83d"]),
+    "is_error": (
+        lambda s: cs.is_error(s.encode()),
+        ['"', '""', '"\\', '"":', '"a":', "0", "0.", " ", "{", '" ', "null", "nul", '"a', '\\"'],
+    ),
+    "blank_errors": (
+        lambda s: cs.without_blank_errors(s.encode()),
+        ['"error":{', '"error":{}', '"error":{{}', '"error"', "{", "{}", " ", "x", '"error":{{'],
+    ),
     "half_pairs": (lambda s: cs._HALF_PAIR.search(s.encode()), ["\\", "\\u", "\\ud"]),
     "replay": (lambda s: cs.replay(s.encode(), False), ["x", "é", "\x1b"]),
 }
@@ -13589,6 +13654,23 @@ class TestProxy:
         assert [(one["router"], one["status"]) for one in error["attempts"]] == [
             (router.id, status) for router, status in zip(routers, statuses, strict=True)
         ]
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_an_empty_error_beside_an_answer_does_not_spoil_it(
+        self, chomp: Any, upstream: Any, stream: bool
+    ) -> None:
+        empty = {"message": "", "type": "", "param": "", "code": None}
+        deltas = [chat_chunk({"role": "assistant"}, error=empty), *[chat_chunk({"content": "fine"}, error=empty)] * 2]
+        act = streams(*deltas, chat_chunk({}, "stop"), DONE) if stream else fails(200, chat_answer("fine", error=empty))
+        client = await chomp(await upstream(act))
+        async with client.chat("m", stream=stream) as answer:
+            text = await soon(answer.read())
+        assert (answer.status, text.count(b"fine")) == (200, 1 + stream)
+        assert (text.count(b'"error":null'), text.count(b'"error":')) == (
+            (3, 3) if stream else (1, 1)
+        )  # SDKs raise on more
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"]) == (200, "")
 
     @pytest.mark.parametrize("stream", [False, True])
     @pytest.mark.parametrize("told", [0, 1])
