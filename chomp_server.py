@@ -666,6 +666,7 @@ class Fault(msgspec.Struct, frozen=True, gc=False):
     type: str | None = None
     param: str | None = None
     wait_s: float | None = None  # the upstream's own wish
+    more: bytes = b""  # JSON of its error's further members, for clients of the same dialect
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
@@ -922,6 +923,7 @@ class ChompError(Exception):
         should_retry: bool | None = None,
         headers: Mapping[str, str] | None = None,
         attempts: Sequence[AttemptRecord] = (),
+        more: Mapping[str, Any] | None = None,
     ):
         super().__init__(message)
         self.message = message
@@ -934,13 +936,14 @@ class ChompError(Exception):
         self.should_retry = should_retry
         self.headers = dict(headers or {})
         self.attempts = tuple(attempts)
+        self.more = dict(more or {})  # of an upstream's error, for clients of its dialect
 
     def body(self) -> dict[str, Any]:
         """The OpenAI error object (https://platform.openai.com/docs/guides/error-codes), attempts added."""
         error: dict[str, Any] = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
         if self.attempts:
             error["attempts"] = [msgspec.to_builtins(one) for one in self.attempts]
-        return {"error": error}
+        return {"error": {**self.more, **error}}
 
     def retry_headers(self) -> dict[str, str]:
         """`retry-after` in whole seconds, rounded up, and `x-should-retry`, which the OpenAI SDKs obey."""
@@ -1673,29 +1676,52 @@ def header_value(text: str) -> str:
     return text if text.isascii() and text.isprintable() else urllib.parse.quote(text, safe="/:@ -._~")
 
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|[hmsd])")
+_SPAN = (
+    r"(\d{1,12}(?:\.\d{1,12})?)\s?(ms|[smhd]|milliseconds?|sec(?:ond)?s?|min(?:ute)?s?|h(?:ou)?rs?|days?)(?![a-z])"
+    r",?\s{0,2}(?:and\s)?"
+)
+_DURATION = re.compile(_SPAN, re.I)
+_DURATIONS = re.compile(f"(?:{_SPAN}){{1,6}}", re.I)
+_WAIT_WORDS = re.compile(  # "Please retry in 26.66s", "try again in 9m21.6s", "wait 30 seconds", "resets at 2026-..."
+    r"\b(?:retry|try(?:ing)? again|wait|reset|resets|resetting|available again|regain access|come back)\b[^\d.;]{0,40}?"
+    rf"(\d{{4}}-\d\d-\d\dT[\d:.]{{5,20}}(?:Z|[+-]\d\d:?\d\d)|(?:{_SPAN}){{1,6}})",
+    re.I,
+)
 
 
-def _reset_s(text: str, now: float) -> float | None:
-    """Seconds until a rate limit resets: "1m2.5s", seconds, or Unix time in seconds or milliseconds."""
-    text = text.strip().lower()
+def _reset_s(text: str, now: float, unit_s: float = 1.0) -> float | None:
+    """Seconds from now: a number of `unit_s`, "1m2.5s", "PT26S"; or until Unix time (s, ms), an RFC 3339, HTTP date."""
+    text = text.strip()
+    seconds = -math.inf
     try:
-        number = float(text)
+        seconds = float(text) * unit_s
+        if seconds > 1e8:  # not a wait, a time
+            seconds = (seconds / 1000 if seconds > 1e11 else seconds) - now
     except ValueError:
-        if re.fullmatch(r"(?:\d+(?:\.\d+)?(?:ms|[hmsd]))+", text):
-            number = sum(float(n) * UNITS_S[unit] for n, unit in _DURATION.findall(text))
-            return number if 0 < number < math.inf else None
-        return None
-    if not math.isfinite(number):
-        return None
-    if number > 1e11:
-        number = number / 1000 - now
-    elif number > 1e8:
-        number -= now
-    return number if number > 0 else None
+        spans = text[1:].upper().replace("T", "") if text[:1] in ("P", "p") else text
+        if unit_s == 1.0 and _DURATIONS.fullmatch(spans):
+            seconds = _duration_s(spans)
+        elif len(text) < 64 and (moment := _moment(text)) is not None:
+            seconds = moment - now
+    return seconds if 0 < seconds < 1e9 else None  # thirty years are no wait
 
 
-_EPOCH_S = 1e9
+def _duration_s(text: str) -> float:
+    """Seconds of "1m2.5s", "1 hour and 5 minutes"."""
+    spans = [(float(number), unit.lower()) for number, unit in _DURATION.findall(text)]
+    return sum(number * UNITS_S["ms" if unit.startswith(("ms", "mil")) else unit[0]] for number, unit in spans)
+
+
+def _moment(text: str) -> float | None:
+    """Unix seconds of an RFC 3339 or HTTP date."""
+    for read in (datetime.datetime.fromisoformat, email.utils.parsedate_to_datetime):
+        with contextlib.suppress(ValueError, TypeError, OverflowError):
+            moment = read(text)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+    return None
+
+
+_WAIT_HEADERS = (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001), ("retry-after", 1.0))
 
 
 def wait_s(headers: Iterable[tuple[bytes, bytes]], now: float) -> float | None:
@@ -1705,29 +1731,50 @@ def wait_s(headers: Iterable[tuple[bytes, bytes]], now: float) -> float | None:
     the limit that is used up counts, else the shortest. A wait that is over is none: whoever refuses us now is left
     alone for our own while.
     """
-    found = {name.decode("latin-1").lower(): value.decode("latin-1").strip() for name, value in headers}
-    for name, factor in (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001), ("retry-after", 1.0)):
-        value = found.get(name)
-        if value is None:
-            continue
-        with contextlib.suppress(ValueError):
-            seconds = float(value) * factor
-            if seconds > _EPOCH_S:  # not a wait, a time
-                seconds -= now
-            if 0 < seconds < math.inf:
-                return seconds
-        if name == "retry-after":
-            with contextlib.suppress(ValueError, TypeError, OverflowError):
-                if (seconds := email.utils.parsedate_to_datetime(value).timestamp() - now) > 0:
-                    return seconds
+    found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+    for name, unit_s in _WAIT_HEADERS:
+        if (seconds := _reset_s(found.get(name, ""), now, unit_s)) is not None:
+            return seconds
     used_up, resets = [], []
     for name, value in found.items():
         reset = _reset_s(value, now) if "ratelimit" in name and "reset" in name else None
         if reset is not None:
             resets.append(reset)
-            if found.get(name.replace("reset", "remaining"), "").split(".")[0] == "0":
+            if found.get(name.replace("reset", "remaining"), "").strip().split(".")[0] == "0":
                 used_up.append(reset)
     return max(used_up) if used_up else min(resets, default=None)
+
+
+_WAIT_FIELDS = (
+    ("retryDelay", 1.0), ("retry_after_ms", 0.001), ("retryAfterMs", 0.001), ("retry_after_seconds", 1.0),
+    ("retry_after", 1.0), ("retryAfter", 1.0), ("resets_in_seconds", 1.0), ("quotaResetDelay", 1.0), ("resets_at", 1.0),
+    ("reset_at", 1.0),
+)  # fmt: skip
+_WAIT_PLACES = ("details", "metadata", "availability")  # Google's, OpenRouter's
+
+
+def _body_wait_s(levels: Sequence[dict[str, Any]], message: str, now: float) -> float | None:
+    """The same from an error's body: fields of its own, headers it quotes, words."""
+    places = list(levels)
+    for place in places:
+        for value in (place[name] for name in _WAIT_PLACES if name in place):
+            places += [one for one in (value[:8] if isinstance(value, list) else (value,)) if isinstance(one, dict)]
+        if len(places) > 64:
+            break
+    for name, unit_s in _WAIT_FIELDS:
+        texts = [str(place[name]) for place in places if type(place.get(name)) in (int, float, str)]
+        waits = [wait for text in texts if (wait := _reset_s(text[:64], now, unit_s)) is not None]
+        if waits:
+            return max(waits)
+    for quoted in (place.get("headers") for place in places):
+        if isinstance(quoted, dict):
+            lines = [[str(part)[:64].encode(errors="replace") for part in pair] for pair in quoted.items()]
+            if (wait := wait_s(cast(Any, lines), now)) is not None:
+                return wait
+    words = _WAIT_WORDS.search(message)
+    if words is None:
+        return None
+    return _reset_s(words[1], now) if "T" in words[1] else _duration_s(words[1]) or None
 
 
 def rate_limits(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, float]:
@@ -2310,27 +2357,34 @@ _decode_whole = msgspec.json.Decoder(_Whole).decode
 _NO_CHOICES = re.compile(rb"null|(?:\[\s*+\]|)$")
 
 
-def read_answer(api: Api, body: bytes) -> tuple[Usage | None, Fault | None]:
+def read_answer(api: Api, body: bytes, now: float = math.inf) -> tuple[Usage | None, Fault | None]:
     """Usage of an answer that is not streamed, or why its HTTP 200 is a failure all the same."""
     try:
         whole = _decode_whole(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None, Fault("provider_error", "the upstream's answer is not JSON", 502, code="bad_upstream_answer")
     if is_error(whole.error):
-        return None, read_fault(200, body)
+        return None, read_fault(200, body, now=now)
     if needed := _WHOLE.get(api):
         if is_null(getattr(whole, needed)):
-            return None, Fault("provider_error", f"the upstream's answer has no {needed}", 502, code="empty_response")
+            return None, _no_answer(body, needed, now)
         if bytes(whole.status) == b'"failed"':
-            return None, read_fault(200, body)
+            return None, read_fault(200, body, now=now)
         return (None if api == "count_tokens" else read_usage(whole.usage, whole.cost)), None
     if api != "embeddings" and _NO_CHOICES.match(whole.choices):
-        return None, Fault("provider_error", "the upstream's answer has no choices", 502, code="empty_response")
+        return None, _no_answer(body, "choices", now)
     groq = _EMPTY
     if is_null(whole.usage) and whole.x_groq:
         with contextlib.suppress(msgspec.DecodeError):
             groq = _decode_fields(whole.x_groq).get("usage", _EMPTY)
     return read_usage(whole.usage or groq, whole.cost), None
+
+
+def _no_answer(body: bytes, needed: str, now: float) -> Fault:
+    """Why HTTP 200 came without `needed`: in the words that came instead (MiniMax's `base_resp`, a bare message)."""
+    if any(map(_sentence_of, _levels_of(_decode_or_none(body)))):
+        return read_fault(200, body, now=now)
+    return Fault("provider_error", f"the upstream's answer has no {needed}", _UNKNOWN, code="empty_response")
 
 
 def read_tail_usage(tail: bytes) -> Usage | None:
@@ -2350,8 +2404,6 @@ def read_tail_usage(tail: bytes) -> Usage | None:
 
 _TITLE, _TITLE_END = re.compile(r"<title[^>]*+>", re.I), re.compile(r"</title>", re.I)
 _TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.S | re.I)
-
-
 _SENTENCE_CHARS = 16 << 10  # looked at
 
 
@@ -2362,145 +2414,285 @@ def sentence(text: object) -> str:
     return "".join(c for c in words if c.isprintable())[:2000]
 
 
-def read_fault(status: int, body: bytes) -> Fault:
-    """Kind, sentence and code of an upstream's error, whatever shape its body has.
+_WITHIN = (  # where an error holds another: the later, the nearer to who told it
+    "response", "x_groq", "error", "errors", "fault", "detail", "message", "base_resp", "innererror", "metadata", "raw",
+)  # fmt: skip
+_SENTENCES = (
+    "message", "Message", "msg", "faultstring", "error_description", "errorMessage", "status_msg", "detail", "error",
+    "raw", "title",
+)  # fmt: skip
+_CODE_FIELDS = ("code", "errorcode", "error_code", "error_type")
+_TYPE_FIELDS = ("type", "__type", "status")
+_STATUS_FIELDS = ("code", "status_code", "status", "error_code")
+_LEVELS = 12  # of errors within errors
+_read_json_at = json.JSONDecoder(strict=False).raw_decode
 
-    OpenAI's object, an integer code, Anthropic's, a bare string, a top-level message, Google's and Apigee's `fault`,
-    FastAPI's `detail`, HTML and plain text are understood. An error inside HTTP 200 gets the status its code says.
-    """
-    message, code, kind, param = "", None, None, None
-    try:
-        found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        text = body[:4096].decode("utf-8", "replace")  # enough for a title; the expressions take long over more
-        begin = _TITLE.search(text)
-        end = _TITLE_END.search(text, begin.end()) if begin else None
-        titled = text[begin.end() : end.start()] if begin and end else text
-        message = sentence(html.unescape(_TAGS.sub(" ", titled)))[:500]
-        found = None
-    if isinstance(found, list):
-        found = found[0] if found else None
+
+def _object_of(found: Any) -> dict[str, Any]:
+    """An error in any form: an object, a list of them (FastAPI's say where), JSON in a sentence; empty for none."""
     if isinstance(found, str):
-        message = sentence(found)
-    if isinstance(found, dict):
-        if isinstance(found.get("response"), dict):  # of a response.failed event
-            found = found["response"]
-        error = found.get("error")
-        listed = error if isinstance(error, list) else found.get("errors")
-        if isinstance(listed, list) and listed and not found.get("message"):
-            error = found["error"] = listed[0]
-        if isinstance(error, str) and error and not found.get("message"):
-            found = {"message": error, **{k: v for k, v in found.items() if k in ("code", "type")}}
-        elif isinstance(error, dict):
-            status = _status(found.get("status_code"), status)
-            found = error
-        if isinstance(fault := found.get("fault"), dict):
-            detail = fault.get("detail")
-            found = {
-                "message": fault.get("faultstring"),
-                "code": detail.get("errorcode") if isinstance(detail, dict) else None,
-            }
-        if isinstance(groq := found.get("x_groq"), dict) and groq.get("error"):
-            found = {"message": groq["error"]}
-        detail = found.get("detail")
-        if not found.get("message") and detail:
-            if isinstance(detail, list):
-                detail = "; ".join(
-                    f"{'.'.join(map(str, loc[:20]))}: {d.get('msg')}"
-                    if isinstance(d, dict) and isinstance(loc := d.get("loc"), list)
-                    else str(d.get("msg") or d if isinstance(d, dict) else d)
-                    for d in detail[:5]
-                )
-            elif isinstance(detail, dict):
-                detail = detail.get("message") or detail.get("error") or detail
-            found = {**found, "message": detail}
-        message = sentence(found.get("message") or "")
-        metadata = found.get("metadata")
-        code = found.get("code")
-        if isinstance(metadata, dict):
-            if metadata.get("reasons"):  # OpenRouter's moderation
-                code = "content_policy_violation"
-            elif code is None:
-                code = metadata.get("error_type")
-        kind = found.get("type") if found.get("type") != "error" else None
-        param = found.get("param")
-    if status < 400:
-        status = _status(code, _STATUSES.get(str(kind), _STATUSES.get(str(code), 502)))
-    return classified(
-        Fault(
-            kind="provider_error",
-            message=message or f"the upstream answered {status} without a sentence",
-            status=status,
-            code=sentence(code)[:100] if isinstance(code, (str, int)) and not isinstance(code, bool) else None,
-            type=sentence(kind)[:100] if isinstance(kind, str) else None,
-            param=sentence(param)[:100] if isinstance(param, str) else None,
-        )
+        return _object_in(found[:_SENTENCE_CHARS])
+    if isinstance(found, list) and found:
+        first = found[0]
+        if isinstance(first, dict) and "msg" not in first:
+            return first
+        return {"message": "; ".join(map(_told_where, found[:5]))}
+    return found if isinstance(found, dict) else {}
+
+
+def _object_in(text: str) -> dict[str, Any]:
+    """The error that a sentence quotes, as gateways do with those of others."""
+    at = text.find("{")
+    with contextlib.suppress(ValueError, RecursionError):
+        found = cast(dict[str, Any], _read_json_at(text, at)[0]) if at >= 0 else {}
+        if (
+            "error" in found
+            or not text[:at].strip()
+            or ("message" in found and not found.keys().isdisjoint(_TYPE_FIELDS))
+        ):
+            return found
+    return {}
+
+
+def _told_where(one: Any) -> str:
+    if not isinstance(one, dict):
+        return sentence(one)
+    place, told = one.get("loc"), sentence(one.get("msg") or one)
+    return f"{'.'.join(map(str, place[:20]))}: {told}" if isinstance(place, list) else told
+
+
+def _page_words(page: str) -> str:
+    """What a page of HTML says: its title, else its text."""
+    page = page[:4096]  # enough for a title; the expressions take long over more
+    begin = _TITLE.search(page)
+    end = _TITLE_END.search(page, begin.end()) if begin else None
+    return html.unescape(_TAGS.sub(" ", page[begin.end() : end.start()] if begin and end else page))[:500]
+
+
+def _sentence_of(level: dict[str, Any]) -> str:
+    for name in _SENTENCES:
+        text = level.get(name)
+        if isinstance(text, str) and not (name == "raw" and len(text) < 9):  # OpenRouter's "ERROR"
+            words = sentence(_page_words(text) if text.lstrip().startswith("<") else text)
+            if words:
+                return words
+    return ""
+
+
+def _first(levels: Iterable[dict[str, Any]], names: Iterable[str]) -> str | None:
+    """What the first of `names` says that any of `levels` has."""
+    for name in names:
+        for level in levels:
+            value = level.get(name)
+            if type(value) is int or (isinstance(value, str) and value):
+                words = sentence(str(value)[:200].rpartition("#")[2])[:100]  # AWS: namespace#Type
+                if words != "error" and not words.startswith("response.") and (name != "status" or words.isupper()):
+                    return words
+    return None
+
+
+def _levels_of(found: Any) -> list[dict[str, Any]]:
+    """The objects of an error body, each before those within it."""
+    levels = [_object_of(found) or {"message": found}]
+    for level in levels:
+        levels += filter(None, (_object_of(level[name]) for name in _WITHIN if name in level))
+        if len(levels) > _LEVELS:
+            break
+    return levels
+
+
+_MORE_BYTES = 4096  # of an error's further members
+
+
+def _more_of(found: Any) -> bytes:
+    """What the error object has beside the members we read, as JSON."""
+    root = _object_of(found)
+    told = (root["response"] if isinstance(root.get("response"), dict) else root).get("error")
+    more: dict[str, Any] = {}
+    for name, value in told.items() if isinstance(told, dict) else ():
+        wider = {**more, name: value}
+        if name not in ("message", "type", "param", "code") and len(_encode_loosely(wider)) <= _MORE_BYTES:
+            more = wider
+    return _encode_loosely(more) if more else b""
+
+
+def read_fault(status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), now: float = math.inf) -> Fault:
+    """Kind, sentence, code and wait of an upstream's error, whatever shape its body has.
+
+    Errors within errors are followed to the sentence of who told it first: OpenAI's object, Anthropic's, Google's list,
+    AWS's `__type`, Apigee's `fault`, FastAPI's `detail`, JSON as text, HTML. One in HTTP 200 gets the status its code
+    says.
+    """
+    found = _decode_or_none(body)
+    if found is None:
+        found = body[: 4 * _SENTENCE_CHARS].decode("utf-8", "replace")
+    levels = _levels_of(found)
+    told = {words: level for level in reversed(levels) if (words := _sentence_of(level))}
+    message, deepest = next(iter(told), ""), (*told.values(), *reversed(levels))
+    names = {_first([level], [name]) for level in levels for name in (*_CODE_FIELDS, *_TYPE_FIELDS)}
+    code = _first(deepest, _CODE_FIELDS)
+    if any(level.get("reasons") for level in levels):  # OpenRouter's moderation
+        code = "content_policy_violation"
+    wait = wait_s(headers, now)
+    fault = Fault(
+        kind="provider_error",
+        message=message,
+        status=status if status >= 400 else _status_of(deepest, names),
+        code=code,
+        type=_first(deepest, _TYPE_FIELDS),
+        param=_first(deepest, ("param",)),
+        wait_s=_body_wait_s(levels, message, now) if wait is None else wait,
+        more=_more_of(found),
     )
+    fault = classified(fault, status, {code, *names})
+    words = message or f"the upstream answered {fault.status} without a sentence"
+    return msgspec.structs.replace(fault, message=words)
 
 
+def _status_of(levels: Iterable[dict[str, Any]], names: Container[str | None]) -> int:
+    """The status of an error that came inside HTTP 200."""
+    for level in levels:
+        for name in _STATUS_FIELDS:
+            with contextlib.suppress(TypeError, ValueError, OverflowError):
+                if 400 <= (number := int(level.get(name))) <= 599:  # type: ignore[arg-type]
+                    return number
+    return next((status for name, status in _STATUSES.items() if name in names), _UNKNOWN)
+
+
+_UNKNOWN = 502
 _STATUSES = {  # of errors that came inside HTTP 200, by type or code
-    "invalid_request_error": 400, "authentication_error": 401, "billing_error": 402, "permission_error": 403,
-    "not_found_error": 404, "request_too_large": 413, "rate_limit_error": 429, "rate_limit_exceeded": 429,
-    "insufficient_quota": 429, "invalid_prompt": 400, "timeout_error": 504, "overloaded_error": 529,
+    "invalid_request_error": 400, "invalid_prompt": 400, "invalid_request": 400, "bad_request": 400,
+    "BadRequestError": 400, "INVALID_ARGUMENT": 400, "ValidationException": 400, "authentication_error": 401,
+    "authentication": 401, "invalid_api_key": 401, "UNAUTHENTICATED": 401, "billing_error": 402,
+    "payment_required": 402,
+    "permission_error": 403, "permission_denied": 403, "PERMISSION_DENIED": 403, "not_found_error": 404,
+    "model_not_found": 404, "not_found": 404, "NOT_FOUND": 404, "NotFoundError": 404, "request_too_large": 413,
+    "insufficient_quota": 429, "rate_limit_error": 429, "rate_limit_exceeded": 429, "timeout_error": 504,
+    "overloaded_error": 529, "provider_overloaded": 503, "engine_overloaded_error": 503, "UNAVAILABLE": 503,
 }  # fmt: skip
 
 
-def _status(code: object, otherwise: int) -> int:
-    with contextlib.suppress(TypeError, ValueError):
-        number = int(cast(Any, code))
-        if 400 <= number <= 599:
-            return number
-    return otherwise
+class _Rule(msgspec.Struct, frozen=True):
+    """What an error is whose type or code is one of `names`, or whose sentence has one of `words`."""
+
+    kind: str
+    at: tuple[int, ...] = ()  # HTTP statuses, 200 among them for an error inside an answer; none = all
+    names: tuple[str, ...] = ()
+    words: re.Pattern[str] | None = None
+    status: int = 0  # 0 = as it came
+    code: str | None = None
+    timed: bool = False  # only if it says how long to wait
+
+    def fits(self, fault: Fault, came: int, names: Container[str | None]) -> bool:
+        """Whether this is what `fault` is, which came with the HTTP status `came` and has all of `names`."""
+        if (self.at and came not in self.at) or (self.timed and fault.wait_s is None):
+            return False
+        if any(name in names for name in self.names):
+            return True
+        return self.words is not None and self.words.search(fault.message) is not None
 
 
-_QUOTA = re.compile(
-    r"usage limit|insufficient[ _]quota|quota exceeded|exceeded your (current )?quota|out of credits|"
-    r"insufficient (credits|balance|funds)|credit balance|billing (hard )?limit|payment required|"
-    r"(monthly|spending) limit",
-    re.I,
+def _any_of(*words: str) -> re.Pattern[str]:
+    """One expression for several, each of bounded length."""
+    return re.compile("|".join(words), re.I)
+
+
+_QUOTA_WORDS = _any_of(
+    "usage limit", "quota (has been )?exceeded", "exceeded your (current )?quota", "quota (is |has been )?exhausted"
 )
-_QUOTA_TYPES = frozenset(
-    {"CreditsError", "MonthlyLimitError", "UserLimitError", "GoUsageLimitError", "insufficient_quota"}
-)
+_RULES = (  # the first that fits
+    _Rule(  # the input is too long
+        "caller_invalid_request", status=400, code="context_length_exceeded",
+        names=("context_length_exceeded", "exceed_context_size_error", "context_window_exceeded",
+               "model_context_window_exceeded", "ContextWindowExceededError", "tokens_limit_reached"),
+    ),
+    _Rule(  # no money
+        "provider_billing",
+        names=("CreditsError", "MonthlyLimitError", "UserLimitError", "GoUsageLimitError", "insufficient_quota",
+               "billing_error", "billing_not_active", "billing_hard_limit_reached", "payment_required", "Arrearage",
+               "usage_limit_reached", "exceeded_current_quota_error"),
+    ),
+    _Rule(
+        "provider_billing", (200, 400, 403, 412, 429),
+        words=_any_of(
+            "insufficient[ _](quota|credits?|balance|funds)", "(out of|used all available|not enough) credits",
+            "credit balance", "credits are depleted", "billing (hard )?limit", "payment required", "key limit exceeded",
+            "(monthly|spend|spending) limit", "account is not active", "\u4f59\u989d\u4e0d\u8db3",
+        ),
+    ),
+    _Rule(  # what was asked may not be
+        "caller_invalid_request", (200, 400, 403, 422, 451),
+        names=("content_policy_violation", "content_filter", "ResponsibleAIPolicyViolation", "data_inspection_failed",
+               "DataInspectionFailed", "moderation_blocked", "image_content_policy_violation"),
+        words=_any_of("content management policy", "content exists risk", "inappropriate content"),
+    ),
+    _Rule(  # Groq says so with 413, Together at times with 400
+        "provider_rate_limited", (200, 400, 403, 413, 429), status=429,
+        names=("rate_limit", "rate_limit_error", "rate_limit_exceeded", "rate_limit_reached_error", "RateLimitError",
+               "too_many_requests", "RESOURCE_EXHAUSTED", "ThrottlingException", "Throttling.RateQuota",
+               "Throttling.AllocationQuota", "token_quota_exceeded", "request_quota_exceeded"),
+        words=_any_of(r"rate[ _-]?limit", "too many requests", "(tokens|requests) per (sec|min|hour|day)",
+                      r"\b[RT]P[MD]\b"),
+    ),
+    _Rule(  # the output asked for is too long, which a shorter input does not mend
+        "caller_invalid_request", (200, 400, 422), status=400,
+        words=_any_of(r"max_(completion_|output_)?tokens\W{0,3}(( is)? too large|: \d| must be )",
+                      "maximum (allowed )?number of output tokens", r"at most \d+ completion tokens"),
+    ),
+    _Rule(  # the input is too long
+        "caller_invalid_request", (200, 400, 413, 422, 500), status=400, code="context_length_exceeded",
+        words=_any_of(
+            r"maximum context length (is|of) \d",  # OpenAI, vLLM, DeepSeek, OpenRouter, SambaNova
+            r"exceed(s|ed)? (the|this|your)( model'?s?)? context (window|length)",  # OpenAI, Cloudflare
+            r"prompt (\(.{0,40}\) )?(is )?too long",  # Anthropic, Fireworks, Ollama, vLLM
+            r"input length and `?max_tokens`? exceed context limit",  # Anthropic
+            r"input token count.{0,40} (exceeds the max|but the model only supports)",  # Gemini, Vertex
+            r"(longer than|exceeds?) the ((model'?s|maximum) ){0,2}(model|context) length",  # Together, SGLang, vLLM
+            r"maximum (model|prompt) length (is|of) \d",  # vLLM, xAI
+            "exceeds the available context size", "context size has been exceeded",  # llama.cpp
+            "greater than the context length",  # LM Studio
+            "exceeded max context length", "input length exceeds",  # Ollama
+            "reduce the length of (the|your) (messages|prompt|input)",  # Groq, Cerebras, OpenAI
+            r"`?inputs`? tokens \+ `?max_new_tokens`?",  # TGI, Together
+            r"too large for model with \d+ maximum context",  # Mistral
+            "tokens in the prompt cannot exceed",  # Cohere
+            "input is too long for requested model", "too many input tokens",  # Bedrock
+            r"prompt token count of \d+ exceeds",  # Copilot
+            "prompt exceeds max", "tokens in request more than max tokens",  # Z.ai
+            "exceeded model token limit",  # Kimi
+            "context window exceeds limit",  # MiniMax
+            "range of input length should be",  # Qwen
+            "exceeds the maximum allowed input length", "configured context size is",  # Poolside, ds4
+        ),
+    ),
+    _Rule("provider_rate_limited", (200, 400, 403, 429), words=_QUOTA_WORDS, status=429, timed=True),
+    _Rule("provider_billing", (200, 400, 403, 429), words=_QUOTA_WORDS),
+    _Rule("caller_model_unknown", (401,), ("ModelError",), status=404, code="model_not_found"),  # Zen's: no bad key
+    _Rule("caller_model_unknown", (400,), ("model_not_found",)),
+    _Rule("provider_error", (400,), words=_any_of("upstream request failed"), status=502),  # Zen: a fault further up
+    _Rule(  # Gemini, xAI
+        "provider_auth", (400,), ("API_KEY_INVALID",), status=401,
+        words=_any_of("API key not (valid|found)", "API key expired", "(incorrect|invalid) API key"),
+    ),
+)  # fmt: skip
+_KINDS = {  # of what no rule is for, by status
+    401: "provider_auth", 402: "provider_billing", 403: "provider_auth", 404: "caller_model_unknown",
+    408: "provider_timeout", 429: "provider_rate_limited", 503: "provider_overloaded", 529: "provider_overloaded",
+}  # fmt: skip
+_USUAL_STATUSES = {"caller_invalid_request": 400, "provider_billing": 402}  # of what came inside HTTP 200 without one
 
 
-def classified(fault: Fault) -> Fault:
-    """`fault` with the kind that its status and words call for."""
-    status, kind = fault.status, fault.kind
-    if (
-        status == 402
-        or fault.type in _QUOTA_TYPES
-        or fault.code in _QUOTA_TYPES
-        or (status in (400, 403, 429) and _QUOTA.search(fault.message))
-    ):
-        kind = "provider_billing"
-    elif status == 401 and fault.type == "ModelError":  # Zen: a model it does not have, not a bad key
-        return msgspec.structs.replace(
-            fault, kind="caller_model_unknown", status=404, code=fault.code or "model_not_found"
-        )
-    elif status == 403 and fault.code == "content_policy_violation":
-        kind = "caller_invalid_request"
-    elif status == 400 and fault.code == "model_not_found":
-        kind = "caller_model_unknown"
-    elif status in (401, 403):
-        kind = "provider_auth"
-    elif status == 404:
-        kind = "caller_model_unknown"
-    elif status == 408:
-        kind = "provider_timeout"
-    elif status == 429:
-        kind = "provider_rate_limited"
-    elif status == 400 and fault.code in ("rate_limit", "rate_limit_exceeded"):  # Together, at times
-        return msgspec.structs.replace(fault, kind="provider_rate_limited", status=429)
-    elif status == 400 and "upstream request failed" in fault.message.lower():  # Zen: a passing fault further up
-        return msgspec.structs.replace(fault, kind="provider_error", status=502)
-    elif status == 400 and fault.type == "exceed_context_size_error":  # llama.cpp's name for it
-        return msgspec.structs.replace(fault, kind="caller_invalid_request", code="context_length_exceeded")
-    elif status in (503, 529):
-        kind = "provider_overloaded"
-    elif 400 <= status < 500:
-        kind = "caller_invalid_request"
-    return msgspec.structs.replace(fault, kind=kind)
+def classified(fault: Fault, came: int, names: Container[str | None]) -> Fault:
+    """`fault` with the kind, status and code that its names and words call for; `came` is the HTTP status it had."""
+    status = fault.status
+    rule = next((rule for rule in _RULES if rule.fits(fault, came if came >= 400 else 200, names)), None)
+    if rule is None:
+        kind = _KINDS.get(status) or ("caller_invalid_request" if 400 <= status < 500 else "provider_error")
+        return msgspec.structs.replace(fault, kind=kind)
+    if came < 400 and status == _UNKNOWN:
+        status = _USUAL_STATUSES.get(rule.kind, status)
+    code = fault.code if rule.code is None or (fault.code and rule.status == 404) else rule.code
+    return msgspec.structs.replace(fault, kind=rule.kind, status=rule.status or status, code=code)
 
 
 def error_frames(error: ChompError, dialect: Dialect) -> bytes:
@@ -3227,7 +3419,7 @@ def error_shape(error: ChompError, dialect: Dialect, request_id: str = "") -> di
     shaped: dict[str, Any] = {"type": kind, "message": error.message}
     if error.attempts:
         shaped["attempts"] = [msgspec.to_builtins(one) for one in error.attempts]
-    return {"type": "error", "error": shaped, "request_id": request_id or None}
+    return {"type": "error", "error": {**error.more, **shaped}, "request_id": request_id or None}
 
 
 # -- the Responses dialect (https://platform.openai.com/docs/api-reference/responses) at targets that speak chat
@@ -9663,8 +9855,8 @@ class Attempt:
         for at, frame in enumerate(frames):
             kind = frame_kind(frame)
             if kind == "error":
-                fault = read_fault(200, next(one for one in payloads(frame) if payload_kind(one) == "error"))
-                self._fail(msgspec.structs.replace(fault, message=fault.message or "the upstream sent an error"))
+                payload = next(one for one in payloads(frame) if payload_kind(one) == "error")
+                self._fail(read_fault(200, payload, now=self._owner.proxy.now()))
                 return
             if kind != "comment":
                 self.last_at = self._loop.time()
@@ -9798,11 +9990,11 @@ class Attempt:
 
     def _refused(self) -> None:
         body = b"".join(self._held)[: self._limits.error_bytes]
-        fault = read_fault(self.status, body)
+        fault = read_fault(self.status, body, self.headers, self._owner.proxy.now())
         if not 400 <= self.status < 600:
-            fault = Fault("provider_error", f"the upstream answered {self.status}, which is no answer", 502)
-        now = self._owner.proxy.now()
-        self._fail(msgspec.structs.replace(fault, wait_s=wait_s(self.headers, now)))
+            words = f"the upstream answered {self.status}, which is no answer"
+            fault = Fault("provider_error", words, 502, wait_s=fault.wait_s)
+        self._fail(fault)
 
     def _end_early(self, error: UpstreamError | None) -> None:
         wire = self._wire
@@ -9827,12 +10019,13 @@ class Attempt:
                 )
             return
         body = b"".join(self._held)
-        self.usage, fault = read_answer(self.target.api, body)
+        self.usage, fault = read_answer(self.target.api, body, self._owner.proxy.now())
         if fault is None and self.translation is not None:
             try:
                 self._held = [self._translated(self.translation, body)]
             except ChompError as refused:
-                fault = Fault("provider_error", refused.message, refused.status, code=refused.code)
+                kind = refused.fault if isinstance(refused, UpstreamFailed) else "provider_error"
+                fault = Fault(kind, refused.message, refused.status, code=refused.code)
         elif fault is None and b'"error"' in body:
             self._held = [without_blank_errors(body)]
         if fault is not None:
@@ -10338,7 +10531,8 @@ class Exchange:
         if row.kind == "local" and fault.kind == "provider_connect" and not again:
             await proxy.local_died(origin)  # nothing was answered: its successor is asked
             return await self._ask(target, again=True)
-        fault = msgspec.structs.replace(fault, message=proxy.redacted_text(fault.message))
+        more = b"" if attempt.translation is not None else proxy.redacted(fault.more)
+        fault = msgspec.structs.replace(fault, message=proxy.redacted_text(fault.message), more=more)
         if fault.kind == "provider_auth":
             fault = msgspec.structs.replace(
                 fault, message=f"{row.id} refused the key in {target.key.id}: {fault.message}"
@@ -10377,6 +10571,7 @@ class Exchange:
             should_retry=should_retry,
             attempts=self.records,
             headers=self._failure_headers(self._told[fault]),
+            more=msgspec.json.decode(fault.more) if fault.more else {},
         )
 
     def _failure_headers(self, attempt: Attempt) -> dict[str, str]:
@@ -10630,7 +10825,7 @@ class Exchange:
             ttft_s = attempt.content_at - self._started
         if committed and target is not None and attempt is not None:
             proxy.usage.malformed_frames += attempt.meter.malformed if attempt.stream else 0
-            if error_type in ("", "caller_cancelled"):
+            if not error_type or error_type.startswith("caller_"):
                 first = None if attempt.content_at is None else attempt.content_at - attempt.started_at
                 proxy.routing.answered(target, first, now - attempt.started_at, attempt.headers)
             elif error_type.startswith("provider_"):
@@ -10685,7 +10880,8 @@ class Exchange:
             if attempt.broken is not None:
                 return 502, attempt.broken.kind
             if attempt.stream and attempt.meter.error:
-                return 502, "provider_error"
+                fault = read_fault(200, attempt.meter.error)
+                return (fault.status, fault.kind) if fault.kind == "caller_invalid_request" else (502, "provider_error")
             if attempt.ended or (attempt.stream and attempt.meter.done):
                 return attempt.status, ""
         if self.limit is not None and self.limit.expired():
