@@ -1768,7 +1768,8 @@ def _body_wait_s(levels: Sequence[dict[str, Any]], message: str, now: float) -> 
             return max(waits)
     for quoted in (place.get("headers") for place in places):
         if isinstance(quoted, dict):
-            lines = [[str(part)[:64].encode(errors="replace") for part in pair] for pair in quoted.items()]
+            pairs = itertools.islice(quoted.items(), 64)
+            lines = [[str(part)[:64].encode(errors="replace") for part in pair] for pair in pairs]
             if (wait := wait_s(cast(Any, lines), now)) is not None:
                 return wait
     words = _WAIT_WORDS.search(message)
@@ -2508,11 +2509,12 @@ def _more_of(found: Any) -> bytes:
     """What the error object has beside the members we read, as JSON."""
     root = _object_of(found)
     told = (root["response"] if isinstance(root.get("response"), dict) else root).get("error")
-    more: dict[str, Any] = {}
-    for name, value in told.items() if isinstance(told, dict) else ():
-        wider = {**more, name: value}
-        if name not in ("message", "type", "param", "code") and len(_encode_loosely(wider)) <= _MORE_BYTES:
-            more = wider
+    more, left = {}, _MORE_BYTES
+    for name, value in itertools.islice(told.items(), 64) if isinstance(told, dict) else ():
+        size = len(_encode_loosely({name: value}))
+        if name not in ("message", "type", "param", "code") and size <= left:
+            more[name] = value
+            left -= size
     return _encode_loosely(more) if more else b""
 
 

@@ -9040,28 +9040,18 @@ def http_date(seconds: float) -> str:
 
 NOW = Clock().now
 
-WAITS = [  # headers of a 429, seconds until the target is asked again
-    ([("retry-after", "7")], 7.0),
-    ([("Retry-After", "2.5")], 2.5),
-    ([("retry-after", http_date(NOW + 7))], 7.0),
-    ([("retry-after-ms", "900")], 0.9),
-    ([("retry-after-ms", "900"), ("retry-after", "30")], 0.9),
-    ([("x-ms-retry-after-ms", "1500")], 1.5),
-    ([("x-ratelimit-reset-tokens", "1m2.5s")], 62.5),
-    ([("x-ratelimit-reset-requests", "2m59.56s")], 179.56),
-    ([("x-ratelimit-reset-tokens", "940ms")], 0.94),
-    ([("x-ratelimit-reset-requests-day", "33011.38"), ("x-ratelimit-remaining-requests-day", "0")], 33011.38),
-    ([("x-ratelimit-reset", str(int((NOW + 20) * 1000)))], 20.0),  # OpenRouter, milliseconds
-    ([("x-ratelimit-reset", str(int(NOW + 20)))], 20.0),
-    ([("x-ratelimit-reset", "3")], 3.0),
-    (
-        [("x-ratelimit-reset-requests", "1h"), ("x-ratelimit-remaining-requests", "12"),
-         ("x-ratelimit-reset-tokens", "6s"), ("x-ratelimit-remaining-tokens", "0")], 6.0,
-    ),
-    ([("x-ratelimit-reset-requests", "1h"), ("x-ratelimit-reset-tokens", "6s")], 6.0),
-    ([("retry-after", "soon")], 5.0),
-    ([], 5.0),
-    ([("retry-after", str(int(NOW + 60)))], 60.0),
+RETRY_IN_BODY = (  # Google's
+    b'[{"error":{"code":429,"message":"You exceeded your current quota. Please retry in 26.66s.",'
+    b'"details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"26s"}]}}]'
+)
+WAITS = [  # headers and body of a 429, seconds until the target is asked again; every form: ERROR_HEADERS, BODY_WAITS
+    ([("Retry-After", "7")], None, 7.0),
+    ([("retry-after", http_date(NOW + 7))], None, 7.0),
+    ([("x-ratelimit-reset-tokens", "1m2.5s")], None, 62.5),
+    ([], RETRY_IN_BODY, 26.0),
+    ([("retry-after", "7")], RETRY_IN_BODY, 7.0),
+    ([("retry-after", "soon")], None, 5.0),
+    ([], None, 5.0),
 ]  # fmt: skip
 
 ZEN_MODEL_ERROR = b'{"type":"error","error":{"type":"ModelError","message":"Model x is not supported"}}'
@@ -9087,6 +9077,12 @@ MATRIX = [  # status, body, what the router's keys see: the same request again, 
     pytest.param(403, b'{"detail":"Insufficient credits"}', "b", "key", 3600, id="403 credits"),
     pytest.param(429, b'{"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}}', "b", "key", 3600, id="429 quota"),
     pytest.param(429, None, "b", "model", 5, id="429"),
+    pytest.param(429, RETRY_IN_BODY, "b", "model", 26, id="429 quota per minute"),
+    pytest.param(413, b'{"error":{"message":"Request too large on tokens per minute (TPM)","code":"rate_limit_exceeded"}}', "b", "model", 5, id="413 tokens per minute"),
+    pytest.param(400, b'{"error":{"message":"prompt is too long: 213462 tokens > 200000 maximum"}}', "", "", 0, id="400 too long"),
+    pytest.param(500, b'{"error":{"message":"Context size has been exceeded."}}', "", "", 0, id="500 too long"),
+    pytest.param(200, b'{"error":{"message":"x","code":"context_length_exceeded"}}', "", "", 0, id="200 too long"),
+    pytest.param(200, b'{"error":{"message":"x","type":"invalid_request_error"}}', "", "", 0, id="200 bad request"),
     pytest.param(429, b'{"type":"error","error":{"type":"FreeUsageLimitError","message":"limit"}}', "b", "model", 5, id="Zen free limit"),
     pytest.param(408, None, "", "", 0, id="408"),
     pytest.param(500, None, "", "", 0, id="500"),
@@ -9717,16 +9713,16 @@ class TestRouting:
 
     # -- cooldowns
 
-    @pytest.mark.parametrize(("headers", "wait"), WAITS, ids=[str(n) for n in range(len(WAITS))])
+    @pytest.mark.parametrize(("headers", "body", "wait"), WAITS, ids=[str(n) for n in range(len(WAITS))])
     async def test_a_busy_target_is_left_alone_for_as_long_as_it_asked(
-        self, chomp: Any, upstream: Any, headers: list[tuple[str, str]], wait: float
+        self, chomp: Any, upstream: Any, headers: list[tuple[str, str]], body: bytes | None, wait: float
     ) -> None:
-        clock, act = Clock(), Switch(fails(429, headers=headers))
+        clock, act = Clock(), Switch(fails(429, body, headers))
         up = await upstream(act)
         client = await chomp(up, clock=clock)
         for _ in range(2):  # the router's own answer, then chomp's
-            status, got, body = await ask(client, "m")
-            assert (status, body["error"]["type"] in ("x", "rate_limit_error")) == (429, True)
+            status, got, told = await ask(client, "m")
+            assert (status, told["error"]["type"] in ("x", "rate_limit_error")) == (429, True)
             assert got["retry-after"] == str(math.ceil(wait))
             assert got.get("x-should-retry") == ("true" if wait <= 60 else "false")
         act.act = says("hi")
@@ -13889,6 +13885,37 @@ class TestProxy:
             error = is_openai_error(await answer.read())
         assert (error["message"], error["code"]) == (f"no, {status}", f"c{status}")
         assert (len(bad.calls), len(other.calls)) == (1, 0)
+
+    @pytest.mark.parametrize("begun", [b"", chat_chunk({"role": "assistant"}), chat_chunk({"content": "a"})])
+    async def test_an_input_that_is_too_long_is_not_the_routers_fault_in_a_stream_either(
+        self, chomp: Any, upstream: Any, begun: bytes
+    ) -> None:
+        error = {"message": "Your input exceeds the context window of this model."}
+        bad, other = await upstream(streams(*filter(None, [begun, chat_chunk({}, error=error)]))), await upstream()
+        client = await chomp(bad, other)
+        for count in range(1, cs.BREAKER_FAILURES + 2):  # its breaker stays closed
+            async with client.chat("m", stream=True) as answer:
+                text = await soon(answer.read())
+            if b"content" not in begun:
+                assert (answer.status, is_openai_error(text)["code"]) == (400, "context_length_exceeded")
+            assert (len(bad.calls), len(other.calls)) == (count, 0)
+        rows = await client.rows(count)
+        assert {(row["status"], row["error_type"]) for row in rows} == {(400, "caller_invalid_request")}
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_what_else_an_error_holds_reaches_the_client_without_secrets(
+        self, chomp: Any, upstream: Any, stream: bool
+    ) -> None:
+        bad = await upstream()
+        (key,) = bad.router["keys"]
+        more = {"metadata": {"raw": f"key {key}", "provider_name": "x"}, "attempts": 5, "ours": [1]}
+        bad.act = fails(400, json.dumps({"error": {"message": "no", "type": "t", **more}}).encode())
+        client = await chomp(bad)
+        async with client.chat("m", stream=stream) as answer:
+            text = await answer.read()
+        error = is_openai_error(text)
+        assert (error["ours"], error["metadata"]["provider_name"], key.encode() in text) == ([1], "x", False)
+        assert (error["type"], len(error["attempts"])) == ("t", 1)
 
     @pytest.mark.parametrize("stream", [False, True])
     async def test_a_prompt_that_was_refused_is_not_tried_elsewhere(
@@ -18896,6 +18923,19 @@ class TestNative:
         told = json.loads(body)
         assert (status, told["error"]["message"]) == (400, "no, 400")
         assert (told.get("type"), "code" in told["error"]) == (("error", False) if api == "messages" else (None, True))
+
+    async def test_what_else_an_error_holds_is_for_its_own_dialect(self, chomp: Any, native: Any, api: str) -> None:
+        details = {"error_code": "thread_not_found"}  # Anthropic's SDK goes on by it
+        error = {"type": "invalid_request_error", "message": "no", "details": details}
+        client = await chomp(await native(fails(400, json.dumps({"type": "error", "error": error}).encode())))
+        for asked in ("messages", "responses"):
+            async with client.post(f"/v1/{asked}", json=NATIVE_ASKED[asked]) as answer:
+                told = (await answer.json())["error"]
+            assert (answer.status, told["message"], told.get("details")) == (
+                400,
+                "no",
+                details if asked == api else None,
+            )
 
     async def test_silence_is_filled(self, chomp: Any, native: Any, api: str) -> None:
         puppet = Puppet()
