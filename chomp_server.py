@@ -1733,7 +1733,7 @@ def wait_s(headers: Iterable[tuple[bytes, bytes]], now: float) -> float | None:
     """
     found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
     for name, unit_s in _WAIT_HEADERS:
-        if (seconds := _reset_s(found.get(name, ""), now, unit_s)) is not None:
+        if name in found and (seconds := _reset_s(found[name], now, unit_s)) is not None:
             return seconds
     used_up, resets = [], []
     for name, value in found.items():
@@ -2412,7 +2412,7 @@ def sentence(text: object) -> str:
     if isinstance(text, (dict, list)):  # of an error: as it came, but not all of it
         text = _encode_loosely(text)[:_SENTENCE_CHARS].decode("utf-8", "replace")
     words = " ".join(str(text)[:_SENTENCE_CHARS].split())
-    return "".join(c for c in words if c.isprintable())[:2000]
+    return (words if words.isprintable() else "".join(filter(str.isprintable, words)))[:2000]
 
 
 _WITHIN = (  # where an error holds another: the later, the nearer to who told it
@@ -2529,8 +2529,9 @@ def read_fault(status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] 
     if found is None:
         found = body[: 4 * _SENTENCE_CHARS].decode("utf-8", "replace")
     levels = _levels_of(found)
-    told = {words: level for level in reversed(levels) if (words := _sentence_of(level))}
-    message, deepest = next(iter(told), ""), (*told.values(), *reversed(levels))
+    told = [(words, level) for level in reversed(levels) if (words := _sentence_of(level))]
+    message = told[0][0] if told else ""
+    deepest = [*(level for _, level in told), *reversed(levels)]
     names = {_first([level], [name]) for level in levels for name in (*_CODE_FIELDS, *_TYPE_FIELDS)}
     code = _first(deepest, _CODE_FIELDS)
     if any(level.get("reasons") for level in levels):  # OpenRouter's moderation
@@ -2633,7 +2634,8 @@ _RULES = (  # the first that fits
         names=("rate_limit", "rate_limit_error", "rate_limit_exceeded", "rate_limit_reached_error", "RateLimitError",
                "too_many_requests", "RESOURCE_EXHAUSTED", "ThrottlingException", "Throttling.RateQuota",
                "Throttling.AllocationQuota", "token_quota_exceeded", "request_quota_exceeded"),
-        words=_any_of(r"rate[ _-]?limit", "too many requests", "(tokens|requests) per (sec|min|hour|day)",
+        words=_any_of("rate[ _-]?limit(ed|.{0,30}(exceed|reach|hit))", "(exceed|reach|hit).{0,30} rate limit",
+                      "too many requests", "(tokens|requests) per (sec|min|hour|day)",
                       r"\b[RT]P[MD]\b"),
     ),
     _Rule(  # the output asked for is too long, which a shorter input does not mend

@@ -2098,6 +2098,7 @@ SENTENCES: tuple[tuple[Any, str, str | None, str | None], ...] = (
     ({"error": {"message": "<html><title>the real one</title><body>x"}}, "the real one", None, None),
     ({"error": {"message": 'the real one: {"role":"user","content":"{}"}'}}, 'the real one: {"role":"user","content":"{}"}', None, None),
     ({"error": {"message": "the real one {", "code": True, "type": ["x"]}}, "the real one {", None, None),
+    ({"message": "the real one", "code": "outer", "error": DEEP}, "the real one", "c", "t"),
     ("the real one", "the real one", None, None),
     (b"the real one", "the real one", None, None),
     (b'event: error\ndata: {"type":"error","error":{"message":"the real one","type":"t"}}\n\n', "the real one", None, "t"),
@@ -2175,6 +2176,9 @@ REFUSED: tuple[tuple[int, Any, int, str], ...] = (
     (400, "'max_tokens' or 'max_completion_tokens' is too large: 32768. This model's maximum context length is 32768 tokens and your "
      "request has 14 input tokens", 400, "caller_invalid_request"),  # vLLM
     (400, "max_tokens: 100000 > 64000, which is the maximum allowed number of output tokens", 400, "caller_invalid_request"),  # Anthropic
+    (400, "Unknown parameter: 'rate_limit'", 400, "caller_invalid_request"),
+    (403, "You have hit a secondary rate limit", 429, "provider_rate_limited"),  # GitHub
+    (400, "Rate limit for this model reached", 429, "provider_rate_limited"),
     (400, "Invalid value for max context length", 400, "caller_invalid_request"),
     (400, {"message": "filtered", "code": "content_filter", "innererror": {"code": "x"}}, 400, "caller_invalid_request"),  # Azure
     (403, {"message": "flagged", "metadata": {"reasons": ["violence"]}}, 403, "caller_invalid_request"),
