@@ -666,6 +666,7 @@ class Fault(msgspec.Struct, frozen=True, gc=False):
     type: str | None = None
     param: str | None = None
     wait_s: float | None = None  # the upstream's own wish
+    more: bytes = b""  # JSON of its error's further members, for clients of the same dialect
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
@@ -922,6 +923,7 @@ class ChompError(Exception):
         should_retry: bool | None = None,
         headers: Mapping[str, str] | None = None,
         attempts: Sequence[AttemptRecord] = (),
+        more: Mapping[str, Any] | None = None,
     ):
         super().__init__(message)
         self.message = message
@@ -934,13 +936,14 @@ class ChompError(Exception):
         self.should_retry = should_retry
         self.headers = dict(headers or {})
         self.attempts = tuple(attempts)
+        self.more = dict(more or {})  # of an upstream's error, for clients of its dialect
 
     def body(self) -> dict[str, Any]:
         """The OpenAI error object (https://platform.openai.com/docs/guides/error-codes), attempts added."""
         error: dict[str, Any] = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
         if self.attempts:
             error["attempts"] = [msgspec.to_builtins(one) for one in self.attempts]
-        return {"error": error}
+        return {"error": {**self.more, **error}}
 
     def retry_headers(self) -> dict[str, str]:
         """`retry-after` in whole seconds, rounded up, and `x-should-retry`, which the OpenAI SDKs obey."""
@@ -1382,6 +1385,23 @@ def is_null(raw: Raw | bytes) -> bool:
     return not raw or (len(view := memoryview(raw)) == 4 and bytes(view) == b"null")
 
 
+_NOTHING = re.compile(  # names, brackets, and values that are empty
+    rb'(?s:"(?:[^"\\]|\\.)*+"\s*+:|"\s*+"|null|false|0(?:\.0*+)?(?![\w.])|[\s{}\[\],])*+'
+)
+_ERROR_OBJECT = re.compile(rb'("error"\s*+:\s*+)(\{(?:[^{}]|\{[^{}]*+\})*+\}|\[\s*+\])')
+_HALF_PAIR_ALONE = re.compile(rb"\\u[dD][89aAbB][0-9a-fA-F]{2}+(?!\\u[dD][c-fC-F]|\Z)")
+
+
+def is_error(raw: Raw | bytes) -> bool:
+    """Whether an answer's `error` says anything: routers send `{"message":"","code":null}` with good answers."""
+    return bool(raw) and _NOTHING.fullmatch(raw) is None
+
+
+def without_blank_errors(run: bytes) -> bytes:
+    """JSON with null for each `error` that says nothing: the official SDKs raise on any object there."""
+    return _ERROR_OBJECT.sub(lambda found: found[0] if is_error(found[2]) else found[1] + b"null", run)
+
+
 def decoded(decode: Callable[[Any], T], body: bytes | Raw) -> T:
     """What `decode` makes of JSON. Raises BadRequest with the byte position or the path of what is wrong."""
     try:
@@ -1389,8 +1409,12 @@ def decoded(decode: Callable[[Any], T], body: bytes | Raw) -> T:
     except msgspec.ValidationError as error:
         raise BadRequest(f"wrong type in the request: {error}", code="invalid_type", param=error_path(error)) from None
     except msgspec.DecodeError as error:
-        where = f" (byte {len(body)})" if "truncated" in str(error) and isinstance(body, bytes) else ""
-        raise BadRequest(f"the request body is not JSON: {error}{where}", code="invalid_json") from None
+        words = str(error)
+        if "truncated" in words and (half := _HALF_PAIR_ALONE.search(body)):  # msgspec looks for the other half
+            words = f"JSON is malformed: invalid utf-16 surrogate pair (byte {half.start()})"
+        elif "truncated" in words and isinstance(body, bytes):
+            words += f" (byte {len(body)})"
+        raise BadRequest(f"the request body is not JSON: {words}", code="invalid_json") from None
     except UnicodeDecodeError as error:
         raise BadRequest(f"the request body is not UTF-8: {error.reason}", code="invalid_json") from None
     except RecursionError:
@@ -1652,29 +1676,52 @@ def header_value(text: str) -> str:
     return text if text.isascii() and text.isprintable() else urllib.parse.quote(text, safe="/:@ -._~")
 
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|[hmsd])")
+_SPAN = (
+    r"(\d{1,12}(?:\.\d{1,12})?)\s?(ms|[smhd]|milliseconds?|sec(?:ond)?s?|min(?:ute)?s?|h(?:ou)?rs?|days?)(?![a-z])"
+    r",?\s{0,2}(?:and\s)?"
+)
+_DURATION = re.compile(_SPAN, re.I)
+_DURATIONS = re.compile(f"(?:{_SPAN}){{1,6}}", re.I)
+_WAIT_WORDS = re.compile(  # "Please retry in 26.66s", "try again in 9m21.6s", "wait 30 seconds", "resets at 2026-..."
+    r"\b(?:retry|try(?:ing)? again|wait|reset|resets|resetting|available again|regain access|come back)\b[^\d.;]{0,40}?"
+    rf"(\d{{4}}-\d\d-\d\dT[\d:.]{{5,20}}(?:Z|[+-]\d\d:?\d\d)|(?:{_SPAN}){{1,6}})",
+    re.I,
+)
 
 
-def _reset_s(text: str, now: float) -> float | None:
-    """Seconds until a rate limit resets: "1m2.5s", seconds, or Unix time in seconds or milliseconds."""
-    text = text.strip().lower()
+def _reset_s(text: str, now: float, unit_s: float = 1.0) -> float | None:
+    """Seconds from now: a number of `unit_s`, "1m2.5s", "PT26S"; or until Unix time (s, ms), an RFC 3339, HTTP date."""
+    text = text.strip()
+    seconds = -math.inf
     try:
-        number = float(text)
+        seconds = float(text) * unit_s
+        if seconds > 1e8:  # not a wait, a time
+            seconds = (seconds / 1000 if seconds > 1e11 else seconds) - now
     except ValueError:
-        if re.fullmatch(r"(?:\d+(?:\.\d+)?(?:ms|[hmsd]))+", text):
-            number = sum(float(n) * UNITS_S[unit] for n, unit in _DURATION.findall(text))
-            return number if 0 < number < math.inf else None
-        return None
-    if not math.isfinite(number):
-        return None
-    if number > 1e11:
-        number = number / 1000 - now
-    elif number > 1e8:
-        number -= now
-    return number if number > 0 else None
+        spans = text[1:].upper().replace("T", "") if text[:1] in ("P", "p") else text
+        if unit_s == 1.0 and _DURATIONS.fullmatch(spans):
+            seconds = _duration_s(spans)
+        elif len(text) < 64 and (moment := _moment(text)) is not None:
+            seconds = moment - now
+    return seconds if 0 < seconds < 1e9 else None  # thirty years are no wait
 
 
-_EPOCH_S = 1e9
+def _duration_s(text: str) -> float:
+    """Seconds of "1m2.5s", "1 hour and 5 minutes"."""
+    spans = [(float(number), unit.lower()) for number, unit in _DURATION.findall(text)]
+    return sum(number * UNITS_S["ms" if unit.startswith(("ms", "mil")) else unit[0]] for number, unit in spans)
+
+
+def _moment(text: str) -> float | None:
+    """Unix seconds of an RFC 3339 or HTTP date."""
+    for read in (datetime.datetime.fromisoformat, email.utils.parsedate_to_datetime):
+        with contextlib.suppress(ValueError, TypeError, OverflowError):
+            moment = read(text)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+    return None
+
+
+_WAIT_HEADERS = (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001), ("retry-after", 1.0))
 
 
 def wait_s(headers: Iterable[tuple[bytes, bytes]], now: float) -> float | None:
@@ -1684,29 +1731,51 @@ def wait_s(headers: Iterable[tuple[bytes, bytes]], now: float) -> float | None:
     the limit that is used up counts, else the shortest. A wait that is over is none: whoever refuses us now is left
     alone for our own while.
     """
-    found = {name.decode("latin-1").lower(): value.decode("latin-1").strip() for name, value in headers}
-    for name, factor in (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001), ("retry-after", 1.0)):
-        value = found.get(name)
-        if value is None:
-            continue
-        with contextlib.suppress(ValueError):
-            seconds = float(value) * factor
-            if seconds > _EPOCH_S:  # not a wait, a time
-                seconds -= now
-            if 0 < seconds < math.inf:
-                return seconds
-        if name == "retry-after":
-            with contextlib.suppress(ValueError, TypeError, OverflowError):
-                if (seconds := email.utils.parsedate_to_datetime(value).timestamp() - now) > 0:
-                    return seconds
+    found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+    for name, unit_s in _WAIT_HEADERS:
+        if name in found and (seconds := _reset_s(found[name], now, unit_s)) is not None:
+            return seconds
     used_up, resets = [], []
     for name, value in found.items():
         reset = _reset_s(value, now) if "ratelimit" in name and "reset" in name else None
         if reset is not None:
             resets.append(reset)
-            if found.get(name.replace("reset", "remaining"), "").split(".")[0] == "0":
+            if found.get(name.replace("reset", "remaining"), "").strip().split(".")[0] == "0":
                 used_up.append(reset)
     return max(used_up) if used_up else min(resets, default=None)
+
+
+_WAIT_FIELDS = (
+    ("retryDelay", 1.0), ("retry_after_ms", 0.001), ("retryAfterMs", 0.001), ("retry_after_seconds", 1.0),
+    ("retry_after", 1.0), ("retryAfter", 1.0), ("resets_in_seconds", 1.0), ("quotaResetDelay", 1.0), ("resets_at", 1.0),
+    ("reset_at", 1.0),
+)  # fmt: skip
+_WAIT_PLACES = ("details", "metadata", "availability")  # Google's, OpenRouter's
+
+
+def _body_wait_s(levels: Sequence[dict[str, Any]], message: str, now: float) -> float | None:
+    """The same from an error's body: fields of its own, headers it quotes, words."""
+    places = list(levels)
+    for place in places:
+        for value in (place[name] for name in _WAIT_PLACES if name in place):
+            places += [one for one in (value[:8] if isinstance(value, list) else (value,)) if isinstance(one, dict)]
+        if len(places) > 64:
+            break
+    for name, unit_s in _WAIT_FIELDS:
+        texts = [str(place[name]) for place in places if type(place.get(name)) in (int, float, str)]
+        waits = [wait for text in texts if (wait := _reset_s(text[:64], now, unit_s)) is not None]
+        if waits:
+            return max(waits)
+    for quoted in (place.get("headers") for place in places):
+        if isinstance(quoted, dict):
+            pairs = itertools.islice(quoted.items(), 64)
+            lines = [[str(part)[:64].encode(errors="replace") for part in pair] for pair in pairs]
+            if (wait := wait_s(cast(Any, lines), now)) is not None:
+                return wait
+    words = _WAIT_WORDS.search(message)
+    if words is None:
+        return None
+    return _reset_s(words[1], now) if "T" in words[1] else _duration_s(words[1]) or None
 
 
 def rate_limits(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, float]:
@@ -1931,7 +2000,8 @@ def payload_kind(payload: bytes) -> FrameKind:
         return "content"
     groq = frame.get("x_groq")
     kind = frame.get("type")
-    if frame.get("error") or kind in ("error", "response.failed") or (isinstance(groq, dict) and groq.get("error")):
+    told = (frame.get("error"), groq.get("error") if isinstance(groq, dict) else None)
+    if kind in ("error", "response.failed") or (any(told) and is_error(_encode_loosely(told))):
         return "error"
     if kind in ("content_block_start", "response.output_item.added"):  # of words that are still to come
         begun = frame.get("content_block") or frame.get("item")
@@ -1958,13 +2028,26 @@ _COUNTED = re.compile(rb"[1-9]")
 class StreamMeter:
     """Looks at the frames of one stream as they pass: usage, errors, how it ends, how much was said."""
 
-    __slots__ = ("_cost", "_groq", "_hide", "_usage", "done", "error", "finished", "frames", "malformed", "said")
+    __slots__ = (
+        "_cost",
+        "_groq",
+        "_hide",
+        "_usage",
+        "blank",
+        "done",
+        "error",
+        "finished",
+        "frames",
+        "malformed",
+        "said",
+    )
 
     def __init__(self, *, hide_usage: bool):
         self._hide = hide_usage
         self._usage = self._groq = self._cost = _EMPTY
         self.done = self.finished = False
         self.error = b""  # payload of an error frame
+        self.blank = False  # there was an `error` that says nothing
         self.frames = 0  # with content
         self.said = 0  # characters of content
         self.malformed = 0
@@ -2059,8 +2142,10 @@ class StreamMeter:
         return False
 
     def _look_closer(self, chunk: _Chunk, payload: bytes) -> bool:
-        if not is_null(chunk.error) and bytes(chunk.error) not in (b"{}", b'""', b"false"):
+        if is_error(chunk.error):
             self.error = payload
+        elif chunk.error:
+            self.blank = True
         if chunk.x_groq is not _EMPTY:
             self._look_groq(chunk.x_groq, payload)
         if chunk.cost is not _EMPTY:
@@ -2082,7 +2167,7 @@ class StreamMeter:
             groq = _decode_fields(raw)
             if "usage" in groq:
                 self._groq = Raw(bytes(groq["usage"]))
-            if not is_null(groq.get("error", _EMPTY)):
+            if is_error(groq.get("error", _EMPTY)):
                 self.error = payload
 
     @property
@@ -2170,7 +2255,7 @@ class EventsMeter(StreamMeter):
                 return
             if type(delta) is _EventDelta and delta.stop_reason:
                 self.finished = True
-        if kind == "error" or kind == "response.failed" or not is_null(event.error):
+        if kind == "error" or kind == "response.failed" or is_error(event.error):
             self.error = payload.strip()
         if kind == "message_stop":
             self.done = True
@@ -2202,11 +2287,18 @@ def _usage_in(raw: Raw) -> Raw:
     return _EMPTY
 
 
+def _decode_or_none(raw: Raw | bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+
+
 _COUNT_MAX = 10**12  # tokens nobody has ever sent; more is an error, and would break sums
 
 
 def _count(value: object) -> int:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= _COUNT_MAX:
+    if (type(value) is int or type(value) is float) and 0 <= value <= _COUNT_MAX:
         return int(value)
     return 0
 
@@ -2221,90 +2313,32 @@ def _amount(value: object) -> float | None:
 
 
 def read_usage(raw: Raw | bytes, cost: Raw | bytes = b"") -> Usage | None:
-    """Usage in the OpenAI family's shapes; None when there is none. A router's own cost is taken where it is."""
-    if raw and not cost and (usual := _common_usage(cast(Raw, raw))):
-        return usual
-    found: Any = None
-    reported = None
-    with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        if cost:
-            reported = _amount(msgspec.json.decode(cost))
-        if raw:
-            found = msgspec.json.decode(raw)
-    if not isinstance(found, dict):
+    """Usage in the OpenAI family's shapes and Anthropic's; None when there is none. A router's own cost is taken."""
+    found = _decode_or_none(raw) if raw else None
+    reported = _amount(_decode_or_none(cost)) if cost else None
+    if type(found) is not dict:
         return None if reported is None else Usage(cost_usd=reported)
-    prompt_details = found.get("prompt_tokens_details") or found.get("input_tokens_details")
-    completion_details = found.get("completion_tokens_details") or found.get("output_tokens_details")
-    prompt_details = prompt_details if isinstance(prompt_details, dict) else {}
-    completion_details = completion_details if isinstance(completion_details, dict) else {}
-    prompt = _count(found.get("prompt_tokens", found.get("input_tokens")))
-    completion = _count(found.get("completion_tokens", found.get("output_tokens")))
-    cached = _count(prompt_details.get("cached_tokens", found.get("prompt_cache_hit_tokens")))
-    written = _count(prompt_details.get("cache_write_tokens"))
-    if "prompt_tokens" not in found and (_CACHE_COUNTS & found.keys()):  # Anthropic's: beside input_tokens, not in them
-        cached, written = (
-            _count(found.get(name)) for name in ("cache_read_input_tokens", "cache_creation_input_tokens")
-        )
+    field = found.get
+    prompt = _count(field("prompt_tokens", field("input_tokens")))
+    completion = _count(field("completion_tokens", field("output_tokens")))
+    cached, written, reasoning = _count(field("prompt_cache_hit_tokens")), 0, 0
+    details = field("prompt_tokens_details") or field("input_tokens_details")
+    if type(details) is dict:
+        cached, written = max(cached, _count(details.get("cached_tokens"))), _count(details.get("cache_write_tokens"))
+    if "prompt_tokens" not in found and not _CACHE_COUNTS.isdisjoint(found):  # Anthropic's: not in input_tokens
+        cached, written = _count(field("cache_read_input_tokens")), _count(field("cache_creation_input_tokens"))
         prompt += cached + written
-    if not (prompt or completion) and not found.get("total_tokens"):
+    if not (prompt or completion or field("total_tokens")):
         return None if reported is None else Usage(cost_usd=reported)
-    if reported is None:
-        reported = _amount(found.get("cost"))
-    return Usage(
-        prompt=prompt,
-        completion=completion,
-        cached=min(prompt, cached),
-        reasoning=min(
-            completion, _count(completion_details.get("reasoning_tokens", completion_details.get("thinking_tokens")))
-        ),
-        cache_write=min(prompt, written),
-        cost_usd=reported,
-    )
+    details = field("completion_tokens_details") or field("output_tokens_details")
+    if type(details) is dict:
+        reasoning = _count(details.get("reasoning_tokens", details.get("thinking_tokens")))
+    if reported is None and "cost" in found:
+        reported = _amount(found["cost"])
+    return Usage(prompt, completion, min(prompt, cached), min(completion, reasoning), min(prompt, written), reported)
 
 
-_CACHE_COUNTS = {"cache_read_input_tokens", "cache_creation_input_tokens"}
-
-
-class _Details(msgspec.Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    reasoning_tokens: int | None = None
-
-
-class _CommonUsage(msgspec.Struct):
-    """The shape nearly all answers have; others take the patient way through `read_usage`."""
-
-    prompt_tokens: int
-    completion_tokens: int = 0
-    prompt_tokens_details: _Details | None = None
-    completion_tokens_details: _Details | None = None
-    cost: float | None = None
-    prompt_cache_hit_tokens: int | None = None
-
-
-_decode_common_usage = msgspec.json.Decoder(_CommonUsage).decode
-
-
-def _common_usage(raw: Raw) -> Usage | None:
-    try:
-        found = _decode_common_usage(raw)
-    except msgspec.DecodeError:
-        return None
-    prompt, completion = found.prompt_tokens, found.completion_tokens
-    if not (0 <= prompt <= _COUNT_MAX and 0 <= completion <= _COUNT_MAX and prompt + completion > 0):
-        return None
-    if found.cost is not None and not 0 <= found.cost < math.inf:
-        return None
-    cached = written = reasoning = 0
-    if details := found.prompt_tokens_details:
-        cached, written = details.cached_tokens or 0, details.cache_write_tokens or 0
-    cached = cached or found.prompt_cache_hit_tokens or 0
-    if details := found.completion_tokens_details:
-        reasoning = details.reasoning_tokens or 0
-    if cached or written or reasoning:
-        cached, written = min(prompt, max(0, cached)), min(prompt, max(0, written))
-        reasoning = min(completion, max(0, reasoning))
-    return Usage(prompt, completion, cached, reasoning, written, found.cost)
+_CACHE_COUNTS = frozenset({"cache_read_input_tokens", "cache_creation_input_tokens"})
 
 
 class _Whole(msgspec.Struct):
@@ -2321,29 +2355,37 @@ class _Whole(msgspec.Struct):
 
 _WHOLE: dict[Api, str] = {"messages": "content", "responses": "output", "count_tokens": "input_tokens"}
 _decode_whole = msgspec.json.Decoder(_Whole).decode
+_NO_CHOICES = re.compile(rb"null|(?:\[\s*+\]|)$")
 
 
-def read_answer(api: Api, body: bytes) -> tuple[Usage | None, Fault | None]:
+def read_answer(api: Api, body: bytes, now: float = math.inf) -> tuple[Usage | None, Fault | None]:
     """Usage of an answer that is not streamed, or why its HTTP 200 is a failure all the same."""
     try:
         whole = _decode_whole(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None, Fault("provider_error", "the upstream's answer is not JSON", 502, code="bad_upstream_answer")
-    if whole.error and bytes(whole.error) not in (b"null", b"{}", b'""', b"false"):
-        return None, read_fault(200, body)
+    if is_error(whole.error):
+        return None, read_fault(200, body, now=now)
     if needed := _WHOLE.get(api):
         if is_null(getattr(whole, needed)):
-            return None, Fault("provider_error", f"the upstream's answer has no {needed}", 502, code="empty_response")
+            return None, _no_answer(body, needed, now)
         if bytes(whole.status) == b'"failed"':
-            return None, read_fault(200, body)
+            return None, read_fault(200, body, now=now)
         return (None if api == "count_tokens" else read_usage(whole.usage, whole.cost)), None
-    if api != "embeddings" and bytes(whole.choices)[:64].replace(b" ", b"").strip() in (b"", b"null", b"[]"):
-        return None, Fault("provider_error", "the upstream's answer has no choices", 502, code="empty_response")
+    if api != "embeddings" and _NO_CHOICES.match(whole.choices):
+        return None, _no_answer(body, "choices", now)
     groq = _EMPTY
     if is_null(whole.usage) and whole.x_groq:
         with contextlib.suppress(msgspec.DecodeError):
             groq = _decode_fields(whole.x_groq).get("usage", _EMPTY)
     return read_usage(whole.usage or groq, whole.cost), None
+
+
+def _no_answer(body: bytes, needed: str, now: float) -> Fault:
+    """Why HTTP 200 came without `needed`: in the words that came instead (MiniMax's `base_resp`, a bare message)."""
+    if any(map(_sentence_of, _levels_of(_decode_or_none(body)))):
+        return read_fault(200, body, now=now)
+    return Fault("provider_error", f"the upstream's answer has no {needed}", _UNKNOWN, code="empty_response")
 
 
 def read_tail_usage(tail: bytes) -> Usage | None:
@@ -2363,8 +2405,6 @@ def read_tail_usage(tail: bytes) -> Usage | None:
 
 _TITLE, _TITLE_END = re.compile(r"<title[^>]*+>", re.I), re.compile(r"</title>", re.I)
 _TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.S | re.I)
-
-
 _SENTENCE_CHARS = 16 << 10  # looked at
 
 
@@ -2372,148 +2412,291 @@ def sentence(text: object) -> str:
     if isinstance(text, (dict, list)):  # of an error: as it came, but not all of it
         text = _encode_loosely(text)[:_SENTENCE_CHARS].decode("utf-8", "replace")
     words = " ".join(str(text)[:_SENTENCE_CHARS].split())
-    return "".join(c for c in words if c.isprintable())[:2000]
+    return (words if words.isprintable() else "".join(filter(str.isprintable, words)))[:2000]
 
 
-def read_fault(status: int, body: bytes) -> Fault:
-    """Kind, sentence and code of an upstream's error, whatever shape its body has.
+_WITHIN = (  # where an error holds another: the later, the nearer to who told it
+    "response", "x_groq", "error", "errors", "fault", "detail", "message", "base_resp", "innererror", "metadata", "raw",
+)  # fmt: skip
+_SENTENCES = (
+    "message", "Message", "msg", "faultstring", "error_description", "errorMessage", "status_msg", "detail", "error",
+    "raw", "title",
+)  # fmt: skip
+_CODE_FIELDS = ("code", "errorcode", "error_code", "error_type")
+_TYPE_FIELDS = ("type", "__type", "status")
+_STATUS_FIELDS = ("code", "status_code", "status", "error_code")
+_LEVELS = 12  # of errors within errors
+_read_json_at = json.JSONDecoder(strict=False).raw_decode
 
-    OpenAI's object, an integer code, Anthropic's, a bare string, a top-level message, Google's and Apigee's `fault`,
-    FastAPI's `detail`, HTML and plain text are understood. An error inside HTTP 200 gets the status its code says.
-    """
-    message, code, kind, param = "", None, None, None
-    try:
-        found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        text = body[:4096].decode("utf-8", "replace")  # enough for a title; the expressions take long over more
-        begin = _TITLE.search(text)
-        end = _TITLE_END.search(text, begin.end()) if begin else None
-        titled = text[begin.end() : end.start()] if begin and end else text
-        message = sentence(html.unescape(_TAGS.sub(" ", titled)))[:500]
-        found = None
-    if isinstance(found, list):
-        found = found[0] if found else None
+
+def _object_of(found: Any) -> dict[str, Any]:
+    """An error in any form: an object, a list of them (FastAPI's say where), JSON in a sentence; empty for none."""
     if isinstance(found, str):
-        message = sentence(found)
-    if isinstance(found, dict):
-        if isinstance(found.get("response"), dict):  # of a response.failed event
-            found = found["response"]
-        error = found.get("error")
-        listed = error if isinstance(error, list) else found.get("errors")
-        if isinstance(listed, list) and listed and not found.get("message"):
-            error = found["error"] = listed[0]
-        if isinstance(error, str) and error and not found.get("message"):
-            found = {"message": error, **{k: v for k, v in found.items() if k in ("code", "type")}}
-        elif isinstance(error, dict):
-            status = _status(found.get("status_code"), status)
-            found = error
-        if isinstance(fault := found.get("fault"), dict):
-            detail = fault.get("detail")
-            found = {
-                "message": fault.get("faultstring"),
-                "code": detail.get("errorcode") if isinstance(detail, dict) else None,
-            }
-        if isinstance(groq := found.get("x_groq"), dict) and groq.get("error"):
-            found = {"message": groq["error"]}
-        detail = found.get("detail")
-        if not found.get("message") and detail:
-            if isinstance(detail, list):
-                detail = "; ".join(
-                    f"{'.'.join(map(str, loc[:20]))}: {d.get('msg')}"
-                    if isinstance(d, dict) and isinstance(loc := d.get("loc"), list)
-                    else str(d.get("msg") or d if isinstance(d, dict) else d)
-                    for d in detail[:5]
-                )
-            elif isinstance(detail, dict):
-                detail = detail.get("message") or detail.get("error") or detail
-            found = {**found, "message": detail}
-        message = sentence(found.get("message") or "")
-        metadata = found.get("metadata")
-        code = found.get("code")
-        if isinstance(metadata, dict):
-            if metadata.get("reasons"):  # OpenRouter's moderation
-                code = "content_policy_violation"
-            elif code is None:
-                code = metadata.get("error_type")
-        kind = found.get("type") if found.get("type") != "error" else None
-        param = found.get("param")
-    if status < 400:
-        status = _status(code, _STATUSES.get(str(kind), _STATUSES.get(str(code), 502)))
-    return classified(
-        Fault(
-            kind="provider_error",
-            message=message or f"the upstream answered {status} without a sentence",
-            status=status,
-            code=sentence(code)[:100] if isinstance(code, (str, int)) and not isinstance(code, bool) else None,
-            type=sentence(kind)[:100] if isinstance(kind, str) else None,
-            param=sentence(param)[:100] if isinstance(param, str) else None,
-        )
+        return _object_in(found[:_SENTENCE_CHARS])
+    if isinstance(found, list) and found:
+        first = found[0]
+        if isinstance(first, dict) and "msg" not in first:
+            return first
+        return {"message": "; ".join(map(_told_where, found[:5]))}
+    return found if isinstance(found, dict) else {}
+
+
+def _object_in(text: str) -> dict[str, Any]:
+    """The error that a sentence quotes, as gateways do with those of others."""
+    at = text.find("{")
+    with contextlib.suppress(ValueError, RecursionError):
+        found = cast(dict[str, Any], _read_json_at(text, at)[0]) if at >= 0 else {}
+        if (
+            "error" in found
+            or not text[:at].strip()
+            or ("message" in found and not found.keys().isdisjoint(_TYPE_FIELDS))
+        ):
+            return found
+    return {}
+
+
+def _told_where(one: Any) -> str:
+    if not isinstance(one, dict):
+        return sentence(one)
+    place, told = one.get("loc"), sentence(one.get("msg") or one)
+    return f"{'.'.join(map(str, place[:20]))}: {told}" if isinstance(place, list) else told
+
+
+def _page_words(page: str) -> str:
+    """What a page of HTML says: its title, else its text."""
+    page = page[:4096]  # enough for a title; the expressions take long over more
+    begin = _TITLE.search(page)
+    end = _TITLE_END.search(page, begin.end()) if begin else None
+    return html.unescape(_TAGS.sub(" ", page[begin.end() : end.start()] if begin and end else page))[:500]
+
+
+def _sentence_of(level: dict[str, Any]) -> str:
+    for name in _SENTENCES:
+        text = level.get(name)
+        if isinstance(text, str) and not (name == "raw" and len(text) < 9):  # OpenRouter's "ERROR"
+            words = sentence(_page_words(text) if text.lstrip().startswith("<") else text)
+            if words:
+                return words
+    return ""
+
+
+def _first(levels: Iterable[dict[str, Any]], names: Iterable[str]) -> str | None:
+    """What the first of `names` says that any of `levels` has."""
+    for name in names:
+        for level in levels:
+            value = level.get(name)
+            if type(value) is int or (isinstance(value, str) and value):
+                words = sentence(str(value)[:200].rpartition("#")[2])[:100]  # AWS: namespace#Type
+                if words != "error" and not words.startswith("response.") and (name != "status" or words.isupper()):
+                    return words
+    return None
+
+
+def _levels_of(found: Any) -> list[dict[str, Any]]:
+    """The objects of an error body, each before those within it."""
+    levels = [_object_of(found) or {"message": found}]
+    for level in levels:
+        levels += filter(None, (_object_of(level[name]) for name in _WITHIN if name in level))
+        if len(levels) > _LEVELS:
+            break
+    return levels
+
+
+_MORE_BYTES = 4096  # of an error's further members
+
+
+def _more_of(found: Any) -> bytes:
+    """What the error object has beside the members we read, as JSON."""
+    root = _object_of(found)
+    told = (root["response"] if isinstance(root.get("response"), dict) else root).get("error")
+    more, left = {}, _MORE_BYTES
+    for name, value in itertools.islice(told.items(), 64) if isinstance(told, dict) else ():
+        size = len(_encode_loosely({name: value}))
+        if name not in ("message", "type", "param", "code") and size <= left:
+            more[name] = value
+            left -= size
+    return _encode_loosely(more) if more else b""
+
+
+def read_fault(status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), now: float = math.inf) -> Fault:
+    """Kind, sentence, code and wait of an upstream's error, whatever shape its body has.
+
+    Errors within errors are followed to the sentence of who told it first: OpenAI's object, Anthropic's, Google's list,
+    AWS's `__type`, Apigee's `fault`, FastAPI's `detail`, JSON as text, HTML. One in HTTP 200 gets the status its code
+    says.
+    """
+    found = _decode_or_none(body)
+    if found is None:
+        found = body[: 4 * _SENTENCE_CHARS].decode("utf-8", "replace")
+    levels = _levels_of(found)
+    told = [(words, level) for level in reversed(levels) if (words := _sentence_of(level))]
+    message = told[0][0] if told else ""
+    deepest = [*(level for _, level in told), *reversed(levels)]
+    names = {_first([level], [name]) for level in levels for name in (*_CODE_FIELDS, *_TYPE_FIELDS)}
+    code = _first(deepest, _CODE_FIELDS)
+    if any(level.get("reasons") for level in levels):  # OpenRouter's moderation
+        code = "content_policy_violation"
+    wait = wait_s(headers, now)
+    fault = Fault(
+        kind="provider_error",
+        message=message,
+        status=status if status >= 400 else _status_of(deepest, names),
+        code=code,
+        type=_first(deepest, _TYPE_FIELDS),
+        param=_first(deepest, ("param",)),
+        wait_s=_body_wait_s(levels, message, now) if wait is None else wait,
+        more=_more_of(found),
     )
+    fault = classified(fault, status, {code, *names})
+    words = message or f"the upstream answered {fault.status} without a sentence"
+    return msgspec.structs.replace(fault, message=words)
 
 
+def _status_of(levels: Iterable[dict[str, Any]], names: Container[str | None]) -> int:
+    """The status of an error that came inside HTTP 200."""
+    for level in levels:
+        for name in _STATUS_FIELDS:
+            with contextlib.suppress(TypeError, ValueError, OverflowError):
+                if 400 <= (number := int(level.get(name))) <= 599:  # type: ignore[arg-type]
+                    return number
+    return next((status for name, status in _STATUSES.items() if name in names), _UNKNOWN)
+
+
+_UNKNOWN = 502
 _STATUSES = {  # of errors that came inside HTTP 200, by type or code
-    "invalid_request_error": 400, "authentication_error": 401, "billing_error": 402, "permission_error": 403,
-    "not_found_error": 404, "request_too_large": 413, "rate_limit_error": 429, "rate_limit_exceeded": 429,
-    "insufficient_quota": 429, "invalid_prompt": 400, "timeout_error": 504, "overloaded_error": 529,
+    "invalid_request_error": 400, "invalid_prompt": 400, "invalid_request": 400, "bad_request": 400,
+    "BadRequestError": 400, "INVALID_ARGUMENT": 400, "ValidationException": 400, "authentication_error": 401,
+    "authentication": 401, "invalid_api_key": 401, "UNAUTHENTICATED": 401, "billing_error": 402,
+    "payment_required": 402,
+    "permission_error": 403, "permission_denied": 403, "PERMISSION_DENIED": 403, "not_found_error": 404,
+    "model_not_found": 404, "not_found": 404, "NOT_FOUND": 404, "NotFoundError": 404, "request_too_large": 413,
+    "insufficient_quota": 429, "rate_limit_error": 429, "rate_limit_exceeded": 429, "timeout_error": 504,
+    "overloaded_error": 529, "provider_overloaded": 503, "engine_overloaded_error": 503, "UNAVAILABLE": 503,
 }  # fmt: skip
 
 
-def _status(code: object, otherwise: int) -> int:
-    with contextlib.suppress(TypeError, ValueError):
-        number = int(cast(Any, code))
-        if 400 <= number <= 599:
-            return number
-    return otherwise
+class _Rule(msgspec.Struct, frozen=True):
+    """What an error is whose type or code is one of `names`, or whose sentence has one of `words`."""
+
+    kind: str
+    at: tuple[int, ...] = ()  # HTTP statuses, 200 among them for an error inside an answer; none = all
+    names: tuple[str, ...] = ()
+    words: re.Pattern[str] | None = None
+    status: int = 0  # 0 = as it came
+    code: str | None = None
+    timed: bool = False  # only if it says how long to wait
+
+    def fits(self, fault: Fault, came: int, names: Container[str | None]) -> bool:
+        """Whether this is what `fault` is, which came with the HTTP status `came` and has all of `names`."""
+        if (self.at and came not in self.at) or (self.timed and fault.wait_s is None):
+            return False
+        if any(name in names for name in self.names):
+            return True
+        return self.words is not None and self.words.search(fault.message) is not None
 
 
-_QUOTA = re.compile(
-    r"usage limit|insufficient[ _]quota|quota exceeded|exceeded your (current )?quota|out of credits|"
-    r"insufficient (credits|balance|funds)|credit balance|billing (hard )?limit|payment required|"
-    r"(monthly|spending) limit",
-    re.I,
+def _any_of(*words: str) -> re.Pattern[str]:
+    """One expression for several, each of bounded length."""
+    return re.compile("|".join(words), re.I)
+
+
+_QUOTA_WORDS = _any_of(
+    "usage limit", "quota (has been )?exceeded", "exceeded your (current )?quota", "quota (is |has been )?exhausted"
 )
-_QUOTA_TYPES = frozenset(
-    {"CreditsError", "MonthlyLimitError", "UserLimitError", "GoUsageLimitError", "insufficient_quota"}
-)
+_RULES = (  # the first that fits
+    _Rule(  # the input is too long
+        "caller_invalid_request", status=400, code="context_length_exceeded",
+        names=("context_length_exceeded", "exceed_context_size_error", "context_window_exceeded",
+               "model_context_window_exceeded", "ContextWindowExceededError", "tokens_limit_reached"),
+    ),
+    _Rule(  # no money
+        "provider_billing",
+        names=("CreditsError", "MonthlyLimitError", "UserLimitError", "GoUsageLimitError", "insufficient_quota",
+               "billing_error", "billing_not_active", "billing_hard_limit_reached", "payment_required", "Arrearage",
+               "usage_limit_reached", "exceeded_current_quota_error"),
+    ),
+    _Rule(
+        "provider_billing", (200, 400, 403, 412, 429),
+        words=_any_of(
+            "insufficient[ _](quota|credits?|balance|funds)", "(out of|used all available|not enough) credits",
+            "credit balance", "credits are depleted", "billing (hard )?limit", "payment required", "key limit exceeded",
+            "(monthly|spend|spending) limit", "account is not active", "\u4f59\u989d\u4e0d\u8db3",
+        ),
+    ),
+    _Rule(  # what was asked may not be
+        "caller_invalid_request", (200, 400, 403, 422, 451),
+        names=("content_policy_violation", "content_filter", "ResponsibleAIPolicyViolation", "data_inspection_failed",
+               "DataInspectionFailed", "moderation_blocked", "image_content_policy_violation"),
+        words=_any_of("content management policy", "content exists risk", "inappropriate content"),
+    ),
+    _Rule(  # Groq says so with 413, Together at times with 400
+        "provider_rate_limited", (200, 400, 403, 413, 429), status=429,
+        names=("rate_limit", "rate_limit_error", "rate_limit_exceeded", "rate_limit_reached_error", "RateLimitError",
+               "too_many_requests", "RESOURCE_EXHAUSTED", "ThrottlingException", "Throttling.RateQuota",
+               "Throttling.AllocationQuota", "token_quota_exceeded", "request_quota_exceeded"),
+        words=_any_of("rate[ _-]?limit(ed|.{0,30}(exceed|reach|hit))", "(exceed|reach|hit).{0,30} rate limit",
+                      "too many requests", "(tokens|requests) per (sec|min|hour|day)",
+                      r"\b[RT]P[MD]\b"),
+    ),
+    _Rule(  # the output asked for is too long, which a shorter input does not mend
+        "caller_invalid_request", (200, 400, 422), status=400,
+        words=_any_of(r"max_(completion_|output_)?tokens\W{0,3}(( is)? too large|: \d| must be )",
+                      "maximum (allowed )?number of output tokens", r"at most \d+ completion tokens"),
+    ),
+    _Rule(  # the input is too long
+        "caller_invalid_request", (200, 400, 413, 422, 500), status=400, code="context_length_exceeded",
+        words=_any_of(
+            r"maximum context length (is|of) \d",  # OpenAI, vLLM, DeepSeek, OpenRouter, SambaNova
+            r"exceed(s|ed)? (the|this|your)( model'?s?)? context (window|length)",  # OpenAI, Cloudflare
+            r"prompt (\(.{0,40}\) )?(is )?too long",  # Anthropic, Fireworks, Ollama, vLLM
+            r"input length and `?max_tokens`? exceed context limit",  # Anthropic
+            r"input token count.{0,40} (exceeds the max|but the model only supports)",  # Gemini, Vertex
+            r"(longer than|exceeds?) the ((model'?s|maximum) ){0,2}(model|context) length",  # Together, SGLang, vLLM
+            r"maximum (model|prompt) length (is|of) \d",  # vLLM, xAI
+            "exceeds the available context size", "context size has been exceeded",  # llama.cpp
+            "greater than the context length",  # LM Studio
+            "exceeded max context length", "input length exceeds",  # Ollama
+            "reduce the length of (the|your) (messages|prompt|input)",  # Groq, Cerebras, OpenAI
+            r"`?inputs`? tokens \+ `?max_new_tokens`?",  # TGI, Together
+            r"too large for model with \d+ maximum context",  # Mistral
+            "tokens in the prompt cannot exceed",  # Cohere
+            "input is too long for requested model", "too many input tokens",  # Bedrock
+            r"prompt token count of \d+ exceeds",  # Copilot
+            "prompt exceeds max", "tokens in request more than max tokens",  # Z.ai
+            "exceeded model token limit",  # Kimi
+            "context window exceeds limit",  # MiniMax
+            "range of input length should be",  # Qwen
+            "exceeds the maximum allowed input length", "configured context size is",  # Poolside, ds4
+        ),
+    ),
+    _Rule("provider_rate_limited", (200, 400, 403, 429), words=_QUOTA_WORDS, status=429, timed=True),
+    _Rule("provider_billing", (200, 400, 403, 429), words=_QUOTA_WORDS),
+    _Rule("caller_model_unknown", (401,), ("ModelError",), status=404, code="model_not_found"),  # Zen's: no bad key
+    _Rule("caller_model_unknown", (400,), ("model_not_found",)),
+    _Rule("provider_error", (400,), words=_any_of("upstream request failed"), status=502),  # Zen: a fault further up
+    _Rule(  # Gemini, xAI
+        "provider_auth", (400,), ("API_KEY_INVALID",), status=401,
+        words=_any_of("API key not (valid|found)", "API key expired", "(incorrect|invalid) API key"),
+    ),
+)  # fmt: skip
+_KINDS = {  # of what no rule is for, by status
+    401: "provider_auth", 402: "provider_billing", 403: "provider_auth", 404: "caller_model_unknown",
+    408: "provider_timeout", 429: "provider_rate_limited", 503: "provider_overloaded", 529: "provider_overloaded",
+}  # fmt: skip
+_USUAL_STATUSES = {"caller_invalid_request": 400, "provider_billing": 402}  # of what came inside HTTP 200 without one
 
 
-def classified(fault: Fault) -> Fault:
-    """`fault` with the kind that its status and words call for."""
-    status, kind = fault.status, fault.kind
-    if (
-        status == 402
-        or fault.type in _QUOTA_TYPES
-        or fault.code in _QUOTA_TYPES
-        or (status in (400, 403, 429) and _QUOTA.search(fault.message))
-    ):
-        kind = "provider_billing"
-    elif status == 401 and fault.type == "ModelError":  # Zen: a model it does not have, not a bad key
-        return msgspec.structs.replace(
-            fault, kind="caller_model_unknown", status=404, code=fault.code or "model_not_found"
-        )
-    elif status == 403 and fault.code == "content_policy_violation":
-        kind = "caller_invalid_request"
-    elif status == 400 and fault.code == "model_not_found":
-        kind = "caller_model_unknown"
-    elif status in (401, 403):
-        kind = "provider_auth"
-    elif status == 404:
-        kind = "caller_model_unknown"
-    elif status == 408:
-        kind = "provider_timeout"
-    elif status == 429:
-        kind = "provider_rate_limited"
-    elif status == 400 and fault.code in ("rate_limit", "rate_limit_exceeded"):  # Together, at times
-        return msgspec.structs.replace(fault, kind="provider_rate_limited", status=429)
-    elif status == 400 and "upstream request failed" in fault.message.lower():  # Zen: a passing fault further up
-        return msgspec.structs.replace(fault, kind="provider_error", status=502)
-    elif status == 400 and fault.type == "exceed_context_size_error":  # llama.cpp's name for it
-        return msgspec.structs.replace(fault, kind="caller_invalid_request", code="context_length_exceeded")
-    elif status in (503, 529):
-        kind = "provider_overloaded"
-    elif 400 <= status < 500:
-        kind = "caller_invalid_request"
-    return msgspec.structs.replace(fault, kind=kind)
+def classified(fault: Fault, came: int, names: Container[str | None]) -> Fault:
+    """`fault` with the kind, status and code that its names and words call for; `came` is the HTTP status it had."""
+    status = fault.status
+    rule = next((rule for rule in _RULES if rule.fits(fault, came if came >= 400 else 200, names)), None)
+    if rule is None:
+        kind = _KINDS.get(status) or ("caller_invalid_request" if 400 <= status < 500 else "provider_error")
+        return msgspec.structs.replace(fault, kind=kind)
+    if came < 400 and status == _UNKNOWN:
+        status = _USUAL_STATUSES.get(rule.kind, status)
+    code = fault.code if rule.code is None or (fault.code and rule.status == 404) else rule.code
+    return msgspec.structs.replace(fault, kind=rule.kind, status=rule.status or status, code=code)
 
 
 def error_frames(error: ChompError, dialect: Dialect) -> bytes:
@@ -3240,7 +3423,7 @@ def error_shape(error: ChompError, dialect: Dialect, request_id: str = "") -> di
     shaped: dict[str, Any] = {"type": kind, "message": error.message}
     if error.attempts:
         shaped["attempts"] = [msgspec.to_builtins(one) for one in error.attempts]
-    return {"type": "error", "error": shaped, "request_id": request_id or None}
+    return {"type": "error", "error": {**error.more, **shaped}, "request_id": request_id or None}
 
 
 # -- the Responses dialect (https://platform.openai.com/docs/api-reference/responses) at targets that speak chat
@@ -9658,7 +9841,7 @@ class Attempt:
         """Whether `run`, the first of a stream, brings content and nothing wrong: the usual way a stream begins."""
         meter = self.meter
         shown = meter.look(run)
-        if not meter.frames or meter.malformed or meter.error:
+        if not meter.frames or meter.malformed or meter.error or meter.blank:
             self.meter = self._new_meter()  # to be looked at frame by frame
             return False
         self.last_at = self.content_at = self._loop.time()
@@ -9676,8 +9859,8 @@ class Attempt:
         for at, frame in enumerate(frames):
             kind = frame_kind(frame)
             if kind == "error":
-                fault = read_fault(200, next(one for one in payloads(frame) if payload_kind(one) == "error"))
-                self._fail(msgspec.structs.replace(fault, message=fault.message or "the upstream sent an error"))
+                payload = next(one for one in payloads(frame) if payload_kind(one) == "error")
+                self._fail(read_fault(200, payload, now=self._owner.proxy.now()))
                 return
             if kind != "comment":
                 self.last_at = self._loop.time()
@@ -9694,7 +9877,7 @@ class Attempt:
                     self._arm()
                 continue
             self._started_up = True
-            self._keep_back(self.meter.look(frame))
+            self._keep_back(self._clean(self.meter.look(frame)))
             self._arm()  # what is held back has a limit of its own
             if len(self._held) > 2 * _HOLD_FRAMES or self._held_bytes > _HOLD_BYTES:
                 self._commit_rest(frames[at + 1 :])
@@ -9705,7 +9888,8 @@ class Attempt:
         self._commit()
 
     def _clean(self, run: bytes) -> bytes:
-        """`run` without our secrets, which an upstream's error may repeat."""
+        """`run` without our secrets, which an upstream's error may repeat, and without errors that are none."""
+        run = without_blank_errors(run) if self.meter.blank else run
         return self._owner.proxy.redacted(run) if self.meter.error else run
 
     def _keep_back(self, run: bytes) -> None:
@@ -9765,7 +9949,7 @@ class Attempt:
         shown = meter.look(run)
         if meter.done:
             self.due = min(self.due, self.last_at + DONE_S)
-        if shown is run and not meter.error:
+        if shown is run and not (meter.error or meter.blank):
             full = sink.write_chunk(run, framed)
         else:
             full = bool(shown) and sink.write(self._clean(shown))
@@ -9810,11 +9994,11 @@ class Attempt:
 
     def _refused(self) -> None:
         body = b"".join(self._held)[: self._limits.error_bytes]
-        fault = read_fault(self.status, body)
+        fault = read_fault(self.status, body, self.headers, self._owner.proxy.now())
         if not 400 <= self.status < 600:
-            fault = Fault("provider_error", f"the upstream answered {self.status}, which is no answer", 502)
-        now = self._owner.proxy.now()
-        self._fail(msgspec.structs.replace(fault, wait_s=wait_s(self.headers, now)))
+            words = f"the upstream answered {self.status}, which is no answer"
+            fault = Fault("provider_error", words, 502, wait_s=fault.wait_s)
+        self._fail(fault)
 
     def _end_early(self, error: UpstreamError | None) -> None:
         wire = self._wire
@@ -9839,12 +10023,15 @@ class Attempt:
                 )
             return
         body = b"".join(self._held)
-        self.usage, fault = read_answer(self.target.api, body)
+        self.usage, fault = read_answer(self.target.api, body, self._owner.proxy.now())
         if fault is None and self.translation is not None:
             try:
                 self._held = [self._translated(self.translation, body)]
             except ChompError as refused:
-                fault = Fault("provider_error", refused.message, refused.status, code=refused.code)
+                kind = refused.fault if isinstance(refused, UpstreamFailed) else "provider_error"
+                fault = Fault(kind, refused.message, refused.status, code=refused.code)
+        elif fault is None and b'"error"' in body:
+            self._held = [without_blank_errors(body)]
         if fault is not None:
             self._fail(fault)
             return
@@ -10348,7 +10535,8 @@ class Exchange:
         if row.kind == "local" and fault.kind == "provider_connect" and not again:
             await proxy.local_died(origin)  # nothing was answered: its successor is asked
             return await self._ask(target, again=True)
-        fault = msgspec.structs.replace(fault, message=proxy.redacted_text(fault.message))
+        more = b"" if attempt.translation is not None else proxy.redacted(fault.more)
+        fault = msgspec.structs.replace(fault, message=proxy.redacted_text(fault.message), more=more)
         if fault.kind == "provider_auth":
             fault = msgspec.structs.replace(
                 fault, message=f"{row.id} refused the key in {target.key.id}: {fault.message}"
@@ -10387,6 +10575,7 @@ class Exchange:
             should_retry=should_retry,
             attempts=self.records,
             headers=self._failure_headers(self._told[fault]),
+            more=msgspec.json.decode(fault.more) if fault.more else {},
         )
 
     def _failure_headers(self, attempt: Attempt) -> dict[str, str]:
@@ -10640,7 +10829,7 @@ class Exchange:
             ttft_s = attempt.content_at - self._started
         if committed and target is not None and attempt is not None:
             proxy.usage.malformed_frames += attempt.meter.malformed if attempt.stream else 0
-            if error_type in ("", "caller_cancelled"):
+            if not error_type or error_type.startswith("caller_"):
                 first = None if attempt.content_at is None else attempt.content_at - attempt.started_at
                 proxy.routing.answered(target, first, now - attempt.started_at, attempt.headers)
             elif error_type.startswith("provider_"):
@@ -10695,7 +10884,8 @@ class Exchange:
             if attempt.broken is not None:
                 return 502, attempt.broken.kind
             if attempt.stream and attempt.meter.error:
-                return 502, "provider_error"
+                fault = read_fault(200, attempt.meter.error)
+                return (fault.status, fault.kind) if fault.kind == "caller_invalid_request" else (502, "provider_error")
             if attempt.ended or (attempt.stream and attempt.meter.done):
                 return attempt.status, ""
         if self.limit is not None and self.limit.expired():

@@ -623,6 +623,26 @@ ERROR_HEADERS: tuple[tuple[dict[str, str], float | None], ...] = (
     # garbage
     ({"retry-after": ""}, None),
     ({"retry-after": "soon"}, None),
+    ({"retry-after": "2026-09-21"}, None),
+    # other forms
+    ({"retry-after": "2026-09-21T14:14:05Z"}, 45.0),
+    ({"retry-after": "2026-09-21T14:14:05.5+00:00"}, 45.5),
+    ({"retry-after": "7s"}, 7.0),
+    ({"retry-after": "PT26S"}, 26.0),
+    ({"retry-after": "P1DT2H"}, 93_600.0),
+    ({"x-ms-retry-after-ms": "1500"}, 1.5),
+    ({"anthropic-ratelimit-requests-reset": "2026-09-21T14:14:05Z"}, 45.0),
+    (
+        {
+            "anthropic-ratelimit-requests-remaining": "0",
+            "anthropic-ratelimit-requests-reset": "2026-09-21T14:14:05Z",
+            "anthropic-ratelimit-tokens-remaining": "80000",
+            "anthropic-ratelimit-tokens-reset": "2026-09-21T14:13:21Z",
+        },
+        45.0,
+    ),
+    ({"x-ratelimit-reset-requests": "6m0s"}, 360.0),
+    ({"x-ratelimit-reset-tokens": "59.9s"}, 59.9),
     ({"retry-after": "nan"}, None),
     ({"retry-after": "inf"}, None),
     ({"retry-after": "9" * 400}, None),  # more than a float holds
@@ -640,6 +660,207 @@ ERROR_HEADERS: tuple[tuple[dict[str, str], float | None], ...] = (
     # limits without a reset ask for nothing
     ({"x-ratelimit-limit-requests": "1000", "x-ratelimit-remaining-requests": "0"}, None),
 )
+
+
+# -- the same from bodies, in fields and in words
+
+BODY_WAITS: tuple[tuple[Any, float | None], ...] = (
+    ({"message": "x", "details": [{"@type": "a"}, {"retryDelay": "26s"}]}, 26.0),  # Google
+    ({"message": "x", "details": [{"retryDelay": "3.5s"}]}, 3.5),
+    ({"message": "Please retry in 26.66s.", "details": [{"retryDelay": "26s"}]}, 26.0),
+    ({"message": "x", "details": [{"metadata": {"quotaResetDelay": "13h45m1.5s"}}]}, 49_501.5),
+    ({"message": "x", "retry_after": 30}, 30.0),
+    ({"message": "x", "retry_after": "30"}, 30.0),
+    ({"message": "x", "retry_after_ms": 1500}, 1.5),
+    ({"message": "x", "retry_after_seconds": 2.5}, 2.5),
+    ({"message": "x", "availability": {"retry_after": 9}}, 9.0),  # OpenRouter
+    (
+        {"message": "x", "metadata": {"headers": {"X-RateLimit-Reset": "1790000045000", "X-RateLimit-Remaining": "0"}}},
+        45.0,
+    ),
+    ({"message": "x", "metadata": {"headers": {"Retry-After": 7}}}, 7.0),
+    ({"message": "x", "resets_in_seconds": 3600, "resets_at": 1_790_003_600}, 3600.0),  # Codex
+    ({"message": "x", "resets_at": 1_790_003_600}, 3600.0),
+    ({"message": "x", "reset_at": "2026-09-21T14:14:05Z"}, 45.0),
+    ({"message": "x", "retry_after": True}, None),
+    ({"message": "x", "retry_after": [1]}, None),
+    ({"message": "x", "retry_after": -5}, None),
+    ({"message": "x", "retry_after": "soon"}, None),
+    ({"message": "x", "retry_after": 1e300}, None),
+    ({"message": "x", "details": "retryDelay: 5"}, None),
+    ("You exceeded your current quota. Please retry in 26.660853464s.", 26.660853464),  # Google
+    ("Limit 100000, Used 99000, Requested 1500. Please try again in 9m21.6s. Need more tokens?", 561.6),  # Groq
+    ("Rate limit reached for gpt-4. Limit: 3 / min. Please try again in 20s. Visit https://x", 20.0),  # OpenAI
+    ("Please try again in 859ms.", 0.859),
+    ("Please try again in 1h12m.", 4320.0),
+    ("Please try again in 6m0s.", 360.0),
+    ("Please retry after 5 seconds.", 5.0),  # Azure
+    ("Rate limit of 50 per 86400s exceeded. Please wait 67000 seconds before retrying.", 67_000.0),  # GitHub
+    ("Too many requests, try again in 2 minutes", 120.0),
+    ("Try again in about 1 hour and 5 minutes.", 3900.0),
+    ("Try again in 1 hour, 5 minutes", 3900.0),
+    ("Your quota will reset after 13h45m.", 49_500.0),
+    ("Limit resets in: 3d 2h", 266_400.0),
+    ("You will regain access on 2026-09-21T14:14:05Z.", 45.0),
+    ("The limit resets at 2026-09-21T14:13:50.500+00:00", 30.5),
+    ("Retry-After: 8 sec", 8.0),
+    ("Please try again with at most 4096 tokens", None),
+    ("Please try again with 3 models or 2 messages", None),
+    ("Please wait. 30 s is the limit of a request", None),
+    ("Please try again later", None),
+    ("It took 30s and failed", None),
+    ("try again in 0s", None),
+    ("try again in " + "9" * 400 + "s", None),
+    ("resets at 2026-09-21T14:13:00Z", None),  # over
+)
+
+
+# -- where errors have their sentence: body, sentence, code, type
+
+DEEP = {"message": "the real one", "type": "t", "code": "c"}
+SENTENCES: tuple[tuple[Any, str, str | None, str | None], ...] = (
+    ({"error": DEEP}, "the real one", "c", "t"),
+    ([{"error": {"code": 400, "message": "the real one", "status": "INVALID_ARGUMENT"}}], "the real one", "400", "INVALID_ARGUMENT"),
+    ({"error": {"error": DEEP}}, "the real one", "c", "t"),
+    ({"error": {"message": DEEP}}, "the real one", "c", "t"),
+    ({"error": {"message": json.dumps({"error": DEEP}), "code": 500}}, "the real one", "c", "t"),
+    ({"error": {"message": json.dumps({"error": {"message": json.dumps({"error": DEEP})}})}}, "the real one", "c", "t"),
+    ({"error": {"message": "Error from provider (x): " + json.dumps({"error": DEEP})}}, "the real one", "c", "t"),
+    ({"error": {"message": "400 " + json.dumps(DEEP) + " (request id: 5)", "code": "outer"}}, "the real one", "c", "t"),
+    ({"error": json.dumps({"error": "the real one"})}, "the real one", None, None),  # Ollama's cloud
+    ({"error": ["the real one"]}, "the real one", None, None),  # Hugging Face
+    ({"error": "the real one", "error_type": "validation"}, "the real one", "validation", None),  # its TGI
+    ({"error": "Bad Request", "message": "the real one", "status": 400}, "the real one", None, None),  # NestJS, Spring
+    ({"error": "invalid_grant", "error_description": "the real one"}, "the real one", None, None),  # OAuth
+    ({"code": "invalid argument", "error": "the real one"}, "the real one", "invalid argument", None),  # xAI
+    ({"object": "error", "message": "the real one", "type": "BadRequestError", "code": 400}, "the real one", "400", "BadRequestError"),
+    ({"object": "error", "message": {"detail": [{"loc": ["body"], "msg": "the real one"}]}}, "body: the real one", None, None),  # Mistral
+    ({"detail": {"error": {"message": "the real one"}}}, "the real one", None, None),
+    ({"detail": "the real one"}, "the real one", None, None),
+    ({"title": "Bad", "detail": "the real one", "status": 422}, "the real one", None, None),  # RFC 9457
+    ({"message": "the real one", "__type": "com.amazon.coral#ValidationException"}, "the real one", None, "ValidationException"),
+    ({"Message": "the real one"}, "the real one", None, None),
+    ({"fault": {"faultstring": "the real one", "detail": {"errorcode": "a.b"}}}, "the real one", "a.b", None),
+    ({"errors": [{"code": 7003, "message": "the real one"}], "success": False}, "the real one", "7003", None),  # Cloudflare
+    ({"base_resp": {"status_code": 2013, "status_msg": "the real one"}}, "the real one", None, None),  # MiniMax
+    ({"x_groq": {"error": "the real one"}}, "the real one", None, None),
+    ({"type": "response.failed", "response": {"status": "failed", "error": DEEP}}, "the real one", "c", "t"),
+    ({"type": "error", "message": "the real one", "code": "c", "param": None}, "the real one", "c", None),
+    ({"type": "error", "error": {"type": "t", "message": "the real one"}}, "the real one", None, "t"),
+    ({"error": {"message": "the real one", "code": "content_filter", "innererror": {"code": "ResponsibleAIPolicyViolation"}}},
+     "the real one", "content_filter", None),  # Azure
+    ({"error": {"message": "outer", "code": "x", "innererror": {"message": "the real one", "code": "y"}}}, "the real one", "y", None),
+    ({"error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": json.dumps({"error": DEEP}), "provider_name": "x"}}},
+     "the real one", "c", "t"),  # OpenRouter
+    ({"error": {"message": "Provider returned error", "code": 429, "metadata": {"raw": "the real one"}}}, "the real one", "429", None),
+    ({"error": {"message": "the real one", "code": 502, "metadata": {"raw": "ERROR", "error_type": "e"}}}, "the real one", "502", None),
+    ({"error": {"message": "<html><title>the real one</title><body>x"}}, "the real one", None, None),
+    ({"error": {"message": 'the real one: {"role":"user","content":"{}"}'}}, 'the real one: {"role":"user","content":"{}"}', None, None),
+    ({"error": {"message": "the real one {", "code": True, "type": ["x"]}}, "the real one {", None, None),
+    ({"message": "the real one", "code": "outer", "error": DEEP}, "the real one", "c", "t"),
+    ("the real one", "the real one", None, None),
+    (b"the real one", "the real one", None, None),
+    (b'event: error\ndata: {"type":"error","error":{"message":"the real one","type":"t"}}\n\n', "the real one", None, "t"),
+    (b"<!doctype html><style>a{}</style><h1>the real one</h1>", "the real one", None, None),
+    (b" <html><head><title>\nthe real\none </title>", "the real one", None, None),
+)  # fmt: skip
+
+# -- whose fault a sentence tells: HTTP status, error object or sentence, status and kind for the client
+
+OVERFLOWS: tuple[tuple[str, int, Any], ...] = (
+    ("OpenAI", 400, {"message": "x", "code": "context_length_exceeded"}),
+    ("OpenAI", 400, "This model's maximum context length is 8192 tokens. However, your messages resulted in 8545 tokens."),
+    ("OpenAI", 400, "Your input exceeds the context window of this model. Please adjust your input and try again."),
+    ("OpenAI embeddings", 400, "This model's maximum context length is 8192 tokens, however you requested 10346 tokens (10346 in your prompt)"),
+    ("Anthropic", 400, {"type": "invalid_request_error", "message": "prompt is too long: 213462 tokens > 200000 maximum"}),
+    ("Anthropic", 400, "input length and `max_tokens` exceed context limit: 197190 + 21333 > 200000, decrease input length or `max_tokens`"),
+    ("Gemini", 400, {"code": 400, "message": "The input token count (1196265) exceeds the maximum number of tokens allowed (1048575).",
+                     "status": "INVALID_ARGUMENT"}),
+    ("Vertex", 400, "The input token count is 1196265 but the model only supports up to 1048576."),
+    ("vLLM", 400, "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens (4900 in the messages, 100 in the completion)."),
+    ("vLLM", 400, "The decoder prompt (length 5000) is longer than the maximum model length of 4096."),
+    ("llama.cpp", 400, {"code": 400, "message": "the request exceeds the available context size", "type": "exceed_context_size_error"}),
+    ("llama.cpp", 500, "Context size has been exceeded."),
+    ("Ollama", 400, "prompt too long; exceeded max context length by 5 tokens"),
+    ("Ollama", 500, "the input length exceeds the context length"),
+    ("LM Studio", 400, "The number of tokens to keep from the initial prompt is greater than the context length (n_keep: 9>= n_ctx: 8)"),
+    ("Groq", 400, "Please reduce the length of the messages or completion."),
+    ("Cerebras", 400, "Please reduce the length of the messages or completion. Current length is 9000 while limit is 8192"),
+    ("Together", 422, "The input (265330 tokens) is longer than the model's context length (262144 tokens)."),
+    ("Together", 422, "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4097. Given: 5000 `inputs` tokens"),
+    ("SGLang", 400, "Requested token count exceeds the model's maximum context length of 8192 tokens."),
+    ("Fireworks", 400, "The prompt is too long: 150000, model maximum context length: 131071"),
+    ("Mistral", 400, "Prompt contains 150000 tokens and 0 draft tokens, too large for model with 131072 maximum context length"),
+    ("Cohere", 400, "too many tokens: total number of tokens in the prompt cannot exceed 4081 - received 5000."),
+    ("xAI", 400, "This model's maximum prompt length is 131072 but the request contains 537812 tokens."),
+    ("DeepSeek", 400, "This model's maximum context length is 65536 tokens. However, you requested 70000 tokens"),
+    ("OpenRouter", 400, "This endpoint's maximum context length is 131072 tokens. However, you requested about 150000 tokens"),
+    ("OpenRouter", 400, {"message": "Provider returned error", "code": 400, "metadata": {"error_type": "context_length_exceeded"}}),
+    ("Bedrock", 400, {"message": "Input is too long for requested model.", "__type": "ValidationException"}),
+    ("Bedrock", 400, "Too many input tokens. Max input tokens: 128000, request input token count: 150000"),
+    ("Copilot", 400, "prompt token count of 100000 exceeds the limit of 65536"),
+    ("GitHub", 413, {"message": "Request body too large for gpt-4.1 model. Max size: 8000 tokens.", "code": "tokens_limit_reached"}),
+    ("Z.ai", 400, {"code": "1261", "message": "Prompt exceeds max length"}),
+    ("Kimi", 400, "Invalid request: Your request exceeded model token limit: 262144 (requested: 336148)"),
+    ("MiniMax", 400, "invalid params, context window exceeds limit (2013)"),
+    ("Qwen", 400, {"code": "InvalidParameter", "message": "Range of input length should be [1, 129024]"}),
+    ("Cloudflare", 413, "The estimated number of input and maximum output tokens (9000) exceeded this model context window limit (8000)."),
+    ("Poolside", 400, "Input length 150000 exceeds the maximum allowed input length of 131072 tokens."),
+)  # fmt: skip
+REFUSED: tuple[tuple[int, Any, int, str], ...] = (
+    (429, "Request too large for gpt-4 in organization o on tokens per min (TPM): Limit 10000, Requested 12000.", 429, "provider_rate_limited"),
+    (413, {"message": "Request too large for model `x` on tokens per minute (TPM): Limit 6000, Requested 9000, please reduce your message "
+           "size and try again", "type": "tokens", "code": "rate_limit_exceeded"}, 429, "provider_rate_limited"),  # Groq
+    (429, "Too many tokens, please wait before trying again.", 429, "provider_rate_limited"),  # Bedrock
+    (429, "You exceeded your current quota. Please retry in 26.66s.", 429, "provider_rate_limited"),
+    (429, {"message": "You exceeded your current quota, check your plan and billing details.", "status": "RESOURCE_EXHAUSTED"}, 429,
+     "provider_rate_limited"),
+    (429, "Quota exceeded for quota metric 'Requests' and limit 'Requests per minute'", 429, "provider_rate_limited"),
+    (429, "Rate limit exceeded: free-models-per-day. Add 10 credits to unlock 1000 free model requests per day", 429, "provider_rate_limited"),
+    (429, "Rate limit reached for gpt-4. You can increase your rate limit by adding a payment method", 429, "provider_rate_limited"),
+    (400, {"message": "slow down", "__type": "com.amazon#ThrottlingException"}, 429, "provider_rate_limited"),
+    (200, {"message": "x", "code": "rate_limit_exceeded"}, 429, "provider_rate_limited"),
+    (429, {"message": "You exceeded your current quota", "type": "insufficient_quota"}, 429, "provider_billing"),
+    (429, {"message": "The usage limit has been reached", "type": "usage_limit_reached", "resets_in_seconds": 60}, 429, "provider_billing"),
+    (429, {"message": "Your prepayment credits are depleted.", "status": "RESOURCE_EXHAUSTED"}, 429, "provider_billing"),
+    (429, {"message": "suspended", "type": "exceeded_current_quota_error"}, 429, "provider_billing"),  # Kimi
+    (403, {"code": "no", "error": "Your team has used all available credits or reached its monthly spending limit."}, 403, "provider_billing"),
+    (400, "Your credit balance is too low to access the Anthropic API.", 400, "provider_billing"),
+    (400, "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC.", 400, "provider_billing"),
+    (400, {"code": "Arrearage", "message": "Access denied, make sure your account is in good standing."}, 400, "provider_billing"),  # Qwen
+    (402, "This request requires more credits, or fewer max_tokens. You requested up to 32000 tokens, but can only afford 17000.", 402,
+     "provider_billing"),
+    (200, "insufficient balance", 402, "provider_billing"),  # MiniMax
+    (400, "max_tokens is too large: 100000. This model supports at most 16384 completion tokens", 400, "caller_invalid_request"),
+    (400, "'max_tokens' or 'max_completion_tokens' is too large: 32768. This model's maximum context length is 32768 tokens and your "
+     "request has 14 input tokens", 400, "caller_invalid_request"),  # vLLM
+    (400, "max_tokens: 100000 > 64000, which is the maximum allowed number of output tokens", 400, "caller_invalid_request"),  # Anthropic
+    (400, "Unknown parameter: 'rate_limit'", 400, "caller_invalid_request"),
+    (403, "You have hit a secondary rate limit", 429, "provider_rate_limited"),  # GitHub
+    (400, "Rate limit for this model reached", 429, "provider_rate_limited"),
+    (400, "Invalid value for max context length", 400, "caller_invalid_request"),
+    (400, {"message": "filtered", "code": "content_filter", "innererror": {"code": "x"}}, 400, "caller_invalid_request"),  # Azure
+    (403, {"message": "flagged", "metadata": {"reasons": ["violence"]}}, 403, "caller_invalid_request"),
+    (200, "Content Exists Risk", 400, "caller_invalid_request"),  # DeepSeek
+    (200, {"message": "x", "type": "invalid_request_error"}, 400, "caller_invalid_request"),
+    (200, {"message": "x", "code": 400}, 400, "caller_invalid_request"),
+    (200, {"message": "x", "code": "invalid_prompt"}, 400, "caller_invalid_request"),
+    (400, {"message": "API key not valid. Please pass a valid API key.", "status": "INVALID_ARGUMENT"}, 401, "provider_auth"),  # Gemini
+    (200, {"message": "x", "status": "UNAVAILABLE"}, 503, "provider_overloaded"),
+    (200, {"message": "x", "type": "server_error"}, 502, "provider_error"),
+    (500, {"message": "x", "type": "invalid_request_error"}, 500, "provider_error"),
+    (429, "The maximum context length is 5 per key and you may not have more of them", 429, "provider_rate_limited"),
+)  # fmt: skip
+
+
+NO_ERRORS = [  # what stands in `error` when nothing went wrong
+    b"null", b"false", b"0", b"0.0", b'""', b'" "', b"{}", b"[]", b"{ }", b"[{}]", b'{"message":""}', b'{"a\\"b":null}',
+    b'{"message": "", "type": "", "param": "", "code": null}', b'{"code":0,"message":"","details":[]}',
+]  # fmt: skip
+ERRORS_THAT_TELL = [
+    b'"x"', b"1", b"true", b"-1", b"0.5", b"00", b'{"message":"x"}', b'{"message":"","code":400}', b'[{"message":"x"}]',
+    b'{"code":"0:"}', b'{"message":"\\""}', b'["",":"]',
+]  # fmt: skip
 
 
 RECORDED_STREAMS = [one for one in FIXTURES if one.content_type == "text/event-stream"]
@@ -1267,6 +1488,9 @@ class TestProtocols:
                 ("chat", b'{"messages":[}', "byte 13", None),
                 ("chat", b'{"messages":[]', "byte 14", None),
                 ("chat", b'{"messages":[]} x', "byte 17", None),
+                ("chat", b'{"messages":[0],"model":"\\ud83dx"}', r"surrogate pair \(byte 25\)", None),
+                ("chat", b'{"messages":[0],"model":"\\ude00x"}', "surrogate pair", None),
+                ("chat", b'{"messages":[0],"model":"\\ud83d', "truncated", None),
                 ("chat", b'{"messages":[]}', "'messages' is empty", "messages"),
                 ("chat", b"[]", "object", None),
                 ("chat", b'{"messages":[0],"model":5}', r"\$\.model", "model"),
@@ -1498,6 +1722,18 @@ class TestProtocols:
             assert cs.wait_s(bare_wire(headers), ERROR_HEADERS_AT) == (
                 None if seconds is None else pytest.approx(seconds)
             )
+
+        @pytest.mark.parametrize(("error", "seconds"), BODY_WAITS)
+        def test_a_wait_is_read_from_a_body(self, error: Any, seconds: float | None) -> None:
+            told = error if isinstance(error, dict) else {"message": error}
+            for body in ({"error": told}, [{"error": told}], {"error": {"message": json.dumps({"error": told})}}):
+                fault = cs.read_fault(429, json.dumps(body).encode(), (), ERROR_HEADERS_AT)
+                assert fault.wait_s == (None if seconds is None else pytest.approx(seconds))
+            if seconds is not None:  # a header wins
+                fault = cs.read_fault(
+                    429, json.dumps(body).encode(), bare_wire({"retry-after": "11"}), ERROR_HEADERS_AT
+                )
+                assert fault.wait_s == 11.0
 
         def test_names_are_read_in_any_case(self) -> None:
             assert cs.wait_s([(b"Retry-After", b"7")], 0) == 7.0
@@ -1751,6 +1987,22 @@ class TestProtocols:
         def test_a_frame_is_of_one_kind(self, kind: str, frame: bytes) -> None:
             assert cs.frame_kind(frame) == kind
 
+        @pytest.mark.parametrize("error", NO_ERRORS)
+        def test_an_empty_error_leaves_a_frame_what_it_is(self, error: bytes) -> None:
+            for kind, delta in (("startup", {"role": "assistant"}), ("content", {"content": "a"})):
+                frame = chat_chunk(delta, error=msgspec.Raw(error), x_groq={"error": msgspec.Raw(error)})
+                meters = cs.StreamMeter(hide_usage=True), cs.EventsMeter()
+                assert [meter.look(frame) for meter in meters] == [frame, frame]
+                assert (cs.frame_kind(frame), [meter.error for meter in meters]) == (kind, [b"", b""])
+
+        @pytest.mark.parametrize("error", ERRORS_THAT_TELL)
+        def test_an_error_that_says_anything_is_seen(self, error: bytes) -> None:
+            for more in ({"error": msgspec.Raw(error)}, {"x_groq": {"error": msgspec.Raw(error)}}):
+                frame = chat_chunk({"role": "assistant"}, **more)
+                meter = cs.StreamMeter(hide_usage=True)
+                meter.look(frame)
+                assert (cs.frame_kind(frame), bool(meter.error)) == ("error", True) or error == b"00"
+
         @pytest.mark.parametrize("stream", **cases(RECORDED_STREAMS))
         def test_a_stream_that_fails_before_content_shows_no_content(self, stream: Fixture) -> None:
             kinds = [cs.frame_kind(frame) for frame in cs.split_frames(stream.body)]
@@ -1917,6 +2169,14 @@ class TestProtocols:
                     (7, 2, 0, 2),
                 ),
                 (b'{"prompt_tokens":7,"completion_tokens":2,"prompt_cache_hit_tokens":3}', (7, 2, 3, 0)),
+                (
+                    b'{"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":0},"prompt_cache_hit_tokens":7}',
+                    (9, 0, 7, 0),
+                ),
+                (
+                    b'{"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":null},"prompt_cache_hit_tokens":7}',
+                    (9, 0, 7, 0),
+                ),
                 (b'{"input_tokens":7,"output_tokens":2,"input_tokens_details":{"cached_tokens":1}}', (7, 2, 1, 0)),
                 (b'{"prompt_tokens":-7,"completion_tokens":2}', (0, 2, 0, 0)),
                 (b'{"prompt_tokens":"7","completion_tokens":2}', (0, 2, 0, 0)),
@@ -1925,6 +2185,8 @@ class TestProtocols:
         )
         def test_usage_is_read(self, raw: bytes, expected: Any) -> None:
             assert counts(cs.read_usage(raw)) == expected
+            if expected is not None:  # whatever stands beside it
+                assert counts(cs.read_usage(raw[:-1] + b',"cost":"0.1","extra":["x"]}')) == expected
 
         @pytest.mark.parametrize(
             ("raw", "cost", "usd"),
@@ -2009,6 +2271,10 @@ class TestProtocols:
                 (b'{"choices":null}', "empty_response"),
                 (b'{"choices":[]}', "empty_response"),
                 (b'{"choices":[ ]}', "empty_response"),
+                (b'{"choices":[\n\n]}', "empty_response"),
+                (b'{"choices":[%b]}' % (b" " * 100), "empty_response"),
+                (b'{"choices":null,"message":"out of order","code":"x"}', "x"),
+                (b'{"base_resp":{"status_code":1000,"status_msg":"unknown"},"choices":null,"code":"y"}', "y"),
             ],
         )
         def test_a_200_that_is_no_answer_is_a_fault_of_the_router(self, body: bytes, code: str) -> None:
@@ -2016,9 +2282,24 @@ class TestProtocols:
             assert usage is None and fault is not None
             assert (fault.kind, fault.status, fault.code) == ("provider_error", 502, code)
 
-        @pytest.mark.parametrize("error", [b"null", b"{}", b'""', b"false"])
+        @pytest.mark.parametrize("error", NO_ERRORS)
         def test_an_empty_error_beside_choices_is_none(self, error: bytes) -> None:
             assert cs.read_answer("chat", b'{"choices":[1],"error":%b}' % error) == (None, None)
+
+        @pytest.mark.parametrize(
+            ("error", "shown"),
+            [
+                ('{"message":"","code":null}', "null"), ("{}", "null"), ("[ ]", "null"), ('{"metadata":{}}', "null"),
+                ('{"message":"x"}', '{"message":"x"}'), ('""', '""'), ("null", "null"), ('{"a":{"b":1}}', '{"a":{"b":1}}'),
+            ],
+        )  # fmt: skip
+        def test_an_error_that_says_nothing_is_null_to_a_client(self, error: str, shown: str) -> None:
+            whole = r'{"a":"\"error\":{}","error" : %s,"b":{"error":"error"}}'
+            assert cs.without_blank_errors((whole % error).encode()) == (whole % shown).encode()
+
+        @pytest.mark.parametrize("error", ERRORS_THAT_TELL)
+        def test_an_error_that_says_anything_is_one(self, error: bytes) -> None:
+            assert cs.is_error(error) and cs.read_answer("chat", b'{"choices":[1],"error":%b}' % error)[1] is not None
 
         def test_embeddings_have_no_choices(self) -> None:
             usage, fault = cs.read_answer("embeddings", b'{"data":[],"usage":{"prompt_tokens":3,"total_tokens":3}}')
@@ -2074,6 +2355,61 @@ class TestProtocols:
         def test_an_error_is_of_its_kind(self, name: str, status: int, kind: str) -> None:
             fault = cs.read_fault(fixture(name).status, fixture(name).body)
             assert (fault.status, fault.kind) == (status, kind)
+
+        @pytest.mark.parametrize(("body", "words", "code", "kind"), SENTENCES)
+        def test_the_deepest_sentence_is_told(self, body: Any, words: str, code: str | None, kind: str | None) -> None:
+            raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+            for status in (418, 200):
+                fault = cs.read_fault(status, raw)
+                assert (fault.message, fault.code, fault.type) == (words, code, kind)
+
+        @pytest.mark.parametrize(("provider", "status", "error"), OVERFLOWS, ids=[one[0] for one in OVERFLOWS])
+        def test_an_input_that_is_too_long_is_the_callers_fault(self, provider: str, status: int, error: Any) -> None:
+            told = error if isinstance(error, dict) else {"message": error}
+            bodies = [{"error": told}, told, {"type": "response.failed", "response": {"error": told}}, [{"error": told}],
+                      {"error": {"message": "Error from provider: " + json.dumps({"error": told})}}]  # fmt: skip
+            for body, came in itertools.product(bodies, (status, 200)):
+                fault = cs.read_fault(came, json.dumps(body).encode())
+                assert (fault.kind, fault.status, fault.code) == (
+                    "caller_invalid_request",
+                    400,
+                    "context_length_exceeded",
+                )
+                assert cs.judge(fault) == cs.Verdict()
+
+        @pytest.mark.parametrize(("came", "error", "status", "kind"), REFUSED)
+        def test_a_refusal_is_told_from_its_like(self, came: int, error: Any, status: int, kind: str) -> None:
+            fault = cs.read_fault(came, json.dumps({"error": error}).encode())
+            assert (fault.status, fault.kind) == (status, kind)
+            assert fault.code != "context_length_exceeded"
+
+        def test_what_else_an_error_holds_is_kept_up_to_a_limit(self) -> None:
+            details = {"error_code": "thread_not_found", "thread": {"id": "t"}}
+            shown = {
+                "message": "m",
+                "type": "t",
+                "param": "p",
+                "code": "c",
+                "details": details,
+                "huge": "x" * 5000,
+                "z": 1,
+            }
+            for body in (
+                {"error": shown},
+                [{"error": shown}],
+                {"type": "response.failed", "response": {"error": shown}},
+            ):
+                fault = cs.read_fault(400, json.dumps(body).encode())
+                assert json.loads(fault.more) == {"details": details, "z": 1} and hash(fault)
+            many = {"message": "m", **{f"n{n}": "x" * 500 for n in range(100)}}
+            assert 3500 < len(cs.read_fault(400, json.dumps({"error": many}).encode()).more) <= 4096
+            for plain in (
+                b"text",
+                b'{"error":"x","details":1}',
+                b'{"message":"m","details":1}',
+                b'{"error":{"message":"m"}}',
+            ):
+                assert cs.read_fault(400, plain).more == b""
 
         @pytest.mark.parametrize(
             ("name", "status", "kind"),
@@ -5640,6 +5976,46 @@ GROWING = {  # what meets text from outside, and what text is hardest for it
         lambda s: cs.read_fault(500, s.encode()),
         ["<", "<title>", "<title", "<script", "<script></script ", "&", "&#1", "x y"],
     ),
+    "body_waits": (
+        lambda s: cs.read_fault(429, json.dumps({"error": {"message": s, "details": [{"retryDelay": s}]}}).encode()),
+        [
+            "retry ",
+            "wait 1",
+            "retry in 1h",
+            "1h",
+            "resets at 2026-",
+            "try again in 1 hour, ",
+            "available again 1m1m1m1m1m1m1m",
+            "p1d",
+        ],
+    ),
+    "error_names": (
+        lambda s: cs.classified(cs.Fault("provider_error", s[:16384]), 400, ()),
+        [
+            "prompt (",
+            "input token count ",
+            "max_tokens",
+            "exceeds the ",
+            "longer than the model's maximum ",
+            "input length and `",
+            "1",
+            " ",
+        ],
+    ),
+    "errors_in_errors": (
+        lambda s: cs.read_fault(400, s.encode()),
+        [
+            '{"error":',
+            "[",
+            '{"message":"',
+            '{"error":{"message":"x"},"detail":',
+            "{",
+            '"',
+            '{"a":1}',
+            "<a>{",
+            '{"metadata":[{"details":[',
+        ],
+    ),
     "error_object": (
         lambda s: cs.read_fault(200, b'{"error":{"message":"%b"}}' % s.encode()),
         ["x", "x y", " "],
@@ -5668,6 +6044,15 @@ GROWING = {  # what meets text from outside, and what text is hardest for it
     "secrets": (lambda s: hidden_in_pieces(s.encode()), ["x", "sk-", "sk-0123456789abcde", "sk-0123456789abcdef", "a"]),
     "redact": (redacted_text, ["x", "sk-", "sk-chomp-task-", "sk-chomp-task-1", "sk-chomp-task-1-"]),
     "error_path": (lambda s: cs.error_path(ValueError(s)), ["`$", "`$.", "`"]),
+    "lone_half_pairs": (lambda s: cs._HALF_PAIR_ALONE.search(s.encode()), ["\\", "\\u", "\\ud8", "\\ud83d"]),
+    "is_error": (
+        lambda s: cs.is_error(s.encode()),
+        ['"', '""', '"\\', '"":', '"a":', "0", "0.", " ", "{", '" ', "null", "nul", '"a', '\\"'],
+    ),
+    "blank_errors": (
+        lambda s: cs.without_blank_errors(s.encode()),
+        ['"error":{', '"error":{}', '"error":{{}', '"error"', "{", "{}", " ", "x", '"error":{{'],
+    ),
     "half_pairs": (lambda s: cs._HALF_PAIR.search(s.encode()), ["\\", "\\u", "\\ud"]),
     "replay": (lambda s: cs.replay(s.encode(), False), ["x", "é", "\x1b"]),
 }
@@ -6508,28 +6893,18 @@ def http_date(seconds: float) -> str:
 
 NOW = Clock().now
 
-WAITS = [  # headers of a 429, seconds until the target is asked again
-    ([("retry-after", "7")], 7.0),
-    ([("Retry-After", "2.5")], 2.5),
-    ([("retry-after", http_date(NOW + 7))], 7.0),
-    ([("retry-after-ms", "900")], 0.9),
-    ([("retry-after-ms", "900"), ("retry-after", "30")], 0.9),
-    ([("x-ms-retry-after-ms", "1500")], 1.5),
-    ([("x-ratelimit-reset-tokens", "1m2.5s")], 62.5),
-    ([("x-ratelimit-reset-requests", "2m59.56s")], 179.56),
-    ([("x-ratelimit-reset-tokens", "940ms")], 0.94),
-    ([("x-ratelimit-reset-requests-day", "33011.38"), ("x-ratelimit-remaining-requests-day", "0")], 33011.38),
-    ([("x-ratelimit-reset", str(int((NOW + 20) * 1000)))], 20.0),  # OpenRouter, milliseconds
-    ([("x-ratelimit-reset", str(int(NOW + 20)))], 20.0),
-    ([("x-ratelimit-reset", "3")], 3.0),
-    (
-        [("x-ratelimit-reset-requests", "1h"), ("x-ratelimit-remaining-requests", "12"),
-         ("x-ratelimit-reset-tokens", "6s"), ("x-ratelimit-remaining-tokens", "0")], 6.0,
-    ),
-    ([("x-ratelimit-reset-requests", "1h"), ("x-ratelimit-reset-tokens", "6s")], 6.0),
-    ([("retry-after", "soon")], 5.0),
-    ([], 5.0),
-    ([("retry-after", str(int(NOW + 60)))], 60.0),
+RETRY_IN_BODY = (  # Google's
+    b'[{"error":{"code":429,"message":"You exceeded your current quota. Please retry in 26.66s.",'
+    b'"details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"26s"}]}}]'
+)
+WAITS = [  # headers and body of a 429, seconds until the target is asked again; every form: ERROR_HEADERS, BODY_WAITS
+    ([("Retry-After", "7")], None, 7.0),
+    ([("retry-after", http_date(NOW + 7))], None, 7.0),
+    ([("x-ratelimit-reset-tokens", "1m2.5s")], None, 62.5),
+    ([], RETRY_IN_BODY, 26.0),
+    ([("retry-after", "7")], RETRY_IN_BODY, 7.0),
+    ([("retry-after", "soon")], None, 5.0),
+    ([], None, 5.0),
 ]  # fmt: skip
 
 ZEN_MODEL_ERROR = b'{"type":"error","error":{"type":"ModelError","message":"Model x is not supported"}}'
@@ -6555,6 +6930,12 @@ MATRIX = [  # status, body, what the router's keys see: the same request again, 
     pytest.param(403, b'{"detail":"Insufficient credits"}', "b", "key", 3600, id="403 credits"),
     pytest.param(429, b'{"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}}', "b", "key", 3600, id="429 quota"),
     pytest.param(429, None, "b", "model", 5, id="429"),
+    pytest.param(429, RETRY_IN_BODY, "b", "model", 26, id="429 quota per minute"),
+    pytest.param(413, b'{"error":{"message":"Request too large on tokens per minute (TPM)","code":"rate_limit_exceeded"}}', "b", "model", 5, id="413 tokens per minute"),
+    pytest.param(400, b'{"error":{"message":"prompt is too long: 213462 tokens > 200000 maximum"}}', "", "", 0, id="400 too long"),
+    pytest.param(500, b'{"error":{"message":"Context size has been exceeded."}}', "", "", 0, id="500 too long"),
+    pytest.param(200, b'{"error":{"message":"x","code":"context_length_exceeded"}}', "", "", 0, id="200 too long"),
+    pytest.param(200, b'{"error":{"message":"x","type":"invalid_request_error"}}', "", "", 0, id="200 bad request"),
     pytest.param(429, b'{"type":"error","error":{"type":"FreeUsageLimitError","message":"limit"}}', "b", "model", 5, id="Zen free limit"),
     pytest.param(408, None, "", "", 0, id="408"),
     pytest.param(500, None, "", "", 0, id="500"),
@@ -7185,16 +7566,16 @@ class TestRouting:
 
     # -- cooldowns
 
-    @pytest.mark.parametrize(("headers", "wait"), WAITS, ids=[str(n) for n in range(len(WAITS))])
+    @pytest.mark.parametrize(("headers", "body", "wait"), WAITS, ids=[str(n) for n in range(len(WAITS))])
     async def test_a_busy_target_is_left_alone_for_as_long_as_it_asked(
-        self, chomp: Any, upstream: Any, headers: list[tuple[str, str]], wait: float
+        self, chomp: Any, upstream: Any, headers: list[tuple[str, str]], body: bytes | None, wait: float
     ) -> None:
-        clock, act = Clock(), Switch(fails(429, headers=headers))
+        clock, act = Clock(), Switch(fails(429, body, headers))
         up = await upstream(act)
         client = await chomp(up, clock=clock)
         for _ in range(2):  # the router's own answer, then chomp's
-            status, got, body = await ask(client, "m")
-            assert (status, body["error"]["type"] in ("x", "rate_limit_error")) == (429, True)
+            status, got, told = await ask(client, "m")
+            assert (status, told["error"]["type"] in ("x", "rate_limit_error")) == (429, True)
             assert got["retry-after"] == str(math.ceil(wait))
             assert got.get("x-should-retry") == ("true" if wait <= 60 else "false")
         act.act = says("hi")
@@ -11358,6 +11739,37 @@ class TestProxy:
         assert (error["message"], error["code"]) == (f"no, {status}", f"c{status}")
         assert (len(bad.calls), len(other.calls)) == (1, 0)
 
+    @pytest.mark.parametrize("begun", [b"", chat_chunk({"role": "assistant"}), chat_chunk({"content": "a"})])
+    async def test_an_input_that_is_too_long_is_not_the_routers_fault_in_a_stream_either(
+        self, chomp: Any, upstream: Any, begun: bytes
+    ) -> None:
+        error = {"message": "Your input exceeds the context window of this model."}
+        bad, other = await upstream(streams(*filter(None, [begun, chat_chunk({}, error=error)]))), await upstream()
+        client = await chomp(bad, other)
+        for count in range(1, cs.BREAKER_FAILURES + 2):  # its breaker stays closed
+            async with client.chat("m", stream=True) as answer:
+                text = await soon(answer.read())
+            if b"content" not in begun:
+                assert (answer.status, is_openai_error(text)["code"]) == (400, "context_length_exceeded")
+            assert (len(bad.calls), len(other.calls)) == (count, 0)
+        rows = await client.rows(count)
+        assert {(row["status"], row["error_type"]) for row in rows} == {(400, "caller_invalid_request")}
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_what_else_an_error_holds_reaches_the_client_without_secrets(
+        self, chomp: Any, upstream: Any, stream: bool
+    ) -> None:
+        bad = await upstream()
+        (key,) = bad.router["keys"]
+        more = {"metadata": {"raw": f"key {key}", "provider_name": "x"}, "attempts": 5, "ours": [1]}
+        bad.act = fails(400, json.dumps({"error": {"message": "no", "type": "t", **more}}).encode())
+        client = await chomp(bad)
+        async with client.chat("m", stream=stream) as answer:
+            text = await answer.read()
+        error = is_openai_error(text)
+        assert (error["ours"], error["metadata"]["provider_name"], key.encode() in text) == ([1], "x", False)
+        assert (error["type"], len(error["attempts"])) == ("t", 1)
+
     @pytest.mark.parametrize("stream", [False, True])
     async def test_a_prompt_that_was_refused_is_not_tried_elsewhere(
         self, chomp: Any, upstream: Any, stream: bool
@@ -11438,6 +11850,23 @@ class TestProxy:
         assert [(one["router"], one["status"]) for one in error["attempts"]] == [
             (router.id, status) for router, status in zip(routers, statuses, strict=True)
         ]
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_an_empty_error_beside_an_answer_does_not_spoil_it(
+        self, chomp: Any, upstream: Any, stream: bool
+    ) -> None:
+        empty = {"message": "", "type": "", "param": "", "code": None}
+        deltas = [chat_chunk({"role": "assistant"}, error=empty), *[chat_chunk({"content": "fine"}, error=empty)] * 2]
+        act = streams(*deltas, chat_chunk({}, "stop"), DONE) if stream else fails(200, chat_answer("fine", error=empty))
+        client = await chomp(await upstream(act))
+        async with client.chat("m", stream=stream) as answer:
+            text = await soon(answer.read())
+        assert (answer.status, text.count(b"fine")) == (200, 1 + stream)
+        assert (text.count(b'"error":null'), text.count(b'"error":')) == (
+            (3, 3) if stream else (1, 1)
+        )  # SDKs raise on more
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"]) == (200, "")
 
     @pytest.mark.parametrize("stream", [False, True])
     @pytest.mark.parametrize("told", [0, 1])
@@ -16009,6 +16438,19 @@ class TestNative:
         told = json.loads(body)
         assert (status, told["error"]["message"]) == (400, "no, 400")
         assert (told.get("type"), "code" in told["error"]) == (("error", False) if api == "messages" else (None, True))
+
+    async def test_what_else_an_error_holds_is_for_its_own_dialect(self, chomp: Any, native: Any, api: str) -> None:
+        details = {"error_code": "thread_not_found"}  # Anthropic's SDK goes on by it
+        error = {"type": "invalid_request_error", "message": "no", "details": details}
+        client = await chomp(await native(fails(400, json.dumps({"type": "error", "error": error}).encode())))
+        for asked in ("messages", "responses"):
+            async with client.post(f"/v1/{asked}", json=NATIVE_ASKED[asked]) as answer:
+                told = (await answer.json())["error"]
+            assert (answer.status, told["message"], told.get("details")) == (
+                400,
+                "no",
+                details if asked == api else None,
+            )
 
     async def test_silence_is_filled(self, chomp: Any, native: Any, api: str) -> None:
         puppet = Puppet()
