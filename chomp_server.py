@@ -14,7 +14,7 @@ Background   owner of every background task
 Events       the bounded live feed; telling a person by webhook or ntfy
 Usage        one row per request, totals, Prometheus text; users' allowances, tasks' meters and budgets
 Credentials  router keys, callers' tokens, sign-in, what must never be shown
-Upstream     our own connection pool; the embedded model's child process
+Upstream     compressed bodies; our own connection pool; the embedded model's child process
 Routing      routers, their catalogues, cooldowns and breakers; who is asked, in which order
 Proxy        one request: fails over until an answer is committed, relays and meters it
 Jobs         asynchronous completions
@@ -76,6 +76,7 @@ import threading
 import time
 import tomllib
 import urllib.parse
+import zlib
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -95,6 +96,7 @@ from typing import Annotated, Any, BinaryIO, Literal, Protocol, TypeVar, cast
 import aiohappyeyeballs
 import aiohttp
 import aiohttp_jinja2
+import brotli  # type: ignore[import-untyped]
 import httptools
 import jinja2
 import msgspec
@@ -104,6 +106,11 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.base_protocol import BaseProtocol
 from msgspec import UNSET, Raw, UnsetType
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 VERSION = "0.1.0"
 HERE = Path(__file__).resolve().parent
@@ -159,7 +166,7 @@ class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Counts, and bytes where the name says so; sizes may be written "64MiB"."""
 
-    body_bytes: int = 64 << 20  # one request body
+    body_bytes: int = 64 << 20  # one request body, unpacked
     inflight_bytes: int = 512 << 20  # all request bodies being handled
     answer_bytes: int = 1 << 20  # an answer that is not streamed is read whole up to here, larger ones pass through
     frame_bytes: int = 1 << 20  # an SSE frame above this passes uninspected
@@ -8101,6 +8108,175 @@ class Logins:
 # == Upstream ==========================================================================================================
 
 
+# -- compressed bodies, of clients and of upstreams (RFC 9110 8.4)
+
+DECODED_BYTES = 64 << 10  # at most, or not much more, in one piece
+_CODED_BYTES = 4 << 10  # decoded at once
+_CODINGS_MOST = 4  # one over another
+_ZSTD_WINDOW = 23  # 8 MiB: more no sender may ask for (RFC 9659)
+_MEMBERS_FREE, _MEMBER_BYTES = 256, 32  # members beyond these hold so much on average, or cost more than they bring
+
+
+class CodingError(Exception):
+    """A compressed body that cannot be decoded."""
+
+
+class UnknownCoding(Exception):
+    """A content coding that nobody here can decode."""
+
+
+class _Zlib:
+    """One member of gzip, or a zlib stream."""
+
+    bits = 31
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj(self.bits)
+        self.rest = b""  # of what was taken: to be given again, or beyond the end
+        self.full = False  # there is more, whether or not something comes
+        self.over = False
+
+    def take(self, data: bytes) -> bytes:
+        """What comes of `data`, as far as it fits into one piece."""
+        made = self._stream.decompress(data, DECODED_BYTES)
+        self.over = self._stream.eof
+        self.rest = self._stream.unused_data if self.over else self._stream.unconsumed_tail
+        self.full = len(made) == DECODED_BYTES and not self.over
+        return made
+
+
+class _Deflate(_Zlib):
+    """A zlib stream, or what some send instead: the same without its head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._head = b""
+
+    def take(self, data: bytes) -> bytes:
+        if len(self._head) < 2:
+            self._head += data
+            if len(self._head) < 2:
+                self.rest = b""
+                return b""
+            data = self._head
+            has_head = data[0] & 15 == 8 and int.from_bytes(data[:2], "big") % 31 == 0
+            self._stream = zlib.decompressobj(15 if has_head else -15)
+        return super().take(data)
+
+
+class _Brotli:
+    rest = b""
+
+    def __init__(self) -> None:
+        self._stream = brotli.Decompressor()
+        self.full = self.over = False
+
+    def take(self, data: bytes) -> bytes:
+        made: bytes = self._stream.process(data, output_buffer_limit=DECODED_BYTES)
+        self.over = self._stream.is_finished()
+        self.full = not self.over and (bool(made) or not self._stream.can_accept_more_data())
+        return made
+
+
+class _Zstd:
+    """One frame."""
+
+    def __init__(self) -> None:
+        self._stream = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW})
+        self.rest = b""
+        self.full = self.over = False
+
+    def take(self, data: bytes) -> bytes:
+        made = self._stream.decompress(data, DECODED_BYTES)
+        self.over = self._stream.eof
+        self.rest = self._stream.unused_data if self.over else b""
+        self.full = not (self.over or self._stream.needs_input)
+        return made
+
+
+_CODINGS: dict[str, type[_Zlib | _Brotli | _Zstd]] = {
+    "zstd": _Zstd, "br": _Brotli, "gzip": _Zlib, "x-gzip": _Zlib, "deflate": _Deflate,
+}  # fmt: skip
+_JOINED = (_Zlib, _Zstd)  # of these, one member after another is one body
+ACCEPTED_CODINGS = "zstd, br, gzip, deflate"
+
+
+def read_codings(values: Iterable[str]) -> tuple[str, ...]:
+    """The codings that `Content-Encoding` names, in the order they were applied. Raises UnknownCoding."""
+    found = tuple(
+        name for value in values for one in value.split(",") if (name := one.strip().lower()) not in ("", "identity")
+    )
+    for name in found:
+        if name not in _CODINGS:
+            raise UnknownCoding(f"the content coding {name[:40]!r} is unknown here, {ACCEPTED_CODINGS} are known")
+    if len(found) > _CODINGS_MOST:
+        raise UnknownCoding(f"{len(found)} content codings, one over another, are more than {_CODINGS_MOST}")
+    return found
+
+
+class _Coding:
+    """One coding of a body."""
+
+    def __init__(self, kind: type[_Zlib | _Brotli | _Zstd]):
+        self._kind = kind
+        self._member: _Zlib | _Brotli | _Zstd | None = None  # until something comes
+        self._members = self._made = 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        for at in range(0, len(data), _CODED_BYTES):
+            rest, full = data[at : at + _CODED_BYTES], False
+            while rest or full:
+                member = self._member
+                if member is None or member.over:
+                    member = self._next()
+                made = member.take(rest)
+                rest, full = member.rest, member.full
+                self._made += len(made)
+                yield made
+
+    def _next(self) -> _Zlib | _Brotli | _Zstd:
+        if self._members and self._kind not in _JOINED:
+            raise CodingError("something follows its end")
+        self._members += 1
+        if self._members > _MEMBERS_FREE and self._made < self._members * _MEMBER_BYTES:
+            raise CodingError("it consists of many parts with next to nothing in them")
+        self._member = self._kind()
+        return self._member
+
+    def end(self) -> None:
+        if self._member is not None and not self._member.over:
+            raise CodingError("its end is missing")
+
+
+class Decoding:
+    """A compressed body on its way, decoded as it comes: never more than a piece ahead of whoever takes it."""
+
+    def __init__(self, codings: Sequence[str]):
+        self._codings = [_Coding(_CODINGS[name]) for name in reversed(codings)]
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What `data` brings, in pieces, some of them empty: each is short work. Raises CodingError."""
+        try:
+            yield from self._through(data, 0)
+        except (zlib.error, brotli.error, zstd.ZstdError, EOFError) as error:
+            raise CodingError(str(error)) from None
+
+    def _through(self, data: bytes, step: int) -> Iterator[bytes]:
+        if step == len(self._codings):
+            yield data
+            return
+        for piece in self._codings[step].feed(data):
+            yield from self._through(piece, step + 1)
+
+    def end(self) -> None:
+        """Nothing more comes. Raises CodingError when it is not whole."""
+        for coding in self._codings:
+            coding.end()
+
+
+# -- connections
+
+
 _PIECE_BYTES = 16 << 10  # of a stream, worked on in one turn of the loop
 
 
@@ -15388,12 +15564,13 @@ class BodyRoom:
             )
 
     async def read(self, request: web.Request, silence_s: float) -> bytes:
-        """The request's body, to be given back with `release`. Raises TooLarge, Busy, TooSlow or BadRequest."""
+        """The decoded body, to be given back with `release`. Raises TooLarge, Busy, TooSlow or BadRequest."""
         size = request.content_length
         content = request.content
+        decoding = decoding_of(request) if "content-encoding" in request.headers else None
         if not request.can_read_body:
             return b""
-        if size is not None and content.is_eof() and size <= 65536:
+        if size is not None and decoding is None and content.is_eof() and size <= 65536:
             came_along = content._buffer  # all of it is here; each read() would resume a reading that was never paused
             if len(came_along) == 1 and len(came_along[0]) == size:
                 self.held += size
@@ -15408,18 +15585,23 @@ class BodyRoom:
             async with asyncio.timeout(0 if self._stopping and not content.is_eof() else silence_s) as limit:
                 self._reading.add(limit)
                 while not content.at_eof():
-                    part = await content.readany()
-                    parts.append(part)
-                    came += len(part)
-                    if came > held:
-                        self.check(came, held)
-                        self.held += came - held
-                        held = came
+                    coded = await content.readany()
+                    for part in (coded,) if decoding is None else decoding.feed(coded):
+                        parts.append(part)
+                        came += len(part)
+                        if came > held:
+                            self.check(came, held)
+                            self.held += came - held
+                            held = came
+                        if decoding is not None:
+                            await asyncio.sleep(0)  # a little may become much: others have their turn
                     now = loop.time()
                     if now - started > silence_s and came < (now - started) * _SLOWEST_BYTES_S:
                         raise TimeoutError
                     if not self._stopping:
                         limit.reschedule(now + silence_s)
+            if decoding is not None:
+                decoding.end()
             if came >= _LARGE_BYTES:
                 async with self._turn:  # to join, read and send 20 MiB takes 20 ms: never ten in one turn of the loop
                     await asyncio.sleep(0)
@@ -15435,6 +15617,8 @@ class BodyRoom:
             if isinstance(error, web.RequestPayloadError):
                 content.feed_eof()  # else aiohttp reads on, and logs what we answer
                 raise BadRequest("the request body is broken", code="invalid_body") from None
+            if isinstance(error, CodingError):
+                raise BadRequest(f"the request body cannot be decoded: {error}", code="invalid_body") from None
             raise
         finally:
             if limit is not None:
@@ -15444,6 +15628,17 @@ class BodyRoom:
 
     def release(self, body: bytes) -> None:
         self.held -= len(body)
+
+
+def decoding_of(request: web.Request) -> Decoding | None:
+    """What a body sent compressed has to go through. Raises BadRequest."""
+    try:
+        codings = read_codings(request.headers.getall("content-encoding", ()))
+    except UnknownCoding as error:
+        raise BadRequest(
+            str(error), status=415, code="unsupported_encoding", headers={"accept-encoding": ACCEPTED_CODINGS}
+        ) from None
+    return Decoding(codings) if codings else None
 
 
 _id_prefix = secrets.token_hex(4)
@@ -15717,6 +15912,7 @@ async def expect(request: web.Request) -> web.StreamResponse | None:
         if request.headers.get("expect", "").lower() != "100-continue":
             raise BadRequest("only 100-continue can be expected", status=417, code="expectation_failed")
         authenticate(request, services)
+        decoding_of(request)
         services.bodies.check(request.content_length)
     except ChompError as error:
         response = refused(request, error)
@@ -15997,7 +16193,9 @@ class PlainRequest:
             return False
         if self._ends:
             return bool(self._parser.get_method() == b"POST")
-        return None if self._headed else False  # a head in pieces is unusual, a body after its head is not
+        if not self._headed or any(name.lower() in _LONG_WAY for name, _ in self.headers):
+            return False  # a head in pieces is unusual, a body after its head is not, unless it waits to be asked for
+        return None
 
     @property
     def body(self) -> bytes:
@@ -18362,6 +18560,7 @@ def make_runner(app: web.Application, settings: Settings) -> Runner:
         app,
         handler_cancellation=True,  # else a client that leaves is not noticed
         access_log=None,  # the ledger writes one line per request
+        auto_decompress=False,  # `BodyRoom` does it, under its limits
         keepalive_timeout=settings.timeouts.client_idle_s,
         lingering_time=2.0,
         handle_signals=False,

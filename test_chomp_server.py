@@ -48,14 +48,17 @@ import termios
 import threading
 import time
 import tomllib
+import tracemalloc
 import types
 import urllib.parse
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import anthropic
+import brotli
 import httpx2
 import msgspec
 import openai
@@ -72,6 +75,11 @@ from openai.types.responses.response_create_params import ResponseCreateParamsNo
 from prometheus_client.parser import text_string_to_metric_families
 
 import chomp_server as cs
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 HERE = Path(__file__).resolve().parent
 TOKEN = "test-token-0123456789"
@@ -12577,6 +12585,23 @@ def chat_body(model: str = "m", **more: Any) -> bytes:
     return json.dumps({"model": model, "messages": [{"role": "user", "content": "hello"}], **more}).encode()
 
 
+def raw_deflate(data: bytes) -> bytes:
+    return zlib.compress(data, wbits=-15)
+
+
+CODINGS: list[tuple[str, Callable[[bytes], bytes]]] = [  # header and encoder
+    ("gzip", gzip.compress),
+    ("x-gzip", lambda data: gzip.compress(data[:50]) + gzip.compress(data[50:])),
+    ("deflate", zlib.compress),
+    ("deflate", raw_deflate),
+    ("br", brotli.compress),
+    ("zstd", zstd.compress),
+    ("zstd", lambda data: zstd.compress(data[:50]) + zstd.compress(data[50:])),
+    ("GZip,  identity, zstd", lambda data: zstd.compress(gzip.compress(data))),
+    ("identity", bytes),
+]
+
+
 class Raw:
     """A client that sees bytes."""
 
@@ -17244,6 +17269,15 @@ class TestWeb:
         assert said(got) == "hi there" if stream else got == chat_answer("hi there")
         raw.close()
 
+    async def test_who_expects_to_be_asked_for_a_body_is_asked_at_once(
+        self, chomp: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cs, "_PLAIN_S", 10 * PATIENCE_S)  # what it would wait for a body that is on its way
+        client = await chomp(await upstream())
+        raw = await Raw.to(client.port, wire(length=5, headers=[("expect", "100-continue")]))
+        assert await soon(raw.reader.readuntil(b"\r\n\r\n")) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        raw.close()
+
     async def test_half_a_body_that_never_ends_times_out(self, chomp: Any, upstream: Any) -> None:
         client = await chomp(router := await upstream(), timeouts={"body": "0.3s"})
         body = chat_body()
@@ -17306,6 +17340,103 @@ class TestWeb:
         assert router.calls[0].body == body
         await until(lambda: client.services.proxy.inflight == 0, "not answered")
         await until(lambda: client.services.bodies.held == 0, "bytes are still held")
+
+    @pytest.mark.parametrize(("path", "api"), [(path.decode(), api) for path, api in cs.MODEL_PATHS.items()])
+    async def test_a_compressed_body_is_read_at_every_model_endpoint(
+        self, chomp: Any, upstream: Any, path: str, api: str
+    ) -> None:
+        router = await upstream(fails(400))  # what it says is not looked at
+        router.speaks = {"apis": [api, "messages"] if api == "count_tokens" else [api]}
+        client = await chomp(router)
+        fields: dict[str, Any] = {
+            "completions": {"prompt": "hi"}, "embeddings": {"input": "hi"}, "responses": {"input": "hi", "store": False},
+        }.get(api, {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 5})  # fmt: skip
+        body = json.dumps({"model": router.model, **fields}).encode()
+        for header, encode in CODINGS:
+            await ask_raw(client.port, wire(encode(body), path, headers=[("content-encoding", header)]))
+            call = router.calls.pop()
+            assert (header, call.json) == (header, {**json.loads(body), "model": "m"})
+            assert "content-encoding" not in call.headers
+        await until(lambda: client.services.bodies.held == 0, "bytes are still held")
+
+    async def test_a_compressed_body_may_come_in_any_pieces(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream())
+        body = chat_body(filler=random.Random(7).randbytes(20_000).hex())
+        for header, encode in CODINGS:
+            packed = encode(body)
+            sizes = [1, 1, 1, *[997] * (len(packed) // 997 + 1)]
+            pieces = [packed[end - size : end] for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
+            more = [("content-encoding", header), ("transfer-encoding", "chunked")]
+            data = wire(length=None, headers=more) + chunked(*filter(None, pieces))
+            assert (header, (await ask_raw(client.port, data))[0]) == (header, 200)
+            assert router.calls.pop().body == body
+
+    async def test_two_lines_of_codings_are_one_list(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream())
+        packed = brotli.compress(zlib.compress(chat_body()))
+        headers = [("content-encoding", "deflate"), ("Content-Encoding", "br")]
+        assert (await ask_raw(client.port, wire(packed, headers=headers)))[0] == 200
+        assert router.calls[0].body == chat_body()
+
+    async def test_a_body_that_becomes_too_large_is_refused_before_it_is_unpacked(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        client = await chomp(router := await upstream(), limits={"body_bytes": "1MiB"})
+        for header, encode in CODINGS:
+            if header == "identity":
+                continue
+            packed = encode(b" " * (64 << 20))
+            assert len(packed) < 1 << 20
+            tracemalloc.start()
+            try:
+                status, _, got = await ask_raw(client.port, wire(packed, headers=[("content-encoding", header)]))
+                peak = tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+            assert (header, status, is_openai_error(got)["code"]) == (header, 413, "request_too_large")
+            assert peak < 8 << 20
+        assert (client.services.bodies.held, router.calls) == (0, [])
+
+    async def test_a_compressed_body_is_held_at_its_true_size(self, chomp: Any, upstream: Any) -> None:
+        puppet = Puppet()
+        client = await chomp(await upstream(puppet), limits={"inflight_bytes": 250_000})
+        packed = zstd.compress(chat_body(stream=True, filler="x" * 150_000))
+        data = wire(packed, headers=[("content-encoding", "zstd")])
+        first = await Raw.to(client.port, data)
+        await soon(puppet.asked.wait())
+        assert 150_000 < client.services.bodies.held < 160_000
+        status, _, body = await ask_raw(client.port, data)
+        assert (status, is_openai_error(body)["type"]) == (429, "rate_limit_error")
+        first.close()
+        await until(lambda: client.services.bodies.held == 0, "bytes are still held")
+
+    async def test_a_body_that_cannot_be_decoded_is_a_400(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream())
+        wide = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: 27})
+        broken = [
+            ("zstd", b"no zstd"), ("br", b"\xff" * 50), ("deflate", b"\xff" * 50), ("deflate", b"x"),
+            ("zstd", zstd.compress(chat_body())[:-3]), ("br", brotli.compress(chat_body())[:-3]),
+            ("deflate", zlib.compress(chat_body())[:-3]), ("deflate", raw_deflate(chat_body())[:-3]),
+            ("br", brotli.compress(chat_body()) + b"more"), ("deflate", zlib.compress(chat_body()) + b"more"),
+            ("gzip", gzip.compress(chat_body()) + b"more"), ("zstd", zstd.compress(chat_body()) + b"more"),
+            ("gzip, br", gzip.compress(chat_body())),
+            ("zstd", wide.compress(chat_body()) + wide.flush()),  # asks for 128 MiB
+            ("gzip", gzip.compress(b"") * 1000 + gzip.compress(chat_body())),
+        ]  # fmt: skip
+        for header, body in broken:
+            status, _, got = await ask_raw(client.port, wire(body, headers=[("content-encoding", header)]))
+            assert (header, body[:90], status, is_openai_error(got)["code"]) == (header, body[:90], 400, "invalid_body")
+        assert (client.services.bodies.held, router.calls) == (0, [])
+
+    async def test_an_unknown_coding_is_a_415_that_names_the_known_ones(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream())
+        for header in ("compress", "gzip, lzma", "*", "gzip;q=1", "gzip, gzip, gzip, gzip, gzip"):
+            for more in ([], [("expect", "100-continue")]):  # then not a byte of it is sent
+                data = wire(headers=[("content-encoding", header), *more], length=2) + (b"" if more else b"xx")
+                status, got, body = await ask_raw(client.port, data)
+                assert (header, status, is_openai_error(body)["code"]) == (header, 415, "unsupported_encoding")
+                assert got["accept-encoding"] == "zstd, br, gzip, deflate"
+        assert router.calls == []
 
     async def test_the_bytes_of_a_chunked_body_count_once(self, chomp: Any, upstream: Any) -> None:
         client = await chomp(router := await upstream(), limits={"inflight_bytes": "4MiB"})
