@@ -101,7 +101,7 @@ import httptools
 import jinja2
 import msgspec
 import prometheus_client
-from aiohttp import web, web_protocol
+from aiohttp import http_exceptions, web, web_protocol
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.base_protocol import BaseProtocol
 from msgspec import UNSET, Raw, UnsetType
@@ -15769,12 +15769,18 @@ def error_answer(
     return {**own, **error.headers, **error.retry_headers(), **_SAFE}, text
 
 
-def client_dialect(request: web.Request) -> Dialect:
-    """What the client of `request` understands."""
-    path = request.path
-    if path.startswith("/v1/messages") or (path.startswith("/v1/models") and "anthropic-version" in request.headers):
+def path_dialect(path: str) -> Dialect:
+    """What the clients at `path` understand."""
+    if path.startswith("/v1/messages"):
         return "messages"
     return "responses" if path.startswith("/v1/responses") else "chat"
+
+
+def client_dialect(request: web.Request) -> Dialect:
+    """What the client of `request` understands."""
+    if request.path.startswith("/v1/models") and "anthropic-version" in request.headers:
+        return "messages"
+    return path_dialect(request.path)
 
 
 def error_response(request: web.Request, error: ChompError, credentials: Credentials) -> web.Response:
@@ -16027,17 +16033,17 @@ class ClientSink:
     """
 
     __slots__ = (
-        "_dialect", "_framed", "_head", "_id", "_protocol", "_transport", "chunked", "close", "cross_origin", "ended",
+        "_framed", "_head", "_protocol", "_transport", "chunked", "close", "cross_origin", "dialect", "ended", "id",
         "started", "writer",
     )  # fmt: skip
 
     def __init__(
         self, transport: asyncio.Transport | None, protocol: BaseProtocol, request_id: str, dialect: Dialect = "chat"
     ):
-        self._dialect = dialect
+        self.dialect = dialect
         self._transport = transport
         self._protocol = protocol
-        self._id = request_id
+        self.id = request_id
         self._head = b""
         self._framed = False
         self.chunked = True
@@ -16047,9 +16053,9 @@ class ClientSink:
 
     def start(self, status: int, head: bytes, *, stream: bool, length: int | None = None) -> None:
         self.started = True
-        lines = f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\nx-request-id: {self._id}\r\n"
-        if self._dialect == "messages":
-            lines += f"request-id: {self._id}\r\n"
+        lines = f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\nx-request-id: {self.id}\r\n"
+        if self.dialect == "messages":
+            lines += f"request-id: {self.id}\r\n"
         if stream:
             if b"content-type:" not in head:
                 lines += "content-type: text/event-stream\r\n"
@@ -16118,8 +16124,18 @@ class ClientSink:
 
     def fail(self, error: ChompError) -> None:
         """An error after the head has gone: its frame, and a proper end."""
-        self.write(error_frames(error, self._dialect))
+        self.write(error_frames(error, self.dialect))
         self.end()
+
+
+def write_error(sink: ClientSink, error: ChompError, credentials: Credentials) -> None:
+    """`error` as the whole answer, without aiohttp."""
+    headers, text = error_answer(error, sink.id, credentials, sink.dialect)
+    own = ("x-request-id", "request-id", "x-content-type-options")  # the sink's
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if name not in own)
+    head = f"content-type: application/json; charset=utf-8\r\n{lines}".encode("latin-1", "replace")
+    sink.start(error.status, head, stream=False, length=len(text))
+    sink.write(text)
 
 
 async def relay(services: Services, exchange: Exchange, sink: ClientSink) -> None:
@@ -16160,10 +16176,12 @@ class PlainRequest:
 
     def on_url(self, url: bytes) -> None:
         self.url += url
+        if len(self.url) > _FIELD_BYTES:
+            self._begun = 2
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name, value))
-        if len(self.headers) > 100 or len(value) > 8000:  # aiohttp has the limits, and the words
+        if len(self.headers) > 100 or len(value) > _FIELD_BYTES:  # aiohttp has the limits, and the words
             self._begun = 2
 
     def on_headers_complete(self) -> None:
@@ -16193,15 +16211,22 @@ class PlainRequest:
             return False
         if self._ends:
             return bool(self._parser.get_method() == b"POST")
-        if not self._headed or any(name.lower() in _LONG_WAY for name, _ in self.headers):
-            return False  # a head in pieces is unusual, a body after its head is not, unless it waits to be asked for
-        return None
+        return None if self._headed and self._is_coming() else False  # a head in pieces is unusual
+
+    def _is_coming(self) -> bool:
+        """Whether the body may come in pieces, and soon."""
+        for name, value in self.headers:
+            low = name.lower()
+            if low in _LONG_WAY or (low == b"content-length" and int(value) > _PLAIN_BYTES):
+                return False
+        return True
 
     @property
     def body(self) -> bytes:
         return self._body[0] if len(self._body) == 1 else b"".join(self._body)
 
 
+_FIELD_BYTES = 8000
 _PLAIN_BYTES = 1 << 20  # larger bodies are read under the limits of `BodyRoom`
 _PLAIN_S = 1.0  # so are those that take longer than this to come
 
@@ -16215,7 +16240,7 @@ class Door(web_protocol.RequestHandler):
     see different requests, only one is asked.
     """
 
-    __slots__ = ("_exchange", "_late", "_patience", "_pieces", "_plain", "_relaying", "_services", "_sink")
+    __slots__ = ("_exchange", "_late", "_line", "_patience", "_pieces", "_plain", "_relaying", "_services", "_sink")
 
     def __init__(self, manager: DoorServer, **more: Any):
         super().__init__(manager, **more)
@@ -16227,6 +16252,7 @@ class Door(web_protocol.RequestHandler):
         self._patience: asyncio.TimerHandle | None = None
         self._pieces: list[bytes] = []  # of a request whose body is still coming
         self._late = b""
+        self._line: re.Match[bytes] | None = None  # of the last request that went aiohttp's way
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -16240,7 +16266,7 @@ class Door(web_protocol.RequestHandler):
             return
         plain = self._plain
         if plain is None:
-            super().data_received(data)
+            self._hand_over(data)
             return
         whole = plain.read(data)
         if whole is None and (self._pieces or self._is_idle()):
@@ -16258,7 +16284,13 @@ class Door(web_protocol.RequestHandler):
         else:
             self._plain = None
         if not let_in:
-            super().data_received(b"".join((*pieces, data)) if pieces else data)
+            self._hand_over(b"".join((*pieces, data)) if pieces else data)
+
+    def _hand_over(self, data: bytes) -> None:
+        """Gives `data` to aiohttp, whose parser forgets what was asked when it cannot go on."""
+        if line := _REQUEST_LINE.match(data):
+            self._line = line
+        super().data_received(data)
 
     def _give_up(self) -> None:
         """The body takes its time: aiohttp's way has limits for that."""
@@ -16266,7 +16298,7 @@ class Door(web_protocol.RequestHandler):
             self._patience.cancel()
         self._patience = self._plain = None
         pieces, self._pieces = self._pieces, []
-        super().data_received(b"".join(pieces))
+        self._hand_over(b"".join(pieces))
 
     def _is_idle(self) -> bool:
         """Whether aiohttp's side of this connection waits for a request."""
@@ -16330,7 +16362,7 @@ class Door(web_protocol.RequestHandler):
         try:
             await relay(services, exchange, sink)
         except ChompError as error:
-            self._refuse(sink, services, error, exchange)
+            write_error(sink, error, services.credentials)
         except ConnectionError:
             pass  # the client is gone
         except Exception:  # a bug: the client gets an error in its shape or no answer, the log the reason
@@ -16338,18 +16370,9 @@ class Door(web_protocol.RequestHandler):
             if sink.started:
                 sink.abort()
             else:
-                self._refuse(sink, services, ChompError("chomp failed; its log says why"), exchange)
+                write_error(sink, ChompError("chomp failed; its log says why"), services.credentials)
         finally:
             self._relayed()
-
-    def _refuse(self, sink: ClientSink, services: Services, error: ChompError, exchange: Exchange) -> None:
-        dialect = dialect_of(exchange.request.api)
-        headers, text = error_answer(error, exchange.request.request_id, services.credentials, dialect)
-        own = ("x-request-id", "request-id", "x-content-type-options")  # the sink's
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if name not in own)
-        head = f"content-type: application/json; charset=utf-8\r\n{lines}".encode("latin-1", "replace")
-        sink.start(error.status, head, stream=False, length=len(text))
-        sink.write(text)
 
     def _relayed(self) -> None:
         """The answer has gone out: this connection is free for the next request."""
@@ -16410,16 +16433,26 @@ class Door(web_protocol.RequestHandler):
     ) -> web.StreamResponse:
         if request.writer.output_size > 0:
             raise ConnectionError("the answer broke off") from exc
+        services, line = self._services, self._line
+        path = request.path
         if status >= 500:
             log.error("a request failed outside its handler", exc_info=exc)
             error = ChompError("chomp failed; its log says why", status=status)
         else:
+            if isinstance(exc, http_exceptions.LineTooLong) or "many headers" in (message or ""):
+                status = 414 if line is not None and line.end() > _FIELD_BYTES else 431
             error = BadRequest(f"bad HTTP request: {sentence(message or '')[:200]}", status=status, code="bad_http")
-        response = web.Response(body=msgspec.json.encode(error.body()), status=status, content_type="application/json")
-        response.force_close()
-        return response
+            if line is not None:
+                path = line["path"].decode("latin-1")
+        if services is None:
+            return super().handle_error(request, status, exc, message)
+        sink = ClientSink(self.transport, self, new_request_id(None), path_dialect(path))
+        sink.close = True
+        write_error(sink, error, services.credentials)
+        return SENT_CLOSE
 
 
+_REQUEST_LINE = re.compile(rb"[A-Z]+ (?P<path>/[^ ?\r\n]*)[^ \r\n]*")
 _LONG_WAY = frozenset(  # headers that need aiohttp's way: they are seldom sent, or change what is done
     b"origin expect transfer-encoding content-encoding upgrade x-chomp-prefer x-chomp-no-fallback".split()
 )
@@ -18411,6 +18444,7 @@ def make_app(
     app.add_routes(routes)
     set_up_pages(app, HERE)
     app.on_shutdown.append(_end_streams)
+    app.on_response_prepare.append(_leave_out)
 
     async def reload(given: Settings | None = None) -> list[str]:
         try:
@@ -18552,6 +18586,11 @@ async def _watch_lag(usage: UsageLedger, routing: RouterPool) -> None:
         await asyncio.sleep(1.0)
         usage.loop_lag_s = max(0.0, loop.time() - due)
         routing.notice_sleep()
+
+
+async def _leave_out(request: web.Request, response: web.StreamResponse) -> None:
+    """What an answer that aiohttp writes need not tell: with which versions."""
+    response.headers.pop("server", None)
 
 
 def make_runner(app: web.Application, settings: Settings) -> Runner:

@@ -17224,7 +17224,68 @@ class TestWeb:
         assert status == 404
         is_openai_error(body)
 
+    async def test_every_refusal_has_the_shape_of_the_api_that_was_asked(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream(), limits={"body_bytes": 200_000, "inflight_bytes": 100_000})
+        key = [("authorization", f"Bearer {TOKEN}")]
+        flood = [(f"x-{n}", "x" * 7000) for n in range(12)]
+        refusals: list[tuple[int, Callable[[str], bytes]]] = [
+            (401, lambda path: wire(b"{}", path, token="wrong" * 5)),
+            (400, lambda path: wire(b"{,", path)),
+            (400, lambda path: wire(b"{}", path, headers=[("x-chomp-prefer", "best")])),
+            (400, lambda path: wire(b"{}", path, headers=key)),  # for the second time
+            (400, lambda path: wire(b"{}", path, headers=[("content-encoding", "zstd")])),
+            (415, lambda path: wire(b"{}", path, headers=[("content-encoding", "lzma")])),
+            (417, lambda path: wire(path=path, length=2, headers=[("expect", "much")])),
+            (405, lambda path: wire(path=path, method="GET")),
+            (404, lambda path: wire(b"{}", path + "/nothing/at/all")),
+            (403, lambda path: wire(b"{}", path, headers=[("origin", "https://evil.example")])),
+            (413, lambda path: wire(path=path, length=1 << 40)),
+            (413, lambda path: wire(path=path, length=1 << 40, headers=[("expect", "100-continue")])),
+            (429, lambda path: wire(b"{}" + b" " * 150_000, path)),
+            (431, lambda path: wire(b"{}", path, headers=flood)),
+            (431, lambda path: wire(b"{}", path, headers=[("x-flood", "x" * 20_000)])),
+            (431, lambda path: wire(b"{}", path, headers=[(f"x-{n}", "1") for n in range(500)])),
+            (414, lambda path: wire(b"{}", f"{path}?{'x' * 20_000}")),
+            (400, lambda path: wire(path=path, length=None, headers=[("content-length", "two")])),
+            (400, lambda path: wire(path=path, length=None, headers=[("transfer-encoding", "chunked")]) + b"zz\r\n"),
+            (400, lambda path: wire(b"{}", path, version="2.0")),
+            (400, lambda path: wire(b"{}", path, headers=[("x y", "1")])),
+        ]
+        for path in ("/v1/messages", "/v1/messages/count_tokens", "/v1/responses", "/v1/chat/completions"):
+            for at, (expected, data) in enumerate(refusals):
+                status, headers, body = await ask_raw(client.port, data(path))
+                shape = json.loads(body)
+                assert (path, at, status, headers["content-type"].split(";")[0]) == (
+                    path,
+                    at,
+                    expected,
+                    "application/json",
+                )
+                assert (shape.get("type") == "error") == ("messages" in path), (path, at, shape)
+                assert "server" not in headers
+                if "messages" in path:
+                    assert shape["error"].keys() >= {"type", "message"}
+                    assert shape["request_id"] == headers["x-request-id"] == headers["request-id"]
+                else:
+                    is_openai_error(body)
+
+    async def test_no_answer_tells_what_it_was_made_with(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream())
+        for path in ("/health", "/", "/status", "/nothing", "/static/style.css", "/v1/models", "/events"):
+            async with client.get(path) as answer:
+                assert "server" not in answer.headers, path
+        async with client.chat("m") as answer:
+            assert "server" not in answer.headers
+
     # -- bounds
+
+    async def test_a_body_that_is_declared_too_large_is_refused_at_once(
+        self, chomp: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cs, "_PLAIN_S", 10 * PATIENCE_S)  # what it would wait for a body that is on its way
+        client = await chomp(await upstream())
+        status, _, _ = await ask_raw(client.port, wire(length=1 << 40))
+        assert status == 413
 
     async def test_a_body_over_the_limit_is_refused_by_its_length(self, chomp: Any, upstream: Any) -> None:
         client = await chomp(router := await upstream(), limits={"body_bytes": 1000})
