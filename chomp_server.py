@@ -5362,7 +5362,8 @@ def told(faults: Sequence[Fault]) -> Fault:
 
 def iso(seconds: float) -> str:
     """RFC 3339 in UTC, to the second."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    moment = time.gmtime(seconds)
+    return f"{moment.tm_year:04}{time.strftime('-%m-%dT%H:%M:%SZ', moment)}"  # %Y does not fill up every year
 
 
 def unix_s(text: str) -> float:
@@ -7248,6 +7249,10 @@ class UsageLedger:
         else:
             self.dropped += 1
             self._tally(((row, overhead_s, chunks),))
+
+    def count(self, row: LedgerRow) -> None:
+        """Adds a request to the totals alone."""
+        self._tally(((row, 0.0, 0),))
 
     def soon(self) -> None:
         """What is recorded now is not to wait for more."""
@@ -15801,16 +15806,19 @@ def refused(request: web.Request, error: ChompError) -> web.Response:
         request_id = request[REQUEST_ID] = request.get(REQUEST_ID) or new_request_id(
             request.headers.get("x-request-id")
         )
-        services.usage.record(
-            LedgerRow(
-                at=time.time(),
-                request_id=request_id,
-                caller=request[CALLER].name if CALLER in request else "",
-                api=api,
-                status=error.status,
-                error_type=error.fault,
-            )
+        known = request.get(CALLER)
+        row = LedgerRow(
+            at=time.time(),
+            request_id=request_id,
+            caller="" if known is None else known.name,
+            api=api,
+            status=error.status,
+            error_type=error.fault,
         )
+        if known is None:  # whoever reaches the port must not be able to fill the disk
+            services.usage.count(row)
+        else:
+            services.usage.record(row)
     return error_response(request, error, services.credentials)
 
 
@@ -15917,7 +15925,7 @@ async def expect(request: web.Request) -> web.StreamResponse | None:
     try:
         if request.headers.get("expect", "").lower() != "100-continue":
             raise BadRequest("only 100-continue can be expected", status=417, code="expectation_failed")
-        authenticate(request, services)
+        request[CALLER] = authenticate(request, services)
         decoding_of(request)
         services.bodies.check(request.content_length)
     except ChompError as error:
@@ -16523,6 +16531,13 @@ def setting_words(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
+def shown_address(address: str) -> str:
+    """Where an address leads, without what may be secret in it: user, password, path and query."""
+    url = urllib.parse.urlsplit(address)
+    bare = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+    return address if address in ("", bare, f"{bare}/") else f"{bare}/..."
+
+
 def moment_s(moment: str) -> float:
     """Unix seconds of an RFC 3339 moment; 0 for what is none."""
     with contextlib.suppress(ValueError):
@@ -16638,7 +16653,7 @@ def session_seconds(session: Session, now: Callable[[], float] = time.time) -> f
 TEMPLATE_FILTERS: dict[str, Callable[..., Any]] = {
     "tokens": token_words, "usd": usd_words, "duration": duration_words, "written": setting_words, "age": age_words,
     "clock": clock_words, "ink": ink, "state": state_of, "state_words": state_words, "reason_words": reason_words,
-    "seconds": session_seconds,
+    "seconds": session_seconds, "address": shown_address,
 }  # fmt: skip
 
 
@@ -16927,16 +16942,19 @@ async def models_router(request: web.Request) -> web.Response:
     )
 
 
+_YEAR_1, _YEAR_10000 = -62135596800, 253402300800  # the years a date can show
+
+
 def _since(text: str, now: float) -> float:
     """Unix time of "24h" (ago), "2026-11-01", an ISO time or Unix seconds. Raises BadRequest."""
-    with contextlib.suppress(ValueError):
-        since = float(text) if re.fullmatch(r"\d{9,}(\.\d+)?", text) else now - duration_s(text)
-        if not -6e10 < since < 2.5e11:  # the years a date can show
-            raise ValueError(text)
-        return since
+    since = math.nan
     with contextlib.suppress(ValueError):
         moment = datetime.datetime.fromisoformat(text)
-        return float((moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp())
+        since = (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+    with contextlib.suppress(ValueError):
+        since = float(text) if re.fullmatch(r"\d{9,}(\.\d+)?", text) else now - duration_s(text)
+    if _YEAR_1 <= since < _YEAR_10000:
+        return since
     raise BadRequest(
         f"since is a time ago such as 24h or 7d, a date, or Unix seconds, not {text[:50]!r}", param="since"
     )
@@ -17236,7 +17254,12 @@ async def config_set(request: web.Request) -> web.Response:
     services, given = request.app[SERVICES], await body_of(request, _Config)
     with _settings_files():
         before = services.store.overrides()
-    tables = {"tasks": given.tasks, "notify": given.notify}
+    kept = msgspec.structs.asdict(services.settings.notify)
+    notify = {  # an address that comes back as it was shown is the one there is
+        name: value for name, value in given.notify.items()
+        if not (name in ("webhook", "ntfy") and value and value == shown_address(kept[name]))
+    }  # fmt: skip
+    tables = {"tasks": given.tasks, "notify": notify}
     changed = merged(before, {name: table for name, table in tables.items() if table})
     try:
         for name, kind in (("tasks", TaskSettings), ("notify", NotifySettings)):

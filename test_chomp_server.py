@@ -10202,8 +10202,8 @@ class TestUsage:
             (lambda now: datetime.datetime.fromtimestamp(now - 86400, datetime.UTC).date().isoformat(), 1),
             (lambda now: datetime.datetime.fromtimestamp(now - 40 * 86400, datetime.UTC).isoformat(), 3),
             (lambda now: datetime.datetime.fromtimestamp(now - 3600, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), 1),
-            ("2000-01-01", 3),
-            ("yesterday", None), ("", None), ("-1h", None), ("1e400", None), ("nan", None), ("9" * 30, None),
+            ("2000-01-01", 3), ("0001-01-01", 3), ("9999-12-31", 0),
+            ("0001-01-01T00:00:00+14:00", None), ("9999-12-31T23:00:00-14:00", None), ("yesterday", None), ("", None), ("-1h", None), ("1e400", None), ("nan", None), ("9" * 30, None),
             ("99999999999999d", None), ("2026-13-01", None),
         ],
     )  # fmt: skip
@@ -10232,6 +10232,7 @@ class TestUsage:
             assert answer.status == 200
             report = await answer.json()
         assert sum(found["requests"] for found in report["rows"]) == seen
+        assert datetime.datetime.fromisoformat(report["since"]).year in (*range(2000, 2100), 1, 9999)
         if re.fullmatch(r"[1-9]\d*[hmd]", text):
             ago = now - datetime.datetime.fromisoformat(report["since"]).timestamp()
             assert ago == pytest.approx(cs.duration_s(text), abs=30)
@@ -17511,8 +17512,8 @@ class TestWeb:
     @pytest.mark.parametrize(
         ("status", "data"),
         [
-            (401, lambda: wire(chat_body(), token="wrong" * 5)),
             (413, lambda: wire(length=1 << 40)),
+            (413, lambda: wire(length=1 << 40, headers=[("expect", "100-continue")])),
             (408, lambda: wire(chat_body()[:-5], length=len(chat_body()))),
             (429, lambda: wire(chat_body(filler="x" * 150_000))),
             (400, lambda: wire(chat_body(), headers=[("x-chomp-prefer", "best")])),
@@ -17524,8 +17525,26 @@ class TestWeb:
         (row,) = await client.rows(1)
         assert (row["status"], row["router"], row["attempts"], router.calls) == (status, "", 0, [])
         assert row["error_type"] in cs.ERROR_TYPES
-        assert (row["caller"] in ("", "unknown")) == (status == 401)
-        assert row["api"] == "chat"
+        assert (row["caller"], row["api"]) == ("owner", "chat")
+
+    async def test_who_is_not_known_is_counted_and_leaves_no_row(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream())
+        wrong = {"token": "wrong" * 5}
+        refusals = [
+            wire(chat_body(), **wrong), wire(length=1 << 40, **wrong), wire(chat_body(), token=None),
+            wire(length=5, headers=[("expect", "100-continue")], **wrong),
+            wire(chat_body()).replace(b"host: 127.0.0.1", b"host: evil.example", 1),
+        ]  # fmt: skip
+        for data in refusals:
+            assert (await ask_raw(client.port, data))[0] in (401, 403)
+        async with client.chat("m") as answer:
+            assert answer.status == 200
+        (row,) = await client.rows()
+        assert row["status"] == 200
+        async with client.get("/metrics") as answer:
+            found = await answer.text()
+        counted = re.findall(r'chomp_requests_total\{.*status="(\d+)".*\} (\d+)', found)
+        assert {status: int(float(count)) for status, count in counted} == {"200": 1, "401": 4, "403": 1}
 
     @pytest.mark.parametrize(
         "headers", [[("x-flood", "x" * 100_000)], [(f"x-{n}", "x" * 100) for n in range(5000)]], ids=["long", "many"]
@@ -21882,6 +21901,27 @@ class TestTaskApi:
         assert found["agents"]["shell"].items() >= {"name": "Shell", "builtin": True, "available": True}.items()
         assert found["tasks"]["isolation"] == "none" and found["isolation"]["level"] in ("bubblewrap", "none")
 
+    async def test_a_page_shows_where_notices_go_and_nothing_secret(self, serves: Any) -> None:
+        notify = {
+            "webhook": "https://me:hidden-1@hooks.example:8443/hidden-2?token=hidden-3",
+            "ntfy": "https://ntfy.sh/hidden-4",
+        }
+        client = await serves(written=True, notify=notify)
+        async with client.chomp.get("/partials/settings") as answer:
+            text = await answer.text()
+        assert "hidden-" not in text
+        shown = {"webhook": "https://hooks.example:8443/...", "ntfy": "https://ntfy.sh/..."}
+        assert all(f'value="{address}"' in text for address in shown.values())
+        kept = lambda: msgspec.structs.asdict(client.chomp.services.settings.notify)  # noqa: E731
+        await client.post("config", notify={**shown, "on": ["done"]})  # as the page sends it
+        assert kept() == {**notify, "on": ("done",)}
+        await client.post("config", notify={**shown, "ntfy": "", "on": ["done"]})
+        assert kept() == {**notify, "ntfy": "", "on": ("done",)}
+        await client.post("config", notify={"webhook": "https://hooks.example", "ntfy": ""})
+        assert kept()["webhook"] == "https://hooks.example"
+        async with client.chomp.get("/partials/settings") as answer:
+            assert 'value="https://hooks.example"' in await answer.text()
+
     async def test_settings_are_in_force_at_once(self, serves: Any, go: Path) -> None:
         client = await serves(tasks={"parallel": 1}, written=True)
         for _ in range(2):
@@ -22914,7 +22954,7 @@ class TestPages:
             routers=[{"id": "routerword", "base_url": "http://127.0.0.1:9/v1", "keys": ["keyword-0123456789"], "models": ["modelword"]}],
             users=[member("userword")],
             tasks={"gate": "gates/GATEWORD", "budget_tokens": 123_456, "parallel": 17, "platform": "agentword"},
-            notify={"webhook": "http://127.0.0.1:9/webhookword"},
+            notify={"webhook": "http://webhookword.example:9/hook"},
         )  # fmt: skip
         chomp.server.store.write_agents({"agentword": {"name": "Agentword", "command": "cat {prompt_file}"}})
         position, prices = chomp.server.app[cs.LIVE].position, chomp.server.services.prices
