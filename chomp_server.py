@@ -8283,6 +8283,8 @@ class Decoding:
 
 
 _PIECE_BYTES = 16 << 10  # of a stream, worked on in one turn of the loop
+_DECODED_AT_ONCE = 256 << 10  # of a compressed body, the same
+_DECODED_LAST = 16 << 20  # of one whose connection is gone: there are no further turns
 
 
 class UpstreamError(Exception):
@@ -8329,9 +8331,9 @@ class Wire(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_between", "_body", "_close_delimited", "_fed", "_head_limit", "_in_head", "_informational", "_keep",
-        "_parser", "_pool", "_rest", "_spoiled", "_taker", "_transport", "headers", "idle_since", "origin", "paused",
-        "received", "reused", "status",
+        "_between", "_body", "_close_delimited", "_decoding", "_fed", "_head_limit", "_in_head", "_informational",
+        "_keep", "_parser", "_pieces", "_pool", "_rest", "_spoiled", "_taker", "_transport", "headers", "idle_since",
+        "origin", "paused", "received", "reused", "status",
     )  # fmt: skip
 
     def __init__(self, pool: UpstreamPool, origin: Origin, head_limit: int):
@@ -8343,6 +8345,8 @@ class Wire(asyncio.Protocol):
         self._taker: Taker | None = None
         self._body: list[bytes] = []  # what a read brought of it
         self._rest = b""  # of what a read brought, for further turns of the loop
+        self._decoding: Decoding | None = None  # of a compressed body
+        self._pieces: Iterator[bytes] | None = None  # of what a read brought, being decoded
         self._between = False  # the parser stands between two chunks
         self._in_head = True
         self._informational = self._close_delimited = self._spoiled = self._keep = False
@@ -8362,12 +8366,17 @@ class Wire(asyncio.Protocol):
         self._in_head = True
         self._between = False
         self._fed = 0
+        self._decoding = None
         self.headers = []
         self.received = False
         if len(body) < 65536:
             self._transport.write(head + body)
         else:
             self._transport.writelines((head, body))
+
+    def decode(self, codings: Sequence[str]) -> None:
+        """The body that follows is compressed: it is handed on decoded."""
+        self._decoding = Decoding(codings)
 
     def abort(self, taker: Taker) -> None:
         """Ends `taker`'s exchange at once, if it is still going on; the upstream sees the connection go."""
@@ -8389,7 +8398,7 @@ class Wire(asyncio.Protocol):
     def resume(self) -> None:
         if self.paused and self.usable:
             self.paused = False
-            if self._rest:
+            if self._rest or self._pieces is not None:
                 asyncio.get_running_loop().call_soon(self._go_on)
             else:
                 cast(asyncio.Transport, self._transport).resume_reading()
@@ -8443,6 +8452,11 @@ class Wire(asyncio.Protocol):
         if parts := self._body:
             body = parts[0] if len(parts) == 1 else b"".join(parts)
             self._body = []
+            if self._decoding is not None:
+                self._between = False
+                self._pieces = self._decoding.feed(body)
+                self._hand_on()
+                return
             # what ends like this can only be the end of a chunk whose last bytes were `body`'s
             self._between = body.endswith(b"\n\n") and data.endswith(b"\n\n\r\n")
             taker.body(body)
@@ -8464,19 +8478,66 @@ class Wire(asyncio.Protocol):
         return True
 
     def _go_on(self) -> None:
-        if not self._rest or self.paused or not self.usable:
+        if self.paused or not self.usable:
             return
-        rest, self._rest = self._rest, b""
-        self.data_received(rest)
-        if not self._rest and not self.paused and self.usable:
+        if self._pieces is not None:
+            self._hand_on()
+            if self._rest and self._pieces is None:
+                asyncio.get_running_loop().call_soon(self._go_on)
+        elif self._rest:
+            rest, self._rest = self._rest, b""
+            self.data_received(rest)
+        else:
+            return
+        if not (self._rest or self.paused or self._pieces is not None) and self.usable:
             cast(asyncio.Transport, self._transport).resume_reading()
+
+    def _hand_on(self) -> None:
+        """Hands on what a read brought, decoded: a little may become much, so that others have their turn meanwhile."""
+        pieces, taker, worked = cast(Iterator[bytes], self._pieces), self._taker, 0
+        lost = self._transport is None  # then all of it is due, within bounds
+        most = _DECODED_LAST if lost else _DECODED_AT_ONCE
+        try:
+            while worked < most and (lost or not self.paused):
+                piece = next(pieces, None)
+                worked += _CODED_BYTES + len(piece or b"")
+                if piece and taker is not None:
+                    taker.body(piece)
+                if piece is None or taker is None or self._taker is not taker:  # it has heard all, or enough
+                    self._pieces = None
+                    break
+        except CodingError as error:
+            self._pieces = None
+            self._break("provider_error", f"the upstream's compressed answer cannot be decoded: {error}")
+            return
+        if self._pieces is None:
+            if self._keep:
+                self._complete()
+        elif self._transport is None:
+            self._pieces = None
+            self._break("provider_incomplete", "the upstream left with more of its answer than can be held")
+        elif not self.paused:
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _whole(self) -> UpstreamError | None:
+        """What is wrong with a body whose last byte came."""
+        try:
+            if self._decoding is not None:
+                self._decoding.end()
+        except CodingError as error:
+            return UpstreamError("provider_incomplete", f"the upstream's compressed answer is not whole: {error}")
+        return None
 
     def eof_received(self) -> bool:
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        while self._rest and self._taker is not None:  # it came before
+        while self._taker is not None and (self._rest or self._pieces is not None):  # it came before
+            if self._pieces is not None:
+                self._hand_on()
+                continue
             rest, self._rest = self._rest, b""
             self.data_received(rest)
         self._parser = None  # breaks a reference cycle
@@ -8485,7 +8546,7 @@ class Wire(asyncio.Protocol):
         if taker is None:
             return
         if self._close_delimited and not self._in_head and exc is None:
-            taker.end(None)
+            taker.end(self._whole())
         elif self.received:
             taker.end(
                 UpstreamError("provider_incomplete", "the upstream closed the connection in the middle of its answer")
@@ -8541,7 +8602,7 @@ class Wire(asyncio.Protocol):
             self._keep = False
             self._pool.give_back(self)
         if taker is not None:
-            taker.end(None)
+            taker.end(self._whole())
 
     def _break(self, kind: str, message: str) -> None:
         taker, self._taker = self._taker, None
@@ -9783,8 +9844,15 @@ class Attempt:
             low = name.lower()
             if low == b"content-type":
                 content_type = value.lower()
-            elif low == b"content-encoding" and value.lower() != b"identity":
-                encoding = value
+            elif low == b"content-encoding":  # though none was asked for
+                encoding = b"%b, %b" % (encoding, value) if encoding else value
+        if encoding:
+            try:
+                if codings := read_codings((encoding.decode("latin-1"),)):
+                    wire.decode(codings)
+                encoding = b""
+            except UnknownCoding:
+                pass
         if not 200 <= wire.status < 300 or wire.status == 204:
             self._error_body = True
             self._refused_by = self._loop.time() + ERROR_BODY_S

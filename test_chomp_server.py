@@ -12603,6 +12603,27 @@ CODINGS: list[tuple[str, Callable[[bytes], bytes]]] = [  # header and encoder
 ]
 
 
+class Press:
+    """A compressor whose reader can be shown what there is so far."""
+
+    def __init__(self, coding: str):
+        if coding == "br":
+            encoder = brotli.Compressor(quality=5)
+            self.flushed = lambda data: encoder.process(data) + encoder.flush()
+            self.end = encoder.finish
+        elif coding == "zstd":
+            packer = zstd.ZstdCompressor()
+            self.flushed = lambda data: packer.compress(data, packer.FLUSH_BLOCK)
+            self.end = packer.flush
+        else:
+            stream = zlib.compressobj(wbits=31 if coding == "gzip" else 15)
+            self.flushed = lambda data: stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH)
+            self.end = stream.flush
+
+    def whole(self, data: bytes) -> bytes:
+        return bytes(self.flushed(data) + self.end())
+
+
 class Raw:
     """A client that sees bytes."""
 
@@ -13521,6 +13542,153 @@ class TestProxy:
             is_openai_error(await answer.read())
             assert status != 429 or answer.headers["retry-after"] == "7"
         assert (len(bad.calls), len(other.calls)) == (1, 0)
+
+    # -- compressed answers, though none were asked for
+
+    async def test_a_compressed_answer_is_read(self, chomp: Any, upstream: Any) -> None:
+        sent: list[tuple[str, bytes]] = []
+
+        async def act(call: Call) -> None:
+            header, body = sent[-1]
+            more = [("content-encoding", header)]
+            await call.whole(
+                body, content_type="text/event-stream" if call.streams else "application/json", headers=more
+            )
+
+        client = await chomp(router := await upstream(act))
+        plain = {False: chat_answer("hi there"), True: b"".join(STREAM)}
+        for header, encode in CODINGS:
+            for stream, body in plain.items():
+                sent.append((header, encode(body)))
+                async with client.chat("m", stream=stream) as answer:
+                    assert (header, answer.status, await answer.read()) == (header, 200, body)
+                    assert "content-encoding" not in answer.headers
+                    length = answer.headers.get("content-length")
+                assert length == (None if stream else str(len(body)))
+        rows = await client.rows(2 * len(CODINGS))
+        assert {(row["status"], row["error_type"]) for row in rows} == {(200, "")}
+        assert {row["prompt_tokens"] for row in rows if not row["stream"]} == {USAGE["prompt_tokens"]}
+        assert router.connections == 1
+
+    @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+    async def test_each_frame_of_a_compressed_stream_comes_at_once(
+        self, chomp: Any, upstream: Any, coding: str
+    ) -> None:
+        seen: asyncio.Queue[None] = asyncio.Queue()
+
+        async def act(call: Call) -> None:
+            press = Press(coding)
+            await call.head(content_encoding=coding)
+            for frame in STREAM:
+                await call.chunk(press.flushed(frame))
+                if b"content" in frame and b'"content":""' not in frame:
+                    await soon(seen.get())  # the next one is sent when this one has been seen
+            await call.chunk(press.end())
+            await call.end()
+
+        client = await chomp(await upstream(act))
+        got = b""
+        async with client.chat("m", stream=True) as answer:
+            async for part in answer.content.iter_any():
+                got += part
+                for _ in range(part.count(b'"content":"') - part.count(b'"content":""')):
+                    seen.put_nowait(None)
+        assert got == b"".join(STREAM)
+
+    async def test_a_compressed_answer_is_translated(self, chomp: Any, upstream: Any) -> None:
+        async def act(call: Call) -> None:
+            body, kind = (b"".join(STREAM), "text/event-stream") if call.streams else (chat_answer("one two three"), "")
+            await call.whole(gzip.compress(body), 200, kind or "application/json", [("content-encoding", "gzip")])
+
+        client = await chomp(await upstream(act))
+        for stream in (False, True):
+            asked = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], "stream": stream}
+            async with client.post("/v1/messages", json=asked) as answer:
+                text = await answer.text()
+                assert answer.status == 200
+            assert "end_turn" in text and "three" in text
+
+    async def test_a_compressed_error_is_read(self, chomp: Any, upstream: Any) -> None:
+        body = b'{"error":{"message":"too many tokens","type":"x","code":"c"}}'
+        for coding in ("gzip", "deflate", "br", "zstd"):
+            client = await chomp(await upstream(fails(400, Press(coding).whole(body), [("content-encoding", coding)])))
+            async with client.chat("m") as answer:
+                assert (answer.status, is_openai_error(await answer.read())["message"]) == (400, "too many tokens")
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize(
+        ("coding", "body"),
+        [
+            ("gzip", b"no gzip"), ("br", b"\xff" * 50), ("zstd", zstd.compress(chat_answer())[:-9]),
+            ("gzip", gzip.compress(chat_answer())[:-9]), ("lzma", b"what?"),
+        ],
+    )  # fmt: skip
+    async def test_a_compressed_answer_that_cannot_be_read_is_the_upstreams_failure(
+        self, chomp: Any, upstream: Any, coding: str, body: bytes, stream: bool
+    ) -> None:
+        async def act(call: Call) -> None:
+            kind = "text/event-stream" if stream else "application/json"
+            await call.whole(body, content_type=kind, headers=[("content-encoding", coding)])
+
+        client = await chomp(bad := await upstream(act), good := await upstream(says("hi")))
+        async with client.chat("m", stream=stream) as answer:
+            assert (answer.status, answer.headers["x-chomp-router"]) == (200, good.id)
+        assert len(bad.calls) == 1
+
+    async def test_a_compressed_stream_that_breaks_is_told_as_broken(self, chomp: Any, upstream: Any) -> None:
+        async def act(call: Call) -> None:
+            await call.head(content_encoding="gzip")
+            await call.chunk(Press("gzip").flushed(b"".join(STREAM[:3])))
+            await soon(seen.wait())
+            await call.chunk(b"\xff" * 100)
+
+        seen = asyncio.Event()
+        client = await chomp(await upstream(act))
+        async with client.chat("m", stream=True) as answer:
+            got = await answer.content.readany()
+            seen.set()
+            found = frames(got + await answer.read())
+        assert "compressed answer" in found[-2]["error"]["message"] and found[-1] == "[DONE]"
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"]) == (502, "provider_error")
+
+    @pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
+    async def test_a_large_compressed_answer_waits_for_a_slow_client(
+        self, chomp: Any, upstream: Any, coding: str
+    ) -> None:
+        body = chat_answer(" " * (64 << 20))
+        packed = Press(coding).whole(body)
+        assert len(packed) < 1 << 20
+
+        async def act(call: Call) -> None:
+            await call.whole(packed, headers=[("content-encoding", coding)])
+
+        client = await chomp(await upstream(act))
+        raw = await Raw.to(client.port, wire(chat_body()), limit=1 << 16)
+        _, headers = await raw.head()
+        tracemalloc.start()
+        try:
+            await asyncio.sleep(0.3)  # it reads nothing
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 16 << 20
+        assert await raw.body(headers) == body
+        raw.close()
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"]) == (200, "")
+
+    async def test_a_compressed_error_is_read_as_far_as_others_are(self, chomp: Any, upstream: Any) -> None:
+        packed = zstd.compress(b"no" * (32 << 20))
+        client = await chomp(await upstream(fails(400, packed, [("content-encoding", "zstd")])))
+        tracemalloc.start()
+        try:
+            async with client.chat("m") as answer:
+                assert answer.status == 400
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 8 << 20
 
     @pytest.mark.parametrize("stream", [False, True])
     @pytest.mark.parametrize("status", [400, 413, 422])
