@@ -6575,6 +6575,8 @@ class Store:
             temporary.replace(path)
             _sync_folder(self.folder)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
             raise StoreError(f"cannot write {path}: {error.strerror}") from None
 
     def _text(self, name: str) -> str:
@@ -6610,6 +6612,7 @@ class DatabaseFault(Unavailable, sqlite3.Error):
 
 # SQLITE_PERM, BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN
 _PASSING = frozenset({3, 5, 6, 8, 10, 13, 14})
+DATABASE_WAIT_S = 1.0  # for a database that another program has locked
 # How a database of version N becomes one of N + 1, each in one transaction. One of 0.1.0 has version 0; sections make
 # the tables that are not there, as they are now.
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], object], ...] = (lambda connection: None,)
@@ -6653,7 +6656,9 @@ class Database:
 
     def _connection(self, role: str) -> sqlite3.Connection:
         if role not in self._connections:
-            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
+            connection = sqlite3.connect(
+                self._path, isolation_level=None, check_same_thread=False, timeout=DATABASE_WAIT_S
+            )
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=FULL")  # what is acknowledged survives a power cut
@@ -6663,6 +6668,13 @@ class Database:
                 raise
             self._connections[role] = connection
         return self._connections[role]
+
+    def _patient(self, role: str, due: float) -> sqlite3.Connection:
+        """A connection that waits for other programs until `due`: who asked together waits together, not in a row."""
+        connection = self._connection(role)
+        left_ms = max(0, round((due - time.monotonic()) * 1000))
+        connection.execute(f"PRAGMA busy_timeout = {left_ms}")
+        return connection
 
     def _told(self, work: Callable[[], T]) -> T:
         """What `work` comes to, its errors with the file's name. Raises DatabaseFault."""
@@ -6680,10 +6692,12 @@ class Database:
         becomes of the transaction.
         """
 
+        due = time.monotonic() + DATABASE_WAIT_S
+
         def run() -> T:
             if first is not None:
                 first()
-            connection = self._connection("write")
+            connection = self._patient("write", due)
             connection.execute("BEGIN IMMEDIATE")
             try:
                 done = work(connection)
@@ -6698,8 +6712,10 @@ class Database:
     async def read(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Rows by column name. Raises DatabaseFault."""
 
+        due = time.monotonic() + DATABASE_WAIT_S
+
         def run() -> list[dict[str, Any]]:
-            cursor = self._connection("read").execute(sql, values)
+            cursor = self._patient("read", due).execute(sql, values)
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor]
 
@@ -7248,7 +7264,7 @@ class UsageLedger:
                 self._full.set()
         else:
             self.dropped += 1
-            self._tally(((row, overhead_s, chunks),))
+            self._take([(row, overhead_s, chunks)])
 
     def count(self, row: LedgerRow) -> None:
         """Adds a request to the totals alone."""
@@ -7292,7 +7308,7 @@ class UsageLedger:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LEDGER_FLUSH_S):
                     await self._full.wait()
-            await self.flush()
+            await asyncio.shield(self.flush())  # rows taken out are written, or put back, even at a stop
 
     async def flush(self) -> None:
         """Writes what was recorded until now.
@@ -7343,12 +7359,20 @@ class UsageLedger:
     async def report(self, by: str, since: float, caller: str = "") -> list[dict[str, Any]]:
         """Totals since a Unix time, of one caller or all, by one of `_GROUPS`. Raises BadRequest.
 
-        `cost_usd` sums what is priced; `unpriced` counts the answered requests whose price nobody knows.
+        `cost_usd` sums what is priced; `unpriced` counts the answered requests whose price nobody knows. Raises
+        Unavailable while there are rows that cannot be written.
         """
         group = _GROUPS.get(by)
         if group is None:
             raise BadRequest(f"usage is shown by {', '.join(_GROUPS)}, not by {by!r}", param="by")
         await self.flush()
+        if self._counted:  # the sums would lack them
+            raise Unavailable(
+                f"{self._counted} requests are not written yet: {self.fault}",
+                code="database_not_written",
+                retry_after_s=1,
+                should_retry=True,
+            )
         sql = (
             f"SELECT {group} AS {by}, count(*) AS requests, sum(status >= 400) AS errors, "  # noqa: S608 - of _GROUPS
             "sum(prompt_tokens) AS prompt_tokens, sum(completion_tokens) AS completion_tokens, "
@@ -7362,6 +7386,28 @@ class UsageLedger:
 
     def collect(self) -> Iterator[Metric]:
         """The totals, for prometheus-client."""
+        with self._lock:  # the thread that writes would add to them meanwhile
+            totals = tuple(self._totals())
+        yield from totals
+        attempts = CounterMetricFamily("chomp_attempts", "Upstream calls", labels=["router", "outcome"])
+        for pair, count in self.attempts.items():
+            attempts.add_metric(list(pair), count)
+        yield attempts
+        failovers = CounterMetricFamily("chomp_failovers", "Moves to another target", labels=["from", "to", "reason"])
+        for triple, count in self.failovers.items():
+            failovers.add_metric(list(triple), count)
+        yield failovers
+        yield CounterMetricFamily(
+            "chomp_malformed_frames", "Stream frames that were not JSON, passed on", value=self.malformed_frames
+        )
+        yield GaugeMetricFamily("chomp_ledger_queue", "Ledger rows not yet on disk", value=self.queued)
+        yield CounterMetricFamily(
+            "chomp_ledger_dropped", "Ledger rows lost to a full queue or a failing disk", value=self.dropped
+        )
+        yield GaugeMetricFamily("chomp_event_loop_lag_seconds", "How late a timer last fired", value=self.loop_lag_s)
+
+    def _totals(self) -> Iterator[Metric]:
+        """What the thread that writes adds to."""
         requests = CounterMetricFamily(
             "chomp_requests", "Requests answered", labels=["router", "endpoint", "stream", "status", "error_type"]
         )
@@ -7387,22 +7433,6 @@ class UsageLedger:
             cost.add_metric([router], usd)
         yield cost
         yield CounterMetricFamily("chomp_unpriced_requests", "Answers whose price nobody knows", value=self._unpriced)
-        attempts = CounterMetricFamily("chomp_attempts", "Upstream calls", labels=["router", "outcome"])
-        for pair, count in self.attempts.items():
-            attempts.add_metric(list(pair), count)
-        yield attempts
-        failovers = CounterMetricFamily("chomp_failovers", "Moves to another target", labels=["from", "to", "reason"])
-        for triple, count in self.failovers.items():
-            failovers.add_metric(list(triple), count)
-        yield failovers
-        yield CounterMetricFamily(
-            "chomp_malformed_frames", "Stream frames that were not JSON, passed on", value=self.malformed_frames
-        )
-        yield GaugeMetricFamily("chomp_ledger_queue", "Ledger rows not yet on disk", value=self.queued)
-        yield CounterMetricFamily(
-            "chomp_ledger_dropped", "Ledger rows lost to a full queue or a failing disk", value=self.dropped
-        )
-        yield GaugeMetricFamily("chomp_event_loop_lag_seconds", "How late a timer last fired", value=self.loop_lag_s)
 
     @property
     def queued(self) -> int:
@@ -11916,8 +11946,8 @@ def end():
     for _ in range(600):
         for name in filter(str.isdigit, os.listdir("/proc")):
             try:
-                with open(f"/proc/{name}/stat") as file:
-                    if int(file.read().rpartition(")")[2].split()[1]) == me:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    if int(file.read().rpartition(b")")[2].split()[1]) == me:
                         os.kill(int(name), signal.SIGKILL)
             except OSError:
                 pass
@@ -12387,8 +12417,8 @@ def _reads_terminal(master: int) -> bool | None:
         if process.group != group or process.state != "S":
             continue
         try:
-            place = Path(f"/proc/{pid}/wchan").read_text()
-            call = Path(f"/proc/{pid}/syscall").read_text().split()
+            place = Path(f"/proc/{pid}/wchan").read_text("utf-8")
+            call = Path(f"/proc/{pid}/syscall").read_text("utf-8").split()
         except OSError:
             continue
         if len(call) < 2:
@@ -13264,7 +13294,7 @@ class Folders:
                 file.write(f'[{section}]\n\t{key} = "{quoted}"\n')
         hook = root / ".git" / "hooks" / "commit-msg"
         hook.parent.mkdir(exist_ok=True)
-        hook.write_text(_HOOK)
+        hook.write_text(_HOOK, "utf-8")
         hook.chmod(0o755)
 
     async def _sign(self, folder: Folder, agent: str, model: str) -> None:

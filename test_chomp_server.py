@@ -5871,6 +5871,50 @@ class TestStore:
         await store.database.write(lambda connection: connection.execute("INSERT INTO t VALUES (2)") and None)
         assert await store.database.read("SELECT * FROM t") == [{"a": 2}]
 
+    def test_what_is_written_is_utf_8_whatever_the_locale_and_leaves_no_rest(self, tmp_path: Path) -> None:
+        words = "\u00e9\u4e16\U0001f600"
+        code = f"""if True:
+            import pathlib, sys
+            import chomp_server as cs
+            assert sys.getfilesystemencoding() == "ascii" or sys.flags.utf8_mode == 0
+            words = {words!a}
+            store = cs.Store(pathlib.Path({str(tmp_path / "state")!r}))
+            store.open()
+            store.override({{"notify": {{"ntfy": words}}}})
+            store.write_agents({{"a": {{"name": words}}}})
+            store.write_keys({{"K": words}})
+            assert store.agents()["a"]["name"] == store.keys()["K"] == store.overrides()["notify"]["ntfy"] == words
+            (store.folder / "keys.json").unlink()
+            (store.folder / "keys.json").mkdir()
+            try:
+                store.write_keys({{"K": words}})
+            except cs.StoreError:
+                pass
+            else:
+                raise AssertionError("it was written")
+            store.unlock()
+        """
+        environ = {"LC_ALL": "C", "PYTHONUTF8": "0", "PATH": os.environ["PATH"], "PYTHONWARNDEFAULTENCODING": "1"}
+        argv = [sys.executable, "-W", "error::EncodingWarning:chomp_server", "-c", code]
+        ran = subprocess.run(argv, cwd=HERE, env=environ, capture_output=True, timeout=60)
+        assert ran.returncode == 0, ran.stderr.decode()
+        state = tmp_path / "state"
+        assert words in (state / "agents.json").read_text("utf-8")
+        assert [path.name for path in state.iterdir() if path.suffix == ".tmp"] == []
+
+    def test_no_text_file_is_opened_in_the_encoding_of_the_locale(self) -> None:
+        for path in (HERE / "chomp_server.py", HERE / "bin" / "chomp"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if not isinstance(node, ast.Call):
+                    continue
+                words, called = ast.unparse(node), ast.unparse(node.func)
+                if called.endswith((".read_text", ".write_text")):
+                    assert "utf-8" in words
+                elif called in ("open", "os.fdopen"):
+                    assert "utf-8" in words or re.search(r"'[rwx]b\+?'", words), words
+                elif called.startswith("subprocess."):
+                    assert not {"text", "universal_newlines"} & {one.arg for one in node.keywords}, words
+
     async def test_a_commit_that_fails_does_not_block_the_next_one(self, store: cs.Store) -> None:
         def doubtful(connection: sqlite3.Connection) -> None:
             connection.commit()
@@ -10095,6 +10139,82 @@ class TestUsage:
             other.commit()
         assert (await ask(client, "m"))[0] == 200
         assert len(await client.rows(1)) == 1
+
+    async def test_a_row_that_cannot_be_written_is_in_the_totals_and_in_the_log_once(self, tmp_path: Path) -> None:
+        def entry(n: int) -> cs.LedgerRow:
+            filled = {name: "" if kind == "str" else 0 for name, kind in cs.LedgerRow.__annotations__.items()}
+            return cs.LedgerRow(**{**filled, "request_id": f"req-{n}", "router": "r"})
+
+        def counted(ledger: cs.UsageLedger) -> float:
+            (family,) = (one for one in ledger.collect() if one.name == "chomp_requests")
+            return sum(sample.value for sample in family.samples)
+
+        (tmp_path / "folder.db").mkdir()
+        broken = cs.Database(tmp_path / "folder.db")  # cannot be opened
+        whole = cs.Database(tmp_path / "chomp.db")  # has no table: what is written is lost
+        busy = cs.Database(tmp_path / "busy.db")
+        with contextlib.closing(sqlite3.connect(tmp_path / "busy.db", isolation_level=None)) as other:
+            other.execute("PRAGMA journal_mode=WAL")
+            other.execute("BEGIN IMMEDIATE")
+            for database, waiting in ((broken, 2), (whole, 0), (busy, 2)):
+                lines: list[str] = []
+                ledger = cs.UsageLedger(database, cs.Limits(ledger_rows=2), log_form="text", out=lines.append)
+                for n in range(3):  # the last one has no room
+                    ledger.record(entry(n))
+                for _ in range(2):
+                    await ledger.flush()
+                assert (ledger.queued, ledger.dropped) == (waiting, 3 - waiting), database._path
+                assert counted(ledger) == 3
+                assert sorted(re.findall(r"req-\d", "".join(lines))) == ["req-0", "req-1", "req-2"]
+        for database in (broken, whole, busy):
+            await database.close()
+
+    async def test_totals_may_be_read_while_the_thread_that_writes_adds_to_them(self, store: cs.Store) -> None:
+        filled = {name: "" if kind == "str" else 0 for name, kind in cs.LedgerRow.__annotations__.items()}
+        ledger = cs.UsageLedger(store.database, cs.Limits(), log_form="text")
+        adding: list[threading.Thread] = []
+
+        class Read(collections.Counter):  # type: ignore[type-arg]
+            def items(self) -> Any:
+                for pair in super().items():
+                    yield pair
+                    row = cs.LedgerRow(**{**filled, "router": f"new-{len(adding)}"})
+                    adding.append(threading.Thread(target=ledger.count, args=(row,)))
+                    adding[-1].start()
+                    adding[-1].join(0.1)  # as far as it gets
+
+        ledger._requests = Read({("r", "chat", 0, 200, ""): 1, ("s", "chat", 0, 200, ""): 1})
+        assert len(list(ledger.collect())) > 5
+        for one in adding:
+            one.join()
+        assert ledger._requests["new-1", "", 0, 0, ""] == 1
+
+    async def test_a_database_locked_by_another_program_slows_nothing_but_what_needs_it(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        client = await chomp(await upstream(says("hi")))
+        assert (await ask(client, "m"))[0] == 200
+        await client.rows(1)
+        with contextlib.closing(sqlite3.connect(client.settings.state / "chomp.db", isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            assert (await ask(client, "m"))[0] == 200
+
+            async def tried(method: str, path: str, **more: Any) -> tuple[int, str | None]:
+                async with client.http.request(method, client.url + path, **more) as answer:
+                    return answer.status, (await error_of(answer))["code"] if answer.status >= 400 else ""
+
+            job = {"prompt": "hello", "model": "m"}
+            async with asyncio.timeout(10 * cs.DATABASE_WAIT_S):
+                told = await asyncio.gather(
+                    *(tried("POST", "/api/dispatch", json=job) for _ in range(20)), tried("GET", "/api/usage")
+                )
+                assert set(told) == {(503, "database_not_written")}
+                for path in ("/status", "/health", "/v1/models", "/api/jobs"):
+                    assert (await tried("GET", path))[0] == 200
+            began = time.monotonic()
+            await client.runner.cleanup()
+            assert time.monotonic() - began < 10 * cs.DATABASE_WAIT_S
+            assert client.services.usage.queued == 1  # and was told, and in the totals
 
     @pytest.mark.parametrize("error", [OSError, BrokenPipeError, ValueError])
     @pytest.mark.parametrize("form", ["text", "json"])
