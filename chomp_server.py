@@ -7645,8 +7645,8 @@ class Meter:
 
     __slots__ = (
         "_on_change", "budget_tokens", "budget_usd", "cached", "closed", "completion", "cost_usd", "earlier",
-        "estimated", "held", "held_for", "last_s", "limited_until_s", "prompt", "refused", "reported", "requests",
-        "running", "session", "soft_times", "soft_tokens", "task", "unpriced",
+        "estimated", "held", "held_for", "held_since", "last_s", "limited_until_s", "prompt", "refused", "reported",
+        "requests", "running", "session", "soft_times", "soft_tokens", "task", "unpriced",
     )  # fmt: skip
 
     def __init__(self, task: str, session: str, on_change: Callable[[Meter], None], now_s: float):
@@ -7661,6 +7661,7 @@ class Meter:
         self.running = 0  # requests under way
         self.held = 0  # those of them that wait for a budget
         self.held_for = ""  # which, in words
+        self.held_since: float | None = None  # the first of those since there was room; of the loop's clock
         self.refused = False  # one of them waited in vain
         self.limited_until_s = 0.0  # a router said 429 and until when, and nothing has succeeded; of the lasting clock
         self.closed = False
@@ -7828,8 +7829,11 @@ class Meters:
         return meter
 
     def over(self, meter: Meter) -> str:
-        """Why a request of `meter`'s session has to wait, in words; "" when it need not."""
-        return meter.over() or self._over_today()
+        """Why a request of `meter`'s session has to wait, in words; "" when it need not, which ends a hold."""
+        over = meter.over() or self._over_today()
+        if not over:
+            meter.held_since = None
+        return over
 
     def _over_today(self) -> str:
         settings = self._settings
@@ -7846,9 +7850,16 @@ class Meters:
         return ""
 
     async def room(self, meter: Meter) -> None:
-        """Returns when a request of `meter`'s session may go on. Raises Busy when nobody let it for too long."""
+        """Returns when a request of `meter`'s session may go on. Raises Busy when nobody let it for too long.
+
+        What is sent again joins the hold of what was sent first: clients that try five times wait once.
+        """
         loop = asyncio.get_running_loop()
-        ends_at = loop.time() + self._settings.hold_s
+        if meter.held_since is None:
+            meter.held_since = loop.time()
+        ends_at = meter.held_since + self._settings.hold_s
+        if loop.time() >= ends_at and (over := self.over(meter)):
+            raise self._refusal(meter, over)
         meter.held += 1
         try:
             while over := self.over(meter):
@@ -7867,13 +7878,7 @@ class Meters:
                     async with asyncio.timeout_at(ends_at):
                         await waiter
                 except TimeoutError:
-                    meter.refused = True
-                    raise Busy(
-                        f"{over}; `bin/chomp continue {meter.task}` grants as much again",
-                        code="budget_exceeded",
-                        fault="policy_budget",
-                        should_retry=False,
-                    ) from None
+                    raise self._refusal(meter, over) from None
                 finally:
                     self._waiting.discard(waiter)
         finally:
@@ -7881,6 +7886,16 @@ class Meters:
             if not meter.held:
                 meter.held_for = ""
                 meter.changed()
+
+    def _refusal(self, meter: Meter, over: str) -> Busy:
+        meter.refused = True
+        return Busy(
+            f"{over}; `bin/chomp continue {meter.task}` grants as much again",
+            code="budget_exceeded",
+            fault="policy_budget",
+            retry_after_s=None if meter.over() else self._day_ends - self._now(),
+            should_retry=False,
+        )
 
     def settled(self, meter: Meter | None, row: LedgerRow, retry_after_s: float | None) -> None:
         """A request of a task is over; `retry_after_s` is what it was told when it failed."""
@@ -7919,6 +7934,8 @@ class Meters:
         self._look_again()
 
     def _look_again(self) -> None:
+        for meter in self._meters.values():
+            self.over(meter)
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)
@@ -7940,6 +7957,7 @@ class Credentials:
         self._agents: dict[str, Caller] = {}  # by that hash
         self._secrets: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
+        self.generation = 0  # another one hides more
         self.adopt(settings, entered, owner_token, users)
 
     def adopt(self, settings: Settings, entered: Mapping[str, str], owner_token: str, users: Sequence[User]) -> None:
@@ -7972,15 +7990,19 @@ class Credentials:
                 self._secrets.add(key.secret)
             else:
                 log.error("the key in %s has characters no key can have and is left out", key.id)
-        self._pattern = None
+        self._forget_pattern()
         if not usable and (row.auth == "none" or row.kind == "local"):
             return (Key("none", ""),)
         return tuple(usable)
 
+    def _forget_pattern(self) -> None:
+        self._pattern = None
+        self.generation += 1
+
     def hide(self, secret: str) -> None:
         """`secret` is one from now on."""
         self._secrets.add(secret)
-        self._pattern = None
+        self._forget_pattern()
 
     def issue(self, task_id: str, session_id: str, router: str = "") -> str:
         """A token for one session of a task, whose requests go to `router` where one is named.
@@ -10645,7 +10667,10 @@ class Exchange:
         waits = [one.wait_s for one in faults if one.wait_s is not None] if status in (429, 503) else []
         if waits and self._question is not None:
             try:
-                await self.proxy.routing.plan(*self._question)
+                async with asyncio.timeout(0):  # no list of models is worth waiting for
+                    await self.proxy.routing.plan(*self._question)
+            except TimeoutError:
+                pass
             except ChompError as error:  # all are cooling down: those benched before may be the first to be back
                 waits += [] if error.retry_after_s is None else [error.retry_after_s]
         wait = min(waits, default=None)
@@ -11117,6 +11142,7 @@ class Proxy:
         self._idle.set()
         self._addresses: dict[tuple[str, str, str], tuple[RouterDef, Key, Origin, bytes, frozenset[bytes]]] = {}
         self._names: dict[str, str] = {}
+        self._names_of = 0  # the generation of what is hidden in them
 
     @property
     def inflight(self) -> int:
@@ -11202,11 +11228,14 @@ class Proxy:
 
     def shown_name(self, model: str) -> str:
         """A model's name for ledger and log: it may be anything, a key pasted in the wrong place for one."""
+        if self._names_of != self._credentials.generation:  # what was no secret may be one now
+            self._names_of = self._credentials.generation
+            self._names.clear()
         shown = self._names.get(model)
         if shown is None:
             shown = self.redacted_text(model[:300])
-            if len(self._names) < self.limits.names:
-                self._names[model[:300]] = shown
+            if len(self._names) < self.limits.names and len(model) <= 300:
+                self._names[model] = shown
         return shown
 
     def settled(self, exchange: Exchange, row: LedgerRow, *, overhead_s: float, chunks: int) -> None:

@@ -10633,12 +10633,58 @@ class TestMeters:
             assert answer.status == 200
             body = await answer.read()
         assert body.count(quiet) >= 2 and b"bin/chomp continue 1" in body
+        agent = Agent(client, active_task("2", budget_tokens=1, sessions=(used_before("s0", 1),)))
         async with client.post(path, json=asked, headers=agent.headers) as answer:
             assert (await answer.content.readany()).startswith(quiet)
-            client.services.meters.granted(active_task(budget_tokens=100))
+            client.services.meters.granted(active_task("2", budget_tokens=100))
             body = await soon(answer.read())
         assert b"budget_exceeded" not in body and len(up.calls) == 1
         assert (agent.meter.tokens > 0, agent.meter.running) == (True, 0)
+
+    @pytest.mark.parametrize("streamed", [False, True])
+    async def test_a_request_sent_again_joins_the_hold_and_is_refused_at_once_after_it(
+        self, chomp: Any, upstream: Any, streamed: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = await chomp(up := await upstream(), tasks={"hold": "1s"})
+        ends: list[float] = []
+
+        def timeout_at(when: float) -> asyncio.Timeout:
+            ends.append(when)
+            return asyncio.timeout_at(when)
+
+        monkeypatch.setattr(cs, "asyncio", types.SimpleNamespace(**{**vars(asyncio), "timeout_at": timeout_at}))
+        agent = Agent(client, active_task(budget_tokens=9, sessions=(used_before("s0", 9),)))
+        first = asyncio.ensure_future(agent.asks(stream=streamed))
+        await until(lambda: agent.meter.held == 1, "not held")
+        await asyncio.sleep(0.2)
+        assert [status for status, _ in await soon(asyncio.gather(first, agent.asks(stream=streamed)))] == [429, 429]
+        assert (len(ends), len(set(ends))) == (2, 1)  # one deadline for both
+        agent.told.clear()
+        for _ in range(3):
+            async with client.chat("m", headers=agent.headers, stream=streamed) as answer:
+                assert (answer.status, answer.headers["x-should-retry"]) == (429, "false")
+                assert (await error_of(answer))["code"] == "budget_exceeded"
+        assert (len(ends), [held for _, held in agent.told if held], up.calls) == (2, [], [])  # none was held
+        client.services.meters.granted(active_task(budget_tokens=9, grants=1))
+        assert (await agent.asks())[0] == 200
+        again = asyncio.ensure_future(agent.asks(stream=streamed))  # over the next budget: a hold of its own
+        await until(lambda: agent.meter.held == 1, "not held")
+        assert ends[-1] > ends[0]
+        assert (await soon(again))[0] == 429
+
+    async def test_who_is_over_the_budget_of_a_day_is_told_when_it_ends(self, chomp: Any, upstream: Any) -> None:
+        clock = Clock()
+        client = await chomp(await upstream(), tasks={"hold": "50ms", "budget_tokens_per_day": 5}, clock=clock)
+        agent = Agent(client)
+        assert (await agent.asks())[0] == 200
+        left = cs.day_end(clock.now) - clock.now
+        for _ in range(2):
+            async with client.chat("m", headers=agent.headers) as answer:
+                assert (answer.status, answer.headers["retry-after"]) == (429, str(math.ceil(left)))
+                assert answer.headers["x-should-retry"] == "false"
+        clock.now += left
+        assert (await agent.asks())[0] == 200  # and the day's hold is over with it
+        assert agent.meter.held_since is None
 
     async def test_a_client_that_is_not_streaming_hears_nothing_while_it_is_held(
         self, chomp: Any, upstream: Any
@@ -13662,6 +13708,37 @@ class TestProxy:
             is_openai_error(await answer.read())
             assert status != 429 or answer.headers["retry-after"] == "7"
         assert (len(bad.calls), len(other.calls)) == (1, 0)
+
+    async def test_a_refusal_waits_for_no_list_of_models(
+        self, chomp: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = await chomp(bad := await upstream(fails(429, headers=[("retry-after", "7")])))
+        routing = client.services.routing
+        plan, asked = routing.plan, []
+
+        async def planned(*question: Any) -> Any:
+            asked.append(question)
+            if len(asked) > 1:
+                await asyncio.Event().wait()  # lists are being fetched
+            return await plan(*question)
+
+        monkeypatch.setattr(routing, "plan", planned)
+        status, headers, _ = await ask_raw(client.port, wire(chat_body()))
+        assert (status, headers["retry-after"], len(asked), len(bad.calls)) == (429, "7", 2, 1)
+
+    async def test_a_name_that_turns_out_to_be_a_key_is_shown_no_more(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream())
+        secret = "sk-pasted-in-the-wrong-place"
+        for _ in range(2):
+            async with client.chat(f"{router.id}/{secret}") as answer:
+                assert answer.status == 200
+            client.services.credentials.hide(secret)
+        before, after = await client.rows(2)
+        assert (before["sent_model"], after["sent_model"], after["asked_model"]) == (
+            secret,
+            "[hidden]",
+            f"{router.id}/[hidden]",
+        )
 
     # -- compressed answers, though none were asked for
 
