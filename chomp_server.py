@@ -14,7 +14,7 @@ Background   owner of every background task
 Events       the bounded live feed; telling a person by webhook or ntfy
 Usage        one row per request, totals, Prometheus text; users' allowances, tasks' meters and budgets
 Credentials  router keys, callers' tokens, sign-in, what must never be shown
-Upstream     our own connection pool; the embedded model's child process
+Upstream     compressed bodies; our own connection pool; the embedded model's child process
 Routing      routers, their catalogues, cooldowns and breakers; who is asked, in which order
 Proxy        one request: fails over until an answer is committed, relays and meters it
 Jobs         asynchronous completions
@@ -76,6 +76,7 @@ import threading
 import time
 import tomllib
 import urllib.parse
+import zlib
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -95,15 +96,21 @@ from typing import Annotated, Any, BinaryIO, Literal, Protocol, TypeVar, cast
 import aiohappyeyeballs
 import aiohttp
 import aiohttp_jinja2
+import brotli  # type: ignore[import-untyped]
 import httptools
 import jinja2
 import msgspec
 import prometheus_client
-from aiohttp import web, web_protocol
+from aiohttp import http_exceptions, web, web_protocol
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.base_protocol import BaseProtocol
 from msgspec import UNSET, Raw, UnsetType
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 VERSION = "0.1.0"
 HERE = Path(__file__).resolve().parent
@@ -159,7 +166,7 @@ class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Counts, and bytes where the name says so; sizes may be written "64MiB"."""
 
-    body_bytes: int = 64 << 20  # one request body
+    body_bytes: int = 64 << 20  # one request body, unpacked
     inflight_bytes: int = 512 << 20  # all request bodies being handled
     answer_bytes: int = 1 << 20  # an answer that is not streamed is read whole up to here, larger ones pass through
     frame_bytes: int = 1 << 20  # an SSE frame above this passes uninspected
@@ -5538,7 +5545,8 @@ def told(faults: Sequence[Fault]) -> Fault:
 
 def iso(seconds: float) -> str:
     """RFC 3339 in UTC, to the second."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    moment = time.gmtime(seconds)
+    return f"{moment.tm_year:04}{time.strftime('-%m-%dT%H:%M:%SZ', moment)}"  # %Y does not fill up every year
 
 
 def unix_s(text: str) -> float:
@@ -6750,6 +6758,8 @@ class Store:
             temporary.replace(path)
             _sync_folder(self.folder)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
             raise StoreError(f"cannot write {path}: {error.strerror}") from None
 
     def _text(self, name: str) -> str:
@@ -6785,6 +6795,7 @@ class DatabaseFault(Unavailable, sqlite3.Error):
 
 # SQLITE_PERM, BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN
 _PASSING = frozenset({3, 5, 6, 8, 10, 13, 14})
+DATABASE_WAIT_S = 1.0  # for a database that another program has locked
 # How a database of version N becomes one of N + 1, each in one transaction. One of 0.1.0 has version 0; sections make
 # the tables that are not there, as they are now.
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], object], ...] = (lambda connection: None,)
@@ -6828,7 +6839,9 @@ class Database:
 
     def _connection(self, role: str) -> sqlite3.Connection:
         if role not in self._connections:
-            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
+            connection = sqlite3.connect(
+                self._path, isolation_level=None, check_same_thread=False, timeout=DATABASE_WAIT_S
+            )
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=FULL")  # what is acknowledged survives a power cut
@@ -6838,6 +6851,13 @@ class Database:
                 raise
             self._connections[role] = connection
         return self._connections[role]
+
+    def _patient(self, role: str, due: float) -> sqlite3.Connection:
+        """A connection that waits for other programs until `due`: who asked together waits together, not in a row."""
+        connection = self._connection(role)
+        left_ms = max(0, round((due - time.monotonic()) * 1000))
+        connection.execute(f"PRAGMA busy_timeout = {left_ms}")
+        return connection
 
     def _told(self, work: Callable[[], T]) -> T:
         """What `work` comes to, its errors with the file's name. Raises DatabaseFault."""
@@ -6855,10 +6875,12 @@ class Database:
         becomes of the transaction.
         """
 
+        due = time.monotonic() + DATABASE_WAIT_S
+
         def run() -> T:
             if first is not None:
                 first()
-            connection = self._connection("write")
+            connection = self._patient("write", due)
             connection.execute("BEGIN IMMEDIATE")
             try:
                 done = work(connection)
@@ -6873,8 +6895,10 @@ class Database:
     async def read(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Rows by column name. Raises DatabaseFault."""
 
+        due = time.monotonic() + DATABASE_WAIT_S
+
         def run() -> list[dict[str, Any]]:
-            cursor = self._connection("read").execute(sql, values)
+            cursor = self._patient("read", due).execute(sql, values)
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor]
 
@@ -7423,7 +7447,11 @@ class UsageLedger:
                 self._full.set()
         else:
             self.dropped += 1
-            self._tally(((row, overhead_s, chunks),))
+            self._take([(row, overhead_s, chunks)])
+
+    def count(self, row: LedgerRow) -> None:
+        """Adds a request to the totals alone."""
+        self._tally(((row, 0.0, 0),))
 
     def soon(self) -> None:
         """What is recorded now is not to wait for more."""
@@ -7463,7 +7491,7 @@ class UsageLedger:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LEDGER_FLUSH_S):
                     await self._full.wait()
-            await self.flush()
+            await asyncio.shield(self.flush())  # rows taken out are written, or put back, even at a stop
 
     async def flush(self) -> None:
         """Writes what was recorded until now.
@@ -7514,12 +7542,20 @@ class UsageLedger:
     async def report(self, by: str, since: float, caller: str = "") -> list[dict[str, Any]]:
         """Totals since a Unix time, of one caller or all, by one of `_GROUPS`. Raises BadRequest.
 
-        `cost_usd` sums what is priced; `unpriced` counts the answered requests whose price nobody knows.
+        `cost_usd` sums what is priced; `unpriced` counts the answered requests whose price nobody knows. Raises
+        Unavailable while there are rows that cannot be written.
         """
         group = _GROUPS.get(by)
         if group is None:
             raise BadRequest(f"usage is shown by {', '.join(_GROUPS)}, not by {by!r}", param="by")
         await self.flush()
+        if self._counted:  # the sums would lack them
+            raise Unavailable(
+                f"{self._counted} requests are not written yet: {self.fault}",
+                code="database_not_written",
+                retry_after_s=1,
+                should_retry=True,
+            )
         sql = (
             f"SELECT {group} AS {by}, count(*) AS requests, sum(status >= 400) AS errors, "  # noqa: S608 - of _GROUPS
             "sum(prompt_tokens) AS prompt_tokens, sum(completion_tokens) AS completion_tokens, "
@@ -7533,6 +7569,28 @@ class UsageLedger:
 
     def collect(self) -> Iterator[Metric]:
         """The totals, for prometheus-client."""
+        with self._lock:  # the thread that writes would add to them meanwhile
+            totals = tuple(self._totals())
+        yield from totals
+        attempts = CounterMetricFamily("chomp_attempts", "Upstream calls", labels=["router", "outcome"])
+        for pair, count in self.attempts.items():
+            attempts.add_metric(list(pair), count)
+        yield attempts
+        failovers = CounterMetricFamily("chomp_failovers", "Moves to another target", labels=["from", "to", "reason"])
+        for triple, count in self.failovers.items():
+            failovers.add_metric(list(triple), count)
+        yield failovers
+        yield CounterMetricFamily(
+            "chomp_malformed_frames", "Stream frames that were not JSON, passed on", value=self.malformed_frames
+        )
+        yield GaugeMetricFamily("chomp_ledger_queue", "Ledger rows not yet on disk", value=self.queued)
+        yield CounterMetricFamily(
+            "chomp_ledger_dropped", "Ledger rows lost to a full queue or a failing disk", value=self.dropped
+        )
+        yield GaugeMetricFamily("chomp_event_loop_lag_seconds", "How late a timer last fired", value=self.loop_lag_s)
+
+    def _totals(self) -> Iterator[Metric]:
+        """What the thread that writes adds to."""
         requests = CounterMetricFamily(
             "chomp_requests", "Requests answered", labels=["router", "endpoint", "stream", "status", "error_type"]
         )
@@ -7558,22 +7616,6 @@ class UsageLedger:
             cost.add_metric([router], usd)
         yield cost
         yield CounterMetricFamily("chomp_unpriced_requests", "Answers whose price nobody knows", value=self._unpriced)
-        attempts = CounterMetricFamily("chomp_attempts", "Upstream calls", labels=["router", "outcome"])
-        for pair, count in self.attempts.items():
-            attempts.add_metric(list(pair), count)
-        yield attempts
-        failovers = CounterMetricFamily("chomp_failovers", "Moves to another target", labels=["from", "to", "reason"])
-        for triple, count in self.failovers.items():
-            failovers.add_metric(list(triple), count)
-        yield failovers
-        yield CounterMetricFamily(
-            "chomp_malformed_frames", "Stream frames that were not JSON, passed on", value=self.malformed_frames
-        )
-        yield GaugeMetricFamily("chomp_ledger_queue", "Ledger rows not yet on disk", value=self.queued)
-        yield CounterMetricFamily(
-            "chomp_ledger_dropped", "Ledger rows lost to a full queue or a failing disk", value=self.dropped
-        )
-        yield GaugeMetricFamily("chomp_event_loop_lag_seconds", "How late a timer last fired", value=self.loop_lag_s)
 
     @property
     def queued(self) -> int:
@@ -7786,8 +7828,8 @@ class Meter:
 
     __slots__ = (
         "_on_change", "budget_tokens", "budget_usd", "cached", "closed", "completion", "cost_usd", "earlier",
-        "estimated", "held", "held_for", "last_s", "limited_until_s", "prompt", "refused", "reported", "requests",
-        "running", "session", "soft_times", "soft_tokens", "task", "unpriced",
+        "estimated", "held", "held_for", "held_since", "last_s", "limited_until_s", "prompt", "refused", "reported",
+        "requests", "running", "session", "soft_times", "soft_tokens", "task", "unpriced",
     )  # fmt: skip
 
     def __init__(self, task: str, session: str, on_change: Callable[[Meter], None], now_s: float):
@@ -7802,6 +7844,7 @@ class Meter:
         self.running = 0  # requests under way
         self.held = 0  # those of them that wait for a budget
         self.held_for = ""  # which, in words
+        self.held_since: float | None = None  # the first of those since there was room; of the loop's clock
         self.refused = False  # one of them waited in vain
         self.limited_until_s = 0.0  # a router said 429 and until when, and nothing has succeeded; of the lasting clock
         self.closed = False
@@ -7969,8 +8012,11 @@ class Meters:
         return meter
 
     def over(self, meter: Meter) -> str:
-        """Why a request of `meter`'s session has to wait, in words; "" when it need not."""
-        return meter.over() or self._over_today()
+        """Why a request of `meter`'s session has to wait, in words; "" when it need not, which ends a hold."""
+        over = meter.over() or self._over_today()
+        if not over:
+            meter.held_since = None
+        return over
 
     def _over_today(self) -> str:
         settings = self._settings
@@ -7987,9 +8033,16 @@ class Meters:
         return ""
 
     async def room(self, meter: Meter) -> None:
-        """Returns when a request of `meter`'s session may go on. Raises Busy when nobody let it for too long."""
+        """Returns when a request of `meter`'s session may go on. Raises Busy when nobody let it for too long.
+
+        What is sent again joins the hold of what was sent first: clients that try five times wait once.
+        """
         loop = asyncio.get_running_loop()
-        ends_at = loop.time() + self._settings.hold_s
+        if meter.held_since is None:
+            meter.held_since = loop.time()
+        ends_at = meter.held_since + self._settings.hold_s
+        if loop.time() >= ends_at and (over := self.over(meter)):
+            raise self._refusal(meter, over)
         meter.held += 1
         try:
             while over := self.over(meter):
@@ -8008,13 +8061,7 @@ class Meters:
                     async with asyncio.timeout_at(ends_at):
                         await waiter
                 except TimeoutError:
-                    meter.refused = True
-                    raise Busy(
-                        f"{over}; `bin/chomp continue {meter.task}` grants as much again",
-                        code="budget_exceeded",
-                        fault="policy_budget",
-                        should_retry=False,
-                    ) from None
+                    raise self._refusal(meter, over) from None
                 finally:
                     self._waiting.discard(waiter)
         finally:
@@ -8022,6 +8069,16 @@ class Meters:
             if not meter.held:
                 meter.held_for = ""
                 meter.changed()
+
+    def _refusal(self, meter: Meter, over: str) -> Busy:
+        meter.refused = True
+        return Busy(
+            f"{over}; `bin/chomp continue {meter.task}` grants as much again",
+            code="budget_exceeded",
+            fault="policy_budget",
+            retry_after_s=None if meter.over() else self._day_ends - self._now(),
+            should_retry=False,
+        )
 
     def settled(self, meter: Meter | None, row: LedgerRow, retry_after_s: float | None) -> None:
         """A request of a task is over; `retry_after_s` is what it was told when it failed."""
@@ -8060,6 +8117,8 @@ class Meters:
         self._look_again()
 
     def _look_again(self) -> None:
+        for meter in self._meters.values():
+            self.over(meter)
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)
@@ -8081,6 +8140,7 @@ class Credentials:
         self._agents: dict[str, Caller] = {}  # by that hash
         self._secrets: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
+        self.generation = 0  # another one hides more
         self.adopt(settings, entered, owner_token, users)
 
     def adopt(self, settings: Settings, entered: Mapping[str, str], owner_token: str, users: Sequence[User]) -> None:
@@ -8113,15 +8173,19 @@ class Credentials:
                 self._secrets.add(key.secret)
             else:
                 log.error("the key in %s has characters no key can have and is left out", key.id)
-        self._pattern = None
+        self._forget_pattern()
         if not usable and (row.auth == "none" or row.kind == "local"):
             return (Key("none", ""),)
         return tuple(usable)
 
+    def _forget_pattern(self) -> None:
+        self._pattern = None
+        self.generation += 1
+
     def hide(self, secret: str) -> None:
         """`secret` is one from now on."""
         self._secrets.add(secret)
-        self._pattern = None
+        self._forget_pattern()
 
     def issue(self, task_id: str, session_id: str, router: str = "") -> str:
         """A token for one session of a task, whose requests go to `router` where one is named.
@@ -8284,7 +8348,178 @@ class Logins:
 # == Upstream ==========================================================================================================
 
 
+# -- compressed bodies, of clients and of upstreams (RFC 9110 8.4)
+
+DECODED_BYTES = 64 << 10  # at most, or not much more, in one piece
+_CODED_BYTES = 4 << 10  # decoded at once
+_CODINGS_MOST = 4  # one over another
+_ZSTD_WINDOW = 23  # 8 MiB: more no sender may ask for (RFC 9659)
+_MEMBERS_FREE, _MEMBER_BYTES = 256, 32  # members beyond these hold so much on average, or cost more than they bring
+
+
+class CodingError(Exception):
+    """A compressed body that cannot be decoded."""
+
+
+class UnknownCoding(Exception):
+    """A content coding that nobody here can decode."""
+
+
+class _Zlib:
+    """One member of gzip, or a zlib stream."""
+
+    bits = 31
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj(self.bits)
+        self.rest = b""  # of what was taken: to be given again, or beyond the end
+        self.full = False  # there is more, whether or not something comes
+        self.over = False
+
+    def take(self, data: bytes) -> bytes:
+        """What comes of `data`, as far as it fits into one piece."""
+        made = self._stream.decompress(data, DECODED_BYTES)
+        self.over = self._stream.eof
+        self.rest = self._stream.unused_data if self.over else self._stream.unconsumed_tail
+        self.full = len(made) == DECODED_BYTES and not self.over
+        return made
+
+
+class _Deflate(_Zlib):
+    """A zlib stream, or what some send instead: the same without its head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._head = b""
+
+    def take(self, data: bytes) -> bytes:
+        if len(self._head) < 2:
+            self._head += data
+            if len(self._head) < 2:
+                self.rest = b""
+                return b""
+            data = self._head
+            has_head = data[0] & 15 == 8 and int.from_bytes(data[:2], "big") % 31 == 0
+            self._stream = zlib.decompressobj(15 if has_head else -15)
+        return super().take(data)
+
+
+class _Brotli:
+    rest = b""
+
+    def __init__(self) -> None:
+        self._stream = brotli.Decompressor()
+        self.full = self.over = False
+
+    def take(self, data: bytes) -> bytes:
+        made: bytes = self._stream.process(data, output_buffer_limit=DECODED_BYTES)
+        self.over = self._stream.is_finished()
+        self.full = not self.over and (bool(made) or not self._stream.can_accept_more_data())
+        return made
+
+
+class _Zstd:
+    """One frame."""
+
+    def __init__(self) -> None:
+        self._stream = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW})
+        self.rest = b""
+        self.full = self.over = False
+
+    def take(self, data: bytes) -> bytes:
+        made = self._stream.decompress(data, DECODED_BYTES)
+        self.over = self._stream.eof
+        self.rest = self._stream.unused_data if self.over else b""
+        self.full = not (self.over or self._stream.needs_input)
+        return made
+
+
+_CODINGS: dict[str, type[_Zlib | _Brotli | _Zstd]] = {
+    "zstd": _Zstd, "br": _Brotli, "gzip": _Zlib, "x-gzip": _Zlib, "deflate": _Deflate,
+}  # fmt: skip
+_JOINED = (_Zlib, _Zstd)  # of these, one member after another is one body
+ACCEPTED_CODINGS = "zstd, br, gzip, deflate"
+
+
+def read_codings(values: Iterable[str]) -> tuple[str, ...]:
+    """The codings that `Content-Encoding` names, in the order they were applied. Raises UnknownCoding."""
+    found = tuple(
+        name for value in values for one in value.split(",") if (name := one.strip().lower()) not in ("", "identity")
+    )
+    for name in found:
+        if name not in _CODINGS:
+            raise UnknownCoding(f"the content coding {name[:40]!r} is unknown here, {ACCEPTED_CODINGS} are known")
+    if len(found) > _CODINGS_MOST:
+        raise UnknownCoding(f"{len(found)} content codings, one over another, are more than {_CODINGS_MOST}")
+    return found
+
+
+class _Coding:
+    """One coding of a body."""
+
+    def __init__(self, kind: type[_Zlib | _Brotli | _Zstd]):
+        self._kind = kind
+        self._member: _Zlib | _Brotli | _Zstd | None = None  # until something comes
+        self._members = self._made = 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        for at in range(0, len(data), _CODED_BYTES):
+            rest, full = data[at : at + _CODED_BYTES], False
+            while rest or full:
+                member = self._member
+                if member is None or member.over:
+                    member = self._next()
+                made = member.take(rest)
+                rest, full = member.rest, member.full
+                self._made += len(made)
+                yield made
+
+    def _next(self) -> _Zlib | _Brotli | _Zstd:
+        if self._members and self._kind not in _JOINED:
+            raise CodingError("something follows its end")
+        self._members += 1
+        if self._members > _MEMBERS_FREE and self._made < self._members * _MEMBER_BYTES:
+            raise CodingError("it consists of many parts with next to nothing in them")
+        self._member = self._kind()
+        return self._member
+
+    def end(self) -> None:
+        if self._member is not None and not self._member.over:
+            raise CodingError("its end is missing")
+
+
+class Decoding:
+    """A compressed body on its way, decoded as it comes: never more than a piece ahead of whoever takes it."""
+
+    def __init__(self, codings: Sequence[str]):
+        self._codings = [_Coding(_CODINGS[name]) for name in reversed(codings)]
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What `data` brings, in pieces, some of them empty: each is short work. Raises CodingError."""
+        try:
+            yield from self._through(data, 0)
+        except (zlib.error, brotli.error, zstd.ZstdError, EOFError) as error:
+            raise CodingError(str(error)) from None
+
+    def _through(self, data: bytes, step: int) -> Iterator[bytes]:
+        if step == len(self._codings):
+            yield data
+            return
+        for piece in self._codings[step].feed(data):
+            yield from self._through(piece, step + 1)
+
+    def end(self) -> None:
+        """Nothing more comes. Raises CodingError when it is not whole."""
+        for coding in self._codings:
+            coding.end()
+
+
+# -- connections
+
+
 _PIECE_BYTES = 16 << 10  # of a stream, worked on in one turn of the loop
+_DECODED_AT_ONCE = 256 << 10  # of a compressed body, the same
+_DECODED_LAST = 16 << 20  # of one whose connection is gone: there are no further turns
 
 
 class UpstreamError(Exception):
@@ -8331,9 +8566,9 @@ class Wire(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_between", "_body", "_close_delimited", "_fed", "_head_limit", "_in_head", "_informational", "_keep",
-        "_parser", "_pool", "_rest", "_spoiled", "_taker", "_transport", "headers", "idle_since", "origin", "paused",
-        "received", "reused", "status",
+        "_between", "_body", "_close_delimited", "_decoding", "_fed", "_head_limit", "_in_head", "_informational",
+        "_keep", "_parser", "_pieces", "_pool", "_rest", "_spoiled", "_taker", "_transport", "headers", "idle_since",
+        "origin", "paused", "received", "reused", "status",
     )  # fmt: skip
 
     def __init__(self, pool: UpstreamPool, origin: Origin, head_limit: int):
@@ -8345,6 +8580,8 @@ class Wire(asyncio.Protocol):
         self._taker: Taker | None = None
         self._body: list[bytes] = []  # what a read brought of it
         self._rest = b""  # of what a read brought, for further turns of the loop
+        self._decoding: Decoding | None = None  # of a compressed body
+        self._pieces: Iterator[bytes] | None = None  # of what a read brought, being decoded
         self._between = False  # the parser stands between two chunks
         self._in_head = True
         self._informational = self._close_delimited = self._spoiled = self._keep = False
@@ -8364,12 +8601,17 @@ class Wire(asyncio.Protocol):
         self._in_head = True
         self._between = False
         self._fed = 0
+        self._decoding = None
         self.headers = []
         self.received = False
         if len(body) < 65536:
             self._transport.write(head + body)
         else:
             self._transport.writelines((head, body))
+
+    def decode(self, codings: Sequence[str]) -> None:
+        """The body that follows is compressed: it is handed on decoded."""
+        self._decoding = Decoding(codings)
 
     def abort(self, taker: Taker) -> None:
         """Ends `taker`'s exchange at once, if it is still going on; the upstream sees the connection go."""
@@ -8391,7 +8633,7 @@ class Wire(asyncio.Protocol):
     def resume(self) -> None:
         if self.paused and self.usable:
             self.paused = False
-            if self._rest:
+            if self._rest or self._pieces is not None:
                 asyncio.get_running_loop().call_soon(self._go_on)
             else:
                 cast(asyncio.Transport, self._transport).resume_reading()
@@ -8445,6 +8687,11 @@ class Wire(asyncio.Protocol):
         if parts := self._body:
             body = parts[0] if len(parts) == 1 else b"".join(parts)
             self._body = []
+            if self._decoding is not None:
+                self._between = False
+                self._pieces = self._decoding.feed(body)
+                self._hand_on()
+                return
             # what ends like this can only be the end of a chunk whose last bytes were `body`'s
             self._between = body.endswith(b"\n\n") and data.endswith(b"\n\n\r\n")
             taker.body(body)
@@ -8466,19 +8713,66 @@ class Wire(asyncio.Protocol):
         return True
 
     def _go_on(self) -> None:
-        if not self._rest or self.paused or not self.usable:
+        if self.paused or not self.usable:
             return
-        rest, self._rest = self._rest, b""
-        self.data_received(rest)
-        if not self._rest and not self.paused and self.usable:
+        if self._pieces is not None:
+            self._hand_on()
+            if self._rest and self._pieces is None:
+                asyncio.get_running_loop().call_soon(self._go_on)
+        elif self._rest:
+            rest, self._rest = self._rest, b""
+            self.data_received(rest)
+        else:
+            return
+        if not (self._rest or self.paused or self._pieces is not None) and self.usable:
             cast(asyncio.Transport, self._transport).resume_reading()
+
+    def _hand_on(self) -> None:
+        """Hands on what a read brought, decoded: a little may become much, so that others have their turn meanwhile."""
+        pieces, taker, worked = cast(Iterator[bytes], self._pieces), self._taker, 0
+        lost = self._transport is None  # then all of it is due, within bounds
+        most = _DECODED_LAST if lost else _DECODED_AT_ONCE
+        try:
+            while worked < most and (lost or not self.paused):
+                piece = next(pieces, None)
+                worked += _CODED_BYTES + len(piece or b"")
+                if piece and taker is not None:
+                    taker.body(piece)
+                if piece is None or taker is None or self._taker is not taker:  # it has heard all, or enough
+                    self._pieces = None
+                    break
+        except CodingError as error:
+            self._pieces = None
+            self._break("provider_error", f"the upstream's compressed answer cannot be decoded: {error}")
+            return
+        if self._pieces is None:
+            if self._keep:
+                self._complete()
+        elif self._transport is None:
+            self._pieces = None
+            self._break("provider_incomplete", "the upstream left with more of its answer than can be held")
+        elif not self.paused:
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _whole(self) -> UpstreamError | None:
+        """What is wrong with a body whose last byte came."""
+        try:
+            if self._decoding is not None:
+                self._decoding.end()
+        except CodingError as error:
+            return UpstreamError("provider_incomplete", f"the upstream's compressed answer is not whole: {error}")
+        return None
 
     def eof_received(self) -> bool:
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        while self._rest and self._taker is not None:  # it came before
+        while self._taker is not None and (self._rest or self._pieces is not None):  # it came before
+            if self._pieces is not None:
+                self._hand_on()
+                continue
             rest, self._rest = self._rest, b""
             self.data_received(rest)
         self._parser = None  # breaks a reference cycle
@@ -8487,7 +8781,7 @@ class Wire(asyncio.Protocol):
         if taker is None:
             return
         if self._close_delimited and not self._in_head and exc is None:
-            taker.end(None)
+            taker.end(self._whole())
         elif self.received:
             taker.end(
                 UpstreamError("provider_incomplete", "the upstream closed the connection in the middle of its answer")
@@ -8543,7 +8837,7 @@ class Wire(asyncio.Protocol):
             self._keep = False
             self._pool.give_back(self)
         if taker is not None:
-            taker.end(None)
+            taker.end(self._whole())
 
     def _break(self, kind: str, message: str) -> None:
         taker, self._taker = self._taker, None
@@ -9785,8 +10079,15 @@ class Attempt:
             low = name.lower()
             if low == b"content-type":
                 content_type = value.lower()
-            elif low == b"content-encoding" and value.lower() != b"identity":
-                encoding = value
+            elif low == b"content-encoding":  # though none was asked for
+                encoding = b"%b, %b" % (encoding, value) if encoding else value
+        if encoding:
+            try:
+                if codings := read_codings((encoding.decode("latin-1"),)):
+                    wire.decode(codings)
+                encoding = b""
+            except UnknownCoding:
+                pass
         if not 200 <= wire.status < 300 or wire.status == 204:
             self._error_body = True
             self._refused_by = self._loop.time() + ERROR_BODY_S
@@ -10554,7 +10855,10 @@ class Exchange:
         waits = [one.wait_s for one in faults if one.wait_s is not None] if status in (429, 503) else []
         if waits and self._question is not None:
             try:
-                await self.proxy.routing.plan(*self._question)
+                async with asyncio.timeout(0):  # no list of models is worth waiting for
+                    await self.proxy.routing.plan(*self._question)
+            except TimeoutError:
+                pass
             except ChompError as error:  # all are cooling down: those benched before may be the first to be back
                 waits += [] if error.retry_after_s is None else [error.retry_after_s]
         wait = min(waits, default=None)
@@ -11028,6 +11332,7 @@ class Proxy:
         self._idle.set()
         self._addresses: dict[tuple[str, str, str], tuple[RouterDef, Key, Origin, bytes, frozenset[bytes]]] = {}
         self._names: dict[str, str] = {}
+        self._names_of = 0  # the generation of what is hidden in them
 
     @property
     def inflight(self) -> int:
@@ -11113,11 +11418,14 @@ class Proxy:
 
     def shown_name(self, model: str) -> str:
         """A model's name for ledger and log: it may be anything, a key pasted in the wrong place for one."""
+        if self._names_of != self._credentials.generation:  # what was no secret may be one now
+            self._names_of = self._credentials.generation
+            self._names.clear()
         shown = self._names.get(model)
         if shown is None:
             shown = self.redacted_text(model[:300])
-            if len(self._names) < self.limits.names:
-                self._names[model[:300]] = shown
+            if len(self._names) < self.limits.names and len(model) <= 300:
+                self._names[model] = shown
         return shown
 
     def settled(self, exchange: Exchange, row: LedgerRow, *, overhead_s: float, chunks: int) -> None:
@@ -11857,8 +12165,8 @@ def end():
     for _ in range(600):
         for name in filter(str.isdigit, os.listdir("/proc")):
             try:
-                with open(f"/proc/{name}/stat") as file:
-                    if int(file.read().rpartition(")")[2].split()[1]) == me:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    if int(file.read().rpartition(b")")[2].split()[1]) == me:
                         os.kill(int(name), signal.SIGKILL)
             except OSError:
                 pass
@@ -12328,8 +12636,8 @@ def _reads_terminal(master: int) -> bool | None:
         if process.group != group or process.state != "S":
             continue
         try:
-            place = Path(f"/proc/{pid}/wchan").read_text()
-            call = Path(f"/proc/{pid}/syscall").read_text().split()
+            place = Path(f"/proc/{pid}/wchan").read_text("utf-8")
+            call = Path(f"/proc/{pid}/syscall").read_text("utf-8").split()
         except OSError:
             continue
         if len(call) < 2:
@@ -13205,7 +13513,7 @@ class Folders:
                 file.write(f'[{section}]\n\t{key} = "{quoted}"\n')
         hook = root / ".git" / "hooks" / "commit-msg"
         hook.parent.mkdir(exist_ok=True)
-        hook.write_text(_HOOK)
+        hook.write_text(_HOOK, "utf-8")
         hook.chmod(0o755)
 
     async def _sign(self, folder: Folder, agent: str, model: str) -> None:
@@ -15578,12 +15886,13 @@ class BodyRoom:
             )
 
     async def read(self, request: web.Request, silence_s: float) -> bytes:
-        """The request's body, to be given back with `release`. Raises TooLarge, Busy, TooSlow or BadRequest."""
+        """The decoded body, to be given back with `release`. Raises TooLarge, Busy, TooSlow or BadRequest."""
         size = request.content_length
         content = request.content
+        decoding = decoding_of(request) if "content-encoding" in request.headers else None
         if not request.can_read_body:
             return b""
-        if size is not None and content.is_eof() and size <= 65536:
+        if size is not None and decoding is None and content.is_eof() and size <= 65536:
             came_along = content._buffer  # all of it is here; each read() would resume a reading that was never paused
             if len(came_along) == 1 and len(came_along[0]) == size:
                 self.held += size
@@ -15598,18 +15907,23 @@ class BodyRoom:
             async with asyncio.timeout(0 if self._stopping and not content.is_eof() else silence_s) as limit:
                 self._reading.add(limit)
                 while not content.at_eof():
-                    part = await content.readany()
-                    parts.append(part)
-                    came += len(part)
-                    if came > held:
-                        self.check(came, held)
-                        self.held += came - held
-                        held = came
+                    coded = await content.readany()
+                    for part in (coded,) if decoding is None else decoding.feed(coded):
+                        parts.append(part)
+                        came += len(part)
+                        if came > held:
+                            self.check(came, held)
+                            self.held += came - held
+                            held = came
+                        if decoding is not None:
+                            await asyncio.sleep(0)  # a little may become much: others have their turn
                     now = loop.time()
                     if now - started > silence_s and came < (now - started) * _SLOWEST_BYTES_S:
                         raise TimeoutError
                     if not self._stopping:
                         limit.reschedule(now + silence_s)
+            if decoding is not None:
+                decoding.end()
             if came >= _LARGE_BYTES:
                 async with self._turn:  # to join, read and send 20 MiB takes 20 ms: never ten in one turn of the loop
                     await asyncio.sleep(0)
@@ -15625,6 +15939,8 @@ class BodyRoom:
             if isinstance(error, web.RequestPayloadError):
                 content.feed_eof()  # else aiohttp reads on, and logs what we answer
                 raise BadRequest("the request body is broken", code="invalid_body") from None
+            if isinstance(error, CodingError):
+                raise BadRequest(f"the request body cannot be decoded: {error}", code="invalid_body") from None
             raise
         finally:
             if limit is not None:
@@ -15634,6 +15950,17 @@ class BodyRoom:
 
     def release(self, body: bytes) -> None:
         self.held -= len(body)
+
+
+def decoding_of(request: web.Request) -> Decoding | None:
+    """What a body sent compressed has to go through. Raises BadRequest."""
+    try:
+        codings = read_codings(request.headers.getall("content-encoding", ()))
+    except UnknownCoding as error:
+        raise BadRequest(
+            str(error), status=415, code="unsupported_encoding", headers={"accept-encoding": ACCEPTED_CODINGS}
+        ) from None
+    return Decoding(codings) if codings else None
 
 
 _id_prefix = secrets.token_hex(4)
@@ -15764,12 +16091,18 @@ def error_answer(
     return {**own, **error.headers, **error.retry_headers(), **_SAFE}, text
 
 
-def client_dialect(request: web.Request) -> Dialect:
-    """What the client of `request` understands."""
-    path = request.path
-    if path.startswith("/v1/messages") or (path.startswith("/v1/models") and "anthropic-version" in request.headers):
+def path_dialect(path: str) -> Dialect:
+    """What the clients at `path` understand."""
+    if path.startswith("/v1/messages"):
         return "messages"
     return "responses" if path.startswith("/v1/responses") else "chat"
+
+
+def client_dialect(request: web.Request) -> Dialect:
+    """What the client of `request` understands."""
+    if request.path.startswith("/v1/models") and "anthropic-version" in request.headers:
+        return "messages"
+    return path_dialect(request.path)
 
 
 def error_response(request: web.Request, error: ChompError, credentials: Credentials) -> web.Response:
@@ -15790,16 +16123,19 @@ def refused(request: web.Request, error: ChompError) -> web.Response:
         request_id = request[REQUEST_ID] = request.get(REQUEST_ID) or new_request_id(
             request.headers.get("x-request-id")
         )
-        services.usage.record(
-            LedgerRow(
-                at=time.time(),
-                request_id=request_id,
-                caller=request[CALLER].name if CALLER in request else "",
-                api=api,
-                status=error.status,
-                error_type=error.fault,
-            )
+        known = request.get(CALLER)
+        row = LedgerRow(
+            at=time.time(),
+            request_id=request_id,
+            caller="" if known is None else known.name,
+            api=api,
+            status=error.status,
+            error_type=error.fault,
         )
+        if known is None:  # whoever reaches the port must not be able to fill the disk
+            services.usage.count(row)
+        else:
+            services.usage.record(row)
     return error_response(request, error, services.credentials)
 
 
@@ -15906,7 +16242,8 @@ async def expect(request: web.Request) -> web.StreamResponse | None:
     try:
         if request.headers.get("expect", "").lower() != "100-continue":
             raise BadRequest("only 100-continue can be expected", status=417, code="expectation_failed")
-        authenticate(request, services)
+        request[CALLER] = authenticate(request, services)
+        decoding_of(request)
         services.bodies.check(request.content_length)
     except ChompError as error:
         response = refused(request, error)
@@ -16021,17 +16358,17 @@ class ClientSink:
     """
 
     __slots__ = (
-        "_dialect", "_framed", "_head", "_id", "_protocol", "_transport", "chunked", "close", "cross_origin", "ended",
+        "_framed", "_head", "_protocol", "_transport", "chunked", "close", "cross_origin", "dialect", "ended", "id",
         "started", "writer",
     )  # fmt: skip
 
     def __init__(
         self, transport: asyncio.Transport | None, protocol: BaseProtocol, request_id: str, dialect: Dialect = "chat"
     ):
-        self._dialect = dialect
+        self.dialect = dialect
         self._transport = transport
         self._protocol = protocol
-        self._id = request_id
+        self.id = request_id
         self._head = b""
         self._framed = False
         self.chunked = True
@@ -16041,9 +16378,9 @@ class ClientSink:
 
     def start(self, status: int, head: bytes, *, stream: bool, length: int | None = None) -> None:
         self.started = True
-        lines = f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\nx-request-id: {self._id}\r\n"
-        if self._dialect == "messages":
-            lines += f"request-id: {self._id}\r\n"
+        lines = f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\nx-request-id: {self.id}\r\n"
+        if self.dialect == "messages":
+            lines += f"request-id: {self.id}\r\n"
         if stream:
             if b"content-type:" not in head:
                 lines += "content-type: text/event-stream\r\n"
@@ -16112,8 +16449,18 @@ class ClientSink:
 
     def fail(self, error: ChompError) -> None:
         """An error after the head has gone: its frame, and a proper end."""
-        self.write(error_frames(error, self._dialect))
+        self.write(error_frames(error, self.dialect))
         self.end()
+
+
+def write_error(sink: ClientSink, error: ChompError, credentials: Credentials) -> None:
+    """`error` as the whole answer, without aiohttp."""
+    headers, text = error_answer(error, sink.id, credentials, sink.dialect)
+    own = ("x-request-id", "request-id", "x-content-type-options")  # the sink's
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if name not in own)
+    head = f"content-type: application/json; charset=utf-8\r\n{lines}".encode("latin-1", "replace")
+    sink.start(error.status, head, stream=False, length=len(text))
+    sink.write(text)
 
 
 async def relay(services: Services, exchange: Exchange, sink: ClientSink) -> None:
@@ -16154,10 +16501,12 @@ class PlainRequest:
 
     def on_url(self, url: bytes) -> None:
         self.url += url
+        if len(self.url) > _FIELD_BYTES:
+            self._begun = 2
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name, value))
-        if len(self.headers) > 100 or len(value) > 8000:  # aiohttp has the limits, and the words
+        if len(self.headers) > 100 or len(value) > _FIELD_BYTES:  # aiohttp has the limits, and the words
             self._begun = 2
 
     def on_headers_complete(self) -> None:
@@ -16187,13 +16536,22 @@ class PlainRequest:
             return False
         if self._ends:
             return bool(self._parser.get_method() == b"POST")
-        return None if self._headed else False  # a head in pieces is unusual, a body after its head is not
+        return None if self._headed and self._is_coming() else False  # a head in pieces is unusual
+
+    def _is_coming(self) -> bool:
+        """Whether the body may come in pieces, and soon."""
+        for name, value in self.headers:
+            low = name.lower()
+            if low in _LONG_WAY or (low == b"content-length" and int(value) > _PLAIN_BYTES):
+                return False
+        return True
 
     @property
     def body(self) -> bytes:
         return self._body[0] if len(self._body) == 1 else b"".join(self._body)
 
 
+_FIELD_BYTES = 8000
 _PLAIN_BYTES = 1 << 20  # larger bodies are read under the limits of `BodyRoom`
 _PLAIN_S = 1.0  # so are those that take longer than this to come
 
@@ -16207,7 +16565,7 @@ class Door(web_protocol.RequestHandler):
     see different requests, only one is asked.
     """
 
-    __slots__ = ("_exchange", "_late", "_patience", "_pieces", "_plain", "_relaying", "_services", "_sink")
+    __slots__ = ("_exchange", "_late", "_line", "_patience", "_pieces", "_plain", "_relaying", "_services", "_sink")
 
     def __init__(self, manager: DoorServer, **more: Any):
         super().__init__(manager, **more)
@@ -16219,6 +16577,7 @@ class Door(web_protocol.RequestHandler):
         self._patience: asyncio.TimerHandle | None = None
         self._pieces: list[bytes] = []  # of a request whose body is still coming
         self._late = b""
+        self._line: re.Match[bytes] | None = None  # of the last request that went aiohttp's way
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -16232,7 +16591,7 @@ class Door(web_protocol.RequestHandler):
             return
         plain = self._plain
         if plain is None:
-            super().data_received(data)
+            self._hand_over(data)
             return
         whole = plain.read(data)
         if whole is None and (self._pieces or self._is_idle()):
@@ -16250,7 +16609,13 @@ class Door(web_protocol.RequestHandler):
         else:
             self._plain = None
         if not let_in:
-            super().data_received(b"".join((*pieces, data)) if pieces else data)
+            self._hand_over(b"".join((*pieces, data)) if pieces else data)
+
+    def _hand_over(self, data: bytes) -> None:
+        """Gives `data` to aiohttp, whose parser forgets what was asked when it cannot go on."""
+        if line := _REQUEST_LINE.match(data):
+            self._line = line
+        super().data_received(data)
 
     def _give_up(self) -> None:
         """The body takes its time: aiohttp's way has limits for that."""
@@ -16258,7 +16623,7 @@ class Door(web_protocol.RequestHandler):
             self._patience.cancel()
         self._patience = self._plain = None
         pieces, self._pieces = self._pieces, []
-        super().data_received(b"".join(pieces))
+        self._hand_over(b"".join(pieces))
 
     def _is_idle(self) -> bool:
         """Whether aiohttp's side of this connection waits for a request."""
@@ -16322,7 +16687,7 @@ class Door(web_protocol.RequestHandler):
         try:
             await relay(services, exchange, sink)
         except ChompError as error:
-            self._refuse(sink, services, error, exchange)
+            write_error(sink, error, services.credentials)
         except ConnectionError:
             pass  # the client is gone
         except Exception:  # a bug: the client gets an error in its shape or no answer, the log the reason
@@ -16330,18 +16695,9 @@ class Door(web_protocol.RequestHandler):
             if sink.started:
                 sink.abort()
             else:
-                self._refuse(sink, services, ChompError("chomp failed; its log says why"), exchange)
+                write_error(sink, ChompError("chomp failed; its log says why"), services.credentials)
         finally:
             self._relayed()
-
-    def _refuse(self, sink: ClientSink, services: Services, error: ChompError, exchange: Exchange) -> None:
-        dialect = dialect_of(exchange.request.api)
-        headers, text = error_answer(error, exchange.request.request_id, services.credentials, dialect)
-        own = ("x-request-id", "request-id", "x-content-type-options")  # the sink's
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if name not in own)
-        head = f"content-type: application/json; charset=utf-8\r\n{lines}".encode("latin-1", "replace")
-        sink.start(error.status, head, stream=False, length=len(text))
-        sink.write(text)
 
     def _relayed(self) -> None:
         """The answer has gone out: this connection is free for the next request."""
@@ -16402,16 +16758,26 @@ class Door(web_protocol.RequestHandler):
     ) -> web.StreamResponse:
         if request.writer.output_size > 0:
             raise ConnectionError("the answer broke off") from exc
+        services, line = self._services, self._line
+        path = request.path
         if status >= 500:
             log.error("a request failed outside its handler", exc_info=exc)
             error = ChompError("chomp failed; its log says why", status=status)
         else:
+            if isinstance(exc, http_exceptions.LineTooLong) or "many headers" in (message or ""):
+                status = 414 if line is not None and line.end() > _FIELD_BYTES else 431
             error = BadRequest(f"bad HTTP request: {sentence(message or '')[:200]}", status=status, code="bad_http")
-        response = web.Response(body=msgspec.json.encode(error.body()), status=status, content_type="application/json")
-        response.force_close()
-        return response
+            if line is not None:
+                path = line["path"].decode("latin-1")
+        if services is None:
+            return super().handle_error(request, status, exc, message)
+        sink = ClientSink(self.transport, self, new_request_id(None), path_dialect(path))
+        sink.close = True
+        write_error(sink, error, services.credentials)
+        return SENT_CLOSE
 
 
+_REQUEST_LINE = re.compile(rb"[A-Z]+ (?P<path>/[^ ?\r\n]*)[^ \r\n]*")
 _LONG_WAY = frozenset(  # headers that need aiohttp's way: they are seldom sent, or change what is done
     b"origin expect transfer-encoding content-encoding upgrade x-chomp-prefer x-chomp-no-fallback".split()
 )
@@ -16480,6 +16846,13 @@ def setting_words(seconds: float) -> str:
         if seconds and seconds % size == 0:
             return f"{int(seconds // size)}{unit}"
     return f"{seconds:g}s"
+
+
+def shown_address(address: str) -> str:
+    """Where an address leads, without what may be secret in it: user, password, path and query."""
+    url = urllib.parse.urlsplit(address)
+    bare = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+    return address if address in ("", bare, f"{bare}/") else f"{bare}/..."
 
 
 def moment_s(moment: str) -> float:
@@ -16597,7 +16970,7 @@ def session_seconds(session: Session, now: Callable[[], float] = time.time) -> f
 TEMPLATE_FILTERS: dict[str, Callable[..., Any]] = {
     "tokens": token_words, "usd": usd_words, "duration": duration_words, "written": setting_words, "age": age_words,
     "clock": clock_words, "ink": ink, "state": state_of, "state_words": state_words, "reason_words": reason_words,
-    "seconds": session_seconds,
+    "seconds": session_seconds, "address": shown_address,
 }  # fmt: skip
 
 
@@ -16886,16 +17259,19 @@ async def models_router(request: web.Request) -> web.Response:
     )
 
 
+_YEAR_1, _YEAR_10000 = -62135596800, 253402300800  # the years a date can show
+
+
 def _since(text: str, now: float) -> float:
     """Unix time of "24h" (ago), "2026-11-01", an ISO time or Unix seconds. Raises BadRequest."""
-    with contextlib.suppress(ValueError):
-        since = float(text) if re.fullmatch(r"\d{9,}(\.\d+)?", text) else now - duration_s(text)
-        if not -6e10 < since < 2.5e11:  # the years a date can show
-            raise ValueError(text)
-        return since
+    since = math.nan
     with contextlib.suppress(ValueError):
         moment = datetime.datetime.fromisoformat(text)
-        return float((moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp())
+        since = (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+    with contextlib.suppress(ValueError):
+        since = float(text) if re.fullmatch(r"\d{9,}(\.\d+)?", text) else now - duration_s(text)
+    if _YEAR_1 <= since < _YEAR_10000:
+        return since
     raise BadRequest(
         f"since is a time ago such as 24h or 7d, a date, or Unix seconds, not {text[:50]!r}", param="since"
     )
@@ -17195,7 +17571,12 @@ async def config_set(request: web.Request) -> web.Response:
     services, given = request.app[SERVICES], await body_of(request, _Config)
     with _settings_files():
         before = services.store.overrides()
-    tables = {"tasks": given.tasks, "notify": given.notify}
+    kept = msgspec.structs.asdict(services.settings.notify)
+    notify = {  # an address that comes back as it was shown is the one there is
+        name: value for name, value in given.notify.items()
+        if not (name in ("webhook", "ntfy") and value and value == shown_address(kept[name]))
+    }  # fmt: skip
+    tables = {"tasks": given.tasks, "notify": notify}
     changed = merged(before, {name: table for name, table in tables.items() if table})
     try:
         for name, kind in (("tasks", TaskSettings), ("notify", NotifySettings)):
@@ -18403,6 +18784,7 @@ def make_app(
     app.add_routes(routes)
     set_up_pages(app, HERE)
     app.on_shutdown.append(_end_streams)
+    app.on_response_prepare.append(_leave_out)
 
     async def reload(given: Settings | None = None) -> list[str]:
         try:
@@ -18546,12 +18928,18 @@ async def _watch_lag(usage: UsageLedger, routing: RouterPool) -> None:
         routing.notice_sleep()
 
 
+async def _leave_out(request: web.Request, response: web.StreamResponse) -> None:
+    """What an answer that aiohttp writes need not tell: with which versions."""
+    response.headers.pop("server", None)
+
+
 def make_runner(app: web.Application, settings: Settings) -> Runner:
     """aiohttp's runner as chomp needs it."""
     return Runner(
         app,
         handler_cancellation=True,  # else a client that leaves is not noticed
         access_log=None,  # the ledger writes one line per request
+        auto_decompress=False,  # `BodyRoom` does it, under its limits
         keepalive_timeout=settings.timeouts.client_idle_s,
         lingering_time=2.0,
         handle_signals=False,

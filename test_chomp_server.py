@@ -48,14 +48,17 @@ import termios
 import threading
 import time
 import tomllib
+import tracemalloc
 import types
 import urllib.parse
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import anthropic
+import brotli
 import httpx2
 import msgspec
 import openai
@@ -72,6 +75,11 @@ from openai.types.responses.response_create_params import ResponseCreateParamsNo
 from prometheus_client.parser import text_string_to_metric_families
 
 import chomp_server as cs
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 HERE = Path(__file__).resolve().parent
 TOKEN = "test-token-0123456789"
@@ -4042,6 +4050,50 @@ class TestStore:
         assert await store.database.read("SELECT * FROM t") == []
         await store.database.write(lambda connection: connection.execute("INSERT INTO t VALUES (2)") and None)
         assert await store.database.read("SELECT * FROM t") == [{"a": 2}]
+
+    def test_what_is_written_is_utf_8_whatever_the_locale_and_leaves_no_rest(self, tmp_path: Path) -> None:
+        words = "\u00e9\u4e16\U0001f600"
+        code = f"""if True:
+            import pathlib, sys
+            import chomp_server as cs
+            assert sys.getfilesystemencoding() == "ascii" or sys.flags.utf8_mode == 0
+            words = {words!a}
+            store = cs.Store(pathlib.Path({str(tmp_path / "state")!r}))
+            store.open()
+            store.override({{"notify": {{"ntfy": words}}}})
+            store.write_agents({{"a": {{"name": words}}}})
+            store.write_keys({{"K": words}})
+            assert store.agents()["a"]["name"] == store.keys()["K"] == store.overrides()["notify"]["ntfy"] == words
+            (store.folder / "keys.json").unlink()
+            (store.folder / "keys.json").mkdir()
+            try:
+                store.write_keys({{"K": words}})
+            except cs.StoreError:
+                pass
+            else:
+                raise AssertionError("it was written")
+            store.unlock()
+        """
+        environ = {"LC_ALL": "C", "PYTHONUTF8": "0", "PATH": os.environ["PATH"], "PYTHONWARNDEFAULTENCODING": "1"}
+        argv = [sys.executable, "-W", "error::EncodingWarning:chomp_server", "-c", code]
+        ran = subprocess.run(argv, cwd=HERE, env=environ, capture_output=True, timeout=60)
+        assert ran.returncode == 0, ran.stderr.decode()
+        state = tmp_path / "state"
+        assert words in (state / "agents.json").read_text("utf-8")
+        assert [path.name for path in state.iterdir() if path.suffix == ".tmp"] == []
+
+    def test_no_text_file_is_opened_in_the_encoding_of_the_locale(self) -> None:
+        for path in (HERE / "chomp_server.py", HERE / "bin" / "chomp"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if not isinstance(node, ast.Call):
+                    continue
+                words, called = ast.unparse(node), ast.unparse(node.func)
+                if called.endswith((".read_text", ".write_text")):
+                    assert "utf-8" in words
+                elif called in ("open", "os.fdopen"):
+                    assert "utf-8" in words or re.search(r"'[rwx]b\+?'", words), words
+                elif called.startswith("subprocess."):
+                    assert not {"text", "universal_newlines"} & {one.arg for one in node.keywords}, words
 
     async def test_a_commit_that_fails_does_not_block_the_next_one(self, store: cs.Store) -> None:
         def doubtful(connection: sqlite3.Connection) -> None:
@@ -8318,6 +8370,82 @@ class TestUsage:
         assert (await ask(client, "m"))[0] == 200
         assert len(await client.rows(1)) == 1
 
+    async def test_a_row_that_cannot_be_written_is_in_the_totals_and_in_the_log_once(self, tmp_path: Path) -> None:
+        def entry(n: int) -> cs.LedgerRow:
+            filled = {name: "" if kind == "str" else 0 for name, kind in cs.LedgerRow.__annotations__.items()}
+            return cs.LedgerRow(**{**filled, "request_id": f"req-{n}", "router": "r"})
+
+        def counted(ledger: cs.UsageLedger) -> float:
+            (family,) = (one for one in ledger.collect() if one.name == "chomp_requests")
+            return sum(sample.value for sample in family.samples)
+
+        (tmp_path / "folder.db").mkdir()
+        broken = cs.Database(tmp_path / "folder.db")  # cannot be opened
+        whole = cs.Database(tmp_path / "chomp.db")  # has no table: what is written is lost
+        busy = cs.Database(tmp_path / "busy.db")
+        with contextlib.closing(sqlite3.connect(tmp_path / "busy.db", isolation_level=None)) as other:
+            other.execute("PRAGMA journal_mode=WAL")
+            other.execute("BEGIN IMMEDIATE")
+            for database, waiting in ((broken, 2), (whole, 0), (busy, 2)):
+                lines: list[str] = []
+                ledger = cs.UsageLedger(database, cs.Limits(ledger_rows=2), log_form="text", out=lines.append)
+                for n in range(3):  # the last one has no room
+                    ledger.record(entry(n))
+                for _ in range(2):
+                    await ledger.flush()
+                assert (ledger.queued, ledger.dropped) == (waiting, 3 - waiting), database._path
+                assert counted(ledger) == 3
+                assert sorted(re.findall(r"req-\d", "".join(lines))) == ["req-0", "req-1", "req-2"]
+        for database in (broken, whole, busy):
+            await database.close()
+
+    async def test_totals_may_be_read_while_the_thread_that_writes_adds_to_them(self, store: cs.Store) -> None:
+        filled = {name: "" if kind == "str" else 0 for name, kind in cs.LedgerRow.__annotations__.items()}
+        ledger = cs.UsageLedger(store.database, cs.Limits(), log_form="text")
+        adding: list[threading.Thread] = []
+
+        class Read(collections.Counter):  # type: ignore[type-arg]
+            def items(self) -> Any:
+                for pair in super().items():
+                    yield pair
+                    row = cs.LedgerRow(**{**filled, "router": f"new-{len(adding)}"})
+                    adding.append(threading.Thread(target=ledger.count, args=(row,)))
+                    adding[-1].start()
+                    adding[-1].join(0.1)  # as far as it gets
+
+        ledger._requests = Read({("r", "chat", 0, 200, ""): 1, ("s", "chat", 0, 200, ""): 1})
+        assert len(list(ledger.collect())) > 5
+        for one in adding:
+            one.join()
+        assert ledger._requests["new-1", "", 0, 0, ""] == 1
+
+    async def test_a_database_locked_by_another_program_slows_nothing_but_what_needs_it(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        client = await chomp(await upstream(says("hi")))
+        assert (await ask(client, "m"))[0] == 200
+        await client.rows(1)
+        with contextlib.closing(sqlite3.connect(client.settings.state / "chomp.db", isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            assert (await ask(client, "m"))[0] == 200
+
+            async def tried(method: str, path: str, **more: Any) -> tuple[int, str | None]:
+                async with client.http.request(method, client.url + path, **more) as answer:
+                    return answer.status, (await error_of(answer))["code"] if answer.status >= 400 else ""
+
+            job = {"prompt": "hello", "model": "m"}
+            async with asyncio.timeout(10 * cs.DATABASE_WAIT_S):
+                told = await asyncio.gather(
+                    *(tried("POST", "/api/dispatch", json=job) for _ in range(20)), tried("GET", "/api/usage")
+                )
+                assert set(told) == {(503, "database_not_written")}
+                for path in ("/status", "/health", "/v1/models", "/api/jobs"):
+                    assert (await tried("GET", path))[0] == 200
+            began = time.monotonic()
+            await client.runner.cleanup()
+            assert time.monotonic() - began < 10 * cs.DATABASE_WAIT_S
+            assert client.services.usage.queued == 1  # and was told, and in the totals
+
     @pytest.mark.parametrize("error", [OSError, BrokenPipeError, ValueError])
     @pytest.mark.parametrize("form", ["text", "json"])
     async def test_log_lines_that_cannot_be_written_cost_no_row(
@@ -8424,8 +8552,8 @@ class TestUsage:
             (lambda now: datetime.datetime.fromtimestamp(now - 86400, datetime.UTC).date().isoformat(), 1),
             (lambda now: datetime.datetime.fromtimestamp(now - 40 * 86400, datetime.UTC).isoformat(), 3),
             (lambda now: datetime.datetime.fromtimestamp(now - 3600, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), 1),
-            ("2000-01-01", 3),
-            ("yesterday", None), ("", None), ("-1h", None), ("1e400", None), ("nan", None), ("9" * 30, None),
+            ("2000-01-01", 3), ("0001-01-01", 3), ("9999-12-31", 0),
+            ("0001-01-01T00:00:00+14:00", None), ("9999-12-31T23:00:00-14:00", None), ("yesterday", None), ("", None), ("-1h", None), ("1e400", None), ("nan", None), ("9" * 30, None),
             ("99999999999999d", None), ("2026-13-01", None),
         ],
     )  # fmt: skip
@@ -8454,6 +8582,7 @@ class TestUsage:
             assert answer.status == 200
             report = await answer.json()
         assert sum(found["requests"] for found in report["rows"]) == seen
+        assert datetime.datetime.fromisoformat(report["since"]).year in (*range(2000, 2100), 1, 9999)
         if re.fullmatch(r"[1-9]\d*[hmd]", text):
             ago = now - datetime.datetime.fromisoformat(report["since"]).timestamp()
             assert ago == pytest.approx(cs.duration_s(text), abs=30)
@@ -8734,12 +8863,58 @@ class TestMeters:
             assert answer.status == 200
             body = await answer.read()
         assert body.count(quiet) >= 2 and b"bin/chomp continue 1" in body
+        agent = Agent(client, active_task("2", budget_tokens=1, sessions=(used_before("s0", 1),)))
         async with client.post(path, json=asked, headers=agent.headers) as answer:
             assert (await answer.content.readany()).startswith(quiet)
-            client.services.meters.granted(active_task(budget_tokens=100))
+            client.services.meters.granted(active_task("2", budget_tokens=100))
             body = await soon(answer.read())
         assert b"budget_exceeded" not in body and len(up.calls) == 1
         assert (agent.meter.tokens > 0, agent.meter.running) == (True, 0)
+
+    @pytest.mark.parametrize("streamed", [False, True])
+    async def test_a_request_sent_again_joins_the_hold_and_is_refused_at_once_after_it(
+        self, chomp: Any, upstream: Any, streamed: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = await chomp(up := await upstream(), tasks={"hold": "1s"})
+        ends: list[float] = []
+
+        def timeout_at(when: float) -> asyncio.Timeout:
+            ends.append(when)
+            return asyncio.timeout_at(when)
+
+        monkeypatch.setattr(cs, "asyncio", types.SimpleNamespace(**{**vars(asyncio), "timeout_at": timeout_at}))
+        agent = Agent(client, active_task(budget_tokens=9, sessions=(used_before("s0", 9),)))
+        first = asyncio.ensure_future(agent.asks(stream=streamed))
+        await until(lambda: agent.meter.held == 1, "not held")
+        await asyncio.sleep(0.2)
+        assert [status for status, _ in await soon(asyncio.gather(first, agent.asks(stream=streamed)))] == [429, 429]
+        assert (len(ends), len(set(ends))) == (2, 1)  # one deadline for both
+        agent.told.clear()
+        for _ in range(3):
+            async with client.chat("m", headers=agent.headers, stream=streamed) as answer:
+                assert (answer.status, answer.headers["x-should-retry"]) == (429, "false")
+                assert (await error_of(answer))["code"] == "budget_exceeded"
+        assert (len(ends), [held for _, held in agent.told if held], up.calls) == (2, [], [])  # none was held
+        client.services.meters.granted(active_task(budget_tokens=9, grants=1))
+        assert (await agent.asks())[0] == 200
+        again = asyncio.ensure_future(agent.asks(stream=streamed))  # over the next budget: a hold of its own
+        await until(lambda: agent.meter.held == 1, "not held")
+        assert ends[-1] > ends[0]
+        assert (await soon(again))[0] == 429
+
+    async def test_who_is_over_the_budget_of_a_day_is_told_when_it_ends(self, chomp: Any, upstream: Any) -> None:
+        clock = Clock()
+        client = await chomp(await upstream(), tasks={"hold": "50ms", "budget_tokens_per_day": 5}, clock=clock)
+        agent = Agent(client)
+        assert (await agent.asks())[0] == 200
+        left = cs.day_end(clock.now) - clock.now
+        for _ in range(2):
+            async with client.chat("m", headers=agent.headers) as answer:
+                assert (answer.status, answer.headers["retry-after"]) == (429, str(math.ceil(left)))
+                assert answer.headers["x-should-retry"] == "false"
+        clock.now += left
+        assert (await agent.asks())[0] == 200  # and the day's hold is over with it
+        assert agent.meter.held_since is None
 
     async def test_a_client_that_is_not_streaming_hears_nothing_while_it_is_held(
         self, chomp: Any, upstream: Any
@@ -10807,6 +10982,44 @@ def chat_body(model: str = "m", **more: Any) -> bytes:
     return json.dumps({"model": model, "messages": [{"role": "user", "content": "hello"}], **more}).encode()
 
 
+def raw_deflate(data: bytes) -> bytes:
+    return zlib.compress(data, wbits=-15)
+
+
+CODINGS: list[tuple[str, Callable[[bytes], bytes]]] = [  # header and encoder
+    ("gzip", gzip.compress),
+    ("x-gzip", lambda data: gzip.compress(data[:50]) + gzip.compress(data[50:])),
+    ("deflate", zlib.compress),
+    ("deflate", raw_deflate),
+    ("br", brotli.compress),
+    ("zstd", zstd.compress),
+    ("zstd", lambda data: zstd.compress(data[:50]) + zstd.compress(data[50:])),
+    ("GZip,  identity, zstd", lambda data: zstd.compress(gzip.compress(data))),
+    ("identity", bytes),
+]
+
+
+class Press:
+    """A compressor whose reader can be shown what there is so far."""
+
+    def __init__(self, coding: str):
+        if coding == "br":
+            encoder = brotli.Compressor(quality=5)
+            self.flushed = lambda data: encoder.process(data) + encoder.flush()
+            self.end = encoder.finish
+        elif coding == "zstd":
+            packer = zstd.ZstdCompressor()
+            self.flushed = lambda data: packer.compress(data, packer.FLUSH_BLOCK)
+            self.end = packer.flush
+        else:
+            stream = zlib.compressobj(wbits=31 if coding == "gzip" else 15)
+            self.flushed = lambda data: stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH)
+            self.end = stream.flush
+
+    def whole(self, data: bytes) -> bytes:
+        return bytes(self.flushed(data) + self.end())
+
+
 class Raw:
     """A client that sees bytes."""
 
@@ -11725,6 +11938,184 @@ class TestProxy:
             is_openai_error(await answer.read())
             assert status != 429 or answer.headers["retry-after"] == "7"
         assert (len(bad.calls), len(other.calls)) == (1, 0)
+
+    async def test_a_refusal_waits_for_no_list_of_models(
+        self, chomp: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = await chomp(bad := await upstream(fails(429, headers=[("retry-after", "7")])))
+        routing = client.services.routing
+        plan, asked = routing.plan, []
+
+        async def planned(*question: Any) -> Any:
+            asked.append(question)
+            if len(asked) > 1:
+                await asyncio.Event().wait()  # lists are being fetched
+            return await plan(*question)
+
+        monkeypatch.setattr(routing, "plan", planned)
+        status, headers, _ = await ask_raw(client.port, wire(chat_body()))
+        assert (status, headers["retry-after"], len(asked), len(bad.calls)) == (429, "7", 2, 1)
+
+    async def test_a_name_that_turns_out_to_be_a_key_is_shown_no_more(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream())
+        secret = "sk-pasted-in-the-wrong-place"
+        for _ in range(2):
+            async with client.chat(f"{router.id}/{secret}") as answer:
+                assert answer.status == 200
+            client.services.credentials.hide(secret)
+        before, after = await client.rows(2)
+        assert (before["sent_model"], after["sent_model"], after["asked_model"]) == (
+            secret,
+            "[hidden]",
+            f"{router.id}/[hidden]",
+        )
+
+    # -- compressed answers, though none were asked for
+
+    async def test_a_compressed_answer_is_read(self, chomp: Any, upstream: Any) -> None:
+        sent: list[tuple[str, bytes]] = []
+
+        async def act(call: Call) -> None:
+            header, body = sent[-1]
+            more = [("content-encoding", header)]
+            await call.whole(
+                body, content_type="text/event-stream" if call.streams else "application/json", headers=more
+            )
+
+        client = await chomp(router := await upstream(act))
+        plain = {False: chat_answer("hi there"), True: b"".join(STREAM)}
+        for header, encode in CODINGS:
+            for stream, body in plain.items():
+                sent.append((header, encode(body)))
+                async with client.chat("m", stream=stream) as answer:
+                    assert (header, answer.status, await answer.read()) == (header, 200, body)
+                    assert "content-encoding" not in answer.headers
+                    length = answer.headers.get("content-length")
+                assert length == (None if stream else str(len(body)))
+        rows = await client.rows(2 * len(CODINGS))
+        assert {(row["status"], row["error_type"]) for row in rows} == {(200, "")}
+        assert {row["prompt_tokens"] for row in rows if not row["stream"]} == {USAGE["prompt_tokens"]}
+        assert router.connections == 1
+
+    @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+    async def test_each_frame_of_a_compressed_stream_comes_at_once(
+        self, chomp: Any, upstream: Any, coding: str
+    ) -> None:
+        seen: asyncio.Queue[None] = asyncio.Queue()
+
+        async def act(call: Call) -> None:
+            press = Press(coding)
+            await call.head(content_encoding=coding)
+            for frame in STREAM:
+                await call.chunk(press.flushed(frame))
+                if b"content" in frame and b'"content":""' not in frame:
+                    await soon(seen.get())  # the next one is sent when this one has been seen
+            await call.chunk(press.end())
+            await call.end()
+
+        client = await chomp(await upstream(act))
+        got = b""
+        async with client.chat("m", stream=True) as answer:
+            async for part in answer.content.iter_any():
+                got += part
+                for _ in range(part.count(b'"content":"') - part.count(b'"content":""')):
+                    seen.put_nowait(None)
+        assert got == b"".join(STREAM)
+
+    async def test_a_compressed_answer_is_translated(self, chomp: Any, upstream: Any) -> None:
+        async def act(call: Call) -> None:
+            body, kind = (b"".join(STREAM), "text/event-stream") if call.streams else (chat_answer("one two three"), "")
+            await call.whole(gzip.compress(body), 200, kind or "application/json", [("content-encoding", "gzip")])
+
+        client = await chomp(await upstream(act))
+        for stream in (False, True):
+            asked = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], "stream": stream}
+            async with client.post("/v1/messages", json=asked) as answer:
+                text = await answer.text()
+                assert answer.status == 200
+            assert "end_turn" in text and "three" in text
+
+    async def test_a_compressed_error_is_read(self, chomp: Any, upstream: Any) -> None:
+        body = b'{"error":{"message":"too many tokens","type":"x","code":"c"}}'
+        for coding in ("gzip", "deflate", "br", "zstd"):
+            client = await chomp(await upstream(fails(400, Press(coding).whole(body), [("content-encoding", coding)])))
+            async with client.chat("m") as answer:
+                assert (answer.status, is_openai_error(await answer.read())["message"]) == (400, "too many tokens")
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize(
+        ("coding", "body"),
+        [
+            ("gzip", b"no gzip"), ("br", b"\xff" * 50), ("zstd", zstd.compress(chat_answer())[:-9]),
+            ("gzip", gzip.compress(chat_answer())[:-9]), ("lzma", b"what?"),
+        ],
+    )  # fmt: skip
+    async def test_a_compressed_answer_that_cannot_be_read_is_the_upstreams_failure(
+        self, chomp: Any, upstream: Any, coding: str, body: bytes, stream: bool
+    ) -> None:
+        async def act(call: Call) -> None:
+            kind = "text/event-stream" if stream else "application/json"
+            await call.whole(body, content_type=kind, headers=[("content-encoding", coding)])
+
+        client = await chomp(bad := await upstream(act), good := await upstream(says("hi")))
+        async with client.chat("m", stream=stream) as answer:
+            assert (answer.status, answer.headers["x-chomp-router"]) == (200, good.id)
+        assert len(bad.calls) == 1
+
+    async def test_a_compressed_stream_that_breaks_is_told_as_broken(self, chomp: Any, upstream: Any) -> None:
+        async def act(call: Call) -> None:
+            await call.head(content_encoding="gzip")
+            await call.chunk(Press("gzip").flushed(b"".join(STREAM[:3])))
+            await soon(seen.wait())
+            await call.chunk(b"\xff" * 100)
+
+        seen = asyncio.Event()
+        client = await chomp(await upstream(act))
+        async with client.chat("m", stream=True) as answer:
+            got = await answer.content.readany()
+            seen.set()
+            found = frames(got + await answer.read())
+        assert "compressed answer" in found[-2]["error"]["message"] and found[-1] == "[DONE]"
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"]) == (502, "provider_error")
+
+    @pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
+    async def test_a_large_compressed_answer_waits_for_a_slow_client(
+        self, chomp: Any, upstream: Any, coding: str
+    ) -> None:
+        body = chat_answer(" " * (64 << 20))
+        packed = Press(coding).whole(body)
+        assert len(packed) < 1 << 20
+
+        async def act(call: Call) -> None:
+            await call.whole(packed, headers=[("content-encoding", coding)])
+
+        client = await chomp(await upstream(act))
+        raw = await Raw.to(client.port, wire(chat_body()), limit=1 << 16)
+        _, headers = await raw.head()
+        tracemalloc.start()
+        try:
+            await asyncio.sleep(0.3)  # it reads nothing
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 16 << 20
+        assert await raw.body(headers) == body
+        raw.close()
+        (row,) = await client.rows(1)
+        assert (row["status"], row["error_type"]) == (200, "")
+
+    async def test_a_compressed_error_is_read_as_far_as_others_are(self, chomp: Any, upstream: Any) -> None:
+        packed = zstd.compress(b"no" * (32 << 20))
+        client = await chomp(await upstream(fails(400, packed, [("content-encoding", "zstd")])))
+        tracemalloc.start()
+        try:
+            async with client.chat("m") as answer:
+                assert answer.status == 400
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 8 << 20
 
     @pytest.mark.parametrize("stream", [False, True])
     @pytest.mark.parametrize("status", [400, 413, 422])
@@ -15477,7 +15868,68 @@ class TestWeb:
         assert status == 404
         is_openai_error(body)
 
+    async def test_every_refusal_has_the_shape_of_the_api_that_was_asked(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream(), limits={"body_bytes": 200_000, "inflight_bytes": 100_000})
+        key = [("authorization", f"Bearer {TOKEN}")]
+        flood = [(f"x-{n}", "x" * 7000) for n in range(12)]
+        refusals: list[tuple[int, Callable[[str], bytes]]] = [
+            (401, lambda path: wire(b"{}", path, token="wrong" * 5)),
+            (400, lambda path: wire(b"{,", path)),
+            (400, lambda path: wire(b"{}", path, headers=[("x-chomp-prefer", "best")])),
+            (400, lambda path: wire(b"{}", path, headers=key)),  # for the second time
+            (400, lambda path: wire(b"{}", path, headers=[("content-encoding", "zstd")])),
+            (415, lambda path: wire(b"{}", path, headers=[("content-encoding", "lzma")])),
+            (417, lambda path: wire(path=path, length=2, headers=[("expect", "much")])),
+            (405, lambda path: wire(path=path, method="GET")),
+            (404, lambda path: wire(b"{}", path + "/nothing/at/all")),
+            (403, lambda path: wire(b"{}", path, headers=[("origin", "https://evil.example")])),
+            (413, lambda path: wire(path=path, length=1 << 40)),
+            (413, lambda path: wire(path=path, length=1 << 40, headers=[("expect", "100-continue")])),
+            (429, lambda path: wire(b"{}" + b" " * 150_000, path)),
+            (431, lambda path: wire(b"{}", path, headers=flood)),
+            (431, lambda path: wire(b"{}", path, headers=[("x-flood", "x" * 20_000)])),
+            (431, lambda path: wire(b"{}", path, headers=[(f"x-{n}", "1") for n in range(500)])),
+            (414, lambda path: wire(b"{}", f"{path}?{'x' * 20_000}")),
+            (400, lambda path: wire(path=path, length=None, headers=[("content-length", "two")])),
+            (400, lambda path: wire(path=path, length=None, headers=[("transfer-encoding", "chunked")]) + b"zz\r\n"),
+            (400, lambda path: wire(b"{}", path, version="2.0")),
+            (400, lambda path: wire(b"{}", path, headers=[("x y", "1")])),
+        ]
+        for path in ("/v1/messages", "/v1/messages/count_tokens", "/v1/responses", "/v1/chat/completions"):
+            for at, (expected, data) in enumerate(refusals):
+                status, headers, body = await ask_raw(client.port, data(path))
+                shape = json.loads(body)
+                assert (path, at, status, headers["content-type"].split(";")[0]) == (
+                    path,
+                    at,
+                    expected,
+                    "application/json",
+                )
+                assert (shape.get("type") == "error") == ("messages" in path), (path, at, shape)
+                assert "server" not in headers
+                if "messages" in path:
+                    assert shape["error"].keys() >= {"type", "message"}
+                    assert shape["request_id"] == headers["x-request-id"] == headers["request-id"]
+                else:
+                    is_openai_error(body)
+
+    async def test_no_answer_tells_what_it_was_made_with(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream())
+        for path in ("/health", "/", "/status", "/nothing", "/static/style.css", "/v1/models", "/events"):
+            async with client.get(path) as answer:
+                assert "server" not in answer.headers, path
+        async with client.chat("m") as answer:
+            assert "server" not in answer.headers
+
     # -- bounds
+
+    async def test_a_body_that_is_declared_too_large_is_refused_at_once(
+        self, chomp: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cs, "_PLAIN_S", 10 * PATIENCE_S)  # what it would wait for a body that is on its way
+        client = await chomp(await upstream())
+        status, _, _ = await ask_raw(client.port, wire(length=1 << 40))
+        assert status == 413
 
     async def test_a_body_over_the_limit_is_refused_by_its_length(self, chomp: Any, upstream: Any) -> None:
         client = await chomp(router := await upstream(), limits={"body_bytes": 1000})
@@ -15520,6 +15972,15 @@ class TestWeb:
         status, _, got = await raw.answer()
         assert status == 200
         assert said(got) == "hi there" if stream else got == chat_answer("hi there")
+        raw.close()
+
+    async def test_who_expects_to_be_asked_for_a_body_is_asked_at_once(
+        self, chomp: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cs, "_PLAIN_S", 10 * PATIENCE_S)  # what it would wait for a body that is on its way
+        client = await chomp(await upstream())
+        raw = await Raw.to(client.port, wire(length=5, headers=[("expect", "100-continue")]))
+        assert await soon(raw.reader.readuntil(b"\r\n\r\n")) == b"HTTP/1.1 100 Continue\r\n\r\n"
         raw.close()
 
     async def test_half_a_body_that_never_ends_times_out(self, chomp: Any, upstream: Any) -> None:
@@ -15585,6 +16046,103 @@ class TestWeb:
         await until(lambda: client.services.proxy.inflight == 0, "not answered")
         await until(lambda: client.services.bodies.held == 0, "bytes are still held")
 
+    @pytest.mark.parametrize(("path", "api"), [(path.decode(), api) for path, api in cs.MODEL_PATHS.items()])
+    async def test_a_compressed_body_is_read_at_every_model_endpoint(
+        self, chomp: Any, upstream: Any, path: str, api: str
+    ) -> None:
+        router = await upstream(fails(400))  # what it says is not looked at
+        router.speaks = {"apis": [api, "messages"] if api == "count_tokens" else [api]}
+        client = await chomp(router)
+        fields: dict[str, Any] = {
+            "completions": {"prompt": "hi"}, "embeddings": {"input": "hi"}, "responses": {"input": "hi", "store": False},
+        }.get(api, {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 5})  # fmt: skip
+        body = json.dumps({"model": router.model, **fields}).encode()
+        for header, encode in CODINGS:
+            await ask_raw(client.port, wire(encode(body), path, headers=[("content-encoding", header)]))
+            call = router.calls.pop()
+            assert (header, call.json) == (header, {**json.loads(body), "model": "m"})
+            assert "content-encoding" not in call.headers
+        await until(lambda: client.services.bodies.held == 0, "bytes are still held")
+
+    async def test_a_compressed_body_may_come_in_any_pieces(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream())
+        body = chat_body(filler=random.Random(7).randbytes(20_000).hex())
+        for header, encode in CODINGS:
+            packed = encode(body)
+            sizes = [1, 1, 1, *[997] * (len(packed) // 997 + 1)]
+            pieces = [packed[end - size : end] for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)]
+            more = [("content-encoding", header), ("transfer-encoding", "chunked")]
+            data = wire(length=None, headers=more) + chunked(*filter(None, pieces))
+            assert (header, (await ask_raw(client.port, data))[0]) == (header, 200)
+            assert router.calls.pop().body == body
+
+    async def test_two_lines_of_codings_are_one_list(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream())
+        packed = brotli.compress(zlib.compress(chat_body()))
+        headers = [("content-encoding", "deflate"), ("Content-Encoding", "br")]
+        assert (await ask_raw(client.port, wire(packed, headers=headers)))[0] == 200
+        assert router.calls[0].body == chat_body()
+
+    async def test_a_body_that_becomes_too_large_is_refused_before_it_is_unpacked(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        client = await chomp(router := await upstream(), limits={"body_bytes": "1MiB"})
+        for header, encode in CODINGS:
+            if header == "identity":
+                continue
+            packed = encode(b" " * (64 << 20))
+            assert len(packed) < 1 << 20
+            tracemalloc.start()
+            try:
+                status, _, got = await ask_raw(client.port, wire(packed, headers=[("content-encoding", header)]))
+                peak = tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+            assert (header, status, is_openai_error(got)["code"]) == (header, 413, "request_too_large")
+            assert peak < 8 << 20
+        assert (client.services.bodies.held, router.calls) == (0, [])
+
+    async def test_a_compressed_body_is_held_at_its_true_size(self, chomp: Any, upstream: Any) -> None:
+        puppet = Puppet()
+        client = await chomp(await upstream(puppet), limits={"inflight_bytes": 250_000})
+        packed = zstd.compress(chat_body(stream=True, filler="x" * 150_000))
+        data = wire(packed, headers=[("content-encoding", "zstd")])
+        first = await Raw.to(client.port, data)
+        await soon(puppet.asked.wait())
+        assert 150_000 < client.services.bodies.held < 160_000
+        status, _, body = await ask_raw(client.port, data)
+        assert (status, is_openai_error(body)["type"]) == (429, "rate_limit_error")
+        first.close()
+        await until(lambda: client.services.bodies.held == 0, "bytes are still held")
+
+    async def test_a_body_that_cannot_be_decoded_is_a_400(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream())
+        wide = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: 27})
+        broken = [
+            ("zstd", b"no zstd"), ("br", b"\xff" * 50), ("deflate", b"\xff" * 50), ("deflate", b"x"),
+            ("zstd", zstd.compress(chat_body())[:-3]), ("br", brotli.compress(chat_body())[:-3]),
+            ("deflate", zlib.compress(chat_body())[:-3]), ("deflate", raw_deflate(chat_body())[:-3]),
+            ("br", brotli.compress(chat_body()) + b"more"), ("deflate", zlib.compress(chat_body()) + b"more"),
+            ("gzip", gzip.compress(chat_body()) + b"more"), ("zstd", zstd.compress(chat_body()) + b"more"),
+            ("gzip, br", gzip.compress(chat_body())),
+            ("zstd", wide.compress(chat_body()) + wide.flush()),  # asks for 128 MiB
+            ("gzip", gzip.compress(b"") * 1000 + gzip.compress(chat_body())),
+        ]  # fmt: skip
+        for header, body in broken:
+            status, _, got = await ask_raw(client.port, wire(body, headers=[("content-encoding", header)]))
+            assert (header, body[:90], status, is_openai_error(got)["code"]) == (header, body[:90], 400, "invalid_body")
+        assert (client.services.bodies.held, router.calls) == (0, [])
+
+    async def test_an_unknown_coding_is_a_415_that_names_the_known_ones(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream())
+        for header in ("compress", "gzip, lzma", "*", "gzip;q=1", "gzip, gzip, gzip, gzip, gzip"):
+            for more in ([], [("expect", "100-continue")]):  # then not a byte of it is sent
+                data = wire(headers=[("content-encoding", header), *more], length=2) + (b"" if more else b"xx")
+                status, got, body = await ask_raw(client.port, data)
+                assert (header, status, is_openai_error(body)["code"]) == (header, 415, "unsupported_encoding")
+                assert got["accept-encoding"] == "zstd, br, gzip, deflate"
+        assert router.calls == []
+
     async def test_the_bytes_of_a_chunked_body_count_once(self, chomp: Any, upstream: Any) -> None:
         client = await chomp(router := await upstream(), limits={"inflight_bytes": "4MiB"})
         body = chat_body(filler="x" * 2_500_000)
@@ -15597,8 +16155,8 @@ class TestWeb:
     @pytest.mark.parametrize(
         ("status", "data"),
         [
-            (401, lambda: wire(chat_body(), token="wrong" * 5)),
             (413, lambda: wire(length=1 << 40)),
+            (413, lambda: wire(length=1 << 40, headers=[("expect", "100-continue")])),
             (408, lambda: wire(chat_body()[:-5], length=len(chat_body()))),
             (429, lambda: wire(chat_body(filler="x" * 150_000))),
             (400, lambda: wire(chat_body(), headers=[("x-chomp-prefer", "best")])),
@@ -15610,8 +16168,26 @@ class TestWeb:
         (row,) = await client.rows(1)
         assert (row["status"], row["router"], row["attempts"], router.calls) == (status, "", 0, [])
         assert row["error_type"] in cs.ERROR_TYPES
-        assert (row["caller"] in ("", "unknown")) == (status == 401)
-        assert row["api"] == "chat"
+        assert (row["caller"], row["api"]) == ("owner", "chat")
+
+    async def test_who_is_not_known_is_counted_and_leaves_no_row(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream())
+        wrong = {"token": "wrong" * 5}
+        refusals = [
+            wire(chat_body(), **wrong), wire(length=1 << 40, **wrong), wire(chat_body(), token=None),
+            wire(length=5, headers=[("expect", "100-continue")], **wrong),
+            wire(chat_body()).replace(b"host: 127.0.0.1", b"host: evil.example", 1),
+        ]  # fmt: skip
+        for data in refusals:
+            assert (await ask_raw(client.port, data))[0] in (401, 403)
+        async with client.chat("m") as answer:
+            assert answer.status == 200
+        (row,) = await client.rows()
+        assert row["status"] == 200
+        async with client.get("/metrics") as answer:
+            found = await answer.text()
+        counted = re.findall(r'chomp_requests_total\{.*status="(\d+)".*\} (\d+)', found)
+        assert {status: int(float(count)) for status, count in counted} == {"200": 1, "401": 4, "403": 1}
 
     @pytest.mark.parametrize(
         "headers", [[("x-flood", "x" * 100_000)], [(f"x-{n}", "x" * 100) for n in range(5000)]], ids=["long", "many"]
@@ -19512,6 +20088,27 @@ class TestTaskApi:
         assert found["agents"]["shell"].items() >= {"name": "Shell", "builtin": True, "available": True}.items()
         assert found["tasks"]["isolation"] == "none" and found["isolation"]["level"] in ("bubblewrap", "none")
 
+    async def test_a_page_shows_where_notices_go_and_nothing_secret(self, serves: Any) -> None:
+        notify = {
+            "webhook": "https://me:hidden-1@hooks.example:8443/hidden-2?token=hidden-3",
+            "ntfy": "https://ntfy.sh/hidden-4",
+        }
+        client = await serves(written=True, notify=notify)
+        async with client.chomp.get("/partials/settings") as answer:
+            text = await answer.text()
+        assert "hidden-" not in text
+        shown = {"webhook": "https://hooks.example:8443/...", "ntfy": "https://ntfy.sh/..."}
+        assert all(f'value="{address}"' in text for address in shown.values())
+        kept = lambda: msgspec.structs.asdict(client.chomp.services.settings.notify)  # noqa: E731
+        await client.post("config", notify={**shown, "on": ["done"]})  # as the page sends it
+        assert kept() == {**notify, "on": ("done",)}
+        await client.post("config", notify={**shown, "ntfy": "", "on": ["done"]})
+        assert kept() == {**notify, "ntfy": "", "on": ("done",)}
+        await client.post("config", notify={"webhook": "https://hooks.example", "ntfy": ""})
+        assert kept()["webhook"] == "https://hooks.example"
+        async with client.chomp.get("/partials/settings") as answer:
+            assert 'value="https://hooks.example"' in await answer.text()
+
     async def test_settings_are_in_force_at_once(self, serves: Any, go: Path) -> None:
         client = await serves(tasks={"parallel": 1}, written=True)
         for _ in range(2):
@@ -20544,7 +21141,7 @@ class TestPages:
             routers=[{"id": "routerword", "base_url": "http://127.0.0.1:9/v1", "keys": ["keyword-0123456789"], "models": ["modelword"]}],
             users=[member("userword")],
             tasks={"gate": "gates/GATEWORD", "budget_tokens": 123_456, "parallel": 17, "platform": "agentword"},
-            notify={"webhook": "http://127.0.0.1:9/webhookword"},
+            notify={"webhook": "http://webhookword.example:9/hook"},
         )  # fmt: skip
         chomp.server.store.write_agents({"agentword": {"name": "Agentword", "command": "cat {prompt_file}"}})
         position, prices = chomp.server.app[cs.LIVE].position, chomp.server.services.prices
