@@ -2453,17 +2453,17 @@ def check_told(client: str, found: dict[str, Any], told: dict[str, Any]) -> None
 def told_events(made: bytes) -> list[dict[str, Any]]:
     """The events of a stream in the messages or responses dialect, each named as it says."""
     found = []
-    for frame in made.replace(cs.PING, b"").split(b"\n\n")[:-1]:
+    for frame in made.split(b"\n\n")[:-1]:
         if not frame.startswith(b":"):
             name, data = frame.split(b"\n")
             found.append(json.loads(data.removeprefix(b"data: ")))
             assert name == f"event: {found[-1]['type']}".encode()
-    return found
+    return [one for one in found if one["type"] != "ping"]
 
 
 def check_chunks(made: bytes) -> None:
     """Chat: the role first, one finish, usage where it was asked for, [DONE] once."""
-    assert made.endswith(cs.DONE_FRAME) and made.count(b"[DONE]") == 1
+    assert made.endswith(DONE) and made.count(b"[DONE]") == 1
     found = [json.loads(payload) for payload in events(made) if payload != b"[DONE]"]
     if "error" in found[-1]:
         return
@@ -2483,7 +2483,7 @@ def check_message_events(made: bytes) -> None:
     found = told_events(made)
     if found[-1]["type"] == "error":
         return
-    kinds = " ".join(one["type"].removeprefix("content_block_") for one in found if one["type"] != "ping")
+    kinds = " ".join(one["type"].removeprefix("content_block_") for one in found)
     assert re.fullmatch(r"message_start( start( delta)* stop)* message_delta message_stop", kinds)
     blocks = [one for one in found if one["type"].startswith("content_block_")]
     at = -1
@@ -2790,7 +2790,7 @@ class TestTranslations:
             framer, relay = cs.Framer(1 << 20), self.events(client, target)
             made = b"".join(relay.feed(run) for piece in pieces if (run := framer.feed(piece)))
             made += relay.feed(framer.close()) + relay.finish()
-            CHECKS[client](made.replace(cs.KEEPALIVE, b""))
+            CHECKS[client](made)
             last = [json.loads(payload) for payload in events(made) if payload != b"[DONE]"][-1]
             if last.get("error"):
                 return last["error"]
@@ -2878,9 +2878,9 @@ class TestTranslations:
         carried = [piece[name] for piece in pieces if isinstance(piece, dict) and piece.get(name)]
         assert carried and all(isinstance(one, str) for one in carried)
 
-    @pytest.mark.parametrize(("client", "filler"), [("messages", cs.PING), ("responses", cs.KEEPALIVE)])
+    @pytest.mark.parametrize(("client", "filler"), [("messages", b"event: ping\n"), ("responses", b": keep-alive\n\n")])
     def test_silence_is_filled(self, client: str, filler: bytes) -> None:
-        assert self.events(client, "chat").feed(b": OPENROUTER PROCESSING\n\n") == filler
+        assert self.events(client, "chat").feed(b": OPENROUTER PROCESSING\n\n").startswith(filler)
 
     @pytest.mark.parametrize("begun", [True, False])
     @pytest.mark.parametrize(("client", "target"), CROSSED)
@@ -2939,7 +2939,7 @@ class TestTranslations:
         told = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in payloads]
         relay = self.events(client, target)
         made = b"".join(relay.feed(b"data: %b\n\n" % one) for one in told) + relay.finish()
-        CHECKS[client](made.replace(cs.KEEPALIVE, b""))
+        CHECKS[client](made)
         assert relay.finish() == b""
         for one in told:
             with contextlib.suppress(cs.UpstreamFailed):
