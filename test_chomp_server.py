@@ -10567,14 +10567,10 @@ def named(fixtures: Sequence[Fixture]) -> Any:
     return pytest.mark.parametrize("fixture", fixtures, ids=[f.name for f in fixtures])
 
 
-def cuts(body: bytes) -> dict[str, list[list[int]]]:
-    """How a stream may come: whole, byte by byte, and in two, at a few places of which most are awkward."""
+def awkward(body: bytes) -> list[int]:
+    """Places at which no frame, line or word of a stream ends."""
     places = {1, len(body) // 2, len(body) - 1, body.find(b"\n") + 1, body.rfind(b"\n", 0, -1), body.find(b"[DONE") + 3}
-    return {
-        "whole": [[]],
-        "bytes": [list(range(1, len(body)))],
-        "halves": [[place] for place in sorted(places) if 0 < place < len(body)],
-    }
+    return sorted(place for place in places if 0 < place < len(body))
 
 
 OUTCOME = ("status", "error_type", "attempts", "stream", "router")
@@ -10590,55 +10586,64 @@ class TestProxy:
 
     # -- fidelity
 
-    @pytest.mark.parametrize("cut", ["whole", "bytes", "halves"])
-    @named([f for f in CHAT_STREAMS if f.ends != "cut" and not f.before_content])
-    async def test_a_recorded_stream_comes_out_as_it_went_in(
-        self, chomp: Any, upstream: Any, fixture: Fixture, cut: str
-    ) -> None:
-        router = await upstream()
-        failed = fixture.ends == "error"
-        client = await chomp(router)
-        count = 0
-        places = cuts(fixture.body)[cut]
-        for sizes in places[:2] if failed else places:  # more failures would open the breaker
-            router.act = replays(fixture.body, sizes, fixture)
-            for asks in (False, True):
-                options = {"stream_options": {"include_usage": True}} if asks else {}
-                async with client.chat("m", stream=True, **options) as answer:
-                    body = await soon(answer.read())
-                    assert answer.status == 200
-                count += 1
-                assert body == (fixture.body if asks else without_usage_frames(fixture.body)), (sizes, asks)
-        rows = await client.rows(count)
-        assert len(rows) == count
-        for row in rows:
-            assert (row["status"], row["error_type"]) == ((502, "provider_error") if failed else (200, ""))
-            if fixture.usage is not None:
-                assert (tuple(row[name] for name in TOKENS), row["estimated"]) == (fixture.usage, 0)
-            else:
-                assert row["estimated"] == 1
-                assert row["prompt_tokens"] > 0
-            if fixture.cost_usd is not None:
-                assert row["cost_usd"] == pytest.approx(fixture.cost_usd, abs=1e-12)
-            else:
-                assert row["cost_usd"] is None  # no price is known for a model named m
+    @staticmethod
+    def check_row(row: dict[str, Any], fixture: Fixture) -> None:
+        if fixture.usage is not None:
+            assert (tuple(row[name] for name in TOKENS), row["estimated"]) == (fixture.usage, 0)
+        else:
+            assert row["estimated"] == 1
+            assert row["prompt_tokens"] > 0
+        # no price is known for a model named m
+        assert row["cost_usd"] == (None if fixture.cost_usd is None else pytest.approx(fixture.cost_usd, abs=1e-12))
 
-    @pytest.mark.parametrize("cut", ["whole", "bytes"])
-    @named([f for f in CHAT_STREAMS if f.ends == "cut" and not f.before_content])
-    async def test_a_recorded_stream_that_breaks_off_ends_with_an_error_frame(
-        self, chomp: Any, upstream: Any, fixture: Fixture, cut: str
+    async def test_a_recorded_stream_comes_out_as_it_went_in(
+        self, chomp: Any, upstream: Any, subtests: pytest.Subtests
     ) -> None:
-        router = await upstream(replays(fixture.body, cuts(fixture.body)[cut][0], fixture))
-        client = await chomp(router)
-        async with client.chat("m", stream=True) as answer:
-            body = await soon(answer.read())
-        complete = b"".join(frame for frame in frames_of(fixture.body) if _FRAME_END.search(frame))
-        assert body.startswith(complete)
-        error, done = frames(body[len(complete) :])
-        assert error["error"]["code"] == "upstream_stream_interrupted"
-        assert done == "[DONE]"
-        (row,) = await client.rows(1)
-        assert (row["status"], row["error_type"], row["estimated"]) == (502, "provider_incomplete", 1)
+        client, count = await chomp(router := await upstream()), 0
+        for fixture in (f for f in CHAT_STREAMS if f.ends == "done"):
+            with subtests.test(fixture.name):
+                for sizes, asks in (([], False), (awkward(fixture.body), True)):
+                    count += 1
+                    router.act = replays(fixture.body, sizes, fixture)
+                    options = {"stream_options": {"include_usage": True}} if asks else {}
+                    async with client.chat("m", stream=True, **options) as answer:
+                        body = await soon(answer.read())
+                        assert answer.status == 200
+                    assert body == (fixture.body if asks else without_usage_frames(fixture.body))
+                    row = (await client.rows(count))[-1]
+                    assert (row["status"], row["error_type"]) == (200, "")
+                    self.check_row(row, fixture)
+
+    @named([f for f in CHAT_STREAMS if f.ends == "error" and not f.before_content])
+    async def test_a_recorded_stream_with_an_error_comes_out_as_it_went_in(
+        self, chomp: Any, upstream: Any, fixture: Fixture
+    ) -> None:
+        client = await chomp(router := await upstream())
+        for sizes in ([], awkward(fixture.body)):
+            router.act = replays(fixture.body, sizes, fixture)
+            async with client.chat("m", stream=True) as answer:
+                assert (answer.status, await soon(answer.read())) == (200, fixture.body)
+        for row in await client.rows(2):
+            assert (row["status"], row["error_type"]) == (502, "provider_error")
+            self.check_row(row, fixture)
+
+    async def test_a_recorded_stream_that_breaks_off_ends_with_an_error_frame(
+        self, chomp: Any, upstream: Any, subtests: pytest.Subtests
+    ) -> None:
+        for fixture in (f for f in CHAT_STREAMS if f.ends == "cut" and not f.before_content):
+            client = await chomp(router := await upstream())
+            for count, sizes in enumerate(([], awkward(fixture.body)), 1):
+                with subtests.test(fixture.name, cut=bool(sizes)):
+                    router.act = replays(fixture.body, sizes, fixture)
+                    async with client.chat("m", stream=True) as answer:
+                        body = await soon(answer.read())
+                    complete = b"".join(frame for frame in frames_of(fixture.body) if _FRAME_END.search(frame))
+                    assert body.startswith(complete)
+                    error, done = frames(body[len(complete) :])
+                    assert error["error"]["code"] == "upstream_stream_interrupted"
+                    assert done == "[DONE]"
+                    row = (await client.rows(count))[-1]
+                    assert (row["status"], row["error_type"], row["estimated"]) == (502, "provider_incomplete", 1)
 
     @named([f for f in CHAT_STREAMS if f.before_content])
     async def test_a_stream_that_fails_before_content_is_an_http_error(
@@ -10655,18 +10660,21 @@ class TestProxy:
         (row,) = await client.rows(1)
         assert (row["status"] >= 400, row["prompt_tokens"]) == (True, 0)
 
-    @named(ANSWERS)
-    async def test_a_recorded_answer_comes_out_as_it_went_in(self, chomp: Any, upstream: Any, fixture: Fixture) -> None:
-        async def act(call: Call) -> None:
-            await call.whole(fixture.body, 200, fixture.content_type, fixture.headers)
+    async def test_a_recorded_answer_comes_out_as_it_went_in(
+        self, chomp: Any, upstream: Any, subtests: pytest.Subtests
+    ) -> None:
+        client = await chomp(router := await upstream())
+        for count, fixture in enumerate(ANSWERS, 1):
 
-        client = await chomp(await upstream(act))
-        async with client.chat("m") as answer:
-            assert (answer.status, await answer.read()) == (200, fixture.body)
-            assert answer.headers["content-type"] == fixture.content_type
-        (row,) = await client.rows(1)
-        assert (tuple(row[name] for name in TOKENS), row["estimated"]) == (fixture.usage, 0)
-        assert row["cost_usd"] == (None if fixture.cost_usd is None else pytest.approx(fixture.cost_usd, abs=1e-12))
+            async def act(call: Call, fixture: Fixture = fixture) -> None:
+                await call.whole(fixture.body, 200, fixture.content_type, fixture.headers)
+
+            with subtests.test(fixture.name):
+                router.act = act
+                async with client.chat("m") as answer:
+                    assert (answer.status, await answer.read()) == (200, fixture.body)
+                    assert answer.headers["content-type"] == fixture.content_type
+                self.check_row((await client.rows(count))[-1], fixture)
 
     async def test_what_the_client_sent_goes_up_byte_for_byte(self, chomp: Any, upstream: Any) -> None:
         router = await upstream()
