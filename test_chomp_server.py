@@ -25142,6 +25142,30 @@ async def process(tmp_path: Path) -> AsyncIterator[Callable[..., Process]]:
 
 
 class TestApp:
+    async def test_words_of_any_language_reach_an_agent_in_any_locale(self, process: Any, tmp_path: Path) -> None:
+        words = "d\u00e9j\u00e0 \u4e16"
+        server = process(LC_ALL="C", PYTHONUTF8="0", CHOMP_API_TOKEN=TOKEN, tasks={"isolation": "none"})
+        await server.up()
+        (place := tmp_path / words).mkdir()
+        argv = [sys.executable, str(HERE / "bin" / "chomp"), "add", "--run", "--platform", "shell", "--dir", str(place)]
+        argv.append(f"echo {words}; printenv TASK_PROMPT; pwd")
+        ran = await asyncio.create_subprocess_exec(*argv, env=server.environ, stdout=subprocess.PIPE)
+        assert words in (await soon(ran.communicate()))[0].decode()
+        async with server.http as http:
+
+            async def task() -> dict[str, Any]:
+                async with http.get("/api/tasks/1") as answer:
+                    return dict(await answer.json())
+
+            async def ended() -> bool:
+                return (await task())["status"] in ("done", "failed")
+
+            await eventually_async(ended, True, 30)
+            assert (await task())["status"] == "done"
+            async with http.get("/api/tasks/1/output") as answer:
+                said = (await answer.json())["text"]
+        assert said.count(words) == 3
+
     # -- where it listens
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "0.0.0.0", "::"])
