@@ -8011,6 +8011,44 @@ CUTS = st.lists(st.integers(0, 400), max_size=6)
 
 
 class TestUpstream:
+    @pytest.mark.parametrize(("size", "kind"), [(1 << 20, ""), (64 << 20, "provider_incomplete")])
+    async def test_what_a_lost_connection_left_compressed_comes_within_bounds(self, size: int, kind: str) -> None:
+        class Transport(asyncio.Transport):
+            pauses = 0
+
+            def write(self, data: Any) -> None: ...
+            def is_closing(self) -> bool:
+                return False
+
+            def pause_reading(self) -> None:
+                self.pauses += 1
+
+            def abort(self) -> None: ...
+
+        class Slow:
+            chunk = None
+            came, ended = 0, ["not yet"]
+
+            def head(self, wire: cs.Wire) -> None:
+                wire.decode(("gzip",))
+
+            def body(self, data: bytes) -> None:
+                self.came += len(data)
+                wire.pause()
+
+            def end(self, error: cs.UpstreamError | None) -> None:
+                self.ended = [error.kind if error else ""]
+
+        pool = cs.UpstreamPool(cs.Timeouts(), cs.Limits())
+        wire, taker = cs.Wire(pool, cs.Origin(True, "x", 1), 1 << 16), Slow()
+        wire.connection_made(transport := Transport())
+        wire.start(taker, b"", b"")
+        wire.data_received(http_answer(gzip.compress(b" " * size), "content-encoding: gzip"))
+        assert (0 < taker.came < 1 << 18, transport.pauses > 0, taker.ended) == (True, True, ["not yet"])
+        wire.connection_lost(None)
+        assert taker.ended == [kind]
+        assert taker.came == size if not kind else taker.came <= 17 << 20
+
     @given(ODD_ANSWERS, CUTS, st.booleans())
     @settings(max_examples=1000, deadline=None)
     def test_whatever_bytes_come_an_exchange_ends_exactly_once(self, data: bytes, cuts: list[int], reset: bool) -> None:
