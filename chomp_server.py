@@ -90,6 +90,7 @@ from collections.abc import (
     Sequence,
 )
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal, Protocol, TypeVar, cast
 
@@ -106,6 +107,11 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.base_protocol import BaseProtocol
 from msgspec import UNSET, Raw, UnsetType
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from adapters.dialects import chat as chat_dialect
+from adapters.dialects import form
+from adapters.dialects import messages as messages_dialect
+from adapters.dialects import responses as responses_dialect
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -567,6 +573,7 @@ class RouterDef(msgspec.Struct, frozen=True):
     messages_auth: str = ""  # for the messages dialect; "" = as `auth`
     headers: tuple[tuple[str, str], ...] = ()  # sent with every request
     stream_options: bool = True  # takes {"include_usage": true}
+    effort: bool = True  # takes a setting of how much to think, in requests that are translated
     models: tuple[str, ...] = ()  # a fixed catalogue, not fetched
     models_auth: bool = True  # its model list needs the key
     price_unit: Literal["", "token", "million"] = ""  # of the catalogue's prices: "token", "million" or "" for none
@@ -916,6 +923,7 @@ class ChompError(Exception):
     type = "server_error"
     code: str | None = None
     fault = "chomp_internal"  # of ERROR_TYPES
+    response_id = ""  # of the response stream that it ends
 
     def __init__(
         self,
@@ -1128,7 +1136,7 @@ ROUTERS: tuple[RouterDef, ...] = (
 
 _ROUTER_KEYS = {
     "id", "name", "base_url", "key_env", "keys", "color", "default_model", "auth", "headers", "stream_options",
-    "models", "price_unit", "prices", "apis", "model_apis", "messages_auth", "enabled", "kind",
+    "effort", "models", "price_unit", "prices", "apis", "model_apis", "messages_auth", "enabled", "kind",
 }  # fmt: skip
 
 
@@ -1359,6 +1367,10 @@ class Envelope(msgspec.Struct):
         most = max((_positive(getattr(self, name)) for name in _MOST_TOKENS.get(api, ())), default=0)
         return min(most or otherwise, otherwise) * min(_positive(self.n) or 1, 1000)
 
+    def wants_many(self) -> bool:
+        """Whether the client asked for several answers at once."""
+        return _positive(self.n) > 1
+
     def wants_usage(self) -> bool:
         """Whether the client asked for the usage frame itself."""
         if not self.stream_options:
@@ -1424,6 +1436,8 @@ def decoded(decode: Callable[[Any], T], body: bytes | Raw) -> T:
         raise BadRequest(f"the request body is not JSON: {words}", code="invalid_json") from None
     except UnicodeDecodeError as error:
         raise BadRequest(f"the request body is not UTF-8: {error.reason}", code="invalid_json") from None
+    except ValueError as error:
+        raise BadRequest(f"the request body is not JSON: {error}", code="invalid_json") from None
     except RecursionError:
         raise BadRequest("the request body is nested too deeply", code="invalid_json") from None
 
@@ -1465,6 +1479,9 @@ def read_envelope(api: Api, body: bytes) -> Envelope:
 def error_path(error: Exception) -> str | None:
     found = re.search(r"`\$\.?([^`]*)`", str(error))
     return found[1] or None if found else None
+
+
+ITEM_REFERENCE = b'"item_reference"'  # in a request that names an item of a response instead of sending it
 
 
 class Conversing(msgspec.Struct):
@@ -1516,32 +1533,6 @@ def spliced(
             ) from None
         fields["stream_options"] = Raw(msgspec.json.encode({**options, "include_usage": True}))
     return msgspec.json.encode(fields)
-
-
-def as_stream(answer: bytes, *, wants_usage: bool) -> bytes:
-    """A whole chat completion (or text completion) as the frames of a stream, for a client that expects one.
-
-    Empty when it is neither.
-    """
-    try:
-        fields = _decode_fields(answer)
-        choices = msgspec.json.decode(fields["choices"], type=list[dict[str, Raw]])
-        usage = fields.pop("usage", None)
-        for choice in choices:
-            if (message := choice.pop("message", None)) is not None:
-                delta = _decode_fields(message)
-                if not is_null(calls := delta.get("tool_calls", _EMPTY)):
-                    listed = msgspec.json.decode(calls, type=list[dict[str, Raw]])
-                    numbered = [{"index": Raw(b"%d" % at), **call} for at, call in enumerate(listed)]
-                    delta["tool_calls"] = Raw(msgspec.json.encode(numbered))
-                choice["delta"] = Raw(msgspec.json.encode(delta))
-                fields["object"] = Raw(b'"chat.completion.chunk"')
-        frames = [{**fields, "choices": choices}]
-        if usage is not None and wants_usage:
-            frames.append({**fields, "choices": [], "usage": usage})
-    except (msgspec.MsgspecError, RecursionError, KeyError):
-        return b""
-    return b"".join(b"data: %b\n\n" % msgspec.json.encode(frame) for frame in frames) + DONE_FRAME
 
 
 DEMONSTRATION_SYSTEM = "You are a helpful AI assistant."
@@ -1798,10 +1789,9 @@ def rate_limits(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, float]:
 
 # -- SSE frames (https://html.spec.whatwg.org/multipage/server-sent-events.html)
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # a blank line ends a frame; CR LF CR may still become CR LF CR LF with the next read
 BLANK_LINE = re.compile(rb"\n\n|\r\r|\n\r\n|\n\r(?=[^\n])")
-KEEPALIVE = b": keep-alive\n\n"
-PING = b'event: ping\ndata: {"type":"ping"}\n\n'  # the same in the messages dialect
 DONE_FRAME = b"data: [DONE]\n\n"
 
 
@@ -1947,6 +1937,7 @@ class _Chunk(msgspec.Struct, gc=False):
     error: Raw = _EMPTY
     x_groq: Raw = _EMPTY
     cost: Raw = _EMPTY
+    type: Raw = _EMPTY
 
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
@@ -2008,7 +1999,7 @@ def payload_kind(payload: bytes) -> FrameKind:
     groq = frame.get("x_groq")
     kind = frame.get("type")
     told = (frame.get("error"), groq.get("error") if isinstance(groq, dict) else None)
-    if kind in ("error", "response.failed") or (any(told) and is_error(_encode_loosely(told))):
+    if kind in ("error", "response.failed") or (any(told) and is_error(form.encode(told))):
         return "error"
     if kind in ("content_block_start", "response.output_item.added"):  # of words that are still to come
         begun = frame.get("content_block") or frame.get("item")
@@ -2046,6 +2037,7 @@ class StreamMeter:
         "finished",
         "frames",
         "malformed",
+        "response_id",
         "said",
     )
 
@@ -2054,6 +2046,7 @@ class StreamMeter:
         self._usage = self._groq = self._cost = _EMPTY
         self.done = self.finished = False
         self.error = b""  # payload of an error frame
+        self.response_id = ""  # of a responses stream
         self.blank = False  # there was an `error` that says nothing
         self.frames = 0  # with content
         self.said = 0  # characters of content
@@ -2138,7 +2131,13 @@ class StreamMeter:
                 self.said += len(text)
             if choice.finish_reason:
                 self.finished = True
-        return not (chunk.usage is _EMPTY and chunk.error is _EMPTY and chunk.x_groq is _EMPTY and chunk.cost is _EMPTY)
+        return not (
+            chunk.usage is _EMPTY
+            and chunk.error is _EMPTY
+            and chunk.x_groq is _EMPTY
+            and chunk.cost is _EMPTY
+            and (chunk.type is _EMPTY or chunk.choices is not None)
+        )
 
     def _look_loosely(self, payload: bytes) -> bool:
         with contextlib.suppress(msgspec.DecodeError, RecursionError):
@@ -2149,7 +2148,7 @@ class StreamMeter:
         return False
 
     def _look_closer(self, chunk: _Chunk, payload: bytes) -> bool:
-        if is_error(chunk.error):
+        if is_error(chunk.error) or (chunk.choices is None and bytes(chunk.type) == b'"error"'):
             self.error = payload
         elif chunk.error:
             self.blank = True
@@ -2200,8 +2199,15 @@ class _Event(msgspec.Struct, gc=False):
     usage: Raw = _EMPTY
     message: Raw = _EMPTY
     response: Raw = _EMPTY
+    item: Raw = _EMPTY
     error: Raw = _EMPTY
     cost: Raw = _EMPTY
+
+
+class _Response(msgspec.Struct):
+    id: str = ""
+    status: str | None = None
+    output: list[Raw] = []
 
 
 _decode_event = msgspec.json.Decoder(_Event).decode
@@ -2213,11 +2219,13 @@ _LAST_EVENT = re.compile(rb'"type"\s*:\s*"response\.(?:completed|incomplete)"')
 class EventsMeter(StreamMeter):
     """The same for streams of the messages and responses dialects, whose frames are typed events."""
 
-    __slots__ = ("_counts", "answer")
+    __slots__ = ("_counts", "_items", "_response", "_words")
 
     def __init__(self) -> None:
         super().__init__(hide_usage=False)
-        self.answer = b""  # the whole response, of a responses stream
+        self._response = b""  # as the last event of a responses stream has it
+        self._items: list[Raw] = []  # of its output, as they were done
+        self._words: list[str] = []  # of its text
         self._counts: dict[str, Any] = {}
 
     def skim(self, run: bytes) -> None:
@@ -2259,6 +2267,8 @@ class EventsMeter(StreamMeter):
             if words:
                 self.frames += 1
                 self.said += len(words)
+                if kind == "response.output_text.delta":
+                    self._words.append(words)
                 return
             if type(delta) is _EventDelta and delta.stop_reason:
                 self.finished = True
@@ -2268,7 +2278,15 @@ class EventsMeter(StreamMeter):
             self.done = True
         elif kind in ("response.completed", "response.incomplete", "response.failed"):
             self.done = True
-            self.answer = bytes(event.response)
+            self._response = bytes(event.response)
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                if msgspec.json.decode(event.response, type=_Response).status in ("failed", "cancelled"):
+                    self.error = payload.strip()
+        elif kind == "response.output_item.done":
+            self._items.append(Raw(bytes(event.item)))
+        elif kind == "response.created":
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                self.response_id = msgspec.json.decode(event.response, type=_Response).id
         if event.cost:
             self._cost = Raw(bytes(event.cost))
         for found in (event.message, event.response):
@@ -2283,6 +2301,19 @@ class EventsMeter(StreamMeter):
                 found = msgspec.json.decode(usage)
                 if isinstance(found, dict):
                     self._counts.update({name: value for name, value in found.items() if value is not None})
+
+    @property
+    def response(self) -> bytes:
+        """The whole Response object of a finished stream: with what was streamed, whatever its last event says."""
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            items, output = self._items, msgspec.json.decode(self._response, type=_Response).output
+            if not (items or output) and self._words:  # no item was ever done
+                part = {"type": "output_text", "text": "".join(self._words), "annotations": []}
+                message = {"type": "message", "role": "assistant", "status": "completed", "content": [part]}
+                items = [Raw(form.encode({**message, "id": f"msg_{secrets.token_hex(20)}"}))]
+            if len(output) < len(items):
+                return msgspec.json.encode({**_decode_fields(self._response), "output": items})
+        return self._response
 
     def usage(self) -> Usage | None:
         return read_usage(msgspec.json.encode(self._counts) if self._counts else _EMPTY, self._cost)
@@ -2317,6 +2348,21 @@ def _amount(value: object) -> float | None:
         if math.isfinite(number) and number >= 0 and not isinstance(value, bool):
             return number
     return None
+
+
+def estimated_tokens(size_bytes: int) -> int:
+    """A rough count for text nobody counted: four bytes a token, as English runs."""
+    return (size_bytes + 3) // 4
+
+
+_ENCODED = re.compile(rb"(?<![A-Za-z0-9+/=\\])[A-Za-z0-9+/=\\]{2048,}+")  # base64: a picture, a sound
+_ENCODED_TOKENS = 1000  # of one of them, roughly
+
+
+def estimated_prompt(content: bytes) -> int:
+    """The same for a request's content, whose pictures are not text."""
+    encoded = [len(found) for found in _ENCODED.findall(content)]
+    return estimated_tokens(len(content) - sum(encoded)) + _ENCODED_TOKENS * len(encoded)
 
 
 def read_usage(raw: Raw | bytes, cost: Raw | bytes = b"") -> Usage | None:
@@ -2417,7 +2463,7 @@ _SENTENCE_CHARS = 16 << 10  # looked at
 
 def sentence(text: object) -> str:
     if isinstance(text, (dict, list)):  # of an error: as it came, but not all of it
-        text = _encode_loosely(text)[:_SENTENCE_CHARS].decode("utf-8", "replace")
+        text = form.encode(text)[:_SENTENCE_CHARS].decode("utf-8", "replace")
     words = " ".join(str(text)[:_SENTENCE_CHARS].split())
     return (words if words.isprintable() else "".join(filter(str.isprintable, words)))[:2000]
 
@@ -2518,11 +2564,11 @@ def _more_of(found: Any) -> bytes:
     told = (root["response"] if isinstance(root.get("response"), dict) else root).get("error")
     more, left = {}, _MORE_BYTES
     for name, value in itertools.islice(told.items(), 64) if isinstance(told, dict) else ():
-        size = len(_encode_loosely({name: value}))
+        size = len(form.encode({name: value}))
         if name not in ("message", "type", "param", "code") and size <= left:
             more[name] = value
             left -= size
-    return _encode_loosely(more) if more else b""
+    return form.encode(more) if more else b""
 
 
 def read_fault(status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), now: float = math.inf) -> Fault:
@@ -2706,713 +2752,50 @@ def classified(fault: Fault, came: int, names: Container[str | None]) -> Fault:
     return msgspec.structs.replace(fault, kind=rule.kind, status=rule.status or status, code=code)
 
 
+# -- dialects: adapters/dialects/*.py
+
+
+class _Dialect(Protocol):
+    """What a module of adapters/dialects offers; `form` beside them says more."""
+
+    NAMES: re.Pattern[str]
+    IDS: re.Pattern[str]
+    EFFORT: str  # the field that says how much a model is to think
+    ESTIMATES: bool  # whether its clients must be told a count before there is one
+    FILLER: bytes  # what fills silence in its streams
+
+    def adopt(self, fields: dict[str, Any]) -> dict[str, Any]: ...
+    def decode_request(self, fields: dict[str, Any], origin: str, dropped: set[str]) -> dict[str, Any]: ...
+    def encode_request(self, request: dict[str, Any], dropped: set[str]) -> dict[str, Any]: ...
+    def Decoder(self, answer: form.Answer) -> Any: ...
+    def Encoder(self, answer: form.Answer, fields: dict[str, Any]) -> Any: ...
+    def encode_error(self, status: int, error: dict[str, Any], request_id: str = "") -> dict[str, Any]: ...
+    def error_frames(self, status: int, error: dict[str, Any], response_id: str = "") -> bytes: ...
+
+
+DIALECTS: dict[Dialect, _Dialect] = {
+    "chat": chat_dialect, "messages": messages_dialect, "responses": responses_dialect,
+}  # fmt: skip
+_TARGETS: tuple[Api, ...] = ("chat", "messages", "responses")  # those a request is translated to, the best first
+ANTHROPIC_VERSION = "2023-06-01"  # told to targets where the client names none
+ANSWER_KEPT_BYTES = 16 << 20  # of a stream's parts that its translation keeps
+
+
+def target_api(api: Api, apis: Collection[Api]) -> Api | None:
+    """What a target that speaks `apis` is asked in for a client of `api`; None when that cannot be."""
+    if api in apis:
+        return api
+    return next((other for other in _TARGETS if other in apis), None) if api in DIALECTS else None
+
+
+def error_shape(error: ChompError, dialect: Dialect, request_id: str = "") -> dict[str, Any]:
+    """An error's body as clients of `dialect` read it."""
+    return DIALECTS[dialect].encode_error(error.status, error.body()["error"], request_id)
+
+
 def error_frames(error: ChompError, dialect: Dialect) -> bytes:
     """An error at the end of a stream that has begun; the official SDKs raise on it."""
-    shaped = error_shape(error, dialect)
-    if dialect == "messages":
-        return _event("error", error=shaped["error"])
-    if dialect == "chat":
-        return b"data: %b\n\n" % msgspec.json.encode(shaped) + DONE_FRAME
-    told = shaped["error"]  # the API's own event has no `error`, but only for that one the SDK raises
-    return _event("error", code=told["code"], message=error.message, param=told["param"], sequence_number=0, error=told)
-
-
-class Events(Protocol):
-    """A stream of one dialect on its way to another."""
-
-    @property
-    def answer(self) -> bytes:
-        """The whole Response object of a finished stream in that dialect; empty in others."""
-
-    def feed(self, run: bytes) -> bytes:
-        """The client's frames for a run of whole frames of the target."""
-
-    def error(self, error: ChompError) -> bytes:
-        """The last frames when it went wrong; empty when it was over."""
-
-    def finish(self) -> bytes:
-        """The last frames of a proper end; empty when it was over."""
-
-
-class Translation(Protocol):
-    """A request as another dialect has it, and the way back of the answer."""
-
-    body: bytes
-    dropped: tuple[str, ...]  # what was left out, and may be
-
-    def whole(self, answer: bytes) -> bytes:
-        """The answer as the client's dialect has it. Raises UpstreamFailed when it is none."""
-
-    def events(self) -> Events: ...
-
-
-# -- the messages dialect (https://docs.anthropic.com/en/api/messages) at targets that speak chat completions
-
-
-class _Source(msgspec.Struct):
-    type: str = ""
-    media_type: str = ""
-    data: str = ""
-    url: str = ""
-
-
-class _Block(msgspec.Struct):
-    """A content block of a message, of whatever type."""
-
-    type: str
-    text: str = ""
-    source: _Source | None = None
-    id: str = ""
-    name: str = ""
-    input: Raw = _EMPTY
-    tool_use_id: str = ""
-    content: str | list[_Block] | None = None
-    is_error: bool | None = None
-    cache_control: Raw = _EMPTY
-    title: Raw = _EMPTY
-    context: Raw = _EMPTY
-    citations: Raw = _EMPTY
-
-
-class _Said(msgspec.Struct):
-    role: str
-    content: str | list[_Block]
-
-
-class _Tool(msgspec.Struct):
-    name: str
-    description: str = ""
-    input_schema: Raw = _EMPTY
-    type: str | None = None
-    strict: bool | None = None
-    cache_control: Raw = _EMPTY
-
-
-class _Choosing(msgspec.Struct):
-    type: str
-    name: str = ""
-    disable_parallel_tool_use: bool | None = None
-
-
-class _MessagesRequest(msgspec.Struct):
-    """What of a messages request has a place in chat completions."""
-
-    model: str
-    max_tokens: int
-    messages: list[_Said]
-    system: str | list[_Block] = ""
-    stream: bool | None = None
-    temperature: Raw = _EMPTY
-    top_p: Raw = _EMPTY
-    stop_sequences: Raw = _EMPTY
-    tools: list[_Tool] | None = None
-    tool_choice: _Choosing | None = None
-    output_config: dict[str, Raw] | None = None
-    output_format: Raw = _EMPTY
-    router: Raw = _EMPTY
-
-
-_decode_messages = msgspec.json.Decoder(_MessagesRequest).decode
-_decode_all_fields = msgspec.json.Decoder(list[dict[str, Raw]]).decode
-_CARRIED = frozenset(_MessagesRequest.__struct_fields__)
-_NOT_CARRIED = ("mcp_servers", "container")  # they change what the model can do: refused, not dropped
-_TOOL_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
-
-
-_SAID_KEYS = frozenset(_Said.__struct_fields__)
-_BLOCK_KEYS = frozenset((*_Block.__struct_fields__, "thinking", "signature", "data"))
-
-
-def _note_unknown(content: Raw, path: str, dropped: set[str]) -> None:
-    """Names the fields of content blocks that are not carried over."""
-    if bytes(memoryview(content)[:1]) != b"[":
-        return
-    for block in decoded(_decode_all_fields, content):
-        dropped |= {f"{path}.{name}" for name in block.keys() - _BLOCK_KEYS}
-        _note_unknown(block.get("content", _EMPTY), path, dropped)
-
-
-def chat_from_messages(body: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """A messages request as a chat request, and the names of what was left out because chat has no place for it.
-
-    Raises BadRequest for what is wrong, and for what cannot be left out without changing the meaning.
-    """
-    asked = decoded(_decode_messages, body)
-    given = fields_of(body)
-    for name in _NOT_CARRIED:
-        if not is_null(given.get(name, _EMPTY)) and bytes(given[name]) != b"[]":
-            raise _no_place(name, name)
-    dropped = set(given.keys() - _CARRIED)
-    for fields in decoded(_decode_all_fields, given["messages"]):
-        dropped |= {f"messages.{name}" for name in fields.keys() - _SAID_KEYS}
-        _note_unknown(fields["content"], "messages.content", dropped)
-    _note_unknown(given.get("system", _EMPTY), "system", dropped)
-    said: list[dict[str, Any]] = []
-    if system := _system_text(asked.system, dropped):
-        said.append({"role": "system", "content": system})
-    for at, message in enumerate(asked.messages):
-        said += _chat_messages(message, f"messages[{at}]", dropped)
-    chat: dict[str, Any] = {"model": asked.model, "messages": said, "max_tokens": asked.max_tokens}
-    for name, there in (("temperature", "temperature"), ("top_p", "top_p"), ("stop_sequences", "stop")):
-        if not is_null(value := getattr(asked, name)):
-            chat[there] = value
-    if asked.stream is not None:
-        chat["stream"] = asked.stream
-    if asked.max_tokens < 1:
-        raise BadRequest("max_tokens must be 1 or more", code="invalid_value", param="max_tokens")
-    if asked.tools:
-        for tool in decoded(_decode_all_fields, given["tools"]):
-            dropped |= {f"tools.{name}" for name in tool.keys() - set(_Tool.__struct_fields__)}
-        chat["tools"] = [_chat_tool(tool, f"tools[{at}]", dropped) for at, tool in enumerate(asked.tools)]
-    choosing = asked.tool_choice
-    if choosing and not asked.tools and choosing.type in ("any", "tool"):
-        raise BadRequest("tool_choice demands a tool, and there is none", code="invalid_value", param="tool_choice")
-    if choosing and asked.tools:
-        if choosing.type == "tool" and not choosing.name:
-            raise BadRequest("tool_choice needs the tool's name", code="invalid_value", param="tool_choice")
-        if choosing.type == "tool":
-            chat["tool_choice"] = {"type": "function", "function": {"name": choosing.name}}
-        elif choosing.type in _TOOL_CHOICES:
-            chat["tool_choice"] = _TOOL_CHOICES[choosing.type]
-        else:
-            raise _no_place(f"a tool_choice of type {choosing.type!r}", "tool_choice")
-        if choosing.disable_parallel_tool_use is not None:
-            chat["parallel_tool_calls"] = not choosing.disable_parallel_tool_use
-    wanted = asked.output_config or {}
-    form = asked.output_format if is_null(wanted.get("format", _EMPTY)) else wanted["format"]
-    dropped |= {f"output_config.{name}" for name in wanted.keys() - {"format"}}
-    if not is_null(form):
-        chat["response_format"] = _response_format(form)
-    if not is_null(asked.router):
-        chat["router"] = asked.router
-    return msgspec.json.encode(chat), tuple(sorted(dropped))
-
-
-def _no_place(what: str, param: str) -> BadRequest:
-    return BadRequest(
-        f"{what} has no place in the dialect that the host of this model speaks",
-        code="unsupported_parameter",
-        param=param,
-    )
-
-
-def _system_text(system: str | list[_Block], dropped: set[str]) -> str:
-    if isinstance(system, str):
-        return system
-    for at, block in enumerate(system):
-        if block.type != "text":
-            raise _no_place(f"a system block of type {block.type!r}", f"system[{at}]")
-        _note_cache(block, dropped)
-    return "\n\n".join(block.text for block in system)
-
-
-def _note_cache(block: _Block | _Tool, dropped: set[str]) -> None:
-    if not is_null(block.cache_control):
-        dropped.add("cache_control")
-    if isinstance(block, _Block):
-        dropped |= {
-            f"{block.type}.{name}" for name in ("title", "context", "citations") if not is_null(getattr(block, name))
-        }
-
-
-def _chat_tool(tool: _Tool, path: str, dropped: set[str]) -> dict[str, Any]:
-    if tool.type not in (None, "custom"):
-        raise _no_place(f"the tool {tool.name!r} of type {tool.type!r}, which runs at Anthropic,", path)
-    _note_cache(tool, dropped)
-    function: dict[str, Any] = {"name": tool.name}
-    if tool.description:
-        function["description"] = tool.description
-    if not is_null(tool.input_schema):
-        function["parameters"] = tool.input_schema
-    if tool.strict is not None:
-        function["strict"] = tool.strict
-    return {"type": "function", "function": function}
-
-
-def _response_format(form: Raw) -> dict[str, Any]:
-    fields = decoded(_decode_fields, form)
-    if bytes(fields.get("type", _EMPTY)) != b'"json_schema"' or "schema" not in fields:
-        raise _no_place("this output format", "output_config.format")
-    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": fields["schema"], "strict": True}}
-
-
-def _chat_messages(message: _Said, path: str, dropped: set[str]) -> list[dict[str, Any]]:
-    """One message as one or more of chat: tool results are messages of their own there."""
-    role, content = message.role, message.content
-    if role not in ("user", "assistant", "system"):
-        raise BadRequest(f"{path}.role is user or assistant, not {role[:50]!r}", code="invalid_value", param=path)
-    if isinstance(content, str):
-        return [{"role": role, "content": content}]
-    for block in content:
-        _note_cache(block, dropped)
-    if role == "assistant":
-        return [_assistant(content, path, dropped)]
-    made: list[dict[str, Any]] = []
-    parts: list[dict[str, Any]] = []
-    for at, block in enumerate(content):
-        if block.type == "tool_result":
-            text, pictures = _tool_result(block, f"{path}.content[{at}]", dropped)
-            made.append({"role": "tool", "tool_call_id": block.tool_use_id, "content": text})
-            parts += pictures
-        else:
-            parts.append(_part(block, f"{path}.content[{at}]"))
-    if len(parts) == 1 and parts[0]["type"] == "text":
-        made.append({"role": role, "content": parts[0]["text"]})
-    elif not content:
-        made.append({"role": role, "content": ""})
-    elif parts:
-        made.append({"role": role, "content": parts})
-    return made
-
-
-def _assistant(content: list[_Block], path: str, dropped: set[str]) -> dict[str, Any]:
-    texts, calls = [], []
-    for at, block in enumerate(content):
-        if block.type == "text":
-            texts.append(block.text)
-        elif block.type == "tool_use":
-            if not (block.id and block.name):
-                raise BadRequest("a tool_use needs id and name", code="invalid_value", param=f"{path}.content[{at}]")
-            arguments = b"{}" if is_null(block.input) else bytes(block.input)
-            try:
-                call = {"name": block.name, "arguments": arguments.decode()}
-            except UnicodeDecodeError:
-                raise BadRequest("the request body is not UTF-8", code="invalid_json") from None
-            calls.append({"id": block.id, "type": "function", "function": call})
-        elif block.type in ("thinking", "redacted_thinking"):  # the models here did not think it
-            dropped.add("thinking")
-        else:
-            raise _no_place(f"a block of type {block.type!r}", f"{path}.content[{at}]")
-    said: dict[str, Any] = {"role": "assistant", "content": "".join(texts) or None}
-    if calls:
-        said["tool_calls"] = calls
-    elif not texts:
-        said["content"] = ""
-    return said
-
-
-def _tool_result(block: _Block, path: str, dropped: set[str]) -> tuple[str, list[dict[str, Any]]]:
-    """Text and pictures of a tool's result; chat has pictures in the user's messages only."""
-    if block.is_error:
-        dropped.add("tool_result.is_error")
-    if block.content is None or isinstance(block.content, str):
-        return block.content or "", []
-    for one in block.content:
-        _note_cache(one, dropped)
-    parts = [_part(one, f"{path}.content[{at}]") for at, one in enumerate(block.content)]
-    text = "\n".join(part["text"] for part in parts if part["type"] == "text")
-    return text, [part for part in parts if part["type"] != "text"]
-
-
-def _part(block: _Block, path: str) -> dict[str, Any]:
-    """A block of a user's message as a part of chat's."""
-    source = block.source
-    if block.type == "text":
-        return {"type": "text", "text": block.text}
-    if block.type == "document" and source is not None and source.type == "text":
-        return {"type": "text", "text": source.data}
-    if block.type == "image" and source is not None and source.type in ("base64", "url"):
-        url = source.url if source.type == "url" else f"data:{source.media_type};base64,{source.data}"
-        return {"type": "image_url", "image_url": {"url": url}}
-    what = f"{block.type!r} from {source.type!r}" if source is not None else repr(block.type)
-    raise _no_place(f"a block of type {what}", path)
-
-
-_ODD = (AttributeError, TypeError, LookupError, ValueError)  # from JSON of a shape nobody has seen
-
-
-def _text_of(content: object) -> str:
-    """The words of a message's or delta's content, which is a list of parts at some."""
-    if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
-    return content if isinstance(content, str) else ""
-
-
-_STOP_REASONS = {
-    "length": "max_tokens",
-    "tool_calls": "tool_use",
-    "function_call": "tool_use",
-    "content_filter": "refusal",
-}
-
-
-def _messages_usage(usage: Usage | None) -> dict[str, int]:
-    counted = usage or Usage()
-    written = min(counted.cache_write, counted.prompt - counted.cached)
-    return {
-        "input_tokens": counted.prompt - counted.cached - written,
-        "cache_creation_input_tokens": written,
-        "cache_read_input_tokens": counted.cached,
-        "output_tokens": counted.completion,
-    }
-
-
-def _message_id(given: object) -> str:
-    return f"msg_{given}" if isinstance(given, str) and given else "msg_chomp"
-
-
-def _input_of(arguments: object, *, cut: bool) -> dict[str, Any]:
-    """A tool call's input; {} when the model was cut off in the middle of it. Raises ValueError."""
-    try:
-        given = msgspec.json.decode(arguments or "{}") if isinstance(arguments, str) else arguments or {}
-    except msgspec.DecodeError:
-        if cut:
-            return {}
-        raise
-    if not isinstance(given, dict):
-        raise ValueError("no object")
-    return given
-
-
-def message_from_chat(answer: bytes) -> bytes:
-    """A whole chat completion as a message. Raises UpstreamFailed when it is none."""
-    try:
-        chat = msgspec.json.decode(answer)
-        choice = chat["choices"][0]
-        said = choice["message"]
-        content: list[dict[str, Any]] = []
-        if thought := _text_of(said.get("reasoning") or said.get("reasoning_content")):
-            content.append({"type": "thinking", "thinking": thought, "signature": ""})
-        refusal = _text_of(said.get("refusal"))
-        if text := _text_of(said.get("content")) or refusal:
-            content.append({"type": "text", "text": text})
-        for at, call in enumerate(said.get("tool_calls") or ()):
-            given = _input_of(call["function"].get("arguments"), cut=choice.get("finish_reason") == "length")
-            used = {"id": call.get("id") or f"call_{at}", "name": call["function"]["name"], "input": given}
-            content.append({"type": "tool_use", **used})
-        stop = "refusal" if refusal else _STOP_REASONS.get(str(choice.get("finish_reason")), "end_turn")
-        if any(block["type"] == "tool_use" for block in content) and stop == "end_turn":
-            stop = "tool_use"
-    except (msgspec.DecodeError, RecursionError, *_ODD):
-        raise UpstreamFailed("the answer is no chat completion", code="bad_upstream_answer") from None
-    usage, _ = read_answer("chat", answer)
-    return msgspec.json.encode(
-        {
-            "id": _message_id(chat.get("id")),
-            "type": "message",
-            "role": "assistant",
-            "model": chat.get("model") or "",
-            "content": content,
-            "stop_reason": stop,
-            "stop_sequence": None,
-            "usage": _messages_usage(usage),
-        }
-    )
-
-
-def _event(kind: str, **fields: Any) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (kind.encode(), _encode_loosely({"type": kind, **fields}))
-
-
-_MESSAGES_TYPES = {
-    401: "authentication_error", 402: "billing_error", 403: "permission_error", 404: "not_found_error",
-    413: "request_too_large", 429: "rate_limit_error", 503: "overloaded_error", 504: "timeout_error",
-    529: "overloaded_error",
-}  # fmt: skip
-
-
-class _FunctionPiece(msgspec.Struct, gc=False):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _CallPiece(msgspec.Struct, gc=False):
-    index: int | None = None
-    id: str | None = None
-    function: _FunctionPiece | None = None
-
-
-class _DeltaPiece(msgspec.Struct, gc=False):
-    content: str | None = None
-    reasoning: str | None = None
-    reasoning_content: str | None = None
-    refusal: str | None = None
-    tool_calls: list[_CallPiece] | None = None
-
-
-class _ChoicePiece(msgspec.Struct, gc=False):
-    index: int | None = None
-    delta: _DeltaPiece | None = None
-    finish_reason: str | None = None
-
-
-class _ChatPiece(msgspec.Struct, gc=False):
-    """A chunk of a chat stream, with all of it that a client is told."""
-
-    choices: list[_ChoicePiece] | None = None
-    id: str | None = None
-    model: str | None = None
-    created: float | int | None = None
-    usage: Raw = _EMPTY
-    error: Raw = _EMPTY
-    x_groq: Raw = _EMPTY
-    cost: Raw = _EMPTY
-
-    @property
-    def plain(self) -> bool:
-        """Whether there are words or calls in it and nothing else."""
-        return bool(self.choices) and all(map(is_null, (self.usage, self.error, self.x_groq, self.cost)))
-
-
-_decode_piece = msgspec.json.Decoder(_ChatPiece).decode
-
-
-def _loose_piece(payload: bytes) -> _ChatPiece:
-    """A chunk whose shape is not the usual one. Raises one of _ODD when it is none."""
-    found = _decode_loosely(payload)
-    choices = []
-    for choice in found.get("choices") or ():
-        delta = choice.get("delta") or {}
-        calls = []
-        for call in delta.get("tool_calls") or ():
-            index, function = call.get("index"), call.get("function") or {}
-            arguments = function.get("arguments")
-            if arguments is not None and not isinstance(arguments, str):
-                arguments = json.dumps(arguments)
-            named = _FunctionPiece(str(function.get("name") or ""), arguments)
-            calls.append(_CallPiece(index if isinstance(index, int) else None, str(call.get("id") or ""), named))
-        said = _DeltaPiece(
-            content=_text_of(delta.get("content")),
-            reasoning=_text_of(delta.get("reasoning") or delta.get("reasoning_content")),
-            refusal=_text_of(delta.get("refusal")),
-            tool_calls=calls,
-        )
-        choices.append(_ChoicePiece(choice.get("index"), said, str(choice.get("finish_reason") or "")))
-    chunk_id, model = (value if isinstance(value := found.get(name), str) else None for name in ("id", "model"))
-    return _ChatPiece(choices, chunk_id, model, _count(found.get("created")))
-
-
-def _read_piece(payload: bytes) -> tuple[_ChatPiece, bool]:
-    """A chunk of a chat stream, and whether it is plain; an empty one for what is none."""
-    with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        piece = _decode_piece(payload)
-        return piece, piece.plain
-    if b"{" not in payload:  # no object: not worth a second look
-        return _ChatPiece(), False
-    with contextlib.suppress(RecursionError, *_ODD):
-        return _loose_piece(payload), False
-    return _ChatPiece(), False
-
-
-def _noted(payload: bytes, meter: StreamMeter) -> Fault | None:
-    """Has `meter` look at a chunk that is not plain; the fault, if it is an error."""
-    meter.look(b"data: %b\n\n" % payload.replace(b"\n", b" ").replace(b"\r", b" "))
-    return read_fault(200, payload) if meter.error or payload_kind(payload) == "error" else None
-
-
-class DialectEvents:
-    """What all streams have in common that go from one dialect to another: they end once, and hold only so much."""
-
-    _filler = b""  # what a target's comment becomes
-    _dialect: Dialect = "chat"
-
-    def __init__(self) -> None:
-        self._begun = self._over = False
-        self._held = 0  # bytes, roughly
-
-    @property
-    def answer(self) -> bytes:
-        """The whole Response object of a finished stream in that dialect; empty in others."""
-        return b""
-
-    def feed(self, run: bytes) -> bytes:
-        """The client's frames for a run of whole frames of the target."""
-        made: list[bytes] = []
-        for payload in payloads(run):
-            if self._over:
-                break
-            made.extend(self._payload(payload))
-            if self._held > EVENTS_HELD_BYTES:
-                made.append(
-                    self.error(UpstreamFailed("the answer is too large to be translated", code="bad_upstream_answer"))
-                )
-        if not made and run.startswith(b":") and not self._over:
-            return self._filler
-        return b"".join(made)
-
-    def error(self, error: ChompError) -> bytes:
-        """The last frames when it went wrong; empty when it was over."""
-        if self._over:
-            return b""
-        self._over = True
-        return self._error(error)
-
-    def _error(self, error: ChompError) -> bytes:
-        return error_frames(error, self._dialect)
-
-    def _payload(self, payload: bytes) -> Iterable[bytes]:
-        raise NotImplementedError
-
-
-class _Call:
-    """A tool call as its pieces come in."""
-
-    __slots__ = ("id", "name", "pieces")
-
-    def __init__(self) -> None:
-        self.id = self.name = ""
-        self.pieces: list[str] = []  # of its arguments, while they cannot go out
-
-
-EVENTS_HELD_BYTES = 16 << 20  # of a stream's parts that have to wait for others
-
-
-class MessagesEvents(DialectEvents):
-    """A chat stream as the events of a message stream.
-
-    Blocks follow each other there. So of parallel tool calls the first is passed on as it comes; the others, and words
-    that come after it began, wait until it is over.
-    """
-
-    _filler = PING
-    _dialect = "messages"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._open = ""  # type of the open block
-        self._index = -1
-        self._calls: list[_Call] = []
-        self._at: dict[int, _Call] = {}  # by the index of their pieces
-        self._live: _Call | None = None  # whose block is open
-        self._late: list[tuple[str, str]] = []  # words that wait, by type of block
-        self._stop = ""
-        self._meter = StreamMeter(hide_usage=False)
-
-    def _payload(self, payload: bytes) -> Iterable[bytes]:
-        piece, plain = _read_piece(payload)
-        if not plain and (fault := _noted(payload, self._meter)) is not None:
-            return (self.error(passed_on(fault)),)
-        return self._piece(piece)
-
-    def finish(self) -> bytes:
-        """The last events."""
-        if self._over:
-            return b""
-        self._over = True
-        made = [*self._begin(_ChatPiece()), *self._close()]
-        for kind, words in self._late:
-            made += self._say(kind, words)
-        made += self._close()
-        for at, call in enumerate(self._calls):
-            if call is not self._live:
-                made += self._whole_call(call, at)
-        stop = _STOP_REASONS.get(self._stop, "end_turn")
-        if self._calls and stop == "end_turn":
-            stop = "tool_use"
-        usage = _messages_usage(self._meter.usage())
-        made.append(_event("message_delta", delta={"stop_reason": stop, "stop_sequence": None}, usage=usage))
-        made.append(_event("message_stop"))
-        return b"".join(made)
-
-    def _begin(self, piece: _ChatPiece) -> Iterator[bytes]:
-        if self._begun:
-            return
-        self._begun = True
-        message: dict[str, Any] = {
-            "id": _message_id(piece.id),
-            "type": "message",
-            "role": "assistant",
-            "model": piece.model or "",
-            "content": [],
-            "stop_reason": None,
-            "stop_sequence": None,
-            "usage": _messages_usage(None),
-        }
-        yield _event("message_start", message=message)
-
-    def _piece(self, piece: _ChatPiece) -> Iterator[bytes]:
-        for choice in piece.choices or ():
-            yield from self._begin(piece)
-            if (delta := choice.delta) is not None:
-                if thought := delta.reasoning or delta.reasoning_content:
-                    yield from self._words("thinking", thought)
-                if delta.content:
-                    yield from self._words("text", delta.content)
-                if delta.refusal:
-                    self._stop = "content_filter"
-                    yield from self._words("text", delta.refusal)
-                for call in delta.tool_calls or ():
-                    yield from self._call(call)
-            if self._stop != "content_filter":
-                self._stop = choice.finish_reason or self._stop
-
-    def _words(self, kind: str, words: str) -> Iterator[bytes]:
-        if self._live is None:
-            yield from self._say(kind, words)
-        else:
-            self._late.append((kind, words))
-            self._held += len(words)
-
-    def _say(self, kind: str, words: str) -> Iterator[bytes]:
-        if kind == "thinking":
-            yield from self._enter(kind, thinking="", signature="")
-            yield self._delta(type="thinking_delta", thinking=words)
-        else:
-            yield from self._enter(kind, text="")
-            yield self._delta(type="text_delta", text=words)
-
-    def _call(self, piece: _CallPiece) -> Iterator[bytes]:
-        call = self._called(piece)
-        if (function := piece.function) is not None:
-            call.name = call.name or function.name or ""
-            call.pieces.append(function.arguments or "")
-        if self._live is None and call is self._calls[0] and call.name and call.id:
-            self._live = call
-            yield from self._enter("tool_use", id=call.id, name=call.name, input={})
-        if call is self._live:
-            if words := "".join(call.pieces):
-                yield self._delta(type="input_json_delta", partial_json=words)
-            call.pieces.clear()
-        elif call.pieces:
-            self._held += len(call.pieces[-1])
-
-    def _called(self, piece: _CallPiece) -> _Call:
-        """The call a piece belongs to: by its index, else the last; a new id is a new call."""
-        index, call_id = piece.index, piece.id or ""
-        known = self._at.get(index) if index is not None else self._calls[-1] if self._calls else None
-        if known is None or (call_id and known.id and call_id != known.id):
-            known = _Call()
-            self._calls.append(known)
-            self._held += 100
-        if index is not None:
-            self._at[index] = known
-        known.id = known.id or call_id
-        return known
-
-    def _whole_call(self, call: _Call, at: int) -> Iterator[bytes]:
-        yield from self._enter("tool_use", id=call.id or f"call_{at}", name=call.name, input={})
-        if arguments := "".join(call.pieces):
-            yield self._delta(type="input_json_delta", partial_json=arguments)
-        yield from self._close()
-
-    def _enter(self, kind: str, **fields: Any) -> Iterator[bytes]:
-        if self._open == kind and kind != "tool_use":
-            return
-        yield from self._close()
-        self._open = kind
-        self._index += 1
-        yield _event("content_block_start", index=self._index, content_block={"type": kind, **fields})
-
-    def _delta(self, **fields: Any) -> bytes:
-        return _event("content_block_delta", index=self._index, delta=fields)
-
-    def _close(self) -> Iterator[bytes]:
-        if self._open:
-            self._open = ""
-            yield _event("content_block_stop", index=self._index)
-
-
-class MessagesOverChat:
-    """The messages dialect at a target that speaks chat completions."""
-
-    whole = staticmethod(message_from_chat)
-    events = MessagesEvents
-
-    def __init__(self, asked: bytes, created: int = 0):
-        self.body, self.dropped = chat_from_messages(asked)
-
-
-ANTHROPIC_VERSION = "2023-06-01"  # told to targets where the client names none
+    return DIALECTS[dialect].error_frames(error.status, error.body()["error"], error.response_id)
 
 
 def passed_on(fault: Fault) -> UpstreamFailed:
@@ -3422,934 +2805,202 @@ def passed_on(fault: Fault) -> UpstreamFailed:
     )
 
 
-def error_shape(error: ChompError, dialect: Dialect, request_id: str = "") -> dict[str, Any]:
-    """An error's body as clients of `dialect` read it."""
-    if dialect != "messages":
-        return error.body()
-    kind = _MESSAGES_TYPES.get(error.status, "api_error" if error.status >= 500 else "invalid_request_error")
-    shaped: dict[str, Any] = {"type": kind, "message": error.message}
-    if error.attempts:
-        shaped["attempts"] = [msgspec.to_builtins(one) for one in error.attempts]
-    return {"type": "error", "error": {**error.more, **shaped}, "request_id": request_id or None}
-
-
-# -- the Responses dialect (https://platform.openai.com/docs/api-reference/responses) at targets that speak chat
-
-
-class _ResponsesRequest(msgspec.Struct):
-    """What of a Responses request has a place in chat completions or in the answer."""
-
-    model: str | None = None
-    input: str | list[dict[str, Any]] | None = None
-    instructions: str | None = None
-    stream: bool | None = None
-    temperature: float | int | None = None
-    top_p: float | int | None = None
-    max_output_tokens: int | None = None
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: str | dict[str, Any] | None = None
-    parallel_tool_calls: bool | None = None
-    reasoning: dict[str, Any] | None = None
-    text: dict[str, Any] | None = None
-    user: str | None = None
-    metadata: dict[str, Any] | None = None
-    previous_response_id: str | None = None
-    store: bool | None = None
-    background: bool | None = None
-    conversation: Any = None
-    prompt: Any = None
-    router: Any = None
-
-
-class _InputMessage(msgspec.Struct):
-    role: Literal["user", "assistant", "system", "developer"]
-    content: str | list[dict[str, Any]]
-    type: str | None = None
-    id: str | None = None
-    status: str | None = None
-
-
-class _InputPart(msgspec.Struct):
-    """A content part of an input message or of a call's output, of whatever type."""
-
-    type: str
-    text: str = ""
-    refusal: str = ""
-    image_url: str | None = None
-    detail: str | None = None
-    file_id: str | None = None
-    file_url: str | None = None
-    file_data: str | None = None
-    filename: str | None = None
-    input_audio: dict[str, Any] | None = None
-    logprobs: Any = None
-
-
-class _FunctionCall(msgspec.Struct):
-    call_id: str
-    name: str
-    arguments: str
-    namespace: str | None = None
-    type: str | None = None
-    id: str | None = None
-    status: str | None = None
-
-
-class _CustomCall(msgspec.Struct):
-    call_id: str
-    name: str
-    input: str
-    namespace: str | None = None
-    type: str | None = None
-    id: str | None = None
-    status: str | None = None
-
-
-class _CallOutput(msgspec.Struct):
-    call_id: str
-    output: str | list[dict[str, Any]]
-    type: str | None = None
-    id: str | None = None
-    status: str | None = None
-    name: str | None = None
-    namespace: str | None = None
-
-
-class _ResponsesTool(msgspec.Struct):
-    """A function or custom tool."""
-
-    type: str
-    name: str
-    description: str | None = None
-    parameters: Any = None
-    strict: bool | None = None
-    format: dict[str, Any] | None = None
-
-
-class _Namespace(msgspec.Struct):
-    type: str
-    name: str
-    tools: list[dict[str, Any]]
-
-
-class _TextFormat(msgspec.Struct):
-    type: str
-    name: str = "answer"
-    schema: dict[str, Any] | None = None
-    description: str | None = None
-    strict: bool | None = None
-
-
-class _ToolName(msgspec.Struct, frozen=True):
-    """What a function of the chat request is to the client."""
-
-    type: str  # function or custom
-    name: str
-    namespace: str | None = None
-
-    def meant_by(self, choice: Mapping[str, Any]) -> bool:
-        if choice.get("type") == "namespace":
-            return self.namespace is not None and choice.get("name") == self.namespace
-        named = (choice.get("type"), choice.get("name"))
-        return named == (self.type, self.name) and choice.get("namespace") in (None, self.namespace)
-
-
-_RESPONSES_FIELDS = frozenset(_ResponsesRequest.__struct_fields__)
-_RESPONSES_OPTIONS = (
-    ("max_output_tokens", "max_tokens"),
-    ("temperature", "temperature"),
-    ("top_p", "top_p"),
-    ("user", "user"),
-)
-_RESPONSES_REFUSED = ("background", "conversation", "prompt")  # they change what is answered: not to be left out
-_RESPONSES_DEFAULTS = {"truncation": "disabled", "service_tier": "auto", "verbosity": "medium", "effort": None}
-_CUSTOM_PARAMETERS = {
-    "type": "object",
-    "properties": {"input": {"type": "string", "description": "The tool's whole input, as plain text."}},
-    "required": ["input"],
-    "additionalProperties": False,
-}
-_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-_LENIENT = json.JSONDecoder(strict=False)
-
-
-def _decode_loosely(payload: bytes | str) -> Any:
-    """What JSON holds, even with halves of surrogate pairs or NaN, which msgspec refuses. Raises ValueError."""
+def adopted(dialect: Dialect, body: bytes) -> bytes:
+    """A request for a target of its own dialect, without what others sealed into its history. Raises BadRequest."""
     try:
-        return msgspec.json.decode(payload)
-    except (msgspec.DecodeError, UnicodeError):
-        if not isinstance(payload, str):
-            payload = payload.decode(json.detect_encoding(payload), "surrogatepass")
-        return _LENIENT.decode(payload)  # models write bare newlines into strings, too
+        return form.encode(DIALECTS[dialect].adopt(decoded(form.decode, body)))
+    except form.ODD:
+        raise BadRequest("the request has not the shape of its dialect", code="invalid_type") from None
 
 
-def _encode_loosely(value: Any) -> bytes:
-    """`value` as JSON, even with halves of surrogate pairs in it: those escaped, as they came."""
-    try:
-        return msgspec.json.encode(value)
-    except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":")).encode()
+class Thoughts:
+    """What providers need back of answers with calls, for clients that do not carry it, as many do not.
 
-
-def _refuse_depth(value: Any) -> None:
-    """Raises BadRequest for what is nested too deeply to be told again within an answer."""
-    try:
-        msgspec.json.encode(functools.reduce(lambda inner, _: [inner], range(100), value))
-    except RecursionError:
-        raise BadRequest("the request body is nested too deeply", code="invalid_json") from None
-
-
-def _typed(value: Any, shape: type[T], path: str = "") -> T:
-    """`value` as a `shape`. Raises BadRequest with the path of what is wrong, which begins with `path`."""
-    try:
-        return msgspec.convert(value, shape)
-    except msgspec.ValidationError as error:
-        words = str(error)
-        if path:
-            words = words.replace("`$", f"`$.{path}") if "`$" in words else f"{words} - at `$.{path}`"
-        where = error_path(ValueError(words))
-        raise BadRequest(f"wrong type in the request: {words}", code="invalid_type", param=where) from None
-
-
-def _left_out(given: Mapping[str, Any], known: Iterable[str], prefix: str = "") -> set[str]:
-    """Names of the fields beyond `known` that say something: not null, empty or the default."""
-    return {
-        prefix + name
-        for name, value in given.items()
-        if value and name not in known and value != _RESPONSES_DEFAULTS.get(name)
-    }
-
-
-def _chat_name(namespace: str | None, name: str) -> str:
-    if not namespace:
-        return name
-    return namespace + name if namespace.endswith("__") else f"{namespace}__{name}"  # Codex ends its own with it
-
-
-class ResponsesOverChat:
-    """The Responses dialect at a target that speaks chat completions."""
-
-    def __init__(self, asked: bytes, created: int = 0):
-        self._created = created  # where the answer does not say
-        given = decoded(_decode_object, asked)
-        _refuse_depth(given)
-        request = _typed(given, _ResponsesRequest)
-        for name in _RESPONSES_REFUSED:
-            if given.get(name):
-                raise _no_place(name, name)
-        if request.input is None or request.input == []:
-            raise BadRequest("'input' is required", code="missing_required_parameter", param="input")
-        if request.max_output_tokens is not None and request.max_output_tokens < 1:
-            raise BadRequest("max_output_tokens must be 1 or more", code="invalid_value", param="max_output_tokens")
-        dropped = _left_out(given, _RESPONSES_FIELDS)
-        items = [{"role": "user", "content": request.input}] if isinstance(request.input, str) else request.input
-        chat: dict[str, Any] = {"model": request.model, "messages": _chat_items(request.instructions, items, dropped)}
-        if request.stream is not None:
-            chat["stream"] = request.stream
-        for name, there in _RESPONSES_OPTIONS:
-            if (value := getattr(request, name)) is not None:
-                chat[there] = value
-        self._names: dict[str, _ToolName] = {}
-        tools = _chat_tools(request.tools or [], "tools", None, self._names, dropped)
-        tools, choice = _chosen(request.tool_choice, tools, self._names)
-        if tools:  # without them chat takes neither of the others
-            chat["tools"] = tools
-            if choice is not None:
-                chat["tool_choice"] = choice
-            if request.parallel_tool_calls is not None:
-                chat["parallel_tool_calls"] = request.parallel_tool_calls
-        reasoning, text = request.reasoning or {}, request.text or {}
-        dropped |= _left_out(reasoning, ["effort"], "reasoning.") | _left_out(text, ["format"], "text.")
-        if (effort := reasoning.get("effort")) == "none":
-            dropped.add("reasoning.effort")  # most that think have no such word for it
-        elif effort:
-            chat["reasoning_effort"] = _typed(effort, str, "reasoning.effort")
-        if form := _chat_format(text.get("format")):
-            chat["response_format"] = form
-        if request.router is not None:
-            chat["router"] = request.router
-        self.body = msgspec.json.encode(chat)
-        self.dropped = tuple(sorted(dropped))
-        self._asked = request
-        self._truncation = given.get("truncation")
-
-    def whole(self, answer: bytes) -> bytes:
-        """A whole chat completion as a response object. Raises UpstreamFailed when it is none."""
-        events = self.events()
-        try:
-            found = _decode_loosely(answer)
-            choices = found.pop("choices", None) or ()
-            for choice in choices:
-                choice["delta"] = said = choice.pop("message")
-                for at, call in enumerate(said.get("tool_calls") or ()):
-                    call["index"] = at
-            told = {"model": found.get("model"), "created": found.get("created"), "choices": choices}
-            for chunk in (told, found):  # the same items as a stream would have
-                events.feed(b"data: %b\n\n" % _encode_loosely(chunk))
-        except (RecursionError, *_ODD):
-            raise UpstreamFailed("the answer is no chat completion", code="bad_upstream_answer") from None
-        events.finish()
-        if not (choices and events.response):
-            raise events.failed or UpstreamFailed("the answer has no choices", code="bad_upstream_answer")
-        return _encode_loosely(events.response)
-
-    def events(self) -> ResponsesEvents:
-        """What makes a response stream of one chat stream."""
-        asked = self._asked
-        blank = {
-            "id": f"resp_{secrets.token_hex(20)}",
-            "object": "response",
-            "created_at": self._created,
-            "status": "in_progress",
-            "background": False,
-            "error": None,
-            "incomplete_details": None,
-            "instructions": asked.instructions,
-            "max_output_tokens": asked.max_output_tokens,
-            "model": asked.model or "",
-            "output": [],
-            "parallel_tool_calls": asked.parallel_tool_calls is not False,
-            "previous_response_id": asked.previous_response_id,
-            "reasoning": {"effort": None, "summary": None, **(asked.reasoning or {})},
-            "store": asked.store is not False,
-            "temperature": asked.temperature,
-            "text": {"format": {"type": "text"}, **(asked.text or {})},
-            "tool_choice": asked.tool_choice or "auto",
-            "tools": asked.tools or [],
-            "top_p": asked.top_p,
-            "truncation": self._truncation or "disabled",
-            "usage": None,
-            "user": asked.user,
-            "metadata": asked.metadata or {},
-        }
-        return ResponsesEvents(blank, self._names)
-
-
-def _chat_items(instructions: str | None, items: list[dict[str, Any]], dropped: set[str]) -> list[dict[str, Any]]:
-    """Input items as chat's messages: calls are parts of the assistant's there, outputs messages of their own."""
-    said: list[dict[str, Any]] = [{"role": "system", "content": instructions}] if instructions else []
-    pictures: list[dict[str, Any]] = []  # of the outputs above; no message may come between outputs
-    for at, given in enumerate(items):
-        path = f"input[{at}]"
-        kind = given.get("type") or ("message" if "role" in given else "item_reference")
-        if kind == "reasoning":  # the models here did not think it
-            dropped.add("reasoning")
-        elif kind in ("function_call_output", "custom_tool_call_output"):
-            output = _typed(given, _CallOutput, path)
-            text, more = _output_parts(output.output, f"{path}.output", dropped)
-            said.append({"role": "tool", "tool_call_id": output.call_id, "content": text})
-            pictures += more
-            dropped |= _left_out(given, _CallOutput.__struct_fields__, "input.")
-        elif kind in ("function_call", "custom_tool_call"):
-            _flush(pictures, said)
-            _add_call(said, _chat_call(kind, given, path, dropped))
-        elif kind == "message":
-            _flush(pictures, said)
-            _add_message(said, given, path, dropped)
-        elif isinstance(kind, str) and kind.endswith("_call") and given.get("status") in (None, "completed"):
-            dropped.add(f"input.{kind}")  # a hosted tool's work, which is told again in the answer it led to
-        else:
-            raise _no_place(f"an input item of type {kind!r}", path)
-    _flush(pictures, said)
-    return said
-
-
-def _flush(pictures: list[dict[str, Any]], said: list[dict[str, Any]]) -> None:
-    if pictures:
-        said.append({"role": "user", "content": [*pictures]})
-        pictures.clear()
-
-
-def _add_call(said: list[dict[str, Any]], call: dict[str, Any]) -> None:
-    if not (said and said[-1]["role"] == "assistant"):
-        said.append({"role": "assistant", "content": None})
-    said[-1]["content"] = said[-1]["content"] or None
-    said[-1].setdefault("tool_calls", []).append(call)
-
-
-def _chat_call(kind: str, given: dict[str, Any], path: str, dropped: set[str]) -> dict[str, Any]:
-    call: _FunctionCall | _CustomCall
-    if kind == "function_call":
-        call = _typed(given, _FunctionCall, path)
-        arguments = call.arguments
-    else:
-        call = _typed(given, _CustomCall, path)
-        arguments = _encode_loosely({"input": call.input}).decode()
-    if not (call.call_id and call.name):
-        raise BadRequest(f"a {kind} needs call_id and name", code="invalid_value", param=path)
-    dropped |= _left_out(given, call.__struct_fields__, "input.")
-    function = {"name": _chat_name(call.namespace, call.name), "arguments": arguments}
-    return {"id": call.call_id, "type": "function", "function": function}
-
-
-def _add_message(said: list[dict[str, Any]], given: dict[str, Any], path: str, dropped: set[str]) -> None:
-    message = _typed(given, _InputMessage, path)
-    dropped |= _left_out(given, _InputMessage.__struct_fields__, "input.")
-    role = "system" if message.role == "developer" else message.role  # which few chat targets know
-    content: Any = message.content
-    if not isinstance(content, str):
-        content = [_chat_part(part, f"{path}.content[{n}]", dropped) for n, part in enumerate(content)]
-        for n, part in enumerate(content):
-            if role != "user" and part["type"] != "text":
-                raise _no_place(f"a part of type {part['type']!r} said by {role}", f"{path}.content[{n}]")
-        if role != "user" or (len(content) < 2 and all(part["type"] == "text" for part in content)):
-            content = ("\n\n" if role == "system" else "").join(part["text"] for part in content)
-    last = said[-1] if said else {}
-    if role == "system" and len(said) == 1 and last["role"] == "system":
-        last["content"] += "\n\n" + content  # many chat templates take only one, at the start
-    elif role == "assistant" and "tool_calls" in last:  # words after a call: no message may come before its output
-        last["content"] = (last["content"] or "") + content or None
-    else:
-        said.append({"role": role, "content": content})
-
-
-def _chat_part(given: dict[str, Any], path: str, dropped: set[str]) -> dict[str, Any]:
-    part = _typed(given, _InputPart, path)
-    dropped |= _left_out(given, _InputPart.__struct_fields__, "input.content.")
-    if part.type in ("input_text", "output_text", "text"):
-        return {"type": "text", "text": part.text}
-    if part.type == "refusal":
-        return {"type": "text", "text": part.refusal}
-    if part.type == "input_image" and part.image_url:
-        image = {"url": part.image_url}
-        if part.detail in ("auto", "low", "high"):
-            image["detail"] = part.detail
-        elif part.detail:
-            dropped.add("input.content.detail")
-        return {"type": "image_url", "image_url": image}
-    if part.type == "input_file" and part.file_data:
-        file = {"filename": part.filename, "file_data": part.file_data}
-        return {"type": "file", "file": {name: value for name, value in file.items() if value is not None}}
-    if part.type == "input_audio" and part.input_audio:
-        return {"type": "input_audio", "input_audio": part.input_audio}
-    by = next((f" by {name}" for name in ("file_id", "file_url") if getattr(part, name)), "")
-    raise _no_place(f"a part of type {part.type!r}{by}", path)
-
-
-def _output_parts(output: str | list[dict[str, Any]], path: str, dropped: set[str]) -> tuple[str, list[dict[str, Any]]]:
-    """Text and pictures of a call's output; chat has pictures in the user's messages only."""
-    if isinstance(output, str):
-        return output, []
-    parts = [_chat_part(part, f"{path}[{at}]", dropped) for at, part in enumerate(output)]
-    text = "\n".join(part["text"] for part in parts if part["type"] == "text")
-    return text, [part for part in parts if part["type"] != "text"]
-
-
-def _chat_tools(
-    given: list[dict[str, Any]], path: str, namespace: str | None, names: dict[str, _ToolName], dropped: set[str]
-) -> list[dict[str, Any]]:
-    """Functions of chat for all that are run by the client; `names` learns what each was. Hosted tools are dropped."""
-    made: list[dict[str, Any]] = []
-    for at, one in enumerate(given):
-        where = f"{path}[{at}]"
-        kind = one.get("type")
-        if kind == "namespace" and namespace is None:
-            group = _typed(one, _Namespace, where)
-            dropped |= _left_out(one, _Namespace.__struct_fields__, "tools.namespace.")
-            made += _chat_tools(group.tools, f"{where}.tools", group.name, names, dropped)
-        elif kind in ("function", "custom"):
-            tool = _typed(one, _ResponsesTool, where)
-            dropped |= _left_out(one, _ResponsesTool.__struct_fields__, "tools.")
-            name = _chat_name(namespace, tool.name)
-            if not tool.name or name in names:
-                raise BadRequest(f"{where} needs a name of its own", code="invalid_value", param=f"{where}.name")
-            names[name] = _ToolName(tool.type, tool.name, namespace)
-            made.append(_chat_function(name, tool))
-        else:
-            dropped.add(f"tools.{kind}")
-    return made
-
-
-def _chat_function(name: str, tool: _ResponsesTool) -> dict[str, Any]:
-    description, parameters = tool.description or "", tool.parameters
-    if tool.type == "custom":
-        parameters = _CUSTOM_PARAMETERS
-        grammar = tool.format or {}
-        if grammar.get("type") == "grammar":
-            ruled = f"The input follows this {grammar.get('syntax')} grammar:\n\n{grammar.get('definition')}"
-            description = f"{description}\n\n{ruled}" if description else ruled
-    function: dict[str, Any] = {"name": name}
-    if description:
-        function["description"] = description
-    if parameters is not None:
-        function["parameters"] = parameters
-    if tool.strict is not None and tool.type == "function":
-        function["strict"] = tool.strict
-    return {"type": "function", "function": function}
-
-
-def _chosen(
-    choice: str | dict[str, Any] | None, tools: list[dict[str, Any]], names: Mapping[str, _ToolName]
-) -> tuple[list[dict[str, Any]], Any]:
-    """The tools that may be used, and chat's tool_choice. Raises BadRequest when what is demanded is not there."""
-    made: Any = choice
-    if isinstance(choice, dict):
-        kind = choice.get("type")
-        if kind == "allowed_tools":
-            allowed = _typed(choice.get("tools"), list[dict[str, Any]], "tool_choice.tools")
-            tools = [tool for tool in tools if any(names[tool["function"]["name"]].meant_by(one) for one in allowed)]
-            made = choice.get("mode", "auto")
-        elif kind in ("function", "custom"):
-            meant = [name for name, tool in names.items() if tool.meant_by(choice)]
-            if not meant:
-                raise BadRequest("tool_choice names no tool of 'tools'", code="invalid_value", param="tool_choice")
-            name = next((name for name in meant if names[name].namespace is None), meant[0])
-            return tools, {"type": "function", "function": {"name": name}}
-        else:
-            raise _no_place(f"a tool_choice of type {kind!r}", "tool_choice")
-    if made not in (None, "auto", "none", "required"):
-        raise BadRequest("tool_choice is auto, none or required", code="invalid_value", param="tool_choice")
-    if made == "required" and not tools:
-        raise _no_place("a tool_choice that demands tools, when none is a function of the client's,", "tool_choice")
-    return tools, made
-
-
-def _chat_format(given: Any) -> dict[str, Any] | None:
-    if not given:
-        return None
-    form = _typed(given, _TextFormat, "text.format")
-    if form.type == "text":
-        return None
-    if form.type == "json_object":
-        return {"type": "json_object"}
-    if form.type != "json_schema" or form.schema is None:
-        raise _no_place(f"an output format of type {form.type!r}", "text.format")
-    schema = {"name": form.name, "description": form.description, "schema": form.schema, "strict": form.strict}
-    return {"type": "json_schema", "json_schema": {name: value for name, value in schema.items() if value is not None}}
-
-
-class _ItemKind(msgspec.Struct, frozen=True):
-    """How an output item is told."""
-
-    type: str
-    prefix: str  # of its id
-    event: str
-    field: str  # where its text stands
-    part: str = ""  # type of its content part; "" = it has none
-    more: tuple[str, ...] = ()  # lists in its delta and done events, always empty here
-    part_more: tuple[str, ...] = ()  # and in its part
-
-
-_TEXT = _ItemKind(
-    "message", "msg", "response.output_text", "text", "output_text", ("logprobs",), ("annotations", "logprobs")
-)
-_REFUSAL = _ItemKind("message", "msg", "response.refusal", "refusal", "refusal")
-_REASONING = _ItemKind("reasoning", "rs", "response.reasoning_text", "text", "reasoning_text")
-_FUNCTION = _ItemKind("function_call", "fc", "response.function_call_arguments", "arguments")
-_CUSTOM = _ItemKind("custom_tool_call", "ctc", "response.custom_tool_call_input", "input")
-
-
-class _OutputItem:
-    """An output item as its pieces come in."""
-
-    __slots__ = ("call_id", "delta", "head", "id", "index", "kind", "name", "text")
-
-    def __init__(self) -> None:
-        self.id = self.call_id = self.name = ""
-        self.index = -1  # of the output; -1 = not begun
-        self.text = bytearray()  # UTF-8; halves of surrogate pairs as they came
-        self.delta = b""  # the frame of a delta, but for its number and words
-        self.kind = _FUNCTION
-        self.head: dict[str, Any] = {}
-
-    def begin(self, kind: _ItemKind, index: int, stem: str, **head: Any) -> None:
-        self.kind, self.index, self.id = kind, index, f"{kind.prefix}_{stem}{index:02x}"
-        self.head = {"type": kind.type, "id": self.id, **head}
-        at = {"item_id": self.id, "output_index": index, **({"content_index": 0} if kind.part else {})}
-        fields = {"type": f"{kind.event}.delta", **at, **{name: [] for name in kind.more}}
-        self.delta = b'event: %b.delta\ndata: %b,"sequence_number":%%d,"delta":%%b}\n\n' % (
-            kind.event.encode(),
-            msgspec.json.encode(fields)[:-1],
-        )
-
-    def words(self) -> str:
-        try:
-            return self.text.decode()
-        except UnicodeDecodeError:  # halves of surrogate pairs: made whole where both have come
-            halves = self.text.decode("utf-8", "surrogatepass").encode("utf-16-le", "surrogatepass")
-            return halves.decode("utf-16-le", "surrogatepass")
-
-    def part(self, text: str) -> dict[str, Any]:
-        return {"type": self.kind.part, self.kind.field: text, **{name: [] for name in self.kind.part_more}}
-
-    def item(self, status: str, text: str = "") -> dict[str, Any]:
-        made = dict(self.head)
-        if not self.kind.part:
-            made[self.kind.field] = text
-        else:
-            made["content"] = [] if status == "in_progress" else [self.part(text)]
-        if self.kind is not _REASONING:
-            made["status"] = status
-        return made
-
-
-_INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
-_ITEM_BYTES = 1000  # what an item takes beside its words, roughly
-
-
-class ResponsesEvents(DialectEvents):
-    """A chat stream as the events of a response stream.
-
-    Items may grow side by side there, so nothing has to wait, but for the input of custom tools: it comes wrapped in
-    JSON. `response` is the finished response object, once there is one.
+    By caller, target and the first call's id; the oldest are forgotten first, all with the process.
     """
 
-    _filler = KEEPALIVE
+    def __init__(self, most: int = 1000, most_bytes: int = 16 << 20):
+        self._most, self._most_bytes = most, most_bytes
+        self._kept: dict[tuple[str, str, str], tuple[list[dict[str, Any]], int]] = {}
+        self._bytes = 0
 
-    def __init__(self, blank: dict[str, Any], names: Mapping[str, _ToolName]):
-        super().__init__()
-        self.response: dict[str, Any] | None = None
-        self.failed: ChompError | None = None  # what the target did wrong
-        self._blank = blank
-        self._names = names
-        self._stem = secrets.token_hex(20)
-        self._sequence = 0
-        self._items: list[_OutputItem] = []  # begun, in the order of the output
-        self._output: dict[int, dict[str, Any]] = {}  # finished
-        self._open: _OutputItem | None = None  # words that may go on
-        self._calls: list[_OutputItem] = []
-        self._at: dict[int, _OutputItem] = {}  # by the index of their pieces
-        self._choice: int | None = None  # the one that is told
-        self._finish = ""
-        self._meter = StreamMeter(hide_usage=False)
+    def keep(self, caller: str, answer: form.Answer) -> None:
+        """Keeps those of a finished answer."""
+        thoughts, calls = form.thoughts_of(answer), answer.calls
+        size = answer.size
+        if not thoughts or not calls or size > self._most_bytes // 16:
+            return
+        self._forget((caller, answer.origin, calls[0].id))
+        self._kept[caller, answer.origin, calls[0].id] = thoughts, size
+        self._bytes += size
+        while len(self._kept) > self._most or self._bytes > self._most_bytes:
+            self._forget(next(iter(self._kept)))
 
-    @property
-    def answer(self) -> bytes:
-        return b"" if self.response is None else _encode_loosely(self.response)
+    def _forget(self, key: tuple[str, str, str]) -> None:
+        self._bytes -= self._kept.pop(key, ([], 0))[1]
 
-    def _error(self, error: ChompError) -> bytes:
-        self.failed = error
-        shaped = error.body()["error"]
-        top = {name: shaped[name] for name in ("code", "message", "param")}
-        return self._event("error", **top, error=shaped)  # the SDK raises on what is nested
+    def give_back(self, caller: str, origin: str, request: dict[str, Any]) -> None:
+        """Puts them before the calls they came with."""
+        for message in request["messages"] if self._kept else ():
+            if message["role"] == "assistant" and (calls := message.get("tool_calls")):
+                content = message["content"] or []
+                parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+                if found := self._kept.get((caller, origin, calls[0]["id"])):
+                    said = (part for part in parts if part["type"] != "thinking")
+                    message["content"] = [*deepcopy(found[0]), *said]
 
-    def finish(self) -> bytes:
-        """The last events; empty when the stream was over already."""
+
+class Translation:
+    """A request of one dialect as another has it, and the way back of its answer.
+
+    `origin` names the target, `created` is for where the answer does not say when. Raises BadRequest.
+    """
+
+    def __init__(
+        self,
+        client: Dialect,
+        target: Dialect,
+        body: bytes,
+        created: int = 0,
+        origin: str = "",
+        *,
+        effort: bool = True,
+        thoughts: Thoughts | None = None,
+        caller: str = "",
+    ):
+        here, there = DIALECTS[client], DIALECTS[target]
+        fields = self.fields = decoded(form.decode, body)
+        dropped: set[str] = set()
+        try:
+            request = here.decode_request(fields, origin, dropped)
+            if not effort and request.pop("reasoning_effort", None):
+                dropped.add(here.EFFORT)
+            if thoughts is not None:
+                thoughts.give_back(caller, origin, request)
+            names = form.fit(request, there.NAMES, there.IDS)
+            self.request = there.encode_request(request, dropped)
+            self.answer = Answering(client, target, fields, form.Answer(created, origin, names))
+            if thoughts is not None:
+                self.answer.on_end = functools.partial(thoughts.keep, caller)
+        except form.Refused as error:
+            param = error.param
+            if client != "chat" and param.startswith("messages") and _REQUIRED[client] != "messages":
+                param = _REQUIRED[client]
+            raise BadRequest(str(error), code=error.code, param=param, more=error.more) from None
+        except form.ODD:
+            raise BadRequest("the request has not the shape of its dialect", code="invalid_type") from None
+        self.dropped = tuple(sorted(dropped))
+
+    def body(self, model: str | None = None, *, ask_usage: bool = False) -> bytes:
+        """The request as it goes to the target."""
+        if model is not None:
+            self.request["model"] = model
+        if ask_usage:
+            self.request["stream_options"] = {"include_usage": True}
+        try:
+            return form.encode(self.request)
+        except RecursionError:
+            raise BadRequest("the request body is nested too deeply", code="invalid_json") from None
+
+
+class Answering:
+    """An answer on its way from a target that speaks `target` to a client that speaks `client`, perhaps the same."""
+
+    def __init__(self, client: Dialect, target: Dialect, fields: dict[str, Any], answer: form.Answer):
+        self.client = client
+        self._target = target
+        self._answer = answer
+        self._decoder = DIALECTS[target].Decoder(answer)
+        self._encoder = DIALECTS[client].Encoder(answer, fields)
+        self._meter: StreamMeter | None = None  # that looks at the target's frames
+        self._over = self._finished = False
+        self.on_end: Callable[[form.Answer], None] | None = None  # told of a finished answer
+
+    def estimate(self, prompt_tokens: int) -> None:
+        """Has a client that must be told a count told this one until the target counts."""
+        self._answer.estimate = {"prompt_tokens": prompt_tokens, "completion_tokens": 0}
+
+    def _end(self, usage: Usage | None) -> None:
+        """The decoder has had all."""
+        if self.on_end is not None:
+            self.on_end(self._answer)
+        if usage is not None and (usage.prompt or usage.completion):
+            self._answer.usage = _chat_usage(usage)
+        elif self._answer.estimate is not None:
+            self._answer.estimate["completion_tokens"] = estimated_tokens(self._answer.said)
+
+    # -- whole
+
+    def read(self, body: bytes, usage: Usage | None) -> None:
+        """Takes a whole answer. Raises UpstreamFailed when it is none."""
+        try:
+            self._decoder.whole(form.decode(body))
+        except (msgspec.DecodeError, *form.ODD):
+            words = f"the answer has not the shape of {self._target}"
+            raise UpstreamFailed(words, code="bad_upstream_answer") from None
+        self._end(usage)
+
+    def read_stream(self, run: bytes, usage: Usage | None) -> None:
+        """Takes all frames of a stream."""
+        for payload in payloads(run):
+            self._decoder.feed(payload)
+        self._decoder.finish()
+        self._end(usage)
+
+    def whole(self) -> bytes:
+        """What was read as one body."""
+        self._finished = True
+        return form.encode(self._encoder.whole())
+
+    def frames(self) -> bytes:
+        """What was read as the frames of a stream."""
+        self._finished = True
+        return cast(bytes, self._encoder.finish())
+
+    # -- as it comes
+
+    def begin(self, meter: StreamMeter) -> None:
+        """From now on frames are fed that `meter` has looked at."""
+        self._meter = meter
+
+    def feed(self, run: bytes) -> bytes:
+        """The client's frames for a run of whole frames of the target."""
         if self._over:
             return b""
-        made: list[bytes] = []
-        self._begin(_ChatPiece(), made)
-        for call in self._calls:
-            if call.index < 0:
-                self._begin_call(call, made)
-        reason = _INCOMPLETE.get(self._finish)
-        status = "incomplete" if reason else "completed"
-        for item in self._items:
-            last = item is self._items[-1]
-            self._close(item, status if last else "completed", made)
-        usage = self._meter.usage()
-        self.response = {
-            **self._blank,
-            "status": status,
-            "incomplete_details": {"reason": reason} if reason else None,
-            "output": [self._output[index] for index in sorted(self._output)],
-            "usage": _responses_usage(usage),
-        }
-        made.append(self._event(f"response.{status}", response=self.response))
+        try:
+            for payload in payloads(run):
+                self._decoder.feed(payload)
+            made = cast(bytes, self._encoder.feed())
+        except form.ODD:
+            raise UpstreamFailed("the answer cannot be read", code="bad_upstream_answer") from None
+        meter = cast(StreamMeter, self._meter)
+        if meter.error:
+            return made + self.error(passed_on(read_fault(200, meter.error)))
+        if self._answer.size > ANSWER_KEPT_BYTES:
+            too_large = UpstreamFailed("the answer is too large to be translated", code="bad_upstream_answer")
+            return made + self.error(too_large)
+        return DIALECTS[self.client].FILLER if not made and run.startswith(b":") else made
+
+    def finish(self) -> bytes:
+        """The last frames of a proper end; empty when it was over."""
+        if self._over:
+            return b""
+        self._over = self._finished = True
+        self._decoder.finish()
+        self._end(cast(StreamMeter, self._meter).usage())
+        return cast(bytes, self._encoder.finish())
+
+    def error(self, error: ChompError) -> bytes:
+        """The last frames when it went wrong; empty when it was over."""
+        if self._over:
+            return b""
         self._over = True
-        return b"".join(made)
+        return cast(bytes, self._encoder.error(error.status, error.body()["error"]))
 
-    def _payload(self, payload: bytes) -> Iterable[bytes]:
-        piece, plain = _read_piece(payload)
-        if not plain and (fault := _noted(payload, self._meter)) is not None:
-            return (self.error(passed_on(fault)),)
-        made: list[bytes] = []
-        for choice in piece.choices or ():
-            if self._choice is None:
-                self._choice = choice.index or 0
-            if (choice.index or 0) != self._choice:
-                continue
-            if choice.delta is not None:
-                self._begin(piece, made)
-                self._delta(choice.delta, made)
-            self._finish = choice.finish_reason or self._finish
-        return made
-
-    def _delta(self, delta: _DeltaPiece, made: list[bytes]) -> None:
-        if thought := delta.reasoning or delta.reasoning_content:
-            self._words(_REASONING, thought, made)
-        if delta.content:
-            self._words(_TEXT, delta.content, made)
-        if delta.refusal:
-            self._words(_REFUSAL, delta.refusal, made)
-        for piece in delta.tool_calls or ():
-            self._call(piece, made)
-
-    def _words(self, kind: _ItemKind, words: str, made: list[bytes]) -> None:
-        item = self._open
-        if item is None or item.kind is not kind:
-            self._close(item, "completed", made)
-            item = self._open = _OutputItem()
-            head: dict[str, Any] = {"summary": []} if kind is _REASONING else {"role": "assistant"}
-            self._begin_item(item, kind, made, **head)
-        self._grow(item, words)
-        made.append(self._delta_of(item, words))
-
-    def _call(self, piece: _CallPiece, made: list[bytes]) -> None:
-        call = self._called(piece)
-        words = ""
-        if piece.function is not None:
-            if piece.function.name and not call.name:
-                call.name = piece.function.name
-                self._held += len(call.name)
-            words = piece.function.arguments or ""
-            self._grow(call, words)
-        if call.index < 0 and call.name:
-            self._begin_call(call, made)
-        elif words and call.index >= 0 and call.kind is _FUNCTION:
-            made.append(self._delta_of(call, words))
-
-    def _called(self, piece: _CallPiece) -> _OutputItem:
-        """The call a piece belongs to: by index, else the last; a new id, or a name without either, is a new call."""
-        index, named = piece.index, piece.function is not None and piece.function.name
-        known = self._at.get(index) if index is not None else self._calls[-1] if self._calls else None
-        if known is not None:
-            renamed = named and known.name and index is None and not piece.id
-            if renamed or (piece.id and known.call_id and piece.id != known.call_id):
-                known = None
-        if known is None:
-            known = _OutputItem()
-            self._held += _ITEM_BYTES
-            self._calls.append(known)
-        if index is not None:
-            self._at[index] = known
-        if piece.id and not known.call_id:
-            known.call_id = piece.id
-            self._held += len(known.call_id)
-        return known
-
-    def _begin_call(self, call: _OutputItem, made: list[bytes]) -> None:
-        self._close(self._open, "completed", made)
-        self._open = None
-        tool = self._names.get(call.name) or _ToolName("function", call.name)
-        head = {"call_id": call.call_id or f"call_{self._stem}{len(self._items):02x}", "name": tool.name}
-        if tool.namespace is not None:
-            head["namespace"] = tool.namespace
-        self._begin_item(call, _CUSTOM if tool.type == "custom" else _FUNCTION, made, **head)
-        if call.text and call.kind is _FUNCTION:
-            made.append(self._delta_of(call, call.words()))
-
-    def _begin(self, piece: _ChatPiece, made: list[bytes]) -> None:
-        if self._begun:
-            return
-        self._begun = True
-        if piece.model:
-            self._blank["model"] = piece.model
-        self._blank["created_at"] = _count(piece.created) or self._blank["created_at"]
-        made.append(self._event("response.created", response=self._blank))
-        made.append(self._event("response.in_progress", response=self._blank))
-
-    def _begin_item(self, item: _OutputItem, kind: _ItemKind, made: list[bytes], **head: Any) -> None:
-        item.begin(kind, len(self._items), self._stem, **head)
-        self._items.append(item)
-        self._held += _ITEM_BYTES
-        made.append(self._event("response.output_item.added", output_index=item.index, item=item.item("in_progress")))
-        if kind.part:
-            made.append(self._part_event("response.content_part.added", item, part=item.part("")))
-
-    def _close(self, item: _OutputItem | None, status: str, made: list[bytes]) -> None:
-        if item is None or item.index in self._output:
-            return
-        kind, text = item.kind, item.words()
-        if kind is _CUSTOM:
-            text = _custom_input(text)
-            made.append(self._delta_of(item, text))
-        elif kind is _FUNCTION and not text and status == "completed":
-            text = "{}"  # no arguments at all are no JSON, which clients read them as
-            made.append(self._delta_of(item, text))
-        more: dict[str, Any] = {name: [] for name in kind.more}
-        made.append(self._part_event(f"{kind.event}.done", item, **{kind.field: text}, **more))
-        if kind.part:
-            made.append(self._part_event("response.content_part.done", item, part=item.part(text)))
-        self._output[item.index] = done = item.item(status, text)
-        item.text.clear()
-        made.append(self._event("response.output_item.done", output_index=item.index, item=done))
-
-    def _grow(self, item: _OutputItem, words: str) -> None:
-        data = words.encode("utf-8", "surrogatepass")
-        item.text += data
-        self._held += len(data)
-
-    def _delta_of(self, item: _OutputItem, words: str) -> bytes:
-        sequence = self._sequence
-        self._sequence += 1
-        return item.delta % (sequence, _encode_loosely(words))
-
-    def _part_event(self, kind: str, item: _OutputItem, **fields: Any) -> bytes:
-        at = {"item_id": item.id, "output_index": item.index}
-        return self._event(kind, **at, **({"content_index": 0} if item.kind.part else {}), **fields)
-
-    def _event(self, kind: str, **fields: Any) -> bytes:
-        sequence = self._sequence
-        self._sequence += 1
-        data = _encode_loosely({"type": kind, "sequence_number": sequence, **fields})
-        return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
-
-
-def _custom_input(arguments: str) -> str:
-    """The text within a custom tool's wrapping; all of it when the model did not wrap it."""
-    with contextlib.suppress(RecursionError, *_ODD):
-        if isinstance(given := _decode_loosely(arguments)["input"], str):
-            return given
-    return arguments
-
-
-def _responses_usage(usage: Usage | None) -> dict[str, Any] | None:
-    if usage is None or not (usage.prompt or usage.completion):
-        return None
-    return {
-        "input_tokens": usage.prompt,
-        "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write},
-        "output_tokens": usage.completion,
-        "output_tokens_details": {"reasoning_tokens": usage.reasoning},
-        "total_tokens": usage.prompt + usage.completion,
-    }
-
-
-# -- chat completions at targets that speak messages only, or only responses
-
-# asked for when a chat client names no limit: messages must have one, and every model sold today grants this much
-MESSAGES_MAX_TOKENS = 8192
-_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
-
-
-class _ChatSource(msgspec.Struct):
-    """What a part of type image_url or file holds."""
-
-    url: str = ""
-    detail: str | None = None
-    file_data: str | None = None
-    file_id: str | None = None
-    filename: str | None = None
-
-
-class _ChatPart(msgspec.Struct):
-    type: str
-    text: str = ""
-    refusal: str = ""
-    image_url: _ChatSource | str | None = None
-    file: _ChatSource | None = None
-    cache_control: Any = None
-    prompt_cache_breakpoint: Any = None
-
-
-class _ChatFunction(msgspec.Struct):
-    name: str
-    arguments: str | None = None
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
-    cache_control: Any = None
-
-
-class _ChatTool(msgspec.Struct):
-    """A tool, the call of one or the choice of one."""
-
-    type: str = "function"
-    function: _ChatFunction | None = None
-    id: str = ""
-    allowed_tools: dict[str, Any] | None = None
-    cache_control: Any = None
-
-
-class _ChatMessage(msgspec.Struct):
-    role: str
-    content: str | list[_ChatPart] | None = None
-    refusal: str | None = None
-    tool_calls: list[_ChatTool] | None = None
-    tool_call_id: str = ""
-    cache_control: Any = None
-
-    def parts(self) -> list[_ChatPart]:
-        parts = [_ChatPart("text", self.content)] if isinstance(self.content, str) else list(self.content or ())
-        if self.refusal:
-            parts.append(_ChatPart("refusal", refusal=self.refusal))
-        return parts
-
-
-class _ChatAsked(msgspec.Struct):
-    """What of a chat request has a place elsewhere."""
-
-    messages: list[_ChatMessage]
-    model: str | None = None
-    stream: bool | None = None
-    stream_options: dict[str, Any] | None = None
-    router: Any = None
-    n: int | None = None
-    logprobs: bool | None = None
-    modalities: list[str] | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    temperature: int | float | None = None
-    top_p: int | float | None = None
-    stop: str | list[str] | None = None
-    tools: list[_ChatTool] | None = None
-    tool_choice: str | _ChatTool | None = None
-    parallel_tool_calls: bool | None = None
-    response_format: dict[str, Any] | None = None
-    reasoning_effort: str | None = None
-    user: str | None = None
-
-
-_CHAT_REFUSED = ("functions", "function_call", "audio", "web_search_options")  # they change what the model can do
-_THOUGHTS = ("reasoning", "reasoning_content", "reasoning_details")  # of an answer that comes back as history
-_FINISH_REASONS = {
-    "max_tokens": "length",
-    "max_output_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
-    "content_filter": "content_filter",
-}
-
-
-def _read(decoder: msgspec.json.Decoder[T], text: bytes) -> T:
-    """`text` by `decoder`, but lone halves of a surrogate pair, which msgspec refuses, are read as they are."""
-    try:
-        return decoder.decode(text)
-    except msgspec.ValidationError:
-        raise
-    except msgspec.DecodeError:
-        if not _HALF_PAIR.search(text):
-            raise
-        with contextlib.suppress(ValueError):
-            return msgspec.convert(_loads(text), decoder.type)
-        raise
-
-
-def _loads(text: bytes | str) -> Any:
-    """JSON by Python's own reader, less what only Python takes for JSON. Raises ValueError."""
-    return json.loads(text, parse_constant=_no_constant)
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
-_any_json: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
-
-
-def _read_chat(body: bytes) -> tuple[dict[str, Any], _ChatAsked]:
-    given = _read(_any_json, body)
-    try:
-        return given, msgspec.convert(given, _ChatAsked)
-    except UnicodeEncodeError:
-        raise BadRequest("half a surrogate pair where no text is due", code="invalid_type") from None
-
-
-def _named_schema(form: dict[str, Any]) -> dict[str, Any]:
-    """The json_schema object of a response_format, with its name."""
-    named = form.get("json_schema")
-    if not isinstance(named, dict) or not isinstance(named.get("schema"), dict):
-        raise BadRequest("response_format needs json_schema.schema", code="invalid_value", param="response_format")
-    return named
-
-
-def _failure(told: Any) -> UpstreamFailed:
-    """A target's error object in its own words."""
-    return passed_on(read_fault(200, _encode_loosely({"error": told})))
+    @property
+    def response(self) -> bytes:
+        """The whole Response object of a finished answer, for a client that speaks responses."""
+        return form.encode(self._encoder.response) if self._finished and self.client == "responses" else b""
 
 
 def _chat_usage(usage: Usage) -> dict[str, Any]:
@@ -4363,854 +3014,6 @@ def _chat_usage(usage: Usage) -> dict[str, Any]:
         shown["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning}
     return shown
 
-
-def _usage_in_json(found: Any) -> Usage | None:
-    return read_usage(_encode_loosely(found)) if found else None
-
-
-class _ChatAnswer:
-    """A whole chat completion as its parts are found."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.refusals: list[str] = []
-        self.thoughts: list[str] = []
-        self.calls: list[dict[str, Any]] = []
-
-    def call(self, call_id: str, name: str, arguments: str) -> None:
-        called = {"name": name, "arguments": arguments}
-        self.calls.append({"id": call_id, "type": "function", "function": called})
-
-    def encoded(self, found: Any, created: int, reason: str, usage: Usage | None) -> bytes:
-        """The completion, with id, model and cost of the target's answer."""
-        refusal, text = "".join(self.refusals), "".join(self.texts)
-        message: dict[str, Any] = {"role": "assistant", "content": text or (None if self.calls or refusal else "")}
-        message["refusal"] = refusal or None
-        if self.thoughts:
-            message["reasoning_content"] = "\n\n".join(self.thoughts)
-        if self.calls:
-            message["tool_calls"] = self.calls
-            reason = "tool_calls" if reason == "stop" else reason
-        chat = {
-            "id": _completion_id(found.id),
-            "object": "chat.completion",
-            "created": created,
-            "model": found.model or "",
-            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": reason}],
-        }
-        if usage is not None:
-            chat["usage"] = _chat_usage(usage)
-        if found.cost is not None:  # Zen's
-            chat["cost"] = found.cost
-        return _encode_loosely(chat)
-
-
-def _completion_id(given: str | None) -> str:
-    return f"chatcmpl-{given or 'chomp'}"
-
-
-class _ChatOver:
-    """A chat client's request at a target of another dialect."""
-
-    _there: str  # the dialect's name
-    _same: tuple[str, ...]  # fields that are the same there
-
-    def __init__(self, asked: bytes, created: int = 0):
-        """Raises BadRequest for what is wrong and for what cannot be left out without changing the meaning."""
-        given, chat = decoded(_read_chat, asked)
-        self._created = created
-        self._wants_usage = (chat.stream_options or {}).get("include_usage") is True
-        self._dropped = {
-            name
-            for name, value in given.items()
-            if (value or (name == "seed" and value is not None))
-            and name not in (*_ChatAsked.__struct_fields__, *self._same)
-        }
-        self._check(given, chat)
-        body: dict[str, Any] = {"model": chat.model or ""}
-        for name in ("stream", "router", "temperature", "top_p", *self._same):
-            if given.get(name) is not None:
-                body[name] = given[name]
-        try:
-            self._translate(chat, body)
-            self.body = _encode_loosely(body)
-        except RecursionError:  # a level deeper than it came
-            raise BadRequest("the request body is nested too deeply", code="invalid_json") from None
-        self.dropped = tuple(sorted(self._dropped))
-
-    def _translate(self, chat: _ChatAsked, body: dict[str, Any]) -> None:
-        raise NotImplementedError
-
-    def _check(self, given: dict[str, Any], chat: _ChatAsked) -> None:
-        for name in _CHAT_REFUSED:
-            if given.get(name) not in (None, []):
-                raise self._no_place(name, name)
-        if chat.n not in (None, 1):
-            raise self._no_place(f"n = {chat.n}", "n")
-        if chat.logprobs:
-            raise self._no_place("logprobs", "logprobs")
-        if chat.modalities not in (None, [], ["text"]):
-            raise self._no_place("an answer other than text", "modalities")
-        if not chat.messages:
-            raise BadRequest("'messages' is empty", code="missing_required_parameter", param="messages")
-        for name in ("max_completion_tokens", "max_tokens"):
-            if (most := getattr(chat, name)) is not None and most < 1:
-                raise BadRequest(f"{name} must be 1 or more", code="invalid_value", param=name)
-        for at, (message, known) in enumerate(zip(chat.messages, given["messages"], strict=True)):
-            self._check_message(message, known, f"messages[{at}]")
-        for at, tool in enumerate(chat.tools or ()):
-            if tool.type != "function" or tool.function is None:
-                raise self._no_place(f"a tool of type {tool.type!r}", f"tools[{at}]")
-            self._note("tools", given["tools"][at], _ChatTool)
-            self._note("tools", given["tools"][at]["function"], _ChatFunction)
-
-    def _check_message(self, message: _ChatMessage, known: dict[str, Any], path: str) -> None:
-        if message.role not in ("system", "developer", "user", "assistant", "tool"):
-            raise self._no_place(f"a message of role {message.role[:50]!r}", f"{path}.role")
-        if known.get("function_call"):
-            raise self._no_place("function_call", f"{path}.function_call")
-        if message.role == "tool" and not message.tool_call_id:
-            raise BadRequest("a tool's message needs tool_call_id", code="invalid_value", param=f"{path}.tool_call_id")
-        for at, call in enumerate(message.tool_calls or ()):
-            if call.type != "function" or call.function is None or not call.id:
-                raise BadRequest(
-                    "a tool call needs id and function", code="invalid_value", param=f"{path}.tool_calls[{at}]"
-                )
-        if any(known.get(name) for name in _THOUGHTS):
-            self._dropped.add("reasoning")
-        self._note("messages", {name: value for name, value in known.items() if name not in _THOUGHTS}, _ChatMessage)
-        if isinstance(message.content, list):
-            for part in known["content"]:
-                self._note("messages.content", part, _ChatPart)
-
-    def _note(self, path: str, given: dict[str, Any], kind: type[msgspec.Struct]) -> None:
-        known = kind.__struct_fields__
-        self._dropped |= {f"{path}.{name}" for name, value in given.items() if value and name not in known}
-
-    def _no_place(self, what: str, param: str) -> BadRequest:
-        return BadRequest(
-            f"{what} has no place in {self._there}, which is all that this model's host speaks",
-            code="unsupported_parameter",
-            param=param,
-        )
-
-    def _answer(self, decoder: msgspec.json.Decoder[T], answer: bytes) -> T:
-        try:
-            found: Any = _read(decoder, answer)
-        except (msgspec.DecodeError, RecursionError, *_ODD):
-            raise self._no_answer() from None
-        if found.error or found.type == "error":
-            raise _failure(found.error or "the target answered with an error")
-        return cast(T, found)
-
-    def _no_answer(self) -> UpstreamFailed:
-        return UpstreamFailed(f"the answer has not the shape of {self._there}", code="bad_upstream_answer")
-
-
-class ChatEvents(DialectEvents):
-    """The frames of a chat stream, made of a target's events as they come."""
-
-    def __init__(self, created: int, wants_usage: bool):
-        super().__init__()
-        self.usage: Usage | None = None  # as far as the target has told it
-        self.finished = False  # whether the target said that its answer is over
-        self._created = created
-        self._wants_usage = wants_usage
-        self._named = self._head = self._tail = b""  # of each chunk, around its delta and finish reason
-        self._calls: dict[int | str, int] = {}  # the last index of each of the target's keys
-        self._index = -1
-        self._waiting: dict[int, str] = {}  # calls none of whose arguments have gone out, with those known whole
-        self._thought: object = None  # the last piece of reasoning, by the target's key of it
-
-    def _payload(self, payload: bytes) -> Iterable[bytes]:
-        made: list[bytes] = []
-        with contextlib.suppress(msgspec.DecodeError, RecursionError, *_ODD):
-            made.extend(self._event(payload))
-        return made
-
-    def finish(self) -> bytes:
-        """The last frames; empty when the stream was over."""
-        if self._over:
-            return b""
-        self._over = True
-        made = [*self._finish("stop")]
-        if self._wants_usage and self.usage is not None:
-            made.append(b'%b,"choices":[],"usage":%b}\n\n' % (self._named, _encode_loosely(_chat_usage(self.usage))))
-        return b"".join([*made, DONE_FRAME])
-
-    def _event(self, payload: bytes) -> Iterator[bytes]:
-        raise NotImplementedError
-
-    def _begin(self, answer_id: str | None = None, model: str | None = None) -> Iterator[bytes]:
-        if self._begun:
-            return
-        self._begun = True
-        named: dict[str, Any] = {"id": _completion_id(answer_id), "object": "chat.completion.chunk"}
-        self._named = b"data: %b" % _encode_loosely({**named, "created": self._created, "model": model or ""})[:-1]
-        self._head = self._named + b',"choices":[{"index":0,"delta":'
-        self._tail = b'}],"usage":null}\n\n' if self._wants_usage else b"}]}\n\n"
-        yield self._chunk(b'{"role":"assistant","content":""}')
-
-    def _chunk(self, delta: bytes, reason: bytes = b"null") -> bytes:
-        return b'%b%b,"logprobs":null,"finish_reason":%b%b' % (self._head, delta, reason, self._tail)
-
-    def _say(self, field: bytes, words: str | None) -> Iterator[bytes]:
-        if words:
-            if not self._begun:
-                yield from self._begin()
-            yield self._chunk(b'{"%b":%b}' % (field, _encode_loosely(words)))
-
-    def _think(self, key: object, words: str | None) -> Iterator[bytes]:
-        if words:
-            parted = self._thought is not None and key != self._thought
-            self._thought = key
-            yield from self._say(b"reasoning_content", f"\n\n{words}" if parted else words)
-
-    def _call(self, key: int | str, call_id: str, name: str, arguments: str = "") -> Iterator[bytes]:
-        yield from self._begin()
-        self._index += 1
-        self._calls[key] = self._index
-        self._waiting[self._index] = arguments
-        self._held += 200 + len(arguments)
-        call = {"index": self._index, "id": call_id, "type": "function", "function": {"name": name, "arguments": ""}}
-        yield self._chunk(b'{"tool_calls":[%b]}' % _encode_loosely(call))
-
-    def _argue(self, index: int | None, piece: str | None) -> Iterator[bytes]:
-        """A piece of a call's arguments; nothing of a call that is the target's own affair."""
-        if piece and index is not None:
-            self._waiting.pop(index, None)
-            yield self._chunk(
-                b'{"tool_calls":[{"index":%d,"function":{"arguments":%b}}]}' % (index, _encode_loosely(piece))
-            )
-
-    def _end_call(self, index: int | None, arguments: str = "") -> Iterator[bytes]:
-        if index in self._waiting:
-            yield from self._argue(index, arguments or self._waiting[index] or "{}")
-
-    def _finish(self, reason: str) -> Iterator[bytes]:
-        if self.finished:
-            return
-        self.finished = True
-        yield from self._begin()
-        for index in list(self._waiting):
-            yield from self._end_call(index)
-        yield self._chunk(b"{}", _encode_loosely("tool_calls" if reason == "stop" and self._calls else reason))
-
-
-class _MessageBlock(msgspec.Struct, gc=False):
-    """A block of a message's content, or a delta of one or of the message."""
-
-    type: str = ""
-    text: str | None = None
-    thinking: str | None = None
-    id: str | None = None
-    name: str | None = None
-    input: Any = None
-    partial_json: str | None = None
-    stop_reason: str | None = None
-    stop_details: Any = None
-
-    def arguments(self) -> str:
-        return _encode_loosely(self.input).decode() if self.input else ""
-
-
-class _Message(msgspec.Struct, gc=False):
-    """A whole message, or the beginning of one."""
-
-    type: str = ""
-    id: str | None = None
-    model: str | None = None
-    content: list[Any] | None = None
-    stop_reason: str | None = None
-    stop_details: Any = None
-    usage: Any = None
-    error: Any = None
-    cost: Any = None
-
-
-def _why_refused(details: Any) -> str:
-    return _text_of(details.get("explanation")) if isinstance(details, dict) else ""
-
-
-class _MessagesFrame(msgspec.Struct, gc=False):
-    type: str = ""
-    index: int = 0
-    delta: _MessageBlock | None = None
-    content_block: _MessageBlock | None = None
-    message: _Message | None = None
-    usage: Any = None
-    error: Any = None
-
-
-_message = msgspec.json.Decoder(_Message)
-_messages_frame = msgspec.json.Decoder(_MessagesFrame)
-_MESSAGE_COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
-
-
-class ChatOverMessages(_ChatOver):
-    """Chat completions at a target that speaks messages."""
-
-    _there = "Anthropic's messages"
-    _same = ("top_k", "cache_control")
-
-    def whole(self, answer: bytes) -> bytes:
-        """A whole message as a chat completion. Raises UpstreamFailed when it is none."""
-        found = self._answer(_message, answer)
-        if found.type != "message" or found.content is None:
-            raise self._no_answer()
-        made = _ChatAnswer()
-        try:
-            for at, given in enumerate(found.content):
-                if given["type"] not in ("text", "thinking", "tool_use"):
-                    continue
-                block = msgspec.convert(given, _MessageBlock)
-                if block.type == "tool_use":
-                    made.call(block.id or f"call_{at}", block.name or "", block.arguments() or "{}")
-                elif block.thinking:
-                    made.thoughts.append(block.thinking)
-                elif block.text:
-                    made.texts.append(block.text)
-            made.refusals.append(_why_refused(found.stop_details))
-            reason = _FINISH_REASONS.get(found.stop_reason or "", "stop")
-            return made.encoded(found, self._created, reason, _usage_in_json(found.usage))
-        except (msgspec.DecodeError, RecursionError, *_ODD):
-            raise self._no_answer() from None
-
-    def events(self) -> ChatEventsOfMessages:
-        return ChatEventsOfMessages(self._created, self._wants_usage)
-
-    def _translate(self, chat: _ChatAsked, body: dict[str, Any]) -> None:
-        system, said = self._messages(chat.messages)
-        if not said:
-            raise BadRequest("no message says anything", code="invalid_value", param="messages")
-        body["messages"] = said
-        if system:
-            body["system"] = system
-        body["max_tokens"] = chat.max_completion_tokens or chat.max_tokens or MESSAGES_MAX_TOKENS
-        if chat.temperature is not None and chat.temperature > 1:
-            raise BadRequest(
-                f"temperature is 0 to 1 in {self._there}, not {chat.temperature}",
-                code="unsupported_value",
-                param="temperature",
-            )
-        if chat.stop:
-            stops = [chat.stop] if isinstance(chat.stop, str) else chat.stop
-            if not all(stop.strip() for stop in stops):
-                raise self._no_place("a stop of nothing but white space", "stop")
-            body["stop_sequences"] = stops
-        if chat.tools:
-            body["tools"] = [self._tool(tool) for tool in chat.tools]
-        if chosen := self._choice(chat):
-            body["tool_choice"] = chosen
-        if chat.user:
-            body["metadata"] = {"user_id": chat.user}
-        if output := self._output(chat):
-            body["output_config"] = output
-
-    def _output(self, chat: _ChatAsked) -> dict[str, Any]:
-        """Format and effort of the answer."""
-        output: dict[str, Any] = {}
-        form = chat.response_format or {}
-        if form.get("type") == "json_schema":
-            named = _named_schema(form)
-            output["format"] = {"type": "json_schema", "schema": named["schema"]}
-            if named.get("description"):
-                self._dropped.add("response_format.description")
-        elif form.get("type") == "json_object":
-            self._dropped.add("response_format")
-        elif form.get("type", "text") != "text":
-            raise self._no_place(f"a response_format of type {form['type']!r}", "response_format")
-        if chat.reasoning_effort in ("low", "medium", "high", "xhigh", "max"):
-            output["effort"] = chat.reasoning_effort
-        elif chat.reasoning_effort:
-            self._dropped.add("reasoning_effort")
-        return output
-
-    def _messages(self, messages: list[_ChatMessage]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """The system's blocks and the messages; what is empty is left out, since it is refused there."""
-        system: list[dict[str, Any]] = []
-        said: list[dict[str, Any]] = []
-        results: list[dict[str, Any]] | None = None  # of the tools just called: they go into one message
-        for at, message in enumerate(messages):
-            blocks = self._blocks(message, f"messages[{at}]")
-            if message.role in ("system", "developer"):
-                if said:
-                    self._dropped.add("messages.order")  # there they all stand before the first message
-                system += blocks
-                continue
-            if message.role == "tool":
-                if results is None:
-                    results = []
-                    said.append({"role": "user", "content": results})
-                result: dict[str, Any] = {"type": "tool_result", "tool_use_id": message.tool_call_id}
-                if blocks:
-                    result["content"] = blocks
-                if message.cache_control is not None:
-                    result["cache_control"] = message.cache_control
-                results.append(result)
-            elif blocks:
-                results = None
-                said.append({"role": message.role, "content": blocks})
-        return system, said
-
-    def _blocks(self, message: _ChatMessage, path: str) -> list[dict[str, Any]]:
-        blocks = []
-        for at, part in enumerate(message.parts()):
-            if block := self._block(part, message.role, f"{path}.content[{at}]"):
-                if part.cache_control is not None:
-                    block["cache_control"] = part.cache_control
-                if part.prompt_cache_breakpoint is not None:
-                    self._dropped.add("prompt_cache_breakpoint")
-                blocks.append(block)
-        for at, call in enumerate(message.tool_calls or ()):
-            function = cast(_ChatFunction, call.function)
-            given = self._input(function.arguments, f"{path}.tool_calls[{at}].function.arguments")
-            blocks.append({"type": "tool_use", "id": call.id, "name": function.name, "input": given})
-        if blocks and message.cache_control is not None and message.role != "tool":
-            blocks[-1].setdefault("cache_control", message.cache_control)
-        return blocks
-
-    def _input(self, arguments: str | None, path: str) -> dict[str, Any]:
-        try:
-            given = _loads(arguments or "{}")
-        except (RecursionError, ValueError):
-            given = None
-        if not isinstance(given, dict):
-            raise BadRequest("a tool call's arguments must be a JSON object", code="invalid_value", param=path)
-        return given
-
-    def _block(self, part: _ChatPart, role: str, path: str) -> dict[str, Any] | None:
-        """A part as a block; None when it says nothing."""
-        if part.type in ("text", "refusal"):
-            text = part.text or part.refusal
-            return {"type": "text", "text": text} if text.strip() else None
-        if role in ("user", "tool") and part.type == "image_url" and part.image_url:
-            given = part.image_url
-            if not isinstance(given, str):
-                if given.detail not in (None, "auto"):
-                    self._dropped.add("image_url.detail")
-                given = given.url
-            if given.startswith(("https://", "http://")):
-                return {"type": "image", "source": {"type": "url", "url": given}}
-            return {"type": "image", "source": self._inline(given, path)}
-        if role in ("user", "tool") and part.type == "file" and part.file and part.file.file_data:
-            source = self._inline(part.file.file_data, path)
-            if source["media_type"] == "application/pdf":
-                document = {"type": "document", "source": source}
-                return {**document, "title": part.file.filename} if part.file.filename else document
-        raise self._no_place(f"this part of type {part.type!r}", path)
-
-    def _inline(self, url: str, path: str) -> dict[str, Any]:
-        head, _, data = url.partition(",")
-        if not (head.startswith("data:") and head.endswith(";base64")):
-            raise self._no_place("a file that is neither http(s) nor a data: URL with base64", path)
-        return {"type": "base64", "media_type": head[5:-7].partition(";")[0], "data": data}
-
-    def _tool(self, tool: _ChatTool) -> dict[str, Any]:
-        function = cast(_ChatFunction, tool.function)
-        made: dict[str, Any] = {"name": function.name}
-        if function.description:
-            made["description"] = function.description
-        made["input_schema"] = {"type": "object", **(function.parameters or {})}
-        if function.strict is not None:
-            made["strict"] = function.strict
-        cache = function.cache_control if tool.cache_control is None else tool.cache_control
-        return made if cache is None else {**made, "cache_control": cache}
-
-    def _choice(self, chat: _ChatAsked) -> dict[str, Any] | None:
-        chosen: dict[str, Any] | None = None
-        if isinstance(choice := chat.tool_choice, str):
-            if choice not in ("auto", "none", "required"):
-                raise BadRequest(
-                    "tool_choice is auto, none, required or a function", code="invalid_value", param="tool_choice"
-                )
-            chosen = {"type": {"required": "any"}.get(choice, choice)}
-        elif choice is not None:
-            if choice.type != "function" or choice.function is None:
-                raise self._no_place(f"a tool_choice of type {choice.type!r}", "tool_choice")
-            chosen = {"type": "tool", "name": choice.function.name}
-        if not chat.tools:
-            if chosen and chosen["type"] in ("any", "tool"):
-                raise BadRequest("tool_choice needs tools", code="invalid_value", param="tool_choice")
-            return None  # is refused there
-        if chat.parallel_tool_calls is False and chosen != {"type": "none"}:
-            chosen = {**(chosen or {"type": "auto"}), "disable_parallel_tool_use": True}
-        return chosen
-
-
-class ChatEventsOfMessages(ChatEvents):
-    """A message stream as the frames of a chat stream."""
-
-    def __init__(self, created: int, wants_usage: bool):
-        super().__init__(created, wants_usage)
-        self._counts: dict[str, Any] = {}
-
-    def _event(self, payload: bytes) -> Iterator[bytes]:
-        frame = _read(_messages_frame, payload)
-        if frame.type == "content_block_delta" and (delta := frame.delta):
-            if delta.text:
-                yield from self._say(b"content", delta.text)
-            elif delta.partial_json:
-                yield from self._argue(self._calls.get(frame.index), delta.partial_json)
-            else:
-                yield from self._think(frame.index, delta.thinking)
-        elif frame.type == "error" or frame.error:
-            yield self.error(_failure(frame.error or "the target's stream broke off with an error"))
-        elif frame.type == "message_start" and (message := frame.message):
-            self._count(message.usage)
-            yield from self._begin(message.id, message.model)
-        elif frame.type == "content_block_start" and (block := frame.content_block):
-            if block.type == "tool_use":
-                yield from self._call(
-                    frame.index, block.id or f"call_{frame.index}", block.name or "", block.arguments()
-                )
-            elif block.type in ("text", "thinking"):
-                yield from self._say(b"content", block.text)
-                yield from self._think(frame.index, block.thinking)
-        elif frame.type == "content_block_stop":
-            yield from self._end_call(self._calls.get(frame.index))
-        elif frame.type == "message_delta":
-            self._count(frame.usage)
-            if (delta := frame.delta) and delta.stop_reason:
-                if not self.finished:
-                    yield from self._say(b"refusal", _why_refused(delta.stop_details))
-                yield from self._finish(_FINISH_REASONS.get(delta.stop_reason, "stop"))
-
-    def _count(self, found: Any) -> None:
-        """Takes note of counts, which only grow; a host may leave out some at the beginning or the end."""
-        if isinstance(found, dict):
-            for name in _MESSAGE_COUNTS:
-                self._counts[name] = max(_count(found.get(name)), self._counts.get(name, 0))
-            if found.get("output_tokens_details"):
-                self._counts["output_tokens_details"] = found["output_tokens_details"]
-            self.usage = _usage_in_json(self._counts)
-
-
-class _ResponsesPart(msgspec.Struct, gc=False):
-    type: str = ""
-    text: str | None = None
-    refusal: str | None = None
-
-
-class _ResponsesItem(msgspec.Struct, gc=False):
-    """An item of a response's output that chat has a place for."""
-
-    type: str
-    id: str | None = None
-    call_id: str | None = None
-    name: str | None = None
-    arguments: str | None = None
-    content: list[_ResponsesPart] | None = None
-    summary: list[_ResponsesPart] | None = None
-
-    def thoughts(self) -> list[str]:
-        return [part.text for part in (*(self.summary or ()), *(self.content or ())) if part.text]
-
-
-class _Response(msgspec.Struct, gc=False):
-    """A whole response, or the last event of one."""
-
-    type: str = ""
-    id: str | None = None
-    model: str | None = None
-    status: str | None = None
-    output: list[Any] | None = None
-    incomplete_details: Any = None
-    usage: Any = None
-    error: Any = None
-    cost: Any = None
-
-    def items(self) -> Iterator[_ResponsesItem]:
-        for item in self.output or ():
-            if item["type"] in _RESPONSES_ITEMS:
-                yield msgspec.convert(item, _ResponsesItem)
-
-    def reason(self) -> str:
-        if self.status != "incomplete":
-            return "stop"
-        details = self.incomplete_details
-        return _FINISH_REASONS.get(str(details.get("reason")) if isinstance(details, dict) else "", "length")
-
-    def counted(self) -> Usage | None:
-        return _usage_in_json(self.usage)
-
-
-class _ResponsesFrame(msgspec.Struct, gc=False):
-    type: str = ""
-    delta: str | None = None
-    output_index: int | None = None
-    item_id: str | None = None
-    content_index: int | None = None
-    summary_index: int | None = None
-    arguments: str | None = None
-    item: Any = None
-    response: Any = None
-    error: Any = None
-    code: Any = None
-    message: Any = None
-    param: Any = None
-
-
-_RESPONSES_ITEMS = ("message", "reasoning", "function_call")
-_response = msgspec.json.Decoder(_Response)
-_responses_frame = msgspec.json.Decoder(_ResponsesFrame)
-
-
-class ChatOverResponses(_ChatOver):
-    """Chat completions at a target that speaks responses."""
-
-    _there = "OpenAI's Responses API"
-    _same = (
-        "parallel_tool_calls", "user", "metadata", "service_tier", "prompt_cache_key", "prompt_cache_options",
-        "prompt_cache_retention", "safety_identifier", "moderation", "store", "verbosity",
-    )  # fmt: skip
-
-    def whole(self, answer: bytes) -> bytes:
-        """A whole response as a chat completion. Raises UpstreamFailed when it is none."""
-        found = self._answer(_response, answer)
-        if found.output is None or found.status not in (None, "completed", "incomplete"):
-            raise self._no_answer()
-        made = _ChatAnswer()
-        try:
-            for at, item in enumerate(found.items()):
-                if item.type == "function_call":
-                    made.call(item.call_id or item.id or f"call_{at}", item.name or "", item.arguments or "{}")
-                elif item.type == "reasoning":
-                    made.thoughts += item.thoughts()
-                else:
-                    made.texts += [part.text for part in item.content or () if part.text]
-                    made.refusals += [part.refusal for part in item.content or () if part.refusal]
-            return made.encoded(found, self._created, found.reason(), found.counted())
-        except (msgspec.DecodeError, RecursionError, *_ODD):
-            raise self._no_answer() from None
-
-    def events(self) -> ChatEventsOfResponses:
-        return ChatEventsOfResponses(self._created, self._wants_usage)
-
-    def _translate(self, chat: _ChatAsked, body: dict[str, Any]) -> None:
-        if chat.stop:
-            raise self._no_place("stop", "stop")
-        body["input"] = [item for at, one in enumerate(chat.messages) for item in self._items(one, f"messages[{at}]")]
-        body.setdefault("store", False)  # is true there when not said, and a chat client expects nothing to be kept
-        if most := chat.max_completion_tokens or chat.max_tokens:
-            body["max_output_tokens"] = most
-        if chat.reasoning_effort:
-            body["reasoning"] = {"effort": chat.reasoning_effort}
-        text: dict[str, Any] = {"verbosity": body.pop("verbosity")} if "verbosity" in body else {}
-        if form := chat.response_format:
-            flat = form.get("type") == "json_schema"
-            text["format"] = {**_named_schema(form), "type": "json_schema"} if flat else form
-        if text:
-            body["text"] = text
-        if chat.tools:
-            body["tools"] = [self._tool(tool) for tool in chat.tools]
-        if chat.tool_choice is not None:
-            body["tool_choice"] = self._choice(chat.tool_choice)
-        obfuscate = (chat.stream_options or {}).get("include_obfuscation")
-        if obfuscate is not None:
-            body["stream_options"] = {"include_obfuscation": obfuscate}
-
-    def _items(self, message: _ChatMessage, path: str) -> list[dict[str, Any]]:
-        """One message as one or more items: tool calls are items of their own there."""
-        if message.cache_control is not None:
-            self._dropped.add("cache_control")
-        parts = [
-            self._part(part, message.role, f"{path}.content[{at}]")
-            for at, part in enumerate(message.parts())
-            if part.text or part.refusal or part.type not in ("text", "refusal")
-        ]
-        content = message.content if isinstance(message.content, str) and message.role != "assistant" else parts
-        if message.role == "tool":
-            return [{"type": "function_call_output", "call_id": message.tool_call_id, "output": content or ""}]
-        items: list[dict[str, Any]] = []
-        if content:
-            items.append({"type": "message", "role": message.role, "content": content})
-        for call in message.tool_calls or ():
-            function = cast(_ChatFunction, call.function)
-            called = {"name": function.name, "arguments": function.arguments or ""}
-            items.append({"type": "function_call", "call_id": call.id, **called})
-        return items
-
-    def _part(self, part: _ChatPart, role: str, path: str) -> dict[str, Any]:
-        if part.cache_control is not None:
-            self._dropped.add("cache_control")
-        made: dict[str, Any]
-        if role == "assistant" and part.type == "refusal":
-            return {"type": "refusal", "refusal": part.refusal}
-        if role == "assistant" and part.type == "text":
-            return {"type": "output_text", "text": part.text}
-        if part.type == "text":
-            made = {"type": "input_text", "text": part.text}
-        elif role in ("user", "tool") and part.type == "image_url" and part.image_url:
-            given = _ChatSource(part.image_url) if isinstance(part.image_url, str) else part.image_url
-            made = {"type": "input_image", "image_url": given.url, "detail": given.detail or "auto"}
-        elif role in ("user", "tool") and part.type == "file" and part.file:
-            names = ("file_data", "file_id", "filename")
-            made = {"type": "input_file", **{name: value for name in names if (value := getattr(part.file, name))}}
-        else:
-            raise self._no_place(f"this part of type {part.type!r}", path)
-        if part.prompt_cache_breakpoint is not None:
-            made["prompt_cache_breakpoint"] = part.prompt_cache_breakpoint
-        return made
-
-    def _tool(self, tool: _ChatTool) -> dict[str, Any]:
-        function = cast(_ChatFunction, tool.function)
-        if tool.cache_control is not None or function.cache_control is not None:
-            self._dropped.add("cache_control")
-        made: dict[str, Any] = {"type": "function", "name": function.name}
-        if function.description:
-            made["description"] = function.description
-        made["parameters"] = (
-            {"type": "object", "properties": {}} if function.parameters is None else function.parameters
-        )
-        return {**made, "strict": function.strict or False}  # is true there when not said
-
-    def _choice(self, choice: str | _ChatTool) -> Any:
-        if isinstance(choice, str):
-            return choice
-        if choice.type == "function" and choice.function is not None:
-            return {"type": "function", "name": choice.function.name}
-        if choice.type == "allowed_tools" and choice.allowed_tools:
-            with contextlib.suppress(*_ODD):
-                tools = [{"type": "function", "name": one["function"]["name"]} for one in choice.allowed_tools["tools"]]
-                return {"type": "allowed_tools", "mode": choice.allowed_tools.get("mode", "auto"), "tools": tools}
-        raise self._no_place(f"a tool_choice of type {choice.type!r}", "tool_choice")
-
-
-class ChatEventsOfResponses(ChatEvents):
-    """The events of a response as the frames of a chat stream."""
-
-    def __init__(self, created: int, wants_usage: bool):
-        super().__init__(created, wants_usage)
-        self._heard: set[int | str] = set()  # items of which something has been passed on
-
-    def _event(self, payload: bytes) -> Iterator[bytes]:
-        frame = _read(_responses_frame, payload)
-        key: int | str = frame.item_id or "" if frame.output_index is None else frame.output_index
-        match frame.type:
-            case "response.output_text.delta":
-                self._hear(key, frame.delta)
-                yield from self._say(b"content", frame.delta)
-            case "response.function_call_arguments.delta":
-                yield from self._argue(self._calls.get(key), frame.delta)
-            case "response.reasoning_summary_text.delta" | "response.reasoning_text.delta":
-                self._hear(key, frame.delta)
-                yield from self._think((key, frame.summary_index, frame.content_index), frame.delta)
-            case "response.refusal.delta":
-                self._hear(key, frame.delta)
-                yield from self._say(b"refusal", frame.delta)
-            case "response.created" | "response.in_progress":
-                response = msgspec.convert(frame.response, _Response)
-                yield from self._begin(response.id, response.model)
-            case "response.output_item.added" | "response.output_item.done" if frame.item["type"] in _RESPONSES_ITEMS:
-                item = msgspec.convert(frame.item, _ResponsesItem)
-                key = (item.id or "") if key == "" else key
-                yield from self._item(key, item, done=frame.type.endswith("done"))
-            case "response.function_call_arguments.done":
-                yield from self._end_call(self._calls.get(key), frame.arguments or "")
-            case "response.completed" | "response.incomplete" | "response.failed":
-                yield from self._end(frame.type, frame.response)
-            case _ if frame.type == "error" or frame.error:
-                told = {"code": frame.code, "message": frame.message, "param": frame.param}
-                yield self.error(_failure(frame.error or told))
-
-    def _hear(self, key: int | str, words: str | None = "all") -> None:
-        if words and key not in self._heard:
-            self._heard.add(key)
-            self._held += 200
-
-    def _item(self, key: int | str, item: _ResponsesItem, *, done: bool) -> Iterator[bytes]:
-        """An item as it begins, or what of it has not come in deltas when it is done."""
-        if item.type == "function_call":
-            if key not in self._calls:
-                yield from self._call(key, item.call_id or item.id or f"call_{len(self._calls)}", item.name or "")
-            if done:
-                yield from self._end_call(self._calls.get(key), item.arguments or "")
-        elif done and key not in self._heard:
-            self._hear(key)
-            if item.type == "reasoning":
-                for at, thought in enumerate(item.thoughts()):
-                    yield from self._think((key, at), thought)
-            else:
-                for part in item.content or ():
-                    yield from self._say(b"content", part.text)
-                    yield from self._say(b"refusal", part.refusal)
-
-    def _end(self, kind: str, found: Any) -> Iterator[bytes]:
-        response = msgspec.convert(found, _Response)
-        self.usage = response.counted() or self.usage
-        if kind == "response.failed" or response.status in ("failed", "cancelled"):
-            yield self.error(_failure(response.error or "the target's answer failed"))
-            return
-        yield from self._begin(response.id, response.model)
-        if not self._heard and not self._calls:  # a host that sends no deltas
-            for at, item in enumerate(response.items()):
-                yield from self._item(at, item, done=True)
-        if kind == "response.incomplete":
-            response.status = "incomplete"
-        yield from self._finish(response.reason())
-
-
-# -- which dialects are translated into which
-
-
-class _Twice:
-    """A dialect at a target of another, by way of chat completions, which both are translated to and from."""
-
-    _first: type[MessagesOverChat | ResponsesOverChat]
-    _second: type[ChatOverMessages | ChatOverResponses]
-
-    def __init__(self, asked: bytes, created: int = 0):
-        self._near = self._first(asked, created)
-        body = self._near.body
-        if read_envelope("chat", body).stream:  # else the usage would be lost on the way
-            body = spliced(body, read_envelope("chat", body), model=None, ask_usage=True)
-        self._far = self._second(body, created)
-        self.body = self._far.body
-        self.dropped = tuple(sorted({*self._near.dropped, *self._far.dropped}))
-
-    def whole(self, answer: bytes) -> bytes:
-        return self._near.whole(self._far.whole(answer))
-
-    def events(self) -> _TwiceEvents:
-        return _TwiceEvents(self._near.events(), self._far.events())
-
-
-class _TwiceEvents:
-    def __init__(self, near: MessagesEvents | ResponsesEvents, far: ChatEvents):
-        self._near = near
-        self._far = far
-
-    @property
-    def answer(self) -> bytes:
-        return self._near.answer
-
-    def feed(self, run: bytes) -> bytes:
-        return self._near.feed(self._far.feed(run))
-
-    def error(self, error: ChompError) -> bytes:
-        return self._near.error(error)
-
-    def finish(self) -> bytes:
-        return self._near.feed(self._far.finish()) + self._near.finish()
-
-
-class MessagesOverResponses(_Twice):
-    _first, _second = MessagesOverChat, ChatOverResponses
-
-
-class ResponsesOverMessages(_Twice):
-    _first, _second = ResponsesOverChat, ChatOverMessages
-
-
-TRANSLATIONS: dict[tuple[Api, Api], Callable[[bytes, int], Translation]] = {  # the first that fits is taken
-    ("messages", "chat"): MessagesOverChat,
-    ("responses", "chat"): ResponsesOverChat,
-    ("chat", "messages"): ChatOverMessages,
-    ("chat", "responses"): ChatOverResponses,
-    ("messages", "responses"): MessagesOverResponses,
-    ("responses", "messages"): ResponsesOverMessages,
-}
 
 # -- catalogues
 
@@ -5424,9 +3227,7 @@ def spoken(row: RouterDef, model: str, api: Api) -> Api | None:
     None when there is neither.
     """
     apis = next((apis for pattern, apis in row.model_apis if fnmatch.fnmatchcase(model, pattern)), row.apis)
-    if api in apis:
-        return api
-    return next((other for asked, other in TRANSLATIONS if asked == api and other in apis), None)
+    return target_api(api, apis)
 
 
 def read_aliases(written: Mapping[str, Any]) -> tuple[Alias, ...]:
@@ -5492,21 +3293,6 @@ def cost_usd(usage: Usage, price: Price | None) -> float | None:
     newly = min(usage.cache_write, max(0, usage.prompt - usage.cached))
     plain = max(0, usage.prompt - usage.cached - newly)
     return plain * price.prompt + usage.cached * cached + newly * written + usage.completion * price.completion
-
-
-def estimated_tokens(size_bytes: int) -> int:
-    """A rough count for text nobody counted: four bytes a token, as English runs."""
-    return (size_bytes + 3) // 4
-
-
-_ENCODED = re.compile(rb"(?<![A-Za-z0-9+/=\\])[A-Za-z0-9+/=\\]{2048,}+")  # base64: a picture, a sound
-_ENCODED_TOKENS = 1000  # of one of them, roughly
-
-
-def estimated_prompt(content: bytes) -> int:
-    """The same for a request's content, whose pictures are not text."""
-    encoded = [len(found) for found in _ENCODED.findall(content)]
-    return estimated_tokens(len(content) - sum(encoded)) + _ENCODED_TOKENS * len(encoded)
 
 
 _SMALL = re.compile(r"(?<![\w.])[1378]b\b")
@@ -9830,6 +7616,7 @@ _PATHS: dict[Api, str] = {
     "responses": "/responses", "count_tokens": "/messages/count_tokens",
 }  # fmt: skip
 _TAIL_BYTES = 8192
+_LAST_FRAMES = (b"data: [DONE]\n\n", b'"type":"message_stop"}\n\n')  # after which nothing comes that matters
 _TRANSLATED_AT_ONCE = 128 << 10  # a larger request is translated in a thread
 _HOLD_FRAMES, _HOLD_BYTES = 64, 256 << 10
 _COMMENT_BYTES = 1024  # of comments that came together
@@ -9883,17 +7670,17 @@ class _Translating:
     def __init__(
         self,
         sink: Sink,
-        events: Events,
+        answering: Answering,
         broken: Callable[[UpstreamError], None],
         heard: Callable[[], None],
         done: Callable[[], bool],
     ):
         self._done = done
         self._sink = sink
-        self._events = events
+        self._answering = answering
         self._broken = broken
         self._heard = heard
-        self._framer = Framer(EVENTS_HELD_BYTES)  # large frames come in pieces
+        self._framer = Framer(ANSWER_KEPT_BYTES)  # large frames come in pieces
         self._over = False
 
     def start(self, status: int, head: bytes, *, stream: bool, length: int | None = None) -> None:
@@ -9909,9 +7696,9 @@ class _Translating:
             run = self._framer.feed(data)
             if self._framer.torn:
                 raise UpstreamFailed("a frame of the answer is too large to be translated")
-            made = self._events.feed(run) if run else b""
+            made = self._answering.feed(run) if run else b""
             if self._done() and not self._framer.rest:
-                made += self._events.finish()
+                made += self._answering.finish()
         except Exception as error:  # a bug must not hold the connection: the client gets an error, the log the reason
             if not isinstance(error, ChompError):
                 log.exception("a stream could not be translated")
@@ -9930,10 +7717,10 @@ class _Translating:
     def end(self) -> None:
         if self._framer.rest:  # whole, but for its blank line
             self.write(b"\n\n")
-        self._end(self._events.finish())
+        self._end(self._answering.finish())
 
     def fail(self, error: ChompError) -> None:
-        self._end(self._events.error(error))
+        self._end(self._answering.error(error))
 
     def _end(self, last: bytes) -> None:
         if self._over:
@@ -9969,16 +7756,55 @@ class Attempt:
     """
 
     __slots__ = (
-        "_burst", "_error_body", "_framer", "_held", "_held_bytes", "_limits", "_loop", "_owner", "_question",
-        "_refused_by", "_sink", "_started_up", "_timeouts", "_unended", "_waiter", "_wire", "body", "broken",
-        "chunk", "committed", "content_at", "due", "ended", "events", "fault", "headers", "last_at", "meter", "paused",
-        "reads", "size", "stale", "started_at", "status", "stream", "tail", "target", "translation", "usage", "whole",
+        "_burst",
+        "_error_body",
+        "_framer",
+        "_held",
+        "_held_bytes",
+        "_limits",
+        "_loop",
+        "_owner",
+        "_question",
+        "_refused_by",
+        "_sink",
+        "_started_up",
+        "_timeouts",
+        "_unended",
+        "_waiter",
+        "_wire",
+        "answering",
+        "body",
+        "broken",
+        "chunk",
+        "committed",
+        "content_at",
+        "due",
+        "ended",
+        "fault",
+        "gathers",
+        "headers",
+        "last_at",
+        "meter",
+        "paused",
+        "reads",
+        "size",
+        "stale",
+        "started_at",
+        "status",
+        "stream",
+        "streamed",
+        "tail",
+        "target",
+        "translation",
+        "usage",
+        "whole",
     )  # fmt: skip
 
     def __init__(self, owner: Exchange, target: Target, translation: Translation | None = None):
         proxy = owner.proxy
         self.translation = translation
-        self.events: Events | None = None  # of the stream being translated
+        self.answering: Answering | None = None  # what makes another form of the answer
+        self.gathers = False  # whether frames come where a whole answer is due
         self._owner = owner
         self._timeouts = proxy.timeouts
         self._limits = proxy.limits
@@ -9999,6 +7825,7 @@ class Attempt:
         self._started_up = False  # frames without content came
         self._unended = False  # the last frame lacked its blank line
         self.stream = self.whole = self.committed = self.ended = self.paused = self.stale = False
+        self.streamed = False  # whether a whole answer has become frames
         self.fault: Fault | None = None
         self.broken: UpstreamError | None = None
         self.usage: Usage | None = None
@@ -10098,16 +7925,13 @@ class Attempt:
             self._fail(
                 Fault("provider_error", f"the upstream compressed its answer ({encoding.decode('latin-1')})", 502)
             )
-        elif content_type.startswith(b"text/event-stream") and not self._owner.stream and self.translation is not None:
-            self._fail(
-                Fault("provider_error", "the upstream streamed an answer that was not to be streamed", 502,
-                      code="bad_upstream_answer")
-            )  # fmt: skip
+        elif content_type.startswith(b"text/event-stream") and not self._owner.stream and self._owner.convertible:
+            self.gathers = True
         elif content_type.startswith(b"text/event-stream") or (self._owner.stream and b"json" not in content_type):
             self.stream = True
             self._framer = Framer(self._limits.frame_bytes)
             self.meter = self._new_meter()
-            self.body = self._hold
+            self.body = self._first
 
     def _collect(self, data: bytes) -> None:
         """A body that is not streamed: kept whole up to a limit."""
@@ -10116,15 +7940,27 @@ class Attempt:
         if self._error_body:
             if self.size >= self._limits.error_bytes:
                 self.end(None)
-        elif self.translation is not None:
+        elif self.gathers or self.translation is not None or (self._owner.stream and self._owner.convertible):
             if self.size > self._limits.body_bytes:
                 words = f"the answer is larger than {self._limits.body_bytes} bytes, too large to be translated"
                 self._fail(Fault("provider_error", words, 502, code="bad_upstream_answer"))
+            elif self.gathers and data.endswith(_LAST_FRAMES):
+                self.end(None)
         elif self.size > self._limits.answer_bytes:
             self.body = self._pass
             self.tail = b"".join(self._held)[-_TAIL_BYTES:]
             self._held_bytes = self.size
             self._commit()
+
+    def _first(self, data: bytes) -> None:
+        """The beginning of a stream, without the byte order mark that some put there."""
+        self._held.append(data)
+        begun = b"".join(self._held)
+        if len(begun) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(begun):
+            return
+        self._held.clear()
+        self.body = self._hold
+        self._hold(begun.removeprefix(BYTE_ORDER_MARK))
 
     def _hold(self, data: bytes) -> None:
         """A stream whose content has not begun: frames are kept back."""
@@ -10323,11 +8159,15 @@ class Attempt:
                     Fault("provider_error", "the upstream's stream ended without an answer", 502, code="empty_response")
                 )
             return
-        body = b"".join(self._held)
-        self.usage, fault = read_answer(self.target.api, body, self._owner.proxy.now())
-        if fault is None and self.translation is not None:
+        body = b"".join(self._held).removeprefix(BYTE_ORDER_MARK)
+        self._held = [body]
+        if self.gathers:
+            fault = self._gathered(body)
+        else:
+            self.usage, fault = read_answer(self.target.api, body, self._owner.proxy.now())
+        if fault is None and (self.gathers or self.translation is not None or self._owner.stream):
             try:
-                self._held = [self._translated(self.translation, body)]
+                self._held = [self._converted(body)]
             except ChompError as refused:
                 kind = refused.fault if isinstance(refused, UpstreamFailed) else "provider_error"
                 fault = Fault(kind, refused.message, refused.status, code=refused.code)
@@ -10340,18 +8180,38 @@ class Attempt:
         self._commit()
         self._disarm()
 
-    def _translated(self, translation: Translation, body: bytes) -> bytes:
-        """A whole answer as the client's dialect has it; as a stream, where that was asked for. Raises ChompError."""
+    def _gathered(self, body: bytes) -> Fault | None:
+        """What is wrong with a whole stream."""
+        self.meter = self._new_meter()
+        self.meter.look(body)
+        self.usage = self.meter.usage()
+        if self.meter.error:
+            return read_fault(200, self.meter.error)
+        if not self.meter.complete:
+            return Fault("provider_incomplete", "the upstream's stream ended in the middle of its answer", 502)
+        return None
+
+    def _converted(self, body: bytes) -> bytes:
+        """A whole answer in the dialect and the form that the client wants. Raises ChompError."""
+        owner, api = self._owner, self.target.api
+        if not (self.translation is not None or self.gathers or (owner.stream and owner.convertible)):
+            return body
         try:
-            if not self._owner.stream:
-                return translation.whole(body)
-            frames = as_stream(body, wants_usage=True) if self.target.api == "chat" else b""
-            if not frames:
-                raise UpstreamFailed("the upstream did not stream", code="bad_upstream_answer")
-            self.events = translation.events()
-            return self.events.feed(frames) + self.events.finish()
+            if self.translation is None and not self.gathers and dialect_of(api) == "chat":
+                frames = chat_dialect.frames_of(form.decode(body), wants_usage=owner.envelope.wants_usage())
+                self.streamed = True
+                return frames
+            answering = self.answering = owner.answering(self)
+            if self.gathers:
+                answering.read_stream(body, self.usage)
+            else:
+                answering.read(body, self.usage)
+            self.streamed = owner.stream
+            return answering.frames() if owner.stream else answering.whole()
         except ChompError:
             raise
+        except form.ODD:
+            raise UpstreamFailed("the upstream did not stream", code="bad_upstream_answer") from None
         except Exception:  # a bug: the client gets an error, the log the reason
             log.exception("an answer could not be translated")
             raise ChompError("chomp failed; its log says why") from None
@@ -10385,13 +8245,15 @@ class Attempt:
         """Ends the reader's body, so that half an answer is never taken for a whole one."""
         if self.broken is None:
             sink.end()
-        elif not self.stream or (self._framer.torn and self.events is None):  # half of a frame has been sent
+        elif not self.stream or (self._framer.torn and self.answering is None):  # half of a frame has been sent
             sink.abort()
         else:
             words = f"{self.target.router.id}: {self.broken}"
             if self._unended:
                 sink.write(b"\n\n")
-            sink.fail(UpstreamFailed(words, code="upstream_stream_interrupted"))
+            error = UpstreamFailed(words, code="upstream_stream_interrupted")
+            error.response_id = self.meter.response_id
+            sink.fail(error)
 
     # -- verdicts
 
@@ -10431,8 +8293,9 @@ class Attempt:
         """From now on the answer goes to `sink`: first what was kept back, then what comes."""
         run, self._held, self._held_bytes = b"".join(self._held), [], 0
         if self.stream and self.translation is not None:
-            self.events = self.translation.events()
-            sink = _Translating(sink, self.events, self._spoil, self._owner.heard, self._is_done)
+            self.answering = self._owner.answering(self)
+            self.answering.begin(self.meter)
+            sink = _Translating(sink, self.answering, self._spoil, self._owner.heard, self._is_done)
         if run:
             sink.write(run)
         if self.ended:
@@ -10608,7 +8471,7 @@ class Exchange:
         self._stopping = False
         self._question: tuple[str, str, str, Api, bool] | None = None
         self._targets: Sequence[Target] = ()
-        self._translations: dict[Api, Translation] = {}
+        self._translations: dict[tuple[str, str, Api], Translation] = {}  # each for one attempt
         self._reservation: Reservation | None = None
         self.limit: asyncio.Timeout | None = None  # set by whoever has one for it
         self._on_end: Callable[[], None] | None = None  # while nobody waits for it
@@ -10781,27 +8644,27 @@ class Exchange:
     def _takes_long(self, target: Target) -> bool:
         """Whether the request has to be translated for `target`, and is so large that others must not wait for it."""
         api, body = self.request.api, self.request.body
-        return target.api != api and target.api not in self._translations and len(body) > _TRANSLATED_AT_ONCE
+        return target.api != api and _translated(target) not in self._translations and len(body) > _TRANSLATED_AT_ONCE
 
     def _next_attempt(self, target: Target) -> bytes:
         """Makes `target` the one that is asked. The request's body as it goes there."""
         request, row, envelope = self.request, target.router, self.envelope
-        body, translation = request.body, None
-        without: Sequence[str] = request.resolved
+        ask_usage = self.stream and row.stream_options and target.api in _ASK_USAGE
+        translation = None
         if target.api != request.api:
-            translation = self._translations.get(target.api)
-            if translation is None:
-                translation = TRANSLATIONS[request.api, target.api](request.body, int(self._at))
-                self._translations[target.api] = translation
-            body, without = translation.body, ()
-            envelope = read_envelope(target.api, body)
-        body = spliced(
-            body,
-            envelope,
-            model=None if target.model == envelope.model and self.caller.user is None else target.model,
-            ask_usage=self.stream and row.stream_options and not envelope.wants_usage() and target.api in _ASK_USAGE,
-            without=without,
-        )
+            translation = self._translations.pop(_translated(target), None) or self._translate(target)
+            body = translation.body(target.model, ask_usage=ask_usage)
+        else:
+            body = request.body
+            if target.api in DIALECTS and form.may_be_sealed(body):  # a target of before needed that back
+                body = adopted(dialect_of(target.api), body)
+            body = spliced(
+                body,
+                envelope,
+                model=None if target.model == envelope.model and self.caller.user is None else target.model,
+                ask_usage=ask_usage and not envelope.wants_usage(),
+                without=request.resolved,
+            )
         if row.prepare:
             body = PREPARE[row.prepare](target.api, body)
         self._asked_at = time.perf_counter()
@@ -10811,12 +8674,38 @@ class Exchange:
         self.proxy.routing.asked(target)
         return body
 
+    def _translate(self, target: Target) -> Translation:
+        """The request for a target of another dialect. Raises BadRequest."""
+        request, row = self.request, target.router
+        client, there = dialect_of(request.api), dialect_of(target.api)
+        origin = f"{row.id}/{target.model}"
+        return Translation(
+            client, there, request.body, int(self._at), origin,
+            effort=row.effort, thoughts=self.proxy.thoughts, caller=self.caller.name,
+        )  # fmt: skip
+
+    @property
+    def convertible(self) -> bool:
+        """Whether a whole answer can become a stream, and a stream whole."""
+        return self.request.api in DIALECTS and not self.envelope.wants_many()
+
+    def answering(self, attempt: Attempt) -> Answering:
+        """What brings the answer of `attempt` into the client's dialect."""
+        client = dialect_of(self.request.api)
+        if attempt.translation is not None:
+            answering = attempt.translation.answer
+        else:
+            fields = decoded(form.decode, self.request.body)
+            answering = Answering(client, client, fields, form.Answer(int(self._at)))
+        if DIALECTS[client].ESTIMATES:
+            answering.estimate(estimated_prompt(self.envelope.content()))
+        return answering
+
     async def _ask(self, target: Target, *, again: bool = False) -> Fault | None:
         proxy, request, row = self.proxy, self.request, target.router
         begun = self._attempt is not None and self._asked_at is not None
         if not begun and self._takes_long(target):
-            translate = TRANSLATIONS[request.api, target.api]
-            self._translations[target.api] = await asyncio.to_thread(translate, request.body, int(self._at))
+            self._translations[_translated(target)] = await asyncio.to_thread(self._translate, target)
         body = b"" if begun else self._next_attempt(target)
         attempt = cast(Attempt, self._attempt)
         started = cast(float, self._asked_at)
@@ -10925,7 +8814,7 @@ class Exchange:
     @property
     def keepalive(self) -> bytes:
         """What fills silence towards the client."""
-        return PING if self.request.api == "messages" else KEEPALIVE
+        return DIALECTS[dialect_of(self.request.api)].FILLER
 
     def silent_s(self) -> float:
         return self.proxy.loop.time() - self._heard
@@ -10971,13 +8860,14 @@ class Exchange:
             self._overhead_s * 1000,
         )
         shown = headers_down(attempt.headers)
-        if (translation := attempt.translation) is not None:
-            if translation.dropped:
-                names = ", ".join(map(header_value, translation.dropped))
-                own += f"x-chomp-dropped: {names[:500]}\r\n".encode()
+        translation = attempt.translation
+        if translation is not None and translation.dropped:
+            names = ", ".join(map(header_value, translation.dropped))
+            own += f"x-chomp-dropped: {names[:500]}\r\n".encode()
+        if translation is not None or attempt.gathers or attempt.streamed:
             # the upstream told the type of its own words, rightly or not
             shown = b"".join(line for line in shown.splitlines(True) if not line.startswith(b"content-type:"))
-            streamed = attempt.stream or attempt.events is not None
+            streamed = attempt.stream or attempt.streamed
             own += b"content-type: %b\r\n" % (b"text/event-stream; charset=utf-8" if streamed else b"application/json")
         if (user := self.caller.user) is not None and user.limited():  # the limits of a user are not the router's
             shown = b"".join(line for line in shown.splitlines(True) if b"ratelimit" not in line.partition(b":")[0])
@@ -11011,15 +8901,14 @@ class Exchange:
         attempt = self._attempt
         assert attempt is not None
         self.proxy.usage.attempts[attempt.target.router.id, "ok"] += 1
-        for translation in self._translations.values():
-            translation.body = b""  # it may be large, and the answer long
+        self._translations.clear()  # they may be large, and the answer long
         if self._sink is not None:
             self._deliver(attempt, self._sink)
 
     def _deliver(self, attempt: Attempt, sink: Sink) -> None:
         self._delivered = True
         if attempt.whole and not sink.started:
-            body, streamed = attempt.taken(), attempt.events is not None
+            body, streamed = attempt.taken(), attempt.streamed
             sink.start(attempt.status, self.head(), stream=streamed, length=None if streamed else len(body))
             sink.write(body)
             sink.end()
@@ -11030,13 +8919,8 @@ class Exchange:
             attempt.attach(sink)
             return
         # a stream was begun with comments, and no stream came
-        frames = b""
-        if attempt.whole:
-            frames = attempt.taken()
-            if attempt.events is None:
-                frames = as_stream(frames, wants_usage=self.envelope.wants_usage())
-        if frames:
-            sink.write(frames)
+        if attempt.whole and attempt.streamed:
+            sink.write(attempt.taken())
             sink.end()
             return
         attempt.broken = UpstreamError("provider_error", "the upstream did not stream")
@@ -11105,11 +8989,11 @@ class Exchange:
             return b""
         if not (attempt.ended or (attempt.stream and attempt.meter.done)):
             return b""
-        if attempt.events is not None:
-            return attempt.events.answer
+        if attempt.answering is not None:
+            return attempt.answering.response
         if not attempt.stream:
             return attempt.taken() if attempt.whole else b""
-        return attempt.meter.answer if isinstance(attempt.meter, EventsMeter) else b""
+        return attempt.meter.response if isinstance(attempt.meter, EventsMeter) else b""
 
     def settle(self, error: BaseException | None) -> None:
         """Accounts for the request, once."""
@@ -11215,6 +9099,11 @@ class Exchange:
         cost = counted.cost_usd if counted else None
         asked = estimated_prompt(self.envelope.content())
         return Usage(prompt=asked, completion=said, cost_usd=cost), True
+
+
+def _translated(target: Target) -> tuple[str, str, Api]:
+    """What a translation depends on."""
+    return target.router.id, target.model, target.api
 
 
 _ASK_USAGE: tuple[Api, ...] = ("chat", "completions")
@@ -11332,6 +9221,7 @@ class Proxy:
         self._idle.set()
         self._addresses: dict[tuple[str, str, str], tuple[RouterDef, Key, Origin, bytes, frozenset[bytes]]] = {}
         self._names: dict[str, str] = {}
+        self.thoughts = Thoughts()
         self._names_of = 0  # the generation of what is hidden in them
 
     @property
@@ -11710,6 +9600,10 @@ class _Outcome(msgspec.Struct):
     output: list[Raw]
 
 
+class _ItemId(msgspec.Struct):
+    id: str | None = None
+
+
 class ResponseStore:
     """Answers of /v1/responses, so that `previous_response_id` works on routers that keep nothing.
 
@@ -11791,6 +9685,27 @@ class ResponseStore:
             raise NotFound(f"no response {response_id[:100]!r} is kept here")
         return KeptResponse(**found[0])
 
+    async def item(self, item_id: str, caller: Caller, *, anywhere: bool) -> Raw:
+        """An item of a caller's responses. Raises NotFound.
+
+        Those made here have ids that lead to the response; for the others all has to be looked through.
+        """
+        stem = item_id.partition("_")[2]
+        with contextlib.suppress(NotFound):
+            return _item_of(await self.get(f"resp_{stem[:40]}", caller), item_id)
+        if anywhere:
+            for kept in [one for key, one in self._unwritten.items() if key[0] == caller.name]:
+                with contextlib.suppress(NotFound):
+                    return _item_of(kept, item_id)
+            found = await self._database.read(
+                "SELECT caller, id, previous, input, response FROM responses "
+                "WHERE caller = ? AND instr(response, CAST(? AS BLOB)) ORDER BY used_at DESC LIMIT 1",
+                (caller.name, form.encode(item_id).decode()),
+            )
+            if found:
+                return _item_of(KeptResponse(**found[0]), item_id)
+        raise NotFound(f"no item {item_id[:100]!r} is kept here")
+
     async def forget(self, name: str) -> None:
         """Forgets all responses of a caller: whoever gets the name next is somebody else."""
         for key in [key for key in self._unwritten if key[0] == name]:
@@ -11820,6 +9735,14 @@ class ResponseStore:
             if len(parts) > RESPONSES_CHAIN:
                 raise TooLarge(f"more than {RESPONSES_CHAIN} responses follow each other")
         return list(itertools.chain.from_iterable(reversed(parts)))
+
+
+def _item_of(kept: KeptResponse, item_id: str) -> Raw:
+    """One item of a response. Raises NotFound."""
+    for item in msgspec.json.decode(kept.response, type=_Outcome).output:
+        if msgspec.json.decode(item, type=_ItemId).id == item_id:
+            return item
+    raise NotFound(f"no item {item_id[:100]!r} is kept here")
 
 
 _JSON_HEADERS = ((b"Content-Type", b"application/json"), (b"User-Agent", f"chomp/{VERSION}".encode()))
@@ -16662,7 +14585,7 @@ class Door(web_protocol.RequestHandler):
             return False
         if api == "responses":  # what is kept, or goes on from there, needs more than a relay
             try:
-                if not decode_conversing(body).is_over:
+                if ITEM_REFERENCE in body or not decode_conversing(body).is_over:
                     return False
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return False
@@ -16988,8 +14911,11 @@ async def _relay(request: web.Request, api: Api) -> web.StreamResponse:
         given = decoded(decode_conversing, body) if api == "responses" else None
         # what is wrong with them must be found before there is an answer
         items = _items(given.input) if given is not None and given.store is not False else []
+        if given is not None and ITEM_REFERENCE in body:
+            items = await _dereferenced(request, asked, given)
         if given is not None and given.previous_response_id:
-            await _continued(request, asked, given)
+            await _continued(request, asked, given, items)
+        if asked.body is not body:
             held = asked.body
             services.bodies.held += len(held)
         client = ClientSink(request.transport, request.protocol, request_id, dialect_of(api))
@@ -17068,7 +14994,29 @@ async def responses(request: web.Request) -> web.StreamResponse:
     return await _relay(request, "responses")
 
 
-async def _continued(request: web.Request, asked: ChatRequest, given: Conversing) -> None:
+class _Reference(msgspec.Struct):
+    type: str = ""
+    id: str = ""
+
+
+_decode_reference = msgspec.json.Decoder(_Reference).decode
+
+
+async def _dereferenced(request: web.Request, asked: ChatRequest, given: Conversing) -> list[Raw]:
+    """The input with items that are kept here in the place of what names them; so it stands in `asked`, too."""
+    services, items = request.app[SERVICES], _items(given.input)
+    targets = await services.routing.plan(given.model or "", given.router or "", asked.prefer, "responses")
+    anywhere = targets[0].api != "responses"  # else the router knows those it gave itself
+    for at, item in enumerate(items):
+        if ITEM_REFERENCE in bytes(item) and (named := decoded(_decode_reference, item)).type == "item_reference":
+            with contextlib.suppress(NotFound):
+                items[at] = await services.responses.item(named.id, request[CALLER], anywhere=anywhere)
+    asked.body = msgspec.json.encode({**fields_of(asked.body), "input": items})
+    services.bodies.check(len(asked.body))
+    return items
+
+
+async def _continued(request: web.Request, asked: ChatRequest, given: Conversing, items: list[Raw]) -> None:
     """Puts what was said before into `asked`, which names the response it goes on from. Raises BadRequest."""
     services, previous = request.app[SERVICES], given.previous_response_id or ""
     try:
@@ -17081,7 +15029,7 @@ async def _continued(request: web.Request, asked: ChatRequest, given: Conversing
             return
         raise _lost(error) from None
     fields = fields_of(asked.body)
-    fields["input"] = Raw(msgspec.json.encode([*said, *_items(given.input)]))
+    fields["input"] = Raw(msgspec.json.encode([*said, *(items or _items(given.input))]))
     asked.body = msgspec.json.encode(fields)
     asked.resolved = ("previous_response_id",)
     services.bodies.check(len(asked.body))

@@ -1,0 +1,1 @@
+"""What speaks the languages of others: agents (`*.sh`) and the dialects of model APIs."""

@@ -1,0 +1,426 @@
+"""The form in which every request and every answer passes from one dialect of a model API to another.
+
+A request in between is a chat completions request as Python values, wider in two points: the message of a tool may
+hold pictures and files, and the content of an assistant may hold parts of type `thinking` with what their provider
+needs back. An answer in between is an `Answer`: a target's Decoder adds to it, a client's Encoder reads it.
+
+Each dialect is a module beside this one with the same names:
+
+    NAMES, IDS                                  what it takes as the name of a tool and as the id of a call
+    EFFORT                                      its field that says how much a model is to think
+    ESTIMATES                                   whether its clients must be told a count before there is one
+    FILLER                                      what fills silence in its streams
+    decode_request(fields, origin, dropped)     a client's request in between; raises Refused
+    encode_request(request, dropped)            a request for a target; raises Refused
+    Decoder(answer)                             .feed(payload of one frame), .whole(fields of a whole answer)
+    Encoder(answer, fields)                     .feed() .finish() .error(...) -> bytes, .whole() -> fields
+    encode_error, error_frames                  an error as a body, and at the end of a stream
+
+`dropped` collects the names of what was left out, since the target has no place for it and it does no harm.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import re
+import secrets
+from types import NoneType
+from typing import Any, Literal
+
+import msgspec
+
+# from JSON of a shape nobody has seen
+ODD = (AttributeError, TypeError, LookupError, ValueError, ArithmeticError, RecursionError)
+
+Kind = Literal["thinking", "text", "refusal", "call"]
+
+
+class Refused(Exception):
+    """What a request wants has no place in the target's dialect, or is not what its own dialect has."""
+
+    def __init__(self, words: str, param: str, code: str = "invalid_value", more: dict[str, Any] | None = None):
+        super().__init__(words)
+        self.param = param
+        self.code = code
+        self.more = more  # members of the error that a client of this dialect looks at
+
+
+def no_place(what: str, param: str) -> Refused:
+    words = f"{what} has no place in the dialect that the host of this model speaks"
+    return Refused(words, param, "unsupported_parameter")
+
+
+def misshapen(path: str) -> Refused:
+    return Refused(f"wrong type in the request - at `$.{path}`", path, "invalid_type")
+
+
+def decode(data: bytes | str) -> Any:
+    """JSON, also with halves of surrogate pairs and bare newlines, which models write. Raises ValueError."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeError):
+        if not isinstance(data, str):
+            data = data.decode(json.detect_encoding(data), "surrogatepass")
+        return json.loads(data, strict=False)
+
+
+def encode(value: Any) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:  # half a surrogate pair: escaped, as it came
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def names(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+def present(**fields: Any) -> dict[str, Any]:
+    """The fields that have a value."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def text_of(content: Any) -> str:
+    """The words of a content, which is a list of parts at some."""
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""
+
+
+def as_text(block: dict[str, Any]) -> dict[str, Any]:
+    """A part of a kind that no other dialect has, for a model to read."""
+    words = text_of(block.get("content")) or text_of(block.get("output"))
+    return {"type": "text", "text": words or encode(block).decode()}
+
+
+def extend(dropped: set[str], name: str, fields: dict[str, Any], known: frozenset[str]) -> None:
+    """Names `name` where `fields` has more than `known` that says something."""
+    if not fields.keys() <= known and any(fields[one] for one in fields.keys() - known):
+        dropped.add(name)
+
+
+def inline(url: str, path: str) -> tuple[str, str]:
+    """Media type and base64 of a data: URL. Raises Refused."""
+    head, _, data = url.partition(",")
+    if not (head.startswith("data:") and head.endswith(";base64")):
+        raise no_place("a file that is neither http(s) nor a data: URL with base64", path)
+    return head[5:-7].partition(";")[0], data
+
+
+def data_url(media_type: Any, data: Any) -> str:
+    return f"data:{media_type};base64,{data}"
+
+
+def arguments_of(text: str | None) -> dict[str, Any]:
+    """A call's arguments; what the model did not write as an object is told as it was written."""
+    try:
+        found = decode(text or "{}")
+        if isinstance(found, str):
+            found = decode(found)  # an object within a string
+    except (ValueError, RecursionError):
+        found = text
+    if isinstance(found, dict):
+        return found
+    return {} if found is None else {"arguments": text}
+
+
+def check(fields: dict[str, Any], **types: type | tuple[type, ...]) -> None:
+    """Raises Refused for the first field that has a value of another type."""
+    for name, kind in types.items():
+        if not isinstance(fields.get(name), (kind, NoneType) if isinstance(kind, type) else (*kind, NoneType)):
+            raise misshapen(name)
+
+
+# -- what a provider needs back: it travels through the client, sealed, and goes to its origin only
+
+_SEAL = "chomp1."
+
+
+def seal(origin: str, state: dict[str, Any]) -> str:
+    """`state` as a string that a client carries and does not read; `origin` is the target it came from."""
+    return _SEAL + base64.urlsafe_b64encode(encode({"origin": origin, **state})).decode()
+
+
+def unseal(origin: str, sealed: Any) -> dict[str, Any] | None:
+    """What `seal` was given; None when it came from elsewhere."""
+    if not isinstance(sealed, str) or not sealed.startswith(_SEAL):
+        return None
+    try:
+        state = decode(base64.urlsafe_b64decode(sealed[len(_SEAL) :]))
+    except ValueError:
+        return None
+    return state if isinstance(state, dict) and state.pop("origin", None) == origin else None
+
+
+def may_be_sealed(body: bytes) -> bool:
+    """Whether there may be something sealed in a request."""
+    return _SEAL.encode() in body
+
+
+def is_sealed(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(_SEAL)
+
+
+# -- requests
+
+
+_PACKED = "chomp_"  # how an id begins that holds another
+
+
+def fitting_id(call_id: str, pattern: re.Pattern[str]) -> str:
+    """`call_id` as an API takes it that allows letters, digits, _ and - only; `fitted_id` gives it back."""
+    if pattern.fullmatch(call_id):
+        return call_id
+    packed = base64.urlsafe_b64encode(call_id.encode("utf-8", "surrogatepass")).decode().rstrip("=")
+    return _PACKED + packed if len(packed) <= 64 - len(_PACKED) else fitting(call_id, pattern)
+
+
+def fitted_id(call_id: str) -> str:
+    """What an id was before it was made to fit: some targets read their own again."""
+    if call_id.startswith(_PACKED):
+        packed = call_id[len(_PACKED) :]
+        with contextlib.suppress(ValueError):
+            return base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4)).decode("utf-8", "surrogatepass")
+    return call_id
+
+
+def fitting(name: str, pattern: re.Pattern[str]) -> str:
+    """`name` as an API takes it that allows letters, digits, _ and - only; another name, another one."""
+    if pattern.fullmatch(name):
+        return name
+    clean = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:55]
+    return f"{clean}_{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+
+
+def fit(request: dict[str, Any], names: re.Pattern[str], ids: re.Pattern[str]) -> dict[str, str]:
+    """Makes names of tools and ids of calls such as the target takes; the names it knows -> the client's.
+
+    The same comes out in every turn. An id that was used before gets a number, and a result whose call is not there
+    is told by the user: both are refused by many, and a client can only send its history again.
+    """
+    known: dict[str, str] = {}
+    for tool in request.get("tools") or ():
+        _rename(tool["function"], names, known)
+    if isinstance(choice := request.get("tool_choice"), dict):
+        _rename(choice["function"], names, known)
+    messages: list[dict[str, Any]] = []
+    used: set[str] = set()
+    calls: dict[str, list[str]] = {}  # those of the last assistant that have no result, by the client's ids
+    for message in request["messages"]:
+        if message["role"] == "tool":
+            if waiting := calls.get(message.get("tool_call_id") or ""):
+                message = {**message, "tool_call_id": waiting.pop(0)}
+            else:
+                message = {**message, "role": "user", "content": message["content"] or "(a result without words)"}
+                del message["tool_call_id"]
+        elif message["role"] == "assistant":
+            calls = {}
+            for call in message.get("tool_calls") or ():
+                _rename(call["function"], names, known)
+                before = call["id"]
+                call["id"] = call_id = _unused(fitting_id(before, ids), used, ids)
+                calls.setdefault(before, []).append(call_id)
+                for part in message["content"] if call_id != before and isinstance(message["content"], list) else ():
+                    if before in (kept := part.get("state", {}).get("calls", {})):
+                        kept[call_id] = kept.pop(before)
+        messages.append(message)
+    request["messages"] = messages
+    return {there: here for there, here in known.items() if there != here}
+
+
+def _unused(call_id: str, used: set[str], ids: re.Pattern[str]) -> str:
+    while call_id in used:
+        call_id = fitting(f"{call_id[:48]}_{len(used)}", ids)
+    used.add(call_id)
+    return call_id
+
+
+def _rename(function: dict[str, Any], names: re.Pattern[str], known: dict[str, str]) -> None:
+    there = fitting(function["name"], names)
+    known[there] = function["name"]
+    function["name"] = there
+
+
+# -- answers
+
+
+_BRACES = re.compile(r'[{}"\\]')
+
+
+class Part:
+    """A piece of an answer: thinking, text, refusal or call; the words of a call are its arguments."""
+
+    __slots__ = (
+        "_depth", "_escaped", "_quoted", "_scanned", "frame", "id", "index", "is_news", "key", "kind", "name", "pieces",
+        "state", "untold",
+    )  # fmt: skip
+
+    def __init__(self, kind: Kind, key: Any = None):
+        self.kind, self.key = kind, key
+        self.id = self.name = ""
+        self.pieces: list[str] = []
+        self.untold: list[str] = []  # those no encoder has taken
+        self.is_news = False
+        self.state: dict[str, Any] = {}  # what its provider needs back, beside the words
+        self.index = -1  # in the client's form, once it is told there
+        self.frame = b""  # with which the client's encoder begins a delta
+        self._scanned = self._depth = 0  # pieces looked at for braces, and how many of those are open
+        self._quoted = self._escaped = False
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+    def is_whole(self) -> bool:
+        """Whether the arguments of a call are all of an object; each piece is looked at once."""
+        for piece in self.pieces[self._scanned :]:
+            at, self._escaped = int(self._escaped), False
+            for found in _BRACES.finditer(piece):
+                if (here := found.start()) < at:
+                    continue  # escaped
+                match found[0]:
+                    case "\\" if self._quoted:
+                        at = here + 2
+                    case '"':
+                        self._quoted = not self._quoted
+                    case ("{" | "}") as brace if not self._quoted:
+                        self._depth += 1 if brace == "{" else -1
+            self._escaped = at > len(piece)
+        self._scanned = len(self.pieces)
+        return bool(self.pieces) and not self._depth and not self._quoted
+
+    def take(self) -> str:
+        """The words since the last time."""
+        words = self.untold[0] if len(self.untold) == 1 else "".join(self.untold)
+        self.untold.clear()
+        return words
+
+
+class Answer:
+    """An answer as it comes: its parts in order, and which of them grew since somebody looked."""
+
+    def __init__(self, created: int = 0, origin: str = "", names: dict[str, str] | None = None) -> None:
+        self.id = self.model = self.stop = ""
+        self.created = created
+        self.origin = origin  # the target that gives it; "" = one of the client's own dialect
+        self.parts: list[Part] = []
+        self.usage: dict[str, Any] | None = None  # in chat's shape
+        self.estimate: dict[str, Any] | None = (
+            None  # the same, for a client that must be told a count before there is one
+        )
+        self.cost: Any = None  # as the router tells it
+        self.size = 0  # of what is kept, roughly
+        self.said = 0  # characters
+        self._news: list[Part] = []
+        self._names = names or {}
+        self._calls: dict[Any, Part] = {}  # by key; None: the last
+        self._by_id: dict[str, Part] = {}
+
+    @property
+    def own_id(self) -> str:
+        """Its id, where that is one of the client's dialect."""
+        return "" if self.origin else self.id
+
+    def say(self, kind: Kind, words: str | None) -> None:
+        if words:
+            part = self.parts[-1] if self.parts else None
+            if part is None or part.kind != kind:
+                part = self._begin(Part(kind))
+            self._grow(part, words)
+
+    def think(self, key: Any, words: str | None, /, **state: Any) -> None:
+        """Thinking, and what its provider needs back with it; another `key` is another part."""
+        if not (words or state):
+            return
+        part = self.parts[-1] if self.parts else None
+        if part is None or part.kind != "thinking" or part.key != key:
+            part = self._begin(Part("thinking", key))
+        for name, value in state.items():
+            if part.state.get(name) != value:
+                part.state[name] = value
+                self.size += len(encode(value))
+        if words:
+            self._grow(part, words)
+
+    def call(self, key: Any, call_id: str = "", name: str = "", words: str = "") -> None:
+        """A call, or more of one. `key` tells calls apart where it can; so do ids, and names when a call is whole."""
+        part = self._calls.get(key)
+        if part is None:
+            part = self._by_id.get(call_id) if call_id or name else self._calls.get(None)
+        elif self._is_other(part, call_id, name):
+            part = self._by_id.get(call_id)
+        if part is None:
+            part = Part("call")
+        self._calls[key] = self._calls[None] = part
+        if call_id and not part.id:
+            part.id = call_id
+            self._by_id[call_id] = part
+        if words:
+            self._grow(part, words)
+        if name and not part.name:  # a client is told of it now
+            part.id = part.id or f"call_{secrets.token_hex(12)}"
+            part.name = self._names.get(name, name)
+            self._begin(part)
+
+    def _is_other(self, part: Part, call_id: str, name: str) -> bool:
+        """Whether a piece that has the key of `part` begins another call all the same."""
+        if call_id and part.id and call_id != part.id:
+            return bool(name) or call_id in self._by_id
+        if not name or not part.name or call_id:
+            return False
+        return self._names.get(name, name) != part.name or part.is_whole()
+
+    def _begin(self, part: Part) -> Part:
+        self.parts.append(part)
+        self.size += 200
+        part.is_news = True
+        self._news.append(part)
+        return part
+
+    def _grow(self, part: Part, words: str) -> None:
+        part.pieces.append(words)
+        part.untold.append(words)
+        self.size += len(words)
+        self.said += len(words)
+        if not part.is_news and (part.name or part.kind != "call"):
+            part.is_news = True
+            self._news.append(part)
+
+    def news(self) -> list[Part]:
+        """The parts that began or grew since the last time."""
+        parts, self._news = self._news, []
+        for part in parts:
+            part.is_news = False
+        return parts
+
+    def forget(self, part: Part, words: str) -> None:
+        """`words` were told, and nobody needs them again."""
+        part.pieces.clear()
+        self.size -= len(words)
+
+    def text(self, kind: Kind) -> str:
+        return "".join(part.text for part in self.parts if part.kind == kind)
+
+    @property
+    def calls(self) -> list[Part]:
+        return [part for part in self.parts if part.kind == "call"]
+
+    def finish_reason(self) -> str:
+        """Chat's, in agreement with the content."""
+        if self.stop in ("length", "content_filter"):
+            return self.stop
+        return "tool_calls" if any(part.kind == "call" for part in self.parts) else "stop"
+
+    def call_id(self, key: Any) -> str:
+        """The id of a call that has begun."""
+        return self._calls[key].id if key in self._calls else ""
+
+
+def thoughts_of(answer: Answer) -> list[dict[str, Any]]:
+    """The thinking of an answer as parts of a request that sends it back, where the provider needs any of it."""
+    thoughts = [part for part in answer.parts if part.kind == "thinking"]
+    found = [{"type": "thinking", "text": part.text, "state": part.state} for part in thoughts]
+    return found if any(part.state for part in thoughts) else []
