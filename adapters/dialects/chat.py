@@ -229,7 +229,8 @@ def encode_request(request: dict[str, Any], dropped: set[str]) -> dict[str, Any]
         messages.append(message)
     if pictures:
         messages.append({"role": "user", "content": pictures})
-    return {**request, "messages": messages}
+    own = {name: value for name, value in request.items() if name != "same"}  # which others have a place for
+    return {**own, "messages": messages}
 
 
 def _given_back(message: dict[str, Any], content: list[Any]) -> dict[str, Any]:
