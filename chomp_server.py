@@ -110,6 +110,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from adapters.dialects import chat as chat_dialect
 from adapters.dialects import form
+from adapters.dialects import gemini as gemini_dialect
 from adapters.dialects import messages as messages_dialect
 from adapters.dialects import responses as responses_dialect
 
@@ -542,8 +543,9 @@ def check_exposure(settings: Settings) -> None:
 
 # == Types =============================================================================================================
 
-Api = Literal["chat", "completions", "embeddings", "messages", "responses", "count_tokens"]
-Dialect = Literal["chat", "messages", "responses"]  # how an answer is streamed and an error is shaped
+TargetApi = Literal["chat", "completions", "embeddings", "messages", "responses", "count_tokens"]
+Api = Literal[TargetApi, "gemini"]  # the last for clients alone
+Dialect = Literal["chat", "messages", "responses", "gemini"]  # how an answer is streamed and an error is shaped
 T = TypeVar("T")
 
 
@@ -567,8 +569,8 @@ class RouterDef(msgspec.Struct, frozen=True):
     default_model: str = ""  # asked for by `auto`; "" = none
     default_rule: str = ""  # "" = default_model; "free" = first id containing `free`; "largest-free" = OpenRouter's
     kind: Literal["hosted", "host", "subscription", "local"] = "hosted"
-    apis: tuple[Api, ...] = ("chat", "completions", "embeddings")
-    model_apis: tuple[tuple[str, tuple[Api, ...]], ...] = ()  # for models that match a pattern, instead of `apis`
+    apis: tuple[TargetApi, ...] = ("chat", "completions", "embeddings")
+    model_apis: tuple[tuple[str, tuple[TargetApi, ...]], ...] = ()  # for models that match a pattern, instead of `apis`
     auth: str = "bearer"  # or "x-api-key", "none"
     messages_auth: str = ""  # for the messages dialect; "" = as `auth`
     headers: tuple[tuple[str, str], ...] = ()  # sent with every request
@@ -1017,7 +1019,7 @@ class UpstreamFailed(ChompError):
 
 # == Tables ============================================================================================================
 
-_ZEN_APIS: tuple[tuple[str, tuple[Api, ...]], ...] = (  # each family in its maker's dialect, and in no other
+_ZEN_APIS: tuple[tuple[str, tuple[TargetApi, ...]], ...] = (  # each family in its maker's dialect, and in no other
     ("claude-*", ("messages",)),
     ("gpt-*", ("responses",)),
     ("gemini-*", ()),  # Google's own, which chomp does not speak
@@ -1345,8 +1347,10 @@ class Envelope(msgspec.Struct):
     messages: Raw = _EMPTY
     prompt: Raw = _EMPTY
     input: Raw = _EMPTY
+    contents: Raw = _EMPTY
     system: Raw = _EMPTY
     instructions: Raw = _EMPTY
+    systemInstruction: Raw = _EMPTY
     tools: Raw = _EMPTY
     stream_options: Raw = _EMPTY
     max_tokens: Raw = _EMPTY
@@ -1356,8 +1360,9 @@ class Envelope(msgspec.Struct):
 
     def content(self) -> bytes:
         """What a router counts as the prompt."""
-        asked = self.messages or self.prompt or self.input
-        return b"".join(map(bytes, (asked, self.system, self.instructions, self.tools)))
+        asked = self.messages or self.prompt or self.input or self.contents
+        instructions = (self.system, self.instructions, self.systemInstruction)
+        return b"".join(map(bytes, (asked, *instructions, self.tools)))
 
     def most_tokens(self, api: Api, otherwise: int) -> int:
         """How many tokens the answer may have at most; each of several may have `otherwise` where nothing is said.
@@ -1385,13 +1390,15 @@ _decode_envelope = msgspec.json.Decoder(Envelope).decode
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _REQUIRED: dict[Api, str] = {
     "chat": "messages", "completions": "prompt", "embeddings": "input", "messages": "messages", "responses": "input",
-    "count_tokens": "messages",
+    "count_tokens": "messages", "gemini": "contents",
 }  # fmt: skip
 _MOST_TOKENS: dict[Api, tuple[str, ...]] = {
     "chat": ("max_tokens", "max_completion_tokens"), "completions": ("max_tokens",), "messages": ("max_tokens",),
-    "responses": ("max_output_tokens",),
+    "responses": ("max_output_tokens",), "gemini": ("max_output_tokens",),
 }  # fmt: skip
-_DIALECTS: dict[Api, Dialect] = {"messages": "messages", "count_tokens": "messages", "responses": "responses"}
+_DIALECTS: dict[Api, Dialect] = {
+    "messages": "messages", "count_tokens": "messages", "responses": "responses", "gemini": "gemini",
+}  # fmt: skip
 
 
 def dialect_of(api: Api) -> Dialect:
@@ -2756,27 +2763,37 @@ def classified(fault: Fault, came: int, names: Container[str | None]) -> Fault:
 
 
 class _Dialect(Protocol):
-    """What a module of adapters/dialects offers; `form` beside them says more."""
+    """What a module of adapters/dialects offers for clients; `form` beside them says more."""
 
-    NAMES: re.Pattern[str]
-    IDS: re.Pattern[str]
     EFFORT: str  # the field that says how much a model is to think
     ESTIMATES: bool  # whether its clients must be told a count before there is one
     FILLER: bytes  # what fills silence in its streams
 
-    def adopt(self, fields: dict[str, Any]) -> dict[str, Any]: ...
     def decode_request(self, fields: dict[str, Any], origin: str, dropped: set[str]) -> dict[str, Any]: ...
-    def encode_request(self, request: dict[str, Any], dropped: set[str]) -> dict[str, Any]: ...
-    def Decoder(self, answer: form.Answer) -> Any: ...
     def Encoder(self, answer: form.Answer, fields: dict[str, Any]) -> Any: ...
-    def encode_error(self, status: int, error: dict[str, Any], request_id: str = "") -> dict[str, Any]: ...
+    def encode_error(
+        self, status: int, error: dict[str, Any], request_id: str = "", wait_s: float | None = None
+    ) -> dict[str, Any]: ...
     def error_frames(self, status: int, error: dict[str, Any], response_id: str = "") -> bytes: ...
 
 
+class _TargetDialect(Protocol):
+    """And for targets."""
+
+    NAMES: re.Pattern[str]
+    IDS: re.Pattern[str]
+
+    def adopt(self, fields: dict[str, Any]) -> dict[str, Any]: ...
+    def encode_request(self, request: dict[str, Any], dropped: set[str]) -> dict[str, Any]: ...
+    def Decoder(self, answer: form.Answer) -> Any: ...
+
+
 DIALECTS: dict[Dialect, _Dialect] = {
+    "chat": chat_dialect, "messages": messages_dialect, "responses": responses_dialect, "gemini": gemini_dialect,
+}  # fmt: skip
+_TARGETS: dict[Dialect, _TargetDialect] = {  # those a request is translated to, the best first
     "chat": chat_dialect, "messages": messages_dialect, "responses": responses_dialect,
 }  # fmt: skip
-_TARGETS: tuple[Api, ...] = ("chat", "messages", "responses")  # those a request is translated to, the best first
 ANTHROPIC_VERSION = "2023-06-01"  # told to targets where the client names none
 ANSWER_KEPT_BYTES = 16 << 20  # of a stream's parts that its translation keeps
 
@@ -2790,7 +2807,7 @@ def target_api(api: Api, apis: Collection[Api]) -> Api | None:
 
 def error_shape(error: ChompError, dialect: Dialect, request_id: str = "") -> dict[str, Any]:
     """An error's body as clients of `dialect` read it."""
-    return DIALECTS[dialect].encode_error(error.status, error.body()["error"], request_id)
+    return DIALECTS[dialect].encode_error(error.status, error.body()["error"], request_id, error.retry_after_s)
 
 
 def error_frames(error: ChompError, dialect: Dialect) -> bytes:
@@ -2808,7 +2825,7 @@ def passed_on(fault: Fault) -> UpstreamFailed:
 def adopted(dialect: Dialect, body: bytes) -> bytes:
     """A request for a target of its own dialect, without what others sealed into its history. Raises BadRequest."""
     try:
-        return form.encode(DIALECTS[dialect].adopt(decoded(form.decode, body)))
+        return form.encode(_TARGETS[dialect].adopt(decoded(form.decode, body)))
     except form.ODD:
         raise BadRequest("the request has not the shape of its dialect", code="invalid_type") from None
 
@@ -2868,7 +2885,7 @@ class Translation:
         thoughts: Thoughts | None = None,
         caller: str = "",
     ):
-        here, there = DIALECTS[client], DIALECTS[target]
+        here, there = DIALECTS[client], _TARGETS[target]
         fields = self.fields = decoded(form.decode, body)
         dropped: set[str] = set()
         try:
@@ -2910,7 +2927,7 @@ class Answering:
         self.client = client
         self._target = target
         self._answer = answer
-        self._decoder = DIALECTS[target].Decoder(answer)
+        self._decoder = _TARGETS[target].Decoder(answer)
         self._encoder = DIALECTS[client].Encoder(answer, fields)
         self._meter: StreamMeter | None = None  # that looks at the target's frames
         self._over = self._finished = False
@@ -8656,7 +8673,7 @@ class Exchange:
             body = translation.body(target.model, ask_usage=ask_usage)
         else:
             body = request.body
-            if target.api in DIALECTS and form.may_be_sealed(body):  # a target of before needed that back
+            if target.api in _TARGETS and form.may_be_sealed(body):  # a target of before needed that back
                 body = adopted(dialect_of(target.api), body)
             body = spliced(
                 body,
@@ -9341,7 +9358,9 @@ class Proxy:
                     await self._idle.wait()
 
 
-_VENDORS = (b"anthropic-", b"openai-", b"x-claude-code-", b"x-codex-")  # told to whoever speaks their dialect alone
+_VENDORS = (  # told to whoever speaks their dialect alone
+    b"anthropic-", b"openai-", b"x-claude-code-", b"x-codex-", b"x-goog-", b"x-gemini-",
+)  # fmt: skip
 
 
 def _given(request: ChatRequest, target: Target) -> Sequence[tuple[bytes, bytes]]:
@@ -13773,7 +13792,10 @@ _OPEN_PATHS = frozenset({"/health", "/login", "/", "/docs", "/usage"})  # the pa
 _SOCKET_KEY = "chomp.key."  # a subprotocol that carries the browser's key: no header can be set on a WebSocket there
 SOCKET_PROTOCOL = "chomp"
 _CALLBACKS = frozenset({"/api/tasks/update", "/api/tasks/done", "/api/tasks/handoff"})  # of a task's own agent
-_USERS_PATHS = ("/v1/", "/api/models/", "/api/usage", "/api/dispatch", "/api/result/", "/api/jobs")  # beside the owner
+_MODELS_PATHS = ("/v1/", "/v1beta/")
+_USERS_PATHS = (  # beside the owner
+    *_MODELS_PATHS, "/api/models/", "/api/usage", "/api/dispatch", "/api/result/", "/api/jobs",
+)  # fmt: skip
 
 
 _LARGE_BYTES = 1 << 20
@@ -13971,13 +13993,16 @@ def browser_key(request: web.Request) -> str:
 def _for_tasks(method: str, path: str) -> bool:
     """Whether a task's token is good for that; whether the task of a callback is its own, its handler knows."""
     if method == "POST":
-        return path.startswith("/v1/") or path in _CALLBACKS
-    return method in ("GET", "HEAD") and path.startswith("/v1/models")
+        return path.startswith(_MODELS_PATHS) or path in _CALLBACKS
+    return method in ("GET", "HEAD") and path.startswith(("/v1/models", "/v1beta/models"))
 
 
-def _of_a_task(headers: Mapping[str, str]) -> bool:
-    """Whether the token looks like a task's: where all are let in, one that is dead is not."""
-    return TASK_TOKENS in headers.get("authorization", "") or TASK_TOKENS in headers.get("x-api-key", "")
+def _api_key(request: web.Request) -> str:
+    """The key that a client sends elsewhere than as a bearer token; Google's have other places for it."""
+    headers = request.headers
+    if client_dialect(request) == "gemini" and (key := headers.get("x-goog-api-key") or request.query.get("key")):
+        return key
+    return headers.get("x-api-key", "")
 
 
 def authenticate(request: web.Request, services: Services) -> Caller:
@@ -13986,14 +14011,16 @@ def authenticate(request: web.Request, services: Services) -> Caller:
     if path in _OPEN_PATHS or path.startswith("/static/"):
         return OWNER
     headers = request.headers
-    caller = services.credentials.caller(headers.get("authorization", ""), headers.get("x-api-key", ""))
+    authorization, api_key = headers.get("authorization", ""), _api_key(request)
+    caller = services.credentials.caller(authorization, api_key)
     if caller is not None:
         if caller.kind == "task" and not _for_tasks(request.method, path):
             raise Forbidden(f"{request.method} {path[:100]} is not for a task's agent")
         if caller.kind == "user" and not path.startswith(_USERS_PATHS):
             raise Forbidden(f"{path[:100]} is for the owner")
         return caller
-    if services.settings.v1_no_auth and path.startswith("/v1/") and not _of_a_task(headers):
+    # one that looks like a task's is dead
+    if services.settings.v1_no_auth and path.startswith(_MODELS_PATHS) and TASK_TOKENS not in authorization + api_key:
         return OWNER
     if (key := browser_key(request)) and services.logins.check(key):
         return OWNER
@@ -14016,6 +14043,8 @@ def error_answer(
 
 def path_dialect(path: str) -> Dialect:
     """What the clients at `path` understand."""
+    if path.startswith("/v1beta/"):
+        return "gemini"
     if path.startswith("/v1/messages"):
         return "messages"
     return "responses" if path.startswith("/v1/responses") else "chat"
@@ -14025,7 +14054,18 @@ def client_dialect(request: web.Request) -> Dialect:
     """What the client of `request` understands."""
     if request.path.startswith("/v1/models") and "anthropic-version" in request.headers:
         return "messages"
+    if request.path.startswith(_GOOGLES_TOO) and _is_googles(request):
+        return "gemini"
     return path_dialect(request.path)
+
+
+_GOOGLES_TOO = ("/v1/models", "/v1/interactions")  # its SDK for Python asks below /v1
+
+
+def _is_googles(request: web.Request) -> bool:
+    """Whether a client speaks Google's dialect where others ask, too."""
+    names = ("x-goog-api-key", "x-goog-api-client")
+    return request.method == "POST" or "key" in request.query or any(name in request.headers for name in names)
 
 
 def error_response(request: web.Request, error: ChompError, credentials: Credentials) -> web.Response:
@@ -14042,6 +14082,8 @@ def refused(request: web.Request, error: ChompError) -> web.Response:
     """The answer to a request that did not get as far as the proxy, which accounts for all others."""
     services = request.app[SERVICES]
     api = MODEL_PATHS.get(request.path.encode()) if request.method == "POST" else None
+    if request.method == "POST" and request.path.endswith(_GENERATES):
+        api = "gemini"
     if api is not None and not request.get(ACCOUNTED, False):
         request_id = request[REQUEST_ID] = request.get(REQUEST_ID) or new_request_id(
             request.headers.get("x-request-id")
@@ -14062,6 +14104,7 @@ def refused(request: web.Request, error: ChompError) -> web.Response:
     return error_response(request, error, services.credentials)
 
 
+_GENERATES = (":generateContent", ":streamGenerateContent")
 _SAFE = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 
 
@@ -14109,7 +14152,7 @@ async def guard(
             raise BadRequest(
                 f"the request's headers are more than {HEAD_BYTES} bytes", status=431, code="headers_too_large"
             )
-        for name in ("host", "authorization", "x-api-key"):
+        for name in ("host", "authorization", "x-api-key", "x-goog-api-key"):
             if len(headers.getall(name, ())) > 1:
                 raise BadRequest(f"the header {name} is there twice", code="repeated_header")
         host = headers.get("host", "")
@@ -14384,6 +14427,32 @@ def write_error(sink: ClientSink, error: ChompError, credentials: Credentials) -
     head = f"content-type: application/json; charset=utf-8\r\n{lines}".encode("latin-1", "replace")
     sink.start(error.status, head, stream=False, length=len(text))
     sink.write(text)
+    sink.end()
+
+
+class ArraySink(ClientSink):
+    """A stream as one JSON array, as Google's clients have it that do not ask for events."""
+
+    __slots__ = ("_begun", "_streams")
+
+    def start(self, status: int, head: bytes, *, stream: bool, length: int | None = None) -> None:
+        self._streams, self._begun = stream, False
+        head = head.replace(b"text/event-stream", b"application/json")
+        super().start(status, head, stream=stream, length=length)
+
+    def write(self, data: bytes) -> bool:
+        if self._streams and (found := gemini_dialect.elements(data)):
+            data = (b",\n" if self._begun else b"[") + b",\n".join(found)
+            self._begun = True
+        return super().write(data)
+
+    def write_chunk(self, run: bytes, framed: bytes) -> bool:
+        return self.write(run)
+
+    def end(self) -> None:
+        if self._streams:
+            super().write(b"]\n" if self._begun else b"[]\n")
+        super().end()
 
 
 async def relay(services: Services, exchange: Exchange, sink: ClientSink) -> None:
@@ -14908,6 +14977,8 @@ async def _relay(request: web.Request, api: Api) -> web.StreamResponse:
     held = b""
     try:
         asked = _asked(request, api, body)
+        if api == "gemini":
+            _address(request, asked)
         given = decoded(decode_conversing, body) if api == "responses" else None
         # what is wrong with them must be found before there is an answer
         items = _items(given.input) if given is not None and given.store is not False else []
@@ -14918,7 +14989,9 @@ async def _relay(request: web.Request, api: Api) -> web.StreamResponse:
         if asked.body is not body:
             held = asked.body
             services.bodies.held += len(held)
-        client = ClientSink(request.transport, request.protocol, request_id, dialect_of(api))
+        as_array = api == "gemini" and request.query.get("alt") != "sse"
+        sink = ArraySink if as_array else ClientSink
+        client = sink(request.transport, request.protocol, request_id, dialect_of(api))
         client.chunked = request.version >= (1, 1)
         client.close = not (client.chunked and request.keep_alive)
         client.writer = request.writer
@@ -15052,6 +15125,46 @@ def _items(given: Raw) -> list[Raw]:
 _decode_items = msgspec.json.Decoder(list[Raw]).decode
 
 
+_MODEL = "/{version:v1|v1beta}/models/{model:.+}"  # its SDK for Python asks below /v1
+
+
+@routes.post(f"{_MODEL}:generateContent")
+async def generate_content(request: web.Request) -> web.StreamResponse:
+    """POST /{version}/models/{model}:generateContent {contents, ...} -> Google's form of an answer, of any model"""
+    return await _relay(request, "gemini")
+
+
+@routes.post(f"{_MODEL}:streamGenerateContent")
+async def stream_generate_content(request: web.Request) -> web.StreamResponse:
+    """POST /{version}/models/{model}:streamGenerateContent {contents, ...} -> events with ?alt=sse, else an array"""
+    return await _relay(request, "gemini")
+
+
+def _address(request: web.Request, asked: ChatRequest) -> None:
+    """Puts what the address says into `asked`, where the other dialects have it. Raises BadRequest."""
+    model = request.match_info["model"].removeprefix("models/")
+    stream = request.path.endswith(":streamGenerateContent")
+    asked.body = msgspec.json.encode(gemini_dialect.envelope(fields_of(asked.body), model, stream=stream))
+    asked.query = b""  # a key may stand there
+
+
+@routes.post(f"{_MODEL}:countTokens")
+async def gemini_count_tokens(request: web.Request) -> web.Response:
+    """POST /{version}/models/{model}:countTokens {contents, ...} -> {totalTokens}, estimated: four bytes a token"""
+    services = request.app[SERVICES]
+    body = await services.bodies.read(request, services.settings.timeouts.body_s)
+    try:
+        fields = fields_of(body)
+        if inner := fields.get("generateContentRequest") or fields.get("generate_content_request"):
+            fields = fields_of(bytes(inner))
+        counted = msgspec.json.encode(gemini_dialect.envelope(fields, "", stream=False))
+        answer = reply({"totalTokens": estimated_prompt(read_envelope("gemini", counted).content())})
+        answer.headers["x-chomp-estimated"] = "1"
+        return answer
+    finally:
+        services.bodies.release(body)
+
+
 @routes.get("/v1/responses")
 async def responses_socket(request: web.Request) -> web.Response:
     """GET /v1/responses -> 426: there is no websocket here, POST serves the same"""
@@ -15148,9 +15261,12 @@ async def _all_models(services: Services, caller: Caller) -> list[dict[str, Any]
 
 @routes.get("/v1/models")
 async def models(request: web.Request) -> web.Response:
-    """GET /v1/models -> {object: "list", data: [{id: "router/model", ...}]}; in Anthropic's shape to its clients"""
+    """GET /v1/models -> {object: "list", data: [{id: "router/model", ...}]}, or as Anthropic or Google have it"""
     entries = await _all_models(request.app[SERVICES], request[CALLER])
-    if client_dialect(request) == "messages":
+    dialect = client_dialect(request)
+    if dialect == "gemini":
+        return reply({"models": [_gemini_model(entry) for entry in entries]})
+    if dialect == "messages":
         listed = [_messages_model(entry) for entry in entries]
         ends = {"first_id": listed[0]["id"] if listed else None, "last_id": listed[-1]["id"] if listed else None}
         return reply({"data": listed, "has_more": False, **ends})
@@ -15162,12 +15278,36 @@ def _messages_model(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "model", "id": entry["id"], "display_name": entry.get("name", entry["id"]), "created_at": created}
 
 
+def _gemini_model(entry: Mapping[str, Any]) -> dict[str, Any]:
+    methods = ["generateContent", "streamGenerateContent", "countTokens"]
+    size = {"inputTokenLimit": entry["context_length"]} if "context_length" in entry else {}
+    named = {"name": f"models/{entry['id']}", "version": "1", "displayName": entry.get("name", entry["id"])}
+    return {**named, **size, "supportedGenerationMethods": methods}
+
+
+@routes.get("/v1beta/models")
+async def gemini_models(request: web.Request) -> web.StreamResponse:
+    """GET /v1beta/models -> {models: [{name: "models/router/model", ...}]}"""
+    return await models(request)
+
+
+_SHAPES: dict[Dialect, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    "messages": _messages_model, "gemini": _gemini_model,
+}  # fmt: skip
+
+
+@routes.get("/v1beta/models/{id:.+}")
+async def gemini_model(request: web.Request) -> web.StreamResponse:
+    """GET /v1beta/models/{id} -> one model in Google's shape"""
+    return await model(request)
+
+
 @routes.get("/v1/models/{id:.+}")
 async def model(request: web.Request) -> web.Response:
     """GET /v1/models/{id} -> one model, by `router/model` or a bare name"""
     wanted = request.match_info["id"]
     entries = await _all_models(request.app[SERVICES], request[CALLER])
-    shaped = _messages_model if client_dialect(request) == "messages" else dict
+    shaped = _SHAPES.get(client_dialect(request), dict)
     for entry in entries:
         if entry["id"] == wanted:
             return reply(shaped(entry))

@@ -66,6 +66,7 @@ import psutil
 import pydantic
 import pytest
 import uvloop
+import yarl
 from aiohttp import web
 from aiohttp.test_utils import TestServer, make_mocked_request
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
@@ -16869,6 +16870,639 @@ class OfficialOpenAI:
         yield open_sdk
         for one in opened:
             await one.close()
+
+
+class TestGemini:
+    """Google's dialect, its official SDK as a client, at routers that speak chat completions."""
+
+    HELLO: Any = {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]}
+    ADD: Any = {
+        "functionDeclarations": [
+            {"name": "add", "parameters": {"type": "OBJECT", "properties": {"a": {"type": "INTEGER"}}}}
+        ]
+    }
+    STATE: Any = {"type": "thinking", "text": "hm", "state": {"field": "reasoning_content"}}
+
+    def asked(self, fields: Any, target: str = "chat", *, stream: bool = False) -> Any:
+        """A translation of `fields`, asked for the model m."""
+        body = json.dumps(
+            cs.gemini_dialect.envelope(cs.fields_of(json.dumps(fields).encode()), "m", stream=stream),
+            default=lambda raw: json.loads(bytes(raw)),
+        )
+        return translation("gemini", target, body.encode())
+
+    def signed(self, *thoughts: Any, origin: str = "r/m") -> str:
+        answer = cs.form.Answer(0, origin)
+        for one in thoughts:
+            answer.think(None, one["text"], **one["state"])
+        return cs.gemini_dialect._signature(answer)["thoughtSignature"]
+
+    def path(self, verb: str = "generateContent", model: str = "m", version: str = "v1beta") -> str:
+        return f"/{version}/models/{model}:{verb}"
+
+    # -- requests
+
+    @pytest.mark.parametrize(
+        ("given", "sent", "dropped"),
+        [
+            ({"generationConfig": {"temperature": 0.5, "topP": 0.25, "maxOutputTokens": 9, "stopSequences": ["a"]}},
+             {"temperature": 0.5, "top_p": 0.25, "max_tokens": 9, "stop": ["a"]}, ()),
+            ({"generation_config": {"top_p": 0.25, "max_output_tokens": 9}}, {"top_p": 0.25, "max_tokens": 9}, ()),
+            ({"generationConfig": {"temperature": 1, "topP": 0.95, "topK": 64.0, "candidateCount": 1}}, {}, ()),  # as always
+            ({"generationConfig": {"topK": 40.0, "seed": 7}, "safetySettings": [{"category": "x"}]}, {},
+             ("generationConfig", "safetySettings", "top_k")),
+            ({"generationConfig": {"thinkingConfig": {"thinkingLevel": "HIGH"}}}, {"reasoning_effort": "high"}, ()),
+            ({"generationConfig": {"thinkingConfig": {"thinking_level": "minimal"}}}, {"reasoning_effort": "minimal"}, ()),
+            ({"generationConfig": {"thinkingConfig": {"thinkingBudget": 0}}}, {"reasoning_effort": "low"}, ()),
+            ({"generationConfig": {"thinkingConfig": {"thinking_budget": 8192}}}, {"reasoning_effort": "medium"}, ()),
+            ({"generationConfig": {"thinkingConfig": {"thinkingBudget": 24576}}}, {"reasoning_effort": "high"}, ()),
+            ({"generationConfig": {"thinkingConfig": {"thinkingBudget": -1, "includeThoughts": True}}}, {}, ()),
+            ({"generationConfig": {"responseMimeType": "application/json"}}, {"response_format": {"type": "json_object"}}, ()),
+            ({"generationConfig": {"responseMimeType": "application/json", "responseSchema": {
+                "type": "OBJECT", "properties": {"a_b": {"type": "STRING", "nullable": True}, "c": {"any_of": [{"type": "NUMBER"}]}},
+                "property_ordering": ["c", "a_b"]}}},
+             {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": {
+                 "type": "object", "properties": {"a_b": {"type": ["string", "null"]}, "c": {"anyOf": [{"type": "number"}]}},
+                 "additionalProperties": False}}}}, ()),
+            ({"generationConfig": {"responseJsonSchema": {"type": ["string", "null"], "maxLength": 3}}},
+             {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": ["string", "null"], "maxLength": 3}}}}, ()),
+            ({"tools": {"function_declarations": [{"name": "add", "description": "adds", "parameters": {
+                "type": "OBJECT", "properties": {"l": {"type": "ARRAY", "minItems": "1", "items": {"type": "STRING", "format": "enum", "enum": ["x"]}}}}}]}},
+             {"tools": [{"type": "function", "function": {"name": "add", "description": "adds", "parameters": {
+                 "type": "object", "properties": {"l": {"type": "array", "minItems": 1, "items": {"type": "string", "enum": ["x"]}}}}}}]}, ()),
+            ({"tools": [{"functionDeclarations": [{"name": "add", "parametersJsonSchema": {"type": "object", "x_y": 1}}]}, {"googleSearch": {}, "codeExecution": {}}]},
+             {"tools": [{"type": "function", "function": {"name": "add", "parameters": {"type": "object", "x_y": 1}}}]},
+             ("tools.codeExecution", "tools.googleSearch")),
+            ({"tools": [{"functionDeclarations": [{"name": "add"}, {"name": "sub"}]}],
+              "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["sub"]}}},
+             {"tools": [{"type": "function", "function": {"name": "add"}}, {"type": "function", "function": {"name": "sub"}}],
+              "tool_choice": {"type": "function", "function": {"name": "sub"}}}, ()),
+            ({"tools": [{"functionDeclarations": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}],
+              "tool_config": {"function_calling_config": {"mode": "ANY", "allowed_function_names": ["a", "b"]}}},
+             {"tools": [{"type": "function", "function": {"name": "a"}}, {"type": "function", "function": {"name": "b"}}],
+              "tool_choice": "required"}, ()),
+            ({"tools": [{"functionDeclarations": [{"name": "a"}]}], "toolConfig": {"functionCallingConfig": {"mode": "NONE"}}},
+             {"tools": [{"type": "function", "function": {"name": "a"}}], "tool_choice": "none"}, ()),
+        ],
+    )  # fmt: skip
+    def test_options_have_their_place_in_chat(self, given: Any, sent: Any, dropped: Any) -> None:
+        over = self.asked({**self.HELLO, **given})
+        hello = {"model": "m", "stream": False, "messages": [{"role": "user", "content": "hello"}]}
+        assert (json.loads(over.body), over.dropped) == ({**hello, **sent}, dropped)
+
+    def test_top_k_goes_to_a_target_that_has_it(self) -> None:
+        over = self.asked({**self.HELLO, "generationConfig": {"topK": 40.0}}, "messages")
+        assert (json.loads(over.body)["top_k"], over.dropped) == (40, ())
+
+    CALL: Any = {"name": "add", "args": {"a": 1}}
+    PNG: Any = {"inlineData": {"mimeType": "image/png", "data": "-_8="}}
+
+    @pytest.mark.parametrize(
+        ("contents", "sent"),
+        [
+            ([{"parts": [{"text": "a"}, {"text": "b"}]}],
+             [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]),
+            ({"role": "user", "parts": {"text": "a"}}, [{"role": "user", "content": "a"}]),
+            ([{"role": "user", "parts": [PNG, {"file_data": {"file_uri": "https://x.example/a.jpg"}}, {"inlineData": {"mimeType": "application/pdf", "data": "AA==", "displayName": "a"}}]}],
+             [{"role": "user", "content": [
+                 {"type": "image_url", "image_url": {"url": "data:image/png;base64,+/8="}},
+                 {"type": "image_url", "image_url": {"url": "https://x.example/a.jpg"}},
+                 {"type": "file", "file": {"filename": "a", "file_data": "data:application/pdf;base64,AA=="}}]}]),
+            ([{"role": "user", "parts": [{"inline_data": {"mime_type": "text/plain", "data": "aGk="}}, {"inlineData": {"mimeType": "audio/mpeg", "data": "AA=="}}]}],
+             [{"role": "user", "content": [{"type": "text", "text": "hi"}, {"type": "input_audio", "input_audio": {"data": "AA==", "format": "mp3"}}]}]),
+            ([{"role": "model", "parts": [{"executableCode": {"language": "PYTHON", "code": "1"}}, {"codeExecutionResult": {"output": "1"}}]}, {"parts": [{"text": "b"}]}],
+             [{"role": "assistant", "content": "```python\n1\n```\n\n```\n1\n```\n"}, {"role": "user", "content": "b"}]),
+            # two calls without ids, told in pieces as a stream is kept, and their results in another order
+            ([{"role": "model", "parts": [{"text": "hm"}]}, {"role": "model", "parts": [{"functionCall": CALL}, {"functionCall": {**CALL, "name": "sub"}}]},
+              {"role": "function", "parts": [{"functionResponse": {"name": "sub", "response": {"output": "2"}}}, {"functionResponse": {"name": "add", "response": {"x": 1}}}, {"text": "and?"}]},
+              {"role": "model", "parts": [{"function_call": CALL}]},
+              {"role": "user", "parts": [{"function_response": {"name": "add", "response": {"result": [3]}}}]}],
+             [{"role": "assistant", "content": "hm", "tool_calls": [
+                 {"id": "call00001", "type": "function", "function": {"name": "add", "arguments": '{"a":1}'}},
+                 {"id": "call00002", "type": "function", "function": {"name": "sub", "arguments": '{"a":1}'}}]},
+              {"role": "tool", "tool_call_id": "call00002", "content": "2"}, {"role": "tool", "tool_call_id": "call00001", "content": '{"x":1}'},
+              {"role": "user", "content": "and?"},
+              {"role": "assistant", "content": None, "tool_calls": [{"id": "call00003", "type": "function", "function": {"name": "add", "arguments": '{"a":1}'}}]},
+              {"role": "tool", "tool_call_id": "call00003", "content": "[3]"}]),
+            # two calls of one name: results without ids in order, one twice with its id
+            ([{"role": "model", "parts": [{"functionCall": {**CALL, "id": "x"}}, {"functionCall": {**CALL, "id": "y"}}]},
+              {"role": "user", "parts": [{"functionResponse": {"name": "add", "id": "x", "response": {"output": "1"}}}] * 2 + [{"functionResponse": {"name": "add", "response": {"output": "2"}}}]}],
+             [{"role": "assistant", "content": None, "tool_calls": [{**ADD_CALL, "id": "x"}, {**ADD_CALL, "id": "y"}]},
+              {"role": "tool", "tool_call_id": "x", "content": "1"}, {"role": "tool", "tool_call_id": "y", "content": "2"}]),
+            ([{"parts": [{"functionResponse": {"name": "add", "response": {"output": "lost"}}}]}], [{"role": "user", "tool_call_id": "add", "content": "lost"}]),
+        ],
+    )  # fmt: skip
+    def test_contents_become_messages(self, contents: Any, sent: Any) -> None:
+        over = self.asked({"contents": contents, "systemInstruction": {"parts": [{"text": "be"}, {"text": "terse"}]}})
+        assert json.loads(over.body)["messages"] == [{"role": "system", "content": "be\n\nterse"}, *sent]
+        assert over.dropped == ()
+
+    def test_a_picture_in_a_result_follows_it(self) -> None:
+        said = [
+            {"role": "model", "parts": [{"functionCall": {"name": "see"}}]},
+            {
+                "role": "user",
+                "parts": [{"functionResponse": {"name": "see", "response": {"output": "so"}, "parts": [self.PNG]}}],
+            },
+        ]
+        messages = json.loads(self.asked({"contents": said}).body)["messages"]
+        assert messages[0]["tool_calls"][0]["function"]["arguments"] == "{}"
+        assert [(one["role"], one["content"]) for one in messages[1:]] == [
+            ("tool", "so"), ("user", [{"type": "image_url", "image_url": {"url": "data:image/png;base64,+/8="}}]),
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("made", ["r/m", "other/m", "", "skip"])
+    def test_what_a_provider_needs_back_goes_to_its_origin_alone(self, made: str) -> None:
+        signature = {
+            "r/m": self.signed(self.STATE),
+            "other/m": self.signed(self.STATE, origin="other/m"),
+            "": "AAAA",
+            "skip": "skip_thought_signature_validator",
+        }[made]
+        base64.b64decode(signature.removeprefix("skip_thought_signature_validator"), validate=True)
+        said = {
+            "role": "model",
+            "parts": [
+                {"text": "hm", "thought": True},
+                {"functionCall": self.CALL, "thought_signature": signature.rstrip("=")},
+            ],
+        }
+        over = self.asked({"contents": [said, {"parts": [{"functionResponse": {"name": "add", "response": {}}}]}]})
+        message = json.loads(over.body)["messages"][0]
+        assert message.get("reasoning_content") == ("hm" if made == "r/m" else None)
+        assert over.dropped == (() if made in ("r/m", "skip") else ("thoughtSignature",))
+
+    @pytest.mark.parametrize(
+        ("given", "param"),
+        [
+            ({"cachedContent": "cachedContents/1"}, "cachedContent"),
+            ({"generationConfig": {"candidateCount": 2}}, "generationConfig.candidateCount"),
+            ({"generationConfig": {"responseModalities": ["IMAGE"]}}, "generationConfig.responseModalities"),
+            ({"generationConfig": {"responseMimeType": "text/x.enum"}}, "generationConfig.responseMimeType"),
+            ({"generationConfig": {"maxOutputTokens": 0}}, "generationConfig.maxOutputTokens"),
+            ({"toolConfig": {"functionCallingConfig": {"mode": "ANY"}}}, "toolConfig"),
+            ({"contents": []}, "contents"),
+            ({"contents": [7]}, "contents[0]"),
+            ({"contents": [{"role": "system", "parts": [{"text": "a"}]}]}, "contents[0].role"),
+            ({"contents": [{"parts": [{"fileData": {"fileUri": "gs://a/b.png"}}]}]}, "contents[0].parts[0]"),
+            (
+                {"contents": [{"parts": [{"inlineData": {"mimeType": "video/mp4", "data": ""}}]}]},
+                "contents[0].parts[0]",
+            ),
+            ({"systemInstruction": {"parts": [PNG]}}, "systemInstruction.parts[0]"),
+            ({"generationConfig": [1]}, None),
+        ],
+    )
+    def test_what_has_no_place_is_refused(self, given: Any, param: Any) -> None:
+        with pytest.raises(cs.BadRequest) as refused:
+            self.asked({**self.HELLO, **given})
+        assert refused.value.param == param
+
+    # -- answers
+
+    THINKS: Any = (
+        chat_chunk({"reasoning_content": "hm "}),
+        chat_chunk({"reasoning_content": "so"}),
+        chat_chunk({"content": "I "}),
+        chat_chunk({"content": "add"}),
+    )
+    CALLS: Any = (
+        chat_chunk({"tool_calls": [{"index": 0, **ADD_CALL, "function": {"name": "add", "arguments": '{"a"'}}]}),
+        chat_chunk(
+            {"tool_calls": [{"index": 1, "id": "call-2", "function": {"name": "add", "arguments": "no object"}}]}
+        ),
+        chat_chunk({"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]}),
+    )
+    COUNT: Any = chat_chunk(
+        None,
+        usage={
+            "prompt_tokens": 7,
+            "completion_tokens": 9,
+            "total_tokens": 16,
+            "prompt_tokens_details": {"cached_tokens": 3},
+            "completion_tokens_details": {"reasoning_tokens": 4},
+        },
+    )
+
+    def chunks(self, run: bytes) -> list[Any]:
+        assert run.endswith(b"\n\n")
+        return [json.loads(line.removeprefix(b"data: ")) for line in run.splitlines() if line]
+
+    @pytest.mark.parametrize("shows", [False, True])
+    def test_a_stream_tells_words_at_once_and_calls_when_they_are_whole(self, shows: bool) -> None:
+        thinking = {"generationConfig": {"thinkingConfig": {"include_thoughts": shows}}}
+        events = self.asked({**self.HELLO, **thinking, "tools": [self.ADD]}, stream=True).events()
+        parts = [
+            [part for chunk in self.chunks(made) for part in chunk["candidates"][0]["content"]["parts"]]
+            for frame in self.THINKS
+            if (made := events.feed(frame))
+        ]
+        thoughts = [[{"text": "hm ", "thought": True}], [{"text": "so", "thought": True}]] if shows else []
+        assert parts == [*thoughts, [{"text": "I "}], [{"text": "add"}]]
+        assert b"".join(map(events.feed, (*self.CALLS, chat_chunk({}, "tool_calls"), self.COUNT, DONE))) == b""
+        (last,) = self.chunks(events.finish())
+        (candidate,) = last["candidates"]
+        first, second = candidate["content"]["parts"]
+        assert first.pop("thoughtSignature") == self.signed({**self.STATE, "text": "hm so"})
+        assert first == {"functionCall": {"id": "call-1", "name": "add", "args": {"a": 1}}}
+        assert second == {"functionCall": {"id": "call-2", "name": "add", "args": {"arguments": "no object"}}}
+        assert (candidate["finishReason"], last["modelVersion"], last["responseId"]) == ("STOP", "m", "chatcmpl-1")
+        assert last["usageMetadata"] == {
+            "promptTokenCount": 7,
+            "candidatesTokenCount": 5,
+            "thoughtsTokenCount": 4,
+            "cachedContentTokenCount": 3,
+            "totalTokenCount": 16,
+        }
+
+    @pytest.mark.parametrize(
+        ("message", "finish", "parts", "reason"),
+        [
+            ({"content": "hi"}, "stop", [{"text": "hi"}], "STOP"),
+            ({"content": "hi"}, "length", [{"text": "hi"}], "MAX_TOKENS"),
+            ({"content": "hi"}, "content_filter", [{"text": "hi"}], "SAFETY"),
+            ({"content": None, "refusal": "no"}, "stop", [{"text": "no"}], "SAFETY"),
+            ({"content": ""}, "stop", [{"text": ""}], "STOP"),
+            ({"content": None, "tool_calls": [ADD_CALL]}, "tool_calls", [{"functionCall": {"id": "call-1", "name": "add", "args": {"a": 1}}}], "STOP"),
+            ({"content": "a", "tool_calls": [{**ADD_CALL, "function": {"name": "add", "arguments": '{"a":'}}]}, "length", [{"text": "a"}], "MAX_TOKENS"),
+            ({"content": "a", "tool_calls": [{**ADD_CALL, "function": {"name": "add", "arguments": ""}}]}, "stop", [{"text": "a"}, {"functionCall": {"id": "call-1", "name": "add", "args": {}}}], "STOP"),
+        ],
+    )  # fmt: skip
+    def test_a_whole_answer(self, message: Any, finish: str, parts: Any, reason: str) -> None:
+        over = self.asked(self.HELLO)
+        choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}
+        answer = json.loads(over.whole(chat_answer(choices=[choice])))
+        assert answer.pop("usageMetadata") == {"promptTokenCount": 7, "candidatesTokenCount": 2, "totalTokenCount": 9}
+        content = {"parts": parts, "role": "model"}
+        assert answer == {
+            "candidates": [{"content": content, "finishReason": reason, "index": 0}],
+            "modelVersion": "m",
+            "responseId": "chatcmpl-1",
+        }
+
+    def test_without_a_call_the_words_are_signed(self) -> None:
+        over = self.asked({**self.HELLO, "generationConfig": {"thinkingConfig": {"includeThoughts": True}}})
+        message = {"role": "assistant", "content": "hi", "reasoning_content": "hm"}
+        answer = json.loads(
+            over.whole(chat_answer(choices=[{"index": 0, "message": message, "finish_reason": "stop"}]))
+        )
+        signed = {"thoughtSignature": self.signed(self.STATE)}
+        assert answer["candidates"][0]["content"]["parts"] == [
+            {"text": "hm", "thought": True},
+            {"text": "hi", **signed},
+        ]
+        events = over.events()
+        events.feed(chat_chunk({"reasoning_content": "hm"}) + chat_chunk({"content": "hi"}, "stop"))
+        assert self.chunks(events.finish())[-1]["candidates"][0]["content"]["parts"] == [{"text": "", **signed}]
+
+    # -- over HTTP
+
+    @pytest.mark.parametrize(
+        ("version", "model"), [("v1beta", "m"), ("v1", "{}/m"), ("v1beta", "{}%2Fm"), ("v1", "models/m")]
+    )
+    async def test_an_answer(self, chomp: Any, upstream: Any, version: str, model: str) -> None:
+        client = await chomp(router := await upstream(says("hi there")))
+        asked = {**self.HELLO, "system_instruction": {"parts": {"text": "be terse"}}, "safetySettings": [1]}
+        headers = {"x-goog-api-client": "x", "x-gemini-y": "z", "x-other": "1"}
+        url = yarl.URL(client.url + self.path(model=model.format(router.id), version=version), encoded=True)
+        async with client.http.post(url, json=asked, headers=headers) as answer:
+            told = await answer.json()
+            assert (answer.status, answer.headers["x-chomp-router"], answer.headers["x-chomp-dropped"]) == (
+                200,
+                router.id,
+                "safetySettings",
+            )
+        assert told["candidates"][0]["content"] == {"parts": [{"text": "hi there"}], "role": "model"}
+        (call,) = router.calls
+        messages = [{"role": "system", "content": "be terse"}, {"role": "user", "content": "hello"}]
+        assert call.json == {"model": "m", "stream": False, "messages": messages}
+        assert "x-other" in call.headers and not [
+            name for name in call.headers if name.startswith(("x-goog", "x-gemini"))
+        ]
+        (row,) = await client.rows(1)
+        assert (row["api"], row["status"], row["prompt_tokens"], row["completion_tokens"]) == ("gemini", 200, 7, 2)
+
+    @pytest.mark.parametrize("target", ["messages", "responses"])
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_targets_that_speak_something_else(
+        self, chomp: Any, upstream: Any, target: str, stream: bool
+    ) -> None:
+        whole, pieces = TOOL_CALLS[target]
+
+        async def act(call: Call) -> None:
+            await (streams(*pieces)(call) if call.streams else call.whole(json.dumps(whole).encode()))
+
+        verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
+        for router, told in ((await upstream(speaks(target)), "hithere"), (await upstream(act), {"a": 1})):
+            router.speaks = {"apis": [target]}
+            client = await chomp(router)
+            async with client.post(self.path(verb), json={**self.HELLO, "tools": [self.ADD]}) as answer:
+                body = await answer.read()
+            chunks = self.chunks(body) if stream else [json.loads(body)]
+            parts = [part for chunk in chunks for part in chunk["candidates"][0]["content"]["parts"]]
+            if isinstance(told, dict):
+                assert parts == [{"functionCall": {"id": "call-1", "name": "add", "args": told}}]
+            else:
+                assert "".join(part["text"] for part in parts).replace(" ", "") == told
+            assert (
+                chunks[-1]["candidates"][0]["finishReason"] == "STOP" and chunks[-1]["usageMetadata"]["totalTokenCount"]
+            )
+            assert router.calls[0].path == f"/v1/{target}"
+
+    async def test_a_name_with_a_colon(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream(says("hi"), "llama3:8b"))
+        async with client.post(self.path(model="llama3:8b"), json=self.HELLO) as answer:
+            assert answer.status == 200
+        assert router.calls[0].json["model"] == "llama3:8b"
+
+    @pytest.mark.parametrize("as_events", [True, False])
+    async def test_a_stream(self, chomp: Any, upstream: Any, as_events: bool) -> None:
+        client = await chomp(router := await upstream(says("hi there")))
+        async with client.post(self.path("streamGenerateContent") + "?alt=sse" * as_events, json=self.HELLO) as answer:
+            assert answer.content_type == ("text/event-stream" if as_events else "application/json")
+            body = await answer.read()
+        chunks = self.chunks(body) if as_events else json.loads(body)
+        parts = [chunk["candidates"][0]["content"]["parts"][0]["text"] for chunk in chunks]
+        assert ("".join(parts), parts[-1]) == ("hithere", "")
+        assert [chunk["candidates"][0].get("finishReason") for chunk in chunks] == [*[None] * (len(chunks) - 1), "STOP"]
+        assert chunks[-1]["usageMetadata"]["totalTokenCount"] == 9
+        assert router.calls[0].json["stream_options"] == {"include_usage": True}
+
+    @pytest.mark.parametrize("as_events", [True, False])
+    async def test_a_silence_is_filled_with_blank_lines_and_an_error_ends_it(
+        self, chomp: Any, upstream: Any, as_events: bool
+    ) -> None:
+        gate = asyncio.Event()
+        client = await chomp(await upstream(holds(gate, fails(403))), timeouts={"keepalive": "0.1s"})
+        async with client.post(self.path("streamGenerateContent") + "?alt=sse" * as_events, json=self.HELLO) as answer:
+            assert (answer.status, await answer.content.readany()) == (200, b"\n\n")
+            gate.set()
+            body = await answer.read()
+        (error,) = self.chunks(body.lstrip()) if as_events else json.loads(body)
+        assert (error["error"]["code"], error["error"]["status"]) == (403, "PERMISSION_DENIED")
+
+    @pytest.mark.parametrize("as_events", [True, False])
+    async def test_a_stream_that_breaks_off_ends_with_an_error(
+        self, chomp: Any, upstream: Any, as_events: bool
+    ) -> None:
+        client = await chomp(await upstream(streams(chat_chunk({"content": "hi"}), cut=True)))
+        async with client.post(self.path("streamGenerateContent") + "?alt=sse" * as_events, json=self.HELLO) as answer:
+            body = await answer.read()
+        said, error = self.chunks(body) if as_events else json.loads(body)
+        assert said["candidates"][0]["content"]["parts"] == [{"text": "hi"}]
+        assert (error["error"]["code"], error["error"]["status"]) == (502, "UNAVAILABLE")
+
+    async def test_whole_and_streamed_become_each_other(self, chomp: Any, upstream: Any) -> None:
+        async def whole(call: Call) -> None:
+            await call.whole(chat_answer("hi"))
+
+        client = await chomp(await upstream(whole))
+        async with client.post(self.path("streamGenerateContent"), json=self.HELLO) as answer:
+            assert [one["candidates"][0]["content"]["parts"][0]["text"] for one in json.loads(await answer.read())] == [
+                "hi",
+                "",
+            ]
+
+    @pytest.mark.parametrize("way", ["header", "query", "bearer", "both"])
+    async def test_each_place_of_a_key(self, chomp: Any, upstream: Any, way: str) -> None:
+        client = await chomp(router := await upstream(says("hi")))
+        for key, status in ((TOKEN, 200), ("wrong-token-0123456789", 401)):
+            headers = {
+                "header": {"x-goog-api-key": key},
+                "bearer": {"authorization": f"Bearer {key}"},
+                "both": {"authorization": "Bearer x", "x-goog-api-key": key},
+            }.get(way, {})
+            query = f"?key={key}&alt=sse" if way == "query" else ""
+            asked = client.url + self.path() + query
+            async with aiohttp.ClientSession(headers=headers) as http, http.post(asked, json=self.HELLO) as answer:
+                assert answer.status == status
+                if status == 401:
+                    error = (await answer.json())["error"]
+                    assert (error["code"], error["status"], error["details"][0]["reason"]) == (
+                        401,
+                        "UNAUTHENTICATED",
+                        "INVALID_API_KEY",
+                    )
+                    assert key not in json.dumps(error)
+        (call,) = router.calls
+        assert TOKEN not in call.path and TOKEN not in str(call.headers)
+        rows = await client.rows(2)
+        assert [(row["api"], row["status"]) for row in rows] == [("gemini", 200), ("gemini", 401)] and TOKEN not in str(
+            rows
+        )
+
+    async def test_a_key_in_the_address_is_for_this_dialect_alone(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream(says("hi")))
+        async with aiohttp.ClientSession() as http:
+            for path in ("/v1/chat/completions", "/api/tasks"):
+                async with http.post(
+                    f"{client.url}{path}?key={TOKEN}", json={}, headers={"x-goog-api-key": TOKEN}
+                ) as answer:
+                    assert answer.status == 401
+
+    async def test_a_key_twice_is_refused(self, chomp: Any) -> None:
+        client = await chomp()
+        async with client.http.post(
+            client.url + self.path(), json=self.HELLO, headers=[("x-goog-api-key", TOKEN)] * 2
+        ) as answer:
+            assert (answer.status, (await answer.json())["error"]["status"]) == (400, "INVALID_ARGUMENT")
+
+    @pytest.mark.parametrize(
+        ("method", "path", "status", "kind"),
+        [
+            ("POST", "/v1beta/models/nobody/x:generateContent", 404, "NOT_FOUND"),
+            ("POST", "/v1beta/models/m:embedContent", 405, "UNIMPLEMENTED"),
+            ("POST", "/v1/models/m:batchEmbedContents", 405, "UNIMPLEMENTED"),
+            ("POST", "/v1/interactions", 404, "NOT_FOUND"),
+            ("GET", "/v1beta/nothing", 404, "NOT_FOUND"),
+            ("GET", "/v1beta/models/nobody/x", 404, "NOT_FOUND"),
+            ("PUT", "/v1beta/models/m:generateContent", 405, "UNIMPLEMENTED"),
+        ],
+    )
+    async def test_errors_have_googles_shape(
+        self, chomp: Any, upstream: Any, method: str, path: str, status: int, kind: str
+    ) -> None:
+        client = await chomp(await upstream(says("hi")))
+        headers = {"x-goog-api-key": TOKEN}
+        async with client.http.request(method, client.url + path, json=self.HELLO, headers=headers) as answer:
+            error = (await answer.json())["error"]
+        assert (answer.status, error["code"], error["status"]) == (status, status, kind)
+        assert error["message"] and error["details"]
+
+    async def test_what_is_no_request_is_refused_in_googles_shape(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream(says("hi")))
+        for body, reason in ((b"no", "INVALID_JSON"), (b"[]", "INVALID_TYPE"), (b"{}", "MISSING_REQUIRED_PARAMETER")):
+            for verb in ("generateContent", "streamGenerateContent?alt=sse", "countTokens"):
+                async with client.post(self.path(verb), data=body) as answer:
+                    error = (await answer.json())["error"]
+                    assert (answer.status, error["status"], error["details"][0]["reason"]) == (
+                        400,
+                        "INVALID_ARGUMENT",
+                        reason,
+                    )
+
+    async def test_a_wait_is_told_where_gemini_cli_reads_it(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream(fails(429, headers=[("retry-after", "7")])))
+        async with client.post(self.path(), json=self.HELLO) as answer:
+            error = (await answer.json())["error"]
+        details = {one["@type"].rpartition(".")[2]: one for one in error["details"]}
+        assert (error["code"], error["status"]) == (429, "RESOURCE_EXHAUSTED")
+        assert 6 < float(details["RetryInfo"]["retryDelay"].removesuffix("s")) <= 7
+        assert details["DebugInfo"]["stackEntries"][0].startswith(f"{router.id}/m: 429 ")
+
+    async def test_tokens_are_counted_roughly(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream(says("hi")))
+        counts = []
+        for asked in (
+            self.HELLO,
+            {
+                "generateContentRequest": {
+                    "model": "models/m",
+                    **self.HELLO,
+                    "system_instruction": {"parts": [{"text": "x" * 400}]},
+                }
+            },
+        ):
+            async with client.post(self.path("countTokens"), json=asked) as answer:
+                assert (answer.status, answer.headers["x-chomp-estimated"]) == (200, "1")
+                counts.append((await answer.json())["totalTokens"])
+        assert 1 < counts[0] < 40 and 100 < counts[1] - counts[0] < 140
+        assert router.calls == []
+
+    async def test_models_are_listed(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream(says("hi")), aliases={"fast": "m"})
+        name = f"models/{router.id}/m"
+        for path, headers in (("/v1beta/models", {}), ("/v1/models", {"x-goog-api-key": TOKEN})):
+            async with client.get(path, headers=headers) as answer:
+                assert {"models/fast", name} <= {one["name"] for one in (await answer.json())["models"]}
+            async with client.get(f"{path}/{router.id}/m", headers=headers) as answer:
+                found = await answer.json()
+                assert (found["name"], "countTokens" in found["supportedGenerationMethods"]) == (name, True)
+        async with client.get("/v1/models") as answer:
+            assert (await answer.json())["object"] == "list"
+
+    def test_no_router_can_be_said_to_speak_it(self) -> None:
+        with pytest.raises(cs.SettingsError, match="apis"):
+            cs._written_row({"id": "x", "base_url": "https://x.example/v1", "apis": ["gemini"]}, None)
+
+    # -- the official SDK
+
+    @pytest.fixture
+    async def sdk(self) -> AsyncIterator[Callable[..., Any]]:
+        from google import genai  # takes a second, and only here
+
+        opened: list[Any] = []
+
+        def open_sdk(client: Chomp, **more: Any) -> Any:
+            opened.append(
+                genai.Client(
+                    api_key=TOKEN, http_options={"base_url": client.url, "timeout": int(PATIENCE_S * 1000), **more}
+                )
+            )
+            return opened[-1].aio
+
+        yield open_sdk
+        for one in opened:
+            await one.aio.aclose()
+            one.close()
+
+    THINKER_CALL: Any = {**ADD_CALL, "extra_content": {"google": {"thought_signature": "sig"}}}
+
+    @staticmethod
+    async def thinks_and_adds(call: Call) -> None:
+        """Demands back what it thought, as DeepSeek does, and what stood at its call, as Google does."""
+        said = [one for one in call.json["messages"] if one["role"] == "assistant"]
+        for at, one in enumerate(said):
+            if (
+                one.get("reasoning_content") != f"hm {at}"
+                or one["tool_calls"][0]["extra_content"]["google"]["thought_signature"] != "sig"
+            ):
+                await fails(400)(call)
+                return
+        if len(said) == 2:
+            await says("got it")(call)
+            return
+        one = {**TestGemini.THINKER_CALL, "id": f"call-{len(said)}"}
+        if call.streams:
+            pieces = [
+                {"reasoning_content": "hm "},
+                {"reasoning_content": str(len(said))},
+                {"tool_calls": [{"index": 0, **one}]},
+            ]
+            await streams(*map(chat_chunk, pieces), chat_chunk({}, "tool_calls"), DONE)(call)
+            return
+        message = {"role": "assistant", "content": None, "reasoning_content": f"hm {len(said)}", "tool_calls": [one]}
+        await call.whole(chat_answer(choices=[{"index": 0, "message": message, "finish_reason": "tool_calls"}]))
+
+    @pytest.mark.parametrize("version", ["v1", "v1beta"])
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_three_turns_with_a_tool(
+        self, chomp: Any, upstream: Any, sdk: Any, stream: bool, version: str
+    ) -> None:
+        from google.genai import types as google
+
+        client = await chomp(router := await upstream(self.thinks_and_adds))
+        config = google.GenerateContentConfig(
+            tools=[google.Tool(function_declarations=[google.FunctionDeclaration(name="add", parameters=google.Schema(type=google.Type.OBJECT))])],
+            thinking_config=google.ThinkingConfig(include_thoughts=True, thinking_budget=1024),
+        )  # fmt: skip
+        api = sdk(client, api_version=version).models
+        said: list[Any] = [google.Content(role="user", parts=[google.Part(text="count")])]
+        for turn in range(3):
+            if stream:
+                chunks = [
+                    one
+                    async for one in await api.generate_content_stream(
+                        model=f"{router.id}/m", contents=said, config=config
+                    )
+                ]
+                parts = [part for one in chunks for part in one.candidates[0].content.parts]
+            else:
+                parts = (
+                    (await api.generate_content(model=f"{router.id}/m", contents=said, config=config))
+                    .candidates[0]
+                    .content.parts
+                )
+            said.append(google.Content(role="model", parts=parts))
+            calls = [part.function_call for part in parts if part.function_call]
+            if not calls:
+                break
+            assert "".join(part.text for part in parts if part.thought) == f"hm {turn}"
+            assert [(one.id, one.name, one.args) for one in calls] == [(f"call-{turn}", "add", {"a": 1})]
+            result = google.FunctionResponse(name="add", response={"output": str(turn)})  # without the id
+            said.append(google.Content(role="user", parts=[google.Part(function_response=result)]))
+        assert (turn, "".join(part.text or "" for part in parts).replace(" ", "")) == (2, "gotit")
+        sent = router.calls[2].json["messages"]
+        assert [one["content"] for one in sent if one["role"] == "tool"] == ["0", "1"]
+        assert router.calls[2].json["reasoning_effort"] == "low"
+
+    async def test_functions_that_the_sdk_calls_by_itself(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        def add(a: int) -> dict[str, int]:
+            """Adds."""
+            return {"sum": a + 1}
+
+        client = await chomp(router := await upstream(self.thinks_and_adds))
+        chat = sdk(client).chats.create(model="m", config={"tools": [add]})
+        assert (await chat.send_message("count")).text == "got it"
+        assert [one["content"] for one in router.calls[2].json["messages"] if one["role"] == "tool"] == [
+            '{"sum":2}'
+        ] * 2
+
+    async def test_the_sdk_reads_lists_counts_and_errors(self, chomp: Any, upstream: Any, sdk: Any) -> None:
+        from google.genai import errors
+
+        client = await chomp(router := await upstream(says("hi there")), await upstream(fails(403)))
+        api = sdk(client).models
+        assert (await api.generate_content(model="m", contents="hello")).usage_metadata.total_token_count == 9
+        assert f"models/{router.id}/m" in [one.name async for one in await api.list()]
+        assert (await api.get(model="m")).name == f"models/{router.id}/m"
+        assert (await api.count_tokens(model="m", contents="hello")).total_tokens > 1
+        with pytest.raises(errors.ClientError, match="nobody") as refused:
+            await api.generate_content(model="nobody/x", contents="hello")
+        assert (refused.value.code, refused.value.status) == (404, "NOT_FOUND")
+        router.act = streams(chat_chunk({"content": "hi"}), cut=True)
+        with pytest.raises(errors.ServerError, match="502"):
+            [one async for one in await api.generate_content_stream(model=f"{router.id}/m", contents="hello")]
 
 
 class TestResponses(OfficialOpenAI):

@@ -651,7 +651,9 @@ _ENDS = {"text": b"}", "thinking": b"}", "refusal": b"}", "call": b"}}]}"}
 DONE = b"data: [DONE]\n\n"
 
 
-def encode_error(status: int, error: dict[str, Any], request_id: str = "") -> dict[str, Any]:
+def encode_error(
+    status: int, error: dict[str, Any], request_id: str = "", wait_s: float | None = None
+) -> dict[str, Any]:
     """An error's body; `error` is OpenAI's object."""
     return {"error": error}
 

@@ -4,17 +4,18 @@ A request in between is a chat completions request as Python values, wider in tw
 hold pictures and files, and the content of an assistant may hold parts of type `thinking` with what their provider
 needs back. An answer in between is an `Answer`: a target's Decoder adds to it, a client's Encoder reads it.
 
-Each dialect is a module beside this one with the same names:
+Each dialect is a module beside this one with the same names (one for clients alone has the lines marked with *):
 
     NAMES, IDS                                  what it takes as the name of a tool and as the id of a call
-    EFFORT                                      its field that says how much a model is to think
-    ESTIMATES                                   whether its clients must be told a count before there is one
-    FILLER                                      what fills silence in its streams
-    decode_request(fields, origin, dropped)     a client's request in between; raises Refused
+  * EFFORT                                      its field that says how much a model is to think
+  * ESTIMATES                                   whether its clients must be told a count before there is one
+  * FILLER                                      what fills silence in its streams
+  * decode_request(fields, origin, dropped)     a client's request in between; raises Refused
+    adopt(fields)                               a request for a target of this dialect, others' seals taken out
     encode_request(request, dropped)            a request for a target; raises Refused
     Decoder(answer)                             .feed(payload of one frame), .whole(fields of a whole answer)
-    Encoder(answer, fields)                     .feed() .finish() .error(...) -> bytes, .whole() -> fields
-    encode_error, error_frames                  an error as a body, and at the end of a stream
+  * Encoder(answer, fields)                     .feed() .finish() .error(...) -> bytes, .whole() -> fields
+  * encode_error, error_frames                  an error as a body, and at the end of a stream
 
 `dropped` collects the names of what was left out, since the target has no place for it and it does no harm.
 """

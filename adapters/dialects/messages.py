@@ -655,7 +655,9 @@ _TYPES = {
 }  # fmt: skip
 
 
-def encode_error(status: int, error: dict[str, Any], request_id: str = "") -> dict[str, Any]:
+def encode_error(
+    status: int, error: dict[str, Any], request_id: str = "", wait_s: float | None = None
+) -> dict[str, Any]:
     """An error's body; `error` is OpenAI's object."""
     kind = _TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
     more = {name: value for name, value in error.items() if name not in ("type", "message", "param", "code")}

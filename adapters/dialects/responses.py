@@ -757,7 +757,9 @@ def _top(error: dict[str, Any]) -> dict[str, Any]:
     return {name: error.get(name) for name in ("code", "message", "param")}
 
 
-def encode_error(status: int, error: dict[str, Any], request_id: str = "") -> dict[str, Any]:
+def encode_error(
+    status: int, error: dict[str, Any], request_id: str = "", wait_s: float | None = None
+) -> dict[str, Any]:
     """An error's body; `error` is OpenAI's object."""
     return {"error": error}
 
