@@ -2791,7 +2791,7 @@ class _TargetDialect(Protocol):
 DIALECTS: dict[Dialect, _Dialect] = {
     "chat": chat_dialect, "messages": messages_dialect, "responses": responses_dialect, "gemini": gemini_dialect,
 }  # fmt: skip
-_TARGETS: dict[Dialect, _TargetDialect] = {  # those a request is translated to, the best first
+TARGET_DIALECTS: dict[Dialect, _TargetDialect] = {  # those a request is translated to, the best first
     "chat": chat_dialect, "messages": messages_dialect, "responses": responses_dialect,
 }  # fmt: skip
 ANTHROPIC_VERSION = "2023-06-01"  # told to targets where the client names none
@@ -2802,7 +2802,7 @@ def target_api(api: Api, apis: Collection[Api]) -> Api | None:
     """What a target that speaks `apis` is asked in for a client of `api`; None when that cannot be."""
     if api in apis:
         return api
-    return next((other for other in _TARGETS if other in apis), None) if api in DIALECTS else None
+    return next((other for other in TARGET_DIALECTS if other in apis), None) if api in DIALECTS else None
 
 
 def error_shape(error: ChompError, dialect: Dialect, request_id: str = "") -> dict[str, Any]:
@@ -2825,7 +2825,7 @@ def passed_on(fault: Fault) -> UpstreamFailed:
 def adopted(dialect: Dialect, body: bytes) -> bytes:
     """A request for a target of its own dialect, without what others sealed into its history. Raises BadRequest."""
     try:
-        return form.encode(_TARGETS[dialect].adopt(decoded(form.decode, body)))
+        return form.encode(TARGET_DIALECTS[dialect].adopt(decoded(form.decode, body)))
     except form.ODD:
         raise BadRequest("the request has not the shape of its dialect", code="invalid_type") from None
 
@@ -2885,7 +2885,7 @@ class Translation:
         thoughts: Thoughts | None = None,
         caller: str = "",
     ):
-        here, there = DIALECTS[client], _TARGETS[target]
+        here, there = DIALECTS[client], TARGET_DIALECTS[target]
         fields = self.fields = decoded(form.decode, body)
         dropped: set[str] = set()
         try:
@@ -2927,7 +2927,7 @@ class Answering:
         self.client = client
         self._target = target
         self._answer = answer
-        self._decoder = _TARGETS[target].Decoder(answer)
+        self._decoder = TARGET_DIALECTS[target].Decoder(answer)
         self._encoder = DIALECTS[client].Encoder(answer, fields)
         self._meter: StreamMeter | None = None  # that looks at the target's frames
         self._over = self._finished = False
@@ -8673,7 +8673,8 @@ class Exchange:
             body = translation.body(target.model, ask_usage=ask_usage)
         else:
             body = request.body
-            if target.api in _TARGETS and form.may_be_sealed(body):  # a target of before needed that back
+            # a target of before needed that back
+            if target.api in ("count_tokens", *TARGET_DIALECTS) and form.may_be_sealed(body):
                 body = adopted(dialect_of(target.api), body)
             body = spliced(
                 body,

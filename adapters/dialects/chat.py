@@ -137,9 +137,7 @@ def _messages(messages: list[dict[str, Any]], origin: str, dropped: set[str]) ->
             if role == "function":
                 told |= {"role": "tool", "tool_call_id": last}
             elif role == "tool":
-                if not message.get("tool_call_id"):
-                    raise Refused("a tool's message needs tool_call_id", f"{path}.tool_call_id")
-                told["tool_call_id"] = message["tool_call_id"]
+                told["tool_call_id"] = message.get("tool_call_id") or ""
             elif role == "assistant":
                 last = f"call_{at}"
                 _assistant(told, message, last, origin, dropped)
@@ -165,12 +163,12 @@ def _assistant(told: dict[str, Any], message: dict[str, Any], call_id: str, orig
         parts = [*parts, {"type": "refusal", "refusal": message["refusal"]}]
     if thoughts or message.get("refusal"):
         told["content"] = [*thoughts, *parts]
-    calls = [
-        {"id": call["id"], "type": "function", "function": _called(call["function"])}
-        for call in message.get("tool_calls") or ()
-    ]
+    calls = []
+    for call in message.get("tool_calls") or ():
+        function = call.get("function") or call["custom"]
+        calls.append({"id": call.get("id") or "", "type": "function", "function": called(function)})
     if message.get("function_call"):
-        calls.append({"id": call_id, "type": "function", "function": _called(message["function_call"])})
+        calls.append({"id": call_id, "type": "function", "function": called(message["function_call"])})
     if calls:
         told["tool_calls"] = calls
 
@@ -179,7 +177,10 @@ def _thinking(text: str, state: dict[str, Any]) -> dict[str, Any]:
     return {"type": "thinking", "text": text, "state": state}
 
 
-def _called(function: dict[str, Any]) -> dict[str, Any]:
+def called(function: dict[str, Any]) -> dict[str, Any]:
+    """A call's name and arguments, these as text; a custom tool's input is wrapped."""
+    if "input" in function:
+        return {"name": function["name"], "arguments": encode({"input": function["input"]}).decode()}
     arguments = function.get("arguments")
     return {"name": function["name"], "arguments": arguments if isinstance(arguments, str) else _dumped(arguments)}
 
@@ -192,6 +193,8 @@ def _part(part: dict[str, Any], dropped: set[str]) -> dict[str, Any]:
     if part["type"] not in ("text", "refusal", "image_url", "file", "input_audio"):
         return as_text(part)
     extend(dropped, "messages", part, _PART)
+    if part["type"] == "text" and not isinstance(part.get("text"), str):
+        part = {**part, "text": ""}
     if part["type"] == "image_url" and isinstance(part["image_url"], str):
         part = {**part, "image_url": {"url": part["image_url"]}}
     return part
@@ -429,14 +432,7 @@ class Decoder:
         for call in delta.tool_calls or ():
             function = call.function or _Function()
             key = None if call.index is None else (choice, call.index)
-            call_id = call.id or ""
-            if call.extra_content:
-                call_id = call_id or answer.call_id(key) or f"call_{secrets.token_hex(12)}"
-                last = answer.parts[-1] if answer.parts else None
-                extras = {} if last is None else last.state.get("calls", {})
-                beside = last.key if last is not None and last.kind == "thinking" else "calls"
-                answer.think(beside, None, calls={**extras, call_id: call.extra_content})
-            answer.call(key, call_id, function.name or "", function.arguments or "")
+            answer.call(key, call.id or "", function.name or "", function.arguments or "", call.extra_content)
         if delta.function_call is not None:  # the form of before tools
             answer.call("function_call", "", delta.function_call.name or "", delta.function_call.arguments or "")
 
@@ -637,6 +633,8 @@ class Encoder:
             content = [_thinking(part.text, part.state) for part in thoughts]
             message = _given_back(message, [*content, {"type": "text", "text": text}])
             message["content"] = message["content"] or (None if calls or refusal else "")
+            if "reasoning_details" in message:
+                message.setdefault("reasoning", "".join(part.text for part in thoughts))
         else:
             message |= present(
                 reasoning_content="\n\n".join(part.text for part in thoughts if part.pieces) or None,

@@ -169,14 +169,19 @@ def is_sealed(value: Any) -> bool:
 
 
 _PACKED = "chomp_"  # how an id begins that holds another
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def packed_id(call_id: str) -> str:
+    """`call_id` of letters, digits, _ and - only; `fitted_id` gives it back."""
+    if _PLAIN.fullmatch(call_id):
+        return call_id
+    return _PACKED + base64.urlsafe_b64encode(call_id.encode("utf-8", "surrogatepass")).decode().rstrip("=")
 
 
 def fitting_id(call_id: str, pattern: re.Pattern[str]) -> str:
-    """`call_id` as an API takes it that allows letters, digits, _ and - only; `fitted_id` gives it back."""
-    if pattern.fullmatch(call_id):
-        return call_id
-    packed = base64.urlsafe_b64encode(call_id.encode("utf-8", "surrogatepass")).decode().rstrip("=")
-    return _PACKED + packed if len(packed) <= 64 - len(_PACKED) else fitting(call_id, pattern)
+    """`call_id` as an API takes it."""
+    return call_id if pattern.fullmatch(call_id) else fitting(packed_id(call_id), pattern)
 
 
 def fitted_id(call_id: str) -> str:
@@ -212,16 +217,17 @@ def fit(request: dict[str, Any], names: re.Pattern[str], ids: re.Pattern[str]) -
     calls: dict[str, list[str]] = {}  # those of the last assistant that have no result, by the client's ids
     for message in request["messages"]:
         if message["role"] == "tool":
-            if waiting := calls.get(message.get("tool_call_id") or ""):
+            call_id = message.get("tool_call_id") or next((one for one, waiting in calls.items() if waiting), "")
+            if waiting := calls.get(call_id):
                 message = {**message, "tool_call_id": waiting.pop(0)}
             else:
                 message = {**message, "role": "user", "content": message["content"] or "(a result without words)"}
-                del message["tool_call_id"]
+                message.pop("tool_call_id", None)
         elif message["role"] == "assistant":
             calls = {}
             for call in message.get("tool_calls") or ():
                 _rename(call["function"], names, known)
-                before = call["id"]
+                before = call["id"] or f"call_{len(messages)}_{len(calls)}"  # its target gave none
                 call["id"] = call_id = _unused(fitting_id(before, ids), used, ids)
                 calls.setdefault(before, []).append(call_id)
                 for part in message["content"] if call_id != before and isinstance(message["content"], list) else ():
@@ -346,11 +352,16 @@ class Answer:
         if words:
             self._grow(part, words)
 
-    def call(self, key: Any, call_id: str = "", name: str = "", words: str = "") -> None:
-        """A call, or more of one. `key` tells calls apart where it can; so do ids, and names when a call is whole."""
+    def call(self, key: Any, call_id: str = "", name: str = "", words: str = "", extra: Any = None) -> None:
+        """A call, or more of one. `key` tells calls apart where it can; so do ids, and names when a call is whole.
+
+        `extra` is what its provider needs back beside it.
+        """
         part = self._calls.get(key)
         if part is None:
             part = self._by_id.get(call_id) if call_id or name else self._calls.get(None)
+            if part is not None and name and part.is_whole():  # another, to which the provider gave the same id
+                part, call_id = None, f"{call_id}_{len(self._by_id) + 1}"
         elif self._is_other(part, call_id, name):
             part = self._by_id.get(call_id)
         if part is None:
@@ -364,7 +375,16 @@ class Answer:
         if name and not part.name:  # a client is told of it now
             part.id = part.id or f"call_{secrets.token_hex(12)}"
             part.name = self._names.get(name, name)
+            self._beside(part, extra)
             self._begin(part)
+        else:
+            self._beside(part, extra)
+
+    def _beside(self, part: Part, extra: Any) -> None:
+        """What is needed back beside a call goes with the thinking before it, since all clients have a place there."""
+        if extra:
+            last = self.parts[-1] if self.parts and self.parts[-1].kind == "thinking" else Part("thinking", "calls")
+            self.think(last.key, None, calls={**last.state.get("calls", {}), part.id: extra})
 
     def _is_other(self, part: Part, call_id: str, name: str) -> bool:
         """Whether a piece that has the key of `part` begins another call all the same."""
@@ -414,10 +434,6 @@ class Answer:
         if self.stop in ("length", "content_filter"):
             return self.stop
         return "tool_calls" if any(part.kind == "call" for part in self.parts) else "stop"
-
-    def call_id(self, key: Any) -> str:
-        """The id of a call that has begun."""
-        return self._calls[key].id if key in self._calls else ""
 
 
 def thoughts_of(answer: Answer) -> list[dict[str, Any]]:

@@ -23,12 +23,12 @@ from adapters.dialects.form import (
     encode,
     extend,
     fitted_id,
-    fitting_id,
     inline,
     is_sealed,
     misshapen,
     names,
     no_place,
+    packed_id,
     present,
     seal,
     unseal,
@@ -594,7 +594,7 @@ class Encoder:
     def _block(self, part: Part, words: str, *, whole: bool = False) -> dict[str, Any]:
         """A block as it begins, or with all its words."""
         if part.kind == "call":
-            call_id = fitting_id(part.id, IDS)  # a target of this dialect may be asked next
+            call_id = packed_id(part.id)  # a target of this dialect may be asked next
             return {"type": "tool_use", "id": call_id, "name": part.name, "input": arguments_of(words)}
         if part.kind != "thinking":
             return {"type": "text", "text": words}

@@ -136,20 +136,16 @@ def client_tools(fields: dict[str, Any], dropped: set[str]) -> dict[str, dict[st
 
     Codex tells some in items of its input: those it sends for some models, and those its search has found.
     """
-    tools = list(fields.get("tools") or ())
     items = fields.get("input")
-    if isinstance(items, list):
-        for item in items:
-            if item.get("type") in ("additional_tools", "tool_search_output"):
-                tools += item.get("tools") or ()
     found: dict[str, dict[str, Any]] = {}
-    for tool in tools:
-        if tool["type"] == "namespace":
-            extend(dropped, "tools", tool, names("type name tools"))
-            for one in tool["tools"]:
-                _add_tool(found, one, tool["name"], dropped)
-        else:
-            _add_tool(found, tool, None, dropped)
+    for item in ({"tools": fields.get("tools")}, *(items if isinstance(items, list) else ())):
+        if item.get("type") in (None, "additional_tools", "tool_search_output"):
+            for tool in item.get("tools") or ():
+                if tool["type"] == "namespace":
+                    extend(dropped, "tools", tool, names("type name tools"))
+                group, space = (tool["tools"], tool["name"]) if tool["type"] == "namespace" else ([tool], None)
+                for one in group:
+                    _add_tool(found, one, space, dropped)
     return found
 
 
@@ -198,17 +194,14 @@ def _add_item(messages: list[dict[str, Any]], item: dict[str, Any], path: str, o
         _add_message(messages, item, path, dropped)
     elif kind in ("function_call", "custom_tool_call"):
         extend(dropped, "input", item, _CALL)
-        if not (item["call_id"] and item["name"]):
-            raise Refused(f"a {kind} needs call_id and name", path)
-        arguments = item["arguments"] if kind == "function_call" else encode({"input": item["input"]}).decode()
-        function = {"name": _name(item.get("namespace"), item["name"]), "arguments": arguments}
-        call = {"id": item["call_id"], "type": "function", "function": function}
+        function = chat.called(item)
+        function["name"] = _name(item.get("namespace"), function["name"])
+        call = {"id": item.get("call_id") or "", "type": "function", "function": function}
         _assistant(messages).setdefault("tool_calls", []).append(call)
     elif kind in ("function_call_output", "custom_tool_call_output"):
         extend(dropped, "input", item, _OUTPUT)
-        messages.append(
-            {"role": "tool", "tool_call_id": item["call_id"], "content": _output(item["output"], path, dropped)}
-        )
+        output = _output(item.get("output"), path, dropped)
+        messages.append({"role": "tool", "tool_call_id": item.get("call_id") or "", "content": output})
     elif kind == "reasoning":
         state = unseal(origin, item.get("encrypted_content"))
         if state is None:  # another's, which the model here did not think
@@ -236,8 +229,8 @@ def _assistant(messages: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _output(output: Any, path: str, dropped: set[str]) -> Any:
-    if isinstance(output, str):
-        return output
+    if not isinstance(output, list):
+        return output if isinstance(output, str) else encode(output).decode() if output else ""
     return [_part(part, f"{path}.output[{at}]", dropped) for at, part in enumerate(output)]
 
 
@@ -246,12 +239,12 @@ def _add_message(messages: list[dict[str, Any]], item: dict[str, Any], path: str
     if item["role"] not in ("user", "assistant", "system", "developer"):
         raise Refused(f"{path}.role is user, assistant, system or developer", f"{path}.role")
     role = "system" if item["role"] == "developer" else item["role"]  # which few chat targets know
-    content = item["content"]
+    content: Any = item.get("content") or ""
     if not isinstance(content, str):
         parts = [_part(part, f"{path}.content[{at}]", dropped) for at, part in enumerate(content)]
-        for at, part in enumerate(parts):
-            if role != "user" and part["type"] != "text":
-                raise no_place(f"a part of type {part['type']!r} said by {role}", f"{path}.content[{at}]")
+        if role != "user" and any(part["type"] != "text" for part in parts):
+            dropped.add("input")
+            parts = [part for part in parts if part["type"] == "text"]
         if role != "user" or (len(parts) < 2 and all(part["type"] == "text" for part in parts)):
             content = ("\n\n" if role == "system" else "").join(part["text"] for part in parts)
         else:
@@ -371,10 +364,17 @@ def _reasoning(part: dict[str, Any]) -> list[dict[str, Any]]:
     if encrypted := state.get("encrypted_content"):
         item["encrypted_content"] = encrypted
     if words and state.get("summary"):
-        item["summary"] = [{"type": "summary_text", "text": words}]
+        item["summary"] = _summary(words, state["summary"])
     elif words:
         item["content"] = [{"type": "reasoning_text", "text": words}]
     return [item] if "encrypted_content" in item or "content" in item else []
+
+
+def _summary(words: str, lengths: list[int]) -> list[dict[str, Any]]:
+    """The parts of a summary, between which two newlines were put."""
+    starts = [sum(lengths[:at]) + 2 * at for at in range(len(lengths))]
+    pairs = zip(starts, lengths, strict=True)
+    return [{"type": "summary_text", "text": words[start : start + length]} for start, length in pairs]
 
 
 def _content(part: dict[str, Any], role: str, path: str, dropped: set[str]) -> dict[str, Any]:
@@ -419,7 +419,7 @@ class Decoder:
         self._answer = answer
         self._told: set[Any] = set()  # items whose words have come
         self._calls: set[Any] = set()
-        self._summary: dict[Any, int] = {}  # index of the last part of an item's summary
+        self._summary: dict[Any, dict[int, int]] = {}  # how long the parts of an item's summary are
 
     def feed(self, payload: bytes) -> None:
         try:
@@ -468,9 +468,11 @@ class Decoder:
 
     def _summarise(self, key: Any, part: int, words: str | None) -> None:
         if words:
-            apart = "\n\n" if self._summary.setdefault(key, part) != part else ""
-            self._summary[key] = part
-            self._answer.think(key, apart + words, summary=True)
+            lengths = self._summary.setdefault(key, {})
+            apart = "\n\n" if lengths and part not in lengths else ""
+            lengths[part] = lengths.get(part, 0) + len(words)
+            self._answer.think(key, apart + words)
+            self._answer.parts[-1].state["summary"] = list(lengths.values())
 
     def _argue(self, key: Any, arguments: str | None) -> None:
         """The arguments of a call, where none have come in deltas."""
@@ -599,8 +601,9 @@ class Encoder:
         item: dict[str, Any] = {"type": kind.type, "id": f"{kind.prefix}_{self._stem}{part.index:02x}"}
         begun = status == "in_progress"
         if part.kind == "thinking":
-            item["summary"] = []
-            if begun or words:
+            summary = None if self._answer.origin else part.state.get("summary")  # of this dialect: as it came
+            item["summary"] = _summary(words, summary) if summary and not begun else []
+            if (begun or words) and not item["summary"]:
                 item["content"] = [] if begun else [self._piece(kind, words)]
             if not begun:
                 item["encrypted_content"] = self._encrypted(part)
