@@ -2958,10 +2958,12 @@ class Answering:
         self._end(usage)
 
     def read_stream(self, run: bytes, usage: Usage | None) -> None:
-        """Takes all frames of a stream."""
+        """Takes all frames of a stream. Raises UpstreamFailed when there is no answer in them."""
         for payload in payloads(run):
             self._decoder.feed(payload)
         self._decoder.finish()
+        if not (self._answer.parts or self._answer.stop):
+            raise UpstreamFailed("the upstream's stream ended without an answer", code="empty_response")
         self._end(usage)
 
     def whole(self) -> bytes:

@@ -19343,11 +19343,11 @@ def thought_of(client: str, answer: bytes, stream: bool) -> Any:
                     message = sdk.messages.create(**asked)
             return [block.to_dict() for block in message.content]
         if not stream:
-            return sdk.chat.completions.create(**asked).choices[0].message.to_dict()
+            return sdk.chat.completions.create(**asked).choices[0].message.to_dict(warnings=False)
         with sdk.chat.completions.stream(**asked) as chunks:
             for _ in chunks:
                 pass
-            return chunks.current_completion_snapshot.choices[0].message.to_dict()
+            return chunks.current_completion_snapshot.choices[0].message.to_dict(warnings=False)
 
 
 def next_turn(client: str, kept: Any, result: str = "r") -> dict[str, Any]:
@@ -20220,6 +20220,7 @@ class TestWhatRealUsersMeet:
         said = json.loads(made.body)["input" if target == "responses" else "messages"]
         assert (said[-1]["content"], made.dropped) == ([self.PDFS[target]], ())
 
+    @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # the SDK's, of a content that is a list
     @pytest.mark.parametrize("dialect", DIALECTS)
     async def test_what_is_needed_back_outlives_a_change_of_form_in_its_own_dialect(
         self, chomp: Any, polyglot: Any, subtests: pytest.Subtests, dialect: str
@@ -20481,6 +20482,46 @@ class TestWhatRealUsersMeet:
         kept = thought_of(client, self.answer_of(client, "responses", answer, False), False)
         sent = self.there(client, "responses", json.dumps(next_turn(client, kept)).encode())["input"]
         assert sent[1 : 2 + len(thoughts)] == [*thoughts, call]
+
+    async def test_an_incomplete_response_is_kept_with_what_was_streamed(self, both_ways: Any, upstream: Any) -> None:
+        *frames, last = NATIVE_RESPONSE_STREAM
+        ended = json.loads(cs.payloads(last)[0])
+        reason = {"reason": "max_output_tokens"}
+        ended["response"] |= {"output": [], "status": "incomplete", "incomplete_details": reason}
+        router = await upstream(
+            streams(*frames, _event("response.incomplete", {**ended, "type": "response.incomplete"}))
+        )
+        router.speaks = {"apis": ["responses"]}
+        client = await both_ways(router)
+        await self.asked(client, "responses", stream=True)
+        async with client.get(f"/v1/responses/{NATIVE_RESPONSE['id']}") as answer:
+            kept = await answer.json()
+        assert (kept["status"], kept["incomplete_details"]) == ("incomplete", reason)
+        assert [part["text"] for item in kept["output"] for part in item["content"]] == ["hi there"]
+
+    @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+    async def test_a_target_that_stands_in_gets_nothing_of_what_the_first_needed(
+        self, chomp: Any, upstream: Any, stream: bool
+    ) -> None:
+        first, native, other = await upstream(self.thinks()), await upstream(speaks("messages")), await upstream()
+        native.speaks = {"apis": ["messages"]}
+        client = await chomp(first, native, other)
+        more = {"thinking": {"type": "enabled", "budget_tokens": 1024}, "stream": stream}
+        _, _, body = await self.asked(client, "messages", **more)
+        turn = next_turn("messages", thought_of("messages", body, stream))
+        for failing, standing_in in ((first, native), (native, other)):
+            failing.act = fails(503)
+            status, headers, _ = await self.asked(client, "messages", **turn, **more)
+            sent = standing_in.calls[-1]
+            assert (status, headers["x-chomp-router"]) == (200, standing_in.id)
+            assert b"chomp1." not in sent.body and b"SECRET" not in sent.body and "thinking" not in sent.json
+            assert pairing("messages" if standing_in is native else "chat", sent.json) == (["t1"], ["t1"])
+
+    @pytest.mark.parametrize("frames", [(DONE,), (chat_chunk(None, usage=USAGE), DONE)], ids=["done", "usage"])
+    async def test_a_stream_without_an_answer_is_none(self, chomp: Any, upstream: Any, frames: Any) -> None:
+        client = await chomp(await upstream(streams(*frames)), await upstream(says("fine")))
+        status, headers, body = await self.asked(client, "messages")
+        assert (status, headers["x-chomp-attempts"], b"fine" in body) == (200, "2", True)
 
 
 class TestConfig:
