@@ -16,7 +16,8 @@ WORKDIR /app
 
 # Packages and weights before the code, so that a changed line does not fetch them again.
 COPY pyproject.toml LICENSE ./
-RUN pip install --no-cache-dir '.[local]'
+RUN mkdir -p adapters/dialects bin static templates/partials \
+    && pip install --no-cache-dir '.[local]'
 COPY bin/local-model bin/
 USER chomp
 RUN python bin/local-model install

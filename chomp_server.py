@@ -7783,7 +7783,7 @@ class Attempt:
         "_limits",
         "_loop",
         "_owner",
-        "_question",
+        "_question", "_reading",
         "_refused_by",
         "_sink",
         "_started_up",
@@ -7823,6 +7823,7 @@ class Attempt:
         proxy = owner.proxy
         self.translation = translation
         self.answering: Answering | None = None  # what makes another form of the answer
+        self._reading = False  # whether a large answer is being looked at in a thread
         self.gathers = False  # whether frames come where a whole answer is due
         self._owner = owner
         self._timeouts = proxy.timeouts
@@ -8139,7 +8140,7 @@ class Attempt:
             self.wake()
 
     def end(self, error: UpstreamError | None) -> None:
-        if self.ended:
+        if self.ended or self._reading:
             return
         if self._error_body:
             self._refused()
@@ -8179,25 +8180,46 @@ class Attempt:
                 )
             return
         body = b"".join(self._held).removeprefix(BYTE_ORDER_MARK)
-        self._held = [body]
+        converts = self.gathers or self.translation is not None or self._owner.stream
+        if not converts or len(body) <= _TRANSLATED_AT_ONCE:
+            self._end_whole(self._read(body))
+        else:  # others must not wait for it
+            self._reading = True
+            self._loop.run_in_executor(None, self._read, body).add_done_callback(self._was_read)
+
+    def _was_read(self, reading: asyncio.Future[bytes | Fault]) -> None:
+        self._reading = False
+        error = None if reading.cancelled() else reading.exception()
+        if self.ended or reading.cancelled():  # given up meanwhile
+            return
+        if error is not None:  # a bug: the client gets an error, the log the reason
+            log.error("an answer could not be read", exc_info=error)
+            self._end_whole(Fault("chomp_internal", "chomp failed; its log says why", 500))
+        else:
+            self._end_whole(reading.result())
+
+    def _end_whole(self, read: bytes | Fault) -> None:
+        if isinstance(read, Fault):
+            self._fail(read)
+            return
+        self._held = [read]
+        self.whole = self.ended = True
+        self._commit()
+        self._disarm()
+
+    def _read(self, body: bytes) -> bytes | Fault:
+        """A whole answer as the client wants it, or what is wrong with it."""
         if self.gathers:
             fault = self._gathered(body)
         else:
             self.usage, fault = read_answer(self.target.api, body, self._owner.proxy.now())
-        if fault is None and (self.gathers or self.translation is not None or self._owner.stream):
-            try:
-                self._held = [self._converted(body)]
-            except ChompError as refused:
-                kind = refused.fault if isinstance(refused, UpstreamFailed) else "provider_error"
-                fault = Fault(kind, refused.message, refused.status, code=refused.code)
-        elif fault is None and b'"error"' in body:
-            self._held = [without_blank_errors(body)]
         if fault is not None:
-            self._fail(fault)
-            return
-        self.whole = self.ended = True
-        self._commit()
-        self._disarm()
+            return fault
+        try:
+            return self._converted(body)
+        except ChompError as refused:
+            kind = refused.fault if isinstance(refused, UpstreamFailed) else "provider_error"
+            return Fault(kind, refused.message, refused.status, code=refused.code)
 
     def _gathered(self, body: bytes) -> Fault | None:
         """What is wrong with a whole stream."""
@@ -8214,7 +8236,7 @@ class Attempt:
         """A whole answer in the dialect and the form that the client wants. Raises ChompError."""
         owner, api = self._owner, self.target.api
         if not (self.translation is not None or self.gathers or (owner.stream and owner.convertible)):
-            return body
+            return without_blank_errors(body) if b'"error"' in body else body
         try:
             if self.translation is None and not self.gathers and dialect_of(api) == "chat":
                 frames = chat_dialect.frames_of(form.decode(body), wants_usage=owner.envelope.wants_usage())

@@ -20523,6 +20523,29 @@ class TestWhatRealUsersMeet:
         status, headers, body = await self.asked(client, "messages")
         assert (status, headers["x-chomp-attempts"], b"fine" in body) == (200, "2", True)
 
+    async def test_others_do_not_wait_for_a_large_answer(
+        self, chomp: Any, upstream: Any, request: pytest.FixtureRequest
+    ) -> None:
+        gc.freeze()  # as chomp does, whose heap is a hundredth of this one's
+        request.addfinalizer(gc.unfreeze)
+        calls = [{**A_CALL, "id": f"c{at}"} for at in range(20_000)]
+        body = chat_answer(
+            choices=[{"index": 0, "message": {"content": None, "tool_calls": calls}, "finish_reason": "stop"}]
+        )
+
+        async def act(call: Call) -> None:
+            await call.whole(body)
+
+        client = await chomp(await upstream(act))
+        asking = asyncio.ensure_future(self.asked(client, "messages"))
+        turns = [time.monotonic()]
+        while not asking.done():
+            await asyncio.sleep(0)
+            turns.append(time.monotonic())
+        status, _, answered = await asking
+        assert (status, len(json.loads(answered)["content"])) == (200, len(calls))
+        assert max(after - before for before, after in itertools.pairwise(turns)) < (turns[-1] - turns[0]) / 3
+
 
 class TestConfig:
     """What pages and the command change, and what they are shown of the routers."""
