@@ -14090,7 +14090,8 @@ _GOOGLES_TOO = ("/v1/models", "/v1/interactions")  # its SDK for Python asks bel
 def _is_googles(request: web.Request) -> bool:
     """Whether a client speaks Google's dialect where others ask, too."""
     names = ("x-goog-api-key", "x-goog-api-client")
-    return request.method == "POST" or "key" in request.query or any(name in request.headers for name in names)
+    called = request.method == "POST" and ":" in request.path  # a method of a model
+    return called or "key" in request.query or any(name in request.headers for name in names)
 
 
 def error_response(request: web.Request, error: ChompError, credentials: Credentials) -> web.Response:

@@ -22013,7 +22013,7 @@ class TestTaskApi:
         told = await client.post("tasks/message", form=True, id="1", message="m1", delete="true", text="ignored")
         assert [one["id"] for one in told["task"]["messages"]] == ["m2"]
         await client.post("tasks/message", id=1, text="now", now=True)
-        task = await client.until("1", lambda task: task["phase"] == "running" and len(task["sessions"]) == 2)
+        task = await client.until("1", lambda task: task.get("phase") == "running" and len(task["sessions"]) == 2)
         assert {(one["id"], one["session"]) for one in task["messages"]} == {("m2", "s2"), ("m3", "s2")}
         await client.post("tasks/message", 409, id=1, text="late", message="m2")
         await client.post("tasks/message", 409, id=1, message="m2", delete=True)
