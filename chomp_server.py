@@ -1378,16 +1378,13 @@ class Envelope(msgspec.Struct):
 
     def wants_usage(self) -> bool:
         """Whether the client asked for the usage frame itself."""
-        if not self.stream_options:
-            return False
-        with contextlib.suppress(msgspec.MsgspecError, RecursionError):
-            options = msgspec.json.decode(self.stream_options)
-            return isinstance(options, dict) and options.get("include_usage") is True
-        return False
+        options = _decode_or_none(self.stream_options) if self.stream_options else None
+        return isinstance(options, dict) and options.get("include_usage") is True
 
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+_decode_raw = msgspec.json.Decoder(Raw).decode
 _REQUIRED: dict[Api, str] = {
     "chat": "messages", "completions": "prompt", "embeddings": "input", "messages": "messages", "responses": "input",
     "count_tokens": "messages", "gemini": "contents",
@@ -1404,6 +1401,13 @@ _DIALECTS: dict[Api, Dialect] = {
 def dialect_of(api: Api) -> Dialect:
     """The dialect of the answers and errors at `api`."""
     return _DIALECTS.get(api, "chat")
+
+
+def _decode_or_none(raw: Raw | bytes, decode: Callable[[Any], Any] = msgspec.json.decode) -> Any:
+    try:
+        return decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
 
 
 def is_null(raw: Raw | bytes) -> bool:
@@ -1871,11 +1875,7 @@ def _line_ends(rest: bytearray, seen: int) -> int:
 
 
 def _is_json(payload: bytes) -> bool:
-    try:
-        msgspec.json.decode(payload, type=Raw)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True
+    return _decode_or_none(payload, _decode_raw) is not None
 
 
 _DATA_LINE = re.compile(rb"(?<=[\r\n])(?=data:)")  # where frames parted by single newlines begin
@@ -1991,16 +1991,12 @@ def frame_kind(run: bytes) -> FrameKind:
 def payload_kind(payload: bytes) -> FrameKind:
     if payload.strip() == b"[DONE]":
         return "done"
-    with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):  # most frames are decided here
-        chunk = _decode_chunk(payload)
-        if chunk.error is _EMPTY and chunk.x_groq is _EMPTY and chunk.choices:
-            choice = chunk.choices[0]
-            if choice.text or (choice.delta is not None and choice.delta.content):
-                return "content"
-    try:
-        frame = msgspec.json.decode(payload)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return "content"
+    chunk: _Chunk | None = _decode_or_none(payload, _decode_chunk)  # most frames are decided here
+    if chunk is not None and chunk.error is _EMPTY and chunk.x_groq is _EMPTY and chunk.choices:
+        choice = chunk.choices[0]
+        if choice.text or (choice.delta is not None and choice.delta.content):
+            return "content"
+    frame = _decode_or_none(payload)
     if not isinstance(frame, dict):
         return "content"
     groq = frame.get("x_groq")
@@ -2147,20 +2143,22 @@ class StreamMeter:
         )
 
     def _look_loosely(self, payload: bytes) -> bool:
-        with contextlib.suppress(msgspec.DecodeError, RecursionError):
-            fields = _decode_fields(payload)
-            parts = {name: fields[name] for name in ("usage", "error", "x_groq", "cost") if name in fields}
-            self.finished = self.finished or b'"finish_reason":"' in payload.replace(b" ", b"")
-            return self._look_closer(_Chunk(**cast(Any, parts)), payload)
-        return False
+        fields = _decode_or_none(payload, _decode_fields)
+        if fields is None:
+            return False
+        self.finished = self.finished or b'"finish_reason":"' in payload.replace(b" ", b"")
+        parts = {name: fields[name] for name in ("usage", "error", "x_groq", "cost") if name in fields}
+        return self._look_closer(_Chunk(**parts), payload)
 
     def _look_closer(self, chunk: _Chunk, payload: bytes) -> bool:
         if is_error(chunk.error) or (chunk.choices is None and bytes(chunk.type) == b'"error"'):
             self.error = payload
         elif chunk.error:
             self.blank = True
-        if chunk.x_groq is not _EMPTY:
-            self._look_groq(chunk.x_groq, payload)
+        if groq := _decode_or_none(chunk.x_groq, _decode_fields) if chunk.x_groq else None:
+            self._groq = Raw(bytes(groq.get("usage", self._groq)))
+            if is_error(groq.get("error", _EMPTY)):
+                self.error = payload
         if chunk.cost is not _EMPTY:
             self._cost = Raw(bytes(chunk.cost))
         if is_null(chunk.usage):
@@ -2170,18 +2168,8 @@ class StreamMeter:
             self._usage = Raw(usage)
         if not self._hide or chunk.choices != []:
             return False
-        try:
-            return _decode_fields(payload).keys() <= _USAGE_FRAME_KEYS
-        except msgspec.DecodeError:
-            return False
-
-    def _look_groq(self, raw: Raw, payload: bytes) -> None:
-        with contextlib.suppress(msgspec.DecodeError):
-            groq = _decode_fields(raw)
-            if "usage" in groq:
-                self._groq = Raw(bytes(groq["usage"]))
-            if is_error(groq.get("error", _EMPTY)):
-                self.error = payload
+        fields = _decode_or_none(payload, _decode_fields)
+        return fields is not None and fields.keys() <= _USAGE_FRAME_KEYS
 
     @property
     def complete(self) -> bool:
@@ -2217,6 +2205,11 @@ class _Response(msgspec.Struct):
     output: list[Raw] = []
 
 
+def _read_response(raw: Raw | bytes) -> _Response:
+    return _decode_or_none(raw, _decode_response) or _Response()
+
+
+_decode_response = msgspec.json.Decoder(_Response).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_events = msgspec.json.Decoder(_Event).decode_lines
 _DATA = re.compile(rb"^data: (.*)$", re.M)
@@ -2286,57 +2279,40 @@ class EventsMeter(StreamMeter):
         elif kind in ("response.completed", "response.incomplete", "response.failed"):
             self.done = True
             self._response = bytes(event.response)
-            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                if msgspec.json.decode(event.response, type=_Response).status in ("failed", "cancelled"):
-                    self.error = payload.strip()
+            if _read_response(event.response).status in ("failed", "cancelled"):
+                self.error = payload.strip()
         elif kind == "response.output_item.done":
             self._items.append(Raw(bytes(event.item)))
         elif kind == "response.created":
-            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                self.response_id = msgspec.json.decode(event.response, type=_Response).id
+            self.response_id = _read_response(event.response).id
         if event.cost:
             self._cost = Raw(bytes(event.cost))
         for found in (event.message, event.response):
-            if not is_null(found):
-                self._count(_usage_in(found))
+            if not is_null(found) and (whole := _decode_or_none(found, _decode_whole)) is not None:
+                self._count(whole.usage)
         self._count(event.usage)
 
     def _count(self, usage: Raw) -> None:
         """Later counts stand beside earlier ones: a message's input is counted at its start, its output at its end."""
-        if not is_null(usage):
-            with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-                found = msgspec.json.decode(usage)
-                if isinstance(found, dict):
-                    self._counts.update({name: value for name, value in found.items() if value is not None})
+        found = None if is_null(usage) else _decode_or_none(usage)
+        if isinstance(found, dict):
+            self._counts.update({name: value for name, value in found.items() if value is not None})
 
     @property
     def response(self) -> bytes:
         """The whole Response object of a finished stream: with what was streamed, whatever its last event says."""
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            items, output = self._items, msgspec.json.decode(self._response, type=_Response).output
-            if not (items or output) and self._words:  # no item was ever done
-                part = {"type": "output_text", "text": "".join(self._words), "annotations": []}
-                message = {"type": "message", "role": "assistant", "status": "completed", "content": [part]}
-                items = [Raw(form.encode({**message, "id": f"msg_{secrets.token_hex(20)}"}))]
-            if len(output) < len(items):
-                return msgspec.json.encode({**_decode_fields(self._response), "output": items})
-        return self._response
+        fields = _decode_or_none(self._response, _decode_fields)
+        items, output = self._items, _read_response(self._response).output
+        if not (items or output) and self._words:  # no item was ever done
+            part = {"type": "output_text", "text": "".join(self._words), "annotations": []}
+            message = {"type": "message", "role": "assistant", "status": "completed", "content": [part]}
+            items = [Raw(form.encode({**message, "id": f"msg_{secrets.token_hex(20)}"}))]
+        if fields is None or len(output) >= len(items):
+            return self._response
+        return msgspec.json.encode({**fields, "output": items})
 
     def usage(self) -> Usage | None:
         return read_usage(msgspec.json.encode(self._counts) if self._counts else _EMPTY, self._cost)
-
-
-def _usage_in(raw: Raw) -> Raw:
-    with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return _decode_whole(raw).usage
-    return _EMPTY
-
-
-def _decode_or_none(raw: Raw | bytes) -> Any:
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return None
 
 
 _COUNT_MAX = 10**12  # tokens nobody has ever sent; more is an error, and would break sums
@@ -2420,9 +2396,8 @@ _NO_CHOICES = re.compile(rb"null|(?:\[\s*+\]|)$")
 
 def read_answer(api: Api, body: bytes, now: float = math.inf) -> tuple[Usage | None, Fault | None]:
     """Usage of an answer that is not streamed, or why its HTTP 200 is a failure all the same."""
-    try:
-        whole = _decode_whole(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    whole: _Whole | None = _decode_or_none(body, _decode_whole)
+    if whole is None:
         return None, Fault("provider_error", "the upstream's answer is not JSON", 502, code="bad_upstream_answer")
     if is_error(whole.error):
         return None, read_fault(200, body, now=now)
@@ -2434,11 +2409,8 @@ def read_answer(api: Api, body: bytes, now: float = math.inf) -> tuple[Usage | N
         return (None if api == "count_tokens" else read_usage(whole.usage, whole.cost)), None
     if api != "embeddings" and _NO_CHOICES.match(whole.choices):
         return None, _no_answer(body, "choices", now)
-    groq = _EMPTY
-    if is_null(whole.usage) and whole.x_groq:
-        with contextlib.suppress(msgspec.DecodeError):
-            groq = _decode_fields(whole.x_groq).get("usage", _EMPTY)
-    return read_usage(whole.usage or groq, whole.cost), None
+    groq = _decode_or_none(whole.x_groq, _decode_fields) if whole.x_groq else None
+    return read_usage(whole.usage or (groq or {}).get("usage", _EMPTY), whole.cost), None
 
 
 def _no_answer(body: bytes, needed: str, now: float) -> Fault:
