@@ -1980,12 +1980,9 @@ def frame_kind(run: bytes) -> FrameKind:
 
     Role-only and empty deltas are start-up; whatever is not known to be empty is content.
     """
-    kind: FrameKind = "comment"
-    for payload in payloads(run):
-        kind = payload_kind(payload)
-        if kind != "startup":
-            return kind
-    return kind
+    parts = payloads(run)
+    kinds = (payload_kind(part) for part in parts)
+    return next((kind for kind in kinds if kind != "startup"), "startup" if parts else "comment")
 
 
 def payload_kind(payload: bytes) -> FrameKind:
@@ -2004,23 +2001,27 @@ def payload_kind(payload: bytes) -> FrameKind:
     told = (frame.get("error"), groq.get("error") if isinstance(groq, dict) else None)
     if kind in ("error", "response.failed") or (any(told) and is_error(form.encode(told))):
         return "error"
-    if kind in ("content_block_start", "response.output_item.added"):  # of words that are still to come
-        begun = frame.get("content_block") or frame.get("item")
-        if not isinstance(begun, dict) or begun.get("type") not in ("text", "thinking", "message", "reasoning"):
-            return "content"
-        return "content" if begun.get("text") or begun.get("thinking") or begun.get("content") else "startup"
-    if frame.get("usage") or kind not in _STARTUP_TYPES:
-        return "content"
-    choices = frame.get("choices") or ()
-    if not isinstance(choices, (list, tuple)):
-        return "content"
-    for choice in choices:
-        if not isinstance(choice, dict) or choice.get("finish_reason") is not None or choice.get("text"):
-            return "content"
-        delta = choice.get("delta")
-        if isinstance(delta, dict) and any(value for name, value in delta.items() if name != "role"):
-            return "content"
-    return "startup"
+    if kind in ("content_block_start", "response.output_item.added"):
+        is_empty = _is_empty_block(frame.get("content_block") or frame.get("item"))
+    else:
+        choices = frame.get("choices") or ()
+        is_empty = not frame.get("usage") and kind in _STARTUP_TYPES and isinstance(choices, (list, tuple))
+        is_empty = is_empty and all(map(_is_empty_choice, choices))
+    return "startup" if is_empty else "content"
+
+
+def _is_empty_block(block: Any) -> bool:
+    """Whether a block or an item is one of words, all of which are still to come."""
+    if not isinstance(block, dict) or block.get("type") not in ("text", "thinking", "message", "reasoning"):
+        return False
+    return not (block.get("text") or block.get("thinking") or block.get("content"))
+
+
+def _is_empty_choice(choice: Any) -> bool:
+    if not isinstance(choice, dict) or choice.get("finish_reason") is not None or choice.get("text"):
+        return False
+    delta = choice.get("delta")
+    return not isinstance(delta, dict) or not any(value for name, value in delta.items() if name != "role")
 
 
 _COUNTED = re.compile(rb"[1-9]")
