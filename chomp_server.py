@@ -1617,24 +1617,16 @@ _up_names: dict[bytes, bytes] = {}  # a name as sent -> as it goes up, empty whe
 _down_names: dict[bytes, bytes] = {}
 
 
-def _up_name(name: bytes) -> bytes:
-    low = name.lower()
-    found = b"" if low in _NOT_UPWARDS or low.startswith(_NOT_UPWARDS_PREFIX) else low
-    if len(_up_names) < NAMES_MOST:
-        _up_names[name] = found
-    return found
+def _up_name(low: bytes) -> bytes:
+    return b"" if low in _NOT_UPWARDS or low.startswith(_NOT_UPWARDS_PREFIX) else low
 
 
-def _down_name(name: bytes) -> bytes:
-    low = name.lower()
-    found = low if low in _DOWNWARDS or low.startswith(_DOWNWARDS_PREFIX) else b""
-    if low in _NOT_DOWNWARDS or low.startswith(b"x-chomp-"):
-        found = b""
+def _down_name(low: bytes) -> bytes:
     if low == b"x-request-id":  # ours has that name
-        found = b"x-upstream-request-id"
-    if len(_down_names) < NAMES_MOST:
-        _down_names[name] = found
-    return found
+        return b"x-upstream-request-id"
+    if low in _NOT_DOWNWARDS or low.startswith(b"x-chomp-"):
+        return b""
+    return low if low in _DOWNWARDS or low.startswith(_DOWNWARDS_PREFIX) else b""
 
 
 def headers_up(given: Iterable[tuple[bytes, bytes]], own: frozenset[bytes]) -> bytes:
@@ -1643,30 +1635,31 @@ def headers_up(given: Iterable[tuple[bytes, bytes]], own: frozenset[bytes]) -> b
     Without hop-by-hop headers (RFC 9110 7.6.1, also those named in Connection), the caller's credentials and origin,
     SDK telemetry, and the names in `own`, which the router's row sets itself.
     """
-    lines = []
-    named = b""
-    for name, value in given:
-        low = _up_names.get(name)
-        if low is None:
-            low = _up_name(name)
-        if low:
-            if low not in own:
-                lines.append(b"%b: %b\r\n" % (low, value))
-        elif name.lower() == b"connection":
-            named += b"," + value.lower()
-    return b"".join(_not_named(lines, named))
+    return _passed(given, _up_names, _up_name, own)
 
 
 def headers_down(given: Iterable[tuple[bytes, bytes]]) -> bytes:
     """An upstream's headers as the client may see them: type, limits and the vendor's own `x-` information."""
+    return _passed(given, _down_names, _down_name)
+
+
+def _passed(
+    given: Iterable[tuple[bytes, bytes]],
+    known: dict[bytes, bytes],
+    passed_name: Callable[[bytes], bytes],
+    without: Container[bytes] = (),
+) -> bytes:
+    """Those of the header lines `given` that pass, under the names that `known` has, or else `passed_name`."""
     lines = []
     named = b""
     for name, value in given:
-        low = _down_names.get(name)
-        if low is None:
-            low = _down_name(name)
-        if low:
-            lines.append(b"%b: %b\r\n" % (low, value))
+        new = known.get(name)
+        if new is None:
+            new = passed_name(name.lower())
+            if len(known) < NAMES_MOST:
+                known[name] = new
+        if new and new not in without:
+            lines.append(b"%b: %b\r\n" % (new, value))
         elif name.lower() == b"connection":
             named += b"," + value.lower()
     return b"".join(_not_named(lines, named))
