@@ -2804,23 +2804,18 @@ class Thoughts:
 
     def __init__(self, most: int = 1000, most_bytes: int = 16 << 20):
         self._most, self._most_bytes = most, most_bytes
-        self._kept: dict[tuple[str, str, str], tuple[list[dict[str, Any]], int]] = {}
-        self._bytes = 0
+        self._kept: dict[tuple[str, str, str], tuple[list[dict[str, Any]], int]] = {}  # and their sizes
 
     def keep(self, caller: str, answer: form.Answer) -> None:
         """Keeps those of a finished answer."""
         thoughts, calls = form.thoughts_of(answer), answer.calls
-        size = answer.size
-        if not thoughts or not calls or size > self._most_bytes // 16:
+        if not thoughts or not calls or answer.size > self._most_bytes // 16:
             return
-        self._forget((caller, answer.origin, calls[0].id))
-        self._kept[caller, answer.origin, calls[0].id] = thoughts, size
-        self._bytes += size
-        while len(self._kept) > self._most or self._bytes > self._most_bytes:
-            self._forget(next(iter(self._kept)))
-
-    def _forget(self, key: tuple[str, str, str]) -> None:
-        self._bytes -= self._kept.pop(key, ([], 0))[1]
+        key = (caller, answer.origin, calls[0].id)
+        self._kept.pop(key, None)  # the place of the newest is the last
+        self._kept[key] = thoughts, answer.size
+        while len(self._kept) > self._most or sum(size for _, size in self._kept.values()) > self._most_bytes:
+            del self._kept[next(iter(self._kept))]
 
     def give_back(self, caller: str, origin: str, request: dict[str, Any]) -> None:
         """Puts them before the calls they came with."""
