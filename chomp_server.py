@@ -113,6 +113,7 @@ from adapters.dialects import form
 from adapters.dialects import gemini as gemini_dialect
 from adapters.dialects import messages as messages_dialect
 from adapters.dialects import responses as responses_dialect
+from adapters.dialects.form import Usage
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -645,17 +646,6 @@ class Model(msgspec.Struct, frozen=True):
     context_length: int = 0  # tokens; 0 = not said
     max_output: int = 0
     price: Price | None = None
-
-
-class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens of one answer, as the upstream counted them."""
-
-    prompt: int = 0
-    completion: int = 0
-    cached: int = 0  # part of `prompt`, billed lower
-    reasoning: int = 0  # part of `completion`
-    cache_write: int = 0  # part of `prompt`
-    cost_usd: float | None = None  # when the router reports it
 
 
 class ChatRequest(msgspec.Struct):
@@ -2896,16 +2886,16 @@ class Answering:
 
     def estimate(self, prompt_tokens: int) -> None:
         """Has a client that must be told a count told this one until the target counts."""
-        self._answer.estimate = {"prompt_tokens": prompt_tokens, "completion_tokens": 0}
+        self._answer.usage = Usage(prompt_tokens)
 
     def _end(self, usage: Usage | None) -> None:
         """The decoder has had all."""
         if self.on_end is not None:
             self.on_end(self._answer)
         if usage is not None and (usage.prompt or usage.completion):
-            self._answer.usage = _chat_usage(usage)
-        elif self._answer.estimate is not None:
-            self._answer.estimate["completion_tokens"] = estimated_tokens(self._answer.said)
+            self._answer.usage = usage
+        elif self._answer.usage.prompt:  # an estimate
+            self._answer.usage = Usage(self._answer.usage.prompt, estimated_tokens(self._answer.said))
 
     # -- whole
 
@@ -2981,18 +2971,6 @@ class Answering:
     def response(self) -> bytes:
         """The whole Response object of a finished answer, for a client that speaks responses."""
         return form.encode(self._encoder.response) if self._finished and self.client == "responses" else b""
-
-
-def _chat_usage(usage: Usage) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "prompt_tokens": usage.prompt,
-        "completion_tokens": usage.completion,
-        "total_tokens": usage.prompt + usage.completion,
-        "prompt_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write},
-    }
-    if usage.reasoning:
-        shown["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning}
-    return shown
 
 
 # -- catalogues

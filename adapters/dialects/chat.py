@@ -14,6 +14,7 @@ from adapters.dialects.form import (
     Answer,
     Part,
     Refused,
+    Usage,
     as_text,
     check,
     decode,
@@ -609,8 +610,8 @@ class Encoder:
         reason = encode(self._answer.finish_reason())
         usage = b',"usage":null' if self._usage else b""
         made.append(b'%b{},"logprobs":null,"finish_reason":%b}]%b}\n\n' % (self._head, reason, usage))
-        if self._usage and self._answer.usage:
-            made.append(b'%b,"choices":[],"usage":%b}\n\n' % (self._named, encode(self._answer.usage)))
+        if self._usage and (counted := _usage(self._answer.usage)):
+            made.append(b'%b,"choices":[],"usage":%b}\n\n' % (self._named, encode(counted)))
         made.append(DONE)
         return b"".join(made)
 
@@ -641,8 +642,20 @@ class Encoder:
                 reasoning_details=[self._detail(part) for part in thoughts if part.state] or None,
             )
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason()}
-        more = present(usage=answer.usage, cost=answer.cost)
+        more = present(usage=_usage(answer.usage), cost=answer.cost)
         return {**self._names("chat.completion"), "choices": [choice], **more}
+
+
+def _usage(usage: Usage) -> dict[str, Any] | None:
+    if not (usage.prompt or usage.completion):
+        return None
+    return {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+        "total_tokens": usage.prompt + usage.completion,
+        "prompt_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write},
+        **present(completion_tokens_details={"reasoning_tokens": usage.reasoning} if usage.reasoning else None),
+    }
 
 
 _ENDS = {"text": b"}", "thinking": b"}", "refusal": b"}", "call": b"}}]}"}

@@ -306,6 +306,17 @@ class Part:
         return words
 
 
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """Tokens of one answer, as the upstream counted them."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0  # part of `prompt`, billed lower
+    reasoning: int = 0  # part of `completion`
+    cache_write: int = 0  # part of `prompt`
+    cost_usd: float | None = None  # when the router reports it
+
+
 class Answer:
     """An answer as it comes: its parts in order, and which of them grew since somebody looked."""
 
@@ -314,10 +325,7 @@ class Answer:
         self.created = created
         self.origin = origin  # the target that gives it; "" = one of the client's own dialect
         self.parts: list[Part] = []
-        self.usage: dict[str, Any] | None = None  # in chat's shape
-        self.estimate: dict[str, Any] | None = (
-            None  # the same, for a client that must be told a count before there is one
-        )
+        self.usage = Usage()  # an estimate first, for a client that must be told a count before there is one
         self.cost: Any = None  # as the router tells it
         self.size = 0  # of what is kept, roughly
         self.said = 0  # characters

@@ -20,6 +20,7 @@ from adapters.dialects.form import (
     Answer,
     Part,
     Refused,
+    Usage,
     arguments_of,
     data_url,
     encode,
@@ -417,7 +418,7 @@ class Encoder:
         refused = any(part.kind == "refusal" for part in self._answer.parts)
         reason = "SAFETY" if refused else _FINISH.get(self._answer.finish_reason(), "STOP")
         candidate = {"content": {"parts": parts, "role": "model"}, "finishReason": reason, "index": 0}
-        return self._message(candidate, usageMetadata=_usage(self._answer))
+        return self._message(candidate, usageMetadata=_usage(self._answer.usage))
 
     def finish(self) -> bytes:
         """The last frames."""
@@ -438,16 +439,12 @@ class Encoder:
         return self._end([*parts, *calls])
 
 
-def _usage(answer: Answer) -> dict[str, int]:
-    usage = answer.usage or answer.estimate or {"prompt_tokens": 0, "completion_tokens": 0}
-    prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
-    thoughts = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+def _usage(usage: Usage) -> dict[str, int]:
     return {
-        "promptTokenCount": prompt,
-        "candidatesTokenCount": completion - thoughts,
-        **present(thoughtsTokenCount=thoughts or None, cachedContentTokenCount=cached or None),
-        "totalTokenCount": prompt + completion,
+        "promptTokenCount": usage.prompt,
+        "candidatesTokenCount": usage.completion - usage.reasoning,
+        **present(thoughtsTokenCount=usage.reasoning or None, cachedContentTokenCount=usage.cached or None),
+        "totalTokenCount": usage.prompt + usage.completion,
     }
 
 

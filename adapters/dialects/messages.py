@@ -15,6 +15,7 @@ from adapters.dialects.form import (
     Answer,
     Part,
     Refused,
+    Usage,
     arguments_of,
     as_text,
     check,
@@ -535,7 +536,7 @@ class Encoder:
         return {
             "id": answer.own_id or f"msg_{answer.id or secrets.token_hex(12)}", "type": "message", "role": "assistant",
             "model": answer.model, "content": content, "stop_reason": stop, "stop_sequence": None,
-            "usage": _usage(answer),
+            "usage": _usage(answer.usage),
         }  # fmt: skip
 
     def feed(self) -> bytes:
@@ -611,7 +612,7 @@ class Encoder:
             made.append(event("message_start", message=self._message([], None)))
         self._close(made)
         delta = {"stop_reason": self._stop(), "stop_sequence": None}
-        made.append(event("message_delta", delta=delta, usage=_usage(self._answer)))
+        made.append(event("message_delta", delta=delta, usage=_usage(self._answer.usage)))
         made.append(event("message_stop"))
         return b"".join(made)
 
@@ -633,16 +634,13 @@ class Encoder:
         return self._message(content, self._stop())
 
 
-def _usage(answer: Answer) -> dict[str, int]:
-    usage = answer.usage or answer.estimate or {"prompt_tokens": 0, "completion_tokens": 0}
-    details = usage.get("prompt_tokens_details") or {}
-    cached = details.get("cached_tokens") or 0
-    written = min(details.get("cache_write_tokens") or 0, usage["prompt_tokens"] - cached)
+def _usage(usage: Usage) -> dict[str, int]:
+    written = min(usage.cache_write, usage.prompt - usage.cached)
     return {
-        "input_tokens": usage["prompt_tokens"] - cached - written,
+        "input_tokens": usage.prompt - usage.cached - written,
         "cache_creation_input_tokens": written,
-        "cache_read_input_tokens": cached,
-        "output_tokens": usage["completion_tokens"],
+        "cache_read_input_tokens": usage.cached,
+        "output_tokens": usage.completion,
     }
 
 

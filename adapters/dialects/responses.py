@@ -14,6 +14,7 @@ from adapters.dialects.form import (
     Answer,
     Part,
     Refused,
+    Usage,
     as_text,
     check,
     decode,
@@ -734,17 +735,15 @@ class Encoder:
         return {**self._finished(reason), **present(cost=answer.cost)}
 
 
-def _usage(usage: dict[str, Any] | None) -> dict[str, Any] | None:
-    if not usage or not (usage["prompt_tokens"] or usage["completion_tokens"]):
+def _usage(usage: Usage) -> dict[str, Any] | None:
+    if not (usage.prompt or usage.completion):
         return None
-    details = usage.get("prompt_tokens_details") or {}
-    reasoning = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens", 0)
     return {
-        "input_tokens": usage["prompt_tokens"],
-        "input_tokens_details": {name: details.get(name, 0) for name in ("cached_tokens", "cache_write_tokens")},
-        "output_tokens": usage["completion_tokens"],
-        "output_tokens_details": {"reasoning_tokens": reasoning},
-        "total_tokens": usage["prompt_tokens"] + usage["completion_tokens"],
+        "input_tokens": usage.prompt,
+        "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write},
+        "output_tokens": usage.completion,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning},
+        "total_tokens": usage.prompt + usage.completion,
     }
 
 
