@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from adapters.dialects.form import (
+    NOTHING,
     ODD,
     Answer,
     Part,
@@ -25,6 +26,7 @@ from adapters.dialects.form import (
     names,
     no_place,
     present,
+    refuse,
     seal,
     text_of,
     unseal,
@@ -38,7 +40,11 @@ FILLER = b": keep-alive\n\n"
 
 # -- requests
 
-_REFUSED = ("functions", "function_call", "audio", "web_search_options")  # they change what the model can do
+_REFUSED = {
+    **{name: (name, (None, [])) for name in ("functions", "function_call", "audio", "web_search_options")},
+    "n": ("n above 1", (None, 1)), "logprobs": ("logprobs", NOTHING),
+    "modalities": ("an answer other than text", (None, [], ["text"])),
+}  # fmt: skip
 _CARRIED = (
     "model", "messages", "stream", "max_tokens", "max_completion_tokens", "temperature", "top_p", "stop", "tools",
     "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "user",
@@ -63,23 +69,15 @@ _THOUGHTS = ("reasoning", "reasoning_content", "reasoning_details")
 
 def decode_request(fields: dict[str, Any], origin: str, dropped: set[str]) -> dict[str, Any]:
     """A chat client's request: chat already, but for what no other dialect has."""
-    for name in _REFUSED:
-        if fields.get(name) not in (None, []):
-            raise no_place(name, name)
+    refuse(fields, _REFUSED)
     check(
         fields, model=str, messages=list, tools=list, stop=(str, list), temperature=(int, float), top_p=(int, float),
         max_tokens=int, max_completion_tokens=int, response_format=dict, reasoning_effort=str, user=str,
     )  # fmt: skip
-    if fields.get("n") not in (None, 1):
-        raise no_place("n above 1", "n")
-    if fields.get("logprobs"):
-        raise no_place("logprobs", "logprobs")
-    if fields.get("modalities") not in (None, [], ["text"]):
-        raise no_place("an answer other than text", "modalities")
     for name in ("max_completion_tokens", "max_tokens"):
         if (most := fields.get(name)) is not None and most < 1:
             raise Refused(f"{name} must be 1 or more", name)
-    known = {*_REFUSED, *_CARRIED, "n", "logprobs", "modalities", "stream_options", "router"}
+    known = {*_REFUSED, *_CARRIED, "stream_options", "router"}
     more = {name: value for name, value in fields.items() if name not in known}
     dropped |= {name for name, value in more.items() if value or (name == "seed" and value is not None)}
     tools = []

@@ -135,6 +135,16 @@ def check(fields: dict[str, Any], **types: type | tuple[type, ...]) -> None:
             raise misshapen(name)
 
 
+NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {})
+
+
+def refuse(fields: dict[str, Any], unfit: dict[str, tuple[str, tuple[Any, ...]]]) -> None:
+    """Raises Refused for the first field of `unfit`, what each is and which values do no harm, with another value."""
+    for name, (what, harmless) in unfit.items():
+        if fields.get(name) not in harmless:
+            raise no_place(what, name)
+
+
 # -- what a provider needs back: it travels through the client, sealed, and goes to its origin only
 
 _SEAL = "chomp1."

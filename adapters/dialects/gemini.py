@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from adapters.dialects.form import (
+    NOTHING,
     ODD,
     Answer,
     Part,
@@ -29,6 +30,7 @@ from adapters.dialects.form import (
     names,
     no_place,
     present,
+    refuse,
     seal,
     text_of,
     unseal,
@@ -78,8 +80,7 @@ def _several(value: Any) -> list[Any]:
 def decode_request(fields: dict[str, Any], origin: str, dropped: set[str]) -> dict[str, Any]:
     """A generateContent client's request. Raises Refused."""
     fields = _camel(fields)
-    if fields.get("cachedContent"):
-        raise no_place("cachedContent", "cachedContent")
+    refuse(fields, {"cachedContent": ("cachedContent", NOTHING)})
     dropped |= {name for name in fields.keys() - _KNOWN if fields[name]}
     conversation = _Conversation(origin, dropped)
     if system := _system(fields.get("systemInstruction")):

@@ -11,6 +11,7 @@ import msgspec
 
 from adapters.dialects import chat
 from adapters.dialects.form import (
+    NOTHING,
     ODD,
     Answer,
     Part,
@@ -31,6 +32,7 @@ from adapters.dialects.form import (
     no_place,
     packed_id,
     present,
+    refuse,
     seal,
     unseal,
 )
@@ -48,7 +50,7 @@ _FINISH = {
     "refusal": "content_filter",
 }  # fmt: skip
 _EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
-_REFUSED = ("mcp_servers", "container")  # they change what the model can do
+_REFUSED = {name: (name, NOTHING) for name in ("mcp_servers", "container")}  # they change what the model can do
 _KNOWN = names(
     "model max_tokens messages system stream temperature top_p stop_sequences tools tool_choice output_config "
     "output_format router mcp_servers container thread"
@@ -65,9 +67,7 @@ _TOOL = names("name description input_schema type strict cache_control")
 
 def decode_request(fields: dict[str, Any], origin: str, dropped: set[str]) -> dict[str, Any]:
     """A messages client's request. Raises Refused."""
-    for name in _REFUSED:
-        if fields.get(name):
-            raise no_place(name, name)
+    refuse(fields, _REFUSED)
     if fields.get("thread"):  # what was said before is kept where the thread began
         details = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}  # the SDK goes on without
         raise Refused("threads are not kept here: send all messages", "thread", more={"details": details})

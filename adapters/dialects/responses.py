@@ -10,6 +10,7 @@ import msgspec
 
 from adapters.dialects import chat
 from adapters.dialects.form import (
+    NOTHING,
     ODD,
     Answer,
     Part,
@@ -25,6 +26,7 @@ from adapters.dialects.form import (
     names,
     no_place,
     present,
+    refuse,
     seal,
     text_of,
     unseal,
@@ -36,7 +38,7 @@ EFFORT = "reasoning"
 ESTIMATES = False
 FILLER = b": keep-alive\n\n"
 MIN_TOKENS = 16  # fewer are refused
-_REFUSED = ("background", "conversation", "prompt")  # they change what is answered
+_REFUSED = {name: (name, NOTHING) for name in ("background", "conversation", "prompt")}  # they change what is answered
 _SAME = ("stream", "temperature", "top_p", "user", "parallel_tool_calls")
 _KNOWN = frozenset((*_SAME, *_REFUSED)) | names(
     "model input instructions max_output_tokens tools tool_choice reasoning text metadata previous_response_id "
@@ -63,9 +65,7 @@ _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"
 
 def decode_request(fields: dict[str, Any], origin: str, dropped: set[str]) -> dict[str, Any]:
     """A Responses client's request. Raises Refused."""
-    for name in _REFUSED:
-        if fields.get(name):
-            raise no_place(name, name)
+    refuse(fields, _REFUSED)
     more = fields.keys() - _KNOWN
     dropped |= {name for name in more if fields[name] and fields[name] != _DEFAULTS.get(name)}
     check(
