@@ -98,9 +98,10 @@ def as_text(block: dict[str, Any]) -> dict[str, Any]:
 
 
 def extend(dropped: set[str], name: str, fields: dict[str, Any], known: frozenset[str]) -> None:
-    """Names `name` where `fields` has more than `known` that says something."""
-    if not fields.keys() <= known and any(fields[one] for one in fields.keys() - known):
-        dropped.add(name)
+    """Names `name` where `fields` has more than `known` that says something; cache_control by its own name."""
+    if not fields.keys() <= known:
+        more = {one for one in fields.keys() - known if fields[one]}
+        dropped.update("cache_control" if one == "cache_control" else name for one in more)
 
 
 def inline(url: str, path: str) -> tuple[str, str]:

@@ -56,10 +56,8 @@ _KNOWN = names(
     "output_format router mcp_servers container thread"
 )
 _MESSAGE = names("role content")
-_BLOCK = names(
-    "type text source id name input tool_use_id content is_error cache_control thinking signature data title"
-)
-_TOOL = names("name description input_schema type strict cache_control")
+_BLOCK = names("type text source id name input tool_use_id content is_error thinking signature data title")
+_TOOL = names("name description input_schema type strict")
 
 
 # -- requests
@@ -130,8 +128,6 @@ def _system(system: Any, dropped: set[str]) -> str:
     for at, block in enumerate(system):
         if block["type"] != "text":
             raise no_place(f"a system block of type {block['type']!r}", f"system[{at}]")
-        if block.get("cache_control"):
-            dropped.add("cache_control")
         extend(dropped, "system", block, _BLOCK)
     return "\n\n".join(block["text"] for block in system)
 
@@ -139,8 +135,6 @@ def _system(system: Any, dropped: set[str]) -> str:
 def _function(tool: dict[str, Any], path: str, dropped: set[str]) -> dict[str, Any]:
     if tool.get("type") not in (None, "custom"):
         raise no_place(f"the tool {tool.get('name')!r} of type {tool['type']!r}, which runs at Anthropic,", path)
-    if tool.get("cache_control"):
-        dropped.add("cache_control")
     extend(dropped, "tools", tool, _TOOL)
     function = present(
         name=tool["name"], description=tool.get("description") or None, parameters=tool.get("input_schema"),
@@ -162,8 +156,6 @@ def _messages(message: dict[str, Any], path: str, origin: str, dropped: set[str]
     calls: list[dict[str, Any]] = []
     for at, block in enumerate(content):
         where, kind = f"{path}.content[{at}]", block["type"]
-        if block.get("cache_control"):
-            dropped.add("cache_control")
         extend(dropped, "messages", block, _BLOCK)
         if kind == "tool_result":
             if block.get("is_error"):
@@ -202,8 +194,6 @@ def _result(block: dict[str, Any], path: str, dropped: set[str]) -> str | list[d
         return content
     made: list[dict[str, Any]] = []
     for at, one in enumerate(content):
-        if one.get("cache_control"):
-            dropped.add("cache_control")
         extend(dropped, "messages", one, _BLOCK)
         made += _parts(one, f"{path}.content[{at}]", dropped)
     return made
