@@ -17,6 +17,7 @@ from adapters.dialects.form import (
     Refused,
     Usage,
     as_text,
+    call_of,
     check,
     decode,
     encode,
@@ -162,29 +163,27 @@ def _assistant(told: dict[str, Any], message: dict[str, Any], call_id: str, orig
         parts = [*parts, {"type": "refusal", "refusal": message["refusal"]}]
     if thoughts or message.get("refusal"):
         told["content"] = [*thoughts, *parts]
-    calls = []
-    for call in message.get("tool_calls") or ():
-        function = call.get("function") or call["custom"]
-        calls.append({"id": call.get("id") or "", "type": "function", "function": called(function)})
+    called = [(call.get("id"), call.get("function") or call["custom"]) for call in message.get("tool_calls") or ()]
     if message.get("function_call"):
-        calls.append({"id": call_id, "type": "function", "function": called(message["function_call"])})
-    if calls:
-        told["tool_calls"] = calls
+        called.append((call_id, message["function_call"]))
+    if called:
+        told["tool_calls"] = [call_of(one, function["name"], arguments_in(function)) for one, function in called]
 
 
 def _thinking(text: str, state: dict[str, Any]) -> dict[str, Any]:
     return {"type": "thinking", "text": text, "state": state}
 
 
-def called(function: dict[str, Any]) -> dict[str, Any]:
-    """A call's name and arguments, these as text; a custom tool's input is wrapped."""
+def arguments_in(function: dict[str, Any]) -> str:
+    """A call's arguments as text; a custom tool's input is wrapped."""
     if "input" in function:
-        return {"name": function["name"], "arguments": encode({"input": function["input"]}).decode()}
-    arguments = function.get("arguments")
-    return {"name": function["name"], "arguments": arguments if isinstance(arguments, str) else _dumped(arguments)}
+        return encode({"input": function["input"]}).decode()
+    return _dumped(function.get("arguments"))
 
 
 def _dumped(arguments: Any) -> str:
+    if isinstance(arguments, str):
+        return arguments
     return "" if arguments is None else json.dumps(arguments)
 
 
@@ -514,8 +513,7 @@ def _call(call: dict[str, Any]) -> _Call:
 
 def _function(function: Any) -> _Function:
     function = function if isinstance(function, dict) else {}
-    arguments = function.get("arguments")
-    return _Function(_a(str, function.get("name")), arguments if isinstance(arguments, str) else _dumped(arguments))
+    return _Function(_a(str, function.get("name")), _dumped(function.get("arguments")))
 
 
 def _a(kind: type, value: Any) -> Any:
@@ -584,10 +582,7 @@ class Encoder:
         part.index = len(self._calls)
         self._calls.append(part)
         part.frame = b'%b{"tool_calls":[{"index":%d,"function":{"arguments":' % (self._head, part.index)
-        function = {"name": part.name, "arguments": ""}
-        return self._chunk(
-            {"tool_calls": [{"index": part.index, "id": part.id, "type": "function", "function": function}]}
-        )
+        return self._chunk({"tool_calls": [{"index": part.index, **call_of(part.id, part.name, "")}]})
 
     def _carry(self) -> bytes:
         """What the provider needs back of the last thinking, once that is over."""
@@ -618,10 +613,7 @@ class Encoder:
 
     def whole(self) -> dict[str, Any]:
         answer = self._answer
-        calls = [
-            {"id": part.id, "type": "function", "function": {"name": part.name, "arguments": part.text or "{}"}}
-            for part in answer.calls
-        ]
+        calls = [call_of(part.id, part.name, part.text or "{}") for part in answer.calls]
         thoughts = [part for part in answer.parts if part.kind == "thinking"]
         text, refusal = answer.text("text"), answer.text("refusal")
         message: dict[str, Any] = {

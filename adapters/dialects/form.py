@@ -129,6 +129,17 @@ def arguments_of(text: str | None) -> dict[str, Any]:
     return {} if found is None else {"arguments": text}
 
 
+def tool_of(name: str, description: Any, parameters: Any, strict: Any = None) -> dict[str, Any]:
+    """A function that a model may call."""
+    function = present(name=name, description=description or None, parameters=parameters, strict=strict)
+    return {"type": "function", "function": function}
+
+
+def call_of(call_id: Any, name: str, arguments: str) -> dict[str, Any]:
+    """A call of one."""
+    return {"id": call_id or "", "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
 def check(fields: dict[str, Any], **types: type | tuple[type, ...]) -> None:
     """Raises Refused for the first field that has a value of another type."""
     for name, kind in types.items():

@@ -23,6 +23,7 @@ from adapters.dialects.form import (
     Refused,
     Usage,
     arguments_of,
+    call_of,
     data_url,
     encode,
     extend,
@@ -33,6 +34,7 @@ from adapters.dialects.form import (
     refuse,
     seal,
     text_of,
+    tool_of,
     unseal,
 )  # fmt: skip
 
@@ -165,8 +167,7 @@ class _Conversation:
             self._count += 1
             call_id = f"call{self._count:05}"  # nine letters and digits: Mistral takes no other
         self._open.append((call_id, call["name"]))
-        function = {"name": call["name"], "arguments": encode(call.get("args") or {}).decode()}
-        return {"id": call_id, "type": "function", "function": function}
+        return call_of(call_id, call["name"], encode(call.get("args") or {}).decode())
 
     def _user(self, parts: list[dict[str, Any]], path: str) -> None:
         content: list[dict[str, Any]] = []
@@ -257,9 +258,7 @@ def _tools(field: Any, dropped: set[str]) -> list[dict[str, Any]]:
         for declaration in map(_camel, _several(tool.get("functionDeclarations"))):
             extend(dropped, "tools", declaration, _DECLARATION)
             schema = declaration.get("parametersJsonSchema") or _schema(declaration.get("parameters"))
-            words = declaration.get("description") or None
-            function = present(name=declaration["name"], description=words, parameters=schema)
-            tools.append({"type": "function", "function": function})
+            tools.append(tool_of(declaration["name"], declaration.get("description"), schema))
     return tools
 
 

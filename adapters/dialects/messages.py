@@ -19,6 +19,7 @@ from adapters.dialects.form import (
     Usage,
     arguments_of,
     as_text,
+    call_of,
     check,
     data_url,
     decode,
@@ -34,6 +35,7 @@ from adapters.dialects.form import (
     present,
     refuse,
     seal,
+    tool_of,
     unseal,
 )
 
@@ -136,11 +138,7 @@ def _function(tool: dict[str, Any], path: str, dropped: set[str]) -> dict[str, A
     if tool.get("type") not in (None, "custom"):
         raise no_place(f"the tool {tool.get('name')!r} of type {tool['type']!r}, which runs at Anthropic,", path)
     extend(dropped, "tools", tool, _TOOL)
-    function = present(
-        name=tool["name"], description=tool.get("description") or None, parameters=tool.get("input_schema"),
-        strict=tool.get("strict"),
-    )  # fmt: skip
-    return {"type": "function", "function": function}
+    return tool_of(tool["name"], tool.get("description"), tool.get("input_schema"), tool.get("strict"))
 
 
 def _messages(message: dict[str, Any], path: str, origin: str, dropped: set[str]) -> list[dict[str, Any]]:
@@ -165,8 +163,8 @@ def _messages(message: dict[str, Any], path: str, origin: str, dropped: set[str]
         elif kind == "tool_use" and role == "assistant":
             if not (block["id"] and block["name"]):
                 raise Refused("a tool_use needs id and name", where)
-            function = {"name": block["name"], "arguments": encode(block.get("input") or {}).decode()}
-            calls.append({"id": fitted_id(block["id"]), "type": "function", "function": function})
+            arguments = encode(block.get("input") or {}).decode()
+            calls.append(call_of(fitted_id(block["id"]), block["name"], arguments))
         elif kind in ("thinking", "redacted_thinking"):
             state = unseal(origin, block.get("signature"))
             if state is None:  # another's, which the model here did not think

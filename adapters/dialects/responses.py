@@ -17,6 +17,7 @@ from adapters.dialects.form import (
     Refused,
     Usage,
     as_text,
+    call_of,
     check,
     decode,
     encode,
@@ -29,6 +30,7 @@ from adapters.dialects.form import (
     refuse,
     seal,
     text_of,
+    tool_of,
     unseal,
 )
 
@@ -171,8 +173,7 @@ def _function(tool: dict[str, Any], name: str) -> dict[str, Any]:
         if grammar.get("type") == "grammar":
             ruled = f"The input follows this {grammar.get('syntax')} grammar:\n\n{grammar.get('definition')}"
             words = f"{words}\n\n{ruled}" if words else ruled
-    function = present(name=name, description=words or None, parameters=parameters, strict=strict)
-    return {"type": "function", "function": function}
+    return tool_of(name, words, parameters, strict)
 
 
 def _messages(fields: dict[str, Any], origin: str, dropped: set[str]) -> list[dict[str, Any]]:
@@ -195,9 +196,7 @@ def _add_item(messages: list[dict[str, Any]], item: dict[str, Any], path: str, o
         _add_message(messages, item, path, dropped)
     elif kind in ("function_call", "custom_tool_call"):
         extend(dropped, "input", item, _CALL)
-        function = chat.called(item)
-        function["name"] = _name(item.get("namespace"), function["name"])
-        call = {"id": item.get("call_id") or "", "type": "function", "function": function}
+        call = call_of(item.get("call_id"), _name(item.get("namespace"), item["name"]), chat.arguments_in(item))
         _assistant(messages).setdefault("tool_calls", []).append(call)
     elif kind in ("function_call_output", "custom_tool_call_output"):
         extend(dropped, "input", item, _OUTPUT)
