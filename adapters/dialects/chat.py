@@ -81,16 +81,7 @@ def decode_request(fields: dict[str, Any], origin: str, dropped: set[str]) -> di
     known = {*_REFUSED, *_CARRIED, "stream_options", "router"}
     more = {name: value for name, value in fields.items() if name not in known}
     dropped |= {name for name, value in more.items() if value or (name == "seed" and value is not None)}
-    tools = []
-    for at, tool in enumerate(fields.get("tools") or ()):
-        if tool.get("type", "function") != "function" or "function" not in tool:
-            raise no_place(f"a tool of type {tool.get('type')!r}", f"tools[{at}]")
-        extend(dropped, "tools", tool, _TOOL)
-        extend(dropped, "tools", tool["function"], _FUNCTION)
-        function = {name: value for name, value in tool["function"].items() if name in _FUNCTION}
-        if cache := tool.get("cache_control"):
-            function["cache_control"] = cache
-        tools.append({"type": "function", "function": function})
+    tools = [_tool(tool, f"tools[{at}]", dropped) for at, tool in enumerate(fields.get("tools") or ())]
     choice = fields.get("tool_choice")
     if isinstance(choice, dict):
         if choice.get("type") != "function" or "function" not in choice:
@@ -106,6 +97,15 @@ def decode_request(fields: dict[str, Any], origin: str, dropped: set[str]) -> di
         **known_here, "messages": messages, **present(tools=tools or None, tool_choice=choice),
         "same": {name: value for name, value in more.items() if value is not None},
     }  # fmt: skip
+
+
+def _tool(tool: dict[str, Any], path: str, dropped: set[str]) -> dict[str, Any]:
+    if tool.get("type", "function") != "function" or "function" not in tool:
+        raise no_place(f"a tool of type {tool.get('type')!r}", path)
+    extend(dropped, "tools", tool, _TOOL)
+    extend(dropped, "tools", tool["function"], _FUNCTION)
+    function = {name: value for name, value in tool["function"].items() if name in _FUNCTION}
+    return {"type": "function", "function": {**function, **present(cache_control=tool.get("cache_control") or None)}}
 
 
 def same(request: dict[str, Any], dialect: str, dropped: set[str]) -> dict[str, Any]:

@@ -245,12 +245,7 @@ def encode_request(request: dict[str, Any], dropped: set[str]) -> dict[str, Any]
     stops = [stop] if isinstance(stop, str) else stop
     if not all(one.strip() for one in stops):
         dropped.add("stop")
-    tools = []
-    for tool in request.get("tools") or ():
-        function = tool["function"]
-        schema = {"type": "object", **(function.get("parameters") or {})}
-        more = {name: function[name] for name in ("strict", "cache_control") if function.get(name) is not None}
-        tools.append({"name": function["name"], **_described(function), "input_schema": schema, **more})
+    tools = [_tool(tool["function"]) for tool in request.get("tools") or ()]
     user = request.get("user")
     return {
         "model": request.get("model") or "",
@@ -271,8 +266,13 @@ def encode_request(request: dict[str, Any], dropped: set[str]) -> dict[str, Any]
     }
 
 
-def _described(function: dict[str, Any]) -> dict[str, Any]:
-    return {"description": function["description"]} if function.get("description") else {}
+def _tool(function: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": function["name"],
+        **present(description=function.get("description") or None),
+        "input_schema": {"type": "object", **(function.get("parameters") or {})},
+        **present(strict=function.get("strict"), cache_control=function.get("cache_control")),
+    }
 
 
 def _output(request: dict[str, Any], dropped: set[str]) -> dict[str, Any]:

@@ -302,15 +302,7 @@ def encode_request(request: dict[str, Any], dropped: set[str]) -> dict[str, Any]
     text = {"verbosity": same.pop("verbosity")} if "verbosity" in same else {}
     if form := request.get("response_format"):
         text["format"] = {**form["json_schema"], "type": form["type"]} if form["type"] == "json_schema" else form
-    tools = []
-    for tool in request.get("tools") or ():
-        function = tool["function"]
-        if function.get("cache_control"):
-            dropped.add("cache_control")
-        parameters = function.get("parameters") or {"type": "object", "properties": {}}
-        strict = bool(function.get("strict"))  # is true there when not said
-        named = present(name=function["name"], description=function.get("description") or None)
-        tools.append({"type": "function", **named, "parameters": parameters, "strict": strict})
+    tools = [_tool(tool["function"], dropped) for tool in request.get("tools") or ()]
     choice, effort = request.get("tool_choice"), request.get("reasoning_effort")
     most = request.get("max_completion_tokens") or request.get("max_tokens")
     return {
@@ -327,6 +319,16 @@ def encode_request(request: dict[str, Any], dropped: set[str]) -> dict[str, Any]
             tool_choice={"type": "function", **choice["function"]} if isinstance(choice, dict) else choice,
             **{name: request.get(name) for name in _SAME},
         ),
+    }
+
+
+def _tool(function: dict[str, Any], dropped: set[str]) -> dict[str, Any]:
+    extend(dropped, "cache_control", function, names("name description parameters strict"))
+    return {
+        "type": "function",
+        **present(name=function["name"], description=function.get("description") or None),
+        "parameters": function.get("parameters") or {"type": "object", "properties": {}},
+        "strict": bool(function.get("strict")),  # is true there when not said
     }
 
 
