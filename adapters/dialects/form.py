@@ -304,7 +304,12 @@ class Part:
         return "".join(self.pieces)
 
     def is_whole(self) -> bool:
-        """Whether the arguments of a call are all of an object; each piece is looked at once."""
+        """Whether it cannot grow any more once another has begun: but for a call, of whose arguments there must be all.
+
+        Each piece is looked at once.
+        """
+        if self.kind != "call":
+            return True
         for piece in self.pieces[self._scanned :]:
             at, self._escaped = int(self._escaped), False
             for found in _BRACES.finditer(piece):

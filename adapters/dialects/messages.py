@@ -536,16 +536,9 @@ class Encoder:
                 self._waiting.append(part)
             elif part is self._open:
                 self._tell(made)
-        while self._waiting and self._is_whole():
+        while self._waiting and (self._open is None or self._open.is_whole()):
             self._enter(self._waiting.popleft(), made)
         return b"".join(made)
-
-    def _is_whole(self) -> bool:
-        """Whether the open block cannot grow any more, now that another has begun."""
-        part = self._open
-        if part is None or part.kind != "call":
-            return True
-        return part.is_whole()
 
     def _enter(self, part: Part, made: list[bytes]) -> None:
         if self._index < 0:
@@ -613,12 +606,11 @@ class Encoder:
         return _STOPS.get(self._answer.finish_reason(), "end_turn")
 
     def whole(self) -> dict[str, Any]:
-        content = []
-        for part in self._answer.parts:
-            words = part.text
-            if part.kind == "call" and self._answer.stop == "length" and not part.is_whole():
-                words = ""  # cut off in the middle
-            content.append(self._block(part, words, whole=True))
+        cut_off = self._answer.stop == "length"  # perhaps in the middle of a call
+        content = [
+            self._block(part, "" if cut_off and not part.is_whole() else part.text, whole=True)
+            for part in self._answer.parts
+        ]
         return self._message(content, self._stop())
 
 

@@ -653,7 +653,7 @@ class Encoder:
 
     def _enter(self, part: Part, made: list[bytes]) -> None:
         last = self._begun[-1] if self._begun else None
-        if last is not None and (last.kind != "call" or last.is_whole()):  # some take what ends for the last
+        if last is not None and last.is_whole():  # some take what ends for the last
             self._tell(last, made)
             self._close(last, "completed", made)
         part.index = len(self._begun)
