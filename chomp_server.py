@@ -2965,7 +2965,8 @@ class Answering:
         if self._over:
             return b""
         self._over = True
-        return cast(bytes, self._encoder.error(error.status, error.body()["error"]))
+        frames = getattr(self._encoder, "error", DIALECTS[self.client].error_frames)  # a response's go on counting
+        return cast(bytes, frames(error.status, error.body()["error"]))
 
     @property
     def response(self) -> bytes:

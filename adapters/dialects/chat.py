@@ -608,9 +608,6 @@ class Encoder:
         made.append(DONE)
         return b"".join(made)
 
-    def error(self, status: int, error: dict[str, Any]) -> bytes:
-        return error_frames(status, error)
-
     def whole(self) -> dict[str, Any]:
         answer = self._answer
         calls = [call_of(part.id, part.name, part.text or "{}") for part in answer.calls]

@@ -14,7 +14,8 @@ Each dialect is a module beside this one with the same names (one for clients al
     adopt(fields)                               a request for a target of this dialect, others' seals taken out
     encode_request(request, dropped)            a request for a target; raises Refused
     Decoder(answer)                             .feed(payload of one frame), .whole(fields of a whole answer)
-  * Encoder(answer, fields)                     .feed() .finish() .error(...) -> bytes, .whole() -> fields
+  * Encoder(answer, fields)                     .feed() .finish() -> bytes, .whole() -> fields, and .error(...) where
+                                                error_frames do not fit behind what has been sent
   * encode_error, error_frames                  an error as a body, and at the end of a stream
 
 `dropped` collects the names of what was left out, since the target has no place for it and it does no harm.

@@ -427,9 +427,6 @@ class Encoder:
         last[0] |= _signature(self._answer)
         return b"%bdata: %b\n\n" % (made, encode(self._end(last)))
 
-    def error(self, status: int, error: dict[str, Any]) -> bytes:
-        return error_frames(status, error)
-
     def whole(self) -> dict[str, Any]:
         parts = [self._text(part, part.text) for part in self._answer.parts if self._is_shown(part) and part.pieces]
         calls = self._calls()

@@ -597,9 +597,6 @@ class Encoder:
         made.append(event("message_stop"))
         return b"".join(made)
 
-    def error(self, status: int, error: dict[str, Any]) -> bytes:
-        return error_frames(status, error)
-
     def _stop(self) -> str:
         if any(part.kind == "refusal" for part in self._answer.parts):
             return "refusal"

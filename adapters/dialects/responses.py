@@ -437,9 +437,9 @@ class Decoder:
         answer = self._answer
         key: Any = frame.item_id if frame.output_index is None else frame.output_index
         match frame.type:
-            case "response.output_text.delta":
+            case "response.output_text.delta" | "response.refusal.delta" as kind:
                 self._told.add(key)
-                answer.say("text", frame.delta)
+                answer.say("text" if kind == "response.output_text.delta" else "refusal", frame.delta)
             case "response.function_call_arguments.delta":
                 if key in self._calls:
                     self._told.add(key)
@@ -450,9 +450,6 @@ class Decoder:
             case "response.reasoning_summary_text.delta":
                 self._told.add(key)
                 self._summarise(key, frame.summary_index or 0, frame.delta)
-            case "response.refusal.delta":
-                self._told.add(key)
-                answer.say("refusal", frame.delta)
             case "response.function_call_arguments.done":
                 self._argue(key, frame.arguments)
             case "response.output_item.added" | "response.output_item.done":
@@ -760,11 +757,7 @@ def _top(error: dict[str, Any]) -> dict[str, Any]:
     return {name: error.get(name) for name in ("code", "message", "param")}
 
 
-def encode_error(
-    status: int, error: dict[str, Any], request_id: str = "", wait_s: float | None = None
-) -> dict[str, Any]:
-    """An error's body; `error` is OpenAI's object."""
-    return {"error": error}
+encode_error = chat.encode_error
 
 
 def error_frames(status: int, error: dict[str, Any], response_id: str = "") -> bytes:
