@@ -2051,16 +2051,9 @@ class StreamMeter:
                 return kept
         if b"data:" not in run:  # comments, blank lines
             return run
-        hidden = False
-        kept_frames = []
-        for frame in split_frames(run):
-            hide = False
-            for payload in payloads(frame):
-                hide = self._look(payload)
-            hidden = hidden or hide
-            if not hide:
-                kept_frames.append(frame)
-        return b"".join(kept_frames) if hidden else run
+        frames = split_frames(run)
+        shown = [frame for frame in frames if not max(map(self._look, payloads(frame)), default=False)]
+        return run if len(shown) == len(frames) else b"".join(shown)
 
     def _look_at_all(self, run: bytes) -> bytes | None:
         """`look` for a run of plain `data` frames, which a fast upstream sends by the dozen; None for any other."""
