@@ -2871,10 +2871,11 @@ class Answering:
         self.client = client
         self._target = target
         self._answer = answer
+        answer.model = str(fields.get("model") or "")  # until the target says which
         self._decoder = TARGET_DIALECTS[target].Decoder(answer)
         self._encoder = DIALECTS[client].Encoder(answer, fields)
         self._meter: StreamMeter | None = None  # that looks at the target's frames
-        self._over = self._finished = False
+        self._over = False
         self.on_end: Callable[[form.Answer], None] | None = None  # told of a finished answer
 
     def estimate(self, prompt_tokens: int) -> None:
@@ -2912,12 +2913,10 @@ class Answering:
 
     def whole(self) -> bytes:
         """What was read as one body."""
-        self._finished = True
         return form.encode(self._encoder.whole())
 
     def frames(self) -> bytes:
         """What was read as the frames of a stream."""
-        self._finished = True
         return cast(bytes, self._encoder.finish())
 
     # -- as it comes
@@ -2948,7 +2947,7 @@ class Answering:
         """The last frames of a proper end; empty when it was over."""
         if self._over:
             return b""
-        self._over = self._finished = True
+        self._over = True
         self._decoder.finish()
         self._end(cast(StreamMeter, self._meter).usage())
         return cast(bytes, self._encoder.finish())
@@ -2964,7 +2963,8 @@ class Answering:
     @property
     def response(self) -> bytes:
         """The whole Response object of a finished answer, for a client that speaks responses."""
-        return form.encode(self._encoder.response) if self._finished and self.client == "responses" else b""
+        response = getattr(self._encoder, "response", None)
+        return form.encode(response) if response and response["status"] != "in_progress" else b""
 
 
 # -- catalogues

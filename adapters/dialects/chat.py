@@ -531,7 +531,6 @@ class Encoder:
     def __init__(self, answer: Answer, fields: dict[str, Any]):
         self._answer = answer
         self._usage = (fields.get("stream_options") or {}).get("include_usage") is True
-        answer.model = answer.model or str(fields.get("model") or "")
         self._named = self._head = self._tail = b""
         self._thinking: Part | None = None  # the last
         self._thought: Part | None = None  # the last that had words

@@ -374,7 +374,6 @@ class Encoder:
 
     def __init__(self, answer: Answer, fields: dict[str, Any]):
         self._answer = answer
-        answer.model = answer.model or str(fields.get("model") or "")
         config = _camel(_camel(fields).get("generationConfig") or {})
         self._shows_thoughts = _camel(config.get("thinkingConfig") or {}).get("includeThoughts") is True
         self._tail = b""  # of a frame with words

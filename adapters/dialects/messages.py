@@ -514,7 +514,6 @@ class Encoder:
 
     def __init__(self, answer: Answer, fields: dict[str, Any]):
         self._answer = answer
-        answer.model = answer.model or str(fields.get("model") or "")
         self._open: Part | None = None
         self._waiting: collections.deque[Part] = collections.deque()
         self._index = -1

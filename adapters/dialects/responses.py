@@ -562,7 +562,6 @@ class Encoder:
 
     def __init__(self, answer: Answer, fields: dict[str, Any]):
         self._answer = answer
-        answer.model = answer.model or str(fields.get("model") or "")
         self._tools = client_tools(fields, set())
         self._stem = secrets.token_hex(20)  # of the ids: those of items lead to the response
         self._sequence = 0
