@@ -92,6 +92,12 @@ def text_of(content: Any) -> str:
     return content if isinstance(content, str) else ""
 
 
+def content_of(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    """Parts as a content: words alone are no list, which some hosts do not read."""
+    are_words = len(parts) == 1 and parts[0]["type"] == "text"
+    return "".join(part["text"] for part in parts) if are_words else parts
+
+
 def as_text(block: dict[str, Any]) -> dict[str, Any]:
     """A part of a kind that no other dialect has, for a model to read."""
     words = text_of(block.get("content")) or text_of(block.get("output"))

@@ -24,6 +24,7 @@ from adapters.dialects.form import (
     Usage,
     arguments_of,
     call_of,
+    content_of,
     data_url,
     encode,
     extend,
@@ -178,10 +179,8 @@ class _Conversation:
                 content.append({"type": "text", "text": words})
             elif media := _media(part, f"{path}.parts[{at}]"):
                 content.append(media)
-        if len(content) == 1 and content[0]["type"] == "text":
-            self.messages.append({"role": "user", "content": content[0]["text"]})
-        elif content:
-            self.messages.append({"role": "user", "content": content})
+        if content:
+            self.messages.append({"role": "user", "content": content_of(content)})
 
     def _result(self, result: dict[str, Any], path: str) -> None:
         call_id, name = result.get("id"), result.get("name")

@@ -21,6 +21,7 @@ from adapters.dialects.form import (
     as_text,
     call_of,
     check,
+    content_of,
     data_url,
     decode,
     encode,
@@ -179,10 +180,8 @@ def _messages(message: dict[str, Any], path: str, origin: str, dropped: set[str]
         if not any(part["type"] == "thinking" for part in parts):
             parts = "".join(part["text"] for part in parts) or (None if calls else "")  # type: ignore[assignment]
         made.append({"role": role, "content": parts, **present(tool_calls=calls or None)})
-    elif len(parts) == 1 and parts[0]["type"] == "text":
-        made.append({"role": role, "content": parts[0]["text"]})
     elif parts or not content:
-        made.append({"role": role, "content": parts or ""})
+        made.append({"role": role, "content": content_of(parts) or ""})
     return made
 
 
@@ -338,18 +337,19 @@ def _split(messages: list[dict[str, Any]], dropped: set[str]) -> tuple[list[dict
 def _blocks(message: dict[str, Any], path: str, dropped: set[str]) -> list[dict[str, Any]]:
     content = message.get("content") or []
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    blocks: list[dict[str, Any]] = []
-    for at, part in enumerate(parts):
-        block = _block(part, message["role"], f"{path}.content[{at}]", dropped)
-        if block is not None:
-            blocks.append({**block, **present(cache_control=part.get("cache_control"))})
-    for call in message.get("tool_calls") or ():
-        function = call["function"]
-        arguments = arguments_of(function.get("arguments"))
-        blocks.append({"type": "tool_use", "id": call["id"], "name": function["name"], "input": arguments})
+    blocks = [
+        {**block, **present(cache_control=part.get("cache_control"))}
+        for at, part in enumerate(parts)
+        if (block := _block(part, message["role"], f"{path}.content[{at}]", dropped)) is not None
+    ]
+    blocks += [_tool_use(call["id"], **call["function"]) for call in message.get("tool_calls") or ()]
     if blocks and message.get("cache_control") is not None and message["role"] != "tool":
         blocks[-1].setdefault("cache_control", message["cache_control"])
     return blocks
+
+
+def _tool_use(call_id: str, name: str, arguments: str) -> dict[str, Any]:
+    return {"type": "tool_use", "id": call_id, "name": name, "input": arguments_of(arguments)}
 
 
 def _block(part: dict[str, Any], role: str, path: str, dropped: set[str]) -> dict[str, Any] | None:
@@ -575,8 +575,7 @@ class Encoder:
     def _block(self, part: Part, words: str, *, whole: bool = False) -> dict[str, Any]:
         """A block as it begins, or with all its words."""
         if part.kind == "call":
-            call_id = packed_id(part.id)  # a target of this dialect may be asked next
-            return {"type": "tool_use", "id": call_id, "name": part.name, "input": arguments_of(words)}
+            return _tool_use(packed_id(part.id), part.name, words)  # a target of this dialect may be asked next
         if part.kind != "thinking":
             return {"type": "text", "text": words}
         if not self._answer.origin and "redacted" in part.state:

@@ -353,9 +353,8 @@ def _items(message: dict[str, Any], path: str, dropped: set[str]) -> list[dict[s
     if parts:
         items.append({"type": "message", "role": role, "content": parts})
     for call in message.get("tool_calls") or ():
-        function = call["function"]
-        called = {"name": function["name"], "arguments": function.get("arguments") or "{}"}
-        items.append({"type": "function_call", "call_id": call["id"], **called})
+        name, arguments = call["function"]["name"], call["function"]["arguments"] or "{}"
+        items.append({"type": "function_call", "call_id": call["id"], "name": name, "arguments": arguments})
     return items
 
 
