@@ -2062,13 +2062,9 @@ class StreamMeter:
             return None
         text = run[6 : -len(end)].replace(end + b"data: ", b"\n")  # JSON has no newlines inside
         last = text.endswith(b"\n[DONE]")
-        if last:
-            text = text[:-7]
-        try:
-            chunks = _decode_chunks(text)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            return None
-        if len(chunks) != text.count(b"\n") + 1:
+        text = text.removesuffix(b"\n[DONE]")
+        chunks = _decode_or_none(text, _decode_chunks)
+        if chunks is None or len(chunks) != text.count(b"\n") + 1:
             return None
         special = [at for at, chunk in enumerate(chunks) if self._add(chunk)]
         self.done = self.done or last
@@ -2215,14 +2211,12 @@ class EventsMeter(StreamMeter):
             self._look(run[at + 6 :])
             return run
         lines = _DATA.findall(run)
-        if len(lines) == run.count(b"\n\n") and b"\r" not in run:
-            text = b"\n".join(lines)
-            with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-                events = _decode_events(text)
-                if len(events) == len(lines):
-                    for event, line in zip(events, lines, strict=True):
-                        self._note(event, line)
-                    return run
+        is_plain = len(lines) == run.count(b"\n\n") and b"\r" not in run
+        events = _decode_or_none(b"\n".join(lines), _decode_events) if is_plain else None
+        if events is not None and len(events) == len(lines):
+            for event, line in zip(events, lines, strict=True):
+                self._note(event, line)
+            return run
         for payload in payloads(run):
             self._look(payload)
         return run
@@ -2327,10 +2321,9 @@ def estimated_prompt(content: bytes) -> int:
 
 def read_usage(raw: Raw | bytes, cost: Raw | bytes = b"") -> Usage | None:
     """Usage in the OpenAI family's shapes and Anthropic's; None when there is none. A router's own cost is taken."""
-    found = _decode_or_none(raw) if raw else None
+    told = _decode_or_none(raw) if raw else None
+    found = told if type(told) is dict else {}
     reported = _amount(_decode_or_none(cost)) if cost else None
-    if type(found) is not dict:
-        return None if reported is None else Usage(cost_usd=reported)
     field = found.get
     prompt = _count(field("prompt_tokens", field("input_tokens")))
     completion = _count(field("completion_tokens", field("output_tokens")))
