@@ -1835,10 +1835,8 @@ class Framer:
         if self.torn:
             self.torn = False
             return left
-        for payload in payloads(left):
-            if payload != b"[DONE]" and not _is_json(payload):
-                return b""
-        return left
+        is_broken = any(payload != b"[DONE]" and not _is_json(payload) for payload in payloads(left))
+        return b"" if is_broken else left
 
 
 def _line_ends(rest: bytearray, seen: int) -> int:
@@ -1872,17 +1870,14 @@ def split_frames(run: bytes) -> list[bytes]:
     if b"\r" in run:
         frames = _FRAME.findall(run)
     else:
-        parts = run.split(b"\n\n")
-        last = parts.pop()
+        *parts, last = run.split(b"\n\n")
         frames = [part + b"\n\n" for part in parts]
         if last:
             frames.append(last)
     found: list[bytes] = []
     for frame in frames:
-        if (b"\ndata:" in frame or b"\rdata:" in frame) and len(payloads(frame)) > 1:
-            found += _DATA_LINE.split(frame)
-        else:
-            found.append(frame)
+        has_several = (b"\ndata:" in frame or b"\rdata:" in frame) and len(payloads(frame)) > 1
+        found += _DATA_LINE.split(frame) if has_several else [frame]
     return found
 
 
