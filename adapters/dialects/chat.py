@@ -218,9 +218,8 @@ def encode_request(request: dict[str, Any], dropped: set[str]) -> dict[str, Any]
             pictures = []
         content = message["content"]
         if isinstance(content, list):
-            for part in content:
-                if part["type"] == "file" and "file_url" in part["file"]:
-                    raise no_place("a file by its address", "messages")
+            if any(part["type"] == "file" and "file_url" in part["file"] for part in content):
+                raise no_place("a file by its address", "messages")
             if message["role"] == "tool":
                 pictures += [part for part in content if part["type"] != "text"]
                 content = "\n".join(part["text"] for part in content if part["type"] == "text")

@@ -19,6 +19,7 @@ from adapters.dialects.form import (
     as_text,
     call_of,
     check,
+    content_of,
     decode,
     encode,
     extend,
@@ -245,10 +246,8 @@ def _add_message(messages: list[dict[str, Any]], item: dict[str, Any], path: str
         if role != "user" and any(part["type"] != "text" for part in parts):
             dropped.add("input")
             parts = [part for part in parts if part["type"] == "text"]
-        if role != "user" or (len(parts) < 2 and all(part["type"] == "text" for part in parts)):
-            content = ("\n\n" if role == "system" else "").join(part["text"] for part in parts)
-        else:
-            content = parts
+        between = "\n\n" if role == "system" else ""
+        content = content_of(parts) or "" if role == "user" else between.join(part["text"] for part in parts)
     last: dict[str, Any] = messages[-1] if messages else {"role": ""}
     if role == "system" and len(messages) == 1 and last["role"] == "system":
         last["content"] += "\n\n" + content  # many chat templates take only one, at the start
