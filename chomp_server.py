@@ -1572,9 +1572,8 @@ def prepare_demonstration(api: Api, body: bytes) -> bytes:
         if is_null(fields.get("system", _EMPTY)):
             fields["system"] = Raw(msgspec.json.encode(DEMONSTRATION_SYSTEM))
     elif messages and not any(bytes(one.get("role", _EMPTY)) in (b'"system"', b'"developer"') for one in messages):
-        said = Raw(msgspec.json.encode({"role": "system", "content": DEMONSTRATION_SYSTEM}))
-        rest = msgspec.json.decode(fields["messages"], type=list[Raw])
-        fields["messages"] = Raw(msgspec.json.encode([said, *rest]))
+        said = {"role": "system", "content": DEMONSTRATION_SYSTEM}
+        fields["messages"] = Raw(msgspec.json.encode([said, *messages]))
     fields.setdefault("temperature", Raw(b"0"))
     return msgspec.json.encode(fields)
 
