@@ -113,6 +113,7 @@ from adapters.dialects import form
 from adapters.dialects import gemini as gemini_dialect
 from adapters.dialects import messages as messages_dialect
 from adapters.dialects import responses as responses_dialect
+from adapters.dialects.form import Usage
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -645,17 +646,6 @@ class Model(msgspec.Struct, frozen=True):
     context_length: int = 0  # tokens; 0 = not said
     max_output: int = 0
     price: Price | None = None
-
-
-class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens of one answer, as the upstream counted them."""
-
-    prompt: int = 0
-    completion: int = 0
-    cached: int = 0  # part of `prompt`, billed lower
-    reasoning: int = 0  # part of `completion`
-    cache_write: int = 0  # part of `prompt`
-    cost_usd: float | None = None  # when the router reports it
 
 
 class ChatRequest(msgspec.Struct):
@@ -1378,16 +1368,13 @@ class Envelope(msgspec.Struct):
 
     def wants_usage(self) -> bool:
         """Whether the client asked for the usage frame itself."""
-        if not self.stream_options:
-            return False
-        with contextlib.suppress(msgspec.MsgspecError, RecursionError):
-            options = msgspec.json.decode(self.stream_options)
-            return isinstance(options, dict) and options.get("include_usage") is True
-        return False
+        options = _decode_or_none(self.stream_options) if self.stream_options else None
+        return isinstance(options, dict) and options.get("include_usage") is True
 
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
+_decode_raw = msgspec.json.Decoder(Raw).decode
 _REQUIRED: dict[Api, str] = {
     "chat": "messages", "completions": "prompt", "embeddings": "input", "messages": "messages", "responses": "input",
     "count_tokens": "messages", "gemini": "contents",
@@ -1404,6 +1391,13 @@ _DIALECTS: dict[Api, Dialect] = {
 def dialect_of(api: Api) -> Dialect:
     """The dialect of the answers and errors at `api`."""
     return _DIALECTS.get(api, "chat")
+
+
+def _decode_or_none(raw: Raw | bytes, decode: Callable[[Any], Any] = msgspec.json.decode) -> Any:
+    try:
+        return decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
 
 
 def is_null(raw: Raw | bytes) -> bool:
@@ -1578,9 +1572,8 @@ def prepare_demonstration(api: Api, body: bytes) -> bytes:
         if is_null(fields.get("system", _EMPTY)):
             fields["system"] = Raw(msgspec.json.encode(DEMONSTRATION_SYSTEM))
     elif messages and not any(bytes(one.get("role", _EMPTY)) in (b'"system"', b'"developer"') for one in messages):
-        said = Raw(msgspec.json.encode({"role": "system", "content": DEMONSTRATION_SYSTEM}))
-        rest = msgspec.json.decode(fields["messages"], type=list[Raw])
-        fields["messages"] = Raw(msgspec.json.encode([said, *rest]))
+        said = {"role": "system", "content": DEMONSTRATION_SYSTEM}
+        fields["messages"] = Raw(msgspec.json.encode([said, *messages]))
     fields.setdefault("temperature", Raw(b"0"))
     return msgspec.json.encode(fields)
 
@@ -1613,24 +1606,16 @@ _up_names: dict[bytes, bytes] = {}  # a name as sent -> as it goes up, empty whe
 _down_names: dict[bytes, bytes] = {}
 
 
-def _up_name(name: bytes) -> bytes:
-    low = name.lower()
-    found = b"" if low in _NOT_UPWARDS or low.startswith(_NOT_UPWARDS_PREFIX) else low
-    if len(_up_names) < NAMES_MOST:
-        _up_names[name] = found
-    return found
+def _up_name(low: bytes) -> bytes:
+    return b"" if low in _NOT_UPWARDS or low.startswith(_NOT_UPWARDS_PREFIX) else low
 
 
-def _down_name(name: bytes) -> bytes:
-    low = name.lower()
-    found = low if low in _DOWNWARDS or low.startswith(_DOWNWARDS_PREFIX) else b""
-    if low in _NOT_DOWNWARDS or low.startswith(b"x-chomp-"):
-        found = b""
+def _down_name(low: bytes) -> bytes:
     if low == b"x-request-id":  # ours has that name
-        found = b"x-upstream-request-id"
-    if len(_down_names) < NAMES_MOST:
-        _down_names[name] = found
-    return found
+        return b"x-upstream-request-id"
+    if low in _NOT_DOWNWARDS or low.startswith(b"x-chomp-"):
+        return b""
+    return low if low in _DOWNWARDS or low.startswith(_DOWNWARDS_PREFIX) else b""
 
 
 def headers_up(given: Iterable[tuple[bytes, bytes]], own: frozenset[bytes]) -> bytes:
@@ -1639,30 +1624,31 @@ def headers_up(given: Iterable[tuple[bytes, bytes]], own: frozenset[bytes]) -> b
     Without hop-by-hop headers (RFC 9110 7.6.1, also those named in Connection), the caller's credentials and origin,
     SDK telemetry, and the names in `own`, which the router's row sets itself.
     """
-    lines = []
-    named = b""
-    for name, value in given:
-        low = _up_names.get(name)
-        if low is None:
-            low = _up_name(name)
-        if low:
-            if low not in own:
-                lines.append(b"%b: %b\r\n" % (low, value))
-        elif name.lower() == b"connection":
-            named += b"," + value.lower()
-    return b"".join(_not_named(lines, named))
+    return _passed(given, _up_names, _up_name, own)
 
 
 def headers_down(given: Iterable[tuple[bytes, bytes]]) -> bytes:
     """An upstream's headers as the client may see them: type, limits and the vendor's own `x-` information."""
+    return _passed(given, _down_names, _down_name)
+
+
+def _passed(
+    given: Iterable[tuple[bytes, bytes]],
+    known: dict[bytes, bytes],
+    passed_name: Callable[[bytes], bytes],
+    without: Container[bytes] = (),
+) -> bytes:
+    """Those of the header lines `given` that pass, under the names that `known` has, or else `passed_name`."""
     lines = []
     named = b""
     for name, value in given:
-        low = _down_names.get(name)
-        if low is None:
-            low = _down_name(name)
-        if low:
-            lines.append(b"%b: %b\r\n" % (low, value))
+        new = known.get(name)
+        if new is None:
+            new = passed_name(name.lower())
+            if len(known) < NAMES_MOST:
+                known[name] = new
+        if new and new not in without:
+            lines.append(b"%b: %b\r\n" % (new, value))
         elif name.lower() == b"connection":
             named += b"," + value.lower()
     return b"".join(_not_named(lines, named))
@@ -1848,10 +1834,8 @@ class Framer:
         if self.torn:
             self.torn = False
             return left
-        for payload in payloads(left):
-            if payload != b"[DONE]" and not _is_json(payload):
-                return b""
-        return left
+        is_broken = any(payload != b"[DONE]" and not _is_json(payload) for payload in payloads(left))
+        return b"" if is_broken else left
 
 
 def _line_ends(rest: bytearray, seen: int) -> int:
@@ -1871,11 +1855,7 @@ def _line_ends(rest: bytearray, seen: int) -> int:
 
 
 def _is_json(payload: bytes) -> bool:
-    try:
-        msgspec.json.decode(payload, type=Raw)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True
+    return _decode_or_none(payload, _decode_raw) is not None
 
 
 _DATA_LINE = re.compile(rb"(?<=[\r\n])(?=data:)")  # where frames parted by single newlines begin
@@ -1889,17 +1869,14 @@ def split_frames(run: bytes) -> list[bytes]:
     if b"\r" in run:
         frames = _FRAME.findall(run)
     else:
-        parts = run.split(b"\n\n")
-        last = parts.pop()
+        *parts, last = run.split(b"\n\n")
         frames = [part + b"\n\n" for part in parts]
         if last:
             frames.append(last)
     found: list[bytes] = []
     for frame in frames:
-        if (b"\ndata:" in frame or b"\rdata:" in frame) and len(payloads(frame)) > 1:
-            found += _DATA_LINE.split(frame)
-        else:
-            found.append(frame)
+        has_several = (b"\ndata:" in frame or b"\rdata:" in frame) and len(payloads(frame)) > 1
+        found += _DATA_LINE.split(frame) if has_several else [frame]
     return found
 
 
@@ -1980,27 +1957,20 @@ def frame_kind(run: bytes) -> FrameKind:
 
     Role-only and empty deltas are start-up; whatever is not known to be empty is content.
     """
-    kind: FrameKind = "comment"
-    for payload in payloads(run):
-        kind = payload_kind(payload)
-        if kind != "startup":
-            return kind
-    return kind
+    parts = payloads(run)
+    kinds = (payload_kind(part) for part in parts)
+    return next((kind for kind in kinds if kind != "startup"), "startup" if parts else "comment")
 
 
 def payload_kind(payload: bytes) -> FrameKind:
     if payload.strip() == b"[DONE]":
         return "done"
-    with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):  # most frames are decided here
-        chunk = _decode_chunk(payload)
-        if chunk.error is _EMPTY and chunk.x_groq is _EMPTY and chunk.choices:
-            choice = chunk.choices[0]
-            if choice.text or (choice.delta is not None and choice.delta.content):
-                return "content"
-    try:
-        frame = msgspec.json.decode(payload)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return "content"
+    chunk: _Chunk | None = _decode_or_none(payload, _decode_chunk)  # most frames are decided here
+    if chunk is not None and chunk.error is _EMPTY and chunk.x_groq is _EMPTY and chunk.choices:
+        choice = chunk.choices[0]
+        if choice.text or (choice.delta is not None and choice.delta.content):
+            return "content"
+    frame = _decode_or_none(payload)
     if not isinstance(frame, dict):
         return "content"
     groq = frame.get("x_groq")
@@ -2008,23 +1978,27 @@ def payload_kind(payload: bytes) -> FrameKind:
     told = (frame.get("error"), groq.get("error") if isinstance(groq, dict) else None)
     if kind in ("error", "response.failed") or (any(told) and is_error(form.encode(told))):
         return "error"
-    if kind in ("content_block_start", "response.output_item.added"):  # of words that are still to come
-        begun = frame.get("content_block") or frame.get("item")
-        if not isinstance(begun, dict) or begun.get("type") not in ("text", "thinking", "message", "reasoning"):
-            return "content"
-        return "content" if begun.get("text") or begun.get("thinking") or begun.get("content") else "startup"
-    if frame.get("usage") or kind not in _STARTUP_TYPES:
-        return "content"
-    choices = frame.get("choices") or ()
-    if not isinstance(choices, (list, tuple)):
-        return "content"
-    for choice in choices:
-        if not isinstance(choice, dict) or choice.get("finish_reason") is not None or choice.get("text"):
-            return "content"
-        delta = choice.get("delta")
-        if isinstance(delta, dict) and any(value for name, value in delta.items() if name != "role"):
-            return "content"
-    return "startup"
+    if kind in ("content_block_start", "response.output_item.added"):
+        is_empty = _is_empty_block(frame.get("content_block") or frame.get("item"))
+    else:
+        choices = frame.get("choices") or ()
+        is_empty = not frame.get("usage") and kind in _STARTUP_TYPES and isinstance(choices, (list, tuple))
+        is_empty = is_empty and all(map(_is_empty_choice, choices))
+    return "startup" if is_empty else "content"
+
+
+def _is_empty_block(block: Any) -> bool:
+    """Whether a block or an item is one of words, all of which are still to come."""
+    if not isinstance(block, dict) or block.get("type") not in ("text", "thinking", "message", "reasoning"):
+        return False
+    return not (block.get("text") or block.get("thinking") or block.get("content"))
+
+
+def _is_empty_choice(choice: Any) -> bool:
+    if not isinstance(choice, dict) or choice.get("finish_reason") is not None or choice.get("text"):
+        return False
+    delta = choice.get("delta")
+    return not isinstance(delta, dict) or not any(value for name, value in delta.items() if name != "role")
 
 
 _COUNTED = re.compile(rb"[1-9]")
@@ -2071,16 +2045,9 @@ class StreamMeter:
                 return kept
         if b"data:" not in run:  # comments, blank lines
             return run
-        hidden = False
-        kept_frames = []
-        for frame in split_frames(run):
-            hide = False
-            for payload in payloads(frame):
-                hide = self._look(payload)
-            hidden = hidden or hide
-            if not hide:
-                kept_frames.append(frame)
-        return b"".join(kept_frames) if hidden else run
+        frames = split_frames(run)
+        shown = [frame for frame in frames if not max(map(self._look, payloads(frame)), default=False)]
+        return run if len(shown) == len(frames) else b"".join(shown)
 
     def _look_at_all(self, run: bytes) -> bytes | None:
         """`look` for a run of plain `data` frames, which a fast upstream sends by the dozen; None for any other."""
@@ -2089,13 +2056,9 @@ class StreamMeter:
             return None
         text = run[6 : -len(end)].replace(end + b"data: ", b"\n")  # JSON has no newlines inside
         last = text.endswith(b"\n[DONE]")
-        if last:
-            text = text[:-7]
-        try:
-            chunks = _decode_chunks(text)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            return None
-        if len(chunks) != text.count(b"\n") + 1:
+        text = text.removesuffix(b"\n[DONE]")
+        chunks = _decode_or_none(text, _decode_chunks)
+        if chunks is None or len(chunks) != text.count(b"\n") + 1:
             return None
         special = [at for at, chunk in enumerate(chunks) if self._add(chunk)]
         self.done = self.done or last
@@ -2147,20 +2110,22 @@ class StreamMeter:
         )
 
     def _look_loosely(self, payload: bytes) -> bool:
-        with contextlib.suppress(msgspec.DecodeError, RecursionError):
-            fields = _decode_fields(payload)
-            parts = {name: fields[name] for name in ("usage", "error", "x_groq", "cost") if name in fields}
-            self.finished = self.finished or b'"finish_reason":"' in payload.replace(b" ", b"")
-            return self._look_closer(_Chunk(**cast(Any, parts)), payload)
-        return False
+        fields = _decode_or_none(payload, _decode_fields)
+        if fields is None:
+            return False
+        self.finished = self.finished or b'"finish_reason":"' in payload.replace(b" ", b"")
+        parts = {name: fields[name] for name in ("usage", "error", "x_groq", "cost") if name in fields}
+        return self._look_closer(_Chunk(**parts), payload)
 
     def _look_closer(self, chunk: _Chunk, payload: bytes) -> bool:
         if is_error(chunk.error) or (chunk.choices is None and bytes(chunk.type) == b'"error"'):
             self.error = payload
         elif chunk.error:
             self.blank = True
-        if chunk.x_groq is not _EMPTY:
-            self._look_groq(chunk.x_groq, payload)
+        if groq := _decode_or_none(chunk.x_groq, _decode_fields) if chunk.x_groq else None:
+            self._groq = Raw(bytes(groq.get("usage", self._groq)))
+            if is_error(groq.get("error", _EMPTY)):
+                self.error = payload
         if chunk.cost is not _EMPTY:
             self._cost = Raw(bytes(chunk.cost))
         if is_null(chunk.usage):
@@ -2170,18 +2135,8 @@ class StreamMeter:
             self._usage = Raw(usage)
         if not self._hide or chunk.choices != []:
             return False
-        try:
-            return _decode_fields(payload).keys() <= _USAGE_FRAME_KEYS
-        except msgspec.DecodeError:
-            return False
-
-    def _look_groq(self, raw: Raw, payload: bytes) -> None:
-        with contextlib.suppress(msgspec.DecodeError):
-            groq = _decode_fields(raw)
-            if "usage" in groq:
-                self._groq = Raw(bytes(groq["usage"]))
-            if is_error(groq.get("error", _EMPTY)):
-                self.error = payload
+        fields = _decode_or_none(payload, _decode_fields)
+        return fields is not None and fields.keys() <= _USAGE_FRAME_KEYS
 
     @property
     def complete(self) -> bool:
@@ -2217,6 +2172,11 @@ class _Response(msgspec.Struct):
     output: list[Raw] = []
 
 
+def _read_response(raw: Raw | bytes) -> _Response:
+    return _decode_or_none(raw, _decode_response) or _Response()
+
+
+_decode_response = msgspec.json.Decoder(_Response).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_events = msgspec.json.Decoder(_Event).decode_lines
 _DATA = re.compile(rb"^data: (.*)$", re.M)
@@ -2245,14 +2205,12 @@ class EventsMeter(StreamMeter):
             self._look(run[at + 6 :])
             return run
         lines = _DATA.findall(run)
-        if len(lines) == run.count(b"\n\n") and b"\r" not in run:
-            text = b"\n".join(lines)
-            with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-                events = _decode_events(text)
-                if len(events) == len(lines):
-                    for event, line in zip(events, lines, strict=True):
-                        self._note(event, line)
-                    return run
+        is_plain = len(lines) == run.count(b"\n\n") and b"\r" not in run
+        events = _decode_or_none(b"\n".join(lines), _decode_events) if is_plain else None
+        if events is not None and len(events) == len(lines):
+            for event, line in zip(events, lines, strict=True):
+                self._note(event, line)
+            return run
         for payload in payloads(run):
             self._look(payload)
         return run
@@ -2286,57 +2244,40 @@ class EventsMeter(StreamMeter):
         elif kind in ("response.completed", "response.incomplete", "response.failed"):
             self.done = True
             self._response = bytes(event.response)
-            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                if msgspec.json.decode(event.response, type=_Response).status in ("failed", "cancelled"):
-                    self.error = payload.strip()
+            if _read_response(event.response).status in ("failed", "cancelled"):
+                self.error = payload.strip()
         elif kind == "response.output_item.done":
             self._items.append(Raw(bytes(event.item)))
         elif kind == "response.created":
-            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                self.response_id = msgspec.json.decode(event.response, type=_Response).id
+            self.response_id = _read_response(event.response).id
         if event.cost:
             self._cost = Raw(bytes(event.cost))
         for found in (event.message, event.response):
-            if not is_null(found):
-                self._count(_usage_in(found))
+            if not is_null(found) and (whole := _decode_or_none(found, _decode_whole)) is not None:
+                self._count(whole.usage)
         self._count(event.usage)
 
     def _count(self, usage: Raw) -> None:
         """Later counts stand beside earlier ones: a message's input is counted at its start, its output at its end."""
-        if not is_null(usage):
-            with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-                found = msgspec.json.decode(usage)
-                if isinstance(found, dict):
-                    self._counts.update({name: value for name, value in found.items() if value is not None})
+        found = None if is_null(usage) else _decode_or_none(usage)
+        if isinstance(found, dict):
+            self._counts.update({name: value for name, value in found.items() if value is not None})
 
     @property
     def response(self) -> bytes:
         """The whole Response object of a finished stream: with what was streamed, whatever its last event says."""
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            items, output = self._items, msgspec.json.decode(self._response, type=_Response).output
-            if not (items or output) and self._words:  # no item was ever done
-                part = {"type": "output_text", "text": "".join(self._words), "annotations": []}
-                message = {"type": "message", "role": "assistant", "status": "completed", "content": [part]}
-                items = [Raw(form.encode({**message, "id": f"msg_{secrets.token_hex(20)}"}))]
-            if len(output) < len(items):
-                return msgspec.json.encode({**_decode_fields(self._response), "output": items})
-        return self._response
+        fields = _decode_or_none(self._response, _decode_fields)
+        items, output = self._items, _read_response(self._response).output
+        if not (items or output) and self._words:  # no item was ever done
+            part = {"type": "output_text", "text": "".join(self._words), "annotations": []}
+            message = {"type": "message", "role": "assistant", "status": "completed", "content": [part]}
+            items = [Raw(form.encode({**message, "id": f"msg_{secrets.token_hex(20)}"}))]
+        if fields is None or len(output) >= len(items):
+            return self._response
+        return msgspec.json.encode({**fields, "output": items})
 
     def usage(self) -> Usage | None:
         return read_usage(msgspec.json.encode(self._counts) if self._counts else _EMPTY, self._cost)
-
-
-def _usage_in(raw: Raw) -> Raw:
-    with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return _decode_whole(raw).usage
-    return _EMPTY
-
-
-def _decode_or_none(raw: Raw | bytes) -> Any:
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return None
 
 
 _COUNT_MAX = 10**12  # tokens nobody has ever sent; more is an error, and would break sums
@@ -2374,10 +2315,9 @@ def estimated_prompt(content: bytes) -> int:
 
 def read_usage(raw: Raw | bytes, cost: Raw | bytes = b"") -> Usage | None:
     """Usage in the OpenAI family's shapes and Anthropic's; None when there is none. A router's own cost is taken."""
-    found = _decode_or_none(raw) if raw else None
+    told = _decode_or_none(raw) if raw else None
+    found = told if type(told) is dict else {}
     reported = _amount(_decode_or_none(cost)) if cost else None
-    if type(found) is not dict:
-        return None if reported is None else Usage(cost_usd=reported)
     field = found.get
     prompt = _count(field("prompt_tokens", field("input_tokens")))
     completion = _count(field("completion_tokens", field("output_tokens")))
@@ -2420,9 +2360,8 @@ _NO_CHOICES = re.compile(rb"null|(?:\[\s*+\]|)$")
 
 def read_answer(api: Api, body: bytes, now: float = math.inf) -> tuple[Usage | None, Fault | None]:
     """Usage of an answer that is not streamed, or why its HTTP 200 is a failure all the same."""
-    try:
-        whole = _decode_whole(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    whole: _Whole | None = _decode_or_none(body, _decode_whole)
+    if whole is None:
         return None, Fault("provider_error", "the upstream's answer is not JSON", 502, code="bad_upstream_answer")
     if is_error(whole.error):
         return None, read_fault(200, body, now=now)
@@ -2434,11 +2373,8 @@ def read_answer(api: Api, body: bytes, now: float = math.inf) -> tuple[Usage | N
         return (None if api == "count_tokens" else read_usage(whole.usage, whole.cost)), None
     if api != "embeddings" and _NO_CHOICES.match(whole.choices):
         return None, _no_answer(body, "choices", now)
-    groq = _EMPTY
-    if is_null(whole.usage) and whole.x_groq:
-        with contextlib.suppress(msgspec.DecodeError):
-            groq = _decode_fields(whole.x_groq).get("usage", _EMPTY)
-    return read_usage(whole.usage or groq, whole.cost), None
+    groq = _decode_or_none(whole.x_groq, _decode_fields) if whole.x_groq else None
+    return read_usage(whole.usage or (groq or {}).get("usage", _EMPTY), whole.cost), None
 
 
 def _no_answer(body: bytes, needed: str, now: float) -> Fault:
@@ -2838,23 +2774,18 @@ class Thoughts:
 
     def __init__(self, most: int = 1000, most_bytes: int = 16 << 20):
         self._most, self._most_bytes = most, most_bytes
-        self._kept: dict[tuple[str, str, str], tuple[list[dict[str, Any]], int]] = {}
-        self._bytes = 0
+        self._kept: dict[tuple[str, str, str], tuple[list[dict[str, Any]], int]] = {}  # and their sizes
 
     def keep(self, caller: str, answer: form.Answer) -> None:
         """Keeps those of a finished answer."""
         thoughts, calls = form.thoughts_of(answer), answer.calls
-        size = answer.size
-        if not thoughts or not calls or size > self._most_bytes // 16:
+        if not thoughts or not calls or answer.size > self._most_bytes // 16:
             return
-        self._forget((caller, answer.origin, calls[0].id))
-        self._kept[caller, answer.origin, calls[0].id] = thoughts, size
-        self._bytes += size
-        while len(self._kept) > self._most or self._bytes > self._most_bytes:
-            self._forget(next(iter(self._kept)))
-
-    def _forget(self, key: tuple[str, str, str]) -> None:
-        self._bytes -= self._kept.pop(key, ([], 0))[1]
+        key = (caller, answer.origin, calls[0].id)
+        self._kept.pop(key, None)  # the place of the newest is the last
+        self._kept[key] = thoughts, answer.size
+        while len(self._kept) > self._most or sum(size for _, size in self._kept.values()) > self._most_bytes:
+            del self._kept[next(iter(self._kept))]
 
     def give_back(self, caller: str, origin: str, request: dict[str, Any]) -> None:
         """Puts them before the calls they came with."""
@@ -2927,24 +2858,25 @@ class Answering:
         self.client = client
         self._target = target
         self._answer = answer
+        answer.model = str(fields.get("model") or "")  # until the target says which
         self._decoder = TARGET_DIALECTS[target].Decoder(answer)
         self._encoder = DIALECTS[client].Encoder(answer, fields)
         self._meter: StreamMeter | None = None  # that looks at the target's frames
-        self._over = self._finished = False
+        self._over = False
         self.on_end: Callable[[form.Answer], None] | None = None  # told of a finished answer
 
     def estimate(self, prompt_tokens: int) -> None:
         """Has a client that must be told a count told this one until the target counts."""
-        self._answer.estimate = {"prompt_tokens": prompt_tokens, "completion_tokens": 0}
+        self._answer.usage = Usage(prompt_tokens)
 
     def _end(self, usage: Usage | None) -> None:
         """The decoder has had all."""
         if self.on_end is not None:
             self.on_end(self._answer)
         if usage is not None and (usage.prompt or usage.completion):
-            self._answer.usage = _chat_usage(usage)
-        elif self._answer.estimate is not None:
-            self._answer.estimate["completion_tokens"] = estimated_tokens(self._answer.said)
+            self._answer.usage = usage
+        elif self._answer.usage.prompt:  # an estimate
+            self._answer.usage = Usage(self._answer.usage.prompt, estimated_tokens(self._answer.said))
 
     # -- whole
 
@@ -2968,12 +2900,10 @@ class Answering:
 
     def whole(self) -> bytes:
         """What was read as one body."""
-        self._finished = True
         return form.encode(self._encoder.whole())
 
     def frames(self) -> bytes:
         """What was read as the frames of a stream."""
-        self._finished = True
         return cast(bytes, self._encoder.finish())
 
     # -- as it comes
@@ -3004,7 +2934,7 @@ class Answering:
         """The last frames of a proper end; empty when it was over."""
         if self._over:
             return b""
-        self._over = self._finished = True
+        self._over = True
         self._decoder.finish()
         self._end(cast(StreamMeter, self._meter).usage())
         return cast(bytes, self._encoder.finish())
@@ -3014,24 +2944,14 @@ class Answering:
         if self._over:
             return b""
         self._over = True
-        return cast(bytes, self._encoder.error(error.status, error.body()["error"]))
+        frames = getattr(self._encoder, "error", DIALECTS[self.client].error_frames)  # a response's go on counting
+        return cast(bytes, frames(error.status, error.body()["error"]))
 
     @property
     def response(self) -> bytes:
         """The whole Response object of a finished answer, for a client that speaks responses."""
-        return form.encode(self._encoder.response) if self._finished and self.client == "responses" else b""
-
-
-def _chat_usage(usage: Usage) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "prompt_tokens": usage.prompt,
-        "completion_tokens": usage.completion,
-        "total_tokens": usage.prompt + usage.completion,
-        "prompt_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write},
-    }
-    if usage.reasoning:
-        shown["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning}
-    return shown
+        response = getattr(self._encoder, "response", None)
+        return form.encode(response) if response and response["status"] != "in_progress" else b""
 
 
 # -- catalogues

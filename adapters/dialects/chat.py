@@ -10,11 +10,14 @@ from typing import Any
 import msgspec
 
 from adapters.dialects.form import (
+    NOTHING,
     ODD,
     Answer,
     Part,
     Refused,
+    Usage,
     as_text,
+    call_of,
     check,
     decode,
     encode,
@@ -24,6 +27,7 @@ from adapters.dialects.form import (
     names,
     no_place,
     present,
+    refuse,
     seal,
     text_of,
     unseal,
@@ -37,7 +41,11 @@ FILLER = b": keep-alive\n\n"
 
 # -- requests
 
-_REFUSED = ("functions", "function_call", "audio", "web_search_options")  # they change what the model can do
+_REFUSED = {
+    **{name: (name, (None, [])) for name in ("functions", "function_call", "audio", "web_search_options")},
+    "n": ("n above 1", (None, 1)), "logprobs": ("logprobs", NOTHING),
+    "modalities": ("an answer other than text", (None, [], ["text"])),
+}  # fmt: skip
 _CARRIED = (
     "model", "messages", "stream", "max_tokens", "max_completion_tokens", "temperature", "top_p", "stop", "tools",
     "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "user",
@@ -62,35 +70,18 @@ _THOUGHTS = ("reasoning", "reasoning_content", "reasoning_details")
 
 def decode_request(fields: dict[str, Any], origin: str, dropped: set[str]) -> dict[str, Any]:
     """A chat client's request: chat already, but for what no other dialect has."""
-    for name in _REFUSED:
-        if fields.get(name) not in (None, []):
-            raise no_place(name, name)
+    refuse(fields, _REFUSED)
     check(
         fields, model=str, messages=list, tools=list, stop=(str, list), temperature=(int, float), top_p=(int, float),
         max_tokens=int, max_completion_tokens=int, response_format=dict, reasoning_effort=str, user=str,
     )  # fmt: skip
-    if fields.get("n") not in (None, 1):
-        raise no_place("n above 1", "n")
-    if fields.get("logprobs"):
-        raise no_place("logprobs", "logprobs")
-    if fields.get("modalities") not in (None, [], ["text"]):
-        raise no_place("an answer other than text", "modalities")
     for name in ("max_completion_tokens", "max_tokens"):
         if (most := fields.get(name)) is not None and most < 1:
             raise Refused(f"{name} must be 1 or more", name)
-    known = {*_REFUSED, *_CARRIED, "n", "logprobs", "modalities", "stream_options", "router"}
+    known = {*_REFUSED, *_CARRIED, "stream_options", "router"}
     more = {name: value for name, value in fields.items() if name not in known}
     dropped |= {name for name, value in more.items() if value or (name == "seed" and value is not None)}
-    tools = []
-    for at, tool in enumerate(fields.get("tools") or ()):
-        if tool.get("type", "function") != "function" or "function" not in tool:
-            raise no_place(f"a tool of type {tool.get('type')!r}", f"tools[{at}]")
-        extend(dropped, "tools", tool, _TOOL)
-        extend(dropped, "tools", tool["function"], _FUNCTION)
-        function = {name: value for name, value in tool["function"].items() if name in _FUNCTION}
-        if cache := tool.get("cache_control"):
-            function["cache_control"] = cache
-        tools.append({"type": "function", "function": function})
+    tools = [_tool(tool, f"tools[{at}]", dropped) for at, tool in enumerate(fields.get("tools") or ())]
     choice = fields.get("tool_choice")
     if isinstance(choice, dict):
         if choice.get("type") != "function" or "function" not in choice:
@@ -106,6 +97,15 @@ def decode_request(fields: dict[str, Any], origin: str, dropped: set[str]) -> di
         **known_here, "messages": messages, **present(tools=tools or None, tool_choice=choice),
         "same": {name: value for name, value in more.items() if value is not None},
     }  # fmt: skip
+
+
+def _tool(tool: dict[str, Any], path: str, dropped: set[str]) -> dict[str, Any]:
+    if tool.get("type", "function") != "function" or "function" not in tool:
+        raise no_place(f"a tool of type {tool.get('type')!r}", path)
+    extend(dropped, "tools", tool, _TOOL)
+    extend(dropped, "tools", tool["function"], _FUNCTION)
+    function = {name: value for name, value in tool["function"].items() if name in _FUNCTION}
+    return {"type": "function", "function": {**function, **present(cache_control=tool.get("cache_control") or None)}}
 
 
 def same(request: dict[str, Any], dialect: str, dropped: set[str]) -> dict[str, Any]:
@@ -163,29 +163,27 @@ def _assistant(told: dict[str, Any], message: dict[str, Any], call_id: str, orig
         parts = [*parts, {"type": "refusal", "refusal": message["refusal"]}]
     if thoughts or message.get("refusal"):
         told["content"] = [*thoughts, *parts]
-    calls = []
-    for call in message.get("tool_calls") or ():
-        function = call.get("function") or call["custom"]
-        calls.append({"id": call.get("id") or "", "type": "function", "function": called(function)})
+    called = [(call.get("id"), call.get("function") or call["custom"]) for call in message.get("tool_calls") or ()]
     if message.get("function_call"):
-        calls.append({"id": call_id, "type": "function", "function": called(message["function_call"])})
-    if calls:
-        told["tool_calls"] = calls
+        called.append((call_id, message["function_call"]))
+    if called:
+        told["tool_calls"] = [call_of(one, function["name"], arguments_in(function)) for one, function in called]
 
 
 def _thinking(text: str, state: dict[str, Any]) -> dict[str, Any]:
     return {"type": "thinking", "text": text, "state": state}
 
 
-def called(function: dict[str, Any]) -> dict[str, Any]:
-    """A call's name and arguments, these as text; a custom tool's input is wrapped."""
+def arguments_in(function: dict[str, Any]) -> str:
+    """A call's arguments as text; a custom tool's input is wrapped."""
     if "input" in function:
-        return {"name": function["name"], "arguments": encode({"input": function["input"]}).decode()}
-    arguments = function.get("arguments")
-    return {"name": function["name"], "arguments": arguments if isinstance(arguments, str) else _dumped(arguments)}
+        return encode({"input": function["input"]}).decode()
+    return _dumped(function.get("arguments"))
 
 
 def _dumped(arguments: Any) -> str:
+    if isinstance(arguments, str):
+        return arguments
     return "" if arguments is None else json.dumps(arguments)
 
 
@@ -220,9 +218,8 @@ def encode_request(request: dict[str, Any], dropped: set[str]) -> dict[str, Any]
             pictures = []
         content = message["content"]
         if isinstance(content, list):
-            for part in content:
-                if part["type"] == "file" and "file_url" in part["file"]:
-                    raise no_place("a file by its address", "messages")
+            if any(part["type"] == "file" and "file_url" in part["file"] for part in content):
+                raise no_place("a file by its address", "messages")
             if message["role"] == "tool":
                 pictures += [part for part in content if part["type"] != "text"]
                 content = "\n".join(part["text"] for part in content if part["type"] == "text")
@@ -515,8 +512,7 @@ def _call(call: dict[str, Any]) -> _Call:
 
 def _function(function: Any) -> _Function:
     function = function if isinstance(function, dict) else {}
-    arguments = function.get("arguments")
-    return _Function(_a(str, function.get("name")), arguments if isinstance(arguments, str) else _dumped(arguments))
+    return _Function(_a(str, function.get("name")), _dumped(function.get("arguments")))
 
 
 def _a(kind: type, value: Any) -> Any:
@@ -534,7 +530,6 @@ class Encoder:
     def __init__(self, answer: Answer, fields: dict[str, Any]):
         self._answer = answer
         self._usage = (fields.get("stream_options") or {}).get("include_usage") is True
-        answer.model = answer.model or str(fields.get("model") or "")
         self._named = self._head = self._tail = b""
         self._thinking: Part | None = None  # the last
         self._thought: Part | None = None  # the last that had words
@@ -585,10 +580,7 @@ class Encoder:
         part.index = len(self._calls)
         self._calls.append(part)
         part.frame = b'%b{"tool_calls":[{"index":%d,"function":{"arguments":' % (self._head, part.index)
-        function = {"name": part.name, "arguments": ""}
-        return self._chunk(
-            {"tool_calls": [{"index": part.index, "id": part.id, "type": "function", "function": function}]}
-        )
+        return self._chunk({"tool_calls": [{"index": part.index, **call_of(part.id, part.name, "")}]})
 
     def _carry(self) -> bytes:
         """What the provider needs back of the last thinking, once that is over."""
@@ -609,20 +601,14 @@ class Encoder:
         reason = encode(self._answer.finish_reason())
         usage = b',"usage":null' if self._usage else b""
         made.append(b'%b{},"logprobs":null,"finish_reason":%b}]%b}\n\n' % (self._head, reason, usage))
-        if self._usage and self._answer.usage:
-            made.append(b'%b,"choices":[],"usage":%b}\n\n' % (self._named, encode(self._answer.usage)))
+        if self._usage and (counted := _usage(self._answer.usage)):
+            made.append(b'%b,"choices":[],"usage":%b}\n\n' % (self._named, encode(counted)))
         made.append(DONE)
         return b"".join(made)
 
-    def error(self, status: int, error: dict[str, Any]) -> bytes:
-        return error_frames(status, error)
-
     def whole(self) -> dict[str, Any]:
         answer = self._answer
-        calls = [
-            {"id": part.id, "type": "function", "function": {"name": part.name, "arguments": part.text or "{}"}}
-            for part in answer.calls
-        ]
+        calls = [call_of(part.id, part.name, part.text or "{}") for part in answer.calls]
         thoughts = [part for part in answer.parts if part.kind == "thinking"]
         text, refusal = answer.text("text"), answer.text("refusal")
         message: dict[str, Any] = {
@@ -641,8 +627,20 @@ class Encoder:
                 reasoning_details=[self._detail(part) for part in thoughts if part.state] or None,
             )
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason()}
-        more = present(usage=answer.usage, cost=answer.cost)
+        more = present(usage=_usage(answer.usage), cost=answer.cost)
         return {**self._names("chat.completion"), "choices": [choice], **more}
+
+
+def _usage(usage: Usage) -> dict[str, Any] | None:
+    if not (usage.prompt or usage.completion):
+        return None
+    return {
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+        "total_tokens": usage.prompt + usage.completion,
+        "prompt_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write},
+        **present(completion_tokens_details={"reasoning_tokens": usage.reasoning} if usage.reasoning else None),
+    }
 
 
 _ENDS = {"text": b"}", "thinking": b"}", "refusal": b"}", "call": b"}}]}"}

@@ -14,7 +14,8 @@ Each dialect is a module beside this one with the same names (one for clients al
     adopt(fields)                               a request for a target of this dialect, others' seals taken out
     encode_request(request, dropped)            a request for a target; raises Refused
     Decoder(answer)                             .feed(payload of one frame), .whole(fields of a whole answer)
-  * Encoder(answer, fields)                     .feed() .finish() .error(...) -> bytes, .whole() -> fields
+  * Encoder(answer, fields)                     .feed() .finish() -> bytes, .whole() -> fields, and .error(...) where
+                                                error_frames do not fit behind what has been sent
   * encode_error, error_frames                  an error as a body, and at the end of a stream
 
 `dropped` collects the names of what was left out, since the target has no place for it and it does no harm.
@@ -91,6 +92,12 @@ def text_of(content: Any) -> str:
     return content if isinstance(content, str) else ""
 
 
+def content_of(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    """Parts as a content: words alone are no list, which some hosts do not read."""
+    are_words = len(parts) == 1 and parts[0]["type"] == "text"
+    return "".join(part["text"] for part in parts) if are_words else parts
+
+
 def as_text(block: dict[str, Any]) -> dict[str, Any]:
     """A part of a kind that no other dialect has, for a model to read."""
     words = text_of(block.get("content")) or text_of(block.get("output"))
@@ -98,9 +105,10 @@ def as_text(block: dict[str, Any]) -> dict[str, Any]:
 
 
 def extend(dropped: set[str], name: str, fields: dict[str, Any], known: frozenset[str]) -> None:
-    """Names `name` where `fields` has more than `known` that says something."""
-    if not fields.keys() <= known and any(fields[one] for one in fields.keys() - known):
-        dropped.add(name)
+    """Names `name` where `fields` has more than `known` that says something; cache_control by its own name."""
+    if not fields.keys() <= known:
+        more = {one for one in fields.keys() - known if fields[one]}
+        dropped.update("cache_control" if one == "cache_control" else name for one in more)
 
 
 def inline(url: str, path: str) -> tuple[str, str]:
@@ -128,11 +136,32 @@ def arguments_of(text: str | None) -> dict[str, Any]:
     return {} if found is None else {"arguments": text}
 
 
+def tool_of(name: str, description: Any, parameters: Any, strict: Any = None) -> dict[str, Any]:
+    """A function that a model may call."""
+    function = present(name=name, description=description or None, parameters=parameters, strict=strict)
+    return {"type": "function", "function": function}
+
+
+def call_of(call_id: Any, name: str, arguments: str) -> dict[str, Any]:
+    """A call of one."""
+    return {"id": call_id or "", "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
 def check(fields: dict[str, Any], **types: type | tuple[type, ...]) -> None:
     """Raises Refused for the first field that has a value of another type."""
     for name, kind in types.items():
         if not isinstance(fields.get(name), (kind, NoneType) if isinstance(kind, type) else (*kind, NoneType)):
             raise misshapen(name)
+
+
+NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {})
+
+
+def refuse(fields: dict[str, Any], unfit: dict[str, tuple[str, tuple[Any, ...]]]) -> None:
+    """Raises Refused for the first field of `unfit`, what each is and which values do no harm, with another value."""
+    for name, (what, harmless) in unfit.items():
+        if fields.get(name) not in harmless:
+            raise no_place(what, name)
 
 
 # -- what a provider needs back: it travels through the client, sealed, and goes to its origin only
@@ -282,7 +311,12 @@ class Part:
         return "".join(self.pieces)
 
     def is_whole(self) -> bool:
-        """Whether the arguments of a call are all of an object; each piece is looked at once."""
+        """Whether it cannot grow any more once another has begun: but for a call, of whose arguments there must be all.
+
+        Each piece is looked at once.
+        """
+        if self.kind != "call":
+            return True
         for piece in self.pieces[self._scanned :]:
             at, self._escaped = int(self._escaped), False
             for found in _BRACES.finditer(piece):
@@ -306,6 +340,17 @@ class Part:
         return words
 
 
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """Tokens of one answer, as the upstream counted them."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0  # part of `prompt`, billed lower
+    reasoning: int = 0  # part of `completion`
+    cache_write: int = 0  # part of `prompt`
+    cost_usd: float | None = None  # when the router reports it
+
+
 class Answer:
     """An answer as it comes: its parts in order, and which of them grew since somebody looked."""
 
@@ -314,10 +359,7 @@ class Answer:
         self.created = created
         self.origin = origin  # the target that gives it; "" = one of the client's own dialect
         self.parts: list[Part] = []
-        self.usage: dict[str, Any] | None = None  # in chat's shape
-        self.estimate: dict[str, Any] | None = (
-            None  # the same, for a client that must be told a count before there is one
-        )
+        self.usage = Usage()  # an estimate first, for a client that must be told a count before there is one
         self.cost: Any = None  # as the router tells it
         self.size = 0  # of what is kept, roughly
         self.said = 0  # characters

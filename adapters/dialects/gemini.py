@@ -16,11 +16,15 @@ from typing import Any
 import msgspec
 
 from adapters.dialects.form import (
+    NOTHING,
     ODD,
     Answer,
     Part,
     Refused,
+    Usage,
     arguments_of,
+    call_of,
+    content_of,
     data_url,
     encode,
     extend,
@@ -28,8 +32,10 @@ from adapters.dialects.form import (
     names,
     no_place,
     present,
+    refuse,
     seal,
     text_of,
+    tool_of,
     unseal,
 )  # fmt: skip
 
@@ -77,8 +83,7 @@ def _several(value: Any) -> list[Any]:
 def decode_request(fields: dict[str, Any], origin: str, dropped: set[str]) -> dict[str, Any]:
     """A generateContent client's request. Raises Refused."""
     fields = _camel(fields)
-    if fields.get("cachedContent"):
-        raise no_place("cachedContent", "cachedContent")
+    refuse(fields, {"cachedContent": ("cachedContent", NOTHING)})
     dropped |= {name for name in fields.keys() - _KNOWN if fields[name]}
     conversation = _Conversation(origin, dropped)
     if system := _system(fields.get("systemInstruction")):
@@ -163,8 +168,7 @@ class _Conversation:
             self._count += 1
             call_id = f"call{self._count:05}"  # nine letters and digits: Mistral takes no other
         self._open.append((call_id, call["name"]))
-        function = {"name": call["name"], "arguments": encode(call.get("args") or {}).decode()}
-        return {"id": call_id, "type": "function", "function": function}
+        return call_of(call_id, call["name"], encode(call.get("args") or {}).decode())
 
     def _user(self, parts: list[dict[str, Any]], path: str) -> None:
         content: list[dict[str, Any]] = []
@@ -175,10 +179,8 @@ class _Conversation:
                 content.append({"type": "text", "text": words})
             elif media := _media(part, f"{path}.parts[{at}]"):
                 content.append(media)
-        if len(content) == 1 and content[0]["type"] == "text":
-            self.messages.append({"role": "user", "content": content[0]["text"]})
-        elif content:
-            self.messages.append({"role": "user", "content": content})
+        if content:
+            self.messages.append({"role": "user", "content": content_of(content)})
 
     def _result(self, result: dict[str, Any], path: str) -> None:
         call_id, name = result.get("id"), result.get("name")
@@ -255,9 +257,7 @@ def _tools(field: Any, dropped: set[str]) -> list[dict[str, Any]]:
         for declaration in map(_camel, _several(tool.get("functionDeclarations"))):
             extend(dropped, "tools", declaration, _DECLARATION)
             schema = declaration.get("parametersJsonSchema") or _schema(declaration.get("parameters"))
-            words = declaration.get("description") or None
-            function = present(name=declaration["name"], description=words, parameters=schema)
-            tools.append({"type": "function", "function": function})
+            tools.append(tool_of(declaration["name"], declaration.get("description"), schema))
     return tools
 
 
@@ -373,7 +373,6 @@ class Encoder:
 
     def __init__(self, answer: Answer, fields: dict[str, Any]):
         self._answer = answer
-        answer.model = answer.model or str(fields.get("model") or "")
         config = _camel(_camel(fields).get("generationConfig") or {})
         self._shows_thoughts = _camel(config.get("thinkingConfig") or {}).get("includeThoughts") is True
         self._tail = b""  # of a frame with words
@@ -417,7 +416,7 @@ class Encoder:
         refused = any(part.kind == "refusal" for part in self._answer.parts)
         reason = "SAFETY" if refused else _FINISH.get(self._answer.finish_reason(), "STOP")
         candidate = {"content": {"parts": parts, "role": "model"}, "finishReason": reason, "index": 0}
-        return self._message(candidate, usageMetadata=_usage(self._answer))
+        return self._message(candidate, usageMetadata=_usage(self._answer.usage))
 
     def finish(self) -> bytes:
         """The last frames."""
@@ -425,9 +424,6 @@ class Encoder:
         last = self._calls() or [{"text": ""}]
         last[0] |= _signature(self._answer)
         return b"%bdata: %b\n\n" % (made, encode(self._end(last)))
-
-    def error(self, status: int, error: dict[str, Any]) -> bytes:
-        return error_frames(status, error)
 
     def whole(self) -> dict[str, Any]:
         parts = [self._text(part, part.text) for part in self._answer.parts if self._is_shown(part) and part.pieces]
@@ -438,16 +434,12 @@ class Encoder:
         return self._end([*parts, *calls])
 
 
-def _usage(answer: Answer) -> dict[str, int]:
-    usage = answer.usage or answer.estimate or {"prompt_tokens": 0, "completion_tokens": 0}
-    prompt, completion = usage["prompt_tokens"], usage["completion_tokens"]
-    thoughts = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+def _usage(usage: Usage) -> dict[str, int]:
     return {
-        "promptTokenCount": prompt,
-        "candidatesTokenCount": completion - thoughts,
-        **present(thoughtsTokenCount=thoughts or None, cachedContentTokenCount=cached or None),
-        "totalTokenCount": prompt + completion,
+        "promptTokenCount": usage.prompt,
+        "candidatesTokenCount": usage.completion - usage.reasoning,
+        **present(thoughtsTokenCount=usage.reasoning or None, cachedContentTokenCount=usage.cached or None),
+        "totalTokenCount": usage.prompt + usage.completion,
     }
 
 

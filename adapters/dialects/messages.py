@@ -11,13 +11,17 @@ import msgspec
 
 from adapters.dialects import chat
 from adapters.dialects.form import (
+    NOTHING,
     ODD,
     Answer,
     Part,
     Refused,
+    Usage,
     arguments_of,
     as_text,
+    call_of,
     check,
+    content_of,
     data_url,
     decode,
     encode,
@@ -30,7 +34,9 @@ from adapters.dialects.form import (
     no_place,
     packed_id,
     present,
+    refuse,
     seal,
+    tool_of,
     unseal,
 )
 
@@ -47,16 +53,14 @@ _FINISH = {
     "refusal": "content_filter",
 }  # fmt: skip
 _EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
-_REFUSED = ("mcp_servers", "container")  # they change what the model can do
+_REFUSED = {name: (name, NOTHING) for name in ("mcp_servers", "container")}  # they change what the model can do
 _KNOWN = names(
     "model max_tokens messages system stream temperature top_p stop_sequences tools tool_choice output_config "
     "output_format router mcp_servers container thread"
 )
 _MESSAGE = names("role content")
-_BLOCK = names(
-    "type text source id name input tool_use_id content is_error cache_control thinking signature data title"
-)
-_TOOL = names("name description input_schema type strict cache_control")
+_BLOCK = names("type text source id name input tool_use_id content is_error thinking signature data title")
+_TOOL = names("name description input_schema type strict")
 
 
 # -- requests
@@ -64,9 +68,7 @@ _TOOL = names("name description input_schema type strict cache_control")
 
 def decode_request(fields: dict[str, Any], origin: str, dropped: set[str]) -> dict[str, Any]:
     """A messages client's request. Raises Refused."""
-    for name in _REFUSED:
-        if fields.get(name):
-            raise no_place(name, name)
+    refuse(fields, _REFUSED)
     if fields.get("thread"):  # what was said before is kept where the thread began
         details = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}  # the SDK goes on without
         raise Refused("threads are not kept here: send all messages", "thread", more={"details": details})
@@ -129,8 +131,6 @@ def _system(system: Any, dropped: set[str]) -> str:
     for at, block in enumerate(system):
         if block["type"] != "text":
             raise no_place(f"a system block of type {block['type']!r}", f"system[{at}]")
-        if block.get("cache_control"):
-            dropped.add("cache_control")
         extend(dropped, "system", block, _BLOCK)
     return "\n\n".join(block["text"] for block in system)
 
@@ -138,14 +138,8 @@ def _system(system: Any, dropped: set[str]) -> str:
 def _function(tool: dict[str, Any], path: str, dropped: set[str]) -> dict[str, Any]:
     if tool.get("type") not in (None, "custom"):
         raise no_place(f"the tool {tool.get('name')!r} of type {tool['type']!r}, which runs at Anthropic,", path)
-    if tool.get("cache_control"):
-        dropped.add("cache_control")
     extend(dropped, "tools", tool, _TOOL)
-    function = present(
-        name=tool["name"], description=tool.get("description") or None, parameters=tool.get("input_schema"),
-        strict=tool.get("strict"),
-    )  # fmt: skip
-    return {"type": "function", "function": function}
+    return tool_of(tool["name"], tool.get("description"), tool.get("input_schema"), tool.get("strict"))
 
 
 def _messages(message: dict[str, Any], path: str, origin: str, dropped: set[str]) -> list[dict[str, Any]]:
@@ -161,8 +155,6 @@ def _messages(message: dict[str, Any], path: str, origin: str, dropped: set[str]
     calls: list[dict[str, Any]] = []
     for at, block in enumerate(content):
         where, kind = f"{path}.content[{at}]", block["type"]
-        if block.get("cache_control"):
-            dropped.add("cache_control")
         extend(dropped, "messages", block, _BLOCK)
         if kind == "tool_result":
             if block.get("is_error"):
@@ -172,8 +164,8 @@ def _messages(message: dict[str, Any], path: str, origin: str, dropped: set[str]
         elif kind == "tool_use" and role == "assistant":
             if not (block["id"] and block["name"]):
                 raise Refused("a tool_use needs id and name", where)
-            function = {"name": block["name"], "arguments": encode(block.get("input") or {}).decode()}
-            calls.append({"id": fitted_id(block["id"]), "type": "function", "function": function})
+            arguments = encode(block.get("input") or {}).decode()
+            calls.append(call_of(fitted_id(block["id"]), block["name"], arguments))
         elif kind in ("thinking", "redacted_thinking"):
             state = unseal(origin, block.get("signature"))
             if state is None:  # another's, which the model here did not think
@@ -188,10 +180,8 @@ def _messages(message: dict[str, Any], path: str, origin: str, dropped: set[str]
         if not any(part["type"] == "thinking" for part in parts):
             parts = "".join(part["text"] for part in parts) or (None if calls else "")  # type: ignore[assignment]
         made.append({"role": role, "content": parts, **present(tool_calls=calls or None)})
-    elif len(parts) == 1 and parts[0]["type"] == "text":
-        made.append({"role": role, "content": parts[0]["text"]})
     elif parts or not content:
-        made.append({"role": role, "content": parts or ""})
+        made.append({"role": role, "content": content_of(parts) or ""})
     return made
 
 
@@ -201,8 +191,6 @@ def _result(block: dict[str, Any], path: str, dropped: set[str]) -> str | list[d
         return content
     made: list[dict[str, Any]] = []
     for at, one in enumerate(content):
-        if one.get("cache_control"):
-            dropped.add("cache_control")
         extend(dropped, "messages", one, _BLOCK)
         made += _parts(one, f"{path}.content[{at}]", dropped)
     return made
@@ -256,12 +244,7 @@ def encode_request(request: dict[str, Any], dropped: set[str]) -> dict[str, Any]
     stops = [stop] if isinstance(stop, str) else stop
     if not all(one.strip() for one in stops):
         dropped.add("stop")
-    tools = []
-    for tool in request.get("tools") or ():
-        function = tool["function"]
-        schema = {"type": "object", **(function.get("parameters") or {})}
-        more = {name: function[name] for name in ("strict", "cache_control") if function.get(name) is not None}
-        tools.append({"name": function["name"], **_described(function), "input_schema": schema, **more})
+    tools = [_tool(tool["function"]) for tool in request.get("tools") or ()]
     user = request.get("user")
     return {
         "model": request.get("model") or "",
@@ -282,8 +265,13 @@ def encode_request(request: dict[str, Any], dropped: set[str]) -> dict[str, Any]
     }
 
 
-def _described(function: dict[str, Any]) -> dict[str, Any]:
-    return {"description": function["description"]} if function.get("description") else {}
+def _tool(function: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": function["name"],
+        **present(description=function.get("description") or None),
+        "input_schema": {"type": "object", **(function.get("parameters") or {})},
+        **present(strict=function.get("strict"), cache_control=function.get("cache_control")),
+    }
 
 
 def _output(request: dict[str, Any], dropped: set[str]) -> dict[str, Any]:
@@ -349,18 +337,19 @@ def _split(messages: list[dict[str, Any]], dropped: set[str]) -> tuple[list[dict
 def _blocks(message: dict[str, Any], path: str, dropped: set[str]) -> list[dict[str, Any]]:
     content = message.get("content") or []
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    blocks: list[dict[str, Any]] = []
-    for at, part in enumerate(parts):
-        block = _block(part, message["role"], f"{path}.content[{at}]", dropped)
-        if block is not None:
-            blocks.append({**block, **present(cache_control=part.get("cache_control"))})
-    for call in message.get("tool_calls") or ():
-        function = call["function"]
-        arguments = arguments_of(function.get("arguments"))
-        blocks.append({"type": "tool_use", "id": call["id"], "name": function["name"], "input": arguments})
+    blocks = [
+        {**block, **present(cache_control=part.get("cache_control"))}
+        for at, part in enumerate(parts)
+        if (block := _block(part, message["role"], f"{path}.content[{at}]", dropped)) is not None
+    ]
+    blocks += [_tool_use(call["id"], **call["function"]) for call in message.get("tool_calls") or ()]
     if blocks and message.get("cache_control") is not None and message["role"] != "tool":
         blocks[-1].setdefault("cache_control", message["cache_control"])
     return blocks
+
+
+def _tool_use(call_id: str, name: str, arguments: str) -> dict[str, Any]:
+    return {"type": "tool_use", "id": call_id, "name": name, "input": arguments_of(arguments)}
 
 
 def _block(part: dict[str, Any], role: str, path: str, dropped: set[str]) -> dict[str, Any] | None:
@@ -525,7 +514,6 @@ class Encoder:
 
     def __init__(self, answer: Answer, fields: dict[str, Any]):
         self._answer = answer
-        answer.model = answer.model or str(fields.get("model") or "")
         self._open: Part | None = None
         self._waiting: collections.deque[Part] = collections.deque()
         self._index = -1
@@ -535,7 +523,7 @@ class Encoder:
         return {
             "id": answer.own_id or f"msg_{answer.id or secrets.token_hex(12)}", "type": "message", "role": "assistant",
             "model": answer.model, "content": content, "stop_reason": stop, "stop_sequence": None,
-            "usage": _usage(answer),
+            "usage": _usage(answer.usage),
         }  # fmt: skip
 
     def feed(self) -> bytes:
@@ -547,16 +535,9 @@ class Encoder:
                 self._waiting.append(part)
             elif part is self._open:
                 self._tell(made)
-        while self._waiting and self._is_whole():
+        while self._waiting and (self._open is None or self._open.is_whole()):
             self._enter(self._waiting.popleft(), made)
         return b"".join(made)
-
-    def _is_whole(self) -> bool:
-        """Whether the open block cannot grow any more, now that another has begun."""
-        part = self._open
-        if part is None or part.kind != "call":
-            return True
-        return part.is_whole()
 
     def _enter(self, part: Part, made: list[bytes]) -> None:
         if self._index < 0:
@@ -594,8 +575,7 @@ class Encoder:
     def _block(self, part: Part, words: str, *, whole: bool = False) -> dict[str, Any]:
         """A block as it begins, or with all its words."""
         if part.kind == "call":
-            call_id = packed_id(part.id)  # a target of this dialect may be asked next
-            return {"type": "tool_use", "id": call_id, "name": part.name, "input": arguments_of(words)}
+            return _tool_use(packed_id(part.id), part.name, words)  # a target of this dialect may be asked next
         if part.kind != "thinking":
             return {"type": "text", "text": words}
         if not self._answer.origin and "redacted" in part.state:
@@ -611,12 +591,9 @@ class Encoder:
             made.append(event("message_start", message=self._message([], None)))
         self._close(made)
         delta = {"stop_reason": self._stop(), "stop_sequence": None}
-        made.append(event("message_delta", delta=delta, usage=_usage(self._answer)))
+        made.append(event("message_delta", delta=delta, usage=_usage(self._answer.usage)))
         made.append(event("message_stop"))
         return b"".join(made)
-
-    def error(self, status: int, error: dict[str, Any]) -> bytes:
-        return error_frames(status, error)
 
     def _stop(self) -> str:
         if any(part.kind == "refusal" for part in self._answer.parts):
@@ -624,25 +601,21 @@ class Encoder:
         return _STOPS.get(self._answer.finish_reason(), "end_turn")
 
     def whole(self) -> dict[str, Any]:
-        content = []
-        for part in self._answer.parts:
-            words = part.text
-            if part.kind == "call" and self._answer.stop == "length" and not part.is_whole():
-                words = ""  # cut off in the middle
-            content.append(self._block(part, words, whole=True))
+        cut_off = self._answer.stop == "length"  # perhaps in the middle of a call
+        content = [
+            self._block(part, "" if cut_off and not part.is_whole() else part.text, whole=True)
+            for part in self._answer.parts
+        ]
         return self._message(content, self._stop())
 
 
-def _usage(answer: Answer) -> dict[str, int]:
-    usage = answer.usage or answer.estimate or {"prompt_tokens": 0, "completion_tokens": 0}
-    details = usage.get("prompt_tokens_details") or {}
-    cached = details.get("cached_tokens") or 0
-    written = min(details.get("cache_write_tokens") or 0, usage["prompt_tokens"] - cached)
+def _usage(usage: Usage) -> dict[str, int]:
+    written = min(usage.cache_write, usage.prompt - usage.cached)
     return {
-        "input_tokens": usage["prompt_tokens"] - cached - written,
+        "input_tokens": usage.prompt - usage.cached - written,
         "cache_creation_input_tokens": written,
-        "cache_read_input_tokens": cached,
-        "output_tokens": usage["completion_tokens"],
+        "cache_read_input_tokens": usage.cached,
+        "output_tokens": usage.completion,
     }
 
 

@@ -10,12 +10,16 @@ import msgspec
 
 from adapters.dialects import chat
 from adapters.dialects.form import (
+    NOTHING,
     ODD,
     Answer,
     Part,
     Refused,
+    Usage,
     as_text,
+    call_of,
     check,
+    content_of,
     decode,
     encode,
     extend,
@@ -24,8 +28,10 @@ from adapters.dialects.form import (
     names,
     no_place,
     present,
+    refuse,
     seal,
     text_of,
+    tool_of,
     unseal,
 )
 
@@ -35,7 +41,7 @@ EFFORT = "reasoning"
 ESTIMATES = False
 FILLER = b": keep-alive\n\n"
 MIN_TOKENS = 16  # fewer are refused
-_REFUSED = ("background", "conversation", "prompt")  # they change what is answered
+_REFUSED = {name: (name, NOTHING) for name in ("background", "conversation", "prompt")}  # they change what is answered
 _SAME = ("stream", "temperature", "top_p", "user", "parallel_tool_calls")
 _KNOWN = frozenset((*_SAME, *_REFUSED)) | names(
     "model input instructions max_output_tokens tools tool_choice reasoning text metadata previous_response_id "
@@ -62,9 +68,7 @@ _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"
 
 def decode_request(fields: dict[str, Any], origin: str, dropped: set[str]) -> dict[str, Any]:
     """A Responses client's request. Raises Refused."""
-    for name in _REFUSED:
-        if fields.get(name):
-            raise no_place(name, name)
+    refuse(fields, _REFUSED)
     more = fields.keys() - _KNOWN
     dropped |= {name for name in more if fields[name] and fields[name] != _DEFAULTS.get(name)}
     check(
@@ -170,8 +174,7 @@ def _function(tool: dict[str, Any], name: str) -> dict[str, Any]:
         if grammar.get("type") == "grammar":
             ruled = f"The input follows this {grammar.get('syntax')} grammar:\n\n{grammar.get('definition')}"
             words = f"{words}\n\n{ruled}" if words else ruled
-    function = present(name=name, description=words or None, parameters=parameters, strict=strict)
-    return {"type": "function", "function": function}
+    return tool_of(name, words, parameters, strict)
 
 
 def _messages(fields: dict[str, Any], origin: str, dropped: set[str]) -> list[dict[str, Any]]:
@@ -194,9 +197,7 @@ def _add_item(messages: list[dict[str, Any]], item: dict[str, Any], path: str, o
         _add_message(messages, item, path, dropped)
     elif kind in ("function_call", "custom_tool_call"):
         extend(dropped, "input", item, _CALL)
-        function = chat.called(item)
-        function["name"] = _name(item.get("namespace"), function["name"])
-        call = {"id": item.get("call_id") or "", "type": "function", "function": function}
+        call = call_of(item.get("call_id"), _name(item.get("namespace"), item["name"]), chat.arguments_in(item))
         _assistant(messages).setdefault("tool_calls", []).append(call)
     elif kind in ("function_call_output", "custom_tool_call_output"):
         extend(dropped, "input", item, _OUTPUT)
@@ -245,10 +246,8 @@ def _add_message(messages: list[dict[str, Any]], item: dict[str, Any], path: str
         if role != "user" and any(part["type"] != "text" for part in parts):
             dropped.add("input")
             parts = [part for part in parts if part["type"] == "text"]
-        if role != "user" or (len(parts) < 2 and all(part["type"] == "text" for part in parts)):
-            content = ("\n\n" if role == "system" else "").join(part["text"] for part in parts)
-        else:
-            content = parts
+        between = "\n\n" if role == "system" else ""
+        content = content_of(parts) or "" if role == "user" else between.join(part["text"] for part in parts)
     last: dict[str, Any] = messages[-1] if messages else {"role": ""}
     if role == "system" and len(messages) == 1 and last["role"] == "system":
         last["content"] += "\n\n" + content  # many chat templates take only one, at the start
@@ -302,15 +301,7 @@ def encode_request(request: dict[str, Any], dropped: set[str]) -> dict[str, Any]
     text = {"verbosity": same.pop("verbosity")} if "verbosity" in same else {}
     if form := request.get("response_format"):
         text["format"] = {**form["json_schema"], "type": form["type"]} if form["type"] == "json_schema" else form
-    tools = []
-    for tool in request.get("tools") or ():
-        function = tool["function"]
-        if function.get("cache_control"):
-            dropped.add("cache_control")
-        parameters = function.get("parameters") or {"type": "object", "properties": {}}
-        strict = bool(function.get("strict"))  # is true there when not said
-        named = present(name=function["name"], description=function.get("description") or None)
-        tools.append({"type": "function", **named, "parameters": parameters, "strict": strict})
+    tools = [_tool(tool["function"], dropped) for tool in request.get("tools") or ()]
     choice, effort = request.get("tool_choice"), request.get("reasoning_effort")
     most = request.get("max_completion_tokens") or request.get("max_tokens")
     return {
@@ -327,6 +318,16 @@ def encode_request(request: dict[str, Any], dropped: set[str]) -> dict[str, Any]
             tool_choice={"type": "function", **choice["function"]} if isinstance(choice, dict) else choice,
             **{name: request.get(name) for name in _SAME},
         ),
+    }
+
+
+def _tool(function: dict[str, Any], dropped: set[str]) -> dict[str, Any]:
+    extend(dropped, "cache_control", function, names("name description parameters strict"))
+    return {
+        "type": "function",
+        **present(name=function["name"], description=function.get("description") or None),
+        "parameters": function.get("parameters") or {"type": "object", "properties": {}},
+        "strict": bool(function.get("strict")),  # is true there when not said
     }
 
 
@@ -351,9 +352,8 @@ def _items(message: dict[str, Any], path: str, dropped: set[str]) -> list[dict[s
     if parts:
         items.append({"type": "message", "role": role, "content": parts})
     for call in message.get("tool_calls") or ():
-        function = call["function"]
-        called = {"name": function["name"], "arguments": function.get("arguments") or "{}"}
-        items.append({"type": "function_call", "call_id": call["id"], **called})
+        name, arguments = call["function"]["name"], call["function"]["arguments"] or "{}"
+        items.append({"type": "function_call", "call_id": call["id"], "name": name, "arguments": arguments})
     return items
 
 
@@ -435,9 +435,9 @@ class Decoder:
         answer = self._answer
         key: Any = frame.item_id if frame.output_index is None else frame.output_index
         match frame.type:
-            case "response.output_text.delta":
+            case "response.output_text.delta" | "response.refusal.delta" as kind:
                 self._told.add(key)
-                answer.say("text", frame.delta)
+                answer.say("text" if kind == "response.output_text.delta" else "refusal", frame.delta)
             case "response.function_call_arguments.delta":
                 if key in self._calls:
                     self._told.add(key)
@@ -448,9 +448,6 @@ class Decoder:
             case "response.reasoning_summary_text.delta":
                 self._told.add(key)
                 self._summarise(key, frame.summary_index or 0, frame.delta)
-            case "response.refusal.delta":
-                self._told.add(key)
-                answer.say("refusal", frame.delta)
             case "response.function_call_arguments.done":
                 self._argue(key, frame.arguments)
             case "response.output_item.added" | "response.output_item.done":
@@ -563,7 +560,6 @@ class Encoder:
 
     def __init__(self, answer: Answer, fields: dict[str, Any]):
         self._answer = answer
-        answer.model = answer.model or str(fields.get("model") or "")
         self._tools = client_tools(fields, set())
         self._stem = secrets.token_hex(20)  # of the ids: those of items lead to the response
         self._sequence = 0
@@ -651,7 +647,7 @@ class Encoder:
 
     def _enter(self, part: Part, made: list[bytes]) -> None:
         last = self._begun[-1] if self._begun else None
-        if last is not None and (last.kind != "call" or last.is_whole()):  # some take what ends for the last
+        if last is not None and last.is_whole():  # some take what ends for the last
             self._tell(last, made)
             self._close(last, "completed", made)
         part.index = len(self._begun)
@@ -734,17 +730,15 @@ class Encoder:
         return {**self._finished(reason), **present(cost=answer.cost)}
 
 
-def _usage(usage: dict[str, Any] | None) -> dict[str, Any] | None:
-    if not usage or not (usage["prompt_tokens"] or usage["completion_tokens"]):
+def _usage(usage: Usage) -> dict[str, Any] | None:
+    if not (usage.prompt or usage.completion):
         return None
-    details = usage.get("prompt_tokens_details") or {}
-    reasoning = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens", 0)
     return {
-        "input_tokens": usage["prompt_tokens"],
-        "input_tokens_details": {name: details.get(name, 0) for name in ("cached_tokens", "cache_write_tokens")},
-        "output_tokens": usage["completion_tokens"],
-        "output_tokens_details": {"reasoning_tokens": reasoning},
-        "total_tokens": usage["prompt_tokens"] + usage["completion_tokens"],
+        "input_tokens": usage.prompt,
+        "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write},
+        "output_tokens": usage.completion,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning},
+        "total_tokens": usage.prompt + usage.completion,
     }
 
 
@@ -760,11 +754,7 @@ def _top(error: dict[str, Any]) -> dict[str, Any]:
     return {name: error.get(name) for name in ("code", "message", "param")}
 
 
-def encode_error(
-    status: int, error: dict[str, Any], request_id: str = "", wait_s: float | None = None
-) -> dict[str, Any]:
-    """An error's body; `error` is OpenAI's object."""
-    return {"error": error}
+encode_error = chat.encode_error
 
 
 def error_frames(status: int, error: dict[str, Any], response_id: str = "") -> bytes:
