@@ -1880,6 +1880,9 @@ def split_frames(run: bytes) -> list[bytes]:
     return found
 
 
+_LEADS = BYTE_ORDER_MARK + b" \t"  # before a line
+
+
 def payloads(run: bytes) -> list[bytes]:
     """The data of each event in a run of frames, without comments and other fields.
 
@@ -1892,6 +1895,7 @@ def payloads(run: bytes) -> list[bytes]:
     if b"data:" not in run:
         return found
     for line in [*run.splitlines(), b""]:
+        line = line.lstrip(_LEADS)
         if line.startswith(b"data:"):
             lines.append(line[6:] if line[5:6] == b" " else line[5:])
         elif not line and lines:
@@ -1957,9 +1961,11 @@ def frame_kind(run: bytes) -> FrameKind:
 
     Role-only and empty deltas are start-up; whatever is not known to be empty is content.
     """
-    parts = payloads(run)
-    kinds = (payload_kind(part) for part in parts)
-    return next((kind for kind in kinds if kind != "startup"), "startup" if parts else "comment")
+    kind: FrameKind = "comment"
+    for payload in payloads(run):
+        if (kind := payload_kind(payload)) != "startup":
+            break
+    return kind
 
 
 def payload_kind(payload: bytes) -> FrameKind:
@@ -2183,6 +2189,14 @@ _DATA = re.compile(rb"^data: (.*)$", re.M)
 _LAST_EVENT = re.compile(rb'"type"\s*:\s*"response\.(?:completed|incomplete)"')
 
 
+class _ResponseItem(msgspec.Struct):
+    id: str | None = None
+    type: str | None = None
+
+
+_item_of_response = msgspec.json.Decoder(_ResponseItem).decode
+
+
 class EventsMeter(StreamMeter):
     """The same for streams of the messages and responses dialects, whose frames are typed events."""
 
@@ -2267,14 +2281,15 @@ class EventsMeter(StreamMeter):
     def response(self) -> bytes:
         """The whole Response object of a finished stream: with what was streamed, whatever its last event says."""
         fields = _decode_or_none(self._response, _decode_fields)
-        items, output = self._items, _read_response(self._response).output
-        if not (items or output) and self._words:  # no item was ever done
+        ended = {_item_of_response(item).id: item for item in _read_response(self._response).output}
+        items = {**{_item_of_response(item).id: item for item in self._items}, **ended}
+        if self._words and not any(_item_of_response(item).type == "message" for item in items.values()):
             part = {"type": "output_text", "text": "".join(self._words), "annotations": []}
             message = {"type": "message", "role": "assistant", "status": "completed", "content": [part]}
-            items = [Raw(form.encode({**message, "id": f"msg_{secrets.token_hex(20)}"}))]
-        if fields is None or len(output) >= len(items):
+            items[""] = Raw(form.encode({**message, "id": f"msg_{secrets.token_hex(20)}"}))
+        if fields is None or items.keys() == ended.keys():
             return self._response
-        return msgspec.json.encode({**fields, "output": items})
+        return msgspec.json.encode({**fields, "output": list(items.values())})
 
     def usage(self) -> Usage | None:
         return read_usage(msgspec.json.encode(self._counts) if self._counts else _EMPTY, self._cost)
@@ -2374,7 +2389,8 @@ def read_answer(api: Api, body: bytes, now: float = math.inf) -> tuple[Usage | N
     if api != "embeddings" and _NO_CHOICES.match(whole.choices):
         return None, _no_answer(body, "choices", now)
     groq = _decode_or_none(whole.x_groq, _decode_fields) if whole.x_groq else None
-    return read_usage(whole.usage or (groq or {}).get("usage", _EMPTY), whole.cost), None
+    usage = (groq or {}).get("usage", _EMPTY) if is_null(whole.usage) else whole.usage
+    return read_usage(usage, whole.cost), None
 
 
 def _no_answer(body: bytes, needed: str, now: float) -> Fault:
@@ -2662,6 +2678,11 @@ _RULES = (  # the first that fits
             "exceeded model token limit",  # Kimi
             "context window exceeds limit",  # MiniMax
             "range of input length should be",  # Qwen
+            r"request body too large for .{0,60} model\. max size: \d+ tokens",  # GitHub Models
+            r"input token count (is|of) \d+ but model only supports",  # Vertex
+            "number of tokens in the prompt exceeds",  # Cohere
+            "input tokens exceed", "cannot exceed the total tokens limit",  # Nova, OpenAI
+            r"`?inputs`? must have less than \d+ tokens", r"input is too long\. max",  # TGI
             "exceeds the maximum allowed input length", "configured context size is",  # Poolside, ds4
         ),
     ),
@@ -2769,19 +2790,19 @@ def adopted(dialect: Dialect, body: bytes) -> bytes:
 class Thoughts:
     """What providers need back of answers with calls, for clients that do not carry it, as many do not.
 
-    By caller, target and the first call's id; the oldest are forgotten first, all with the process.
+    By caller, target and calls, since ids repeat; the oldest are forgotten first, all with the process.
     """
 
     def __init__(self, most: int = 1000, most_bytes: int = 16 << 20):
         self._most, self._most_bytes = most, most_bytes
-        self._kept: dict[tuple[str, str, str], tuple[list[dict[str, Any]], int]] = {}  # and their sizes
+        self._kept: dict[tuple[str, str, bytes], tuple[list[dict[str, Any]], int]] = {}  # and their sizes
 
     def keep(self, caller: str, answer: form.Answer) -> None:
         """Keeps those of a finished answer."""
         thoughts, calls = form.thoughts_of(answer), answer.calls
         if not thoughts or not calls or answer.size > self._most_bytes // 16:
             return
-        key = (caller, answer.origin, calls[0].id)
+        key = (caller, answer.origin, _calls_digest((call.id, call.name, call.text) for call in calls))
         self._kept.pop(key, None)  # the place of the newest is the last
         self._kept[key] = thoughts, answer.size
         while len(self._kept) > self._most or sum(size for _, size in self._kept.values()) > self._most_bytes:
@@ -2793,9 +2814,24 @@ class Thoughts:
             if message["role"] == "assistant" and (calls := message.get("tool_calls")):
                 content = message["content"] or []
                 parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-                if found := self._kept.get((caller, origin, calls[0]["id"])):
-                    said = (part for part in parts if part["type"] != "thinking")
-                    message["content"] = [*deepcopy(found[0]), *said]
+                named = ((one["id"], one["function"]["name"], one["function"]["arguments"]) for one in calls)
+                thoughts, _ = self._kept.get((caller, origin, _calls_digest(named)), ((), 0))
+                known = [part["state"] for part in parts if part["type"] == "thinking"]
+                if known:  # the client has carried them, but for those without words
+                    thoughts = [one for one in thoughts if not one["text"] and one["state"] not in known]
+                if thoughts:
+                    message["content"] = [*deepcopy(thoughts), *parts]
+
+    def forget(self, caller: str) -> None:
+        """Forgets all of a caller: whoever gets the name next is somebody else."""
+        for key in [key for key in self._kept if key[0] == caller]:
+            del self._kept[key]
+
+
+def _calls_digest(calls: Iterable[tuple[str, str, str]]) -> bytes:
+    """The same for the same calls, however their arguments are written."""
+    named = [(call_id, name, form.arguments_of(arguments)) for call_id, name, arguments in calls]
+    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).digest()
 
 
 class Translation:
@@ -7555,6 +7591,7 @@ _PATHS: dict[Api, str] = {
     "responses": "/responses", "count_tokens": "/messages/count_tokens",
 }  # fmt: skip
 _TAIL_BYTES = 8192
+_LEAD_BYTES = 1024  # of blanks, before a type is believed
 _LAST_FRAMES = (b"data: [DONE]\n\n", b'"type":"message_stop"}\n\n')  # after which nothing comes that matters
 _TRANSLATED_AT_ONCE = 128 << 10  # a larger request is translated in a thread
 _HOLD_FRAMES, _HOLD_BYTES = 64, 256 << 10
@@ -7708,7 +7745,7 @@ class Attempt:
         "_sink",
         "_started_up",
         "_timeouts",
-        "_unended",
+        "_type", "_unended",
         "_waiter",
         "_wire",
         "answering",
@@ -7725,7 +7762,7 @@ class Attempt:
         "last_at",
         "meter",
         "paused",
-        "reads",
+        "reads", "retyped",
         "size",
         "stale",
         "started_at",
@@ -7766,6 +7803,7 @@ class Attempt:
         self._unended = False  # the last frame lacked its blank line
         self.stream = self.whole = self.committed = self.ended = self.paused = self.stale = False
         self.streamed = False  # whether a whole answer has become frames
+        self.retyped = False  # whether the answer's type was wrong
         self.fault: Fault | None = None
         self.broken: UpstreamError | None = None
         self.usage: Usage | None = None
@@ -7865,13 +7903,22 @@ class Attempt:
             self._fail(
                 Fault("provider_error", f"the upstream compressed its answer ({encoding.decode('latin-1')})", 502)
             )
-        elif content_type.startswith(b"text/event-stream") and not self._owner.stream and self._owner.convertible:
-            self.gathers = True
-        elif content_type.startswith(b"text/event-stream") or (self._owner.stream and b"json" not in content_type):
-            self.stream = True
+        else:
+            self._type = content_type
+            streams = content_type.startswith(b"text/event-stream") or (
+                self._owner.stream and b"json" not in content_type
+            )
+            self._is(streams)
+            if streams or self._owner.convertible:
+                self.body = self._first
+
+    def _is(self, streams: bool) -> None:
+        """What the answer is: a stream to be relayed, one to be put together, or whole."""
+        self.gathers = streams and not self._owner.stream and self._owner.convertible
+        self.stream = streams and not self.gathers
+        if self.stream:
             self._framer = Framer(self._limits.frame_bytes)
             self.meter = self._new_meter()
-            self.body = self._first
 
     def _collect(self, data: bytes) -> None:
         """A body that is not streamed: kept whole up to a limit."""
@@ -7884,7 +7931,7 @@ class Attempt:
             if self.size > self._limits.body_bytes:
                 words = f"the answer is larger than {self._limits.body_bytes} bytes, too large to be translated"
                 self._fail(Fault("provider_error", words, 502, code="bad_upstream_answer"))
-            elif self.gathers and data.endswith(_LAST_FRAMES):
+            elif self.gathers and b"".join(self._held[-2:]).endswith(_LAST_FRAMES):
                 self.end(None)
         elif self.size > self._limits.answer_bytes:
             self.body = self._pass
@@ -7893,14 +7940,24 @@ class Attempt:
             self._commit()
 
     def _first(self, data: bytes) -> None:
-        """The beginning of a stream, without the byte order mark that some put there."""
+        """The beginning of an answer: its first sign says whether it streams, which its type may get wrong.
+
+        A byte order mark is left out.
+        """
         self._held.append(data)
         begun = b"".join(self._held)
-        if len(begun) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(begun):
+        words = begun.removeprefix(BYTE_ORDER_MARK).lstrip()
+        if len(begun) < _LEAD_BYTES and (BYTE_ORDER_MARK.startswith(begun) or not words):
             return
+        if self._owner.convertible:
+            if words[:1] in (b"{", b"["):
+                self._is(False)
+            elif words.startswith((b"data:", b"event:", b": ", b":\n", b"id:", b"retry:")):
+                self._is(True)
+            self.retyped = (b"event-stream" if self.stream else b"json") not in self._type
         self._held.clear()
-        self.body = self._hold
-        self._hold(begun.removeprefix(BYTE_ORDER_MARK))
+        self.body = self._hold if self.stream else self._collect
+        self.body(begun.removeprefix(BYTE_ORDER_MARK))
 
     def _hold(self, data: bytes) -> None:
         """A stream whose content has not begun: frames are kept back."""
@@ -8432,6 +8489,7 @@ class Exchange:
         self._stopping = False
         self._question: tuple[str, str, str, Api, bool] | None = None
         self._targets: Sequence[Target] = ()
+        self._adopted = b""  # the request without what targets of before needed back
         self._translations: dict[tuple[str, str, Api], Translation] = {}  # each for one attempt
         self._reservation: Reservation | None = None
         self.limit: asyncio.Timeout | None = None  # set by whoever has one for it
@@ -8605,7 +8663,11 @@ class Exchange:
     def _takes_long(self, target: Target) -> bool:
         """Whether the request has to be translated for `target`, and is so large that others must not wait for it."""
         api, body = self.request.api, self.request.body
-        return target.api != api and _translated(target) not in self._translations and len(body) > _TRANSLATED_AT_ONCE
+        if len(body) <= _TRANSLATED_AT_ONCE:
+            return False
+        if target.api != api:
+            return _translated(target) not in self._translations
+        return not self._adopted and _holds_sealed(api, body)
 
     def _next_attempt(self, target: Target) -> bytes:
         """Makes `target` the one that is asked. The request's body as it goes there."""
@@ -8617,9 +8679,8 @@ class Exchange:
             body = translation.body(target.model, ask_usage=ask_usage)
         else:
             body = request.body
-            # a target of before needed that back
-            if target.api in ("count_tokens", *TARGET_DIALECTS) and form.may_be_sealed(body):
-                body = adopted(dialect_of(target.api), body)
+            if _holds_sealed(target.api, body):
+                body = self._adopted = self._adopted or adopted(dialect_of(target.api), body)
             body = spliced(
                 body,
                 envelope,
@@ -8667,7 +8728,10 @@ class Exchange:
         proxy, request, row = self.proxy, self.request, target.router
         begun = self._attempt is not None and self._asked_at is not None
         if not begun and self._takes_long(target):
-            self._translations[_translated(target)] = await asyncio.to_thread(self._translate, target)
+            if target.api == request.api:
+                self._adopted = await asyncio.to_thread(adopted, dialect_of(target.api), request.body)
+            else:
+                self._translations[_translated(target)] = await asyncio.to_thread(self._translate, target)
         body = b"" if begun else self._next_attempt(target)
         attempt = cast(Attempt, self._attempt)
         started = cast(float, self._asked_at)
@@ -8826,7 +8890,7 @@ class Exchange:
         if translation is not None and translation.dropped:
             names = ", ".join(map(header_value, translation.dropped))
             own += f"x-chomp-dropped: {names[:500]}\r\n".encode()
-        if translation is not None or attempt.gathers or attempt.streamed:
+        if translation is not None or attempt.gathers or attempt.streamed or attempt.retyped:
             # the upstream told the type of its own words, rightly or not
             shown = b"".join(line for line in shown.splitlines(True) if not line.startswith(b"content-type:"))
             streamed = attempt.stream or attempt.streamed
@@ -8864,6 +8928,7 @@ class Exchange:
         assert attempt is not None
         self.proxy.usage.attempts[attempt.target.router.id, "ok"] += 1
         self._translations.clear()  # they may be large, and the answer long
+        self._adopted = b""
         if self._sink is not None:
             self._deliver(attempt, self._sink)
 
@@ -9061,6 +9126,11 @@ class Exchange:
         cost = counted.cost_usd if counted else None
         asked = estimated_prompt(self.envelope.content())
         return Usage(prompt=asked, completion=said, cost_usd=cost), True
+
+
+def _holds_sealed(api: Api, body: bytes) -> bool:
+    """Whether a request may hold what a target of before needed back."""
+    return form.may_be_sealed(body) and (api in TARGET_DIALECTS or api == "count_tokens")
 
 
 def _translated(target: Target) -> tuple[str, str, Api]:
@@ -15025,11 +15095,24 @@ async def _dereferenced(request: web.Request, asked: ChatRequest, given: Convers
     """The input with items that are kept here in the place of what names them; so it stands in `asked`, too."""
     services, items = request.app[SERVICES], _items(given.input)
     targets = await services.routing.plan(given.model or "", given.router or "", asked.prefer, "responses")
-    anywhere = targets[0].api != "responses"  # else the router knows those it gave itself
+    knows = targets[0].api == "responses" and request[CALLER].user is None  # the router, those it gave itself
+    found: dict[str, Raw] = {}
+    size = 0
     for at, item in enumerate(items):
         if ITEM_REFERENCE in bytes(item) and (named := decoded(_decode_reference, item)).type == "item_reference":
-            with contextlib.suppress(NotFound):
-                items[at] = await services.responses.item(named.id, request[CALLER], anywhere=anywhere)
+            if named.id not in found:
+                if len(found) >= RESPONSES_CHAIN:
+                    raise TooLarge(f"more than {RESPONSES_CHAIN} items are named and not sent")
+                try:
+                    found[named.id] = await services.responses.item(named.id, request[CALLER], anywhere=not knows)
+                except NotFound as error:
+                    if not knows:
+                        words = f"{error.message}: send the item itself"
+                        raise BadRequest(words, code="item_not_found", param=f"input[{at}]") from None
+                    found[named.id] = item
+            items[at] = found[named.id]
+        size += len(items[at])
+        services.bodies.check(size)
     asked.body = msgspec.json.encode({**fields_of(asked.body), "input": items})
     services.bodies.check(len(asked.body))
     return items
@@ -15494,6 +15577,7 @@ async def users_delete(request: web.Request) -> web.Response:
         raise BadRequest(f"{given.name} is written in chomp.toml: take the table out there", code="written_by_hand")
     await _change_users(services, lambda users: [one for one in users if one.get("name") != given.name])
     await services.responses.forget(given.name)
+    services.proxy.thoughts.forget(given.name)
     await services.jobs.forget(given.name)
     return reply({"name": given.name})
 

@@ -2291,6 +2291,11 @@ class TestProtocols:
             assert counts(cs.read_tail_usage(tail)) == expected
 
     class TestAnswers:
+        def test_groqs_own_usage_counts_where_the_usual_one_is_null(self) -> None:
+            answer = b'{"choices":[{}],"usage":null,"x_groq":{"usage":{"prompt_tokens":3,"completion_tokens":2}}}'
+            usage, fault = cs.read_answer("chat", answer)
+            assert (counts(usage), fault) == ((3, 2, 0, 0), None)
+
         @pytest.mark.parametrize(
             "answer",
             **cases([f for f in FIXTURES if f.status == 200 and f not in RECORDED_STREAMS and "models" not in f.name]),
@@ -6200,6 +6205,64 @@ def thread_seconds(work: Callable[[str], Any], text: str) -> float:
     return shortest
 
 
+def translates(client: str, target: str, request: Any) -> Callable[[], Any]:
+    body = json.dumps(request).encode()
+    return lambda: cs.Translation(client, target, body, CREATED, "r/m")  # type: ignore[arg-type]
+
+
+def calls_and_results(size: int, **more: Any) -> list[Any]:
+    """One turn of so many calls with odd ids, each with what is needed back of it, and their results."""
+    sealed = [
+        {"type": "reasoning.encrypted", "data": cs.form.seal("r/m", {"calls": {f"f:{at}": 1}, "text": ""})}
+        for at in range(size)
+    ]
+    called = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
+    calls = [{**called, "id": f"f:{at}", **more} for at in range(size)]
+    results = [{"role": "tool", "content": "r", **({} if more else {"tool_call_id": f"f:{at}"})} for at in range(size)]
+    said = {"role": "assistant", "content": None, "tool_calls": calls, "reasoning_details": sealed}
+    return [{"role": "user", "content": "q"}, said, *results]
+
+
+def summarised(size: int) -> Callable[[], Any]:
+    parts = [{"type": "summary_text", "text": "a"} for _ in range(size)]
+    answer = json.dumps(
+        {"id": "r", "status": "completed", "output": [{"type": "reasoning", "summary": parts}]}
+    ).encode()
+    body = json.dumps({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "q"}]}).encode()
+
+    def read() -> bytes:
+        answering = cs.Translation("messages", "responses", body, CREATED, "r/m").answer
+        answering.read(answer, None)
+        return answering.whole()
+
+    return read
+
+
+def of_gemini(size: int) -> Callable[[], Any]:
+    calls = [{"functionCall": {"id": f"c{at}", "name": "f", "args": {}}} for at in range(size)]
+    results = [{"functionResponse": {"id": f"c{at}", "name": "f", "response": {}}} for at in reversed(range(size))]
+    contents = [{"role": "model", "parts": calls}, {"role": "user", "parts": results}]
+    return translates("gemini", "chat", {"contents": contents})
+
+
+def reasoned(size: int) -> Callable[[], Any]:
+    sealed = cs.form.seal("r/m", {"field": "reasoning_content"})
+    thoughts = [{"type": "reasoning", "summary": [], "encrypted_content": sealed, "text": "x"} for _ in range(size)]
+    call = {"type": "function_call", "name": "f", "arguments": "{}"}
+    return translates(
+        "responses", "chat", {"input": [*thoughts, *({**call, "call_id": f"c{at}"} for at in range(size))]}
+    )
+
+
+HISTORIES: dict[str, Callable[[int], Any]] = {  # searches within searches, once
+    "sealed": lambda size: translates("chat", "messages", {"messages": calls_and_results(size)}),
+    "without-ids": lambda size: translates("chat", "messages", {"messages": calls_and_results(size, id="")}),
+    "summaries": summarised,
+    "reasoned": reasoned,
+    "gemini": of_gemini,
+}
+
+
 class TestLongTexts:
     """Whatever comes from outside: its work grows as it does, and none holds up the event loop."""
 
@@ -6213,6 +6276,14 @@ class TestLongTexts:
             large = thread_seconds(work, text_run(unit, 256))
             # what takes less than 2 ms for 256 KiB is no trouble; below that, clocks and caches decide
             assert large < max(10 * small, 0.002), f"{unit[:20]!r}: 64 KiB {small:.4f} s, 256 KiB {large:.4f} s"
+
+    @pytest.mark.parametrize("work", HISTORIES.values(), ids=HISTORIES)
+    def test_four_times_the_history_takes_about_four_times_as_long(self, work: Callable[[int], Any]) -> None:
+        seconds = []
+        for size in (250, 1000):
+            made = work(size)
+            seconds.append(thread_seconds(lambda _, made=made: made(), ""))  # type: ignore[misc]
+        assert seconds[1] < max(10 * seconds[0], 0.005), seconds
 
     @pytest.mark.parametrize(
         ("work", "text"),
@@ -20545,6 +20616,78 @@ class TestWhatRealUsersMeet:
         status, _, answered = await asking
         assert (status, len(json.loads(answered)["content"])) == (200, len(calls))
         assert max(after - before for before, after in itertools.pairwise(turns)) < (turns[-1] - turns[0]) / 3
+
+    @pytest.mark.parametrize("carried", [True, False], ids=["carried", "dropped"])
+    async def test_calls_of_one_id_keep_the_thoughts_of_their_own_turn(
+        self, chomp: Any, upstream: Any, carried: bool
+    ) -> None:
+        answers = [("first why", "one"), ("second why", "two")]
+
+        async def act(call: Call) -> None:
+            thought, argument = answers[sum(one["role"] == "tool" for one in call.json["messages"])]
+            called = {"name": "read", "arguments": json.dumps({"path": argument})}
+            calls = [{"id": "functions.read:0", "type": "function", "function": called}]
+            message = {"content": None, "reasoning_content": thought, "tool_calls": calls}
+            await call.whole(chat_answer(choices=[{"index": 0, "message": message, "finish_reason": "tool_calls"}]))
+
+        client = await chomp(router := await upstream(act))
+        said: list[Any] = [{"role": "user", "content": "q"}]
+        for _ in range(2):
+            _, _, body = await self.asked(client, "messages", messages=said)
+            content = json.loads(body)["content"]
+            result = {"type": "tool_result", "tool_use_id": content[-1]["id"], "content": "r"}
+            if not carried:
+                content = content[-1:]
+            said += [{"role": "assistant", "content": content}, {"role": "user", "content": [result]}]
+        answers.append(("", ""))
+        await self.asked(client, "messages", messages=said)
+        thoughts = [one["reasoning_content"] for one in router.calls[-1].json["messages"] if one["role"] == "assistant"]
+        assert thoughts == ["first why", "second why"]
+
+    async def test_named_items_are_bounded_like_those_sent(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(router := await upstream(says("y" * 100_000)), limits={"body_bytes": 1 << 20})
+        _, _, body = await self.asked(client, "responses")
+        named = {"type": "item_reference", "id": json.loads(body)["output"][0]["id"]}
+        status, _, body = await self.asked(client, "responses", input=[named] * 5)
+        assert (status, len(router.calls[-1].body) > 500_000) == (200, True)
+        assert (await self.asked(client, "responses", input=[named] * 20))[0] == 413
+        asked = [{**named, "id": f"rs_{at}"} for at in range(20_000)]
+        status, _, body = await self.asked(client, "responses", input=asked)
+        assert (status, json.loads(body)["error"]["code"], json.loads(body)["error"]["param"]) == (
+            400, "item_not_found", "input[0]",
+        )  # fmt: skip
+        assert len(router.calls) == 2
+
+    async def test_a_user_names_only_what_is_kept_of_theirs(self, chomp: Any, upstream: Any) -> None:
+        router = await upstream(speaks("responses"))
+        router.speaks = {"apis": ["responses"]}
+        client = await chomp(router, users=[member()])
+        named = [{"type": "item_reference", "id": "msg_of_somebody"}, {"role": "user", "content": "q"}]
+        for headers, status in ((bearer("ann"), 400), ({}, 200)):  # callers share the router's keys
+            async with client.post("/v1/responses", json={"model": "m", "input": named}, headers=headers) as answer:
+                assert answer.status == status, await answer.text()
+        assert len(router.calls) == 1
+
+    @pytest.mark.parametrize("kind", ["application/json", "text/plain", "text/event-stream"])
+    async def test_the_first_sign_says_whether_an_answer_streams(self, chomp: Any, upstream: Any, kind: str) -> None:
+        frames = b"".join(CHAT_STREAM)
+        bodies = [frames, b"\xef\xbb\xbf\n " + frames, chat_answer("hi there"), b"\n\n " + chat_answer("hi there")]
+        body = b""
+
+        async def act(call: Call) -> None:
+            await call.head(content_type=kind)
+            await call.chunk(body[:2])
+            await call.chunk(body[2:])
+            await call.end()
+
+        client = await chomp(await upstream(act))
+        for body, stream in itertools.product(bodies, (False, True)):
+            for speaker in DIALECTS:
+                status, headers, made = await self.asked(client, speaker, stream=stream)
+                assert status == 200, (speaker, body[:20], made)
+                form = "text/event-stream" if stream else "application/json"
+                assert headers["content-type"].split(";")[0] == form, (speaker, body[:20])
+                assert heard(speaker, made, stream=stream, strict=False)["text"] == "hi there"
 
 
 class TestConfig:

@@ -41,7 +41,7 @@ FILLER = b": keep-alive\n\n"
 
 # -- requests
 
-_REFUSED = {
+_REFUSED = {  # they change what the model can do, or how much it answers
     **{name: (name, (None, [])) for name in ("functions", "function_call", "audio", "web_search_options")},
     "n": ("n above 1", (None, 1)), "logprobs": ("logprobs", NOTHING),
     "modalities": ("an answer other than text", (None, [], ["text"])),
@@ -238,6 +238,8 @@ def _given_back(message: dict[str, Any], content: list[Any]) -> dict[str, Any]:
     message = {**message}
     words: list[Any] = []
     details: list[Any] = []
+    extras: dict[str, Any] = {}
+    thoughts: dict[str, list[str]] = {}
     calls = message.get("tool_calls") or []
     for part in content:
         if part["type"] != "thinking":
@@ -247,12 +249,13 @@ def _given_back(message: dict[str, Any], content: list[Any]) -> dict[str, Any]:
         if state.get("field") == "content":  # Mistral's
             words.append({"type": "thinking", "thinking": [{"type": "text", "text": part["text"]}]})
         elif (field := state.get("field")) in ("reasoning", "reasoning_content"):
-            message[field] = message.get(field, "") + part["text"]
+            thoughts.setdefault(field, []).append(part["text"])
         if detail := state.get("detail"):
             details.append({**detail, **({state["field_of_words"]: part["text"]} if state["field_of_words"] else {})})
-        extras = state.get("calls") or {}
-        calls = [{**call, "extra_content": extras[call["id"]]} if call["id"] in extras else call for call in calls]
+        extras |= state.get("calls") or {}
         message |= present(extra_content=state.get("extra_content"))
+    calls = [{**call, "extra_content": extras[call["id"]]} if call["id"] in extras else call for call in calls]
+    message |= {field: "".join(texts) for field, texts in thoughts.items()}
     message |= present(reasoning_details=details or None, tool_calls=calls or None)
     if any(word["type"] == "thinking" for word in words):
         message["content"] = words
@@ -304,6 +307,7 @@ class _Chunk(msgspec.Struct, gc=False):
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 _TAGS = {"<think>": "</think>", "<thought>": "</thought>"}
 _BLANKS = 64  # that may stand before one
+_STOPS = dict.fromkeys(("model_length", "max_tokens", "MAX_TOKENS", "insufficient_system_resource", "error"), "length")
 
 
 class Decoder:
@@ -344,7 +348,7 @@ class Decoder:
                 if delta.tool_calls or delta.function_call:
                     self._calls(at, delta)
             if choice.finish_reason and (at == self._choice or choice.finish_reason == "tool_calls"):
-                answer.stop = choice.finish_reason
+                answer.stop = _STOPS.get(choice.finish_reason, choice.finish_reason)
 
     def _words(self, delta: _Delta) -> None:
         answer = self._answer

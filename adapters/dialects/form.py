@@ -24,6 +24,7 @@ Each dialect is a module beside this one with the same names (one for clients al
 from __future__ import annotations
 
 import base64
+import collections
 import contextlib
 import hashlib
 import json
@@ -243,25 +244,31 @@ def fit(request: dict[str, Any], names: re.Pattern[str], ids: re.Pattern[str]) -
         _rename(choice["function"], names, known)
     messages: list[dict[str, Any]] = []
     used: set[str] = set()
-    calls: dict[str, list[str]] = {}  # those of the last assistant that have no result, by the client's ids
+    calls: dict[str, collections.deque[str]] = {}  # those of the last assistant without a result, by the client's ids
+    order: collections.deque[str] = collections.deque()  # of those ids
     for message in request["messages"]:
         if message["role"] == "tool":
-            call_id = message.get("tool_call_id") or next((one for one, waiting in calls.items() if waiting), "")
+            while order and not calls[order[0]]:
+                order.popleft()
+            call_id = message.get("tool_call_id") or (order[0] if order else "")
             if waiting := calls.get(call_id):
-                message = {**message, "tool_call_id": waiting.pop(0)}
+                message = {**message, "tool_call_id": waiting.popleft()}
             else:
                 message = {**message, "role": "user", "content": message["content"] or "(a result without words)"}
                 message.pop("tool_call_id", None)
         elif message["role"] == "assistant":
-            calls = {}
+            calls, renamed = {}, {}
             for call in message.get("tool_calls") or ():
                 _rename(call["function"], names, known)
                 before = call["id"] or f"call_{len(messages)}_{len(calls)}"  # its target gave none
                 call["id"] = call_id = _unused(fitting_id(before, ids), used, ids)
-                calls.setdefault(before, []).append(call_id)
-                for part in message["content"] if call_id != before and isinstance(message["content"], list) else ():
-                    if before in (kept := part.get("state", {}).get("calls", {})):
-                        kept[call_id] = kept.pop(before)
+                calls.setdefault(before, collections.deque()).append(call_id)
+                if call_id != before:
+                    renamed[before] = call_id
+            order = collections.deque(calls)
+            for part in message["content"] if renamed and isinstance(message["content"], list) else ():
+                if extras := part.get("state", {}).get("calls"):
+                    part["state"]["calls"] = {renamed.get(one, one): extra for one, extra in extras.items()}
         messages.append(message)
     request["messages"] = messages
     return {there: here for there, here in known.items() if there != here}

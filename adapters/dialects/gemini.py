@@ -7,6 +7,7 @@ be written in snake_case, and a list of one without its brackets.
 from __future__ import annotations
 
 import base64
+import collections
 import mimetypes
 import re
 import secrets
@@ -128,7 +129,8 @@ class _Conversation:
         self.messages: list[dict[str, Any]] = []
         self._origin, self._dropped = origin, dropped
         self._count = 0  # of calls without an id
-        self._open: list[tuple[str, str]] = []  # id and name of the calls of the last turn that have no result
+        self._open: dict[str, str] = {}  # names of the calls of the last turn that have no result, by id
+        self._named: dict[str, collections.deque[str]] = {}  # their ids by name, some of which have one by now
         self._answered: set[str] = set()
 
     def add(self, content: dict[str, Any], path: str) -> None:
@@ -144,7 +146,7 @@ class _Conversation:
     def _model(self, parts: list[dict[str, Any]]) -> None:
         if not self.messages or self.messages[-1]["role"] != "assistant":  # else streamed, and kept piece by piece
             self.messages.append({"role": "assistant", "content": []})
-            self._open, self._answered = [], set()
+            self._open, self._named, self._answered = {}, {}, set()
         message = self.messages[-1]
         content = message["content"]
         for part in parts:
@@ -167,7 +169,8 @@ class _Conversation:
         if not call_id:
             self._count += 1
             call_id = f"call{self._count:05}"  # nine letters and digits: Mistral takes no other
-        self._open.append((call_id, call["name"]))
+        self._open[call_id] = call["name"]
+        self._named.setdefault(call["name"], collections.deque()).append(call_id)
         return call_of(call_id, call["name"], encode(call.get("args") or {}).decode())
 
     def _user(self, parts: list[dict[str, Any]], path: str) -> None:
@@ -186,11 +189,12 @@ class _Conversation:
         call_id, name = result.get("id"), result.get("name")
         if call_id and call_id in self._answered:  # gemini-cli tells each twice when it resumes
             return
-        named = (one for one in self._open if one[1] == name)
-        call = next((one for one in self._open if one[0] == call_id), None) or next(named, None)
-        if call is not None:
-            self._open.remove(call)
-            call_id = call[0]
+        named = self._named.get(name or "", collections.deque())
+        while named and named[0] not in self._open:
+            named.popleft()
+        if call_id not in self._open and named:
+            call_id = named.popleft()
+        self._open.pop(call_id or "", None)
         self._answered.add(call_id or "")
         value = result.get("response")
         if isinstance(value, dict) and len(value) == 1 and value.keys() & {"output", "result"}:

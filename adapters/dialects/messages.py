@@ -36,6 +36,7 @@ from adapters.dialects.form import (
     present,
     refuse,
     seal,
+    text_of,
     tool_of,
     unseal,
 )
@@ -144,7 +145,7 @@ def _function(tool: dict[str, Any], path: str, dropped: set[str]) -> dict[str, A
 
 def _messages(message: dict[str, Any], path: str, origin: str, dropped: set[str]) -> list[dict[str, Any]]:
     """One message as one or more of chat: tool results are messages of their own there."""
-    role, content = message["role"], message["content"]
+    role, content = message["role"], message.get("content") or ""
     if role not in ("user", "assistant", "system"):
         raise Refused(f"{path}.role is user or assistant, not {str(role)[:50]!r}", path)
     extend(dropped, "messages", message, _MESSAGE)
@@ -159,21 +160,21 @@ def _messages(message: dict[str, Any], path: str, origin: str, dropped: set[str]
         if kind == "tool_result":
             if block.get("is_error"):
                 dropped.add("tool_result.is_error")
-            call_id = fitted_id(block["tool_use_id"])
+            call_id = fitted_id(block.get("tool_use_id") or "")
             made.append({"role": "tool", "tool_call_id": call_id, "content": _result(block, where, dropped)})
         elif kind == "tool_use" and role == "assistant":
-            if not (block["id"] and block["name"]):
-                raise Refused("a tool_use needs id and name", where)
             arguments = encode(block.get("input") or {}).decode()
-            calls.append(call_of(fitted_id(block["id"]), block["name"], arguments))
+            calls.append(call_of(fitted_id(block.get("id") or ""), block["name"], arguments))
         elif kind in ("thinking", "redacted_thinking"):
             state = unseal(origin, block.get("signature"))
             if state is None:  # another's, which the model here did not think
                 dropped.add("thinking")
             else:
                 parts.append({"type": "thinking", "text": block.get("thinking") or "", "state": state})
-        elif role == "assistant" and kind not in ("text", "image", "document"):
+        elif role == "assistant" and kind != "text":
             dropped.add(f"messages.{kind}")  # done at Anthropic, and told again in the text it led to
+            words = text_of(block.get("content") or block.get("output"))  # of a compaction: all that was said before
+            parts += [{"type": "text", "text": words}] if words else []
         else:
             parts += _parts(block, where, dropped)
     if role == "assistant":
@@ -187,8 +188,8 @@ def _messages(message: dict[str, Any], path: str, origin: str, dropped: set[str]
 
 def _result(block: dict[str, Any], path: str, dropped: set[str]) -> str | list[dict[str, Any]]:
     content = block.get("content") or ""
-    if isinstance(content, str):
-        return content
+    if not isinstance(content, list):
+        return content if isinstance(content, str) else encode(content).decode()
     made: list[dict[str, Any]] = []
     for at, one in enumerate(content):
         extend(dropped, "messages", one, _BLOCK)
@@ -199,7 +200,7 @@ def _result(block: dict[str, Any], path: str, dropped: set[str]) -> str | list[d
 def _parts(block: dict[str, Any], path: str, dropped: set[str]) -> list[dict[str, Any]]:
     kind, source = block["type"], block.get("source") or {}
     if kind == "text":
-        return [{"type": "text", "text": block["text"]}]
+        return [{"type": "text", "text": block.get("text") or ""}]
     if kind not in ("image", "document"):
         return [as_text(block)]
     came = source.get("type")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import secrets
 from typing import Any
@@ -263,7 +264,8 @@ def _part(part: dict[str, Any], path: str, dropped: set[str]) -> dict[str, Any]:
     kind = part["type"]
     if kind in ("input_text", "output_text", "text", "refusal"):
         extend(dropped, "input", part, _PART)
-        return {"type": "text", "text": part["refusal" if kind == "refusal" else "text"]}
+        text = part.get("refusal" if kind == "refusal" else "text")
+        return {"type": "text", "text": "" if text is None else text}
     if kind == "input_image" and part.get("image_url"):
         detail = part.get("detail")
         if detail and detail not in ("auto", "low", "high"):
@@ -372,8 +374,8 @@ def _reasoning(part: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _summary(words: str, lengths: list[int]) -> list[dict[str, Any]]:
     """The parts of a summary, between which two newlines were put."""
-    starts = [sum(lengths[:at]) + 2 * at for at in range(len(lengths))]
-    pairs = zip(starts, lengths, strict=True)
+    starts = itertools.accumulate((length + 2 for length in lengths), initial=0)
+    pairs = zip(starts, lengths, strict=False)
     return [{"type": "summary_text", "text": words[start : start + length]} for start, length in pairs]
 
 
@@ -419,7 +421,7 @@ class Decoder:
         self._answer = answer
         self._told: set[Any] = set()  # items whose words have come
         self._calls: set[Any] = set()
-        self._summary: dict[Any, dict[int, int]] = {}  # how long the parts of an item's summary are
+        self._summary: dict[Any, tuple[int, list[int]]] = {}  # the last part of an item's, and how long all are
 
     def feed(self, payload: bytes) -> None:
         try:
@@ -465,11 +467,14 @@ class Decoder:
 
     def _summarise(self, key: Any, part: int, words: str | None) -> None:
         if words:
-            lengths = self._summary.setdefault(key, {})
-            apart = "\n\n" if lengths and part not in lengths else ""
-            lengths[part] = lengths.get(part, 0) + len(words)
+            last, lengths = self._summary.get(key, (part, []))
+            apart = "\n\n" if last != part else ""
+            if apart or not lengths:
+                lengths.append(0)
+            lengths[-1] += len(words)
+            self._summary[key] = part, lengths
             self._answer.think(key, apart + words)
-            self._answer.parts[-1].state["summary"] = list(lengths.values())
+            self._answer.parts[-1].state["summary"] = lengths
 
     def _argue(self, key: Any, arguments: str | None) -> None:
         """The arguments of a call, where none have come in deltas."""
