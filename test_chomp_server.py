@@ -3125,6 +3125,14 @@ class TestTranslations:
             translation(client, target, asked_of(client)).whole(answer)
         assert caught.value.code in ("bad_upstream_answer", "empty_response")
 
+    @pytest.mark.parametrize("client", ["messages", "gemini"])
+    def test_text_that_was_told_is_not_kept(self, client: str) -> None:
+        body = asked_of("messages") if client == "messages" else b'{"contents":[{"parts":[{"text":"q"}]}]}'
+        relay = translation(client, "chat", body).events()
+        for _ in range(20):  # more than may be kept
+            assert b"x" * 1000 in relay.feed(chat_chunk({"content": "x" * (1 << 20)}))
+        assert b"too large" not in relay.finish()
+
     def test_what_was_asked_is_told_again_in_a_response(self) -> None:
         asked = {
             "instructions": "be terse", "metadata": {"a": "b"}, "parallel_tool_calls": False, "temperature": 0.5,
