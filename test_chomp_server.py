@@ -1345,10 +1345,14 @@ def is_json(text: bytes) -> bool:
 
 
 def events(body: bytes) -> list[bytes]:
-    """The data of each event, to the letter of the standard; lines by themselves where each is JSON or [DONE]."""
+    """The data of each event, to the letter of the standard; lines by themselves where each is JSON or [DONE].
+
+    What some put before a line, a byte order mark or blanks, is no part of it.
+    """
     found = []
     for block in re.split(rb"\n{2,}", with_ending(body, b"\n")):
-        lines = [line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")]
+        lines = [line.lstrip(b"\xef\xbb\xbf \t") for line in block.split(b"\n")]
+        lines = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
         whole = b"\n".join(lines)
         found += [whole] if whole and is_json(whole) else lines
     return found
