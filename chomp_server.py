@@ -1364,7 +1364,7 @@ class Envelope(msgspec.Struct):
 
     def wants_many(self) -> bool:
         """Whether the client asked for several answers at once."""
-        return _positive(self.n) > 1
+        return bool(self.n) and _positive(self.n) > 1
 
     def wants_usage(self) -> bool:
         """Whether the client asked for the usage frame itself."""
@@ -7591,6 +7591,7 @@ _PATHS: dict[Api, str] = {
     "responses": "/responses", "count_tokens": "/messages/count_tokens",
 }  # fmt: skip
 _TAIL_BYTES = 8192
+_FRAME_SIGNS = (b"data:", b"event:", b": ", b":\n", b"id:", b"retry:")  # how a stream of events begins
 _LEAD_BYTES = 1024  # of blanks, before a type is believed
 _LAST_FRAMES = (b"data: [DONE]\n\n", b'"type":"message_stop"}\n\n')  # after which nothing comes that matters
 _TRANSLATED_AT_ONCE = 128 << 10  # a larger request is translated in a thread
@@ -7944,20 +7945,24 @@ class Attempt:
 
         A byte order mark is left out.
         """
-        self._held.append(data)
-        begun = b"".join(self._held)
-        words = begun.removeprefix(BYTE_ORDER_MARK).lstrip()
-        if len(begun) < _LEAD_BYTES and (BYTE_ORDER_MARK.startswith(begun) or not words):
-            return
+        words = data
+        if self._held or data[:1] not in (b"{", b"d"):
+            self._held.append(data)
+            begun = b"".join(self._held)
+            data = begun.removeprefix(BYTE_ORDER_MARK)
+            words = data.lstrip()
+            if len(begun) < _LEAD_BYTES and (BYTE_ORDER_MARK.startswith(begun) or not words):
+                return
+            self._held.clear()
         if self._owner.convertible:
             if words[:1] in (b"{", b"["):
-                self._is(False)
-            elif words.startswith((b"data:", b"event:", b": ", b":\n", b"id:", b"retry:")):
+                if self.stream or self.gathers:
+                    self._is(False)
+            elif not (self.stream or self.gathers) and words.startswith(_FRAME_SIGNS):
                 self._is(True)
             self.retyped = (b"event-stream" if self.stream else b"json") not in self._type
-        self._held.clear()
         self.body = self._hold if self.stream else self._collect
-        self.body(begun.removeprefix(BYTE_ORDER_MARK))
+        self.body(data)
 
     def _hold(self, data: bytes) -> None:
         """A stream whose content has not begun: frames are kept back."""
@@ -8472,6 +8477,7 @@ class Exchange:
         self.caller = caller
         self.envelope = Envelope()
         self.stream = False
+        self.convertible = False  # whether a whole answer can become a stream, and a stream whole
         self.head_sent = False
         self.records: list[AttemptRecord] = []
         self._faults: list[Fault] = []
@@ -8554,6 +8560,7 @@ class Exchange:
         request = self.request
         envelope = self.envelope = read_envelope(request.api, request.body)
         self.stream = envelope.stream is True and request.api not in ("embeddings", "count_tokens")
+        self.convertible = request.api in DIALECTS and not envelope.wants_many()
         fallback = request.fallback or self._restricted  # else the one target would be picked before those are left out
         model, router = envelope.model or "", envelope.router or ""
         if pin := self.caller.router:
@@ -8706,11 +8713,6 @@ class Exchange:
             client, there, request.body, int(self._at), origin,
             effort=row.effort, thoughts=self.proxy.thoughts, caller=self.caller.name,
         )  # fmt: skip
-
-    @property
-    def convertible(self) -> bool:
-        """Whether a whole answer can become a stream, and a stream whole."""
-        return self.request.api in DIALECTS and not self.envelope.wants_many()
 
     def answering(self, attempt: Attempt) -> Answering:
         """What brings the answer of `attempt` into the client's dialect."""
