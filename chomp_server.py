@@ -2194,7 +2194,11 @@ class _ResponseItem(msgspec.Struct):
     type: str | None = None
 
 
-_item_of_response = msgspec.json.Decoder(_ResponseItem).decode
+_decode_response_item = msgspec.json.Decoder(_ResponseItem).decode
+
+
+def _item_of_response(raw: Raw) -> _ResponseItem:
+    return _decode_or_none(raw, _decode_response_item) or _ResponseItem()
 
 
 class EventsMeter(StreamMeter):
@@ -2281,15 +2285,17 @@ class EventsMeter(StreamMeter):
     def response(self) -> bytes:
         """The whole Response object of a finished stream: with what was streamed, whatever its last event says."""
         fields = _decode_or_none(self._response, _decode_fields)
-        ended = {_item_of_response(item).id: item for item in _read_response(self._response).output}
-        items = {**{_item_of_response(item).id: item for item in self._items}, **ended}
-        if self._words and not any(_item_of_response(item).type == "message" for item in items.values()):
+        ended = items = _read_response(self._response).output
+        if len(ended) < len(self._items):
+            known = {_item_of_response(item).id for item in self._items}
+            items = [*self._items, *(item for item in ended if _item_of_response(item).id not in known)]
+        if self._words and not any(_item_of_response(item).type == "message" for item in items):
             part = {"type": "output_text", "text": "".join(self._words), "annotations": []}
             message = {"type": "message", "role": "assistant", "status": "completed", "content": [part]}
-            items[""] = Raw(form.encode({**message, "id": f"msg_{secrets.token_hex(20)}"}))
-        if fields is None or items.keys() == ended.keys():
+            items = [*items, Raw(form.encode({**message, "id": f"msg_{secrets.token_hex(20)}"}))]
+        if fields is None or items is ended:
             return self._response
-        return msgspec.json.encode({**fields, "output": list(items.values())})
+        return msgspec.json.encode({**fields, "output": items})
 
     def usage(self) -> Usage | None:
         return read_usage(msgspec.json.encode(self._counts) if self._counts else _EMPTY, self._cost)

@@ -20701,6 +20701,28 @@ class TestWhatRealUsersMeet:
                 assert headers["content-type"].split(";")[0] == form, (speaker, body[:20])
                 assert heard(speaker, made, stream=stream, strict=False)["text"] == "hi there"
 
+    def test_an_id_that_a_number_was_put_to_may_stand_there_already(self) -> None:
+        stem = "a" * 48
+        ids = [stem + "b" * 10, *(f"{stem}_{at}" for at in range(4)), stem + "b" * 10, stem + "b" * 10]
+        calls = [{**A_CALL, "id": one} for one in ids]
+        results = [{"role": "tool", "tool_call_id": one, "content": "r"} for one in ids]
+        sent = self.there(
+            "chat", "messages", history("chat", {"role": "assistant", "content": None, "tool_calls": calls}, *results)
+        )
+        made, told = pairing("messages", sent)
+        assert len(set(made)) == len(ids) and sorted(made) == sorted(told)
+
+    @pytest.mark.parametrize("odd", [{"id": 5}, {"id": None}, {}], ids=["number", "null", "none"])
+    def test_items_with_odd_ids_are_kept_once(self, odd: dict[str, Any]) -> None:
+        items = [{"type": "message", "content": [], **odd}, {"type": "function_call", **odd}]
+        meter = cs.EventsMeter()
+        for output in ([], items):
+            meter = cs.EventsMeter()
+            for item in items:
+                meter.look(_event("x", {"type": "response.output_item.done", "item": item}))
+            meter.look(_event("x", {"type": "response.completed", "response": {"id": "resp_1", "output": output}}))
+            assert json.loads(meter.response)["output"] == items
+
 
 class TestConfig:
     """What pages and the command change, and what they are shown of the routers."""

@@ -27,9 +27,11 @@ import base64
 import collections
 import contextlib
 import hashlib
+import itertools
 import json
 import re
 import secrets
+from collections.abc import Iterator
 from types import NoneType
 from typing import Any, Literal
 
@@ -244,6 +246,7 @@ def fit(request: dict[str, Any], names: re.Pattern[str], ids: re.Pattern[str]) -
         _rename(choice["function"], names, known)
     messages: list[dict[str, Any]] = []
     used: set[str] = set()
+    numbers = itertools.count(1)
     calls: dict[str, collections.deque[str]] = {}  # those of the last assistant without a result, by the client's ids
     order: collections.deque[str] = collections.deque()  # of those ids
     for message in request["messages"]:
@@ -261,7 +264,7 @@ def fit(request: dict[str, Any], names: re.Pattern[str], ids: re.Pattern[str]) -
             for call in message.get("tool_calls") or ():
                 _rename(call["function"], names, known)
                 before = call["id"] or f"call_{len(messages)}_{len(calls)}"  # its target gave none
-                call["id"] = call_id = _unused(fitting_id(before, ids), used, ids)
+                call["id"] = call_id = _unused(fitting_id(before, ids), used, numbers, ids)
                 calls.setdefault(before, collections.deque()).append(call_id)
                 if call_id != before:
                     renamed[before] = call_id
@@ -274,11 +277,13 @@ def fit(request: dict[str, Any], names: re.Pattern[str], ids: re.Pattern[str]) -
     return {there: here for there, here in known.items() if there != here}
 
 
-def _unused(call_id: str, used: set[str], ids: re.Pattern[str]) -> str:
-    while call_id in used:
-        call_id = fitting(f"{call_id[:48]}_{len(used)}", ids)
-    used.add(call_id)
-    return call_id
+def _unused(call_id: str, used: set[str], numbers: Iterator[int], ids: re.Pattern[str]) -> str:
+    """`call_id`, with the next of `numbers` where it stands already: each is tried once, whatever else is there."""
+    found = call_id
+    while found in used:
+        found = fitting(f"{call_id[:48]}_{next(numbers)}", ids)
+    used.add(found)
+    return found
 
 
 def _rename(function: dict[str, Any], names: re.Pattern[str], known: dict[str, str]) -> None:
