@@ -2802,6 +2802,7 @@ class Thoughts:
     def __init__(self, most: int = 1000, most_bytes: int = 16 << 20):
         self._most, self._most_bytes = most, most_bytes
         self._kept: dict[tuple[str, str, bytes], tuple[list[dict[str, Any]], int]] = {}  # and their sizes
+        self._lock = threading.Lock()  # large answers are read in threads
 
     def keep(self, caller: str, answer: form.Answer) -> None:
         """Keeps those of a finished answer."""
@@ -2809,10 +2810,11 @@ class Thoughts:
         if not thoughts or not calls or answer.size > self._most_bytes // 16:
             return
         key = (caller, answer.origin, _calls_digest((call.id, call.name, call.text) for call in calls))
-        self._kept.pop(key, None)  # the place of the newest is the last
-        self._kept[key] = thoughts, answer.size
-        while len(self._kept) > self._most or sum(size for _, size in self._kept.values()) > self._most_bytes:
-            del self._kept[next(iter(self._kept))]
+        with self._lock:
+            self._kept.pop(key, None)  # the place of the newest is the last
+            self._kept[key] = thoughts, answer.size
+            while len(self._kept) > self._most or sum(size for _, size in self._kept.values()) > self._most_bytes:
+                del self._kept[next(iter(self._kept))]
 
     def give_back(self, caller: str, origin: str, request: dict[str, Any]) -> None:
         """Puts them before the calls they came with."""
@@ -2830,8 +2832,9 @@ class Thoughts:
 
     def forget(self, caller: str) -> None:
         """Forgets all of a caller: whoever gets the name next is somebody else."""
-        for key in [key for key in self._kept if key[0] == caller]:
-            del self._kept[key]
+        with self._lock:
+            for key in [key for key in self._kept if key[0] == caller]:
+                del self._kept[key]
 
 
 def _calls_digest(calls: Iterable[tuple[str, str, str]]) -> bytes:
@@ -2859,7 +2862,7 @@ class Translation:
         caller: str = "",
     ):
         here, there = DIALECTS[client], TARGET_DIALECTS[target]
-        fields = self.fields = decoded(form.decode, body)
+        fields = decoded(form.decode, body)
         dropped: set[str] = set()
         try:
             request = here.decode_request(fields, origin, dropped)
@@ -8935,7 +8938,9 @@ class Exchange:
         attempt = self._attempt
         assert attempt is not None
         self.proxy.usage.attempts[attempt.target.router.id, "ok"] += 1
-        self._translations.clear()  # they may be large, and the answer long
+        if attempt.translation is not None:
+            attempt.translation.request = {}  # it may be large, and the answer long
+        self._translations.clear()
         self._adopted = b""
         if self._sink is not None:
             self._deliver(attempt, self._sink)
