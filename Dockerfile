@@ -27,10 +27,13 @@ COPY adapters adapters
 COPY bin bin
 COPY static static
 COPY templates templates
+USER root
+RUN python -m compileall -q chomp_server.py adapters
+USER chomp
 VOLUME /app/state
 
 ENV HOST=0.0.0.0 PORT=8001
 EXPOSE 8001
 HEALTHCHECK --interval=30s --timeout=5s CMD ["python", "-c", \
     "import os, urllib.request as u; u.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/health', timeout=4)"]
-CMD ["python", "chomp_server.py"]
+CMD ["python", "-m", "chomp_server"]
