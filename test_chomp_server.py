@@ -1415,6 +1415,13 @@ def each_byte(body: bytes) -> list[bytes]:
     return [body[at : at + 1] for at in range(len(body))]
 
 
+def near_line_ends(body: bytes) -> list[int]:
+    """The places up to three bytes from a line's end, and those in the middle of lines."""
+    ends = [found.end() for found in re.finditer(rb"\r\n|\r|\n", body)]
+    near = {end + step for end in ends for step in range(-4, 4)}
+    return sorted(at for at in near | {(a + b) // 2 for a, b in itertools.pairwise([0, *ends])} if 0 <= at <= len(body))
+
+
 def bare_wire(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
 
@@ -1473,7 +1480,8 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=5),
     max_leaves=12,
 )  # fmt: skip
-FUZZ = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+MORE = int(os.environ.get("CHOMP_EXAMPLES", "1"))  # times as many examples of each kind: 20 for a night
+FUZZ = settings(max_examples=60 * MORE, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
 
 def splice(body: bytes, model: str | None = None, ask_usage: bool = False) -> bytes:
@@ -1865,8 +1873,8 @@ class TestProtocols:
             end = len(body)
             if stream.name.startswith("generic-cut-inside"):
                 end = max(body.rfind(ending * 2), 0) + 2 * len(ending)  # the torn frame is never shown
-            splits = [[body[:at], body[at:]] for at in range(len(body) + 1)]
-            for pieces in (each_byte(body), *splits):
+            cuts = range(len(body) + 1) if ending == b"\n" else near_line_ends(body)
+            for pieces in (each_byte(body), *([body[:at], body[at:]] for at in cuts)):
                 outs, left = through(pieces)
                 assert b"".join(outs) + left == body[:end]
                 sent = 0
@@ -1958,7 +1966,7 @@ class TestProtocols:
              b"\n\n", "ü🦊".encode(), b"\xff", b" "]
         )  # fmt: skip
 
-        @settings(max_examples=500, deadline=None, derandomize=True)
+        @settings(FUZZ, max_examples=150 * MORE)
         @given(st.lists(parts | st.binary(max_size=3), max_size=25).map(b"".join), st.data())
         def test_arbitrary_bytes_come_out_whole_at_arbitrary_cuts(self, body: bytes, data: st.DataObject) -> None:
             cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=8)))
@@ -1972,7 +1980,7 @@ class TestProtocols:
                 not left and whole == body[:sent] and not all(map(is_json, events(body[sent:])))
             )
 
-        @settings(max_examples=300, deadline=None, derandomize=True)
+        @FUZZ
         @given(
             st.lists(parts | st.binary(max_size=3), max_size=25).map(b"".join), st.integers(1, 12), st.integers(1, 5)
         )
@@ -2130,7 +2138,7 @@ class TestProtocols:
             body = stream.body
             seen = body[: body.rfind(b"\n\n") + 2] if "cut-inside" in stream.name else body
             expected = unasked_for(seen) if hide else seen
-            for at in range(len(body) + 1):
+            for at in range(len(body) + 1) if hide else near_line_ends(body):
                 meter, out = metered([body[:at], body[at:]], hide, events=stream.has_events)
                 assert out == expected
                 assert counts(meter.usage()) == stream.usage or (stream.usage is None and meter.usage() is None)
@@ -2660,7 +2668,6 @@ DIALECTS = ("chat", "messages", "responses")
 CROSSED = [(client, target) for client in DIALECTS for target in DIALECTS if client != target]
 TABLES: Any = tomllib.loads((RECORDED / "translations.toml").read_text("utf-8"))
 PLAIN: Any = TABLES["plain"]
-BRIEFLY = settings(FUZZ, max_examples=60)
 
 
 def each(found: str | list[str]) -> list[str]:
@@ -2969,6 +2976,9 @@ def check_response_events(made: bytes) -> None:
 CHECKS = {"chat": check_chunks, "messages": check_message_events, "responses": check_response_events}
 
 
+type_adapter = functools.cache(pydantic.TypeAdapter)  # each is built from hundreds of types
+
+
 class TestTranslations:
     """Requests and answers of one dialect in another, by the tables beside the dialects; the official SDKs are the judge."""
 
@@ -2993,12 +3003,10 @@ class TestTranslations:
         assert meant(sent) == meant({**plain, **with_tools(json.loads(row["sent"]), target)})
         assert made.dropped == tuple(row.get("dropped", ()))
         if target == "messages":
-            pydantic.TypeAdapter(MessageCreateParamsNonStreaming).validate_python({**sent, "stream": False})
+            type_adapter(MessageCreateParamsNonStreaming).validate_python({**sent, "stream": False})
         elif target == "responses":  # an answer's id and status are ours to leave out
             items = [item for item in sent["input"] if item.get("role") != "assistant"]
-            pydantic.TypeAdapter(ResponseCreateParamsNonStreaming).validate_python(
-                {**sent, "input": items, "stream": False}
-            )
+            type_adapter(ResponseCreateParamsNonStreaming).validate_python({**sent, "input": items, "stream": False})
 
     @pytest.mark.parametrize(
         ("client", "target", "request_"),
@@ -3086,7 +3094,7 @@ class TestTranslations:
     )  # fmt: skip
 
     @pytest.mark.parametrize("client", DIALECTS)
-    @BRIEFLY
+    @FUZZ
     @given(data=st.data())
     def test_any_request_is_translated_or_refused(self, client: str, data: st.DataObject) -> None:
         values = anything | st.lists(self.item, max_size=3)
@@ -3212,7 +3220,7 @@ class TestTranslations:
 
     @pytest.mark.parametrize(("client", "target"), CROSSED)
     @pytest.mark.parametrize(
-        "words", ["é", "日本語", "👩‍👩‍👧", 'a"\\\n\t\u2028\x00', "%d%b%s", "ü" * 2_000_000], ids=range(6)
+        "words", ["é", "日本語", "👩‍👩‍👧", 'a"\\\n\t\u2028\x00', "%d%b%s", "ü" * 300_000], ids=range(6)
     )
     def test_words_go_through_unchanged(self, client: str, target: str, words: str) -> None:
         called = json.dumps({"a": words})
@@ -3382,7 +3390,7 @@ class TestTranslations:
     )  # fmt: skip
 
     @pytest.mark.parametrize(("client", "target"), CROSSED)
-    @BRIEFLY
+    @FUZZ
     @given(payloads=odd_frames)
     def test_odd_payloads_break_no_stream(self, client: str, target: str, payloads: list[Any]) -> None:
         told = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in payloads]
@@ -3395,7 +3403,7 @@ class TestTranslations:
                 translation(client, target, asked_of(client)).whole(one)
 
     @pytest.mark.parametrize(("client", "target"), CROSSED)
-    @BRIEFLY
+    @FUZZ
     @given(content=odd_event, usage=odd_event, more=odd_event)
     def test_odd_answers_are_answers_or_errors(
         self, client: str, target: str, content: Any, usage: Any, more: Any
@@ -3410,7 +3418,7 @@ class TestTranslations:
             heard(client, made, stream=False)
 
     @pytest.mark.parametrize("client", ["messages", "responses"])
-    @BRIEFLY
+    @FUZZ
     @given(
         st.lists(st.tuples(st.sampled_from(["content", "reasoning", "refusal", 0, 1, 2]), st.text(max_size=5)), max_size=12),
         st.lists(st.integers(0, 3000), max_size=5),
@@ -6512,7 +6520,7 @@ class TestUpstream:
         assert taker.came == size if not kind else taker.came <= 17 << 20
 
     @given(ODD_ANSWERS, CUTS, st.booleans())
-    @settings(max_examples=1000, deadline=None)
+    @settings(max_examples=250 * MORE, deadline=None)
     def test_whatever_bytes_come_an_exchange_ends_exactly_once(self, data: bytes, cuts: list[int], reset: bool) -> None:
         heard = HeardWire()
         heard.feed(data, cuts, reset)
@@ -6527,7 +6535,7 @@ class TestUpstream:
     @given(ODD_ANSWERS, CUTS)
     @example(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello" + b"garbage", [43])
     @example(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello" + b"\x00", [])
-    @settings(max_examples=600, deadline=None)
+    @settings(max_examples=150 * MORE, deadline=None)
     def test_how_the_network_cuts_an_answer_does_not_change_it(self, data: bytes, cuts: list[int]) -> None:
         whole, cut = HeardWire(), HeardWire()
         whole.feed(data, [], False)
@@ -22131,7 +22139,7 @@ class TestSecretFilter:
         ),
         st.lists(st.integers(0, 300), max_size=8),
     )
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=100 * MORE, deadline=None)
     def test_a_stream_in_pieces_comes_out_as_in_one(self, words: list[str], cuts: list[int]) -> None:
         text = "".join(words).encode()
         hider, out, at = cs.SecretFilter(SECRETS), b"", 0
