@@ -4984,7 +4984,7 @@ class TestState:
         running, waiting = child(), child()
         rounds = 0
         try:
-            while len(acknowledged) < 1000:
+            while len(acknowledged) < 300 or rounds < 5:
                 assert running.stdin and running.stdout
                 assert running.stdout.readline() == b"ready\n"
                 running.stdin.write(b"go\n")
@@ -5017,7 +5017,6 @@ class TestState:
             for one in (running, waiting):
                 one.kill()
                 one.communicate()
-        assert rounds >= 5
 
     # the lock
 
@@ -26225,26 +26224,6 @@ class TestApp:
         assert (await self.command(chomp, "models", CHOMP_API_TOKEN=bob["token"]))[0] == 0
         assert await self.command(chomp, "reload") == (0, "the settings are in force\n", "")
 
-    @pytest.mark.parametrize(
-        ("words", "environ", "status", "said"),
-        [
-            (("users", "add"), {}, 2, "required"),
-            (("users", "add", "a b"), {}, 1, "needs a name"),
-            (("users", "add", "ann", "--usd-per-month", "nan"), {}, 2, "invalid amount"),
-            (("users", "add", "ann", "--routers", "nope"), {}, 1, "there is no router 'nope'"),
-            (("users", "remove", "nobody"), {}, 1, "there is no user 'nobody'"),
-            (("models",), {"CHOMP_API_TOKEN": "a token\nof two lines"}, 1, "no token can have"),
-            (("models",), {"PORT": "abc"}, 2, "PORT must be a number"),
-        ],
-    )
-    async def test_the_command_says_what_is_wrong_with_users(
-        self, process: Any, upstream: Any, words: Sequence[str], environ: dict[str, str], status: int, said: str
-    ) -> None:
-        chomp = await process(await upstream()).up()
-        got, out, error = await self.command(chomp, *words, **environ)
-        assert (got, out) == (status, "")
-        assert said in error and "Traceback" not in error
-
     async def test_the_command_goes_on_where_a_file_is_broken(self, process: Any, upstream: Any) -> None:
         chomp = await process(await upstream()).up()
         (chomp.folder / "chomp.toml").write_text("[server")
@@ -26253,23 +26232,27 @@ class TestApp:
         status, _, said = await self.command(chomp, "reload")
         assert (status, "nothing was changed" in said) == (1, True)
 
-    @pytest.mark.parametrize(
-        ("words", "status", "said"),
-        [
-            (("ask", "-m", "nothing", "x"), 1, "no configured router serves the model 'nothing'"),
-            (("usage", "--by", "weather"), 1, "usage is shown by"),
-            (("models", "zzz"), 1, "no model's name has that in it"),
-            (("ask",), 2, "nothing to ask"),
-            (("dance",), 2, "invalid choice"),
-        ],
-    )
-    async def test_the_command_says_what_is_wrong(
-        self, process: Any, upstream: Any, words: Sequence[str], status: int, said: str
-    ) -> None:
+    async def test_the_command_says_what_is_wrong(self, process: Any, upstream: Any, subtests: pytest.Subtests) -> None:
         chomp = await process(await upstream()).up()
-        got, out, error = await self.command(chomp, *words)
-        assert (got, out) == (status, "")
-        assert said in error and "Traceback" not in error
+        rows: tuple[tuple[Sequence[str], dict[str, str], int, str], ...] = (
+            (("ask", "-m", "nothing", "x"), {}, 1, "no configured router serves the model 'nothing'"),
+            (("usage", "--by", "weather"), {}, 1, "usage is shown by"),
+            (("models", "zzz"), {}, 1, "no model's name has that in it"),
+            (("ask",), {}, 2, "nothing to ask"),
+            (("dance",), {}, 2, "invalid choice"),
+            (("users", "add"), {}, 2, "required"),
+            (("users", "add", "a b"), {}, 1, "needs a name"),
+            (("users", "add", "ann", "--usd-per-month", "nan"), {}, 2, "invalid amount"),
+            (("users", "add", "ann", "--routers", "nope"), {}, 1, "there is no router 'nope'"),
+            (("users", "remove", "nobody"), {}, 1, "there is no user 'nobody'"),
+            (("models",), {"CHOMP_API_TOKEN": "a token\nof two lines"}, 1, "no token can have"),
+            (("models",), {"PORT": "abc"}, 2, "PORT must be a number"),
+        )
+        for words, environ, status, said in rows:
+            with subtests.test(" ".join(words), **environ):
+                got, out, error = await self.command(chomp, *words, **environ)
+                assert (got, out) == (status, "")
+                assert said in error and "Traceback" not in error
 
     async def test_the_command_says_that_a_stream_broke_off(self, process: Any, upstream: Any) -> None:
         chomp = await process(await upstream(streams(chat_chunk({"content": "half"}), cut=True))).up()
@@ -26473,13 +26456,20 @@ class TestApp:
             ("", {"CHOMP_CONFIG": "/nowhere/chomp.toml"}, ("/nowhere/chomp.toml",)),
         ],
     )  # fmt: skip
-    async def test_a_wrong_setting_is_named(
-        self, process: Any, toml: str, environ: dict[str, str], words: Sequence[str]
+    def test_a_wrong_setting_is_named(
+        self,
+        process: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: Any,
+        toml: str,
+        environ: dict[str, str],
+        words: Sequence[str],
     ) -> None:
         chomp = process(toml=toml, **environ)
-        await chomp.start()
-        assert await chomp.ended() == 2
-        told = chomp.err.read_text()
+        monkeypatch.setattr(os, "environ", chomp.environ)
+        monkeypatch.setattr(cs, "make_app", None)  # it does not come to that
+        assert cs.main([]) == 2
+        told = capsys.readouterr().err
         assert told.startswith("chomp: ")
         assert told.count("\n") == 1
         assert [word for word in words if word not in told] == []
@@ -27074,13 +27064,6 @@ class TestOffline:
             and answer["error"].keys() >= ERROR_FIELDS
             and answer["error"]["type"] == "invalid_request_error"
         )
-
-    async def test_twenty_at_once_make_twenty_tasks(self, tmp_path: Path) -> None:
-        adds = (self.child(tmp_path, {"command": "add", "fields": {"prompt": f"p{number}"}}) for number in range(20))
-        answers = await asyncio.gather(*adds)
-        assert {status for status, _ in answers} == {0}
-        assert {answer["task"]["id"] for _, answer in answers} == {str(number) for number in range(1, 21)}
-        assert len(json.loads((tmp_path / "state" / "state.json").read_bytes())["tasks"]) == 20
 
     def test_a_running_server_is_named(self, run: Any, tmp_path: Path) -> None:
         store = opened(tmp_path / "state")
