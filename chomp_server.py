@@ -2376,36 +2376,54 @@ def estimated_prompt(content: bytes) -> int:
     return estimated_tokens(len(content) - sum(encoded)) + _ENCODED_TOKENS * len(encoded)
 
 
+class _Counts(msgspec.Struct, gc=False):
+    """A `usage` object of the OpenAI family or of Anthropic; its values may be anything."""
+
+    prompt_tokens: Any = None
+    completion_tokens: Any = None
+    input_tokens: Any = None
+    output_tokens: Any = None
+    total_tokens: Any = None
+    prompt_tokens_details: Any = None
+    input_tokens_details: Any = None
+    completion_tokens_details: Any = None
+    output_tokens_details: Any = None
+    prompt_cache_hit_tokens: Any = None  # DeepSeek's
+    cache_read_input_tokens: Any = None
+    cache_creation_input_tokens: Any = None
+    cost: Any = None
+
+
+_decode_counts = msgspec.json.Decoder(_Counts).decode
+
+
 def read_usage(raw: Raw | bytes, cost: Raw | bytes = b"") -> Usage | None:
     """Usage in the OpenAI family's shapes and Anthropic's; None when there is none. A router's own cost is taken."""
-    told = _decode_or_none(raw) if raw else None
-    found = told if type(told) is dict else {}
+    found = (_decode_or_none(raw, _decode_counts) if raw else None) or _Counts()
     reported = _amount(_decode_or_none(cost)) if cost else None
-    field = found.get
-    prompt = _count(field("prompt_tokens", field("input_tokens")))
-    completion = _count(field("completion_tokens", field("output_tokens")))
+    has_prompt = found.prompt_tokens is not None
+    prompt = _count(found.prompt_tokens if has_prompt else found.input_tokens)
+    completion = _count(found.output_tokens if found.completion_tokens is None else found.completion_tokens)
     cached = written = reasoning = 0
-    if "prompt_cache_hit_tokens" in found:
-        cached = _count(found["prompt_cache_hit_tokens"])
-    details = field("prompt_tokens_details") or field("input_tokens_details")
+    if found.prompt_cache_hit_tokens is not None:
+        cached = _count(found.prompt_cache_hit_tokens)
+    details = found.prompt_tokens_details or found.input_tokens_details
     if type(details) is dict:
         cached, written = max(cached, _count(details.get("cached_tokens"))), _count(details.get("cache_write_tokens"))
-    if "prompt_tokens" not in found and not _CACHE_COUNTS.isdisjoint(found):  # Anthropic's: not in input_tokens
-        cached, written = _count(field("cache_read_input_tokens")), _count(field("cache_creation_input_tokens"))
+    if not has_prompt and (found.cache_read_input_tokens, found.cache_creation_input_tokens) != (None, None):
+        # Anthropic's: not in input_tokens
+        cached, written = _count(found.cache_read_input_tokens), _count(found.cache_creation_input_tokens)
         prompt += cached + written
-    if not (prompt or completion or field("total_tokens")):
+    if not (prompt or completion or found.total_tokens):
         return None if reported is None else Usage(cost_usd=reported)
-    details = field("completion_tokens_details") or field("output_tokens_details")
+    details = found.completion_tokens_details or found.output_tokens_details
     if type(details) is dict:
         reasoning = _count(details.get("reasoning_tokens", details.get("thinking_tokens")))
-    if reported is None and "cost" in found:
-        reported = _amount(found["cost"])
+    if reported is None and found.cost is not None:
+        reported = _amount(found.cost)
     if cached or written or reasoning:
         cached, written, reasoning = min(prompt, cached), min(prompt, written), min(completion, reasoning)
     return Usage(prompt, completion, cached, reasoning, written, reported)
-
-
-_CACHE_COUNTS = frozenset({"cache_read_input_tokens", "cache_creation_input_tokens"})
 
 
 class _Whole(msgspec.Struct):
@@ -5189,6 +5207,23 @@ class _Histogram:
         return family
 
 
+class _Totals(msgspec.Struct, gc=False):
+    """What requests of one kind add up to."""
+
+    requests: int = 0
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+    reasoning: int = 0
+    cost_usd: float = 0.0
+    priced: int = 0  # of those with tokens
+    unpriced: int = 0
+
+    def add(self, other: _Totals) -> None:
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
 _DATED = re.compile(r"(?:\d{8}|\d{4}-\d\d-\d\d)$")
 
 
@@ -5238,10 +5273,7 @@ class UsageLedger:
         self.fault = ""  # why rows wait
         self.dropped = 0
         self.written = 0
-        self._requests: collections.Counter[tuple[str, str, int, int, str]] = collections.Counter()
-        self._tokens: collections.Counter[tuple[str, str]] = collections.Counter()
-        self._cost: collections.Counter[str] = collections.Counter()
-        self._unpriced = 0
+        self._totals: dict[tuple[str, str, int, int, str], _Totals] = {}  # by router, API, stream, status, error
         self.attempts: collections.Counter[tuple[str, str]] = collections.Counter()
         self.failovers: collections.Counter[tuple[str, str, str]] = collections.Counter()
         self.malformed_frames = 0
@@ -5288,19 +5320,21 @@ class UsageLedger:
                 self._add(row, overhead_s, chunks)
 
     def _add(self, row: LedgerRow, overhead_s: float, chunks: int) -> None:
-        router = row.router or "none"
-        self._requests[router, row.api, row.stream, row.status, row.error_type] += 1
+        kind = (row.router or "none", row.api, row.stream, row.status, row.error_type)
+        totals = self._totals.get(kind)
+        if totals is None:
+            totals = self._totals[kind] = _Totals()
+        totals.requests += 1
         if row.prompt_tokens or row.completion_tokens:
-            self._tokens[router, "prompt"] += row.prompt_tokens
-            self._tokens[router, "completion"] += row.completion_tokens
-            if row.cached_tokens:
-                self._tokens[router, "cached"] += row.cached_tokens
-            if row.reasoning_tokens:
-                self._tokens[router, "reasoning"] += row.reasoning_tokens
+            totals.prompt += row.prompt_tokens
+            totals.completion += row.completion_tokens
+            totals.cached += row.cached_tokens
+            totals.reasoning += row.reasoning_tokens
             if row.cost_usd is None:
-                self._unpriced += 1
+                totals.unpriced += 1
             else:
-                self._cost[router] += row.cost_usd  # type: ignore[assignment]
+                totals.priced += 1
+                totals.cost_usd += row.cost_usd
         self._duration.add(row.duration_ms / 1000)
         if overhead_s:
             self._overhead.add(overhead_s)
@@ -5398,7 +5432,7 @@ class UsageLedger:
     def collect(self) -> Iterator[Metric]:
         """The totals, for prometheus-client."""
         with self._lock:  # the thread that writes would add to them meanwhile
-            totals = tuple(self._totals())
+            totals = tuple(self._families())
         yield from totals
         attempts = CounterMetricFamily("chomp_attempts", "Upstream calls", labels=["router", "outcome"])
         for pair, count in self.attempts.items():
@@ -5417,13 +5451,15 @@ class UsageLedger:
         )
         yield GaugeMetricFamily("chomp_event_loop_lag_seconds", "How late a timer last fired", value=self.loop_lag_s)
 
-    def _totals(self) -> Iterator[Metric]:
+    def _families(self) -> Iterator[Metric]:
         """What the thread that writes adds to."""
         requests = CounterMetricFamily(
             "chomp_requests", "Requests answered", labels=["router", "endpoint", "stream", "status", "error_type"]
         )
-        for (router, api, stream, status, error_type), count in self._requests.items():
-            requests.add_metric([router, api, "true" if stream else "false", str(status), error_type], count)
+        routers: dict[str, _Totals] = {}
+        for (router, api, stream, status, error_type), one in self._totals.items():
+            requests.add_metric([router, api, "true" if stream else "false", str(status), error_type], one.requests)
+            routers.setdefault(router, _Totals()).add(one)
         yield requests
         yield self._duration.metric("chomp_request_duration_seconds", "From a request's arrival to its last byte")
         yield self._overhead.metric(
@@ -5436,14 +5472,17 @@ class UsageLedger:
         tokens = CounterMetricFamily(
             "chomp_tokens", "Tokens, cached within prompt, reasoning within completion", labels=["router", "type"]
         )
-        for (router, kind), count in self._tokens.items():
-            tokens.add_metric([router, kind], count)
-        yield tokens
         cost = CounterMetricFamily("chomp_cost_usd", "Cost of what is priced", labels=["router"])
-        for router, usd in self._cost.items():
-            cost.add_metric([router], usd)
+        for router, one in routers.items():
+            for kind in ("prompt", "completion", "cached", "reasoning"):
+                if count := getattr(one, kind):
+                    tokens.add_metric([router, kind], count)
+            if one.priced:
+                cost.add_metric([router], one.cost_usd)
+        yield tokens
         yield cost
-        yield CounterMetricFamily("chomp_unpriced_requests", "Answers whose price nobody knows", value=self._unpriced)
+        unpriced = sum(one.unpriced for one in routers.values())
+        yield CounterMetricFamily("chomp_unpriced_requests", "Answers whose price nobody knows", value=unpriced)
 
     @property
     def queued(self) -> int:
@@ -7211,8 +7250,8 @@ class RouterPool:
         self._plans.clear()
 
     def models(self, router: str) -> tuple[Model, ...]:
-        """A router's models as last fetched."""
-        return self._routers[router].models
+        """A router's models as last fetched, or, of one that is gone, as they were."""
+        return self._known[router].models
 
     async def first_lists(self) -> None:
         """Waits, within bounds, until some list is there; slow routers keep nobody waiting."""
@@ -7768,33 +7807,33 @@ class Sink(Protocol):
 class Tap:
     """A stream on its way through: whole frames out of what reads bring, metered, as the client may have them."""
 
-    __slots__ = ("_framer", "_redact", "meter")
+    __slots__ = ("_redact", "framer", "meter")
 
     def __init__(self, meter: StreamMeter, frame_bytes: int, redact: Callable[[bytes], bytes]):
-        self._framer = Framer(frame_bytes)
+        self.framer = Framer(frame_bytes)
         self._redact = redact
         self.meter = meter
 
     @property
     def plain(self) -> bool:
         """Whether nothing of a frame waits, so that a read of whole frames may go on as it came."""
-        return not (self._framer.rest or self._framer.torn)
+        return not (self.framer.rest or self.framer.torn)
 
     @property
     def torn(self) -> bool:
         """Whether half of a frame that is too large to be looked at has been handed on."""
-        return self._framer.torn
+        return self.framer.torn
 
     def frames(self, data: bytes) -> bytes:
         """The frames that are complete with `data`, not looked at; of a frame that is too large, what is here."""
-        run = self._framer.feed(data)
-        if run and self._framer.torn:
+        run = self.framer.feed(data)
+        if run and self.framer.torn:
             self.meter.skim(run)
         return run
 
     def feed(self, data: bytes) -> bytes:
         """The same, looked at."""
-        framer = self._framer
+        framer = self.framer
         if framer.rest or framer.torn or not data.endswith(b"\n\n"):  # else the usual read: whole frames
             torn = framer.torn
             data = framer.feed(data)
@@ -7819,17 +7858,17 @@ class Tap:
 
     def close(self) -> bytes:
         """At a proper end: what is left, when it can be the answer's last frame without its blank line."""
-        torn, last = self._framer.torn, self._framer.close()
+        torn, last = self.framer.torn, self.framer.close()
         if not torn:
             last = self.shown(last)
         if self.meter.complete:
             return last
-        self._framer.torn = torn
+        self.framer.torn = torn
         return b""  # no blank line ends it: an error frame of ours would become a part of it
 
     def rest(self) -> bytes:
         """What is left, not looked at, when it is a frame."""
-        return self._framer.close()
+        return self.framer.close()
 
 
 class Wanted(msgspec.Struct, frozen=True, gc=False):
@@ -8451,14 +8490,11 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     def chunk(self, run: bytes, framed: bytes) -> None:
         """The hot path: a read that was one chunk of whole frames goes on as it came."""
         tap: Any = self.attempt.tap  # type: ignore[union-attr]
-        if not tap.plain:
+        framer, meter = tap.framer, tap.meter
+        if framer.rest or framer.torn:
             self.body(run)
             return
         self._reads += 1
-        self._burst += len(framed)
-        if self._burst > _BURST_BYTES:
-            self._yield()
-        meter = tap.meter
         shown = meter.look(run)
         if shown is run and not (meter.error or meter.blank):
             self._sink.write_chunk(run, framed)
@@ -14401,10 +14437,11 @@ class ClientSink(msgspec.Struct, eq=False):
         self._send(run)
 
     def write_chunk(self, run: bytes, framed: bytes) -> None:
-        if self._head or not self._framed:
+        transport = self._connection.transport
+        if self._head or not self._framed or self.writer is not None or transport is None:
             self.write(run)
-        else:
-            self._send(framed)
+        elif not transport.is_closing():
+            transport.write(framed)
 
     def comment(self, run: bytes) -> None:
         if not self.started:
