@@ -233,6 +233,77 @@ class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     on: tuple[str, ...] = ("needs_input", "done", "failed", "budget")
 
 
+class Proxies(msgspec.Struct, frozen=True):
+    """The proxies through which others are reached, as the environment names them."""
+
+    http: str = ""  # for http targets: http://user:password@proxy.example:3128, "" for none
+    https: str = ""
+    spared: tuple[str, ...] = ()  # NO_PROXY
+
+    def of(self, tls: bool, host: str, port: int) -> str:
+        """The proxy to ask for a target, "" for none.
+
+        This machine is reached without one: to a proxy, localhost is another. curl, httpx and requests ask it all the
+        same, Go does not.
+        """
+        address = self.https if tls else self.http
+        host = host.rstrip(".").lower()
+        if not address or is_loopback(host) or host.endswith(".localhost"):
+            return ""
+        return "" if any(_is_spared(entry, host, port) for entry in self.spared) else address
+
+    def options(self, address: str, headers: dict[str, str]) -> dict[str, Any]:
+        """Headers and proxy of a request to `address` for aiohttp, whose errors show the proxy's address as given."""
+        url = urllib.parse.urlsplit(address)
+        tls = url.scheme == "https"
+        proxy = self.of(tls, url.hostname or "", url.port or (443 if tls else 80))
+        if not proxy:
+            return {"headers": headers}
+        own = {"proxy-authorization": f"Basic {basic_credentials(proxy)}"} if "@" in proxy else {}
+        bare = f"http://{urllib.parse.urlsplit(proxy).netloc.rpartition('@')[2]}"
+        if tls:
+            return {"headers": headers, "proxy": bare, "proxy_headers": own}
+        return {"headers": {**headers, **own}, "proxy": bare}
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown: passwords as they are written, as they are meant, and as they are sent."""
+        with_user = [one for one in (self.http, self.https) if "@" in one]
+        written = (urllib.parse.urlsplit(one).password or "" for one in with_user)
+        return (*written, *(_user_of(one)[1] for one in with_user), *map(basic_credentials, with_user))
+
+
+NO_PROXIES = Proxies()
+
+
+def _user_of(proxy: str) -> tuple[str, str]:
+    url = urllib.parse.urlsplit(proxy)
+    return urllib.parse.unquote(url.username or ""), urllib.parse.unquote(url.password or "")
+
+
+def basic_credentials(proxy: str) -> str:
+    """User and password of a proxy's address as they are sent (RFC 7617)."""
+    return base64.b64encode(":".join(_user_of(proxy)).encode()).decode()
+
+
+def _is_spared(entry: str, host: str, port: int) -> bool:
+    """Whether an entry of NO_PROXY means that host: its name or a domain it is in, its address or network, its port."""
+    name, colon, number = entry.rpartition(":")
+    if colon and number.isdecimal() and (":" not in name or name.endswith("]")):
+        if int(number) != port:
+            return False
+        entry = name
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        domain = entry.removeprefix("*").strip(".")
+        return entry == "*" or host == domain or host.endswith(f".{domain}")
+    try:
+        return entry == "*" or address in ipaddress.ip_network(entry.strip("[]"), strict=False)
+    except ValueError:
+        return False
+
+
 class Settings(msgspec.Struct, frozen=True):
     """Everything a person can set, as `read_settings` reads it."""
 
@@ -257,6 +328,7 @@ class Settings(msgspec.Struct, frozen=True):
     users: tuple[dict[str, Any], ...] = ()  # [[users]] as written
     aliases: dict[str, Any] = {}
     headers: dict[str, dict[str, str]] = {}
+    proxies: Proxies = NO_PROXIES
     environ: dict[str, str] = {}  # router keys and base URLs by variable name, dotenv included
 
     @property
@@ -412,6 +484,39 @@ def read_toml(path: Path, *, required: bool) -> dict[str, Any]:
         raise SettingsError(f"{path}: {error}") from None
 
 
+def read_proxies(env: Mapping[str, str]) -> Proxies:
+    """The proxies that variables name; of two spellings the lower one counts, also when it is empty.
+
+    Raises SettingsError for one that cannot be asked, without its address: a password may stand anywhere in it.
+    """
+
+    def pick(name: str) -> str:
+        return env.get(name.lower(), env.get(name, "")).strip()
+
+    spared = tuple(pick("NO_PROXY").lower().replace(",", " ").split())
+    found = {}
+    for scheme in ("http", "https") if "*" not in spared else ():
+        name = f"{scheme}_proxy".upper()
+        address = pick(name)
+        if not address:
+            name, address = "ALL_PROXY", pick("ALL_PROXY")
+        if not address:
+            continue
+        address = address if "://" in address else f"http://{address}"
+        try:
+            url = urllib.parse.urlsplit(address)
+            usable = url.scheme == "http" and url.hostname and url.port != 0 and re.fullmatch(r"[!-~]+", address)
+        except ValueError:
+            usable = None
+        if not usable:
+            raise SettingsError(
+                f"{name} must be an address such as http://proxy.example:3128, TLS and SOCKS to a proxy do not work; "
+                "NO_PROXY=* uses none"
+            )
+        found[scheme] = address
+    return Proxies(spared=spared, **found)
+
+
 def read_settings(
     folder: Path,
     *,
@@ -491,6 +596,7 @@ def read_settings(
         users=tuple(users),
         aliases=tables.get("aliases", {}),
         headers=headers,
+        proxies=read_proxies(env),
         environ={name: value for name, value in env.items() if value and name.isascii()},
     )
     check_exposure(settings)
@@ -2686,6 +2792,7 @@ _QUOTA_WORDS = _any_of(
     "usage limit", "quota (has been )?exceeded", "exceeded your (current )?quota", "quota (is |has been )?exhausted"
 )
 _RULES = (  # the first that fits
+    _Rule("provider_connect", (407,), words=_any_of(""), status=502),  # a proxy on the way wants credentials
     _Rule(  # the input is too long
         "caller_invalid_request", status=400, code="context_length_exceeded",
         names=("context_length_exceeded", "exceed_context_size_error", "context_window_exceeded",
@@ -5072,6 +5179,7 @@ class Notifier:
     def adopt(self, settings: Settings) -> None:
         """Takes over settings written anew."""
         self._wanted = settings.notify
+        self._proxies = settings.proxies
         self._address = address_of(settings, settings.port)
 
     def tell(self, kind: str, task: Task, words: str) -> None:
@@ -5135,7 +5243,8 @@ class Notifier:
         """The answer's status, and what is wrong; in our words, those of others may have the address in them."""
         try:
             async with asyncio.timeout(self.LIMIT_S):
-                asked = self._session.post(address, data=body, headers=headers, allow_redirects=False)
+                proxied = self._proxies.options(address, headers)
+                asked = self._session.post(address, data=body, allow_redirects=False, **proxied)
                 async with asked as answer:
                     status = answer.status
                     return status, "" if 200 <= status < 300 else f"it answered {status}"
@@ -6066,7 +6175,7 @@ class Credentials:
         self._owner_token = owner_token.encode()
         self.users = {user.name: user for user in users}
         self._callers = {user.token_sha256: Caller("user", user.name, user=user) for user in users} | self._agents
-        for secret in (owner_token, *(given.get("token") for given in settings.users)):
+        for secret in (owner_token, *(given.get("token") for given in settings.users), *settings.proxies.secrets):
             if isinstance(secret, str):
                 self.hide(secret)
 
@@ -6484,13 +6593,14 @@ class Wire(asyncio.Protocol):
 
     __slots__ = (
         "_between", "_body", "_close_delimited", "_decoding", "_fed", "_head_limit", "_in_head", "_informational",
-        "_keep", "_parser", "_pieces", "_pool", "_rest", "_spoiled", "_taker", "_transport", "answer_head", "headers",
-        "idle_since", "origin", "paused", "received", "reused", "status",
+        "_keep", "_parser", "_pieces", "_pool", "_proxy", "_rest", "_spoiled", "_taker", "_transport", "answer_head",
+        "headers", "idle_since", "origin", "paused", "received", "reused", "status",
     )  # fmt: skip
 
-    def __init__(self, pool: UpstreamPool, origin: Origin, head_limit: int):
+    def __init__(self, pool: UpstreamPool, origin: Origin, head_limit: int, proxy: str = ""):
         self._pool = pool
         self.origin = origin
+        self._proxy = proxy  # at the other end, which has to be told the whole address
         self._head_limit = head_limit
         self._parser: Any = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
@@ -6522,6 +6632,8 @@ class Wire(asyncio.Protocol):
         self._decoding = None
         self.headers = []
         self.received = False
+        if self._proxy:
+            head = _for_proxy(head, self.origin, self._proxy)
         if len(body) < 65536:
             self._transport.write(head + body)
         else:
@@ -6767,12 +6879,70 @@ class Wire(asyncio.Protocol):
             taker.end(UpstreamError(kind, message))
 
 
+async def _reached(host: str, port: int) -> socket.socket:
+    """A socket that is connected to one of the host's addresses. Raises OSError or UnicodeError."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    sock = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=0.25, loop=loop)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _authority(origin: Origin) -> str:
+    return f"{f'[{origin.host}]' if ':' in origin.host else origin.host}:{origin.port}"
+
+
+def _proxy_authorization(proxy: str) -> str:
+    return f"proxy-authorization: Basic {basic_credentials(proxy)}\r\n" if "@" in proxy else ""
+
+
+def _for_proxy(head: bytes, origin: Origin, proxy: str) -> bytes:
+    """A request's head in the form that a proxy is sent (RFC 9112 3.2.2)."""
+    method, _, rest = head.partition(b" ")
+    line, _, lines = rest.partition(b"\r\n")
+    host, own = _authority(origin).removesuffix(":80").encode("ascii"), _proxy_authorization(proxy).encode()
+    return b"%b http://%b%b\r\n%b%b" % (method, host, line, own, lines)
+
+
+async def _tunnelled(sock: socket.socket, origin: Origin, proxy: str) -> None:
+    """Has the proxy at the other end of `sock` connect it to `origin` (RFC 9110 9.3.6).
+
+    It is done on the bare socket, so that TLS begins on it as on any other. Closes it and raises UpstreamError when the
+    proxy does not want to.
+    """
+    loop = asyncio.get_running_loop()
+    target, answer = _authority(origin), b""
+    try:
+        asked = f"CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n{_proxy_authorization(proxy)}\r\n"
+        await loop.sock_sendall(sock, asked.encode("ascii"))
+        while b"\r\n\r\n" not in answer:
+            part = await loop.sock_recv(sock, 4096)
+            answer += part
+            if not part or len(answer) > _PROXY_HEAD_BYTES:
+                raise UpstreamError("provider_connect", "the proxy gave no answer that can be understood")
+        said, _, rest = answer.partition(b"\r\n\r\n")
+        status = re.match(rb"HTTP/1\.[01] (\d{3})(?!\d)", said)
+        if status is None or (status[1].startswith(b"2") and rest):  # TLS begins with us
+            raise UpstreamError("provider_connect", "the proxy gave no answer that can be understood")
+        if status[1] == b"407":
+            raise UpstreamError("provider_connect", "the proxy wants a user and a password, or other ones (407)")
+        if not status[1].startswith(b"2"):
+            raise UpstreamError("provider_connect", f"the proxy answered {status[1].decode()}")
+    except BaseException:
+        sock.close()
+        raise
+
+
+_PROXY_HEAD_BYTES = 64 << 10  # of a proxy's answer
+
+
 class UpstreamPool:
     """Keep-alive connections to upstreams, by origin; the last used is the first used again."""
 
-    def __init__(self, timeouts: Timeouts, limits: Limits):
+    def __init__(self, timeouts: Timeouts, limits: Limits, proxies: Proxies = NO_PROXIES):
         self._timeouts = timeouts
         self._limits = limits
+        self._proxies = proxies
         self._idle: dict[Origin, list[Wire]] = {}
         self._idle_count = 0
         self._open: set[Wire] = set()
@@ -6790,29 +6960,36 @@ class UpstreamPool:
         return None
 
     async def connect(self, origin: Origin) -> Wire:
-        """A new connection. Raises UpstreamError."""
+        """A new connection, through the proxy that is set for it. Raises UpstreamError."""
         loop = asyncio.get_running_loop()
+        proxy = self._proxies.of(origin.tls, origin.host, origin.port)
         tls: dict[str, Any] = {}
         if origin.tls:
             if self._tls is None:
                 self._tls = ssl.create_default_context()
             tls = {"ssl": self._tls, "server_hostname": origin.host}
+        through = " through the proxy" if proxy else ""
         try:
             async with asyncio.timeout(self._timeouts.connect_s):
-                found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-                sock = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=0.25, loop=loop)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if not proxy:
+                    sock = await _reached(origin.host, origin.port)
+                else:
+                    url = urllib.parse.urlsplit(proxy)
+                    sock = await _reached(url.hostname or "", url.port or 80)
+                    if origin.tls:
+                        await _tunnelled(sock, origin, proxy)
                 _, wire = await loop.create_connection(
-                    lambda: Wire(self, origin, self._limits.head_bytes), sock=sock, **tls
+                    lambda: Wire(self, origin, self._limits.head_bytes, "" if origin.tls else proxy), sock=sock, **tls
                 )
         except TimeoutError:
-            raise UpstreamError("provider_connect", f"no connection within {self._timeouts.connect_s:g} s") from None
+            words = f"no connection{through} within {self._timeouts.connect_s:g} s"
+            raise UpstreamError("provider_connect", words) from None
         except ssl.SSLError as error:
             raise UpstreamError("provider_connect", f"TLS failed: {error.reason or error}") from None
         except (OSError, UnicodeError) as error:
             number = getattr(error, "errno", None) or 0
             words = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or str(error)
-            raise UpstreamError("provider_connect", f"no connection: {words}") from None
+            raise UpstreamError("provider_connect", f"no connection{through}: {words}") from None
         self._open.add(wire)
         return wire
 
@@ -7227,7 +7404,8 @@ class RouterPool:
         limit = self._settings.limits.catalog_bytes
         timeout = aiohttp.ClientTimeout(total=self._settings.timeouts.catalog_s)
         url = f"{row.base_url}{path}"
-        async with self._session.get(url, headers=headers, timeout=timeout, allow_redirects=False) as answer:
+        proxied = self._settings.proxies.options(url, headers)
+        async with self._session.get(url, timeout=timeout, allow_redirects=False, **proxied) as answer:
             body = bytearray()
             async for part in answer.content.iter_any():
                 body += part
@@ -16978,7 +17156,7 @@ class Sources:
 
 _AT_START = {  # settings that take a restart, with the names they are written by
     "host": "host", "port": "port", "log_form": "log", "log_level": "log_level", "local_gguf": "local_gguf",
-    "timeouts": "timeouts", "limits": "limits", "cache_dir": "XDG_CACHE_HOME",
+    "timeouts": "timeouts", "limits": "limits", "cache_dir": "XDG_CACHE_HOME", "proxies": "the proxy variables",
 }  # fmt: skip
 CHANGES_S = 2.0  # how often the files are looked at
 LAG_S = 10.0  # how often it is measured how late a timer fires
@@ -17103,7 +17281,7 @@ def make_app(
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"user-agent": f"chomp/{VERSION}"},
         )
-        pool = UpstreamPool(settings.timeouts, settings.limits)
+        pool = UpstreamPool(settings.timeouts, settings.limits, settings.proxies)
         local = LocalModel(settings, credentials, background)
         routing = RouterPool(rows, settings, credentials, prices, session, background, clocks)
         proxy = Proxy(
@@ -17579,6 +17757,7 @@ environment, or state/.env (chomp.toml and README have the rest):
   CHOMP_LOCAL_GGUF        another model file for the embedded router
   CHOMP_LOG=json          log form; CHOMP_LOG_LEVEL: DEBUG, INFO, WARNING, ERROR
   CHOMP_<ROUTER>_BASE_URL another base URL for a router
+  HTTPS_PROXY, HTTP_PROXY the proxy for others, ALL_PROXY for both; NO_PROXY: hosts reached without one
 """
 
 
