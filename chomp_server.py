@@ -573,15 +573,15 @@ def read_settings(
     for key in ("webhook", "ntfy"):
         if getattr(notify, key) and not web_host(getattr(notify, key)):
             raise SettingsError(f"[notify] {key} must be an http or https address")  # which may have a token in it
+    hosts = env.get("CHOMP_ALLOWED_HOSTS", "").replace(",", " ").split()
     settings = Settings(
         dir=folder,
         port=int(port),
-        host=pick("host", "HOST", "127.0.0.1"),
+        host=pick("host", "HOST", "127.0.0.1").strip("[]"),
         api_token=pick("api_token", "CHOMP_API_TOKEN"),
         v1_no_auth=env.get("CHOMP_V1_NO_AUTH") == "1",
-        public_url=pick("public_url", "CHOMP_PUBLIC_URL").rstrip("/"),
-        allowed_hosts=tuple(env.get("CHOMP_ALLOWED_HOSTS", "").replace(",", " ").split())
-        or tuple(server.get("allowed_hosts", ())),
+        public_url=read_origin(pick("public_url", "CHOMP_PUBLIC_URL")),
+        allowed_hosts=tuple(map(host_name, hosts or server.get("allowed_hosts", ()))),
         cors_origins=tuple(origin.rstrip("/") for origin in server.get("cors_origins", ())),
         prefer=prefer,
         log_form=log_form,
@@ -601,6 +601,31 @@ def read_settings(
     )
     check_exposure(settings)
     return settings
+
+
+def read_origin(address: str) -> str:
+    """A public address as browsers name it: lower case, without the scheme's own port. Raises SettingsError."""
+    if not address:
+        return ""
+    try:
+        url = urllib.parse.urlsplit(address)
+        port = url.port or {"http": 80, "https": 443}[url.scheme]
+        usable = url.hostname and re.fullmatch(r"[!-~]+", address) and url.path in ("", "/")
+        if not usable or url.username is not None or url.query or url.fragment:
+            raise ValueError
+    except (ValueError, KeyError):
+        words = f"CHOMP_PUBLIC_URL is an address such as https://chomp.example, without a path, not {address!r}"
+        raise SettingsError(words) from None
+    host = f"[{url.hostname}]" if ":" in cast(str, url.hostname) else url.hostname
+    return f"{url.scheme}://{host}" + ("" if (url.scheme, port) in (("http", 80), ("https", 443)) else f":{port}")
+
+
+def host_name(text: str) -> str:
+    """The name in an allowed host, however it is written: with scheme, port, brackets or a final dot."""
+    name = text.rpartition("://")[2].partition("/")[0].lower()
+    if name.count(":") == 1 or name.startswith("["):
+        name = re.sub(r":\d*$", "", name)
+    return name.strip("[]").rstrip(".")
 
 
 def is_loopback(host: str) -> bool:
@@ -640,6 +665,8 @@ def check_exposure(settings: Settings) -> None:
     """Raises SettingsError when the port would be open to others without a token."""
     if settings.api_token and len(settings.api_token) < 16:
         raise SettingsError("CHOMP_API_TOKEN must have at least 16 characters")
+    if settings.v1_no_auth and settings.public_url:  # to chomp, whoever comes through a proxy is on this machine
+        raise SettingsError("CHOMP_V1_NO_AUTH lets everybody in who reaches CHOMP_PUBLIC_URL: unset one of them")
     if is_loopback(settings.host):
         return
     if settings.v1_no_auth:
@@ -1308,11 +1335,7 @@ def _check_row(row: RouterDef, address_from: str) -> None:
     """Raises SettingsError for what cannot be sent or connected to."""
     try:
         url = urllib.parse.urlsplit(row.base_url)
-        usable = (
-            re.fullmatch(r"https?://[^\s?#@]+", row.base_url, re.ASCII | re.IGNORECASE)
-            and url.hostname
-            and url.port != 0
-        )
+        usable = re.fullmatch(r"https?://[!\"$->A-~]+", row.base_url, re.IGNORECASE) and url.hostname and url.port != 0
     except ValueError:
         usable = False
     if not usable:
@@ -1714,9 +1737,15 @@ _HOP_BY_HOP = frozenset(
 _NOT_UPWARDS = _HOP_BY_HOP | frozenset(
     b"authorization x-api-key api-key x-goog-api-key cookie host content-length accept-encoding expect origin referer "
     b"forwarded via x-real-ip true-client-ip openai-organization openai-project content-encoding "
-    b"access-control-request-method access-control-request-headers".split()
+    b"access-control-request-method access-control-request-headers "
+    # what proxies tell of a client, tokens among it
+    b"x-forwarded x-client-ip x-cluster-client-ip fastly-client-ip remote-user x-remote-user "
+    b"x-goog-iap-jwt-assertion x-goog-authenticated-user-email x-goog-authenticated-user-id".split()
 )
-_NOT_UPWARDS_PREFIX = (b"x-stainless-", b"x-chomp-", b"x-forwarded-", b"sec-", b"cf-", b"proxy-")
+_NOT_UPWARDS_PREFIX = (
+    b"x-stainless-", b"x-chomp-", b"x-forwarded-", b"sec-", b"cf-", b"proxy-", b"x-original-", b"x-envoy-",
+    b"x-auth-request-", b"x-amzn-oidc-", b"x-authentik-", b"x-ms-token-", b"x-ms-client-principal", b"tailscale-",
+)  # fmt: skip
 _DOWNWARDS = frozenset(b"content-type cf-ray retry-after retry-after-ms server-timing".split())
 _DOWNWARDS_PREFIX = (b"x-", b"openai-", b"anthropic-", b"fireworks-", b"ratelimit")
 _NOT_DOWNWARDS = frozenset(
@@ -9554,7 +9583,7 @@ def _request_head(row: RouterDef, base_url: str, key: Key, api: Api) -> tuple[Or
     url = urllib.parse.urlsplit(base_url)
     tls = url.scheme == "https"
     origin = Origin(tls, url.hostname or "", url.port or (443 if tls else 80))
-    headers = {"host": url.netloc.rpartition("@")[2], "accept-encoding": "identity"}
+    headers = {"host": url.netloc.rpartition("@")[2].removesuffix(":"), "accept-encoding": "identity"}
     headers.update(auth_header(row, key, api))
     headers.update({name.lower(): value for name, value in row.headers})  # what the person wrote wins
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
@@ -14122,8 +14151,10 @@ def serves_host(host: str, settings: Settings) -> bool:
         public = urllib.parse.urlsplit(settings.public_url).hostname
     except ValueError:
         return False
-    allowed = [one.lower() for one in settings.allowed_hosts]
-    if name == "localhost" or name.endswith(".localhost") or name in (*allowed, settings.host.lower(), public):
+    name = name.rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    if name in (*settings.allowed_hosts, settings.host.lower(), public):
         return bool(name)
     try:
         ipaddress.ip_address(name)
@@ -16906,7 +16937,8 @@ async def show_page_part(request: web.Request) -> web.Response:
 @routes.get("/docs")
 async def show_docs(request: web.Request) -> web.Response:
     """GET /docs -> how tasks, models and limits are used, for people; open to all"""
-    return html_page(request, "docs.html", origin=f"{request.scheme}://{request.host}")
+    origin = request.app[SERVICES].settings.public_url or f"{request.scheme}://{request.host}"
+    return html_page(request, "docs.html", origin=origin)
 
 
 @routes.get("/partials/limits")

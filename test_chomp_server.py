@@ -8716,7 +8716,7 @@ class TestUsage:
         ledger = cs.UsageLedger(store.database, cs.Limits(), log_form="text")
         adding: list[threading.Thread] = []
 
-        class Read(collections.Counter):  # type: ignore[type-arg]
+        class Read(dict):  # type: ignore[type-arg]
             def items(self) -> Any:
                 for pair in super().items():
                     yield pair
@@ -8725,11 +8725,11 @@ class TestUsage:
                     adding[-1].start()
                     adding[-1].join(0.1)  # as far as it gets
 
-        ledger._requests = Read({("r", "chat", 0, 200, ""): 1, ("s", "chat", 0, 200, ""): 1})
+        ledger._totals = Read({("r", "chat", 0, 200, ""): cs._Totals(1), ("s", "chat", 0, 200, ""): cs._Totals(1)})
         assert len(list(ledger.collect())) > 5
         for one in adding:
             one.join()
-        assert ledger._requests["new-1", "", 0, 0, ""] == 1
+        assert ledger._totals["new-1", "", 0, 0, ""].requests == 1
 
     async def test_a_database_locked_by_another_program_slows_nothing_but_what_needs_it(
         self, chomp: Any, upstream: Any
