@@ -2275,10 +2275,8 @@ class StreamMeter:
             delta = choice.delta
             if delta is None:
                 text = choice.text
-            else:
-                text = delta.content or delta.reasoning or delta.reasoning_content
-                if not text and delta.tool_calls is not _EMPTY:
-                    text = bytes(delta.tool_calls).decode("utf-8", "replace")
+            elif not (text := delta.content or delta.reasoning or delta.reasoning_content) and delta.tool_calls:
+                text = bytes(delta.tool_calls).decode("utf-8", "replace")
             if text:
                 self.frames += 1
                 self.said += len(text)
@@ -5037,6 +5035,8 @@ class Transcript:
                 if not self._failed:
                     log.error("output is lost: cannot write %s: %s", self.path, error.strerror)
                 self._failed = True
+                if self._parts[-1][1] == 0 and len(self._parts) > 1:
+                    del self._parts[-1]  # nothing came of it
                 self._parts.append((self._end + len(data), 0))  # what comes after the gap begins a part
             self._end += len(data)
             with self._lock:
@@ -6621,9 +6621,10 @@ class Wire(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_between", "_body", "_close_delimited", "_decoding", "_fed", "_head_limit", "_in_head", "_informational",
-        "_keep", "_parser", "_pieces", "_pool", "_proxy", "_rest", "_spoiled", "_taker", "_transport", "answer_head",
-        "headers", "idle_since", "origin", "paused", "received", "reused", "status",
+        "_between", "_body", "_close_delimited", "_decoding", "_ends_at", "_fed", "_head_limit", "_in_head",
+        "_informational", "_keep", "_parser", "_pieces", "_pool", "_proxy", "_rest", "_spoiled", "_taker",
+        "_transport", "answer_head", "headers", "idle_since", "on_body", "origin", "paused", "received", "reused",
+        "status",
     )  # fmt: skip
 
     def __init__(self, pool: UpstreamPool, origin: Origin, head_limit: int, proxy: str = ""):
@@ -6631,10 +6632,11 @@ class Wire(asyncio.Protocol):
         self.origin = origin
         self._proxy = proxy  # at the other end, which has to be told the whole address
         self._head_limit = head_limit
-        self._parser: Any = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._taker: Taker | None = None
         self._body: list[bytes] = []  # what a read brought of it
+        self.on_body = self._body.append  # what llhttp calls: nothing of ours in between
+        self._ends_at = 0  # how many parts of that belong to the answer
         self._rest = b""  # of what a read brought, for further turns of the loop
         self._decoding: Decoding | None = None  # of a compressed body
         self._pieces: Iterator[bytes] | None = None  # of what a read brought, being decoded
@@ -6648,6 +6650,7 @@ class Wire(asyncio.Protocol):
         self.received = False  # any byte of the present answer
         self.reused = self.paused = False
         self.idle_since = 0.0
+        self._parser: Any = httptools.HttpResponseParser(self)
 
     # -- the exchange
 
@@ -6746,8 +6749,10 @@ class Wire(asyncio.Protocol):
         if self._taker is not taker:  # its head was enough
             return
         if parts := self._body:
+            if self._spoiled:
+                del parts[self._ends_at :]
             body = parts[0] if len(parts) == 1 else b"".join(parts)
-            self._body = []
+            parts.clear()
             if self._decoding is not None:
                 self._between = False
                 self._pieces = self._decoding.feed(body)
@@ -6874,11 +6879,9 @@ class Wire(asyncio.Protocol):
         if self._taker is not None:
             self._taker.head(self)
 
-    def on_body(self, body: bytes) -> None:
-        if not self._spoiled:
-            self._body.append(body)
-
     def on_message_complete(self) -> None:
+        if not self._spoiled:
+            self._ends_at = len(self._body)
         if self._informational:
             self._informational = False
         elif self._parser.should_keep_alive():
@@ -6899,9 +6902,9 @@ class Wire(asyncio.Protocol):
     def _break(self, kind: str, message: str) -> None:
         taker, self._taker = self._taker, None
         if parts := self._body:
-            self._body = []
             if taker is not None and not self._in_head:
                 taker.body(b"".join(parts))
+            parts.clear()
         if self._transport is not None:
             self._transport.abort()
         if taker is not None:
@@ -8443,7 +8446,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
 
     def _wait(self, work: Callable[..., Awaitable[None]], *more: Any) -> None:
         """Has a task do `work`, which must wait for something."""
-        self.phase = "waiting"
+        self.phase, self._due = "waiting", 0.0
         self._task = self.proxy.background.spawn(self._work(work, more))
 
     async def _work(self, work: Callable[..., Awaitable[None]], more: Sequence[Any]) -> None:
@@ -8481,7 +8484,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     async def _find_targets(self, question: Question) -> None:
         """Waits for a budget of the task that asks and for lists of models. Raises ChompError."""
         if self._over_budget():
-            self._on_hold = True  # a streaming client hears comments meanwhile
+            self._on_hold, self._due = True, 0.0  # a streaming client hears comments meanwhile
             try:
                 await self.proxy.meters.room(cast(Meter, self.meter))
             finally:
@@ -8678,6 +8681,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         self._reads += 1
         attempt: Any = self.attempt
         if self.phase != "relaying":
+            self._due = 0.0  # what is kept back has a limit of its own
             attempt.feed(data)
             if attempt.phase != "holding":
                 self._look()
@@ -14714,14 +14718,14 @@ class ArraySink(ClientSink, eq=False):
 
 async def relay(request: web.Request, exchange: Exchange, sink: ClientSink) -> None:
     """One exchange to a client that came aiohttp's way."""
-    over = asyncio.get_running_loop().create_future()
-    sink.on_done = functools.partial(over.set_result, None)
+    over = asyncio.Event()
+    sink.on_done = over.set
     handler = request.protocol if isinstance(request.protocol, Handler) else None
     if handler is not None:
         handler.exchange = exchange  # hears how its client keeps pace
     try:
         exchange.begin()
-        await over
+        await over.wait()
     finally:
         if handler is not None:
             handler.exchange = None

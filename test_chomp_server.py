@@ -8214,6 +8214,28 @@ class TestRouting:
         assert (await state_of(client, up.id))["breaker"] == "closed"
         assert [(await ask(client, "m"))[0] for _ in range(3)] == [200, 200, 200]
 
+    async def test_a_probe_that_is_given_up_leaves_the_way_open_for_another(self, chomp: Any, upstream: Any) -> None:
+        gate = asyncio.Event()
+
+        async def endless(call: Call) -> None:  # large, so that it is committed to; then the job's time is over
+            await call.head(content_type="application/json")
+            await call.chunk(b'{"choices":[' + b" " * 8192)
+            await gate.wait()
+
+        clock, up = Clock(), await upstream(fails(500))
+        client = await chomp(up, clock=clock, timeouts={"job": "300ms"}, limits={"answer_bytes": 4096})
+        for _ in range(cs.BREAKER_FAILURES):
+            await ask(client, "m")
+        up.act = endless
+        clock.now += cs.BREAKER_OPEN_S + 0.1
+        async with client.post("/api/dispatch", json={"prompt": "hi", "model": "m"}) as answer:
+            assert answer.status == 200, await answer.text()
+        (row,) = (await client.rows(cs.BREAKER_FAILURES + 1))[-1:]
+        assert (row["status"], row["error_type"], row["attempts"]) == (504, "policy_denied", 1)
+        gate.set()
+        up.act = says("hi")
+        assert (await ask(client, "m"))[0] == 200  # the next probe, at once
+
     async def test_a_probe_that_fails_opens_the_breaker_again(self, chomp: Any, upstream: Any) -> None:
         clock, up = Clock(), await upstream(fails(500))
         other = await upstream(says("hi"))
@@ -22215,12 +22237,14 @@ class TestTranscript:
         transcript = store.transcript(path, 1 << 20)
         transcript.append(b"before ")
         await transcript.close()
-        path.rename(path.with_suffix(".kept"))
-        path.mkdir()  # cannot be written to
-        transcript.append(b"lost ")
-        await transcript.close()
-        path.rmdir()
-        path.with_suffix(".kept").rename(path)
+        kept = path.parent.rename(path.parent.with_suffix(".kept"))
+        path.parent.touch()  # nothing can be written below it
+        for piece in (b"l", b"o", b"s", b"t", b" "):
+            transcript.append(piece)
+            await transcript.close()
+        assert len(transcript._parts) == 2  # however often it was tried
+        path.parent.unlink()
+        kept.rename(path.parent)
         transcript.append(b"after")
         assert await transcript.read(0, 99) == (0, b"before ")
         assert await transcript.read(7, 99) == (12, b"after")
