@@ -369,18 +369,21 @@ def size_bytes(value: object) -> int:
     return int(float(found[1]) * _UNITS_BYTES[found[2]])
 
 
-_SERVER_KEYS = {
-    "port": int,
-    "host": str,
-    "api_token": str,
-    "public_url": str,
-    "allowed_hosts": list,
-    "cors_origins": list,
-    "prefer": str,
-    "log": str,
-    "log_level": str,
-    "local_gguf": str,
-}
+class _Server(msgspec.Struct):
+    """The table [server]; flags and variables win over it."""
+
+    port: int = 8001
+    host: str = "127.0.0.1"
+    api_token: str = ""
+    public_url: str = ""
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    prefer: str = ""
+    log: str = "text"
+    log_level: str = "INFO"
+    local_gguf: str = ""
+
+
 _TABLES = ("server", "timeouts", "limits", "tasks", "notify", "routers", "users", "aliases", "headers")
 _LISTS = ("routers", "users")
 _NUMBERS = ("timeouts", "limits")
@@ -543,19 +546,13 @@ def read_settings(
                 raise SettingsError(f"{name} are written as [[{name}]] tables")
     made = {str(one.get("name")) for one in overrides.get("users", [])}  # with the CLI: beside the file's, not instead
     users = [one for one in file.get("users", []) if str(one.get("name")) not in made] + overrides.get("users", [])
-    server = tables.get("server", {})
-    for key, value in server.items():
-        kind = _SERVER_KEYS.get(key)
-        if kind is None:
-            raise SettingsError(f"[server] has no setting {key!r}{near_name(key, _SERVER_KEYS)}")
-        if not isinstance(value, kind) or (isinstance(value, list) and not all(isinstance(one, str) for one in value)):
-            raise SettingsError(f"[server] {key} must be a {'list of strings' if kind is list else kind.__name__}")
+    server = read_table("server", _Server, tables.get("server", {}))
 
-    def pick(key: str, variable: str, default: str = "") -> str:
+    def pick(key: str, variable: str) -> str:
         flag = flags.get(key)
-        return str(flag if flag is not None else env.get(variable) or server.get(key, default))
+        return str(flag if flag is not None else env.get(variable) or getattr(server, key))
 
-    port = pick("port", "PORT", "8001")
+    port = pick("port", "PORT")
     if not port.isdecimal() or int(port) > 65535:
         raise SettingsError(f"PORT must be a number up to 65535, not {port!r}")
     prefer = pick("prefer", "CHOMP_PREFER")
@@ -566,7 +563,7 @@ def read_settings(
         raise SettingsError('[headers] holds one table of strings per router: groq = { "x-name" = "value" }')
     gguf = pick("local_gguf", "CHOMP_LOCAL_GGUF")
     cache = env.get("XDG_CACHE_HOME") or str(Path(env.get("HOME") or "~").expanduser() / ".cache")
-    log_form = pick("log", "CHOMP_LOG", "text")
+    log_form = pick("log", "CHOMP_LOG")
     if log_form not in ("text", "json"):
         raise SettingsError(f"CHOMP_LOG is text or json, not {log_form!r}")
     notify = read_table("notify", NotifySettings, tables.get("notify", {}))
@@ -577,15 +574,15 @@ def read_settings(
     settings = Settings(
         dir=folder,
         port=int(port),
-        host=pick("host", "HOST", "127.0.0.1").strip("[]"),
+        host=pick("host", "HOST").strip("[]"),
         api_token=pick("api_token", "CHOMP_API_TOKEN"),
         v1_no_auth=env.get("CHOMP_V1_NO_AUTH") == "1",
         public_url=read_origin(pick("public_url", "CHOMP_PUBLIC_URL")),
-        allowed_hosts=tuple(map(host_name, hosts or server.get("allowed_hosts", ()))),
-        cors_origins=tuple(origin.rstrip("/") for origin in server.get("cors_origins", ())),
+        allowed_hosts=tuple(map(host_name, hosts or server.allowed_hosts)),
+        cors_origins=tuple(origin.rstrip("/") for origin in server.cors_origins),
         prefer=prefer,
         log_form=log_form,
-        log_level=pick("log_level", "CHOMP_LOG_LEVEL", "INFO").upper(),
+        log_level=pick("log_level", "CHOMP_LOG_LEVEL").upper(),
         local_gguf=Path(gguf).expanduser() if gguf else None,
         cache_dir=Path(cache) / "chomp",
         timeouts=read_table("timeouts", Timeouts, tables.get("timeouts", {})),
