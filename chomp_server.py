@@ -3474,9 +3474,11 @@ def cost_usd(usage: Usage, price: Price | None) -> float | None:
     return plain * price.prompt + usage.cached * cached + newly * written + usage.completion * price.completion
 
 
-def affordable_tokens(usd: float, price: Price | None) -> int | None:
-    """How many tokens of an answer `usd` pay for; None when nobody knows the price, or there is none."""
-    return int(max(0.0, usd) / price.completion) if price is not None and price.completion > 0 else None
+def affordable_tokens(usd: float, prompt: int, price: Price | None) -> int | None:
+    """How many tokens of an answer `usd` pay for beside its prompt; None when nobody knows the price, or it is 0."""
+    if price is None or price.completion <= 0:
+        return None
+    return int((usd - prompt * price.prompt) / price.completion)
 
 
 _SMALL = re.compile(r"(?<![\w.])[1378]b\b")
@@ -5771,14 +5773,15 @@ class Allowances:
         spending.usd.reserved += usd
         return Reservation(spending, spending.tokens, spending.usd, tokens, usd)
 
-    def most_tokens(self, user: User, price: Price | None) -> int | None:
-        """How many tokens `user` has left; None when that is not counted, or does not limit answers."""
+    def most_tokens(self, user: User, prompt: int, price: Price | None) -> int | None:
+        """How many tokens `user` has left for an answer; None when it may have any number."""
         if not user.strict:
             return None
         spending = self._of(user.name, self._now())
+        usd = None if user.usd_per_month is None else user.usd_per_month - spending.usd.taken
         left = [
-            None if user.tokens_per_day is None else int(user.tokens_per_day - spending.tokens.taken),
-            None if user.usd_per_month is None else affordable_tokens(user.usd_per_month - spending.usd.taken, price),
+            None if user.tokens_per_day is None else int(user.tokens_per_day - spending.tokens.taken) - prompt,
+            None if usd is None else affordable_tokens(usd, prompt, price),
         ]
         return min((one for one in left if one is not None), default=None)
 
@@ -6068,18 +6071,18 @@ class Meters:
         meter.flowing[request] = usage
         meter.changed()
 
-    def most_tokens(self, meter: Meter, price: Price | None) -> int | None:
-        """How many tokens are left of the budgets that hold `meter`'s session; None when it may have any number."""
+    def most_tokens(self, meter: Meter, prompt: int, price: Price | None) -> int | None:
+        """How many tokens are left for an answer of the budgets that hold `meter`'s session; None for any number."""
         if not self._settings.strict:
             return None
         tokens, usd = self.today()
         per_day, usd_per_day = self._settings.budget_tokens_per_day, self._settings.budget_usd_per_day
         times = self._day_budgets
         left = [
-            None if meter.budget_tokens is None else meter.budget_tokens - meter.used_tokens,
-            per_day * times - tokens if per_day else None,
-            None if meter.budget_usd is None else affordable_tokens(meter.budget_usd - meter.used_usd, price),
-            affordable_tokens(usd_per_day * times - usd, price) if usd_per_day else None,
+            None if meter.budget_tokens is None else meter.budget_tokens - meter.used_tokens - prompt,
+            per_day * times - tokens - prompt if per_day else None,
+            None if meter.budget_usd is None else affordable_tokens(meter.budget_usd - meter.used_usd, prompt, price),
+            affordable_tokens(usd_per_day * times - usd, prompt, price) if usd_per_day else None,
         ]
         return min((one for one in left if one is not None), default=None)
 
@@ -8127,6 +8130,11 @@ class Attempt(msgspec.Struct, eq=False):
     def stream(self) -> bool:
         return self.form == "stream"
 
+    @property
+    def may_stream(self) -> bool:
+        """Whether it is a stream, or will be one by its type."""
+        return self.form == "stream" or (not self.form and self._streams())
+
     # -- what comes in
 
     def head(self, wire: Wire) -> None:
@@ -8527,8 +8535,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
                 answer = self.envelope.most_tokens(api, RESERVED_TOKENS)
             pairs = {(one.router.id, one.model) for one in self._targets}
             prices = [self.proxy.routing.price(router, model) for router, model in pairs]
-            left = [self.proxy.allowances.most_tokens(user, price) for price in prices] if answer else []
-            if (most := min((one for one in left if one is not None), default=0) - prompt) > 0:
+            left = [self.proxy.allowances.most_tokens(user, prompt, price) for price in prices] if answer else []
+            if (most := min((one for one in left if one is not None), default=0)) > 0:
                 self._most, answer = most, min(answer, most)
             usd = max(cost_usd(Usage(prompt, answer), price) or 0.0 for price in prices)
             tokens = prompt + answer
@@ -8545,8 +8553,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         most, api = self._most, self.request.api
         if self.meter is not None and api not in ("embeddings", "count_tokens"):
             price = self.proxy.routing.price(target.router.id, target.model)
-            left = self.proxy.meters.most_tokens(self.meter, price)
-            most = None if left is None else left - self._prompt_tokens()
+            most = self.proxy.meters.most_tokens(self.meter, self._prompt_tokens(), price)
         return body if most is None else capped(target.api, body, max(1, most // self.envelope.many()))
 
     # -- asking
@@ -8563,13 +8570,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             try:
                 body = self._next_attempt(target)
                 break
-            except BadRequest:  # its dialect has no place for what is asked; another may
-                others = (at for at in range(position + 1, len(self._targets)) if self._targets[at].api != target.api)
-                if (another := next(others, None)) is None:
-                    if self._faults:  # a target could have served it, and failed
-                        raise self._failure() from None
-                    raise
-                position = another
+            except BadRequest as error:
+                position = self._elsewhere(error)
         proxy.routing.asked(target)
         address = proxy.known_address(target, request)
         wire = None if address is None else proxy.pool.take(address[0])
@@ -8598,6 +8600,14 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             return
         self._send(wire, address, body)
 
+    def _elsewhere(self, refused: BadRequest) -> int:
+        """The position of a target whose dialect may have a place for what is asked. Raises ChompError without one."""
+        api = self._targets[self._position].api
+        for at in range(self._position + 1, len(self._targets)):
+            if self._targets[at].api != api:
+                return at
+        raise self._failure() if self._faults else refused  # a target could have served it, and failed
+
     def _takes_long(self, target: Target) -> bool:
         """Whether the request has to be translated for `target`, and is so large that others must not wait for it."""
         api = self.request.api
@@ -8606,11 +8616,15 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         return not self._adopted and _holds_sealed(api, self.request.body)
 
     async def _translate_aside(self, target: Target) -> None:
-        if target.api == self.request.api:
-            self._adopted = await asyncio.to_thread(adopted, dialect_of(target.api), self.request.body)
-        else:
-            self._translations[_translated(target)] = await asyncio.to_thread(self._translate, target)
-        self._ask(self._position)
+        position = self._position
+        try:
+            if target.api == self.request.api:
+                self._adopted = await asyncio.to_thread(adopted, dialect_of(target.api), self.request.body)
+            else:
+                self._translations[_translated(target)] = await asyncio.to_thread(self._translate, target)
+        except BadRequest as error:
+            position = self._elsewhere(error)
+        self._ask(position)
 
     def _next_attempt(self, target: Target) -> bytes:
         """Makes `target` the one that is asked. The request's body as it goes there. Raises BadRequest."""
@@ -8770,6 +8784,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         fault = cast(Fault, attempt.fault)
         if row.kind == "local" and fault.kind == "provider_connect" and not self._restarted:
             self._restarted = True
+            proxy.routing.abandoned(target)
             self._wait(self._restart)  # nothing was answered: its successor is asked
             return
         waited_s = time.perf_counter() - self._asked_at
@@ -8796,6 +8811,9 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             self._ask(position)
         except ChompError as error:
             self._fail(error)
+        except Exception:  # a bug: the client gets an error, the log the reason
+            log.exception("a request failed")
+            self._fail(ChompError("chomp failed; its log says why"))
 
     async def _restart(self) -> None:
         await self.proxy.local_died(cast(Any, self._sent)[0][0])
@@ -9052,6 +9070,11 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         """The client is gone."""
         self.settle(asyncio.CancelledError())
 
+    def _leave_stalled(self) -> None:
+        """The client reads nothing, and does not leave."""
+        self._sink.abort()
+        self.leave()
+
     def stop(self) -> None:
         """chomp is shutting down: the answer ends here."""
         self._stopping = True
@@ -9088,7 +9111,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         when, act = math.inf, self.leave
         if self.phase == "relaying":
             if self._paused_at is not None:
-                when, act = self._paused_at + times.stalled_s, self._sink.abort  # it reads nothing, and does not leave
+                when, act = self._paused_at + times.stalled_s, self._leave_stalled
             else:
                 tap = cast(Attempt, attempt).tap
                 idle_s = min(DONE_S, times.idle_s) if tap is not None and tap.meter.done else times.idle_s
@@ -9140,7 +9163,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         has_parts = self.phase == "asking" and attempt is not None and attempt.stream and bool(attempt.parts)
         if self._sink.started:
             return self._heard_at + (times.hold_s if has_parts else times.keepalive_s)
-        if attempt is not None and attempt.status and not attempt.stream:
+        if attempt is not None and attempt.status and not attempt.may_stream:
             return math.inf  # its answer is no event stream: a comment would spoil it
         return self._started + times.hold_s if has_parts else self._heard_at + times.keepalive_s
 
@@ -14568,7 +14591,13 @@ class _Sent(web.StreamResponse):
 
 
 SENT_KEEP, SENT_CLOSE = _Sent(True), _Sent(False)
-_STATUS_LINES = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n" for status in http.HTTPStatus}
+
+
+def _status_line(status: int, phrase: str) -> str:
+    return f"HTTP/1.1 {status} {phrase}\r\n"
+
+
+_STATUS_LINES = {int(status): _status_line(status, status.phrase) for status in http.HTTPStatus}
 
 
 class Connection(Protocol):
@@ -14608,7 +14637,7 @@ class ClientSink(msgspec.Struct, eq=False):
     def _lines(self, status: int) -> str:
         """The first lines of the head."""
         self.started = True
-        lines = f"{_STATUS_LINES.get(status) or f'HTTP/1.1 {status} -'}x-request-id: {self.id}\r\n"
+        lines = f"{_STATUS_LINES.get(status) or _status_line(status, '')}x-request-id: {self.id}\r\n"
         if self.dialect == "messages":
             lines += f"request-id: {self.id}\r\n"
         if self.close:
@@ -14670,7 +14699,6 @@ class ClientSink(msgspec.Struct, eq=False):
             self.write(error_frames(error, self.dialect))
             self.end()
             return
-        self.close = self.close or error.status in (408, 413)  # the rest of the body is not read
         headers, text = error_answer(error, self.id, self._redact, self.dialect)
         own = ("x-request-id", "request-id", "x-content-type-options")  # written anyway
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if name not in own)
@@ -14888,7 +14916,7 @@ class Door(asyncio.Protocol):
 
     def _take_late(self) -> None:
         late, self._late = self._late, b""
-        if late and self.transport is not None:
+        if late and self.transport is not None and not self.transport.is_closing():
             self.data_received(late)
 
     def _give_up(self) -> None:
@@ -14932,6 +14960,8 @@ class Door(asyncio.Protocol):
         if self.writing_paused:
             inner.pause_writing()  # it asserts that a pause came before the end of one
         inner.data_received(data)
+        if runner.closing:
+            inner.close()
 
     # -- what goes out
 
@@ -14945,7 +14975,7 @@ class Door(asyncio.Protocol):
         self.idle_since = time.monotonic()
         if self.transport is None:
             return
-        if sink.close or runner.closing:
+        if sink.close or (runner.closing and not self._late):
             self.transport.close()
         elif self._late:
             runner.loop.call_soon(self._take_late)
@@ -15002,7 +15032,7 @@ class Handler(web.RequestHandler):
         self._runner.came(self)
 
     def data_received(self, data: bytes) -> None:
-        self.busy = True
+        self.busy = self.busy or data.find(b"\r\n\r\n") >= 0  # a whole head: a request is due
         if line := _REQUEST_LINE.match(data):  # aiohttp's parser forgets what was asked when it cannot go on
             self._line = line
         super().data_received(data)

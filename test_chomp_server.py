@@ -9136,6 +9136,17 @@ class TestMeters:
             assert answer.status == 200
         assert 800 < up.calls[-1].json["max_tokens"] < 900
 
+    async def test_a_strict_budget_in_usd_pays_for_the_prompt_first(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream()
+        users = [member(usd_per_month=1.0, strict=True)]
+        client = await chomp({**up.router, **costs(input=1e-6, output=1e-5)}, tasks={"strict": True}, users=users)
+        agent = Agent(client, active_task(budget_usd=1.0))
+        for headers in (agent.headers, bearer("ann")):  # 200,000 tokens: 0.20 of the 1.00 USD
+            asked = {"model": "m", "messages": [{"role": "user", "content": "word " * 160_000}]}
+            async with client.post("/v1/chat/completions", json=asked, headers=headers) as answer:
+                assert answer.status == 200, await answer.text()
+            assert 79_000 < up.calls[-1].json["max_tokens"] < 80_001
+
     @pytest.mark.parametrize(
         ("settings", "task", "capped"),
         [
@@ -13028,6 +13039,70 @@ class TestProxy:
             is_openai_error(await answer.read())
             assert status != 429 or answer.headers["retry-after"] == "7"
         assert (len(bad.calls), len(other.calls)) == (1, 0)
+
+    @pytest.mark.parametrize(
+        ("pieces", "times", "first_s"),
+        [
+            ((), {"keepalive": "200ms"}, 0.2),  # its head says that it is a stream
+            ((chat_chunk({"role": "assistant"}),), {"hold": "200ms", "keepalive": "10s"}, 0.2),
+            ((b": PROCESSING\n\n",), {"hold": "200ms", "keepalive": "10s"}, 0.2),
+            ((chat_chunk({"role": "assistant"}),), {"idle": "200ms", "first_byte": "10s"}, 0.2),  # the error
+        ],
+        ids=["head", "role", "comment", "idle"],
+    )
+    async def test_what_an_upstream_begins_with_has_limits_of_its_own(
+        self, chomp: Any, upstream: Any, pieces: Sequence[bytes], times: dict[str, str], first_s: float
+    ) -> None:
+        async def begins(call: Call) -> None:
+            await asyncio.sleep(0.15)  # the ticker has looked already
+            await call.head()
+            for piece in pieces:
+                await call.chunk(piece)
+            await call.gone.wait()
+
+        limits = {"first_byte": "10s", "idle": "10s", "hold": "10s", "keepalive": "10s", **times}
+        client = await chomp(await upstream(begins), timeouts=limits)
+        raw = await Raw.to(client.port, wire(chat_body(stream=True)))
+        began = time.monotonic()
+        await soon(raw.reader.readuntil(b"\r\n\r\n"))
+        assert time.monotonic() - began < 10 * first_s + 1
+        raw.close()
+
+    async def test_a_large_request_goes_to_a_dialect_that_has_a_place_for_it(self, chomp: Any, upstream: Any) -> None:
+        ready = await upstream(serves_all)
+        refusing, other = await upstream(fails(503)), await upstream()
+        rows = [{**one.router, "models": ["m"]} for one in (other, ready, refusing)]
+        block = {"type": "document", "source": {"type": "file", "file_id": "f"}}  # chat has no place for that
+        for size in (10, 300_000):
+            content = [{"type": "text", "text": "z" * size}, block]
+            asked = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": content}]}
+            client = await chomp({**rows[0], "apis": ["chat"]}, {**rows[1], "apis": ["messages"]})
+            async with client.post("/v1/messages", json=asked) as answer:
+                assert (answer.status, answer.headers["x-chomp-router"]) == (200, ready.id)
+            client = await chomp({**rows[2], "apis": ["messages"]}, {**rows[0], "apis": ["chat"]})
+            async with client.post("/v1/messages", json=asked) as answer:
+                assert answer.status == 503  # it could have served it, and failed
+        assert other.calls == []
+
+    async def test_a_status_without_a_name_has_a_line_of_its_own(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream(fails(529)))
+        status, headers, _ = await ask_raw(client.port, wire(chat_body()))
+        assert (status, headers["x-request-id"].startswith("req-")) == (529, True)
+
+    async def test_a_client_that_leaves_in_the_turn_in_which_its_answer_ends_disturbs_nobody(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        client = await chomp(await upstream(silent))
+        raws = [await Raw.to(client.port, wire(chat_body(), headers=[("x-chomp-prefer", "")])) for _ in range(3)]
+        proxy = client.services.proxy
+        await until(lambda: proxy.inflight == 3, "not under way")
+        handlers = [one for one in client.runner._connections if isinstance(one, cs.Handler)]
+        handlers[0].connection_lost(None)  # its handler is cancelled, and ends in the next turn of the loop
+        for exchange in tuple(proxy._active):
+            exchange.stop()
+        assert proxy.inflight == 0
+        for raw in raws:
+            raw.close()
 
     async def test_a_refusal_waits_for_no_list_of_models(
         self, chomp: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch
