@@ -6481,6 +6481,83 @@ ODD_ANSWERS = st.one_of(
 CUTS = st.lists(st.integers(0, 400), max_size=6)
 
 
+@pytest.fixture(scope="session")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Path, ssl.SSLContext]]:
+    """Self-signed certificates, with what a server needs that has them: `certified("DNS:localhost", "IP:127.0.0.1")`."""
+
+    @functools.cache
+    def certificate(*names: str) -> tuple[Path, ssl.SSLContext]:
+        folder = tmp_path_factory.mktemp("certificate")
+        key, cert = folder / "key.pem", folder / "cert.pem"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+             "-keyout", key, "-out", cert, "-subj", "/CN=test", "-addext", "subjectAltName=" + ",".join(names)],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key)
+        return cert, context
+
+    return certificate
+
+
+class Elsewhere(Upstream):
+    """An upstream at another address than 127.0.0.1, under another name, or behind TLS."""
+
+    def __init__(self, act: Act, address: str, name: str = "", tls: ssl.SSLContext | None = None):
+        super().__init__(act, ["m"])
+        self.address, self.tls = address, tls
+        self.name = name or (f"[{address}]" if ":" in address else address)
+        self.lists_asked: list[Call] = []
+
+    @property
+    def router(self) -> dict[str, Any]:
+        return {**super().router, "base_url": f"{'https' if self.tls else 'http'}://{self.name}:{self.port}/v1"}
+
+    async def start(self) -> Elsewhere:
+        self._server = await asyncio.start_server(self._serve, self.address, 0, ssl=self.tls)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self.list_act = self.tell_models
+        return self
+
+    async def tell_models(self, call: Call) -> None:
+        self.lists_asked.append(call)
+        await call.whole(b'{"object": "list", "data": [{"id": "m", "object": "model"}]}')
+
+
+@pytest.fixture
+async def elsewhere() -> AsyncIterator[Callable[..., Awaitable[Elsewhere]]]:
+    """Starts upstreams elsewhere: `await elsewhere("::1", says("hi"), name="router.example", tls=context)`."""
+    started: list[Elsewhere] = []
+
+    async def start(address: str, act: Act | None = None, **more: Any) -> Elsewhere:
+        started.append(await Elsewhere(act or says(), address, **more).start())
+        return started[-1]
+
+    yield start
+    for one in started:
+        await one.stop()
+
+
+@contextlib.contextmanager
+def deaf(address: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """A port at which connections are neither taken nor refused, as with a firewall that drops packets."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.socket(family))
+        full.bind((address, port))
+        full.listen(0)
+        for _ in range(8):  # fills the queue of those waiting to be accepted
+            waiting = stack.enter_context(socket.socket(family))
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+            if not select.select([], [waiting], [], 0.1)[1]:
+                break
+        else:
+            raise AssertionError("the queue does not fill")
+        yield full.getsockname()[1]
+
+
 class TestUpstream:
     @pytest.mark.parametrize(("size", "kind"), [(1 << 20, ""), (64 << 20, "provider_incomplete")])
     async def test_what_a_lost_connection_left_compressed_comes_within_bounds(self, size: int, kind: str) -> None:
@@ -7021,24 +7098,8 @@ class TestUpstream:
             assert (await error_of(answer))["code"] == "upstream_unreachable"
 
     async def test_a_connection_that_is_not_taken_is_given_up_after_the_limit(self, chomp: Any, upstream: Any) -> None:
-        with contextlib.ExitStack() as stack:
-            full = stack.enter_context(socket.socket())
-            full.bind(("127.0.0.1", 0))
-            full.listen(0)
-            for _ in range(8):  # fills the queue of those waiting to be accepted
-                waiting = stack.enter_context(socket.socket())
-                waiting.setblocking(False)
-                waiting.connect_ex(full.getsockname())
-                if not select.select([], [waiting], [], 0.2)[1]:
-                    break
-            else:
-                raise AssertionError("the queue does not fill")
-            slow = {
-                "id": "slow",
-                "base_url": f"http://127.0.0.1:{full.getsockname()[1]}/v1",
-                "keys": ["k"],
-                "models": ["m"],
-            }
+        with deaf() as port:
+            slow = {"id": "slow", "base_url": f"http://127.0.0.1:{port}/v1", "keys": ["k"], "models": ["m"]}
             client = await chomp(slow, good := await upstream(says("hi")), timeouts={"connect": "300ms"})
             async with asyncio.timeout(10), client.chat("slow/m") as answer:
                 assert answer.status == 502
@@ -7050,16 +7111,9 @@ class TestUpstream:
                 assert answer.headers["x-chomp-router"] == good.id
 
     @pytest.fixture
-    async def secure(self, tmp_path: Path) -> AsyncIterator[tuple[int, Path]]:
+    async def secure(self, certified: Any) -> AsyncIterator[tuple[int, Path]]:
         """A TLS server that answers chats, and its self-signed certificate."""
-        key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", cert,
-             "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-            check=True, capture_output=True,
-        )  # fmt: skip
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(cert, key)
+        cert, context = certified("DNS:localhost", "IP:127.0.0.1")
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
@@ -7168,6 +7222,418 @@ class TestUpstream:
             assert answer.status == 200  # the certificate has this one
         async with client.chat("sealed/m") as answer:
             assert answer.status == 502
+
+
+class Forwarder:
+    """A proxy as companies have one: connects to any name's port on this machine, and remembers what it was asked.
+
+    `status` is what it refuses with, `user` whom it lets through; `gate` holds its answers back.
+    """
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.asked: list[tuple[str, dict[str, str]]] = []  # request lines, and headers by names in lower case
+        self.connections = 0
+        self.status = 0
+        self.user = ""
+        self.answer = b""  # instead of its own
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        return f"http://{f'{self.user}@' if self.user else ''}127.0.0.1:{self.port}"
+
+    @property
+    def targets(self) -> list[str]:
+        return [line for line, _ in self.asked]
+
+    @property
+    def idle(self) -> bool:
+        return not self._tasks
+
+    async def start(self) -> Forwarder:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self.connections += 1
+        try:
+            while await self._pass(reader, writer):
+                pass
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """One request; whether there may be another."""
+        line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").rstrip().split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (one.partition(":") for one in lines)}
+        self.asked.append((line, headers))
+        await self.gate.wait()
+        wanted = "Basic " + base64.b64encode(self.user.encode()).decode()
+        status = self.status or (407 if self.user and headers.get("proxy-authorization") != wanted else 0)
+        if self.answer or status:
+            writer.write(self.answer or f"HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n".encode())
+            await writer.drain()
+            return False
+        method, target, version = line.split(" ")
+        if method == "CONNECT":
+            up = await asyncio.open_connection("127.0.0.1", int(target.rpartition(":")[2]))
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            await asyncio.gather(self._pump(reader, up[1]), self._pump(up[0], writer))
+            return False
+        url = urllib.parse.urlsplit(target)
+        assert url.scheme == "http" and url.port, "not in absolute form"
+        up = await asyncio.open_connection("127.0.0.1", url.port)
+        kept = [one for one in lines if not one.lower().startswith("proxy-")]
+        up[1].write("\r\n".join((f"{method} {url.path} {version}", *kept, "", "")).encode("latin-1"))
+        up[1].write(await reader.readexactly(int(headers.get("content-length", 0))))
+        head = await up[0].readuntil(b"\r\n\r\n")
+        writer.write(head)
+        if length := re.search(rb"content-length: (\d+)", head):
+            writer.write(await up[0].readexactly(int(length[1])))
+        else:
+            writer.write(await up[0].readuntil(b"\r\n0\r\n\r\n"))
+        up[1].close()
+        return True
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+async def forwarder() -> AsyncIterator[Forwarder]:
+    made = await Forwarder().start()
+    yield made
+    await made.stop()
+
+
+class TestOutgoingProxy:
+    """Routers that only a proxy reaches: `router.example` is a name that nobody but the proxy knows."""
+
+    PROXY = "http://proxy.example:3128"
+
+    @pytest.fixture
+    def sealed(self, elsewhere: Any, certified: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+        """Starts routers with TLS and a certificate for their name."""
+        cert, serving = certified("DNS:router.example")
+        monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+        return lambda act=None: elsewhere("127.0.0.1", act, name="router.example", tls=serving)
+
+    @pytest.fixture
+    def plain(self, elsewhere: Any) -> Callable[..., Any]:
+        """Starts routers without TLS."""
+        return lambda act=None: elsewhere("127.0.0.1", act, name="router.example")
+
+    # -- what is asked of it
+
+    async def test_a_router_with_tls_is_reached_through_a_tunnel_that_is_kept(
+        self, chomp: Any, sealed: Any, forwarder: Forwarder
+    ) -> None:
+        up = await sealed(says("from afar"))
+        client = await chomp(up.router, environ={"HTTPS_PROXY": forwarder.url})
+        for stream in (False, True, True):
+            async with client.chat(up.model, stream=stream) as answer:
+                body = await answer.read()
+                assert answer.status == 200, body
+                assert b"afar" in body
+        ((line, headers),) = forwarder.asked
+        assert line == f"CONNECT router.example:{up.port} HTTP/1.1"
+        assert headers == {"host": f"router.example:{up.port}"}
+        assert (up.connections, len(up.calls)) == (1, 3)
+        assert {call.headers["host"] for call in up.calls} == {f"router.example:{up.port}"}
+        assert not any(name.startswith("proxy-") for call in up.calls for name in call.headers)
+
+    async def test_frames_come_through_it_one_at_a_time_and_leaving_is_noticed(
+        self, chomp: Any, sealed: Any, forwarder: Forwarder
+    ) -> None:
+        up = await sealed(puppet := Puppet())
+        client = await chomp(up.router, environ={"HTTPS_PROXY": forwarder.url})
+        puppet.tell(chat_chunk({"content": "word-0"}))
+        async with client.chat(up.model, stream=True) as answer:
+            seen = b""
+            for number in range(3):
+                while f"word-{number}".encode() not in seen:
+                    seen += await soon(answer.content.readany())
+                puppet.tell(chat_chunk({"content": f"word-{number + 1}"}))
+        await soon(up.calls[0].gone.wait())
+
+    @pytest.mark.parametrize("stream", [True, False])
+    async def test_a_router_without_tls_is_asked_for_by_its_whole_address(
+        self, chomp: Any, plain: Any, forwarder: Forwarder, stream: bool
+    ) -> None:
+        """As curl, httpx and requests do it: many proxies tunnel to port 443 alone."""
+        forwarder.user = "ann:secret"
+        up = await plain(says("from afar"))
+        client = await chomp({**up.router, "models": []}, environ={"HTTP_PROXY": forwarder.url})
+        for _ in range(2):
+            async with client.chat(up.model, stream=stream) as answer:
+                assert answer.status == 200, await answer.text()
+                assert b"afar" in await answer.read()
+        assert forwarder.connections == 2  # aiohttp's and one that is kept
+        address = f"http://router.example:{up.port}/v1"
+        assert set(forwarder.targets) == {f"GET {address}/models HTTP/1.1", f"POST {address}/chat/completions HTTP/1.1"}
+        assert up.calls[0].headers["host"] == f"router.example:{up.port}"
+        assert not any(name.startswith("proxy-") for call in up.calls for name in call.headers)
+
+    async def test_chomp_as_it_is_started_finds_models_and_answers_through_it_without_uvloop_too(
+        self, process: Any, sealed: Any, forwarder: Forwarder, tmp_path: Path
+    ) -> None:
+        up = await sealed(says("from afar"))
+        up.speaks = {"models": [], "default_model": ""}
+        forwarder.user = "ann:se%20cret-word"
+        proxy, forwarder.user = forwarder.url, "ann:se cret-word"
+        (tmp_path / "without").mkdir()
+        (tmp_path / "without" / "uvloop.py").write_text("raise ImportError('there is none in this test')\n")
+        server = await process(
+            up, https_proxy=proxy, SSL_CERT_FILE=os.environ["SSL_CERT_FILE"], CHOMP_API_TOKEN=TOKEN,
+            PYTHONPATH=str(tmp_path / "without"),
+        ).up()  # fmt: skip
+        async with server.http as http:
+            for stream in (False, True):
+                asked = {"model": up.model, "messages": [{"role": "user", "content": "x"}], "stream": stream}
+                async with http.post("/v1/chat/completions", json=asked) as answer:
+                    assert answer.status == 200, await answer.text()
+                    assert b"afar" in await answer.read()
+        assert up.lists_asked
+        assert set(forwarder.targets) == {f"CONNECT router.example:{up.port} HTTP/1.1"}
+        written = server.out.read_text() + server.err.read_text()
+        assert "cret-word" not in written and "YW5uOnNl" not in written
+
+    # -- when it does not want to
+
+    @pytest.mark.parametrize(
+        ("trouble", "words"),
+        [
+            ({"status": 503}, "the proxy answered 503"),
+            ({"user": "ann:other-word"}, "the proxy wants a user and a password, or other ones (407)"),
+            ({"answer": b"nonsense\r\n\r\n"}, "no answer that can be understood"),
+            ({"answer": b"HTTP/1.1 200 OK\r\n"}, "no answer"),
+            ({"answer": b"HTTP/1.1 200 OK\r\n\r\nearly"}, "no answer that can be understood"),
+            ({"answer": b"HTTP/1.1 200 OK\r\nx: " + b"x" * 100_000}, "no answer that can be understood"),
+        ],
+        ids=["503", "407", "nonsense", "half", "early", "endless"],
+    )
+    async def test_what_it_refuses_is_a_failed_connection_and_another_router_is_asked(
+        self, chomp: Any, upstream: Any, sealed: Any, forwarder: Forwarder, trouble: dict[str, Any], words: str
+    ) -> None:
+        clock, address = Clock(), forwarder.url.replace("//", "//ann:first-word@")
+        for name, value in trouble.items():
+            setattr(forwarder, name, value)
+        up, good = await sealed(), await upstream(says("hi"))
+        client = await chomp(up.router, good, environ={"HTTPS_PROXY": address}, clock=clock)
+        async with client.chat(up.model) as answer:
+            assert answer.status == 502
+            error = await error_of(answer)
+        assert (error["code"], words in error["message"]) == ("upstream_unreachable", True), error
+        async with client.chat("m") as answer:
+            assert (answer.status, answer.headers["x-chomp-router"]) == (200, good.id)
+        before = psutil.Process().num_fds()
+        for _ in range(8):
+            clock.now += 31
+            async with client.chat(up.model) as answer:
+                assert answer.status == 502
+        gc.collect()
+        assert psutil.Process().num_fds() - before < 4  # no socket is left behind
+        assert {row["error_type"] for row in await client.rows(10)} == {"provider_connect", ""}
+        assert up.calls == []
+
+    @pytest.mark.parametrize("tls", [True, False])
+    async def test_what_never_answers_is_given_up_after_the_limit(
+        self, chomp: Any, upstream: Any, sealed: Any, plain: Any, forwarder: Forwarder, tls: bool
+    ) -> None:
+        forwarder.gate.clear()
+        up, good = await (sealed if tls else plain)(), await upstream()
+        environ = {"HTTPS_PROXY": forwarder.url, "HTTP_PROXY": forwarder.url}
+        client = await chomp(up.router, good, environ=environ, timeouts={"connect": "200ms", "answer": "300ms"})
+        async with asyncio.timeout(10), client.chat("m") as answer:
+            assert (answer.status, answer.headers["x-chomp-router"]) == (200, good.id)
+        (row,) = await client.rows(1)
+        assert row["attempts"] == 2
+        forwarder.gate.set()
+
+    async def test_a_client_that_leaves_meanwhile_leaves_no_connection_to_it(
+        self, chomp: Any, sealed: Any, forwarder: Forwarder
+    ) -> None:
+        forwarder.gate.clear()
+        up = await sealed()
+        client = await chomp(up.router, environ={"HTTPS_PROXY": forwarder.url}, timeouts={"connect": "60s"})
+        raw = await Raw.to(client.port, wire(chat_body()))
+        await until(lambda: bool(forwarder.asked), "not asked")
+        raw.close()
+        await client.rows(1)
+        forwarder.gate.set()
+        await until(lambda: forwarder.idle, "a connection is left")
+        assert up.calls == []
+
+    @pytest.mark.parametrize("scheme", ["http", "https"])
+    async def test_one_that_is_dead_is_a_failed_connection(
+        self, chomp: Any, upstream: Any, sealed: Any, plain: Any, scheme: str
+    ) -> None:
+        with socket.socket() as taken:  # bound and not listening: refuses
+            taken.bind(("127.0.0.1", 0))
+            dead = f"http://127.0.0.1:{taken.getsockname()[1]}"
+            up = await (sealed if scheme == "https" else plain)()
+            client = await chomp(up.router, good := await upstream(), environ={f"{scheme}_proxy": dead})
+            async with client.chat(up.model) as answer:
+                assert answer.status == 502
+                message = (await error_of(answer))["message"]
+                assert message.startswith("no connection through the proxy: ") and "refused" in message
+            async with client.chat("m") as answer:
+                assert answer.headers["x-chomp-router"] == good.id
+
+    async def test_of_a_router_without_tls_its_refusal_is_no_fault_of_the_caller(
+        self, chomp: Any, upstream: Any, plain: Any, forwarder: Forwarder
+    ) -> None:
+        forwarder.status = 407
+        up = await plain()
+        client = await chomp(up.router, good := await upstream(), environ={"HTTP_PROXY": forwarder.url})
+        async with client.chat(up.model) as answer:
+            assert answer.status == 502
+        async with client.chat("m") as answer:
+            assert (answer.status, answer.headers["x-chomp-router"]) == (200, good.id)
+
+    async def test_a_certificate_of_the_proxys_own_is_refused(
+        self, chomp: Any, sealed: Any, elsewhere: Any, certified: Any, forwarder: Forwarder
+    ) -> None:
+        """One that looks into what it passes on, whose certificate nobody has been told to trust."""
+        _, serving = certified("DNS:router.example", "DNS:other.example")
+        up = await elsewhere("127.0.0.1", name="router.example", tls=serving)
+        client = await chomp(up.router, environ={"HTTPS_PROXY": forwarder.url})
+        async with client.chat(up.model) as answer:
+            assert answer.status == 502
+            assert (await error_of(answer))["message"].startswith("TLS failed")
+        assert up.calls == []
+
+    # -- its password
+
+    async def test_its_password_is_nowhere_to_be_read(
+        self,
+        chomp: Any,
+        sealed: Any,
+        forwarder: Forwarder,
+        caplog: pytest.LogCaptureFixture,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        up = await sealed()
+        sent = base64.b64encode(b"ann:w\xc3\xb6rd-and-more").decode()
+        proxy = f"http://ann:w%C3%B6rd-and-more@127.0.0.1:{forwarder.port}"
+        forwarder.status = 407
+        router = {**up.router, "models": [], "default_model": ""}
+        client = await chomp(router, environ={"HTTPS_PROXY": proxy, "HTTP_PROXY": proxy})
+        shown = []
+        async with client.chat(up.model) as answer:
+            shown.append(await answer.text())
+        for path in ("/status", "/v1/models", "/api/state", "/docs", "/metrics", "/partials/settings"):
+            async with client.get(path) as answer:
+                shown.append(await answer.text())
+        shown.append(json.dumps(await client.rows()) + caplog.text + "".join(capsys.readouterr()))
+        assert {headers["proxy-authorization"] for _, headers in forwarder.asked} == {f"Basic {sent}"}
+        assert "407" in shown[-1]
+        for word in ("rd-and-more", sent):
+            assert not any(word in text for text in shown), word
+        words = f"{sent} w\u00f6rd-and-more w%C3%B6rd-and-more"
+        assert client.services.credentials.redact(words) == "[hidden] [hidden] [hidden]"
+
+    # -- what goes through it
+
+    async def test_this_machine_is_reached_without_it(self, chomp: Any, upstream: Any, forwarder: Forwarder) -> None:
+        up = await upstream()
+        environ = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), forwarder.url)
+        client = await chomp({**up.router, "models": []}, environ=environ)
+        async with client.chat(up.model) as answer:
+            assert answer.status == 200
+        assert (len(up.calls), up.lists > 0, forwarder.connections) == (1, True, 0)
+
+    async def test_people_are_told_through_it_too(self, chomp: Any, elsewhere: Any, forwarder: Forwarder) -> None:
+        told = await elsewhere("127.0.0.1", lambda call: call.whole(b"{}"), name="hook.example")
+        webhook = f"http://hook.example:{told.port}/hook"
+        client = await chomp(environ={"http_proxy": forwarder.url}, notify={"webhook": webhook, "on": ["done"]})
+        client.services.notifier.tell("done", a_task(status="done"), "it is done")
+        await until(lambda: bool(told.calls), "not told")
+        assert forwarder.targets == [f"POST {webhook} HTTP/1.1"]
+
+    @pytest.mark.parametrize(
+        ("environ", "http", "https"),
+        [
+            ({}, "", ""), ({"HTTP_PROXY": PROXY}, PROXY, ""), ({"http_proxy": PROXY}, PROXY, ""), ({"HTTPS_PROXY": PROXY}, "", PROXY),
+            ({"https_proxy": PROXY}, "", PROXY), ({"ALL_PROXY": PROXY}, PROXY, PROXY), ({"all_proxy": PROXY}, PROXY, PROXY),
+            ({"all_proxy": "http://other", "https_proxy": PROXY}, "http://other", PROXY),
+            ({"https_proxy": PROXY, "HTTPS_PROXY": "http://other"}, "", PROXY), ({"https_proxy": "", "HTTPS_PROXY": PROXY}, "", ""),
+            ({"https_proxy": "proxy.example:3128"}, "", PROXY), ({"https_proxy": "http://[::1]:3128"}, "", "http://[::1]:3128"),
+            ({"all_proxy": "socks5://x", "https_proxy": PROXY, "http_proxy": PROXY}, PROXY, PROXY),
+            ({"all_proxy": "socks5://x", "no_proxy": "*"}, "", ""),
+        ],
+    )  # fmt: skip
+    def test_the_variables_that_others_read_are_read(
+        self, tmp_path: Path, environ: dict[str, str], http: str, https: str
+    ) -> None:
+        """As httpx and requests read them; curl reads no HTTP_PROXY in capitals."""
+        for where in ("environ", "dotenv"):
+            proxies = read(tmp_path, **{where: environ}).proxies
+            assert (proxies.of(False, "a.example", 80), proxies.of(True, "a.example", 443)) == (http, https)
+
+    @pytest.mark.parametrize(
+        "address",
+        ["socks5://ann:word@x", "https://ann:word@x", "http://ann:word@", "http://ann:word@x:0", "http://ann:word@x:99999",
+         "http://ann:wo rd@x", "http://[x", "ann:word", "http://ann:w\u00f6rd@x"],
+    )  # fmt: skip
+    def test_one_that_cannot_be_asked_is_refused_without_its_words(self, tmp_path: Path, address: str) -> None:
+        for name in ("HTTPS_PROXY", "http_proxy", "ALL_PROXY"):
+            words = rf"^{name.upper()} must be an address such as http://proxy"
+            with pytest.raises(cs.SettingsError, match=words) as refused:
+                read(tmp_path, environ={name: address})
+            assert not re.search("w[o\u00f6] ?rd", str(refused.value))
+
+    @pytest.mark.parametrize(
+        ("spared", "host", "port", "is_spared"),
+        [
+            ("x.example", "x.example", 443, True), ("x.example", "api.x.example", 443, True), ("x.example", "notx.example", 443, False),
+            (".x.example", "api.x.example", 443, True), (".x.example", "x.example", 443, True), ("*.x.example", "api.x.example", 443, True),
+            ("X.Example", "x.eXample", 443, True), ("a.example, x.example", "x.example", 443, True),
+            ("a.example x.example", "x.example", 443, True), ("x.example", "x.example.", 443, True), ("*", "x.example", 443, True),
+            ("x.example:8443", "x.example", 8443, True), ("x.example:8443", "x.example", 443, False),
+            ("10.1.2.3", "10.1.2.3", 443, True), ("10.1.2.3", "10.1.2.4", 443, False), ("10.0.0.0/8", "10.1.2.3", 443, True),
+            ("10.0.0.0/8", "11.1.2.3", 443, False), ("10.1.2.3/8", "10.9.9.9", 443, True), ("3", "10.1.2.3", 443, False),
+            ("10.1.2.3:80", "10.1.2.3", 443, False), ("fd00::1", "fd00::1", 443, True), ("[fd00::1]", "fd00::1", 443, True),
+            ("[fd00::1]:80", "fd00::1", 80, True), ("[fd00::1]:80", "fd00::1", 443, False), ("fd00::/8", "fd12::1", 443, True),
+            ("fd00::80", "fd00::80", 443, True), ("::ffff:0:80", "::ffff:0:80", 443, True), ("", "x.example", 443, False),
+            ("example", "x.example", 443, True), ("127.0.0.1", "x.example", 443, False), (".", "x.example", 443, False),
+            ("", "localhost", 443, True), ("", "LOCALHOST", 443, True), ("", "app.localhost", 443, True), ("", "127.0.0.1", 443, True),
+            ("", "127.8.9.1", 443, True), ("", "::1", 443, True), ("", "10.0.0.1", 443, False), ("", "notlocalhost", 443, False),
+        ],
+    )  # fmt: skip
+    def test_who_is_reached_without_it(self, spared: str, host: str, port: int, is_spared: bool) -> None:
+        """Hosts and domains as curl reads NO_PROXY, ports and networks as httpx does; this machine always, as Go does."""
+        for name in ("NO_PROXY", "no_proxy"):
+            proxies = cs.read_proxies({"ALL_PROXY": self.PROXY, name: spared})
+            assert (proxies.of(True, host, port) == "") is is_spared
+
+    async def test_a_change_takes_a_restart_and_is_said_to(self, chomp: Any) -> None:
+        client = await chomp(written=True)
+        (client.store.folder / ".env").write_text(f"HTTPS_PROXY={self.PROXY}\n")
+        assert await client.services.reload() == ["the proxy variables"]
+        assert client.services.settings.proxies == cs.Proxies()
 
 
 # == Routing ===========================================================================================================
@@ -23590,10 +24056,14 @@ class TestLive:
 class Browser:
     """A page of chomp in a browser: has a key once it is signed in, and says where a request comes from."""
 
-    def __init__(self, client: Chomp):
-        self.client = client
-        self.http = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+    def __init__(self, client: Chomp, url: str = "", connector: aiohttp.BaseConnector | None = None):
+        self.client, self._url = client, url
+        self.http = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), connector=connector)
         self.key = ""
+
+    @property
+    def url(self) -> str:
+        return self._url or self.client.url
 
     async def asks(
         self, method: str, path: str, origin: str | None = "own", **more: Any
@@ -23601,10 +24071,8 @@ class Browser:
         headers = {"authorization": f"Bearer {self.key}"} if self.key else {}
         headers |= more.pop("headers", {})
         if origin is not None:
-            headers["origin"] = self.client.url if origin == "own" else origin
-        async with self.http.request(
-            method, self.client.url + path, headers=headers, allow_redirects=False, **more
-        ) as answer:
+            headers["origin"] = self.url if origin == "own" else origin
+        async with self.http.request(method, self.url + path, headers=headers, allow_redirects=False, **more) as answer:
             return answer.status, {name.lower(): value for name, value in answer.headers.items()}, await answer.text()
 
     async def signs_in(self, code: str = "") -> Browser:
@@ -23614,13 +24082,19 @@ class Browser:
         self.key = json.loads(text)["key"]
         return self
 
+    def socket(self, path: str, origin: str = "own") -> Any:
+        """A WebSocket as the page's script opens it."""
+        headers = {"origin": self.url if origin == "own" else origin}
+        protocols = ("chomp", f"chomp.key.{self.key}")
+        return self.http.ws_connect(self.url + path, headers=headers, protocols=protocols, max_msg_size=0)
+
 
 @pytest.fixture
-async def browser() -> AsyncIterator[Callable[[Chomp], Browser]]:
+async def browser() -> AsyncIterator[Callable[..., Browser]]:
     made: list[Browser] = []
 
-    def start(client: Chomp) -> Browser:
-        made.append(Browser(client))
+    def start(client: Chomp, url: str = "", connector: aiohttp.BaseConnector | None = None) -> Browser:
+        made.append(Browser(client, url, connector))
         return made[-1]
 
     yield start
@@ -27198,6 +27672,785 @@ class TestOffline:
         assert [one["prompt"] for one in run("list")[1]["tasks"]] == ["p0"]
         status, answer = run("state", "restore", "state.json.9")
         assert status == 1 and "state.json.2" in answer["error"]["message"]
+
+
+def _ipv6_trouble() -> str:
+    try:
+        with socket.socket(socket.AF_INET6) as tried:
+            tried.bind(("::1", 0))
+    except OSError as error:
+        return f"this machine has no IPv6 loopback: {error}"
+    return ""
+
+
+NO_IPV6 = _ipv6_trouble()
+needs_ipv6 = pytest.mark.skipif(bool(NO_IPV6), reason=NO_IPV6)
+
+
+@pytest.fixture
+def host_file(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[str, ...]]:
+    """A host file for this process: a name's addresses, in the order they are told."""
+    known: dict[str, tuple[str, ...]] = {}
+    asked = uvloop.Loop.getaddrinfo
+
+    async def getaddrinfo(self: uvloop.Loop, host: Any, *where: Any, **more: Any) -> list[Any]:
+        return [one for address in known.get(host, (host,)) for one in await asked(self, address, *where, **more)]
+
+    monkeypatch.setattr(uvloop.Loop, "getaddrinfo", getaddrinfo)
+    return known
+
+
+async def dashboard_lives(page: Browser) -> None:
+    """All that a signed-in page does works: pages, data, changes, events as they happen, a terminal."""
+    for path in ("/", "/docs", "/login", "/static/style.css"):
+        status, _, text = await page.asks("GET", path)
+        assert (status, bool(text)) == (200, True), path
+    headers = {"authorization": f"Bearer {page.key}"}
+    async with page.http.get(page.url + "/events", headers=headers) as events:
+        assert (events.status, events.content_type) == (200, "text/event-stream")
+        assert (await soon(events.content.readuntil(b"\n\n"))).startswith(b"id: ")
+        run = {"prompt": "read x; echo heard $x", "platform": "shell", "isolation": "none", "run": True}
+        status, _, text = await page.asks("POST", "/api/tasks", json=run)
+        assert status == 200, text
+        task = json.loads(text)["id"]
+        assert b"event: refreshTasks" in await soon(events.content.readuntil(b"\n\n"))
+
+        async def is_queued() -> bool:
+            return json.loads((await page.asks("GET", f"/api/tasks/{task}"))[2])["status"] == "queued"
+
+        await eventually_async(is_queued, False, PATIENCE_S)  # until it is found out what sandbox works here
+        async with page.socket(f"/ws/terminal/{task}") as opened:
+            assert opened.protocol == "chomp"
+            screen = Screen(opened)
+            await screen.until(lambda: screen.was_told("ready"))
+            await opened.send_bytes("w\u00f6rds\n".encode())
+            await screen.until(lambda: screen.was_told("exit"))
+            assert "heard w\u00f6rds".encode() in screen.shown
+            assert not await screen.take()
+            assert opened.close_code == 1000
+        assert b"event: refreshTasks" in await soon(events.content.readuntil(b"\n\n"))
+    status, _, text = await page.asks("GET", f"/partials/page?task={task}")
+    assert (status, "echo heard" in text) == (200, True)
+
+
+async def has_no_say(page: Browser, origin: str) -> None:
+    """A page of `origin` can change nothing with the key of chomp's own `page`."""
+    status, _, text = await page.asks("POST", "/api/tasks", origin, json={"prompt": "theirs"})
+    assert (status, json.loads(text)["error"]["code"]) == (403, "foreign_origin"), origin
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await page.socket("/ws/terminal/1", origin)
+    assert refused.value.status == 403, origin
+
+
+@needs_ipv6
+class TestIPv6:
+    async def on_ipv6(self, client: Chomp) -> int:
+        """Lets `client` in over it, at the port returned."""
+        return await cs.listen(client.runner, msgspec.structs.replace(client.settings, host="::1", port=0))
+
+    # -- chomp is reached over it
+
+    async def test_a_dashboard_lives_at_its_address(self, chomp: Any, browser: Any) -> None:
+        client = await (await chomp(tasks={"isolation": "none"})).runs_tasks()
+        url = f"http://[::1]:{await self.on_ipv6(client)}"
+        page = await browser(client, url).signs_in()
+        await dashboard_lives(page)
+        status, _, text = await page.asks("POST", "/api/login")
+        assert (status, json.loads(text)["url"].startswith(f"{url}/login#code=")) == (200, True)
+        for foreign in (url[:-1], url.replace("[::1]", "[::2]"), "http://::1", "http://["):
+            await has_no_say(page, foreign)
+
+    async def test_who_listens_on_it_alone_is_reached_by_its_own_programs(self, process: Any, tmp_path: Path) -> None:
+        """bin/chomp, and an agent, are told the address with its brackets."""
+        server = await process(HOST="::1", CHOMP_API_TOKEN=TOKEN, tasks={"isolation": "none"}).up()
+        url = f"http://[::1]:{server.port}"
+        assert re.search(rf"dashboard +{re.escape(url)}/login#code=", server.out.read_text())
+
+        async def run(*argv: str) -> str:
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, str(COMMAND), *argv, env=server.environ, stdout=subprocess.PIPE
+            )
+            out = (await soon(child.communicate()))[0].decode()
+            assert child.returncode == 0, out
+            return out
+
+        assert f"{url}/login#code=" in await run("open", "--json")
+        script = 'echo "at $CHOMP_API and $OPENAI_BASE_URL"; "$CHOMP_BIN" done $TASK_ID "all is well"'
+        (place := tmp_path / "place").mkdir()
+        await run("add", "--run", "--platform", "shell", "--dir", str(place), script)
+        async with aiohttp.ClientSession(url, headers={"authorization": f"Bearer {TOKEN}"}) as http:
+
+            async def outcome() -> tuple[str, str]:
+                async with http.get("/api/tasks/1") as answer:
+                    task = await answer.json()
+                    return task["status"], task["result"]
+
+            await eventually_async(outcome, ("done", "all is well"), PATIENCE_S)
+            async with http.get("/api/tasks/1/output") as answer:
+                words = re.sub(r"\s", "", (await answer.json())["text"])
+        assert f"at{url}and{url}/v1" in words
+
+    @pytest.mark.parametrize(
+        ("host", "status"), [("[::1]:PORT", 200), ("[::1]", 200), ("[::1", 403), ("evil.example", 403)]
+    )
+    async def test_a_raw_client_reaches_the_relay_over_it(
+        self, chomp: Any, upstream: Any, host: str, status: int
+    ) -> None:
+        client = await chomp(up := await upstream(says("hi there")))
+        port = await self.on_ipv6(client)
+        raw = Raw(*await asyncio.open_connection("::1", port))
+        host = host.replace("PORT", str(port))
+        raw.writer.write(wire(chat_body(up.model, stream=True)).replace(b"host: 127.0.0.1", f"host: {host}".encode()))
+        got, _, body = await raw.answer()
+        assert (got, said(body), len(up.calls)) == ((200, "hi there", 1) if status == 200 else (status, "", 0))
+        raw.close()
+
+    # -- an upstream is
+
+    @pytest.mark.parametrize("tls", [False, True])
+    async def test_an_upstream_at_its_address_is_asked_with_its_own_host_header(
+        self, chomp: Any, elsewhere: Any, certified: Any, monkeypatch: pytest.MonkeyPatch, tls: bool
+    ) -> None:
+        cert, serving = certified("IP:::1")
+        monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+        up = await elsewhere("::1", says("six feet"), tls=serving if tls else None)
+        client = await chomp({**up.router, "models": ["m"] if tls else []})  # aiohttp has read its certificates already
+        for _ in range(2):
+            async with client.chat(up.model, stream=True) as answer:
+                assert answer.status == 200, await answer.text()
+                assert said(await answer.read()) == "six feet"
+        assert {call.headers["host"] for call in (*up.calls, *up.lists_asked)} == {f"[::1]:{up.port}"}
+        assert (len(up.calls), len(up.lists_asked)) == (2, 0 if tls else 1)
+        assert up.connections - len(up.lists_asked) == 1  # the second request went over the first one's connection
+
+    @pytest.mark.parametrize(
+        ("dead", "alive", "how"),
+        [("::1", "127.0.0.1", "refuses"), ("::1", "127.0.0.1", "is deaf"), ("127.0.0.1", "::1", "is deaf")],
+    )
+    async def test_of_a_name_with_both_families_the_one_that_is_alive_is_reached(
+        self, chomp: Any, elsewhere: Any, host_file: dict[str, tuple[str, ...]], dead: str, alive: str, how: str
+    ) -> None:
+        host_file["both.example"] = (dead, alive)
+        up = await elsewhere(alive, says("alive"), name="both.example")
+        with deaf(dead, up.port) if how == "is deaf" else contextlib.nullcontext():
+            client = await chomp(up.router, timeouts={"connect": "15s"})
+            async with asyncio.timeout(7), client.chat(up.model) as answer:  # it does not wait for the dead one
+                assert answer.status == 200, await answer.text()
+        assert up.calls[0].headers["host"] == f"both.example:{up.port}"
+
+    async def test_a_name_of_which_nothing_is_alive_is_given_up_after_the_limit(
+        self, chomp: Any, upstream: Any, host_file: dict[str, tuple[str, ...]]
+    ) -> None:
+        host_file["both.example"] = ("::1", "127.0.0.1")
+        with deaf() as port, deaf("::1", port):
+            dead = {"id": "dead", "base_url": f"http://both.example:{port}/v1", "keys": ["k"], "models": ["m"]}
+            client = await chomp(dead, good := await upstream(says("hi")), timeouts={"connect": "300ms"})
+            gc.collect()
+            before = psutil.Process().num_fds()
+            async with asyncio.timeout(10), client.chat("m") as answer:
+                assert (answer.status, answer.headers["x-chomp-router"]) == (200, good.id)
+            gc.collect()
+            assert psutil.Process().num_fds() - before <= 4  # both ends of the two connections that were made
+
+
+NGINX_PROGRAM = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+NGINX = """
+daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log; worker_processes 1; {user}
+events {{ worker_connections 512; }}
+http {{
+  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; client_max_body_size 0;
+  fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  ssl_certificate {cert}; ssl_certificate_key {key};
+  map $http_upgrade $kept {{ default upgrade; '' ''; }}
+  upstream chomp {{ server 127.0.0.1:{chomp}; keepalive 4; }}
+  {sites}
+}}
+"""
+# What stands in `location /`. "bare" is nginx as it comes: HTTP/1.0, a connection per request, the Host of its own
+# upstream, everything buffered. "usual" is what its pages on WebSockets and on keep-alive say.
+_USUAL = """
+    proxy_pass http://chomp; proxy_http_version 1.1;
+    proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $kept; proxy_set_header Host $http_host;
+    proxy_set_header X-Real-IP $remote_addr; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Forwarded-Host $http_host;
+    proxy_set_header X-Forwarded-Port $server_port;
+    proxy_set_header Forwarded "for=$remote_addr;proto=$scheme;host=$http_host";
+"""
+NGINX_WAYS = {
+    "bare": "proxy_pass http://127.0.0.1:CHOMP;",
+    "usual": _USUAL,
+    "unbuffered": f"{_USUAL} proxy_buffering off; proxy_request_buffering off;",
+    "impatient": f"{_USUAL} proxy_read_timeout 1s; proxy_send_timeout 1s;",
+    "withholding": f"{_USUAL} proxy_ignore_headers X-Accel-Buffering;",
+    # with another Host
+    "nameless": "proxy_pass http://chomp;",
+    "portless": _USUAL.replace("Host $http_host", "Host $host", 1),
+    "local": _USUAL.replace("Host $http_host", "Host 127.0.0.1", 1),
+    "foreign": _USUAL.replace("Host $http_host", "Host evil.example", 1),
+}
+
+
+class Here(aiohttp.abc.AbstractResolver):
+    """Every name is this machine."""
+
+    async def resolve(self, host: str, port: int = 0, family: int = socket.AF_INET) -> list[Any]:
+        named = {"hostname": host, "host": "127.0.0.1", "port": port, "family": socket.AF_INET, "proto": 0, "flags": 0}
+        return [named]
+
+    async def close(self) -> None: ...
+
+
+class Nginx:
+    """nginx with TLS before one chomp after the other, a name for each way it is set up."""
+
+    def __init__(self, folder: Path, cert: Path):
+        self.listener = cs._bound("127.0.0.1", 0)  # of the chomps; held, so that nobody else gets its port meanwhile
+        self.port = _free_port()
+        self.tls = ssl.create_default_context(cafile=str(cert))
+        self.log = folder / "error.log"
+        chomp = str(self.listener.getsockname()[1])
+        sites = "".join(
+            f"server {{ listen 127.0.0.1:{self.port} ssl; server_name {self.name(way)};"
+            f" location / {{ {words.replace('CHOMP', chomp)} }} }}\n"
+            for way, words in NGINX_WAYS.items()
+        )
+        user = "user root;" if os.geteuid() == 0 else ""
+        (folder / "nginx.conf").write_text(
+            NGINX.format(folder=folder, chomp=chomp, cert=cert, key=cert.with_name("key.pem"), sites=sites, user=user)
+        )
+        argv = [NGINX_PROGRAM or "", "-e", str(self.log), "-p", str(folder), "-c", str(folder / "nginx.conf")]
+        self.child = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+
+    def name(self, way: str) -> str:
+        return f"{way}.chomp.example"
+
+    def url(self, way: str) -> str:
+        return f"https://{self.name(way)}:{self.port}"
+
+    def connector(self) -> aiohttp.TCPConnector:
+        """What a client is made with that finds it by its names."""
+        return aiohttp.TCPConnector(limit=0, ssl=self.tls, resolver=Here())
+
+    async def raw(self, way: str, data: bytes) -> Raw:
+        """A client that sees bytes, and has sent `data`."""
+        name = self.name(way)
+        client = Raw(*await asyncio.open_connection("127.0.0.1", self.port, ssl=self.tls, server_hostname=name))
+        client.writer.write(data.replace(b"host: 127.0.0.1", f"host: {name}:{self.port}".encode()))
+        return client
+
+    def wait(self) -> None:
+        limit = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+            except OSError:
+                assert self.child.poll() is None and time.monotonic() < limit, self.log.read_text()
+                time.sleep(0.01)
+            else:
+                return
+
+    def stop(self) -> None:
+        self.child.terminate()
+        self.child.wait()
+        self.listener.close()
+
+
+@pytest.fixture(scope="module")
+def nginx(tmp_path_factory: pytest.TempPathFactory, certified: Any) -> Iterator[Nginx]:
+    made = Nginx(tmp_path_factory.mktemp("nginx"), certified("DNS:*.chomp.example")[0])
+    try:
+        made.wait()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def behind(chomp: Any, nginx: Nginx) -> Callable[..., Awaitable[Chomp]]:
+    """Starts chomps as `chomp` does, whose client reaches them through nginx: `await behind("usual", upstream)`."""
+
+    async def start(way: str, *upstreams: Any, **more: Any) -> Chomp:
+        more.setdefault("environ", {"CHOMP_PUBLIC_URL": nginx.url(way)})
+        client: Chomp = await chomp(*upstreams, **more)
+        await client.runner.listen(nginx.listener.dup())
+        await client.http.close()
+        client.http = aiohttp.ClientSession(headers={"authorization": f"Bearer {TOKEN}"}, connector=nginx.connector())
+        client.url = nginx.url(way)
+        return client
+
+    return start
+
+
+_MESSAGES = [{"role": "user", "content": "x"}]
+_CONTENTS = [{"role": "user", "parts": [{"text": "x"}]}]
+DIALECT_STREAMS: dict[str, tuple[str, dict[str, Any]]] = {  # of each dialect, a request for a stream
+    "chat": ("/v1/chat/completions", {"model": "m", "messages": _MESSAGES, "stream": True}),
+    "messages": ("/v1/messages", {"model": "m", "max_tokens": 9, "messages": _MESSAGES, "stream": True}),
+    "responses": ("/v1/responses", {"model": "m", "input": "x", "stream": True}),
+    "gemini": ("/v1beta/models/m:streamGenerateContent?alt=sse", {"contents": _CONTENTS}),
+    "gemini, an array": ("/v1beta/models/m:streamGenerateContent", {"contents": _CONTENTS}),
+}
+# Headers by which proxies tell who a client is: nginx, Apache, HAProxy, Envoy, clouds, and proxies for signing in.
+FORWARDED = {
+    "x-forwarded-for": "198.51.100.7", "x-forwarded-proto": "https", "x-forwarded-host": "front.example",
+    "x-forwarded-port": "443", "x-forwarded-server": "front", "x-forwarded-prefix": "/x", "x-forwarded-user": "ann",
+    "x-forwarded-email": "ann@example.org", "x-forwarded-access-token": "forwarded-secret", "x-real-ip": "198.51.100.7",
+    "forwarded": "for=198.51.100.7;proto=https", "via": "1.1 front", "true-client-ip": "198.51.100.7",
+    "cf-connecting-ip": "198.51.100.7", "cf-access-jwt-assertion": "forwarded-secret", "x-forwarded": "for=198.51.100.7",
+    "x-original-forwarded-for": "198.51.100.7", "x-client-ip": "198.51.100.7", "x-cluster-client-ip": "198.51.100.7",
+    "x-envoy-external-address": "198.51.100.7", "fastly-client-ip": "198.51.100.7", "x-original-host": "front.example",
+    "x-original-uri": "/v1", "x-auth-request-email": "ann@example.org", "x-auth-request-access-token": "forwarded-secret",
+    "remote-user": "ann", "x-remote-user": "ann", "tailscale-user-login": "ann@example.org",
+    "x-amzn-oidc-accesstoken": "forwarded-secret", "x-amzn-oidc-data": "forwarded-secret", "x-authentik-jwt": "forwarded-secret",
+    "x-ms-token-aad-access-token": "forwarded-secret", "x-goog-iap-jwt-assertion": "forwarded-secret",
+}  # fmt: skip
+
+
+@pytest.mark.skipif(NGINX_PROGRAM is None, reason="there is no nginx: apt-get install nginx")
+class TestBehindNginx:
+    """chomp behind nginx with TLS, as it comes and as its manual says; buffering is nginx's default."""
+
+    # -- streams
+
+    @pytest.mark.parametrize(
+        ("way", "dialect"),
+        [("bare", "chat"), ("usual", "messages"), ("usual", "responses"), ("unbuffered", "gemini"), ("bare", "gemini, an array")],
+    )  # fmt: skip
+    async def test_frames_arrive_one_at_a_time(self, behind: Any, upstream: Any, way: str, dialect: str) -> None:
+        client = await behind(way, await upstream(puppet := Puppet()))
+        path, body = DIALECT_STREAMS[dialect]
+        puppet.tell(chat_chunk({"role": "assistant", "content": ""}), chat_chunk({"content": "word-0 "}))
+        async with client.post(path, json=body) as answer:
+            assert answer.status == 200, await answer.text()
+            seen = b""
+            for number in range(4):
+                while f"word-{number}".encode() not in seen:  # the next one is sent when this one has come
+                    part = await soon(answer.content.readany())
+                    assert part, seen
+                    seen += part
+                puppet.tell(chat_chunk({"content": f"word-{number + 1} "}))
+            puppet.tell(chat_chunk({}, "stop"), DONE, None)
+            seen += await soon(answer.content.read())
+            assert b"word-4" in seen
+            assert "x-accel-buffering" not in answer.headers  # it was for nginx
+
+    async def test_without_what_chomp_tells_it_nginx_would_hold_frames_back(self, behind: Any, upstream: Any) -> None:
+        """The trap of the test above works."""
+        client = await behind("withholding", await upstream(puppet := Puppet()))
+        puppet.tell(chat_chunk({"content": "word-0"}))
+        asking = asyncio.ensure_future(client.chat("m", stream=True).__aenter__())
+        await soon(puppet.asked.wait())
+        done, _ = await asyncio.wait([asking], timeout=0.3)
+        assert not done or not asking.result().content.total_bytes
+        puppet.tell(chat_chunk({}, "stop"), DONE, None)
+        answer = await soon(asking)
+        assert said(await answer.read()) == "word-0"
+        answer.close()
+
+    async def test_what_is_quiet_outlasts_nginx(
+        self,
+        behind: Any,
+        upstream: Any,
+        place: Place,
+        browser: Any,
+        nginx: Nginx,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """nginx closes what is silent for 60 s, here for one; answers, events and terminals say something before that."""
+        assert max(cs.HEARTBEAT_S, cs.Timeouts().keepalive_s) < 60 / 2
+        monkeypatch.setattr(cs, "HEARTBEAT_S", 0.2)
+        puppet = Puppet()
+        up = await upstream(lambda call: (puppet if call.streams else silent)(call))
+        client = await behind("impatient", up, timeouts={"keepalive": "200ms", "hold": "60s"})
+        terminal = await place.start("read x; echo heard $x; sleep 1000")
+        monkeypatch.setattr(client.services.dispatch, "terminal", lambda *which: terminal)
+        page = await browser(client, connector=nginx.connector()).signs_in()
+
+        async def whole() -> int:
+            async with client.chat("m") as answer:
+                return int(answer.status)
+
+        async with (
+            client.chat("m", stream=True) as answer,
+            client.get("/events") as events,
+            page.socket("/ws/terminal/1") as opened,
+        ):
+            given_up, screen = asyncio.ensure_future(whole()), Screen(opened)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.3):
+                    while await screen.take():  # answers pings
+                        pass
+            assert await soon(given_up) == 504  # before a whole answer nothing can be said: nginx has lost its patience
+            await opened.send_bytes(b"me\n")
+            await screen.until(lambda: b"heard me" in screen.shown)
+            client.services.events.publish("task_run", {"id": "1"})
+            async with asyncio.timeout(PATIENCE_S):
+                while b"refreshTasks" not in await events.content.readuntil(b"\n\n"):
+                    pass
+            puppet.tell(chat_chunk({"content": "late"}), chat_chunk({}, "stop"), DONE, None)
+            assert (answer.status, said(await soon(answer.read()))) == (200, "late")
+        await terminal.stop()
+
+    @pytest.mark.parametrize("way", ["bare", "usual"])
+    async def test_a_stream_that_breaks_ends_with_an_error_frame(self, behind: Any, upstream: Any, way: str) -> None:
+        client = await behind(way, await upstream(puppet := Puppet()))
+        puppet.tell(chat_chunk({"content": "half"}))
+        async with client.chat("m", stream=True) as answer:
+            seen = await soon(answer.content.readany())
+            puppet.tell("cut")
+            seen += await soon(answer.content.read())
+        assert said(seen) == "half"
+        assert "error" in frames(seen)[-1] or "error" in frames(seen)[-2]
+
+    async def test_an_error_comes_as_chomp_wrote_it(self, behind: Any, upstream: Any) -> None:
+        client = await behind("usual", up := await upstream(fails(429, headers=[("retry-after", "7")])))
+        async with client.chat(up.model) as answer:
+            assert (answer.status, answer.headers["retry-after"]) == (429, "7")
+            is_openai_error(await answer.read())
+        async with client.chat(up.model, headers={"authorization": "Bearer wrong"}) as answer:
+            assert (answer.status, answer.headers["www-authenticate"]) == (401, 'Bearer realm="chomp"')
+
+    # -- a client leaves
+
+    @pytest.mark.parametrize(
+        ("way", "when", "stream"),
+        [("bare", "in the middle", True), ("usual", "before its answer", True), ("usual", "in the middle", False),
+         ("unbuffered", "before its answer", False)],
+    )  # fmt: skip
+    async def test_a_client_that_leaves_frees_the_upstream(
+        self, behind: Any, upstream: Any, nginx: Nginx, way: str, when: str, stream: bool
+    ) -> None:
+        puppet = Puppet("text/event-stream" if stream else "application/json")
+        client = await behind(way, up := await upstream(puppet if when == "in the middle" else silent))
+        raw = await nginx.raw(way, wire(chat_body(stream=stream)))
+        await until(lambda: bool(up.calls), "not asked")
+        if when == "in the middle" and stream:
+            puppet.tell(chat_chunk({"content": "word"}))
+            await soon(raw.reader.readuntil(b"word"))
+        elif when == "in the middle":
+            puppet.tell(b'{"choices": [')
+        raw.close()
+        await soon(up.calls[0].gone.wait())
+        await until(lambda: client.services.proxy.inflight == 0, "still under way")
+        (row,) = await client.rows(1)
+        assert row["error_type"] == "caller_cancelled"
+
+    # -- large bodies
+
+    @pytest.mark.parametrize(("way", "how"), [("usual", "its length said"), ("unbuffered", "in chunks")])
+    async def test_a_large_body_comes_whole(self, behind: Any, upstream: Any, way: str, how: str) -> None:
+        client = await behind(way, up := await upstream(says("read")))
+        content = os.urandom(1 << 20).hex()
+        body = chat_body(messages=[{"role": "user", "content": content}])
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for at in range(0, len(body), 1 << 18):
+                yield body[at : at + (1 << 18)]
+
+        data = body if how == "its length said" else pieces()
+        headers = {"content-type": "application/json"}
+        async with client.post("/v1/chat/completions", data=data, headers=headers) as answer:
+            assert answer.status == 200, await answer.text()
+            assert (await answer.json())["choices"][0]["message"]["content"] == "read"
+        assert up.calls[0].json["messages"][0]["content"] == content
+
+    @pytest.mark.parametrize(("way", "size"), [("usual", 64 << 10), ("unbuffered", 4 << 20)])
+    async def test_a_body_that_is_too_large_is_said_to_be(
+        self, behind: Any, upstream: Any, way: str, size: int
+    ) -> None:
+        client = await behind(way, up := await upstream(), limits={"body_bytes": 32 << 10})
+        async with client.chat(up.model, padding="x" * size) as answer:
+            assert (answer.status, (await error_of(answer))["type"]) == (413, "invalid_request_error")
+        async with client.chat(up.model) as answer:
+            assert answer.status == 200
+
+    # -- the dashboard
+
+    async def test_the_dashboard_lives_behind_it(self, behind: Any, browser: Any, nginx: Nginx) -> None:
+        client = await behind("usual", tasks={"isolation": "none"})
+        client.services.dispatch.open(f"http://127.0.0.1:{client.port}")
+        page = await browser(client, connector=nginx.connector()).signs_in()
+        await dashboard_lives(page)
+        status, _, text = await page.asks("POST", "/api/login")
+        address, _, code = json.loads(text)["url"].partition("/login#code=")
+        assert (status, address) == (200, nginx.url("usual"))
+        await browser(client, connector=nginx.connector()).signs_in(code)
+
+    async def test_events_come_live_through_nginx_as_it_comes(self, behind: Any) -> None:
+        client = await behind("bare")
+        async with client.get("/events") as events:
+            assert (await soon(events.content.readuntil(b"\n\n"))).startswith(b"id: ")
+            async with client.post("/api/tasks", json={"prompt": "one"}) as answer:
+                assert answer.status == 200
+            assert b"event: refreshTasks" in await soon(events.content.readuntil(b"\n\n"))
+
+    # -- whose names, and whose pages
+
+    @pytest.mark.parametrize(
+        ("way", "environ", "status"),
+        [
+            ("usual", {}, 403), ("usual", {"CHOMP_ALLOWED_HOSTS": "other.lan, USUAL.Chomp.Example"}, 200),
+            ("portless", {"CHOMP_PUBLIC_URL": "https://portless.chomp.example:8443"}, 200), ("nameless", {}, 403), ("local", {}, 200),
+            ("foreign", {"CHOMP_PUBLIC_URL": "https://foreign.chomp.example"}, 403),
+        ],
+    )  # fmt: skip
+    async def test_the_host_that_nginx_passes_on_must_be_known(
+        self, behind: Any, upstream: Any, way: str, environ: dict[str, str], status: int
+    ) -> None:
+        client = await behind(way, up := await upstream(), environ=environ)
+        for asked in (client.chat(up.model), client.get("/status")):  # by both ways in
+            async with asked as answer:
+                assert answer.status == status, await answer.text()
+                if status == 403:
+                    error = await error_of(answer)
+                    assert (error["code"], "CHOMP_ALLOWED_HOSTS" in error["message"]) == ("unknown_host", True)
+        assert len(up.calls) == (status == 200)
+
+    @pytest.mark.parametrize("way", ["usual", "portless", "local"])
+    async def test_with_its_public_url_its_own_pages_may_change_things_and_no_others(
+        self,
+        behind: Any,
+        place: Place,
+        browser: Any,
+        nginx: Nginx,
+        monkeypatch: pytest.MonkeyPatch,
+        way: str,
+    ) -> None:
+        client = await behind(way)
+        terminal = await place.start("sleep 1000")
+        monkeypatch.setattr(client.services.dispatch, "terminal", lambda *which: terminal)
+        page = await browser(client, connector=nginx.connector()).signs_in()
+        assert (await page.asks("POST", "/api/tasks", json={"prompt": "mine"}))[0] == 200
+        async with page.socket("/ws/terminal/1"):
+            pass
+        own = nginx.url(way)
+        foreign = [f"{own}.evil.example", own.replace("chomp", "evil"), own.replace("https://", "https://sub."), "null"]
+        if way != "portless":  # nginx does not tell which port was meant: both are its name
+            foreign.append(own.rpartition(":")[0])
+        for origin in foreign if way == "usual" else foreign[-1:]:
+            await has_no_say(page, origin)
+        await terminal.stop()
+
+    async def test_without_its_public_url_a_page_works_where_nginx_passes_the_host_on_and_nowhere_else(
+        self, behind: Any, browser: Any, nginx: Nginx
+    ) -> None:
+        client = await behind("usual", environ={"CHOMP_ALLOWED_HOSTS": nginx.name("usual")})
+        page = await browser(client, connector=nginx.connector()).signs_in()
+        assert (await page.asks("POST", "/api/tasks", json={"prompt": "mine"}))[0] == 200
+        direct = browser(client, f"http://127.0.0.1:{client.port}")
+        direct.key = page.key
+        for origin, status in ((client.url, 403), ("own", 200)):
+            assert (await direct.asks("POST", "/api/tasks", origin, json={"prompt": "x"}))[0] == status
+
+    # -- one connection, many requests
+
+    async def test_one_connection_carries_reads_and_questions_in_turn(
+        self, behind: Any, upstream: Any, browser: Any, nginx: Nginx
+    ) -> None:
+        client = await behind("usual", up := await upstream(says("hi there")))
+        page = browser(client, connector=nginx.connector())
+
+        async def whole(asked: Any) -> tuple[int, bytes]:
+            async with asked as answer:
+                return answer.status, await answer.read()
+
+        def came_from() -> set[int]:
+            """The ports from which chomp is being reached."""
+            every, at = psutil.Process().net_connections("tcp"), nginx.listener.getsockname()[1]
+            return {
+                one.raddr.port for one in every if one.laddr.port == at and one.raddr and one.status == "ESTABLISHED"
+            }
+
+        assert (await whole(client.get("/health")))[0] == 200
+        first = came_from()
+        status, body = await whole(client.chat(up.model, stream=True))
+        assert (status, said(body)) == (200, "hi there")
+        status, body = await whole(client.chat(up.model))
+        assert (status, json.loads(body)["choices"][0]["message"]["content"]) == (200, "hi there")
+        assert (await whole(client.get("/v1/models")))[0] == 200
+        assert (await whole(client.get("/nothing")))[0] == 404
+        assert (await whole(client.post("/v1/chat/completions", data=b"{")))[0] == 400
+        assert (await whole(client.chat("no-such-model")))[0] == 404
+        headers = {"x-chomp-prefer": "fast"}  # aiohttp's way in
+        assert said((await whole(client.chat(up.model, headers=headers, stream=True)))[1]) == "hi there"
+        await page.signs_in()
+        assert (await whole(client.get("/static/style.css")))[0] == 200
+        assert (len(first), came_from(), len(up.calls)) == (1, first, 3)
+
+    async def test_many_at_once_get_each_their_own(self, behind: Any, upstream: Any) -> None:
+        async def echo(call: Call) -> None:
+            await says(call.json["messages"][0]["content"])(call)
+
+        client = await behind("usual", up := await upstream(echo))
+
+        async def one(number: int) -> str:
+            messages = [{"role": "user", "content": f"number {number}"}]
+            async with client.chat(up.model, messages=messages, stream=number % 2 == 0) as answer:
+                body = await answer.read()
+                return said(body) if number % 2 == 0 else json.loads(body)["choices"][0]["message"]["content"]
+
+        assert await asyncio.gather(*map(one, range(24))) == [f"number {number}" for number in range(24)]
+
+    # -- what nginx tells of a client
+
+    async def test_what_proxies_tell_of_a_client_goes_to_no_router(self, behind: Any, upstream: Any) -> None:
+        client = await behind("usual", up := await upstream())
+        for dialect in ("chat", "messages"):
+            path, body = DIALECT_STREAMS[dialect]
+            async with client.post(path, json=body, headers=FORWARDED) as answer:
+                assert answer.status == 200
+                await answer.read()
+        assert len(up.calls) == 2
+        for call in up.calls:
+            told = json.dumps(call.headers)
+            assert not call.headers.keys() & FORWARDED.keys()
+            for word in ("198.51.100.7", f"127.0.0.1:{client.port}", ".example", "forwarded-secret", "ann"):
+                assert word not in told, (word, told)
+            assert call.headers["host"] == f"127.0.0.1:{up.port}"
+
+
+class TestForwarded:
+    """Who a client is and where it comes from is what its connection says; headers are anybody's words."""
+
+    LIES = {
+        "x-forwarded-for": "198.51.100.7", "x-real-ip": "198.51.100.7", "forwarded": "for=198.51.100.7;host=lie.example;proto=https",
+        "x-forwarded-host": "lie.example", "x-forwarded-proto": "https", "x-forwarded-port": "444", "x-forwarded-user": "owner",
+        "x-forwarded-server": "lie.example", "true-client-ip": "198.51.100.7", "cf-connecting-ip": "198.51.100.7",
+        "x-original-host": "lie.example", "x-http-method-override": "DELETE", "x-original-url": "/health", "x-rewrite-url": "/health",
+    }  # fmt: skip
+
+    def test_they_go_to_no_router(self) -> None:
+        given = lines(
+            *FORWARDED.items(), *((name.title(), value) for name, value in FORWARDED.items()), ("x-kept", "1")
+        )
+        assert cs.headers_up(given, frozenset()) == b"x-kept: 1\r\n"
+
+    async def test_they_stand_in_neither_ledger_nor_log_nor_events(
+        self, chomp: Any, upstream: Any, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        client = await chomp(up := await upstream(), users=[member()])
+        for headers in ({}, bearer("ann"), {"x-chomp-prefer": "fast"}):
+            for stream in (False, True):
+                async with client.chat(up.model, headers={**self.LIES, **headers}, stream=stream) as answer:
+                    assert answer.status == 200, await answer.text()
+                    await answer.read()
+        async with client.chat("no-such-model", headers=self.LIES) as answer:
+            assert answer.status == 404
+        rows = await client.rows(6)
+        written = json.dumps(rows) + caplog.text + "".join(capsys.readouterr()) + repr(client.services.events.recent())
+        assert up.id in written
+        assert "198.51.100.7" not in written and "lie.example" not in written
+        assert {row["caller"] for row in rows} == {"owner", "ann"}
+
+    async def test_they_get_nobody_past_the_wait_after_wrong_codes(self, chomp: Any) -> None:
+        client = await chomp()
+        async with aiohttp.ClientSession() as stranger:
+            statuses = []
+            for number in range(12):
+                claimed = ("x-forwarded-for", "x-real-ip", "true-client-ip", "x-client-ip")
+                lies = dict.fromkeys(claimed, f"198.51.100.{number}") | {"forwarded": f"for=198.51.100.{number}"}
+                async with stranger.post(client.url + "/login", json={"code": "wrong"}, headers=lies) as answer:
+                    statuses.append(answer.status)
+        assert statuses == [401] * 10 + [429] * 2
+
+    async def test_they_make_no_name_ours_and_no_page_ours(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(up := await upstream(), environ={"CHOMP_PUBLIC_URL": "https://chomp.example"})
+        for name in ("x-forwarded-host", "x-original-host", "x-host"):
+            headers = {"host": "evil.example", name: "chomp.example", "forwarded": "host=chomp.example"}
+            for asked in (client.chat(up.model, headers=headers), client.get("/status", headers=headers)):
+                async with asked as answer:
+                    assert (answer.status, (await error_of(answer))["code"]) == (403, "unknown_host")
+            headers = {name: "evil.example", "forwarded": "host=evil.example", "origin": "https://evil.example"}
+            async with client.post("/api/tasks", json={"prompt": "x"}, headers=headers) as answer:
+                assert (answer.status, (await error_of(answer))["code"]) == (403, "foreign_origin")
+        assert up.calls == []
+
+    async def test_they_lead_no_link_elsewhere_and_change_neither_method_nor_path(self, chomp: Any) -> None:
+        client = await chomp()
+        async with client.post("/api/login", headers=self.LIES) as answer:
+            assert (await answer.json())["url"].startswith(f"{client.url}/login#code=")
+        async with client.get("/docs", headers=self.LIES) as answer:
+            text = await answer.text()
+            assert (answer.status, client.url in text, "lie.example" in text) == (200, True, False)
+        async with client.get("/status", headers={**self.LIES, "authorization": "Bearer wrong"}) as answer:
+            assert answer.status == 401
+
+
+class TestPublicAddress:
+    """CHOMP_PUBLIC_URL, CHOMP_ALLOWED_HOSTS, HOST and base URLs as people write them."""
+
+    @pytest.mark.parametrize(
+        "url",
+        ["chomp.example", "http://[", "ftp://chomp.example", "https://", "https://:8443", "https://chomp.example/chomp", "https://a b",
+         "https://chomp.example?a=b", "https://chomp.example#a", "https://ann@chomp.example", "https://chomp.example:99999"],
+    )  # fmt: skip
+    def test_a_public_url_that_is_none_is_refused(self, tmp_path: Path, url: str) -> None:
+        with pytest.raises(cs.SettingsError, match=r"^CHOMP_PUBLIC_URL is an address such as https://chomp.example, "):
+            read(tmp_path, environ={"CHOMP_PUBLIC_URL": url})
+        with pytest.raises(cs.SettingsError, match="CHOMP_PUBLIC_URL"):
+            read(tmp_path, f"[server]\npublic_url = {json.dumps(url)}")
+
+    @pytest.mark.parametrize(
+        ("written", "origin"),
+        [
+            ("https://Chomp.Example", "https://chomp.example"), ("https://chomp.example:443", "https://chomp.example"),
+            ("HTTPS://chomp.example/", "https://chomp.example"), ("https://chomp.example:", "https://chomp.example"),
+            ("http://chomp.lan:80/", "http://chomp.lan"), ("http://chomp.lan:443", "http://chomp.lan:443"),
+            ("https://[FD00::1]:8443/", "https://[fd00::1]:8443"), ("", ""),
+        ],
+    )  # fmt: skip
+    def test_a_public_url_is_known_as_browsers_name_it(self, tmp_path: Path, written: str, origin: str) -> None:
+        assert read(tmp_path, environ={"CHOMP_PUBLIC_URL": written}).public_url == origin
+
+    async def test_pages_of_a_public_url_written_otherwise_may_change_things(self, chomp: Any) -> None:
+        client = await chomp(environ={"CHOMP_PUBLIC_URL": "HTTPS://Chomp.Example:443/"})
+        for origin, status in (
+            ("https://chomp.example", 200), ("https://chomp.example:8443", 403), ("http://chomp.example", 403),
+        ):  # fmt: skip
+            async with client.post("/api/tasks", json={"prompt": "x"}, headers={"origin": origin}) as answer:
+                assert answer.status == status, await answer.text()
+
+    @pytest.mark.parametrize(
+        "named", ["chomp.lan", "chomp.lan:8443", "https://chomp.lan", "HTTPS://Chomp.Lan:1/", "chomp.lan."]
+    )
+    def test_a_host_is_allowed_however_it_is_written(self, tmp_path: Path, named: str) -> None:
+        listed = f"[server]\nallowed_hosts = {json.dumps(['other.lan', named])}"
+        for made in (read(tmp_path, environ={"CHOMP_ALLOWED_HOSTS": f"other.lan,{named}"}), read(tmp_path, listed)):
+            served = [
+                cs.serves_host(host, made) for host in ("chomp.lan:8443", "chomp.lan", "CHOMP.lan.:80", "evil.lan")
+            ]
+            assert served == [True, True, True, False]
+
+    @pytest.mark.parametrize("written", ["[::1]", "::1"])
+    def test_a_host_to_listen_on_may_stand_in_brackets(self, tmp_path: Path, written: str) -> None:
+        made = read(tmp_path, environ={"HOST": written})
+        assert (made.host, cs.address_of(made, 8001)) == ("::1", "http://[::1]:8001")
+
+    def test_nothing_is_open_to_all_under_a_public_name(self, tmp_path: Path) -> None:
+        """Through a proxy everybody comes from this machine."""
+        with pytest.raises(cs.SettingsError, match=r"CHOMP_V1_NO_AUTH.*CHOMP_PUBLIC_URL"):
+            read(tmp_path, environ={"CHOMP_V1_NO_AUTH": "1", "CHOMP_PUBLIC_URL": "https://chomp.example"})
+
+    async def test_the_docs_show_the_public_address(self, chomp: Any) -> None:
+        client = await chomp(environ={"CHOMP_PUBLIC_URL": "https://chomp.example"})
+        async with client.get("/docs") as answer:
+            text = await answer.text()
+        assert "curl https://chomp.example/v1/chat/completions" in text
+        assert client.url not in text
+
+    @pytest.mark.parametrize(
+        "base_url",
+        ["http://b\u00fccher.example/v1", "https://\u4f8b.example", "http:///v1", "http://:8080/v1", "https://"],
+    )
+    def test_a_router_whose_host_cannot_be_sent_is_refused(self, tmp_path: Path, base_url: str) -> None:
+        with pytest.raises(cs.SettingsError, match="mine: base_url must be an http"):
+            rows_of(tmp_path, f'[[routers]]\nid = "mine"\nbase_url = "{base_url}"\n')
+
+    def test_a_routers_empty_port_is_not_sent(self, tmp_path: Path) -> None:
+        mine = rows_of(tmp_path, MINE.replace("models.example", "models.example:"))["mine"]
+        _, head, _ = cs._request_head(mine, mine.base_url, cs.Key("k", "k"), "chat")
+        assert b"\r\nhost: models.example\r\n" in head
 
 
 # == The command =======================================================================================================
