@@ -606,12 +606,13 @@ def read_origin(address: str) -> str:
         return ""
     try:
         url = urllib.parse.urlsplit(address)
-        port = url.port or {"http": 80, "https": 443}[url.scheme]
+        port = {"http": 80, "https": 443}[url.scheme] if url.port is None else url.port
         usable = url.hostname and re.fullmatch(r"[!-~]+", address) and url.path in ("", "/")
-        if not usable or url.username is not None or url.query or url.fragment:
+        if not (usable and port) or url.username is not None or url.query or url.fragment:
             raise ValueError
     except (ValueError, KeyError):
-        words = f"CHOMP_PUBLIC_URL is an address such as https://chomp.example, without a path, not {address!r}"
+        shown = re.sub(r"//.*@", "//...@", address)  # a password may stand there
+        words = f"CHOMP_PUBLIC_URL is an address such as https://chomp.example, without a path, not {shown!r}"
         raise SettingsError(words) from None
     host = f"[{url.hostname}]" if ":" in cast(str, url.hostname) else url.hostname
     return f"{url.scheme}://{host}" + ("" if (url.scheme, port) in (("http", 80), ("https", 443)) else f":{port}")

@@ -28385,11 +28385,13 @@ class TestPublicAddress:
     @pytest.mark.parametrize(
         "url",
         ["chomp.example", "http://[", "ftp://chomp.example", "https://", "https://:8443", "https://chomp.example/chomp", "https://a b",
-         "https://chomp.example?a=b", "https://chomp.example#a", "https://ann@chomp.example", "https://chomp.example:99999"],
+         "https://chomp.example?a=b", "https://chomp.example#a", "https://ann:secret@chomp.example", "https://chomp.example:99999", "https://chomp.example:0"],
     )  # fmt: skip
     def test_a_public_url_that_is_none_is_refused(self, tmp_path: Path, url: str) -> None:
-        with pytest.raises(cs.SettingsError, match=r"^CHOMP_PUBLIC_URL is an address such as https://chomp.example, "):
+        words = r"^CHOMP_PUBLIC_URL is an address such as https://chomp.example, "
+        with pytest.raises(cs.SettingsError, match=words) as refused:
             read(tmp_path, environ={"CHOMP_PUBLIC_URL": url})
+        assert "secret" not in str(refused.value)
         with pytest.raises(cs.SettingsError, match="CHOMP_PUBLIC_URL"):
             read(tmp_path, f"[server]\npublic_url = {json.dumps(url)}")
 
