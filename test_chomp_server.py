@@ -9633,7 +9633,7 @@ class TestMeters:
         client = await chomp({**up.router, **costs(output=1e-6)}, tasks=settings)
         agent = Agent(client, active_task(**task))
         assert (await agent.asks())[0] == 200
-        assert (900 < up.calls[-1].json.get("max_tokens", 0) < 1000) == capped
+        assert (900 < up.calls[-1].json.get("max_tokens", 0) <= 1000) == capped
         assert capped or "max_tokens" not in up.calls[-1].json
 
     async def test_the_owners_and_users_requests_meter_nothing(self, chomp: Any, upstream: Any) -> None:
@@ -27748,7 +27748,9 @@ async def has_no_say(page: Browser, origin: str) -> None:
 class TestIPv6:
     async def on_ipv6(self, client: Chomp) -> int:
         """Lets `client` in over it, at the port returned."""
-        return await cs.listen(client.runner, msgspec.structs.replace(client.settings, host="::1", port=0))
+        while True:
+            with contextlib.suppress(cs.SettingsError):  # another's, in the other family
+                return await cs.listen(client.runner, msgspec.structs.replace(client.settings, host="::1", port=0))
 
     # -- chomp is reached over it
 
@@ -28156,12 +28158,10 @@ class TestBehindNginx:
             assert (await answer.json())["choices"][0]["message"]["content"] == "read"
         assert up.calls[0].json["messages"][0]["content"] == content
 
-    @pytest.mark.parametrize(("way", "size"), [("usual", 64 << 10), ("unbuffered", 4 << 20)])
-    async def test_a_body_that_is_too_large_is_said_to_be(
-        self, behind: Any, upstream: Any, way: str, size: int
-    ) -> None:
+    @pytest.mark.parametrize("way", ["usual", "unbuffered"])
+    async def test_a_body_that_is_too_large_is_said_to_be(self, behind: Any, upstream: Any, way: str) -> None:
         client = await behind(way, up := await upstream(), limits={"body_bytes": 32 << 10})
-        async with client.chat(up.model, padding="x" * size) as answer:
+        async with client.chat(up.model, padding="x" * (64 << 10)) as answer:  # on its way before it is refused
             assert (answer.status, (await error_of(answer))["type"]) == (413, "invalid_request_error")
         async with client.chat(up.model) as answer:
             assert answer.status == 200
