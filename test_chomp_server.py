@@ -26481,8 +26481,13 @@ class TestBrowserWalk:
             await page.get_by_text(f"Step {step} of 4").wait_for()
         await page.keyboard.press("Control+Enter")
         await page.wait_for_selector("#task-1")
-        await page.keyboard.press("j")
-        await page.keyboard.press("Enter")
+        await page.wait_for_selector("#create", state="hidden")
+        for _ in range(10):  # a list that is drawn anew just then takes the focus with it
+            await page.keyboard.press("j")
+            await page.keyboard.press("Enter")
+            with contextlib.suppress(playwright.TimeoutError):
+                await page.wait_for_selector("#detail", timeout=2000)
+                break
         await walk.shows("by keys")
         for _ in range(60):
             if await walk.here.focused("textContent") == "Stop":
