@@ -1960,7 +1960,6 @@ def rate_limits(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, float]:
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # a blank line ends a frame; CR LF CR may still become CR LF CR LF with the next read
 BLANK_LINE = re.compile(rb"\n\n|\r\r|\n\r\n|\n\r(?=[^\n])")
-DONE_FRAME = b"data: [DONE]\n\n"
 
 
 class Framer:
@@ -14932,6 +14931,8 @@ class Door(asyncio.Protocol):
         bodies, size = services.bodies, len(body)
         if runner.closing or not bodies.has_room(size):
             return False
+        if head.generation != runner.credentials.generation:  # while its body came; who asks may be nobody by now
+            return False
         if head.api == "responses":  # what is kept, or goes on from there, needs more than a relay
             try:
                 if ITEM_REFERENCE in body or not decode_conversing(body).is_over:
@@ -15379,6 +15380,8 @@ async def _relay(request: web.Request, api: Api) -> web.StreamResponse:
     services = request.app[SERVICES]
     request[REQUEST_ID] = new_request_id(request.headers.get("x-request-id"))
     async with services.bodies.of(request, services.settings.timeouts.body_s) as body:
+        if not services.credentials.knows(request[CALLER]):  # any more: the body may have taken its time
+            raise Unauthorized("the token of this request has ended while its body came")
         asked = _asked(request, api, body)
         if api == "gemini":
             _address(request, asked)
@@ -17254,9 +17257,11 @@ def adopt(services: Services, settings: Settings) -> list[str]:
 
 async def _watch_files(services: Services, sources: Sources) -> None:
     """Reloads when a file of settings has changed, and has come to rest: half a file may be good TOML, too."""
-    last = sources.stamp()
+    now = last = sources.stamp()
     while True:
-        await asyncio.sleep(CHANGES_S)
+        await asyncio.sleep(
+            CHANGES_S if now == sources.seen else CHANGES_S / 4
+        )  # soon again where something has changed
         now = sources.stamp()
         if now == last != sources.seen:
             with contextlib.suppress(ChompError):  # logged; what was in force stays
