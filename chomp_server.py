@@ -8717,6 +8717,9 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             self.body(run)
             return
         self._reads += 1
+        self._burst += len(framed)
+        if self._burst > _BURST_BYTES:
+            self._yield()
         shown = meter.look(run)
         if shown is run and not (meter.error or meter.blank):
             self._sink.write_chunk(run, framed)
@@ -8739,7 +8742,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     def _look(self) -> None:
         """Does what is due now that the attempt has got somewhere."""
         attempt: Any = self.attempt
-        self._last_at = time.perf_counter()
+        if self.phase != "waiting":  # to read an answer aside is our time, not its upstream's
+            self._last_at = time.perf_counter()
         if attempt.phase == "whole":
             if self._wire is not None:
                 self._drop_wire()
