@@ -1580,6 +1580,51 @@ def decoded(decode: Callable[[Any], T], body: bytes | Raw) -> T:
         raise BadRequest("the request body is nested too deeply", code="invalid_json") from None
 
 
+def check_fields(names: Iterable[str], known: Collection[str]) -> None:
+    """Raises BadRequest for a name that nobody knows: what was meant by it would not happen."""
+    if odd := [name[:40] for name in names if name not in known]:
+        raise BadRequest(f"there is no field {odd[0]!r}{near_name(odd[0], known)}", code="unknown_field", param=odd[0])
+
+
+@functools.cache
+def _types_of(kind: Any) -> dict[str, set[type]]:
+    """What the fields of a struct may hold, by their names."""
+    inspected = cast(msgspec.inspect.StructType, msgspec.inspect.type_info(kind))
+    found = {}
+    for field in inspected.fields:
+        of_field = field.type
+        found[field.encode_name] = {
+            type(one) for one in (of_field.types if isinstance(of_field, msgspec.inspect.UnionType) else (of_field,))
+        }
+    return found
+
+
+def fields_as(fields: Mapping[str, Any], kind: type[T], *, names: bool = True) -> T:
+    """`fields` as `kind`, as JSON or a form has them. Raises BadRequest.
+
+    Numbers may be texts, and where texts are `names`, such as ids, these numbers; an empty text is no number, and "on"
+    is a checkbox.
+    """
+    types = _types_of(cast(Any, kind))
+    check_fields(fields, types)
+    found = dict(fields)
+    for name, value in fields.items():
+        wanted = types[name]
+        if msgspec.inspect.VarTupleType in wanted and isinstance(value, str):
+            found[name] = [part.strip() for part in value.split(",") if part.strip()]
+        elif not wanted.isdisjoint(_OF_WORDS):
+            if names and isinstance(value, (int, float)) and not isinstance(value, bool):
+                found[name] = str(value)
+        elif value == "":
+            del found[name]
+        elif msgspec.inspect.BoolType in wanted and value == "on":
+            found[name] = True
+    return cast(T, decoded(functools.partial(msgspec.convert, type=kind, strict=False), cast(Any, found)))
+
+
+_OF_WORDS = {msgspec.inspect.StrType, msgspec.inspect.LiteralType}
+
+
 def fields_of(body: bytes) -> dict[str, Raw]:
     """The top-level fields of a JSON object, each as it came. Raises BadRequest."""
     return decoded(_decode_fields, body)
@@ -3680,31 +3725,19 @@ def checked_fields(state: State, task_id: str, fields: Mapping[str, Any]) -> dic
 
     Values may be text, as forms send them; None counts as not given, and so does an empty text for what is a number.
     """
-    kinds = {field.name: str(field.type) for field in msgspec.structs.fields(_NewTask)}
-    if task_id:
-        del kinds["run"]  # one that is there has its own way to a start
-    for name in fields:
-        if name not in kinds and name != "agent":
-            raise BadRequest(f"a task has no {name[:40]!r}{near_name(name[:40], kinds)}", param=name[:40])
-    given = {name: value for name, value in fields.items() if value is not None}
-    if "agent" in given:
-        agent = given.pop("agent")
-        given["platform"] = given.get("platform") or agent
-    if "blocked_by" in given:
-        given["blocked_by"] = list(dict.fromkeys(read_ids(given["blocked_by"])))
-    for name, value in tuple(given.items()):
-        if value == "" and ("int" in kinds[name] or "float" in kinds[name] or "bool" in kinds[name]):
-            del given[name]
-        elif value == "on" and "bool" in kinds[name]:  # of a checkbox
-            given[name] = True
-    prompt = given.get("prompt", "" if not task_id else "x")
+    wanted = {name: value for name, value in fields.items() if value is not None}
+    if task_id and "run" in wanted:
+        raise BadRequest("a task that is there has its own way to a start", param="run")
+    if "agent" in wanted:
+        agent = wanted.pop("agent")
+        wanted["platform"] = wanted.get("platform") or agent
+    if "blocked_by" in wanted:
+        wanted["blocked_by"] = list(dict.fromkeys(read_ids(wanted["blocked_by"])))
+    prompt = wanted.get("prompt", "" if not task_id else "x")
     if not isinstance(prompt, str) or not prompt.strip():
         raise BadRequest("prompt must say what is to be done", param="prompt", code="missing_required_parameter")
-    try:
-        asked = msgspec.convert({"prompt": prompt, **given}, _NewTask, strict=False)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"the task cannot be read: {error}", param=error_path(error)) from None
-    said = {name: getattr(asked, name) for name in given}
+    task = fields_as({"prompt": prompt, **wanted}, _NewTask, names=False)
+    said = {name: getattr(task, name) for name in wanted if wanted[name] != "" or getattr(task, name) == ""}
     for name, value in said.items():
         if isinstance(value, str):
             check_text(name, value, PROMPT_BYTES if name in _LONG else _TEXT_BYTES)
@@ -3713,15 +3746,15 @@ def checked_fields(state: State, task_id: str, fields: Mapping[str, Any]) -> dic
     for name in ("platform", "router"):
         if (value := said.get(name)) and not _NAME.fullmatch(value):
             raise BadRequest(f"{name} must be small letters and digits, joined by single hyphens", param=name)
-    if not -1000 <= asked.priority <= 1000:
+    if not -1000 <= task.priority <= 1000:
         raise BadRequest("priority must be from -1000 to 1000", param="priority")
-    for name, budget in (("budget_tokens", asked.budget_tokens), ("budget_usd", asked.budget_usd)):
+    for name, budget in (("budget_tokens", task.budget_tokens), ("budget_usd", task.budget_usd)):
         if budget is not None and not 0 < budget <= 1e12:
             raise BadRequest(f"{name} must be above 0, and not above 10^12", param=name)
     stored = state.tasks.get(task_id)
     if all(said.get(name, getattr(stored, name, "")) for name in ("in_place", "repo_url")):
         raise BadRequest("a repository's address is cloned; in_place is for a folder that is here", param="in_place")
-    check_blockers(state, task_id or str(state.next_id), asked.blocked_by)
+    check_blockers(state, task_id or str(state.next_id), task.blocked_by)
     return said
 
 
@@ -3759,10 +3792,7 @@ class Claim(msgspec.Struct, frozen=True):
 
 def read_claim(given: Mapping[str, Any]) -> Claim:
     """What is empty counts as not given. Raises BadRequest or TooLarge."""
-    try:
-        claim = msgspec.convert({k: v for k, v in given.items() if v not in (None, "")}, Claim, strict=False)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"wrong type in the request: {error}", code="invalid_type", param=error_path(error)) from None
+    claim = fields_as({name: value for name, value in given.items() if value not in (None, "")}, Claim, names=False)
     check_text("result", claim.result, PROMPT_BYTES)
     if not 0 <= claim.tokens < 10**12:
         raise BadRequest("tokens is a count", param="tokens")
@@ -4006,6 +4036,19 @@ def _write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
         with contextlib.suppress(OSError):  # a full disk is not to stay full of this
             path.unlink()
         raise
+
+
+def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """`path` holds `data` now, on disk: all of it, or what was there. Raises OSError and leaves nothing."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.tmp")
+    _write_file(temporary, data, mode)
+    try:
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink()
+        raise
+    _sync_folder(path.parent)
 
 
 class Archive:
@@ -4257,11 +4300,8 @@ class StateFile:
         try:
             data = path.read_bytes()
             state, _ = read_state(data)
-            temporary = self.path.with_name("state.json.tmp")
-            _write_file(temporary, data)
             self._copy()  # without it nothing is put back
-            temporary.replace(self.path)
-            _sync_folder(self.path.parent)
+            replace_file(self.path, data)
         except FileNotFoundError:
             there = ", ".join(row["name"] for row in self.copies()) or "none"
             raise StoreError(f"there is no copy {name[:80]!r} in {self.path.parent}; there are: {there}") from None
@@ -4683,11 +4723,11 @@ class Store:
 
     def overrides(self) -> dict[str, Any]:
         """Tables of state/settings.json: what the UI and the CLI changed. Raises StoreError when it is broken."""
-        return upgraded(self._json("settings.json"))
+        return upgraded(self.read_json("settings.json"))
 
     def keys(self) -> dict[str, str]:
         """Keys the person entered, by variable name, from state/keys.json. Raises StoreError when it is broken."""
-        return {k: v for k, v in self._json("keys.json").items() if isinstance(v, str)}
+        return {k: v for k, v in self.read_json("keys.json").items() if isinstance(v, str)}
 
     def token(self) -> str:
         """The owner's token in state/token, made at first use, readable by its user only."""
@@ -4695,43 +4735,26 @@ class Store:
         if found := self._text("token").strip():
             return found
         token = "chomp-" + secrets.token_urlsafe(32)
-        self._write_whole(path, (token + "\n").encode())
+        self._write(path, (token + "\n").encode())
         return token
 
     def stamps(self) -> tuple[object, ...]:
         """Change when the files do that a person or the CLI writes settings to."""
         return tuple(file_stamp(self.folder / name) for name in (".env", "settings.json", "keys.json"))
 
-    def override(self, tables: Mapping[str, Any]) -> None:
-        """Writes state/settings.json whole. Raises StoreError."""
-        self._write_json("settings.json", tables)
-
-    def write_keys(self, keys: Mapping[str, str]) -> None:
-        """Writes state/keys.json whole. Raises StoreError."""
-        self._write_json("keys.json", keys)
-
     def agents(self) -> dict[str, Any]:
         """Agents the person added, by id, from state/agents.json. Raises StoreError when it is broken."""
-        return self._json("agents.json")
+        return self.read_json("agents.json")
 
-    def write_agents(self, agents: Mapping[str, Any]) -> None:
-        """Writes state/agents.json whole. Raises StoreError."""
-        self._write_json("agents.json", agents, mode=0o644)
-
-    def _write_json(self, name: str, value: Mapping[str, Any], *, mode: int = 0o600) -> None:
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Writes a file of settings whole: settings.json, keys.json or agents.json. Raises StoreError."""
         data = json.dumps(value, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace")
-        self._write_whole(self.folder / name, data, mode)
+        self._write(self.folder / name, data)
 
-    def _write_whole(self, path: Path, data: bytes, mode: int = 0o600) -> None:
-        """A file of ours, all of it or nothing. Raises StoreError."""
-        temporary = path.with_suffix(".tmp")
+    def _write(self, path: Path, data: bytes) -> None:
         try:
-            _write_file(temporary, data, mode)
-            temporary.replace(path)
-            _sync_folder(self.folder)
+            replace_file(path, data)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
             raise StoreError(f"cannot write {path}: {error.strerror}") from None
 
     def _text(self, name: str) -> str:
@@ -4742,7 +4765,8 @@ class Store:
         except (OSError, UnicodeDecodeError) as error:
             raise StoreError(f"cannot read {self.folder / name}: {error}") from None
 
-    def _json(self, name: str) -> dict[str, Any]:
+    def read_json(self, name: str) -> dict[str, Any]:
+        """The object in such a file; empty without one. Raises StoreError when it is broken."""
         text = self._text(name)
         try:
             found = json.loads(text) if text else {}
@@ -4954,14 +4978,6 @@ class WorkFiles:
                 with file:
                     return file.read(GATE_FILE_BYTES + 1), bool(os.fstat(file.fileno()).st_mode & 0o100)
         return None
-
-    @staticmethod
-    def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
-        """Writes a file of chomp's own anew, all of it or nothing. Raises OSError."""
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.tmp")
-        _write_file(temporary, data, mode)
-        temporary.replace(path)
 
 
 GATE_FILE_BYTES = 1 << 20  # of a gate that is a file
@@ -5388,6 +5404,25 @@ class PriceTable:
         return models.get(name) or models.get(name[:-11] + _DATED.sub("*", name[-11:]))
 
 
+_SUMS = """
+count(*) AS requests, sum(status >= 400) AS errors, sum(prompt_tokens) AS prompt_tokens,
+sum(completion_tokens) AS completion_tokens, sum(cached_tokens) AS cached_tokens,
+sum(reasoning_tokens) AS reasoning_tokens, sum(cost_usd) AS cost_usd,
+sum(cost_usd IS NULL AND prompt_tokens + completion_tokens > 0) AS unpriced,
+sum(estimated) AS estimated, avg(ttft_ms) AS ttft_ms"""
+
+
+async def sums(
+    database: Database, where: str, values: Sequence[Any], by: str = "''", most: int = -1
+) -> list[dict[str, Any]]:
+    """What requests add up to, by a column, without one in a single row; none of nothing. Raises DatabaseFault.
+
+    `cost_usd` sums what is priced; `unpriced` counts the answered requests whose price nobody knows.
+    """
+    sql = f"SELECT {by}, {_SUMS} FROM requests WHERE {where} GROUP BY 1 ORDER BY requests DESC LIMIT {most}"  # noqa: S608 - our own
+    return await database.read(sql, values)
+
+
 class UsageLedger:
     """One row per request, written in batches off the event loop; totals for Prometheus.
 
@@ -5539,10 +5574,9 @@ class UsageLedger:
             connection.execute(_LEDGER_INSERT + ",".join([_LEDGER_ROW] * len(some)), values)
 
     async def report(self, by: str, since: float, caller: str = "") -> list[dict[str, Any]]:
-        """Totals since a Unix time, of one caller or all, by one of `_GROUPS`. Raises BadRequest.
+        """`sums` since a Unix time, of one caller or all, by one of `_GROUPS`. Raises BadRequest.
 
-        `cost_usd` sums what is priced; `unpriced` counts the answered requests whose price nobody knows. Raises
-        Unavailable while there are rows that cannot be written.
+        Raises Unavailable while there are rows that cannot be written.
         """
         group = _GROUPS.get(by)
         if group is None:
@@ -5555,30 +5589,23 @@ class UsageLedger:
                 retry_after_s=1,
                 should_retry=True,
             )
-        sql = (
-            f"SELECT {group} AS {by}, count(*) AS requests, sum(status >= 400) AS errors, "  # noqa: S608 - of _GROUPS
-            "sum(prompt_tokens) AS prompt_tokens, sum(completion_tokens) AS completion_tokens, "
-            "sum(cached_tokens) AS cached_tokens, sum(reasoning_tokens) AS reasoning_tokens, "
-            "sum(cost_usd) AS cost_usd, "
-            "sum(cost_usd IS NULL AND prompt_tokens + completion_tokens > 0) AS unpriced, "
-            "sum(estimated) AS estimated, avg(ttft_ms) AS ttft_ms "
-            "FROM requests WHERE at >= ? AND (caller = ? OR ? = '') GROUP BY 1 ORDER BY requests DESC LIMIT 1000"
+        return await sums(
+            self._database, "at >= ? AND (caller = ? OR ? = '')", (since, caller, caller), f"{group} AS {by}", 1000
         )
-        return await self._database.read(sql, (since, caller, caller))
 
     def collect(self) -> Iterator[Metric]:
         """The totals, for prometheus-client."""
         with self._lock:  # the thread that writes would add to them meanwhile
             totals = tuple(self._families())
         yield from totals
-        attempts = CounterMetricFamily("chomp_attempts", "Upstream calls", labels=["router", "outcome"])
-        for pair, count in self.attempts.items():
-            attempts.add_metric(list(pair), count)
-        yield attempts
-        failovers = CounterMetricFamily("chomp_failovers", "Moves to another target", labels=["from", "to", "reason"])
-        for triple, count in self.failovers.items():
-            failovers.add_metric(list(triple), count)
-        yield failovers
+        for name, words, labels, counts in (
+            ("chomp_attempts", "Upstream calls", ("router", "outcome"), self.attempts),
+            ("chomp_failovers", "Moves to another target", ("from", "to", "reason"), self.failovers),
+        ):
+            family = CounterMetricFamily(name, words, labels=labels)
+            for key, count in counts.items():
+                family.add_metric(key, count)
+            yield family
         yield CounterMetricFamily(
             "chomp_malformed_frames", "Stream frames that were not JSON, passed on", value=self.malformed_frames
         )
@@ -5719,19 +5746,11 @@ class Allowances:
     async def open(self, until: float = math.inf) -> None:
         """Reads what was used today and this month, by requests that came in up to `until`."""
         now = self._now()
-        sql = (
-            "SELECT caller, sum(prompt_tokens + completion_tokens) AS tokens, sum(cost_usd) AS usd FROM requests "
-            "WHERE at >= ? AND at <= ? AND task = '' GROUP BY caller"
-        )
-        today = await self._database.read(sql, (day_end(now) - 86400, until))
-        this_month = await self._database.read(sql, (month_start(now), until))
-        for rows, month in ((today, False), (this_month, True)):
-            for row in rows:
-                spending = self._of(row["caller"], now)
-                if month:
-                    spending.usd.used += row["usd"] or 0.0
-                else:
-                    spending.tokens.used += row["tokens"] or 0
+        where = "at >= ? AND at <= ? AND task = ''"
+        for row in await sums(self._database, where, (day_end(now) - 86400, until), "caller"):
+            self._of(row["caller"], now).tokens.used += row["prompt_tokens"] + row["completion_tokens"]
+        for row in await sums(self._database, where, (month_start(now), until), "caller"):
+            self._of(row["caller"], now).usd.used += row["cost_usd"] or 0.0
 
     def _of(self, name: str, now: float) -> _Spending:
         spending = self._spending.get(name)
@@ -5948,35 +5967,17 @@ class Meters:
 
     async def read_today(self, until: float = math.inf) -> None:
         """Reads what all tasks have used today, by requests that came in up to `until`."""
-        sql = (
-            "SELECT sum(prompt_tokens + completion_tokens - cached_tokens) AS tokens, sum(cost_usd) AS usd "
-            "FROM requests WHERE at >= ? AND at <= ? AND task != ''"
-        )
-        (row,) = await self._database.read(sql, (self._day_ends - 86400, until))
-        self._day_tokens += row["tokens"] or 0
-        self._day_usd += row["usd"] or 0.0
+        where = "at >= ? AND at <= ? AND task != ''"
+        for row in await sums(self._database, where, (self._day_ends - 86400, until)):
+            self._day_tokens += row["prompt_tokens"] + row["completion_tokens"] - row["cached_tokens"]
+            self._day_usd += row["cost_usd"] or 0.0
 
     async def recorded(self, task: str, session: str) -> dict[str, Any]:
         """What a session used as the ledger has it, as fields of `Session`; empty without a request."""
-        sql = (
-            "SELECT count(*) AS requests, sum(prompt_tokens) AS prompt, sum(completion_tokens) AS completion, "
-            "sum(cached_tokens) AS cached, sum(cost_usd) AS usd, sum(estimated) AS estimated, "
-            "sum(cost_usd IS NULL AND prompt_tokens + completion_tokens > 0) AS unpriced "
-            "FROM requests WHERE task = ? AND session = ?"
-        )
-        (row,) = await self._database.read(sql, (task, session))
-        if not row["requests"]:
-            return {}
-        return {
-            "tokens": row["prompt"] + row["completion"],
-            "prompt_tokens": row["prompt"],
-            "completion_tokens": row["completion"],
-            "cached_tokens": row["cached"],
-            "cost_usd": row["usd"],
-            "requests": row["requests"],
-            "unpriced": row["unpriced"],
-            "estimated": row["estimated"],
-        }
+        for row in await sums(self._database, "task = ? AND session = ?", (task, session)):
+            fields = {name: value for name, value in row.items() if name in Session.__struct_fields__}
+            return {**fields, "tokens": row["prompt_tokens"] + row["completion_tokens"]}
+        return {}
 
     def today(self) -> tuple[int, float]:
         """Tokens that count towards a budget, and USD, of all tasks today."""
@@ -8443,11 +8444,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
                 self._wait(self._find_targets, question)
             else:
                 self._begin_with(plan)
-        except ChompError as error:
-            self._fail(error)
-        except Exception:  # a bug: the client gets an error, the log the reason
-            log.exception("a request could not be begun")
-            self._fail(ChompError("chomp failed; its log says why"))
+        except Exception as error:
+            self._fail(_chomps_own(error))
 
     def _wait(self, work: Callable[..., Awaitable[None]], *more: Any) -> None:
         """Has a task do `work`, which must wait for something."""
@@ -8458,11 +8456,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         task = asyncio.current_task()
         try:
             await work(*more)
-        except ChompError as error:
-            self._fail(error)
-        except Exception:  # a bug: the client gets an error, the log the reason
-            log.exception("a request failed")
-            self._fail(ChompError("chomp failed; its log says why"))
+        except Exception as error:
+            self._fail(_chomps_own(error))
         finally:
             if self._task is task:
                 self._task = None
@@ -8813,11 +8808,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
                 raise self._failure()
             proxy.usage.failovers[row.id, self._targets[position].router.id, fault.kind] += 1
             self._ask(position)
-        except ChompError as error:
-            self._fail(error)
-        except Exception:  # a bug: the client gets an error, the log the reason
-            log.exception("a request failed")
-            self._fail(ChompError("chomp failed; its log says why"))
+        except Exception as error:
+            self._fail(_chomps_own(error))
 
     async def _restart(self) -> None:
         await self.proxy.local_died(cast(Any, self._sent)[0][0])
@@ -8975,10 +8967,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             made = answering.feed(run)
             if attempt.tap.meter.done and attempt.tap.plain:  # its connection may stay open for a while
                 made += answering.finish()
-        except Exception as error:  # a bug must not hold the connection: the client gets an error, the log the reason
-            if not isinstance(error, ChompError):
-                log.exception("a stream could not be translated")
-                error = ChompError("chomp failed; its log says why")
+        except Exception as wrong:
+            error = _chomps_own(wrong)
             self._drop_wire()
             self._broken = UpstreamError(error.fault, error.message)
             self._break_off(error)
@@ -9345,6 +9335,14 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
 
 
 _NO_USAGE = Usage()
+
+
+def _chomps_own(error: Exception) -> ChompError:
+    """What a client is told of `error`: a bug must not hold its connection, and the log has the reason."""
+    if isinstance(error, ChompError):
+        return error
+    log.error("a request failed", exc_info=error)
+    return ChompError("chomp failed; its log says why")
 
 
 def _holds_sealed(api: Api, body: bytes) -> bool:
@@ -12119,7 +12117,7 @@ class Folders:
         launch = self._sandboxed(argv, cwd, self._quiet(cwd if cwd == place else cwd.parent), (place,))
         env, shown = {**launch.env, "GIT_ALLOW_PROTOCOL": "file"}, of.shown if of is not None else ()
         if of is not None:  # its owner was asked about before
-            WorkFiles.replace(trusting := self._work / ".gitconfig", b"[safe]\n\tdirectory = *\n")
+            replace_file(trusting := self._work / ".gitconfig", b"[safe]\n\tdirectory = *\n")
             env["GIT_CONFIG_GLOBAL"], shown = str(trusting), (*shown, trusting)
         launch = msgspec.structs.replace(launch, readable=(*launch.readable, *shown), network=launch.level == "none")
         return await self._ran(msgspec.structs.replace(launch, env=env), self._settings().tasks.setup_timeout_s)
@@ -13867,7 +13865,7 @@ class Dispatch:
         """`gate` with a copy of its file. Raises OSError."""
         argv = gate.argv or tuple(shlex.split(gate.named))
         copy = self.folders.judged(task) / f"gate-{hashlib.sha256(file[0]).hexdigest()[:12]}"
-        WorkFiles.replace(copy, file[0], 0o755 if file[1] else 0o644)
+        replace_file(copy, file[0], 0o755 if file[1] else 0o644)
         return msgspec.structs.replace(gate, argv=argv, copy=str(copy), executable=file[1])
 
     def _known_gate(self, task: Task) -> Gate | None:
@@ -13880,7 +13878,7 @@ class Dispatch:
             raise Unavailable(f"{path} cannot be read: {error}; mend it or move it away", should_retry=False) from None
 
     def _remember_gate(self, task: Task, gate: Gate) -> None:
-        WorkFiles.replace(self.folders.judged(task) / _GATE_RECORD, msgspec.json.encode(gate))
+        replace_file(self.folders.judged(task) / _GATE_RECORD, msgspec.json.encode(gate))
 
     async def _leave_gate(self, run: Run, folder: Folder) -> None:
         """Notes what the session has made of the gate's file: who changes it after that is not its agent."""
@@ -14483,12 +14481,7 @@ async def body_of(request: web.Request, kind: type[T]) -> T:
 
 def decoded_body(raw: bytes, kind: type[T]) -> T:
     """`raw` as `kind`. Raises BadRequest naming position or path."""
-    try:
-        return msgspec.json.decode(raw or b"{}", type=kind)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"wrong type in the request: {error}", code="invalid_type", param=error_path(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"the request body is not JSON: {error}", code="invalid_json") from None
+    return cast(T, decoded(functools.partial(msgspec.json.decode, type=kind), raw or b"{}"))
 
 
 async def given_fields(request: web.Request) -> dict[str, Any]:
@@ -14511,47 +14504,6 @@ async def given_fields(request: web.Request) -> dict[str, Any]:
 async def given_of(request: web.Request, kind: type[T]) -> T:
     """A JSON object or a form as `kind`. Raises BadRequest."""
     return fields_as(await given_fields(request), kind)
-
-
-def check_fields(given: Iterable[str], known: Collection[str]) -> None:
-    """Raises BadRequest for a name that nobody knows: what was meant by it would not happen."""
-    if odd := [name[:40] for name in given if name not in known]:
-        raise BadRequest(f"there is no field {odd[0]!r}{near_name(odd[0], known)}", code="unknown_field", param=odd[0])
-
-
-@functools.cache
-def _types_of(kind: Any) -> dict[str, set[type]]:
-    """What the fields of a struct may hold, by their names."""
-    inspected = cast(msgspec.inspect.StructType, msgspec.inspect.type_info(kind))
-    found = {}
-    for field in inspected.fields:
-        of_field = field.type
-        found[field.encode_name] = {
-            type(one) for one in (of_field.types if isinstance(of_field, msgspec.inspect.UnionType) else (of_field,))
-        }
-    return found
-
-
-def fields_as(fields: Mapping[str, Any], kind: type[T]) -> T:
-    """`fields` as `kind`; numbers may be texts, and texts numbers; an empty one is none. Raises BadRequest."""
-    types = _types_of(cast(Any, kind))
-    check_fields(fields, types)
-    found = dict(fields)
-    for name, value in fields.items():
-        wanted = types[name]
-        if msgspec.inspect.VarTupleType in wanted and isinstance(value, str):
-            found[name] = [part.strip() for part in value.split(",") if part.strip()]
-        elif msgspec.inspect.StrType in wanted:
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                found[name] = str(value)
-        elif value == "":
-            del found[name]
-        elif msgspec.inspect.BoolType in wanted and value == "on":  # of a checkbox
-            found[name] = True
-    try:
-        return msgspec.convert(found, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"wrong type in the request: {error}", code="invalid_type", param=error_path(error)) from None
 
 
 def reply(value: Any, status: int = 200, *, trigger: str = "") -> web.Response:
@@ -15979,23 +15931,44 @@ async def delete_user(services: Services, caller: Caller, fields: _UserName) -> 
     return {"name": name}
 
 
-async def _change_users(services: Services, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
-    """Changes the users of state/settings.json and puts them into force, whatever state other files are in.
+async def _change_users(services: Services, change: Callable[[list[Any]], list[Any]]) -> None:
+    """Changes the users of state/settings.json; those of chomp.toml stay as they are in force."""
+    made: set[str] = set()
 
-    Raises BadRequest or Unavailable; nothing is changed then.
+    def changed(tables: Tables) -> Tables:
+        tables = upgraded(tables)
+        users = tables.get("users", [])
+        after = {**tables, "users": change(users)}
+        made.update(str(one.get("name")) for one in (*users, *after["users"]))
+        return after
+
+    def in_force(tables: Tables) -> Settings:
+        by_hand = [one for one in services.settings.users if str(one.get("name")) not in made]
+        return msgspec.structs.replace(services.settings, users=(*by_hand, *tables["users"]))
+
+    await change_file(services, "settings.json", changed, in_force)
+
+
+Tables = dict[str, Any]
+
+
+async def change_file(
+    services: Services, name: str, change: Callable[[Tables], Tables], force: Callable[[Tables], Settings] | None = None
+) -> list[str]:
+    """Changes a file of settings in state/ and puts it into force; what takes a restart.
+
+    All sources are read again, or what `force` makes of the file is taken, whatever state the others are in. What
+    cannot be used is taken back. Raises ChompError, Unavailable where the file cannot be read or written.
     """
+    store = services.store
     try:
-        before = services.store.overrides()
-        made = before.get("users", [])
-        changed = change(made)
-        own = {str(one.get("name")) for one in (*made, *changed)}
-        by_hand = [one for one in services.settings.users if str(one.get("name")) not in own]
-        in_force = services.settings
-        await services.reload(msgspec.structs.replace(in_force, users=(*by_hand, *changed)))
+        before = store.read_json(name)
+        after = change(before)
+        store.write_json(name, after)
         try:
-            services.store.override({**before, "users": changed})
-        except StoreError:
-            await services.reload(in_force)
+            return await services.reload(None if force is None else force(after))
+        except ChompError:
+            store.write_json(name, before)
             raise
     except StoreError as error:
         raise Unavailable(str(error), code="settings_not_written") from None
@@ -16083,46 +16056,26 @@ class _Config(msgspec.Struct, forbid_unknown_fields=True):
 @routes.post("/api/config")
 async def change_config(request: web.Request) -> web.Response:
     """POST /api/config {tasks?, notify?} -> {status, restart}; names as in chomp.toml, kept in state/settings.json"""
-    services, given = request.app[SERVICES], await body_of(request, _Config)
-    with _settings_files():
-        before = services.store.overrides()
-    kept = msgspec.structs.asdict(services.settings.notify)
+    services, fields = request.app[SERVICES], await body_of(request, _Config)
+    present = msgspec.structs.asdict(services.settings.notify)
     notify = {  # an address that comes back as it was shown is the one there is
-        name: value for name, value in given.notify.items()
-        if not (name in ("webhook", "ntfy") and value and value == shown_address(kept[name]))
+        name: value for name, value in fields.notify.items()
+        if not (name in ("webhook", "ntfy") and value and value == shown_address(present[name]))
     }  # fmt: skip
-    tables = {"tasks": given.tasks, "notify": notify}
-    changed = merged(before, {name: table for name, table in tables.items() if table})
-    try:
-        for name, kind in (("tasks", TaskSettings), ("notify", NotifySettings)):
-            read_table(name, kind, changed.get(name, {}))
-    except SettingsError as error:
-        raise BadRequest(str(error)[:300], code="invalid_settings") from None
-    _check_names(services, {"platform": given.tasks.get("platform")})
-    return await _written(services, lambda: services.store.override(changed), lambda: services.store.override(before))
+    new = {name: table for name, table in (("tasks", fields.tasks), ("notify", notify)) if table}
 
-
-async def _written(
-    services: Services, write: Callable[[], None], back: Callable[[], None], **told: str
-) -> web.Response:
-    """Writes a file of settings and puts it into force; what cannot be used is taken back. Raises ChompError."""
-    with _settings_files():
-        write()
+    def changed(tables: Tables) -> Tables:
+        after = merged(upgraded(tables), new)
         try:
-            left = await services.reload()
-        except ChompError:
-            back()
-            raise
-    return reply({"status": "ok", **told, "restart": left}, trigger="refreshTasks")
+            for name, kind in (("tasks", TaskSettings), ("notify", NotifySettings)):
+                read_table(name, kind, after.get(name, {}))
+        except SettingsError as error:
+            raise BadRequest(str(error)[:300], code="invalid_settings") from None
+        return after
 
-
-@contextlib.contextmanager
-def _settings_files() -> Iterator[None]:
-    """Settings are read from files and written to them. Raises Unavailable where that cannot be."""
-    try:
-        yield
-    except StoreError as error:
-        raise Unavailable(str(error), code="settings_not_written") from None
+    _check_names(services, {"platform": fields.tasks.get("platform")})
+    restart = await change_file(services, "settings.json", changed)
+    return reply({"status": "ok", "restart": restart}, trigger="refreshTasks")
 
 
 class _NewKey(msgspec.Struct):
@@ -16140,15 +16093,13 @@ async def change_key(request: web.Request) -> web.Response:
     value = given.value.strip()
     if value and not (value.isascii() and value.isprintable() and len(value) <= 4096):
         raise BadRequest("a key has printable ASCII characters only", param="value")
-    with _settings_files():
-        entered = services.store.keys()
-    after = {
-        **{name: one for name, one in entered.items() if name != given.key},
-        **({given.key: value} if value else {}),
-    }
-    return await _written(
-        services, lambda: services.store.write_keys(after), lambda: services.store.write_keys(entered), key=given.key
-    )
+    entry = {given.key: value} if value else {}
+    restart = await change_file(services, "keys.json", lambda keys: {**_without(keys, given.key), **entry})
+    return reply({"status": "ok", "key": given.key, "restart": restart}, trigger="refreshTasks")
+
+
+def _without(table: Tables, name: str) -> Tables:
+    return {key: value for key, value in table.items() if key != name}
 
 
 class _NewAgent(msgspec.Struct):
@@ -16178,7 +16129,7 @@ async def add_agent(request: web.Request) -> web.Response:
         read_agent(given.id, entry)
     except ValueError as error:
         raise BadRequest(f"the agent cannot be used: {error}", code="invalid_agent") from None
-    _write_agents(services, lambda agents: {**agents, given.id: entry})
+    await change_file(services, "agents.json", lambda agents: {**agents, given.id: entry}, lambda _: services.settings)
     return reply({"status": "ok", "id": given.id}, trigger="refreshTasks")
 
 
@@ -16187,18 +16138,14 @@ async def remove_agent(request: web.Request) -> web.Response:
     """DELETE /api/config/agents {id} -> {status, id}; takes an agent away that was added"""
     services, given = request.app[SERVICES], await given_of(request, _TaskId)
     _check_id(request[CALLER], given.id)
-    with _settings_files():
-        added = services.store.agents()
-    if given.id not in added:
-        raise NotFound(f"no agent {given.id[:50]!r} was added", param="id")
-    _write_agents(services, lambda agents: {name: one for name, one in agents.items() if name != given.id})
+
+    def changed(agents: Tables) -> Tables:
+        if given.id not in agents:
+            raise NotFound(f"no agent {given.id[:50]!r} was added", param="id")
+        return _without(agents, given.id)
+
+    await change_file(services, "agents.json", changed, lambda _: services.settings)
     return reply({"status": "ok", "id": given.id}, trigger="refreshTasks")
-
-
-def _write_agents(services: Services, change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
-    """Changes state/agents.json. Raises Unavailable."""
-    with _settings_files():
-        services.store.write_agents(change(services.store.agents()))
 
 
 _AGENT_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
@@ -17691,56 +17638,32 @@ OFFLINE_BYTES = 16 << 20  # of a request on standard input
 _SERVED = 75  # exit status: a server has the state folder, it is to be asked instead
 
 
-def _asked_task(state: State, fields: Mapping[str, Any]) -> Task:
+async def _offline(queue: TaskQueue, command: str, fields: Mapping[str, Any]) -> Any:
+    """The answer to `command`, as the HTTP API shapes it. Raises ChompError."""
+    if command in ("add", "drop"):
+        task = await (queue.add(fields) if command == "add" else queue.delete(_one_id(fields)))
+        return {"status": "ok", "task": task}
+    if command == "show":
+        return await queue.found(_one_id(fields))
+    if command == "list":
+        return {"tasks": queue.all()}
+    if command == "status":
+        return {"tasks": queue.all(), "next_id": queue.state.next_id, "archived": queue.state.archived}
+    if command == "log":
+        limit = fields_as({"limit": fields.get("limit") or 50}, _Limit).limit
+        return {"tasks": await queue.finished(max(1, min(limit, 1000)))}
+    raise BadRequest(f"{command[:40]!r} does not work without a server; add, list, show, drop, log, status do")
+
+
+class _Limit(msgspec.Struct):
+    limit: int
+
+
+def _one_id(fields: Mapping[str, Any]) -> str:
     ids = read_ids(fields.get("id", ""))
     if len(ids) != 1:
         raise BadRequest("id must name one task", param="id")
-    if (task := state.tasks.get(ids[0])) is None or task.deleted:
-        raise NotFound(f"there is no task {ids[0][:20]}")
-    return task
-
-
-async def _offline(store: Store, command: str, fields: Mapping[str, Any], now: float) -> Any:
-    """The answer to `command`, as the HTTP API shapes it. Raises ChompError."""
-    if command == "add":
-        with store.change() as state:
-            task = new_task(state, fields, now)
-        await store.saved()
-        return {"status": "ok", "task": task}
-    if command == "drop":
-        with store.change() as state:
-            task = _asked_task(state, fields)
-            if task.status == "active":
-                raise Conflict(f"task {task.id} is active: start chomp, which settles what was running, or stop it")
-            task = state.tasks[task.id] = msgspec.structs.replace(task, deleted=iso(now))
-        await store.saved()
-        return {"status": "ok", "task": task}
-    if command == "show":
-        try:
-            return _asked_task(store.state, fields)
-        except NotFound:
-            if (found := await store.archived_task(read_ids(fields["id"])[0])) is None:
-                raise
-            return found
-    there = [task for task in store.state.tasks.values() if not task.deleted]
-    if command == "list":
-        return {"tasks": there}
-    if command == "status":
-        return {"tasks": there, "next_id": store.state.next_id, "archived": store.state.archived}
-    if command == "log":
-        try:
-            limit = int(fields.get("limit") or 50)
-        except (TypeError, ValueError):
-            raise BadRequest("limit must be a number", param="limit") from None
-        over = sorted(
-            (task for task in there if task.status in ("done", "failed")),
-            key=lambda task: (task.finished or task.created, int(task.id)),
-            reverse=True,
-        )
-        limit = max(1, min(limit, 1000))
-        more = await store.archived(limit - len(over)) if limit > len(over) else []
-        return {"tasks": [*over[:limit], *more]}
-    raise BadRequest(f"{command[:40]!r} does not work without a server; add, list, show, drop, log, status do")
+    return ids[0]
 
 
 def offline(argv: Sequence[str], folder: Path) -> int:
@@ -17758,7 +17681,8 @@ def offline(argv: Sequence[str], folder: Path) -> int:
 
     async def work(command: str, fields: Mapping[str, Any]) -> Any:
         try:
-            return await _offline(store, command, fields, time.time())
+            queue = TaskQueue(store, EventBus(Limits()), TaskSettings)
+            return await _offline(queue, command, fields)
         finally:
             await store.close()
 

@@ -4175,14 +4175,14 @@ class TestStore:
             words = {words!a}
             store = cs.Store(pathlib.Path({str(tmp_path / "state")!r}))
             store.open()
-            store.override({{"notify": {{"ntfy": words}}}})
-            store.write_agents({{"a": {{"name": words}}}})
-            store.write_keys({{"K": words}})
+            store.write_json("settings.json", {{"notify": {{"ntfy": words}}}})
+            store.write_json("agents.json", {{"a": {{"name": words}}}})
+            store.write_json("keys.json", {{"K": words}})
             assert store.agents()["a"]["name"] == store.keys()["K"] == store.overrides()["notify"]["ntfy"] == words
             (store.folder / "keys.json").unlink()
             (store.folder / "keys.json").mkdir()
             try:
-                store.write_keys({{"K": words}})
+                store.write_json("keys.json", {{"K": words}})
             except cs.StoreError:
                 pass
             else:
@@ -11858,7 +11858,7 @@ esac
 
     async def test_agents_are_kept_for_all_to_read(self, store: cs.Store) -> None:
         assert store.agents() == {}
-        store.write_agents({"mine": {"name": "Mine", "command": "é"}})
+        store.write_json("agents.json", {"mine": {"name": "Mine", "command": "é"}})
         assert store.agents() == {"mine": {"name": "Mine", "command": "é"}}
         assert mode(store.folder / "agents.json") & 0o600 == 0o600
         (store.folder / "agents.json").write_text("{")
@@ -24672,8 +24672,8 @@ async def dashboard(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Das
         folder.mkdir()
         config = {"routers": [], **tables, "timeouts": {**SHORT, **tables.get("timeouts", {})}}
         server = Chomp(folder, config, {}, None)
-        server.store.write_agents(
-            {"my-agent": {"name": "My agent", "command": "bash {prompt_file}", "color": "#FFFF00"}}
+        server.store.write_json(
+            "agents.json", {"my-agent": {"name": "My agent", "command": "bash {prompt_file}", "color": "#FFFF00"}}
         )
         started.append(await server.start())
         made = Dashboard(server)
@@ -24749,7 +24749,9 @@ class TestPages:
             tasks={"gate": "gates/GATEWORD", "budget_tokens": 123_456, "parallel": 17, "platform": "agentword"},
             notify={"webhook": "http://webhookword.example:9/hook"},
         )  # fmt: skip
-        chomp.server.store.write_agents({"agentword": {"name": "Agentword", "command": "cat {prompt_file}"}})
+        chomp.server.store.write_json(
+            "agents.json", {"agentword": {"name": "Agentword", "command": "cat {prompt_file}"}}
+        )
         position, prices = chomp.server.app[cs.LIVE].position, chomp.server.services.prices
         hidden = (*words, position.partition(".")[0], *filter(None, (prices.date, prices.source)))
         shells = [
