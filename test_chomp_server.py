@@ -27591,6 +27591,503 @@ class TestReload:
             assert answer.status == 404
 
 
+# -- tasks, settings and agents' traffic in any order
+
+# an agent that says who it is, and does what it is told: a status to end with, or a line of bash
+WORKER = """exec 3<>/dev/tcp/127.0.0.1/{port} && echo "$TASK_ID $SESSION_ID $CHOMP_API_TOKEN" >&3
+read -ru 3 line && eval "$line"; exit 70"""
+FROM_OWNER = ("prompt", "priority", "blocked_by", "budget_tokens", "deleted")  # what nobody but the owner changes
+TURNS = 40  # of the loop: what needs no process and no thread has happened then
+
+
+def owned(task: dict[str, Any]) -> dict[str, Any]:
+    """What a task's owner has said of it; what is not said is None."""
+    return {name: task.get(name) or None for name in FROM_OWNER}
+
+
+class Worker:
+    """An agent's session, in a process of its own, whose model requests are made here with its token."""
+
+    def __init__(self, words: Sequence[str], writer: asyncio.StreamWriter):
+        self.task, self.session, self.token = words
+        self.writer = writer
+        self.told = False  # how to end
+        self.asking: set[asyncio.Task[None]] = set()
+
+    def tell(self, line: str) -> None:
+        self.writer.write(f"{line}\n".encode())
+        self.told = True
+
+
+class Asked(msgspec.Struct):
+    """A model request, and what came of it."""
+
+    task: str
+    session: str
+    status: int = 0  # 0: who asked has left
+    reached: bool = False  # a router has seen it
+
+
+class Office:
+    """A chomp, its router and its agents; what its owner was told, and what its tasks went through."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch):
+        self.folder = folder
+        self.loop = uvloop.new_event_loop()
+        self.numbers = itertools.count(1)
+        self.errors: list[str] = []
+        self.chomp: Chomp | None = None
+        patch.setattr(cs, "WATCH_S", 0.05)
+        patch.setattr(cs, "transition", self.watched(cs.transition))
+
+    def __enter__(self) -> Office:
+        self.loop.set_exception_handler(lambda _, context: self.errors.append(str(context)))
+        self.router = self.run(Upstream(self.act, ["m"]).start())
+        self.desk = self.run(asyncio.start_server(self.meet, "127.0.0.1", 0))
+        self.prompt = WORKER.format(port=self.desk.sockets[0].getsockname()[1])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.give_up()
+        self.desk.close()
+        self.run(self.router.stop())
+        self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        self.loop.close()
+
+    def run(self, work: Awaitable[Any]) -> Any:
+        return self.loop.run_until_complete(soon(work))
+
+    def begin(self) -> None:
+        self.place = self.folder / f"chomp{next(self.numbers)}"
+        self.place.mkdir()
+        self.met: list[Worker] = []  # all of them
+        self.workers: dict[str, Worker] = {}  # by task, those that are there
+        self.asked: dict[str, Asked] = {}  # by request id
+        self.said: dict[str, dict[str, Any]] = {}  # what the owner was told of each task
+        self.statuses: dict[str, str] = {}  # of the tasks, by what they went through
+        self.closed: dict[tuple[str, str], dict[str, Any]] = {}  # sessions that are over
+        self.outside: set[str] = set()  # tasks whose status somebody else wrote
+        self.wrong: list[str] = []
+        self.release = asyncio.Event()
+        self.tables: dict[str, Any] = {"tasks": {"parallel": 2, "isolation": "none", "hold": "1m", "platform": "shell"}}
+        self.errors.clear()
+        self.run(self.start())
+
+    async def start(self) -> None:
+        environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
+        config = {"routers": [self.router.router], "timeouts": SHORT, **self.tables}
+        self.chomp = await Chomp(self.place, config, environ, None, written=True).start()
+        self.server.services.dispatch.open(self.server.url)
+        await self.until(lambda: self.server.services.dispatch._address, "tasks do not run")
+
+    async def stop(self) -> None:
+        if self.chomp is not None:
+            await self.chomp.stop()
+            self.chomp = None
+            await self.until(lambda: not self.workers, "agents outlive chomp")
+
+    def give_up(self) -> None:
+        """What went wrong must not be met again by the next one."""
+        self.run(self.stop())
+
+    @property
+    def server(self) -> Chomp:
+        assert self.chomp is not None
+        return self.chomp
+
+    async def until(self, true: Callable[[], Any], why: str) -> None:
+        """Gives turns until it is true; processes and threads need more than that."""
+        ends_at = time.monotonic() + PATIENCE_S / 2
+        for count in itertools.count():
+            if true():
+                return
+            assert time.monotonic() < ends_at, why
+            await asyncio.sleep(0 if count < TURNS else 0.002)
+
+    # -- what is watched
+
+    def watched(self, real: Callable[..., cs.Task]) -> Callable[..., cs.Task]:
+        """Writes down each transition, and what was wrong with it."""
+
+        def transition(task: cs.Task, action: str, **more: Any) -> cs.Task:
+            after = real(task, action, **more)
+            if self.statuses.get(task.id, "queued") != task.status and task.id not in self.outside:
+                self.wrong.append(f"{task.id} was {task.status} before {action}, nobody knows why")
+            self.outside.discard(task.id)
+            self.statuses[task.id] = after.status
+            if action == "run":
+                services = self.server.services
+                active = sum(one.status == "active" for one in services.store.state.tasks.values())
+                if active >= services.settings.tasks.parallel:
+                    self.wrong.append(f"{task.id} is started beside {active} others")
+                if task.deleted or services.dispatch.queue.blockers(task):
+                    self.wrong.append(f"{task.id} is started, which is deleted or blocked")
+            return after
+
+        return transition
+
+    async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """An agent that comes in; its requests end with it, as its process would end them."""
+        worker = Worker((await reader.readline()).decode().split(), writer)
+        if worker.task in self.workers:
+            self.wrong.append(f"two agents work on {worker.task}")
+        self.met.append(worker)
+        self.workers[worker.task] = worker
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        for asking in worker.asking:
+            asking.cancel()
+        if self.workers.get(worker.task) is worker:
+            del self.workers[worker.task]
+        writer.close()
+
+    async def act(self, call: Call) -> None:
+        """The router: a request's words say what it does."""
+        self.asked[call.headers["x-request-id"]].reached = True
+        words = call.json["messages"][-1]["content"]
+        if words == "hang":
+            if call.streams:
+                await call.head()
+                await call.chunk(chat_chunk({"content": "words " * 20}))
+            waits = [asyncio.ensure_future(one.wait()) for one in (self.release, call.gone)]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for one in waits:
+                one.cancel()
+            if call.gone.is_set():
+                return
+            if call.streams:
+                await call.chunk(chat_chunk({}, "stop"))
+                await call.chunk(DONE)
+                await call.end()
+                return
+        await (fails(400) if words == "fail" else says())(call)
+
+    # -- what is done
+
+    async def post(self, what: str, token: str = TOKEN, **fields: Any) -> tuple[int, dict[str, Any]]:
+        """An answer of the task API, which is never chomp's fault; what it says of a task is on disk then."""
+        headers = {"authorization": f"Bearer {token}"}
+        async with self.server.http.post(f"{self.server.url}/api/{what}", json=fields, headers=headers) as answer:
+            told = await answer.json()
+            assert answer.status in (200, 400, 403, 404, 409), (what, fields, answer.status, told)
+        return answer.status, told
+
+    async def owner(self, what: str, **fields: Any) -> dict[str, Any]:
+        """The task that an action answers with, {} when it was refused."""
+        status, told = await self.post(what, **fields)
+        task: dict[str, Any] = told.get("task", told) if status == 200 else {}
+        if task:
+            self.said[task["id"]] = owned(task)
+            self.check_disk(task["id"])
+        return task
+
+    def stored(self) -> dict[str, dict[str, Any]]:
+        """The tasks of state.json."""
+        found = json.loads((self.place / "state" / "state.json").read_text())
+        assert len({task["id"] for task in found["tasks"]}) == len(found["tasks"]), "a task stands twice in state.json"
+        return {task["id"]: task for task in found["tasks"]}
+
+    def ask(self, worker: Worker, words: str, stream: bool) -> asyncio.Task[None]:
+        """A model request of an agent."""
+        id = f"r{next(self.numbers)}"
+        asked = self.asked[id] = Asked(worker.task, worker.session)
+        body = {"model": "m", "stream": stream, "messages": [{"role": "user", "content": words}]}
+        headers = {"authorization": f"Bearer {worker.token}", "x-request-id": id}
+
+        async def asks() -> None:
+            with contextlib.suppress(aiohttp.ClientError):
+                async with self.server.post("/v1/chat/completions", json=body, headers=headers) as answer:
+                    asked.status = answer.status
+                    await answer.read()
+
+        asking = self.loop.create_task(asks())
+        worker.asking.add(asking)
+        asking.add_done_callback(worker.asking.discard)
+        return asking
+
+    async def settles(self) -> None:
+        """Every task that is active has its agent, every one that was told to end has done so."""
+        dispatch = self.server.services.dispatch
+
+        def settled() -> bool:
+            active = {task.id for task in dispatch.queue.unowned()}
+            return active == self.workers.keys() == dispatch._runs.keys() and not any(
+                worker.told for worker in self.workers.values()
+            )
+
+        for _ in range(2):  # the first look may come before what was asked for has begun
+            await self.until(settled, "agents neither come nor go")
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+
+    async def reload(self, **tables: Any) -> None:
+        self.tables["tasks"].update(tables)
+        self.server.file.write_text(toml({"routers": [self.router.router], "timeouts": SHORT, **self.tables}))
+        status, told = await self.post("config/reload")
+        assert (status, told) == (200, {"restart": []})
+        assert self.server.services.settings.tasks.parallel == self.tables["tasks"]["parallel"]
+
+    async def edited(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """state.json, put in the place of the one before when all of that was written."""
+        await self.server.store.saved()
+        path = self.place / "state" / "state.json"
+        state = json.loads(path.read_text())
+        change(state)
+        path.with_suffix(".new").write_text(json.dumps(state))
+        path.with_suffix(".new").replace(path)
+
+    # -- what must hold
+
+    def check_disk(self, task_id: str) -> None:
+        stored = self.stored().get(task_id)
+        assert stored is not None, f"task {task_id} was acknowledged and is not in state.json"
+        assert owned(stored) == self.said[task_id], f"task {task_id} is not as it was acknowledged"
+
+    async def check_now(self) -> None:
+        """What holds at any moment."""
+        assert not self.wrong, self.wrong
+        async with self.server.get("/api/state") as answer:
+            assert answer.status == 200
+            tasks = {task["id"]: task for task in (await answer.json())["tasks"]}
+        there = {task_id for task_id, said in self.said.items() if not said["deleted"]}
+        assert tasks.keys() == there, "tasks are lost or doubled"
+        for task_id, task in tasks.items():
+            assert owned(task) == self.said[task_id], f"task {task_id} is not as it was acknowledged"
+            if task_id not in self.outside:
+                assert task["status"] == self.statuses.get(task_id, "queued")
+            sessions = task.get("sessions", [])
+            assert [one["id"] for one in sessions] == [f"s{number + 1}" for number in range(len(sessions))]
+            for one in sessions:
+                if one.get("ended_at"):
+                    before = self.closed.setdefault((task_id, one["id"]), one)
+                    assert one == before, "a session that is over has changed"
+                else:
+                    assert (one is sessions[-1], task["status"]) == (True, "active")
+
+    async def close(self, how: str) -> None:
+        """Agents end or are stopped; then nothing is left of them but what is on record."""
+        services = self.server.services
+        if how == "release":
+            self.release.set()
+        while True:
+            await self.settles()
+            active = [task.id for task in services.dispatch.queue.unowned()]
+            if not active:
+                break
+            for task_id in active:
+                if how == "stop":
+                    await self.owner("tasks/stop", id=task_id)
+                else:
+                    self.workers[task_id].tell("exit 0")
+
+    async def check_quiet(self) -> None:
+        """Nothing is under way, and what was is accounted for once."""
+        services = self.server.services
+
+        async def status() -> tuple[int, int]:
+            async with self.server.get("/status") as answer:
+                told = await answer.json()
+            return told["inflight"], told["inflight_bytes"]
+
+        await self.until(lambda: services.proxy.inflight == 0, "requests are in flight, and nobody asks")
+        assert await status() == (0, 0)
+        await services.store.saved()
+        await self.check_now()
+        rows = collections.defaultdict(list)
+        for row in await self.server.rows():
+            rows[row["request_id"]].append(row)
+        for id, asked in self.asked.items():
+            found = [(row["task"], row["session"]) for row in rows[id]]
+            once = [(asked.task, asked.session)]
+            assert found in ([once] if asked.reached or asked.status not in (0, 401) else [once, []]), (
+                id,
+                asked,
+                found,
+            )
+            assert asked.status != 401 or not found
+        stored = self.stored()
+        async with self.server.get("/api/state") as answer:
+            shown = {task["id"]: task for task in (await answer.json())["tasks"]}
+        assert shown == {task_id: task for task_id, task in stored.items() if not task.get("deleted")}
+        every = [row for one in rows.values() for row in one]
+        for task_id, task in stored.items():
+            assert task["status"] != "active"
+            mine = [row for row in every if row["task"] == task_id]
+            used = sum(row["prompt_tokens"] + row["completion_tokens"] for row in mine)
+            assert task["tokens"] == used, f"task {task_id} has {task['tokens']} tokens, its rows {used}"
+            for session in task.get("sessions", []):
+                count = sum(row["session"] == session["id"] for row in mine)
+                assert session.get("requests", 0) == count
+        for worker in self.met:
+            await self.refused(worker)
+        assert not self.errors, self.errors
+
+    async def refused(self, worker: Worker) -> None:
+        """The token of a session that is over opens nothing."""
+        async with self.server.chat("m", headers={"authorization": f"Bearer {worker.token}"}) as answer:
+            assert answer.status == 401, f"the token of {worker.task} {worker.session} is still good"
+
+
+class WhateverTasksDo(RuleBasedStateMachine):
+    """An owner, agents, settings and other programs in any order; `turns`: how far chomp gets before what follows."""
+
+    office: Office
+    which = st.integers(0, 5)
+    turns = st.sampled_from((0, 3, TURNS, "settled", "settled"))
+
+    @initialize(how=st.sampled_from(("exit", "stop", "release")), runs=st.lists(st.booleans(), min_size=1, max_size=3))
+    def begin(self, how: str, runs: list[bool]) -> None:
+        self.how = how
+        self.office.begin()
+        for run in runs:
+            self.add(run, 0, None, None, "settled")
+
+    def task(self, which: int) -> str:
+        """One of the tasks, of the newest sooner; sometimes none that is there."""
+        known = sorted(self.office.said, key=int)
+        return known[-1 - which] if which < len(known) else "99"
+
+    def worker(self, which: int) -> Worker | None:
+        there = [one for one in self.office.workers.values() if not one.told]
+        return there[which % len(there)] if there else None
+
+    def go(self, work: Awaitable[Any], turns: int | str) -> Any:
+        found = self.office.run(work)
+        self.office.run(self.office.settles() if turns == "settled" else self.turn(int(turns)))
+        return found
+
+    async def turn(self, count: int) -> None:
+        for _ in range(count):
+            await asyncio.sleep(0)
+
+    @rule(
+        run=st.booleans(), priority=st.integers(-1, 1), blocked_by=st.none() | which,
+        budget=st.sampled_from((None, None, 1, 12)), turns=turns,
+    )  # fmt: skip
+    def add(self, run: bool, priority: int, blocked_by: int | None, budget: int | None, turns: int | str) -> None:
+        fields: dict[str, Any] = {"priority": priority, "budget_tokens": budget}
+        if blocked_by is not None:
+            fields["blocked_by"] = [self.task(blocked_by)]
+        self.go(self.office.owner("tasks", prompt=self.office.prompt, platform="shell", run=run, **fields), turns)
+
+    @rule(which=which, what=st.sampled_from(("run", "run", "retry", "continue", "delete", "restore")), turns=turns)
+    def acts(self, which: int, what: str, turns: int | str) -> None:
+        more = {"run": True} if what == "retry" else {}
+        self.go(self.office.owner(f"tasks/{what}", id=self.task(which), **more), turns)
+
+    @rule(which=which, what=st.sampled_from(("stop", "done", "handoff", "delete")), turns=turns)
+    def ends(self, which: int, what: str, turns: int | str) -> None:
+        """What answers when nothing of a task runs any more; its token is good for nothing then."""
+        task_id = self.task(which)
+        before = [one for one in self.office.met if one.task == task_id]
+        if self.office.run(self.office.owner(f"tasks/{what}", id=task_id)):
+            for one in before:
+                self.office.run(self.office.refused(one))
+        self.go(self.turn(0), turns)
+
+    @rule(
+        which=which, turns=turns,
+        fields=st.fixed_dictionaries({}, optional={
+            "priority": st.integers(-3, 3), "budget_tokens": st.sampled_from((1, 30, 1000)), "blocked_by": st.none() | which,
+            "prompt": st.integers(0, 9),
+        }),
+    )  # fmt: skip
+    def edits(self, which: int, fields: dict[str, Any], turns: int | str) -> None:
+        if "prompt" in fields:
+            fields["prompt"] = f"{self.office.prompt}\n# {fields['prompt']}"
+        if "blocked_by" in fields:
+            fields["blocked_by"] = [] if fields["blocked_by"] is None else [self.task(fields["blocked_by"])]
+        self.go(self.office.owner("tasks/update", id=self.task(which), **fields), turns)
+
+    @rule(
+        which=which, words=st.sampled_from(("answer", "answer", "answer", "fail", "hang")), stream=st.booleans(),
+        turns=turns,
+    )  # fmt: skip
+    def asks(self, which: int, words: str, stream: bool, turns: int | str) -> None:
+        if (worker := self.worker(which)) is not None:
+            asking = self.office.ask(worker, words, stream)
+            if turns == "settled" and words != "hang":
+
+                def over() -> bool:
+                    runs = self.office.server.services.dispatch._runs
+                    return asking.done() or (
+                        (run := runs.get(worker.task)) is None or bool(run.meter and run.meter.held)
+                    )
+
+                self.office.run(self.office.until(over, "a request is neither answered nor held"))
+        self.go(self.turn(0), turns)
+
+    @rule(which=which, line=st.sampled_from(("exit 0", "exit 0", "exit 3", "exit 75", "kill -9 $$")), turns=turns)
+    def agent_ends(self, which: int, line: str, turns: int | str) -> None:
+        if (worker := self.worker(which)) is not None:
+            worker.tell(line)
+        self.go(self.turn(0), turns)
+
+    @rule(
+        tables=st.fixed_dictionaries({}, optional={
+            "parallel": st.integers(1, 3), "strict": st.booleans(), "auto": st.booleans(),
+            "budget_tokens_per_day": st.sampled_from((0, 0, 20)),
+        }), turns=turns,
+    )  # fmt: skip
+    def settings_change(self, tables: dict[str, Any], turns: int | str) -> None:
+        self.go(self.office.reload(**tables), turns)
+
+    @rule(how=st.sampled_from(("add", "priority", "remove", "active")), which=which, turns=turns)
+    def somebody_writes_state(self, how: str, which: int, turns: int | str) -> None:
+        office, task_id = self.office, self.task(which)
+
+        def change(state: dict[str, Any]) -> None:
+            tasks = {task["id"]: task for task in state["tasks"]}
+            task = tasks.get(task_id, {})
+            if how == "add":
+                new = {"id": str(state["next_id"]), "prompt": office.prompt, "status": "queued", "platform": "shell"}
+                state["tasks"].append(new)
+                state["next_id"] += 1
+                office.said[new["id"]] = owned(new)
+            elif how == "priority" and task:
+                task["priority"] = 2
+                office.said[task_id]["priority"] = 2
+            elif how == "remove" and task and task["status"] != "active":
+                state["tasks"].remove(task)
+                del office.said[task_id]
+            elif how == "active" and task and task["status"] == "queued" and not task.get("deleted"):
+                task["status"] = "active"
+                office.outside.add(task_id)
+
+        self.go(office.edited(change), turns if how != "active" else 0)
+        if how == "active":
+            office.run(office.until(lambda: task_id not in office.outside, "a task is active without an owner"))
+
+    @rule(turns=turns)
+    def chomp_starts_again(self, turns: int | str) -> None:
+        self.office.run(self.office.stop())
+        self.go(self.office.start(), turns)
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        self.office.run(self.office.check_now())
+
+    def teardown(self) -> None:
+        try:
+            self.office.run(self.office.close(self.how))
+            self.office.run(self.office.check_quiet())
+        finally:
+            self.office.give_up()
+
+
+class TestWhateverTasksDo:
+    @pytest.fixture
+    def office(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
+        with Office(tmp_path, monkeypatch) as made:
+            yield made
+
+    def test_tasks_are_kept_run_and_accounted_for_once(self, office: Office) -> None:
+        many = int(os.environ.get("CHOMP_EXAMPLES", 0))
+        machine = type("WhateverTasksDoHere", (WhateverTasksDo,), {"office": office})
+        briefly = settings(FUZZ, max_examples=many or 8, derandomize=not many, stateful_step_count=15)
+        run_state_machine_as_test(machine, settings=settings(briefly, phases=PHASES, report_multiple_bugs=False))
+
+
 class TestOffline:
     """`chomp_server.py offline …`: what bin/chomp does when no server runs."""
 
