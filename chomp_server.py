@@ -13247,7 +13247,9 @@ class Dispatch:
         cleaned_s = -math.inf
         while True:
             try:
+                self._store.refresh()  # nobody else may look for long at what another program wrote
                 self.queue.purge()
+                self._end_disowned()
                 await self._settle_orphans()
                 self.pump()  # at first those that have an agent: there may be none for the others
                 await self._name_platforms()
@@ -13259,6 +13261,13 @@ class Dispatch:
             except (ChompError, OSError) as error:  # a state file nobody can read: the next look may find it mended
                 self._complain(f"the queue cannot be looked at: {error}")
             await asyncio.sleep(WATCH_S if self._runs else 5 * WATCH_S)  # what is added here is looked at anyway
+
+    def _end_disowned(self) -> None:
+        """Ends agents whose task is active no more: others may write state.json, and what they wrote stays."""
+        for run in self._runs.values():
+            task = self._store.state.tasks.get(run.task_id)
+            if task is None or task.status != "active":
+                run.ask("interrupt", "its task was changed by another program")
 
     async def _settle_orphans(self) -> None:
         """Ends tasks as interrupted that are active and that nobody runs: others may write state.json."""

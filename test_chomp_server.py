@@ -16674,6 +16674,41 @@ class TestDispatch:
         here.dispatch.queue.act_now(task_id, "run")
         assert (await here.ended(task_id))["reason"] == "interrupted"
 
+    @staticmethod
+    async def written(here: Workshop, change: Callable[[dict[str, Any]], None]) -> None:
+        """state.json as another program changes it."""
+        await here.chomp.store.saved()
+        path = here.chomp.store.folder / "state.json"
+        change(state := json.loads(path.read_text()))
+        path.with_suffix(".new").write_text(json.dumps(state))
+        path.with_suffix(".new").replace(path)
+
+    @pytest.mark.parametrize("status", ["done", "failed", "queued"])
+    async def test_an_agent_goes_when_another_program_has_ended_its_task(
+        self, workshop: Any, monkeypatch: pytest.MonkeyPatch, status: str
+    ) -> None:
+        monkeypatch.setattr(cs, "WATCH_S", 0.05)
+        here = await workshop(tasks={"parallel": 1})
+        task_id = await here.add("sleep 1000")
+        await here.phase(task_id, "running")
+        run = here.dispatch._runs[task_id]
+        await self.written(here, lambda state: state["tasks"][0].update(status=status))
+        await soon(run.ended.wait())
+        assert run.terminal is not None and run.terminal.ended
+        assert (await here.task(task_id))["status"] == status
+        assert (await here.runs("true"))["status"] == "done"
+
+    async def test_a_task_that_another_program_adds_starts_though_nobody_looks(
+        self, workshop: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cs, "WATCH_S", 0.05)
+        here = await workshop(tasks={"auto": True, "isolation": "none"})
+        await here.runs("true")
+        new = {"id": "2", "prompt": "true", "platform": "shell", "status": "queued"}
+        await self.written(here, lambda state: state["tasks"].append(new))
+        tasks = here.dispatch.queue
+        await eventually(lambda: (task := tasks.state.tasks.get("2")) is not None and task.status == "done")
+
     async def test_a_stop_between_two_sessions_is_heard(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         here = await workshop()
         saving, save = asyncio.Event(), here.dispatch.folders.save
