@@ -27637,7 +27637,8 @@ TURNS = 40  # of the loop: what needs no process and no thread has happened then
 
 def owned(task: dict[str, Any]) -> dict[str, Any]:
     """What a task's owner has said of it; what is not said is None."""
-    return {name: task.get(name) or None for name in FROM_OWNER}
+    said = {name: task.get(name) or None for name in FROM_OWNER}
+    return {**said, "messages": [one["text"] for one in task.get("messages", ())]}
 
 
 class Worker:
@@ -27647,6 +27648,7 @@ class Worker:
         self.task, self.session, self.token = words
         self.writer = writer
         self.told = False  # how to end
+        self.claimed = 0  # tokens it says it has used
         self.asking: set[asyncio.Task[None]] = set()
 
     def tell(self, line: str) -> None:
@@ -27655,10 +27657,11 @@ class Worker:
 
 
 class Asked(msgspec.Struct):
-    """A model request, and what came of it."""
+    """A model request of an agent, or of a user of chomp's, and what came of it."""
 
     task: str
     session: str
+    strict: bool  # whether budgets were, when it was sent
     status: int = 0  # 0: who asked has left
     reached: bool = False  # a router has seen it
 
@@ -27677,7 +27680,7 @@ class Office:
 
     def __enter__(self) -> Office:
         self.loop.set_exception_handler(lambda _, context: self.errors.append(str(context)))
-        self.router = self.run(Upstream(self.act, ["m"]).start())
+        self.routers = [self.run(Upstream(self.act, ["m"]).start()) for _ in range(2)]
         self.desk = self.run(asyncio.start_server(self.meet, "127.0.0.1", 0))
         self.prompt = WORKER.format(port=self.desk.sockets[0].getsockname()[1])
         return self
@@ -27685,7 +27688,8 @@ class Office:
     def __exit__(self, *_: object) -> None:
         self.give_up()
         self.desk.close()
-        self.run(self.router.stop())
+        for router in self.routers:
+            self.run(router.stop())
         self.loop.run_until_complete(self.loop.shutdown_default_executor())
         self.loop.close()
 
@@ -27698,20 +27702,24 @@ class Office:
         self.met: list[Worker] = []  # all of them
         self.workers: dict[str, Worker] = {}  # by task, those that are there
         self.asked: dict[str, Asked] = {}  # by request id
+        self.users_asking: set[asyncio.Task[None]] = set()
         self.said: dict[str, dict[str, Any]] = {}  # what the owner was told of each task
         self.statuses: dict[str, str] = {}  # of the tasks, by what they went through
         self.closed: dict[tuple[str, str], dict[str, Any]] = {}  # sessions that are over
         self.outside: set[str] = set()  # tasks whose status somebody else wrote
+        self.taken: set[str] = set()  # of them those whose agent's session nobody closed
         self.wrong: list[str] = []
         self.release = asyncio.Event()
-        self.tables: dict[str, Any] = {"tasks": {"parallel": 2, "isolation": "none", "hold": "1m", "platform": "shell"}}
+        self.tables: dict[str, Any] = {
+            "routers": [self.routers[0].router], "timeouts": SHORT, "users": [member()],
+            "tasks": {"parallel": 2, "isolation": "none", "hold": "1m", "platform": "shell"},
+        }  # fmt: skip
         self.errors.clear()
         self.run(self.start())
 
     async def start(self) -> None:
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
-        config = {"routers": [self.router.router], "timeouts": SHORT, **self.tables}
-        self.chomp = await Chomp(self.place, config, environ, None, written=True).start()
+        self.chomp = await Chomp(self.place, self.tables, environ, None, written=True).start()
         self.server.services.dispatch.open(self.server.url)
         await self.until(lambda: self.server.services.dispatch._address, "tasks do not run")
 
@@ -27752,10 +27760,12 @@ class Office:
             self.statuses[task.id] = after.status
             if action == "run":
                 services = self.server.services
-                active = sum(one.status == "active" for one in services.store.state.tasks.values())
+                tasks = services.store.state.tasks
+                active = sum(one.status == "active" for one in tasks.values())
                 if active >= services.settings.tasks.parallel:
                     self.wrong.append(f"{task.id} is started beside {active} others")
-                if task.deleted or services.dispatch.queue.blockers(task):
+                waits_for = [tasks[one] for one in task.blocked_by if one in tasks]
+                if task.deleted or any(one.status != "done" and not one.deleted for one in waits_for):
                     self.wrong.append(f"{task.id} is started, which is deleted or blocked")
             return after
 
@@ -27778,7 +27788,13 @@ class Office:
 
     async def act(self, call: Call) -> None:
         """The router: a request's words say what it does."""
-        self.asked[call.headers["x-request-id"]].reached = True
+        asked = self.asked[call.headers["x-request-id"]]
+        asked.reached = True
+        task = self.server.store.state.tasks.get(asked.task)
+        if asked.strict and self.strict and task is not None and task.budget_tokens:
+            most, left = call.json.get("max_tokens", math.inf), task.budget_tokens * (1 + task.grants)
+            if most > left:
+                self.wrong.append(f"an answer may have {most} tokens, and {task.id} has {left} at most")
         words = call.json["messages"][-1]["content"]
         if words == "hang":
             if call.streams:
@@ -27807,14 +27823,46 @@ class Office:
             assert answer.status in (200, 400, 403, 404, 409), (what, fields, answer.status, told)
         return answer.status, told
 
-    async def owner(self, what: str, **fields: Any) -> dict[str, Any]:
+    async def told(self, what: str, **fields: Any) -> dict[str, Any]:
         """The task that an action answers with, {} when it was refused."""
         status, told = await self.post(what, **fields)
         task: dict[str, Any] = told.get("task", told) if status == 200 else {}
-        if task:
+        return task
+
+    async def owner(self, what: str, **fields: Any) -> dict[str, Any]:
+        """The same; what it says is what holds from now on."""
+        if task := await self.told(what, **fields):
             self.said[task["id"]] = owned(task)
             self.check_disk(task["id"])
         return task
+
+    async def at_once(self, actions: Iterable[Awaitable[dict[str, Any]]]) -> None:
+        """Actions of which nobody knows the order: what holds is what one of them was told."""
+        answers = collections.defaultdict(list)
+        for task in await asyncio.gather(*actions):
+            if task:
+                answers[task["id"]].append(owned(task))
+        for task_id, told in answers.items():
+            found = owned(self.stored()[task_id])
+            assert found in told, f"task {task_id} is not as it was acknowledged"
+            self.said[task_id] = found
+
+    async def leaves(self, action: Awaitable[Any], turns: int) -> None:
+        """A client that does not wait for its answer: what it asked for has happened, or has not."""
+        asking = asyncio.ensure_future(action)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+        if not asking.cancelled():
+            asking.result()
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        await self.server.store.saved()
+        stored = self.stored()
+        assert self.said.keys() - stored.keys() == set()
+        assert len(stored.keys() - self.said.keys()) <= 1
+        self.said = {task_id: owned(task) for task_id, task in stored.items()}
 
     def stored(self) -> dict[str, dict[str, Any]]:
         """The tasks of state.json."""
@@ -27822,12 +27870,18 @@ class Office:
         assert len({task["id"] for task in found["tasks"]}) == len(found["tasks"]), "a task stands twice in state.json"
         return {task["id"]: task for task in found["tasks"]}
 
-    def ask(self, worker: Worker, words: str, stream: bool) -> asyncio.Task[None]:
-        """A model request of an agent."""
+    @property
+    def strict(self) -> bool:
+        return self.server.services.settings.tasks.strict
+
+    def ask(self, worker: Worker | None, words: str, stream: bool) -> asyncio.Task[None]:
+        """A model request of an agent, or of a user."""
         id = f"r{next(self.numbers)}"
-        asked = self.asked[id] = Asked(worker.task, worker.session)
+        asked = Asked(worker.task, worker.session, self.strict) if worker else Asked("", "", False)
+        self.asked[id] = asked
         body = {"model": "m", "stream": stream, "messages": [{"role": "user", "content": words}]}
-        headers = {"authorization": f"Bearer {worker.token}", "x-request-id": id}
+        token = worker.token if worker else token_of("ann")
+        headers = {"authorization": f"Bearer {token}", "x-request-id": id}
 
         async def asks() -> None:
             with contextlib.suppress(aiohttp.ClientError):
@@ -27836,13 +27890,15 @@ class Office:
                     await answer.read()
 
         asking = self.loop.create_task(asks())
-        worker.asking.add(asking)
-        asking.add_done_callback(worker.asking.discard)
+        theirs = worker.asking if worker else self.users_asking
+        theirs.add(asking)
+        asking.add_done_callback(theirs.discard)
         return asking
 
     async def settles(self) -> None:
         """Every task that is active has its agent, every one that was told to end has done so."""
         dispatch = self.server.services.dispatch
+        self.server.store.refresh()
 
         def settled() -> bool:
             active = {task.id for task in dispatch.queue.unowned()}
@@ -27855,12 +27911,27 @@ class Office:
             for _ in range(TURNS):
                 await asyncio.sleep(0)
 
-    async def reload(self, **tables: Any) -> None:
+    async def reload(self, routers: int, users: Sequence[str], **tables: Any) -> None:
         self.tables["tasks"].update(tables)
-        self.server.file.write_text(toml({"routers": [self.router.router], "timeouts": SHORT, **self.tables}))
-        status, told = await self.post("config/reload")
-        assert (status, told) == (200, {"restart": []})
+        self.tables["routers"] = [one.router for one in self.routers[:routers]]
+        self.tables["users"] = list(map(member, users))
+        self.server.file.write_text(toml(self.tables))
+        assert await self.post("config/reload") == (200, {"restart": []})
         assert self.server.services.settings.tasks.parallel == self.tables["tasks"]["parallel"]
+
+    async def restart(self) -> None:
+        await self.stop()
+        await self.start()
+
+    async def crash(self) -> None:
+        """What is on disk is from the moment before: agents are gone, their tasks still active."""
+        await self.server.store.saved()
+        path = self.place / "state" / "state.json"
+        before = path.read_bytes()
+        await self.stop()
+        path.write_bytes(before)
+        self.statuses = {task_id: task["status"] for task_id, task in self.stored().items()}
+        await self.start()
 
     async def edited(self, change: Callable[[dict[str, Any]], None]) -> None:
         """state.json, put in the place of the one before when all of that was written."""
@@ -27893,6 +27964,8 @@ class Office:
             sessions = task.get("sessions", [])
             assert [one["id"] for one in sessions] == [f"s{number + 1}" for number in range(len(sessions))]
             for one in sessions:
+                if task_id in self.taken:
+                    continue
                 if one.get("ended_at"):
                     before = self.closed.setdefault((task_id, one["id"]), one)
                     assert one == before, "a session that is over has changed"
@@ -27904,6 +27977,8 @@ class Office:
         services = self.server.services
         if how == "release":
             self.release.set()
+        for asking in self.users_asking:
+            asking.cancel()
         while True:
             await self.settles()
             active = [task.id for task in services.dispatch.queue.unowned()]
@@ -27940,15 +28015,24 @@ class Office:
                 found,
             )
             assert asked.status != 401 or not found
-        stored = self.stored()
         async with self.server.get("/api/state") as answer:
             shown = {task["id"]: task for task in (await answer.json())["tasks"]}
-        assert shown == {task_id: task for task_id, task in stored.items() if not task.get("deleted")}
+        written, _ = cs.read_state((self.place / "state" / "state.json").read_bytes())
+        stored = {task.id: json.loads(msgspec.json.encode(task)) for task in written.tasks.values()}
+        kept = {task_id: task for task_id, task in stored.items() if not task.get("deleted")}
+        assert shown == kept, "what the API shows is not what state.json says"
         every = [row for one in rows.values() for row in one]
         for task_id, task in stored.items():
             assert task["status"] != "active"
+            if task_id in self.taken:
+                continue
             mine = [row for row in every if row["task"] == task_id]
             used = sum(row["prompt_tokens"] + row["completion_tokens"] for row in mine)
+            reported = [one for one in task.get("sessions", ()) if one.get("reported")]
+            for one in reported:  # counts where nothing was measured
+                claims = [it.claimed for it in self.met if (it.task, it.session) == (task_id, one["id"])]
+                assert claims == [one["tokens"]] and not any(row["session"] == one["id"] for row in mine)
+                used += one["tokens"]
             assert task["tokens"] == used, f"task {task_id} has {task['tokens']} tokens, its rows {used}"
             for session in task.get("sessions", []):
                 count = sum(row["session"] == session["id"] for row in mine)
@@ -27968,19 +28052,35 @@ class WhateverTasksDo(RuleBasedStateMachine):
 
     office: Office
     which = st.integers(0, 5)
+    budgets = st.sampled_from((None, None, 1, 12, 40))
+    often = st.sampled_from((True, True, False))
     turns = st.sampled_from((0, 3, TURNS, "settled", "settled"))
 
-    @initialize(how=st.sampled_from(("exit", "stop", "release")), runs=st.lists(st.booleans(), min_size=1, max_size=3))
-    def begin(self, how: str, runs: list[bool]) -> None:
+    requests = st.lists(
+        st.tuples(st.sampled_from(("answer", "answer", "answer", "fail", "hang")), st.booleans()),
+        min_size=1,
+        max_size=3,
+    )
+
+    @initialize(
+        how=st.sampled_from(("exit", "stop", "release")), strict=st.booleans(),
+        runs=st.lists(st.tuples(often, budgets), min_size=2, max_size=4), every=st.lists(requests, max_size=2),
+    )  # fmt: skip
+    def begin(
+        self, how: str, strict: bool, runs: list[tuple[bool, int | None]], every: list[list[tuple[str, bool]]]
+    ) -> None:
         self.how = how
         self.office.begin()
-        for run in runs:
-            self.add(run, 0, None, None, "settled")
+        self.office.run(self.office.reload(1, ("ann",), strict=strict))
+        for run, budget in runs:
+            self.add(run, 0, None, budget, "settled")
+        for which, several in enumerate(every):
+            self.asks(which, several, TURNS)
 
     def task(self, which: int) -> str:
         """One of the tasks, of the newest sooner; sometimes none that is there."""
         known = sorted(self.office.said, key=int)
-        return known[-1 - which] if which < len(known) else "99"
+        return ["99", *known][-1 - which % (len(known) + 1)]
 
     def worker(self, which: int) -> Worker | None:
         there = [one for one in self.office.workers.values() if not one.told]
@@ -27996,8 +28096,8 @@ class WhateverTasksDo(RuleBasedStateMachine):
             await asyncio.sleep(0)
 
     @rule(
-        run=st.booleans(), priority=st.integers(-1, 1), blocked_by=st.none() | which,
-        budget=st.sampled_from((None, None, 1, 12)), turns=turns,
+        run=often, priority=st.integers(-1, 1), blocked_by=st.none() | which,
+        budget=budgets, turns=turns,
     )  # fmt: skip
     def add(self, run: bool, priority: int, blocked_by: int | None, budget: int | None, turns: int | str) -> None:
         fields: dict[str, Any] = {"priority": priority, "budget_tokens": budget}
@@ -28034,22 +28134,21 @@ class WhateverTasksDo(RuleBasedStateMachine):
             fields["blocked_by"] = [] if fields["blocked_by"] is None else [self.task(fields["blocked_by"])]
         self.go(self.office.owner("tasks/update", id=self.task(which), **fields), turns)
 
-    @rule(
-        which=which, words=st.sampled_from(("answer", "answer", "answer", "fail", "hang")), stream=st.booleans(),
-        turns=turns,
-    )  # fmt: skip
-    def asks(self, which: int, words: str, stream: bool, turns: int | str) -> None:
-        if (worker := self.worker(which)) is not None:
-            asking = self.office.ask(worker, words, stream)
-            if turns == "settled" and words != "hang":
+    @rule(which=which, every=requests, turns=turns)
+    def asks(self, which: int, every: list[tuple[str, bool]], turns: int | str) -> None:
+        """Model requests of one agent, at the same time."""
+        if (worker := self.worker(which)) is None:
+            return
+        asking = [(words, self.office.ask(worker, words, stream)) for words, stream in every]
+        dispatch = self.office.server.services.dispatch
 
-                def over() -> bool:
-                    runs = self.office.server.services.dispatch._runs
-                    return asking.done() or (
-                        (run := runs.get(worker.task)) is None or bool(run.meter and run.meter.held)
-                    )
+        def over() -> bool:
+            run = dispatch._runs.get(worker.task)
+            held = run is None or run.meter is None or run.meter.held
+            return bool(held) or all(one.done() for words, one in asking if words != "hang")
 
-                self.office.run(self.office.until(over, "a request is neither answered nor held"))
+        if turns == "settled":
+            self.office.run(self.office.until(over, "a request is neither answered nor held"))
         self.go(self.turn(0), turns)
 
     @rule(which=which, line=st.sampled_from(("exit 0", "exit 0", "exit 3", "exit 75", "kill -9 $$")), turns=turns)
@@ -28058,45 +28157,107 @@ class WhateverTasksDo(RuleBasedStateMachine):
             worker.tell(line)
         self.go(self.turn(0), turns)
 
+    @rule(words=st.sampled_from(("answer", "hang")), stream=st.booleans())
+    def user_asks(self, words: str, stream: bool) -> None:
+        asking = self.office.ask(None, words, stream)
+        if words == "answer":
+            known = bool(self.office.tables["users"])
+            self.office.run(asyncio.wait([asking]))
+            assert list(self.office.asked.values())[-1].status == (200 if known else 401)
+
     @rule(
+        which=which, what=st.sampled_from(("tasks/update", "tasks/done", "tasks/handoff")), tokens=st.integers(1, 50),
+        turns=turns,
+    )  # fmt: skip
+    def agent_says(self, which: int, what: str, tokens: int, turns: int | str) -> None:
+        office = self.office
+        if (worker := self.worker(which)) is not None:
+            more = {} if what == "tasks/handoff" else {"tokens": tokens}
+            status, _ = office.run(office.post(what, worker.token, id=worker.task, **more))
+            if status == 200 and more:
+                worker.claimed = tokens
+            worker.told |= what == "tasks/handoff" and status == 200
+            assert status in (200, 409)
+            assert office.run(office.post(what, worker.token, id="98", **more))[0] == 403
+        self.go(self.turn(0), turns)
+
+    @rule(which=which, text=st.sampled_from(("one", "two")), now=st.booleans(), turns=turns)
+    def owner_says(self, which: int, text: str, now: bool, turns: int | str) -> None:
+        task = self.office.run(self.office.owner("tasks/message", id=self.task(which), text=text, now=now))
+        worker = self.office.workers.get(task.get("id", ""))
+        if now and task.get("status") == "active" and worker is not None:
+            worker.told = True  # its turn is interrupted
+        self.go(self.turn(0), turns)
+
+    def action(self, which: int, what: str) -> Awaitable[dict[str, Any]]:
+        fields = {"priority": 3} if what == "update" else {"text": "three"} if what == "message" else {}
+        return self.office.told(f"tasks/{what}", id=self.task(which), **fields)
+
+    actions = st.tuples(
+        st.integers(0, 2),
+        st.sampled_from(
+            ("run", "stop", "retry", "delete", "restore", "done", "handoff", "continue", "update", "message")
+        ),
+    )
+
+    @rule(
+        actions=st.lists(actions, min_size=2, max_size=4), line=st.sampled_from((None, "exit 0", "exit 3")), turns=turns
+    )
+    def at_once(self, actions: list[tuple[int, str]], line: str | None, turns: int | str) -> None:
+        """Several clients, and perhaps the end of an agent, in one turn."""
+        if line and (worker := self.worker(0)) is not None:
+            worker.tell(line)
+        self.go(self.office.at_once([self.action(*one) for one in actions]), turns)
+
+    @rule(action=actions, stays=st.integers(0, 30), turns=turns)
+    def client_leaves(self, action: tuple[int, str], stays: int, turns: int | str) -> None:
+        self.go(self.office.leaves(self.action(*action), stays), turns)
+
+    @rule(
+        routers=st.integers(1, 2), users=st.sampled_from(((), ("ann",))),
         tables=st.fixed_dictionaries({}, optional={
             "parallel": st.integers(1, 3), "strict": st.booleans(), "auto": st.booleans(),
             "budget_tokens_per_day": st.sampled_from((0, 0, 20)),
         }), turns=turns,
     )  # fmt: skip
-    def settings_change(self, tables: dict[str, Any], turns: int | str) -> None:
-        self.go(self.office.reload(**tables), turns)
+    def settings_change(self, routers: int, users: Sequence[str], tables: dict[str, Any], turns: int | str) -> None:
+        self.go(self.office.reload(routers, users, **tables), turns)
 
-    @rule(how=st.sampled_from(("add", "priority", "remove", "active")), which=which, turns=turns)
+    @rule(how=st.sampled_from(("add", "priority", "remove", "queued", "active", "done")), which=which, turns=turns)
     def somebody_writes_state(self, how: str, which: int, turns: int | str) -> None:
-        office, task_id = self.office, self.task(which)
+        office = self.office
+        wanted = {"active": "queued", "queued": "active", "done": "active"}.get(how)
+        tasks = office.server.store.state.tasks
+        fit = [one.id for one in tasks.values() if wanted in (None, one.status) and not one.deleted]
+        task_id = fit[which % len(fit)] if fit else "99"
 
         def change(state: dict[str, Any]) -> None:
-            tasks = {task["id"]: task for task in state["tasks"]}
-            task = tasks.get(task_id, {})
+            task = next((one for one in state["tasks"] if one["id"] == task_id), None)
             if how == "add":
                 new = {"id": str(state["next_id"]), "prompt": office.prompt, "status": "queued", "platform": "shell"}
                 state["tasks"].append(new)
                 state["next_id"] += 1
                 office.said[new["id"]] = owned(new)
-            elif how == "priority" and task:
-                task["priority"] = 2
-                office.said[task_id]["priority"] = 2
-            elif how == "remove" and task and task["status"] != "active":
+            elif task is None or task.get("deleted"):
+                return
+            elif how == "priority":
+                task["priority"] = office.said[task_id]["priority"] = 2
+            elif how == "remove":
                 state["tasks"].remove(task)
                 del office.said[task_id]
-            elif how == "active" and task and task["status"] == "queued" and not task.get("deleted"):
-                task["status"] = "active"
+            elif (how, task["status"]) in (("active", "queued"), ("done", "active"), ("queued", "active")):
+                task["status"] = how
                 office.outside.add(task_id)
+                if how != "active":
+                    office.taken.add(task_id)
 
         self.go(office.edited(change), turns if how != "active" else 0)
         if how == "active":
             office.run(office.until(lambda: task_id not in office.outside, "a task is active without an owner"))
 
-    @rule(turns=turns)
-    def chomp_starts_again(self, turns: int | str) -> None:
-        self.office.run(self.office.stop())
-        self.go(self.office.start(), turns)
+    @rule(crashes=st.booleans(), turns=turns)
+    def chomp_starts_again(self, crashes: bool, turns: int | str) -> None:
+        self.go(self.office.crash() if crashes else self.office.restart(), turns)
 
     @invariant()
     def nothing_is_lost(self) -> None:
@@ -28119,7 +28280,7 @@ class TestWhateverTasksDo:
     def test_tasks_are_kept_run_and_accounted_for_once(self, office: Office) -> None:
         many = int(os.environ.get("CHOMP_EXAMPLES", 0))
         machine = type("WhateverTasksDoHere", (WhateverTasksDo,), {"office": office})
-        briefly = settings(FUZZ, max_examples=many or 8, derandomize=not many, stateful_step_count=15)
+        briefly = settings(FUZZ, max_examples=many or 12, derandomize=not many, stateful_step_count=25)
         run_state_machine_as_test(machine, settings=settings(briefly, phases=PHASES, report_multiple_bugs=False))
 
 
