@@ -3725,9 +3725,9 @@ def checked_fields(state: State, task_id: str, fields: Mapping[str, Any]) -> dic
 
     Values may be text, as forms send them; None counts as not given, and so does an empty text for what is a number.
     """
+    # a task that is there has its own way to a start
+    check_fields(fields, {"agent", *_NewTask.__struct_fields__} - ({"run"} if task_id else set()))
     wanted = {name: value for name, value in fields.items() if value is not None}
-    if task_id and "run" in wanted:
-        raise BadRequest("a task that is there has its own way to a start", param="run")
     if "agent" in wanted:
         agent = wanted.pop("agent")
         wanted["platform"] = wanted.get("platform") or agent
@@ -15931,13 +15931,21 @@ async def delete_user(services: Services, caller: Caller, fields: _UserName) -> 
     name = fields.name
     if name not in services.credentials.users:
         raise NotFound(f"there is no user {name[:100]!r}")
-    if name not in {one.get("name") for one in services.store.overrides().get("users", [])}:
-        raise BadRequest(f"{name} is written in chomp.toml: take the table out there", code="written_by_hand")
-    await _change_users(services, lambda users: [one for one in users if one.get("name") != name])
+
+    def without(users: list[Any]) -> list[Any]:
+        left = [one for one in users if one.get("name") != name]
+        if len(left) == len(users):
+            raise BadRequest(f"{name} is written in chomp.toml: take the table out there", code="written_by_hand")
+        return left
+
+    await _change_users(services, without)
     await services.responses.forget(name)
     services.proxy.thoughts.forget(name)
     await services.jobs.forget(name)
     return {"name": name}
+
+
+Tables = dict[str, Any]
 
 
 async def _change_users(services: Services, change: Callable[[list[Any]], list[Any]]) -> None:
@@ -15958,29 +15966,31 @@ async def _change_users(services: Services, change: Callable[[list[Any]], list[A
     await change_file(services, "settings.json", changed, in_force)
 
 
-Tables = dict[str, Any]
-
-
 async def change_file(
     services: Services, name: str, change: Callable[[Tables], Tables], force: Callable[[Tables], Settings] | None = None
 ) -> list[str]:
-    """Changes a file of settings in state/ and puts it into force; what takes a restart.
+    """Changes state/settings.json or keys.json and puts it into force; what takes a restart.
 
     All sources are read again, or what `force` makes of the file is taken, whatever state the others are in. What
     cannot be used is taken back. Raises ChompError, Unavailable where the file cannot be read or written.
     """
-    store = services.store
+    before, after = rewrite(services.store, name, change)
+    try:
+        return await services.reload(None if force is None else force(after))
+    except ChompError:
+        rewrite(services.store, name, lambda _: before)
+        raise
+
+
+def rewrite(store: Store, name: str, change: Callable[[Tables], Tables]) -> tuple[Tables, Tables]:
+    """Changes a file of state/; what was in it, and what is now. Raises Unavailable where that cannot be."""
     try:
         before = store.read_json(name)
         after = change(before)
         store.write_json(name, after)
-        try:
-            return await services.reload(None if force is None else force(after))
-        except ChompError:
-            store.write_json(name, before)
-            raise
     except StoreError as error:
         raise Unavailable(str(error), code="settings_not_written") from None
+    return before, after
 
 
 _ROUTER_WORDS = {"live": "", "checking": "its model list is being fetched", "unconfigured": "no key"}
@@ -16138,7 +16148,7 @@ async def add_agent(request: web.Request) -> web.Response:
         read_agent(given.id, entry)
     except ValueError as error:
         raise BadRequest(f"the agent cannot be used: {error}", code="invalid_agent") from None
-    await change_file(services, "agents.json", lambda agents: {**agents, given.id: entry}, lambda _: services.settings)
+    rewrite(services.store, "agents.json", lambda agents: {**agents, given.id: entry})
     return reply({"status": "ok", "id": given.id}, trigger="refreshTasks")
 
 
@@ -16153,7 +16163,7 @@ async def remove_agent(request: web.Request) -> web.Response:
             raise NotFound(f"no agent {given.id[:50]!r} was added", param="id")
         return _without(agents, given.id)
 
-    await change_file(services, "agents.json", changed, lambda _: services.settings)
+    rewrite(services.store, "agents.json", changed)
     return reply({"status": "ok", "id": given.id}, trigger="refreshTasks")
 
 
@@ -17649,9 +17659,12 @@ _SERVED = 75  # exit status: a server has the state folder, it is to be asked in
 
 async def _offline(queue: TaskQueue, command: str, fields: Mapping[str, Any]) -> Any:
     """The answer to `command`, as the HTTP API shapes it. Raises ChompError."""
-    if command in ("add", "drop"):
-        task = await (queue.add(fields) if command == "add" else queue.delete(_one_id(fields)))
-        return {"status": "ok", "task": task}
+    if command == "add":
+        return {"status": "ok", "task": await queue.add(fields)}
+    if command == "drop":
+        if (task := queue.get(_one_id(fields))).status == "active":
+            raise Conflict(f"task {task.id} is active: start chomp, which settles what was running, or stop it")
+        return {"status": "ok", "task": await queue.delete(task.id)}
     if command == "show":
         return await queue.found(_one_id(fields))
     if command == "list":

@@ -4049,6 +4049,7 @@ class TestNewTask:
             ({"budget_usd": "nan"}, "budget_usd"), ({"budget_usd": 0}, "above 0"), ({"platform": "Open Code"}, "platform"),
             ({"agent": "../x"}, "platform"), ({"router": "a--b"}, "router"), ({"isolation": "some"}, "isolation"),
             ({"in_place": "perhaps"}, "in_place"), ({"budget_token": 5}, "did you mean 'budget_tokens'"), ({"id": "4"}, "'id'"),
+            ({"budget_token": None}, "did you mean 'budget_tokens'"),
         ],
     )  # fmt: skip
     def test_what_cannot_be_is_refused(self, fields: dict[str, Any], words: str) -> None:
@@ -23805,7 +23806,7 @@ class TestTaskApi:
             ("agents.json", "config/agents", {"id": "mine", "name": "Mine", "command": "true"}),
             ("agents.json", "config/agents", {"id": "mine", "method": "DELETE"}),
             ("keys.json", "config/keys", {"key": "GROQ_API_KEY", "value": "gsk-0123456789abcdef"}),
-            ("settings.json", "config", {"tasks": {"parallel": 2}}),
+            ("settings.json", "config", {"tasks": {"parallel": 2}}), ("settings.json", "users", {"name": "eve"}),
         ):  # fmt: skip
             file = idle.chomp.store.folder / name
             file.write_text("{")
@@ -23814,6 +23815,12 @@ class TestTaskApi:
             assert (error["code"], name in error["message"]) == ("settings_not_written", True)
             assert file.read_text() == "{"
             file.unlink()
+
+    async def test_an_agent_is_added_while_other_files_are_broken(self, idle: Client) -> None:
+        (keys := idle.chomp.store.folder / "keys.json").write_text("{")
+        await idle.post("config/agents", id="mine", name="Mine", command="true")
+        await idle.send("config/agents", method="DELETE", json={"id": "mine"})
+        keys.unlink()
 
 
 # == Live ==============================================================================================================
@@ -27573,6 +27580,13 @@ class TestReload:
             assert list(client.services.credentials.users) == users
             client.file.write_text("[server")
 
+    async def test_a_user_stays_while_there_is_no_telling_who_made_it(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream(), written=True, users=[member("bob")])
+        (client.store.folder / "settings.json").write_text("{")
+        async with client.post("/api/users/delete", json={"name": "bob"}) as answer:
+            assert (answer.status, (await answer.json())["error"]["code"]) == (503, "settings_not_written")
+        assert list(client.services.credentials.users) == ["bob"]
+
     @pytest.mark.parametrize(
         "given", [{"models": [""]}, {"routers": ["nope"]}, {"tokens_per_day": 10**15}, {"name": "a b"}]
     )
@@ -30038,7 +30052,7 @@ class TestCommand:
         assert (await alone("status"))[1].startswith("queued 2  active 0  done 0  failed 0\n")
         assert (await alone("log"))[1] == "no task has ended yet\n"
         assert (await alone("drop", "1"))[0] == 0
-        assert await alone("drop", "1") == (1, "", "chomp: there is no task 1\n")
+        assert await alone("drop", "1") == (1, "", "chomp: task 1 is deleted, or in the archive\n")
         assert re.search(r"^state\.json\.1 +\S+ +[\d,]+ +1$", (await alone("state"))[1], re.M)
         assert await alone("state", "restore", "state.json.1") == (0, "state.json is what state.json.1 was\n", "")
 
