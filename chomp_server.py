@@ -17229,9 +17229,8 @@ async def _watch_files(services: Services, sources: Sources) -> None:
     """Reloads when a file of settings has changed, and has come to rest: half a file may be good TOML, too."""
     now = last = sources.stamp()
     while True:
-        await asyncio.sleep(
-            CHANGES_S if now == sources.seen else CHANGES_S / 4
-        )  # soon again where something has changed
+        pause_s = CHANGES_S if now == sources.seen else CHANGES_S / 4  # soon again where something has changed
+        await asyncio.sleep(pause_s)
         now = sources.stamp()
         if now == last != sources.seen:
             with contextlib.suppress(ChompError):  # logged; what was in force stays
