@@ -12090,8 +12090,12 @@ class Served:
         self.process.stdout.close()  # type: ignore[union-attr]
 
     def child(self) -> psutil.Process | None:
-        found = psutil.Process(self.process.pid).children()
-        return found[0] if found else None
+        """The model's process; others try at the start what shuts agents in."""
+        for found in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if any(word.endswith("local-model") for word in found.cmdline()):
+                    return found
+        return None
 
     @contextlib.asynccontextmanager
     async def ask(self, path: str = "/v1/chat/completions", **body: Any) -> AsyncIterator[aiohttp.ClientResponse]:
