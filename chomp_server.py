@@ -5679,41 +5679,78 @@ def json_line(row: LedgerRow) -> str:
 RESERVED_TOKENS = 8192  # of an answer, at most, until it is known
 
 
-class _Window:
-    """What was used, and what is reserved, until a moment."""
+class Budget(msgspec.Struct, eq=False):
+    """Tokens and USD that may be used until a moment, and what of them is used, or reserved by requests under way.
 
-    __slots__ = ("ends_at", "reserved", "used")
+    Without a limit (None) it only counts.
+    """
 
-    def __init__(self, ends_at: float, used: float = 0.0):
-        self.ends_at = ends_at
-        self.used = used
-        self.reserved = 0.0
+    tokens: int | None = None
+    usd: float | None = None
+    ends_at: float = math.inf  # Unix seconds
+    used_tokens: int = 0
+    used_usd: float = 0.0
+    reserved_tokens: int = 0
+    reserved_usd: float = 0.0
 
     @property
-    def taken(self) -> float:
-        return self.used + self.reserved
+    def left_tokens(self) -> int | None:
+        """May be below 0."""
+        return None if self.tokens is None else self.tokens - self.used_tokens - self.reserved_tokens
+
+    @property
+    def left_usd(self) -> float | None:
+        return None if self.usd is None else self.usd - self.used_usd - self.reserved_usd
+
+    def use(self, tokens: int, usd: float) -> None:
+        self.used_tokens += tokens
+        self.used_usd += usd
+
+    def reserve(self, tokens: int, usd: float) -> None:
+        """Below 0 to give back what was reserved."""
+        self.reserved_tokens += tokens
+        self.reserved_usd = max(0.0, self.reserved_usd + usd)  # sums of fractions are not exact
+
+    def used_up(self, who: str, whose: str, notes: tuple[str, str] = ("", "")) -> str:
+        """What is used up, in words, with `notes` on tokens and USD; "" when nothing is."""
+        if self.tokens is not None and self.used_tokens >= self.tokens:
+            return f"{who} used {self.used_tokens:,} of {whose} {self.tokens:,} tokens{notes[0]}"
+        if self.usd is not None and self.used_usd >= self.usd:
+            return f"{who} used ${self.used_usd:.4f} of {whose} ${self.usd:.4f}{notes[1]}"
+        return ""
+
+
+def most_tokens(budgets: Iterable[Budget], prompt: int, price: Price | None) -> int | None:
+    """How many tokens are left in all `budgets` for an answer to `prompt` tokens; None when it may have any number."""
+    left = []
+    for one in budgets:
+        if (tokens := one.left_tokens) is not None:
+            left.append(tokens - prompt)
+        if (usd := one.left_usd) is not None and (payable := affordable_tokens(usd, prompt, price)) is not None:
+            left.append(payable)
+    return min(left, default=None)
 
 
 class _Spending:
-    """One user's windows and running requests."""
+    """One user's budgets, and running requests."""
 
-    __slots__ = ("minute", "running", "tokens", "usd")
+    __slots__ = ("day", "minute", "month", "running")
 
     def __init__(self) -> None:
         self.minute: collections.deque[float] = collections.deque()  # when requests of the last 60 s came
         self.running = 0
-        self.tokens = _Window(-math.inf)
-        self.usd = _Window(-math.inf)
+        self.day = Budget(ends_at=-math.inf)
+        self.month = Budget(ends_at=-math.inf)
 
 
 class Reservation(msgspec.Struct, gc=False):
-    """What an admitted request may use at most; settled when it is over."""
+    """What an admitted request may use at most, of budgets that may have ended when it is over."""
 
     spending: _Spending
-    tokens: _Window
-    usd: _Window
-    most_tokens: int
-    most_usd: float
+    day: Budget
+    month: Budget
+    tokens: int
+    usd: float
 
 
 def day_end(now: float) -> float:
@@ -5748,61 +5785,64 @@ class Allowances:
         now = self._now()
         where = "at >= ? AND at <= ? AND task = ''"
         for row in await sums(self._database, where, (day_end(now) - 86400, until), "caller"):
-            self._of(row["caller"], now).tokens.used += row["prompt_tokens"] + row["completion_tokens"]
+            self._of(row["caller"], now).day.use(row["prompt_tokens"] + row["completion_tokens"], 0.0)
         for row in await sums(self._database, where, (month_start(now), until), "caller"):
-            self._of(row["caller"], now).usd.used += row["cost_usd"] or 0.0
+            self._of(row["caller"], now).month.use(0, row["cost_usd"] or 0.0)
 
     def _of(self, name: str, now: float) -> _Spending:
         spending = self._spending.get(name)
         if spending is None:
             spending = self._spending[name] = _Spending()
-        if now >= spending.tokens.ends_at:
-            spending.tokens = _Window(day_end(now))
-        if now >= spending.usd.ends_at:
-            spending.usd = _Window(month_end(now))
+        if now >= spending.day.ends_at:
+            spending.day = Budget(ends_at=day_end(now))
+        if now >= spending.month.ends_at:
+            spending.month = Budget(ends_at=month_end(now))
         while spending.minute and self._steady() - spending.minute[0] >= 60:
             spending.minute.popleft()
         return spending
 
+    def _of_user(self, user: User) -> _Spending:
+        """The same, with the limits that `user` has now."""
+        spending = self._of(user.name, self._now())
+        spending.day.tokens, spending.month.usd = user.tokens_per_day, user.usd_per_month
+        return spending
+
     def admit(self, user: User, tokens: int, usd: float) -> Reservation:
         """Reserves what a request may use at most. Raises Busy when that is more than is left."""
-        now = self._now()
-        spending = self._of(user.name, now)
+        now, spending = self._now(), self._of_user(user)
+        day, month = spending.day, spending.month
         if user.parallel is not None and spending.running >= user.parallel:
             raise self._refusal(user, f"{user.parallel} requests of {user.name} are running already", 1.0)
         if user.requests_per_minute is not None and len(spending.minute) >= user.requests_per_minute:
-            wait = 60 - (self._steady() - spending.minute[0]) if spending.minute else 60.0
-            raise self._refusal(user, f"{user.name} may send {user.requests_per_minute} requests a minute", wait)
-        if user.tokens_per_day is not None and spending.tokens.taken + tokens > user.tokens_per_day:
-            left = max(0, int(user.tokens_per_day - spending.tokens.taken))
-            words = f"{left} of {user.name}'s {user.tokens_per_day} tokens are left today (UTC)"
-            if left:
+            words = f"{user.name} may send {user.requests_per_minute} requests a minute"
+            raise self._refusal(user, words, self._minute_s(spending) or 60.0)
+        if (left := day.left_tokens) is not None and tokens > left:
+            words = f"{max(0, left)} of {user.name}'s {day.tokens} tokens are left today (UTC)"
+            if left > 0:
                 words += f", this request may use {tokens}: a smaller max_tokens makes it fit"
-            raise self._refusal(user, words, spending.tokens.ends_at - now, quota=True)
-        if user.usd_per_month is not None and spending.usd.taken + usd > user.usd_per_month + 1e-9:
-            left_usd = max(0.0, user.usd_per_month - spending.usd.taken)
-            words = f"{left_usd:.4f} of {user.name}'s {user.usd_per_month:g} USD are left this month (UTC)"
-            if left_usd:
+            raise self._refusal(user, words, day.ends_at - now, quota=True)
+        if (left_usd := month.left_usd) is not None and usd > left_usd + 1e-9:
+            words = f"{max(0.0, left_usd):.4f} of {user.name}'s {month.usd:g} USD are left this month (UTC)"
+            if left_usd > 0:
                 words += f", this request may cost {usd:.4f}"
-            raise self._refusal(user, words, spending.usd.ends_at - now, quota=True)
+            raise self._refusal(user, words, month.ends_at - now, quota=True)
         spending.running += 1
         if user.requests_per_minute is not None:
             spending.minute.append(self._steady())
-        spending.tokens.reserved += tokens
-        spending.usd.reserved += usd
-        return Reservation(spending, spending.tokens, spending.usd, tokens, usd)
+        day.reserve(tokens, 0.0)
+        month.reserve(0, usd)
+        return Reservation(spending, day, month, tokens, usd)
+
+    def _minute_s(self, spending: _Spending) -> float:
+        """When the first request of the last minute no longer counts; 0 when there is none."""
+        return 60 - (self._steady() - spending.minute[0]) if spending.minute else 0.0
 
     def most_tokens(self, user: User, prompt: int, price: Price | None) -> int | None:
         """How many tokens `user` has left for an answer; None when it may have any number."""
         if not user.strict:
             return None
-        spending = self._of(user.name, self._now())
-        usd = None if user.usd_per_month is None else user.usd_per_month - spending.usd.taken
-        left = [
-            None if user.tokens_per_day is None else int(user.tokens_per_day - spending.tokens.taken) - prompt,
-            None if usd is None else affordable_tokens(usd, prompt, price),
-        ]
-        return min((one for one in left if one is not None), default=None)
+        spending = self._of_user(user)
+        return most_tokens((spending.day, spending.month), prompt, price)
 
     def _refusal(self, user: User, words: str, wait_s: float, *, quota: bool = False) -> Busy:
         return Busy(
@@ -5816,34 +5856,30 @@ class Allowances:
         )
 
     def settle(self, reservation: Reservation, tokens: int, usd: float) -> None:
-        """A request is over and has used that much, in the windows it was admitted in."""
+        """A request is over and has used that much of the budgets it was admitted in."""
         reservation.spending.running -= 1
-        for window, most, used in (
-            (reservation.tokens, reservation.most_tokens, tokens),
-            (reservation.usd, reservation.most_usd, usd),
-        ):
-            window.reserved = max(0.0, window.reserved - most)
-            window.used += used
+        reservation.day.reserve(-reservation.tokens, 0.0)
+        reservation.month.reserve(0, -reservation.usd)
+        reservation.day.use(tokens, 0.0)
+        reservation.month.use(0, usd)
 
     def headers(self, user: User) -> dict[str, str]:
         """A user's limits as OpenAI's headers have them; nothing for what is without limit."""
-        now = self._now()
-        spending = self._of(user.name, now)
-        told: dict[str, str] = {}
+        spending = self._of_user(user)
+        lines: dict[str, str] = {}
         if (most := user.requests_per_minute) is not None:
-            first = spending.minute[0] + 60 - now if spending.minute else 0.0
-            told |= _limit_headers("requests", most, most - len(spending.minute), first)
+            lines |= _limit_headers("requests", most, most - len(spending.minute), self._minute_s(spending))
         if (most := user.tokens_per_day) is not None:
-            told |= _limit_headers("tokens", most, int(most - spending.tokens.taken), spending.tokens.ends_at - now)
-        return told
+            lines |= _limit_headers("tokens", most, spending.day.left_tokens or 0, spending.day.ends_at - self._now())
+        return lines
 
     def report(self, user: User) -> dict[str, Any]:
         """What a user has used in the running windows."""
         spending = self._of(user.name, self._now())
         return {
             "running": spending.running,
-            "tokens_today": int(spending.tokens.used),
-            "usd_this_month": round(spending.usd.used, 6),
+            "tokens_today": spending.day.used_tokens,
+            "usd_this_month": round(spending.month.used_usd, 6),
         }
 
 
@@ -5911,29 +5947,26 @@ class Meter:
         return now.prompt + now.completion
 
     @property
-    def used_tokens(self) -> int:
-        """What the task has used of a budget in all its sessions: a context sent again, and cached, does not count."""
+    def budget(self) -> Budget:
+        """The task's, of all its sessions: a context sent again, and cached, does not count."""
         now = self.counted()
         measured = max(0, now.prompt + now.completion - now.cached)
-        return self.earlier[0] + (measured if self.measured else self.reported)
-
-    @property
-    def used_usd(self) -> float:
-        return self.earlier[1] + (self.cost_usd or 0.0)
+        return Budget(
+            self.budget_tokens,
+            self.budget_usd,
+            used_tokens=self.earlier[0] + (measured if self.measured else self.reported),
+            used_usd=self.earlier[1] + (self.cost_usd or 0.0),
+        )
 
     @property
     def exceeded(self) -> bool:
         """Whether a budget of the task is used up, be it one that stops nothing."""
-        soft = self.soft_tokens is not None and self.used_tokens >= self.soft_tokens
+        soft = self.soft_tokens is not None and self.budget.used_tokens >= self.soft_tokens
         return soft or self.over() != ""
 
     def over(self) -> str:
         """Which budget that somebody set for the task is used up, in words; "" when none is."""
-        if self.budget_tokens is not None and self.used_tokens >= self.budget_tokens:
-            return f"task {self.task} has used {self.used_tokens:,} of its {self.budget_tokens:,} tokens"
-        if self.budget_usd is not None and self.used_usd >= self.budget_usd:
-            return f"task {self.task} has used ${self.used_usd:.4f} of its ${self.budget_usd:.4f}"
-        return ""
+        return self.budget.used_up(f"task {self.task} has", "its")
 
     def changed(self) -> None:
         try:
@@ -5956,7 +5989,8 @@ class Meters:
         self._meters: dict[tuple[str, str], Meter] = {}
         self._waiting: set[asyncio.Future[None]] = set()
         self._stopping = False
-        self._new_day(clocks.wall())
+        self._day = Budget(ends_at=day_end(clocks.wall()))
+        self._grants = 0  # of today
 
     def adopt(self, settings: TaskSettings) -> None:
         """Takes over settings written anew."""
@@ -5968,9 +6002,9 @@ class Meters:
     async def read_today(self, until: float = math.inf) -> None:
         """Reads what all tasks have used today, by requests that came in up to `until`."""
         where = "at >= ? AND at <= ? AND task != ''"
-        for row in await sums(self._database, where, (self._day_ends - 86400, until)):
-            self._day_tokens += row["prompt_tokens"] + row["completion_tokens"] - row["cached_tokens"]
-            self._day_usd += row["cost_usd"] or 0.0
+        for row in await sums(self._database, where, (self._day.ends_at - 86400, until)):
+            used = row["prompt_tokens"] + row["completion_tokens"] - row["cached_tokens"]
+            self._day.use(used, row["cost_usd"] or 0.0)
 
     async def recorded(self, task: str, session: str) -> dict[str, Any]:
         """What a session used as the ledger has it, as fields of `Session`; empty without a request."""
@@ -5979,15 +6013,15 @@ class Meters:
             return {**fields, "tokens": row["prompt_tokens"] + row["completion_tokens"]}
         return {}
 
-    def today(self) -> tuple[int, float]:
-        """Tokens that count towards a budget, and USD, of all tasks today."""
-        if (now := self._now()) >= self._day_ends:
-            self._new_day(now)
-        return self._day_tokens, self._day_usd
-
-    def _new_day(self, now: float) -> None:
-        self._day_ends = day_end(now)
-        self._day_tokens, self._day_usd, self._day_budgets = 0, 0.0, 1
+    def today(self) -> Budget:
+        """Of all tasks today."""
+        now, settings = self._now(), self._settings
+        if now >= self._day.ends_at:
+            self._day, self._grants = Budget(ends_at=day_end(now)), 0
+        times = 1 + self._grants
+        self._day.tokens = settings.budget_tokens_per_day * times or None
+        self._day.usd = settings.budget_usd_per_day * times or None
+        return self._day
 
     # -- sessions
 
@@ -6033,7 +6067,7 @@ class Meters:
             if meter.task == task.id:
                 self._set_budgets(meter, task)
         while self._over_today():
-            self._day_budgets += 1
+            self._grants += 1
         self._look_again()
 
     # -- requests
@@ -6054,18 +6088,8 @@ class Meters:
         return over
 
     def _over_today(self) -> str:
-        settings = self._settings
-        if not (settings.budget_tokens_per_day or settings.budget_usd_per_day):
-            return ""
-        tokens, usd = self.today()
-        most, most_usd = (
-            settings.budget_tokens_per_day * self._day_budgets, settings.budget_usd_per_day * self._day_budgets
-        )  # fmt: skip
-        if most and tokens >= most:
-            return f"all tasks have used {tokens:,} of today's {most:,} tokens (UTC, budget_tokens_per_day)"
-        if most_usd and usd >= most_usd:
-            return f"all tasks have used ${usd:.4f} of today's ${most_usd:.4f} (UTC, budget_usd_per_day)"
-        return ""
+        notes = " (UTC, budget_tokens_per_day)", " (UTC, budget_usd_per_day)"
+        return self.today().used_up("all tasks have", "today's", notes)
 
     def flows(self, meter: Meter, request: int, usage: Usage) -> None:
         """What a request under way has used so far."""
@@ -6076,16 +6100,7 @@ class Meters:
         """How many tokens are left for an answer of the budgets that hold `meter`'s session; None for any number."""
         if not self._settings.strict:
             return None
-        tokens, usd = self.today()
-        per_day, usd_per_day = self._settings.budget_tokens_per_day, self._settings.budget_usd_per_day
-        times = self._day_budgets
-        left = [
-            None if meter.budget_tokens is None else meter.budget_tokens - meter.used_tokens - prompt,
-            per_day * times - tokens - prompt if per_day else None,
-            None if meter.budget_usd is None else affordable_tokens(meter.budget_usd - meter.used_usd, prompt, price),
-            affordable_tokens(usd_per_day * times - usd, prompt, price) if usd_per_day else None,
-        ]
-        return min((one for one in left if one is not None), default=None)
+        return most_tokens((meter.budget, self.today()), prompt, price)
 
     async def room(self, meter: Meter) -> None:
         """Returns when a request of `meter`'s session may go on. Raises Busy when nobody let it for too long.
@@ -6131,16 +6146,14 @@ class Meters:
             f"{over}; `bin/chomp continue {meter.task}` grants as much again",
             code="budget_exceeded",
             fault="policy_budget",
-            retry_after_s=None if meter.over() else self._day_ends - self._now(),
+            retry_after_s=None if meter.over() else self._day.ends_at - self._now(),
             should_retry=False,
         )
 
     def settled(self, meter: Meter | None, request: int, row: LedgerRow, retry_after_s: float | None) -> None:
         """A request of a task is over; `retry_after_s` is what it was told when it failed."""
         used = max(0, row.prompt_tokens + row.completion_tokens - row.cached_tokens)
-        self.today()  # counted to the day it ends on: what was held overnight is of the new one
-        self._day_tokens += used
-        self._day_usd += row.cost_usd or 0.0
+        self.today().use(used, row.cost_usd or 0.0)  # of the day it ends on: what was held overnight is of the new one
         if meter is None:
             return
         meter.flowing.pop(request, None)
@@ -6164,7 +6177,7 @@ class Meters:
 
     def tick(self) -> None:
         """Lets go what waited for the next day."""
-        if self._waiting and self._now() >= self._day_ends:
+        if self._waiting and self._now() >= self._day.ends_at:
             self._look_again()
 
     def stop(self) -> None:
@@ -13665,7 +13678,8 @@ class Dispatch:
         if meter.exceeded != self.queue.get(run.task_id).budget_exceeded:
             self.queue.set_now(run.task_id, budget_exceeded=meter.exceeded)
             if meter.exceeded:
-                self._notify(run, "budget", meter.over() or f"{meter.used_tokens:,} tokens are used, more than planned")
+                words = f"{meter.budget.used_tokens:,} tokens are used, more than planned"
+                self._notify(run, "budget", meter.over() or words)
         self.queue.shown_anew(run.task_id)
 
     def _report(self, run: Run, tokens: int) -> None:

@@ -8921,6 +8921,7 @@ class TestClocks:
 
         async def status() -> int:
             async with client.chat(up.model, headers=bearer("ann")) as answer:
+                assert answer.headers["x-ratelimit-reset-requests"] == "60s"
                 return int(answer.status)
 
         assert [await status(), await status()] == [200, 429]
@@ -9501,6 +9502,12 @@ class Agent:
         self.client.services.meters.close(self.meter)
 
 
+def used_today(client: Chomp) -> tuple[int, float]:
+    """Tokens and USD of all tasks."""
+    day = client.services.meters.today()
+    return day.used_tokens, day.used_usd
+
+
 class TestMeters:
     """The traffic of tasks: what each session used, and what happens over a budget."""
 
@@ -9539,7 +9546,7 @@ class TestMeters:
         assert (meter.requests, meter.running, meter.prompt, meter.completion, meter.tokens) == (2, 0, 14, 4, 18)
         assert (meter.unpriced, meter.estimated, meter.cost_usd) == (0, 0, pytest.approx(22e-6))
         assert agent.told == [(9, 0), (18, 0)]
-        assert client.services.meters.today() == (18, pytest.approx(22e-6))
+        assert used_today(client) == (18, pytest.approx(22e-6))
         for row in await client.rows(2):
             assert (row["caller"], row["task"], row["session"]) == ("task-1", "1", "s1")
 
@@ -9593,7 +9600,7 @@ class TestMeters:
         for more, sent in (({}, None), ({name: 3}, 3), ({name: 5000}, None), ({"max_completion_tokens": 9}, None)):
             if "max_completion_tokens" in more and api != "chat":
                 continue
-            before = agent.meter.used_tokens
+            before = agent.meter.budget.used_tokens
             async with client.post(path, json={"model": "m", **fields, **more}, headers=agent.headers) as answer:
                 assert answer.status == 200, await answer.text()
             await until(lambda: agent.meter.running == 0, "not accounted for")
@@ -9658,7 +9665,7 @@ class TestMeters:
         for headers in ({}, bearer("ann")):
             async with client.chat("m", headers=headers) as answer:
                 assert answer.status == 200
-        assert (agent.meter.requests, client.services.meters.today()) == (0, (0, 0.0))
+        assert (agent.meter.requests, used_today(client)) == (0, (0, 0.0))
 
     async def test_what_has_no_price_or_was_not_counted_is_said(self, chomp: Any, upstream: Any) -> None:
         up = await upstream(streams(*STREAM))  # no usage
@@ -9717,7 +9724,7 @@ class TestMeters:
         meters = cs.Meters(store.database, cs.TaskSettings())
         sessions = (used_before("s1", 70, cached=30, usd=0.4), used_before("s2", 20, usd=0.1), used_before("s3", 999))
         meter = meters.open(active_task(sessions=sessions, **task), "s3", lambda _: None)
-        assert (meter.used_tokens, meters.over(meter), meter.exceeded) == (60, over, bool(over))
+        assert (meter.budget.used_tokens, meters.over(meter), meter.exceeded) == (60, over, bool(over))
 
     async def test_the_default_budget_is_shown_and_stops_nothing(self, chomp: Any, upstream: Any) -> None:
         client = await chomp(await upstream(), tasks={"budget_tokens": 9})
@@ -9757,7 +9764,7 @@ class TestMeters:
         await until(lambda: len(up.calls) == 20, "not all are asked")
         gate.set()
         assert {(await soon(one))[0] for one in asked} == {200}
-        assert agent.meter.used_tokens == 180
+        assert agent.meter.budget.used_tokens == 180
         assert (await agent.asks())[0] == 429
 
     async def test_nobody_grants_more(self, chomp: Any, upstream: Any) -> None:
@@ -9907,7 +9914,7 @@ class TestMeters:
             assert answer.status == 200
         clock.now += 86400  # the next day
         assert (await soon(asked))[0] == 200
-        assert client.services.meters.today() == (9, pytest.approx(9e-6))
+        assert used_today(client) == (9, pytest.approx(9e-6))
         assert (await one.asks())[0] == 200
         asked = asyncio.ensure_future(one.asks())
         await until(lambda: one.meter.held == 1, "not held")
@@ -9932,7 +9939,7 @@ class TestMeters:
         await first.stop()
         second = await Chomp(tmp_path, config, {}, clock).start()
         try:
-            assert second.services.meters.today() == (9, pytest.approx(9e-6))
+            assert used_today(second) == (9, pytest.approx(9e-6))
         finally:
             await second.stop()
 
@@ -19693,7 +19700,7 @@ class TestUsers:
     def reserved(client: Chomp, name: str = "ann") -> tuple[int, float, float]:
         """Requests running, tokens and USD reserved."""
         spending = client.services.allowances._spending[name]
-        return spending.running, spending.tokens.reserved, round(spending.usd.reserved, 9)
+        return spending.running, spending.day.reserved_tokens, round(spending.month.reserved_usd, 9)
 
     # -- who they are
 
