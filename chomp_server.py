@@ -520,6 +520,24 @@ def read_proxies(env: Mapping[str, str]) -> Proxies:
     return Proxies(spared=spared, **found)
 
 
+def _checked_tables(file: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables of both; where both say something, `overrides` does. Raises SettingsError for one that cannot be."""
+    tables = merged(file, overrides)
+    for name in tables:
+        if name not in _TABLES:
+            raise SettingsError(f"chomp.toml has no table [{name}]{near_name(name, _TABLES)}")
+        if name not in _LISTS and not isinstance(tables[name], dict):
+            raise SettingsError(f"[{name}] must be a table")
+    for name in _LISTS:
+        for listed in (file.get(name, []), overrides.get(name, [])):
+            if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+                raise SettingsError(f"{name} are written as [[{name}]] tables")
+    headers = tables.get("headers", {})
+    if not all(isinstance(v, dict) and all(isinstance(x, str) for x in v.values()) for v in headers.values()):
+        raise SettingsError('[headers] holds one table of strings per router: groq = { "x-name" = "value" }')
+    return tables
+
+
 def read_settings(
     folder: Path,
     *,
@@ -534,16 +552,7 @@ def read_settings(
     Raises SettingsError with a sentence for whoever wrote the wrong value.
     """
     env = {**dotenv, **environ}
-    tables = merged(file, overrides)
-    for name in tables:
-        if name not in _TABLES:
-            raise SettingsError(f"chomp.toml has no table [{name}]{near_name(name, _TABLES)}")
-        if name not in _LISTS and not isinstance(tables[name], dict):
-            raise SettingsError(f"[{name}] must be a table")
-    for name in _LISTS:
-        for listed in (file.get(name, []), overrides.get(name, [])):
-            if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
-                raise SettingsError(f"{name} are written as [[{name}]] tables")
+    tables = _checked_tables(file, overrides)
     made = {str(one.get("name")) for one in overrides.get("users", [])}  # with the CLI: beside the file's, not instead
     users = [one for one in file.get("users", []) if str(one.get("name")) not in made] + overrides.get("users", [])
     server = read_table("server", _Server, tables.get("server", {}))
@@ -558,9 +567,6 @@ def read_settings(
     prefer = pick("prefer", "CHOMP_PREFER")
     if prefer not in PREFERENCES:
         raise SettingsError(f"prefer must be fast, cheap or free, not {prefer!r}")
-    headers = tables.get("headers", {})
-    if not all(isinstance(v, dict) and all(isinstance(x, str) for x in v.values()) for v in headers.values()):
-        raise SettingsError('[headers] holds one table of strings per router: groq = { "x-name" = "value" }')
     gguf = pick("local_gguf", "CHOMP_LOCAL_GGUF")
     cache = env.get("XDG_CACHE_HOME") or str(Path(env.get("HOME") or "~").expanduser() / ".cache")
     log_form = pick("log", "CHOMP_LOG")
@@ -592,7 +598,7 @@ def read_settings(
         routers=tuple(tables.get("routers", ())),
         users=tuple(users),
         aliases=tables.get("aliases", {}),
-        headers=headers,
+        headers=tables.get("headers", {}),
         proxies=read_proxies(env),
         environ={name: value for name, value in env.items() if value and name.isascii()},
     )
@@ -14128,23 +14134,28 @@ class BodyRoom:
             body = b"".join(parts)
         except BaseException as error:
             self.held -= held
-            if isinstance(error, TimeoutError) and self._stopping:
-                raise Unavailable(
-                    "chomp is shutting down", code="shutting_down", should_retry=True, fault="chomp_shed"
-                ) from None
-            if isinstance(error, TimeoutError):
-                raise TooSlow(f"the request body did not come within {silence_s:g} s") from None
             if isinstance(error, web.RequestPayloadError):
                 content.feed_eof()  # else aiohttp reads on, and logs what we answer
-                raise BadRequest("the request body is broken", code="invalid_body") from None
-            if isinstance(error, CodingError):
-                raise BadRequest(f"the request body cannot be decoded: {error}", code="invalid_body") from None
+            if (refusal := self._refusal(error, silence_s)) is not None:
+                raise refusal from None
             raise
         finally:
             if limit is not None:
                 self._reading.discard(limit)
         self.held += came - held
         return body
+
+    def _refusal(self, error: BaseException, silence_s: float) -> ChompError | None:
+        """What a client is told when its body could not be read; None for what has words of its own."""
+        if isinstance(error, TimeoutError) and self._stopping:
+            return Unavailable("chomp is shutting down", code="shutting_down", should_retry=True, fault="chomp_shed")
+        if isinstance(error, TimeoutError):
+            return TooSlow(f"the request body did not come within {silence_s:g} s")
+        if isinstance(error, web.RequestPayloadError):
+            return BadRequest("the request body is broken", code="invalid_body")
+        if isinstance(error, CodingError):
+            return BadRequest(f"the request body cannot be decoded: {error}", code="invalid_body")
+        return None
 
     @contextlib.asynccontextmanager
     async def of(self, request: web.Request, silence_s: float) -> AsyncIterator[bytes]:
@@ -17266,8 +17277,8 @@ def make_app(
     rows = router_rows(settings)
     owner_token = settings.api_token or store.token()
     credentials = Credentials(settings, store.keys(), owner_token, user_rows(settings, owner_token))
+    logins = Logins(owner_token, clocks.wall, clocks.lasting)
     store.finished = settings.tasks.finished
-    prices = PriceTable((HERE / "static" / "prices.json").read_text("utf-8"))
     read_aliases(settings.aliases)
     app = web.Application(middlewares=[guard], client_max_size=settings.limits.body_bytes)
     for route in routes:
@@ -17277,9 +17288,9 @@ def make_app(
     app.on_shutdown.append(_end_streams)
     app.on_response_prepare.append(_leave_out)
 
-    async def reload(given: Settings | None = None) -> list[str]:
+    async def reload(changed: Settings | None = None) -> list[str]:
         try:
-            left = adopt(app[SERVICES], given or (sources.read() if sources is not None else settings))
+            left = adopt(app[SERVICES], changed or (sources.read() if sources is not None else settings))
         except (SettingsError, StoreError) as error:
             log.error("the settings were not taken over: %s", error)
             raise BadRequest(f"nothing was changed: {error}", code="invalid_settings") from None
@@ -17287,123 +17298,141 @@ def make_app(
         log.info("the settings were read again%s", after)
         return left
 
+    def now_set() -> Settings:
+        return app[SERVICES].settings if SERVICES in app else settings
+
     async def services(app: web.Application) -> AsyncIterator[None]:
-        background = Background()
-        events = EventBus(settings.limits)
-        logged = logging.getLogger().isEnabledFor(logging.INFO)
-        out = (log_lines or sys.stderr.write) if logged else None
-        usage = UsageLedger(store.database, settings.limits, log_form=settings.log_form, out=out)
-        allowances = Allowances(store.database, clocks)
-        meters = Meters(store.database, settings.tasks, clocks)
-        responses = ResponseStore(store.database, settings.limits, clocks.wall)
-
-        began_at = clocks.wall()
-        steps: list[Callable[[], Awaitable[None]]] = [
-            store.database.open, usage.open, responses.open, lambda: JobQueue.open(store.database),
-            lambda: allowances.open(began_at), lambda: meters.read_today(began_at),
-        ]  # fmt: skip
-
-        async def open_database() -> None:
-            while steps:  # each until it has succeeded, and once
-                await steps[0]()
-                del steps[0]
-            store.database.fault = ""
-
-        async def open_again() -> None:
-            while store.database.fault:
-                await asyncio.sleep(DATABASE_RETRY_S)
-                with contextlib.suppress(sqlite3.Error):
-                    await open_database()
-            log.info("%s can be used again", settings.state / "chomp.db")
-
-        try:
-            await open_database()
-        except StoreError:
-            await store.close()
-            raise
-        except sqlite3.Error as error:
-            if not (isinstance(error, DatabaseFault) and error.passing):
-                await store.close()
-                raise StoreError(f"{error}; move it away or restore it") from None
-            store.database.fault = str(error)
-            log.error("%s: chomp serves without ledger, jobs and kept responses, and tries again", error)
-            background.start("database", open_again())
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"user-agent": f"chomp/{VERSION}"},
         )
-        pool = UpstreamPool(settings.timeouts, settings.limits, settings.proxies)
-        local = LocalModel(settings, credentials, background)
-        routing = RouterPool(rows, settings, credentials, prices, session, background, clocks)
-        proxy = Proxy(
-            settings, credentials, pool, routing, usage, allowances, meters, events, local, background, clocks.wall
-        )
-        jobs = JobQueue(proxy, store.database, background, settings)
-        notifier = Notifier(settings, session, background, events, credentials.redact, clocks)
-
-        def now_set() -> Settings:
-            return app[SERVICES].settings if SERVICES in app else settings
-
-        runner = LocalRunner(store, background, now_set)
-        dispatch = Dispatch(
-            now_set,
-            TaskQueue(store, events, lambda: now_set().tasks, clocks=clocks),
-            store,
-            runner,
-            Folders(settings.state / "work", now_set, runner.capture, runner.sandboxed, clocks.wall),
-            Platforms(HERE / "adapters", store.agents, runner.capture, agent_environment(settings)),
-            meters,
-            credentials,
-            background,
-            notifier,
-            routing,
-        )
-        await dispatch.recover()
-        app[SERVICES] = Services(
-            settings=settings,
-            credentials=credentials,
-            routing=routing,
-            proxy=proxy,
-            usage=usage,
-            allowances=allowances,
-            meters=meters,
-            logins=Logins(owner_token, clocks.wall, clocks.lasting),
-            notifier=notifier,
-            jobs=jobs,
-            dispatch=dispatch,
-            responses=responses,
-            local=local,
-            prices=prices,
-            bodies=BodyRoom(settings.limits),
-            background=background,
-            store=store,
-            events=events,
-            reload=reload,
-            started_at=time.time(),
-        )
-        app[LIVE] = LiveStreams(events, settings, app[SERVICES].started_at)
-        app[BOARD] = Board(app[SERVICES])
+        write = log_lines or sys.stderr.write
+        made = _services(settings, now_set, store, clocks, write, credentials, logins, rows, session, reload)
+        try:
+            await _open_database(made)
+        except StoreError:
+            await session.close()
+            await store.close()
+            raise
+        await made.dispatch.recover()
+        app[SERVICES] = made
+        app[LIVE] = LiveStreams(made.events, settings, made.started_at)
+        app[BOARD] = Board(made)
         if sources is not None:
-            background.start("changed files", _watch_files(app[SERVICES], sources))
-        background.start("ledger", usage.run())
-        background.start("idle connections", pool.run())
-        background.start("event loop lag", _watch_lag(usage, routing))
-        routing.refresh()
+            made.background.start("changed files", _watch_files(made, sources))
+        made.background.start("ledger", made.usage.run())
+        made.background.start("idle connections", made.proxy.pool.run())
+        made.background.start("event loop lag", _watch_lag(made.usage, made.routing))
+        made.routing.refresh()
         try:
             yield
         finally:
-            await dispatch.stop()
-            await background.stop()
-            await local.stop()
-            pool.close()
+            await made.dispatch.stop()
+            await made.background.stop()
+            await made.local.stop()
+            made.proxy.pool.close()
             await session.close()
-            await usage.flush()
+            await made.usage.flush()
             await store.close()
 
     app.cleanup_ctx.append(services)
     app.on_shutdown.append(close_sockets)
     return app
+
+
+def _services(
+    settings: Settings,
+    now_set: Callable[[], Settings],
+    store: Store,
+    clocks: Clocks,
+    log_lines: Callable[[str], object],
+    credentials: Credentials,
+    logins: Logins,
+    rows: Sequence[RouterDef],
+    session: aiohttp.ClientSession,
+    reload: Callable[..., Awaitable[list[str]]],
+) -> Services:
+    """All of them, of which none has begun. `now_set` says which settings are in force."""
+    background, events, database = Background(), EventBus(settings.limits), store.database
+    out = log_lines if logging.getLogger().isEnabledFor(logging.INFO) else None
+    usage = UsageLedger(database, settings.limits, log_form=settings.log_form, out=out)
+    allowances, meters = Allowances(database, clocks), Meters(database, settings.tasks, clocks)
+    prices = PriceTable((HERE / "static" / "prices.json").read_text("utf-8"))
+    local = LocalModel(settings, credentials, background)
+    routing = RouterPool(rows, settings, credentials, prices, session, background, clocks)
+    pool = UpstreamPool(settings.timeouts, settings.limits, settings.proxies)
+    proxy = Proxy(
+        settings, credentials, pool, routing, usage, allowances, meters, events, local, background, clocks.wall
+    )
+    notifier = Notifier(settings, session, background, events, credentials.redact, clocks)
+    runner = LocalRunner(store, background, now_set)
+    dispatch = Dispatch(
+        now_set,
+        TaskQueue(store, events, lambda: now_set().tasks, clocks=clocks),
+        store,
+        runner,
+        Folders(settings.state / "work", now_set, runner.capture, runner.sandboxed, clocks.wall),
+        Platforms(HERE / "adapters", store.agents, runner.capture, agent_environment(settings)),
+        meters,
+        credentials,
+        background,
+        notifier,
+        routing,
+    )
+    return Services(
+        settings=settings,
+        credentials=credentials,
+        routing=routing,
+        proxy=proxy,
+        usage=usage,
+        allowances=allowances,
+        meters=meters,
+        logins=logins,
+        notifier=notifier,
+        jobs=JobQueue(proxy, database, background, settings),
+        dispatch=dispatch,
+        responses=ResponseStore(database, settings.limits, clocks.wall),
+        local=local,
+        prices=prices,
+        bodies=BodyRoom(settings.limits),
+        background=background,
+        store=store,
+        events=events,
+        reload=reload,
+        started_at=clocks.wall(),
+    )
+
+
+async def _open_database(services: Services) -> None:
+    """Opens it and reads what is counted from it; where a disk is full, again until it succeeds. Raises StoreError."""
+    database, began_at = services.store.database, services.started_at
+    steps: list[Callable[[], Awaitable[None]]] = [
+        database.open, services.usage.open, services.responses.open, lambda: JobQueue.open(database),
+        lambda: services.allowances.open(began_at), lambda: services.meters.read_today(began_at),
+    ]  # fmt: skip
+
+    async def take_steps() -> None:
+        while steps:  # each until it has succeeded, and once
+            await steps[0]()
+            del steps[0]
+        database.fault = ""
+
+    async def try_again() -> None:
+        while database.fault:
+            await asyncio.sleep(DATABASE_RETRY_S)
+            with contextlib.suppress(sqlite3.Error):
+                await take_steps()
+        log.info("%s can be used again", services.settings.state / "chomp.db")
+
+    try:
+        await take_steps()
+    except sqlite3.Error as error:
+        if not (isinstance(error, DatabaseFault) and error.passing):
+            raise StoreError(f"{error}; move it away or restore it") from None
+        database.fault = str(error)
+        log.error("%s: chomp serves without ledger, jobs and kept responses, and tries again", error)
+        services.background.start("database", try_again())
 
 
 async def _end_streams(app: web.Application) -> None:
