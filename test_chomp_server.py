@@ -6561,6 +6561,17 @@ def deaf(address: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
 
 
 class TestUpstream:
+    async def test_no_more_connections_stay_idle_than_may(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(up := await upstream(says("hi")), limits={"idle_connections": 2})
+        pool = client.services.proxy.pool
+        for _ in range(3):
+            answers = await asyncio.gather(*(ask(client, up.model) for _ in range(4)))
+            assert [status for status, _, _ in answers] == [200] * 4
+            await until(lambda: len(pool._open) == 2, "as many as may")
+            for wire in tuple(pool._open):
+                wire.drop()
+            await until(lambda: not pool._open, "gone")
+
     @pytest.mark.parametrize(("size", "kind"), [(1 << 20, ""), (64 << 20, "provider_incomplete")])
     async def test_what_a_lost_connection_left_compressed_comes_within_bounds(self, size: int, kind: str) -> None:
         class Transport(asyncio.Transport):
@@ -9637,6 +9648,13 @@ class TestMeters:
                 assert answer.status == 200, await answer.text()
             assert 79_000 < up.calls[-1].json["max_tokens"] < 80_001
 
+    async def test_a_strict_days_tokens_are_those_of_prompt_and_answer(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(up := await upstream(), users=[member(tokens_per_day=8_000, strict=True)])
+        asked = {"model": "m", "messages": [{"role": "user", "content": "word " * 4000}]}  # 5,000 tokens
+        async with client.post("/v1/chat/completions", json=asked, headers=bearer("ann")) as answer:
+            assert answer.status == 200, await answer.text()
+        assert 2_900 < up.calls[-1].json["max_tokens"] <= 3_000
+
     @pytest.mark.parametrize(
         ("settings", "task", "capped"),
         [
@@ -9997,6 +10015,34 @@ class TestMeters:
         agent = Agent(await chomp(limited, ready))
         assert (await agent.asks())[0] == 200
         assert (len(limited.calls), agent.meter.limited_until_s) == (1, 0.0)
+
+    @pytest.mark.parametrize(("status", "known"), [(503, True), (500, False)])
+    async def test_an_overloaded_router_is_a_limit_too(
+        self, chomp: Any, upstream: Any, status: int, known: bool
+    ) -> None:
+        clock = Clock()
+        client = await chomp(await upstream(fails(status, headers=[("retry-after", "90")])), clock=clock)
+        agent = Agent(client)
+        assert (await agent.asks())[0] >= 500
+        assert (agent.meter.limited_until_s >= clock.now + 89) == known
+
+    async def test_what_was_cached_does_not_count_while_a_session_runs(self, chomp: Any, upstream: Any) -> None:
+        usage = {"prompt_tokens": 100, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 90}}
+
+        async def act(call: Call) -> None:
+            await call.whole(chat_answer(usage=usage))
+
+        agent = Agent(await chomp(await upstream(act)), active_task(budget_tokens=20))
+        assert (await agent.asks())[0] == 200
+        assert (agent.meter.tokens, agent.meter.budget.used_tokens, agent.meter.exceeded) == (105, 15, False)
+
+    async def test_a_budget_is_given_to_one_task(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream())
+        agent, other = Agent(client, active_task(budget_tokens=10)), Agent(client, active_task("2", budget_tokens=20))
+        client.services.meters.budgeted(active_task(budget_tokens=30))
+        assert (agent.meter.budget_tokens, other.meter.budget_tokens) == (30, 20)
+        client.services.meters.granted(active_task("2", budget_tokens=20, grants=1))
+        assert (agent.meter.budget_tokens, other.meter.budget_tokens) == (30, 40)
 
     # -- a router that is pinned
 
