@@ -552,6 +552,8 @@ def read_settings(
     Raises SettingsError with a sentence for whoever wrote the wrong value.
     """
     env = {**dotenv, **environ}
+    if not env.get("HOME"):  # some services are started without; it is to be hidden from agents all the same
+        env["HOME"] = os.path.expanduser("~").replace("~", "/")  # "/" where nobody knows
     tables = _checked_tables(file, overrides)
     made = {str(one.get("name")) for one in overrides.get("users", [])}  # with the CLI: beside the file's, not instead
     users = [one for one in file.get("users", []) if str(one.get("name")) not in made] + overrides.get("users", [])
@@ -568,7 +570,7 @@ def read_settings(
     if prefer not in PREFERENCES:
         raise SettingsError(f"prefer must be fast, cheap or free, not {prefer!r}")
     gguf = pick("local_gguf", "CHOMP_LOCAL_GGUF")
-    cache = env.get("XDG_CACHE_HOME") or str(Path(env.get("HOME") or "~").expanduser() / ".cache")
+    cache = env.get("XDG_CACHE_HOME") or str(Path(env["HOME"]) / ".cache")
     log_form = pick("log", "CHOMP_LOG")
     if log_form not in ("text", "json"):
         raise SettingsError(f"CHOMP_LOG is text or json, not {log_form!r}")
@@ -4797,6 +4799,7 @@ class DatabaseFault(Unavailable, sqlite3.Error):
 
 # SQLITE_PERM, BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN
 _PASSING = frozenset({3, 5, 6, 8, 10, 13, 14})
+WAL_BYTES = 16 << 20  # of SQLite's log of what it writes, once it is in the database
 DATABASE_WAIT_S = 1.0  # for a database that another program has locked
 # How a database of version N becomes one of N + 1, each in one transaction. One of 0.1.0 has version 0; sections make
 # the tables that are not there, as they are now.
@@ -4846,6 +4849,7 @@ class Database:
             )
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
                 connection.execute("PRAGMA synchronous=FULL")  # what is acknowledged survives a power cut
                 self._path.chmod(0o600)
             except BaseException:
@@ -5325,7 +5329,7 @@ _LEDGER_INSERT = f"INSERT INTO requests ({', '.join(LedgerRow.__struct_fields__)
 _LEDGER_ROW = f"({','.join('?' * len(LedgerRow.__struct_fields__))})"
 _ROWS_AT_ONCE = 64  # one statement for many rows: the interpreter is asked for less often
 LEDGER_BATCH = 512
-LEDGER_FLUSH_S = 0.5
+LEDGER_FLUSH_S = 0.25  # what a kill -9 may take with it
 _GROUPS = {
     "router": "router",
     "key": "router || '/' || key",
@@ -10897,6 +10901,7 @@ class LocalRunner:
     async def probe(self) -> None:
         """Finds out what isolation works here, by trying it."""
         self.level = "none"
+        await asyncio.to_thread(_roots_own)  # the first time takes a while
         if not (program := self._which("bwrap")):
             self.level_why = "bubblewrap is not installed (no `bwrap` on PATH)"
             return
@@ -11002,7 +11007,8 @@ class LocalRunner:
         """What no sandbox shows, but for what a launch says: the owner's home, chomp's state and its settings."""
         settings = self._settings()
         places = (settings.environ.get("HOME", ""), settings.state, settings.environ.get("CHOMP_CONFIG", ""))
-        return (*(Path(one) for one in places if one and Path(one) != Path("/")), settings.dir / "chomp.toml")
+        named = (Path(one) for one in places if one and Path(one) != Path("/"))
+        return (*named, settings.dir / "chomp.toml", *_roots_own())
 
     def sandboxed(self, argv: tuple[str, ...], cwd: Path, env: dict[str, str], writable: tuple[Path, ...]) -> Launch:
         """A process shut in as well as it can be here."""
@@ -11079,6 +11085,21 @@ def _looked_at(launch: Launch) -> list[str]:
 _SOCKETS = (Path("/run"), Path("/var/run"))  # of Docker, D-Bus, the owner's agents and session
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
 _NOBODY = 65534
+
+
+@functools.cache
+def _roots_own() -> tuple[Path, ...]:
+    """What only root may read of the system's settings, where chomp is root: in a sandbox its owner may, too."""
+    found = []
+    for folder, folders, files in os.walk("/etc") if os.geteuid() == 0 else ():
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            with contextlib.suppress(OSError):
+                mode = path.lstat().st_mode
+                if not stat.S_ISLNK(mode) and not mode & (stat.S_IXOTH if stat.S_ISDIR(mode) else stat.S_IROTH):
+                    found.append(path)
+        folders[:] = [name for name in folders if Path(folder, name) not in found]
+    return tuple(found)
 
 
 def _sandbox_user() -> tuple[int, str]:
@@ -13770,8 +13791,10 @@ class Dispatch:
             return False
         if exit_code != 0:
             how = f"was ended by signal {-exit_code}" if exit_code < 0 else f"ended with {exit_code}"
-            words = "the budget is used up" if meter.refused else f"the agent {how}"
-            facts |= {"error": f"{words}\n{tail}".strip(), "summary": run.claim}
+            words = f"the agent {how}\n{tail}".strip()  # the cause is there, but for a budget
+            if meter.refused:
+                words = f"the budget is used up: {self._meters.over(meter)}".removesuffix(": ")
+            facts |= {"error": words, "summary": run.claim}
             await self._settle(run, "limit" if meter.refused else "crash", facts)
             return False
         if run.locked:
@@ -17080,10 +17103,7 @@ def diff_files(text: str) -> list[DiffFile]:
     """The files of a unified diff."""
     files: list[DiffFile] = []
     inside = False
-    begin = text.split("\n", _DIFF_LINES)  # of a long text no more is looked at
-    if len(begin) > _DIFF_LINES:
-        text = "\n".join([*begin[:_DIFF_LINES], ""])
-    for line in text.splitlines()[:_DIFF_LINES]:
+    for line in text.removesuffix("\n").split("\n", _DIFF_LINES)[:_DIFF_LINES]:  # git's ends of lines, no others
         if line.startswith("diff --git "):
             files.append(DiffFile(line.rpartition(" b/")[2] or line[11:]))
             inside = False

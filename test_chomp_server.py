@@ -30,6 +30,7 @@ import lzma
 import math
 import os
 import pty
+import pwd
 import random
 import re
 import resource
@@ -960,6 +961,12 @@ class TestSettings:
         made = read(tmp_path, "[server]\nport = 5", environ={"PORT": "", "HOST": ""})
         assert (made.port, made.host) == (5, "127.0.0.1")
 
+    def test_a_home_is_known_where_nobody_says_which(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("HOME")
+        home = pwd.getpwuid(os.getuid()).pw_dir
+        made = read(tmp_path, environ={"HOME": ""})
+        assert (made.environ["HOME"], made.cache_dir) == (home, Path(home) / ".cache" / "chomp")
+
     def test_an_override_replaces_a_key_and_leaves_its_neighbours(self, tmp_path: Path) -> None:
         file = '[timeouts]\nconnect = "3s"\nidle = "4s"\n[aliases]\nfast = "groq/a"'
         overrides = {"timeouts": {"idle": "5s"}, "aliases": {"slow": ["local/b"]}}
@@ -992,7 +999,7 @@ class TestSettings:
 
     def test_router_keys_are_found_in_the_environment_and_in_dotenv(self, tmp_path: Path) -> None:
         made = read(tmp_path, environ={"GROQ_API_KEY": "a"}, dotenv={"GROQ_API_KEY": "b", "ZEN": "c", "EMPTY": ""})
-        assert made.environ == {"GROQ_API_KEY": "a", "ZEN": "c"}
+        assert made.environ == {"GROQ_API_KEY": "a", "ZEN": "c", "HOME": made.environ["HOME"]}
 
     @pytest.mark.parametrize(
         ("written", "seconds"),
@@ -4084,6 +4091,16 @@ def mode(path: Path) -> int:
 
 
 class TestStore:
+    async def test_what_a_burst_left_in_the_log_of_the_database_is_given_back(self, store: cs.Store) -> None:
+        await store.database.open()
+        log = store.folder / "chomp.db-wal"
+        await store.database.write(lambda one: one.execute("CREATE TABLE t (x BLOB)"))
+        await store.database.write(lambda one: one.execute("INSERT INTO t VALUES (zeroblob(?))", (3 * cs.WAL_BYTES,)))
+        assert log.stat().st_size > 2 * cs.WAL_BYTES
+        for _ in range(2):
+            await store.database.write(lambda one: one.execute("INSERT INTO t VALUES (1)"))
+        assert log.stat().st_size <= cs.WAL_BYTES
+
     async def test_a_folder_has_one_server(self, store: cs.Store) -> None:
         with pytest.raises(cs.StoreError, match="another chomp") as caught:
             cs.Store(store.folder).open()
@@ -16515,9 +16532,9 @@ class TestDispatch:
         script = f"{ASKS}; {ASKS} | tee /dev/stderr | grep -q '^200'"
         task = await here.runs(script, model=up.model, budget_tokens=1)
         assert (task["status"], task["reason"]) == ("failed", "limit")
-        assert task["sessions"][0]["error"].startswith("the budget is used up") and "429" in await here.output(
-            task["id"]
-        )
+        error = task["sessions"][0]["error"]  # the cause, not what the agent printed last
+        assert re.fullmatch(r"the budget is used up: task 1 has used \d+ of its 1 tokens", error)
+        assert "429" in await here.output(task["id"])
         task = await here.post("/continue", id=task["id"])
         task = await here.when(task["id"], lambda task: len(task["sessions"]) == 2)
 
@@ -22578,6 +22595,16 @@ class TestRunner:
         assert said[1].partition("--\n")[2].split("\n")[:2] == ["of the agentcode", "task-1"]
         assert said[1].partition("--\n")[0].split("\n")[-3:-1] == [".config", "chomp"]
 
+    async def test_what_only_root_may_read_is_not_there(self, sandbox: Place) -> None:
+        if os.geteuid() != 0:
+            pytest.skip("only root has to be taken something away")
+        own = [path for path in (Path("/etc/shadow"), Path("/etc/gshadow")) if path.exists() and path.read_bytes()]
+        assert own and {*own} <= {*sandbox.runner.hidden()} and Path("/etc/passwd") not in sandbox.runner.hidden()
+        script = f"cat {' '.join(map(str, own))}; echo end"
+        for hidden, there in (((), True), (sandbox.runner.hidden(), False)):
+            _, said = await sandbox.capture(script, "bubblewrap", hidden=hidden)
+            assert said.endswith("end\n") and [path.read_text() in said for path in own] == [there] * len(own)
+
     async def test_a_link_in_a_hidden_folder_shows_what_it_stands_for(self, sandbox: Place) -> None:
         (sandbox.home / "dotfiles").mkdir()
         (sandbox.home / "dotfiles" / "tool").write_text("through a link")
@@ -24948,6 +24975,11 @@ class TestPages:
         quiet = await dashboard(shown_task("1", "x", "active", phase="running"), tasks={"budget_tokens": 0})
         text = await quiet.text("/partials/tasks")
         assert "data-quiet" in text and 'role="meter"' not in text
+
+    def test_a_line_of_a_diff_ends_where_git_ends_it(self) -> None:
+        odd = "+one\x0ctwo\u2028three\r"
+        (file,) = cs.diff_files(f"diff --git a/x b/x\n@@ -0,0 +1 @@\n{odd}\n")
+        assert file.lines == [("at", "@@ -0,0 +1 @@"), ("add", odd)] and file.added == 1
 
     async def test_a_diff_is_shown_file_by_file(self, dashboard: Any) -> None:
         chomp = await dashboard()
