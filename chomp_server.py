@@ -11183,6 +11183,9 @@ _GIT_S = 60.0  # one git command on files that are here
 _GIT_BYTES = 4 << 20  # read of what one says
 _REFS_BYTES = 64 << 20  # of a repository's branches and tags
 _WORDS_CHARS = 32 << 10  # at either end of what git says: why it failed
+_INCOMING = "refs/chomp-incoming"  # of a source, while commits come to it
+# of what branches and tags lead to: a tag may be of a commit, of a tag of one, or of a file
+_COMMITS = "--format=%(if:equals=tag)%(objecttype)%(then)%(*objectname)%(else)%(objectname)%(end)"
 _LOCK_S = 0.3  # a lock of git that is older was left
 _NAMES = 100  # of uncommitted files told
 _INCLUDE_BYTES, _INCLUDE_FILES = 512 << 20, 20_000  # copied for one .worktreeinclude
@@ -11910,9 +11913,10 @@ class Folders:
                 if now and now != kept.saved.get(branch) and not await self._leads_to(source, now, bundle):
                     note = f"{branch} was changed in {source.top}"
                     continue
-                await self._fetch(source, bundle, f"+{ref}:{to}")
-                now = (await self._at(source, "rev-parse", "--quiet", "--verify", to)).line
-                self._remember(task, branch, now)
+                if not await self._publish(task, source, bundle, ref, to, now):  # meanwhile
+                    note = f"{branch} was changed in {source.top}"
+                    continue
+                self._remember(task, branch, (await self._at(source, "rev-parse", "--quiet", "--verify", to)).line)
                 return branch, f"{note}, so the commits are in {branch}" if note else ""
         raise Unavailable(f"{note}, and so are the names after it")
 
@@ -11940,14 +11944,29 @@ class Folders:
         tip = _oid(ran.line.split(" ")[0])
         return bool(tip) and (await self._at(source, "merge-base", "--is-ancestor", now, tip)).code == 0
 
-    async def _fetch(self, source: _Repository, bundle: Path, refspec: str) -> None:
+    async def _publish(self, task: Task, source: _Repository, bundle: Path, ref: str, to: str, before: str) -> bool:
+        """Has `to` be what `bundle` calls `ref`, where it is still `before` ("": not there). Raises Unavailable."""
         writable = _refs_of(source)
-        logs = () if source.common / "logs" in writable else ("-c", "core.logAllRefUpdates=false")
+        if (source.common / _INCOMING).is_symlink():
+            raise Unavailable(f"{source.common / _INCOMING} is a link")
+        incoming = f"{_INCOMING}/task-{task.id}"  # it holds the commits until the branch does: git may tidy up just now
         flags = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-prune", "--no-auto-maintenance")
-        words = (*logs, "fetch", *flags, "--", str(bundle), refspec)
-        ran = await self._at(source, *words, readable=(bundle,), writable=writable, loud=True)
+        words = ("fetch", *flags, "--", str(bundle), f"+{ref}:{incoming}")
+        try:
+            ran = await self._at(source, *words, readable=(bundle,), writable=writable, loud=True)
+            if ran.code == 0:
+                logs = () if source.common / "logs" in writable else ("-c", "core.logAllRefUpdates=false")
+                words = (*logs, "update-ref", "-m", "chomp", to, incoming, before)
+                ran = await self._at(source, *words, writable=writable, loud=True)
+                if ran.code != 0 and (await self._at(source, "rev-parse", "--quiet", "--verify", to)).line != before:
+                    return False
+        finally:  # git would want to write packed-refs
+            (source.common / incoming).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # another task's is in it
+                (source.common / _INCOMING).rmdir()
         if ran.code != 0:
             raise Unavailable(f"git did not fetch them into {source.top}: {ran.words}")
+        return True
 
     def _remember(self, task: Task, branch: str, oid: str) -> None:
         kept = self._kept(self.place(task))
@@ -12085,12 +12104,14 @@ class Folders:
             return "git cannot read it"
         if dirty := await asyncio.to_thread(_files, ran.text):
             return f"{len(dirty)} files in it are not committed ({', '.join(name for _, name in dirty[:3])})"
-        refs = ("for-each-ref", "--format=%(objectname)", "refs/heads", "refs/stash")
-        ran = await self._inside(folder, *_QUIET, *_GIT, *refs)
-        if ran.code != 0:
+        # tags of an origin are there with commits that none of its branches has
+        kinds = ("refs/heads", "refs/tags") if folder.source is not None else ("refs/heads",)
+        ran = await self._inside(folder, *_QUIET, *_GIT, "for-each-ref", _COMMITS, *kinds)
+        stashes = await self._inside(folder, *_QUIET, *_GIT, "stash", "list", "--format=%H")
+        if ran.code != 0 or stashes.code != 0:
             return "git cannot read it"
         head = await self._inside(folder, *_QUIET, *_GIT, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
-        tips = sorted(set(filter(None, map(_oid, [head.line, *ran.text.split()]))))
+        tips = set(filter(None, map(_oid, [head.line, *ran.text.split(), *stashes.text.split()])))
         if not tips:
             return ""
         if folder.source is None:
@@ -12100,8 +12121,11 @@ class Folders:
         lost = f"it has commits that {folder.source} does not have"
         if not folder.source.is_dir():
             return lost
-        words = ("rev-list", "--max-count=1", *tips, "--not", "--all", "--")
-        ran = await self._at(await self._source(folder), *words)
+        source = await self._source(folder)
+        there = await self._at(source, "for-each-ref", _COMMITS, most_bytes=_REFS_BYTES)
+        if not (tips := tips.difference(there.text.split())):
+            return ""
+        ran = await self._at(source, "rev-list", "--max-count=1", *sorted(tips), "--not", "--all", "--")
         return lost if ran.code != 0 or ran.line else ""
 
     # -- how git is run

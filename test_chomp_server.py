@@ -15272,6 +15272,36 @@ class TestFolders:
         assert repos.git(source, "rev-parse", "chomp/task-7") == moved
         assert not repos.has(source, "chomp/task-7-3")
 
+    @pytest.mark.parametrize("known", [True, False], ids=["again", "first"])
+    async def test_what_the_owner_commits_while_commits_are_brought_is_not_lost(
+        self, repos: Repositories, known: bool
+    ) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        if known:
+            repos.commit(folder.path, "one", a="x\n")
+            assert (await repos.folders.save(task, folder)).branch == "chomp/task-7"
+        head = repos.commit(folder.path, "two", b="x\n")
+        run, moved = repos.run, []
+
+        async def meanwhile(launch: cs.Launch, *more: Any) -> Any:
+            done = await run(launch, *more)
+            if "verify" in launch.argv and "bundle" in launch.argv and not moved:  # just before they are fetched
+                repos.git(source, "checkout", "-q", *(() if known else ("-b",)), "chomp/task-7")
+                moved.append(repos.commit(source, "by hand", c="x\n"))
+                repos.git(source, "checkout", "-q", "main")
+            return done
+
+        repos.folders._run = meanwhile
+        saved = await repos.folders.save(task, folder)
+        repos.folders._run = run
+        assert saved.branch == "chomp/task-7-2" and "chomp/task-7 was changed in" in saved.note
+        assert repos.git(source, "rev-parse", "chomp/task-7") == moved[0]
+        assert repos.git(source, "rev-parse", "chomp/task-7-2") == head
+        assert set(repos.git(source, "for-each-ref", "--format=%(refname)").split()) == {
+            "refs/heads/main", "refs/heads/chomp/task-7", "refs/heads/chomp/task-7-2"
+        }  # fmt: skip
+
     async def test_a_branch_of_another_task_with_this_number_is_left_alone(self, repos: Repositories) -> None:
         source = repos.source()
         repos.git(source, "branch", "chomp/task-7")
@@ -15683,7 +15713,10 @@ class TestFolders:
         await repos.prepare(task)
         assert sorted(path.name for path in git.rglob("*.lock")) == ["newer.lock", "older.lock"]
 
-    @pytest.mark.parametrize("how", ["changed", "untracked", "committed", "elsewhere", "orphaned", "stashed"])
+    @pytest.mark.parametrize(
+        "how",
+        ["changed", "untracked", "committed", "elsewhere", "orphaned", "stashed", "older stash", "tag", "light tag"],
+    )
     async def test_work_that_is_nowhere_else_is_never_deleted(self, repos: Repositories, how: str) -> None:
         source = repos.source()
         task, folder = await repos.cloned(source)
@@ -15705,11 +15738,28 @@ class TestFolders:
         elif how == "stashed":
             (folder.path / "README").write_text("changed\n")
             repos.as_agent(folder, "stash", "-q")
+        elif how == "older stash":
+            (folder.path / "README").write_text("changed\n")
+            repos.as_agent(folder, "stash", "-q")
+            oid = repos.as_agent(folder, "rev-parse", "HEAD")
+            repos.as_agent(folder, "stash", "store", "-q", "-m", "one the source has", oid)
+        elif how in ("tag", "light tag"):
+            repos.commit(folder.path, "work", a="x\n")
+            repos.as_agent(folder, "tag", *(("-m", "x", "-a") if how == "tag" else ()), "v1")
+            repos.as_agent(folder, "reset", "-q", "--hard", "HEAD~1")
         for tasks in (self.ended(source), self.ended(source, deleted=cs.iso(1000)), {}):
             (said,) = await repos.clean(tasks, 1e12)
             assert str(repos.folders.place(task)) in said
             assert ("not committed" if how in ("changed", "untracked") else "does not have") in said
         assert folder.root.exists()
+
+    async def test_tags_of_the_source_keep_no_clone(self, repos: Repositories) -> None:
+        source = repos.source()
+        repos.git(source, "tag", "-m", "x", "-a", "v1")
+        repos.git(source, "tag", "a-tree", "HEAD^{tree}")
+        await repos.cloned(source)
+        repos.git(source, "tag", "-d", "v1")
+        assert await repos.clean(self.ended(source), 1e12) == []
 
     async def test_a_branch_deleted_in_the_source_keeps_the_clone(self, repos: Repositories) -> None:
         source = repos.source()
