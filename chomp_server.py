@@ -11164,6 +11164,14 @@ class Folder(msgspec.Struct, frozen=True):
         return self.kind in ("clone", "in_place")
 
 
+class Leftover(msgspec.Struct, frozen=True):
+    """The folder of a task that is over."""
+
+    task: str
+    bytes: int  # on disk: what is got back
+    unsaved: str  # what would be lost with it, in words
+
+
 class Saved(msgspec.Struct, frozen=True):
     """What a session left in its folder, and where its commits are now."""
 
@@ -12042,9 +12050,30 @@ class Folders:
 
     # -- cleaned up
 
-    async def sizes(self) -> dict[str, int]:
-        """Bytes on disk by task id: what is got back when a folder goes."""
-        return await asyncio.to_thread(_sizes, self._work)
+    async def leftovers(self, tasks: Callable[[], Mapping[str, Task]]) -> list[Leftover]:
+        """The folders of tasks that have ended or that nobody knows: what goes in the end, and what does not."""
+        found = []
+        for task_id, size in sorted((await asyncio.to_thread(_sizes, self._work)).items()):
+            if self._is_over(tasks().get(task_id)):
+                found.append(Leftover(task_id, size, await self._lost_with(self._work / f"task-{task_id}")))
+        return found
+
+    async def free(self, task_id: str, tasks: Callable[[], Mapping[str, Task]], *, unsaved: bool) -> str:
+        """Deletes the folder of a task that is over, with work that is nowhere else where that is `unsaved`.
+
+        Why it was not done, in words; "" when it was.
+        """
+        place = self._work / f"task-{task_id}"
+        if place.is_symlink() or not place.is_dir():
+            return "it has no folder"
+        if not self._is_over(tasks().get(task_id)):
+            return "it has not ended"
+        reason = await self._delete_when(place, lambda: self._is_over(tasks().get(task_id)), unsaved=unsaved)
+        return reason or ("it is being worked in again" if place.exists() else "")
+
+    @staticmethod
+    def _is_over(task: Task | None) -> bool:
+        return task is None or bool(task.deleted and task.status != "active") or task.status in ("done", "failed")
 
     async def clean(self, tasks: Callable[[], Mapping[str, Task]], now: float) -> list[str]:
         """Deletes the folders of tasks that ended long ago; those it must not delete, in words.
@@ -12061,25 +12090,40 @@ class Folders:
                 await asyncio.to_thread(_delete, place)
         for place in sorted(self._work.glob("task-*")):
             task_id = place.name.removeprefix("task-")
-            opened = self._opened[task_id]
             if place.is_symlink() or not self._is_due(place, tasks().get(task_id), now):
                 continue
-            try:
-                kept = self._kept(place)
-                reason = await self._unsaved(kept.folder) if kept is not None and kept.ready else ""
-            except ChompError as error:
-                reason = str(error)
-            if reason:
+            if reason := await self._delete_when(place, lambda: self._is_due(place, tasks().get(task_id), now)):  # noqa: B023
                 said.append(f"{place} is kept: {reason}")
-            elif self._opened[task_id] == opened and self._is_due(place, tasks().get(task_id), now):
-                # nobody began to work in it meanwhile
-                gone = self._work / f".gone-{secrets.token_hex(8)}"
-                try:
-                    place.rename(gone)
-                    await asyncio.to_thread(_delete, gone)
-                except OSError as error:
-                    said.append(f"{place} cannot be deleted: {error.strerror}")
+                task = tasks().get(task_id)
+                for home in place.glob("home-*") if task is None or task.deleted else ():  # nobody goes on there
+                    await asyncio.to_thread(_delete, home)
         return said
+
+    async def _delete_when(self, place: Path, may: Callable[[], bool], *, unsaved: bool = False) -> str:
+        """Deletes the folder of a task, if `may` still says so when it has been looked at.
+
+        Why it cannot be, in words: nothing that is nowhere else goes but where it is `unsaved`.
+        """
+        task_id = place.name.removeprefix("task-")
+        opened = self._opened[task_id]
+        if not unsaved and (reason := await self._lost_with(place)):
+            return reason
+        if self._opened[task_id] == opened and may():  # nobody began to work in it meanwhile
+            gone = self._work / f".gone-{secrets.token_hex(8)}"
+            try:
+                os.rename(place, gone)
+                await asyncio.to_thread(_delete, gone)
+            except OSError as error:
+                return f"it cannot be deleted: {error.strerror}"
+        return ""
+
+    async def _lost_with(self, place: Path) -> str:
+        """What would be lost with the folder of a task, in words; "" when nothing."""
+        try:
+            kept = self._kept(place)
+            return await self._unsaved(kept.folder) if kept is not None and kept.ready else ""
+        except ChompError as error:
+            return str(error)
 
     def _is_due(self, place: Path, task: Task | None, now: float) -> bool:
         settings = self._settings().tasks
@@ -13081,6 +13125,7 @@ class Dispatch:
         self._runs: dict[str, Run] = {}
         self._address = ""  # where agents reach chomp; nothing is started before it is known
         self._stopping = False
+        self._not_cleaned: frozenset[str] = frozenset()  # what was said of folders
         self._complaint = ""
         self._cleaning: asyncio.Task[None] | None = None
         queue.live = self.live
@@ -13356,10 +13401,24 @@ class Dispatch:
 
     async def _clean(self, now: float) -> None:
         """Deletes folders and output kept long enough."""
-        for words in await self.folders.clean(lambda: self._store.state.tasks, now):
-            log.info("%s", words)
+        said = await self.folders.clean(lambda: self._store.state.tasks, now)
+        for words in said:
+            if words not in self._not_cleaned:  # once
+                log.info("%s", words)
+        self._not_cleaned = frozenset(said)
         kept_s = self._settings().tasks.kept_failed_s
         await asyncio.to_thread(self._store.forget_outputs, now - kept_s, frozenset(self._runs))
+
+    async def leftovers(self) -> list[Leftover]:
+        """The folders of tasks that are over."""
+        return await self.folders.leftovers(lambda: self._store.state.tasks)
+
+    async def free(self, ids: Sequence[str], *, unsaved: bool) -> dict[str, str]:
+        """Deletes folders of tasks that are over; by id why one was not, "" where it was."""
+        return {
+            one: await self.folders.free(one, lambda: self._store.state.tasks, unsaved=unsaved)
+            for one in dict.fromkeys(ids)
+        }
 
     def _complain(self, words: str) -> None:
         if words != self._complaint:
@@ -16452,6 +16511,25 @@ async def hand_off_task(dispatch: Dispatch, caller: Caller, fields: _Claimed) ->
     """POST /api/tasks/handoff {id, summary?|context?} -> {status, task}; the next session goes on from there"""
     claim = read_claim({"result": fields.summary or fields.context or fields.result or ""})
     return await dispatch.hand_off(fields.id, claim.result, wait=caller.kind != "task")
+
+
+@routes.get("/api/clean")
+async def list_leftovers(request: web.Request) -> web.Response:
+    """GET /api/clean -> {folders: [{task, bytes, unsaved}]}: of tasks that are over; `unsaved`: what would be lost"""
+    return reply({"folders": await request.app[SERVICES].dispatch.leftovers()})
+
+
+class _Freed(msgspec.Struct, forbid_unknown_fields=True):
+    ids: Annotated[list[Annotated[str, msgspec.Meta(pattern="^[0-9]{1,18}$")]], msgspec.Meta(max_length=1000)]
+    unsaved: bool = False
+
+
+@json_post("/api/clean", _Freed)
+async def free_folders(services: Services, caller: Caller, fields: _Freed) -> dict[str, Any]:
+    """POST /api/clean {ids, unsaved?} -> {deleted: [id], kept: {id: why}}; `unsaved`: with work that is nowhere else"""
+    found = await services.dispatch.free(fields.ids, unsaved=fields.unsaved)
+    kept = {one: why for one, why in found.items() if why}
+    return {"deleted": [one for one in found if one not in kept], "kept": kept}
 
 
 @_task_post("/api/tasks/stop", _TaskId)

@@ -15451,7 +15451,7 @@ class TestFolders:
         await repos.folders.diff(task, 100_000)
         await repos.folders.facts(task, folder)
         await repos.clean({"7": repos.task(dir=task.dir, status="done", finished=cs.iso(1))}, 1e12)
-        await repos.folders.sizes()
+        await repos.folders.leftovers(dict)
         await repos.prepare(task)
 
     async def test_nothing_an_agent_configured_runs_outside(self, caged: Repositories) -> None:
@@ -15835,9 +15835,56 @@ class TestFolders:
         _, folder = await repos.cloned(source)
         (folder.path / "way").symlink_to(source)
         await repos.prepare(repos.task("8"))
-        sizes = await repos.folders.sizes()
+        sizes = {one.task: one.bytes for one in await repos.folders.leftovers(dict)}
         assert sizes.keys() == {"7", "8"}
         assert 1_000_000 <= sizes["7"] < 1_400_000 and sizes["8"] < 100_000
+
+    @pytest.mark.parametrize(
+        ("task", "listed"),
+        [
+            ({}, True), ({"status": "failed"}, True), ({"status": "active"}, False), ({"status": "queued"}, False),
+            ({"status": "queued", "deleted": cs.iso(1000)}, True), ({"status": "active", "deleted": cs.iso(1000)}, False),
+        ],
+    )  # fmt: skip
+    async def test_what_is_left_of_tasks_that_are_over_can_be_freed(
+        self, repos: Repositories, task: dict[str, Any], listed: bool
+    ) -> None:
+        source = repos.source()
+        _, folder = await repos.cloned(source)
+        (folder.path / "new").touch()
+        tasks = self.ended(source, **task)
+        found = await repos.folders.leftovers(lambda: tasks)
+        assert [one.unsaved for one in found] == ["1 files in it are not committed (new)"] * listed
+        why = await repos.folders.free("7", lambda: tasks, unsaved=False)
+        assert ("not committed" in why if listed else why == "it has not ended") and (folder.path / "new").exists()
+        assert (await repos.folders.free("7", lambda: tasks, unsaved=True) == "") == listed
+        assert (folder.path / "new").exists() != listed
+        assert await repos.folders.free("8", dict, unsaved=True) == "it has no folder"
+
+    async def test_what_a_session_begins_to_work_in_is_not_freed(self, repos: Repositories) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        run = repos.run
+
+        async def meanwhile(launch: cs.Launch, *more: Any) -> Any:
+            repos.folders._run = run
+            await repos.prepare(task)
+            return await run(launch, *more)
+
+        repos.folders._run = meanwhile
+        tasks = self.ended(source)
+        assert await repos.folders.free("7", lambda: tasks, unsaved=False) == "it is being worked in again"
+        assert (folder.path / "README").exists()
+
+    async def test_what_stays_of_a_dropped_task_is_its_work_alone(self, repos: Repositories) -> None:
+        source = repos.source()
+        task, folder = await repos.cloned(source)
+        (folder.path / "new").touch()
+        home = repos.folders.place(task) / "home-s1"
+        home.mkdir()
+        assert len(await repos.clean(self.ended(source), 1e12)) == 1 and home.exists()
+        assert len(await repos.clean(self.ended(source, deleted=cs.iso(1000)), 1e12)) == 1
+        assert (folder.path / "new").exists() and not home.exists()
 
 
 # what a script needs to ask a model as an agent does
@@ -23161,7 +23208,7 @@ class Client:
             more.pop("method", "POST"), f"{self.chomp.url}/api/{path}", headers={**self.headers, **more.pop("headers", {})}, **more
         ) as answer:  # fmt: skip
             assert answer.status == status, await answer.text()
-            assert answer.headers.get("hx-trigger") == ("refreshTasks" if status == 200 else None)
+            assert answer.headers.get("hx-trigger") == ("refreshTasks" if status == 200 and path != "clean" else None)
             return await answer.json() if status == 200 else await error_of(answer)
 
     async def add(self, prompt: str, **fields: Any) -> str:
@@ -23590,6 +23637,34 @@ class TestTaskApi:
         diff = (await client.get("/api/tasks/1/diff"))["diff"]
         assert "+more" in diff and "+new" in diff
         assert repos.git(source, "log", "-1", "--format=%s", "chomp/task-1") == "more"
+
+    async def test_folders_of_tasks_that_are_over_are_freed_when_somebody_says_so(
+        self, serves: Any, repos: Repositories, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        client = await serves()
+        source = str(repos.source(README="hello\n"))
+        await client.add("echo more >>README; git commit -qam more", dir=source, run=True)
+        await client.add("echo new >new", dir=source, run=True)
+        await client.add("true", dir=source)
+        for one in ("1", "2"):
+            await client.ended(one)
+        await client.post("tasks/delete", id="2")
+        folders = (await client.get("/api/clean"))["folders"]
+        assert [(one["task"], one["bytes"] > 10_000, one["unsaved"]) for one in folders] == [
+            ("1", True, ""), ("2", True, "1 files in it are not committed (new)"),
+        ]  # fmt: skip
+        told = await client.post("clean", ids=["1", "2", "1", "9"])
+        assert told == {
+            "deleted": ["1"], "kept": {"2": "1 files in it are not committed (new)", "9": "it has no folder"}
+        }  # fmt: skip
+        assert (await client.get("/api/clean"))["folders"] == folders[1:]
+        assert await client.post("clean", ids=["2"], unsaved=True) == {"deleted": ["2"], "kept": {}}
+        for wrong in ({"ids": ["../2"]}, {"ids": "2"}, {"ids": [2]}, {}, {"ids": ["2"], "all": True}):
+            await client.post("clean", 400, **wrong)
+        await client.post("tasks/retry", id="1", run=True)  # in a new clone of it
+        assert (await client.until("1", lambda task: len(task["sessions"]) == 2 and task["status"] != "active"))[
+            "branch"
+        ]
 
     # -- starting
 
@@ -29350,6 +29425,7 @@ class Board:
         self.talk: Callable[[web.WebSocketResponse], Awaitable[None]] | None = None
         self.viewers = 0
         self.url = ""
+        self.folders: list[dict[str, Any]] = []  # of tasks that are over
         self.app = web.Application(middlewares=[self.known])
         self.app.add_routes(
             [
@@ -29360,6 +29436,8 @@ class Board:
                 web.post("/api/tasks", self.add),
                 web.post("/api/tasks/{action}", self.act),
                 web.get("/api/config", self.config),
+                web.get("/api/clean", self.clean),
+                web.post("/api/clean", self.clean),
                 web.post("/api/config/agents", self.agent),
                 web.delete("/api/config/agents", self.agent),
                 web.get("/ws/terminal/{id}", self.terminal),
@@ -29405,6 +29483,14 @@ class Board:
     def prints(self, task: dict[str, Any], data: bytes) -> None:
         key = (task["id"], task["sessions"][-1]["id"])
         self.printed[key] = self.printed.get(key, b"") + data
+
+    async def clean(self, request: web.Request) -> web.Response:
+        if request.method == "GET":
+            return web.json_response({"folders": self.folders})
+        fields = await request.json()
+        self.said.append(("clean", fields))
+        kept = {"4": "it is being worked in again"} if "4" in fields["ids"] else {}
+        return web.json_response({"deleted": [one for one in fields["ids"] if one not in kept], "kept": kept})
 
     async def state(self, request: web.Request) -> web.Response:
         archived = {"count": 3, "tokens": 1000, "cost_usd": 0.5}
@@ -29889,6 +29975,39 @@ class TestCommand:
             ("message", {"id": "1", "message": "m1", "delete": True}),
             ("restore", {"id": "1"}),
         ]
+
+    FOLDERS = (
+        {"task": "2", "bytes": 12_345_678, "unsaved": ""}, {"task": "3", "bytes": 999, "unsaved": "2 files in it (a, b)"},
+        {"task": "4", "bytes": 2_000, "unsaved": ""},
+    )  # fmt: skip
+
+    async def test_clean_shows_what_would_go_and_asks(
+        self, board: Board, chomps: Any, screen: Any, tmp_path: Path
+    ) -> None:
+        assert await chomps("clean") == (0, "no task that is over has a folder\n", "")
+        board.folders = [*self.FOLDERS]
+        status, out, _ = await chomps("clean")  # nobody can be asked
+        assert (status, board.said) == (0, []) and "--yes" in out and "Delete 2 folders, 12 MB?" in out
+        assert re.search(r"(?m)^3 +999 B +2 files in it \(a, b\)$", out) and "chomp clean ID --unsaved" in out
+        for key, sent in ((b"\n", 0), (b"n\n", 0), (b"\x04", 0), (b"y\n", 1)):
+            shows = await screen().start("clean", environ=environ_for(board.url, tmp_path))
+            await shows.sees(b"Delete 2 folders, 12 MB? [y/N] ")
+            shows.type(key)
+            assert (await shows.ended(), len(board.said)) == (0, sent)
+        assert board.said == [("clean", {"ids": ["2", "4"], "unsaved": False})]
+        assert b"1 deleted" in shows.shown and b"task 4: it is being worked in again" in shows.shown
+
+    async def test_clean_deletes_what_is_named(self, board: Board, chomps: Any) -> None:
+        board.folders = [*self.FOLDERS]
+        assert (await chomps("clean", "3", "--yes"))[0] == 0 and board.said == []
+        assert (await chomps("clean", "2", "3", "--unsaved", "--yes"))[:2][1].endswith("\n2 deleted\n")
+        assert board.said == [("clean", {"ids": ["2", "3"], "unsaved": True})]
+        status, out, _ = await chomps("clean", "--yes", "--json")
+        assert (status, json.loads(out)["deleted"]) == (1, ["2"])
+        assert json.loads(out)["kept"] == {"3": "2 files in it (a, b)", "4": "it is being worked in again"}
+        assert json.loads((await chomps("clean", "--json"))[1])["folders"] == board.folders
+        status, _, error = await chomps("clean", "7", "--yes")
+        assert (status, "task 7 has no folder" in error) == (1, True)
 
     async def test_several_are_dropped_although_one_is_not_there(self, board: Board, chomps: Any) -> None:
         board.put("a")
