@@ -11194,6 +11194,7 @@ _WORDS_CHARS = 32 << 10  # at either end of what git says: why it failed
 _INCOMING = "refs/chomp-incoming"  # of a source, while commits come to it
 # of what branches and tags lead to: a tag may be of a commit, of a tag of one, or of a file
 _COMMITS = "--format=%(if:equals=tag)%(objecttype)%(then)%(*objectname)%(else)%(objectname)%(end)"
+_SUBMODULES = 200
 _LOCK_S = 0.3  # a lock of git that is older was left
 _NAMES = 100  # of uncommitted files told
 _INCLUDE_BYTES, _INCLUDE_FILES = 512 << 20, 20_000  # copied for one .worktreeinclude
@@ -11563,27 +11564,71 @@ class Folders:
         ran = await self._at(found, "for-each-ref", "--format=%(objectname) %(refname)", most_bytes=_REFS_BYTES)
         if ran.code != 0 or len(ran.text) >= _REFS_BYTES:
             raise BadRequest(f"git cannot read the branches of {found.top}", param="dir")
-        for _ in range(3):
-            if await asyncio.to_thread(_link_objects, found.common, store):
-                break
         await self._must("made", place, *made, f"--initial-branch={branch}", "--", str(root))
         git = root / ".git"
-        (git / "objects" / "info").mkdir(exist_ok=True)
-        (git / "objects" / "info" / "alternates").write_text(f"{store / 'objects'}\n", "utf-8", "surrogateescape")
-        for copy, remotes in ((store, True), (git, origin is not None)):
-            refs = await asyncio.to_thread(_branches, ran.text, remotes)
-            (copy / "packed-refs").write_text(refs, "utf-8", "surrogateescape")
-            if shallow := WorkFiles.read(found.common / "shallow", _GIT_BYTES):
-                (copy / "shallow").write_bytes(shallow)
+        await asyncio.to_thread(_borrow, found, git, store, ran.text, origin is not None)
+        refs = await asyncio.to_thread(_branches, ran.text, True)
+        (store / "packed-refs").write_text(refs, "utf-8", "surrogateescape")
         own = await self._identity(found)
         if origin:
             own |= {"remote.origin.url": origin[0], "remote.origin.fetch": "+refs/heads/*:refs/remotes/origin/*"}
             own |= {"remote.origin.pushUrl": origin[1]} if origin[1] != origin[0] else {}
-        self._furnish(root, own)
+        self._furnish(git, own)
+        empty = []
         if start:
             await self._must("checked out", root, "checkout", "--quiet", "-B", branch, start)
+            empty = await self._fill(found, root, git, store)
         left_out = "" if found.bare else await self._left_out(found, root)
-        return msgspec.structs.replace(folder, left_out=left_out), saved
+        return msgspec.structs.replace(folder, left_out="; ".join(filter(None, [left_out, *empty]))), saved
+
+    async def _fill(self, found: _Repository, root: Path, git: Path, store: Path) -> list[str]:
+        """Fills the submodules of a clone from what the source has of them; those that stay empty, in words.
+
+        What they have goes into the store of the clone as well.
+        """
+        said = []
+        for name, path in await self._submodules(root):
+            try:
+                entry = (await self._in(root, "ls-tree", "HEAD", "--", path)).line
+                commit = _oid(entry.split("\t")[0].removeprefix("160000 commit "))
+                if not commit:
+                    continue
+                if found.bare or not _is_filled(found.top / path):
+                    raise BadRequest(f"{found.top} has nothing of it")
+                below = await self._repository(found.top / path)
+                if below is None or below.top != found.top / path:
+                    raise BadRequest(f"{found.top / path} is no repository")
+                said += await self._fill_one(below, root / path, git / "modules" / name, store, commit)
+            except (BadRequest, OSError) as error:
+                said.append(f"the submodule {path} is empty: {error}")
+            else:
+                self._configure(git, {f"submodule.{name}.active": "true"})
+        return said
+
+    async def _fill_one(self, found: _Repository, root: Path, git: Path, store: Path, commit: str) -> list[str]:
+        """One submodule, and those in it. Raises BadRequest or OSError."""
+        form = (await self._at(found, "rev-parse", "--show-object-format")).line or "sha1"
+        made = ("init", "--quiet", "--bare", "--template=", f"--object-format={form}")
+        await self._must("made", root, *made, "--", str(git))
+        refs = await self._at(found, "for-each-ref", "--format=%(objectname) %(refname)", most_bytes=_REFS_BYTES)
+        await asyncio.to_thread(_borrow, found, git, store, refs.text, True)
+        own = {"core.bare": "false", "core.worktree": _way(git, root), **await self._identity(found)}
+        if origin := await self._origin(found):
+            own |= {"remote.origin.url": origin[0], "remote.origin.fetch": "+refs/heads/*:refs/remotes/origin/*"}
+        self._furnish(git, own)
+        (root / ".git").write_text(f"gitdir: {_way(root, git)}\n", "utf-8", "surrogateescape")
+        await self._must("checked out", root, "checkout", "--quiet", "--detach", commit)
+        return await self._fill(found, root, git, store)
+
+    async def _submodules(self, root: Path) -> list[tuple[str, str]]:
+        """Name and path of what .gitmodules has, but for what would lead out."""
+        file = root / ".gitmodules"
+        if file.is_symlink() or not file.is_file():
+            return []
+        words = ("config", "--file", str(file), "--no-includes", "-z", "--get-regexp", r"^submodule\..*\.path$")
+        pairs = (entry.partition("\n")[::2] for entry in (await self._in(root, *words)).text.split("\0") if entry)
+        found = ((key[len("submodule.") : -len(".path")], path) for key, path in pairs)
+        return [pair for pair in found if all(map(_is_inner, pair))][:_SUBMODULES]
 
     async def _saved_before(self, task: Task, source: _Repository) -> tuple[str, str, dict[str, str]] | None:
         """Base, tip and branch of a task whose clone was cleaned up: it goes on from there."""
@@ -11618,7 +11663,7 @@ class Folders:
             ran = await self._in(place, *clone, of=found, loud=True)
         if ran.code != 0:
             raise BadRequest(f"{url} could not be cloned: {ran.words}", param="repo_url")
-        self._furnish(root, await self._identity(None))
+        self._furnish(root / ".git", await self._identity(None))
         base = (await self._in(root, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")).line
         if base:
             await self._must("checked out", root, "checkout", "--quiet", "--no-track", "-B", folder.branch, base)
@@ -11714,7 +11759,7 @@ class Folders:
             urls.append(re.sub(r"^(https?://)[^/@]*@", r"\1", url))  # a token may stand in either half
         return urls[0], urls[1]
 
-    def _furnish(self, root: Path, values: Mapping[str, str]) -> None:
+    def _furnish(self, git: Path, values: Mapping[str, str]) -> None:
         """Adds to a new clone's configuration, for agents, whose home has none; and its hook."""
         own = {
             **values,
@@ -11724,16 +11769,20 @@ class Folders:
             "gc.auto": "0",  # nothing that works on in the background
             "maintenance.auto": "false",
         }
-        with (root / ".git" / "config").open("a", encoding="utf-8", errors="surrogateescape") as file:
-            for name, value in own.items():
+        self._configure(git, own)
+        hook = git / "hooks" / "commit-msg"
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(_HOOK, "utf-8")
+        hook.chmod(0o755)
+
+    @staticmethod
+    def _configure(git: Path, values: Mapping[str, str]) -> None:
+        with (git / "config").open("a", encoding="utf-8", errors="surrogateescape") as file:
+            for name, value in values.items():
                 section, _, key = name.rpartition(".")
                 section = re.sub(r"\.(.*)", r' "\1"', section)
                 quoted = re.sub(r'(["\\])', r"\\\1", value)
                 file.write(f'[{section}]\n\t{key} = "{quoted}"\n')
-        hook = root / ".git" / "hooks" / "commit-msg"
-        hook.parent.mkdir(exist_ok=True)
-        hook.write_text(_HOOK, "utf-8")
-        hook.chmod(0o755)
 
     async def _sign(self, folder: Folder, agent: str, model: str) -> None:
         """Tells the clone's hook who commits now."""
@@ -11761,8 +11810,6 @@ class Folders:
         if words:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             notes.append(f"not committed, so left out: {' and '.join(words)} ({', '.join(names[:5])}{more})")
-        if (found.top / ".gitmodules").is_file():
-            notes.append("submodules are empty")
         if filtered:
             notes.append(f"{len(filtered)} files with a filter, such as Git LFS, are as they are stored")
         notes.append(await self._include(found, root))
@@ -11836,6 +11883,7 @@ class Folders:
                 note = f"the commits are in {folder.root}, and in its origin if the agent could push"
                 return msgspec.structs.replace(seen, branch="", note=_sentences(seen.note, note))
             branch, note = await self._bring_back(task, kept, seen.head, ref)
+            note = _sentences(note, await self._only_here(folder))
         except (ChompError, OSError) as error:
             return Saved(note=f"the commits are in {folder.root} only: {error}")
         return msgspec.structs.replace(seen, branch=branch, note=_sentences(seen.note, note))
@@ -12148,6 +12196,8 @@ class Folders:
             return "git cannot read it"
         if dirty := await asyncio.to_thread(_files, ran.text):
             return f"{len(dirty)} files in it are not committed ({', '.join(name for _, name in dirty[:3])})"
+        if within := await self._only_here(folder):
+            return within
         # tags of an origin are there with commits that none of its branches has
         kinds = ("refs/heads", "refs/tags") if folder.source is not None else ("refs/heads",)
         ran = await self._inside(folder, *_QUIET, *_GIT, "for-each-ref", _COMMITS, *kinds)
@@ -12171,6 +12221,20 @@ class Folders:
             return ""
         ran = await self._at(source, "rev-list", "--max-count=1", *sorted(tips), "--not", "--all", "--")
         return lost if ran.code != 0 or ran.line else ""
+
+    async def _only_here(self, folder: Folder) -> str:
+        """Which submodules of a clone have commits that its source had not when it was made, in words."""
+        lost = []
+        for git in await asyncio.to_thread(_submodules_in, folder.root / ".git" / "modules"):
+            at = (*_QUIET, *_GIT, "--git-dir", str(git))
+            ran = await self._inside(folder, *at, "for-each-ref", _COMMITS, "refs/heads", "refs/tags", "refs/stash")
+            head = await self._inside(folder, *at, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
+            if tips := sorted(set(filter(None, map(_oid, [head.line, *ran.text.split()])))):
+                store = str(_store_of(folder.root.parent))
+                known = (*_QUIET, *_GIT, "--git-dir", store, "rev-list", "--max-count=1", *tips, "--")
+                if ran.code != 0 or (await self._inside(folder, *known)).code != 0:
+                    lost.append(str(git.relative_to(folder.root / ".git" / "modules")))
+        return f"its submodules ({', '.join(lost[:3])}) have commits that nothing else has" if lost else ""
 
     # -- how git is run
 
@@ -12432,6 +12496,45 @@ def _branches(text: str, remotes: bool) -> str:
     kinds = "heads/(?!chomp(/|$))|tags/" + "|remotes/origin/" * remotes
     wanted = rf"[0-9a-f]{{40,64}} refs/({kinds})[^\0-\x20\x7f]+"
     return "".join(f"{line}\n" for line in text.splitlines() if re.fullmatch(wanted, line))
+
+
+def _submodules_in(modules: Path) -> list[Path]:
+    """The repositories of submodules below a folder of them, as an agent has left it."""
+    found = []
+    for folder, folders, _ in os.walk(modules):  # follows no link
+        if _is_git(git := Path(folder)):
+            found.append(git)
+            folders[:] = [name for name in folders if name == "modules"]
+    return found[:_SUBMODULES]
+
+
+def _is_filled(submodule: Path) -> bool:
+    return os.path.lexists(submodule / ".git")
+
+
+def _way(start: Path, to: Path) -> str:
+    """The path from one folder to another."""
+    return os.path.relpath(to, start)
+
+
+def _is_inner(name: str) -> bool:
+    """Whether a name of .gitmodules stays inside, and needs no quotes."""
+    parts = name.lower().split("/")
+    return not {"", ".", "..", ".git"} & {*parts} and not re.search(r'["\\\0-\x1f\x7f]', name)
+
+
+def _borrow(found: _Repository, git: Path, store: Path, refs: str, remotes: bool) -> None:
+    """Has a new repository the objects of `found`, by way of a store, and branches, of `refs`. Raises OSError."""
+    for _ in range(3):
+        if _link_objects(found.common, store):
+            break
+    (git / "objects" / "info").mkdir(exist_ok=True)
+    (git / "objects" / "info" / "alternates").write_text(f"{store / 'objects'}\n", "utf-8", "surrogateescape")
+    (git / "packed-refs").write_text(_branches(refs, remotes), "utf-8", "surrogateescape")
+    if shallow := WorkFiles.read(found.common / "shallow", _GIT_BYTES):
+        for copy in (git, store):
+            with (copy / "shallow").open("ab") as file:
+                file.write(shallow)
 
 
 def _link_objects(common: Path, store: Path) -> bool:

@@ -14540,6 +14540,13 @@ class Repositories:
         self.git(path, "commit", "-q", "--allow-empty", "-m", subject)
         return self.git(path, "rev-parse", "HEAD")
 
+    def nest(self, outer: Path, inner: Path, path: str) -> None:
+        """Has `outer` a submodule, and those in it."""
+        allow = ("-c", "protocol.file.allow=always")
+        self.git(outer, *allow, "submodule", "--quiet", "add", str(inner), path)
+        self.git(outer, *allow, "submodule", "--quiet", "update", "--init", "--recursive")
+        self.git(outer, "commit", "-q", "-m", "a submodule")
+
     def as_agent(self, folder: cs.Folder, *words: str) -> str:
         """Git as an agent runs it, whose home is empty."""
         return self.git(folder.path, *words, HOME="/nonexistent", **folder.env)
@@ -15108,6 +15115,80 @@ class TestFolders:
         repos.git(outer, "commit", "-q", "-m", "a submodule")
         folder = await repos.prepare(repos.task(dir=str(outer / "inner")))
         assert folder.kind == "clone" and folder.source is not None
+
+    # -- submodules
+
+    def nested(self, repos: Repositories) -> Path:
+        """A repository with a submodule `mods/inner` that has one itself; where they came from is gone."""
+        outer = repos.source("outer")
+        repos.nest(inner := repos.source("inner", lib="lib\n"), repos.source("deep", core="core\n"), "deep")
+        repos.nest(outer, inner, "mods/inner")
+        for name in ("inner", "deep"):
+            shutil.rmtree(repos.tmp / name)
+        return outer
+
+    @pytest.mark.parametrize("caged", [False, True], ids=["plain", "caged"])
+    async def test_submodules_are_filled_from_what_the_source_has(self, repos: Repositories, caged: bool) -> None:
+        if caged and not bwrap_works():
+            pytest.skip("bubblewrap does not work here")
+        repos.sandbox = caged
+        outer = self.nested(repos)
+        _, folder = await repos.cloned(outer)
+        inner = folder.path / "mods" / "inner"
+        assert [(inner / name).read_text() for name in ("lib", "deep/core")] == ["lib\n", "core\n"]
+        assert folder.left_out == "" and repos.as_agent(folder, "status", "--porcelain") == ""
+        status = repos.as_agent(folder, "submodule", "status", "--recursive").split("\n")
+        assert [line.split()[1] for line in status] == ["mods/inner", "mods/inner/deep"]
+        assert not any(line[0] in "-+" for line in status)
+        # what the agent does there leaves the source alone, and is its own
+        (inner / "lib").write_text("changed\n")
+        repos.as_agent(folder, "-C", "mods/inner", "commit", "-qam", "in it")
+        assert "The Owner" in repos.as_agent(folder, "-C", "mods/inner", "log", "-1", "--format=%an")
+        repos.git(outer, "fsck", "--strict")
+        assert (
+            repos.git(outer, "status", "--porcelain") == "" and repos.git(outer / "mods/inner", "stash", "list") == ""
+        )
+
+    async def test_a_submodule_that_the_source_has_not_stays_empty_and_is_named(self, repos: Repositories) -> None:
+        outer = self.nested(repos)
+        repos.git(outer, "submodule", "deinit", "-q", "-f", "mods/inner")
+        _, folder = await repos.cloned(outer)
+        assert "the submodule mods/inner is empty: " in folder.left_out and "has nothing of it" in folder.left_out
+        assert [*(folder.path / "mods" / "inner").iterdir()] == []
+
+    async def test_commits_in_a_submodule_keep_the_clone(self, repos: Repositories) -> None:
+        outer = self.nested(repos)
+        task, folder = await repos.cloned(outer)
+        (folder.path / "mods" / "inner" / "deep" / "core").write_text("changed\n")
+        for where in ("mods/inner/deep", "mods/inner", "."):
+            repos.as_agent(folder, "-C", where, "commit", "-qam", "work")
+        saved = await repos.folders.save(task, folder)
+        assert (saved.commits, saved.dirty_count, saved.branch) == (1, 0, "chomp/task-7")
+        assert "submodules (mods/inner, mods/inner/modules/deep) have commits" in saved.note
+        tasks = {"7": Repositories.task(dir=outer, status="done", finished=cs.iso(1000))}
+        (said,) = await repos.clean(tasks, 1e12)
+        assert "have commits that nothing else has" in said and folder.root.exists()
+
+    @pytest.mark.parametrize(
+        ("name", "path"),
+        [
+            ("../../../../evil", "mods/inner"), ("x", "../evil"), ("x", "/evil"), ("x", ".git/hooks"), ("x/.GIT/y", "mods/inner"),
+            ('x"\n[core]\nsshCommand = evil', "mods/inner"), ("x", "way/evil"), ("x", "README"), ("x", "nowhere"),
+        ],
+    )  # fmt: skip
+    async def test_submodules_that_lead_out_are_none(self, repos: Repositories, name: str, path: str) -> None:
+        outer = self.nested(repos)
+        (evil := repos.tmp / "evil").mkdir()
+        (outer / "way").symlink_to(repos.tmp)
+        (outer / ".gitmodules").write_text("")
+        repos.git(outer, "config", "--file", ".gitmodules", f"submodule.{name.replace(chr(10), ' ')}.path", path)
+        repos.git(outer, "add", "-A")
+        repos.git(outer, "commit", "-q", "-m", "odd")
+        _, folder = await repos.cloned(outer)
+        assert [*evil.iterdir()] == [] and not (repos.work / "evil").exists()
+        assert (folder.path / "README").is_file() and not (folder.path / "mods" / "inner" / "lib").exists()
+        assert "ssh" not in (folder.path / ".git" / "config").read_text()
+        assert not (folder.path / ".git" / "modules").exists()
 
     @pytest.mark.parametrize("inside", ["..", "/etc", "way", "missing", "sub/../.."])
     async def test_a_subfolder_stays_inside_what_was_cloned(self, repos: Repositories, inside: str) -> None:
