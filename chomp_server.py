@@ -10885,6 +10885,13 @@ def left_out_note(size: int) -> bytes:
     return f"\r\n[chomp: {size} bytes are left out here]\r\n".encode()
 
 
+PLATFORM = sys.platform
+_LINUX_ONLY = (
+    f"tasks need Linux: on {PLATFORM} chomp cannot find all that an agent starts, so it could not end it; the gateway "
+    "works here, for tasks run chomp in a Linux machine or a container"
+)
+
+
 class LocalRunner:
     """Runs agents on this machine: in a sandbox where bubblewrap works, else below a process that ends what they start.
 
@@ -10901,6 +10908,9 @@ class LocalRunner:
     async def probe(self) -> None:
         """Finds out what isolation works here, by trying it."""
         self.level = "none"
+        if PLATFORM != "linux":
+            self.level_why = _LINUX_ONLY
+            return
         await asyncio.to_thread(_roots_own)  # the first time takes a while
         if not (program := self._which("bwrap")):
             self.level_why = "bubblewrap is not installed (no `bwrap` on PATH)"
@@ -11022,6 +11032,8 @@ class LocalRunner:
         return shutil.which(program, path=self._path) or ""
 
     def _check(self, launch: Launch) -> None:
+        if PLATFORM != "linux":
+            raise Unavailable(_LINUX_ONLY, code="no_linux", should_retry=False)
         program = launch.argv[0]
         if not launch.cwd.is_dir():
             raise Unavailable(f"the folder {launch.cwd} is not there", code="no_folder", should_retry=False)

@@ -6803,6 +6803,44 @@ class TestUpstream:
         assert min(seen.values()) > 0, seen
         assert len(await client.rows(len(raw) + 1)) == len(raw) + 1
 
+    async def test_no_comment_stands_in_the_middle_of_a_frame(self, chomp: Any, upstream: Any) -> None:
+        frame = chat_chunk({"content": "x" * 20_000})
+        pieces = [chat_chunk({"content": "a"}), frame[:10_000], frame[10_000:], chat_chunk({}, "stop"), DONE]
+
+        async def act(call: Call) -> None:
+            await call.head()
+            for piece in pieces:
+                await call.chunk(piece)
+                await asyncio.sleep(0.3)
+            await call.end()
+
+        up = await upstream(act)
+        client = await chomp(up, limits={"frame_bytes": 4096}, timeouts={"keepalive": "100ms"})
+        async with client.chat(up.model, stream=True) as answer:
+            data = await answer.read()
+        assert frame in data and b": " in data.replace(frame, b"")  # comments came, but not within it
+        assert re.sub(rb"(?m)^:.*\n\n", b"", data) == b"".join(pieces)
+
+    async def test_one_stream_lets_others_have_their_turn(
+        self, chomp: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pauses: list[int] = []
+        pause = cs.Wire.pause
+        monkeypatch.setattr(cs.Wire, "pause", lambda wire: (pauses.append(1), pause(wire)))
+        monkeypatch.setattr(cs, "_BURST_BYTES", 20_000)
+        frames = [chat_chunk({"content": "x" * 1000}) for _ in range(100)]
+
+        async def act(call: Call) -> None:
+            await call.head()
+            for frame in (*frames, chat_chunk({}, "stop"), DONE):
+                await call.chunk(frame)
+            await call.end()
+
+        up = await upstream(act)
+        async with (await chomp(up)).chat(up.model, stream=True) as answer:
+            assert (await answer.read()).count(b'xxxx"') == 100
+        assert pauses
+
     async def test_done_alone_ends_a_stream_properly(self, chomp: Any, upstream: Any) -> None:
         client = await chomp(up := await upstream(streams(*STREAM[:4], DONE)))  # no finish_reason anywhere
         async with client.chat(up.model, stream=True) as answer:
@@ -16692,6 +16730,14 @@ class TestDispatch:
 
     # -- budgets and limits
 
+    async def test_a_task_on_another_system_fails_with_the_reason(
+        self, workshop: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        here = await workshop()
+        monkeypatch.setattr(cs, "PLATFORM", "darwin")
+        task = await here.runs("true")
+        assert task["status"] == "failed" and "tasks need Linux" in task["sessions"][-1]["error"], task
+
     async def test_a_budget_pauses_until_it_is_granted_again(self, workshop: Any, upstream: Any) -> None:
         up = await upstream()
         here = await workshop(up)
@@ -22772,6 +22818,14 @@ class TestRunner:
         assert said[1].count("No such file") == 2
         assert said[1].partition("--\n")[2].split("\n")[:2] == ["of the agentcode", "task-1"]
         assert said[1].partition("--\n")[0].split("\n")[-3:-1] == [".config", "chomp"]
+
+    async def test_another_system_is_told_what_it_lacks(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cs, "PLATFORM", "darwin")
+        await place.runner.probe()
+        assert place.runner.level == "none" and place.runner.level_why.startswith("tasks need Linux")
+        for begin in (place.capture, place.start):
+            with pytest.raises(cs.Unavailable, match="a Linux machine or a container"):
+                await begin("true")
 
     async def test_what_only_root_may_read_is_not_there(self, sandbox: Place) -> None:
         if os.geteuid() != 0:
