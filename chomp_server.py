@@ -10482,38 +10482,52 @@ def _send(pid: int, started: int, *signals: int) -> None:
             os.close(held)
 
 
-async def _end_all(
-    runs: Collection[str],
-    known: Mapping[int, int],
-    grace_s: float,
-    polite_s: float,
-    above: int = 0,
-    sandbox: bool = False,
-) -> list[int]:
-    """Ends the processes of `runs` and `known`, and what descends from them; the pids that are left after `grace_s`.
+class Spawned:
+    """A command and all that it has started, which ends with it: a sandbox does, and _INIT sees to it."""
 
-    SIGTERM first, SIGKILL after `polite_s`. The process `above` the others is told last: with it a sandbox ends at
-    once; without a sandbox it is our _INIT, which ends what we may not see when it gets SIGTERM.
-    """
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    known, told = dict(known), set[int]()
-    while True:
-        found = await asyncio.to_thread(processes_of, runs, known)
-        known.update(found)
-        passed = loop.time() - begun
-        if not found or passed >= grace_s:
-            return sorted(found)
-        for pid, started in found.items():
-            if passed < polite_s:
-                if pid != above and pid not in told:
-                    told.add(pid)
-                    _send(pid, started, signal.SIGTERM, signal.SIGCONT)
-            elif pid == above and not sandbox and passed < max(polite_s, grace_s - 0.5):
-                _send(pid, started, signal.SIGTERM)
-            else:
-                _send(pid, started, signal.SIGKILL)
-        await asyncio.sleep(0.05 if passed < polite_s else 0.02)
+    def __init__(self, child: asyncio.subprocess.Process, level: Level, info: int | None):
+        self.child = child
+        self._level = level
+        self._info = info  # where bwrap says which is the first process inside
+
+    def strike(self) -> None:
+        """Ends all of it, without waiting."""
+        if self.child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.child.send_signal(signal.SIGTERM if self._level == "none" else signal.SIGKILL)
+
+    async def gone(self, limit_s: float) -> bool:
+        """Waits until nothing of it is left: bwrap itself ends a moment before what is inside. Whether that is so."""
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self.child.wait()
+                if (first := self._first()) is None:
+                    return True
+                ended = asyncio.Event()
+                loop.add_reader(first, ended.set)
+                try:
+                    await ended.wait()
+                finally:
+                    loop.remove_reader(first)
+                    os.close(first)
+                return True
+        return False
+
+    def _first(self) -> int | None:
+        """The first process inside, told to end; None when it is not there any more, and asked for once."""
+        info, self._info = self._info, None
+        if info is None:
+            return None
+        with contextlib.suppress(OSError):
+            os.set_blocking(info, False)
+            with open(info, "rb") as file:
+                named = re.search(rb'"child-pid": *(\d+)', file.read(4096) or b"")
+            first = os.pidfd_open(int(named[1])) if named else None
+            if first is not None:
+                signal.pidfd_send_signal(first, signal.SIGKILL)
+            return first
+        return None
 
 
 class SecretFilter:
@@ -10585,14 +10599,14 @@ class Terminal:
 
     def __init__(
         self,
-        child: asyncio.subprocess.Process,
+        spawned: Spawned,
         master: int,
         launch: Launch,
         transcript: Transcript,
         secrets: Iterable[str],
     ):
-        self.pid = child.pid
-        process = _process(child.pid)
+        self.pid = spawned.child.pid
+        process = _process(self.pid)
         self.pid_started = process.started if process else 0
         self.last_output_s = time.monotonic()
         self.typed_s = -math.inf
@@ -10603,9 +10617,8 @@ class Terminal:
         self.transcript = transcript
         self.version = 0
         self.ended = False
-        self._child = child
+        self._spawned = spawned
         self._master = master
-        self._runs = (launch.env.get("TASK_RUN", ""),)
         self._secrets = SecretFilter(secrets)
         self._ring = bytearray()
         self._waiting: set[asyncio.Future[None]] = set()
@@ -10686,11 +10699,18 @@ class Terminal:
         return (reads is None or by_keys) and quiet and line.endswith((b"?", b":", b">", b"]"))
 
     async def stop(self, grace_s: float = 4.0) -> list[int]:
-        """Ends all that runs for this session, SIGTERM first; the pids of what could not be ended."""
-        known = {self.pid: self.pid_started}
-        left = await _end_all(
-            self._runs, known, grace_s, min(grace_s / 2, 2.0), above=self.pid, sandbox=self.level == "bubblewrap"
-        )
+        """Ends all that runs for this session; its pid when that could not be done.
+
+        Who has the terminal is told by SIGTERM, and has half of `grace_s` to end by itself.
+        """
+        with contextlib.suppress(OSError, TimeoutError):
+            if (group := os.tcgetpgrp(self._master)) > 1:
+                for number in (signal.SIGTERM, signal.SIGCONT):
+                    os.killpg(group, number)
+                async with asyncio.timeout(min(grace_s / 2, 2.0)):
+                    await self._spawned.child.wait()
+        self._spawned.strike()
+        left = [] if await self._spawned.gone(grace_s) else [self.pid]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S + 0.5):
                 await self.wait()
@@ -10700,15 +10720,15 @@ class Terminal:
         """Sees to the end: the program's, then its output's. Cancelled, it takes the program with it."""
         code = -signal.SIGKILL
         try:
-            code = await self._child.wait()
+            code = await self._spawned.child.wait()
+            await self._spawned.gone(ENDING_S)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_S):
                     await self._closed.wait()
             self._close()
             await self.transcript.close()
         finally:
-            if self._child.returncode is None:
-                _strike(self._child, self.level)
+            self._spawned.strike()
             self._close()
             self.exit_code, self.ended = code, True
             self._tell()
@@ -10851,13 +10871,6 @@ def _in_order(group: int) -> Iterator[tuple[int, _Process]]:
 _TERMINALS = ("/dev/pts/", "/dev/tty", "/dev/console")
 
 
-def _strike(child: asyncio.subprocess.Process, level: Level) -> None:
-    """Ends `child` and all below it, without waiting: a sandbox ends with its first process, _INIT sees to the rest."""
-    if child.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            child.send_signal(signal.SIGKILL if level == "bubblewrap" else signal.SIGTERM)
-
-
 class _BothEnds:
     """The first quarter and the last of what is longer than `most` bytes."""
 
@@ -10952,16 +10965,14 @@ class LocalRunner:
         try:
             termios.tcsetwinsize(slave, (rows, cols))  # before anything can ask for it
             os.set_blocking(master, False)
-            child = await asyncio.create_subprocess_exec(
-                *argv, stdin=slave, stdout=slave, stderr=slave, cwd=launch.cwd, env=launch.env, start_new_session=True
-            )
+            spawned = await self._spawn(argv, launch, stdin=slave, stdout=slave, stderr=slave)
         except BaseException:
             os.close(master)
             raise
         finally:
             os.close(slave)
-        terminal = Terminal(child, master, launch, kept, secrets)
-        self._background.start(f"terminal {child.pid}", terminal.watch())
+        terminal = Terminal(spawned, master, launch, kept, secrets)
+        self._background.start(f"terminal {terminal.pid}", terminal.watch())
         return terminal
 
     async def capture(
@@ -10976,39 +10987,56 @@ class LocalRunner:
 
     async def sweep(self, runs: Collection[str], grace_s: float = 2.0) -> list[int]:
         """Ends every process that has one of `runs` as TASK_RUN, and what descends from it; the pids that are left."""
-        return await _end_all(frozenset(runs), {}, grace_s, grace_s / 4)
+        loop = asyncio.get_running_loop()
+        ends_at, known = loop.time() + grace_s, dict[int, int]()
+        while found := await asyncio.to_thread(processes_of, frozenset(runs), known):
+            if loop.time() >= ends_at:
+                break
+            known.update(found)
+            for pid, started in found.items():
+                _send(pid, started, signal.SIGKILL)
+            await asyncio.sleep(0.02)
+        return sorted(found)
+
+    async def _spawn(self, argv: Sequence[str], launch: Launch, **pipes: Any) -> Spawned:
+        info, told = os.pipe() if launch.level == "bubblewrap" else (None, None)
+        if told is not None:
+            argv = [argv[0], "--info-fd", str(told), *argv[1:]]
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *argv, cwd=launch.cwd, env=launch.env, start_new_session=True, **pipes,
+                pass_fds=() if told is None else (told,),
+            )  # fmt: skip
+        except BaseException:
+            if info is not None:
+                os.close(info)
+            raise
+        finally:
+            if told is not None:
+                os.close(told)
+        return Spawned(child, launch.level, info)
 
     async def _run(
         self, argv: Sequence[str], launch: Launch, limit_s: float, most_bytes: int, secrets: Sequence[str]
     ) -> tuple[int | None, bytes]:
-        pipe = asyncio.subprocess.PIPE
-        child = await asyncio.create_subprocess_exec(
-            *argv, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=asyncio.subprocess.STDOUT,
-            cwd=launch.cwd, env=launch.env, start_new_session=True,
-        )  # fmt: skip
+        pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+        spawned = await self._spawn(argv, launch, stdin=none, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
         hider, kept = SecretFilter(secrets), _BothEnds(most_bytes)
-        assert child.stdout is not None
-        code, known = None, {}
+        output, code = cast(asyncio.StreamReader, spawned.child.stdout), None
         try:
             async with asyncio.timeout(limit_s):
-                while data := await child.stdout.read(65536):
+                while data := await output.read(65536):
                     kept.add(hider.feed(data))
-                code = await child.wait()
+                code = await spawned.child.wait()
         except TimeoutError:
             pass
         finally:
-            if child.returncode is None:  # time is over, or whoever waited was cancelled
-                process = _process(child.pid)
-                known = processes_of((), {child.pid: process.started}) if process else {}
-                _strike(child, launch.level)
-            if known or launch.level == "bubblewrap":  # the last of a sandbox go shortly after its first
-                runs = (launch.env.get("TASK_RUN", ""),)
-                sandbox = launch.level == "bubblewrap"
-                await _end_all(runs, known, ENDING_S, 0.0, above=child.pid, sandbox=sandbox)
+            spawned.strike()  # where time is over, or whoever waited was cancelled
+            await spawned.gone(ENDING_S)
         if code is None:  # what was written before the end came
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.5):
-                    while data := await child.stdout.read(65536):
+                    while data := await output.read(65536):
                         kept.add(hider.feed(data))
         kept.add(hider.flush())
         return code, kept.kept
