@@ -17348,7 +17348,8 @@ def diff_files(text: str) -> list[DiffFile]:
     """The files of a unified diff."""
     files: list[DiffFile] = []
     inside = False
-    for line in text.removesuffix("\n").split("\n", _DIFF_LINES)[:_DIFF_LINES]:  # git's ends of lines, no others
+    lines = text.removesuffix("\n").split("\n", _DIFF_LINES) if text else []  # git's ends of lines, no others
+    for line in lines[:_DIFF_LINES]:
         if line.startswith("diff --git "):
             files.append(DiffFile(line.rpartition(" b/")[2] or line[11:]))
             inside = False
