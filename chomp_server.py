@@ -10048,6 +10048,7 @@ class TaskQueue:
         self._settings = settings
         self.live = live  # lays the numbers of a running session over a task
         self.now, self.clocks = clocks.wall, clocks
+        self.stirred = asyncio.Event()  # something has changed that may let a task start
         self._waits: dict[str, tuple[str, float]] = {}  # until when tasks wait, and when that is by the lasting clock
 
     # -- reading
@@ -10132,7 +10133,7 @@ class TaskQueue:
         with self._store.change() as state:
             task = transition(self.get(task_id), action, now=self.now(), session=session, **fields)
             state.tasks[task_id] = task
-        self._events.publish("task", {"id": task_id, "action": action})
+        self._told(task_id, action)
         return task
 
     async def edit(self, task_id: str, fields: Mapping[str, Any]) -> Task:
@@ -10219,9 +10220,14 @@ class TaskQueue:
                     sums, tokens=sums.tokens + task.tokens, cost_usd=sums.cost_usd + (task.cost_usd or 0.0)
                 )
 
+    def _told(self, task_id: str, action: str) -> None:
+        """Tells who looks on, and who starts tasks: another may be able to begin now."""
+        self.stirred.set()
+        self._events.publish("task", {"id": task_id, "action": action})
+
     async def _changed(self, task: Task, before: Task | None) -> Task:
         """The task, when that is on disk; when it cannot be, it is as it was `before`. Raises Unavailable then."""
-        self._events.publish("task", {"id": task.id, "action": "change"})
+        self._told(task.id, "change")
         try:
             await self._store.saved()
         except Unavailable:
@@ -13137,6 +13143,7 @@ PROMPT_IN_ENVIRONMENT_BYTES = 32 << 10
 SUMMARY_CHARS = 4000
 GATE_BYTES = 8 << 10
 WATCH_S = 1.0
+STIR_S = 0.05  # between two looks at the queue, at least
 STOPPING_S = 8.0
 COUNTED_S = 2.0
 EXIT_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h
@@ -13499,6 +13506,7 @@ class Dispatch:
         cleaned_s = -math.inf
         while True:
             try:
+                self.queue.stirred.clear()
                 self._store.refresh()  # nobody else may look for long at what another program wrote
                 self.queue.purge()
                 self._end_disowned()
@@ -13512,7 +13520,10 @@ class Dispatch:
                     self._cleaning = self._background.start("clean-up", self._clean(self.queue.now()))
             except (ChompError, OSError) as error:  # a state file nobody can read: the next look may find it mended
                 self._complain(f"the queue cannot be looked at: {error}")
-            await asyncio.sleep(WATCH_S if self._runs else 5 * WATCH_S)  # what is added here is looked at anyway
+            await asyncio.sleep(STIR_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_S if self._runs else 5 * WATCH_S):
+                    await self.queue.stirred.wait()
 
     def _end_disowned(self) -> None:
         """Ends agents whose task is active no more: others may write state.json, and what they wrote stays."""
@@ -17513,6 +17524,7 @@ def adopt(services: Services, settings: Settings) -> list[str]:
     services.store.finished = settings.tasks.finished
     services.hosts.clear()
     services.routing.refresh()
+    services.dispatch.queue.stirred.set()  # more may run
     return left
 
 

@@ -16659,8 +16659,10 @@ class TestDispatch:
 
     async def test_of_two_ends_the_first_comes(self, workshop: Any) -> None:
         here = await workshop()
-        task_id = await here.add("trap '' TERM; sleep 1000")
+        task_id = await here.add("trap '' TERM; echo ready; sleep 1000")
         await here.phase(task_id, "running")
+        terminal: Any = here.dispatch.terminal(task_id)
+        await shows(terminal, "ready")
         stopping = asyncio.ensure_future(here.post("/stop", id=task_id))
         await eventually(lambda: here.dispatch._runs[task_id].asked)
         again = asyncio.ensure_future(here.post("/stop", id=task_id))
@@ -16820,7 +16822,10 @@ class TestDispatch:
         for task_id in (first, added, run):
             assert (await here.ended(task_id))["status"] == "done"
 
-    async def test_what_is_blocked_starts_when_its_blocker_is_done(self, workshop: Any) -> None:
+    async def test_what_is_blocked_starts_when_its_blocker_is_done(
+        self, workshop: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cs, "WATCH_S", 1000.0)  # nobody waits for a look at the clock
         here = await workshop()
         first = await here.add("read x")
         second = await here.add("echo second", blocked_by=[first])
