@@ -3,6 +3,7 @@
 # note: one answer of a model, without tools; nothing needs to be installed
 # Asks a model once, through chomp, and prints the answer as it comes.
 set -euo pipefail
+adapter=$(cd "$(dirname "${BASH_SOURCE[0]}")/../bin" && pwd)/adapter
 
 available() {
   command -v python3 >/dev/null && return
@@ -10,26 +11,14 @@ available() {
   return 1
 }
 
-event() { # a line for chomp: its kind as argument, its text on stdin
-  python3 -c '
-import json, sys
-text = sys.stdin.buffer.read(8192).decode(errors="ignore").strip()
-print(json.dumps({"type": sys.argv[1], "text": text}))' "$1" >>"${TASK_EVENTS:-/dev/null}"
-}
-
-warn() { # never in silence
-  echo "chomp: $1" >&2
-  event warning <<<"$1"
-}
-
 run() {
   available || exit 69
   cd "${TASK_DIR:?}"
-  [[ -z ${TASK_EFFORT-} ]] || warn "ask knows no effort; '$TASK_EFFORT' is left out"
+  [[ -z ${TASK_EFFORT-} ]] || "$adapter" warn "ask knows no effort; '$TASK_EFFORT' is left out"
   set +e
   "${CHOMP_BIN:?}" ask --model "${TASK_MODEL:?}" <"${TASK_PROMPT_FILE:?}" | tee "$HOME/answer"
   local status=${PIPESTATUS[0]}
-  [[ $status != 0 ]] || event result <"$HOME/answer"
+  [[ $status != 0 ]] || "$adapter" event result <"$HOME/answer"
   exit "$status"
 }
 

@@ -5,6 +5,7 @@
 # note: any model of chomp's; permission rules, CLAUDE.md, skills, agents and commands of your own are used
 # Runs the Claude Code CLI on one task. Your login is not used: all model traffic goes through chomp.
 set -euo pipefail
+adapter=$(cd "$(dirname "${BASH_SOURCE[0]}")/../bin" && pwd)/adapter
 
 available() {
   command -v claude >/dev/null && return
@@ -12,29 +13,14 @@ available() {
   return 1
 }
 
-event() { # a line for chomp: its kind as argument, its text on stdin
-  python3 -c '
-import json, sys
-text = sys.stdin.buffer.read(8192).decode(errors="ignore").strip()
-print(json.dumps({"type": sys.argv[1], "text": text}))' "$1" >>"${TASK_EVENTS:-/dev/null}"
-}
-
-warn() { # never in silence
-  echo "chomp: $1" >&2
-  event warning <<<"$1"
-}
-
 bring() { # what the owner wrote for this agent; settings.json may hold keys and another address, so only some of it
-  local name
-  for name in CLAUDE.md skills agents commands; do
-    [[ ! -e ${OWNER_HOME-}/.claude/$name ]] || cp -RL "$OWNER_HOME/.claude/$name" "$CLAUDE_CONFIG_DIR/" || warn "$name cannot be copied"
-  done
+  "$adapter" bring .claude/CLAUDE.md .claude/skills .claude/agents .claude/commands
   [[ ! -e ${OWNER_HOME-}/.claude/settings.json ]] || python3 -c '
 import json, sys
 kept = ("permissions", "language", "outputStyle", "attribution", "includeCoAuthoredBy")
 given = json.load(open(sys.argv[1]))
 json.dump({key: given[key] for key in kept if key in given}, open(sys.argv[2], "w"))
-' "$OWNER_HOME/.claude/settings.json" "$CLAUDE_CONFIG_DIR/settings.json" || warn "your settings.json cannot be read"
+' "$OWNER_HOME/.claude/settings.json" "$CLAUDE_CONFIG_DIR/settings.json" || "$adapter" warn "your settings.json cannot be read"
 }
 
 insist() { # settings in a file win over those of a repository, which must not lead the traffic elsewhere
@@ -43,58 +29,6 @@ import json, os, sys
 names = ("ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_MODEL")
 off = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY")
 json.dump({"env": {**{name: os.environ[name] for name in names}, **dict.fromkeys(off, "")}}, sys.stdout)'
-}
-
-show() { # its events as lines for a person; its last words to chomp
-  python3 -c '
-import json, os, sys
-
-def say(text, colour=""):
-    print(f"\033[{colour}m{text}\033[0m" if colour else text, flush=True)
-
-def short(text, lines=12):
-    rows = text.strip().splitlines()
-    return "\n".join([*rows[:lines], *([f"... {len(rows) - lines} more lines"] if len(rows) > lines else [])])
-
-def told(part):
-    kind = part.get("type")
-    if kind == "text":
-        say(part["text"].strip())
-    elif kind == "tool_use":
-        words = [value for value in part["input"].values() if isinstance(value, str)]
-        say("> " + " ".join([part["name"], *(short(word, 4) for word in words[:1])]), "36")
-    elif kind == "tool_result":
-        content = part.get("content") or ""
-        if isinstance(content, list):
-            content = "\n".join(piece.get("text", "") for piece in content)
-        say(short(content), "31" if part.get("is_error") else "2")
-
-sys.stdin.reconfigure(encoding="utf-8", errors="replace")
-sys.stdout.reconfigure(encoding="utf-8", errors="replace")
-for line in sys.stdin:
-    try:
-        found = json.loads(line)
-        if found["type"] in ("assistant", "user"):
-            content = found["message"]["content"]
-            for part in content if isinstance(content, list) else ():
-                told(part)
-        elif found["type"] == "result":
-            text = str(found.get("result") or found.get("subtype") or "")
-            if found.get("is_error"):
-                say(text, "31")
-            with open(os.environ.get("TASK_EVENTS") or os.devnull, "a") as events:
-                text = text.encode(errors="ignore")[:8192].decode(errors="ignore")
-                events.write(json.dumps({"type": "result", "text": text}) + "\n")
-    except (ValueError, LookupError, TypeError, AttributeError):  # not what we know: as it is
-        say(line.rstrip("\n"))
-'
-}
-
-rules() { # what no prompt says; nothing outside a clone that chomp made
-  local branch
-  branch=$(git symbolic-ref --quiet --short HEAD 2>/dev/null) || return 0
-  [[ $branch != chomp[/-]task-* ]] ||
-    echo "This folder is a clone made for this task. Commit your work to its branch $branch before you end: only commits are brought back."
 }
 
 run() {
@@ -114,15 +48,15 @@ run() {
   options+=(--dangerously-skip-permissions) # chomp's sandbox is the limit; nobody is there to be asked
   [[ $EUID != 0 ]] || export IS_SANDBOX=1   # without it that option is refused to root
   local rules
-  rules=$(rules)
+  rules=$("$adapter" rules)
   [[ -z $rules ]] || options+=(--append-system-prompt "$rules")
   case ${TASK_EFFORT-} in
     "") ;;
     low | medium | high | xhigh | max) options+=(--effort "$TASK_EFFORT") ;;
-    *) warn "Claude Code knows no effort '$TASK_EFFORT'; it uses its own" ;;
+    *) "$adapter" warn "Claude Code knows no effort '$TASK_EFFORT'; it uses its own" ;;
   esac
   set +e
-  claude "${options[@]}" <"${TASK_PROMPT_FILE:?}" | show # a file: any length, any sign
+  claude "${options[@]}" <"${TASK_PROMPT_FILE:?}" | "$adapter" show claude # a file: any length, any sign
   exit "${PIPESTATUS[0]}"
 }
 

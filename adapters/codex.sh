@@ -5,6 +5,7 @@
 # note: any model of chomp's; AGENTS.md, prompts and skills of your own are used
 # Runs the Codex CLI on one task. Your login is not used: all model traffic goes through chomp.
 set -euo pipefail
+adapter=$(cd "$(dirname "${BASH_SOURCE[0]}")/../bin" && pwd)/adapter
 
 available() {
   command -v codex >/dev/null && return
@@ -12,41 +13,19 @@ available() {
   return 1
 }
 
-event() { # a line for chomp: its kind as argument, its text on stdin
-  python3 -c '
-import json, sys
-text = sys.stdin.buffer.read(8192).decode(errors="ignore").strip()
-print(json.dumps({"type": sys.argv[1], "text": text}))' "$1" >>"${TASK_EVENTS:-/dev/null}"
-}
-
-warn() { # never in silence
-  echo "chomp: $1" >&2
-  event warning <<<"$1"
-}
-
-rules() { # what no prompt says; nothing outside a clone that chomp made
-  local branch
-  branch=$(git symbolic-ref --quiet --short HEAD 2>/dev/null) || return 0
-  [[ $branch != chomp[/-]task-* ]] ||
-    echo "This folder is a clone made for this task. Commit your work to its branch $branch before you end: only commits are brought back."
-}
-
 run() {
   available || exit 69
   cd "${TASK_DIR:?}"
   export CODEX_HOME=$HOME/.codex
   mkdir -p "$CODEX_HOME"
-  local name
-  for name in AGENTS.md prompts skills; do
-    [[ ! -e ${OWNER_HOME-}/.codex/$name ]] || cp -RL "$OWNER_HOME/.codex/$name" "$CODEX_HOME/" || warn "$name cannot be copied"
-  done
+  "$adapter" bring .codex/AGENTS.md .codex/prompts .codex/skills
   cat >"$CODEX_HOME/config.toml" <<TOML
 model_provider = "chomp"
 check_for_update_on_startup = false
 analytics.enabled = false
 features.plugins = false
 otel.metrics_exporter = "none"
-developer_instructions = "$(rules)"
+developer_instructions = "$("$adapter" rules)"
 [model_providers.chomp]
 name = "chomp"
 base_url = "${OPENAI_BASE_URL:?}"
@@ -59,18 +38,18 @@ TOML
     options+=(--sandbox workspace-write -c sandbox_workspace_write.network_access=true)
     options+=(-c "sandbox_workspace_write.writable_roots=[\"$PWD/.git\", \"$HOME\"]") # else it cannot commit
   else
-    [[ ${TASK_ISOLATION-} != none ]] || warn "no sandbox works here, not even Codex's own: it runs without"
+    [[ ${TASK_ISOLATION-} != none ]] || "$adapter" warn "no sandbox works here, not even Codex's own: it runs without"
     options+=(--dangerously-bypass-approvals-and-sandbox)
   fi
   [[ -z ${TASK_CONTEXT-} ]] || options+=(-c "model_context_window=$TASK_CONTEXT")
   case ${TASK_EFFORT-} in
     "") ;;
     minimal | low | medium | high | xhigh) options+=(-c "model_reasoning_effort=$TASK_EFFORT") ;;
-    *) warn "Codex knows no effort '$TASK_EFFORT'; it uses its own" ;;
+    *) "$adapter" warn "Codex knows no effort '$TASK_EFFORT'; it uses its own" ;;
   esac
   local status=0
   codex exec "${options[@]}" - <"${TASK_PROMPT_FILE:?}" || status=$?
-  [[ ! -s $HOME/last-message ]] || event result <"$HOME/last-message"
+  [[ ! -s $HOME/last-message ]] || "$adapter" event result <"$HOME/last-message"
   exit "$status"
 }
 

@@ -5,6 +5,7 @@
 # note: a worker loop of exe.dev, on its own models and outside chomp's sandbox; not tried with the real program
 # Runs one worker of an exe.dev machine on one task, and waits for it. chomp cannot count its tokens.
 set -euo pipefail
+adapter=$(cd "$(dirname "${BASH_SOURCE[0]}")/../bin" && pwd)/adapter
 POLL_S=${EXEDEV_POLL_S:-5}
 
 program() {
@@ -15,18 +16,6 @@ available() {
   program >/dev/null && return
   echo "there is no worker here: it comes with an exe.dev machine, in ~/bin" >&2
   return 1
-}
-
-event() { # a line for chomp: its kind as argument, its text on stdin
-  python3 -c '
-import json, sys
-text = sys.stdin.buffer.read(8192).decode(errors="ignore").strip()
-print(json.dumps({"type": sys.argv[1], "text": text}))' "$1" >>"${TASK_EVENTS:-/dev/null}"
-}
-
-warn() { # never in silence
-  echo "chomp: $1" >&2
-  event warning <<<"$1"
 }
 
 state() { # what `worker list` says of it
@@ -55,10 +44,10 @@ run() {
   [[ ! -e ${OWNER_HOME-}/.config/shelley ]] || ln -sfn "$OWNER_HOME/.config/shelley" "$HOME/.config/shelley"
   case ${TASK_MODEL-} in
     "" | auto) ;;
-    */*) warn "exe.dev cannot use chomp's model '$TASK_MODEL'; it takes its own" ;;
+    */*) "$adapter" warn "exe.dev cannot use chomp's model '$TASK_MODEL'; it takes its own" ;;
     *) options+=(--model "$TASK_MODEL") ;;
   esac
-  [[ -z ${TASK_EFFORT-} ]] || warn "exe.dev knows no effort; '$TASK_EFFORT' is left out"
+  [[ -z ${TASK_EFFORT-} ]] || "$adapter" warn "exe.dev knows no effort; '$TASK_EFFORT' is left out"
   # one line for the same reason: quotes and newlines of a task would break that JSON
   told=$("$worker" start "$name" --dir "$TASK_DIR" "${options[@]}" \
     --task "Read the file $TASK_PROMPT_FILE to its end: it holds your task. Do what it says, here in $TASK_DIR.") || status=$?
