@@ -3,7 +3,7 @@
 # note: one answer of a model, without tools; nothing needs to be installed
 # Asks a model once, through chomp, and prints the answer as it comes.
 set -euo pipefail
-adapter=$(cd "$(dirname "${BASH_SOURCE[0]}")/../bin" && pwd)/adapter
+adapter=$(cd "${0%"${0##*/}"}../bin" && pwd)/adapter
 
 available() {
   command -v python3 >/dev/null && return

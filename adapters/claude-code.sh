@@ -5,7 +5,7 @@
 # note: any model of chomp's; permission rules, CLAUDE.md, skills, agents and commands of your own are used
 # Runs the Claude Code CLI on one task. Your login is not used: all model traffic goes through chomp.
 set -euo pipefail
-adapter=$(cd "$(dirname "${BASH_SOURCE[0]}")/../bin" && pwd)/adapter
+adapter=$(cd "${0%"${0##*/}"}../bin" && pwd)/adapter
 
 available() {
   command -v claude >/dev/null && return

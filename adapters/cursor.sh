@@ -5,7 +5,7 @@
 # note: uses your Cursor subscription and its models; not tried with the real program
 # Runs the Cursor CLI on one task. It speaks with Cursor's own servers only, so chomp cannot count its tokens.
 set -euo pipefail
-adapter=$(cd "$(dirname "${BASH_SOURCE[0]}")/../bin" && pwd)/adapter
+adapter=$(cd "${0%"${0##*/}"}../bin" && pwd)/adapter
 
 program() {
   command -v cursor-agent || command -v agent

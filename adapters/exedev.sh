@@ -5,7 +5,7 @@
 # note: a worker loop of exe.dev, on its own models and outside chomp's sandbox; not tried with the real program
 # Runs one worker of an exe.dev machine on one task, and waits for it. chomp cannot count its tokens.
 set -euo pipefail
-adapter=$(cd "$(dirname "${BASH_SOURCE[0]}")/../bin" && pwd)/adapter
+adapter=$(cd "${0%"${0##*/}"}../bin" && pwd)/adapter
 POLL_S=${EXEDEV_POLL_S:-5}
 
 program() {

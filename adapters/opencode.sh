@@ -6,7 +6,7 @@
 # note: any model of chomp's; AGENTS.md, agents, commands and skills of your own are used
 # Runs the OpenCode CLI on one task. Your logins are not used: all model traffic goes through chomp.
 set -euo pipefail
-adapter=$(cd "$(dirname "${BASH_SOURCE[0]}")/../bin" && pwd)/adapter
+adapter=$(cd "${0%"${0##*/}"}../bin" && pwd)/adapter
 
 available() {
   command -v opencode >/dev/null && return

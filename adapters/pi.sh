@@ -5,7 +5,7 @@
 # note: any model of chomp's; AGENTS.md, SYSTEM.md, skills and prompts of your own are used
 # Runs the pi coding agent on one task. Your keys are not used: all model traffic goes through chomp.
 set -euo pipefail
-adapter=$(cd "$(dirname "${BASH_SOURCE[0]}")/../bin" && pwd)/adapter
+adapter=$(cd "${0%"${0##*/}"}../bin" && pwd)/adapter
 
 available() {
   command -v pi >/dev/null && return
