@@ -29870,6 +29870,15 @@ class TestCommand:
             )
         ]  # fmt: skip
 
+    @pytest.mark.parametrize("option", [("--plat", "shell"), ("--plat=shell",), ("--platform", "shell")])
+    async def test_an_option_may_be_shortened_among_the_words(
+        self, board: Board, chomps: Any, option: Sequence[str]
+    ) -> None:
+        status, _, error = await chomps("add", "fix", *option, "it", "--bu", "3")
+        assert status == 2 and "ambiguous option: --bu could match --budget-tokens, --budget-usd" in error
+        assert await chomps("add", "fix", *option, "it", "--budget-t", "3") == (0, "added task 1: fix it\n", "")
+        assert board.said == [("add", {"prompt": "fix it", "platform": "shell", "budget_tokens": 3})]
+
     @pytest.mark.parametrize("words", [("add",), ("add", "-")])
     async def test_a_prompt_comes_from_stdin_as_it_is(self, board: Board, chomps: Any, words: Sequence[str]) -> None:
         text = '-- `first`\n"$(second)" 日本\n'
