@@ -553,7 +553,8 @@ def read_settings(
     """
     env = {**dotenv, **environ}
     if not env.get("HOME"):  # some services are started without; it is to be hidden from agents all the same
-        env["HOME"] = os.path.expanduser("~").replace("~", "/")  # "/" where nobody knows
+        home = os.path.expanduser("~")
+        env["HOME"] = home if home.startswith("/") else "/"  # nobody knows
     tables = _checked_tables(file, overrides)
     made = {str(one.get("name")) for one in overrides.get("users", [])}  # with the CLI: beside the file's, not instead
     users = [one for one in file.get("users", []) if str(one.get("name")) not in made] + overrides.get("users", [])
@@ -10525,15 +10526,17 @@ class Spawned:
         info, self._info = self._info, None
         if info is None:
             return None
-        with contextlib.suppress(OSError):
-            os.set_blocking(info, False)
-            with open(info, "rb") as file:
-                named = re.search(rb'"child-pid": *(\d+)', file.read(4096) or b"")
+        os.set_blocking(info, False)
+        with open(info, "rb") as file:
+            named = re.search(rb'"child-pid": *(\d+)', file.read(4096) or b"")
+        try:
             first = os.pidfd_open(int(named[1])) if named else None
-            if first is not None:
+        except OSError:
+            return None
+        if first is not None:
+            with contextlib.suppress(OSError):
                 signal.pidfd_send_signal(first, signal.SIGKILL)
-            return first
-        return None
+        return first
 
 
 class SecretFilter:
@@ -10624,6 +10627,7 @@ class Terminal:
         self.version = 0
         self.ended = False
         self._spawned = spawned
+        self._gone = False  # nothing of it is left
         self._master = master
         self._secrets = SecretFilter(secrets)
         self._ring = bytearray()
@@ -10716,18 +10720,17 @@ class Terminal:
                 async with asyncio.timeout(min(grace_s / 2, 2.0)):
                     await self._spawned.child.wait()
         self._spawned.strike()
-        left = [] if await self._spawned.gone(grace_s) else [self.pid]
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_S + 0.5):
+            async with asyncio.timeout(grace_s + DRAIN_S + 0.5):
                 await self.wait()
-        return left
+        return [] if self._gone else [self.pid]
 
     async def watch(self) -> None:
         """Sees to the end: the program's, then its output's. Cancelled, it takes the program with it."""
         code = -signal.SIGKILL
         try:
             code = await self._spawned.child.wait()
-            await self._spawned.gone(ENDING_S)
+            self._gone = await self._spawned.gone(ENDING_S)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_S):
                     await self._closed.wait()
@@ -12555,7 +12558,8 @@ def _submodules_in(modules: Path) -> list[Path]:
 
 
 def _is_filled(submodule: Path) -> bool:
-    return os.path.lexists(submodule / ".git")
+    """Whether a submodule is there, and no link leads to it."""
+    return os.path.realpath(submodule) == str(submodule) and os.path.lexists(submodule / ".git")
 
 
 def _way(start: Path, to: Path) -> str:

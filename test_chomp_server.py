@@ -15194,6 +15194,14 @@ class TestFolders:
         assert "the submodule mods/inner is empty: " in folder.left_out and "has nothing of it" in folder.left_out
         assert [*(folder.path / "mods" / "inner").iterdir()] == []
 
+    async def test_a_submodule_that_became_a_link_stays_empty(self, repos: Repositories) -> None:
+        outer, private = self.nested(repos), repos.source("private/inner", lib="private\n")
+        (outer / "mods").rename(repos.tmp / "mods")
+        (outer / "mods").symlink_to(private.parent)
+        _, folder = await repos.cloned(outer)
+        assert "the submodule mods/inner is empty: " in folder.left_out
+        assert [*(folder.path / "mods" / "inner").iterdir()] == []
+
     async def test_commits_in_a_submodule_keep_the_clone(self, repos: Repositories) -> None:
         outer = self.nested(repos)
         task, folder = await repos.cloned(outer)
