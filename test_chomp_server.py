@@ -11546,6 +11546,30 @@ def result(text: str) -> dict[str, Any]:
 
 
 class TestAdapters:
+    @pytest.mark.parametrize(
+        ("adapter", "words"),
+        [
+            ("claude-code", ("claude", "--help")), ("codex", ("codex", "exec", "--help")),
+            ("opencode", ("opencode", "run", "--help")), ("pi", ("pi", "--help")), ("cursor", ("cursor-agent", "--help")),
+        ],
+        ids=["claude-code", "codex", "opencode", "pi", "cursor"],
+    )  # fmt: skip
+    def test_the_real_program_has_the_options_that_its_adapter_gives(
+        self, adapter: str, words: Sequence[str], tmp_path: Path
+    ) -> None:
+        if not shutil.which(words[0]):
+            pytest.skip(f"{words[0]} is not installed: with it, its own help is compared")
+        text = (HERE / "adapters" / f"{adapter}.sh").read_text()
+        given = {
+            option
+            for line in re.findall(r"options\+?=\((.*?)\)", text, re.S)
+            for option in re.findall(r"--[a-z][a-z-]+", line)
+        }
+        done = subprocess.run(
+            words, env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True, timeout=60
+        )
+        assert given and given <= {*re.findall(r"--[a-z][a-z-]+", done.stdout + done.stderr)}
+
     def test_the_platforms_are_those_of_the_readme(self) -> None:
         text = (HERE / "README.md").read_text("utf-8")
         for path in ADAPTERS:
