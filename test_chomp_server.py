@@ -11660,6 +11660,7 @@ class TestAdapters:
     @pytest.mark.parametrize("adapter", [*AGENTS, "ask"])
     def test_an_effort_it_does_not_know_is_warned_of(self, adapter: str, desk: Desk) -> None:
         desk.program(PROGRAM.get(adapter, adapter), status=9)
+        (desk.bin / "adapter").symlink_to(HERE / "bin" / "adapter")
         found = desk.run(adapter, TASK_EFFORT='si"lly', TASK_MODEL="auto", CHOMP_BIN=str(desk.bin / "ask"))
         (warning,) = [event for event in found.events if event["type"] == "warning"]
         assert 'si"lly' in warning["text"] and warning["text"] in found.err

@@ -3,7 +3,6 @@
 # note: one answer of a model, without tools; nothing needs to be installed
 # Asks a model once, through chomp, and prints the answer as it comes.
 set -euo pipefail
-adapter=$(cd "${0%"${0##*/}"}../bin" && pwd)/adapter
 
 available() {
   command -v python3 >/dev/null && return
@@ -13,6 +12,7 @@ available() {
 
 run() {
   available || exit 69
+  adapter=${CHOMP_BIN%/*}/adapter # beside bin/chomp: what adapters share
   cd "${TASK_DIR:?}"
   [[ -z ${TASK_EFFORT-} ]] || "$adapter" warn "ask knows no effort; '$TASK_EFFORT' is left out"
   set +e

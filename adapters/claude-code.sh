@@ -5,7 +5,6 @@
 # note: any model of chomp's; permission rules, CLAUDE.md, skills, agents and commands of your own are used
 # Runs the Claude Code CLI on one task. Your login is not used: all model traffic goes through chomp.
 set -euo pipefail
-adapter=$(cd "${0%"${0##*/}"}../bin" && pwd)/adapter
 
 available() {
   command -v claude >/dev/null && return
@@ -33,6 +32,7 @@ json.dump({"env": {**{name: os.environ[name] for name in names}, **dict.fromkeys
 
 run() {
   available || exit 69
+  adapter=${CHOMP_BIN%/*}/adapter # beside bin/chomp: what adapters share
   cd "${TASK_DIR:?}"
   export CLAUDE_CONFIG_DIR=$HOME/.claude CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 DISABLE_AUTOUPDATER=1
   local name

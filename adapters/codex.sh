@@ -5,7 +5,6 @@
 # note: any model of chomp's; AGENTS.md, prompts and skills of your own are used
 # Runs the Codex CLI on one task. Your login is not used: all model traffic goes through chomp.
 set -euo pipefail
-adapter=$(cd "${0%"${0##*/}"}../bin" && pwd)/adapter
 
 available() {
   command -v codex >/dev/null && return
@@ -15,6 +14,7 @@ available() {
 
 run() {
   available || exit 69
+  adapter=${CHOMP_BIN%/*}/adapter # beside bin/chomp: what adapters share
   cd "${TASK_DIR:?}"
   export CODEX_HOME=$HOME/.codex
   mkdir -p "$CODEX_HOME"

@@ -5,7 +5,6 @@
 # note: uses your Cursor subscription and its models; not tried with the real program
 # Runs the Cursor CLI on one task. It speaks with Cursor's own servers only, so chomp cannot count its tokens.
 set -euo pipefail
-adapter=$(cd "${0%"${0##*/}"}../bin" && pwd)/adapter
 
 program() {
   command -v cursor-agent || command -v agent
@@ -19,6 +18,7 @@ available() {
 
 run() {
   available || exit 69
+  adapter=${CHOMP_BIN%/*}/adapter # beside bin/chomp: what adapters share
   cd "${TASK_DIR:?}"
   local cursor prompt options=(--print --force --output-format stream-json)
   cursor=$(program)

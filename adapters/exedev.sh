@@ -5,7 +5,6 @@
 # note: a worker loop of exe.dev, on its own models and outside chomp's sandbox; not tried with the real program
 # Runs one worker of an exe.dev machine on one task, and waits for it. chomp cannot count its tokens.
 set -euo pipefail
-adapter=$(cd "${0%"${0##*/}"}../bin" && pwd)/adapter
 POLL_S=${EXEDEV_POLL_S:-5}
 
 program() {
@@ -34,6 +33,7 @@ cancel() { # its conversation lives in a server of the machine, which outlives u
 
 run() {
   available || exit 69
+  adapter=${CHOMP_BIN%/*}/adapter # beside bin/chomp: what adapters share
   cd "${TASK_DIR:?}"
   case ${TASK_PROMPT_FILE:?}$TASK_DIR in # its state is JSON put together by hand
     *[\"\\]*) echo "chomp: a worker takes no folder with a quote or a backslash in its name" >&2; exit 64 ;;

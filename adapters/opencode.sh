@@ -6,7 +6,6 @@
 # note: any model of chomp's; AGENTS.md, agents, commands and skills of your own are used
 # Runs the OpenCode CLI on one task. Your logins are not used: all model traffic goes through chomp.
 set -euo pipefail
-adapter=$(cd "${0%"${0##*/}"}../bin" && pwd)/adapter
 
 available() {
   command -v opencode >/dev/null && return
@@ -38,6 +37,7 @@ print(json.dumps({"autoupdate": False, "share": "disabled", "permission": "allow
 
 run() {
   available || exit 69
+  adapter=${CHOMP_BIN%/*}/adapter # beside bin/chomp: what adapters share
   cd "${TASK_DIR:?}"
   local given=${TASK_EFFORT-} options
   export TASK_MODEL TASK_EFFORT=$given

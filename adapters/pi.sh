@@ -5,7 +5,6 @@
 # note: any model of chomp's; AGENTS.md, SYSTEM.md, skills and prompts of your own are used
 # Runs the pi coding agent on one task. Your keys are not used: all model traffic goes through chomp.
 set -euo pipefail
-adapter=$(cd "${0%"${0##*/}"}../bin" && pwd)/adapter
 
 available() {
   command -v pi >/dev/null && return
@@ -28,6 +27,7 @@ print(json.dumps({"providers": {"chomp": {
 
 run() {
   available || exit 69
+  adapter=${CHOMP_BIN%/*}/adapter # beside bin/chomp: what adapters share
   cd "${TASK_DIR:?}"
   local options=(--provider chomp --model "${TASK_MODEL:?}" --no-session --mode json)
   export PI_OFFLINE=1 TASK_MODEL TASK_EFFORT=${TASK_EFFORT-}
