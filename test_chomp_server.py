@@ -10620,6 +10620,28 @@ class TestTasks:
             clocks=cs.Clocks(*[clock or Clock()] * 3),
         )
 
+    async def test_thousands_of_sessions_are_kept_and_gone_on_from(self, store: cs.Store) -> None:
+        queue = self.queue(store)
+        task = await queue.add({"prompt": "p", "platform": "shell"})
+        for number in range(3):
+            with store.change() as state:
+                sessions = tuple(
+                    a_session(id=f"s{n}", summary="x" * 200, ended_at="2026-11-21T00:01:00Z")
+                    for n in range(1, 1000 * (number + 1))
+                )
+                state.tasks[task.id] = msgspec.structs.replace(state.tasks[task.id], sessions=sessions, status="failed")
+            await queue.retry(task.id, wanted=False)
+            opened = await queue.act(task.id, "run", session={"agent": "shell", "model": ""})
+            done = await queue.act(task.id, "done", session={"summary": "all"}, result="all")
+            assert opened.sessions[-1].id == f"s{1000 * (number + 1)}" and len(done.sessions) == 1000 * (number + 1)
+        await store.saved()
+        again = cs.Store(store.folder)
+        await store.close()
+        again.open()
+        kept = cs.TaskQueue(again, cs.EventBus(cs.Limits()), cs.TaskSettings).get(task.id)
+        assert (kept.status, len(kept.sessions), kept.sessions[-1].summary) == ("done", 3000, "all")
+        await again.close()
+
     async def test_what_is_added_is_on_disk_when_that_is_told(self, store: cs.Store) -> None:
         task = await self.queue(store).add({"prompt": "say hi", "agent": "ask", "priority": "5", "budget_tokens": 10})
         assert (task.id, task.status, task.platform, task.priority, task.budget_tokens) == ("1", "queued", "ask", 5, 10)
