@@ -1732,7 +1732,31 @@ def capped(api: Api, body: bytes, most: int) -> bytes:
     names = _MOST_TOKENS[api]
     for name in [name for name in names if not is_null(fields.get(name, _EMPTY))] or names[:1]:
         fields[name] = Raw(str(min(_positive(fields.get(name, _EMPTY)) or most, most)).encode())
+    if api == "messages":
+        _fit_thinking(fields, int(bytes(fields["max_tokens"])))
     return msgspec.json.encode(fields)
+
+
+def _fit_thinking(fields: dict[str, Raw], most: int) -> None:
+    """Has a thinking budget fit in `most` tokens: Anthropic refuses a larger one, and one below its least."""
+    thinking = _decode_or_none(fields.get("thinking", _EMPTY), _THINKING.decode)
+    if thinking is None or thinking.budget_tokens < most:
+        return
+    if most <= _LEAST_THINKING:
+        del fields["thinking"]
+    else:
+        budget = max(_LEAST_THINKING, most // 2)
+        fields["thinking"] = Raw(msgspec.json.encode({"type": "enabled", "budget_tokens": budget}))
+
+
+_LEAST_THINKING = 1024
+
+
+class _Thinking(msgspec.Struct):
+    budget_tokens: int
+
+
+_THINKING = msgspec.json.Decoder(_Thinking)
 
 
 DEMONSTRATION_SYSTEM = "You are a helpful AI assistant."

@@ -9703,6 +9703,23 @@ class TestMeters:
                 assert answer.status == 200, await answer.text()
             assert 79_000 < up.calls[-1].json["max_tokens"] < 80_001
 
+    @pytest.mark.parametrize(
+        ("most", "thinking", "sent"),
+        [
+            (5000, {"type": "enabled", "budget_tokens": 4096}, {"type": "enabled", "budget_tokens": 4096}),
+            (3000, {"type": "enabled", "budget_tokens": 4096}, {"type": "enabled", "budget_tokens": 1500}),
+            (1500, {"type": "enabled", "budget_tokens": 1500}, {"type": "enabled", "budget_tokens": 1024}),
+            (1024, {"type": "enabled", "budget_tokens": 4096}, None),
+            (10, {"type": "disabled"}, {"type": "disabled"}),
+            (10, {"type": "adaptive"}, {"type": "adaptive"}),
+            (10, None, None), (10, "odd", "odd"),
+        ],
+    )  # fmt: skip
+    def test_what_is_thought_fits_in_a_strict_budget(self, most: int, thinking: Any, sent: Any) -> None:
+        body = {"model": "m", "max_tokens": 9000, "messages": [], "thinking": thinking}
+        found = json.loads(cs.capped("messages", json.dumps(body).encode(), most))
+        assert (found["max_tokens"], found.get("thinking")) == (most, sent)
+
     async def test_a_strict_days_tokens_are_those_of_prompt_and_answer(self, chomp: Any, upstream: Any) -> None:
         client = await chomp(up := await upstream(), users=[member(tokens_per_day=8_000, strict=True)])
         asked = {"model": "m", "messages": [{"role": "user", "content": "word " * 4000}]}  # 5,000 tokens
