@@ -10514,53 +10514,96 @@ def _send(pid: int, started: int, *signals: int) -> None:
 
 
 class Spawned:
-    """A command and all that it has started, which ends with it: a sandbox does, and _INIT sees to it."""
+    """A command and all that it has started, which ends with it: a sandbox does, and _INIT sees to it.
 
-    def __init__(self, child: asyncio.subprocess.Process, level: Level, info: int | None):
+    An agent may have ended _INIT, or stopped it. So where there is no sandbox, who ends a command looks for those that
+    have its mark as well.
+    """
+
+    def __init__(self, child: asyncio.subprocess.Process, launch: Launch, info: int | None):
         self.child = child
-        self._level = level
+        self.level = launch.level
+        self._mark = launch.env.get("TASK_RUN", "")
         self._info = info  # where bwrap says which is the first process inside
+        self._first: int | None = None  # of that: it is not known by its number, which another may have later
+        self._struck = False
+        if info is not None:
+            os.set_blocking(info, False)
+            asyncio.get_running_loop().add_reader(info, self._hear)
 
     def strike(self) -> None:
         """Ends all of it, without waiting."""
         if self.child.returncode is None:
+            self._struck = True
             with contextlib.suppress(ProcessLookupError):
-                self.child.send_signal(signal.SIGTERM if self._level == "none" else signal.SIGKILL)
+                for number in (signal.SIGTERM, signal.SIGCONT) if self.level == "none" else (signal.SIGKILL,):
+                    self.child.send_signal(number)
 
     async def gone(self, limit_s: float) -> bool:
         """Waits until nothing of it is left: bwrap itself ends a moment before what is inside. Whether that is so."""
-        loop = asyncio.get_running_loop()
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(limit_s):
                 await self.child.wait()
-                if (first := self._first()) is None:
-                    return True
-                ended = asyncio.Event()
-                loop.add_reader(first, ended.set)
-                try:
-                    await ended.wait()
-                finally:
-                    loop.remove_reader(first)
-                    os.close(first)
+                await self._first_gone()
+                if self.level == "none" and (self._struck or cast(int, self.child.returncode) < 0):
+                    return not await _sweep({self._mark}, limit_s)
                 return True
-        return False
+        except TimeoutError:
+            if self.level == "none" and self.child.returncode is None:
+                self.child.kill()
+                return not await _sweep({self._mark}, 1.0)
+            return False
 
-    def _first(self) -> int | None:
-        """The first process inside, told to end; None when it is not there any more, and asked for once."""
-        info, self._info = self._info, None
-        if info is None:
-            return None
-        os.set_blocking(info, False)
-        with open(info, "rb") as file:
-            named = re.search(rb'"child-pid": *(\d+)', file.read(4096) or b"")
+    async def _first_gone(self) -> None:
+        for _ in range(4):  # what it has said, and the end
+            self._hear()
+        self._close_info()  # though somebody inside should hold the other end
+        first, self._first = self._first, None
+        if first is None:
+            return
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
         try:
-            first = os.pidfd_open(int(named[1])) if named else None
-        except OSError:
-            return None
-        if first is not None:
             with contextlib.suppress(OSError):
                 signal.pidfd_send_signal(first, signal.SIGKILL)
-        return first
+            loop.add_reader(first, ended.set)
+            await ended.wait()
+        finally:
+            loop.remove_reader(first)
+            os.close(first)
+
+    def _hear(self) -> None:
+        """A piece of what bwrap says; it is heard to its end, since bwrap fails when nobody listens."""
+        if self._info is None:
+            return
+        try:
+            data = os.read(self._info, 4096)
+        except BlockingIOError:
+            return
+        if named := re.search(rb'"child-pid": *(\d+)', data):
+            with contextlib.suppress(OSError):
+                self._first = os.pidfd_open(int(named[1]))
+        if not data:
+            self._close_info()
+
+    def _close_info(self) -> None:
+        info, self._info = self._info, None
+        if info is not None:
+            asyncio.get_running_loop().remove_reader(info)
+            os.close(info)
+
+
+async def _sweep(runs: Collection[str], grace_s: float) -> list[int]:
+    """Ends every process that has one of `runs` as TASK_RUN, and what descends from it; the pids that are left."""
+    loop = asyncio.get_running_loop()
+    ends_at, known = loop.time() + grace_s, dict[int, int]()
+    while found := await asyncio.to_thread(processes_of, frozenset(runs), known):
+        if loop.time() >= ends_at:
+            break
+        known.update(found)
+        for pid, started in found.items():
+            _send(pid, started, signal.SIGKILL)
+        await asyncio.sleep(0.02)
+    return sorted(found)
 
 
 class SecretFilter:
@@ -10651,6 +10694,7 @@ class Terminal:
         self.version = 0
         self.ended = False
         self._spawned = spawned
+        self._runs = (launch.env.get("TASK_RUN", ""),)
         self._gone = False  # nothing of it is left
         self._master = master
         self._secrets = SecretFilter(secrets)
@@ -10747,6 +10791,8 @@ class Terminal:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s + DRAIN_S + 0.5):
                 await self.wait()
+        if self.level == "none":  # what keeps another one from seeing to it may be long gone
+            return await _sweep(self._runs, grace_s / 2) or ([] if self._gone else [self.pid])
         return [] if self._gone else [self.pid]
 
     async def watch(self) -> None:
@@ -11020,16 +11066,7 @@ class LocalRunner:
 
     async def sweep(self, runs: Collection[str], grace_s: float = 2.0) -> list[int]:
         """Ends every process that has one of `runs` as TASK_RUN, and what descends from it; the pids that are left."""
-        loop = asyncio.get_running_loop()
-        ends_at, known = loop.time() + grace_s, dict[int, int]()
-        while found := await asyncio.to_thread(processes_of, frozenset(runs), known):
-            if loop.time() >= ends_at:
-                break
-            known.update(found)
-            for pid, started in found.items():
-                _send(pid, started, signal.SIGKILL)
-            await asyncio.sleep(0.02)
-        return sorted(found)
+        return await _sweep(runs, grace_s)
 
     async def _spawn(self, argv: Sequence[str], launch: Launch, **pipes: Any) -> Spawned:
         info, told = os.pipe() if launch.level == "bubblewrap" else (None, None)
@@ -11047,7 +11084,7 @@ class LocalRunner:
         finally:
             if told is not None:
                 os.close(told)
-        return Spawned(child, launch.level, info)
+        return Spawned(child, launch, info)
 
     async def _run(
         self, argv: Sequence[str], launch: Launch, limit_s: float, most_bytes: int, secrets: Sequence[str]
@@ -11267,7 +11304,7 @@ _WORDS_CHARS = 32 << 10  # at either end of what git says: why it failed
 _INCOMING = "refs/chomp-incoming"  # of a source, while commits come to it
 # of what branches and tags lead to: a tag may be of a commit, of a tag of one, or of a file
 _COMMITS = "--format=%(if:equals=tag)%(objecttype)%(then)%(*objectname)%(else)%(objectname)%(end)"
-_SUBMODULES = 200
+_SUBMODULES, _SUBMODULE_FOLDERS = 200, 2000
 _LOCK_S = 0.3  # a lock of git that is older was left
 _NAMES = 100  # of uncommitted files told
 _INCLUDE_BYTES, _INCLUDE_FILES = 512 << 20, 20_000  # copied for one .worktreeinclude
@@ -11282,6 +11319,7 @@ _GIT = (
     "-c", "fetch.recurseSubmodules=false", "-c", "advice.detachedHead=false",
 )  # fmt: skip
 _STATUS = ("status", "--porcelain", "-z", "--untracked-files=normal")
+_ALL_STATUS = (*_STATUS, "--ignore-submodules=none")  # whatever is configured: it would be lost
 _FILTERED = (".", ":(exclude,attr:!filter)")  # files that have one
 _QUIET = ("/bin/sh", "-c", 'exec "$@" 2>/dev/null', "sh")  # what is read by the program must hold no warnings
 _FIRST = ("/bin/sh", "-c", 'bytes=$1; shift; "$@" 2>/dev/null | head -c "$bytes"', "sh")
@@ -11662,9 +11700,9 @@ class Folders:
         said = []
         for name, path in await self._submodules(root):
             try:
-                entry = (await self._in(root, "ls-tree", "HEAD", "--", path)).line
-                commit = _oid(entry.split("\t")[0].removeprefix("160000 commit "))
-                if not commit:
+                entry = (await self._in(root, "--literal-pathspecs", "ls-tree", "-z", "HEAD", "--", path)).text
+                commit = _oid(entry.removeprefix("160000 commit ").removesuffix(f"\t{path}\0"))
+                if not commit or not _is_empty(root / path):
                     continue
                 if found.bare or not _is_filled(found.top / path):
                     raise BadRequest(f"{found.top} has nothing of it")
@@ -11689,7 +11727,7 @@ class Folders:
         if origin := await self._origin(found):
             own |= {"remote.origin.url": origin[0], "remote.origin.fetch": "+refs/heads/*:refs/remotes/origin/*"}
         self._furnish(git, own)
-        (root / ".git").write_text(f"gitdir: {_way(root, git)}\n", "utf-8", "surrogateescape")
+        _point(root / ".git", _way(root, git))
         await self._must("checked out", root, "checkout", "--quiet", "--detach", commit)
         return await self._fill(found, root, git, store)
 
@@ -12004,7 +12042,7 @@ class Folders:
             changed = (await self._inside(folder, *_QUIET, *_GIT, "diff", *plain, *ends, "--")).text[:8192]
             if folder.base and not await within(folder.base, tip):
                 note = _sentences(note, f"{branch or 'HEAD'} no longer descends from {folder.base[:12]}")
-        ran = await self._inside(folder, *_QUIET, *_GIT, *_STATUS)
+        ran = await self._inside(folder, *_QUIET, *_GIT, *_ALL_STATUS)
         dirty = [file for _, file in await asyncio.to_thread(_files, ran.text)]
         if not commits and folder.kind == "clone":
             note = _sentences(note, "no commits were made")
@@ -12080,7 +12118,7 @@ class Folders:
             raise Unavailable(f"{source.common / _INCOMING} is a link")
         incoming = f"{_INCOMING}/task-{task.id}"  # it holds the commits until the branch does: git may tidy up just now
         flags = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-prune", "--no-auto-maintenance")
-        words = ("fetch", *flags, "--", str(bundle), f"+{ref}:{incoming}")
+        words = ("-c", "core.logAllRefUpdates=false", "fetch", *flags, "--", str(bundle), f"+{ref}:{incoming}")
         try:
             ran = await self._at(source, *words, readable=(bundle,), writable=writable, loud=True)
             if ran.code == 0:
@@ -12090,8 +12128,8 @@ class Folders:
                 if ran.code != 0 and (await self._at(source, "rev-parse", "--quiet", "--verify", to)).line != before:
                     return False
         finally:  # git would want to write packed-refs
-            (source.common / incoming).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # another task's is in it
+            with contextlib.suppress(OSError):  # another task's may be in the folder
+                (source.common / incoming).unlink(missing_ok=True)
                 (source.common / _INCOMING).rmdir()
         if ran.code != 0:
             raise Unavailable(f"git did not fetch them into {source.top}: {ran.words}")
@@ -12175,7 +12213,7 @@ class Folders:
         """The folders of tasks that have ended or that nobody knows: what goes in the end, and what does not."""
         found = []
         for task_id, size in sorted((await asyncio.to_thread(_sizes, self._work)).items()):
-            if self._is_over(tasks().get(task_id)):
+            if task_id.isdecimal() and self._is_over(tasks().get(task_id)):
                 found.append(Leftover(task_id, size, await self._lost_with(self._work / f"task-{task_id}")))
         return found
 
@@ -12204,7 +12242,8 @@ class Folders:
         """
         said = []
         for gone in self._work.glob(".gone-*"):  # of a clean-up that was cut off
-            await asyncio.to_thread(_delete, gone)
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(_delete, gone)
         for place in self._work.glob(".gates/task-*"):
             task = tasks().get(place.name.removeprefix("task-"))
             if task is None and now - place.lstat().st_mtime > _UNKNOWN_S:
@@ -12217,7 +12256,8 @@ class Folders:
                 said.append(f"{place} is kept: {reason}")
                 task = tasks().get(task_id)
                 for home in place.glob("home-*") if task is None or task.deleted else ():  # nobody goes on there
-                    await asyncio.to_thread(_delete, home)
+                    with contextlib.suppress(OSError):
+                        await asyncio.to_thread(_delete, home)
         return said
 
     async def _delete_when(self, place: Path, may: Callable[[], bool], *, unsaved: bool = False) -> str:
@@ -12243,7 +12283,7 @@ class Folders:
         try:
             kept = self._kept(place)
             return await self._unsaved(kept.folder) if kept is not None and kept.ready else ""
-        except ChompError as error:
+        except (ChompError, OSError) as error:
             return str(error)
 
     def _is_due(self, place: Path, task: Task | None, now: float) -> bool:
@@ -12264,7 +12304,7 @@ class Folders:
             return ""
         if folder.kind == "empty":
             return "it has files in it" if any(folder.root.iterdir()) else ""
-        ran = await self._inside(folder, *_QUIET, *_GIT, *_STATUS)
+        ran = await self._inside(folder, *_QUIET, *_GIT, *_ALL_STATUS)
         if ran.code != 0:
             return "git cannot read it"
         if dirty := await asyncio.to_thread(_files, ran.text):
@@ -12297,16 +12337,24 @@ class Folders:
 
     async def _only_here(self, folder: Folder) -> str:
         """Which submodules of a clone have commits that its source had not when it was made, in words."""
-        lost = []
-        for git in await asyncio.to_thread(_submodules_in, folder.root / ".git" / "modules"):
+        lost, store = [], _store_of(folder.root.parent)
+        try:
+            found = await asyncio.to_thread(_submodules_in, folder.root / ".git" / "modules")
+        except Unavailable as error:
+            return str(error)
+        for git in found:
             at = (*_QUIET, *_GIT, "--git-dir", str(git))
             ran = await self._inside(folder, *at, "for-each-ref", _COMMITS, "refs/heads", "refs/tags", "refs/stash")
             head = await self._inside(folder, *at, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
-            if tips := sorted(set(filter(None, map(_oid, [head.line, *ran.text.split()])))):
-                store = str(_store_of(folder.root.parent))
-                known = (*_QUIET, *_GIT, "--git-dir", store, "rev-list", "--max-count=1", *tips, "--")
-                if ran.code != 0 or (await self._inside(folder, *known)).code != 0:
-                    lost.append(str(git.relative_to(folder.root / ".git" / "modules")))
+            tips = sorted(set(filter(None, map(_oid, [head.line, *ran.text.split()]))))
+            if tips:  # that are not what it was fetched with
+                words = ("rev-list", *tips, "--not", "--remotes", "--")
+                ran = await self._inside(folder, *at, *words)
+                new = set(filter(None, map(_oid, ran.text.split())))
+                tips = [one for one in tips if one in new or ran.code != 0]
+            known = (*_QUIET, *_GIT, "--git-dir", str(store), "rev-list", "--max-count=1", *tips, "--")
+            if tips and not (store.is_dir() and (await self._inside(folder, *known)).code == 0):
+                lost.append(str(git.relative_to(folder.root / ".git" / "modules")))
         return f"its submodules ({', '.join(lost[:3])}) have commits that nothing else has" if lost else ""
 
     # -- how git is run
@@ -12573,12 +12621,27 @@ def _branches(text: str, remotes: bool) -> str:
 
 def _submodules_in(modules: Path) -> list[Path]:
     """The repositories of submodules below a folder of them, as an agent has left it."""
-    found = []
-    for folder, folders, _ in os.walk(modules):  # follows no link
+    found: list[Path] = []
+    if modules.is_symlink() or modules.parent.is_symlink():
+        return []
+    for seen, (folder, folders, _) in enumerate(os.walk(modules)):  # it follows no link below that
+        if seen > _SUBMODULE_FOLDERS or len(found) > _SUBMODULES:
+            raise Unavailable(f"{modules} has more in it than submodules")
         if _is_git(git := Path(folder)):
             found.append(git)
             folders[:] = [name for name in folders if name == "modules"]
-    return found[:_SUBMODULES]
+    return found
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether it is an empty folder, and no link leads to it."""
+    return os.path.realpath(folder) == str(folder) and folder.is_dir() and not any(folder.iterdir())
+
+
+def _point(file: Path, where: str) -> None:
+    """Makes a .git file. Raises OSError when something is there."""
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644), "wb") as made:
+        made.write(os.fsencode(f"gitdir: {where}\n"))
 
 
 def _is_filled(submodule: Path) -> bool:

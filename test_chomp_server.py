@@ -11585,6 +11585,33 @@ def result(text: str) -> dict[str, Any]:
 
 
 class TestAdapters:
+    @pytest.mark.parametrize("adapter", ["claude-code", "cursor"])
+    def test_last_words_are_told_when_they_are_said(self, desk: Desk, adapter: str) -> None:
+        """Something that the agent started may hold the pipe for long."""
+        program = {"claude-code": "claude", "cursor": "cursor-agent"}[adapter]
+        desk.program(program, says=[{"type": "result", "result": "all done"}], also="sleep 20 & exec 9>&1")
+        words = [HERE / "adapters" / f"{adapter}.sh", "run"]
+        child = subprocess.Popen(
+            words, env=desk.asked(), cwd=desk.work, stdout=subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            deadline = time.monotonic() + 15
+            while not (desk.events.exists() and "all done" in desk.events.read_text()) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert "all done" in desk.events.read_text() and child.poll() is None
+        finally:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+    def test_what_cannot_be_brought_is_said_and_ends_nothing(self, desk: Desk) -> None:
+        skills = desk.owner / ".claude" / "skills"
+        skills.mkdir(parents=True)
+        (skills / "round").symlink_to(".")
+        desk.program("claude", says=[{"type": "result", "result": "all done"}])
+        found = desk.run("claude-code")
+        assert found.status == 0 and [one["type"] for one in found.events] == ["warning", "result"]
+        assert "skills cannot be copied" in found.err
+
     @pytest.mark.parametrize(
         ("adapter", "words"),
         [
@@ -15266,6 +15293,58 @@ class TestFolders:
         assert "the submodule mods/inner is empty: " in folder.left_out
         assert [*(folder.path / "mods" / "inner").iterdir()] == []
 
+    @pytest.mark.parametrize("path", [":(top)sub", ":/sub"])
+    @pytest.mark.parametrize("there", ["gitdir: precious\n", ""], ids=["a file", "nothing"])
+    async def test_a_path_of_a_submodule_is_no_pattern(self, repos: Repositories, path: str, there: str) -> None:
+        outer, inner = repos.source("outer"), repos.source("inner", lib="lib\n")
+        repos.nest(outer, inner, "sub")
+        (elsewhere := repos.tmp / "elsewhere").mkdir()
+        if there:
+            (elsewhere / ".git").write_text(there)
+        (outer / path).parent.mkdir(exist_ok=True)
+        (outer / path).symlink_to(elsewhere)
+        repos.git(outer, "config", "--file", ".gitmodules", "submodule.sub.path", path)
+        repos.git(outer, "--literal-pathspecs", "add", "--", path, ".gitmodules")
+        repos.git(outer, "commit", "-qm", "odd")
+        (outer / path).unlink()  # as an agent in place would leave it
+        shutil.copytree(inner, outer / path, symlinks=True)
+        _, folder = await repos.cloned(outer)
+        assert [one.read_text() for one in elsewhere.iterdir()] == [there] * bool(there)
+        assert not (folder.path / ".git" / "modules").exists()
+
+    async def test_a_link_in_the_place_of_submodules_is_not_walked(self, repos: Repositories) -> None:
+        task, folder = await repos.cloned(repos.source())
+        repos.source("others/project")
+        modules = folder.root / ".git" / "modules"
+        modules.symlink_to(repos.tmp / "others")
+        assert await repos.folders._only_here(folder) == ""
+        modules.unlink()
+        for number in range(cs._SUBMODULE_FOLDERS + 1):
+            (modules / str(number)).mkdir(parents=True)
+        repos.commit(folder.path, "work", a="x\n")
+        saved = await repos.folders.save(task, folder)
+        assert saved.branch == "chomp/task-7" and "more in it than submodules" in saved.note
+
+    async def test_what_is_changed_in_a_submodule_counts_whatever_is_configured(self, repos: Repositories) -> None:
+        outer = self.nested(repos)
+        repos.git(outer, "config", "--file", ".gitmodules", "submodule.mods/inner.ignore", "all")
+        repos.git(outer, "commit", "-qam", "ignore")
+        task, folder = await repos.cloned(outer)
+        (folder.path / "mods" / "inner" / "new").touch()
+        assert "not committed" in await repos.folders._unsaved(folder)
+        assert (await repos.folders.save(task, folder)).dirty_count == 1
+
+    async def test_what_an_agent_fetched_for_a_submodule_is_not_only_here(self, repos: Repositories) -> None:
+        outer = repos.source("outer")
+        repos.nest(outer, repos.source("inner", lib="lib\n"), "sub")
+        folder = await repos.prepare(repos.task(repo_url=str(outer)))
+        repos.git(folder.root, "-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init")
+        assert (folder.root / "sub" / "lib").exists() and await repos.folders._unsaved(folder) == ""
+        repos.commit(folder.root / "sub", "work", a="x\n")
+        repos.git(folder.root / "sub", "checkout", "-q", "-b", "mine")
+        repos.git(folder.root, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qam", "sub")
+        assert "submodules (sub) have commits" in await repos.folders._only_here(folder)
+
     async def test_commits_in_a_submodule_keep_the_clone(self, repos: Repositories) -> None:
         outer = self.nested(repos)
         task, folder = await repos.cloned(outer)
@@ -15492,6 +15571,18 @@ class TestFolders:
         assert set(repos.git(source, "for-each-ref", "--format=%(refname)").split()) == {
             "refs/heads/main", "refs/heads/chomp/task-7", "refs/heads/chomp/task-7-2"
         }  # fmt: skip
+
+    @pytest.mark.parametrize("logs", [False, True])
+    async def test_commits_come_whatever_is_logged_of_branches(self, repos: Repositories, logs: bool) -> None:
+        source = repos.source()
+        repos.git(source, "config", "core.logAllRefUpdates", "always")
+        if not logs:
+            shutil.rmtree(source / ".git" / "logs")
+        task, folder = await repos.cloned(source)
+        repos.commit(folder.path, "one", a="x\n")
+        saved = await repos.folders.save(task, folder)
+        assert (saved.branch, saved.note) == ("chomp/task-7", "")
+        assert [*(source / ".git").rglob("*incoming*")] == []
 
     async def test_a_branch_of_another_task_with_this_number_is_left_alone(self, repos: Repositories) -> None:
         source = repos.source()
@@ -16066,6 +16157,26 @@ class TestFolders:
         tasks = self.ended(source)
         assert await repos.folders.free("7", lambda: tasks, unsaved=False) == "it is being worked in again"
         assert (folder.path / "README").exists()
+
+    async def test_what_cannot_be_looked_at_keeps_nothing_else(self, repos: Repositories) -> None:
+        other = await repos.prepare(repos.task("6"))
+        await repos.cloned(repos.source())
+        unreadable, look = repos.work / "task-6", repos.folders._unsaved
+
+        async def looks(folder: cs.Folder) -> str:
+            if folder.root == other.root:
+                raise PermissionError(13, "Permission denied")  # to root nothing is
+            return await look(folder)
+
+        repos.folders._unsaved = looks  # type: ignore[method-assign]
+        (unreadable / "home-a").touch()
+        (repos.work / ".gone-x").touch()
+        found = await repos.folders.leftovers(dict)
+        assert [(one.task, "denied" in one.unsaved) for one in found] == [("6", True), ("7", False)]
+        (repos.work / "task-7.old").mkdir()
+        assert [one.task for one in await repos.folders.leftovers(dict)] == ["6", "7"]
+        (said, *_) = await repos.clean({}, time.time() + 7200)
+        assert "task-6 is kept: [Errno 13]" in said and not (repos.work / "task-7").exists()
 
     async def test_what_stays_of_a_dropped_task_is_its_work_alone(self, repos: Repositories) -> None:
         source = repos.source()
@@ -23058,7 +23169,8 @@ class TestRunner:
         await shows(terminal, "ready")
         with monkeypatch.context() as patched:
             patched.setattr(cs.Spawned, "strike", lambda _: None)  # as for processes of somebody else
-            assert await terminal.stop(0.3) == [terminal.pid]
+            patched.setattr(cs, "_send", lambda *_: None)
+            assert terminal.pid in await terminal.stop(0.3)
         assert await terminal.stop() == []
 
     async def test_nothing_outlives_the_end_of_an_agent(self, level: str, place: Place) -> None:
@@ -23068,6 +23180,16 @@ class TestRunner:
         )
         assert await terminal.wait() == 0
         await eventually(lambda: not with_argument(mark))
+
+    @pytest.mark.parametrize("sign", ["KILL", "STOP"])
+    async def test_what_an_agent_does_to_its_parent_keeps_nothing_alive(self, place: Place, sign: str) -> None:
+        mark = f"parentless-{os.getpid()}-{sign}"
+        terminal = await place.start(f"trap '' TERM HUP; kill -{sign} $PPID; echo ready; exec -a {mark} sleep 1000")
+        await (terminal.wait() if sign == "KILL" else eventually(lambda: with_argument(mark)))
+        assert await terminal.stop() == []
+        assert with_argument(mark) == []
+        await place.capture(f"trap '' TERM HUP; kill -{sign} $PPID; exec -a {mark}-2 sleep 1000", limit_s=0.5)
+        assert with_argument(f"{mark}-2") == []
 
     async def test_a_process_with_the_same_number_is_left_alone(self, place: Place) -> None:
         other = subprocess.Popen(["sleep", "1000"])
@@ -30219,7 +30341,7 @@ class TestCommand:
 
     async def test_clean_deletes_what_is_named(self, board: Board, chomps: Any) -> None:
         board.folders = [*self.FOLDERS]
-        assert (await chomps("clean", "3", "--yes"))[0] == 0 and board.said == []
+        assert (await chomps("clean", "3", "--yes"))[0] == 1 and board.said == []
         assert (await chomps("clean", "2", "3", "--unsaved", "--yes"))[:2][1].endswith("\n2 deleted\n")
         assert board.said == [("clean", {"ids": ["2", "3"], "unsaved": True})]
         status, out, _ = await chomps("clean", "--yes", "--json")
