@@ -3938,11 +3938,12 @@ def _with_unknown(written: bytes, more: Mapping[str, Any]) -> bytes:
     return msgspec.json.encode(task)
 
 
-def _first_not_utf8(data: bytes) -> int:
+def _first_not_utf8(data: bytes) -> int | None:
     try:
-        return len(data.decode())
+        data.decode()
     except UnicodeDecodeError as error:
         return error.start
+    return None
 
 
 def read_state(data: bytes) -> tuple[State, int]:
@@ -3958,8 +3959,8 @@ def read_state(data: bytes) -> tuple[State, int]:
         at = re.search(r"\(byte (\d+)\)", str(error))
         byte = min(int(at[1]), len(data)) if at else len(data)
         words = str(error).removeprefix("JSON is malformed: ").partition(" (byte ")[0]
-        if isinstance(error, UnicodeDecodeError):  # it counts from the beginning of a text
-            byte, words = _first_not_utf8(data), "it is not UTF-8"
+        if (bad := _first_not_utf8(data)) is not None:  # msgspec counts from the beginning of a text, or not at all
+            byte, words = bad, "it is not UTF-8"
         line, column = data.count(b"\n", 0, byte) + 1, byte - data.rfind(b"\n", 0, byte)
         raise _Unreadable(f"line {line}, column {column}: {words}") from None
     known = {"tasks": [], "next_id": 1, "archived": {}, "archive_bytes": 0, "version": 0}

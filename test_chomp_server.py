@@ -29100,6 +29100,7 @@ class TestIPv6:
             async with client.chat(up.model, stream=True) as answer:
                 assert answer.status == 200, await answer.text()
                 assert said(await answer.read()) == "six feet"
+        await until(lambda: bool(up.lists_asked) != tls, "its list is not asked for")
         assert {call.headers["host"] for call in (*up.calls, *up.lists_asked)} == {f"[::1]:{up.port}"}
         assert (len(up.calls), len(up.lists_asked)) == (2, 0 if tls else 1)
         assert up.connections - len(up.lists_asked) == 1  # the second request went over the first one's connection
