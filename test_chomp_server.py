@@ -6558,12 +6558,22 @@ async def elsewhere() -> AsyncIterator[Callable[..., Awaitable[Elsewhere]]]:
         await one.stop()
 
 
+def is_free(address: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            tried.bind((address, port))
+            return True
+        return False
+
+
 @contextlib.contextmanager
 def deaf(address: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
     """A port at which connections are neither taken nor refused, as with a firewall that drops packets."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with contextlib.ExitStack() as stack:
         full = stack.enter_context(socket.socket(family))
+        full.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of other tests may linger there
         full.bind((address, port))
         full.listen(0)
         for _ in range(8):  # fills the queue of those waiting to be accepted
@@ -29114,6 +29124,8 @@ class TestIPv6:
     ) -> None:
         host_file["both.example"] = (dead, alive)
         up = await elsewhere(alive, says("alive"), name="both.example")
+        while not is_free(dead, up.port):  # another test has it, in the other family
+            up = await elsewhere(alive, says("alive"), name="both.example")
         with deaf(dead, up.port) if how == "is deaf" else contextlib.nullcontext():
             client = await chomp(up.router, timeouts={"connect": "15s"})
             async with asyncio.timeout(7), client.chat(up.model) as answer:  # it does not wait for the dead one
@@ -29124,7 +29136,11 @@ class TestIPv6:
         self, chomp: Any, upstream: Any, host_file: dict[str, tuple[str, ...]]
     ) -> None:
         host_file["both.example"] = ("::1", "127.0.0.1")
-        with deaf() as port, deaf("::1", port):
+        with contextlib.ExitStack() as stack:
+            port = stack.enter_context(deaf())
+            while not is_free("::1", port):
+                port = stack.enter_context(deaf())
+            stack.enter_context(deaf("::1", port))
             dead = {"id": "dead", "base_url": f"http://both.example:{port}/v1", "keys": ["k"], "models": ["m"]}
             client = await chomp(dead, good := await upstream(says("hi")), timeouts={"connect": "300ms"})
             gc.collect()
