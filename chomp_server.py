@@ -12233,7 +12233,7 @@ class Folders:
 
     @staticmethod
     def _is_over(task: Task | None) -> bool:
-        return task is None or bool(task.deleted and task.status != "active") or task.status in ("done", "failed")
+        return task is None or bool(task.deleted and task.status != "active") or over(task)
 
     async def clean(self, tasks: Callable[[], Mapping[str, Task]], now: float) -> list[str]:
         """Deletes the folders of tasks that ended long ago; those it must not delete, in words.
