@@ -11300,53 +11300,12 @@ DIFF_CUT = "… cut here: the diff is longer"  # last line of a diff that was cu
 
 _GIT_S = 60.0  # one git command on files that are here
 _GIT_BYTES = 4 << 20  # read of what one says
-_REFS_BYTES = 64 << 20  # of a repository's branches and tags
-_WORDS_CHARS = 32 << 10  # at either end of what git says: why it failed
-_INCOMING = "refs/chomp-incoming"  # of a source, while commits come to it
-# of what branches and tags lead to: a tag may be of a commit, of a tag of one, or of a file
-_COMMITS = "--format=%(if:equals=tag)%(objecttype)%(then)%(*objectname)%(else)%(objectname)%(end)"
-_SUBMODULES, _SUBMODULE_FOLDERS = 200, 2000
+_SUBMODULES = 200
 _LOCK_S = 0.3  # a lock of git that is older was left
-_NAMES = 100  # of uncommitted files told
-_INCLUDE_BYTES, _INCLUDE_FILES = 512 << 20, 20_000  # copied for one .worktreeinclude
 _UNKNOWN_S = 3600.0  # folders of tasks that nobody knows are kept for so long after their last change
-_BRANCHES = 9  # chomp/task-7, chomp/task-7-2, ...: tried before commits stay in the clone
-
-# What git would otherwise run, or ask, of its own accord.
-_GIT = (
-    "git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.pager=cat",
-    "-c", "core.quotePath=false", "-c", "protocol.ext.allow=never", "-c", "log.showSignature=false",
-    "-c", "gpg.program=false", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "color.ui=false",
-    "-c", "fetch.recurseSubmodules=false", "-c", "advice.detachedHead=false",
-)  # fmt: skip
-_STATUS = ("status", "--porcelain", "-z", "--untracked-files=normal")
-_ALL_STATUS = (*_STATUS, "--ignore-submodules=none")  # whatever is configured: it would be lost
-_FILTERED = (".", ":(exclude,attr:!filter)")  # files that have one
-_QUIET = ("/bin/sh", "-c", 'exec "$@" 2>/dev/null', "sh")  # what is read by the program must hold no warnings
-_FIRST = ("/bin/sh", "-c", 'bytes=$1; shift; "$@" 2>/dev/null | head -c "$bytes"', "sh")
-# New files belong to a diff as well. For that they are put into an index of our own: the agent's stays as it is.
-_DIFF_ALL = """
-scratch=$1 base=$2 bytes=$3; shift 3
-mkdir -p "$scratch/objects"
-cp -p "$(git rev-parse --git-path index)" "$scratch/index" # -p: git tells by its age which files it must look into
-objects=$(git rev-parse --path-format=absolute --git-path objects)
-export GIT_INDEX_FILE="$scratch/index"
-export GIT_OBJECT_DIRECTORY="$scratch/objects" GIT_ALTERNATE_OBJECT_DIRECTORIES="$objects"
-"$@" add --intent-to-add --ignore-errors .
-base=${base:-$(git hash-object -w -t tree /dev/null)}
-"$@" diff --no-ext-diff --no-textconv --no-color "$base" -- | head -c "$bytes"
-"""
-_HOOK = """#!/bin/sh
-# Adds who made this commit: chomp writes chomp.agent and chomp.model into this clone's configuration.
-git stripspace --strip-comments <"$1" | grep -q . || exit 0 # an empty message stops a commit, and shall go on to
-agent=$(git config chomp.agent)
-model=$(git config chomp.model)
-set -- "$1" ${agent:+--trailer "Agent: $agent"} ${model:+--trailer "Model: $model"}
-[ $# -gt 1 ] || exit 0
-message=$1
-shift
-exec git interpret-trailers --in-place --no-divider --if-exists addIfDifferent "$@" "$message"
-"""
+_BIN = HERE / "bin"
+_PYTHON = (Path(os.path.realpath(sys.executable)), Path(sys.base_prefix))  # that of no virtual environment
+_GIT = ("git", "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=false")
 _SYSTEM = tuple(
     Path(name)
     for name in (
@@ -11355,6 +11314,7 @@ _SYSTEM = tuple(
         "/System", "/Library", "/private/etc", "/private/var/db",
     )
 )  # fmt: skip
+_OWNERS = ("HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")
 _PASSED_ON = (  # of chomp's environment to the owner's git, never to an agent's
     "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "GIT_SSH", "GIT_SSH_COMMAND",
     "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_SSL_CAINFO", "SSL_CERT_FILE",
@@ -11362,28 +11322,71 @@ _PASSED_ON = (  # of chomp's environment to the owner's git, never to an agent's
 )  # fmt: skip
 
 
-class _Ran(msgspec.Struct, frozen=True):
-    """How a command ended, and what it said."""
+class _State(msgspec.Struct):
+    head: str
+    branch: str
+    identity: dict[str, str]
 
-    code: int | None  # None: its time was up
-    text: str
 
-    @property
-    def line(self) -> str:
-        """Its answer, when it has one."""
-        return self.text.strip() if self.code == 0 else ""
+class _Owners(msgspec.Struct):
+    files: tuple[str, ...]
+    ignore: str
 
-    @property
-    def words(self) -> str:
-        """For people: why it failed."""
-        if self.code is None:
-            return "it took too long"
-        text = self.text
-        if len(text) > 2 * _WORDS_CHARS:
-            text = f"{text[:_WORDS_CHARS]}\n{text[-_WORDS_CHARS:]}"
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        fatal = [line for line in lines if line.startswith(("fatal:", "error:"))]
-        return " ".join((fatal or lines)[:4])[:600] or f"git ended with {self.code}"
+
+class _Made(msgspec.Struct):
+    base: str
+    saved: str  # of the task's branch, where it goes on from an earlier clone
+    left_out: str
+
+
+class _Span(msgspec.Struct):
+    """Commits since the base, as git has them in one place."""
+
+    head: str
+    commits: int
+    stat: str
+    descends: bool
+    log: tuple[str, ...]
+
+
+class _Work(_Span):
+    ref: str  # what has `head` there
+    on: str  # the branch that is checked out
+    note: str
+    dirty: tuple[str, ...]
+    dirty_count: int
+    inner: tuple[str, ...] = ()  # submodules with commits of their own
+
+
+class _Given(msgspec.Struct):
+    branch: str = ""
+    note: str = ""
+    head: str = ""
+    lacks: bool = False
+
+
+class _File(msgspec.Struct):
+    data: bytes | None = None
+    executable: bool = False
+
+
+class _Diff(msgspec.Struct):
+    diff: str
+
+
+class _Lost(msgspec.Struct):
+    lost: str = ""
+    tips: tuple[str, ...] = ()
+    lacks: bool = False
+
+
+def _why(code: int | None, output: bytes) -> str:
+    """Why a command has failed, for people."""
+    if code is None:
+        return "it took too long"
+    lines = [line.strip() for line in output.decode(errors="replace").splitlines() if line.strip()]
+    fatal = [line for line in lines if line.startswith(("fatal:", "error:"))]
+    return " ".join(fatal[:4] or lines[-1:])[:600] or f"it ended with {code}"
 
 
 class _Repository(msgspec.Struct, frozen=True):
@@ -11394,7 +11397,6 @@ class _Repository(msgspec.Struct, frozen=True):
     common: Path  # where its objects and branches are
     inside: str  # the folder's path below `top`; "" for the top
     bare: bool
-    head: str = ""  # the commit that is checked out; "" when there is none yet
 
     @property
     def shown(self) -> tuple[Path, ...]:
@@ -11415,9 +11417,9 @@ class Folders:
     """The folders tasks work in: made, found again, their commits brought back, cleaned up.
 
     What an agent could have written configures git: the clone it worked in, and the repository or folder it worked in
-    itself, which later tasks are given as well. So git runs in the sandbox there, without a network, and with nothing
-    to write to but what the step needs. Outside it runs for two things: to clone from a URL, and to read the owner's
-    own configuration. What comes out of a clone is a bundle, a single file that configures nothing.
+    itself, which later tasks are given as well. So git is run by bin/folder, in the sandbox, without a network, and
+    with nothing to write to but what the step needs. Outside it runs for one thing: to clone from a URL, into a store
+    of chomp's own. What comes out of a clone is a bundle, a single file that configures nothing.
     """
 
     def __init__(
@@ -11468,9 +11470,11 @@ class Folders:
             except OSError as error:
                 raise Unavailable(f"the folder of task {task.id} cannot be made: {error}", should_retry=False) from None
             self._keep(place, _Kept(folder, ready=True, saved=saved))
-        if folder.kind == "clone":
-            await self._sign(folder, platform.name, model or task.model)
-        return folder
+        if folder.kind != "clone":
+            return folder
+        signed = {"CHOMP_AGENT": platform.name, "CHOMP_MODEL": model or task.model or "auto"}  # by the clone's hook
+        words = {name: re.sub(r"[\0-\x1f\x7f]+", " ", text).strip() for name, text in signed.items()}
+        return msgspec.structs.replace(folder, env={**folder.env, **words})
 
     async def _unlock(self, task: Task, folder: Folder) -> tuple[str, ...]:
         """Removes locks that a git of this task's sessions has left, which was killed; those of others stay.
@@ -11514,7 +11518,7 @@ class Folders:
             return Folder(files, files, "empty", writable=(files,)), {}
         path = self._directory(task.dir)
         self._allow(path)
-        found = await self._repository(path)
+        found = _locate(path)
         if found is None:
             self._allow(path, changes=True)
             return Folder(path, path, "plain", writable=(path,)), {}
@@ -11600,33 +11604,10 @@ class Folders:
                 f"{what} has all of your files in it: give a folder below it, or name it in tasks.roots", param="dir"
             )
 
-    async def _repository(self, path: Path) -> _Repository | None:
-        """The repository `path` is in, as it is now; None when it is in none.
-
-        Raises BadRequest when something in it leads elsewhere, or git will not have it.
-        """
-        found = _locate(path)
-        if found is None:
-            return None
-        flags = ("--is-bare-repository", "--git-common-dir", *(() if found.bare else ("--show-toplevel",)))
-        words = ("rev-parse", "--path-format=absolute", *flags)
-        ran = await self._at(found, *words, env=self._env(), readable=await self._owners(), loud=True)
-        if ran.code is None:
-            raise Unavailable(f"git in {path}: {ran.words}", should_retry=False)
-        if ran.code:
-            raise BadRequest(f"git cannot read the repository of {path}: {ran.words}", param="dir")
-        bare, common, *top = ran.text.split("\n")
-        if (bare == "true") != found.bare:
-            raise BadRequest(f"{path} is inside a .git folder: give the folder of the files", param="dir")
-        if not _same(common, found.common) or top[:1] not in ([""], [str(found.top)]):
-            raise BadRequest(f"{found.git} leads to another folder or repository (core.worktree)", param="dir")
-        head = (await self._at(found, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")).line
-        return msgspec.structs.replace(found, head=_oid(head))
-
     async def _source(self, folder: Folder) -> _Repository:
         """The repository a clone was made of, as it is now. Raises Unavailable or BadRequest."""
         assert folder.source is not None
-        found = await self._repository(folder.source) if folder.source.is_dir() else None
+        found = _locate(folder.source) if folder.source.is_dir() else None
         if found is None or found.top != folder.source:
             raise Unavailable(f"{folder.source} is not there any more")
         return found
@@ -11636,14 +11617,14 @@ class Folders:
             raise BadRequest(
                 f"{path} is a bare repository, which is always cloned: leave in_place out", param="in_place"
             )
+        state = await self._git("state", _State, found.shown, source=found, owner=True)
         # the agent has no keys, and cannot change the repository's configuration
-        own = {**await self._identity(found), "commit.gpgSign": "false", "branch.autoSetupMerge": "false"}
+        own = {**state.identity, "commit.gpgSign": "false", "branch.autoSetupMerge": "false"}
         env = {"GIT_CONFIG_COUNT": str(len(own))}
         for number, (name, value) in enumerate(own.items()):
             env |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
-        branch = (await self._at(found, "symbolic-ref", "--quiet", "--short", "HEAD")).line
         return Folder(
-            path, found.top, "in_place", base=found.head, branch=branch, writable=_writable(found),
+            path, found.top, "in_place", base=_oid(state.head), branch=state.branch, writable=_writable(found),
             readable=_protected(found), env=env,
         )  # fmt: skip
 
@@ -11654,102 +11635,27 @@ class Folders:
         costs next to nothing, lives on when the source is pruned, and the agent gets nothing to write that is the
         source's as well: an object that is changed through one link would be changed in both.
         """
-        base, start = found.head, found.head
-        saved: dict[str, str] = {}
-        if (again := await self._saved_before(task, found)) is not None:
-            base, start, saved = again
-        if found.inside:
-            kind = (await self._at(found, "cat-file", "-t", f"{start}:{found.inside}")).line if start else ""
-            if kind != "tree":
-                raise BadRequest(
-                    f"{path} is not committed in {found.top}: commit it, or run the task with in_place", param="dir"
-                )
+        before = next((session.base for session in task.sessions if session.base), "")
         name = found.common.name.removesuffix(".git") if found.bare else found.top.name
+        return await self._made(place, name, task, found, {"base": before, "branch": task.branch})
+
+    async def _made(
+        self, place: Path, name: str, task: Task, found: _Repository, before: dict[str, str], url: str = ""
+    ) -> tuple[Folder, dict[str, str]]:
+        """A clone, and the branches of its source that are a task's: an earlier clone of it was cleaned up."""
         root, store, branch = _root(place, name), _store_of(place), _branch(task)
-        cwd = root / found.inside
-        folder = Folder(cwd, root, "clone", found.top, base, branch, writable=(root,), readable=(store,))
+        source = None if url else found.top
+        folder = Folder(root / found.inside, root, "clone", source, "", branch, writable=(root,), readable=(store,))
         self._keep(place, _Kept(folder))
-        form = (await self._at(found, "rev-parse", "--show-object-format")).line or "sha1"
-        made = ("init", "--quiet", "--template=", f"--object-format={form}")
-        await self._must("made", place, *made, "--bare", "--", str(store))
-        origin = await self._origin(found)
-        ran = await self._at(found, "for-each-ref", "--format=%(objectname) %(refname)", most_bytes=_REFS_BYTES)
-        if ran.code != 0 or len(ran.text) >= _REFS_BYTES:
-            raise BadRequest(f"git cannot read the branches of {found.top}", param="dir")
-        await self._must("made", place, *made, f"--initial-branch={branch}", "--", str(root))
-        git = root / ".git"
-        await asyncio.to_thread(_borrow, found, git, store, ran.text, origin is not None)
-        refs = await asyncio.to_thread(_branches, ran.text, True)
-        (store / "packed-refs").write_text(refs, "utf-8", "surrogateescape")
-        own = await self._identity(found)
-        if origin:
-            own |= {"remote.origin.url": origin[0], "remote.origin.fetch": "+refs/heads/*:refs/remotes/origin/*"}
-            own |= {"remote.origin.pushUrl": origin[1]} if origin[1] != origin[0] else {}
-        self._furnish(git, own)
-        empty = []
-        if start:
-            await self._must("checked out", root, "checkout", "--quiet", "-B", branch, start)
-            empty = await self._fill(found, root, git, store)
-        left_out = "" if found.bare else await self._left_out(found, root)
-        return msgspec.structs.replace(folder, left_out="; ".join(filter(None, [left_out, *empty]))), saved
-
-    async def _fill(self, found: _Repository, root: Path, git: Path, store: Path) -> list[str]:
-        """Fills the submodules of a clone from what the source has of them; those that stay empty, in words.
-
-        What they have goes into the store of the clone as well.
-        """
-        said = []
-        for name, path in await self._submodules(root):
-            try:
-                entry = (await self._in(root, "--literal-pathspecs", "ls-tree", "-z", "HEAD", "--", path)).text
-                commit = _oid(entry.removeprefix("160000 commit ").removesuffix(f"\t{path}\0"))
-                if not commit or not _is_empty(root / path):
-                    continue
-                if found.bare or not _is_filled(found.top / path):
-                    raise BadRequest(f"{found.top} has nothing of it")
-                below = await self._repository(found.top / path)
-                if below is None or below.top != found.top / path:
-                    raise BadRequest(f"{found.top / path} is no repository")
-                said += await self._fill_one(below, root / path, git / "modules" / name, store, commit)
-            except (BadRequest, OSError) as error:
-                said.append(f"the submodule {path} is empty: {error}")
-            else:
-                self._configure(git, {f"submodule.{name}.active": "true"})
-        return said
-
-    async def _fill_one(self, found: _Repository, root: Path, git: Path, store: Path, commit: str) -> list[str]:
-        """One submodule, and those in it. Raises BadRequest or OSError."""
-        form = (await self._at(found, "rev-parse", "--show-object-format")).line or "sha1"
-        made = ("init", "--quiet", "--bare", "--template=", f"--object-format={form}")
-        await self._must("made", root, *made, "--", str(git))
-        refs = await self._at(found, "for-each-ref", "--format=%(objectname) %(refname)", most_bytes=_REFS_BYTES)
-        await asyncio.to_thread(_borrow, found, git, store, refs.text, True)
-        own = {"core.bare": "false", "core.worktree": _way(git, root), **await self._identity(found)}
-        if origin := await self._origin(found):
-            own |= {"remote.origin.url": origin[0], "remote.origin.fetch": "+refs/heads/*:refs/remotes/origin/*"}
-        self._furnish(git, own)
-        _point(root / ".git", _way(root, git))
-        await self._must("checked out", root, "checkout", "--quiet", "--detach", commit)
-        return await self._fill(found, root, git, store)
-
-    async def _submodules(self, root: Path) -> list[tuple[str, str]]:
-        """Name and path of what .gitmodules has, but for what would lead out."""
-        file = root / ".gitmodules"
-        if file.is_symlink() or not file.is_file():
-            return []
-        words = ("config", "--file", str(file), "--no-includes", "-z", "--get-regexp", r"^submodule\..*\.path$")
-        pairs = (entry.partition("\n")[::2] for entry in (await self._in(root, *words)).text.split("\0") if entry)
-        found = ((key[len("submodule.") : -len(".path")], path) for key, path in pairs)
-        return [pair for pair in found if all(map(_is_inner, pair))][:_SUBMODULES]
-
-    async def _saved_before(self, task: Task, source: _Repository) -> tuple[str, str, dict[str, str]] | None:
-        """Base, tip and branch of a task whose clone was cleaned up: it goes on from there."""
-        base = next((session.base for session in task.sessions if session.base), "")
-        if not base or not task.branch:
-            return None
-        tip = (await self._at(source, "rev-parse", "--quiet", "--verify", f"refs/heads/{task.branch}^{{commit}}")).line
-        known = await self._at(source, "cat-file", "-e", f"{base}^{{commit}}")
-        return (base, tip, {task.branch: tip}) if tip and known.code == 0 else None
+        await asyncio.to_thread(_link, found, store)
+        root.mkdir()
+        made = await self._git(
+            "make", _Made, found.shown, (store, root), self._settings().tasks.setup_timeout_s,
+            source=found, owner=True, store=store, root=root, branch=branch, url=url,
+            before=before if all(before.values()) else {}, ignore="",
+        )  # fmt: skip
+        saved = {before["branch"]: oid} if (oid := _oid(made.saved)) else {}
+        return msgspec.structs.replace(folder, base=_oid(made.base), left_out=made.left_out), saved
 
     async def _from_url(self, task: Task, place: Path) -> Folder:
         url = self._url(task.repo_url)
@@ -11758,32 +11664,22 @@ class Folders:
         inside = Path(task.dir)
         if inside.is_absolute() or ".." in inside.parts or re.search(r"[\0-\x1f\x7f]", task.dir):
             raise BadRequest("with repo_url, dir is a folder of that repository, such as src", param="dir")
-        found = None
+        name = re.split(r"[/:]", url.rstrip("/"))[-1].removesuffix(".git")
         if url.startswith("/"):
-            found = await self._repository(Path(url))
+            found = _locate(Path(url))
             if found is None or found.inside:
                 raise BadRequest(f"{url} is not a repository: give the path of one", param="repo_url")
             self._allow(found.common, of=found.top)  # a .git file may lead anywhere
-        root = _root(place, re.split(r"[/:]", url.rstrip("/"))[-1].removesuffix(".git"))
-        folder = Folder(root / inside, root, "clone", branch=_branch(task), writable=(root,))
-        self._keep(place, _Kept(folder))
-        clone = ("clone", "--no-local", "--template=", "--quiet", "--no-checkout", "--", url, str(root))
-        limit_s = self._settings().tasks.setup_timeout_s
-        if found is None:
-            ran = await self._git(place, *clone, limit_s=limit_s, loud=True)
         else:
-            ran = await self._in(place, *clone, of=found, loud=True)
-        if ran.code != 0:
-            raise BadRequest(f"{url} could not be cloned: {ran.words}", param="repo_url")
-        self._furnish(root / ".git", await self._identity(None))
-        base = (await self._in(root, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")).line
-        if base:
-            await self._must("checked out", root, "checkout", "--quiet", "--no-track", "-B", folder.branch, base)
-        else:
-            await self._must("checked out", root, "symbolic-ref", "HEAD", f"refs/heads/{folder.branch}")
-        if not folder.path.resolve().is_relative_to(root.resolve()) or not folder.path.is_dir():
-            raise BadRequest(f"{url} has no folder {task.dir}: give one that it has", param="dir")
-        return msgspec.structs.replace(folder, base=base)
+            store = _store_of(place)
+            words = ("clone", "--bare", "--no-local", "--template=", "--quiet", "--", url, str(store))
+            launch = Launch((*_GIT, *words), place, self._env())
+            code, output = await self._ran(launch, self._settings().tasks.setup_timeout_s)
+            if code != 0:
+                raise BadRequest(f"{url} could not be cloned: {_why(code, output)}", param="repo_url")
+            found = _Repository(store, store, store, "", True)
+        inner = msgspec.structs.replace(found, inside=str(inside).removeprefix("."))
+        return (await self._made(place, name, task, inner, {}, url))[0]
 
     def _url(self, text: str) -> str:
         """A repository's address that git may be given. Raises BadRequest."""
@@ -11818,139 +11714,6 @@ class Folders:
         self._allow(path)
         return str(path)
 
-    def _owner_files(self) -> tuple[Path, ...]:
-        """Where the owner's own configuration of git is; what is later wins."""
-        env = self._env()
-        home = Path(env.get("HOME", "/"))
-        own = (Path(env.get("XDG_CONFIG_HOME") or home / ".config") / "git" / "config", home / ".gitconfig")
-        files = (Path(env["GIT_CONFIG_GLOBAL"]),) if "GIT_CONFIG_GLOBAL" in env else own
-        return tuple(path for path in files if path.is_file())
-
-    async def _owners(self) -> tuple[Path, ...]:
-        """Files with the owner's own configuration of git, and those that are included there: to be read only.
-
-        They are shown where nothing runs that a repository has configured: they may hold tokens.
-        """
-        found = list(self._owner_files())
-        home = self._env().get("HOME", "/")
-        for file in tuple(found):
-            words = ("config", "--file", str(file), "--includes", "--show-origin", "-z")
-            ran = await self._git(self._work, *words, "--get-regexp", r"^include(if\..*)?\.path$")
-            parts = ran.text.split("\0") if ran.code == 0 else []
-            for origin, entry in zip(parts[::2], parts[1::2], strict=False):
-                text = re.sub("^~(?=/)", lambda _: home, entry.partition("\n")[2])
-                found.append(Path(origin.removeprefix("file:")).parent / text)
-        return _files_there(found)
-
-    async def _identity(self, found: _Repository | None) -> dict[str, str]:
-        """Configuration that says who commits: as the owner's git has it there, else chomp."""
-        words = ("--get-regexp", r"^user\.(name|email)$")
-        if found is None:
-            texts = [
-                (await self._git(self._work, "config", "--file", str(file), "--includes", *words)).line
-                for file in self._owner_files()
-            ]
-        else:
-            texts = [(await self._at(found, "config", *words, env=self._env(), readable=await self._owners())).line]
-        lines = "\n".join(texts).split("\n")
-        named = dict(line.split(" ", 1) for line in lines if " " in line)  # the last one counts
-        return {"user.name": "chomp", "user.email": "chomp@localhost"} | {
-            name: who for name, who in named.items() if who
-        }
-
-    async def _origin(self, found: _Repository) -> tuple[str, str] | None:
-        """Where a repository fetches from and pushes to, without passwords; None when it has no origin."""
-        urls = []
-        for flag in ((), ("--push",)):
-            words = ("remote", "get-url", *flag, "origin")
-            url = (await self._at(found, *words, env=self._env(), readable=await self._owners())).line
-            if not url or "\n" in url:
-                return None
-            if url.startswith(("./", "../")):
-                url = str((found.top / url).resolve())
-            urls.append(re.sub(r"^(https?://)[^/@]*@", r"\1", url))  # a token may stand in either half
-        return urls[0], urls[1]
-
-    def _furnish(self, git: Path, values: Mapping[str, str]) -> None:
-        """Adds to a new clone's configuration, for agents, whose home has none; and its hook."""
-        own = {
-            **values,
-            "commit.gpgSign": "false",
-            "tag.gpgSign": "false",
-            "push.autoSetupRemote": "true",
-            "gc.auto": "0",  # nothing that works on in the background
-            "maintenance.auto": "false",
-        }
-        self._configure(git, own)
-        hook = git / "hooks" / "commit-msg"
-        hook.parent.mkdir(exist_ok=True)
-        hook.write_text(_HOOK, "utf-8")
-        hook.chmod(0o755)
-
-    @staticmethod
-    def _configure(git: Path, values: Mapping[str, str]) -> None:
-        with (git / "config").open("a", encoding="utf-8", errors="surrogateescape") as file:
-            for name, value in values.items():
-                section, _, key = name.rpartition(".")
-                section = re.sub(r"\.(.*)", r' "\1"', section)
-                quoted = re.sub(r'(["\\])', r"\\\1", value)
-                file.write(f'[{section}]\n\t{key} = "{quoted}"\n')
-
-    async def _sign(self, folder: Folder, agent: str, model: str) -> None:
-        """Tells the clone's hook who commits now."""
-        for name, value in (("chomp.agent", agent), ("chomp.model", model or "auto")):
-            value = re.sub(r"[\0-\x1f\x7f]+", " ", value).strip()
-            ran = await self._inside(folder, *_GIT, "config", name, value, writable=folder.writable)
-            if ran.code != 0:
-                log.info("%s: commits are not signed with %s: %s", folder.root, name, ran.words)
-
-    async def _left_out(self, found: _Repository, root: Path) -> str:
-        """Copies what .worktreeinclude names. What of the source is not in the clone, in words."""
-        words = []
-        filtered: set[str] = set()
-        if (root / ".gitattributes").is_file():
-            filtered = set((await self._in(root, "ls-files", "-z", "--", *_FILTERED)).text.split("\0")) - {""}
-        status = await asyncio.to_thread(_files, (await self._at(found, *_STATUS, ignore=True)).text)
-        # without its filter each of those looks changed
-        status = [(code, name) for code, name in status if name not in filtered]
-        names = [name for _, name in status]
-        if untracked := sum(code == "??" for code, _ in status):
-            words.append(f"{untracked} untracked")
-        if changed := len(status) - untracked:
-            words.insert(0, f"{changed} changed")
-        notes = []
-        if words:
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            notes.append(f"not committed, so left out: {' and '.join(words)} ({', '.join(names[:5])}{more})")
-        if filtered:
-            notes.append(f"{len(filtered)} files with a filter, such as Git LFS, are as they are stored")
-        notes.append(await self._include(found, root))
-        return "; ".join(filter(None, notes))
-
-    async def _include(self, found: _Repository, root: Path) -> str:
-        """Copies files that git ignores and .worktreeinclude wants; what could not be copied, in words."""
-        wanted = found.top / ".worktreeinclude"
-        if wanted.is_symlink() or not wanted.is_file():
-            return ""
-        ran = await self._at(found, "ls-files", "--others", "--ignored", "-z", f"--exclude-from={wanted}")
-        names = [name for name in ran.text.split("\0") if name and not name.endswith("/")]
-        rules = ("--literal-pathspecs", "ls-files", "--others", "--ignored", "--exclude-standard", "-z", "--")
-        ignored: set[str] = set()
-        for batch in (names[at : at + 500] for at in range(0, min(len(names), _INCLUDE_FILES), 500)):
-            ran = await self._at(found, *rules, *batch, ignore=True)
-            ignored.update(ran.text.split("\0"))
-        files = [name for name in names if name in ignored]
-        copied, refused = await asyncio.to_thread(_copy, found.top, root, files)
-        if copied:  # what is ignored there by the owner's own rules must not be committed here
-            ran = await self._in(root, "ls-files", "--others", "--exclude-standard", "-z")
-            new = [name for name in ran.text.split("\0") if name in copied]
-            exclude = root / ".git" / "info" / "exclude"
-            exclude.parent.mkdir(exist_ok=True)
-            exclude.write_text("".join("/" + re.sub(r"([\\*?\[ ])", r"\\\1", name) + "\n" for name in new), "utf-8")
-        if len(names) > _INCLUDE_FILES:
-            refused += len(names) - _INCLUDE_FILES
-        return f"{refused} files of .worktreeinclude were not copied" if refused else ""
-
     async def setup(
         self, task: Task, folder: Folder, env: dict[str, str], tools: Sequence[Path] = ()
     ) -> tuple[int | None, bytes] | None:
@@ -11983,158 +11746,75 @@ class Folders:
         """Brings a session's commits back to the source, however it ended. What could not be done is in `note`."""
         if not folder.git:
             return Saved()
-        kept = self._kept(self.place(task)) or _Kept(folder)
+        seen = Saved()
         try:
             note = _unplanted(folder.root / ".git") if folder.kind == "in_place" else ""
             locks = await self._unlock(task, folder)
-            seen, ref = await self._seen(folder)
-            seen = msgspec.structs.replace(seen, locks=locks, note=_sentences(seen.note, note))
-            if folder.kind != "clone" or not seen.commits:
-                return seen
-            if folder.source is None:
-                note = f"the commits are in {folder.root}, and in its origin if the agent could push"
-                return msgspec.structs.replace(seen, branch="", note=_sentences(seen.note, note))
-            branch, note = await self._bring_back(task, kept, seen.head, ref)
-            note = _sentences(note, await self._only_here(folder))
+            with self._scratch(task) as scratch:
+                work = await self._work_in(folder, scratch if folder.kind == "clone" else None)
+                seen = msgspec.structs.replace(self._saved(folder, work), locks=locks)
+                seen = msgspec.structs.replace(seen, note=_sentences(seen.note, note))
+                if folder.kind == "clone" and work.commits:
+                    seen = await self._bring_back(task, folder, work, seen, scratch)
         except (ChompError, OSError) as error:
-            return Saved(note=f"the commits are in {folder.root} only: {error}")
-        return msgspec.structs.replace(seen, branch=branch, note=_sentences(seen.note, note))
+            note = f"the commits are in {folder.root} only: {error}"
+            return msgspec.structs.replace(seen, branch="", note=_sentences(seen.note, note))
+        return seen
 
-    async def _seen(self, folder: Folder) -> tuple[Saved, str]:
-        """What is in a repository now, and the name that has the tip there. Raises Unavailable."""
+    async def _work_in(self, folder: Folder, scratch: Path | None = None, *, whole: bool = False) -> _Work:
+        """What is in a repository now; its commits as a bundle, where there is a folder for it. Raises Unavailable."""
+        found = self._repository(folder)
+        bundle = scratch / "bundle" if scratch is not None else None
+        work = await self._git(
+            "save", _Work, self._shown(folder, found), () if scratch is None else (scratch,), repo=found,
+            base=folder.base, branch=folder.branch, in_place=folder.kind == "in_place", whole=whole,
+            bundle=bundle or "", store=_store_of(folder.root.parent) if bundle is not None else "",
+        )  # fmt: skip
+        # the sandbox wrote it: a link, or a file that leads git to a repository, would be read by the next one
+        if work.commits and bundle is not None and not _is_bundle(bundle):
+            raise Unavailable("git made no bundle")
+        return work
 
-        async def commit(name: str) -> str:
-            ran = await self._inside(folder, *_QUIET, *_GIT, "rev-parse", "--quiet", "--verify", f"{name}^{{commit}}")
-            return _oid(ran.line)
-
-        async def within(one: str, other: str) -> bool:
-            ran = await self._inside(folder, *_GIT, "merge-base", "--is-ancestor", one, other)
-            return ran.code == 0
-
-        ran = await self._inside(folder, *_GIT, "rev-parse", "--git-dir")
-        if ran.code != 0:
-            raise Unavailable(f"git cannot read {folder.root}: {ran.words}")
-        branch = folder.branch
-        tip = head = await commit("HEAD")
-        on = (await self._inside(folder, *_QUIET, *_GIT, "symbolic-ref", "--quiet", "HEAD")).line
-        name, note = f"refs/heads/{branch}", ""
-        if folder.kind == "in_place":
-            name, branch = "HEAD", on.removeprefix("refs/heads/")
-        elif on != name:
-            tip = await commit(name)
-            left = f"the branch {on.removeprefix('refs/heads/')[:100]}" if on else "no branch"
-            where = f"the agent left {left}"
-            if head and head != tip and (not folder.base or await within(folder.base, head)):
-                if tip and not await within(tip, head) and await within(head, tip):
-                    note = f"{where} checked out, {branch} has its commits"
-                else:
-                    lost = bool(tip) and not await within(tip, head)
-                    note = f"{where} checked out: its commits are taken for {branch}"
-                    note += f", those of {branch} itself are in the folder only" if lost else ""
-                    tip, name = head, "HEAD"
-        span = f"{folder.base}..{tip}" if folder.base else tip
-        count = (await self._inside(folder, *_QUIET, *_GIT, "rev-list", "--count", span)).line if tip else "0"
-        commits = int(count) if re.fullmatch(r"\d{1,9}", count) else 0
-        changed = ""
-        if commits:
-            empty = (await self._inside(folder, *_QUIET, *_GIT, "hash-object", "-t", "tree", "/dev/null")).line
-            ends = (folder.base or _oid(empty), tip)
-            plain = ("--no-ext-diff", "--no-textconv", "--stat=100,60,40")
-            changed = (await self._inside(folder, *_QUIET, *_GIT, "diff", *plain, *ends, "--")).text[:8192]
-            if folder.base and not await within(folder.base, tip):
-                note = _sentences(note, f"{branch or 'HEAD'} no longer descends from {folder.base[:12]}")
-        ran = await self._inside(folder, *_QUIET, *_GIT, *_ALL_STATUS)
-        dirty = [file for _, file in await asyncio.to_thread(_files, ran.text)]
-        if not commits and folder.kind == "clone":
+    def _saved(self, folder: Folder, work: _Work) -> Saved:
+        note, branch = work.note, work.on if folder.kind == "in_place" else folder.branch
+        if not work.descends:
+            note = _sentences(note, f"{branch or 'HEAD'} no longer descends from {folder.base[:12]}")
+        if not work.commits and folder.kind == "clone":
             note = _sentences(note, "no commits were made")
-        names = tuple(file[:300] for file in dirty[:_NAMES])
         here = branch if folder.kind == "in_place" else ""
-        return Saved(tip, commits, here, names, len(dirty), changed.rstrip(), note), name
+        return Saved(_oid(work.head), work.commits, here, work.dirty, work.dirty_count, work.stat, note)
 
-    async def _bring_back(self, task: Task, kept: _Kept, head: str, ref: str) -> tuple[str, str]:
-        """Fetches `head`, which the clone calls `ref`: the branch of the source that has it now, and what to say.
+    async def _bring_back(self, task: Task, folder: Folder, work: _Work, seen: Saved, scratch: Path) -> Saved:
+        """Has a session's commits in the task's store, and on a branch of its source.
 
         Raises Unavailable or BadRequest.
         """
-        source = await self._source(kept.folder)
-        first = _branch(task)
-        if (await self._at(source, "rev-parse", "--quiet", "--verify", "refs/heads/chomp")).code == 0:
-            first = first.replace("/", "-")  # beside a branch `chomp` there can be no chomp/task-7
-        bundle = None
-        note = ""
-        form = "--format=%(objectname) %(worktreepath)"
-        with self._scratch(task) as scratch:
-            for branch in (first, *(f"{first}-{number}" for number in range(2, _BRANCHES))):
-                to = f"refs/heads/{branch}"
-                ran = await self._at(source, "for-each-ref", form, to)
-                if ran.code != 0:
-                    raise Unavailable(f"git cannot read {source.top}: {ran.words}")
-                now, _, used = ran.line.partition(" ")
-                if now == head:
-                    self._remember(task, branch, now)
-                    return branch, note
-                if used:
-                    note = f"{branch} is checked out in {used}"
-                    continue
-                if bundle is None:
-                    bundle = await self._bundle(kept.folder, source, head, ref, scratch)
-                if now and now != kept.saved.get(branch) and not await self._leads_to(source, now, bundle):
-                    note = f"{branch} was changed in {source.top}"
-                    continue
-                if not await self._publish(task, source, bundle, ref, to, now):  # meanwhile
-                    note = f"{branch} was changed in {source.top}"
-                    continue
-                self._remember(task, branch, (await self._at(source, "rev-parse", "--quiet", "--verify", to)).line)
-                return branch, f"{note}, so the commits are in {branch}" if note else ""
-        raise Unavailable(f"{note}, and so are the names after it")
-
-    async def _bundle(self, folder: Folder, source: _Repository, head: str, ref: str, scratch: Path) -> Path:
-        """A file with the commits that `source` does not have. Raises Unavailable."""
-        bundle = scratch / "bundle"
-        version = "--version=3" if len(head) > 40 else "--version=2"  # 2 knows SHA-1 only
-        for since in ([f"^{folder.base}"] if folder.base else []), []:
-            make = ("bundle", "create", "--quiet", version, str(bundle), ref, *since)
-            ran = await self._inside(folder, *_GIT, *make, writable=(scratch,))
-            if ran.code != 0:
-                raise Unavailable(f"git made no bundle: {ran.words}")
-            # the sandbox wrote it: a link, or a file that leads git to a repository, would be read by the next one
-            if bundle.is_symlink() or not bundle.is_file() or not _is_bundle(bundle):
-                raise Unavailable("git made no bundle")
-            ran = await self._at(source, "bundle", "verify", "--quiet", str(bundle), readable=(bundle,), loud=True)
-            if ran.code == 0:
-                break  # else the source has rewritten its history, and the commits are needed from the beginning
-        return bundle
-
-    async def _leads_to(self, source: _Repository, now: str, bundle: Path) -> bool:
-        """Whether what a branch has now is part of what is brought."""
-        writable = _refs_of(source)
-        ran = await self._at(source, "bundle", "unbundle", str(bundle), readable=(bundle,), writable=writable)
-        tip = _oid(ran.line.split(" ")[0])
-        return bool(tip) and (await self._at(source, "merge-base", "--is-ancestor", now, tip)).code == 0
-
-    async def _publish(self, task: Task, source: _Repository, bundle: Path, ref: str, to: str, before: str) -> bool:
-        """Has `to` be what `bundle` calls `ref`, where it is still `before` ("": not there). Raises Unavailable."""
-        writable = _refs_of(source)
-        if (source.common / _INCOMING).is_symlink():
-            raise Unavailable(f"{source.common / _INCOMING} is a link")
-        incoming = f"{_INCOMING}/task-{task.id}"  # it holds the commits until the branch does: git may tidy up just now
-        flags = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-prune", "--no-auto-maintenance")
-        words = ("-c", "core.logAllRefUpdates=false", "fetch", *flags, "--", str(bundle), f"+{ref}:{incoming}")
-        try:
-            ran = await self._at(source, *words, readable=(bundle,), writable=writable, loud=True)
-            if ran.code == 0:
-                logs = () if source.common / "logs" in writable else ("-c", "core.logAllRefUpdates=false")
-                words = (*logs, "update-ref", "-m", "chomp", to, incoming, before)
-                ran = await self._at(source, *words, writable=writable, loud=True)
-                if ran.code != 0 and (await self._at(source, "rev-parse", "--quiet", "--verify", to)).line != before:
-                    return False
-        finally:  # git would want to write packed-refs
-            with contextlib.suppress(OSError):  # another task's may be in the folder
-                (source.common / incoming).unlink(missing_ok=True)
-                (source.common / _INCOMING).rmdir()
-        if ran.code != 0:
-            raise Unavailable(f"git did not fetch them into {source.top}: {ran.words}")
-        return True
+        store, bundle = _store_of(self.place(task)), scratch / "bundle"
+        if store.is_dir():
+            taken = await self._git(
+                "take", _Span, (bundle,), (store,), store=store, bundle=bundle, ref=work.ref, base=folder.base
+            )
+            seen = msgspec.structs.replace(seen, head=_oid(taken.head), commits=taken.commits, stat=taken.stat)
+        if folder.source is None:
+            note = f"the commits are in {folder.root}, and in its origin if the agent could push"
+            return msgspec.structs.replace(seen, note=_sentences(seen.note, note))
+        source = await self._source(folder)
+        kept = self._kept(self.place(task)) or _Kept(folder)
+        for whole in (False, True):
+            if whole:  # the source has rewritten its history: the commits are needed from the beginning
+                await self._work_in(folder, scratch, whole=True)
+            given = await self._git(
+                "give", _Given, (*source.shown, bundle), _refs_of(source), source=source, owner=True, bundle=bundle,
+                ref=work.ref, head=seen.head, branch=_branch(task), saved=kept.saved, task=task.id,
+            )  # fmt: skip
+            if not given.lacks:
+                break
+        else:
+            raise Unavailable(f"{source.top} has not what they build on")
+        if given.head:
+            self._remember(task, given.branch, _oid(given.head))
+        inner = f"its submodules ({', '.join(work.inner)}) have commits that nothing else has" if work.inner else ""
+        return msgspec.structs.replace(seen, branch=given.branch, note=_sentences(seen.note, given.note, inner))
 
     def _remember(self, task: Task, branch: str, oid: str) -> None:
         kept = self._kept(self.place(task))
@@ -12147,32 +11827,23 @@ class Folders:
         path, store = _below(folder, name), _store_of(self.place(task))
         if not folder.base or not path or not store.is_dir():
             return None
-        listed = (await self._in(store, "ls-tree", folder.base, "--", path)).line
-        if not re.match(r"100(644|755) blob ", listed):
-            return None
-        with self._scratch(task) as scratch:
-            to = scratch / "file"
-            argv = ("/bin/sh", "-c", 'exec "$@" >"$0"', str(to), *_GIT, "cat-file", "blob", f"{folder.base}:{path}")
-            launch = self._sandboxed(argv, store, self._quiet(store.parent), (scratch,))
-            ran = await self._ran(msgspec.structs.replace(launch, readable=(*launch.readable, store)), _GIT_S)
-            return (WorkFiles.read(to, GATE_FILE_BYTES + 1), listed.startswith("100755")) if ran.code == 0 else None
+        file = await self._git("original", _File, (store,), store=store, base=folder.base, path=path)
+        return None if file.data is None else (file.data, file.executable)
 
     async def facts(self, task: Task, folder: Folder) -> str:
         """What the next agent should know of the folder, as Markdown."""
         if not folder.git:
             return f"- Folder: `{folder.path}`, not a git repository\n"
         try:
-            seen, _ = await self._seen(folder)
-        except ChompError as error:
+            work = await self._work_in(folder)
+        except (ChompError, OSError) as error:
             return f"- Folder: `{folder.path}`: {error}\n"
+        seen = self._saved(folder, work)
         where = f"- Branch: `{folder.branch or 'none'}`"
         lines = [where + (f", from commit `{folder.base[:12]}`" if folder.base else ", from nothing")]
         lines.append(f"- Commits since then: {seen.commits}")
         if seen.commits:
-            span = f"{folder.base}..{seen.head}" if folder.base else seen.head
-            flags = ("--max-count=20", "--format=%h %s", "--no-color")
-            ran = await self._inside(folder, *_QUIET, *_GIT, "log", *flags, span, "--")
-            lines += ["", *(f"      {line[:200]}" for line in ran.text.splitlines()[:20]), ""]
+            lines += ["", *(f"      {line}" for line in work.log), ""]
             lines += ["- Files changed by them:", "", *(f"      {line}" for line in seen.stat.splitlines()), ""]
         lines.append(f"- Files not committed: {seen.dirty_count}")
         if seen.dirty:
@@ -12190,11 +11861,12 @@ class Folders:
         kept = self._kept(self.place(task))
         most = most_bytes + 1
         if kept is not None and kept.ready and kept.folder.git and kept.folder.root.is_dir():
-            folder = kept.folder
-            with self._scratch(task) as scratch:
-                words = ("/bin/sh", "-c", f"exec 2>/dev/null\n{_DIFF_ALL}", "sh", str(scratch), folder.base, str(most))
-                ran = await self._inside(folder, *words, *_GIT, writable=(scratch,), most_bytes=most)
-            return _cut(ran.text, most_bytes)
+            found = self._repository(kept.folder)
+            shown = self._shown(kept.folder, found)
+            answer = await self._git(
+                "diff", _Diff, shown, most_bytes=8 * most, repo=found, base=kept.folder.base, most=most
+            )
+            return _cut(answer.diff, most_bytes)
         if kept is not None and not kept.folder.git:
             return ""
         base = next((session.base for session in task.sessions if session.base), "")
@@ -12203,10 +11875,20 @@ class Folders:
             return ""
         path = self._directory(task.dir)
         self._allow(path)
-        if (source := await self._repository(path)) is None:
+        if (source := _locate(path)) is None:
             return ""
-        words = ("diff", "--no-ext-diff", "--no-textconv", "--no-color", base, head, "--")
-        return _cut((await self._at(source, *words, most_bytes=most)).text, most_bytes)
+        answer = await self._git(
+            "compare",
+            _Diff,
+            source.shown,
+            most_bytes=8 * most,
+            source=source,
+            owner=True,
+            base=base,
+            head=head,
+            most=most,
+        )
+        return _cut(answer.diff, most_bytes)
 
     # -- cleaned up
 
@@ -12305,58 +11987,18 @@ class Folders:
             return ""
         if folder.kind == "empty":
             return "it has files in it" if any(folder.root.iterdir()) else ""
-        ran = await self._inside(folder, *_QUIET, *_GIT, *_ALL_STATUS)
-        if ran.code != 0:
-            return "git cannot read it"
-        if dirty := await asyncio.to_thread(_files, ran.text):
-            return f"{len(dirty)} files in it are not committed ({', '.join(name for _, name in dirty[:3])})"
-        if within := await self._only_here(folder):
-            return within
-        # tags of an origin are there with commits that none of its branches has
-        kinds = ("refs/heads", "refs/tags") if folder.source is not None else ("refs/heads",)
-        ran = await self._inside(folder, *_QUIET, *_GIT, "for-each-ref", _COMMITS, *kinds)
-        stashes = await self._inside(folder, *_QUIET, *_GIT, "stash", "list", "--format=%H")
-        if ran.code != 0 or stashes.code != 0:
-            return "git cannot read it"
-        head = await self._inside(folder, *_QUIET, *_GIT, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
-        tips = set(filter(None, map(_oid, [head.line, *ran.text.split(), *stashes.text.split()])))
-        if not tips:
-            return ""
-        if folder.source is None:
-            words = ("rev-list", "--max-count=1", *tips, "--not", "--remotes=origin", "--")
-            ran = await self._inside(folder, *_QUIET, *_GIT, *words)
-            return "it has commits that its origin does not have" if ran.code != 0 or ran.line else ""
-        lost = f"it has commits that {folder.source} does not have"
-        if not folder.source.is_dir():
-            return lost
-        source = await self._source(folder)
-        there = await self._at(source, "for-each-ref", _COMMITS, most_bytes=_REFS_BYTES)
-        if not (tips := tips.difference(there.text.split())):
-            return ""
-        ran = await self._at(source, "rev-list", "--max-count=1", *sorted(tips), "--not", "--all", "--")
-        return lost if ran.code != 0 or ran.line else ""
-
-    async def _only_here(self, folder: Folder) -> str:
-        """Which submodules of a clone have commits that its source had not when it was made, in words."""
-        lost, store = [], _store_of(folder.root.parent)
-        try:
-            found = await asyncio.to_thread(_submodules_in, folder.root / ".git" / "modules")
-        except Unavailable as error:
-            return str(error)
-        for git in found:
-            at = (*_QUIET, *_GIT, "--git-dir", str(git))
-            ran = await self._inside(folder, *at, "for-each-ref", _COMMITS, "refs/heads", "refs/tags", "refs/stash")
-            head = await self._inside(folder, *at, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
-            tips = sorted(set(filter(None, map(_oid, [head.line, *ran.text.split()]))))
-            if tips:  # that are not what it was fetched with
-                words = ("rev-list", *tips, "--not", "--remotes", "--")
-                ran = await self._inside(folder, *at, *words)
-                new = set(filter(None, map(_oid, ran.text.split())))
-                tips = [one for one in tips if one in new or ran.code != 0]
-            known = (*_QUIET, *_GIT, "--git-dir", str(store), "rev-list", "--max-count=1", *tips, "--")
-            if tips and not (store.is_dir() and (await self._inside(folder, *known)).code == 0):
-                lost.append(str(git.relative_to(folder.root / ".git" / "modules")))
-        return f"its submodules ({', '.join(lost[:3])}) have commits that nothing else has" if lost else ""
+        found, store = self._repository(folder), _store_of(folder.root.parent)
+        remote = folder.source is None
+        lost = await self._git(
+            "unsaved", _Lost, self._shown(folder, found), root=folder.root, store=store, remote=remote
+        )
+        if lost.lost or folder.source is None or not lost.tips:
+            return lost.lost
+        if folder.source.is_dir():
+            source = await self._source(folder)
+            if not (await self._git("lacks", _Lost, source.shown, source=source, owner=True, tips=lost.tips)).lacks:
+                return ""
+        return f"it has commits that {folder.source} does not have"
 
     # -- how git is run
 
@@ -12366,112 +12008,81 @@ class Folders:
         fixed = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "file:http:https:ssh"}
         return {**{name: environ[name] for name in _PASSED_ON if name in environ}, **fixed}
 
-    async def _git(self, cwd: Path, *words: str, limit_s: float = _GIT_S, loud: bool = False) -> _Ran:
-        """Runs git outside of the sandbox, with the owner's configuration: never where an agent has been."""
-        return await self._ran(Launch((*(() if loud else _QUIET), *_GIT, *words), cwd, self._env()), limit_s)
-
-    async def _at(
+    async def _git(
         self,
-        found: _Repository,
-        *words: str,
-        env: Mapping[str, str] | None = None,
-        readable: tuple[Path, ...] = (),
+        command: str,
+        kind: type[T],
+        shown: tuple[Path, ...] = (),
         writable: tuple[Path, ...] = (),
-        ignore: bool = False,
-        loud: bool = False,
+        limit_s: float = _GIT_S,
+        *,
         most_bytes: int = _GIT_BYTES,
-    ) -> _Ran:
-        """Runs git in a repository of the owner's, which an agent may have configured, in the sandbox.
+        **fields: Any,
+    ) -> T:
+        """The answer of bin/folder, run in the sandbox: it sees and writes to what is named, and has no network.
 
-        `env` is for words that only read configuration. `ignore`: the owner's own list of ignored files counts. `loud`:
-        with what it complains about.
+        `owner`: it may read the owner's own configuration of git. Raises BadRequest or Unavailable with what it says.
         """
-        more = ["-c", "core.checkStat=minimal"]  # files have another owner inside: each would be read for a status
-        if ignore and (path := await self._ignored()) is not None:
-            more += ["-c", f"core.excludesFile={path}"]
-            readable = (*readable, path)
-        where = {"GIT_DIR": str(found.git), "GIT_COMMON_DIR": str(found.common)}
-        where |= {} if found.bare else {"GIT_WORK_TREE": str(found.top)}
-        given = {**self._quiet(found.top), **where} if env is None else dict(env)
-        given["GIT_ALLOW_PROTOCOL"] = "file" if writable else "none"  # a bundle is a file
-        first = (*_FIRST, str(most_bytes)) if most_bytes != _GIT_BYTES else () if loud else _QUIET
-        argv = (*first, *_GIT, *more, *words)
-        shown = tuple(path for path in (*found.shown, *readable) if path not in writable)
-        launch = self._sandboxed(argv, found.top, given, writable)
-        foreign = bool(writable) and os.geteuid() == 0 and found.common.stat().st_uid != 0
+        if fields.get("owner"):
+            env = {name: value for name, value in self._env().items() if name in _OWNERS}
+            own = await self._answer("owners", _Owners, Launch((), _BIN, {}), limit_s, most_bytes, {"owner": env})
+            shown, fields["owner"] = (*shown, *map(Path, own.files)), env
+            if "ignore" in fields and own.ignore:
+                shown, fields["ignore"] = (*shown, Path(own.ignore)), own.ignore
+        launch = self._sandboxed((), _BIN, {}, writable)
+        foreign = command == "give" and os.geteuid() == 0 and fields["source"].common.stat().st_uid != 0
+        readable = tuple(path for path in (*shown, *_PYTHON, _BIN) if path not in writable)
         launch = msgspec.structs.replace(
-            launch, readable=(*launch.readable, *shown), network=launch.level == "none", as_root=foreign
+            launch, readable=(*launch.readable, *readable), network=launch.level == "none", as_root=foreign
         )
-        return await self._ran(launch, _GIT_S, most_bytes)
+        return await self._answer(command, kind, launch, limit_s, most_bytes, fields)
 
-    async def _in(self, cwd: Path, *words: str, of: _Repository | None = None, loud: bool = False) -> _Ran:
-        """Runs git in a task's own folder before an agent has been there: no filter runs, nothing is asked for."""
-        place = self._work / cwd.relative_to(self._work).parts[0]
-        argv = (*(() if loud else _QUIET), *_GIT, *words)
-        launch = self._sandboxed(argv, cwd, self._quiet(cwd if cwd == place else cwd.parent), (place,))
-        env, shown = {**launch.env, "GIT_ALLOW_PROTOCOL": "file"}, of.shown if of is not None else ()
-        if of is not None:  # its owner was asked about before
-            replace_file(trusting := self._work / ".gitconfig", b"[safe]\n\tdirectory = *\n")
-            env["GIT_CONFIG_GLOBAL"], shown = str(trusting), (*shown, trusting)
-        launch = msgspec.structs.replace(launch, readable=(*launch.readable, *shown), network=launch.level == "none")
-        return await self._ran(msgspec.structs.replace(launch, env=env), self._settings().tasks.setup_timeout_s)
+    async def _answer(
+        self, command: str, kind: type[T], launch: Launch, limit_s: float, most_bytes: int, fields: Mapping[str, Any]
+    ) -> T:
+        text = msgspec.json.encode(fields, enc_hook=str).decode()
+        argv = (str(_PYTHON[0]), "-I", "-S", "-X", "utf8", str(_BIN / "folder"), command, text)
+        path = self._settings().environ.get("PATH", os.defpath)
+        launch = msgspec.structs.replace(launch, argv=argv, env={"PATH": path, "LC_ALL": "C.UTF-8"})
+        code, output = await self._ran(launch, limit_s, most_bytes)
+        try:
+            answer = msgspec.json.decode(output)
+            words, param = (answer.get("error"), answer.get("param")) if isinstance(answer, dict) else (None, None)
+            if words is None:
+                return msgspec.convert(answer, kind)
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            raise Unavailable(f"git {command}: {_why(code, output)}", should_retry=False) from None
+        raise BadRequest(words, param=param) if param else Unavailable(words, should_retry=False)
 
-    async def _ignored(self) -> Path | None:
-        """The owner's own list of files that git ignores."""
-        env = self._env()
-        home = Path(env.get("HOME", "/"))
-        path = Path(env.get("XDG_CONFIG_HOME") or home / ".config") / "git" / "ignore"
-        for file in self._owner_files():
-            words = ("config", "--file", str(file), "--includes", "--type=path", "core.excludesFile")
-            if named := (await self._git(self._work, *words)).line:
-                path = home / named
-        return next(iter(_files_there([path])), None)
+    def _repository(self, folder: Folder) -> _Repository:
+        """Where the repository of a folder is that an agent has worked in. Raises Unavailable or BadRequest."""
+        self._itself(folder)
+        if folder.kind == "clone":
+            return _Repository(folder.root, folder.root / ".git", folder.root / ".git", "", False)
+        found = _locate(folder.root)
+        if found is None or found.top != folder.root:
+            raise Unavailable(f"{folder.root} has no repository any more")
+        return found
 
-    async def _must(self, done: str, cwd: Path, *words: str) -> None:
-        """`_in` that has to work. Raises BadRequest."""
-        ran = await self._in(cwd, *words, loud=True)
-        if ran.code != 0:
-            raise BadRequest(f"the repository could not be {done}: {ran.words}", param="dir")
+    def _shown(self, folder: Folder, found: _Repository) -> tuple[Path, ...]:
+        return (*found.shown, *(path for path in folder.readable if folder.kind == "clone" and path.is_dir()))
 
     def _launch(self, argv: tuple[str, ...], folder: Folder, env: dict[str, str], writable: tuple[Path, ...]) -> Launch:
-        if folder.root.resolve() != folder.root:  # what an agent of another task may have put there
-            raise Unavailable(f"{folder.root} leads to another folder now", code="moved", should_retry=False)
+        self._itself(folder)
         launch = self._sandboxed(argv, folder.path if folder.path.is_dir() else folder.root, env, writable)
         shown = [path for path in (folder.root, *folder.writable, *folder.readable) if path not in writable]
         return msgspec.structs.replace(launch, readable=(*launch.readable, *shown))
 
-    async def _inside(
-        self, folder: Folder, *argv: str, writable: tuple[Path, ...] = (), most_bytes: int = _GIT_BYTES
-    ) -> _Ran:
-        """Runs a command in a folder whose configuration may be an agent's: in the sandbox, without a network."""
-        env = self._quiet(folder.root.parent)  # without its .git it is no part of another repository
-        launch = self._launch(argv, msgspec.structs.replace(folder, path=folder.root), env, writable)
-        launch = msgspec.structs.replace(launch, network=launch.level == "none")  # it cannot be taken away there
-        return await self._ran(launch, _GIT_S, most_bytes)
+    def _itself(self, folder: Folder) -> None:
+        """Raises Unavailable when something else is in its place: what an agent of another task may have put there."""
+        if folder.root.resolve() != folder.root:
+            raise Unavailable(f"{folder.root} leads to another folder now", code="moved", should_retry=False)
 
-    def _quiet(self, ceiling: Path) -> dict[str, str]:
-        """An environment in which git reads no configuration but a repository's, and looks for none above `ceiling`."""
-        return {
-            "PATH": self._settings().environ.get("PATH", os.defpath),
-            "HOME": "/nonexistent",
-            "LC_ALL": "C",
-            "GIT_CONFIG_GLOBAL": "/dev/null",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CEILING_DIRECTORIES": str(ceiling),
-            "GIT_OPTIONAL_LOCKS": "0",
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_ALLOW_PROTOCOL": "none",
-            "GIT_NO_LAZY_FETCH": "1",
-        }
-
-    async def _ran(self, launch: Launch, limit_s: float, most_bytes: int = _GIT_BYTES) -> _Ran:
+    async def _ran(self, launch: Launch, limit_s: float, most_bytes: int = _GIT_BYTES) -> tuple[int | None, bytes]:
         try:
-            code, output = await self._run(launch, limit_s, most_bytes)
+            return await self._run(launch, limit_s, most_bytes)
         except OSError as error:
-            raise Unavailable(f"git cannot be run ({error}): is it installed?", should_retry=False) from None
-        if code == 127:
-            raise Unavailable("git is not installed, or not on PATH: install it", should_retry=False)
-        return _Ran(code, output.decode("utf-8", "replace"))
+            raise Unavailable(f"git cannot be run: {error}", should_retry=False) from None
 
     # -- what is remembered
 
@@ -12613,66 +12224,23 @@ def _refs_of(found: _Repository) -> tuple[Path, ...]:
     return tuple(path for path in places if path.is_dir())
 
 
-def _branches(text: str, remotes: bool) -> str:
-    """`git for-each-ref` as packed-refs of a clone: branches but those of tasks, tags, those of origin."""
-    kinds = "heads/(?!chomp(/|$))|tags/" + "|remotes/origin/" * remotes
-    wanted = rf"[0-9a-f]{{40,64}} refs/({kinds})[^\0-\x20\x7f]+"
-    return "".join(f"{line}\n" for line in text.splitlines() if re.fullmatch(wanted, line))
+def _link(found: _Repository, store: Path) -> None:
+    """Links what a repository has into a new store, and what its submodules have. Raises OSError.
 
-
-def _submodules_in(modules: Path) -> list[Path]:
-    """The repositories of submodules below a folder of them, as an agent has left it."""
-    found: list[Path] = []
-    if modules.is_symlink() or modules.parent.is_symlink():
-        return []
-    for seen, (folder, folders, _) in enumerate(os.walk(modules)):  # it follows no link below that
-        if seen > _SUBMODULE_FOLDERS or len(found) > _SUBMODULES:
-            raise Unavailable(f"{modules} has more in it than submodules")
-        if _is_git(git := Path(folder)):
-            found.append(git)
-            folders[:] = [name for name in folders if name == "modules"]
-    return found
-
-
-def _is_empty(folder: Path) -> bool:
-    """Whether it is an empty folder, and no link leads to it."""
-    return os.path.realpath(folder) == str(folder) and folder.is_dir() and not any(folder.iterdir())
-
-
-def _point(file: Path, where: str) -> None:
-    """Makes a .git file. Raises OSError when something is there."""
-    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644), "wb") as made:
-        made.write(os.fsencode(f"gitdir: {where}\n"))
-
-
-def _is_filled(submodule: Path) -> bool:
-    """Whether a submodule is there, and no link leads to it."""
-    return os.path.realpath(submodule) == str(submodule) and os.path.lexists(submodule / ".git")
-
-
-def _way(start: Path, to: Path) -> str:
-    """The path from one folder to another."""
-    return os.path.relpath(to, start)
-
-
-def _is_inner(name: str) -> bool:
-    """Whether a name of .gitmodules stays inside, and needs no quotes."""
-    parts = name.lower().split("/")
-    return not {"", ".", "..", ".git"} & {*parts} and not re.search(r'["\\\0-\x1f\x7f]', name)
-
-
-def _borrow(found: _Repository, git: Path, store: Path, refs: str, remotes: bool) -> None:
-    """Has a new repository the objects of `found`, by way of a store, and branches, of `refs`. Raises OSError."""
-    for _ in range(3):
-        if _link_objects(found.common, store):
-            break
-    (git / "objects" / "info").mkdir(exist_ok=True)
-    (git / "objects" / "info" / "alternates").write_text(f"{store / 'objects'}\n", "utf-8", "surrogateescape")
-    (git / "packed-refs").write_text(_branches(refs, remotes), "utf-8", "surrogateescape")
-    if shallow := WorkFiles.read(found.common / "shallow", _GIT_BYTES):
-        for copy in (git, store):
-            with (copy / "shallow").open("ab") as file:
-                file.write(shallow)
+    It is done here: from one folder that a sandbox mounts into another there can be no links.
+    """
+    if store == found.common:
+        return
+    places = [found.common]
+    for modules in {found.git / "modules", found.common / "modules"}:
+        for folder, folders, _ in os.walk(modules):  # it follows no link
+            if _is_git(Path(folder)):
+                places.append(Path(folder))
+                folders[:] = [name for name in folders if name == "modules"]
+    for place in places[:_SUBMODULES]:
+        for _ in range(3):
+            if _link_objects(place, store):
+                break
 
 
 def _link_objects(common: Path, store: Path) -> bool:
@@ -12745,20 +12313,10 @@ def _script(folder: Folder, name: str) -> Path | None:
 
 
 def _is_bundle(path: Path) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
     with path.open("rb") as file:
         return re.fullmatch(rb"# v[23] git bundle\n", file.readline(64)) is not None
-
-
-def _files(text: str) -> list[tuple[str, str]]:
-    """Code and name of each file in `git status --porcelain -z`."""
-    found = []
-    parts = iter(text.split("\0"))
-    for part in parts:
-        if len(part) > 3:
-            found.append((part[:2], part[3:]))
-            if part[0] in "RC":
-                next(parts, None)  # its old name
-    return found
 
 
 def _worktrees(found: _Repository) -> tuple[Path, ...]:
@@ -12809,10 +12367,6 @@ def _git_works(tops: Sequence[Path]) -> bool:
     return False
 
 
-def _files_there(paths: Iterable[Path]) -> tuple[Path, ...]:
-    return tuple(path for path in dict.fromkeys(paths) if path.is_file())
-
-
 def _same(text: str, path: Path) -> bool:
     return os.path.realpath(text) == str(path)
 
@@ -12838,34 +12392,6 @@ def _cut(diff: str, most_bytes: int) -> str:
         return diff
     whole = data[: data.rfind(b"\n", 0, most_bytes) + 1].decode(errors="replace")
     return f"{whole}{DIFF_CUT} than {most_bytes:,} bytes\n"
-
-
-def _copy(top: Path, root: Path, names: Sequence[str]) -> tuple[set[str], int]:
-    """Copies files and links of `top` into `root`, nothing that leads out of either: which, and how many not."""
-    copied, refused, left = set(), 0, _INCLUDE_BYTES
-    for name in names:
-        here, there = top / name, root / name
-        try:
-            parent = there.parent
-            parent.mkdir(parents=True, exist_ok=True)
-            if not parent.resolve().is_relative_to(root.resolve()) or there.is_symlink() or there.exists():
-                continue
-            found = here.lstat()
-            size = found.st_size
-            if not here.parent.resolve().is_relative_to(top.resolve()) or size > left:
-                raise OSError
-            if stat.S_ISLNK(found.st_mode):
-                if os.path.isabs(os.readlink(here)) or not here.resolve().is_relative_to(top.resolve()):
-                    raise OSError
-            elif not stat.S_ISREG(found.st_mode):
-                raise OSError
-            shutil.copy2(here, there, follow_symlinks=False)
-        except (OSError, RuntimeError):
-            refused += 1
-        else:
-            left -= size
-            copied.add(name)
-    return copied, refused
 
 
 def _delete(path: Path) -> None:

@@ -34,6 +34,7 @@ import pwd
 import random
 import re
 import resource
+import runpy
 import select
 import shlex
 import shutil
@@ -89,6 +90,14 @@ else:
     from backports import zstd
 
 HERE = Path(__file__).resolve().parent
+
+
+def program(name: str) -> types.SimpleNamespace:
+    """The functions of a program in bin/."""
+    return types.SimpleNamespace(**runpy.run_path(str(HERE / "bin" / name), run_name=name))
+
+
+folder_program = program("folder")
 TOKEN = "test-token-0123456789"
 SHORT = {"connect": "2s", "drain": "2s"}  # limits most tests run with
 
@@ -6273,8 +6282,8 @@ GROWING = {  # what meets text from outside, and what text is hardest for it
     ),
     "events_meter": (lambda s: cs.EventsMeter().look(s.encode()), ["\n", "data: ", "data: {}\n\n", "data:1\r"]),
     "diff_files": (cs.diff_files, ["x", "+\n", "@@\n", "diff --git a b/"]),
-    "git_words": (lambda s: cs._Ran(1, s).words, ["x", "\n", "fatal: \n", "\r"]),
-    "git_files": (cs._files, ["?? a\0", "\0", "R  a\0"]),
+    "git_words": (lambda s: cs._why(1, s.encode()), ["x", "\n", "fatal: \n", "\r"]),
+    "git_files": (folder_program.listed, ["?? a\0", "\0", "R  a\0"]),
     "dated": (lambda s: cs._DATED.sub("*", s[:16384]), ["1", "1234-", "12345678x"]),
     "waits": (lambda s: cs._reset_s(s[:32768], 0.0), ["1", "1ms", "1m", "1.", "1ms1"]),
     "durations": (lambda s: cs._since(s[:8192], 0.0), ["1m", "1ms", "1", "1."]),
@@ -14594,7 +14603,7 @@ BWRAP = shutil.which("bwrap")
 BWRAP_FLAGS = (
     "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net",
     "--unshare-user", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL",
-    "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc",
+    "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/var/tmp",
 )  # fmt: skip
 
 
@@ -14881,9 +14890,11 @@ class TestFolders:
         whole = repos.folders._run
 
         async def dies(launch: cs.Launch, *more: Any) -> Any:
-            if "checkout" in launch.argv:
+            done = await whole(launch, *more)
+            if "make" in launch.argv:
+                (repos.work / "task-7" / "project" / "README").unlink()
                 raise asyncio.CancelledError
-            return await whole(launch, *more)
+            return done
 
         repos.folders._run = dies
         with pytest.raises(asyncio.CancelledError):
@@ -14903,7 +14914,7 @@ class TestFolders:
         (repos.tmp / "bin").mkdir()
         (repos.tmp / "bin" / "sh").symlink_to("/bin/sh")
         repos.env["PATH"] = str(repos.tmp / "bin")
-        with pytest.raises(cs.Unavailable, match="git is not installed"):
+        with pytest.raises(cs.Unavailable, match=r"git cannot be run .*: install it"):
             await repos.prepare(repos.task(dir=source))
 
     # -- whose it is, and where it goes
@@ -15024,7 +15035,8 @@ class TestFolders:
     async def test_the_next_session_signs_with_its_own_agent(self, repos: Repositories) -> None:
         task, folder = await repos.cloned(repos.source())
         again = await repos.prepare(task, 'Open"Code\n[core]', "")
-        assert again == folder
+        assert msgspec.structs.replace(again, env=folder.env) == folder
+        folder = again
         repos.as_agent(folder, "commit", "-q", "--allow-empty", "-m", "work", "--trailer", "Reviewed-by: me")
         assert self.message(repos, folder) == 'work\n\nReviewed-by: me\nAgent: Open"Code [core]\nModel: auto'
 
@@ -15109,13 +15121,11 @@ class TestFolders:
         assert repos.as_agent(folder, "status", "--porcelain", "-z") == "?? my other.env\0"
 
     async def test_a_big_include_is_bounded(self, repos: Repositories, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cs, "_INCLUDE_BYTES", 10)
-        source = repos.source(**{".gitignore": "data*\n", ".worktreeinclude": "data*\n"})
-        (source / "data1").write_text("12345678")
-        (source / "data2").write_text("12345678")
-        _, folder = await repos.cloned(source)
-        assert [file.name for file in folder.path.glob("data*")] == ["data1"]
-        assert folder.left_out == "1 files of .worktreeinclude were not copied"
+        monkeypatch.setitem(folder_program.copy.__globals__, "INCLUDE_BYTES", 10)
+        source, root = repos.source(data1="12345678", data2="12345678"), repos.tmp / "root"
+        root.mkdir()
+        assert folder_program.copy(source, root, ["data1", "data2"]) == ({"data1"}, 1)
+        assert [file.name for file in root.iterdir()] == ["data1"]
 
     async def test_setup_runs_once_in_a_new_clone(self, repos: Repositories) -> None:
         script = f'echo "$TASK_ID $PWD" >> {repos.tmp}/runs; echo said; test -e {repos.tmp}/good\n'
@@ -15327,9 +15337,9 @@ class TestFolders:
         repos.source("others/project")
         modules = folder.root / ".git" / "modules"
         modules.symlink_to(repos.tmp / "others")
-        assert await repos.folders._only_here(folder) == ""
+        assert await repos.folders._unsaved(folder) == ""
         modules.unlink()
-        for number in range(cs._SUBMODULE_FOLDERS + 1):
+        for number in range(folder_program.SUBMODULE_FOLDERS + 1):
             (modules / str(number)).mkdir(parents=True)
         repos.commit(folder.path, "work", a="x\n")
         saved = await repos.folders.save(task, folder)
@@ -15353,7 +15363,7 @@ class TestFolders:
         repos.commit(folder.root / "sub", "work", a="x\n")
         repos.git(folder.root / "sub", "checkout", "-q", "-b", "mine")
         repos.git(folder.root, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qam", "sub")
-        assert "submodules (sub) have commits" in await repos.folders._only_here(folder)
+        assert "submodules (sub) have commits" in await repos.folders._unsaved(folder)
 
     async def test_commits_in_a_submodule_keep_the_clone(self, repos: Repositories) -> None:
         outer = self.nested(repos)
@@ -15513,7 +15523,8 @@ class TestFolders:
         (folder.path / "half").write_text("done")
         repos.commit(source, "meanwhile", b="x\n")
         anew = cs.Folders(repos.work, repos.settings, repos.run, repos.sandboxed)  # after a restart
-        assert await anew.prepare(task, cs.Platform(id="b", name="B")) == folder
+        again = await anew.prepare(task, cs.Platform(id="b", name="B"))
+        assert msgspec.structs.replace(again, env=folder.env) == folder
         assert (folder.path / "half").read_text() == "done"
         head = repos.commit(folder.path, "two", c="x\n")
         saved = await anew.save(task, folder)
@@ -15562,19 +15573,20 @@ class TestFolders:
             repos.commit(folder.path, "one", a="x\n")
             assert (await repos.folders.save(task, folder)).branch == "chomp/task-7"
         head = repos.commit(folder.path, "two", b="x\n")
-        run, moved = repos.run, []
-
-        async def meanwhile(launch: cs.Launch, *more: Any) -> Any:
-            done = await run(launch, *more)
-            if "verify" in launch.argv and "bundle" in launch.argv and not moved:  # just before they are fetched
-                repos.git(source, "checkout", "-q", *(() if known else ("-b",)), "chomp/task-7")
-                moved.append(repos.commit(source, "by hand", c="x\n"))
-                repos.git(source, "checkout", "-q", "main")
-            return done
-
-        repos.folders._run = meanwhile
+        real, tools = shutil.which("git", path=repos.env["PATH"]), repos.tmp / "tools"
+        tools.mkdir()
+        script = (  # just before the branch is moved
+            f"#!/bin/sh\ncase \" $* \" in *' update-ref '*) [ -e {tools}/moved ] || (unset GIT_DIR GIT_WORK_TREE\n"
+            f"cd {source} && {real} checkout -q {'' if known else '-b'} chomp/task-7 && echo x >c && {real} add c &&\n"
+            f"{real} commit -qm 'by hand' && {real} rev-parse HEAD >{tools}/moved && {real} checkout -q main) >&2;; esac\n"
+            f'exec {real} "$@"\n'
+        )
+        (tools / "git").write_text(script)
+        (tools / "git").chmod(0o755)
+        path, repos.env["PATH"] = repos.env["PATH"], f"{tools}:{repos.env['PATH']}"
         saved = await repos.folders.save(task, folder)
-        repos.folders._run = run
+        repos.env["PATH"] = path
+        moved = [(tools / "moved").read_text().strip()]
         assert saved.branch == "chomp/task-7-2" and "chomp/task-7 was changed in" in saved.note
         assert repos.git(source, "rev-parse", "chomp/task-7") == moved[0]
         assert repos.git(source, "rev-parse", "chomp/task-7-2") == head
@@ -15795,15 +15807,15 @@ class TestFolders:
         outside = [launch for launch in repos.launches if launch.level != "bubblewrap"]
         assert inside and outside
         for launch in outside:  # nothing but the owner's own configuration is read there
-            assert "config" in launch.argv and "--file" in launch.argv
+            assert "owners" in launch.argv
             assert not any(str(path) in word for word in launch.argv for path in (repos.work, source))
         git = source / ".git"
         for launch in inside:
             assert not launch.network
             assert all(path.is_relative_to(repos.work / "task-7") or path.parent == git for path in launch.writable)
-            assert {folder.root, source} & {*launch.writable, *launch.readable}
-            if launch.env["HOME"] != "/nonexistent":  # with what the owner has configured git nothing runs
-                assert not launch.writable and {"rev-parse", "config", "remote"} & {*launch.argv}
+            shown = {*launch.writable, *launch.readable}
+            assert len({folder.root, source} & shown) == 1 or "take" in launch.argv
+            assert (repos.tmp / "home" / ".gitconfig" in shown) <= (source in shown)  # never beside a clone
 
     @pytest.mark.parametrize("what", ["link", "repository", "gitfile", "text", "pipe", "nothing"])
     async def test_a_bundle_that_is_none_is_not_opened(self, repos: Repositories, what: str) -> None:
@@ -15813,9 +15825,11 @@ class TestFolders:
         run = repos.run
 
         async def cheats(launch: cs.Launch, *more: Any) -> Any:
-            if "bundle" not in launch.argv or "create" not in launch.argv:
-                return await run(launch, *more)
+            done = await run(launch, *more)
+            if "save" not in launch.argv:
+                return done
             bundle = launch.writable[0] / "bundle"
+            bundle.unlink()
             if what == "link":
                 (launch.writable[0] / "other").write_text("# v2 git bundle\n")
                 bundle.symlink_to("other")
@@ -15827,13 +15841,13 @@ class TestFolders:
                 bundle.write_text("# v4 git bundle\n")
             elif what == "pipe":
                 os.mkfifo(bundle)
-            return 0, b""
+            return done
 
         repos.folders._run = cheats
         del repos.launches[:]
         saved = await repos.folders.save(task, folder)
         assert saved.branch == "" and "git made no bundle" in saved.note
-        assert [launch for launch in repos.launches if any("scratch" in word for word in launch.argv)] == []
+        assert [launch for launch in repos.launches if {"take", "give"} & {*launch.argv}] == []
 
     async def test_without_a_sandbox_it_works_as_well(self, repos: Repositories) -> None:
         repos.folders._sandboxed = lambda argv, cwd, env, writable: cs.Launch(argv, cwd, env, "none", writable)
@@ -16146,7 +16160,7 @@ class TestFolders:
         (folder.path / "new").touch()
         tasks = self.ended(source, **task)
         found = await repos.folders.leftovers(lambda: tasks)
-        assert [one.unsaved for one in found] == ["1 files in it are not committed (new)"] * listed
+        assert [one.unsaved for one in found] == ["1 file in it is not committed (new)"] * listed
         why = await repos.folders.free("7", lambda: tasks, unsaved=False)
         assert ("not committed" in why if listed else why == "it has not ended") and (folder.path / "new").exists()
         assert (await repos.folders.free("7", lambda: tasks, unsaved=True) == "") == listed
