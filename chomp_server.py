@@ -59,7 +59,6 @@ import json
 import logging
 import math
 import os
-import pwd
 import re
 import resource
 import secrets
@@ -10372,78 +10371,13 @@ _READ_BYTES = 16 << 10
 _SCREEN_COLS, _SCREEN_ROWS = 1000, 1000
 _HIDDEN_SECRET = b"[hidden]"
 
-# Stands above an agent where there is no sandbox, as the first process stands in one. Whatever loses its parent becomes
-# its child (PR_SET_CHILD_SUBREAPER), so `setsid`, double forks and a cleaned environment hide nothing from it, and
-# nothing outlives it. It ends when chomp does (PR_SET_PDEATHSIG).
-_INIT = """
-import ctypes, os, signal, sys, termios, time
-from fcntl import ioctl
+_BIN = HERE / "bin"
+_PYTHON = (Path(os.path.realpath(sys.executable)), Path(sys.base_prefix))  # that of no virtual environment
 
-def leave(number, frame):
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit()
 
-def end():
-    global status
-    for _ in range(600):
-        for name in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    if int(file.read().rpartition(b")")[2].split()[1]) == me:
-                        os.kill(int(name), signal.SIGKILL)
-            except OSError:
-                pass
-        try:
-            while found := os.waitpid(-1, os.WNOHANG):
-                if not found[0]:
-                    break
-                if found[0] == child:
-                    status = found[1]
-        except ChildProcessError:
-            return
-        time.sleep(0.005)
-
-me, status = os.getpid(), None
-libc = ctypes.CDLL(None)
-signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-signal.signal(signal.SIGTERM, leave)
-libc.prctl(36, 1, 0, 0, 0)
-libc.prctl(1, signal.SIGTERM, 0, 0, 0)
-if int(sys.argv[1]) not in (0, os.getppid()):
-    sys.exit()
-child = os.fork()
-if not child:
-    for number in (signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    try:
-        os.setsid()
-        if sys.argv[2] == "terminal":
-            ioctl(0, termios.TIOCSCTTY, 0)
-        os.execvp(sys.argv[3], sys.argv[3:])
-    except OSError as error:
-        os.write(2, f"cannot run {sys.argv[3]}: {error.strerror}\\n".encode())
-        os._exit(127)
-try:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    while status is None:
-        found = os.wait()
-        if found[0] == child:
-            status = found[1]
-except BaseException:
-    pass
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-end()
-if status is None:
-    status = signal.SIGKILL
-if os.WIFSIGNALED(status):
-    import resource
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if os.WTERMSIG(status) != signal.SIGKILL:
-        signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
-    os.kill(me, os.WTERMSIG(status))
-os._exit(os.waitstatus_to_exitcode(status))
-"""
+def program(name: str, *words: str) -> tuple[str, ...]:
+    """A program of bin/, to be run by the Python that runs this one, with nothing but its library."""
+    return (str(_PYTHON[0]), "-I", "-S", "-X", "utf8", str(_BIN / name), *words)
 
 
 class _Process(msgspec.Struct, frozen=True, gc=False):
@@ -10515,9 +10449,9 @@ def _send(pid: int, started: int, *signals: int) -> None:
 
 
 class Spawned:
-    """A command and all that it has started, which ends with it: a sandbox does, and _INIT sees to it.
+    """A command and all that it has started, which ends with it: a sandbox does, and bin/shut-in sees to it.
 
-    An agent may have ended _INIT, or stopped it. So where there is no sandbox, who ends a command looks for those that
+    An agent may have ended that, or stopped it. So where there is no sandbox, who ends a command looks for those that
     have its mark as well.
     """
 
@@ -10997,6 +10931,7 @@ class LocalRunner:
         self._store = store
         self._background = background
         self._settings = settings
+        self._private: tuple[Path, ...] = ()  # what only root may read of the system's settings
 
     async def probe(self) -> None:
         """Finds out what isolation works here, by trying it."""
@@ -11004,21 +10939,23 @@ class LocalRunner:
         if PLATFORM != "linux":
             self.level_why = _LINUX_ONLY
             return
-        await asyncio.to_thread(_roots_own)  # the first time takes a while
-        if not (program := self._which("bwrap")):
+        folder = self._settings().state.resolve()
+        own = Launch((), folder, {"PATH": self._path})
+        code, listed = await self._run(program("shut-in", "private"), own, PROBE_S, 1 << 20)
+        self._private = tuple(map(Path, json.loads(listed))) if code == 0 else ()
+        if not (bwrap := self._which("bwrap")):
             self.level_why = "bubblewrap is not installed (no `bwrap` on PATH)"
             return
-        folder = self._settings().state.resolve()
         # what every launch has, and one path of each kind
         tried = Launch(
             ("true",), folder, {"PATH": self._path}, "bubblewrap", writable=(folder,), hidden=(folder.parent,)
         )
         try:
-            code, said = await self._run(self._sandboxed(tried, program, False), tried, PROBE_S, 4096, ())
+            code, said = await self._run(self._shut_in(tried, bwrap, False), tried, PROBE_S, 4096)
         except OSError as error:
             code, said = None, (error.strerror or str(error)).encode()
         if code == 0:
-            self.level, self.level_why = "bubblewrap", program
+            self.level, self.level_why = "bubblewrap", bwrap
         else:
             reason = sentence(said.decode(errors="replace")) or "it took too long"
             self.level_why = f"bubblewrap does not work here: {reason}"
@@ -11028,12 +10965,12 @@ class LocalRunner:
         if launch.level == "bubblewrap":
             if self.level != "bubblewrap":
                 raise Unavailable(f"no sandbox: {self.level_why}", code="no_isolation", should_retry=False)
-            return self._sandboxed(launch, self.level_why, terminal)
+            return self._shut_in(launch, self.level_why, terminal)
         if not launch.network:
             raise Unavailable(
                 f"the network cannot be taken away without a sandbox: {self.level_why}", code="no_isolation"
             )
-        return [*self._init(terminal, os.getpid()), *launch.argv]
+        return self._shut_in(launch, "", terminal)
 
     async def start(self, launch: Launch, transcript: Path, secrets: Sequence[str]) -> Terminal:
         """`launch` in a terminal of its own, running. Raises Unavailable or OSError."""
@@ -11072,7 +11009,7 @@ class LocalRunner:
     async def _spawn(self, argv: Sequence[str], launch: Launch, **pipes: Any) -> Spawned:
         info, told = os.pipe() if launch.level == "bubblewrap" else (None, None)
         if told is not None:
-            argv = [argv[0], "--info-fd", str(told), *argv[1:]]
+            argv = [*argv, str(told)]
         try:
             child = await asyncio.create_subprocess_exec(
                 *argv, cwd=launch.cwd, env=launch.env, start_new_session=True, **pipes,
@@ -11088,7 +11025,7 @@ class LocalRunner:
         return Spawned(child, launch, info)
 
     async def _run(
-        self, argv: Sequence[str], launch: Launch, limit_s: float, most_bytes: int, secrets: Sequence[str]
+        self, argv: Sequence[str], launch: Launch, limit_s: float, most_bytes: int, secrets: Sequence[str] = ()
     ) -> tuple[int | None, bytes]:
         pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
         spawned = await self._spawn(argv, launch, stdin=none, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
@@ -11117,7 +11054,7 @@ class LocalRunner:
         settings = self._settings()
         places = (settings.environ.get("HOME", ""), settings.state, settings.environ.get("CHOMP_CONFIG", ""))
         named = (Path(one) for one in places if one and Path(one) != Path("/"))
-        return (*named, settings.dir / "chomp.toml", *_roots_own())
+        return (*named, settings.dir / "chomp.toml", *self._private)
 
     def sandboxed(self, argv: tuple[str, ...], cwd: Path, env: dict[str, str], writable: tuple[Path, ...]) -> Launch:
         """A process shut in as well as it can be here."""
@@ -11144,112 +11081,16 @@ class LocalRunner:
         for path in launch.writable:
             if not path.exists():
                 raise Unavailable(f"the folder {path} is not there", code="no_folder", should_retry=False)
+            if launch.level != "none" and (where := os.path.realpath(path)) != str(path):
+                words = f"{path} leads to {where}: there is a link on the way"
+                raise Unavailable(words, code="moved", should_retry=False)
 
-    def _init(self, terminal: bool, parent: int) -> list[str]:
-        return [sys.executable, "-I", "-S", "-c", _INIT, str(parent), "terminal" if terminal else "pipe"]
-
-    def _sandboxed(self, launch: Launch, program: str, terminal: bool) -> list[str]:
-        argv = [program, "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
-        if os.geteuid() == 0 and launch.as_root:
-            argv += ["--cap-drop", "ALL", "--cap-add", "CAP_DAC_OVERRIDE"]
-        elif os.geteuid() == 0:
-            # as root it would keep nearly all of root's powers; a user that has a name, so that programs find their own
-            uid, name = _sandbox_user()
-            argv += ["--unshare-user", "--uid", str(uid), "--gid", str(uid), "--cap-drop", "ALL"]
-            argv += ["--setenv", "USER", name, "--setenv", "LOGNAME", name]
-        if not launch.network:
-            argv.append("--unshare-net")
-        argv += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
-        for mount in _mounts(launch):
-            argv += map(str, mount)
-        argv += ["--chdir", str(launch.cwd), "--"]
-        if terminal:
-            # a session of its own below bwrap: Ctrl-C is for the agent, it would end bwrap and everything in it
-            setsid = self._which("setsid")
-            argv += [setsid, "-c"] if setsid else self._init(True, 0)  # its parent has another number inside
-        return [*argv, *_looked_at(launch), *launch.argv]
-
-
-# bwrap follows links when it mounts: what can be changed is compared, inside, with what it was when it was looked at
-_LOOK = (
-    'while [ "$1" != -- ]; do [ "$(stat -c %d:%i -- "$2")" = "$1" ] || '
-    '{ echo "$2 was changed while it was mounted" >&2; exit 126; }; shift 2; done; shift; exec "$@"'
-)
-
-
-def _looked_at(launch: Launch) -> list[str]:
-    """What makes sure that the paths an agent can write to are themselves. Raises Unavailable when one is not."""
-    words: list[str] = []
-    for path in launch.writable:
-        try:
-            found = path.lstat()
-            itself = path.resolve() == path
-        except (OSError, RuntimeError):
-            itself = False
-        if not itself:
-            where = os.path.realpath(path)
-            raise Unavailable(f"{path} leads to {where}: there is a link on the way", code="moved", should_retry=False)
-        words += [f"{found.st_dev}:{found.st_ino}", str(path)]
-    return ["/bin/sh", "-c", _LOOK, "sh", *words, "--"] if words else []
-
-
-_SOCKETS = (Path("/run"), Path("/var/run"))  # of Docker, D-Bus, the owner's agents and session
-_TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
-_NOBODY = 65534
-
-
-@functools.cache
-def _roots_own() -> tuple[Path, ...]:
-    """What only root may read of the system's settings, where chomp is root: in a sandbox its owner may, too."""
-    found = []
-    for folder, folders, files in os.walk("/etc") if os.geteuid() == 0 else ():
-        for name in (*folders, *files):
-            path = Path(folder, name)
-            with contextlib.suppress(OSError):
-                mode = path.lstat().st_mode
-                if not stat.S_ISLNK(mode) and not mode & (stat.S_IXOTH if stat.S_ISDIR(mode) else stat.S_IROTH):
-                    found.append(path)
-        folders[:] = [name for name in folders if Path(folder, name) not in found]
-    return tuple(found)
-
-
-def _sandbox_user() -> tuple[int, str]:
-    """Who root is inside: a user that exists, where there is one."""
-    for uid in (1000, _NOBODY):
-        with contextlib.suppress(KeyError):
-            return uid, pwd.getpwuid(uid).pw_name
-    return 1000, "agent"
-
-
-def _mounts(launch: Launch) -> list[tuple[str | Path, ...]]:
-    """What bubblewrap is to mount, outer folders first: what lies deeper, or is listed later here, is on top."""
-    hidden = {path.resolve() for path in (*_SOCKETS, *_TEMPORARY, *launch.hidden) if path.exists()}
-    masked = [(path, 0, path) for path in hidden]
-    wanted: list[tuple[Path, int]] = [(path, 2) for path in launch.writable]
-    wanted += [(path, 1) for path in launch.readable]
-    # names are looked up by a file that often lies in /run; NixOS has its programs there
-    wanted.append((Path("/etc/resolv.conf").resolve(), 1))
-    wanted += [(Path(path), 1) for path in launch.env.get("PATH", "").split(":") if path.startswith("/run/")]
-    if "/" in launch.argv[0]:
-        wanted.append((launch.cwd / launch.argv[0], 1))
-    for path, kind in wanted:
-        if not path.exists():
-            continue
-        real = path.resolve()
-        if kind == 2 or any(real.is_relative_to(one) for one in (*hidden, *(p.resolve() for p in launch.writable))):
-            masked.append((real, kind, real))
-        # a symbolic link that is hidden with its folder is not there to be followed
-        if path != real and any(path.is_relative_to(one) for one in hidden):
-            masked.append((path, kind, real))
-    mounts: dict[Path, tuple[int, tuple[str | Path, ...]]] = {}
-    for path, kind, real in masked:
-        if kind == 0:
-            how: tuple[str | Path, ...] = ("--tmpfs", path) if real.is_dir() else ("--ro-bind", "/dev/null", path)
-        else:
-            how = ("--bind" if kind == 2 else "--ro-bind", real, path)
-        if path not in mounts or mounts[path][0] < kind:
-            mounts[path] = kind, how
-    return [mounts[path][1] for path in sorted(mounts, key=lambda path: (len(path.parts), path))]
+    def _shut_in(self, launch: Launch, bwrap: str, terminal: bool) -> list[str]:
+        """The command of bin/shut-in; without `bwrap` there is no sandbox."""
+        names = ("argv", "cwd", "writable", "readable", "hidden", "network", "as_root")
+        own = {"bwrap": bwrap, "terminal": terminal, "parent": os.getpid()}
+        fields = {**{name: getattr(launch, name) for name in names}, **own}
+        return [*program("shut-in", msgspec.json.encode(fields, enc_hook=str).decode())]
 
 
 class Folder(msgspec.Struct, frozen=True):
@@ -11303,8 +11144,6 @@ _GIT_BYTES = 4 << 20  # read of what one says
 _SUBMODULES = 200
 _LOCK_S = 0.3  # a lock of git that is older was left
 _UNKNOWN_S = 3600.0  # folders of tasks that nobody knows are kept for so long after their last change
-_BIN = HERE / "bin"
-_PYTHON = (Path(os.path.realpath(sys.executable)), Path(sys.base_prefix))  # that of no virtual environment
 _GIT = ("git", "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "maintenance.auto=false")
 _SYSTEM = tuple(
     Path(name)
@@ -11378,6 +11217,21 @@ class _Lost(msgspec.Struct):
     lost: str = ""
     tips: tuple[str, ...] = ()
     lacks: bool = False
+
+
+def _known(paths: Iterable[Path]) -> list[tuple[Path, int, int]]:
+    """Device and number of folders: nothing else may have come in their place when they are mounted.
+
+    Raises Unavailable when it has.
+    """
+    known = []
+    for path in paths:
+        if path.is_dir():
+            found = path.lstat()
+            if os.path.realpath(path) != str(path):
+                raise Unavailable(f"{path} leads to another folder now", code="moved", should_retry=False)
+            known.append((path, found.st_dev, found.st_ino))
+    return known
 
 
 def _why(code: int | None, output: bytes) -> str:
@@ -12029,6 +11883,7 @@ class Folders:
             shown, fields["owner"] = (*shown, *map(Path, own.files)), env
             if "ignore" in fields and own.ignore:
                 shown, fields["ignore"] = (*shown, Path(own.ignore)), own.ignore
+        fields["mounted"] = _known((*shown, *writable))
         launch = self._sandboxed((), _BIN, {}, writable)
         foreign = command == "give" and os.geteuid() == 0 and fields["source"].common.stat().st_uid != 0
         readable = tuple(path for path in (*shown, *_PYTHON, _BIN) if path not in writable)
@@ -12041,7 +11896,7 @@ class Folders:
         self, command: str, kind: type[T], launch: Launch, limit_s: float, most_bytes: int, fields: Mapping[str, Any]
     ) -> T:
         text = msgspec.json.encode(fields, enc_hook=str).decode()
-        argv = (str(_PYTHON[0]), "-I", "-S", "-X", "utf8", str(_BIN / "folder"), command, text)
+        argv = program("folder", command, text)
         path = self._settings().environ.get("PATH", os.defpath)
         launch = msgspec.structs.replace(launch, argv=argv, env={"PATH": path, "LC_ALL": "C.UTF-8"})
         code, output = await self._ran(launch, limit_s, most_bytes)

@@ -15817,6 +15817,20 @@ class TestFolders:
             assert len({folder.root, source} & shown) == 1 or "take" in launch.argv
             assert (repos.tmp / "home" / ".gitconfig" in shown) <= (source in shown)  # never beside a clone
 
+    async def test_a_folder_that_is_changed_while_it_is_mounted_is_not_read(self, repos: Repositories) -> None:
+        source, other, run = repos.source(), repos.source("other", secret="x\n"), repos.run
+
+        async def swapped(launch: cs.Launch, *more: Any) -> Any:
+            if "make" in launch.argv:
+                source.rename(repos.tmp / "away")
+                source.symlink_to(other)
+            return await run(launch, *more)
+
+        repos.folders._run = swapped
+        with pytest.raises(cs.ChompError, match="was changed while it was mounted"):
+            await repos.prepare(repos.task(dir=source))
+        assert not list(repos.work.glob("task-7/*/secret"))
+
     @pytest.mark.parametrize("what", ["link", "repository", "gitfile", "text", "pipe", "nothing"])
     async def test_a_bundle_that_is_none_is_not_opened(self, repos: Repositories, what: str) -> None:
         source = repos.source()
@@ -23106,7 +23120,9 @@ class TestRunner:
             Path, "resolve", lambda path, **more: stub if str(path) == "/etc/resolv.conf" else resolve(path, **more)
         )
         monkeypatch.setattr(Path, "exists", lambda path, **more: path == stub or exists(path, **more))
-        mounts = cs._mounts(place.launch("true"))
+        launch = place.launch("true")
+        fields = {name: [*map(str, getattr(launch, name))] for name in ("argv", "writable", "readable", "hidden")}
+        mounts = program("shut-in").mounts({**fields, "cwd": str(launch.cwd)})
         assert mounts.index(("--tmpfs", folder)) < mounts.index(("--ro-bind", stub, stub))
 
     async def test_status_and_output_of_a_command(self, level: str, place: Place) -> None:
