@@ -894,14 +894,28 @@ Phase = Literal["", "starting", "running", "needs_input", "stalled", "verifying"
 Reason = Literal["", "gate", "crash", "stopped", "limit", "interrupted", "refused"]  # why a task failed
 
 
-class Session(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Used(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a session has used, as it was measured."""
+
+    tokens: int = 0  # prompt and completion; what the agent reports where nothing was measured
+    reported: bool = False  # `tokens` is what the agent says
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0  # part of prompt_tokens
+    cost_usd: float | None = None  # of what is priced
+    requests: int = 0
+    unpriced: int = 0  # answered requests whose price nobody knows
+    estimated: int = 0  # requests whose tokens were estimated
+
+
+class Session(Used, frozen=True, omit_defaults=True, kw_only=True):
     """One agent's attempt at a task. Moments are RFC 3339 in UTC."""
 
     id: str  # s1, s2, ... of its task
     agent: str
     model: str
     started_at: str
-    tokens: int  # prompt and completion, measured; what the agent reports where nothing was measured
+    tokens: int  # always written
     ended_at: str = ""
     result: str = ""  # done, failed, handoff, stopped, interrupted, limit; "" while it is open
     summary: str = ""  # what the agent claims to have done
@@ -912,14 +926,6 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     pid: int = 0
     pid_started: int = 0  # of /proc, so that another process with the same pid is not taken for it
     exit_code: int | None = None
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cached_tokens: int = 0  # part of prompt_tokens
-    cost_usd: float | None = None  # of what is priced
-    requests: int = 0
-    unpriced: int = 0  # answered requests whose price nobody knows
-    estimated: int = 0  # requests whose tokens were estimated
-    reported: bool = False  # `tokens` is what the agent says
     base: str = ""  # the commit it started from
     head: str = ""  # and ended with
     left_out: str = ""  # of the source folder, in words
@@ -1012,7 +1018,6 @@ class Launch(msgspec.Struct, frozen=True):
     hidden: tuple[Path, ...] = ()
     network: bool = True
     as_root: bool = False  # with root's right to write to what belongs to others, and no other
-    size: tuple[int, int] = (120, 32)  # columns and rows of its terminal
 
 
 class Transition(msgspec.Struct, frozen=True):
@@ -1020,7 +1025,7 @@ class Transition(msgspec.Struct, frozen=True):
 
     action: str
     of: tuple[Status, ...]  # from where it is allowed
-    to: Status
+    to: Status | Literal[""]  # "": it stays where it is, only fields change
     session: Literal["", "open", "close"] = ""
     result: str = ""  # of the session it closes
     reason: Reason = ""  # of the task
@@ -1464,6 +1469,9 @@ TRANSITIONS: dict[str, Transition] = {
         Transition("stop", ("queued", "active"), "failed", "close", "stopped", "stopped"),
         Transition("interrupt", ("active",), "failed", "close", "interrupted", "interrupted"),
         Transition("retry", ("done", "failed"), "queued"),
+        Transition("want", ("queued",), ""),
+        Transition("delete", ("queued", "done", "failed"), ""),
+        Transition("restore", ("queued", "done", "failed"), ""),
     )
 }
 
@@ -3620,6 +3628,8 @@ def transition(task: Task, action: str, *, now: float, session: Mapping[str, Any
     row = TRANSITIONS[action]
     if task.status not in row.of:
         raise Conflict(f"task {task.id} is {task.status}, not {' or '.join(row.of)}")
+    if not row.to:
+        return msgspec.structs.replace(task, **fields)
     sessions = task.sessions
     current = open_session(task)
     if row.session == "close" and current is not None:
@@ -3648,6 +3658,51 @@ def _sum_known(amounts: Iterable[float | None]) -> float | None:
     """The sum of what is known; None when nothing is."""
     known = [one for one in amounts if one is not None]
     return sum(known) if known else None
+
+
+EXIT_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h
+LIMIT_WAITS = 20  # sessions in a row that met a limit
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a session has ended, as far as what follows depends on it."""
+
+    asked: str = ""  # the action of somebody who wanted another end
+    exit_code: int = 0
+    limited_s: float | None = None  # until a provider's limit is over; None: nobody has named a moment
+    waits: int = 0  # sessions in a row before this one that met a limit
+    over_budget: bool = False  # a request was refused for it
+    locked: bool = False  # work is not committed, since git was locked
+    messages: bool = False  # some wait for the agent
+    gate: bool = False  # there is one
+    verdict: str = ""  # of it; "" before it has run
+    red: int = 0  # how often it has failed
+    most_red: int = 1
+
+
+def decide(outcome: Outcome) -> str:
+    """What follows: an action of TRANSITIONS, or `verify` where the gate is to judge first."""
+    if outcome.asked:
+        return outcome.asked
+    limited = outcome.exit_code != 0 and (outcome.limited_s or 0.0) > 0
+    if (limited or outcome.exit_code == EXIT_TEMPORARY) and outcome.waits < LIMIT_WAITS:
+        return "wait"
+    if outcome.exit_code != 0:
+        return "limit" if outcome.over_budget else "crash"
+    if outcome.locked:
+        return "crash"
+    if outcome.messages:
+        return "follow"
+    if not outcome.gate or outcome.verdict == "passed":
+        return "done"
+    if not outcome.verdict:
+        return "verify"
+    return "next" if outcome.red < outcome.most_red else "gate"
+
+
+def limit_waits(task: Task) -> int:
+    """How many sessions in a row before the last one met a limit."""
+    return sum(1 for _ in itertools.takewhile(lambda one: one.result == "limit", task.sessions[-2::-1]))
 
 
 def budget_use(session: Session) -> int:
@@ -5981,6 +6036,17 @@ class Meter:
         now = self.counted()
         return now.prompt + now.completion
 
+    def used(self) -> Used:
+        """The session's numbers until now."""
+        if not self.measured:
+            return Used(tokens=self.reported, reported=self.reported > 0)
+        now = self.counted()
+        return Used(
+            tokens=now.prompt + now.completion, prompt_tokens=now.prompt, completion_tokens=now.completion,
+            cached_tokens=now.cached, cost_usd=self.cost_usd, requests=self.requests, unpriced=self.unpriced,
+            estimated=self.estimated,
+        )  # fmt: skip
+
     @property
     def budget(self) -> Budget:
         """The task's, of all its sessions: a context sent again, and cached, does not count."""
@@ -6042,9 +6108,9 @@ class Meters:
             self._day.use(used, row["cost_usd"] or 0.0)
 
     async def recorded(self, task: str, session: str) -> dict[str, Any]:
-        """What a session used as the ledger has it, as fields of `Session`; empty without a request."""
+        """What a session used as the ledger has it, as fields of `Used`; empty without a request."""
         for row in await sums(self._database, "task = ? AND session = ?", (task, session)):
-            fields = {name: value for name, value in row.items() if name in Session.__struct_fields__}
+            fields = {name: value for name, value in row.items() if name in Used.__struct_fields__}
             return {**fields, "tokens": row["prompt_tokens"] + row["completion_tokens"]}
         return {}
 
@@ -10156,7 +10222,8 @@ class TaskQueue:
     def act_now(self, task_id: str, action: str, *, session: Mapping[str, Any] | None = None, **fields: Any) -> Task:
         """The same, and not yet on disk."""
         with self._store.change() as state:
-            task = transition(self.get(task_id), action, now=self.now(), session=session, **fields)
+            before = state.tasks.get(task_id) if action == "restore" else self.get(task_id)
+            task = transition(cast(Task, before), action, now=self.now(), session=session, **fields)
             state.tasks[task_id] = task
         self._told(task_id, action)
         return task
@@ -10203,34 +10270,16 @@ class TaskQueue:
         """Tells who looks on that something not stored has changed: the numbers of a running session."""
         self._events.publish("task", {"id": task_id, "action": "live"})
 
-    async def want(self, task_id: str, **fields: Any) -> Task:
-        """The queued task starts as soon as there is room. Raises NotFound or Conflict."""
-        with self._store.change() as state:
-            before = self.get(task_id)
-            if before.status != "queued":
-                raise Conflict(f"task {task_id} is {before.status}, not queued: it cannot run now")
-            task = state.tasks[task_id] = msgspec.structs.replace(before, wanted=True, **fields)
-        return await self._changed(task, before)
-
-    async def retry(self, task_id: str, *, wanted: bool, **fields: Any) -> Task:
-        """A finished task queued again, to go on in the same folder."""
-        return await self.act(task_id, "retry", wanted=wanted, verified=None, **fields)
-
     async def delete(self, task_id: str) -> Task:
-        """Takes a task away; it can be restored for a while. Raises NotFound, or Conflict for an active one."""
-        task = self.get(task_id)
-        if task.status == "active":
-            raise Conflict(f"task {task_id} is active: stop it first")
-        return await self.set(task_id, deleted=iso(self.now()), wanted=False)
+        """Takes a task away; it can be restored for a while. Raises NotFound or Conflict."""
+        return await self.act(task_id, "delete", deleted=iso(self.now()), wanted=False)
 
     async def restore(self, task_id: str) -> Task:
         """Brings a deleted task back. Raises NotFound."""
-        with self._store.change() as state:
-            before = state.tasks.get(task_id)
-            if before is None or not before.deleted:
-                raise NotFound(f"no deleted task {task_id[:50]!r} can be restored", param="id")
-            task = state.tasks[task_id] = msgspec.structs.replace(before, deleted="")
-        return await self._changed(task, before)
+        before = self._store.state.tasks.get(task_id)
+        if before is None or not before.deleted:
+            raise NotFound(f"no deleted task {task_id[:50]!r} can be restored", param="id")
+        return await self.act(task_id, "restore", deleted="")
 
     def purge(self) -> None:
         """Forgets tasks deleted long ago; what they used stays counted."""
@@ -10358,6 +10407,7 @@ class TaskQueue:
 # == Dispatch ==========================================================================================================
 
 Level = Literal["bubblewrap", "none"]
+SCREEN = 120, 32  # columns and rows of a terminal that nobody looks at yet
 RING_BYTES = 1 << 20  # of a terminal's output, in memory
 INPUT_BYTES = 1 << 20  # waiting to be read by the program in a terminal
 TRANSCRIPT_WAITING_BYTES = 4 << 20  # a disk this far behind holds up the terminal
@@ -10601,48 +10651,26 @@ class SecretFilter:
         return b"".join(out)
 
 
-class Terminal:
-    """One session's terminal: what its programs write, in a ring and a transcript, and what is typed to them.
+class Output:
+    """What a session's programs print, wherever they run: in a ring, in a transcript, for all who look on.
 
-    Positions in the output count bytes from the beginning of the session. `version` changes with everything that a
-    viewer must hear of: output, size, end.
+    Positions count bytes from the beginning of the session. `version` changes with everything that a viewer must hear
+    of: output, size, end.
     """
 
-    def __init__(
-        self,
-        spawned: Spawned,
-        master: int,
-        launch: Launch,
-        transcript: Transcript,
-        secrets: Iterable[str],
-    ):
-        self.pid = spawned.child.pid
-        process = _process(self.pid)
-        self.pid_started = process.started if process else 0
-        self.last_output_s = time.monotonic()
-        self.typed_s = -math.inf
-        self.exit_code: int | None = None
-        self.offset = 0
-        self.cols, self.rows = launch.size
-        self.level = launch.level
+    def __init__(self, transcript: Transcript, secrets: Iterable[str], size: tuple[int, int]):
         self.transcript = transcript
+        self.cols, self.rows = size
+        self.offset = 0
         self.version = 0
+        self.last_s = time.monotonic()  # when something was printed
+        self.exit_code: int | None = None
         self.ended = False
-        self._spawned = spawned
-        self._runs = (launch.env.get("TASK_RUN", ""),)
-        self._gone = False  # nothing of it is left
-        self._master = master
         self._secrets = SecretFilter(secrets)
         self._ring = bytearray()
         self._waiting: set[asyncio.Future[None]] = set()
-        self._input = bytearray()
-        self._closed = asyncio.Event()  # no more output comes
         self._loop = asyncio.get_running_loop()
-        self._last_read_s = self._loop.time()
-        self._burst_since, self._burst = 0.0, 0
-        self._timer: asyncio.TimerHandle | None = None  # of the pause, or of what is held back
-        self._release: asyncio.TimerHandle | None = None
-        self._loop.add_reader(master, self._read)
+        self._release: asyncio.TimerHandle | None = None  # of what is held back, since it may begin a secret
 
     async def wait(self) -> int:
         """The exit code, when all output was read; negative for a signal."""
@@ -10662,22 +10690,101 @@ class Terminal:
                 self._waiting.discard(waiter)
         return self.version
 
-    def output(self, since: int, most: int = RING_BYTES) -> tuple[int, bytes]:
-        """Up to `most` bytes of what came after `since`, and where they begin: later when that is not kept any more."""
+    def since(self, position: int, most: int = RING_BYTES) -> tuple[int, bytes]:
+        """Up to `most` bytes of what came after `position`, and where they begin: later when that is lost already."""
         first = self.offset - len(self._ring)
-        begins = min(max(since, first), self.offset)
+        begins = min(max(position, first), self.offset)
         return begins, bytes(self._ring[begins - first : begins - first + most])
 
-    async def more(self, since: int) -> bool:
-        """Waits for output after `since`; False when there will be none."""
-        while self.offset <= since and not self.ended:
-            await self.changed(self.version)
-        return self.offset > since
+    def last_line(self) -> bytes:
+        """What stands on the last line, without colours and blanks; "" when the line is finished."""
+        return _last_line(bytes(self._ring[-4096:]))
 
-    def write(self, data: bytes) -> None:
+    async def more(self, position: int) -> bool:
+        """Waits for output after `position`; False when there will be none."""
+        while self.offset <= position and not self.ended:
+            await self.changed(self.version)
+        return self.offset > position
+
+    def feed(self, data: bytes) -> None:
+        """More of it."""
+        self.last_s = time.monotonic()
+        self._keep(self._secrets.feed(data))
+        if self._release is not None:
+            self._release.cancel()
+        self._release = self._loop.call_later(SECRET_HOLD_S, self.flush) if self._secrets.holds else None
+
+    def flush(self) -> None:
+        """Nothing more has come for a while."""
+        self._keep(self._secrets.flush())
+
+    def resized(self, cols: int, rows: int) -> None:
+        """The terminal has another size now."""
+        self.cols, self.rows = cols, rows
+        self._tell()
+
+    async def close(self, code: int) -> None:
+        """All has come, and the agent has ended with `code`."""
+        try:
+            self._last()
+            await self.transcript.close()
+        finally:
+            self.end(code)
+
+    def end(self, code: int) -> None:
+        """The same, at once."""
+        self._last()
+        self.exit_code, self.ended = code, True
+        self._tell()
+
+    def _last(self) -> None:
+        if self._release is not None:
+            self._release.cancel()
+        self.flush()
+
+    def _keep(self, data: bytes) -> None:
+        if not data:
+            return
+        self._ring += data
+        if len(self._ring) > RING_BYTES:
+            del self._ring[: len(self._ring) - RING_BYTES]
+        self.offset += len(data)
+        self.transcript.append(data)
+        self._tell()
+
+    def _tell(self) -> None:
+        self.version += 1
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+class Pty:
+    """An agent's terminal on this machine: what it prints goes to an Output, what is typed to the agent."""
+
+    def __init__(self, spawned: Spawned, master: int, launch: Launch, output: Output):
+        self.pid = spawned.child.pid
+        process = _process(self.pid)
+        self.pid_started = process.started if process else 0
+        self.typed_s = -math.inf
+        self.level = launch.level
+        self.output = output
+        self._spawned = spawned
+        self._runs = (launch.env.get("TASK_RUN", ""),)
+        self._gone = False  # nothing of it is left
+        self._master = master
+        self._input = bytearray()
+        self._closed = asyncio.Event()  # no more output comes
+        self._loop = asyncio.get_running_loop()
+        self._last_read_s = self._loop.time()
+        self._burst_since, self._burst = 0.0, 0
+        self._timer: asyncio.TimerHandle | None = None  # of the pause
+        self._loop.add_reader(master, self._read)
+
+    def input(self, data: bytes) -> None:
         """Types `data`. Raises Busy when too much was not read yet, Conflict when nobody can read it any more."""
         self.typed_s = time.monotonic()
-        if self.ended or self._closed.is_set():
+        if self.output.ended or self._closed.is_set():
             raise Conflict("the session has ended")
         if len(self._input) + len(data) > INPUT_BYTES:
             raise Busy("the program in this terminal does not read what was typed")
@@ -10688,18 +10795,17 @@ class Terminal:
 
     def resize(self, cols: int, rows: int) -> None:
         """Another size; its programs are told by SIGWINCH."""
-        self.cols, self.rows = min(max(cols, 2), _SCREEN_COLS), min(max(rows, 1), _SCREEN_ROWS)
-        self._set_size(self.cols)
-        self._tell()
+        self.output.resized(min(max(cols, 2), _SCREEN_COLS), min(max(rows, 1), _SCREEN_ROWS))
+        self._set_size(self.output.cols)
 
     def nudge(self) -> None:
         """Lets a full-screen program paint its screen anew: for a moment it has a column less."""
-        self._set_size(self.cols - 1)
-        self._loop.call_later(0.1, lambda: self._set_size(self.cols))
+        self._set_size(self.output.cols - 1)
+        self._loop.call_later(0.1, lambda: self._set_size(self.output.cols))
 
     def asks(self) -> bool:
         """Whether it seems to wait for a person: a program reads the terminal, and its last line is not finished."""
-        if self.ended or self._closed.is_set() or not (line := _last_line(bytes(self._ring[-4096:]))):
+        if self.output.ended or self._closed.is_set() or not (line := self.output.last_line()):
             return False
         reads = _reads_terminal(self._master)
         if reads:
@@ -10725,7 +10831,7 @@ class Terminal:
         self._spawned.strike()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s + DRAIN_S + 0.5):
-                await self.wait()
+                await self.output.wait()
         if self.level == "none":  # what keeps another one from seeing to it may be long gone
             return await _sweep(self._runs, grace_s / 2) or ([] if self._gone else [self.pid])
         return [] if self._gone else [self.pid]
@@ -10740,12 +10846,11 @@ class Terminal:
                 async with asyncio.timeout(DRAIN_S):
                     await self._closed.wait()
             self._close()
-            await self.transcript.close()
+            await self.output.close(code)
         finally:
             self._spawned.strike()
             self._close()
-            self.exit_code, self.ended = code, True
-            self._tell()
+            self.output.end(code)
 
     def _read(self) -> None:
         now = self._loop.time()
@@ -10766,43 +10871,25 @@ class Terminal:
             came.append(data)
             size += len(data)
         if came:
-            self._last_read_s, self.last_output_s = now, time.monotonic()
+            self._last_read_s = now
             self._burst += size
-            self._keep(self._secrets.feed(b"".join(came)))
-            if self._release is not None:
-                self._release.cancel()
-            self._release = self._loop.call_later(SECRET_HOLD_S, self._let_go) if self._secrets.holds else None
+            self.output.feed(b"".join(came))
         if ended:
             self._loop.remove_reader(self._master)
             self._closed.set()
-        elif self._burst >= FLOOD_BYTES or self.transcript.waiting > TRANSCRIPT_WAITING_BYTES:
+        elif self._burst >= FLOOD_BYTES or self._is_behind:
             self._loop.remove_reader(self._master)
             self._timer = self._loop.call_later(FLOOD_PAUSE_S, self._go_on)
 
+    @property
+    def _is_behind(self) -> bool:
+        return self.output.transcript.waiting > TRANSCRIPT_WAITING_BYTES
+
     def _go_on(self) -> None:
-        if self.transcript.waiting > TRANSCRIPT_WAITING_BYTES:
+        if self._is_behind:
             self._timer = self._loop.call_later(FLOOD_PAUSE_S, self._go_on)
         else:
             self._loop.add_reader(self._master, self._read)
-
-    def _let_go(self) -> None:
-        self._keep(self._secrets.flush())
-
-    def _keep(self, data: bytes) -> None:
-        if not data:
-            return
-        self._ring += data
-        if len(self._ring) > RING_BYTES:
-            del self._ring[: len(self._ring) - RING_BYTES]
-        self.offset += len(data)
-        self.transcript.append(data)
-        self._tell()
-
-    def _tell(self) -> None:
-        self.version += 1
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)
 
     def _type(self) -> None:
         try:
@@ -10818,21 +10905,19 @@ class Terminal:
     def _set_size(self, cols: int) -> None:
         if self._master >= 0:
             with contextlib.suppress(OSError, termios.error):
-                termios.tcsetwinsize(self._master, (self.rows, cols))
+                termios.tcsetwinsize(self._master, (self.output.rows, cols))
 
     def _close(self) -> None:
         if self._master < 0:
             return
-        for timer in (self._timer, self._release):
-            if timer is not None:
-                timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._loop.remove_reader(self._master)
         self._loop.remove_writer(self._master)
         os.close(self._master)
         self._master = -1
         self._closed.set()
         self._input.clear()
-        self._let_go()
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -10925,10 +11010,9 @@ class LocalRunner:
     Raises Unavailable, with the remedy, for what cannot be started.
     """
 
-    def __init__(self, store: Store, background: Background, settings: Callable[[], Settings]):
+    def __init__(self, background: Background, settings: Callable[[], Settings]):
         self.level: Level = "none"
         self.level_why = "not tried yet"
-        self._store = store
         self._background = background
         self._settings = settings
         self._private: tuple[Path, ...] = ()  # what only root may read of the system's settings
@@ -10972,12 +11056,11 @@ class LocalRunner:
             )
         return self._shut_in(launch, "", terminal)
 
-    async def start(self, launch: Launch, transcript: Path, secrets: Sequence[str]) -> Terminal:
+    async def start(self, launch: Launch, output: Output) -> Pty:
         """`launch` in a terminal of its own, running. Raises Unavailable or OSError."""
         self._check(launch)
         argv = self.argv(launch)
-        kept = self._store.transcript(transcript, self._settings().tasks.transcript_bytes)
-        cols, rows = launch.size
+        cols, rows = output.cols, output.rows
         master, slave = os.openpty()
         try:
             termios.tcsetwinsize(slave, (rows, cols))  # before anything can ask for it
@@ -10988,7 +11071,7 @@ class LocalRunner:
             raise
         finally:
             os.close(slave)
-        terminal = Terminal(spawned, master, launch, kept, secrets)
+        terminal = Pty(spawned, master, launch, output)
         self._background.start(f"terminal {terminal.pid}", terminal.watch())
         return terminal
 
@@ -11135,6 +11218,8 @@ class Saved(msgspec.Struct, frozen=True):
     stat: str = ""  # git diff --stat of the commits
     note: str = ""  # what a person should know
     locks: tuple[str, ...] = ()  # of git, that were there when the session ended
+    log: tuple[str, ...] = ()  # the last commits, a line each
+    readable: bool = True  # else `note` says why not
 
 
 DIFF_CUT = "… cut here: the diff is longer"  # last line of a diff that was cut
@@ -11600,7 +11685,7 @@ class Folders:
         """Brings a session's commits back to the source, however it ended. What could not be done is in `note`."""
         if not folder.git:
             return Saved()
-        seen = Saved()
+        seen = Saved(readable=False)
         try:
             note = _unplanted(folder.root / ".git") if folder.kind == "in_place" else ""
             locks = await self._unlock(task, folder)
@@ -11636,7 +11721,7 @@ class Folders:
         if not work.commits and folder.kind == "clone":
             note = _sentences(note, "no commits were made")
         here = branch if folder.kind == "in_place" else ""
-        return Saved(_oid(work.head), work.commits, here, work.dirty, work.dirty_count, work.stat, note)
+        return Saved(_oid(work.head), work.commits, here, work.dirty, work.dirty_count, work.stat, note, log=work.log)
 
     async def _bring_back(self, task: Task, folder: Folder, work: _Work, seen: Saved, scratch: Path) -> Saved:
         """Has a session's commits in the task's store, and on a branch of its source.
@@ -11683,29 +11768,6 @@ class Folders:
             return None
         file = await self._git("original", _File, (store,), store=store, base=folder.base, path=path)
         return None if file.data is None else (file.data, file.executable)
-
-    async def facts(self, task: Task, folder: Folder) -> str:
-        """What the next agent should know of the folder, as Markdown."""
-        if not folder.git:
-            return f"- Folder: `{folder.path}`, not a git repository\n"
-        try:
-            work = await self._work_in(folder)
-        except (ChompError, OSError) as error:
-            return f"- Folder: `{folder.path}`: {error}\n"
-        seen = self._saved(folder, work)
-        where = f"- Branch: `{folder.branch or 'none'}`"
-        lines = [where + (f", from commit `{folder.base[:12]}`" if folder.base else ", from nothing")]
-        lines.append(f"- Commits since then: {seen.commits}")
-        if seen.commits:
-            lines += ["", *(f"      {line}" for line in work.log), ""]
-            lines += ["- Files changed by them:", "", *(f"      {line}" for line in seen.stat.splitlines()), ""]
-        lines.append(f"- Files not committed: {seen.dirty_count}")
-        if seen.dirty:
-            lines += ["", *(f"      {name}" for name in seen.dirty[:20])]
-            lines += [f"      and {seen.dirty_count - 20} more"] if seen.dirty_count > 20 else []
-        if seen.note:
-            lines.append(f"- {seen.note}")
-        return "\n".join(lines) + "\n"
 
     async def diff(self, task: Task, most_bytes: int) -> str:
         """What a task changed since its base, as unified diff: commits, and what is not committed while it is there.
@@ -12619,9 +12681,7 @@ WATCH_S = 1.0
 STIR_S = 0.05  # between two looks at the queue, at least
 STOPPING_S = 8.0
 COUNTED_S = 2.0
-EXIT_TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h
 AFTER_LIMIT_S = 30.0  # not in the second a limit ends: others wait for it, too
-LIMIT_WAITS = 20  # sessions in a row that met a limit
 CLEAN_EVERY_S = 600.0
 PRINTED_BYTES = 256 << 10
 _GATE_RECORD = "gate.json"
@@ -12672,8 +12732,396 @@ def agent_environment(settings: Settings) -> dict[str, str]:
     return {"PATH": os.defpath, "HOME": "/", **passed_on}
 
 
-class _Instead(Exception):
-    """Somebody asked for another end of a session than its own."""
+class Agent(Protocol):
+    """An agent that runs somewhere, in a terminal."""
+
+    pid: int
+    pid_started: int
+    typed_s: float  # when something was last typed
+    output: Output
+
+    def input(self, data: bytes) -> None:
+        """Types `data`. Raises Busy or Conflict."""
+
+    def resize(self, cols: int, rows: int) -> None:
+        """Gives its terminal another size."""
+
+    def nudge(self) -> None:
+        """Has a full-screen program paint anew."""
+
+    def asks(self) -> bool:
+        """Whether it seems to wait for a person."""
+
+    async def stop(self) -> list[int]:
+        """Ends it and all that it has started; what could not be ended."""
+
+
+class Stay(msgspec.Struct, frozen=True):
+    """One session of a task where its agent works."""
+
+    task: Task
+    session: str
+    platform: Platform
+    level: Level
+    folder: Folder
+    env: dict[str, str]  # of everything that runs for it
+
+
+class Place(Protocol):
+    """Where agents run. What it raises is Unavailable or BadRequest, with the remedy."""
+
+    def isolation(self, task: Task) -> Level:
+        """How a task's agent is to be shut in."""
+
+    async def prepare(self, task: Task, platform: Platform, level: Level, model: str) -> Stay:
+        """The folder of a task for its open session: the same as before where there is one."""
+
+    async def setup(self, stay: Stay) -> None:
+        """Runs the setup script of a new clone."""
+
+    async def file(self, stay: Stay, name: str, *, original: bool = False) -> tuple[bytes, bool] | None:
+        """A file of the folder, and whether it can be run; the `original` is that of the commit a clone began with."""
+
+    def program(self, stay: Stay, name: str) -> str:
+        """The path of a program that no agent can have put there; "" without."""
+
+    async def put(self, stay: Stay, name: str, data: bytes, *, executable: bool = False) -> str:
+        """Has a file lie where the session can read it and its agent cannot write: its path there."""
+
+    async def start(self, stay: Stay, argv: Sequence[str], env: Mapping[str, str], output: Output) -> Agent:
+        """An agent, running: what it prints goes to `output`."""
+
+    async def capture(
+        self, stay: Stay, argv: Sequence[str], limit_s: float, most_bytes: int, secrets: Sequence[str]
+    ) -> tuple[int | None, bytes]:
+        """Runs what judges: exit code (None: time limit) and output. Nothing that the agent has left has a say."""
+
+    async def events(self, stay: Stay, since: int) -> tuple[list[dict[str, Any]], int]:
+        """What the agent's adapter has said after a position, and the next."""
+
+    async def bundle(self, stay: Stay) -> Saved:
+        """Brings the session's commits back."""
+
+    async def diff(self, task: Task, most_bytes: int) -> str:
+        """What a task has changed."""
+
+    async def sweep(self, runs: Collection[str]) -> list[int]:
+        """Ends what has one of these as TASK_RUN; what could not be ended."""
+
+
+class Machine:
+    """The machine that chomp runs on, as a place for agents."""
+
+    def __init__(self, settings: Callable[[], Settings], runner: LocalRunner, folders: Folders, platforms: Platforms):
+        self._settings = settings
+        self.runner = runner
+        self.folders = folders
+        self._platforms = platforms
+
+    def isolation(self, task: Task) -> Level:
+        """As the task or the settings wish, where that is possible."""
+        wished = task.isolation or self._settings().tasks.isolation
+        if wished == "required" and self.runner.level == "none":
+            raise Unavailable(f"isolation is required, and there is none here: {self.runner.level_why}")
+        return "none" if wished == "none" else self.runner.level
+
+    async def prepare(self, task: Task, platform: Platform, level: Level, model: str) -> Stay:
+        """See Place."""
+        folder = await self.folders.prepare(task, platform, model)
+        session = cast(Session, open_session(task))
+        env = self._environ(task, session, folder, level)
+        await asyncio.to_thread(WorkFiles.write, Path(env["HOME"]), {env["TASK_EVENTS"]: ""})
+        return Stay(task, session.id, platform, level, folder, env)
+
+    def _environ(self, task: Task, session: Session, folder: Folder, level: Level) -> dict[str, str]:
+        """What an agent, a setup script and a gate may know."""
+        outer, place = agent_environment(self._settings()), self.folders.place(task)
+        home = place / f"home-{session.id}"
+        return {
+            **outer,
+            **folder.env,
+            **task_environment(task, session),
+            "HOME": str(home),
+            "OWNER_HOME": outer["HOME"],
+            "TASK_DIR": str(folder.path),
+            "TASK_ISOLATION": level,
+            "TASK_PROMPT_FILE": str(place / f"prompt-{session.id}.txt"),
+            "TASK_FEEDBACK_FILE": str(place / f"feedback-{session.id}.txt"),
+            "TASK_EVENTS": str(home / "events.jsonl"),
+            "CHOMP_BIN": str(HERE / "bin" / "chomp"),
+        }
+
+    async def setup(self, stay: Stay) -> None:
+        """See Place."""
+        own = {name: value for name, value in stay.env.items() if name != "TASK_EVENTS"}
+        tools = self._platforms.tools(own["PATH"])
+        ran = await self.folders.setup(stay.task, stay.folder, own, tools)
+        if ran is not None and ran[0] != 0:
+            how = "took too long" if ran[0] is None else f"ended with {ran[0]}"
+            raise Unavailable(f"the setup script {how}:\n{text_of(ran[1][-16384:])[-2000:].strip()}")
+
+    async def file(self, stay: Stay, name: str, *, original: bool = False) -> tuple[bytes, bool] | None:
+        """See Place."""
+        if original:
+            return await self.folders.original(stay.task, stay.folder, name)
+        return await asyncio.to_thread(WorkFiles.inside, stay.folder.path / name, stay.folder.root)
+
+    def _trusted_path(self, folder: Folder) -> str:
+        """PATH without what an agent could put programs into."""
+        path = agent_environment(self._settings())["PATH"]
+        return os.pathsep.join(
+            one for one in path.split(os.pathsep)
+            if os.path.isabs(one) and not Path(os.path.realpath(one)).is_relative_to(folder.root)
+        )  # fmt: skip
+
+    def program(self, stay: Stay, name: str) -> str:
+        """See Place."""
+        return shutil.which(name, path=self._trusted_path(stay.folder)) or ""
+
+    async def put(self, stay: Stay, name: str, data: bytes, *, executable: bool = False) -> str:
+        """See Place."""
+        path = self.folders.place(stay.task) / name
+        await asyncio.to_thread(replace_file, path, data, 0o755 if executable else 0o600)
+        return str(path)
+
+    async def start(self, stay: Stay, argv: Sequence[str], env: Mapping[str, str], output: Output) -> Agent:
+        """See Place."""
+        owner = stay.env["OWNER_HOME"]
+        shown = [Path(owner, one.removeprefix("~/")) for one in stay.platform.home]
+        shown += self._platforms.binaries(stay.platform, stay.env.get("PATH", ""))
+        return await self.runner.start(self._launch(stay, argv, {**stay.env, **env}, shown), output)
+
+    def _launch(self, stay: Stay, argv: Sequence[str], env: Mapping[str, str], shown: Iterable[Path]) -> Launch:
+        """A process in a task's folder, that sees of what is hidden only what it needs."""
+        folder, path, env = stay.folder, stay.folder.path, dict(env)
+        if not (path.is_dir() and path.resolve().is_relative_to(folder.root.resolve())):
+            path = folder.root  # an agent may have made it a link that leads elsewhere
+            env["TASK_DIR"] = str(path)
+        return Launch(
+            tuple(argv), path, env, stay.level, (*folder.writable, Path(env["HOME"])),
+            (HERE / "bin", self.folders.place(stay.task), *folder.readable, *shown), self.runner.hidden(),
+        )  # fmt: skip
+
+    async def capture(
+        self, stay: Stay, argv: Sequence[str], limit_s: float, most_bytes: int, secrets: Sequence[str]
+    ) -> tuple[int | None, bytes]:
+        """See Place."""
+        # nothing that the agent has left in its home, such as a usercustomize.py, has a say
+        home = self.folders.place(stay.task) / f"gate-home-{os.urandom(8).hex()}"
+        env = {**stay.env, "HOME": str(home), "PATH": self._trusted_path(stay.folder)}
+        del env["TASK_EVENTS"]
+        try:
+            home.mkdir(mode=0o700)
+            tools = self._platforms.tools(env["PATH"], argv[0])
+            return await self.runner.capture(self._launch(stay, argv, env, tools), limit_s, most_bytes, secrets)
+        finally:
+            await asyncio.to_thread(_delete, home)
+
+    async def events(self, stay: Stay, since: int) -> tuple[list[dict[str, Any]], int]:
+        """See Place."""
+        return await asyncio.to_thread(WorkFiles.events, Path(stay.env["TASK_EVENTS"]), since)
+
+    async def bundle(self, stay: Stay) -> Saved:
+        """See Place."""
+        return await self.folders.save(stay.task, stay.folder)
+
+    async def diff(self, task: Task, most_bytes: int) -> str:
+        """See Place."""
+        return await self.folders.diff(task, most_bytes)
+
+    async def sweep(self, runs: Collection[str]) -> list[int]:
+        """See Place."""
+        return await self.runner.sweep(runs)
+
+
+def task_environment(task: Task, session: Session) -> dict[str, str]:
+    """What everything that runs for a session knows of it, wherever that is."""
+    return {
+        "TERM": "xterm-256color",
+        "TASK_ID": task.id,
+        "TASK_RUN": session.run,
+        "TASK_MODEL": asked_model(task),
+        "TASK_EFFORT": task.effort,
+        "SESSION_ID": session.id,
+    }
+
+
+def folder_facts(folder: Folder, saved: Saved) -> str:
+    """What the next agent should know of a folder, as Markdown."""
+    if not folder.git:
+        return f"- Folder: `{folder.path}`, not a git repository\n"
+    if not saved.readable:
+        return f"- Folder: `{folder.path}`: {saved.note}\n"
+    where = f"- Branch: `{folder.branch or 'none'}`"
+    lines = [where + (f", from commit `{folder.base[:12]}`" if folder.base else ", from nothing")]
+    lines.append(f"- Commits since then: {saved.commits}")
+    if saved.commits:
+        lines += ["", *(f"      {line}" for line in saved.log), ""]
+        lines += ["- Files changed by them:", "", *(f"      {line}" for line in saved.stat.splitlines()), ""]
+    lines.append(f"- Files not committed: {saved.dirty_count}")
+    if saved.dirty:
+        lines += ["", *(f"      {name}" for name in saved.dirty[:20])]
+        lines += [f"      and {saved.dirty_count - 20} more"] if saved.dirty_count > 20 else []
+    if saved.note:
+        lines.append(f"- {saved.note}")
+    return "\n".join(lines) + "\n"
+
+
+def save_warnings(folder: Folder, saved: Saved) -> Iterator[str]:
+    """What a person should know of a session's work."""
+    if saved.note:
+        yield saved.note
+    if saved.dirty_count and folder.kind == "clone":
+        names = ", ".join(saved.dirty[:3]) + (", …" if saved.dirty_count > 3 else "")
+        yield f"not committed, so it is in {folder.root} only: {saved.dirty_count} files ({names})"
+
+
+class Gates:
+    """What judges a task's work: decided before an agent can have a say in it, kept where none can write, run."""
+
+    def __init__(self, settings: Callable[[], Settings], store: Store, folder: Callable[[Task], Path]):
+        self._settings = settings
+        self._store = store
+        self._folder = folder  # of what is remembered of a task's gate
+
+    async def of(self, place: Place, stay: Stay, warn: Callable[[str], object]) -> Gate | None:
+        """The gate for a session; None without. Raises BadRequest."""
+        named = stay.task.gate or self._settings().tasks.gate
+        gate = self._known(stay.task)
+        if gate is None or gate.named != named:
+            gate = await self._decided(place, stay, named, gate)
+        else:
+            gate = await self._mended(place, stay, gate, warn)
+        self._remember(stay.task, msgspec.structs.replace(gate, left=None))  # what this session leaves is not known yet
+        return gate if gate.argv else None
+
+    async def _decided(self, place: Place, stay: Stay, named: str, before: Gate | None) -> Gate:
+        try:
+            argv = tuple(shlex.split(named))
+        except ValueError as error:
+            raise BadRequest(f"the gate {named[:200]!r} cannot be read: {error}", param="gate") from None
+        if not argv:
+            return Gate(named)
+        name, program = _named_in(stay.folder, argv[0]), ""
+        if not name or "/" not in name:  # a program is the owner's, whatever the folder has
+            program = place.program(stay, argv[0])
+        if program:
+            gate, script = Gate(named, (program, *argv[1:])), _script_of(argv)
+            file = await self._file(place, stay, script, before) if script else None
+            return self._kept(stay.task, msgspec.structs.replace(gate, path=script), file) if file else gate
+        if name and (file := await self._file(place, stay, name, before)) is not None:
+            return self._kept(stay.task, Gate(named, (name, *argv[1:]), name), file)
+        if not stay.task.gate:
+            return Gate(named, path=name)
+        raise BadRequest(f"the gate {named[:200]!r} is not in the task's folder, and no program", param="gate")
+
+    async def _file(self, place: Place, stay: Stay, name: str, before: Gate | None) -> tuple[bytes, bool] | None:
+        """A file of the folder that is to be the gate, and whether it can be run, as no agent has changed it."""
+        task, folder = stay.task, stay.folder
+        if all(one.exit_code is None and not one.pid for one in task.sessions[:-1]):  # none has been here yet
+            file = await place.file(stay, name)
+        elif folder.kind == "clone" and folder.source is not None:
+            file = await place.file(stay, name, original=True)
+        elif before is not None and task.gate:  # a file that the owner names only now is one that he has seen
+            file = await place.file(stay, name)
+        elif task.gate:
+            raise BadRequest(
+                f"agents have been in {folder.root}, and what the gate {name[:200]!r} was before is not known: "
+                "name another, or add the task anew",
+                param="gate",
+            )
+        else:
+            file = None
+        if file is not None and len(file[0]) > GATE_FILE_BYTES:
+            raise BadRequest(f"the gate {name[:200]!r} is larger than {GATE_FILE_BYTES:,} bytes", param="gate")
+        return file
+
+    async def _mended(self, place: Place, stay: Stay, gate: Gate, warn: Callable[[str], object]) -> Gate:
+        """`gate` as its owner has made it since the last session, where it is certain that nobody else has."""
+        if gate.left is None or not gate.path or self._others_there(stay.task, stay.folder):
+            return gate
+        found = await place.file(stay, gate.path)
+        if found is None or hashlib.sha256(found[0]).hexdigest() == gate.left:
+            return gate
+        kept = await asyncio.to_thread(WorkFiles.read, Path(gate.copy), GATE_FILE_BYTES) if gate.copy else None
+        changed = f"{gate.path} was changed between two sessions"
+        if gate.left != (hashlib.sha256(kept).hexdigest() if kept is not None else "") or (
+            (stay.folder.path / gate.path).is_symlink()
+        ):
+            words = "but its agent had changed it before: the gate is as it was; name another for a change to count"
+            warn(f"{changed}, {words}")
+            return gate
+        warn(f"{changed}: it is the gate as it is now")
+        return self._kept(stay.task, gate, found)
+
+    def _kept(self, task: Task, gate: Gate, file: tuple[bytes, bool]) -> Gate:
+        """`gate` with a copy of its file. Raises OSError."""
+        argv = gate.argv or tuple(shlex.split(gate.named))
+        copy = self._folder(task) / f"gate-{hashlib.sha256(file[0]).hexdigest()[:12]}"
+        replace_file(copy, file[0], 0o755 if file[1] else 0o644)
+        return msgspec.structs.replace(gate, argv=argv, copy=str(copy), executable=file[1])
+
+    def _known(self, task: Task) -> Gate | None:
+        path = self._folder(task) / _GATE_RECORD
+        if not path.exists():
+            return None
+        try:
+            return msgspec.json.decode(WorkFiles.read(path, 64 << 10), type=Gate)
+        except msgspec.DecodeError as error:
+            raise Unavailable(f"{path} cannot be read: {error}; mend it or move it away", should_retry=False) from None
+
+    def _remember(self, task: Task, gate: Gate) -> None:
+        replace_file(self._folder(task) / _GATE_RECORD, msgspec.json.encode(gate))
+
+    async def leave(self, place: Place, stay: Stay) -> None:
+        """Notes what the session has made of the gate's file: who changes it after that is not its agent."""
+        with contextlib.suppress(OSError, ChompError):  # what is not noted is not taken for the owner's, no more
+            if (gate := self._known(stay.task)) is not None and gate.path:
+                found = await place.file(stay, gate.path)
+                left = hashlib.sha256(found[0]).hexdigest() if found is not None else ""
+                self._remember(stay.task, msgspec.structs.replace(gate, left=left))
+
+    def _others_there(self, task: Task, folder: Folder) -> bool:
+        """Whether an agent of another task may have been in the folder since this task's last session."""
+        since = max((unix_s(one.ended_at) for one in task.sessions[:-1]), default=math.inf)
+        for other in self._store.state.tasks.values():
+            if other.id == task.id or not other.dir or folder.kind == "clone":
+                continue
+            there = Path(os.path.realpath(os.path.expanduser(other.dir)))
+            if not (there.is_relative_to(folder.root) or folder.root.is_relative_to(there)):
+                continue
+            if any(not one.ended_at or unix_s(one.ended_at) >= since - 1 for one in other.sessions):
+                return True
+        return False
+
+    async def verify(self, place: Place, stay: Stay, gate: Gate, secrets: Sequence[str]) -> dict[str, Any]:
+        """Runs the gate: fields of Session. The verdict is its exit status; one that the agent changed is put back."""
+        argv, edited = gate.argv, False
+        try:
+            if gate.copy:
+                path = str(stay.folder.path / gate.path)
+                found = await place.file(stay, gate.path)
+                original = await asyncio.to_thread(WorkFiles.read, Path(gate.copy), GATE_FILE_BYTES)
+                edited = found is None or found[0] != original
+                if gate.argv[0] == gate.path:
+                    script = (path, *gate.argv[1:])
+                    argv = script if gate.executable else (place.program(stay, "bash") or "bash", *script)
+                if edited:
+                    mode = gate.executable
+                    copy = await place.put(stay, f"gate-{stay.session}", original, executable=mode)
+                    argv = ("/bin/sh", "-c", _PUT_BACK, "gate", copy, path, *argv)
+            limit_s = self._settings().tasks.gate_timeout_s
+            exit_code, output = await place.capture(stay, argv, limit_s, GATE_BYTES, secrets)
+        except (OSError, ChompError) as error:
+            exit_code, output = 127, f"the gate cannot be run: {error}".encode()
+        finally:
+            await self.leave(place, stay)  # the gate has run what the agent wrote, too
+        return {
+            "verdict": "timeout" if exit_code is None else "passed" if exit_code == 0 else "failed",
+            "gate_exit": exit_code,
+            "gate_output": text_of(output),
+            "gate_edited": edited,
+        }
 
 
 class Run:
@@ -12684,16 +13132,18 @@ class Run:
         self.told: set[str] = set()
         self.red = 0  # how often its gate has failed
         self.ended = asyncio.Event()
-        self.changed = asyncio.Event()  # something was asked
         self.begun = asyncio.Event()  # the session has a terminal, or never will
         self.counted = asyncio.Event()  # set when its meter has changed
-        self.folder: Folder | None = None
+        self.stay: Stay | None = None
+        self.dropped = False  # when it is stopped, it goes
+        self._step: asyncio.Task[Any] | None = None  # what may be cancelled
+        self._cancels = 0
         self.begin("")
 
     def begin(self, session_id: str) -> None:
         """Another session."""
         self.session_id = session_id
-        self.terminal: Terminal | None = None
+        self.agent: Agent | None = None
         self.meter: Meter | None = None
         self.asked = ""  # the action of somebody who wants another end
         self.why = ""  # words for it
@@ -12704,17 +13154,37 @@ class Run:
         self.asks = False  # it says it needs somebody
         self.asks_since_s = 0.0
         self.warnings: list[str] = []
+        self.saved = Saved()
         self.locked = ""  # a lock of git that was left, and work that is not committed
         self.events_read = 0
-        self.changed.clear()
         self.begun.clear()
 
     def ask(self, action: str, words: str = "") -> bool:
         """Another end than its own is wanted: whether that is what comes. The first who asks is heard."""
         if self.asked in ("", "follow"):
             self.asked, self.why = action, words
-            self.changed.set()
+            if self._step is not None and self._step is not asyncio.current_task():
+                self._cancels += 1
+                self._step.cancel()
         return self.asked == action
+
+    async def unless_asked(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """What `work` comes to; None when somebody asks for another end, which cancels it."""
+        if self.asked:
+            work.close()
+            return None
+        step = cast(asyncio.Task[Any], asyncio.current_task())
+        self._step, self._cancels = step, 0
+        try:
+            return await work
+        except asyncio.CancelledError:
+            for _ in range(self._cancels):
+                step.uncancel()
+            if not self._cancels or step.cancelling():  # somebody else ends us
+                raise
+            return None
+        finally:
+            self._step = None
 
 
 class Dispatch:
@@ -12725,8 +13195,7 @@ class Dispatch:
         settings: Callable[[], Settings],
         queue: TaskQueue,
         store: Store,
-        runner: LocalRunner,
-        folders: Folders,
+        machine: Machine,
         platforms: Platforms,
         meters: Meters,
         credentials: Credentials,
@@ -12737,8 +13206,9 @@ class Dispatch:
         self._settings = settings
         self.queue = queue
         self._store = store
-        self.runner = runner
-        self.folders = folders
+        self.machine = machine
+        self.places: dict[str, Place] = {"local": machine}
+        self._gates = Gates(settings, store, machine.folders.judged)
         self.platforms = platforms
         self._meters = meters
         self._credentials = credentials
@@ -12775,11 +13245,11 @@ class Dispatch:
         if run is not None and session_id in ("", run.session_id):
             await run.begun.wait()
 
-    def terminal(self, task_id: str, session_id: str = "") -> Terminal | Ended | None:
+    def terminal(self, task_id: str, session_id: str = "") -> Agent | Ended | None:
         """The terminal of a task's session ("" = its last), or what is kept of it."""
         run = self._runs.get(task_id)
-        if run is not None and run.terminal is not None and session_id in ("", run.session_id):
-            return run.terminal
+        if run is not None and run.agent is not None and session_id in ("", run.session_id):
+            return run.agent
         task = self._store.state.tasks.get(task_id)
         for session in reversed(task.sessions if task is not None else ()):
             if session_id in ("", session.id) and (session.ended_at or session_id):
@@ -12794,20 +13264,21 @@ class Dispatch:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await run.begun.wait()
-                    if run.terminal is not None and run.session_id == session_id:
-                        await run.terminal.more(since)
+                    if run.agent is not None and run.session_id == session_id:
+                        await run.agent.output.more(since)
             running = run.session_id == session_id and not run.ended.is_set()
-        terminal = run.terminal if run is not None and running else None
-        if terminal is None:
+        agent = run.agent if run is not None and running else None
+        if agent is None:
             if running:
                 return Printed(b"", since, since, False)
             begins, data = await self._transcript(task.id, session_id).read(since, PRINTED_BYTES)
             ended = len(data) < PRINTED_BYTES
         else:
-            begins, data = terminal.output(since, PRINTED_BYTES)
+            output = agent.output
+            begins, data = output.since(since, PRINTED_BYTES)
             if begins > since:  # the ring has lost it, the transcript has it
-                begins, data = await terminal.transcript.read(since, PRINTED_BYTES)
-            ended = terminal.ended and begins + len(data) >= terminal.offset
+                begins, data = await output.transcript.read(since, PRINTED_BYTES)
+            ended = output.ended and begins + len(data) >= output.offset
         if not ended:
             data = data[: whole_part(data)]
         return Printed(data, begins, begins + len(data), ended)
@@ -12833,12 +13304,12 @@ class Dispatch:
         task = self.queue.get(task_id)
         if not (fields.get("platform") or task.platform):
             fields["platform"] = await self._pick()
-        await self.queue.want(task_id, **fields)
+        await self.queue.act(task_id, "want", wanted=True, **fields)
         return await self._pumped(task_id)
 
     async def retry(self, task_id: str, *, run: bool) -> Task:
         """A finished task queued again, to go on in the same folder. Raises NotFound or Conflict."""
-        await self.queue.retry(task_id, wanted=run)
+        await self.queue.act(task_id, "retry", wanted=run, verified=None)
         return await self._pumped(task_id)
 
     async def stop_task(self, task_id: str, words: str = "") -> Task:
@@ -12850,6 +13321,20 @@ class Dispatch:
             return await self.queue.set(task_id, wanted=False, until="", note="", phase="")
         # on a full disk, too: that it has ended is on record later
         return await self._ask(task_id, "stop", words or "stopped by its owner", on_record=False)
+
+    async def drop(self, task_id: str) -> Task:
+        """The task, deleted for now; what runs of it is ended first. Raises NotFound or Conflict."""
+        if self.queue.get(task_id).status != "active":
+            return await self.queue.delete(task_id)
+        if (run := self._runs.get(task_id)) is not None:
+            run.dropped = True  # in the moment it ends: nobody shall see it stand there as failed
+        task = await self._ask(task_id, "stop", "deleted by its owner", gone=True)
+        return task if task.deleted else await self.queue.delete(task_id)
+
+    async def diff(self, task: Task, most_bytes: int) -> str:
+        """What a task has changed, as unified diff. Raises Unavailable."""
+        place = task.sessions[-1].place if task.sessions else "local"
+        return await self.places[place].diff(task, most_bytes)
 
     async def finish(self, task_id: str, words: str) -> Task:
         """The owner says the task is done; a running agent is ended. Raises NotFound or Conflict."""
@@ -12886,7 +13371,8 @@ class Dispatch:
                 run.told.discard("budget")
         elif task.status == "failed" and task.reason == "limit":
             self._meters.granted(task)  # the day's, where that is used up
-            await self.queue.retry(task_id, wanted=True, grants=granted(task), budget_exceeded=False)
+            grants = granted(task)
+            await self.queue.act(task_id, "retry", wanted=True, verified=None, grants=grants, budget_exceeded=False)
         else:
             raise Conflict(f"task {task_id} is {task.status} and waits for nothing")
         return await self._pumped(task_id)
@@ -12895,10 +13381,10 @@ class Dispatch:
         """Writes to the terminal of a running session. Raises NotFound, Conflict or Busy."""
         self.queue.get(task_id)
         run = self._runs.get(task_id)
-        if run is None or run.terminal is None or run.terminal.ended:
+        if run is None or run.agent is None or run.agent.output.ended:
             raise Conflict(f"task {task_id} has no terminal to write to now")
         run.asks = False
-        run.terminal.write(data)
+        run.agent.input(data)
 
     def claimant(self, task_id: str, session_id: str) -> Run:
         """The open session that something is said of. Raises NotFound or Conflict."""
@@ -12919,7 +13405,9 @@ class Dispatch:
             run.asks, run.asks_since_s = claim.phase == "needs_input", time.monotonic()
         self.queue.shown_anew(task_id)
 
-    async def _ask(self, task_id: str, action: str, words: str, *, wait: bool = True, on_record: bool = True) -> Task:
+    async def _ask(
+        self, task_id: str, action: str, words: str, *, wait: bool = True, on_record: bool = True, gone: bool = False
+    ) -> Task:
         task = self.queue.get(task_id)
         run = self._runs.get(task_id)
         if task.status != "active" or run is None:
@@ -12934,7 +13422,7 @@ class Dispatch:
             await run.ended.wait()
             with contextlib.nullcontext() if on_record else contextlib.suppress(Unavailable):
                 await self._store.saved()
-        return self.queue.live(self.queue.get(task_id))
+        return self._store.state.tasks[task_id] if gone else self.queue.live(self.queue.get(task_id))
 
     async def _pumped(self, task_id: str) -> Task:
         self.pump()
@@ -12955,7 +13443,7 @@ class Dispatch:
         """Settles what a dead process left: survivors are ended, their tasks fail as interrupted."""
         left = self.queue.unowned()
         runs = {current.run for task in left if (current := open_session(task)) is not None and current.run}
-        survivors = await self.runner.sweep(runs) if runs else []
+        survivors = [one for place in self.places.values() for one in await place.sweep(runs)] if runs else []
         for task in left:
             current = open_session(task)
             used: dict[str, Any] = {}
@@ -12974,7 +13462,7 @@ class Dispatch:
 
     async def _watch(self, address: str) -> None:
         """Starts what a moment in time lets start, and cleans up, again and again."""
-        await self.runner.probe()
+        await self.machine.runner.probe()
         self._address = address
         cleaned_s = -math.inf
         while True:
@@ -13028,7 +13516,7 @@ class Dispatch:
 
     async def _clean(self, now: float) -> None:
         """Deletes folders and output kept long enough."""
-        said = await self.folders.clean(lambda: self._store.state.tasks, now)
+        said = await self.machine.folders.clean(lambda: self._store.state.tasks, now)
         for words in said:
             if words not in self._not_cleaned:  # once
                 log.info("%s", words)
@@ -13038,12 +13526,12 @@ class Dispatch:
 
     async def leftovers(self) -> list[Leftover]:
         """The folders of tasks that are over."""
-        return await self.folders.leftovers(lambda: self._store.state.tasks)
+        return await self.machine.folders.leftovers(lambda: self._store.state.tasks)
 
     async def free(self, ids: Sequence[str], *, unsaved: bool) -> dict[str, str]:
         """Deletes folders of tasks that are over; by id why one was not, "" where it was."""
         return {
-            one: await self.folders.free(one, lambda: self._store.state.tasks, unsaved=unsaved)
+            one: await self.machine.folders.free(one, lambda: self._store.state.tasks, unsaved=unsaved)
             for one in dict.fromkeys(ids)
         }
 
@@ -13086,22 +13574,14 @@ class Dispatch:
         try:
             while await self._session(run):
                 if run.asked not in ("", "follow"):  # between two sessions
-                    await self._instead(run, {})
+                    await self._close(run, run.asked, {})
                     break
                 self._open(run, "open")
             if run.asked == "stop" and (task := self.queue.get(run.task_id)).status == "queued":
                 self.queue.set_now(task.id, wanted=False, until="", note="", phase="")
         except (ChompError, OSError) as error:
             await self._end(run)
-            facts = {"error": str(error)}
-            if self._store.fault and run.terminal is None:  # its agent never ran: it waits until it can be on record
-                await self._settle(run, "wait", facts, wanted=True, until="", note="", phase="")
-            elif getattr(error, "code", "") == "router_unavailable" and run.terminal is None:
-                wait_s = cast(ChompError, error).retry_after_s
-                if not await self._wait_out(run, facts, wait_s, "its router has been failing"):
-                    await self._settle(run, "refuse", facts)
-            else:
-                await self._settle(run, "refuse", facts)
+            await self._refused(run, error)
         except asyncio.CancelledError:
             await self._end(run)
             await self._settle(run, "interrupt", {"error": "chomp ended while it ran"})
@@ -13119,11 +13599,26 @@ class Dispatch:
             self.queue.shown_anew(run.task_id)
             self.pump()
 
+    async def _refused(self, run: Run, error: ChompError | OSError) -> None:
+        """A session that could not be begun, or not be settled."""
+        facts = {"error": str(error)}
+        if self._store.fault and run.agent is None:  # its agent never ran: it waits until it can be on record
+            await self._settle(run, "wait", facts, wanted=True, until="", note="", phase="")
+        elif (
+            getattr(error, "code", "") == "router_unavailable"
+            and run.agent is None
+            and limit_waits(self.queue.get(run.task_id)) < LIMIT_WAITS
+        ):
+            wait_s = cast(ChompError, error).retry_after_s
+            await self._settle(run, "wait", facts, **self._until(run, wait_s, "its router has been failing"))
+        else:
+            await self._settle(run, "refuse", facts)
+
     async def _end(self, run: Run) -> None:
         """Ends everything a session started; what cannot be ended is a warning."""
-        if run.terminal is None:
+        if run.agent is None:
             return
-        if survivors := await run.terminal.stop():
+        if survivors := await run.agent.stop():
             run.warnings.append(f"these processes could not be ended: {', '.join(map(str, survivors))}")
 
     async def _counted(self, run: Run) -> None:
@@ -13140,9 +13635,11 @@ class Dispatch:
         While state.json cannot be read, it waits: until then the task is active, and holds its place.
         """
         told = {**self._measured(run), "warnings": tuple(run.warnings), **session}
+        if run.dropped and action == "stop":
+            fields["deleted"] = iso(self.queue.now())
         while True:
             try:
-                if run.terminal is None or action == "wait":  # nobody has read what was delivered to it
+                if run.agent is None or action == "wait":  # nobody has read what was delivered to it
                     fields["messages"] = tuple(
                         msgspec.structs.replace(one, session="") if one.session == run.session_id else one
                         for one in self.queue.get(run.task_id).messages
@@ -13172,80 +13669,128 @@ class Dispatch:
 
     async def _session(self, run: Run) -> bool:
         """One session, opened already, to its end. Whether another is to follow."""
-        facts: dict[str, Any] = {}
-        try:
-            launch, gate = await self._unless_asked(run, self._prepare(run))
+        gate = None
+        if (prepared := await run.unless_asked(self._prepare(run))) is not None:
+            gate, argv, env = prepared
             await self._store.saved()  # what is started must be on record before it is
-            await self._attend(run, launch)
-            await self._counted(run)
-            folder = cast(Folder, run.folder)
-            facts["exit_code"] = cast(Terminal, run.terminal).exit_code
-            facts["head"] = await self._save(run, folder)
-            await self._leave_gate(run, folder)
-            return await self._after(run, gate, facts)
-        except _Instead:
-            return await self._instead(run, facts)
+            await self._start(run, argv, env)
+            await run.unless_asked(self._attend(run))
+            await self._end(run)
+            await self._hear(run)
+        await self._counted(run)
+        facts: dict[str, Any] = {}
+        if run.stay is not None:
+            facts["head"] = await self._save(run, run.stay)
+        if run.agent is not None:
+            facts["exit_code"] = run.agent.output.exit_code
+        action = decide(self._outcome(run, gate, facts))
+        if action == "verify":
+            self._phase(run, "verifying")
+            known = self._credentials.known()
+            verdict = self._gates.verify(self._place(run), self._stay(run), cast(Gate, gate), known)
+            facts |= await run.unless_asked(verdict) or {}
+            run.red += facts.get("verdict") not in (None, "passed")
+            action = decide(self._outcome(run, gate, facts))
+        return await self._close(run, action, facts)
 
-    async def _save(self, run: Run, folder: Folder) -> str:
-        """Brings the session's commits back, and says what is not among them; the last commit."""
-        saved = await self.folders.save(self.queue.get(run.task_id), folder)
-        if saved.note:
-            run.warnings.append(saved.note)
-        if saved.dirty_count and folder.kind == "clone":
-            names = ", ".join(saved.dirty[:3]) + (", …" if saved.dirty_count > 3 else "")
-            run.warnings.append(f"not committed, so it is in {folder.root} only: {saved.dirty_count} files ({names})")
-        run.locked = saved.locks[0] if saved.locks and saved.dirty_count else ""
-        if saved.branch:
-            self.queue.set_now(run.task_id, branch=saved.branch)
-        return saved.head
+    def _place(self, run: Run) -> Place:
+        return self.places[cast(Session, open_session(self.queue.get(run.task_id))).place]
 
-    async def _unless_asked(self, run: Run, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` comes to. Raises _Instead as soon as somebody asks for another end."""
-        if run.asked:
-            work.close()
-            raise _Instead
-        doing, asked = self._background.spawn(work), self._background.spawn(run.changed.wait())
-        try:
-            await asyncio.wait((doing, asked), return_when=asyncio.FIRST_COMPLETED)
-            if doing.done():
-                return doing.result()
-            raise _Instead
-        finally:
-            asked.cancel()
-            if not doing.done():
-                doing.cancel()
-                await asyncio.wait((doing,))
+    def _stay(self, run: Run) -> Stay:
+        """Where the session is, and its task as it is now."""
+        return msgspec.structs.replace(cast(Stay, run.stay), task=self.queue.get(run.task_id))
+
+    def _outcome(self, run: Run, gate: Gate | None, facts: Mapping[str, Any]) -> Outcome:
+        task = self.queue.get(run.task_id)
+        return Outcome(
+            asked=run.asked,
+            exit_code=facts.get("exit_code") or 0,
+            limited_s=self._limited_s(run),
+            waits=limit_waits(task),
+            over_budget=run.meter is not None and run.meter.refused,
+            locked=bool(run.locked),
+            messages=any(not one.session for one in task.messages),
+            gate=gate is not None,
+            verdict=facts.get("verdict", ""),
+            red=run.red,
+            most_red=self._settings().tasks.max_gate_loops,
+        )
+
+    def _limited_s(self, run: Run) -> float | None:
+        """Seconds until a provider's limit is over; None when nobody has named a moment."""
+        named_s = max(run.meter.limited_until_s if run.meter is not None else 0.0, run.limited_until_s)
+        return named_s - self.queue.clocks.lasting() if named_s else None
+
+    def _until(self, run: Run, wait_s: float | None, note: str) -> dict[str, Any]:
+        """Fields of a task that goes on by itself, in so many seconds where somebody has named them."""
+        if wait_s is None:
+            wait_s = 60.0 * 2 ** min(limit_waits(self.queue.get(run.task_id)), 6)
+        until = iso(self.queue.now() + wait_s + AFTER_LIMIT_S)
+        return {"wanted": True, "until": until, "note": note, "phase": "waiting"}
+
+    async def _close(self, run: Run, action: str, facts: dict[str, Any]) -> bool:
+        """Settles a session as it was decided. Whether another follows."""
+        asked, judged, fields = run.asked == action, "verdict" in facts, dict[str, Any]()
+        tail = "" if asked or run.agent is None else self._tail(run.agent.output)
+        said = (run.why or run.claim) if asked else run.claim or tail
+        facts["summary"] = said if action in ("done", "next", "gate", "handoff") else run.claim or tail
+        match action:
+            case "done":
+                fields = {"result": said} if asked else {"result": said, "verified": True if judged else None}
+            case "wait":
+                fields = self._until(run, self._limited_s(run), "a provider's limit")
+            case "handoff":
+                facts["handoff"] = fields["handoff"] = self._record(run)
+            case "gate":
+                facts["error"] = f"the gate failed {run.red} times"
+                fields = {"verified": False, "result": said}
+            case "crash" | "limit" if not asked:
+                facts |= {"error": self._failure(run, facts, tail), "summary": run.claim}
+            case "follow" | "next":
+                pass
+            case _:
+                facts["error"] = run.why
+        await self._settle(run, action, facts, **fields)
+        return action in ("follow", "next")
+
+    def _failure(self, run: Run, facts: Mapping[str, Any], tail: str) -> str:
+        """Why an agent's work is not taken, in words."""
+        code = facts.get("exit_code") or 0
+        if run.meter is not None and run.meter.refused and code:
+            return f"the budget is used up: {self._meters.over(run.meter)}".removesuffix(": ")
+        if code:
+            how = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
+            return f"the agent {how}\n{tail}".strip()
+        return f"its work is not committed: git was locked by {run.locked}, left by one that did not end"
 
     # -- before it runs
 
-    async def _prepare(self, run: Run) -> tuple[Launch, Gate | None]:
+    async def _prepare(self, run: Run) -> tuple[Gate | None, tuple[str, ...], dict[str, str]]:
         """Folder, gate, home, prompt and token for a session. Raises ChompError, with the remedy."""
-        task = self.queue.get(run.task_id)
+        task, place = self.queue.get(run.task_id), self._place(run)
         platform = await self._platform(task.platform)
-        level = self._level(task)
+        level = place.isolation(task)
         context = await self._context(task, platform)
         self.queue.set_session(run.task_id, agent=platform.id, isolation=level)
         model = asked_model(task) if platform.metered else task.model
-        folder = run.folder = await self.folders.prepare(task, platform, model)
-        self.queue.set_session(run.task_id, base=folder.base, left_out=folder.left_out)
-        gate = await self._gate(run, task, folder)
-        env = self._environ(run, task, folder, level)
-        if context:
-            env["TASK_CONTEXT"] = str(context)
-        home = Path(env["HOME"])
-        await asyncio.to_thread(WorkFiles.write, home, {env["TASK_EVENTS"]: ""})
-        await self._set_up(task, folder, env)
+        stay = run.stay = await place.prepare(task, platform, level, model)
+        self.queue.set_session(run.task_id, base=stay.folder.base, left_out=stay.folder.left_out)
+        gate = await self._gates.of(place, stay, run.warnings.append)
+        await place.setup(stay)
         self._deliver(run)
         task = self.queue.get(run.task_id)
         prompt, feedback = briefing(task, platform)
-        files = {env["TASK_PROMPT_FILE"]: prompt, env["TASK_FEEDBACK_FILE"]: feedback}
-        await asyncio.to_thread(WorkFiles.write, home, files)
-        if len(prompt.encode()) <= PROMPT_IN_ENVIRONMENT_BYTES:
-            env["TASK_PROMPT"] = prompt
+        path = await place.put(stay, f"prompt-{stay.session}.txt", prompt.encode())
+        await place.put(stay, f"feedback-{stay.session}.txt", feedback.encode())
         token = self._credentials.issue(run.task_id, run.session_id, task.router)
         run.meter = self._meters.open(task, run.session_id, lambda meter: self._metered(run))
-        argv = self.platforms.command(platform, task, Path(env["TASK_PROMPT_FILE"]), folder.path)
-        return self._shut_in(argv, task, folder, level, {**env, **self._addresses(token)}, platform), gate
+        argv = self.platforms.command(platform, task, Path(path), stay.folder.path)
+        env = self._addresses(token)
+        if context:
+            env["TASK_CONTEXT"] = str(context)
+        if len(prompt.encode()) <= PROMPT_IN_ENVIRONMENT_BYTES:
+            env["TASK_PROMPT"] = prompt
+        return gate, argv, env
 
     async def _platform(self, name: str) -> Platform:
         """A task's platform. Raises Unavailable when it cannot run here."""
@@ -13265,80 +13810,18 @@ class Dispatch:
             return await self._routing.context(asked_model(task), task.router)
         return 0
 
-    def _level(self, task: Task) -> Level:
-        """How a task's agent is shut in. Raises Unavailable when it must be, and cannot."""
-        wished = task.isolation or self._settings().tasks.isolation
-        if wished == "required" and self.runner.level == "none":
-            raise Unavailable(f"isolation is required, and there is none here: {self.runner.level_why}")
-        return "none" if wished == "none" else self.runner.level
-
-    async def _set_up(self, task: Task, folder: Folder, env: Mapping[str, str]) -> None:
-        """Runs a new clone's setup script. Raises Unavailable with its output when it fails."""
-        own = {name: value for name, value in env.items() if name != "TASK_EVENTS"}
-        ran = await self.folders.setup(task, folder, own, self.platforms.tools(env["PATH"]))
-        if ran is not None and ran[0] != 0:
-            how = "took too long" if ran[0] is None else f"ended with {ran[0]}"
-            raise Unavailable(f"the setup script {how}:\n{text_of(ran[1][-16384:])[-2000:].strip()}")
-
-    def _environ(self, run: Run, task: Task, folder: Folder, level: Level) -> dict[str, str]:
-        """What an agent, a setup script and a gate may know."""
-        outer, place = agent_environment(self._settings()), self.folders.place(task)
-        home = place / f"home-{run.session_id}"
-        return {
-            **outer,
-            **folder.env,
-            "TERM": "xterm-256color",
-            "HOME": str(home),
-            "OWNER_HOME": outer["HOME"],
-            "TASK_ID": task.id,
-            "TASK_RUN": cast(Session, open_session(self.queue.get(run.task_id))).run,
-            "TASK_DIR": str(folder.path),
-            "TASK_MODEL": asked_model(task),
-            "TASK_EFFORT": task.effort,
-            "TASK_ISOLATION": level,
-            "TASK_PROMPT_FILE": str(place / f"prompt-{run.session_id}.txt"),
-            "TASK_FEEDBACK_FILE": str(place / f"feedback-{run.session_id}.txt"),
-            "TASK_EVENTS": str(home / "events.jsonl"),
-            "SESSION_ID": run.session_id,
-        }
-
     def _addresses(self, token: str) -> dict[str, str]:
         """Where an agent's model traffic goes, and as whom."""
         api = self._address
         return {
             "CHOMP_API": api,
             "CHOMP_API_TOKEN": token,
-            "CHOMP_BIN": str(HERE / "bin" / "chomp"),
             "OPENAI_BASE_URL": f"{api}/v1",
             "OPENAI_API_BASE": f"{api}/v1",
             "OPENAI_API_KEY": token,
             "ANTHROPIC_BASE_URL": api,
             "ANTHROPIC_AUTH_TOKEN": token,
         }
-
-    def _shut_in(
-        self,
-        argv: Sequence[str],
-        task: Task,
-        folder: Folder,
-        level: Level,
-        env: dict[str, str],
-        platform: Platform | None = None,
-        shown: Iterable[Path] = (),
-    ) -> Launch:
-        """A process in a task's folder, that sees of what is hidden only what it needs."""
-        place, owner = self.folders.place(task), env["OWNER_HOME"]
-        path = folder.path  # which an agent may have made a link that leads elsewhere
-        if not (path.is_dir() and path.resolve().is_relative_to(folder.root.resolve())):
-            path, env = folder.root, {**env, "TASK_DIR": str(folder.root)}
-        shown = [HERE / "bin", place, *folder.readable, *shown]
-        if platform is not None:
-            shown += [Path(owner, one.removeprefix("~/")) for one in platform.home]
-            shown += self.platforms.binaries(platform, env.get("PATH", ""))
-        return Launch(
-            tuple(argv), path, env, level, (*folder.writable, Path(env["HOME"])), tuple(shown),
-            self.runner.hidden(),
-        )  # fmt: skip
 
     def _deliver(self, run: Run) -> None:
         """Messages that wait belong to the session that starts."""
@@ -13348,42 +13831,35 @@ class Dispatch:
 
     # -- while it runs
 
-    async def _attend(self, run: Run, launch: Launch) -> None:
-        """Starts the agent and looks after it until it has ended. Raises Unavailable, or _Instead."""
+    async def _start(self, run: Run, argv: Sequence[str], env: Mapping[str, str]) -> None:
+        """Starts the agent. Raises Unavailable."""
+        secret = (*self._credentials.known(), env["CHOMP_API_TOKEN"])
+        output = Output(self._transcript(run.task_id, run.session_id), secret, SCREEN)
         try:
-            output = self._store.output(run.task_id, run.session_id)
-            secret = (*self._credentials.known(), launch.env["CHOMP_API_TOKEN"])
-            terminal = run.terminal = await self.runner.start(launch, output, secret)
-            run.begun.set()
+            run.agent = await self._place(run).start(self._stay(run), argv, env, output)
         except OSError as error:
-            raise Unavailable(f"{launch.argv[0]} cannot be started: {error}") from None
+            raise Unavailable(f"{argv[0]} cannot be started: {error}") from None
+        run.begun.set()
         with contextlib.suppress(Unavailable):
-            self.queue.set_session(run.task_id, pid=terminal.pid, pid_started=terminal.pid_started)
+            self.queue.set_session(run.task_id, pid=run.agent.pid, pid_started=run.agent.pid_started)
         self._phase(run, "running")
-        waiting, asked = self._background.spawn(terminal.wait()), self._background.spawn(run.changed.wait())
-        began = time.monotonic()
-        try:
-            while not waiting.done():
-                await asyncio.wait((waiting, asked), timeout=WATCH_S, return_when=asyncio.FIRST_COMPLETED)
-                await self._hear(run)
-                if not run.asked and not waiting.done():
-                    self._judge(run, time.monotonic() - began)
-                if run.asked:
-                    break
-        finally:
-            waiting.cancel()
-            asked.cancel()
-        await self._end(run)
-        await self._hear(run)
-        if run.asked:
-            raise _Instead
+
+    async def _attend(self, run: Run) -> None:
+        """Looks after an agent until it has ended, or is to end."""
+        output, began = cast(Agent, run.agent).output, time.monotonic()
+        while not output.ended and not run.asked:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_S):
+                    await output.wait()
+            await self._hear(run)
+            if not output.ended:
+                self._judge(run, time.monotonic() - began)
 
     def _judge(self, run: Run, ran_s: float) -> None:
         """What the agent is doing, as far as one can see from outside; ends it when it has done nothing for long."""
-        terminal, meter, settings = cast(Terminal, run.terminal), cast(Meter, run.meter), self._settings().tasks
-        clocks = self.queue.clocks
-        limited_s = max(meter.limited_until_s, run.limited_until_s) - clocks.lasting()
-        silent = min(time.monotonic() - terminal.last_output_s, clocks.steady() - meter.last_s)
+        agent, meter, settings = cast(Agent, run.agent), cast(Meter, run.meter), self._settings().tasks
+        clocks, limited_s = self.queue.clocks, self._limited_s(run) or 0.0
+        silent = min(time.monotonic() - agent.output.last_s, clocks.steady() - meter.last_s)
         if settings.session_s and ran_s > settings.session_s:
             run.ask("limit", f"it ran longer than {settings.session_s:g} s (session)")
         elif meter.held:
@@ -13391,7 +13867,7 @@ class Dispatch:
             self._notify(run, "budget", meter.held_for)
         elif limited_s > 0:
             self._phase(run, "waiting", until=iso(clocks.wall() + limited_s), note="a provider's limit")
-        elif (run.asks and terminal.typed_s <= run.asks_since_s) or terminal.asks():
+        elif (run.asks and agent.typed_s <= run.asks_since_s) or agent.asks():
             self._phase(run, "needs_input")
             self._notify(run, "needs_input", "the agent waits for input")
         elif meter.running or silent < settings.stalled_s:
@@ -13428,8 +13904,7 @@ class Dispatch:
 
     async def _hear(self, run: Run) -> None:
         """Reads what the agent's adapter wrote to TASK_EVENTS."""
-        path = self.folders.place(self.queue.get(run.task_id)) / f"home-{run.session_id}" / "events.jsonl"
-        events, run.events_read = await asyncio.to_thread(WorkFiles.events, path, run.events_read)
+        events, run.events_read = await self._place(run).events(cast(Stay, run.stay), run.events_read)
         for event in events:
             kind, text = event.get("type"), event.get("text")
             if kind == "needs_input":
@@ -13448,275 +13923,36 @@ class Dispatch:
 
     def _measured(self, run: Run) -> dict[str, Any]:
         """The open session's numbers: measured, else as the agent reports them."""
-        meter = run.meter
-        if meter is None or not meter.measured:
+        if run.meter is None:
             return {"tokens": run.reported, "reported": True} if run.reported else {}
-        counted = meter.counted()
-        return {
-            "tokens": counted.prompt + counted.completion,
-            "prompt_tokens": counted.prompt,
-            "completion_tokens": counted.completion,
-            "cached_tokens": counted.cached,
-            "cost_usd": meter.cost_usd,
-            "requests": meter.requests,
-            "unpriced": meter.unpriced,
-            "estimated": meter.estimated,
-        }
+        return msgspec.structs.asdict(run.meter.used())
 
-    # -- what follows
-
-    async def _instead(self, run: Run, facts: dict[str, Any]) -> bool:
-        """Somebody asked for another end than the agent's own. Whether another session follows."""
-        await self._end(run)
-        await self._counted(run)
-        if run.folder is not None and "head" not in facts:
-            facts["head"] = await self._save(run, run.folder)
-            await self._leave_gate(run, run.folder)
-        if run.terminal is not None:
-            facts["exit_code"] = run.terminal.exit_code
-        said = run.why or run.claim
-        if run.asked == "follow":
-            await self._settle(run, "follow", {"summary": run.claim, **facts})
-            return True
-        if run.asked == "handoff":
-            record = await self._record(run, run.why)
-            await self._settle(run, "handoff", {"summary": said, "handoff": record, **facts}, handoff=record)
-        elif run.asked == "done":
-            await self._settle(run, "done", {"summary": said, **facts}, result=said)
-        else:
-            await self._settle(run, run.asked, {"error": run.why, "summary": run.claim, **facts})
-        return False
-
-    async def _after(self, run: Run, gate: Gate | None, facts: dict[str, Any]) -> bool:
-        """The agent has ended and its work is saved: it is judged. Whether another session follows."""
-        if run.asked not in ("", "follow"):
-            raise _Instead
-        task, meter, exit_code = self.queue.get(run.task_id), cast(Meter, run.meter), facts["exit_code"]
-        named_s = max(meter.limited_until_s, run.limited_until_s)  # 0: nobody has named a moment
-        limited_s = named_s - self.queue.clocks.lasting() if named_s else None
-        tail = self._tail(run)
-        said = facts["summary"] = run.claim or tail
-        waits = exit_code == EXIT_TEMPORARY or (exit_code != 0 and limited_s is not None and limited_s > 0)
-        if waits and await self._wait_out(run, facts, limited_s, "a provider's limit"):
-            return False
-        if exit_code != 0:
-            how = f"was ended by signal {-exit_code}" if exit_code < 0 else f"ended with {exit_code}"
-            words = f"the agent {how}\n{tail}".strip()  # the cause is there, but for a budget
-            if meter.refused:
-                words = f"the budget is used up: {self._meters.over(meter)}".removesuffix(": ")
-            facts |= {"error": words, "summary": run.claim}
-            await self._settle(run, "limit" if meter.refused else "crash", facts)
-            return False
-        if run.locked:
-            facts["error"] = f"its work is not committed: git was locked by {run.locked}, left by one that did not end"
-            await self._settle(run, "crash", facts)
-            return False
-        if any(not one.session for one in task.messages):
-            await self._settle(run, "follow", facts)
-            return True
-        if gate is None:
-            await self._settle(run, "done", facts, result=said, verified=None)
-            return False
-        self._phase(run, "verifying")
-        facts |= await self._unless_asked(run, self._verify(run, gate))
-        if facts["verdict"] == "passed":
-            if any(not one.session for one in self.queue.get(run.task_id).messages):
-                await self._settle(run, "follow", facts)
-                return True
-            await self._settle(run, "done", facts, result=said, verified=True)
-            return False
-        run.red += 1
-        if run.red < self._settings().tasks.max_gate_loops:
-            await self._settle(run, "next", facts)
-            return True
-        facts["error"] = f"the gate failed {run.red} times"
-        await self._settle(run, "gate", facts, verified=False, result=said)
-        return False
-
-    async def _wait_out(self, run: Run, facts: dict[str, Any], wait_s: float | None, note: str) -> bool:
-        """Queues the task again, for a time; False when it has waited too often in a row."""
-        task = self.queue.get(run.task_id)
-        waits = sum(1 for _ in itertools.takewhile(lambda one: one.result == "limit", task.sessions[-2::-1]))
-        if waits >= LIMIT_WAITS:
-            return False
-        wait_s = 60.0 * 2 ** min(waits, 6) if wait_s is None else wait_s
-        until = iso(self.queue.now() + wait_s + AFTER_LIMIT_S)
-        await self._settle(run, "wait", facts, wanted=True, until=until, note=note, phase="waiting")
-        return True
-
-    async def _record(self, run: Run, words: str) -> str:
+    def _record(self, run: Run) -> str:
         """The handoff record: goal, done, next, and what git says."""
         task = self.queue.get(run.task_id)
-        facts = await self.folders.facts(task, run.folder) if run.folder is not None else ""
+        facts = folder_facts(run.stay.folder, run.saved) if run.stay is not None else ""
         done = run.claim or "(the agent did not say)"
         git = f"\n## Git\n\n{facts}\n" if facts else ""
-        return f"## Goal\n\n{task.prompt}\n\n## Done\n\n{done}\n\n## Next\n\n{words or '(not said)'}\n{git}"
+        return f"## Goal\n\n{task.prompt}\n\n## Done\n\n{done}\n\n## Next\n\n{run.why or '(not said)'}\n{git}"
 
-    async def _gate(self, run: Run, task: Task, folder: Folder) -> Gate | None:
-        """The task's gate, decided once, before an agent could have a say in it; None without. Raises BadRequest."""
-        named = task.gate or self._settings().tasks.gate
-        gate = self._known_gate(task)
-        if gate is None or gate.named != named:
-            gate = await self._decided(task, folder, named, gate)
-        else:
-            gate = await self._mended(run, task, folder, gate)
-        self._remember_gate(task, msgspec.structs.replace(gate, left=None))  # what this session leaves is not known yet
-        return gate if gate.argv else None
-
-    async def _decided(self, task: Task, folder: Folder, named: str, before: Gate | None) -> Gate:
-        try:
-            argv = tuple(shlex.split(named))
-        except ValueError as error:
-            raise BadRequest(f"the gate {named[:200]!r} cannot be read: {error}", param="gate") from None
-        if not argv:
-            return Gate(named)
-        name, program = _named_in(folder, argv[0]), None
-        if not name or "/" not in name:  # a program is the owner's, whatever the folder has
-            program = shutil.which(argv[0], path=self._owner_path(folder))
-        if program:
-            gate, script = Gate(named, (program, *argv[1:])), _script_of(argv)
-            file = await self._gate_file(task, folder, script, before) if script else None
-            return self._kept_gate(task, msgspec.structs.replace(gate, path=script), file) if file else gate
-        if name and (file := await self._gate_file(task, folder, name, before)) is not None:
-            return self._kept_gate(task, Gate(named, (name, *argv[1:]), name), file)
-        if not task.gate:
-            return Gate(named, path=name)
-        raise BadRequest(f"the gate {named[:200]!r} is not in the task's folder, and no program", param="gate")
-
-    async def _gate_file(self, task: Task, folder: Folder, name: str, before: Gate | None) -> tuple[bytes, bool] | None:
-        """A file of the folder that is to be the gate, and whether it can be run, as no agent has changed it."""
-        if all(one.exit_code is None and not one.pid for one in task.sessions[:-1]):  # none has been here yet
-            file = await asyncio.to_thread(WorkFiles.inside, folder.path / name, folder.root)
-        elif folder.kind == "clone" and folder.source is not None:
-            file = await self.folders.original(task, folder, name)
-        else:
-            old = self.folders.place(task) / f"gate-{hashlib.sha256(name.encode()).hexdigest()[:12]}"  # of 0.1.0
-            if old.is_file():
-                file = old.read_bytes(), os.access(old, os.X_OK)
-            elif before is not None and task.gate:  # a file that the owner names only now is one that he has seen
-                file = await asyncio.to_thread(WorkFiles.inside, folder.path / name, folder.root)
-            elif task.gate:
-                raise BadRequest(
-                    f"agents have been in {folder.root}, and what the gate {name[:200]!r} was before is not known: "
-                    "name another, or add the task anew",
-                    param="gate",
-                )
-            else:
-                file = None
-        if file is not None and len(file[0]) > GATE_FILE_BYTES:
-            raise BadRequest(f"the gate {name[:200]!r} is larger than {GATE_FILE_BYTES:,} bytes", param="gate")
-        return file
-
-    async def _mended(self, run: Run, task: Task, folder: Folder, gate: Gate) -> Gate:
-        """`gate` as its owner has made it since the last session, where it is certain that nobody else has."""
-        if gate.left is None or not gate.path or self._others_there(task, folder):
-            return gate
-        path = folder.path / gate.path
-        found = await asyncio.to_thread(WorkFiles.inside, path, folder.root)
-        if found is None or hashlib.sha256(found[0]).hexdigest() == gate.left:
-            return gate
-        kept = await asyncio.to_thread(WorkFiles.read, Path(gate.copy), GATE_FILE_BYTES) if gate.copy else None
-        if gate.left != (hashlib.sha256(kept).hexdigest() if kept is not None else "") or path.is_symlink():
-            words = "but its agent had changed it before: the gate is as it was; name another for a change to count"
-            run.warnings.append(f"{gate.path} was changed between two sessions, {words}")
-            return gate
-        run.warnings.append(f"{gate.path} was changed between two sessions: it is the gate as it is now")
-        return self._kept_gate(task, gate, found)
-
-    def _kept_gate(self, task: Task, gate: Gate, file: tuple[bytes, bool]) -> Gate:
-        """`gate` with a copy of its file. Raises OSError."""
-        argv = gate.argv or tuple(shlex.split(gate.named))
-        copy = self.folders.judged(task) / f"gate-{hashlib.sha256(file[0]).hexdigest()[:12]}"
-        replace_file(copy, file[0], 0o755 if file[1] else 0o644)
-        return msgspec.structs.replace(gate, argv=argv, copy=str(copy), executable=file[1])
-
-    def _known_gate(self, task: Task) -> Gate | None:
-        path = self.folders.judged(task) / _GATE_RECORD
-        if not path.exists():
-            return None
-        try:
-            return msgspec.json.decode(WorkFiles.read(path, 64 << 10), type=Gate)
-        except msgspec.DecodeError as error:
-            raise Unavailable(f"{path} cannot be read: {error}; mend it or move it away", should_retry=False) from None
-
-    def _remember_gate(self, task: Task, gate: Gate) -> None:
-        replace_file(self.folders.judged(task) / _GATE_RECORD, msgspec.json.encode(gate))
-
-    async def _leave_gate(self, run: Run, folder: Folder) -> None:
-        """Notes what the session has made of the gate's file: who changes it after that is not its agent."""
-        task = self.queue.get(run.task_id)
-        with contextlib.suppress(OSError, ChompError):  # what is not noted is not taken for the owner's, no more
-            if (gate := self._known_gate(task)) is not None and gate.path:
-                found = await asyncio.to_thread(WorkFiles.inside, folder.path / gate.path, folder.root)
-                left = hashlib.sha256(found[0]).hexdigest() if found is not None else ""
-                self._remember_gate(task, msgspec.structs.replace(gate, left=left))
-
-    def _others_there(self, task: Task, folder: Folder) -> bool:
-        """Whether an agent of another task may have been in the folder since this task's last session."""
-        since = max((unix_s(one.ended_at) for one in task.sessions[:-1]), default=math.inf)
-        for other in self._store.state.tasks.values():
-            if other.id == task.id or not other.dir or folder.kind == "clone":
-                continue
-            place = Path(os.path.realpath(os.path.expanduser(other.dir)))
-            if not (place.is_relative_to(folder.root) or folder.root.is_relative_to(place)):
-                continue
-            if any(not one.ended_at or unix_s(one.ended_at) >= since - 1 for one in other.sessions):
-                return True
-        return False
-
-    def _owner_path(self, folder: Folder) -> str:
-        """PATH without what an agent could put programs into."""
-        path = agent_environment(self._settings())["PATH"]
-        return os.pathsep.join(
-            one for one in path.split(os.pathsep)
-            if os.path.isabs(one) and not Path(os.path.realpath(one)).is_relative_to(folder.root)
-        )  # fmt: skip
-
-    async def _verify(self, run: Run, gate: Gate) -> dict[str, Any]:
-        """Runs the gate. The verdict is its exit status; a gate the agent changed is put back for the run."""
-        task, folder = self.queue.get(run.task_id), cast(Folder, run.folder)
-        level = cast(Level, cast(Session, open_session(task)).isolation)
-        # nothing that the agent has left in its home, such as a usercustomize.py, has a say
-        home = self.folders.place(task) / f"gate-home-{secrets.token_hex(8)}"
-        env = {**self._environ(run, task, folder, level), "HOME": str(home), "PATH": self._owner_path(folder)}
-        del env["TASK_EVENTS"]
-        argv, edited = gate.argv, False
-        if gate.copy:
-            path = folder.path / gate.path
-            found = await asyncio.to_thread(WorkFiles.inside, path, folder.root)
-            original = await asyncio.to_thread(WorkFiles.read, Path(gate.copy), GATE_FILE_BYTES)
-            edited = found is None or found[0] != original
-            if gate.argv[0] == gate.path:
-                script = (str(path), *gate.argv[1:])
-                argv = script if gate.executable else (shutil.which("bash", path=env["PATH"]) or "bash", *script)
-            if edited:
-                argv = ("/bin/sh", "-c", _PUT_BACK, "gate", gate.copy, str(path), *argv)
-        tools = self.platforms.tools(env["PATH"], gate.argv[0])
-        try:
-            home.mkdir(mode=0o700)
-            launch = self._shut_in(argv, task, folder, level, env, shown=(*tools, self.folders.judged(task)))
-            limit_s, known = self._settings().tasks.gate_timeout_s, self._credentials.known()
-            exit_code, output = await self.runner.capture(launch, limit_s, GATE_BYTES, known)
-        except (OSError, ChompError) as error:
-            exit_code, output = 127, f"the gate cannot be run: {error}".encode()
-        finally:
-            await asyncio.to_thread(_delete, home)
-            await self._leave_gate(run, folder)  # the gate has run what the agent wrote, too
-        return {
-            "verdict": "timeout" if exit_code is None else "passed" if exit_code == 0 else "failed",
-            "gate_exit": exit_code,
-            "gate_output": text_of(output),
-            "gate_edited": edited,
-        }
+    async def _save(self, run: Run, stay: Stay) -> str:
+        """Brings the session's commits back, and says what is not among them; the last commit."""
+        saved = run.saved = await self._place(run).bundle(self._stay(run))
+        run.warnings += save_warnings(stay.folder, saved)
+        run.locked = saved.locks[0] if saved.locks and saved.dirty_count else ""
+        if saved.branch:
+            self.queue.set_now(run.task_id, branch=saved.branch)
+        await self._gates.leave(self._place(run), self._stay(run))
+        return saved.head
 
     def _transcript(self, task_id: str, session_id: str) -> Transcript:
         limit = self._settings().tasks.transcript_bytes
         return self._store.transcript(self._store.output(task_id, session_id), limit)
 
-    def _tail(self, run: Run) -> str:
+    @staticmethod
+    def _tail(output: Output) -> str:
         """The end of what the session printed, as text."""
-        terminal = cast(Terminal, run.terminal)
-        _, data = terminal.output(max(0, terminal.offset - SUMMARY_CHARS * 2))
+        _, data = output.since(max(0, output.offset - SUMMARY_CHARS * 2))
         return text_of(data).strip()[-SUMMARY_CHARS:]
 
     def _notify(self, run: Run, kind: str, words: str) -> None:
@@ -15557,8 +15793,8 @@ async def show_status(request: web.Request) -> web.Response:
             "event_loop_lag_ms": round(services.usage.loop_lag_s * 1000, 2),
             "tasks": {
                 **services.dispatch.queue.counts(),
-                "isolation": services.dispatch.runner.level,
-                "isolation_why": services.dispatch.runner.level_why,
+                "isolation": services.dispatch.machine.runner.level,
+                "isolation_why": services.dispatch.machine.runner.level_why,
                 "state_fault": services.store.fault or None,
                 "notices": tuple(services.notifier.recent)[-20:],
             },
@@ -15815,7 +16051,7 @@ async def shown_config(services: Services) -> dict[str, Any]:
         "routers": routers,
         "tasks": msgspec.to_builtins(settings.tasks),
         "notify": {"on": notify.on, "webhook": bool(notify.webhook), "ntfy": bool(notify.ntfy)},
-        "isolation": {"level": dispatch.runner.level, "why": dispatch.runner.level_why},
+        "isolation": {"level": dispatch.machine.runner.level, "why": dispatch.machine.runner.level_why},
     }
 
 
@@ -16050,7 +16286,7 @@ async def show_diff(request: web.Request) -> web.Response:
     """GET /api/tasks/{id}/diff -> {diff}: what its branch and folder differ in from where it started"""
     dispatch = request.app[SERVICES].dispatch
     task = await dispatch.queue.found(request.match_info["id"])
-    return reply({"diff": await dispatch.folders.diff(task, DIFF_BYTES)})
+    return reply({"diff": await dispatch.diff(task, DIFF_BYTES)})
 
 
 @routes.post("/api/tasks")
@@ -16194,9 +16430,7 @@ async def message_task(dispatch: Dispatch, caller: Caller, fields: _Messaged) ->
 @_task_post("/api/tasks/delete", _TaskId)
 async def delete_task(dispatch: Dispatch, caller: Caller, fields: _TaskId) -> Task:
     """POST /api/tasks/delete {id} -> {status, task}; an active one is stopped first"""
-    if dispatch.queue.get(fields.id).status == "active":
-        await dispatch.stop_task(fields.id)
-    return await dispatch.queue.delete(fields.id)
+    return await dispatch.drop(fields.id)
 
 
 @_task_post("/api/tasks/restore", _TaskId)
@@ -16239,39 +16473,39 @@ def replay(data: bytes, whole: bool) -> bytes:
 class Viewer:
     """One web socket that shows a terminal: its own position in the output, its own pace."""
 
-    def __init__(self, socket: web.WebSocketResponse, terminal: Terminal):
+    def __init__(self, socket: web.WebSocketResponse, agent: Agent):
         self._socket = socket
-        self._terminal = terminal
+        self._agent, self._output = agent, agent.output
         self._offset = 0
-        self._size = (terminal.cols, terminal.rows)  # that it knows of
+        self._size = (self._output.cols, self._output.rows)  # that it knows of
         self._acknowledges = False
         self._unread = 0
         self._room = asyncio.Event()
 
     async def send(self) -> None:
         """Everything there is to see, until the session ends. The viewer's pace is nobody else's."""
-        terminal = self._terminal
+        output = self._output
         try:
             await self._show_again(RING_BYTES)
             await self._say({"type": "ready"})
-            await self._say({"type": "size", "cols": terminal.cols, "rows": terminal.rows})
-            terminal.nudge()
+            await self._say({"type": "size", "cols": output.cols, "rows": output.rows})
+            self._agent.nudge()
             while True:
-                version = terminal.version
-                if self._size != (terminal.cols, terminal.rows):
-                    self._size = (terminal.cols, terminal.rows)
-                    await self._say({"type": "size", "cols": terminal.cols, "rows": terminal.rows})
-                begins, data = terminal.output(self._offset, _SEND_BYTES)
+                version = output.version
+                if self._size != (output.cols, output.rows):
+                    self._size = (output.cols, output.rows)
+                    await self._say({"type": "size", "cols": output.cols, "rows": output.rows})
+                begins, data = output.since(self._offset, _SEND_BYTES)
                 if begins > self._offset:  # slower than the ring turns
                     await self._show_again(TAIL_BYTES)
                 elif data:
                     self._offset += len(data)
                     await self._send(data)
-                elif terminal.ended:
+                elif output.ended:
                     break
                 else:
-                    await terminal.changed(version)
-            await self._say(exit_notice(terminal.exit_code))
+                    await output.changed(version)
+            await self._say(exit_notice(output.exit_code))
             await self._socket.close()
         except ConnectionError:
             pass  # the viewer is gone
@@ -16280,12 +16514,12 @@ class Viewer:
         """Does what a viewer's message asks for; says so when it cannot."""
         try:
             if message.type is aiohttp.WSMsgType.BINARY:
-                self._terminal.write(message.data)
+                self._agent.input(message.data)
                 return
             told = msgspec.json.decode(message.data, type=_Told)
             if told.type == "resize" and told.cols > 0 and told.rows > 0:
-                self._terminal.resize(told.cols, told.rows)
-                if (self._terminal.cols, self._terminal.rows) == (told.cols, told.rows):
+                self._agent.resize(told.cols, told.rows)
+                if (self._output.cols, self._output.rows) == (told.cols, told.rows):
                     self._size = (told.cols, told.rows)
             elif told.type == "ack":
                 self._acknowledges = True
@@ -16300,7 +16534,7 @@ class Viewer:
     async def _show_again(self, most: int) -> None:
         """A screen from scratch: the last `most` bytes, after a line that says what the viewer has missed."""
         seen = self._offset
-        begins, data = self._terminal.output(max(0, self._terminal.offset - most))
+        begins, data = self._output.since(max(0, self._output.offset - most))
         self._offset = begins + len(data)
         data = replay(data, begins == 0)
         if seen:
@@ -16609,7 +16843,7 @@ class Board:
 
     async def diff(self, id: str) -> tuple[str, bool]:
         """What the task's branch changes, and whether that was cut. Raises NotFound."""
-        text = await self._services.dispatch.folders.diff(await self.task(id), DIFF_BYTES)
+        text = await self._services.dispatch.diff(await self.task(id), DIFF_BYTES)
         return text, text.rstrip("\n").endswith(DIFF_CUT)
 
 
@@ -17117,14 +17351,15 @@ def _services(
         settings, credentials, pool, routing, usage, allowances, meters, events, local, background, clocks.wall
     )
     notifier = Notifier(settings, session, background, events, credentials.redact, clocks)
-    runner = LocalRunner(store, background, now_set)
+    runner = LocalRunner(background, now_set)
+    folders = Folders(settings.state / "work", now_set, runner.capture, runner.sandboxed, clocks.wall)
+    platforms = Platforms(HERE / "adapters", store.agents, runner.capture, agent_environment(settings))
     dispatch = Dispatch(
         now_set,
         TaskQueue(store, events, lambda: now_set().tasks, clocks=clocks),
         store,
-        runner,
-        Folders(settings.state / "work", now_set, runner.capture, runner.sandboxed, clocks.wall),
-        Platforms(HERE / "adapters", store.agents, runner.capture, agent_environment(settings)),
+        Machine(now_set, runner, folders, platforms),
+        platforms,
         meters,
         credentials,
         background,

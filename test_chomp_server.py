@@ -5360,7 +5360,7 @@ class TestUpgrade:
         queue = cs.TaskQueue(store, cs.EventBus(cs.Limits()), cs.TaskSettings)
         assert (await queue.add({"prompt": "new"})).id == "42"
         await queue.edit("5", {"priority": 3})
-        await queue.retry("3", wanted=False)
+        await queue.act("3", "retry")
         with pytest.raises(cs.Conflict, match="newer chomp"):
             queue.get("40")
         assert queue.blockers(queue.get("5")) == ["40"]
@@ -10666,7 +10666,7 @@ class TestTasks:
                     for n in range(1, 1000 * (number + 1))
                 )
                 state.tasks[task.id] = msgspec.structs.replace(state.tasks[task.id], sessions=sessions, status="failed")
-            await queue.retry(task.id, wanted=False)
+            await queue.act(task.id, "retry")
             opened = await queue.act(task.id, "run", session={"agent": "shell", "model": ""})
             done = await queue.act(task.id, "done", session={"summary": "all"}, result="all")
             assert opened.sessions[-1].id == f"s{1000 * (number + 1)}" and len(done.sessions) == 1000 * (number + 1)
@@ -10716,7 +10716,7 @@ class TestTasks:
             await queue.add({"prompt": "x", "priority": priority})
         assert queue.startable() == []
         for task_id in ("1", "2", "3", "4"):
-            await queue.want(task_id)
+            await queue.act(task_id, "want", wanted=True)
         assert [task.id for task in queue.startable()] == ["2", "4", "1", "3"]
 
     async def test_without_a_wish_queued_tasks_start_only_when_that_is_set(self, store: cs.Store) -> None:
@@ -10731,7 +10731,7 @@ class TestTasks:
         await queue.act("1", "run")
         await queue.act("1", "crash")
         assert queue.startable() == []
-        await queue.retry("1", wanted=True)
+        await queue.act("1", "retry", wanted=True)
         await queue.act("1", "run")
         await queue.act("1", "done")
         assert [task.id for task in queue.startable()] == ["2"]
@@ -10834,7 +10834,7 @@ class TestTasks:
             queue.found("7"),
             queue.act("7", "done"),
             queue.delete("7"),
-            queue.want("7"),
+            queue.act("7", "want", wanted=True),
             queue.message("7", "x"),
         ):
             with pytest.raises(cs.NotFound, match="7"):
@@ -14735,8 +14735,7 @@ class Repositories:
 
 async def real_runner(repos: Repositories) -> cs.LocalRunner:
     """Runs what `repos` starts in the sandbox as it is."""
-    store = cs.Store(repos.tmp / "chomp" / "state")
-    runner = cs.LocalRunner(store, cs.Background(), repos.settings)
+    runner = cs.LocalRunner(cs.Background(), repos.settings)
     await runner.probe()
     return runner
 
@@ -14773,7 +14772,7 @@ class TestFolders:
             folder = await repos.prepare(repos.task(str(in_place), dir=plain, in_place=in_place))
             assert (folder.kind, folder.path, folder.writable) == ("plain", plain, (plain,))
             assert await repos.folders.save(repos.task(dir=plain), folder) == cs.Saved()
-        assert "not a git repository" in await repos.folders.facts(repos.task(), folder)
+        assert "not a git repository" in cs.folder_facts(folder, await repos.folders.save(repos.task(), folder))
         assert await repos.folders.diff(repos.task("True", dir=plain), 1000) == ""
 
     async def test_a_repository_is_cloned_on_a_branch_of_the_task(self, repos: Repositories) -> None:
@@ -15508,12 +15507,10 @@ class TestFolders:
         repos.commit(folder.path, "work", done="y\n")
         for name in "abcd":
             (folder.path / name).touch()
-        run, told = cs.Run("7"), dict[str, Any]()
-        queue = types.SimpleNamespace(get=lambda task_id: task, set_now=lambda task_id, **fields: told.update(fields))
-        dispatch: Any = types.SimpleNamespace(folders=repos.folders, queue=queue)
-        assert await cs.Dispatch._save(dispatch, run, folder) == repos.git(folder.path, "rev-parse", "HEAD")
-        assert run.warnings == [f"not committed, so it is in {folder.root} only: 4 files (a, b, c, …)"]
-        assert told == {"branch": "chomp/task-7"}
+        saved = await repos.folders.save(task, folder)
+        assert (saved.head, saved.branch) == (repos.git(folder.path, "rev-parse", "HEAD"), "chomp/task-7")
+        warnings = list(cs.save_warnings(folder, saved))
+        assert warnings == [f"not committed, so it is in {folder.root} only: 4 files (a, b, c, …)"]
 
     async def test_the_next_session_goes_on_where_the_last_one_stopped(self, repos: Repositories) -> None:
         source = repos.source()
@@ -15705,7 +15702,7 @@ class TestFolders:
         shutil.rmtree(folder.root / ".git")
         saved = await repos.folders.save(task, folder)
         assert saved.head == "" and "git cannot read" in saved.note
-        assert "git cannot read" in await repos.folders.facts(task, folder)
+        assert "git cannot read" in cs.folder_facts(folder, await repos.folders.save(task, folder))
 
     # -- what an agent left behind is only touched inside the sandbox
 
@@ -15753,7 +15750,7 @@ class TestFolders:
         (folder.root / "README").write_text("hello\n\n")
         await repos.folders.save(task, folder)
         await repos.folders.diff(task, 100_000)
-        await repos.folders.facts(task, folder)
+        cs.folder_facts(folder, await repos.folders.save(task, folder))
         await repos.clean({"7": repos.task(dir=task.dir, status="done", finished=cs.iso(1))}, 1e12)
         await repos.folders.leftovers(dict)
         await repos.prepare(task)
@@ -15794,7 +15791,7 @@ class TestFolders:
         saved = await caged.folders.save(task, folder)
         assert (saved.commits, saved.branch) == (1, "chomp/task-7")
         assert "+x" in await caged.folders.diff(task, 10_000)
-        assert "work" in await caged.folders.facts(task, folder)
+        assert "work" in cs.folder_facts(folder, await caged.folders.save(task, folder))
 
     async def test_what_runs_in_a_clone_is_sandboxed_without_network(self, repos: Repositories) -> None:
         """Also where there is no sandbox to try it with."""
@@ -15944,7 +15941,7 @@ class TestFolders:
             repos.commit(folder.path, f"step {number}", **{f"file{number}": "x\n"})
         for number in range(25):
             (folder.path / f"open {number:02}").touch()
-        facts = await repos.folders.facts(task, folder)
+        facts = cs.folder_facts(folder, await repos.folders.save(task, folder))
         assert f"- Branch: `chomp/task-7`, from commit `{folder.base[:12]}`" in facts
         assert "- Commits since then: 25" in facts and "25 files changed" in facts
         assert len(re.findall(r"^      [0-9a-f]+ step \d+$", facts, re.M)) == 20
@@ -16390,7 +16387,7 @@ class TestDispatch:
 
     async def test_a_sandbox_that_is_required_and_missing_refuses(self, workshop: Any) -> None:
         here = await workshop()
-        here.dispatch.runner.level, here.dispatch.runner.level_why = "none", "it is not there"
+        here.dispatch.machine.runner.level, here.dispatch.machine.runner.level_why = "none", "it is not there"
         task = await here.runs("true", isolation="required")
         assert task["reason"] == "refused" and "it is not there" in task["sessions"][0]["error"]
 
@@ -16413,7 +16410,7 @@ class TestDispatch:
         task = await here.runs(
             "env -0 > $TASK_DIR/env; cat $TASK_PROMPT_FILE > $TASK_DIR/prompt", model="auto", effort="high"
         )
-        folder = here.dispatch.folders.place(here.dispatch.queue.get(task["id"]))
+        folder = here.dispatch.machine.folders.place(here.dispatch.queue.get(task["id"]))
         found = next(folder.rglob("env")).read_bytes()
         env = dict(one.split("=", 1) for one in found.decode().split("\0") if one)
         url = here.chomp.url
@@ -16504,7 +16501,7 @@ class TestDispatch:
         streams = ASKS.replace('"messages"', '"stream": true, "messages"')
         task_id = await here.add(streams, model=up.model)
         await eventually(
-            lambda: b"words" in (run.terminal.output(0)[1] if (run := here.dispatch._runs[task_id]).terminal else b"")
+            lambda: b"words" in (run.agent.output.since(0)[1] if (run := here.dispatch._runs[task_id]).agent else b"")
         )
         task = await here.post("/stop", id=task_id)
         (row,) = await here.chomp.rows(1)
@@ -16566,7 +16563,7 @@ class TestDispatch:
         task = await here.runs(script, dir=str(source))
         (session,) = task["sessions"]
         assert (task["reason"], session["verdict"], session["gate_edited"]) == ("gate", "failed", True)
-        kept = here.dispatch.folders.place(here.dispatch.queue.get(task["id"]))
+        kept = here.dispatch.machine.folders.place(here.dispatch.queue.get(task["id"]))
         assert next(kept.rglob("gates/health.sh")).read_text() == "#!/bin/sh\nexit 0\n"  # its version is still there
         task = await here.runs("rm -rf gates; touch fixed", dir=str(source))
         assert (task["status"], task["sessions"][0]["gate_edited"]) == ("done", True)
@@ -16633,7 +16630,7 @@ class TestDispatch:
         task = await here.runs(script, dir=str(here.source()), gate=gate, isolation=isolation)
         assert task["sessions"][0]["summary"] == "sprung"  # the trap works where it was set
         assert (task["verified"], task["sessions"][0]["gate_exit"]) == (False, 4)
-        assert not list(here.dispatch.folders.place(here.dispatch.queue.get(task["id"])).glob("gate-home-*"))
+        assert not list(here.dispatch.machine.folders.place(here.dispatch.queue.get(task["id"])).glob("gate-home-*"))
 
     async def test_a_program_of_the_owners_home_runs_in_the_sandbox(self, workshop: Any, tmp_path: Path) -> None:
         if not bwrap_works():
@@ -16666,7 +16663,11 @@ class TestDispatch:
         here = await workshop(tasks={"max_gate_loops": 1})
         source = here.source(**{"gates/health.sh": "exit 4\n"})
         task = await here.runs("true", dir=str(source), in_place=in_place)
-        folder = source if in_place else here.dispatch.folders.place(here.dispatch.queue.get(task["id"])) / source.name
+        folder = (
+            source
+            if in_place
+            else here.dispatch.machine.folders.place(here.dispatch.queue.get(task["id"])) / source.name
+        )
         (folder / "gates" / "health.sh").write_text("exit 0\n")
         await here.post("/retry", id=task["id"], run=True)
         task = await here.when(task["id"], lambda task: len(task["sessions"]) == 2 and task["status"] == "done")
@@ -16682,7 +16683,11 @@ class TestDispatch:
         source = here.source(**{"gates/health.sh": "exit 4\n"})
         task = await here.runs("echo 'exit 0  ' >gates/health.sh", dir=str(source), in_place=in_place)
         assert (task["verified"], task["sessions"][0]["gate_edited"]) == (False, True)
-        folder = source if in_place else here.dispatch.folders.place(here.dispatch.queue.get(task["id"])) / source.name
+        folder = (
+            source
+            if in_place
+            else here.dispatch.machine.folders.place(here.dispatch.queue.get(task["id"])) / source.name
+        )
         (folder / "gates" / "health.sh").write_text("exit 0\n")  # an editor takes blanks away
         await here.post("/retry", id=task["id"], run=True)
         task = await here.when(task["id"], lambda task: len(task["sessions"]) == 2 and task["status"] == "failed")
@@ -16698,7 +16703,7 @@ class TestDispatch:
         fields = {"dir": str(source), "in_place": kind == "in place", "gate": "./check.sh"}
         script = "echo 'exit 0' >check.sh; git commit -qam cheat; true"
         task = await here.runs(script, **fields)
-        place = here.dispatch.folders.place(here.dispatch.queue.get(task["id"]))
+        place = here.dispatch.machine.folders.place(here.dispatch.queue.get(task["id"]))
         shutil.rmtree(place)  # as a clean-up does
         await here.post("/retry", id=task["id"], run=True)
         task = await here.when(task["id"], lambda task: len(task["sessions"]) == 2 and task["status"] == "failed")
@@ -16708,7 +16713,7 @@ class TestDispatch:
         here = await workshop(tasks={"max_gate_loops": 1})
         source = here.source(**{"check.sh": "exit 4\n"})
         task = await here.runs("echo 'exit 0' >check.sh", dir=str(source), in_place=True, gate="./check.sh")
-        shutil.rmtree(here.dispatch.folders.judged(here.dispatch.queue.get(task["id"])))
+        shutil.rmtree(here.dispatch.machine.folders.judged(here.dispatch.queue.get(task["id"])))
         await here.post("/retry", id=task["id"], run=True)
         task = await here.when(task["id"], lambda task: len(task["sessions"]) == 2 and task["status"] == "failed")
         assert task["reason"] == "refused" and "is not known" in task["sessions"][1]["error"]
@@ -17074,7 +17079,7 @@ class TestDispatch:
         here = await workshop()
         task_id = await here.add("stty -echo; printf 'one \\344\\275'; read x; printf '\\240 two'; read x; sleep 1000")
         await eventually(
-            lambda: (run := here.dispatch._runs.get(task_id)) and run.terminal and run.terminal.offset >= 6
+            lambda: (run := here.dispatch._runs.get(task_id)) and run.agent and run.agent.output.offset >= 6
         )
 
         async def read(since: int, **more: Any) -> dict[str, Any]:
@@ -17130,7 +17135,7 @@ class TestDispatch:
             ("done", True),
         ]
         assert (tasks["done"], tasks["failed"], tasks["state_fault"]) == (1, 1, None)
-        assert tasks["isolation"] == here.dispatch.runner.level
+        assert tasks["isolation"] == here.dispatch.machine.runner.level
         async with here.chomp.get("/metrics") as answer:
             assert 'chomp_tasks{status="done"} 1.0' in await answer.text()
 
@@ -17219,7 +17224,7 @@ class TestDispatch:
         run = here.dispatch._runs[task_id]
         await self.written(here, lambda state: state["tasks"][0].update(status=status))
         await soon(run.ended.wait())
-        assert run.terminal is not None and run.terminal.ended
+        assert run.agent is not None and run.agent.output.ended
         assert (await here.task(task_id))["status"] == status
         assert (await here.runs("true"))["status"] == "done"
 
@@ -17236,14 +17241,14 @@ class TestDispatch:
 
     async def test_a_stop_between_two_sessions_is_heard(self, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         here = await workshop()
-        saving, save = asyncio.Event(), here.dispatch.folders.save
+        saving, save = asyncio.Event(), here.dispatch.machine.folders.save
 
         async def slow(*what: Any) -> Any:
             saving.set()
             await asyncio.sleep(0.3)
             return await save(*what)
 
-        monkeypatch.setattr(here.dispatch.folders, "save", slow)
+        monkeypatch.setattr(here.dispatch.machine.folders, "save", slow)
         task_id = await here.add("sleep 0.3")
         await here.post("/message", id=task_id, text="more")
         await soon(saving.wait())
@@ -17288,7 +17293,7 @@ class TestDispatch:
         here = await workshop()
         task_id = await here.add("""echo '{"type": "needs_input", "text": "?"}' >>$TASK_EVENTS; read x; read y""")
         await here.phase(task_id, "needs_input")
-        here.dispatch._runs[task_id].terminal.write(b"yes\n")
+        here.dispatch._runs[task_id].agent.input(b"yes\n")
         await here.phase(task_id, "running")
         await here.post("/stop", id=task_id)
 
@@ -17537,7 +17542,7 @@ class Estate(Repositories):
         self.marks = tmp / "marks"
         self.marks.mkdir()
         self.numbers = itertools.count(1)
-        self.runner = cs.LocalRunner(cs.Store(tmp / "chomp" / "state"), cs.Background(), self.settings)
+        self.runner = cs.LocalRunner(cs.Background(), self.settings)
         self.runner.level, self.runner.level_why = "bubblewrap", BWRAP or ""
 
     def sandboxed(self, argv: Any, cwd: Path, env: dict[str, str], writable: Any) -> cs.Launch:
@@ -17637,7 +17642,7 @@ class Estate(Repositories):
         saved = await self.says(said, self.folders.save(task, folder)) or cs.Saved()
         await self.says(said, self.folders.diff(task, 100_000))
         if end:
-            await self.says(said, self.folders.facts(task, folder))
+            await self.says(said, self.folders.save(task, folder))
         if end and folder.source is not None:
             session = cs.Session(
                 id="s1", agent="a", model="m", started_at="", tokens=0, base=folder.base, head=saved.head
@@ -17874,7 +17879,7 @@ class TestTraps:
     ) -> None:
         here, ssh = await self.opened(workshop, tmp_path / "code", roots)
         path, fields = self.folder(here, in_place)
-        prepare = here.dispatch.folders.prepare
+        prepare = here.dispatch.machine.folders.prepare
 
         async def changed_then(*what: Any) -> cs.Folder:
             folder = await prepare(*what)
@@ -17882,7 +17887,7 @@ class TestTraps:
             path.symlink_to(ssh)
             return folder
 
-        monkeypatch.setattr(here.dispatch.folders, "prepare", changed_then)
+        monkeypatch.setattr(here.dispatch.machine.folders, "prepare", changed_then)
         _, said = await self.told(here, "cat id; echo planted >planted", **fields)
         assert path.is_symlink()
         assert OWNERS not in said and [one.name for one in ssh.iterdir()] == ["id"]
@@ -22938,7 +22943,7 @@ class Place:
         self.store.open()
         self.background = cs.Background()
         self.settings = cs.Settings(dir=self.dir, environ={"PATH": os.environ["PATH"]})
-        self.runner = cs.LocalRunner(self.store, self.background, lambda: self.settings)
+        self.runner = cs.LocalRunner(self.background, lambda: self.settings)
         self.runs = itertools.count(1)
 
     def launch(self, script: str, level: Any = "none", **more: Any) -> cs.Launch:
@@ -22960,17 +22965,25 @@ class Place:
         code, output = await self.runner.capture(self.launch(script, level, **more), limit_s, 1 << 20)
         return code, output.decode()
 
-    async def start(self, script: str, level: Any = "none", secrets: Sequence[str] = (), **more: Any) -> cs.Terminal:
+    async def start(
+        self,
+        script: str,
+        level: Any = "none",
+        secrets: Sequence[str] = (),
+        size: tuple[int, int] = cs.SCREEN,
+        **more: Any,
+    ) -> cs.Pty:
         path = self.dir / "state" / "output" / "task-1" / f"s{next(self.runs)}.log"
-        return await self.runner.start(self.launch(script, level, **more), path, secrets)
+        output = cs.Output(self.store.transcript(path, self.settings.tasks.transcript_bytes), secrets, size)
+        return await self.runner.start(self.launch(script, level, **more), output)
 
 
-async def shows(terminal: cs.Terminal, words: str | bytes, limit_s: float = 10.0) -> bytes:
+async def shows(terminal: cs.Pty, words: str | bytes, limit_s: float = 10.0) -> bytes:
     """The terminal's output as soon as it has `words`."""
     wanted = words.encode() if isinstance(words, str) else words
     async with asyncio.timeout(limit_s):
-        while wanted not in (seen := terminal.output(0)[1]):
-            assert await terminal.more(terminal.offset), f"it ended without {words!r}: {seen[-500:]!r}"
+        while wanted not in (seen := terminal.output.since(0)[1]):
+            assert await terminal.output.more(terminal.output.offset), f"it ended without {words!r}: {seen[-500:]!r}"
     return seen
 
 
@@ -23182,7 +23195,7 @@ class TestRunner:
         assert await terminal.stop() == []
         assert time.monotonic() - begun < 6
         assert with_argument(mark) == []
-        assert terminal.exit_code not in (None, 0)
+        assert terminal.output.exit_code not in (None, 0)
 
     async def test_stop_lets_an_agent_finish_what_it_does(self, level: str, place: Place) -> None:
         terminal = await place.start(
@@ -23191,7 +23204,7 @@ class TestRunner:
         await shows(terminal, "ready")
         assert await terminal.stop() == []
         assert (place.work / "last").read_text() == "bye\n"
-        assert terminal.exit_code == 7
+        assert terminal.output.exit_code == 7
 
     async def test_stop_ends_what_is_suspended(self, level: str, place: Place) -> None:
         terminal = await place.start("echo ready; kill -STOP $$; sleep 1000", level)
@@ -23200,9 +23213,9 @@ class TestRunner:
 
     async def test_stop_after_the_end_is_no_trouble(self, level: str, place: Place) -> None:
         terminal = await place.start("exit 4", level)
-        assert await terminal.wait() == 4
+        assert await terminal.output.wait() == 4
         assert await terminal.stop() == []
-        assert terminal.exit_code == 4
+        assert terminal.output.exit_code == 4
 
     async def test_what_cannot_be_ended_is_reported(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         terminal = await place.start("trap '' TERM; echo ready; sleep 1000")
@@ -23218,14 +23231,14 @@ class TestRunner:
         terminal = await place.start(
             f"(setsid env -i bash -c 'exec -a {mark} sleep 1000' &); until pgrep -f ^{mark}; do :; done; exit 0", level
         )
-        assert await terminal.wait() == 0
+        assert await terminal.output.wait() == 0
         await eventually(lambda: not with_argument(mark))
 
     @pytest.mark.parametrize("sign", ["KILL", "STOP"])
     async def test_what_an_agent_does_to_its_parent_keeps_nothing_alive(self, place: Place, sign: str) -> None:
         mark = f"parentless-{os.getpid()}-{sign}"
         terminal = await place.start(f"trap '' TERM HUP; kill -{sign} $PPID; echo ready; exec -a {mark} sleep 1000")
-        await (terminal.wait() if sign == "KILL" else eventually(lambda: with_argument(mark)))
+        await (terminal.output.wait() if sign == "KILL" else eventually(lambda: with_argument(mark)))
         assert await terminal.stop() == []
         assert with_argument(mark) == []
         await place.capture(f"trap '' TERM HUP; kill -{sign} $PPID; exec -a {mark}-2 sleep 1000", limit_s=0.5)
@@ -23285,7 +23298,7 @@ async def main():
     terminal = await place.start(t.STUBBORN.format(mark="orphan-{os.getpid()}-{isolation}"), {isolation!r})
     await t.shows(terminal, "ready")
     print("ready", flush=True)
-    await terminal.wait()
+    await terminal.output.wait()
 asyncio.run(main())
 """
         chomp = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
@@ -23409,61 +23422,61 @@ class TestTerminal:
             level,
             size=(101, 33),
         )
-        assert await asyncio.wait_for(terminal.wait(), 10) == 5
-        assert terminal.output(0) == (0, b"33 101\r\nxterm-256color\r\ncontrols\r\n")
-        assert await terminal.more(0) is True
-        assert await terminal.more(terminal.offset) is False
-        assert await terminal.transcript.read(0, 999) == terminal.output(0)
+        assert await asyncio.wait_for(terminal.output.wait(), 10) == 5
+        assert terminal.output.since(0) == (0, b"33 101\r\nxterm-256color\r\ncontrols\r\n")
+        assert await terminal.output.more(0) is True
+        assert await terminal.output.more(terminal.output.offset) is False
+        assert await terminal.output.transcript.read(0, 999) == terminal.output.since(0)
 
     async def test_a_signal_is_told_from_a_status(self, place: Place) -> None:
         terminal = await place.start("kill -SEGV $$")
-        assert await asyncio.wait_for(terminal.wait(), 10) == -signal.SIGSEGV
+        assert await asyncio.wait_for(terminal.output.wait(), 10) == -signal.SIGSEGV
 
     async def test_programs_see_another_size(self, level: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         terminal = await place.start("echo ready;" + SAYS_ITS_SIZE, level)
         await shows(terminal, "ready")
         terminal.resize(77, 22)
         await shows(terminal, "22 77")
-        assert (terminal.cols, terminal.rows) == (77, 22)
+        assert (terminal.output.cols, terminal.output.rows) == (77, 22)
         terminal.resize(10**9, -5)
         await shows(terminal, "1 1000")
         sizes, sets = [], termios.tcsetwinsize
         monkeypatch.setattr(termios, "tcsetwinsize", lambda fd, size: (sizes.append(size), sets(fd, size)))
         terminal.nudge()
         await eventually(lambda: sizes == [(1, 999), (1, 1000)])
-        assert terminal.cols == 1000
+        assert terminal.output.cols == 1000
         await terminal.stop()
 
     async def test_typing_reaches_the_program(self, level: str, place: Place) -> None:
         terminal = await place.start('read -r line; echo "got <$line>"', level)
-        terminal.write("grüße 日本\n".encode())
+        terminal.input("grüße 日本\n".encode())
         await shows(terminal, "got <grüße 日本>")
-        assert await asyncio.wait_for(terminal.wait(), 10) == 0
+        assert await asyncio.wait_for(terminal.output.wait(), 10) == 0
         with pytest.raises(cs.Conflict):
-            terminal.write(b"x")
+            terminal.input(b"x")
 
     async def test_ctrl_c_is_for_the_program(self, level: str, place: Place) -> None:
         terminal = await place.start("trap 'echo caught' INT; echo ready; read x; read x; echo went on $x", level)
         await shows(terminal, "ready")
-        terminal.write(b"\x03")
+        terminal.input(b"\x03")
         await shows(terminal, "caught")  # and bubblewrap is not ended by it
-        terminal.write(b"\nyes\n")
+        terminal.input(b"\nyes\n")
         await shows(terminal, "went on")
-        assert await asyncio.wait_for(terminal.wait(), 10) == 0
+        assert await asyncio.wait_for(terminal.output.wait(), 10) == 0
 
     async def test_what_nobody_reads_is_bounded(self, place: Place) -> None:
         terminal = await place.start("stty raw -echo; echo ready; sleep 1000")
         await shows(terminal, "ready")
         with pytest.raises(cs.Busy):
             for _ in range(40):
-                terminal.write(b"x" * 65536)
+                terminal.input(b"x" * 65536)
         assert await terminal.stop() == []
 
     async def test_a_large_input_arrives_whole(self, place: Place) -> None:
         terminal = await place.start("stty raw -echo; echo ready; head -c 300000 | sha256sum; sleep 1000")
         await shows(terminal, "ready")
         given = random.Random(1).randbytes(300_000)
-        terminal.write(given)
+        terminal.input(given)
         await shows(terminal, hashlib.sha256(given).hexdigest())
         await terminal.stop()
 
@@ -23473,7 +23486,7 @@ class TestTerminal:
         await shows(terminal, "working")
         assert not terminal.asks()
         await eventually(terminal.asks)
-        terminal.write(b"\n")
+        terminal.input(b"\n")
         await shows(terminal, "thanks")
         assert not terminal.asks()
         await terminal.stop()
@@ -23506,11 +23519,11 @@ class TestTerminal:
             f"echo {secret}; printf {secret[:9]}; sleep 0.02; echo {secret[9:]}; printf {secret[:12]}; sleep 0.3; echo {secret[12:]}; printf {secret[:5]}",
             secrets=[secret],
         )
-        await asyncio.wait_for(terminal.wait(), 10)
-        shown = terminal.output(0)[1]
+        await asyncio.wait_for(terminal.output.wait(), 10)
+        shown = terminal.output.since(0)[1]
         assert secret.encode() not in shown and secret[12:].encode() not in shown
         assert shown == f"[hidden]\r\n[hidden]\r\n{secret[:12]}[hidden]\r\n{secret[:5]}".encode()
-        assert terminal.transcript.path.read_bytes() == shown
+        assert terminal.output.transcript.path.read_bytes() == shown
 
     async def test_a_prompt_that_begins_like_a_secret_is_not_kept_back_for_long(self, place: Place) -> None:
         terminal = await place.start("printf 'sk-'; sleep 1000", secrets=["sk-chomp-task-7-0123456789"])
@@ -23526,26 +23539,26 @@ class TestTerminal:
             await asyncio.sleep(0.005)
             lags.append(time.monotonic() - before - 0.005)
         spent = (time.process_time() - cpu) / (time.monotonic() - begun)
-        assert terminal.offset > 1 << 20
-        assert terminal.offset < 40 << 20  # unbounded, it is twice as much
+        assert terminal.output.offset > 1 << 20
+        assert terminal.output.offset < 40 << 20  # unbounded, it is twice as much
         assert spent < 0.5  # a twentieth on a quiet machine
         assert sorted(lags)[len(lags) // 2] < 0.02
-        assert len(terminal.output(0)[1]) == cs.RING_BYTES
+        assert len(terminal.output.since(0)[1]) == cs.RING_BYTES
         begun = time.monotonic()
-        terminal.write(b"\x03")
-        await asyncio.wait_for(terminal.wait(), 10)  # bash leaves with it
+        terminal.input(b"\x03")
+        await asyncio.wait_for(terminal.output.wait(), 10)  # bash leaves with it
         assert time.monotonic() - begun < 3
         await terminal.stop()
 
     async def test_a_position_that_is_not_kept_any_more_is_told(self, place: Place) -> None:
         terminal = await place.start("seq 300000")
-        await asyncio.wait_for(terminal.wait(), 20)
-        begins, data = terminal.output(0)
-        assert (begins, len(data)) == (terminal.offset - cs.RING_BYTES, cs.RING_BYTES)
+        await asyncio.wait_for(terminal.output.wait(), 20)
+        begins, data = terminal.output.since(0)
+        assert (begins, len(data)) == (terminal.output.offset - cs.RING_BYTES, cs.RING_BYTES)
         assert data.endswith(b"300000\r\n")
-        assert terminal.output(terminal.offset - 8) == (terminal.offset - 8, b"300000\r\n")
-        assert terminal.output(terminal.offset + 99) == (terminal.offset, b"")
-        _, start = await terminal.transcript.read(0, 6)
+        assert terminal.output.since(terminal.output.offset - 8) == (terminal.output.offset - 8, b"300000\r\n")
+        assert terminal.output.since(terminal.output.offset + 99) == (terminal.output.offset, b"")
+        _, start = await terminal.output.transcript.read(0, 6)
         assert start == b"1\r\n2\r\n"
 
     async def test_shutdown_takes_agents_along(self, level: str, place: Place) -> None:
@@ -23554,7 +23567,7 @@ class TestTerminal:
         await shows(terminal, "ready")
         await eventually(lambda: with_argument(mark))
         await place.background.stop()
-        assert terminal.ended
+        assert terminal.output.ended
         await eventually(lambda: not with_argument(mark))
 
 
@@ -24024,11 +24037,11 @@ class TestTaskApi:
         await client.post("tasks/delete", id="2")
         folders = (await client.get("/api/clean"))["folders"]
         assert [(one["task"], one["bytes"] > 10_000, one["unsaved"]) for one in folders] == [
-            ("1", True, ""), ("2", True, "1 files in it are not committed (new)"),
+            ("1", True, ""), ("2", True, "1 file in it is not committed (new)"),
         ]  # fmt: skip
         told = await client.post("clean", ids=["1", "2", "1", "9"])
         assert told == {
-            "deleted": ["1"], "kept": {"2": "1 files in it are not committed (new)", "9": "it has no folder"}
+            "deleted": ["1"], "kept": {"2": "1 file in it is not committed (new)", "9": "it has no folder"}
         }  # fmt: skip
         assert (await client.get("/api/clean"))["folders"] == folders[1:]
         assert await client.post("clean", ids=["2"], unsaved=True) == {"deleted": ["2"], "kept": {}}
@@ -24470,7 +24483,7 @@ class TestLive:
 
     async def test_output_is_passed_on_as_it_was_cut(self, door: Chomp, place: Place) -> None:
         terminal = self.shown["1", ""] = await place.start("printf '\\346\\227'; read x; printf '\\245'; sleep 1000")
-        await eventually(lambda: terminal.offset)
+        await eventually(lambda: terminal.output.offset)
         async with self.view(door) as screen:
             await screen.until(lambda: screen.shown == b"\x1bc\xe6\x97")
             await screen.socket.send_bytes(b"\n")
@@ -24493,7 +24506,7 @@ class TestLive:
             await one.socket.send_bytes(b"typed\n")
             await one.until(lambda: b"typed" in one.shown)
             await two.until(lambda: b"typed" in two.shown)
-        assert not terminal.ended  # viewers come and go
+        assert not terminal.output.ended  # viewers come and go
         await terminal.stop()
 
     async def test_a_program_paints_anew_for_who_comes_later(self, door: Chomp, place: Place) -> None:
@@ -24520,14 +24533,14 @@ class TestLive:
         terminal = self.shown["1", ""] = await place.start("yes 0123456789012345678901234567890123456789")
         async with self.view(door) as stalled, self.view(door) as screen:
             await stalled.until(lambda: stalled.was_told("ready"))
-            await eventually(lambda: terminal.offset > 3 << 20)
+            await eventually(lambda: terminal.output.offset > 3 << 20)
             gc.collect()
-            before, seen = psutil.Process().memory_info().rss, terminal.offset
-            while terminal.offset < seen + (12 << 20):
+            before, seen = psutil.Process().memory_info().rss, terminal.output.offset
+            while terminal.output.offset < seen + (12 << 20):
                 await screen.take()
                 screen.shown = screen.shown[-100:]
             assert psutil.Process().memory_info().rss - before < 8 << 20
-            terminal.write(b"\x03")
+            terminal.input(b"\x03")
             await screen.until(lambda: screen.was_told("exit"))
             await stalled.until(lambda: stalled.was_told("exit"))
             missed = re.search(rb"\x1bc\r\n\[chomp: (\d+) bytes are left out here\]\r\n", stalled.shown)
@@ -24575,9 +24588,9 @@ class TestLive:
 
     async def test_a_session_that_is_over_shows_its_end(self, door: Chomp, place: Place) -> None:
         terminal = await place.start("seq 100000; kill -9 $$")
-        await asyncio.wait_for(terminal.wait(), 20)
-        again = place.store.transcript(terminal.transcript.path, 32 << 20)  # as after a restart
-        self.shown["1", "s1"] = cs.Ended(again, terminal.exit_code)
+        await asyncio.wait_for(terminal.output.wait(), 20)
+        again = place.store.transcript(terminal.output.transcript.path, 32 << 20)  # as after a restart
+        self.shown["1", "s1"] = cs.Ended(again, terminal.output.exit_code)
         async with self.view(door, "s1") as screen:
             await screen.until(lambda: screen.was_told("exit"))
             assert screen.shown.startswith(b"\x1bc") and screen.shown.endswith(b"100000\r\n")
@@ -24607,7 +24620,7 @@ class TestLive:
                 "a message that is not understood",
                 "the program in this terminal does not read what was typed",
             }
-            assert (terminal.cols, terminal.rows) == (120, 32)
+            assert (terminal.output.cols, terminal.output.rows) == (120, 32)
             await screen.socket.send_bytes(b"x" * (cs._MESSAGE_BYTES + 1))
             while await screen.take():
                 pass
@@ -25283,7 +25296,7 @@ class Dashboard:
         async def diff(task: cs.Task, most: int) -> str:
             return text
 
-        self.server.services.dispatch.folders.diff = diff  # type: ignore[method-assign]
+        self.server.services.dispatch.diff = diff  # type: ignore[method-assign]
 
 
 @pytest.fixture
@@ -30791,7 +30804,7 @@ class TestCommand:
         told = json.loads((await command("logs", "1", "--raw", "--json"))[1])
         assert base64.b64decode(told["data"]) == b"one\r\ntwo"
         assert (await command("run"))[:2] == (1, "")
-        assert (await command("run", "1"))[2] == "chomp: task 1 is done, not queued: it cannot run now\n"
+        assert (await command("run", "1"))[2] == "chomp: task 1 is done, not queued\n"
         assert (await command("done", "1"))[2] == "chomp: task 1 is done, not queued or active\n"
         for words in (("--budget-usd", "0"), ("--budget-tokens", "0")):
             assert "must be above 0" in (await command("add", "x", *words))[2]
