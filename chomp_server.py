@@ -3691,7 +3691,7 @@ def decide(outcome: Outcome) -> str:
         return "limit" if outcome.over_budget else "crash"
     if outcome.locked:
         return "crash"
-    if outcome.messages:
+    if outcome.messages and outcome.verdict in ("", "passed"):  # with a red gate they are given to the next one anyway
         return "follow"
     if not outcome.gate or outcome.verdict == "passed":
         return "done"

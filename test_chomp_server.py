@@ -3887,6 +3887,46 @@ def a_session(**fields: Any) -> cs.Session:
     return cs.Session(**{**given, **fields})
 
 
+class TestDecisions:
+    """What follows a session."""
+
+    @pytest.mark.parametrize(
+        ("outcome", "action"),
+        [
+            ({}, "done"),
+            ({"gate": True}, "verify"),
+            ({"gate": True, "verdict": "passed", "red": 2, "most_red": 3}, "done"),
+            ({"gate": True, "verdict": "failed", "red": 1, "most_red": 2}, "next"),
+            ({"gate": True, "verdict": "timeout", "red": 2, "most_red": 2}, "gate"),
+            ({"gate": True, "verdict": "failed", "red": 1}, "gate"),
+            ({"exit_code": 1}, "crash"),
+            ({"exit_code": -9, "gate": True, "messages": True}, "crash"),
+            ({"exit_code": 1, "over_budget": True}, "limit"),
+            ({"over_budget": True}, "done"),
+            ({"exit_code": 75}, "wait"),
+            ({"exit_code": 75, "limited_s": -1.0, "waits": 19}, "wait"),
+            ({"exit_code": 75, "waits": 20}, "crash"),
+            ({"exit_code": 1, "limited_s": 5.0}, "wait"),
+            ({"exit_code": 1, "limited_s": 5.0, "over_budget": True}, "wait"),
+            ({"exit_code": 1, "limited_s": 5.0, "waits": 20}, "crash"),
+            ({"exit_code": 1, "limited_s": 0.0}, "crash"),
+            ({"exit_code": 1, "limited_s": -5.0, "over_budget": True}, "limit"),
+            ({"limited_s": 5.0}, "done"),
+            ({"locked": True, "messages": True, "gate": True}, "crash"),
+            ({"messages": True, "gate": True}, "follow"),
+            ({"messages": True, "gate": True, "verdict": "passed"}, "follow"),
+            ({"messages": True, "gate": True, "verdict": "failed", "red": 1, "most_red": 2}, "next"),
+            *(
+                ({"asked": one, "exit_code": 1, "locked": True, "gate": True}, one)
+                for one in ("stop", "done", "follow")
+            ),
+        ],
+    )
+    def test_what_follows_a_session(self, outcome: dict[str, Any], action: str) -> None:
+        assert cs.decide(cs.Outcome(**outcome)) == action
+        assert action == "verify" or action in cs.TRANSITIONS
+
+
 class TestTransitions:
     NOW = 1_795_000_000.0
 
@@ -16316,8 +16356,242 @@ async def workshop(tmp_path: Path, chomp: Any) -> Callable[..., Awaitable[Worksh
     return start
 
 
+class FarAgent:
+    """An agent of a FarPlace: it does what its session's script says."""
+
+    pid, pid_started = 0, 0
+
+    def __init__(self, output: cs.Output, env: Mapping[str, str]):
+        self.output, self.env = output, env
+        self.typed_s = -math.inf
+        self.typed = asyncio.Queue[bytes]()
+        self.events: list[dict[str, Any]] = []
+        self.acting: asyncio.Task[None] | None = None
+
+    async def act(self, script: Callable[[FarAgent], Awaitable[int]]) -> None:
+        code = -int(signal.SIGTERM)
+        try:
+            code = await script(self)
+        finally:
+            await self.output.close(code)
+
+    def says(self, words: str) -> None:
+        self.output.feed(words.encode())
+
+    def input(self, data: bytes) -> None:
+        self.typed.put_nowait(data)
+
+    def resize(self, cols: int, rows: int) -> None:
+        self.output.resized(cols, rows)
+
+    def nudge(self) -> None: ...
+
+    def asks(self) -> bool:
+        return False
+
+    async def stop(self) -> list[int]:
+        assert self.acting
+        self.acting.cancel()
+        await asyncio.wait((self.acting,))
+        return []
+
+
+class FarPlace:
+    """A place with neither processes nor folders: of its scripts each session runs the next, its gate says what is next."""
+
+    def __init__(
+        self, *scripts: Callable[[FarAgent], Awaitable[int]], verdicts: Sequence[tuple[int | None, bytes]] = ()
+    ):
+        self.scripts, self.verdicts = list(scripts), list(verdicts)
+        self.saved = cs.Saved(head="c" * 40, commits=1, branch="chomp/task-1", stat=" x | 1 +", log=("ccccccc work",))
+        self.calls: list[str] = []
+        self.files: dict[str, bytes] = {}
+        self.agents: list[FarAgent] = []
+
+    def isolation(self, task: cs.Task) -> Any:
+        return "bubblewrap"
+
+    async def prepare(self, task: cs.Task, platform: cs.Platform, level: Any, model: str) -> cs.Stay:
+        self.calls.append("prepare")
+        session, far = cs.open_session(task), Path("/far/project")
+        assert session
+        folder = cs.Folder(far, far, "clone", Path("/near/project"), "b" * 40, f"chomp/task-{task.id}")
+        return cs.Stay(task, session.id, platform, level, folder, cs.task_environment(task, session))
+
+    async def setup(self, stay: cs.Stay) -> None:
+        self.calls.append("setup")
+
+    async def file(self, stay: cs.Stay, name: str, *, original: bool = False) -> tuple[bytes, bool] | None:
+        return (b"#!/bin/sh\n", True) if Path(name) == Path("check.sh") else None
+
+    def program(self, stay: cs.Stay, name: str) -> str:
+        return ""
+
+    async def put(self, stay: cs.Stay, name: str, data: bytes, *, executable: bool = False) -> str:
+        self.files[name] = data
+        return f"/far/{name}"
+
+    async def start(self, stay: cs.Stay, argv: Sequence[str], env: Mapping[str, str], output: cs.Output) -> cs.Agent:
+        self.calls.append("start")
+        self.agents.append(agent := FarAgent(output, {**stay.env, **env}))
+        agent.acting = asyncio.create_task(agent.act(self.scripts.pop(0)))
+        return agent
+
+    async def capture(self, stay: cs.Stay, argv: Sequence[str], *limits: Any) -> tuple[int | None, bytes]:
+        self.calls.append(" ".join(argv))
+        return self.verdicts.pop(0)
+
+    async def events(self, stay: cs.Stay, since: int) -> tuple[list[dict[str, Any]], int]:
+        return self.agents[-1].events[since:], len(self.agents[-1].events)
+
+    async def bundle(self, stay: cs.Stay) -> cs.Saved:
+        self.calls.append("bundle")
+        return self.saved
+
+    async def diff(self, task: cs.Task, most_bytes: int) -> str:
+        return "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-old\n+far\n"
+
+    async def sweep(self, runs: Any) -> list[int]:
+        return []
+
+
+async def works_well(agent: FarAgent) -> int:
+    agent.says("all is well\n")
+    return 0
+
+
+async def goes_on(agent: FarAgent) -> int:
+    agent.says("I work\n")
+    agent.events.append({"type": "result", "text": "half of it"})
+    await asyncio.sleep(1000)
+    return 0
+
+
+class TestPlaces:
+    """What chomp does with sessions does not depend on where they run."""
+
+    async def at(self, workshop: Any, place: FarPlace, *more: Any, **settings: Any) -> Workshop:
+        here: Workshop = await workshop(*more, **settings)
+        here.dispatch.places["local"] = place
+        return here
+
+    async def test_a_gate_sends_the_agent_back_until_it_is_green(self, workshop: Any) -> None:
+        place = FarPlace(works_well, works_well, verdicts=[(1, b"2 tests fail"), (0, b"")])
+        here = await self.at(workshop, place)
+        task = await here.runs("do it", gate="./check.sh all", platform="shell")
+        assert (task["status"], task["verified"], task["result"], task["branch"]) == (
+            "done", True, "all is well", "chomp/task-1",
+        )  # fmt: skip
+        assert [one["verdict"] for one in task["sessions"]] == ["failed", "passed"]
+        assert [(one["base"], one["head"]) for one in task["sessions"]] == [("b" * 40, "c" * 40)] * 2
+        again = ["prepare", "setup", "start", "bundle", "/far/project/check.sh all"]
+        assert place.calls == again * 2
+        assert b"2 tests fail" in place.files["feedback-s2.txt"]
+
+    async def test_a_gate_that_stays_red_fails_the_task(self, workshop: Any) -> None:
+        place = FarPlace(*[works_well] * 3, verdicts=[(1, b"red"), (None, b"slow"), (2, b"red")])
+        task = await (await self.at(workshop, place)).runs("do it", gate="./check.sh")
+        assert (task["status"], task["reason"], task["verified"]) == ("failed", "gate", False)
+        assert [one["verdict"] for one in task["sessions"]] == ["failed", "timeout", "failed"]
+
+    async def test_it_is_handed_over_with_a_record(self, workshop: Any) -> None:
+        here = await self.at(workshop, FarPlace(goes_on, works_well))
+        task_id = await here.add("do it")
+        await here.when(task_id, lambda task: task.get("phase") == "running")
+        task = await here.post("/handoff", id=task_id, summary="the parser is next")
+        assert (task["status"], task["sessions"][0]["result"]) == ("queued", "handoff")
+        for words in ("half of it", "the parser is next", "Commits since then: 1", "ccccccc work", " x | 1 +"):
+            assert words in task["handoff"]
+        task = await here.post("/run", id=task_id)
+        assert (await here.ended(task_id))["result"] == "all is well"
+
+    async def test_stopped_it_can_be_resumed(self, workshop: Any) -> None:
+        place = FarPlace(goes_on, works_well)
+        here = await self.at(workshop, place)
+        task_id = await here.add("do it")
+        await here.when(task_id, lambda task: task.get("phase") == "running")
+        task = await here.post("/stop", id=task_id)
+        (session,) = task["sessions"]
+        assert (task["status"], task["reason"], session["exit_code"]) == ("failed", "stopped", -15)
+        assert session["summary"] == "half of it" and place.agents[0].acting and place.agents[0].acting.cancelled()
+        await here.post("/retry", id=task_id, run=True)
+        task = await here.ended(task_id)
+        assert (task["status"], task["result"]) == ("done", "all is well")
+        assert place.calls == ["prepare", "setup", "start", "bundle"] * 2
+
+    async def test_a_message_interrupts_it_and_reaches_the_next(self, workshop: Any) -> None:
+        place = FarPlace(goes_on, works_well)
+        here = await self.at(workshop, place)
+        task_id = await here.add("do it")
+        await here.when(task_id, lambda task: task.get("phase") == "running")
+        await here.post("/message", id=task_id, text="the docs, too", now=True)
+        assert len((await here.ended(task_id))["sessions"]) == 2
+        assert b"the docs, too" in place.files["feedback-s2.txt"]
+
+    async def test_its_traffic_is_measured_and_its_budget_holds(self, workshop: Any, upstream: Any) -> None:
+        up = await upstream()
+
+        async def asks_twice(agent: FarAgent) -> int:
+            headers = {"authorization": f"Bearer {agent.env['OPENAI_API_KEY']}"}
+            body = {"model": up.model, "messages": [{"role": "user", "content": "hello"}]}
+            async with aiohttp.ClientSession(agent.env["OPENAI_BASE_URL"] + "/", headers=headers) as client:
+                for _ in range(2):
+                    async with client.post("chat/completions", json=body) as answer:
+                        agent.says(f"{answer.status}\n")
+            return 0
+
+        here = await self.at(workshop, FarPlace(asks_twice), up)
+        task_id = await here.add("do it", model=up.model, budget_tokens=1)
+        task = await here.phase(task_id, "waiting")
+        assert task["budget_exceeded"] and (one := task["tokens"]) and task["sessions"][0]["requests"] == 1
+        await here.post("/continue", id=task_id)
+        task = await here.ended(task_id)
+        assert (task["status"], task["tokens"]) == ("done", 2 * one)
+        assert await here.output(task_id) == "200\n200\n"
+
+    async def test_it_is_typed_to_and_its_diff_is_shown(self, workshop: Any) -> None:
+        async def repeats(agent: FarAgent) -> int:
+            agent.says((await agent.typed.get()).decode().upper())
+            return 0
+
+        place = FarPlace(repeats)
+        here = await self.at(workshop, place)
+        task_id = await here.add("do it")
+        await here.when(task_id, lambda task: task.get("phase") == "running")
+        async with here.chomp.http.ws_connect(f"{here.chomp.url}/ws/terminal/{task_id}") as socket:
+            await socket.send_json({"type": "resize", "cols": 90, "rows": 20})
+            await socket.send_bytes(b"far away\r")
+            seen = b"".join([one.data async for one in socket if one.type is aiohttp.WSMsgType.BINARY])
+        assert b"FAR AWAY" in seen and (place.agents[0].output.cols, place.agents[0].output.rows) == (90, 20)
+        await here.ended(task_id)
+        async with here.chomp.get(f"/api/tasks/{task_id}/diff") as answer:
+            assert "+far" in (await answer.json())["diff"]
+
+    async def test_chomp_ends_it_when_it_ends(self, workshop: Any) -> None:
+        place = FarPlace(goes_on)
+        here = await self.at(workshop, place)
+        task_id = await here.add("do it")
+        await here.when(task_id, lambda task: task.get("phase") == "running")
+        await here.dispatch.stop()
+        assert place.agents[0].output.exit_code == -15
+        task = here.dispatch.queue.get(task_id)
+        assert (task.status, task.reason) == ("failed", "interrupted")
+
+
 class TestDispatch:
     """Tasks from their start to their end, with scripts for agents."""
+
+    async def test_a_running_task_is_deleted_in_the_moment_it_ends(self, workshop: Any) -> None:
+        here = await workshop()
+        task_id = await here.add("sleep 1000")
+        await here.when(task_id, lambda task: task.get("phase") == "running")
+        seen: list[cs.Task] = []
+        queue = here.dispatch.queue
+        with queue._events.subscribe(lambda event: seen.append(queue._store.state.tasks[task_id])):
+            await here.post("/delete", id=task_id)
+        assert seen and all(task.status == "active" or task.deleted for task in seen)
+        task = queue._store.state.tasks[task_id]
+        assert task.deleted and (task.status, task.sessions[0].result) == ("failed", "stopped")
 
     # -- how it ends
 
