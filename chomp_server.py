@@ -13257,24 +13257,30 @@ class Dispatch:
         return None
 
     async def printed(self, task: Task, session_id: str, since: int, wait_s: float) -> Printed:
-        """What a session of `task` printed after `since`; waits for more of a running one, up to `wait_s`."""
+        """What a session of `task` printed after `since`; waits for more of a running one, up to `wait_s`.
+
+        Below 0 it counts from the end.
+        """
         run = self._runs.get(task.id)
         running = run is not None and run.session_id == session_id
         if run is not None and running:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await run.begun.wait()
-                    if run.agent is not None and run.session_id == session_id:
+                    if run.agent is not None and run.session_id == session_id and since >= 0:
                         await run.agent.output.more(since)
             running = run.session_id == session_id and not run.ended.is_set()
         agent = run.agent if run is not None and running else None
         if agent is None:
             if running:
-                return Printed(b"", since, since, False)
-            begins, data = await self._transcript(task.id, session_id).read(since, PRINTED_BYTES)
+                return Printed(b"", max(since, 0), max(since, 0), False)
+            transcript = self._transcript(task.id, session_id)
+            since = max(0, transcript.size + since) if since < 0 else since
+            begins, data = await transcript.read(since, PRINTED_BYTES)
             ended = len(data) < PRINTED_BYTES
         else:
             output = agent.output
+            since = max(0, output.offset + since) if since < 0 else since
             begins, data = output.since(since, PRINTED_BYTES)
             if begins > since:  # the ring has lost it, the transcript has it
                 begins, data = await output.transcript.read(since, PRINTED_BYTES)
@@ -13379,12 +13385,24 @@ class Dispatch:
 
     def type_in(self, task_id: str, data: bytes) -> None:
         """Writes to the terminal of a running session. Raises NotFound, Conflict or Busy."""
+        run = self._typing(task_id)
+        run.asks = False
+        cast(Agent, run.agent).input(data)
+
+    def _typing(self, task_id: str) -> Run:
         self.queue.get(task_id)
         run = self._runs.get(task_id)
         if run is None or run.agent is None or run.agent.output.ended:
             raise Conflict(f"task {task_id} has no terminal to write to now")
-        run.asks = False
-        run.agent.input(data)
+        return run
+
+    def resize(self, task_id: str, cols: int, rows: int) -> None:
+        """Gives the terminal of a running session another size. Raises NotFound or Conflict."""
+        agent = cast(Agent, self._typing(task_id).agent)
+        if (agent.output.cols, agent.output.rows) == (cols, rows):
+            agent.nudge()  # whoever looks now has seen nothing yet
+        else:
+            agent.resize(cols, rows)
 
     def claimant(self, task_id: str, session_id: str) -> Run:
         """The open session that something is said of. Raises NotFound or Conflict."""
@@ -16191,6 +16209,13 @@ class _Typed(msgspec.Struct):
     id: str = ""
     text: str = ""
     enter: bool = True
+    data: bytes = b""  # in base64: keys as they are
+
+
+class _Resized(msgspec.Struct):
+    id: str = ""
+    cols: Annotated[int, msgspec.Meta(gt=0)] = SCREEN[0]
+    rows: Annotated[int, msgspec.Meta(gt=0)] = SCREEN[1]
 
 
 class _Messaged(msgspec.Struct):
@@ -16263,13 +16288,13 @@ async def show_task(request: web.Request) -> web.Response:
 async def show_output(request: web.Request) -> web.Response:
     """GET /api/tasks/{id}/output?since=&session=&wait= -> {session, since, next, text, ended}
 
-    `since` counts bytes of what the session printed; `wait` (seconds, up to 25) waits for more.
+    `since` counts bytes of what the session printed, below 0 from its end; `wait` (seconds, up to 25) waits for more.
     """
     services, asked = request.app[SERVICES], request.query
     task = await services.dispatch.queue.found(request.match_info["id"])
     session = asked.get("session") or (task.sessions[-1].id if task.sessions else "")
     since, wait_s = asked.get("since", "0"), asked.get("wait", "0")
-    if not since.isdecimal() or not wait_s.isdecimal() or len(since) > 15 or len(wait_s) > 2:
+    if not re.fullmatch(r"-?[0-9]{1,15}", since) or not re.fullmatch("[0-9]{1,2}", wait_s):
         raise BadRequest("since and wait are whole numbers")
     if session and session not in {one.id for one in task.sessions}:
         raise NotFound(f"task {task.id} has no session {session[:20]!r}", param="session")
@@ -16415,8 +16440,16 @@ async def continue_task(dispatch: Dispatch, caller: Caller, fields: _TaskId) -> 
 
 @_task_post("/api/tasks/input", _Typed)
 async def type_into_task(dispatch: Dispatch, caller: Caller, fields: _Typed) -> Task:
-    """POST /api/tasks/input {id, text, enter?} -> {status, task}; typed into its terminal"""
-    dispatch.type_in(fields.id, fields.text.encode() + (b"\r" if fields.enter else b""))
+    """POST /api/tasks/input {id, text, enter?} -> {status, task}; typed into its terminal; `data`: keys in base64"""
+    keys = fields.data or fields.text.encode() + (b"\r" if fields.enter else b"")
+    dispatch.type_in(fields.id, keys)
+    return dispatch.queue.live(dispatch.queue.get(fields.id))
+
+
+@_task_post("/api/tasks/resize", _Resized)
+async def resize_task(dispatch: Dispatch, caller: Caller, fields: _Resized) -> Task:
+    """POST /api/tasks/resize {id, cols, rows} -> {status, task}; another size of its terminal, painted anew"""
+    dispatch.resize(fields.id, fields.cols, fields.rows)
     return dispatch.queue.live(dispatch.queue.get(fields.id))
 
 

@@ -30089,8 +30089,9 @@ class Board:
         self.said: list[tuple[str, dict[str, Any]]] = []  # actions and their fields
         self.printed: dict[tuple[str, str], bytes] = {}  # by task and session
         self.at_run: Callable[[dict[str, Any]], None] = lambda task: None
-        self.talk: Callable[[web.WebSocketResponse], Awaitable[None]] | None = None
-        self.viewers = 0
+        self.polls = 0  # of outputs
+        self.aborts: set[int] = set()  # which of them get no answer
+        self.at_input: Callable[[bytes], None] = lambda keys: None
         self.url = ""
         self.folders: list[dict[str, Any]] = []  # of tasks that are over
         self.app = web.Application(middlewares=[self.known])
@@ -30107,7 +30108,6 @@ class Board:
                 web.post("/api/clean", self.clean),
                 web.post("/api/config/agents", self.agent),
                 web.delete("/api/config/agents", self.agent),
-                web.get("/ws/terminal/{id}", self.terminal),
             ]
         )
 
@@ -30177,12 +30177,22 @@ class Board:
     async def output(self, request: web.Request) -> web.Response:
         since, session = int(request.query["since"]), request.query["session"]
         key = (request.match_info["id"], session)
+        self.polls += 1
+        if self.polls in self.aborts:
+            request.transport.abort()  # type: ignore[union-attr]
         if key not in self.printed:
             return self.error(404, "it has not printed anything")
-        part = self.printed[key][since : since + 64]  # little, so that a client has to ask again
+        most = 64  # little, so that a client has to ask again
+        if request.query.get("wait"):
+            since, most = max(0, len(self.printed[key]) + since) if since < 0 else since, 100_000
+            for _ in range(200):
+                if len(self.printed[key]) > since or self.tasks[key[0]]["status"] != "active":
+                    break
+                await asyncio.sleep(0.01)
+        part = self.printed[key][since : since + most]
         told = {"session": session, "since": since, "next": since + len(part)}
         sessions = {one["id"]: one for one in self.tasks[key[0]]["sessions"]}
-        told["ended"] = "ended_at" in sessions[session]
+        told["ended"] = "ended_at" in sessions[session] and told["next"] == len(self.printed[key])
         told.update(
             {"data": base64.b64encode(part).decode()} if request.query["raw"] == "1" else {"text": part.decode()}
         )
@@ -30213,6 +30223,8 @@ class Board:
             self.end(task, {"done": "done", "stop": "failed"}[action], result=fields.get("result", ""))
         elif action in ("handoff", "retry"):
             task["status"] = "queued"
+        elif action == "input" and "data" in fields:
+            self.at_input(base64.b64decode(fields["data"]))
         return web.json_response({"status": "ok", "task": task})
 
     async def config(self, request: web.Request) -> web.Response:
@@ -30224,17 +30236,6 @@ class Board:
     async def agent(self, request: web.Request) -> web.Response:
         self.said.append((request.method, await request.json()))
         return web.json_response({"status": "ok"})
-
-    async def terminal(self, request: web.Request) -> web.StreamResponse:
-        if request.match_info["id"] not in self.tasks:
-            return self.error(404, "there is no such task")
-        assert request.headers["origin"] == self.url
-        viewer = web.WebSocketResponse(max_msg_size=0)
-        await viewer.prepare(request)
-        self.viewers += 1
-        assert self.talk is not None
-        await self.talk(viewer)
-        return viewer
 
 
 @pytest.fixture
@@ -30806,36 +30807,34 @@ class TestCommand:
     # -- a terminal
 
     async def test_attach_is_a_terminal(self, board: Board, screen: Any, tmp_path: Path) -> None:
-        board.begin(board.put("x"))
-        heard: list[Any] = []
+        board.begin(task := board.put("x"))
+        board.prints(task, "replayed ✓".encode() + bytes(range(128, 256)))
+        heard: list[bytes] = []
 
-        async def talk(viewer: web.WebSocketResponse) -> None:
-            await viewer.send_str('{"type":"ready"}')
-            await viewer.send_bytes("replayed ✓".encode() + bytes(range(128, 256)))
-            async for message in viewer:
-                heard.append(message.data if message.type is aiohttp.WSMsgType.BINARY else json.loads(message.data))
-                if message.type is aiohttp.WSMsgType.BINARY:
-                    await viewer.send_bytes(b"<" + message.data + b">")
+        def echo(keys: bytes) -> None:
+            heard.append(keys)
+            board.prints(task, b"<" + keys + b">")
 
-        board.talk = talk
+        def sizes() -> list[dict[str, Any]]:
+            return [fields for action, fields in board.said if action == "resize"]
+
+        board.at_input = echo
         shows = await screen(columns=100, rows=30).start("attach", "1", environ=environ_for(board.url, tmp_path))
         await shows.sees("replayed ✓".encode() + bytes(range(128, 256)))
         assert b"Ctrl-] detaches" in shows.shown and shows.raw()
-        shows.type(b"ls\r\x03\x1a\xc3\xa9")
-        await shows.sees(b"<ls\r\x03\x1a\xc3\xa9>")
-        assert {"type": "resize", "cols": 100, "rows": 30} in heard
+        shows.type(b"ls\r\x03\x1a\xc3\xa9\xff")
+        await shows.sees(b"<ls\r\x03\x1a\xc3\xa9\xff>")
+        assert sizes() == [{"id": "1", "cols": 100, "rows": 30}]
         shows.resize(61, 17)
-        await until(lambda: {"type": "resize", "cols": 61, "rows": 17} in heard, "the size is not told")
+        await until(lambda: sizes()[-1] == {"id": "1", "cols": 61, "rows": 17}, "the size is not told")
         pasted = bytes(random.Random(1).choices(b"abc \xc3\xa9", k=200_000))
         shows_all = asyncio.create_task(self.pastes(shows, pasted))
         await soon(shows_all)
-        await until(
-            lambda: b"".join(one for one in heard if isinstance(one, bytes)).endswith(pasted), "not all arrived"
-        )
+        await until(lambda: b"".join(heard).endswith(pasted), "not all arrived")
         shows.type(b"last\x1dnot this")
         assert await shows.ended() == 0
         await shows.sees(b"detached: task 1 goes on (chomp attach 1)")
-        assert b"".join(one for one in heard if isinstance(one, bytes)).endswith(b"last")
+        assert b"".join(heard).endswith(b"last")
 
     @staticmethod
     async def pastes(shows: Window, data: bytes) -> None:
@@ -30844,81 +30843,43 @@ class TestCommand:
                 data = data[os.write(shows.master, data[:4096]) :]
             await asyncio.sleep(0)
 
-    async def test_attach_says_how_the_session_ended(self, board: Board, screen: Any, tmp_path: Path) -> None:
-        board.begin(board.put("x"))
-
-        async def talk(viewer: web.WebSocketResponse) -> None:
-            await viewer.ping(b"there?")
-            await viewer.send_bytes(b"y" * 100_000 + b"last words")
-            await viewer.send_str('{"type":"exit","code":3,"signal":null}')
-            await viewer.close()
-
-        board.talk = talk
+    @pytest.mark.parametrize(
+        ("code", "said"), [(3, b"ended with status 3"), (-9, b"ended by signal 9"), (None, b"of task 1 ended")]
+    )
+    async def test_attach_says_how_the_session_ended(
+        self, board: Board, screen: Any, tmp_path: Path, code: int | None, said: bytes
+    ) -> None:
+        board.begin(task := board.put("x"), exit_code=code)
+        board.prints(task, b"y" * 250_000 + b"last words")
+        board.end(task, "failed")
         shows = await screen().start("attach", "1", environ=environ_for(board.url, tmp_path))
         assert await shows.ended() == 0
-        await shows.sees(b"last words")
-        await shows.sees(b"the session of task 1 ended with status 3")
+        await shows.sees(b"y" * 1000 + b"last words")
+        await shows.sees(said)
 
-    async def test_attach_understands_frames_of_every_size(self, screen: Any, tmp_path: Path) -> None:
-        got: list[tuple[int, bytes]] = []
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            key = re.search(r"(?i)sec-websocket-key: (\S+)", head)[1]  # type: ignore[index]
-            accept = base64.b64encode(
-                hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode(), usedforsecurity=False).digest()
-            ).decode()
-            upgrade = "HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
-
-            def frame(first: int, payload: bytes) -> bytes:
-                if len(payload) < 126:
-                    return bytes((first, len(payload))) + payload
-                if len(payload) < 65536:
-                    return bytes((first, 126)) + len(payload).to_bytes(2, "big") + payload
-                return bytes((first, 127)) + len(payload).to_bytes(8, "big") + payload
-
-            parts = frame(0x02, b"in ") + frame(0x89, b"ping") + frame(0x00, b"three ") + frame(0x80, b"parts")
-            sent = parts + frame(0x82, b"a" * 300) + frame(0x82, b"b" * 70_000) + frame(0x82, "end✓".encode())
-            writer.write(f"{upgrade}{accept}\r\n\r\n".encode() + sent[:40])  # some of it with the head
-            for at in range(40, len(sent), 7001):
-                writer.write(sent[at : at + 7001])
-                await writer.drain()
-            while not any(kind == 10 for kind, _ in got):  # frames of a client are masked
-                first, second = await reader.readexactly(2)
-                assert second & 0x80 and first & 0x80
-                size = second & 0x7F
-                assert size < 126
-                mask = await reader.readexactly(4)
-                body = await reader.readexactly(size)
-                got.append((first & 15, bytes(byte ^ mask[at % 4] for at, byte in enumerate(body))))
-            writer.write(frame(0x81, b'{"type":"exit","signal":9}'))
-            await writer.drain()
-            await reader.read()
-            writer.close()
-
-        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            shows = await screen().start("attach", "1", environ=environ_for(url, tmp_path))
-            assert await shows.ended() == 0
-        await shows.sees(b"by signal 9")
-        assert b"in three parts" + b"a" * 300 + b"b" * 70_000 + "end✓".encode() in shows.shown
-        assert (10, b"ping") in got
+    async def test_attach_begins_with_a_whole_line_of_what_was_long(
+        self, board: Board, screen: Any, tmp_path: Path
+    ) -> None:
+        board.begin(task := board.put("x"))
+        board.prints(task, b"".join(b"%07d\n" % number for number in range(40_000)))
+        shows = await screen().start("attach", "1", environ=environ_for(board.url, tmp_path))
+        await shows.sees(b"0039999")
+        first = shows.shown.partition(b"goes on\r\n")[2][:7]
+        assert first == b"%07d" % (40_000 - (256 << 10) // 8 + 1)
+        shows.type(b"\x1d")
+        assert await shows.ended() == 0
 
     async def test_attach_takes_a_lost_connection_up_again(self, board: Board, screen: Any, tmp_path: Path) -> None:
-        board.begin(board.put("x"))
-
-        async def talk(viewer: web.WebSocketResponse) -> None:
-            await viewer.send_bytes(f"view {board.viewers};".encode())
-            if board.viewers == 1:
-                viewer._req.transport.abort()  # type: ignore[union-attr]
-                return
-            async for message in viewer:
-                await viewer.send_bytes(b"<" + message.data + b">") if isinstance(message.data, bytes) else None
-
-        board.talk = talk
+        board.begin(task := board.put("x"))
+        board.prints(task, b"before;")
+        board.at_input = lambda keys: board.prints(task, b"<" + keys + b">")
+        board.aborts = {2}
         shows = await screen().start("attach", "1", environ=environ_for(board.url, tmp_path))
+        await shows.sees(b"before;")
+        board.prints(task, b"after;")
         await shows.sees(b"trying again in 1 s")
-        await shows.sees(b"view 2;")
+        await shows.sees(b"after;")
+        assert shows.shown.count(b"before;") == 1  # it goes on where it was
         shows.type(b"x")
         await shows.sees(b"<x>")
         shows.type(b"\x1d")
@@ -30928,14 +30889,8 @@ class TestCommand:
     async def test_a_signal_leaves_the_terminal_as_it_was(
         self, board: Board, screen: Any, tmp_path: Path, number: signal.Signals
     ) -> None:
-        board.begin(board.put("x"))
-
-        async def talk(viewer: web.WebSocketResponse) -> None:
-            await viewer.send_bytes(b"ready")
-            await viewer.receive()
-            await viewer.receive()
-
-        board.talk = talk
+        board.begin(task := board.put("x"))
+        board.prints(task, b"ready")
         shows = await screen().start("attach", "1", environ=environ_for(board.url, tmp_path))
         await shows.sees(b"ready")
         assert shows.raw()
@@ -30946,20 +30901,16 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("words", "said"),
         [
-            (("attach", "9"), b"chomp: there is no such task"),
-            (("attach", "1"), b"chomp: the session is not there"),
+            (("attach", "9"), b"chomp: no task '9'"),
+            (("attach", "1"), b"chomp: task 1 has not run yet"),
+            (("attach", "2", "--session", "s9"), b"chomp: task 2 has no such session"),
         ],
     )
     async def test_attach_says_why_there_is_no_terminal(
         self, board: Board, screen: Any, tmp_path: Path, words: Sequence[str], said: bytes
     ) -> None:
         board.put("x")
-
-        async def talk(viewer: web.WebSocketResponse) -> None:
-            await viewer.send_str('{"type":"error","message":"the session is not there"}')
-            await viewer.close()
-
-        board.talk = talk
+        board.begin(board.put("x"))
         shows = await screen().start(*words, environ=environ_for(board.url, tmp_path))
         assert await shows.ended() == 1
         await shows.sees(said)
