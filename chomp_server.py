@@ -894,28 +894,14 @@ Phase = Literal["", "starting", "running", "needs_input", "stalled", "verifying"
 Reason = Literal["", "gate", "crash", "stopped", "limit", "interrupted", "refused"]  # why a task failed
 
 
-class Used(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What a session has used, as it was measured."""
-
-    tokens: int = 0  # prompt and completion; what the agent reports where nothing was measured
-    reported: bool = False  # `tokens` is what the agent says
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cached_tokens: int = 0  # part of prompt_tokens
-    cost_usd: float | None = None  # of what is priced
-    requests: int = 0
-    unpriced: int = 0  # answered requests whose price nobody knows
-    estimated: int = 0  # requests whose tokens were estimated
-
-
-class Session(Used, frozen=True, omit_defaults=True, kw_only=True):
+class Session(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One agent's attempt at a task. Moments are RFC 3339 in UTC."""
 
     id: str  # s1, s2, ... of its task
     agent: str
     model: str
     started_at: str
-    tokens: int  # always written
+    tokens: int  # prompt and completion, measured; what the agent reports where nothing was measured
     ended_at: str = ""
     result: str = ""  # done, failed, handoff, stopped, interrupted, limit; "" while it is open
     summary: str = ""  # what the agent claims to have done
@@ -926,6 +912,14 @@ class Session(Used, frozen=True, omit_defaults=True, kw_only=True):
     pid: int = 0
     pid_started: int = 0  # of /proc, so that another process with the same pid is not taken for it
     exit_code: int | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0  # part of prompt_tokens
+    cost_usd: float | None = None  # of what is priced
+    requests: int = 0
+    unpriced: int = 0  # answered requests whose price nobody knows
+    estimated: int = 0  # requests whose tokens were estimated
+    reported: bool = False  # `tokens` is what the agent says
     base: str = ""  # the commit it started from
     head: str = ""  # and ended with
     left_out: str = ""  # of the source folder, in words
@@ -6036,16 +6030,14 @@ class Meter:
         now = self.counted()
         return now.prompt + now.completion
 
-    def used(self) -> Used:
-        """The session's numbers until now."""
+    def used(self) -> dict[str, Any]:
+        """The session's numbers until now, as fields of `Session`; none without any."""
         if not self.measured:
-            return Used(tokens=self.reported, reported=self.reported > 0)
+            return {"tokens": self.reported, "reported": True} if self.reported else {}
         now = self.counted()
-        return Used(
-            tokens=now.prompt + now.completion, prompt_tokens=now.prompt, completion_tokens=now.completion,
-            cached_tokens=now.cached, cost_usd=self.cost_usd, requests=self.requests, unpriced=self.unpriced,
-            estimated=self.estimated,
-        )  # fmt: skip
+        tokens = {"prompt_tokens": now.prompt, "completion_tokens": now.completion, "cached_tokens": now.cached}
+        counts = {name: getattr(self, name) for name in ("cost_usd", "requests", "unpriced", "estimated")}
+        return {"tokens": now.prompt + now.completion, **tokens, **counts}
 
     @property
     def budget(self) -> Budget:
@@ -6108,9 +6100,9 @@ class Meters:
             self._day.use(used, row["cost_usd"] or 0.0)
 
     async def recorded(self, task: str, session: str) -> dict[str, Any]:
-        """What a session used as the ledger has it, as fields of `Used`; empty without a request."""
+        """What a session used as the ledger has it, as fields of `Session`; empty without a request."""
         for row in await sums(self._database, "task = ? AND session = ?", (task, session)):
-            fields = {name: value for name, value in row.items() if name in Used.__struct_fields__}
+            fields = {name: value for name, value in row.items() if name in Session.__struct_fields__}
             return {**fields, "tokens": row["prompt_tokens"] + row["completion_tokens"]}
         return {}
 
@@ -13943,7 +13935,7 @@ class Dispatch:
         """The open session's numbers: measured, else as the agent reports them."""
         if run.meter is None:
             return {"tokens": run.reported, "reported": True} if run.reported else {}
-        return msgspec.structs.asdict(run.meter.used())
+        return run.meter.used()
 
     def _record(self, run: Run) -> str:
         """The handoff record: goal, done, next, and what git says."""

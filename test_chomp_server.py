@@ -3982,7 +3982,7 @@ class TestTransitions:
     def test_an_action_starts_from_where_its_row_says_and_nowhere_else(self, action: str, status: str) -> None:
         task = a_task(status=status)
         if status in cs.TRANSITIONS[action].of:
-            assert cs.transition(task, action, now=0).status == cs.TRANSITIONS[action].to
+            assert cs.transition(task, action, now=0).status == (cs.TRANSITIONS[action].to or status)
             return
         with pytest.raises(cs.Conflict, match=f"task 7 is {status}"):
             cs.transition(task, action, now=0)
