@@ -12670,6 +12670,7 @@ PROMPT_IN_ENVIRONMENT_BYTES = 32 << 10
 SUMMARY_CHARS = 4000
 GATE_BYTES = 8 << 10
 WATCH_S = 1.0
+UNFINISHED_S = 0.25  # a character or escape sequence that is printed in pieces
 STIR_S = 0.05  # between two looks at the queue, at least
 STOPPING_S = 8.0
 COUNTED_S = 2.0
@@ -13132,9 +13133,10 @@ class Run:
         self._cancels = 0
         self.begin("")
 
-    def begin(self, session_id: str) -> None:
+    def begin(self, session_id: str, place: str = "local") -> None:
         """Another session."""
         self.session_id = session_id
+        self.place = place
         self.agent: Agent | None = None
         self.meter: Meter | None = None
         self.asked = ""  # the action of somebody who wants another end
@@ -13248,11 +13250,24 @@ class Dispatch:
                 return Ended(self._transcript(task_id, session.id), session.exit_code)
         return None
 
-    async def printed(self, task: Task, session_id: str, since: int, wait_s: float) -> Printed:
+    async def printed(self, task: Task, session_id: str, since: int, wait_s: float, *, raw: bool = False) -> Printed:
         """What a session of `task` printed after `since`; waits for more of a running one, up to `wait_s`.
 
-        Below 0 it counts from the end.
+        Below 0 it counts from the end. Unless it is to be `raw`, no character or escape sequence is cut in two.
         """
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + wait_s
+        found = await self._printed(task, session_id, since, wait_s)
+        while not (raw or found.ended) and found.data and not (whole := whole_part(found.data)):
+            if (left_s := ends_at - loop.time()) <= 0:
+                return Printed(b"", found.since, found.since, False)
+            await asyncio.sleep(min(left_s, UNFINISHED_S))
+            found = await self._printed(task, session_id, since, 0.0)
+        if raw or found.ended or not found.data:
+            return found
+        return Printed(found.data[:whole], found.since, found.since + whole, False)
+
+    async def _printed(self, task: Task, session_id: str, since: int, wait_s: float) -> Printed:
         run = self._runs.get(task.id)
         running = run is not None and run.session_id == session_id
         if run is not None and running:
@@ -13277,8 +13292,6 @@ class Dispatch:
             if begins > since:  # the ring has lost it, the transcript has it
                 begins, data = await output.transcript.read(since, PRINTED_BYTES)
             ended = output.ended and begins + len(data) >= output.offset
-        if not ended:
-            data = data[: whole_part(data)]
         return Printed(data, begins, begins + len(data), ended)
 
     def pump(self) -> None:
@@ -13577,7 +13590,8 @@ class Dispatch:
     def _open(self, run: Run, action: str) -> None:
         """A session opened; what it is run under is on record before anything runs."""
         task = self.queue.act_now(run.task_id, action, session={"run": secrets.token_hex(12)})
-        run.begin(cast(Session, open_session(task)).id)
+        session = cast(Session, open_session(task))
+        run.begin(session.id, session.place)
 
     async def _work(self, run: Run) -> None:
         """Session after session, until the task is done, failed or queued again."""
@@ -13704,7 +13718,7 @@ class Dispatch:
         return await self._close(run, action, facts)
 
     def _place(self, run: Run) -> Place:
-        return self.places[cast(Session, open_session(self.queue.get(run.task_id))).place]
+        return self.places[run.place]
 
     def _stay(self, run: Run) -> Stay:
         """Where the session is, and its task as it is now."""
@@ -16290,8 +16304,9 @@ async def show_output(request: web.Request) -> web.Response:
         raise BadRequest("since and wait are whole numbers")
     if session and session not in {one.id for one in task.sessions}:
         raise NotFound(f"task {task.id} has no session {session[:20]!r}", param="session")
-    found = await services.dispatch.printed(task, session, int(since), min(int(wait_s), 25))
-    if asked.get("raw") == "1":
+    raw = asked.get("raw") == "1"
+    found = await services.dispatch.printed(task, session, int(since), min(int(wait_s), 25), raw=raw)
+    if raw:
         told: dict[str, Any] = {"data": base64.b64encode(found.data).decode()}
     else:
         told = {"text": text_of(found.data)}

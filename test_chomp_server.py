@@ -15728,6 +15728,54 @@ class TestFolders:
         saved = await repos.folders.save(task, folder)
         assert (saved.commits, repos.git(source, "rev-parse", saved.branch)) == (1, head)
 
+    async def test_a_branch_below_the_one_of_the_task_takes_its_name(self, repos: Repositories) -> None:
+        source = repos.source()
+        repos.git(source, "branch", "chomp/task-7/mine")
+        task, folder = await repos.cloned(source)
+        repos.commit(folder.path, "work", a="x\n")
+        saved = await repos.folders.save(task, folder)
+        assert saved.branch == "chomp/task-7-2" and "chomp/task-7 cannot be moved" in saved.note
+
+    async def test_an_index_in_two_parts_is_read(self, repos: Repositories) -> None:
+        source = repos.source(a="x\n", b="y\n")
+        repos.git(source, "update-index", "--split-index")
+        (source / "a").write_text("changed\n")
+        task, folder = await repos.cloned(source)
+        assert "1 changed (a)" in folder.left_out
+        repos.as_agent(folder, "update-index", "--split-index")
+        repos.commit(folder.path, "work", c="x\n")
+        (folder.path / "new").touch()
+        saved = await repos.folders.save(task, folder)
+        assert (saved.branch, saved.dirty) == ("chomp/task-7", ("new",))
+        assert "+x" in await repos.folders.diff(task, 10_000)
+
+    @pytest.mark.parametrize("name", ["HEAD", "index", "config", "shallow"])
+    async def test_a_huge_file_in_place_of_a_small_one_is_not_read(self, repos: Repositories, name: str) -> None:
+        task, folder = await repos.cloned(repos.source())
+        repos.commit(folder.path, "work", a="x\n")
+        with open(folder.root / ".git" / name, "ab") as file:
+            file.truncate(4 << 30)
+        began = time.monotonic()
+        saved = await repos.folders.save(task, folder)
+        assert name == "shallow" or (not saved.readable and saved.branch == "")
+        with contextlib.suppress(cs.Unavailable):
+            await repos.folders.diff(task, 1000)
+        assert time.monotonic() - began < 20
+
+    async def test_files_with_a_filter_do_not_look_changed_in_place(self, repos: Repositories) -> None:
+        source = repos.source(**{".gitattributes": "*.big filter=upper\n"})
+        for key, words in (("clean", "tr a-z A-Z"), ("smudge", "tr A-Z a-z")):
+            repos.git(source, "config", f"filter.upper.{key}", words)
+        repos.commit(source, "big", one__big="words\n")
+        (source / "one" / "big").rename(source / "one.big")
+        repos.commit(source, "bigger", **{"one.big": "words\n"})
+        os.utime(source / "one.big", (1, 1))  # git has to look into it
+        task = repos.task(dir=source, in_place=True)
+        folder = await repos.prepare(task)
+        (source / "new").touch()
+        saved = await repos.folders.save(task, folder)
+        assert "one.big" not in saved.dirty and "new" in saved.dirty
+
     async def test_a_source_that_is_gone_loses_nothing(self, repos: Repositories) -> None:
         source = repos.source()
         task, folder = await repos.cloned(source)
@@ -17501,6 +17549,39 @@ class TestDispatch:
         assert run.agent is not None and run.agent.output.ended
         assert (await here.task(task_id))["status"] == status
         assert (await here.runs("true"))["status"] == "done"
+
+    async def test_what_another_program_ended_is_brought_back(
+        self, workshop: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(cs, "WATCH_S", 0.05)
+        here = await workshop()
+        task_id = await here.add(
+            "git commit -q --allow-empty -m work; echo through; sleep 1000", dir=str(here.source())
+        )
+        run = await eventually(lambda: (run := here.dispatch._runs.get(task_id)) and run.agent and run)
+        await eventually(lambda: b"through" in run.agent.output.since(0)[1])
+
+        def over(state: dict[str, Any]) -> None:
+            state["tasks"][0].update(status="done", sessions=[])
+
+        await self.written(here, over)
+        await soon(run.ended.wait())
+        assert here.git(here.folder / "project", "log", "-1", "--format=%s", "chomp/task-1") == "work"
+        assert "failed" not in caplog.text
+
+    async def test_an_unfinished_sign_at_the_end_is_waited_for(self, workshop: Any) -> None:
+        here = await workshop()
+        task_id = await here.add("printf 'x\\033['; sleep 1000")
+        await eventually(
+            lambda: (run := here.dispatch._runs.get(task_id)) and run.agent and run.agent.output.offset == 3
+        )
+        for raw, answers in (("0", {"text": "", "next": 1}), ("1", {"data": "G1s=", "next": 3})):
+            began = time.monotonic()
+            params = {"since": 1, "wait": 1, "raw": raw}
+            async with here.chomp.get(f"/api/tasks/{task_id}/output", params=params) as answer:
+                assert answers.items() <= (await answer.json()).items()
+            assert raw == "1" or time.monotonic() - began > 0.9  # whoever asks again and again does not turn in circles
+        await here.post("/stop", id=task_id)
 
     async def test_a_task_that_another_program_adds_starts_though_nobody_looks(
         self, workshop: Any, monkeypatch: pytest.MonkeyPatch
