@@ -10422,6 +10422,11 @@ def program(name: str, *words: str) -> tuple[str, ...]:
     return (str(_PYTHON[0]), "-I", "-S", "-X", "utf8", str(_BIN / name), *words)
 
 
+def _fields(fields: Mapping[str, Any]) -> str:
+    """What a program of bin/ is told, as JSON; the bytes of a path that are no text stay what they are."""
+    return json.dumps(msgspec.to_builtins(fields, enc_hook=str))
+
+
 class _Process(msgspec.Struct, frozen=True, gc=False):
     """What /proc/PID/stat says."""
 
@@ -11165,7 +11170,7 @@ class LocalRunner:
         names = ("argv", "cwd", "writable", "readable", "hidden", "network", "as_root")
         own = {"bwrap": bwrap, "terminal": terminal, "parent": os.getpid()}
         fields = {**{name: getattr(launch, name) for name in names}, **own}
-        return [*program("shut-in", msgspec.json.encode(fields, enc_hook=str).decode())]
+        return [*program("shut-in", _fields(fields))]
 
 
 class Folder(msgspec.Struct, frozen=True):
@@ -11949,8 +11954,7 @@ class Folders:
     async def _answer(
         self, command: str, kind: type[T], launch: Launch, limit_s: float, most_bytes: int, fields: Mapping[str, Any]
     ) -> T:
-        text = msgspec.json.encode(fields, enc_hook=str).decode()
-        argv = program("folder", command, text)
+        argv = program("folder", command, _fields(fields))
         path = self._settings().environ.get("PATH", os.defpath)
         launch = msgspec.structs.replace(launch, argv=argv, env={"PATH": path, "LC_ALL": "C.UTF-8"})
         code, output = await self._ran(launch, limit_s, most_bytes)
@@ -12007,7 +12011,10 @@ class Folders:
 
     def _keep(self, place: Path, kept: _Kept) -> None:
         temporary = place / f"{_RECORD}.tmp"
-        temporary.write_bytes(msgspec.json.encode(kept, enc_hook=str))
+        try:
+            temporary.write_bytes(msgspec.json.encode(kept, enc_hook=str))
+        except UnicodeEncodeError:
+            raise BadRequest(f"{kept.folder.root} belongs to a folder whose name is no text", param="dir") from None
         temporary.replace(place / _RECORD)
 
     @contextlib.contextmanager
@@ -13693,12 +13700,13 @@ class Dispatch:
 
     async def _session(self, run: Run) -> bool:
         """One session, opened already, to its end. Whether another is to follow."""
-        gate = None
+        gate, interrupted = None, run.asked == "follow"
         if (prepared := await run.unless_asked(self._prepare(run))) is not None:
             gate, argv, env = prepared
             await self._store.saved()  # what is started must be on record before it is
             await self._start(run, argv, env)
             await run.unless_asked(self._attend(run))
+            interrupted = run.asked == "follow"  # later there is no turn to end: the agent itself has
             await self._end(run)
             await self._hear(run)
         await self._counted(run)
@@ -13707,14 +13715,15 @@ class Dispatch:
             facts["head"] = await self._save(run, run.stay)
         if run.agent is not None:
             facts["exit_code"] = run.agent.output.exit_code
-        action = decide(self._outcome(run, gate, facts))
+        asked = run.asked if interrupted or run.asked != "follow" else ""
+        action = decide(self._outcome(run, asked, gate, facts))
         if action == "verify":
             self._phase(run, "verifying")
             known = self._credentials.known()
             verdict = self._gates.verify(self._place(run), self._stay(run), cast(Gate, gate), known)
             facts |= await run.unless_asked(verdict) or {}
             run.red += facts.get("verdict") not in (None, "passed")
-            action = decide(self._outcome(run, gate, facts))
+            action = decide(self._outcome(run, run.asked, gate, facts))
         return await self._close(run, action, facts)
 
     def _place(self, run: Run) -> Place:
@@ -13724,10 +13733,10 @@ class Dispatch:
         """Where the session is, and its task as it is now."""
         return msgspec.structs.replace(cast(Stay, run.stay), task=self.queue.get(run.task_id))
 
-    def _outcome(self, run: Run, gate: Gate | None, facts: Mapping[str, Any]) -> Outcome:
+    def _outcome(self, run: Run, asked: str, gate: Gate | None, facts: Mapping[str, Any]) -> Outcome:
         task = self.queue.get(run.task_id)
         return Outcome(
-            asked=run.asked,
+            asked=asked,
             exit_code=facts.get("exit_code") or 0,
             limited_s=self._limited_s(run),
             waits=limit_waits(task),

@@ -14863,6 +14863,14 @@ class TestFolders:
         said = await repos.refused(dir=source / "new")
         assert "is not committed" in said and "in_place" in said
 
+    async def test_a_repository_whose_name_is_no_text_is_cloned(self, repos: Repositories) -> None:
+        source = repos.source(os.fsdecode(b"caf\xe9"))
+        tree = repos.tmp / "tree"
+        repos.git(source, "worktree", "add", "-q", "--detach", str(tree))
+        task, folder = await repos.cloned(tree)
+        repos.commit(folder.path, "work", done="y\n")
+        assert (await repos.folders.save(task, folder)).branch == "chomp/task-7" and repos.has(source, "chomp/task-7")
+
     async def test_a_worktree_is_cloned_at_its_own_head(self, repos: Repositories) -> None:
         source = repos.source()
         tree = repos.tmp / "tree"
@@ -16515,6 +16523,10 @@ async def goes_on(agent: FarAgent) -> int:
     return 0
 
 
+async def gives_up(agent: FarAgent) -> int:
+    return 1
+
+
 class TestPlaces:
     """What chomp does with sessions does not depend on where they run."""
 
@@ -16566,6 +16578,18 @@ class TestPlaces:
         task = await here.ended(task_id)
         assert (task["status"], task["result"]) == ("done", "all is well")
         assert place.calls == ["prepare", "setup", "start", "bundle"] * 2
+
+    async def test_an_interruption_that_comes_after_the_end_changes_nothing_of_it(self, workshop: Any) -> None:
+        place = FarPlace(gives_up, works_well)
+        here = await self.at(workshop, place)
+
+        async def bundle(stay: cs.Stay) -> cs.Saved:
+            here.dispatch._runs[stay.task.id].ask("follow")
+            return place.saved
+
+        place.bundle = bundle  # type: ignore[method-assign]
+        task = await here.runs("do it")
+        assert (task["status"], task["reason"]) == ("failed", "crash")
 
     async def test_a_message_interrupts_it_and_reaches_the_next(self, workshop: Any) -> None:
         place = FarPlace(goes_on, works_well)
@@ -30273,7 +30297,8 @@ class Board:
         part = self.printed[key][since : since + most]
         told = {"session": session, "since": since, "next": since + len(part)}
         sessions = {one["id"]: one for one in self.tasks[key[0]]["sessions"]}
-        told["ended"] = "ended_at" in sessions[session] and told["next"] == len(self.printed[key])
+        over = {"ended_at", "over"} & {*sessions[session]}
+        told["ended"] = bool(over) and told["next"] == len(self.printed[key])
         told.update(
             {"data": base64.b64encode(part).decode()} if request.query["raw"] == "1" else {"text": part.decode()}
         )
@@ -30937,6 +30962,18 @@ class TestCommand:
         assert await shows.ended() == 0
         await shows.sees(b"y" * 1000 + b"last words")
         await shows.sees(said)
+
+    async def test_attach_waits_until_the_end_is_on_record(self, board: Board, screen: Any, tmp_path: Path) -> None:
+        board.begin(task := board.put("x"))
+        board.prints(task, b"last words")
+        shows = await screen().start("attach", "1", environ=environ_for(board.url, tmp_path))
+        await shows.sees(b"last words")
+        task["status"] = "done"  # chomp saves its work
+        task["sessions"][0]["over"] = True
+        await asyncio.sleep(0.5)
+        task["sessions"][0].update(ended_at="2026-01-02T03:04:05Z", exit_code=3)
+        assert await shows.ended() == 0
+        await shows.sees(b"ended with status 3")
 
     async def test_attach_begins_with_a_whole_line_of_what_was_long(
         self, board: Board, screen: Any, tmp_path: Path
