@@ -11271,12 +11271,14 @@ class _Span(msgspec.Struct):
 
 
 class _Work(_Span):
-    ref: str  # what has `head` there
     on: str  # the branch that is checked out
     note: str
-    dirty: tuple[str, ...]
-    dirty_count: int
     inner: tuple[str, ...] = ()  # submodules with commits of their own
+
+
+class _Uncommitted(msgspec.Struct):
+    names: tuple[str, ...]  # the first of them
+    count: int
 
 
 class _Given(msgspec.Struct):
@@ -11688,8 +11690,8 @@ class Folders:
             locks = await self._unlock(task, folder)
             with self._scratch(task) as scratch:
                 work = await self._work_in(folder, scratch if folder.kind == "clone" else None)
-                seen = msgspec.structs.replace(self._saved(folder, work), locks=locks)
-                seen = msgspec.structs.replace(seen, note=_sentences(seen.note, note))
+                seen = await self._uncommitted(folder, self._saved(folder, work))
+                seen = msgspec.structs.replace(seen, locks=locks, note=_sentences(seen.note, note))
                 if folder.kind == "clone" and work.commits:
                     seen = await self._bring_back(task, folder, work, seen, scratch)
         except (ChompError, OSError) as error:
@@ -11718,7 +11720,19 @@ class Folders:
         if not work.commits and folder.kind == "clone":
             note = _sentences(note, "no commits were made")
         here = branch if folder.kind == "in_place" else ""
-        return Saved(_oid(work.head), work.commits, here, work.dirty, work.dirty_count, work.stat, note, log=work.log)
+        return Saved(_oid(work.head), work.commits, here, stat=work.stat, note=note, log=work.log)
+
+    async def _uncommitted(self, folder: Folder, seen: Saved) -> Saved:
+        """The same, with what is not committed: by itself, for commits come back though git cannot tell that."""
+        found = self._repository(folder)
+        try:
+            left = await self._git(
+                "uncommitted", _Uncommitted, self._shown(folder, found), repo=found, in_place=folder.kind == "in_place"
+            )
+        except ChompError as error:
+            note = f"what is not committed is not known: {error}"
+            return msgspec.structs.replace(seen, note=_sentences(seen.note, note))
+        return msgspec.structs.replace(seen, dirty=left.names, dirty_count=left.count)
 
     async def _bring_back(self, task: Task, folder: Folder, work: _Work, seen: Saved, scratch: Path) -> Saved:
         """Has a session's commits in the task's store, and on a branch of its source.
@@ -11727,9 +11741,7 @@ class Folders:
         """
         store, bundle = _store_of(self.place(task)), scratch / "bundle"
         if store.is_dir():
-            taken = await self._git(
-                "take", _Span, (bundle,), (store,), store=store, bundle=bundle, ref=work.ref, base=folder.base
-            )
+            taken = await self._git("take", _Span, (bundle,), (store,), store=store, bundle=bundle, base=folder.base)
             seen = msgspec.structs.replace(seen, head=_oid(taken.head), commits=taken.commits, stat=taken.stat)
         if folder.source is None:
             note = f"the commits are in {folder.root}, and in its origin if the agent could push"
@@ -11741,7 +11753,7 @@ class Folders:
                 await self._work_in(folder, scratch, whole=True)
             given = await self._git(
                 "give", _Given, (*source.shown, bundle), _refs_of(source), source=source, owner=True, bundle=bundle,
-                ref=work.ref, head=seen.head, branch=_branch(task), saved=kept.saved, task=task.id,
+                head=seen.head, branch=_branch(task), saved=kept.saved, task=task.id,
             )  # fmt: skip
             if not given.lacks:
                 break
@@ -11777,8 +11789,9 @@ class Folders:
             found = self._repository(kept.folder)
             shown = self._shown(kept.folder, found)
             answer = await self._git(
-                "diff", _Diff, shown, most_bytes=8 * most, repo=found, base=kept.folder.base, most=most
-            )
+                "diff", _Diff, shown, most_bytes=8 * most, repo=found, base=kept.folder.base, most=most,
+                in_place=kept.folder.kind == "in_place",
+            )  # fmt: skip
             return _cut(answer.diff, most_bytes)
         if kept is not None and not kept.folder.git:
             return ""
@@ -13179,12 +13192,12 @@ class Run:
         try:
             return await work
         except asyncio.CancelledError:
-            for _ in range(self._cancels):
-                step.uncancel()
-            if not self._cancels or step.cancelling():  # somebody else ends us
+            if not self._cancels or step.cancelling() > self._cancels:  # somebody else ends us
                 raise
             return None
         finally:
+            for _ in range(self._cancels):
+                step.uncancel()
             self._step = None
 
 
@@ -13395,22 +13408,22 @@ class Dispatch:
             raise Conflict(f"task {task_id} is {task.status} and waits for nothing")
         return await self._pumped(task_id)
 
-    def type_in(self, task_id: str, data: bytes) -> None:
+    def type_in(self, task_id: str, data: bytes, session_id: str = "") -> None:
         """Writes to the terminal of a running session. Raises NotFound, Conflict or Busy."""
-        run = self._typing(task_id)
+        run = self._typing(task_id, session_id)
         run.asks = False
         cast(Agent, run.agent).input(data)
 
-    def _typing(self, task_id: str) -> Run:
+    def _typing(self, task_id: str, session_id: str) -> Run:
         self.queue.get(task_id)
         run = self._runs.get(task_id)
-        if run is None or run.agent is None or run.agent.output.ended:
+        if run is None or run.agent is None or run.agent.output.ended or session_id not in ("", run.session_id):
             raise Conflict(f"task {task_id} has no terminal to write to now")
         return run
 
-    def resize(self, task_id: str, cols: int, rows: int) -> None:
+    def resize(self, task_id: str, cols: int, rows: int, session_id: str = "") -> None:
         """Gives the terminal of a running session another size. Raises NotFound or Conflict."""
-        agent = cast(Agent, self._typing(task_id).agent)
+        agent = cast(Agent, self._typing(task_id, session_id).agent)
         if (agent.output.cols, agent.output.rows) == (cols, rows):
             agent.nudge()  # whoever looks now has seen nothing yet
         else:
@@ -16225,10 +16238,12 @@ class _Typed(msgspec.Struct):
     text: str = ""
     enter: bool = True
     data: bytes = b""  # in base64: keys as they are
+    session: str = ""  # the one that is meant; "" for whichever runs
 
 
 class _Resized(msgspec.Struct):
     id: str = ""
+    session: str = ""
     cols: Annotated[int, msgspec.Meta(gt=0)] = SCREEN[0]
     rows: Annotated[int, msgspec.Meta(gt=0)] = SCREEN[1]
 
@@ -16458,14 +16473,14 @@ async def continue_task(dispatch: Dispatch, caller: Caller, fields: _TaskId) -> 
 async def type_into_task(dispatch: Dispatch, caller: Caller, fields: _Typed) -> Task:
     """POST /api/tasks/input {id, text, enter?} -> {status, task}; typed into its terminal; `data`: keys in base64"""
     keys = fields.data or fields.text.encode() + (b"\r" if fields.enter else b"")
-    dispatch.type_in(fields.id, keys)
+    dispatch.type_in(fields.id, keys, fields.session)
     return dispatch.queue.live(dispatch.queue.get(fields.id))
 
 
 @_task_post("/api/tasks/resize", _Resized)
 async def resize_task(dispatch: Dispatch, caller: Caller, fields: _Resized) -> Task:
     """POST /api/tasks/resize {id, cols, rows} -> {status, task}; another size of its terminal, painted anew"""
-    dispatch.resize(fields.id, fields.cols, fields.rows)
+    dispatch.resize(fields.id, fields.cols, fields.rows, fields.session)
     return dispatch.queue.live(dispatch.queue.get(fields.id))
 
 

@@ -15744,6 +15744,64 @@ class TestFolders:
         saved = await repos.folders.save(task, folder)
         assert saved.branch == "chomp/task-7-2" and "chomp/task-7 cannot be moved" in saved.note
 
+    async def test_a_tag_that_is_called_like_the_branch_hides_nothing(self, repos: Repositories) -> None:
+        task, folder = await repos.cloned(source := repos.source())
+        head = repos.commit(folder.path, "work", a="x\n")
+        repos.as_agent(folder, "tag", "refs/heads/chomp/task-7", folder.base)
+        repos.as_agent(folder, "tag", "HEAD", folder.base)
+        saved = await repos.folders.save(task, folder)
+        assert saved.branch == "chomp/task-7" and repos.git(source, "rev-parse", "refs/heads/chomp/task-7") == head
+
+    async def test_a_name_that_stands_for_another_branch_is_left_alone(self, repos: Repositories) -> None:
+        source = repos.source()
+        main = repos.git(source, "rev-parse", "main")
+        repos.git(source, "symbolic-ref", "refs/heads/chomp/task-7", "refs/heads/main")
+        repos.git(source, "checkout", "-q", "--detach")
+        task, folder = await repos.cloned(source)
+        repos.commit(folder.path, "work", a="x\n")
+        saved = await repos.folders.save(task, folder)
+        assert saved.branch == "chomp/task-7-2" and "stands for another branch" in saved.note
+        assert repos.git(source, "rev-parse", "main") == main
+
+    @pytest.mark.parametrize("in_place", [False, True], ids=["clone", "in place"])
+    async def test_commits_come_back_though_git_cannot_tell_what_is_not_committed(
+        self, repos: Repositories, in_place: bool
+    ) -> None:
+        source = repos.source()
+        repos.nest(source, repos.source("inner"), "sub")
+        task = repos.task(dir=source, in_place=in_place)
+        folder = await repos.prepare(task)
+        head = repos.commit(folder.path, "work", a="x\n")
+        (folder.root / ".git" / "modules" / "sub" / "HEAD").write_text("nonsense")
+        saved = await repos.folders.save(task, folder)
+        assert (saved.head, saved.dirty) == (head, ("sub",))
+        (folder.root / ".git" / "index").write_bytes(b"no index")
+        saved = await repos.folders.save(task, folder)
+        assert (saved.head, saved.branch) == (head, "main" if in_place else "chomp/task-7")
+        assert "what is not committed is not known" in saved.note
+        with pytest.raises(cs.Unavailable):
+            await repos.folders.diff(task, 1000)
+
+    async def test_a_source_whose_index_is_broken_is_cloned(self, repos: Repositories) -> None:
+        source = repos.source()
+        (source / ".git" / "index").write_bytes(b"no index")
+        _, folder = await repos.cloned(source)
+        assert (folder.path / "README").exists() and "not known" in folder.left_out
+
+    @pytest.mark.parametrize("what", ["commit", "file"])
+    async def test_work_in_a_worktree_of_a_clone_keeps_it(self, repos: Repositories, what: str) -> None:
+        source = repos.source()
+        _, folder = await repos.cloned(source)
+        repos.as_agent(folder, "worktree", "add", "-q", "--detach", str(there := folder.root / "further"))
+        (folder.root / ".git" / "info").mkdir(exist_ok=True)
+        (folder.root / ".git" / "info" / "exclude").write_text("further\n")
+        assert await repos.folders._unsaved(folder) == ""
+        if what == "commit":
+            repos.commit(there, "elsewhere", a="x\n")
+        else:
+            (there / "new").touch()
+        assert await repos.folders._unsaved(folder) != ""
+
     async def test_an_index_in_two_parts_is_read(self, repos: Repositories) -> None:
         source = repos.source(a="x\n", b="y\n")
         repos.git(source, "update-index", "--split-index")
@@ -15765,7 +15823,7 @@ class TestFolders:
             file.truncate(4 << 30)
         began = time.monotonic()
         saved = await repos.folders.save(task, folder)
-        assert name == "shallow" or (not saved.readable and saved.branch == "")
+        assert name in ("shallow", "index") or (not saved.readable and saved.branch == "")
         with contextlib.suppress(cs.Unavailable):
             await repos.folders.diff(task, 1000)
         assert time.monotonic() - began < 20
@@ -15783,6 +15841,7 @@ class TestFolders:
         (source / "new").touch()
         saved = await repos.folders.save(task, folder)
         assert "one.big" not in saved.dirty and "new" in saved.dirty
+        assert "one.big" not in await repos.folders.diff(task, 10_000)
 
     async def test_a_source_that_is_gone_loses_nothing(self, repos: Repositories) -> None:
         source = repos.source()
@@ -16579,6 +16638,33 @@ class TestPlaces:
         assert (task["status"], task["result"]) == ("done", "all is well")
         assert place.calls == ["prepare", "setup", "start", "bundle"] * 2
 
+    async def test_another_end_that_is_wanted_twice_leaves_no_cancellation_behind(self) -> None:
+        run = cs.Run("1")
+
+        async def stubborn() -> str:
+            try:
+                await asyncio.sleep(10)
+            except asyncio.CancelledError:
+                return "all the same"
+            return ""
+
+        for work, found in ((stubborn, "all the same"), (lambda: asyncio.sleep(10), None)):
+            run.begin("s1")
+            asyncio.get_running_loop().call_later(0.01, lambda: (run.ask("follow"), run.ask("stop")))
+            assert await run.unless_asked(work()) == found
+            task = asyncio.current_task()
+            assert task and task.cancelling() == 0 and run.asked == "stop"
+        assert await run.unless_asked(asyncio.sleep(10)) is None
+
+    async def test_who_ends_the_task_itself_is_heard(self) -> None:
+        run = cs.Run("1")
+        doing = asyncio.create_task(run.unless_asked(asyncio.sleep(10)))
+        await asyncio.sleep(0)
+        run.ask("stop")
+        doing.cancel()
+        await asyncio.wait((doing,))
+        assert doing.cancelled()
+
     async def test_an_interruption_that_comes_after_the_end_changes_nothing_of_it(self, workshop: Any) -> None:
         place = FarPlace(gives_up, works_well)
         here = await self.at(workshop, place)
@@ -16631,8 +16717,12 @@ class TestPlaces:
         task_id = await here.add("do it")
         await here.when(task_id, lambda task: task.get("phase") == "running")
         async with here.chomp.http.ws_connect(f"{here.chomp.url}/ws/terminal/{task_id}") as socket:
+            await here.post("/resize", id=task_id, session="s2", cols=10, rows=10, status=409)
+            await here.post("/input", id=task_id, session="s2", text="x", status=409)
+            await here.post("/resize", id=task_id, session="s1", cols=80, rows=24)
+            assert (place.agents[0].output.cols, place.agents[0].output.rows) == (80, 24)
             await socket.send_json({"type": "resize", "cols": 90, "rows": 20})
-            await socket.send_bytes(b"far away\r")
+            await here.post("/input", id=task_id, session="s1", data=base64.b64encode(b"far away\r").decode())
             seen = b"".join([one.data async for one in socket if one.type is aiohttp.WSMsgType.BINARY])
         assert b"FAR AWAY" in seen and (place.agents[0].output.cols, place.agents[0].output.rows) == (90, 20)
         await here.ended(task_id)
@@ -24249,7 +24339,7 @@ class TestTaskApi:
     async def test_what_is_not_there_cannot_be_looked_at(self, idle: Client) -> None:
         await idle.add("true")
         for path, status in (
-            ("/9", 404), ("/9/output", 404), ("/9/diff", 404), ("/%2e%2e%2fx", 404), ("/", 404), ("/1/output?since=-1", 400),
+            ("/9", 404), ("/9/output", 404), ("/9/diff", 404), ("/%2e%2e%2fx", 404), ("/", 404), ("/1/output?since=--1", 400),
             ("/1/output?since=" + "9" * 5000, 400), ("/1/output?wait=x", 400), ("/1/output?session=s9", 404),
             ("/1/output?session=../../token", 404), ("?tab=completed&limit=0", 400), ("?tab=completed&limit=1001", 400),
             ("?tab=completed&limit=-1", 400), ("?tab=completed&limit=" + "9" * 5000, 400), ("?tab=complete", 400),
@@ -30930,9 +31020,9 @@ class TestCommand:
         assert b"Ctrl-] detaches" in shows.shown and shows.raw()
         shows.type(b"ls\r\x03\x1a\xc3\xa9\xff")
         await shows.sees(b"<ls\r\x03\x1a\xc3\xa9\xff>")
-        assert sizes() == [{"id": "1", "cols": 100, "rows": 30}]
+        assert sizes() == [{"id": "1", "session": "s1", "cols": 100, "rows": 30}]
         shows.resize(61, 17)
-        await until(lambda: sizes()[-1] == {"id": "1", "cols": 61, "rows": 17}, "the size is not told")
+        await until(lambda: sizes()[-1] == {"id": "1", "session": "s1", "cols": 61, "rows": 17}, "the size is not told")
         pasted = bytes(random.Random(1).choices(b"abc \xc3\xa9", k=200_000))
         shows_all = asyncio.create_task(self.pastes(shows, pasted))
         await soon(shows_all)
