@@ -59,6 +59,7 @@ import json
 import logging
 import math
 import os
+import py_compile
 import re
 import resource
 import secrets
@@ -10417,14 +10418,18 @@ _BIN = HERE / "bin"
 _PYTHON = (Path(os.path.realpath(sys.executable)), Path(sys.base_prefix))  # that of no virtual environment
 
 
+@functools.cache
+def _compiled(name: str) -> str:
+    """A program of bin/, compiled where that can be kept: they run often, and are to start at once."""
+    with contextlib.suppress(OSError, py_compile.PyCompileError):
+        made = importlib.util.cache_from_source(str(_BIN / name))
+        return str(py_compile.compile(str(_BIN / name), cfile=made, doraise=True))
+    return str(_BIN / name)
+
+
 def program(name: str, *words: str) -> tuple[str, ...]:
     """A program of bin/, to be run by the Python that runs this one, with nothing but its library."""
-    return (str(_PYTHON[0]), "-I", "-S", "-X", "utf8", str(_BIN / name), *words)
-
-
-def _fields(fields: Mapping[str, Any]) -> str:
-    """What a program of bin/ is told, as JSON; the bytes of a path that are no text stay what they are."""
-    return json.dumps(msgspec.to_builtins(fields, enc_hook=str))
+    return (str(_PYTHON[0]), "-I", "-S", "-X", "utf8", _compiled(name), *words)
 
 
 class _Process(msgspec.Struct, frozen=True, gc=False):
@@ -11023,7 +11028,7 @@ class LocalRunner:
         folder = self._settings().state.resolve()
         own = Launch((), folder, {"PATH": self._path})
         code, listed = await self._run(program("shut-in", "private"), own, PROBE_S, 1 << 20)
-        self._private = tuple(map(Path, json.loads(listed))) if code == 0 else ()
+        self._private = tuple(map(Path, listed.decode(errors="surrogateescape").splitlines())) if code == 0 else ()
         if not (bwrap := self._which("bwrap")):
             self.level_why = "bubblewrap is not installed (no `bwrap` on PATH)"
             return
@@ -11089,7 +11094,8 @@ class LocalRunner:
     async def _spawn(self, argv: Sequence[str], launch: Launch, **pipes: Any) -> Spawned:
         info, told = os.pipe() if launch.level == "bubblewrap" else (None, None)
         if told is not None:
-            argv = [*argv, str(told)]
+            at = argv.index("--")
+            argv = [*argv[:at], "--info", str(told), *argv[at:]]
         try:
             child = await asyncio.create_subprocess_exec(
                 *argv, cwd=launch.cwd, env=launch.env, start_new_session=True, **pipes,
@@ -11167,10 +11173,13 @@ class LocalRunner:
 
     def _shut_in(self, launch: Launch, bwrap: str, terminal: bool) -> list[str]:
         """The command of bin/shut-in; without `bwrap` there is no sandbox."""
-        names = ("argv", "cwd", "writable", "readable", "hidden", "network", "as_root")
-        own = {"bwrap": bwrap, "terminal": terminal, "parent": os.getpid()}
-        fields = {**{name: getattr(launch, name) for name in names}, **own}
-        return [*program("shut-in", _fields(fields))]
+        words = ["--bwrap", bwrap] if bwrap else ["--parent", str(os.getpid())]
+        lists = {"--write": launch.writable, "--read": launch.readable, "--hide": launch.hidden if bwrap else ()}
+        for option, paths in lists.items():
+            words += itertools.chain.from_iterable((option, str(path)) for path in paths)
+        flags = {"--offline": not launch.network, "--as-root": launch.as_root, "--terminal": terminal}
+        words += [option for option, wanted in flags.items() if wanted]
+        return [*program("shut-in", *words), "--", *launch.argv]
 
 
 class Folder(msgspec.Struct, frozen=True):
@@ -11301,6 +11310,11 @@ class _Lost(msgspec.Struct):
     lost: str = ""
     tips: tuple[str, ...] = ()
     lacks: bool = False
+
+
+def _is_foreign(found: _Repository) -> bool:
+    """Whether a repository belongs to somebody else."""
+    return any(path.lstat().st_uid != os.geteuid() for path in (found.top, found.git))
 
 
 def _known(paths: Iterable[Path]) -> list[tuple[Path, int, int]]:
@@ -11947,27 +11961,32 @@ class Folders:
     ) -> T:
         """The answer of bin/folder, run in the sandbox: it sees and writes to what is named, and has no network.
 
-        `owner`: it may read the owner's own configuration of git. Raises BadRequest or Unavailable with what it says.
+        `owner`: it may read the owner's own configuration of git, where it has to. Raises BadRequest or Unavailable
+        with what it says.
         """
-        if fields.get("owner"):
+        source = cast(_Repository, fields.get("source"))
+        if "owner" in fields and (command in ("make", "state") or _is_foreign(source)):  # who commits; who is trusted
             env = {name: value for name, value in self._env().items() if name in _OWNERS}
             own = await self._answer("owners", _Owners, Launch((), _BIN, {}), limit_s, most_bytes, {"owner": env})
             shown, fields["owner"] = (*shown, *map(Path, own.files)), env
             if "ignore" in fields and own.ignore:
                 shown, fields["ignore"] = (*shown, Path(own.ignore)), own.ignore
+        elif "owner" in fields:
+            fields["owner"] = {}
         fields["mounted"] = _known((*shown, *writable))
         launch = self._sandboxed((), _BIN, {}, writable)
-        foreign = command == "give" and os.geteuid() == 0 and fields["source"].common.stat().st_uid != 0
+        as_root = command == "give" and os.geteuid() == 0 and source.common.stat().st_uid != 0
         readable = tuple(path for path in (*shown, *_PYTHON, _BIN) if path not in writable)
         launch = msgspec.structs.replace(
-            launch, readable=(*launch.readable, *readable), network=launch.level == "none", as_root=foreign
+            launch, readable=(*launch.readable, *readable), network=launch.level == "none", as_root=as_root
         )
         return await self._answer(command, kind, launch, limit_s, most_bytes, fields)
 
     async def _answer(
         self, command: str, kind: type[T], launch: Launch, limit_s: float, most_bytes: int, fields: Mapping[str, Any]
     ) -> T:
-        argv = program("folder", command, _fields(fields))
+        text = json.dumps(msgspec.to_builtins(fields, enc_hook=str))  # a path may be no text
+        argv = program("folder", command, text)
         path = self._settings().environ.get("PATH", os.defpath)
         launch = msgspec.structs.replace(launch, argv=argv, env={"PATH": path, "LC_ALL": "C.UTF-8"})
         code, output = await self._ran(launch, limit_s, most_bytes)
