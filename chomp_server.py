@@ -11282,12 +11282,9 @@ class _Span(msgspec.Struct):
 class _Work(_Span):
     on: str  # the branch that is checked out
     note: str
+    dirty: tuple[str, ...]
+    dirty_count: int
     inner: tuple[str, ...] = ()  # submodules with commits of their own
-
-
-class _Uncommitted(msgspec.Struct):
-    names: tuple[str, ...]  # the first of them
-    count: int
 
 
 class _Given(msgspec.Struct):
@@ -11704,7 +11701,7 @@ class Folders:
             locks = await self._unlock(task, folder)
             with self._scratch(task) as scratch:
                 work = await self._work_in(folder, scratch if folder.kind == "clone" else None)
-                seen = await self._uncommitted(folder, self._saved(folder, work))
+                seen = self._saved(folder, work)
                 seen = msgspec.structs.replace(seen, locks=locks, note=_sentences(seen.note, note))
                 if folder.kind == "clone" and work.commits:
                     seen = await self._bring_back(task, folder, work, seen, scratch)
@@ -11718,7 +11715,7 @@ class Folders:
         found = self._repository(folder)
         bundle = scratch / "bundle" if scratch is not None else None
         work = await self._git(
-            "save", _Work, self._shown(folder, found), () if scratch is None else (scratch,), repo=found,
+            "save", _Work, self._shown(folder, found), () if scratch is None else (scratch,), 3 * _GIT_S, repo=found,
             base=folder.base, branch=folder.branch, in_place=folder.kind == "in_place", whole=whole,
             bundle=bundle or "", store=_store_of(folder.root.parent) if bundle is not None else "",
         )  # fmt: skip
@@ -11734,19 +11731,7 @@ class Folders:
         if not work.commits and folder.kind == "clone":
             note = _sentences(note, "no commits were made")
         here = branch if folder.kind == "in_place" else ""
-        return Saved(_oid(work.head), work.commits, here, stat=work.stat, note=note, log=work.log)
-
-    async def _uncommitted(self, folder: Folder, seen: Saved) -> Saved:
-        """The same, with what is not committed: by itself, for commits come back though git cannot tell that."""
-        found = self._repository(folder)
-        try:
-            left = await self._git(
-                "uncommitted", _Uncommitted, self._shown(folder, found), repo=found, in_place=folder.kind == "in_place"
-            )
-        except ChompError as error:
-            note = f"what is not committed is not known: {error}"
-            return msgspec.structs.replace(seen, note=_sentences(seen.note, note))
-        return msgspec.structs.replace(seen, dirty=left.names, dirty_count=left.count)
+        return Saved(_oid(work.head), work.commits, here, work.dirty, work.dirty_count, work.stat, note, log=work.log)
 
     async def _bring_back(self, task: Task, folder: Folder, work: _Work, seen: Saved, scratch: Path) -> Saved:
         """Has a session's commits in the task's store, and on a branch of its source.

@@ -14644,6 +14644,7 @@ BWRAP_FLAGS = (
     "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net",
     "--unshare-user", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL",
     "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/var/tmp",
+    "--setenv", "TMPDIR", "/var/tmp",
 )  # fmt: skip
 
 
