@@ -11586,9 +11586,9 @@ class Folders:
         """
         before = next((session.base for session in task.sessions if session.base), "")
         name = found.common.name.removesuffix(".git") if found.bare else found.top.name
-        return await self._made(place, name, task, found, {"base": before, "branch": task.branch})
+        return await self._copied(place, name, task, found, {"base": before, "branch": task.branch})
 
-    async def _made(
+    async def _copied(
         self, place: Path, name: str, task: Task, found: _Repository, before: dict[str, str], url: str = ""
     ) -> tuple[Folder, dict[str, str]]:
         """A clone, and the branches of its source that are a task's: an earlier clone of it was cleaned up."""
@@ -11628,7 +11628,7 @@ class Folders:
                 raise BadRequest(f"{url} could not be cloned: {_why(code, output)}", param="repo_url")
             found = _Repository(store, store, store, "", True)
         inner = msgspec.structs.replace(found, inside=str(inside).removeprefix("."))
-        return (await self._made(place, name, task, inner, {}, url))[0]
+        return (await self._copied(place, name, task, inner, {}, url))[0]
 
     def _url(self, text: str) -> str:
         """A repository's address that git may be given. Raises BadRequest."""
