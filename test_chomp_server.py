@@ -16623,17 +16623,19 @@ class TestPlaces:
         assert (await here.ended(task_id))["result"] == "all is well"
 
     async def test_stopped_it_can_be_resumed(self, workshop: Any) -> None:
-        place = FarPlace(goes_on, works_well)
+        place, told = FarPlace(goes_on, works_well), list[str]()
         here = await self.at(workshop, place)
+        here.dispatch._notifier.tell = lambda kind, *more: told.append(kind)  # type: ignore[method-assign]
         task_id = await here.add("do it")
         await here.when(task_id, lambda task: task.get("phase") == "running")
         task = await here.post("/stop", id=task_id)
+        assert told == []  # who stopped it knows
         (session,) = task["sessions"]
         assert (task["status"], task["reason"], session["exit_code"]) == ("failed", "stopped", -15)
         assert session["summary"] == "half of it" and place.agents[0].acting and place.agents[0].acting.cancelled()
         await here.post("/retry", id=task_id, run=True)
         task = await here.ended(task_id)
-        assert (task["status"], task["result"]) == ("done", "all is well")
+        assert (task["status"], task["result"], told) == ("done", "all is well", ["done"])
         assert place.calls == ["prepare", "setup", "start", "bundle"] * 2
 
     async def test_another_end_that_is_wanted_twice_leaves_no_cancellation_behind(self) -> None:
