@@ -12364,21 +12364,67 @@ def _sizes(work: Path) -> dict[str, int]:
 
 
 _PLATFORM_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 _NO_COLOR = "#71717A"
 _PROGRAM = re.compile(r"[\w.+-]+", re.ASCII)
-_HOME_PATH = re.compile(r"~(/(?!\.\.?(/|$))[^/]+)+")
 _HEADER_KEYS = (
     "name", "colour", "home", "needs", "models", "efforts", "metered", "script", "order", "note",
 )  # fmt: skip
 _HEADER_LISTS = ("home", "needs", "models", "efforts")
 _HEADER_LINES = 15
+_AGENT_KEYS = {"name", "command", "models", "color"}  # of an entry of agents.json
 AGENT_NAME = 60  # characters
 AGENT_COMMAND = 4000
 AGENT_MODELS = 200
 NAMED_ONLY = 90  # platforms from this order on are never chosen by themselves
 AVAILABLE_S = 2.0  # what an adapter has to answer `available`
 AVAILABLE_KEPT_S = 10.0
+
+
+class _Entry(msgspec.Struct, forbid_unknown_fields=True):
+    """What an adapter's header says of its agent, or an entry of agents.json."""
+
+    name: str = ""
+    command: str = ""
+    color: str = _NO_COLOR
+    order: str = "50"
+    metered: str = "yes"
+    script: str = "no"
+    note: str = ""
+    home: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    efforts: tuple[str, ...] = ()
+
+
+_FORMS = {  # how each of its words is written, and what is said of one that is not
+    "name": (rf"(?s)(?=.*\S).{{1,{AGENT_NAME}}}", f"its name is empty, or longer than {AGENT_NAME} characters"),
+    "command": (rf"[^\0]{{,{AGENT_COMMAND}}}", f"its command has more than {AGENT_COMMAND} characters, or NUL"),
+    "color": (r"#[0-9a-fA-F]{6}", "the colour {!r} is not written as #4F6EC5"),
+    "order": (r"[0-9]{1,4}", "the order {!r} is no number up to 9999"),
+    "metered": ("yes|no", "metered is yes or no, not {!r}"),
+    "script": ("yes|no", "script is yes or no, not {!r}"),
+    "home": (r"~(/(?!\.\.?(/|$))[^/]+)+", "the home path {!r} does not begin with ~/, or leads out of it"),
+    "needs": (_PROGRAM.pattern, "{!r} is not the name of a program"),
+    "models": (rf"(?s).{{1,{AGENT_MODELS}}}", f"its models are names of at most {AGENT_MODELS} characters"),
+}
+
+
+def _platform(platform_id: str, found: Mapping[str, Any], **more: Any) -> Platform:
+    """The platform that an entry describes. Raises ValueError in words."""
+    try:
+        entry = msgspec.convert(found, _Entry)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None
+    for field, (pattern, words) in _FORMS.items():
+        value = getattr(entry, field)
+        for one in value if isinstance(value, tuple) else (value,):
+            if not re.fullmatch(pattern, one, re.ASCII):
+                raise ValueError(words.format(one))
+    if len(entry.models) > AGENT_MODELS:
+        raise ValueError(f"it has more than {AGENT_MODELS} models")
+    same = {name: getattr(entry, name) for name in ("color", "note", *_HEADER_LISTS)}
+    flags = {name: getattr(entry, name) == "yes" for name in ("metered", "script")}
+    return Platform(id=platform_id, name=entry.name.strip(), order=int(entry.order), **same, **flags, **more)
 
 
 def read_adapter(path: Path) -> Platform:
@@ -12392,35 +12438,10 @@ def read_adapter(path: Path) -> Platform:
         raise ValueError(f"it cannot be read: {error.strerror}") from None
     if not os.access(path, os.X_OK):
         raise ValueError(f"it is not executable: chmod +x {path}")
-    found = _header(lines)
-    lists = {key: tuple(found.get(key, "").split()) for key in _HEADER_LISTS}
-    name, color, order = found.get("name", path.stem), found.get("colour", _NO_COLOR), found.get("order", "50")
-    if len(name) > AGENT_NAME:
-        raise ValueError(f"its name is longer than {AGENT_NAME} characters")
-    if not _COLOR.fullmatch(color):
-        raise ValueError(f"the colour {color!r} is not written as #4F6EC5")
-    if not (order.isdecimal() and order.isascii() and len(order) < 5):
-        raise ValueError(f"the order {order!r} is no number up to 9999")
-    for one in lists["home"]:
-        if not _HOME_PATH.fullmatch(one):
-            raise ValueError(f"the home path {one!r} does not begin with ~/, or leads out of it")
-    for one in lists["needs"]:
-        if not _PROGRAM.fullmatch(one):
-            raise ValueError(f"{one!r} is not the name of a program")
-    return Platform(
-        id=path.stem,
-        name=name,
-        color=color,
-        adapter=path,
-        metered=_yes("metered", found.get("metered", "yes")),
-        script=_yes("script", found.get("script", "no")),
-        order=int(order),
-        note=found.get("note", ""),
-        home=lists["home"],
-        needs=lists["needs"],
-        models=lists["models"],
-        efforts=lists["efforts"],
-    )
+    found: dict[str, Any] = {"name": path.stem, **_header(lines)}
+    found |= {key: tuple(found[key].split()) for key in _HEADER_LISTS if key in found}
+    color = {"color": found.pop("colour")} if "colour" in found else {}
+    return _platform(path.stem, {**found, **color}, adapter=path)
 
 
 def _header(lines: Iterable[str]) -> dict[str, str]:
@@ -12440,49 +12461,21 @@ def _header(lines: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _yes(key: str, value: str) -> bool:
-    if value not in ("yes", "no"):
-        raise ValueError(f"{key} is yes or no, not {value!r}")
-    return value == "yes"
-
-
-class _Agent(msgspec.Struct, forbid_unknown_fields=True):
-    name: str
-    command: str
-    models: tuple[str, ...] = ()
-    color: str = ""
-
-
 def read_agent(agent_id: str, entry: object) -> Platform:
     """The platform of an entry of agents.json: {name, command, models, color}. Raises ValueError in words."""
     if not (_PLATFORM_ID.fullmatch(agent_id) and len(agent_id) <= AGENT_NAME):
         raise ValueError("its id must be lower-case words joined by hyphens")
+    if not isinstance(entry, dict) or (unknown := entry.keys() - _AGENT_KEYS):
+        raise ValueError(f"it has {', '.join(sorted(unknown))}" if isinstance(entry, dict) else "it is no object")
+    found = {key: value for key, value in entry.items() if value != ""}
+    made = _platform(agent_id, found, builtin=False)
     try:
-        given = msgspec.convert(entry, _Agent)
-    except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from None
-    if not 0 < len(given.name.strip()) <= AGENT_NAME:
-        raise ValueError(f"its name must have 1 to {AGENT_NAME} characters")
-    if len(given.command) > AGENT_COMMAND or "\0" in given.command:
-        raise ValueError(f"its command must have at most {AGENT_COMMAND} characters, and no NUL")
-    try:
-        words = shlex.split(given.command)
+        words = shlex.split(str(found.get("command", "")))
     except ValueError as error:
         raise ValueError(f"its command cannot be split into words: {error}") from None
     if not words or not (_PROGRAM.fullmatch(words[0]) or words[0].startswith(("/", "~/"))):
         raise ValueError("its command must begin with a program: a name on PATH, or a path from / or ~/")
-    if len(given.models) > AGENT_MODELS or not all(0 < len(one) <= AGENT_MODELS for one in given.models):
-        raise ValueError(f"its models must be at most {AGENT_MODELS} names of at most {AGENT_MODELS} characters")
-    if given.color and not _COLOR.fullmatch(given.color):
-        raise ValueError(f"the colour {given.color!r} is not written as #4F6EC5")
-    return Platform(
-        id=agent_id,
-        name=given.name.strip(),
-        color=given.color or _NO_COLOR,
-        command=tuple(words),
-        models=given.models,
-        builtin=False,
-    )
+    return msgspec.structs.replace(made, command=tuple(words))
 
 
 def asked_model(task: Task) -> str:
