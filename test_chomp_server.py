@@ -26780,7 +26780,7 @@ class TestBrowser:
         await page.fill("#message-1", "and the docs")
         await page.locator("#message-1 + div").get_by_text("Add").click()
         await until(lambda: len(here.posted) == 1, "a message")
-        assert await page.input_value("#message-1") == ""
+        await page.wait_for_function("document.querySelector('#message-1').value === ''")
         await page.click("#edit-1-m2 summary")
         await page.fill("#edit-text-1-m2", "changed")
         await page.locator("#edit-1-m2").get_by_text("Send now").click()
