@@ -13615,7 +13615,7 @@ class Dispatch:
         try:
             while await self._session(run):
                 if run.asked not in ("", "follow"):  # between two sessions
-                    await self._close(run, run.asked, {})
+                    await self._close(run, run.asked, {}, asked=True)
                     break
                 self._open(run, "open")
             if run.asked == "stop" and (task := self.queue.get(run.task_id)).status == "queued":
@@ -13733,8 +13733,9 @@ class Dispatch:
             verdict = self._gates.verify(self._place(run), self._stay(run), cast(Gate, gate), known)
             facts |= await run.unless_asked(verdict) or {}
             run.red += facts.get("verdict") not in (None, "passed")
-            action = decide(self._outcome(run, run.asked, gate, facts))
-        return await self._close(run, action, facts)
+            asked = run.asked
+            action = decide(self._outcome(run, asked, gate, facts))
+        return await self._close(run, action, facts, asked=asked != "")
 
     def _place(self, run: Run) -> Place:
         return self.places[run.place]
@@ -13771,9 +13772,9 @@ class Dispatch:
         until = iso(self.queue.now() + wait_s + AFTER_LIMIT_S)
         return {"wanted": True, "until": until, "note": note, "phase": "waiting"}
 
-    async def _close(self, run: Run, action: str, facts: dict[str, Any]) -> bool:
-        """Settles a session as it was decided. Whether another follows."""
-        asked, judged, fields = run.asked == action, "verdict" in facts, dict[str, Any]()
+    async def _close(self, run: Run, action: str, facts: dict[str, Any], *, asked: bool) -> bool:
+        """Settles a session as it was decided, or as somebody asked. Whether another follows."""
+        judged, fields = "verdict" in facts, dict[str, Any]()
         tail = "" if asked or run.agent is None else self._tail(run.agent.output)
         said = (run.why or run.claim) if asked else run.claim or tail
         facts["summary"] = said if action in ("done", "next", "gate", "handoff") else run.claim or tail

@@ -16677,6 +16677,20 @@ class TestPlaces:
         task = await here.runs("do it")
         assert (task["status"], task["reason"]) == ("failed", "crash")
 
+    async def test_an_interruption_that_comes_after_the_end_leaves_what_was_printed(self, workshop: Any) -> None:
+        place = FarPlace(works_well, works_well)
+        here = await self.at(workshop, place)
+
+        async def bundle(stay: cs.Stay) -> cs.Saved:
+            if stay.session == "s1":
+                await here.dispatch.queue.message(stay.task.id, "the docs, too")
+                here.dispatch._runs[stay.task.id].ask("follow")
+            return place.saved
+
+        place.bundle = bundle  # type: ignore[method-assign]
+        task = await here.runs("do it")
+        assert [one["summary"] for one in task["sessions"]] == ["all is well"] * 2
+
     async def test_a_message_interrupts_it_and_reaches_the_next(self, workshop: Any) -> None:
         place = FarPlace(goes_on, works_well)
         here = await self.at(workshop, place)
