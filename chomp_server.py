@@ -11421,9 +11421,9 @@ class Folders:
             self._keep(place, _Kept(folder, ready=True, saved=saved))
         if folder.kind != "clone":
             return folder
-        signed = {"CHOMP_AGENT": platform.name, "CHOMP_MODEL": model or task.model or "auto"}  # by the clone's hook
+        signed = {"chomp.agent": platform.name, "chomp.model": model or task.model or "auto"}  # by the clone's hook
         words = {name: re.sub(r"[\0-\x1f\x7f]+", " ", text).strip() for name, text in signed.items()}
-        return msgspec.structs.replace(folder, env={**folder.env, **words})
+        return msgspec.structs.replace(folder, env=_configuring(words))
 
     async def _unlock(self, task: Task, folder: Folder) -> tuple[str, ...]:
         """Removes locks that a git of this task's sessions has left, which was killed; those of others stay.
@@ -11569,12 +11569,9 @@ class Folders:
         state = await self._git("state", _State, found.shown, source=found, owner=True)
         # the agent has no keys, and cannot change the repository's configuration
         own = {**state.identity, "commit.gpgSign": "false", "branch.autoSetupMerge": "false"}
-        env = {"GIT_CONFIG_COUNT": str(len(own))}
-        for number, (name, value) in enumerate(own.items()):
-            env |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
         return Folder(
             path, found.top, "in_place", base=_oid(state.head), branch=state.branch, writable=_writable(found),
-            readable=_protected(found), env=env,
+            readable=_protected(found), env=_configuring(own),
         )  # fmt: skip
 
     async def _clone(self, task: Task, path: Path, found: _Repository, place: Path) -> tuple[Folder, dict[str, str]]:
@@ -12215,6 +12212,14 @@ def _link_on_the_way(path: Path, trusted: Iterable[Path]) -> Path | None:
         if one.is_symlink():
             return one
     return None
+
+
+def _configuring(values: Mapping[str, str]) -> dict[str, str]:
+    """An environment that configures git, over what a repository says (git 2.31, git-config(1))."""
+    env = {"GIT_CONFIG_COUNT": str(len(values))}
+    for number, (name, value) in enumerate(values.items()):
+        env |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return env
 
 
 def _branch(task: Task) -> str:

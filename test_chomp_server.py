@@ -15088,6 +15088,14 @@ class TestFolders:
         repos.as_agent(folder, "commit", "-q", "--allow-empty", "-m", "work", "--trailer", "Reviewed-by: me")
         assert self.message(repos, folder) == 'work\n\nReviewed-by: me\nAgent: Open"Code [core]\nModel: auto'
 
+    async def test_what_an_older_chomp_has_configured_signs_nothing(self, repos: Repositories) -> None:
+        task, folder = await repos.cloned(repos.source())
+        for name in ("agent", "model"):
+            repos.git(folder.root, "config", f"chomp.{name}", "of a session before")
+        folder = await repos.prepare(task, "Pi", "fake/model-2")
+        repos.as_agent(folder, "commit", "-q", "--allow-empty", "-m", "work")
+        assert self.message(repos, folder) == "work\n\nAgent: Pi\nModel: fake/model-2"
+
     async def test_an_empty_message_still_stops_a_commit(self, repos: Repositories) -> None:
         _, folder = await repos.cloned(repos.source())
         before = repos.as_agent(folder, "rev-parse", "HEAD")
