@@ -3,29 +3,30 @@
 Read from the top: words, rules about words, things that hold state, doors to the outside.
 A section uses only what stands above it.
 
-Settings     every limit, timeout and name, from flags, environment and files
-Types        the vocabulary: small frozen structs
-Errors       ChompError and its kinds: status, OpenAI type and code, retry hint
-Tables       rows only: the routers
-Protocols    bytes and shapes without sockets: SSE frames, headers, usage, error bodies
-Policy       pure decisions: model names, ranking, what is retryable, cooldowns, cost
-Store        what lives in state/: lock, the state file and its archive, token, secrets, the SQLite database
-Background   owner of every background task
-Events       the bounded live feed; telling a person by webhook or ntfy
-Usage        one row per request, totals, Prometheus text; users' allowances, tasks' meters and budgets
-Credentials  router keys, callers' tokens, sign-in, what must never be shown
-Upstream     compressed bodies; our own connection pool; the embedded model's child process
-Routing      routers, their catalogues, cooldowns and breakers; who is asked, in which order
-Proxy        one request: fails over until an answer is committed, relays and meters it
-Jobs         asynchronous completions
-Tasks        the queue: tasks and their sessions, what may start next
-Dispatch     running agents: processes, sandboxes, terminals, the folders they work in
-Web          callers, host and origin checks, body reading, errors, the client's side of a relay
-Gateway API  /v1/*, /api/models/*, /api/usage, /health, /status, /metrics
-Task API     /api/dispatch, /api/result, /api/jobs
-Live         /events: what open pages are told; /ws/terminal/{task}
-Pages        /, /docs, /usage, /login, /partials/*, /static/*
-App          services built bottom up; main()
+Settings      every limit, timeout and name, from flags, environment and files
+Types         the vocabulary: small frozen structs
+Errors        ChompError and its kinds: status, OpenAI type and code, retry hint
+Tables        rows only: the routers
+Protocols     bytes and shapes without sockets: SSE frames, headers, usage, error bodies
+Policy        pure decisions: model names, ranking, what is retryable, cooldowns, cost
+Store         what lives in state/: lock, the state file and its archive, token, secrets, the SQLite database
+Background    owner of every background task
+Events        the bounded live feed; telling a person by webhook or ntfy
+Usage         one row per request, totals, Prometheus text; users' allowances, tasks' meters and budgets
+Credentials   router keys, callers' tokens, sign-in, what must never be shown
+Upstream      compressed bodies; our own connection pool; the embedded model's child process
+Routing       routers, their catalogues, cooldowns and breakers; who is asked, in which order
+Proxy         one request: fails over until an answer is committed, relays and meters it
+Jobs          asynchronous completions
+Tasks         the queue: tasks and their sessions, what may start next
+Dispatch      running agents: processes, sandboxes, terminals, the folders they work in
+Web           callers, host and origin checks, body reading, errors, the client's side of a relay
+Gateway API   /v1/*, /api/models/*, /api/usage, /health, /status, /metrics
+Task API      /api/tasks, /api/state, /api/clean, /api/dispatch, /api/result, /api/jobs
+Settings API  /api/config, /api/platforms, /api/users
+Live          /events: what open pages are told; /ws/terminal/{task}
+Pages         /, /docs, /usage, /login, /partials/*, /static/*
+App           services built bottom up; main()
 """
 
 from __future__ import annotations
@@ -15922,6 +15923,304 @@ async def cancel_job(services: Services, caller: Caller, fields: _JobId) -> Job:
     return await services.jobs.cancel(str(fields.id), caller)
 
 
+DIFF_BYTES = 1 << 20
+
+
+class TaskId(msgspec.Struct):
+    id: str = ""
+
+
+class _Started(msgspec.Struct):
+    id: str = ""
+    all: bool = False
+
+
+class _Claimed(msgspec.Struct):
+    id: str = ""
+    result: str | None = None
+    summary: str | None = None
+    context: str | None = None
+    tokens: int | None = None
+
+
+class _Retried(msgspec.Struct):
+    id: str = ""
+    run: bool = False
+
+
+class _Typed(msgspec.Struct):
+    id: str = ""
+    text: str = ""
+    enter: bool = True
+    data: bytes = b""  # in base64: keys as they are
+    session: str = ""  # the one that is meant; "" for whichever runs
+
+
+class _Resized(msgspec.Struct):
+    id: str = ""
+    session: str = ""
+    cols: Annotated[int, msgspec.Meta(gt=0)] = SCREEN[0]
+    rows: Annotated[int, msgspec.Meta(gt=0)] = SCREEN[1]
+
+
+class _Messaged(msgspec.Struct):
+    id: str = ""
+    text: str = ""
+    message: str = ""
+    delete: bool = False
+    now: bool = False
+
+
+def check_id(caller: Caller, task_id: str) -> None:
+    """Raises BadRequest without an id, Forbidden when an agent means another task than its own."""
+    if not task_id:
+        raise BadRequest("id is required", code="missing_required_parameter", param="id")
+    if caller.kind == "task" and caller.task != task_id:
+        raise Forbidden(f"this token is task {caller.task}'s: it can call back for that alone")
+
+
+def _changed(task: Task) -> web.Response:
+    """The answer to a change of a task."""
+    return reply({"status": "ok", "task": task}, trigger="refreshTasks")
+
+
+def _task_post(path: str, kind: type[T]) -> Callable[[Callable[[Dispatch, Caller, T], Awaitable[Task]]], Any]:
+    """Routes POST `path`, JSON or a form, to a handler that changes the task `id` as `kind` says, and returns it."""
+
+    def routed(handle: Callable[[Dispatch, Caller, T], Awaitable[Task]]) -> Any:
+        @functools.wraps(handle)
+        async def answer(request: web.Request) -> web.Response:
+            fields: Any = await given_of(request, kind)
+            check_id(request[CALLER], fields.id)
+            return _changed(await handle(request.app[SERVICES].dispatch, request[CALLER], fields))
+
+        return routes.post(path)(answer)
+
+    return routed
+
+
+@routes.get("/api/state")
+async def show_state(request: web.Request) -> web.Response:
+    """GET /api/state -> {tasks: [Task], next_id, archived}"""
+    services = request.app[SERVICES]
+    found = services.dispatch.queue.all()
+    stored = services.store.state
+    return reply({"tasks": found, "next_id": stored.next_id, "archived": stored.archived})
+
+
+@routes.get("/api/tasks")
+async def list_tasks(request: web.Request) -> web.Response:
+    """GET /api/tasks?tab=active|completed&limit=&before= -> {tasks: [Task]}; completed ones newest first"""
+    queue, asked = request.app[SERVICES].dispatch.queue, request.query
+    if asked.get("tab", "") not in ("", "active", "completed"):
+        raise BadRequest("tab is active or completed", param="tab")
+    if asked.get("tab") == "completed":
+        limit = asked.get("limit", "50")
+        if not limit.isdecimal() or len(limit) > 4 or not 0 < int(limit) <= 1000:
+            raise BadRequest("limit is a number up to 1000", param="limit")
+        return reply({"tasks": await queue.finished(int(limit), asked.get("before", ""))})
+    found = queue.all()
+    return reply({"tasks": [task for task in found if not over(task)] if asked.get("tab") == "active" else found})
+
+
+@routes.get("/api/tasks/{id}")
+async def show_task(request: web.Request) -> web.Response:
+    """GET /api/tasks/{id} -> Task"""
+    return reply(await request.app[SERVICES].dispatch.queue.found(request.match_info["id"]))
+
+
+@routes.get("/api/tasks/{id}/output")
+async def show_output(request: web.Request) -> web.Response:
+    """GET /api/tasks/{id}/output?since=&session=&wait= -> {session, since, next, text, ended}
+
+    `since` counts bytes of what the session printed, below 0 from its end; `wait` (seconds, up to 25) waits for more.
+    """
+    services, asked = request.app[SERVICES], request.query
+    task = await services.dispatch.queue.found(request.match_info["id"])
+    session = asked.get("session") or (task.sessions[-1].id if task.sessions else "")
+    since, wait_s = asked.get("since", "0"), asked.get("wait", "0")
+    if not re.fullmatch(r"-?[0-9]{1,15}", since) or not re.fullmatch("[0-9]{1,2}", wait_s):
+        raise BadRequest("since and wait are whole numbers")
+    if session and session not in {one.id for one in task.sessions}:
+        raise NotFound(f"task {task.id} has no session {session[:20]!r}", param="session")
+    raw = asked.get("raw") == "1"
+    found = await services.dispatch.printed(task, session, int(since), min(int(wait_s), 25), raw=raw)
+    if raw:
+        told: dict[str, Any] = {"data": base64.b64encode(found.data).decode()}
+    else:
+        told = {"text": text_of(found.data)}
+    return reply({"session": session, "since": found.since, "next": found.next, "ended": found.ended, **told})
+
+
+@routes.get("/api/tasks/{id}/diff")
+async def show_diff(request: web.Request) -> web.Response:
+    """GET /api/tasks/{id}/diff -> {diff}: what its branch and folder differ in from where it started"""
+    dispatch = request.app[SERVICES].dispatch
+    task = await dispatch.queue.found(request.match_info["id"])
+    return reply({"diff": await dispatch.diff(task, DIFF_BYTES)})
+
+
+@routes.post("/api/tasks")
+async def add_task(request: web.Request) -> web.Response:
+    """POST /api/tasks {prompt, dir?, platform?, model?, ..., run?} -> Task"""
+    services, fields = request.app[SERVICES], await given_fields(request)
+    check_names(services, fields)
+    return reply(await services.dispatch.add(fields), trigger="refreshTasks")
+
+
+def check_names(services: Services, fields: Mapping[str, Any]) -> None:
+    """Raises BadRequest for a platform or router that is not there."""
+    for name, what, known in (
+        ("agent", "platform", services.dispatch.platforms.all()),
+        ("platform", "platform", services.dispatch.platforms.all()),
+        ("router", "router", services.routing.rows),
+    ):
+        if (value := fields.get(name)) and isinstance(value, str) and value not in known:
+            raise BadRequest(f"there is no {what} {value[:50]!r}{near_name(value[:50], known)}", param=name)
+
+
+@routes.post("/api/tasks/run")
+async def run_task(request: web.Request) -> web.Response:
+    """POST /api/tasks/run {id?, platform?, model?, effort?, router?, all?} -> {status, task}; it waits for room"""
+    given, services = await given_fields(request), request.app[SERVICES]
+    check_fields(given, (*_Started.__struct_fields__, *_RUN_WITH))
+    fields = {name: value for name, value in given.items() if value not in (None, "")}  # an empty one changes nothing
+    asked = fields_as({name: fields.pop(name) for name in ("id", "all") if name in fields}, _Started)
+    dispatch, task_id = services.dispatch, asked.id
+    check_names(services, fields)
+    said = checked_fields(dispatch.queue.state, task_id or "0", fields)
+    if asked.all:
+        ran: dict[str, Task] = {}
+        while left := [one.id for one in dispatch.queue.queued() if one.id not in ran]:
+            ran[left[0]] = dispatch.queue.get(left[0])
+            with contextlib.suppress(Conflict):  # somebody else was faster
+                ran[left[0]] = await dispatch.run_task(left[0], **said)
+        return reply({"status": "ok", "tasks": tuple(ran.values())}, trigger="refreshTasks")
+    if not task_id:
+        if not (queued := dispatch.queue.queued()):
+            raise NotFound("nothing is queued", code="nothing_queued")
+        task_id = queued[0].id
+    return _changed(await dispatch.run_task(task_id, **said))
+
+
+_RUN_WITH = ("agent", "platform", "model", "effort", "router")  # what can be said of a start
+_CLAIMS = ("tokens", "result", "phase")  # what an agent can say of itself
+
+
+@routes.post("/api/tasks/update")
+async def update_task(request: web.Request) -> web.Response:
+    """POST /api/tasks/update {id, tokens?, result?, phase?, prompt?, ...} -> {status, task}"""
+    fields, dispatch = await given_fields(request), request.app[SERVICES].dispatch
+    task_id = fields_as({"id": fields.pop("id", "")}, TaskId).id
+    caller = request[CALLER]
+    check_id(caller, task_id)
+    claims = {name: fields.pop(name) for name in _CLAIMS if name in fields}
+    if caller.kind == "task" and fields:
+        raise Forbidden("an agent reports tokens, result and phase; the rest is the owner's")
+    check_names(request.app[SERVICES], fields)
+    claim = read_claim(claims)
+    if claims:
+        dispatch.claimant(task_id, caller.session)  # all of it can be done, or none of it is
+    if fields:
+        await dispatch.edit(task_id, fields)
+    if claims:
+        with contextlib.suppress(Conflict):  # the session has ended just now: nobody asks what it had to say
+            dispatch.claim(task_id, caller.session, claim)
+    return _changed(dispatch.queue.live(dispatch.queue.get(task_id)))
+
+
+@_task_post("/api/tasks/done", _Claimed)
+async def finish_task(dispatch: Dispatch, caller: Caller, fields: _Claimed) -> Task:
+    """POST /api/tasks/done {id, result?|summary?, tokens?} -> {status, task}; an agent's is a claim"""
+    claim = read_claim({"result": fields.summary or fields.result or "", "tokens": fields.tokens})
+    if caller.kind == "task" or fields.tokens is not None:
+        dispatch.claim(fields.id, caller.session, claim)
+    if caller.kind == "task":
+        return dispatch.queue.live(dispatch.queue.get(fields.id))
+    return await dispatch.finish(fields.id, claim.result)
+
+
+@_task_post("/api/tasks/handoff", _Claimed)
+async def hand_off_task(dispatch: Dispatch, caller: Caller, fields: _Claimed) -> Task:
+    """POST /api/tasks/handoff {id, summary?|context?} -> {status, task}; the next session goes on from there"""
+    claim = read_claim({"result": fields.summary or fields.context or fields.result or ""})
+    return await dispatch.hand_off(fields.id, claim.result, wait=caller.kind != "task")
+
+
+@routes.get("/api/clean")
+async def list_leftovers(request: web.Request) -> web.Response:
+    """GET /api/clean -> {folders: [{task, bytes, unsaved}]}: of tasks that are over; `unsaved`: what would be lost"""
+    return reply({"folders": await request.app[SERVICES].dispatch.leftovers()})
+
+
+class _Freed(msgspec.Struct, forbid_unknown_fields=True):
+    ids: Annotated[list[Annotated[str, msgspec.Meta(pattern="^[0-9]{1,18}$")]], msgspec.Meta(max_length=1000)]
+    unsaved: bool = False
+
+
+@json_post("/api/clean", _Freed)
+async def free_folders(services: Services, caller: Caller, fields: _Freed) -> dict[str, Any]:
+    """POST /api/clean {ids, unsaved?} -> {deleted: [id], kept: {id: why}}; `unsaved`: with work that is nowhere else"""
+    found = await services.dispatch.free(fields.ids, unsaved=fields.unsaved)
+    kept = {one: why for one, why in found.items() if why}
+    return {"deleted": [one for one in found if one not in kept], "kept": kept}
+
+
+@_task_post("/api/tasks/stop", TaskId)
+async def stop_task(dispatch: Dispatch, caller: Caller, fields: TaskId) -> Task:
+    """POST /api/tasks/stop {id} -> {status, task}, when nothing of it runs any more"""
+    return await dispatch.stop_task(fields.id)
+
+
+@_task_post("/api/tasks/retry", _Retried)
+async def retry_task(dispatch: Dispatch, caller: Caller, fields: _Retried) -> Task:
+    """POST /api/tasks/retry {id, run?} -> {status, task}; in the same folder"""
+    return await dispatch.retry(fields.id, run=fields.run)
+
+
+@_task_post("/api/tasks/continue", TaskId)
+async def continue_task(dispatch: Dispatch, caller: Caller, fields: TaskId) -> Task:
+    """POST /api/tasks/continue {id} -> {status, task}; grants one more budget, or ends a wait"""
+    return await dispatch.go_on(fields.id)
+
+
+@_task_post("/api/tasks/input", _Typed)
+async def type_into_task(dispatch: Dispatch, caller: Caller, fields: _Typed) -> Task:
+    """POST /api/tasks/input {id, text, enter?} -> {status, task}; typed into its terminal; `data`: keys in base64"""
+    keys = fields.data or fields.text.encode() + (b"\r" if fields.enter else b"")
+    dispatch.type_in(fields.id, keys, fields.session)
+    return dispatch.queue.live(dispatch.queue.get(fields.id))
+
+
+@_task_post("/api/tasks/resize", _Resized)
+async def resize_task(dispatch: Dispatch, caller: Caller, fields: _Resized) -> Task:
+    """POST /api/tasks/resize {id, cols, rows} -> {status, task}; another size of its terminal, painted anew"""
+    dispatch.resize(fields.id, fields.cols, fields.rows, fields.session)
+    return dispatch.queue.live(dispatch.queue.get(fields.id))
+
+
+@_task_post("/api/tasks/message", _Messaged)
+async def message_task(dispatch: Dispatch, caller: Caller, fields: _Messaged) -> Task:
+    """POST /api/tasks/message {id, text, message?, delete?, now?} -> {status, task}; after its turn"""
+    task = await dispatch.queue.message(fields.id, fields.text, fields.message, delete=fields.delete)
+    return await dispatch.interrupt(fields.id) if fields.now and task.status == "active" else task
+
+
+@_task_post("/api/tasks/delete", TaskId)
+async def delete_task(dispatch: Dispatch, caller: Caller, fields: TaskId) -> Task:
+    """POST /api/tasks/delete {id} -> {status, task}; an active one is stopped first"""
+    return await dispatch.drop(fields.id)
+
+
+@_task_post("/api/tasks/restore", TaskId)
+async def restore_task(dispatch: Dispatch, caller: Caller, fields: TaskId) -> Task:
+    """POST /api/tasks/restore {id} -> {status, task}; a task deleted within the last hour"""
+    return await dispatch.queue.restore(fields.id)
+
+
+# == Settings API ======================================================================================================
+
+
 @routes.post("/api/config/reload")
 async def reload_config(request: web.Request) -> web.Response:
     """POST /api/config/reload -> {restart: [names of changed settings that take one]}"""
@@ -16135,7 +16434,7 @@ async def change_config(request: web.Request) -> web.Response:
             raise BadRequest(str(error)[:300], code="invalid_settings") from None
         return after
 
-    _check_names(services, {"platform": fields.tasks.get("platform")})
+    check_names(services, {"platform": fields.tasks.get("platform")})
     restart = await change_file(services, "settings.json", changed)
     return reply({"status": "ok", "restart": restart}, trigger="refreshTasks")
 
@@ -16172,6 +16471,9 @@ class _NewAgent(msgspec.Struct):
     color: str = "#888888"
 
 
+_AGENT_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
+
+
 @routes.get("/api/config/agents")
 async def list_agents(request: web.Request) -> web.Response:
     """GET /api/config/agents -> {id: agent}"""
@@ -16198,8 +16500,8 @@ async def add_agent(request: web.Request) -> web.Response:
 @routes.delete("/api/config/agents")
 async def remove_agent(request: web.Request) -> web.Response:
     """DELETE /api/config/agents {id} -> {status, id}; takes an agent away that was added"""
-    services, given = request.app[SERVICES], await given_of(request, _TaskId)
-    _check_id(request[CALLER], given.id)
+    services, given = request.app[SERVICES], await given_of(request, TaskId)
+    check_id(request[CALLER], given.id)
 
     def changed(agents: Tables) -> Tables:
         if given.id not in agents:
@@ -16208,302 +16510,6 @@ async def remove_agent(request: web.Request) -> web.Response:
 
     rewrite(services.store, "agents.json", changed)
     return reply({"status": "ok", "id": given.id}, trigger="refreshTasks")
-
-
-_AGENT_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
-DIFF_BYTES = 1 << 20
-
-
-class _TaskId(msgspec.Struct):
-    id: str = ""
-
-
-class _Started(msgspec.Struct):
-    id: str = ""
-    all: bool = False
-
-
-class _Claimed(msgspec.Struct):
-    id: str = ""
-    result: str | None = None
-    summary: str | None = None
-    context: str | None = None
-    tokens: int | None = None
-
-
-class _Retried(msgspec.Struct):
-    id: str = ""
-    run: bool = False
-
-
-class _Typed(msgspec.Struct):
-    id: str = ""
-    text: str = ""
-    enter: bool = True
-    data: bytes = b""  # in base64: keys as they are
-    session: str = ""  # the one that is meant; "" for whichever runs
-
-
-class _Resized(msgspec.Struct):
-    id: str = ""
-    session: str = ""
-    cols: Annotated[int, msgspec.Meta(gt=0)] = SCREEN[0]
-    rows: Annotated[int, msgspec.Meta(gt=0)] = SCREEN[1]
-
-
-class _Messaged(msgspec.Struct):
-    id: str = ""
-    text: str = ""
-    message: str = ""
-    delete: bool = False
-    now: bool = False
-
-
-def _check_id(caller: Caller, task_id: str) -> None:
-    """Raises BadRequest without an id, Forbidden when an agent means another task than its own."""
-    if not task_id:
-        raise BadRequest("id is required", code="missing_required_parameter", param="id")
-    if caller.kind == "task" and caller.task != task_id:
-        raise Forbidden(f"this token is task {caller.task}'s: it can call back for that alone")
-
-
-def _changed(task: Task) -> web.Response:
-    """The answer to a change of a task."""
-    return reply({"status": "ok", "task": task}, trigger="refreshTasks")
-
-
-def _task_post(path: str, kind: type[T]) -> Callable[[Callable[[Dispatch, Caller, T], Awaitable[Task]]], Any]:
-    """Routes POST `path`, JSON or a form, to a handler that changes the task `id` as `kind` says, and returns it."""
-
-    def routed(handle: Callable[[Dispatch, Caller, T], Awaitable[Task]]) -> Any:
-        @functools.wraps(handle)
-        async def answer(request: web.Request) -> web.Response:
-            fields: Any = await given_of(request, kind)
-            _check_id(request[CALLER], fields.id)
-            return _changed(await handle(request.app[SERVICES].dispatch, request[CALLER], fields))
-
-        return routes.post(path)(answer)
-
-    return routed
-
-
-@routes.get("/api/state")
-async def show_state(request: web.Request) -> web.Response:
-    """GET /api/state -> {tasks: [Task], next_id, archived}"""
-    services = request.app[SERVICES]
-    found = services.dispatch.queue.all()
-    stored = services.store.state
-    return reply({"tasks": found, "next_id": stored.next_id, "archived": stored.archived})
-
-
-@routes.get("/api/tasks")
-async def list_tasks(request: web.Request) -> web.Response:
-    """GET /api/tasks?tab=active|completed&limit=&before= -> {tasks: [Task]}; completed ones newest first"""
-    queue, asked = request.app[SERVICES].dispatch.queue, request.query
-    if asked.get("tab", "") not in ("", "active", "completed"):
-        raise BadRequest("tab is active or completed", param="tab")
-    if asked.get("tab") == "completed":
-        limit = asked.get("limit", "50")
-        if not limit.isdecimal() or len(limit) > 4 or not 0 < int(limit) <= 1000:
-            raise BadRequest("limit is a number up to 1000", param="limit")
-        return reply({"tasks": await queue.finished(int(limit), asked.get("before", ""))})
-    found = queue.all()
-    return reply({"tasks": [task for task in found if not over(task)] if asked.get("tab") == "active" else found})
-
-
-@routes.get("/api/tasks/{id}")
-async def show_task(request: web.Request) -> web.Response:
-    """GET /api/tasks/{id} -> Task"""
-    return reply(await request.app[SERVICES].dispatch.queue.found(request.match_info["id"]))
-
-
-@routes.get("/api/tasks/{id}/output")
-async def show_output(request: web.Request) -> web.Response:
-    """GET /api/tasks/{id}/output?since=&session=&wait= -> {session, since, next, text, ended}
-
-    `since` counts bytes of what the session printed, below 0 from its end; `wait` (seconds, up to 25) waits for more.
-    """
-    services, asked = request.app[SERVICES], request.query
-    task = await services.dispatch.queue.found(request.match_info["id"])
-    session = asked.get("session") or (task.sessions[-1].id if task.sessions else "")
-    since, wait_s = asked.get("since", "0"), asked.get("wait", "0")
-    if not re.fullmatch(r"-?[0-9]{1,15}", since) or not re.fullmatch("[0-9]{1,2}", wait_s):
-        raise BadRequest("since and wait are whole numbers")
-    if session and session not in {one.id for one in task.sessions}:
-        raise NotFound(f"task {task.id} has no session {session[:20]!r}", param="session")
-    raw = asked.get("raw") == "1"
-    found = await services.dispatch.printed(task, session, int(since), min(int(wait_s), 25), raw=raw)
-    if raw:
-        told: dict[str, Any] = {"data": base64.b64encode(found.data).decode()}
-    else:
-        told = {"text": text_of(found.data)}
-    return reply({"session": session, "since": found.since, "next": found.next, "ended": found.ended, **told})
-
-
-@routes.get("/api/tasks/{id}/diff")
-async def show_diff(request: web.Request) -> web.Response:
-    """GET /api/tasks/{id}/diff -> {diff}: what its branch and folder differ in from where it started"""
-    dispatch = request.app[SERVICES].dispatch
-    task = await dispatch.queue.found(request.match_info["id"])
-    return reply({"diff": await dispatch.diff(task, DIFF_BYTES)})
-
-
-@routes.post("/api/tasks")
-async def add_task(request: web.Request) -> web.Response:
-    """POST /api/tasks {prompt, dir?, platform?, model?, ..., run?} -> Task"""
-    services, fields = request.app[SERVICES], await given_fields(request)
-    _check_names(services, fields)
-    return reply(await services.dispatch.add(fields), trigger="refreshTasks")
-
-
-def _check_names(services: Services, fields: Mapping[str, Any]) -> None:
-    """Raises BadRequest for a platform or router that is not there."""
-    for name, what, known in (
-        ("agent", "platform", services.dispatch.platforms.all()),
-        ("platform", "platform", services.dispatch.platforms.all()),
-        ("router", "router", services.routing.rows),
-    ):
-        if (value := fields.get(name)) and isinstance(value, str) and value not in known:
-            raise BadRequest(f"there is no {what} {value[:50]!r}{near_name(value[:50], known)}", param=name)
-
-
-@routes.post("/api/tasks/run")
-async def run_task(request: web.Request) -> web.Response:
-    """POST /api/tasks/run {id?, platform?, model?, effort?, router?, all?} -> {status, task}; it waits for room"""
-    given, services = await given_fields(request), request.app[SERVICES]
-    check_fields(given, (*_Started.__struct_fields__, *_RUN_WITH))
-    fields = {name: value for name, value in given.items() if value not in (None, "")}  # an empty one changes nothing
-    asked = fields_as({name: fields.pop(name) for name in ("id", "all") if name in fields}, _Started)
-    dispatch, task_id = services.dispatch, asked.id
-    _check_names(services, fields)
-    said = checked_fields(dispatch.queue.state, task_id or "0", fields)
-    if asked.all:
-        ran: dict[str, Task] = {}
-        while left := [one.id for one in dispatch.queue.queued() if one.id not in ran]:
-            ran[left[0]] = dispatch.queue.get(left[0])
-            with contextlib.suppress(Conflict):  # somebody else was faster
-                ran[left[0]] = await dispatch.run_task(left[0], **said)
-        return reply({"status": "ok", "tasks": tuple(ran.values())}, trigger="refreshTasks")
-    if not task_id:
-        if not (queued := dispatch.queue.queued()):
-            raise NotFound("nothing is queued", code="nothing_queued")
-        task_id = queued[0].id
-    return _changed(await dispatch.run_task(task_id, **said))
-
-
-_RUN_WITH = ("agent", "platform", "model", "effort", "router")  # what can be said of a start
-_CLAIMS = ("tokens", "result", "phase")  # what an agent can say of itself
-
-
-@routes.post("/api/tasks/update")
-async def update_task(request: web.Request) -> web.Response:
-    """POST /api/tasks/update {id, tokens?, result?, phase?, prompt?, ...} -> {status, task}"""
-    fields, dispatch = await given_fields(request), request.app[SERVICES].dispatch
-    task_id = fields_as({"id": fields.pop("id", "")}, _TaskId).id
-    caller = request[CALLER]
-    _check_id(caller, task_id)
-    claims = {name: fields.pop(name) for name in _CLAIMS if name in fields}
-    if caller.kind == "task" and fields:
-        raise Forbidden("an agent reports tokens, result and phase; the rest is the owner's")
-    _check_names(request.app[SERVICES], fields)
-    claim = read_claim(claims)
-    if claims:
-        dispatch.claimant(task_id, caller.session)  # all of it can be done, or none of it is
-    if fields:
-        await dispatch.edit(task_id, fields)
-    if claims:
-        with contextlib.suppress(Conflict):  # the session has ended just now: nobody asks what it had to say
-            dispatch.claim(task_id, caller.session, claim)
-    return _changed(dispatch.queue.live(dispatch.queue.get(task_id)))
-
-
-@_task_post("/api/tasks/done", _Claimed)
-async def finish_task(dispatch: Dispatch, caller: Caller, fields: _Claimed) -> Task:
-    """POST /api/tasks/done {id, result?|summary?, tokens?} -> {status, task}; an agent's is a claim"""
-    claim = read_claim({"result": fields.summary or fields.result or "", "tokens": fields.tokens})
-    if caller.kind == "task" or fields.tokens is not None:
-        dispatch.claim(fields.id, caller.session, claim)
-    if caller.kind == "task":
-        return dispatch.queue.live(dispatch.queue.get(fields.id))
-    return await dispatch.finish(fields.id, claim.result)
-
-
-@_task_post("/api/tasks/handoff", _Claimed)
-async def hand_off_task(dispatch: Dispatch, caller: Caller, fields: _Claimed) -> Task:
-    """POST /api/tasks/handoff {id, summary?|context?} -> {status, task}; the next session goes on from there"""
-    claim = read_claim({"result": fields.summary or fields.context or fields.result or ""})
-    return await dispatch.hand_off(fields.id, claim.result, wait=caller.kind != "task")
-
-
-@routes.get("/api/clean")
-async def list_leftovers(request: web.Request) -> web.Response:
-    """GET /api/clean -> {folders: [{task, bytes, unsaved}]}: of tasks that are over; `unsaved`: what would be lost"""
-    return reply({"folders": await request.app[SERVICES].dispatch.leftovers()})
-
-
-class _Freed(msgspec.Struct, forbid_unknown_fields=True):
-    ids: Annotated[list[Annotated[str, msgspec.Meta(pattern="^[0-9]{1,18}$")]], msgspec.Meta(max_length=1000)]
-    unsaved: bool = False
-
-
-@json_post("/api/clean", _Freed)
-async def free_folders(services: Services, caller: Caller, fields: _Freed) -> dict[str, Any]:
-    """POST /api/clean {ids, unsaved?} -> {deleted: [id], kept: {id: why}}; `unsaved`: with work that is nowhere else"""
-    found = await services.dispatch.free(fields.ids, unsaved=fields.unsaved)
-    kept = {one: why for one, why in found.items() if why}
-    return {"deleted": [one for one in found if one not in kept], "kept": kept}
-
-
-@_task_post("/api/tasks/stop", _TaskId)
-async def stop_task(dispatch: Dispatch, caller: Caller, fields: _TaskId) -> Task:
-    """POST /api/tasks/stop {id} -> {status, task}, when nothing of it runs any more"""
-    return await dispatch.stop_task(fields.id)
-
-
-@_task_post("/api/tasks/retry", _Retried)
-async def retry_task(dispatch: Dispatch, caller: Caller, fields: _Retried) -> Task:
-    """POST /api/tasks/retry {id, run?} -> {status, task}; in the same folder"""
-    return await dispatch.retry(fields.id, run=fields.run)
-
-
-@_task_post("/api/tasks/continue", _TaskId)
-async def continue_task(dispatch: Dispatch, caller: Caller, fields: _TaskId) -> Task:
-    """POST /api/tasks/continue {id} -> {status, task}; grants one more budget, or ends a wait"""
-    return await dispatch.go_on(fields.id)
-
-
-@_task_post("/api/tasks/input", _Typed)
-async def type_into_task(dispatch: Dispatch, caller: Caller, fields: _Typed) -> Task:
-    """POST /api/tasks/input {id, text, enter?} -> {status, task}; typed into its terminal; `data`: keys in base64"""
-    keys = fields.data or fields.text.encode() + (b"\r" if fields.enter else b"")
-    dispatch.type_in(fields.id, keys, fields.session)
-    return dispatch.queue.live(dispatch.queue.get(fields.id))
-
-
-@_task_post("/api/tasks/resize", _Resized)
-async def resize_task(dispatch: Dispatch, caller: Caller, fields: _Resized) -> Task:
-    """POST /api/tasks/resize {id, cols, rows} -> {status, task}; another size of its terminal, painted anew"""
-    dispatch.resize(fields.id, fields.cols, fields.rows, fields.session)
-    return dispatch.queue.live(dispatch.queue.get(fields.id))
-
-
-@_task_post("/api/tasks/message", _Messaged)
-async def message_task(dispatch: Dispatch, caller: Caller, fields: _Messaged) -> Task:
-    """POST /api/tasks/message {id, text, message?, delete?, now?} -> {status, task}; after its turn"""
-    task = await dispatch.queue.message(fields.id, fields.text, fields.message, delete=fields.delete)
-    return await dispatch.interrupt(fields.id) if fields.now and task.status == "active" else task
-
-
-@_task_post("/api/tasks/delete", _TaskId)
-async def delete_task(dispatch: Dispatch, caller: Caller, fields: _TaskId) -> Task:
-    """POST /api/tasks/delete {id} -> {status, task}; an active one is stopped first"""
-    return await dispatch.drop(fields.id)
-
-
-@_task_post("/api/tasks/restore", _TaskId)
-async def restore_task(dispatch: Dispatch, caller: Caller, fields: _TaskId) -> Task:
-    """POST /api/tasks/restore {id} -> {status, task}; a task deleted within the last hour"""
-    return await dispatch.queue.restore(fields.id)
 
 
 # == Live ==============================================================================================================

@@ -24797,7 +24797,16 @@ class TestTaskApi:
         await client.ended("1")
         await client.post("tasks/continue", 409, id=1)
 
-    # -- settings and agents
+
+# == Settings API ======================================================================================================
+
+
+class TestSettingsApi:
+    @pytest.fixture
+    async def idle(self, serves: Any) -> Client:
+        """A chomp that starts no task."""
+        client: Client = await serves(runs=False)
+        return client
 
     async def test_the_config_shows_no_secret(self, serves: Any) -> None:
         told = {"webhook": "https://example.org/hook-secret", "ntfy": "https://ntfy.sh/secret-topic"}
