@@ -54,6 +54,7 @@ import hmac
 import html
 import http
 import importlib.util
+import inspect
 import ipaddress
 import itertools
 import json
@@ -73,6 +74,7 @@ import ssl
 import stat
 import sys
 import termios
+import textwrap
 import threading
 import time
 import tomllib
@@ -151,46 +153,46 @@ CLOCKS = Clocks()
 class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds; in chomp.toml without the `_s`, as "60s", "5m" or a number."""
 
-    connect_s: float = 10.0  # TCP and TLS handshake with an upstream
+    connect_s: float = 10.0  # TCP and TLS handshake with a router
     first_byte_s: float = 120.0  # until a stream's first frame that is not a comment
     first_byte_local_s: float = 300.0  # the same for local models, which may still be loading
     answer_s: float = 600.0  # until an answer that is not streamed
     idle_s: float = 120.0  # silence inside a stream or a body
-    hold_s: float = 10.0  # how long frames without content are kept back, so that failover stays possible
+    hold_s: float = 10.0  # how long frames without content are held back, so that failover stays possible
     keepalive_s: float = 15.0  # silence towards a streaming client before a comment is sent
     body_s: float = 30.0  # silence while a client sends its request body
-    catalog_s: float = 10.0  # one fetch of a router's model list
+    catalog_s: float = 10.0  # fetching one router's model list
     catalog_wait_s: float = 5.0  # how long a request waits for model lists being fetched
     catalog_ttl_s: float = 900.0  # age at which a model list is fetched again
-    pool_idle_s: float = 30.0  # an unused upstream connection is closed
-    client_idle_s: float = 75.0  # an unused client connection is closed
+    pool_idle_s: float = 30.0  # an unused connection to a router is closed
+    client_idle_s: float = 75.0  # an unused connection of a client is closed
     stalled_s: float = 600.0  # a client that reads nothing of its answer is left
     drain_s: float = 30.0  # at shutdown, for streams to end
-    job_s: float = 600.0  # one asynchronous job
-    local_start_s: float = 30.0  # the embedded model's child must listen by then
+    job_s: float = 600.0  # one job of /api/dispatch
+    local_start_s: float = 30.0  # the embedded model must have started by then
     local_idle_s: float = 300.0  # the embedded model gives its memory back
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Counts, and bytes where the name says so; sizes may be written "64MiB"."""
 
-    body_bytes: int = 64 << 20  # one request body, unpacked
-    inflight_bytes: int = 512 << 20  # all request bodies being handled
-    answer_bytes: int = 1 << 20  # an answer that is not streamed is read whole up to here, larger ones pass through
-    frame_bytes: int = 1 << 20  # an SSE frame above this passes uninspected
-    head_bytes: int = 64 << 10  # an upstream's response head
-    error_bytes: int = 64 << 10  # what is read of an upstream's error body
+    body_bytes: int = 64 << 20  # one request body, unpacked; more is answered 413
+    inflight_bytes: int = 512 << 20  # all request bodies being handled; more is answered 429
+    answer_bytes: int = 1 << 20  # an answer that is not streamed is checked whole up to here, larger ones pass through
+    frame_bytes: int = 1 << 20  # a stream's frame above this passes uninspected
+    head_bytes: int = 64 << 10  # a router's response head
+    error_bytes: int = 64 << 10  # what is read of a router's error
     requests: int = 4096  # being handled at once; more are answered 503
-    idle_connections: int = 1024  # kept to upstreams
+    idle_connections: int = 1024  # kept open to routers
     catalog_bytes: int = 32 << 20  # one router's model list
     catalog_models: int = 20_000  # models kept of one router
-    names: int = 4096  # cooldowns, latencies and prices remembered, each
+    names: int = 4096  # cooldowns, delays and prices remembered, each
     ledger_rows: int = 20_000  # waiting to be written; more are dropped and counted
     events: int = 1000  # kept for late watchers
-    jobs_parallel: int = 4
-    jobs_waiting: int = 1000
-    jobs_kept: int = 1000
-    responses_kept: int = 10_000  # of /v1/responses, for previous_response_id
+    jobs_parallel: int = 4  # jobs of /api/dispatch running at once
+    jobs_waiting: int = 1000  # more are answered 429
+    jobs_kept: int = 1000  # finished jobs that can still be read
+    responses_kept: int = 10_000  # answers of /v1/responses that can be gone on from
     responses_bytes: int = 256 << 20  # the same, all together
     event_streams: int = 64  # open pages that are told what changes
 
@@ -203,26 +205,26 @@ class TaskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     parallel: _Some = 4  # sessions at once
     platform_parallel: dict[str, _Some] = {}  # the same for single platforms
-    auto: bool = False  # queued tasks start by themselves
-    platform: str = ""  # for tasks that name none; "" = the first that is available
-    roots: tuple[str, ...] = ()  # folders tasks may work in; none = any but the system's and chomp's own
-    isolation: Literal["auto", "required", "none"] = "auto"
-    budget_tokens: int = 300_000  # soft: crossing it is shown; 0 = none
-    budget_tokens_per_day: int = 0  # of all tasks, UTC: requests are held when it is used; 0 = none
+    auto: bool = False  # true: queued tasks start by themselves
+    platform: str = ""  # for tasks that name none; "": the first that is available
+    roots: tuple[str, ...] = ()  # folders tasks may work in; []: any but the system's and chomp's own
+    isolation: Literal["auto", "required", "none"] = "auto"  # where it works; "required": or no agent starts
+    budget_tokens: int = 300_000  # of one task, soft: crossing it is shown and told; 0: none
+    budget_tokens_per_day: int = 0  # of all tasks, UTC: requests are held when it is used up; 0: none
     budget_usd_per_day: float = 0.0  # the same
-    strict: bool = False  # answers are asked for no longer than what is left of a budget that pauses (`max_tokens`)
-    hold_s: float = 300.0  # how long a request over a budget is held before it is refused
+    strict: bool = False  # true: answers are asked for no longer than what is left of a budget that pauses
+    hold_s: float = 300.0  # how long a request over a budget is held before it is refused, sent again or not
     gate: str = "gates/health.sh"  # run in a task's folder when it is there and the task names no other
     gate_timeout_s: float = 600.0  # a gate that takes longer has failed
     max_gate_loops: int = 3  # sessions a task gets to please its gate
     setup: str = ".chomp/setup.sh"  # run in a new clone when it is there
-    setup_timeout_s: float = 600.0
-    session_s: float = 0.0  # an agent that takes longer is stopped; 0 = none
-    stalled_s: float = 600.0  # neither output nor traffic for so long: stalled
-    stalled_stop_s: float = 1800.0  # and for so long: stopped; 0 = never
+    setup_timeout_s: float = 600.0  # a setup that takes longer has failed
+    session_s: float = 0.0  # an agent that takes longer is stopped; 0: no limit
+    stalled_s: float = 600.0  # neither output nor traffic for so long: shown as stalled
+    stalled_stop_s: float = 1800.0  # and for so long: stopped; 0: never
     kept_done_s: float = 7 * 86400.0  # folders of tasks that are done
-    kept_failed_s: float = 30 * 86400.0
-    finished: int = 200  # finished tasks in state.json, older ones are in archive.jsonl
+    kept_failed_s: float = 30 * 86400.0  # and of those that failed
+    finished: int = 200  # finished tasks in state.json; older ones are in archive.jsonl
     transcript_bytes: int = 32 << 20  # kept of a session's output
 
 
@@ -231,7 +233,7 @@ class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     webhook: str = ""  # gets a JSON object by POST
     ntfy: str = ""  # a topic's address, such as https://ntfy.sh/my-topic
-    on: tuple[str, ...] = ("needs_input", "done", "failed", "budget")
+    on: tuple[str, ...] = ("needs_input", "done", "failed", "budget")  # of what
 
 
 class Proxies(msgspec.Struct, frozen=True):
@@ -373,21 +375,48 @@ def size_bytes(value: object) -> int:
 class _Server(msgspec.Struct):
     """The table [server]; flags and variables win over it."""
 
-    port: int = 8001
-    host: str = "127.0.0.1"
-    api_token: str = ""
-    public_url: str = ""
-    allowed_hosts: tuple[str, ...] = ()
-    cors_origins: tuple[str, ...] = ()
-    prefer: str = ""
-    log: str = "text"
-    log_level: str = "INFO"
-    local_gguf: str = ""
+    port: int = 8001  # where it listens, on 127.0.0.1 and ::1
+    host: str = "127.0.0.1"  # anything else needs api_token
+    api_token: str = ""  # the owner's; "": the one in state/token
+    public_url: str = ""  # how others reach it, such as "https://chomp.example"
+    allowed_hosts: tuple[str, ...] = ()  # further Host names served, such as "chomp.lan"
+    cors_origins: tuple[str, ...] = ()  # web pages that may call chomp, such as "https://chat.example.com"
+    prefer: str = ""  # "fast", "cheap" or "free"; "": the order of the routers
+    log: str = "text"  # or "json"
+    log_level: str = "INFO"  # DEBUG, INFO, WARNING, ERROR
+    local_gguf: str = ""  # another model file for the embedded router
+
+
+def field_notes(kind: type[Any]) -> dict[str, str]:
+    """What stands beside the fields of a struct of settings: one comment for whoever reads the code or the docs."""
+    return dict(re.findall(r"^    (\w+): .*?  # (.*)$", inspect.getsource(kind), re.M))
 
 
 _TABLES = ("server", "timeouts", "limits", "tasks", "notify", "routers", "users", "aliases", "headers")
 _LISTS = ("routers", "users")
 _NUMBERS = ("timeouts", "limits")
+WRITTEN_TABLES: dict[str, type[Any]] = {
+    "server": _Server, "timeouts": Timeouts, "limits": Limits, "tasks": TaskSettings, "notify": NotifySettings,
+}  # fmt: skip
+VARIABLES = (  # of the environment or state/.env: name, meaning, default
+    ("PORT", "where it listens; also `--port`", "8001"),
+    ("HOST", "on which address; `127.0.0.1` is `::1` too, and `0.0.0.0` is `::`; also `--host`", "127.0.0.1"),
+    ("CHOMP_DIR", "the folder with `state/` and `chomp.toml` (not from `state/.env`)", "the project folder"),
+    ("CHOMP_CONFIG", "another path for `chomp.toml` (not from `state/.env`)", ""),
+    ("CHOMP_API_TOKEN", "the owner's token, at least 16 characters", "made at first start, kept in state/token"),
+    ("CHOMP_V1_NO_AUTH=1", "`/v1/*` without a token, on 127.0.0.1 only. A request without one is the owner's: what an "
+     "agent asks that way is not counted to its task, and no budget holds it", ""),
+    ("CHOMP_PUBLIC_URL", "how others reach it: scheme and host, such as `https://chomp.example`, without a path", ""),
+    ("CHOMP_ALLOWED_HOSTS", "further `Host` names served, separated by commas", ""),
+    ("CHOMP_PREFER", "`fast`, `cheap` or `free`: how targets are ranked", "the order of the table"),
+    ("CHOMP_LOCAL_GGUF", "another model file for the embedded router", ""),
+    ("CHOMP_LOG", "`json` for log lines as JSON", "text"),
+    ("CHOMP_LOG_LEVEL", "`DEBUG`, `INFO`, `WARNING` or `ERROR`", "INFO"),
+    ("CHOMP_<ROUTER>_BASE_URL", "another base URL for a router: `CHOMP_GROQ_BASE_URL`", ""),
+    ("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY", "the proxy through which routers, model lists and notices are reached: "
+     "`http://user:password@proxy.example:3128`; this machine is not", ""),
+    ("NO_PROXY", "who is reached without one: hosts and their subdomains, `host:port`, addresses, networks, `*`", ""),
+)  # fmt: skip
 PREFERENCES = ("", "fast", "cheap", "free")
 
 
@@ -16949,7 +16978,9 @@ def set_up_pages(app: web.Application, folder: Path) -> None:
     )
     for name in environment.list_templates(["html"]):
         environment.get_template(name)  # compiled now, not when somebody asks
-    environment.globals.update(asset=asset, version=VERSION, budget_of=budget_of, open_session=open_session)
+    environment.globals.update(
+        PAGES=PAGES, asset=asset, version=VERSION, budget_of=budget_of, open_session=open_session
+    )
 
 
 def html_page(request: web.Request, template: str, status: int = 200, **shown: Any) -> web.Response:
@@ -17023,11 +17054,158 @@ async def show_page_part(request: web.Request) -> web.Response:
     return html_page(request, "partials/page.html", position=request.app[LIVE].position, **shown)
 
 
+class Page(msgspec.Struct, frozen=True):
+    """A page that the bar above every page leads to."""
+
+    path: str
+    title: str
+    icon: str  # of macros.html
+
+
+PAGES = (Page("/", "Tasks", "list"), Page("/usage", "Usage", "chart"), Page("/docs", "Documentation", "book"))
+
+_DOCS = ("clients", "tasks", "models", "dialects", "failover", "users", "usage", "api", "settings", "safety", "running")
+_ORIGIN = "http://127.0.0.1:8001"  # as it is written in the docs; a page has its own address in its place
+
+
+class DocsSection(msgspec.Struct, frozen=True):
+    """A file of the docs, as the page shows it."""
+
+    id: str
+    title: str
+    html: str
+    parts: tuple[tuple[str, str], ...]  # anchors and words of its headings
+
+
+def settings_text() -> str:
+    """A complete chomp.toml: every setting with its default, and what it means."""
+
+    def table(name: str) -> str:
+        kind, lines = WRITTEN_TABLES[name], []
+        notes = field_notes(kind)
+        for field in msgspec.structs.fields(kind):
+            default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+            if field.name.endswith("_s"):
+                default = setting_words(default) if default else 0
+            elif field.name.endswith("_bytes"):
+                default = next(f"{default // size}{unit}" for unit, size in _SIZES if default % size == 0)
+            written = "{}" if default == {} else json.dumps(default)
+            lines.append(f"{field.name.removesuffix('_s')} = {written}".ljust(24) + f" # {notes[field.name]}")
+        return "\n".join(lines)
+
+    return _docs_templates().get_template("chomp.toml").render(table=table)
+
+
+_SIZES = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("", 1))
+
+
+def _docs_templates() -> jinja2.Environment:
+    """Templates of texts that are no HTML: what becomes HTML of them is escaped when it does."""
+    loader = jinja2.FileSystemLoader([HERE / "templates", HERE / "templates" / "docs"])
+    return jinja2.Environment(
+        loader=loader,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def endpoints(*patterns: str) -> str:
+    """Markdown about the routes whose paths match: what their handlers' docstrings say."""
+    texts = []
+    for route in routes:
+        if not isinstance(route, web.RouteDef):
+            continue
+        path = re.sub(r"\{(\w+):[^}]*\}", r"{\1}", route.path)
+        if any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns):
+            line, _, more = inspect.cleandoc(route.handler.__doc__ or "").partition("\n")
+            method, target, rest = (*line.split(" ", 2), "")[:3]
+            fields, _, answer = rest.rpartition("-> ")
+            texts.append(
+                f"### `{method} {target}`\n\n{f'`{fields.strip()}` ' if fields else ''}→ {answer}\n\n{more.strip()}"
+            )
+    return "\n\n".join(texts)
+
+
+def docs_texts() -> dict[str, str]:
+    """The docs as Markdown, by section."""
+    templates = _docs_templates()
+    shown = {
+        "origin": _ORIGIN, "version": VERSION, "routers": ROUTERS, "settings": settings_text(), "endpoints": endpoints,
+        "variables": [{"name": name, "meaning": meaning, "default": default} for name, meaning, default in VARIABLES],
+    }  # fmt: skip
+    found = {name: templates.get_template(f"{name}.md").render(shown) for name in _DOCS}
+    for folder in ("adapters", "bin"):
+        found[folder] = (HERE / folder / "README.md").read_text("utf-8")
+    return found
+
+
+@functools.cache
+def docs_sections() -> tuple[DocsSection, ...]:
+    """The docs as HTML: what is not Markdown in them is text."""
+    import markdown_it  # takes 25 ms and some memory, which a chomp whose docs nobody reads need not spend
+
+    markdown = markdown_it.MarkdownIt("commonmark", {"html": False}).enable("table")
+    for rule in (_code_inline_html, _fence_html, _table_open_html, _table_close_html):
+        markdown.add_render_rule(rule.__name__.removeprefix("_").removesuffix("_html"), rule)
+    sections: list[DocsSection] = []
+    anchors = {*_DOCS, "adapters", "bin"}
+    for name, text in docs_texts().items():
+        tokens = markdown.parse(text)
+        title, parts = name, []
+        for at, token in enumerate(tokens):
+            for child in token.children or ():
+                if child.type == "link_open" and (file := _DOCS_FILE.fullmatch(str(child.attrs.get("href", "")))):
+                    child.attrs["href"] = f"#{file['part'] or file['name'] or file['folder']}"
+            if token.type != "heading_open":
+                continue
+            words = "".join(one.content for one in tokens[at + 1].children or ())
+            if token.tag == "h1":
+                title, anchor = words, name
+            else:
+                anchor = re.sub(r"[^\w -]", "", words.lower()).strip().replace(" ", "-")
+                anchor = f"{name}-{anchor}" if anchor in anchors else anchor
+                if token.tag == "h2":
+                    parts.append((anchor, words))
+            anchors.add(anchor)
+            token.attrs["id"] = anchor
+            token.tag = tokens[at + 2].tag = f"h{int(token.tag[1]) + 1}"  # the page has a title of its own
+        html_text = markdown.renderer.render(tokens, markdown.options, {})
+        sections.append(DocsSection(name, title, html_text, tuple(parts)))
+    return tuple(sections)
+
+
+_DOCS_FILE = re.compile(
+    r"(?:[\w./-]*?(?:(?P<folder>adapters|bin)/)?(?:README|(?P<name>[a-z]+))\.md)(?:#(?P<part>[\w-]+))?"
+)
+
+
+def _code_inline_html(renderer: Any, tokens: Any, at: int, options: Any, env: Any) -> str:
+    text = html.escape(tokens[at].content)
+    if route := re.match(r"(GET|POST|DELETE|HEAD) (?=/)", text):
+        return f'<span class="method" data-method="{route[1]}">{route[1]}</span> <code>{text[route.end() :]}</code>'
+    return f"<code>{text}</code>"
+
+
+def _fence_html(renderer: Any, tokens: Any, at: int, options: Any, env: Any) -> str:
+    return f'<pre tabindex="0">{html.escape(tokens[at].content)}</pre>\n'
+
+
+def _table_open_html(renderer: Any, tokens: Any, at: int, options: Any, env: Any) -> str:
+    return '<div class="scroller" tabindex="0"><table class="table">\n'
+
+
+def _table_close_html(renderer: Any, tokens: Any, at: int, options: Any, env: Any) -> str:
+    return "</table></div>\n"
+
+
 @routes.get("/docs")
 async def show_docs(request: web.Request) -> web.Response:
-    """GET /docs -> how tasks, models and limits are used, for people; open to all"""
+    """GET /docs -> how all of it is used, for people; open to all"""
     origin = request.app[SERVICES].settings.public_url or f"{request.scheme}://{request.host}"
-    return html_page(request, "docs.html", origin=origin)
+    sections = await asyncio.to_thread(docs_sections)
+    return html_page(request, "docs.html", sections=sections, written=_ORIGIN, origin=origin)
 
 
 @routes.get("/partials/limits")
@@ -17862,45 +18040,33 @@ def _offline_state(store: Store, words: Sequence[str]) -> dict[str, Any]:
     return {"status": "ok", "restored": words[1], "tasks": len(state.tasks)}
 
 
-_VARIABLES = """\
-environment:
-  CHOMP_DIR               base of state/ and chomp.toml (this folder)
-  CHOMP_CONFIG            another path for chomp.toml
-
-environment, or state/.env (chomp.toml and README have the rest):
-  PORT, HOST              where it listens (8001, 127.0.0.1)
-  CHOMP_API_TOKEN         the owner's token (made at first start, kept in state/token)
-  CHOMP_V1_NO_AUTH=1      /v1/* without a token, on 127.0.0.1 only
-  CHOMP_PUBLIC_URL        how others reach it
-  CHOMP_ALLOWED_HOSTS     further Host names served
-  CHOMP_PREFER            fast, cheap or free: how targets are ranked
-  CHOMP_LOCAL_GGUF        another model file for the embedded router
-  CHOMP_LOG=json          log form; CHOMP_LOG_LEVEL: DEBUG, INFO, WARNING, ERROR
-  CHOMP_<ROUTER>_BASE_URL another base URL for a router
-  HTTPS_PROXY, HTTP_PROXY the proxy for others, ALL_PROXY for both; NO_PROXY: hosts reached without one
-"""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """The command `python chomp_server.py`; its exit status."""
     argv = sys.argv[1:] if argv is None else argv
     folder = Path(os.environ.get("CHOMP_DIR") or HERE).expanduser().resolve()
     if argv[:1] == ["offline"]:
         return offline(argv[1:], folder)
-    keys = "\n".join(f"  {row.key_env[0]:<23} {row.name}" for row in ROUTERS if row.key_env)
+    variables = [(name, words.replace("`", "")) for name, words, _ in VARIABLES]
+    keys = [(row.key_env[0], f"key of {row.name}") for row in ROUTERS if row.key_env]
+    listed = (textwrap.fill(f"{name:<26} {words}", 100, initial_indent="  ", subsequent_indent=" " * 29)
+              for name, words in (*variables, *keys))  # fmt: skip
     parser = argparse.ArgumentParser(
         prog="chomp_server.py",
         description="One port between your agents and every model.",
-        epilog=f"{_VARIABLES}\nkeys:\n{keys}",
+        epilog="environment, or state/.env (--settings prints chomp.toml):\n" + "\n".join(listed),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--port", type=int, help="port to listen on")
     parser.add_argument("--host", help="address to listen on")
     parser.add_argument("--routes", action="store_true", help="print the routes and exit")
+    parser.add_argument("--settings", action="store_true", help="print a complete chomp.toml and exit")
     parser.add_argument("--version", action="version", version=f"chomp {VERSION}")
     given = parser.parse_args(argv)
     if given.routes:
         print(route_table())
+        return 0
+    if given.settings:
+        print(settings_text(), end="")
         return 0
     raise_file_limit()
     store = Store(folder / "state")

@@ -26100,6 +26100,7 @@ class TestPages:
             "login.js",
             "theme.js",
             "chomp.js",
+            "docs.js",
             "terminal.js",
             "usage.js",
             "icon.svg",
