@@ -1142,10 +1142,13 @@ class TestSettings:
         with pytest.raises(cs.SettingsError, match=re.escape(str(path))):
             cs.read_toml(path, required=False)
 
-    def test_the_readme_has_a_complete_chomp_toml(self, tmp_path: Path) -> None:
-        blocks = re.findall(r"```toml\n(.*?)```", (HERE / "README.md").read_text("utf-8"), re.S)
-        (complete,) = [block for block in blocks if "[server]" in block]
-        tables = tomllib.loads(complete)
+    def test_the_docs_have_a_complete_chomp_toml(self, tmp_path: Path) -> None:
+        text = cs.settings_text()
+        assert f"```toml\n{text}```" in cs.docs_texts()["settings"]
+        defaults = cs.read_settings(tmp_path, flags={}, environ={}, dotenv={}, overrides={}, file=tomllib.loads(text))
+        assert defaults == cs.read_settings(tmp_path, flags={}, environ={}, dotenv={}, overrides={}, file={})
+        _, _, shown = text.partition("\n[server]")
+        tables = tomllib.loads("[server]" + shown.replace("\n# ", "\n"))  # with its examples
         made = cs.read_settings(tmp_path, flags={}, environ={}, dotenv={}, overrides={}, file=tables)
         cs.router_rows(made)
         cs.read_aliases(made.aliases)
@@ -1158,8 +1161,6 @@ class TestSettings:
         assert set(tables["limits"]) == set(cs.Limits.__struct_fields__)
         assert set(tables["tasks"]) == {name.removesuffix("_s") for name in cs.TaskSettings.__struct_fields__}
         assert set(tables["notify"]) == set(cs.NotifySettings.__struct_fields__)
-        assert made.tasks == msgspec.structs.replace(cs.TaskSettings(), platform_parallel={"codex": 2})
-        assert made.notify == cs.NotifySettings()
         assert set().union(*tables["routers"]) >= cs._ROUTER_KEYS - {"kind"}
 
 
@@ -6136,17 +6137,54 @@ class TestHouse:
             words = re.split(r"[\s?]", route.handler.__doc__ or "")
             assert words[:2] == [route.method, path]
 
-    def test_every_route_stands_in_the_readme(self) -> None:
-        text = (HERE / "README.md").read_text("utf-8")
-        for route in self.routes():
-            path = re.sub(r"\{(\w+):[^}]*\}", r"{\1}", route.path)
-            assert f"{route.method} {path}" in text
+    def test_every_route_stands_in_the_docs_once(self) -> None:
+        headings = re.findall(r"^### `(\w+ [^?`]*)", "\n".join(cs.docs_texts().values()), re.M)
+        there = [(route.method, re.sub(r"\{(\w+):[^}]*\}", r"{\1}", route.path)) for route in self.routes()]
+        assert sorted(headings) == sorted(" ".join(one) for one in there)
 
-    def test_every_router_stands_in_the_readme(self) -> None:
-        text = (HERE / "README.md").read_text("utf-8")
+    def test_every_router_stands_in_the_docs(self) -> None:
+        text = cs.docs_texts()["models"]
         for row in cs.ROUTERS:
-            assert re.search(rf"^\|.*`{re.escape(row.id)}`.*\|$", text, re.M), row.id
-            assert all(f"`{name}`" in text for name in row.key_env)
+            (line,) = re.findall(rf"^\| `{re.escape(row.id)}` \|.*\|$", text, re.M)
+            assert [name for name in row.key_env if f"`{name}`" not in line] == []
+
+    def test_every_link_of_the_docs_leads_somewhere(self) -> None:
+        html = "".join(section.html for section in cs.docs_sections())
+        anchors = re.findall(r'id="([^"]+)"', html)
+        assert len(anchors) == len({*anchors}) > 100
+        links = {link for link in re.findall(r'href="([^"]+)"', html) if not link.startswith("https://")}
+        assert links - {f"#{anchor}" for anchor in anchors} <= {"/usage"}
+        assert len(links) > 20
+
+    @pytest.mark.parametrize(
+        "name", ["README.md", "adapters/README.md", "bin/README.md", *(f"templates/docs/{one}.md" for one in cs._DOCS)]
+    )
+    def test_every_link_to_a_file_leads_somewhere(self, name: str) -> None:  # as GitHub follows them
+        for link in re.findall(r"\]\((?!https?:|/)([^)]+)\)", (HERE / name).read_text("utf-8")):
+            file, _, part = link.partition("#")
+            path = (HERE / name).parent / file if file else HERE / name
+            assert path.exists(), link
+            headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.M) if part else []
+            assert not part or part in {words.lower().replace(" ", "-") for words in headings}, link
+
+    def test_every_package_stands_in_the_readme(self) -> None:
+        project = tomllib.loads((HERE / "pyproject.toml").read_text("utf-8"))["project"]
+        needed = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+        readme = (HERE / "README.md").read_text("utf-8")
+        text = readme[readme.index("## Packages") :]
+        assert [one for one in needed if not re.search(rf"^\|.*\b{re.split('[<>=;]', one)[0]}\b", text, re.M)] == []
+
+    def test_the_figures_of_the_readme_are_those_of_the_bench(self) -> None:
+        readme = (HERE / "README.md").read_text("utf-8")
+        figures = (HERE / "bin" / "README.md").read_text("utf-8")
+        rows = re.findall(r"^\|.* : .*\|$", readme, re.M)
+        assert len(rows) > 3
+        assert [row for row in rows if row not in figures] == []
+        (memory,) = re.findall(r"(\d+) MiB of memory", readme)
+        (start,) = re.findall(r"([\d.]+) s from start to first answer", readme)
+        (measured,) = re.findall(r"^\| memory after the start, MiB \| ([\d.]+) ", figures, re.M)
+        assert memory == f"{float(measured):.0f}"
+        assert f"| from the start of the process to its first answer, s | {start} |" in figures
 
 
 # the openai shape of an error, whatever went wrong
@@ -11696,13 +11734,13 @@ class TestAdapters:
         assert given and given <= {*re.findall(r"--[a-z][a-z-]+", done.stdout + done.stderr)}
 
     def test_the_platforms_are_those_of_the_readme(self) -> None:
-        text = (HERE / "README.md").read_text("utf-8")
+        text = (HERE / "adapters" / "README.md").read_text("utf-8")
         for path in ADAPTERS:
             assert re.search(rf"^\| `{path.stem}` \|", text, re.M), path.stem
         assert {path.stem for path in ADAPTERS} >= {*AGENTS, "shell", "ask"}
 
     def test_the_readme_says_how_to_write_one(self, desk: Desk) -> None:
-        text = (HERE / "README.md").read_text("utf-8")
+        text = (HERE / "adapters" / "README.md").read_text("utf-8")
         (code,) = re.findall(r"```bash\n(#!/usr/bin/env bash\n# name: .*?)```", text, re.S)
         path = desk.folder / "my-agent.sh"
         path.write_text(code)
@@ -31472,7 +31510,7 @@ class TestCommand:
         assert (await chomps("help", "dance"))[0] == 2
 
     def test_every_command_prints_json_and_stands_in_the_readme(self) -> None:
-        readme = (HERE / "README.md").read_text("utf-8")
+        readme = (HERE / "bin" / "README.md").read_text("utf-8")
         parser = as_module(COMMAND).parser()
         (commands,) = (one.choices for one in parser._actions if isinstance(one, argparse._SubParsersAction))
         assert len(commands) > 20
@@ -31610,58 +31648,68 @@ class TestFullDisk:
 
 
 class TestReadme:
-    """What README shows is run as it stands there, but for the port, and ids that the lines before it have made."""
+    """What README and the docs show is run as it stands there, in their order, but for the port."""
 
-    OTHER = {  # statuses that are right though they are not 200
-        "/ws/terminal/": "101",
-    }
+    NOT_HERE = (  # what a block that is not run has in it
+        "bin/up", "bin/test", "bin/bench", "docker ",  # these install, or last
+        "~/project", "~/chomp-two",  # a repository of the reader's, a second chomp
+        "aider ", "gemini ",  # real clients; a stand-in answers to claude
+    )  # fmt: skip
+    CURL = """
+curl() { # an answer above 399 is a failure, and so is one that does not end, but for events
+  local arguments="$*" limit=20
+  [[ $arguments != */events* ]] || limit=1
+  command curl -sS --fail-with-body -m "$limit" "$@" || [[ $? == 28 && $limit == 1 ]]
+}
+"""
+    CLAUDE = r"""#!/bin/bash
+for model in "$ANTHROPIC_MODEL" "$ANTHROPIC_DEFAULT_HAIKU_MODEL"; do
+  curl -sS --fail-with-body "$ANTHROPIC_BASE_URL/v1/messages" -H "Authorization: Bearer $ANTHROPIC_AUTH_TOKEN" \
+    -d '{"model": "'"$model"'", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}' || exit
+done
+"""
 
-    async def test_every_curl_line_of_the_readme_works(self, process: Any, upstream: Any) -> None:
+    def blocks(self) -> list[str]:
+        texts = ((HERE / "README.md").read_text("utf-8"), *cs.docs_texts().values())
+        return [block for text in texts for block in re.findall(r"```(?:sh|bash)\n(.*?)```", text, re.S)]
+
+    def test_what_is_not_run_is_not_run_for_a_reason(self) -> None:
+        blocks = [block for block in self.blocks() if not block.startswith("#!")]
+        kept_out = [[word for word in self.NOT_HERE if word in block] for block in blocks]
+        assert {word for words in kept_out for word in words} == {*self.NOT_HERE}
+        assert sum(not words for words in kept_out) == 23
+        assert [block for block, words in zip(blocks, kept_out, strict=True) if "curl " in block and words] == []
+
+    async def test_every_block_of_the_readme_and_the_docs_works(
+        self, process: Any, upstream: Any, tmp_path: Path
+    ) -> None:
         up = await upstream(says("hi there"))
         url = up.router["base_url"]
         chomp = await process(
             CHOMP_DEEPINFRA_BASE_URL=url, DEEPINFRA_API_KEY="dk-0123456789", CHOMP_OPENROUTER_BASE_URL=url,
-            CHOMP_API_TOKEN=TOKEN, XDG_CACHE_HOME=os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"),
+            CHOMP_GROQ_BASE_URL=url,
+            XDG_CACHE_HOME=os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"),
         ).up()  # fmt: skip
-
-        async def post(path: str, **fields: Any) -> None:
-            async with chomp.http as http, http.post(f"/api/tasks{path}", json=fields) as answer:
-                assert answer.status == 200, await answer.text()
-
-        await post("", prompt="sleep 1000", platform="shell", isolation="none", run=True)  # the task 1 of the lines
-        text = Path(cs.HERE / "README.md").read_text().replace("http://127.0.0.1:8001", chomp.url)
-        blocks = [block for block in re.findall(r"```(?:sh|bash)\n(.*?)```", text, re.S) if "curl " in block]
-        assert len(blocks) > 35
-        environ = {**chomp.environ, "TOKEN": TOKEN}
-        known: dict[str, str] = {}
+        (chomp.folder / "bin").symlink_to(HERE / "bin")  # the folder is as a clone is, and nothing is written to ours
+        programs = tmp_path / "programs"
+        programs.mkdir()
+        (programs / "claude").write_text(self.CLAUDE)
+        (programs / "claude").chmod(0o755)
+        environ = {**chomp.environ, "HOME": str(tmp_path), "PATH": f"{programs}:{chomp.environ['PATH']}"}
         failed = []
-        for block in blocks:
-            for line in re.sub(r"\\\n\s*", "", block).splitlines():
-                if not line.startswith("curl "):
-                    continue
-                for name, value in known.items():
-                    line = line.replace(name, value)
-                if "/api/tasks/run" in line:  # it is queued then
-                    await post("/stop", id=1)
-                    await post("/retry", id=1)
-                slow = "-N" in line.split()
-                command = f"{line} -s -m {1 if slow else 20} -w '\\n%{{http_code}}'"
-                child = await asyncio.create_subprocess_exec(
-                    "bash", "-c", command, cwd=cs.HERE, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-                )
-                out, _ = await asyncio.wait_for(child.communicate(), 30)
-                body, _, status = out.decode(errors="replace").rpartition("\n")
-                wanted = next((one for path, one in self.OTHER.items() if path in line), "200")
-                if status != wanted:
-                    failed.append(f"{status} {line}\n{body[:300]}")
-                with contextlib.suppress(ValueError, TypeError, KeyError):
-                    found = json.loads(body)
-                    if "/v1/responses " in line:
-                        known["resp_ID"] = found["id"]
-                    if "/api/dispatch" in line:
-                        known["JOB"] = found["id"]
+        for block in self.blocks():
+            if block.startswith("#!") or any(word in block for word in self.NOT_HERE):
+                continue
+            script = self.CURL + block.replace("http://127.0.0.1:8001", chomp.url)
+            child = await asyncio.create_subprocess_exec(
+                "bash", "-euo", "pipefail", "-c", script, cwd=chomp.folder, env=environ,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+            out, _ = await asyncio.wait_for(child.communicate(), 60)
+            if child.returncode or (not out and ">>" not in block):
+                failed.append(f"{child.returncode} {block}{out.decode(errors='replace')[-500:]}")
         assert not failed, "\n".join(failed)
-        assert set(known) == {"resp_ID", "JOB"}
+        assert len(up.calls) > 5
 
 
 # == What users of such tools suffer from ==============================================================================
