@@ -30632,6 +30632,7 @@ def alone(tmp_path: Path) -> Any:
     (root / "state").mkdir()
     (root / ".venv" / "bin").mkdir(parents=True)
     (root / "bin" / "chomp").write_bytes(COMMAND.read_bytes())
+    (root / "pyproject.toml").write_bytes((HERE / "pyproject.toml").read_bytes())
     (root / "chomp_server.py").write_bytes((HERE / "chomp_server.py").read_bytes())
     (root / "adapters").symlink_to(HERE / "adapters")
     python = root / ".venv" / "bin" / "python"
@@ -31646,6 +31647,358 @@ class TestFullDisk:
                 assert answer.status == 200
             async with http.get("/api/usage?by=router") as answer:
                 assert sum(row["requests"] for row in (await answer.json())["rows"]) == 17
+
+
+class TestBackup:
+    """`bin/chomp backup` and `bin/chomp restore FILE`."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        """A CHOMP_DIR with a state that no server has open."""
+        store = opened(tmp_path / "state")
+        add(store, task(1), task(2))
+        asyncio.run(store.close())
+        (tmp_path / "state" / "token").write_text("the-token-of-before\n")
+        return tmp_path
+
+    async def runs(self, folder: Path, *words: str, **environ: str) -> tuple[int, str, str]:
+        return await ran(
+            COMMAND, *words, environ=environ_for("", folder, PORT=str(closed_port()), **environ), cwd=folder
+        )
+
+    @staticmethod
+    def contents(folder: Path) -> dict[str, bytes]:
+        """What is in a state folder: files and links, by name."""
+        return {
+            str(path.relative_to(folder)): os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
+            for path in folder.rglob("*")
+            if (path.is_symlink() or path.is_file()) and path.name != "lock"
+        }
+
+    async def test_what_a_running_chomp_keeps_is_there_again(self, process: Any, upstream: Any, tmp_path: Path) -> None:
+        up = await upstream(says("hi"))
+        server = await process(up, tasks={"isolation": "none"}).up()
+
+        async def rows() -> int:
+            async with server.http as http, http.get("/api/usage?by=router") as answer:
+                return sum(row["requests"] for row in (await answer.json())["rows"])
+
+        async def chat() -> None:
+            async with server.http as http, http.post("/v1/chat/completions", data=chat_body(model=up.model)) as answer:
+                assert answer.status == 200
+
+        async def chomps(*words: str) -> tuple[int, str, str]:
+            return await ran(COMMAND, *words, environ=server.environ, limit_s=3 * PATIENCE_S, cwd=tmp_path)
+
+        key = {"key": "GROQ_API_KEY", "value": "gsk-of-before"}
+        async with server.http as http, http.post("/api/config/keys", json=key) as answer:
+            assert answer.status == 200
+        await chat()
+        await eventually_async(rows, 1)
+        words = ("add", "echo one | tee left; chmod +x left; ln -s left link", "--platform", "shell", "--run", "--wait")
+        assert (await chomps(*words))[0] == 0
+        before, token = (await chomps("show", "1", "--json"))[1], server.token
+        status, out, said = await chomps("backup", "b.tar.gz", "--json")
+        assert status == 0, said
+        found = json.loads(out)
+        saved = tmp_path / "b.tar.gz"
+        assert (found["file"], found["bytes"], found["left_out"]) == (str(saved), saved.stat().st_size, {})
+        assert {"chomp.db", "keys.json", "output", "state.json", "token", "work"} <= found["parts"].keys()
+        assert stat.S_IMODE(saved.stat().st_mode) == 0o600
+        assert not {"lock", "chomp.db-wal"} & found["parts"].keys()
+        assert (await chomps("restore", str(saved), "--replace"))[::2] == (
+            1, f"chomp: a chomp runs and has {server.folder / 'state'} open: stop it first, then do this again\n",
+        )  # fmt: skip
+
+        await chat()
+        await eventually_async(rows, 2)
+        assert (await chomps("add", "later"))[0] == 0
+        server.child.terminate()
+        await server.ended()
+        (server.folder / "state" / "token").write_text("another-token-of-later\n")
+        status, _, said = await chomps("restore", str(saved))
+        assert (status, "--replace" in said) == (1, True)
+        status, out, said = await chomps("restore", str(saved), "--replace", "--json")
+        assert status == 0, said
+        aside = Path(json.loads(out)["aside"])
+        assert (aside / "token").read_text() == "another-token-of-later\n"
+        assert {path.name for path in server.folder.glob("state*")} == {"state", aside.name}
+        left = server.folder / "state" / "work" / "task-1" / "files" / "left"
+        assert (left.stat().st_mode & 0o111, os.readlink(left.with_name("link"))) == (0o111, "left")
+
+        await server.up()
+        assert server.token == token and await rows() == 1
+        assert (await chomps("show", "1", "--json"))[1] == before
+        assert [one["id"] for one in json.loads((await chomps("list", "--all", "--json"))[1])] == ["1"]
+        assert json.loads((server.folder / "state" / "keys.json").read_text()) == {"GROQ_API_KEY": "gsk-of-before"}
+
+    async def test_a_backup_says_what_it_leaves_out(self, folder: Path) -> None:
+        state = folder / "state"
+        (work := state / "work" / "task-1").mkdir(parents=True)
+        (work / "inner").symlink_to("../task-1/file")
+        (work / "file").write_text("x")
+        os.link(work / "file", work / "twin")
+        (work / "python").symlink_to("/usr/bin/python3")
+        (work / "up").symlink_to("../../../chomp.toml")
+        (folder / "elsewhere").write_text("GROQ_API_KEY=x")
+        (state / ".env").symlink_to(folder / "elsewhere")  # somebody's own way to keep it
+        os.mkfifo(state / "pipe")
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(str(state / "s"))
+            status, out, said = await self.runs(folder, "backup")
+        assert status == 0
+        (saved,) = folder.glob("chomp-*.tar.gz")
+        assert out.startswith(f"{saved}: ") and "work" in out
+        assert "left out, links that lead out of state/: work/task-1/python, work/task-1/up\n" in said
+        assert (await self.runs(folder, "restore", str(saved), "--replace"))[0] == 0
+        found = self.contents(state)
+        assert found["work/task-1/inner"] == b"../task-1/file"
+        assert found["work/task-1/twin"] == found["work/task-1/file"] == b"x"
+        assert found[".env"] == b"GROQ_API_KEY=x"
+        assert not {"s", "pipe", "work/task-1/python", "work/task-1/up"} & found.keys()
+        status, out, _ = await self.runs(folder, "backup", "small.tar.gz", "--without-work", "--json")
+        assert status == 0 and "work" not in json.loads(out)["parts"]
+
+    async def test_a_backup_takes_the_place_of_nothing(self, folder: Path) -> None:
+        (folder / "b").write_text("mine")
+        for name, words in (("b", "exists"), ("state/b", "choose a place outside of"), ("no/b", "No such file")):
+            status, out, said = await self.runs(folder, "backup", name)
+            assert (status, out, words in said) == (1, "", True), said
+        assert (folder / "b").read_text() == "mine"
+        assert {path.name for path in folder.iterdir()} == {"state", "b"}
+        status, _, said = await self.runs(folder, "backup", CHOMP_DIR=str(folder / "none"))
+        assert (status, "there is no" in said) == (1, True)
+        status, _, said = await self.runs(folder, "backup", CHOMP_API="http://127.0.0.1:1")
+        assert (status, "agent's session" in said) == (69, True)
+
+    async def test_a_new_folder_gets_a_backup(self, folder: Path, tmp_path: Path) -> None:
+        assert (await self.runs(folder, "backup", "b"))[0] == 0
+        fresh = tmp_path / "fresh"
+        status, _, said = await self.runs(folder, "restore", "b", CHOMP_DIR=str(fresh))
+        assert (status, said) == (0, ""), said
+        assert [path.name for path in fresh.iterdir()] == ["state"]
+        assert stat.S_IMODE((fresh / "state").stat().st_mode) == 0o700
+        assert self.contents(fresh / "state") == self.contents(folder / "state")
+
+    async def test_git_finds_its_file_again(self, folder: Path) -> None:
+        assert (await self.runs(folder, "backup", "b"))[0] == 0
+        shutil.rmtree(folder / "state")
+        (folder / "state").mkdir()
+        (folder / "state" / ".gitkeep").touch()
+        assert (await self.runs(folder, "restore", "b"))[0] == 0
+        assert (folder / "state" / ".gitkeep").exists()
+        assert [path.name for path in folder.glob("state*")] == ["state"]
+
+    HOSTILE: Any = (
+        {"name": "/etc/passwd"}, {"name": "state/../x"}, {"name": "other/x"}, {"name": "state/./x"}, {"name": "../state/x"},
+        {"name": "state/x", "type": tarfile.LNKTYPE, "linkname": "/etc/passwd"},
+        {"name": "state/x", "type": tarfile.LNKTYPE, "linkname": "state/token"},
+        {"name": "state/x", "type": tarfile.SYMTYPE, "linkname": "/etc"},
+        {"name": "state/a/x", "type": tarfile.SYMTYPE, "linkname": "../../x"},
+        {"name": "state", "type": tarfile.SYMTYPE, "linkname": "elsewhere"},
+        {"name": "state/x", "type": tarfile.CHRTYPE}, {"name": "state/x", "type": tarfile.BLKTYPE}, {"name": "state/x", "type": tarfile.FIFOTYPE},
+        {"name": "state/token"}, {"name": "state/token/x"},
+    )  # fmt: skip
+
+    @pytest.mark.parametrize(
+        "fields", HOSTILE, ids=lambda fields: f"{fields['name']}-{fields.get('type', b'0').decode()}"
+    )
+    async def test_an_archive_that_reaches_further_is_refused(self, folder: Path, fields: dict[str, Any]) -> None:
+        with tarfile.open(folder / "bad.tar.gz", "w:gz") as archive:
+            info = tarfile.TarInfo("state/token")
+            info.size = 3
+            archive.addfile(info, io.BytesIO(b"abc"))
+            odd = tarfile.TarInfo("x")
+            for name, value in fields.items():
+                setattr(odd, name, value)
+            archive.addfile(odd)
+        before = self.contents(folder)
+        status, out, said = await self.runs(folder, "restore", "bad.tar.gz", "--replace")
+        assert (status, out) == (1, "")
+        assert "this is no backup that chomp has made: " in said
+        assert self.contents(folder) == before
+
+    async def test_a_damaged_backup_changes_nothing(self, folder: Path) -> None:
+        database = sqlite3.connect(folder / "state" / "chomp.db")
+        with contextlib.closing(database), database:
+            database.execute("CREATE TABLE t (x)")
+            database.executemany("INSERT INTO t VALUES (?)", [(os.urandom(500),) for _ in range(500)])
+        assert (await self.runs(folder, "backup", "whole"))[0] == 0
+        data = (folder / "whole").read_bytes()
+        (folder / "cut").write_bytes(data[: len(data) // 2])
+        (folder / "bent").write_bytes(
+            data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :]
+        )
+        (folder / "text").write_text("no archive")
+        (folder / "empty").write_bytes(gzip.compress(b"\0" * 10240))
+        bad = folder / "state" / "chomp.db"
+        with tarfile.open(folder / "database", "w:gz") as archive:
+            pages = bytearray(bad.read_bytes())
+            pages[4096:8192] = os.urandom(4096)
+            info = tarfile.TarInfo("state/chomp.db")
+            info.size = len(pages)
+            archive.addfile(info, io.BytesIO(pages))
+        before = self.contents(folder)
+        for name in ("cut", "bent", "text", "empty", "database", "none"):
+            status, out, said = await self.runs(folder, "restore", name, "--replace")
+            assert (status, out, len(said.splitlines())) == (1, "", 1), name
+            assert name in said
+            assert self.contents(folder) == before
+        bad.write_bytes(pages)
+        status, _, said = await self.runs(folder, "backup", "next")
+        assert (status, f"{bad} cannot be copied" in said) == (1, True)
+        assert not (folder / "next").exists() and not list(folder.glob(".next*"))
+
+    @pytest.mark.parametrize("where", ["unpack", "check_database", "exchange", "os.sync"])
+    async def test_a_kill_in_between_loses_nothing(self, folder: Path, where: str) -> None:
+        sqlite3.connect(folder / "state" / "chomp.db").close()
+        assert (await self.runs(folder, "backup", "b"))[0] == 0
+        (folder / "state" / "token").write_text("the-token-of-later\n")
+        before = self.contents(folder / "state")
+        killed = folder / "killed.py"
+        killed.write_text(
+            "import os, signal, sys, types\n"
+            "module = types.ModuleType('chomp_command')\n"
+            f"module.__file__ = {str(COMMAND)!r}\n"
+            f"exec(compile(open({str(COMMAND)!r}).read(), 'chomp', 'exec'), vars(module))\n"
+            f"{'module.' * ('.' not in where)}{where} = lambda *words: os.kill(os.getpid(), signal.SIGKILL)\n"
+            "sys.argv = ['chomp', 'restore', 'b', '--replace']\n"
+            "module.main()\n"
+        )
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, str(killed), cwd=folder, env=environ_for("", folder)
+        )
+        assert await soon(child.wait()) == -signal.SIGKILL
+        assert self.contents(folder / "state") == before
+        status, _, said = await self.runs(folder, "restore", "b", "--replace")
+        assert status == 0, said
+        assert (folder / "state" / "token").read_text() == "the-token-of-before\n"
+        (aside,) = folder.glob("state.before-*")
+        assert self.contents(aside) == before
+
+    async def test_where_folders_cannot_be_exchanged_two_renames_do(self, tmp_path: Path, monkeypatch: Any) -> None:
+        import ctypes
+
+        module = as_module(COMMAND)
+        for swap in (None, lambda *_: -1):
+            old, new = tmp_path / "state", tmp_path / "beside" / "state"
+            for place, text in ((old, "old"), (new, "new")):
+                place.mkdir(parents=True)
+                (place / "x").write_text(text)
+            library = types.SimpleNamespace(**({"renameat2": swap} if swap else {}))
+            monkeypatch.setattr(ctypes, "CDLL", lambda *_, library=library, **__: library)
+            monkeypatch.setattr(ctypes, "get_errno", lambda: errno.EINVAL)
+            module.exchange(new, old)
+            assert ((old / "x").read_text(), (new / "x").read_text()) == ("new", "old")
+            shutil.rmtree(old)
+            shutil.rmtree(new)
+
+    async def test_an_id_is_a_task_still(self, board: Board, chomps: Any) -> None:
+        board.put("x", deleted="2026-01-01T00:00:00Z")
+        status, _, said = await chomps("restore", "#1")
+        assert (status, board.said) == (0, [("restore", {"id": "1"})]), said
+        assert (await chomps("restore", "1", "--replace"))[0] == 2
+
+
+class TestInstall:
+    """How chomp gets onto a machine, and stays there."""
+
+    # -- as a package
+
+    async def test_a_package_brings_all_that_chomp_needs(self, tmp_path: Path) -> None:
+        source, venv = tmp_path / "source", tmp_path / "venv"
+        source.mkdir()
+        names = ("chomp_server.py", "pyproject.toml", "LICENSE", "README.md", "adapters", "bin", "static", "templates")
+        for name in names:
+            if (HERE / name).is_dir():
+                shutil.copytree(HERE / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "recorded"))
+            else:
+                shutil.copy2(HERE / name, source / name)
+        for argv in (
+            (sys.executable, "-m", "venv", str(venv)),
+            (
+                str(venv / "bin" / "pip"),
+                "install",
+                "-q",
+                "--disable-pip-version-check",
+                "--only-binary",
+                ":all:",
+                str(source),
+            ),
+        ):
+            made = await asyncio.create_subprocess_exec(*argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            words, _ = await asyncio.wait_for(made.communicate(), 300)
+            assert made.returncode == 0, words.decode()
+        shutil.rmtree(source)
+        environ = {"PATH": f"{venv / 'bin'}:{os.environ['PATH']}", "HOME": str(tmp_path), "PORT": str(closed_port())}
+
+        async def runs(*argv: str, **more: str) -> tuple[int, str, str]:
+            child = await asyncio.create_subprocess_exec(
+                *argv, env={**environ, **more}, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+            out, said = await asyncio.wait_for(child.communicate(), 60)
+            return int(child.returncode or 0), out.decode(), said.decode()
+
+        assert (await runs("chomp-server", "--version"))[:2] == (0, f"chomp {cs.VERSION}\n")
+        assert "GET /health " in (await runs("chomp-server", "--routes"))[1]
+        status, _, said = await runs("chomp", "token")
+        assert (status, f"no token in {tmp_path}/.local/share/chomp/state" in said) == (3, True)
+        assert f"{tmp_path}/data/chomp/state" in (await runs("chomp", "token", XDG_DATA_HOME=str(tmp_path / "data")))[2]
+        (place,) = venv.glob("lib/python*/site-packages")
+        kept = [
+            *(HERE / "adapters").glob("*.sh"),
+            HERE / "bin" / "chomp",
+            HERE / "bin" / "folder",
+            HERE / "bin" / "shut-in",
+        ]
+        for path in kept:
+            assert os.access(place / path.relative_to(HERE), os.X_OK), path
+        for folder in ("adapters", "bin", "static", "templates"):
+            missing = {
+                path.relative_to(HERE)
+                for path in (HERE / folder).rglob("*")
+                if path.is_file() and not {"__pycache__", "recorded"} & set(path.parts)
+                and not (place / path.relative_to(HERE)).is_file()
+            }  # fmt: skip
+            assert missing == set()
+
+        environ["CHOMP_DIR"] = str(tmp_path / "home")
+        assert (await runs("chomp", "add", "before", "--platform", "ask"))[:2] == (0, "added task 1: before\n")
+        with (tmp_path / "log").open("wb") as log:
+            server = await asyncio.create_subprocess_exec(
+                "chomp-server", env=environ, cwd=tmp_path, stdout=log, stderr=log
+            )
+        try:
+            url = f"http://127.0.0.1:{environ['PORT']}"
+            assert (await runs("chomp", "health", "--wait", "30"))[:2] == (0, f"{url}\n"), (
+                tmp_path / "log"
+            ).read_text()
+            status, out, said = await runs("chomp", "status", "--json")
+            assert status == 0, said
+            found = json.loads(out)
+            assert found["counts"]["queued"] == 1 and found["agents"]["shell"]["available"]
+            script = 'echo works; "$CHOMP_BIN" done all well'
+            status, out, said = await runs("chomp", "add", script, "--platform", "shell", "--run", "--wait")
+            assert (status, out.splitlines()[1]) == (0, "works"), said
+            assert json.loads((await runs("chomp", "show", "2", "--json"))[1])["result"] == "all well"
+            async with aiohttp.ClientSession() as http:
+                for path in ("/login", "/static/style.css"):
+                    async with http.get(url + path) as answer:
+                        assert answer.status == 200
+        finally:
+            server.terminate()
+            assert await soon(server.wait()) == 0
+        status, _, said = await runs("chomp", "health")
+        assert (status, "start it with chomp-server" in said) == (3, True)
+
+    async def test_health_waits_for_a_chomp(self, chomp: Any, tmp_path: Path) -> None:
+        port = closed_port()
+        environ = {"PATH": os.environ["PATH"], "CHOMP_DIR": str(tmp_path / "none"), "PORT": str(port)}
+        waits = asyncio.create_task(ran(COMMAND, "health", "--wait", "60", environ=environ))
+        server = await chomp()
+        assert (await ran(COMMAND, "health", environ=environ))[0] == 3
+        await server.runner.listen(cs._bound("127.0.0.1", port))
+        assert await waits == (0, f"http://127.0.0.1:{port}\n", "")
 
 
 class TestReadme:
