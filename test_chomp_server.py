@@ -31900,6 +31900,9 @@ class TestBackup:
         assert (await chomps("restore", "1", "--replace"))[0] == 2
 
 
+SETUP_ENV = program("setup-env")
+
+
 class TestInstall:
     """How chomp gets onto a machine, and stays there."""
 
@@ -31999,6 +32002,182 @@ class TestInstall:
         assert (await ran(COMMAND, "health", environ=environ))[0] == 3
         await server.runner.listen(cs._bound("127.0.0.1", port))
         assert await waits == (0, f"http://127.0.0.1:{port}\n", "")
+
+    # -- keys
+
+    async def syncs(self, folder: Path, *words: str, given: str = "", **environ: str) -> tuple[int, str, str]:
+        environ = {"PATH": os.environ["PATH"], "CHOMP_DIR": str(folder), **environ}
+        return await ran(HERE / "bin" / "setup-env", "--sync", *words, environ=environ, given=given, cwd=folder)
+
+    @pytest.fixture
+    def env(self, tmp_path: Path) -> Path:
+        """A state/.env as people write them."""
+        (tmp_path / "state").mkdir()
+        path = tmp_path / "state" / ".env"
+        path.write_bytes(
+            b"\xef\xbb\xbf# mine, do not touch\n"
+            b"export  GROQ_API_KEY = 'old-groq-0123456789'   # at work\n"
+            b"PORT=9\n\n"
+            b"TOGETHER_API_KEY=first\r\n"
+            b"  TOGETHER_API_KEY=second#2 #3\n"
+            b"#DEEPINFRA_API_KEY=no\n"
+            b"no line of ours\n"
+            b"CEREBRAS_API_KEY="
+        )
+        return path
+
+    async def test_keys_come_from_a_file_and_all_else_stays(self, env: Path, tmp_path: Path) -> None:
+        other = tmp_path / "other"
+        other.write_text(
+            'GROQ_API_KEY=gsk-new#1\nexport TOGETHER_API_KEY="a,b"\nDEEPINFRA_API_KEY=dk # theirs\n'
+            "CEREBRAS_API_KEY=csk\nAWS_SECRET=x\nPORT=7\nUMANS_API_KEY=\nCHOMP_API_TOKEN=theirs\n"
+        )
+        status, out, said = await self.syncs(tmp_path, str(other))
+        assert (status, said) == (0, "")
+        assert out.splitlines()[:2] == [
+            "added: CEREBRAS_API_KEY, DEEPINFRA_API_KEY", "changed: GROQ_API_KEY, TOGETHER_API_KEY",
+        ]  # fmt: skip
+        assert not any(word in out for word in ("gsk", "dk #", "csk", "AWS", "PORT"))
+        assert env.read_bytes() == (
+            b"\xef\xbb\xbf# mine, do not touch\n"
+            b"export  GROQ_API_KEY=gsk-new#1   # at work\n"
+            b"PORT=9\n\n"
+            b"TOGETHER_API_KEY=first\r\n"
+            b"  TOGETHER_API_KEY=a,b #3\n"
+            b"#DEEPINFRA_API_KEY=no\n"
+            b"no line of ours\n"
+            b"CEREBRAS_API_KEY=csk\n"
+            b"DEEPINFRA_API_KEY=dk\n"
+        )
+        assert stat.S_IMODE(env.stat().st_mode) == 0o600
+        before = env.stat()
+        status, out, _ = await self.syncs(tmp_path, str(other))
+        assert (status, out.splitlines()[-1]) == (0, f"{env} was left as it is")
+        assert out.startswith("as before: ") and env.stat().st_mtime_ns == before.st_mtime_ns
+
+    async def test_keys_come_from_stdin_and_from_the_environment(self, tmp_path: Path) -> None:
+        (tmp_path / "chomp.toml").write_text('[[routers]]\nid = "mine"\nbase_url = "http://127.0.0.1:1/v1"\n')
+        status, out, _ = await self.syncs(tmp_path, "-", given="MINE_API_KEY='it is'\n")
+        assert (status, out.splitlines()[0]) == (0, "added: MINE_API_KEY")
+        status, out, _ = await self.syncs(tmp_path, GROQ_API_KEY="gsk", MINE_API_KEY="it is")
+        assert (status, out.splitlines()[:2]) == (0, ["added: GROQ_API_KEY", "as before: MINE_API_KEY"])
+        env = tmp_path / "state" / ".env"
+        assert cs.parse_dotenv(env.read_text()) == {"MINE_API_KEY": "it is", "GROQ_API_KEY": "gsk"}
+        (tmp_path / "state" / "keys.json").write_text('{"GROQ_API_KEY": "from the dashboard"}')
+        assert "(keys.json): GROQ_API_KEY" in (await self.syncs(tmp_path, GROQ_API_KEY="gsk-2"))[1]
+        shell = await asyncio.create_subprocess_exec(
+            str(HERE / "bin" / "sync-env"), str(env), stdout=subprocess.PIPE,
+            env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "CHOMP_DIR": str(tmp_path)},
+        )  # fmt: skip
+        assert (await soon(shell.communicate()))[0].startswith(b"as before: GROQ_API_KEY, MINE_API_KEY\n")
+
+    async def test_what_is_no_key_is_refused_without_a_word_of_it(self, env: Path, tmp_path: Path) -> None:
+        before = env.read_bytes()
+        for line, words in (
+            ("GROQ_API_KEY=gsk-\u200bsecret\n", "GROQ_API_KEY has signs in it"),
+            (f"GROQ_API_KEY={'secret' * 1000}\n", "GROQ_API_KEY is longer than 4096"),
+            ("AWS=secret\n", "no router has its key in standard input"),
+        ):
+            status, out, said = await self.syncs(tmp_path, "-", given=line)
+            assert (status, out, words in said, "secret" in said) == (1, "", True, False)
+        env.with_name("settings.json").write_text("{")
+        status, _, said = await self.syncs(tmp_path, "-", given="GROQ_API_KEY=x\n")
+        assert (status, "settings.json is not JSON" in said) == (1, True)
+        assert env.read_bytes() == before
+
+    async def test_a_link_to_env_stays_a_link(self, tmp_path: Path) -> None:
+        (tmp_path / "state").mkdir()
+        (tmp_path / "dotfile").touch()
+        (tmp_path / "state" / ".env").symlink_to("../dotfile")
+        assert (await self.syncs(tmp_path, GROQ_API_KEY="gsk"))[0] == 0
+        assert (tmp_path / "state" / ".env").is_symlink()
+        assert (tmp_path / "dotfile").read_text() == "GROQ_API_KEY=gsk\n"
+
+    @settings(deadline=None, max_examples=300)
+    @given(
+        st.lists(
+            st.one_of(
+                st.text(st.characters(codec="utf-8"), max_size=20),
+                st.builds(
+                    "{}{}{}={}".format, st.sampled_from(["", " ", "export ", "export  ", "\t"]), st.sampled_from("ABC"),
+                    st.sampled_from(["", " "]), st.text("ab'\"# \\$=", max_size=8),
+                ),
+            ),
+            max_size=6,
+        ),
+        st.dictionaries(st.sampled_from("ABCD"), st.text("ab'\"# \\$=`", max_size=8).map(str.strip), max_size=4),
+        st.sampled_from(["\n", "\r\n"]),
+    )  # fmt: skip
+    def test_what_is_written_is_what_chomp_reads(self, lines: list[str], changes: dict[str, str], end: str) -> None:
+        env = SETUP_ENV.Env.__new__(SETUP_ENV.Env)
+        env._server, env.path, env.text = cs, Path(".env"), end.join(lines)
+        before = cs.parse_dotenv(env.text)
+        try:
+            found = cs.parse_dotenv(env.edited(changes))
+        except SETUP_ENV.Failure as failure:
+            assert "both kinds of quotes" in str(failure)
+            return
+        assert found == {name: value for name, value in {**before, **changes}.items() if value or name not in changes}
+
+    def test_almost_nothing_cannot_be_written(self) -> None:
+        env = SETUP_ENV.Env.__new__(SETUP_ENV.Env)
+        env._server = cs
+        for value in ("plain", "a#b", "#a", "a #b", "'", '"', "'a'", '"a"', "a'b\"c", "it's", "$HOME", "\\", "a=b"):
+            assert cs.parse_dotenv(f"X={env.quoted('X', value)}") == {"X": value}
+        with pytest.raises(SETUP_ENV.Failure, match="X cannot be written"):
+            env.quoted("X", "a\" #b' #c")
+
+    @staticmethod
+    async def asks(window: Window, folder: Path) -> None:
+        """Starts bin/setup-env on a terminal."""
+        window.child = await asyncio.create_subprocess_exec(
+            "setsid", "-c", sys.executable, str(HERE / "bin" / "setup-env"),
+            stdin=window.slave, stdout=window.slave, stderr=window.slave,
+            env={"PATH": os.environ["PATH"], "CHOMP_DIR": str(folder), "PYTHONUTF8": "1"},
+        )  # fmt: skip
+
+    async def test_keys_are_asked_for_and_not_shown(self, env: Path, tmp_path: Path, screen: Any) -> None:
+        window = screen(columns=200)
+        await self.asks(window, tmp_path)
+        for words, keys in (
+            ("OPENCODE_ZEN_API_KEY (Enter skips): ", "\n"),
+            ("GROQ_API_KEY (Enter keeps …6789): ", "-\n"),
+            ("CEREBRAS_API_KEY (Enter skips): ", "csk-\u00e9\n"),
+            ("once more:\r\n  CEREBRAS_API_KEY (Enter skips): ", "export CEREBRAS_API_KEY='csk-new-0123456789'\n"),
+            ("SAMBANOVA_API_KEY (Enter skips): ", "  sn-new-0123456789  \n"),
+            ("TOGETHER_API_KEY (Enter keeps a short one): ", "\n"),
+            ("FIREWORKS_API_KEY (Enter skips): ", "\x04"),
+        ):
+            await window.sees(words.encode())
+            window.type(keys.encode())
+        assert await window.ended() == 0
+        await window.sees(b"was written")
+        shown = window.shown.decode()
+        assert "https://console.groq.com/keys" in shown
+        assert not any(secret in shown for secret in ("csk-", "sn-new", "old-groq"))
+        assert "added: CEREBRAS_API_KEY, SAMBANOVA_API_KEY\r\n" in shown and "taken away: GROQ_API_KEY\r\n" in shown
+        assert env.read_bytes().startswith(b"\xef\xbb\xbf# mine, do not touch\nPORT=9\n")
+        found = cs.parse_dotenv(env.read_text())
+        assert (found["CEREBRAS_API_KEY"], found["SAMBANOVA_API_KEY"]) == ("csk-new-0123456789", "sn-new-0123456789")
+
+    async def test_an_interruption_writes_no_key(self, env: Path, tmp_path: Path, screen: Any) -> None:
+        before, window = env.read_bytes(), screen()
+        await self.asks(window, tmp_path)
+        await window.sees(b"OPENCODE_ZEN_API_KEY (Enter skips): ")
+        window.type(b"new\n")
+        await window.sees(b"GROQ_API_KEY (")
+        window.type(b"\x03")
+        assert await window.ended() == 130
+        await window.sees(b"nothing was changed")
+        assert env.read_bytes() == before
+
+    async def test_without_a_terminal_nobody_is_asked(self, tmp_path: Path) -> None:
+        environ = {"PATH": os.environ["PATH"], "CHOMP_DIR": str(tmp_path)}
+        status, out, said = await ran(HERE / "bin" / "setup-env", environ=environ)
+        assert (status, out, "bin/sync-env takes keys from a file" in said) == (2, "", True)
+
+    def test_pages_for_keys_belong_to_routers(self) -> None:
+        assert SETUP_ENV.KEY_PAGES.keys() <= {row.id for row in cs.ROUTERS}
 
 
 class TestReadme:
