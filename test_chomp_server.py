@@ -31900,6 +31900,9 @@ class TestBackup:
         assert (await chomps("restore", "1", "--replace"))[0] == 2
 
 
+AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+
+
 SETUP_ENV = program("setup-env")
 
 
@@ -32178,6 +32181,184 @@ class TestInstall:
 
     def test_pages_for_keys_belong_to_routers(self) -> None:
         assert SETUP_ENV.KEY_PAGES.keys() <= {row.id for row in cs.ROUTERS}
+
+    # -- starting again, and upgrading
+
+    @staticmethod
+    async def says(*argv: object, cwd: Path, **environ: str) -> tuple[int, str]:
+        """Exit status of a program, and all it has printed."""
+        child = await asyncio.create_subprocess_exec(
+            *map(str, argv), cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={"PATH": os.environ["PATH"], "HOME": str(cwd), **environ},
+        )  # fmt: skip
+        out, _ = await asyncio.wait_for(child.communicate(), 60)
+        return int(child.returncode or 0), out.decode()
+
+    async def test_reload_starts_chomp_again_when_its_code_has_changed(self, tmp_path: Path) -> None:
+        root, port = tmp_path / "root", closed_port()
+        (root / "bin").mkdir(parents=True)
+        for name in ("bin/watch", "chomp_server.py", "pyproject.toml"):
+            shutil.copy2(HERE / name, root / name)
+        for name in ("adapters", "static", "templates"):
+            shutil.copytree(HERE / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "recorded"))
+        for name in ("chomp", "folder", "shut-in", "adapter", "local-model"):
+            (root / "bin" / name).symlink_to(HERE / "bin" / name)
+        environ = {
+            "PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(root), "CHOMP_DIR": str(tmp_path),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }  # fmt: skip
+        log = tmp_path / "log"
+        with log.open("wb") as out:
+            watch = await asyncio.create_subprocess_exec(
+                sys.executable,
+                str(root / "bin" / "watch"),
+                "--port",
+                str(port),
+                env=environ,
+                cwd=tmp_path,
+                stdout=out,
+                stderr=out,
+            )
+        seen = psutil.Process(watch.pid)
+
+        async def sees(words: str, count: int = 1) -> None:
+            await until(lambda: log.read_text().count(words) == count, f"{words!r} is not said: {log.read_text()}")
+
+        try:
+            await sees("prices:")
+            (first,) = seen.children()
+            module = root / "chomp_server.py"
+            code = module.read_text()
+            module.write_text(code + "\nif:\n")
+            await sees(f"chomp_server.py, line {code.count(chr(10)) + 2}: invalid syntax; the server of before goes on")
+            assert seen.children() == [first]
+            main = '\nif __name__ == "__main__":'
+            module.write_text(code.replace(main, f"\nprint('the new one', flush=True){main}"))
+            await sees("chomp: chomp_server.py changed: starting again")
+            await sees("prices:", 2)
+            (second,) = seen.children()
+            assert first != second and log.read_text().index("the new one") > log.read_text().index("stopping")
+            (root / "templates" / "new.html").touch()
+            await sees("chomp: templates/new.html changed: starting again")
+            await sees("prices:", 3)
+            (root / "adapters" / "dialects" / "chat.py").write_text("raise SystemExit(7)\n")
+            await sees("it ended with 7; it starts again when one of its files changes")
+            shutil.copy2(HERE / "adapters" / "dialects" / "chat.py", root / "adapters" / "dialects" / "chat.py")
+            await sees("prices:", 4)
+            assert (await ran(COMMAND, "health", environ={**environ, "PORT": str(port)}))[0] == 0
+        finally:
+            (*children,) = seen.children()
+            watch.terminate()
+            ended = await soon(watch.wait())
+        assert (ended, [one.is_running() for one in children]) == (0, [False])
+
+    @pytest.fixture
+    async def clone(self, tmp_path: Path) -> Path:
+        """A clone of chomp, so far as bin/up has to do with it, and where it came from: `clone.parent / "origin"`."""
+        origin, clone = tmp_path / "origin", tmp_path / "clone"
+        work = tmp_path / "work"
+        (work / "bin").mkdir(parents=True)
+        for name in ("bin/up", "bin/chomp", "pyproject.toml"):
+            shutil.copy2(HERE / name, work / name)
+        for argv in (
+            ("git", "init", "-q", "-b", "main", work), ("git", "-C", work, "add", "."),
+            ("git", "-C", work, *AUTHOR, "commit", "-qm", "the first"), ("git", "clone", "-q", "--bare", work, origin),
+            ("git", "clone", "-q", origin, clone), ("git", "-C", work, "remote", "add", "origin", origin),
+        ):  # fmt: skip
+            assert await self.says(*argv, cwd=tmp_path) == (0, "")
+        return clone
+
+    async def publishes(self, clone: Path, subject: str, **files: str) -> None:
+        """A commit that the clone has not."""
+        work = clone.parent / "work"
+        for name, text in files.items():
+            path = work / name.replace("__", "/")
+            path.write_text(text)
+        for argv in (
+            ("add", "."), (*AUTHOR, "commit", "-q", "--allow-empty", "-m", subject), ("push", "-q", "origin", "main"),
+        ):  # fmt: skip
+            status, said = await self.says("git", "-C", work, *argv, cwd=clone.parent)
+            assert status == 0, said
+
+    async def upgrades(self, clone: Path, **environ: str) -> tuple[int, str]:
+        return await self.says(clone / "bin" / "up", "--upgrade", cwd=clone.parent, **environ)
+
+    async def test_an_upgrade_says_what_is_new(self, clone: Path) -> None:
+        assert await self.upgrades(clone) == (0, "chomp: nothing is new in origin/main\n")
+        for number in range(33):
+            await self.publishes(clone, f"number {number}")
+        (clone / "state").mkdir()
+        (clone / "state" / "mine").touch()  # git does not know it
+        status, said = await self.upgrades(clone)
+        assert status == 0
+        first, *subjects = said.splitlines()
+        assert re.fullmatch(r"chomp: [0-9a-f]{7,}\.\.[0-9a-f]{7,}, 33 commits:", first)
+        assert subjects == [*(f"  number {number}" for number in range(32, 2, -1)), "  and 3 more"]
+        assert await self.upgrades(clone) == (0, "chomp: nothing is new in origin/main\n")
+
+    async def test_an_upgrade_installs_new_packages_with_the_new_program(self, clone: Path) -> None:
+        new = '#!/bin/sh\necho "installs: $*"\n[ ! -e "$(dirname "$0")/../fail" ]\n'
+        await self.publishes(clone, "packages", pyproject__toml="", **{"pyproject.toml": "[project]\n", "bin__up": new})
+        (clone / ".venv").mkdir()
+        for extra in ("local", "test"):
+            (clone / ".venv" / f".chomp-{extra}").touch()
+        old = (clone / "bin" / "up").read_text()
+        status, said = await self.upgrades(clone)
+        assert (status, said.splitlines()[-1]) == (0, "installs: --install-only --extras local,test")
+        await self.publishes(clone, "more", **{"pyproject.toml": "[project]\n\n", "bin__up": new + "\n"})
+        (clone / "fail").touch()
+        (clone / ".git" / "info" / "exclude").write_text("up\n")
+        shutil.copy2(HERE / "bin" / "up", clone / "old-up")
+        (clone / "bin" / "old-up").write_text(old)
+        (clone / "bin" / "old-up").chmod(0o755)
+        status, said = await self.says(clone / "bin" / "old-up", "--upgrade", cwd=clone)
+        assert (status, "its packages are not" in said.splitlines()[-1]) == (1, True)
+
+    async def test_an_upgrade_refuses_what_could_lose_something(self, clone: Path) -> None:
+        await self.publishes(clone, "new")
+        head = await self.says("git", "rev-parse", "HEAD", cwd=clone)
+        git = ("git", "-C", clone)
+
+        async def refused(words: str) -> None:
+            status, said = await self.upgrades(clone)
+            assert (status, words in said, len(said.splitlines())) == (1, True, 1), said
+            assert await self.says("git", "rev-parse", "HEAD", cwd=clone) == head
+
+        (clone / "pyproject.toml").write_text("mine")
+        await refused("there are changes of your own in 1 file (pyproject.toml): commit or stash them first")
+        await self.says(*git, "checkout", "-q", "pyproject.toml", cwd=clone)
+        await self.says(*git, "checkout", "-q", "--detach", cwd=clone)
+        await refused("no branch is checked out")
+        await self.says(*git, "checkout", "-qb", "mine", cwd=clone)
+        await refused("the branch mine follows no other: git branch --set-upstream-to=origin/mine")
+        await self.says(*git, "checkout", "-q", "main", cwd=clone)
+        await self.says(*git, *AUTHOR, "commit", "-q", "--allow-empty", "-m", "mine", cwd=clone)
+        head = await self.says("git", "rev-parse", "HEAD", cwd=clone)
+        await refused("main has commits that origin/main has not")
+        await self.says(*git, "remote", "set-url", "origin", clone.parent / "gone", cwd=clone)
+        status, said = await self.upgrades(clone)
+        assert (status, said.splitlines()[-1]) == (1, "chomp: could not fetch from origin (git's reason stands above)")
+        shutil.rmtree(clone / ".git")
+        status, said = await self.upgrades(clone)
+        assert (status, said) == (1, f"chomp: {clone} is no git clone: upgrade it the way it came here\n")
+        await self.says("git", "init", "-q", clone.parent, cwd=clone)
+        assert "lies in the repository" in (await self.upgrades(clone))[1]
+        assert (await self.says(clone / "bin" / "up", "--upgrade", "--port", "1", cwd=clone))[0] == 1
+
+    async def test_an_upgrade_says_how_to_restart_what_runs(self, clone: Path, chomp: Any) -> None:
+        server = await chomp()
+        python = clone / ".venv" / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.symlink_to(sys.executable)
+        await self.publishes(clone, "new")
+        status, said = await self.upgrades(clone, PORT=str(server.port))
+        assert (status, "a chomp runs, the one of before" in said.splitlines()[-1]) == (0, True)
+        unit = clone.parent / ".config" / "systemd" / "user" / "chomp-two.service"
+        unit.parent.mkdir(parents=True)
+        unit.write_text(f"# Written by bin/install of {clone} and written anew when that runs again.\n")
+        await self.publishes(clone, "newer")
+        status, said = await self.upgrades(clone, PORT=str(server.port))
+        assert said.splitlines()[-1] == "chomp: to run it: systemctl --user restart chomp-two.service"
 
 
 class TestReadme:
