@@ -31903,6 +31903,86 @@ class TestBackup:
 AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@example.org")
 
 
+class Machine:
+    """A machine for bin/install: a clone of chomp, and a systemd, sudo and loginctl that write down what they are told."""
+
+    def __init__(self, folder: Path):
+        self.root, self.home, self.cwd = folder / "the clone", folder / "home", folder / "here"
+        self.units = folder / "dest" / "etc" / "systemd" / "system"
+        self.port = closed_port()
+        self._record, self._active = folder / "calls", folder / "active"
+        programs = folder / "programs"
+        for one in (self.home, self.cwd, programs, self.root / "bin", self.root / ".venv" / "bin"):
+            one.mkdir(parents=True)
+        for name in ("bin/install", "bin/chomp", "pyproject.toml"):
+            shutil.copy2(HERE / name, self.root / name)
+        (self.root / ".venv" / "bin" / "python").symlink_to(sys.executable)
+        self.environ = {
+            "PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(self.home), "DESTDIR": str(folder / "dest"),
+            "RECORD": str(self._record), "ACTIVE": str(self._active), "SYSTEM": "running", "LINGER": "no",
+        }  # fmt: skip
+        record = 'printf "%s" "${0##*/}" >>"$RECORD"; printf " %s" "$@" >>"$RECORD"; echo >>"$RECORD"\n'
+        for path, text in (
+            (self.root / "bin" / "up", "record_only=1\n"),
+            (programs / "journalctl", 'echo "chomp: cannot listen"\n'),
+            (programs / "loginctl", 'echo "$LINGER"\n'),
+            (programs / "runuser", 'shift 3\nexec "$@"\n'),
+            (
+                programs / "systemctl",
+                '[ "$1" = --user ] && shift\n'
+                "case $1 in\n"
+                '  is-system-running) echo "$SYSTEM"; [ "$SYSTEM" = running ] ;;\n'
+                '  show-environment) [ -z "${NO_SESSION-}" ] ;;\n'
+                '  is-active) if [ -e "$ACTIVE" ]; then echo active; else echo inactive; exit 3; fi ;;\n'
+                '  enable | restart) [ -n "${FAILS-}" ] || touch "$ACTIVE" ;;\n'
+                '  disable) rm -f "$ACTIVE" ;;\n'
+                '  show) if [ -n "${FAILS-}" ]; then echo 1; else echo 0; fi ;;\n'
+                "esac\n",
+            ),
+        ):
+            path.write_text(f"#!/bin/sh\n{record}{text}")
+            path.chmod(0o755)
+        self._runner: web.AppRunner | None = None
+
+    async def serve(self) -> None:
+        """What bin/install waits for answers."""
+        app = web.Application()
+
+        async def health(request: web.Request) -> web.Response:
+            return web.json_response({"ok": True, "status": "ok"})
+
+        app.router.add_get("/health", health)
+        self._runner = web.AppRunner(app)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def installs(self, *words: str) -> tuple[int, str]:
+        """Exit status and words of bin/install; chomp answers as soon as its service is active."""
+        child = await asyncio.create_subprocess_exec(
+            str(self.root / "bin" / "install"), *words, env=self.environ, cwd=self.cwd, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        ended = asyncio.create_task(child.communicate())
+        while not ended.done():
+            if self._active.exists() and self._runner is None:
+                await self.serve()
+            await asyncio.wait([ended], timeout=0.05)
+        if not self._active.exists():
+            await self.stop()
+        return int(child.returncode or 0), (await ended)[0].decode()
+
+    def calls(self) -> list[str]:
+        return self._record.read_text().splitlines() if self._record.exists() else []
+
+    def forget(self) -> None:
+        self._record.unlink()
+
+
 SETUP_ENV = program("setup-env")
 
 
@@ -32359,6 +32439,156 @@ class TestInstall:
         await self.publishes(clone, "newer")
         status, said = await self.upgrades(clone, PORT=str(server.port))
         assert said.splitlines()[-1] == "chomp: to run it: systemctl --user restart chomp-two.service"
+
+    # -- as a service
+
+    @pytest.fixture
+    async def machine(self, tmp_path: Path) -> AsyncIterator[Machine]:
+        one = Machine(tmp_path)
+        yield one
+        await one.stop()
+
+    async def test_the_system_gets_a_service(self, machine: Machine) -> None:
+        status, said = await machine.installs("--as", "daemon", "--port", str(machine.port), "--dir", "data")
+        assert status == 0, said
+        data, root = machine.cwd / "data", machine.root
+        quoted = str(root).replace(" ", "\\ ")
+        calls = machine.calls()
+        assert [call for call in calls if not re.search("is-active|NRestarts|runuser", call)] == [
+            "systemctl is-system-running", "up --install-only", "systemctl daemon-reload",
+            "systemctl enable --quiet --now chomp.service",
+        ]  # fmt: skip
+        mine = [call for call in calls if call.startswith("runuser -u daemon -- env HOME=")]
+        assert mine[0].endswith(f"{root}/bin/up --install-only") and mine[1].endswith(f"mkdir -p {data}")
+        assert any(call.endswith("bash -lc printenv PATH") for call in mine)  # where the owner's shell finds agents
+        unit = machine.units / "chomp.service"
+        assert stat.S_IMODE(unit.stat().st_mode) == 0o644
+        lines = unit.read_text().splitlines()
+        assert {
+            "User=daemon", f"Environment=PORT={machine.port}", f'Environment="CHOMP_DIR={data}"', "KillMode=mixed",
+            f'ExecStart="{root}/bin/up"', "Restart=on-failure", "WantedBy=multi-user.target",
+        } <= set(lines)  # fmt: skip
+        settings = cs.read_settings(data, flags={}, environ={}, dotenv={}, overrides={}, file={})
+        (stop_s,) = (int(line.partition("=")[2]) for line in lines if line.startswith("TimeoutStopSec="))
+        assert stop_s > settings.timeouts.drain_s + 10
+        assert (
+            f"chomp answers at http://127.0.0.1:{machine.port}, as daemon, now and whenever the machine starts\n"
+            in said
+        )
+        assert f"its data: {data}/state; its log: journalctl --unit chomp.service\n" in said
+        assert f"CHOMP_DIR={data} PORT={machine.port} {quoted}/bin/chomp open\n" in said
+        assert [path.name for path in machine.units.iterdir()] == ["chomp.service"]
+
+    async def test_a_unit_keeps_bubblewrap_alive(self, machine: Machine) -> None:
+        _, unit = await machine.installs("--print")
+        used = {line.partition("=")[0] for line in unit.splitlines() if line and line[0] not in "#["}
+        assert used == {
+            "Description", "Wants", "After", "StartLimitIntervalSec", "Type", "WorkingDirectory", "ExecStart", "Environment",
+            "User", "Restart", "RestartSec", "KillMode", "TimeoutStopSec", "OOMPolicy", "LimitCORE", "WantedBy",
+        }  # fmt: skip
+        assert (machine.calls(), machine.units.exists()) == ([], False)
+        if shutil.which("systemd-analyze"):
+            (machine.root.parent / "chomp.service").write_text(unit)
+            status, said = await self.says("systemd-analyze", "verify", "chomp.service", cwd=machine.root.parent)
+            assert (status, said) == (0, "")
+
+    async def test_again_it_writes_the_unit_anew_and_restarts(self, machine: Machine) -> None:
+        assert (await machine.installs("--port", str(machine.port)))[0] == 0
+        machine.forget()
+        assert (await machine.installs("--port", str(machine.port), "--host", "127.0.0.1"))[0] == 0
+        assert [call for call in machine.calls() if re.search("reload|enable|start ", call)] == [
+            "systemctl daemon-reload", "systemctl enable --quiet chomp.service", "systemctl restart chomp.service",
+        ]  # fmt: skip
+        assert "Environment=HOST=127.0.0.1" in (machine.units / "chomp.service").read_text()
+
+    async def test_a_user_gets_a_service_of_their_own(self, machine: Machine) -> None:
+        status, said = await machine.installs("--user", "--port", str(machine.port))
+        assert status == 0, said
+        unit = Path(f"{machine.environ['DESTDIR']}{machine.home}/.config/systemd/user/chomp.service").read_text()
+        assert "WantedBy=default.target" in unit and "User=" not in unit and "network-online" not in unit
+        assert f'Environment="PATH={machine.environ["PATH"]}"' in unit
+        assert "systemctl --user enable --quiet --now chomp.service" in machine.calls()
+        assert "to have it run always: sudo loginctl enable-linger " in said
+        assert not any("runuser" in call for call in machine.calls())
+        machine.environ["LINGER"] = "yes"
+        assert "enable-linger" not in (await machine.installs("--user", "--port", str(machine.port)))[1]
+
+    async def test_odd_paths_reach_systemd_as_they_are(self, machine: Machine) -> None:
+        folder = machine.cwd / 'a "b" 100%s \\x $HOME'
+        _, unit = await machine.installs("--dry-run", "--dir", str(folder), "--port", "80", "--name", "two")
+        assert f'Environment="CHOMP_DIR={machine.cwd}/a \\"b\\" 100%%s \\\\x $HOME"\n' in unit
+        assert "Description=chomp, a gateway and task queue for agents (two)\n" in unit
+        status, said = await machine.installs("--dir", str(folder), "--port", str(machine.port), "--name", "two")
+        assert status == 0, said
+        assert folder.is_dir() and (machine.units / "chomp-two.service").exists()
+        status, said = await machine.installs("--uninstall", "--name", "two")
+        assert (status, f"What it knew stays: {folder}/state, and {folder}/chomp.toml" in said) == (0, True)
+
+    async def test_a_service_that_does_not_answer_is_shown_by_its_log(self, machine: Machine) -> None:
+        machine.environ["FAILS"] = "yes"
+        status, said = await machine.installs("--port", str(machine.port))
+        assert status == 1
+        assert "chomp.service is installed, but does not answer. The last it said:\nchomp: cannot listen\n" in said
+        assert "journalctl --unit chomp.service --lines 20 --no-pager --output cat" in machine.calls()
+
+    async def test_what_answers_there_already_is_not_mistaken_for_it(self, machine: Machine) -> None:
+        await machine.serve()
+        status, said = await machine.installs("--port", str(machine.port))
+        assert (status, f"something answers at http://127.0.0.1:{machine.port} already" in said) == (1, True)
+        assert not machine.units.exists()
+
+    async def test_an_uninstalled_service_leaves_what_it_knew(self, machine: Machine) -> None:
+        assert (await machine.installs("--port", str(machine.port)))[0] == 0
+        (machine.root / "state").mkdir()
+        machine.forget()
+        status, said = await machine.installs("--uninstall")
+        assert status == 0
+        assert machine.calls()[1:3] == ["systemctl disable --quiet --now chomp.service", "systemctl daemon-reload"]
+        assert f"What it knew stays: {machine.root}/state, and {machine.root}/chomp.toml" in said
+        assert list(machine.units.iterdir()) == [] and (machine.root / "state").exists()
+        status, said = await machine.installs("--uninstall")
+        assert (status, "there is no " in said) == (1, True)
+
+    async def test_a_unit_of_somebody_else_is_left_alone(self, machine: Machine) -> None:
+        machine.units.mkdir(parents=True)
+        (unit := machine.units / "chomp.service").write_text("[Service]\n")
+        for words in ((), ("--uninstall",)):
+            status, said = await machine.installs("--port", str(machine.port), *words)
+            assert (status, f"{unit} is not of bin/install" in said) == (1, True)
+        assert unit.read_text() == "[Service]\n"
+
+    @pytest.mark.parametrize(
+        ("words", "status", "said"),
+        [
+            (("--port", "0"), 2, "--port is a number from 1 to 65535, not 0"),
+            (("--port", "65536"), 2, "--port is a number"),
+            (("--port", "x; touch /tmp/x"), 2, "--port is a number"),
+            (("--port",), 2, "--port needs a value"),
+            (("--host", "a b"), 2, "--host is a name or an address"),
+            (("--name", "../x"), 2, "--name is small letters"),
+            (("--name", "two", "--port", "8002"), 2, "--dir and --port"),
+            (("--dir", "a\nb"), 2, "line break"),
+            (("--user", "--as", "daemon"), 2, "--as is for the system's service"),
+            (("--as", "nobody-of-that-name"), 1, "there is no user nobody-of-that-name"),
+            (("--now",), 2, "there is no option --now"),
+        ],
+    )
+    async def test_a_wrong_option_is_explained(
+        self, machine: Machine, words: Sequence[str], status: int, said: str
+    ) -> None:
+        found = await machine.installs(*words)
+        assert (found[0], said in found[1], len(found[1].splitlines())) == (status, True, 1), found
+        assert machine.calls() == []
+
+    async def test_without_systemd_it_says_so(self, machine: Machine) -> None:
+        machine.environ["SYSTEM"] = "offline"
+        assert (await machine.installs())[1].startswith("chomp: systemd does not run here")
+        machine.environ["SYSTEM"] = "degraded"
+        machine.environ["NO_SESSION"] = "yes"
+        assert "systemd has no session of " in (await machine.installs("--user"))[1]
+        machine.environ["SUDO_USER"] = "daemon"
+        assert "run it without sudo" in (await machine.installs("--user"))[1]
+        assert "bin/install --user" in (await machine.installs("--help"))[1]
 
 
 class TestReadme:
