@@ -32590,6 +32590,44 @@ class TestInstall:
         assert "run it without sudo" in (await machine.installs("--user"))[1]
         assert "bin/install --user" in (await machine.installs("--help"))[1]
 
+    # -- in a container
+
+    def test_the_image_has_the_python_that_the_tests_ran_on(self) -> None:
+        text = (HERE / "Dockerfile").read_text()
+        assert re.findall(r"^FROM (.+)$", text, re.M) == ["python:3.11-slim"]
+        assert "--only-binary :all:" in text  # no compiler is there
+        copied = {name for line in re.findall(r"^COPY (.+)$", text, re.M) for name in line.split()[:-1]}
+        assert {"chomp_server.py", "adapters", "bin", "static", "templates"} <= copied
+        assert all((HERE / name).exists() for name in copied)
+
+    def test_compose_starts_it_safely(self) -> None:
+        text = (HERE / "bin" / "compose.yaml").read_text()
+        lines = [line.split(" #")[0].rstrip() for line in text.splitlines()]
+        lines = [line for line in lines if line and not line.lstrip().startswith("#")]
+        assert not any("\t" in line or (len(line) - len(line.lstrip())) % 2 for line in lines)
+        tree: dict[str, Any] = {}
+        path: list[Any] = [tree]
+        for line in lines:  # maps, lists of words and words: all that is used here
+            depth, words = (len(line) - len(line.lstrip())) // 2, line.strip()
+            del path[depth + 1 :]
+            if words.startswith("- "):
+                path[depth].setdefault("-", []).append(words[2:])
+                continue
+            name, _, value = words.partition(":")
+            path[depth][name] = value.strip() or {}
+            path.append(path[depth][name])
+        service = tree["services"]["chomp"]
+        assert service["build"] == {"context": ".."} and service["init"] == "true"
+        assert service["ports"]["-"] == ['"127.0.0.1:${CHOMP_PORT:-8001}:8001"']
+        assert service["volumes"]["-"] == ["state:/app/state"] and "state" in tree["volumes"]
+        token = service["environment"].pop("CHOMP_API_TOKEN")
+        assert token.startswith("${CHOMP_API_TOKEN:?") and token.endswith("}")
+        assert service["environment"].keys() <= {name for row in cs.ROUTERS for name in row.key_env}
+        assert all(value == {} for value in service["environment"].values())  # as it is where compose runs
+        assert int(service["stop_grace_period"].removesuffix("s")) > 40
+        assert not {"privileged", "security_opt", "cap_add", "network_mode"} & service.keys()
+        assert "security_opt" in text and "systempaths=unconfined" in text
+
 
 class TestReadme:
     """What README and the docs show is run as it stands there, in their order, but for the port."""
