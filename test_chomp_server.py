@@ -32332,6 +32332,10 @@ class TestInstall:
             ended = await soon(watch.wait())
         assert (ended, [one.is_running() for one in children]) == (0, [False])
 
+    async def test_reload_ends_with_a_chomp_that_has_ended_well(self, tmp_path: Path) -> None:
+        status, said = await self.says(sys.executable, HERE / "bin" / "watch", "--version", cwd=tmp_path)
+        assert (status, said) == (0, f"chomp {cs.VERSION}\n")
+
     @pytest.fixture
     async def clone(self, tmp_path: Path) -> Path:
         """A clone of chomp, so far as bin/up has to do with it, and where it came from: `clone.parent / "origin"`."""
@@ -32348,12 +32352,11 @@ class TestInstall:
             assert await self.says(*argv, cwd=tmp_path) == (0, "")
         return clone
 
-    async def publishes(self, clone: Path, subject: str, **files: str) -> None:
+    async def publishes(self, clone: Path, subject: str, files: Mapping[str, str] = types.MappingProxyType({})) -> None:
         """A commit that the clone has not."""
         work = clone.parent / "work"
         for name, text in files.items():
-            path = work / name.replace("__", "/")
-            path.write_text(text)
+            (work / name).write_text(text)
         for argv in (
             ("add", "."), (*AUTHOR, "commit", "-q", "--allow-empty", "-m", subject), ("push", "-q", "origin", "main"),
         ):  # fmt: skip
@@ -32377,22 +32380,18 @@ class TestInstall:
         assert await self.upgrades(clone) == (0, "chomp: nothing is new in origin/main\n")
 
     async def test_an_upgrade_installs_new_packages_with_the_new_program(self, clone: Path) -> None:
-        new = '#!/bin/sh\necho "installs: $*"\n[ ! -e "$(dirname "$0")/../fail" ]\n'
-        await self.publishes(clone, "packages", pyproject__toml="", **{"pyproject.toml": "[project]\n", "bin__up": new})
+        new = '#!/bin/sh\necho "installs: $*"\n[ ! -e "$(dirname "$0")/../fails" ]\n'
+        await self.publishes(clone, "packages", {"pyproject.toml": "[project]\n", "bin/up": new})
         (clone / ".venv").mkdir()
         for extra in ("local", "test"):
             (clone / ".venv" / f".chomp-{extra}").touch()
-        old = (clone / "bin" / "up").read_text()
+        shutil.copy2(HERE / "bin" / "up", clone / "bin" / "of-before")
         status, said = await self.upgrades(clone)
         assert (status, said.splitlines()[-1]) == (0, "installs: --install-only --extras local,test")
-        await self.publishes(clone, "more", **{"pyproject.toml": "[project]\n\n", "bin__up": new + "\n"})
-        (clone / "fail").touch()
-        (clone / ".git" / "info" / "exclude").write_text("up\n")
-        shutil.copy2(HERE / "bin" / "up", clone / "old-up")
-        (clone / "bin" / "old-up").write_text(old)
-        (clone / "bin" / "old-up").chmod(0o755)
-        status, said = await self.says(clone / "bin" / "old-up", "--upgrade", cwd=clone)
-        assert (status, "its packages are not" in said.splitlines()[-1]) == (1, True)
+        await self.publishes(clone, "more", {"pyproject.toml": "[project]\n\n"})
+        (clone / "fails").touch()
+        status, said = await self.says(clone / "bin" / "of-before", "--upgrade", cwd=clone)
+        assert (status, "the code is new, its packages are not" in said.splitlines()[-1]) == (1, True)
 
     async def test_an_upgrade_refuses_what_could_lose_something(self, clone: Path) -> None:
         await self.publishes(clone, "new")
