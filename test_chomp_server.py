@@ -32595,6 +32595,10 @@ class TestInstall:
         text = (HERE / "Dockerfile").read_text()
         assert re.findall(r"^FROM (.+)$", text, re.M) == ["python:3.11-slim"]
         assert "--only-binary :all:" in text  # no compiler is there
+        packages = tomllib.loads((HERE / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+        (made,) = re.findall(r"mkdir -p (.+) \\\n", text)  # setuptools wants to see the folder of each
+        folders = {one.replace(".", "/") for one in packages}
+        assert folders <= {path for name in made.split() for path in (name, name.partition("/")[0])}
         copied = {name for line in re.findall(r"^COPY (.+)$", text, re.M) for name in line.split()[:-1]}
         assert {"chomp_server.py", "adapters", "bin", "static", "templates"} <= copied
         assert all((HERE / name).exists() for name in copied)
