@@ -79,6 +79,7 @@ import threading
 import time
 import tomllib
 import urllib.parse
+import weakref
 import zlib
 from collections.abc import (
     AsyncIterator,
@@ -124,6 +125,7 @@ else:
 
 VERSION = "0.1.0"
 HERE = Path(__file__).resolve().parent
+IN_CLONE = (HERE / "pyproject.toml").exists()  # else it was installed as a package
 log = logging.getLogger("chomp")
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS: its monotonic one runs on, too
 
@@ -200,15 +202,18 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _Some = Annotated[int, msgspec.Meta(ge=1)]
 
 
+Isolation = Literal["auto", "required", "none"]
+
+
 class TaskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How tasks are run; `_s` are seconds, without it in chomp.toml. 0 means no limit where that is said."""
 
     parallel: _Some = 4  # sessions at once
-    platform_parallel: dict[str, _Some] = {}  # the same for single platforms
+    platform_parallel: dict[str, _Some] = {}  # the same for single platforms, such as { codex = 2 }
     auto: bool = False  # true: queued tasks start by themselves
     platform: str = ""  # for tasks that name none; "": the first that is available
     roots: tuple[str, ...] = ()  # folders tasks may work in; []: any but the system's and chomp's own
-    isolation: Literal["auto", "required", "none"] = "auto"  # where it works; "required": or no agent starts
+    isolation: Isolation = "auto"  # bubblewrap where it works; "required": or not at all; "none": never
     budget_tokens: int = 300_000  # of one task, soft: crossing it is shown and told; 0: none
     budget_tokens_per_day: int = 0  # of all tasks, UTC: requests are held when it is used up; 0: none
     budget_usd_per_day: float = 0.0  # the same
@@ -314,6 +319,7 @@ class Settings(msgspec.Struct, frozen=True):
     port: int = 8001
     host: str = "127.0.0.1"
     api_token: str = ""
+    token_variable: bool = False  # that is in chomp's own environment, which other programs do not have
     v1_no_auth: bool = False
     public_url: str = ""
     allowed_hosts: tuple[str, ...] = ()
@@ -401,7 +407,7 @@ WRITTEN_TABLES: dict[str, type[Any]] = {
 VARIABLES = (  # of the environment or state/.env: name, meaning, default
     ("PORT", "where it listens; also `--port`", "8001"),
     ("HOST", "on which address; `127.0.0.1` is `::1` too, and `0.0.0.0` is `::`; also `--host`", "127.0.0.1"),
-    ("CHOMP_DIR", "the folder with `state/` and `chomp.toml` (not from `state/.env`)", "the project folder"),
+    ("CHOMP_DIR", "the folder with `state/` and `chomp.toml` (not from `state/.env`)", "the clone"),
     ("CHOMP_CONFIG", "another path for `chomp.toml` (not from `state/.env`)", ""),
     ("CHOMP_API_TOKEN", "the owner's token, at least 16 characters", "made at first start, kept in state/token"),
     ("CHOMP_V1_NO_AUTH=1", "`/v1/*` without a token, on 127.0.0.1 only. A request without one is the owner's: what an "
@@ -412,7 +418,7 @@ VARIABLES = (  # of the environment or state/.env: name, meaning, default
     ("CHOMP_LOCAL_GGUF", "another model file for the embedded router", ""),
     ("CHOMP_LOG", "`json` for log lines as JSON", "text"),
     ("CHOMP_LOG_LEVEL", "`DEBUG`, `INFO`, `WARNING` or `ERROR`", "INFO"),
-    ("CHOMP_<ROUTER>_BASE_URL", "another base URL for a router: `CHOMP_GROQ_BASE_URL`", ""),
+    ("CHOMP_<ROUTER>_BASE_URL", "another base URL for a router: `CHOMP_GROQ_BASE_URL`, `CHOMP_ZEN_GO_BASE_URL`", ""),
     ("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY", "the proxy through which routers, model lists and notices are reached: "
      "`http://user:password@proxy.example:3128`; this machine is not", ""),
     ("NO_PROXY", "who is reached without one: hosts and their subdomains, `host:port`, addresses, networks, `*`", ""),
@@ -421,7 +427,16 @@ PREFERENCES = ("", "fast", "cheap", "free")
 
 
 class SettingsError(Exception):
-    """A setting that cannot be used; its message is for the person who wrote it."""
+    """A setting that cannot be used; its message is for the person who wrote it.
+
+    Of a setting of a table it begins with `[table] setting: `, which the pages show at the field of that name.
+    """
+
+    @property
+    def param(self) -> str | None:
+        """The setting that is wrong, as "table.setting"."""
+        found = re.match(r"\[(\w+)\] (\w+)", str(self))
+        return f"{found[1]}.{found[2]}" if found else None
 
 
 def near_name(name: str, known: Iterable[str]) -> str:
@@ -615,6 +630,7 @@ def read_settings(
         port=int(port),
         host=pick("host", "HOST").strip("[]"),
         api_token=pick("api_token", "CHOMP_API_TOKEN"),
+        token_variable=bool(environ.get("CHOMP_API_TOKEN")),
         v1_no_auth=env.get("CHOMP_V1_NO_AUTH") == "1",
         public_url=read_origin(pick("public_url", "CHOMP_PUBLIC_URL")),
         allowed_hosts=tuple(map(host_name, hosts or server.allowed_hosts)),
@@ -7459,12 +7475,14 @@ class RouterPool:
         prices: PriceTable,
         session: aiohttp.ClientSession,
         background: Background,
+        events: EventBus,
         clocks: Clocks = CLOCKS,
     ):
         self._credentials = credentials
         self._prices = prices
         self._session = session
         self._background = background
+        self._events = events
         self._clocks = clocks
         self._now, self._steady = (
             clocks.lasting,
@@ -7543,6 +7561,7 @@ class RouterPool:
             router.tried_at = self._now()
             if router.fetch is asyncio.current_task():
                 router.fetch = None
+            self._events.publish("platforms", {"id": router.row.id})
 
     async def _until(self, ready: Callable[[], bool], routers: Iterable[Router], limit_s: float) -> None:
         """Waits until `ready`, as long as a list of `routers` is being fetched, and no longer than `limit_s`."""
@@ -8038,6 +8057,33 @@ class RouterPool:
             return "down", f"its model list cannot be had: {found.error}"
         return ("live", "") if found.tried_at > -math.inf else ("checking", "its model list is being fetched")
 
+    async def try_keys(self, router: str, variable: str) -> tuple[str, str]:
+        """What a router says to the keys of a variable, in a word and a sentence.
+
+        `accepted`, `refused`, `unreachable`, or `unproven` where whoever asks is answered.
+        """
+        row, shown, known = self.rows[router], self._credentials.redact, ""
+        for key in [one for one in self.keys(router) if one.secret and one.id.partition("#")[0] == variable]:
+            try:
+                status, body = await self._get(row, row.credits or "/models", key)
+                if status in (401, 403):
+                    return "refused", shown(
+                        f"Saved, but {row.name} refuses this key: {read_fault(status, body[:65536]).message}"
+                    )
+                if status != 200:
+                    return "unreachable", shown(f"Saved. {row.name} answers {read_fault(status, body[:65536]).message}")
+                if not row.credits:
+                    nobody, _ = await self._get(row, "/models", Key("none", "no-key"))
+                    known = known or ("unproven" if nobody == 200 else "")
+            except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
+                return "unreachable", shown(f"Saved. {row.name} cannot be reached now: {error or type(error).__name__}")
+        if known:
+            return (
+                known,
+                f"Saved. {row.name} lists its models to anybody: the first request will tell if the key is good",
+            )
+        return "accepted", f"{row.name} takes this key"
+
     def credits(self, router: str) -> float | None:
         """USD left of a router's first key as it last said; None when it does not say."""
         return self._routers[router].check.credits
@@ -8057,6 +8103,7 @@ class RouterPool:
             if status == 200:
                 left = msgspec.json.decode(body, type=_KeyAnswer).data.limit_remaining
                 check.credits = left if left is not None and left > 0.001 else None
+            self._events.publish("platforms", {"id": router.row.id})
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError):
             return  # the router's trouble, not the key's
 
@@ -10248,7 +10295,9 @@ class TaskQueue:
             before = state.tasks.get(task_id) if action == "restore" else self.get(task_id)
             task = transition(cast(Task, before), action, now=self.now(), session=session, **fields)
             state.tasks[task_id] = task
-        self._told(task_id, action)
+        ended = over(task) and not task.deleted and before is not None and not over(before)
+        how = "stopped" if task.reason == "stopped" else task.status
+        self._told(task_id, action, **({"ended": how, "title": task.prompt[:80]} if ended else {}))
         return task
 
     async def edit(self, task_id: str, fields: Mapping[str, Any]) -> Task:
@@ -10317,10 +10366,10 @@ class TaskQueue:
                     sums, tokens=sums.tokens + task.tokens, cost_usd=sums.cost_usd + (task.cost_usd or 0.0)
                 )
 
-    def _told(self, task_id: str, action: str) -> None:
+    def _told(self, task_id: str, action: str, **more: str) -> None:
         """Tells who looks on, and who starts tasks: another may be able to begin now."""
         self.stirred.set()
-        self._events.publish("task", {"id": task_id, "action": action})
+        self._events.publish("task", {"id": task_id, "action": action, **more})
 
     async def _changed(self, task: Task, before: Task | None) -> Task:
         """The task, when that is on disk; when it cannot be, it is as it was `before`. Raises Unavailable then."""
@@ -11495,17 +11544,28 @@ class Folders:
             files = place / "files"
             files.mkdir(mode=0o700, exist_ok=True)
             return Folder(files, files, "empty", writable=(files,)), {}
-        path = self._directory(task.dir)
+        path, found = self._found(task.dir, task.in_place)
+        if found is None:
+            return Folder(path, path, "plain", writable=(path,)), {}
+        if task.in_place:
+            return await self._in_place(path, found), {}
+        return await self._clone(task, path, found, place)
+
+    def check(self, folder: str, in_place: bool) -> str:
+        """What a task would work in: "clone", "in_place" or "plain". Raises BadRequest where it must not."""
+        _, found = self._found(folder, in_place)
+        return "plain" if found is None else "in_place" if in_place else "clone"
+
+    def _found(self, text: str, in_place: bool) -> tuple[Path, _Repository | None]:
+        """The folder of a task's `dir`, and the repository it is in. Raises BadRequest where tasks may not work."""
+        path = self._directory(text)
         self._allow(path)
         found = _locate(path)
         if found is None:
             self._allow(path, changes=True)
-            return Folder(path, path, "plain", writable=(path,)), {}
-        for needed in {found.top, found.common}:
-            self._allow(needed, changes=task.in_place, of=path)
-        if task.in_place:
-            return await self._in_place(path, found), {}
-        return await self._clone(task, path, found, place)
+        for needed in set() if found is None else {found.top, found.common}:
+            self._allow(needed, changes=in_place, of=path)
+        return path, found
 
     def _again(self, folder: Folder) -> Folder:
         """A folder that is there: still itself, still allowed, and where the agent was. Raises BadRequest."""
@@ -12818,6 +12878,9 @@ class Place(Protocol):
     def isolation(self, task: Task) -> Level:
         """How a task's agent is to be shut in."""
 
+    async def check(self, folder: str, *, in_place: bool) -> str:
+        """What a task would work in: "clone", "in_place" or "plain". Raises BadRequest where it must not."""
+
     async def prepare(self, task: Task, platform: Platform, level: Level, model: str) -> Stay:
         """The folder of a task for its open session: the same as before where there is one."""
 
@@ -12869,6 +12932,10 @@ class Machine:
         if wished == "required" and self.runner.level == "none":
             raise Unavailable(f"isolation is required, and there is none here: {self.runner.level_why}")
         return "none" if wished == "none" else self.runner.level
+
+    async def check(self, folder: str, *, in_place: bool) -> str:
+        """See Place."""
+        return await asyncio.to_thread(self.folders.check, folder, in_place)
 
     async def prepare(self, task: Task, platform: Platform, level: Level, model: str) -> Stay:
         """See Place."""
@@ -13357,10 +13424,16 @@ class Dispatch:
     async def add(self, fields: Mapping[str, Any]) -> Task:
         """A new task; when it is to run, running or waiting for room. Raises BadRequest, TooLarge or Conflict."""
         said = checked_fields(self.queue.state, "", fields)
+        if said.get("dir") and not said.get("blocked_by"):  # what another task makes first cannot be looked at now
+            await self.check(said["dir"], in_place=said.get("in_place", False))
         if not said.get("run"):
             return await self.queue.add(fields)
         task = await self.queue.add({**fields, "platform": said.get("platform") or await self._pick()})
         return await self._pumped(task.id)
+
+    async def check(self, folder: str, *, in_place: bool = False) -> str:
+        """What a task would work in: "clone", "in_place" or "plain". Raises BadRequest where it must not."""
+        return await self.places["local"].check(folder, in_place=in_place)
 
     async def run_task(self, task_id: str, **fields: Any) -> Task:
         """The task, running, or waiting for room. Raises NotFound or Conflict."""
@@ -14468,6 +14541,17 @@ def page_headers() -> dict[str, str]:
     return dict(_PAGE_HEADERS)
 
 
+def error_page(request: web.Request) -> web.Response | None:
+    """For a person who has opened an address that is none; None for programs, and where there is something."""
+    nowhere = getattr(request.match_info, "http_exception", None)
+    wants = request.method == "GET" and request.headers.get("accept", "").startswith("text/html")
+    if not wants or "hx-request" in request.headers or not isinstance(nowhere, web.HTTPNotFound):
+        return None
+    response = aiohttp_jinja2.render_template("error.html", request, {"error": http_error(nowhere)}, status=404)
+    response.headers.update(page_headers())
+    return response
+
+
 @web.middleware
 async def guard(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -14501,9 +14585,9 @@ async def guard(
         request[CALLER] = authenticate(request, services)
         response = await handler(request)
     except ChompError as error:
-        response = refused(request, error)
+        response = error_page(request) or refused(request, error)
     except web.HTTPException as error:
-        response = error_response(request, http_error(error), services.credentials)
+        response = error_page(request) or error_response(request, http_error(error), services.credentials)
     except (asyncio.CancelledError, ConnectionError):
         raise
     except Exception as error:  # a bug: the client gets an error in its shape, the log the reason
@@ -14580,7 +14664,11 @@ async def given_fields(request: web.Request) -> dict[str, Any]:
             fields = urllib.parse.parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=200, errors="strict")
         except (UnicodeDecodeError, ValueError) as error:
             raise BadRequest(f"the form cannot be read: {error}", code="invalid_form") from None
-        return dict(fields)
+        found: dict[str, Any] = {name: value for name, value in fields if not name.endswith("[]")}
+        for name, value in fields:
+            if name.endswith("[]"):  # one box among several; an empty one says that there are none
+                found.setdefault(name[:-2], []).extend([value] * bool(value))
+        return found
 
 
 async def given_of(request: web.Request, kind: type[T]) -> T:
@@ -14588,8 +14676,23 @@ async def given_of(request: web.Request, kind: type[T]) -> T:
     return fields_as(await given_fields(request), kind)
 
 
+REFRESH_S = 0.25
+SIGNALS: dict[str, tuple[tuple[str, float], ...]] = {  # event -> what pages fetch again, each at most once in so many s
+    "task": (("refreshTasks", REFRESH_S), ("refreshTask-{id}", REFRESH_S), ("refreshBalance", 1.0)),
+    "platforms": (("refreshBalance", 1.0), ("refreshSettings", 1.0)),
+    "settings": (("refreshTasks", REFRESH_S), ("refreshBalance", REFRESH_S), ("refreshSettings", REFRESH_S)),
+    "request": (("refreshBalance", 5.0),),  # how the routers are
+}
+EVERY_SIGNAL = ("refreshTasks", "refreshTask", "refreshBalance", "refreshSettings")  # for a page that missed some
+
+
+def signals_of(kind: str, id: str = "") -> str:
+    """What the page that has caused an event fetches again at once, as the header HX-Trigger names it."""
+    return ", ".join(name.format(id=id) for name, _ in SIGNALS[kind] if id or "{id}" not in name)
+
+
 def reply(value: Any, status: int = 200, *, trigger: str = "") -> web.Response:
-    """`value` as JSON; `trigger` is an event for the page that asked."""
+    """`value` as JSON; `trigger` names events for the page that asked."""
     headers = {**_SAFE, "hx-trigger": trigger} if trigger else _SAFE
     return web.Response(
         body=msgspec.json.encode(value), status=status, headers=headers, content_type="application/json"
@@ -15299,18 +15402,6 @@ def moment_s(moment: str) -> float:
     return 0.0
 
 
-def age_words(moment: str, now: Callable[[], float] = time.time) -> str:
-    """How long ago; "just now" for what is still to come."""
-    if not (at := moment_s(moment)):
-        return ""
-    return duration_words(now() - at) if now() >= at else "just now"
-
-
-def clock_words(moment: str) -> str:
-    """A moment in UTC; pages replace it by the viewer's own time."""
-    return time.strftime("%b %-d, %H:%M UTC", time.gmtime(moment_s(moment))) if moment else ""
-
-
 def luminance(color: str) -> float:
     """Relative luminance of #RRGGBB (WCAG 2.2)."""
     parts = (int(color[at : at + 2], 16) / 255 for at in (1, 3, 5))
@@ -15375,7 +15466,8 @@ def budget_of(task: Task, default_tokens: int) -> BudgetUse | None:
 
 _STATE_WORDS = {
     "queued": "Queued", "starting": "Starting", "running": "Running", "needs_input": "Needs you", "stalled": "Stalled",
-    "verifying": "Checking", "waiting": "Waiting", "done": "Done", "failed": "Failed",
+    "verifying": "Checking", "waiting": "Waiting", "paused": "Paused", "done": "Done", "failed": "Failed",
+    "stopped": "Stopped",
 }  # fmt: skip
 _REASON_WORDS = {
     "gate": "The gate stayed red", "crash": "The agent failed", "stopped": "Stopped",
@@ -15384,10 +15476,12 @@ _REASON_WORDS = {
 
 
 def state_of(task: Task) -> str:
-    """Where a task is, in one word: its status, or the phase while it is active."""
+    """Where a task is, in one word: its status, or the phase while it is active; `paused` waits for a person."""
     if task.status == "active":
-        return task.phase or "running"
-    return "waiting" if task.status == "queued" and task.until else task.status
+        return "paused" if task.phase == "waiting" and not task.until else task.phase or "running"
+    if task.status == "queued":
+        return "waiting" if task.until else "queued"
+    return "stopped" if task.reason == "stopped" else task.status
 
 
 def state_words(task: Task) -> str:
@@ -15405,9 +15499,9 @@ def session_seconds(session: Session, now: Callable[[], float] = time.time) -> f
 
 
 TEMPLATE_FILTERS: dict[str, Callable[..., Any]] = {
-    "tokens": token_words, "usd": usd_words, "duration": duration_words, "written": setting_words, "age": age_words,
-    "clock": clock_words, "ink": ink, "state": state_of, "state_words": state_words, "reason_words": reason_words,
-    "seconds": session_seconds, "address": shown_address,
+    "tokens": token_words, "usd": usd_words, "duration": duration_words, "written": setting_words, "ink": ink,
+    "state": state_of, "state_words": state_words, "reason_words": reason_words, "seconds": session_seconds,
+    "address": shown_address,
 }  # fmt: skip
 
 
@@ -15492,13 +15586,19 @@ async def relay_chat(request: web.Request) -> web.StreamResponse:
 
 @routes.post("/v1/completions")
 async def relay_completions(request: web.Request) -> web.StreamResponse:
-    """POST /v1/completions {model, prompt, stream?, router?, ...} -> the router's answer"""
+    """POST /v1/completions {model, prompt, stream?, router?, ...} -> the router's answer
+
+    For routers that still offer it.
+    """
     return await _relay(request, "completions")
 
 
 @routes.post("/v1/embeddings")
 async def relay_embeddings(request: web.Request) -> web.StreamResponse:
-    """POST /v1/embeddings {model, input, router?, ...} -> the router's answer"""
+    """POST /v1/embeddings {model, input, router?, ...} -> the router's answer
+
+    From a router that offers them.
+    """
     return await _relay(request, "embeddings")
 
 
@@ -15607,7 +15707,10 @@ async def generate_content(request: web.Request) -> web.StreamResponse:
 
 @routes.post(f"{_MODEL}:streamGenerateContent")
 async def stream_generate_content(request: web.Request) -> web.StreamResponse:
-    """POST /{version}/models/{model}:streamGenerateContent {contents, ...} -> events with ?alt=sse, else an array"""
+    """POST /{version}/models/{model}:streamGenerateContent {contents, ...} -> events with ?alt=sse, else an array
+
+    The array grows while the answer comes.
+    """
     return await _relay(request, "gemini")
 
 
@@ -15621,7 +15724,10 @@ def _address(request: web.Request, asked: ChatRequest) -> None:
 
 @routes.post(f"{_MODEL}:countTokens")
 async def count_gemini_tokens(request: web.Request) -> web.Response:
-    """POST /{version}/models/{model}:countTokens {contents, ...} -> {totalTokens}, estimated: four bytes a token"""
+    """POST /{version}/models/{model}:countTokens {contents, ...} -> {totalTokens}, estimated: four bytes a token
+
+    `x-chomp-estimated: 1` says so.
+    """
     services = request.app[SERVICES]
     async with services.bodies.of(request, services.settings.timeouts.body_s) as body:
         fields = fields_of(body)
@@ -15635,7 +15741,10 @@ async def count_gemini_tokens(request: web.Request) -> web.Response:
 
 @routes.get("/v1/responses")
 async def refuse_responses_socket(request: web.Request) -> web.Response:
-    """GET /v1/responses -> 426: there is no websocket here, POST serves the same"""
+    """GET /v1/responses -> 426: there is no web socket here, POST serves the same
+
+    Clients that ask for one then use POST.
+    """
     if request.headers.get("upgrade", "").lower() != "websocket":
         raise web.HTTPMethodNotAllowed("GET", ["POST"])
     raise BadRequest("there is no websocket here: use POST", status=426, code="upgrade_required")
@@ -15652,7 +15761,10 @@ async def show_response(request: web.Request) -> web.Response:
 
 @routes.delete("/v1/responses/{id}")
 async def delete_response(request: web.Request) -> web.Response:
-    """DELETE /v1/responses/{id} -> {id, object, deleted}"""
+    """DELETE /v1/responses/{id} -> {id, object, deleted}
+
+    Forgets a response that was kept.
+    """
     response_id = request.match_info["id"]
     await request.app[SERVICES].responses.delete(response_id, request[CALLER])
     return reply({"id": response_id, "object": "response", "deleted": True})
@@ -15660,7 +15772,10 @@ async def delete_response(request: web.Request) -> web.Response:
 
 @routes.post("/v1/messages/count_tokens")
 async def count_tokens(request: web.Request) -> web.StreamResponse:
-    """POST /v1/messages/count_tokens {model, messages, ...} -> {input_tokens}; says in a header when it is estimated"""
+    """POST /v1/messages/count_tokens {model, messages, ...} -> {input_tokens}; says in a header when it is estimated
+
+    The count of a target that counts, else a rough one, four bytes a token; then `x-chomp-estimated: 1` says so.
+    """
     services = request.app[SERVICES]
     request[REQUEST_ID] = new_request_id(request.headers.get("x-request-id"))
     async with services.bodies.of(request, services.settings.timeouts.body_s) as body:
@@ -15687,7 +15802,10 @@ async def count_tokens(request: web.Request) -> web.StreamResponse:
 
 @routes.head("/")
 async def answer_root(request: web.Request) -> web.Response:
-    """HEAD / -> nothing: clients look whether somebody is there"""
+    """HEAD / -> nothing: clients look whether somebody is there
+
+    Open to all.
+    """
     return web.Response()
 
 
@@ -15724,7 +15842,10 @@ async def _all_models(services: Services, caller: Caller) -> list[dict[str, Any]
 
 @routes.get("/v1/models")
 async def list_models(request: web.Request) -> web.Response:
-    """GET /v1/models -> {object: "list", data: [{id: "router/model", ...}]}, or as Anthropic or Google have it"""
+    """GET /v1/models -> {object: "list", data: [{id: "router/model", ...}]}, or as Anthropic or Google have it
+
+    The models of all routers that have a key, and the aliases.
+    """
     entries = await _all_models(request.app[SERVICES], request[CALLER])
     dialect = client_dialect(request)
     if dialect == "gemini":
@@ -15787,7 +15908,10 @@ async def show_model(request: web.Request) -> web.Response:
 
 @routes.get("/api/models/free")
 async def list_free_models(request: web.Request) -> web.Response:
-    """GET /api/models/free -> {count, models: OpenRouter's free models without the small ones}"""
+    """GET /api/models/free -> {count, models: OpenRouter's free models without the small ones}
+
+    OpenRouter needs no key to list them.
+    """
     found = []
     for m in await request.app[SERVICES].routing.free():
         entry: dict[str, Any] = {"id": m.id, "name": m.name or m.id, "context_length": m.context_length}
@@ -15830,7 +15954,11 @@ def _since(text: str, now: float) -> float:
 
 @routes.get("/api/usage")
 async def show_usage(request: web.Request) -> web.Response:
-    """GET /api/usage?by=router|key|model|caller|user|task|session|day&since=24h -> {by, since, rows}"""
+    """GET /api/usage?by=router|key|model|caller|user|task|session|day&since=24h -> {by, since, prices, rows}
+
+    `caller` is the same as `user`. `since` is a time ago (`24h`, `7d`), a date, or Unix seconds (`30d` if it is not
+    said). 503 while there are requests that cannot be written to the database.
+    """
     services = request.app[SERVICES]
     by = request.query.get("by", "router")
     since = _since(request.query.get("since", "30d"), time.time())
@@ -15854,7 +15982,11 @@ async def show_health(request: web.Request) -> web.Response:
 
 @routes.get("/status")
 async def show_status(request: web.Request) -> web.Response:
-    """GET /status -> version, uptime, routers, queues"""
+    """GET /status -> version, uptime, queues, tasks, isolation, notices, routers
+
+    What is in the queues and how agents are isolated, the last notices and what became of them, and the state of
+    every router: keys, cooldowns, breaker, model list, limits left.
+    """
     services = request.app[SERVICES]
     return reply(
         {
@@ -15909,7 +16041,10 @@ class _Collector:
 
 @routes.get("/metrics")
 async def show_metrics(request: web.Request) -> web.Response:
-    """GET /metrics -> Prometheus text"""
+    """GET /metrics -> Prometheus text
+
+    What `/status` has, and more.
+    """
     services = request.app[SERVICES]
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(METRICS_WAIT_S):
@@ -15925,14 +16060,20 @@ async def show_metrics(request: web.Request) -> web.Response:
 
 @json_post("/api/dispatch", NewJob)
 async def add_job(services: Services, caller: Caller, fields: NewJob) -> dict[str, str]:
-    """POST /api/dispatch {prompt, model?, system?, router?} -> {id, model, router, status}"""
+    """POST /api/dispatch {prompt, model?, system?, router?} -> {id, model, router, status}
+
+    Takes a prompt and answers at once with a job.
+    """
     job = await services.jobs.add(fields, caller)
     return {"id": job.id, "model": job.model, "router": job.router, "status": job.status}
 
 
 @routes.get("/api/result/{id}")
 async def show_result(request: web.Request) -> web.Response:
-    """GET /api/result/{id} -> Job"""
+    """GET /api/result/{id} -> Job
+
+    Its `status` is `pending`, `running`, `done` or `error`.
+    """
     return reply(await request.app[SERVICES].jobs.get(request.match_info["id"], request[CALLER]))
 
 
@@ -16010,7 +16151,7 @@ def check_id(caller: Caller, task_id: str) -> None:
 
 def _changed(task: Task) -> web.Response:
     """The answer to a change of a task."""
-    return reply({"status": "ok", "task": task}, trigger="refreshTasks")
+    return reply({"status": "ok", "task": task}, trigger=signals_of("task", task.id))
 
 
 def _task_post(path: str, kind: type[T]) -> Callable[[Callable[[Dispatch, Caller, T], Awaitable[Task]]], Any]:
@@ -16030,7 +16171,10 @@ def _task_post(path: str, kind: type[T]) -> Callable[[Callable[[Dispatch, Caller
 
 @routes.get("/api/state")
 async def show_state(request: web.Request) -> web.Response:
-    """GET /api/state -> {tasks: [Task], next_id, archived}"""
+    """GET /api/state -> {tasks: [Task], next_id, archived}
+
+    All tasks that are not archived, with the numbers of running sessions.
+    """
     services = request.app[SERVICES]
     found = services.dispatch.queue.all()
     stored = services.store.state
@@ -16039,7 +16183,11 @@ async def show_state(request: web.Request) -> web.Response:
 
 @routes.get("/api/tasks")
 async def list_tasks(request: web.Request) -> web.Response:
-    """GET /api/tasks?tab=active|completed&limit=&before= -> {tasks: [Task]}; completed ones newest first"""
+    """GET /api/tasks?tab=active|completed&limit=&before= -> {tasks: [Task]}; completed ones newest first
+
+    `tab=completed` has the archive, too: `limit` of them (50, at most 1000), those before the id `before`. Without
+    `tab` all that are not archived.
+    """
     queue, asked = request.app[SERVICES].dispatch.queue, request.query
     if asked.get("tab", "") not in ("", "active", "completed"):
         raise BadRequest("tab is active or completed", param="tab")
@@ -16060,9 +16208,11 @@ async def show_task(request: web.Request) -> web.Response:
 
 @routes.get("/api/tasks/{id}/output")
 async def show_output(request: web.Request) -> web.Response:
-    """GET /api/tasks/{id}/output?since=&session=&wait= -> {session, since, next, text, ended}
+    """GET /api/tasks/{id}/output?since=&session=&wait=&raw= -> {session, since, next, ended, text}
 
-    `since` counts bytes of what the session printed, below 0 from its end; `wait` (seconds, up to 25) waits for more.
+    What a session printed, the last one if none is named, as text. `since` counts bytes of it, below 0 from its
+    end; the answer's `next` goes on. `wait` (seconds, up to 25) waits for more of a running one. With `raw=1` there
+    is `data` in place of `text`: base64, with the escape sequences.
     """
     services, asked = request.app[SERVICES], request.query
     task = await services.dispatch.queue.found(request.match_info["id"])
@@ -16091,10 +16241,16 @@ async def show_diff(request: web.Request) -> web.Response:
 
 @routes.post("/api/tasks")
 async def add_task(request: web.Request) -> web.Response:
-    """POST /api/tasks {prompt, dir?, platform?, model?, ..., run?} -> Task"""
+    """POST /api/tasks {prompt, dir?, repo_url?, platform?, model?, effort?, ..., run?} -> Task
+
+    Fields: `prompt`, and if wanted `dir` or `repo_url`, `platform` (or `agent`), `model`, `effort`, `router`,
+    `gate`, `setup`, `priority`, `blocked_by`, `budget_tokens`, `budget_usd`, `isolation`, `in_place`, `handoff`,
+    `run`.
+    """
     services, fields = request.app[SERVICES], await given_fields(request)
     check_names(services, fields)
-    return reply(await services.dispatch.add(fields), trigger="refreshTasks")
+    task = await services.dispatch.add(fields)
+    return reply(task, trigger=signals_of("task", task.id))
 
 
 def check_names(services: Services, fields: Mapping[str, Any]) -> None:
@@ -16110,7 +16266,10 @@ def check_names(services: Services, fields: Mapping[str, Any]) -> None:
 
 @routes.post("/api/tasks/run")
 async def run_task(request: web.Request) -> web.Response:
-    """POST /api/tasks/run {id?, platform?, model?, effort?, router?, all?} -> {status, task}; it waits for room"""
+    """POST /api/tasks/run {id?, platform?, model?, effort?, router?, all?} -> {status, task}; it waits for room
+
+    Starts a queued task, or the next one, or `all`.
+    """
     given, services = await given_fields(request), request.app[SERVICES]
     check_fields(given, (*_Started.__struct_fields__, *_RUN_WITH))
     fields = {name: value for name, value in given.items() if value not in (None, "")}  # an empty one changes nothing
@@ -16124,7 +16283,7 @@ async def run_task(request: web.Request) -> web.Response:
             ran[left[0]] = dispatch.queue.get(left[0])
             with contextlib.suppress(Conflict):  # somebody else was faster
                 ran[left[0]] = await dispatch.run_task(left[0], **said)
-        return reply({"status": "ok", "tasks": tuple(ran.values())}, trigger="refreshTasks")
+        return reply({"status": "ok", "tasks": tuple(ran.values())}, trigger=signals_of("task"))
     if not task_id:
         if not (queued := dispatch.queue.queued()):
             raise NotFound("nothing is queued", code="nothing_queued")
@@ -16138,7 +16297,10 @@ _CLAIMS = ("tokens", "result", "phase")  # what an agent can say of itself
 
 @routes.post("/api/tasks/update")
 async def update_task(request: web.Request) -> web.Response:
-    """POST /api/tasks/update {id, tokens?, result?, phase?, prompt?, ...} -> {status, task}"""
+    """POST /api/tasks/update {id, tokens?, result?, phase?, prompt?, ...} -> {status, task}
+
+    `tokens`, `result` and `phase` as an agent reports them; of the owner also the fields of a new task.
+    """
     fields, dispatch = await given_fields(request), request.app[SERVICES].dispatch
     task_id = fields_as({"id": fields.pop("id", "")}, TaskId).id
     caller = request[CALLER]
@@ -16160,7 +16322,10 @@ async def update_task(request: web.Request) -> web.Response:
 
 @_task_post("/api/tasks/done", _Claimed)
 async def finish_task(dispatch: Dispatch, caller: Caller, fields: _Claimed) -> Task:
-    """POST /api/tasks/done {id, result?|summary?, tokens?} -> {status, task}; an agent's is a claim"""
+    """POST /api/tasks/done {id, result?|summary?, tokens?} -> {status, task}; an agent's is a claim
+
+    From a task's own token it is a claim, and only exit status and gate decide; from the owner it is the end.
+    """
     claim = read_claim({"result": fields.summary or fields.result or "", "tokens": fields.tokens})
     if caller.kind == "task" or fields.tokens is not None:
         dispatch.claim(fields.id, caller.session, claim)
@@ -16171,14 +16336,17 @@ async def finish_task(dispatch: Dispatch, caller: Caller, fields: _Claimed) -> T
 
 @_task_post("/api/tasks/handoff", _Claimed)
 async def hand_off_task(dispatch: Dispatch, caller: Caller, fields: _Claimed) -> Task:
-    """POST /api/tasks/handoff {id, summary?|context?} -> {status, task}; the next session goes on from there"""
+    """POST /api/tasks/handoff {id, summary?|result?|context?} -> {status, task}; the next session goes on from there"""
     claim = read_claim({"result": fields.summary or fields.context or fields.result or ""})
     return await dispatch.hand_off(fields.id, claim.result, wait=caller.kind != "task")
 
 
 @routes.get("/api/clean")
 async def list_leftovers(request: web.Request) -> web.Response:
-    """GET /api/clean -> {folders: [{task, bytes, unsaved}]}: of tasks that are over; `unsaved`: what would be lost"""
+    """GET /api/clean -> {folders: [{task, bytes, unsaved}]}: of tasks that are over; `unsaved`: what would be lost
+
+    `bytes` are those on disk.
+    """
     return reply({"folders": await request.app[SERVICES].dispatch.leftovers()})
 
 
@@ -16189,7 +16357,10 @@ class _Freed(msgspec.Struct, forbid_unknown_fields=True):
 
 @json_post("/api/clean", _Freed)
 async def free_folders(services: Services, caller: Caller, fields: _Freed) -> dict[str, Any]:
-    """POST /api/clean {ids, unsaved?} -> {deleted: [id], kept: {id: why}}; `unsaved`: with work that is nowhere else"""
+    """POST /api/clean {ids, unsaved?} -> {deleted: [id], kept: {id: why}}; `unsaved`: with work that is nowhere else
+
+    Deletes the folders of these tasks, and says which it kept and why.
+    """
     found = await services.dispatch.free(fields.ids, unsaved=fields.unsaved)
     kept = {one: why for one, why in found.items() if why}
     return {"deleted": [one for one in found if one not in kept], "kept": kept}
@@ -16197,13 +16368,19 @@ async def free_folders(services: Services, caller: Caller, fields: _Freed) -> di
 
 @_task_post("/api/tasks/stop", TaskId)
 async def stop_task(dispatch: Dispatch, caller: Caller, fields: TaskId) -> Task:
-    """POST /api/tasks/stop {id} -> {status, task}, when nothing of it runs any more"""
+    """POST /api/tasks/stop {id} -> {status, task}, when nothing of it runs any more
+
+    One that waits for its start is queued again, or failed where queued tasks start by themselves.
+    """
     return await dispatch.stop_task(fields.id)
 
 
 @_task_post("/api/tasks/retry", _Retried)
 async def retry_task(dispatch: Dispatch, caller: Caller, fields: _Retried) -> Task:
-    """POST /api/tasks/retry {id, run?} -> {status, task}; in the same folder"""
+    """POST /api/tasks/retry {id, run?} -> {status, task}; in the same folder
+
+    Queues a task that has ended again; with `run` it starts, too.
+    """
     return await dispatch.retry(fields.id, run=fields.run)
 
 
@@ -16230,7 +16407,11 @@ async def resize_task(dispatch: Dispatch, caller: Caller, fields: _Resized) -> T
 
 @_task_post("/api/tasks/message", _Messaged)
 async def message_task(dispatch: Dispatch, caller: Caller, fields: _Messaged) -> Task:
-    """POST /api/tasks/message {id, text, message?, delete?, now?} -> {status, task}; after its turn"""
+    """POST /api/tasks/message {id, text?, message?, delete?, now?} -> {status, task}; after its turn
+
+    A follow-up, delivered once, after the agent's turn; `now` interrupts it. `message` with `text` or `delete`
+    changes one that waits.
+    """
     task = await dispatch.queue.message(fields.id, fields.text, fields.message, delete=fields.delete)
     return await dispatch.interrupt(fields.id) if fields.now and task.status == "active" else task
 
@@ -16252,8 +16433,11 @@ async def restore_task(dispatch: Dispatch, caller: Caller, fields: TaskId) -> Ta
 
 @routes.post("/api/config/reload")
 async def reload_config(request: web.Request) -> web.Response:
-    """POST /api/config/reload -> {restart: [names of changed settings that take one]}"""
-    return reply({"restart": await request.app[SERVICES].reload()}, trigger="refreshTasks")
+    """POST /api/config/reload -> {restart: [names of changed settings that take one]}
+
+    Reads the settings again, as SIGHUP does. Settings that cannot be used change nothing, and the answer says why.
+    """
+    return reply({"restart": await request.app[SERVICES].reload()}, trigger=signals_of("settings"))
 
 
 class _NewUser(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -16273,7 +16457,10 @@ class _UserName(msgspec.Struct):
 
 @routes.get("/api/users")
 async def list_users(request: web.Request) -> web.Response:
-    """GET /api/users -> {users: [{name, limits, running, tokens_today, usd_this_month}]}"""
+    """GET /api/users -> {users: [{name, models, routers, ..., running, tokens_today, usd_this_month}]}
+
+    Their limits, and what they have used.
+    """
     services = request.app[SERVICES]
     told = []
     for user in services.credentials.users.values():
@@ -16284,7 +16471,11 @@ async def list_users(request: web.Request) -> web.Response:
 
 @json_post("/api/users", _NewUser)
 async def add_user(services: Services, caller: Caller, fields: _NewUser) -> dict[str, str]:
-    """POST /api/users {name, models?, routers?, limits?} -> {name, token}; the token is shown this once"""
+    """POST /api/users {name, models?, routers?, tokens_per_day?, ...} -> {name, token}; the token is shown this once
+
+    The limits are fields of their own: `models`, `routers`, `requests_per_minute`, `parallel`, `tokens_per_day`,
+    `usd_per_month`, `strict`.
+    """
     for router in fields.routers:
         if router not in services.routing.rows:
             near = near_name(router, services.routing.rows)
@@ -16369,7 +16560,11 @@ _ROUTER_WORDS = {"live": "", "checking": "its model list is being fetched", "unc
 
 @routes.get("/api/platforms")
 async def list_platforms(request: web.Request) -> web.Response:
-    """GET /api/platforms -> [{id, Name, Color, Status, Credits, Note}]: the routers, as they are"""
+    """GET /api/platforms -> [{id, Name, Color, Status, Credits, Note}]: the routers, as they are
+
+    `Status` is `live` (its model list came with its key), `checking`, `limited` (some of its models or keys rest,
+    and until when), `down` (and why) or `unconfigured`; `Credits` what OpenRouter says is left of its key.
+    """
     services = request.app[SERVICES]
     return reply([shown_router(services, row) for row in services.routing.rows.values()])
 
@@ -16434,8 +16629,28 @@ async def shown_config(services: Services) -> dict[str, Any]:
 
 @routes.get("/api/config")
 async def show_config(request: web.Request) -> web.Response:
-    """GET /api/config -> {agents, routers, tasks, notify, isolation}; secrets only by their ends"""
+    """GET /api/config -> {agents, routers, tasks, notify, isolation}; secrets only by their ends
+
+    Agents and what they lack, routers and the ends of their keys.
+    """
     return reply(await shown_config(request.app[SERVICES]))
+
+
+def _tables(fields: Mapping[str, Any]) -> Tables:
+    """`{"tasks.parallel": "4"}`, as a form says it, as `{"tasks": {"parallel": 4}}`; tables as they are."""
+    found: Tables = {}
+    for name, value in fields.items():
+        table, dot, key = name.partition(".")
+        kind = WRITTEN_TABLES.get(table)
+        types = {} if kind is None else {one.name: one.type for one in msgspec.structs.fields(kind)}
+        if isinstance(value, str) and key in types and not key.endswith("_bytes"):  # durations are read as they stand
+            with contextlib.suppress(msgspec.ValidationError):
+                value = msgspec.convert(value, types[key], strict=False)
+        if dot:
+            found.setdefault(table, {})[key] = value
+        else:
+            found[name] = value
+    return found
 
 
 class _Config(msgspec.Struct, forbid_unknown_fields=True):
@@ -16446,7 +16661,8 @@ class _Config(msgspec.Struct, forbid_unknown_fields=True):
 @routes.post("/api/config")
 async def change_config(request: web.Request) -> web.Response:
     """POST /api/config {tasks?, notify?} -> {status, restart}; names as in chomp.toml, kept in state/settings.json"""
-    services, fields = request.app[SERVICES], await body_of(request, _Config)
+    services, tables = request.app[SERVICES], _tables(await given_fields(request))
+    fields: _Config = decoded(functools.partial(msgspec.convert, type=_Config), cast(Any, tables))
     present = msgspec.structs.asdict(services.settings.notify)
     notify = {  # an address that comes back as it was shown is the one there is
         name: value for name, value in fields.notify.items()
@@ -16460,12 +16676,12 @@ async def change_config(request: web.Request) -> web.Response:
             for name, kind in (("tasks", TaskSettings), ("notify", NotifySettings)):
                 read_table(name, kind, after.get(name, {}))
         except SettingsError as error:
-            raise BadRequest(str(error)[:300], code="invalid_settings") from None
+            raise BadRequest(str(error)[:300], code="invalid_settings", param=error.param) from None
         return after
 
     check_names(services, {"platform": fields.tasks.get("platform")})
     restart = await change_file(services, "settings.json", changed)
-    return reply({"status": "ok", "restart": restart}, trigger="refreshTasks")
+    return reply({"status": "ok", "restart": restart}, trigger=signals_of("settings"))
 
 
 class _NewKey(msgspec.Struct):
@@ -16475,7 +16691,12 @@ class _NewKey(msgspec.Struct):
 
 @routes.post("/api/config/keys")
 async def change_key(request: web.Request) -> web.Response:
-    """POST /api/config/keys {key, value} -> {status, key, restart}; a router's variable and key, "" takes it away"""
+    """POST /api/config/keys {key, value} -> {status, key, restart, verdict, words}; "" takes the key away
+
+    `key` is a router's variable. What the router says to the key is its `verdict`: `accepted`, `refused`,
+    `unreachable`, or `unproven` where the router answers whoever asks; "" when the key was taken away.
+    Kept in `state/keys.json`.
+    """
     services, given = request.app[SERVICES], await given_of(request, _NewKey)
     known = {name for row in services.routing.rows.values() for name in row.key_env}
     if given.key not in known:
@@ -16485,7 +16706,10 @@ async def change_key(request: web.Request) -> web.Response:
         raise BadRequest("a key has printable ASCII characters only", param="value")
     entry = {given.key: value} if value else {}
     restart = await change_file(services, "keys.json", lambda keys: {**_without(keys, given.key), **entry})
-    return reply({"status": "ok", "key": given.key, "restart": restart}, trigger="refreshTasks")
+    row = next(row for row in services.routing.rows.values() if given.key in row.key_env)
+    verdict, words = await services.routing.try_keys(row.id, given.key) if value else ("", f"{row.name} has no key now")
+    told = {"status": "ok", "key": given.key, "restart": restart, "verdict": verdict, "words": words}
+    return reply(told, trigger=signals_of("settings"))
 
 
 def _without(table: Tables, name: str) -> Tables:
@@ -16505,7 +16729,10 @@ _AGENT_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
 
 @routes.get("/api/config/agents")
 async def list_agents(request: web.Request) -> web.Response:
-    """GET /api/config/agents -> {id: agent}"""
+    """GET /api/config/agents -> {id: agent}
+
+    The agents as `/api/config` has them.
+    """
     return reply((await shown_config(request.app[SERVICES]))["agents"])
 
 
@@ -16523,13 +16750,14 @@ async def add_agent(request: web.Request) -> web.Response:
     except ValueError as error:
         raise BadRequest(f"the agent cannot be used: {error}", code="invalid_agent") from None
     rewrite(services.store, "agents.json", lambda agents: {**agents, given.id: entry})
-    return reply({"status": "ok", "id": given.id}, trigger="refreshTasks")
+    return reply({"status": "ok", "id": given.id}, trigger=signals_of("settings"))
 
 
 @routes.delete("/api/config/agents")
 async def remove_agent(request: web.Request) -> web.Response:
     """DELETE /api/config/agents {id} -> {status, id}; takes an agent away that was added"""
-    services, given = request.app[SERVICES], await given_of(request, TaskId)
+    services, query = request.app[SERVICES], request.query
+    given = fields_as(query, TaskId) if query else await given_of(request, TaskId)
     check_id(request[CALLER], given.id)
 
     def changed(agents: Tables) -> Tables:
@@ -16538,7 +16766,7 @@ async def remove_agent(request: web.Request) -> web.Response:
         return _without(agents, given.id)
 
     rewrite(services.store, "agents.json", changed)
-    return reply({"status": "ok", "id": given.id}, trigger="refreshTasks")
+    return reply({"status": "ok", "id": given.id}, trigger=signals_of("settings"))
 
 
 # == Live ==============================================================================================================
@@ -16572,12 +16800,51 @@ def replay(data: bytes, whole: bool) -> bytes:
     return RESET + data
 
 
+class Seats:
+    """Who looks at which terminal: it has the size of who typed last, and when they leave, of who typed before them."""
+
+    def __init__(self) -> None:
+        self._viewers: weakref.WeakKeyDictionary[Agent, list[Viewer]] = weakref.WeakKeyDictionary()  # the last decides
+
+    def sit(self, viewer: Viewer) -> None:
+        """Somebody looks, and has not typed."""
+        self._viewers.setdefault(viewer.agent, []).insert(0, viewer)
+
+    def decide(self, viewer: Viewer) -> None:
+        """Somebody types."""
+        seated = self._viewers[viewer.agent]
+        if seated[-1] is not viewer:
+            seated.remove(viewer)
+            seated.append(viewer)
+            self.fit(viewer)
+
+    def leave(self, viewer: Viewer) -> None:
+        """Somebody looks no more."""
+        seated = self._viewers[viewer.agent]
+        decided = seated[-1] is viewer
+        seated.remove(viewer)
+        if decided and seated:
+            self.fit(seated[-1])
+
+    def fit(self, viewer: Viewer) -> None:
+        """Gives the terminal the size of `viewer`, if that decides and has one."""
+        output = viewer.agent.output
+        decides = self._viewers[viewer.agent][-1] is viewer
+        if decides and viewer.wished and viewer.wished != (output.cols, output.rows) and not output.ended:
+            viewer.agent.resize(*viewer.wished)
+
+
+SEATS: web.AppKey[Seats] = web.AppKey("seats", Seats)
+
+
 class Viewer:
     """One web socket that shows a terminal: its own position in the output, its own pace."""
 
-    def __init__(self, socket: web.WebSocketResponse, agent: Agent):
+    def __init__(self, socket: web.WebSocketResponse, agent: Agent, seats: Seats):
         self._socket = socket
-        self._agent, self._output = agent, agent.output
+        self.agent, self._seats = agent, seats
+        self.wished: tuple[int, int] | None = None  # the size it has room for
+        self._output = agent.output
         self._offset = 0
         self._size = (self._output.cols, self._output.rows)  # that it knows of
         self._acknowledges = False
@@ -16591,7 +16858,7 @@ class Viewer:
             await self._show_again(RING_BYTES)
             await self._say({"type": "ready"})
             await self._say({"type": "size", "cols": output.cols, "rows": output.rows})
-            self._agent.nudge()
+            self.agent.nudge()
             while True:
                 version = output.version
                 if self._size != (output.cols, output.rows):
@@ -16616,13 +16883,15 @@ class Viewer:
         """Does what a viewer's message asks for; says so when it cannot."""
         try:
             if message.type is aiohttp.WSMsgType.BINARY:
-                self._agent.input(message.data)
+                self.agent.input(message.data)
+                self._seats.decide(self)
                 return
             told = msgspec.json.decode(message.data, type=_Told)
             if told.type == "resize" and told.cols > 0 and told.rows > 0:
-                self._agent.resize(told.cols, told.rows)
-                if (self._output.cols, self._output.rows) == (told.cols, told.rows):
-                    self._size = (told.cols, told.rows)
+                self.wished = self._size = told.cols, told.rows  # that it has now; it hears when another decides
+                self._seats.fit(self)
+                if self._size != (self._output.cols, self._output.rows):
+                    self._output.resized(self._output.cols, self._output.rows)
             elif told.type == "ack":
                 self._acknowledges = True
                 self._unread = max(0, self._unread - max(0, told.bytes))
@@ -16669,7 +16938,13 @@ def exit_notice(code: int | None) -> dict[str, Any]:
 
 @routes.get("/ws/terminal/{task}")
 async def serve_terminal(request: web.Request) -> web.WebSocketResponse:
-    """GET /ws/terminal/{task}?session= -> web socket: output and input as binary, control as JSON text"""
+    """GET /ws/terminal/{task}?session= -> web socket: output and input as binary, control as JSON text
+
+    Shows the terminal of a task's agent; `session=s1` names an earlier session, whose output is shown once. As JSON
+    text the server says `{"type":"ready"}` after what was written before, `size` (when another viewer has changed
+    it), `exit` and `error`; a viewer says `{"type":"resize","cols":80,"rows":24}` and, when it wants to be sent no
+    more than it can show, `{"type":"ack","bytes":n}`.
+    """
     services = request.app[SERVICES]
     task, session = request.match_info["task"], request.query.get("session", "")
     await services.dispatch.begun(task, session)
@@ -16687,7 +16962,8 @@ async def serve_terminal(request: web.Request) -> web.WebSocketResponse:
         if isinstance(shown, Ended):
             await _show_ended(socket, shown)
             return socket
-        viewer = Viewer(socket, shown)
+        viewer = Viewer(socket, shown, request.app[SEATS])
+        request.app[SEATS].sit(viewer)
         sending = services.background.start(f"viewer of task {task}", viewer.send())
         try:
             async for message in socket:
@@ -16695,6 +16971,7 @@ async def serve_terminal(request: web.Request) -> web.WebSocketResponse:
                     await viewer.heard(message)
         finally:
             sending.cancel()
+            request.app[SEATS].leave(viewer)
             await asyncio.gather(sending, return_exceptions=True)
     finally:
         services.sockets.discard(socket)
@@ -16718,14 +16995,14 @@ async def close_sockets(app: web.Application) -> None:
     await asyncio.gather(*(one.close(code=1001) for one in sockets), return_exceptions=True)
 
 
-REFRESH_S = 0.25  # between two refreshes a page is asked for
+_SIGNALS_KEPT = 1000  # of one page
 _SLOWEST_S = 30.0  # a page that takes nothing for so long is left
 
 
 class LiveStreams:
     """The event streams of open pages: bounded in number, ended together.
 
-    Events are collapsed to "something changed, ask again", so a page that reads slowly holds a flag and not a queue.
+    Events are collapsed to "this changed, ask again", so a page that reads slowly holds names and not a queue.
     """
 
     def __init__(self, events: EventBus, settings: Settings, born: float):
@@ -16749,18 +17026,19 @@ class LiveStreams:
         recent = self._events.recent()
         if recent and recent[0].seq > int(seq) + 1:
             return True
-        return any(_refreshes(event) for event in recent if event.seq > int(seq))
+        return any(event.kind in SIGNALS for event in recent if event.seq > int(seq))
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Tells one page until it leaves, or chomp stops. Raises Busy when too many are open."""
         if self._closed or len(self._open) >= self._settings.limits.event_streams:
             raise Busy(f"{len(self._open)} pages are open already", retry_after_s=5, should_retry=True)
-        stream = _Stream()
+        stream = _Stream(asyncio.get_running_loop().time)
         self._open.add(stream)
         try:
             with self._events.subscribe(stream.hear):
                 known = request.headers.get("last-event-id") or request.query.get("after", "")
-                stream.refresh = bool(known) and self.missed(known)
+                if known and self.missed(known):
+                    stream.due = dict.fromkeys(EVERY_SIGNAL, 0.0)
                 response = web.StreamResponse(
                     headers={
                         "content-type": "text/event-stream",
@@ -16777,24 +17055,18 @@ class LiveStreams:
             self._open.discard(stream)
 
     async def _tell(self, stream: _Stream, response: web.StreamResponse, request: web.Request) -> None:
-        loop = asyncio.get_running_loop()
-        last = -math.inf
         while not self._closed:
-            if not (stream.refresh or stream.toasts):
+            wait_s = stream.wait_s()
+            if wait_s > 0:
+                stream.wake.clear()
                 try:
-                    async with asyncio.timeout(self._settings.timeouts.keepalive_s):
+                    async with asyncio.timeout(min(wait_s, self._settings.timeouts.keepalive_s)):
                         await stream.wake.wait()
                 except TimeoutError:
-                    await self._write(response, request, b":\n\n")
-                    continue
-            stream.wake.clear()
-            if self._closed:
-                break
-            if stream.refresh and (wait := last + REFRESH_S - loop.time()) > 0:
-                await asyncio.sleep(wait)
-            if frames := stream.take(self.position):
-                last = loop.time()
-                await self._write(response, request, frames)
+                    if wait_s > self._settings.timeouts.keepalive_s:
+                        await self._write(response, request, b"event: here\ndata: {}\n\n")  # which pages can hear
+                continue
+            await self._write(response, request, stream.take(self.position))
 
     async def _write(self, response: web.StreamResponse, request: web.Request, data: bytes) -> None:
         try:
@@ -16815,33 +17087,43 @@ class LiveStreams:
 class _Stream:
     """What one page is still to be told."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
         self.wake = asyncio.Event()
-        self.refresh = False
+        self.due: dict[str, float] = {}  # signals, and when the page may have them
+        self._sent: dict[str, float] = {}
         self.toasts: collections.deque[Any] = collections.deque(maxlen=16)
 
     def hear(self, event: Event) -> None:
-        if _refreshes(event):
-            self.refresh = True
+        """Notes what follows from an event."""
+        data = event.data if isinstance(event.data, dict) else {}
+        for name, pace_s in SIGNALS.get(event.kind, ()):
+            name = name.format(id=data.get("id", ""))
+            self.due.setdefault(name, self._sent.get(name, -math.inf) + pace_s)
+        if data.get("ended"):
+            words = {"done": "is done", "failed": "failed", "stopped": "was stopped"}[data["ended"]]
+            self.toasts.append({"message": f"Task {data['id']} {words}: {data['title']}", "task": data["id"]})
         elif event.kind == "toast":
             self.toasts.append(event.data)
-        else:
-            return
-        self.wake.set()
+        if self.due or self.toasts:
+            self.wake.set()
+
+    def wait_s(self) -> float:
+        """How long nothing is to be told."""
+        return 0.0 if self.toasts else min(self.due.values(), default=math.inf) - self._now()
 
     def take(self, position: str) -> bytes:
         """The frames for what has happened; it is told then."""
-        id_line = b"id: %b\n" % position.encode()
+        id_line, now = b"id: %b\n" % position.encode(), self._now()
         frames = [b"event: toast\n%bdata: %b\n\n" % (id_line, msgspec.json.encode(data)) for data in self.toasts]
-        if self.refresh:
-            frames.append(b"event: refreshTasks\n%bdata: {}\n\n" % id_line)
-        self.refresh = False
         self.toasts.clear()
+        if len(self._sent) > _SIGNALS_KEPT:
+            self._sent.clear()
+        for name in [one for one, at in self.due.items() if at <= now]:
+            del self.due[name]
+            self._sent[name] = now
+            frames.append(b"event: %b\n%bdata: {}\n\n" % (name.encode(), id_line))
         return b"".join(frames)
-
-
-def _refreshes(event: Event) -> bool:
-    return event.kind.startswith("task") or event.kind == "platforms"
 
 
 LIVE: web.AppKey[LiveStreams] = web.AppKey("live", LiveStreams)
@@ -16849,7 +17131,10 @@ LIVE: web.AppKey[LiveStreams] = web.AppKey("live", LiveStreams)
 
 @routes.get("/events")
 async def stream_events(request: web.Request) -> web.StreamResponse:
-    """GET /events -> SSE: `refreshTasks` when a page has to ask again, `toast`; `Last-Event-ID` is honoured"""
+    """GET /events -> SSE: what a page has to ask for again, such as `refreshTasks`; `toast`; heeds `Last-Event-ID`
+
+    `toast` comes with a message. With `Last-Event-ID` a page that was away is told whether it missed something.
+    """
     return await request.app[LIVE].serve(request)
 
 
@@ -16917,6 +17202,12 @@ class Board:
         )
         return list(filter(shown, waiting))[:limit]
 
+    def just_finished(self) -> list[Task]:
+        """What has ended within the last hour, the newest first; few."""
+        since = iso(self._queue.now() - FINISHED_S)
+        ended = [task for task in self._queue.all() if over(task) and task.finished > since]
+        return sorted(ended, key=lambda task: task.finished, reverse=True)[:FINISHED_SHOWN]
+
     async def task(self, id: str) -> Task:
         """Raises NotFound."""
         return await self._queue.found(id)
@@ -16953,6 +17244,7 @@ BOARD: web.AppKey[Board] = web.AppKey("board", Board)
 STATIC: web.AppKey[dict[str, StaticFile]] = web.AppKey("static", dict)
 PAGE_SIZE, PAGE_MOST = 20, 400
 SEARCHED = 2000  # finished tasks looked through for words, the newest
+FINISHED_S, FINISHED_SHOWN = 3600.0, 5  # that stay among the active ones for a while
 _MODELS_SHOWN = 60
 _DIFF_LINES = 4000
 
@@ -16990,6 +17282,11 @@ def html_page(request: web.Request, template: str, status: int = 200, **shown: A
     return response
 
 
+def origin_of(request: web.Request) -> str:
+    """The address of this chomp, as whoever asks reaches it."""
+    return request.app[SERVICES].settings.public_url or f"{request.scheme}://{request.host}"
+
+
 class Filter(msgspec.Struct, frozen=True):
     """What is listed: the state of the form above the list."""
 
@@ -17000,11 +17297,12 @@ class Filter(msgspec.Struct, frozen=True):
     limit: int
 
 
-def _filter(request: web.Request) -> Filter:
+def _filter(request: web.Request, tab: str) -> Filter:
+    """What a request asks for; `tab` when it names none."""
     given = request.query
-    limit = given.get("limit", "")
+    limit, tab = given.get("limit", ""), given.get("tab", tab)
     return Filter(
-        "completed" if given.get("tab") == "completed" else "active",
+        "completed" if tab == "completed" else "active",
         given.get("q", "")[:200],
         given.get("status", ""),
         given.get("platform", ""),
@@ -17012,8 +17310,8 @@ def _filter(request: web.Request) -> Filter:
     )
 
 
-async def _list_view(request: web.Request) -> dict[str, Any]:
-    board, wanted = request.app[BOARD], _filter(request)
+async def _list_view(request: web.Request, tab: str = "active") -> dict[str, Any]:
+    board, wanted = request.app[BOARD], _filter(request, tab)
     asked = wanted.limit + 1 if wanted.tab == "completed" else PAGE_MOST
     tasks = await board.tasks(wanted.tab, wanted.q, wanted.status, wanted.platform, asked)
     return {
@@ -17021,6 +17319,11 @@ async def _list_view(request: web.Request) -> dict[str, Any]:
         "tasks": tasks[: wanted.limit] if wanted.tab == "completed" else tasks,
         "more": wanted.tab == "completed" and len(tasks) > wanted.limit and wanted.limit < PAGE_MOST,
         "page_size": PAGE_SIZE,
+        "finished": board.just_finished() if wanted.tab == "active" and not (wanted.q or wanted.status) else [],
+        "first_run": not board.counts()["tasks"] and not (wanted.q or wanted.status or wanted.platform),
+        "embedded": not request.app[SERVICES].local.missing,
+        "origin": origin_of(request),
+        "routers": request.app[SERVICES].routing.rows.values(),
         "agents": board.agents(),
         "settings": request.app[SERVICES].settings,
     }
@@ -17050,8 +17353,11 @@ async def show_page_part(request: web.Request) -> web.Response:
     detail: dict[str, Any] = {"task": None}
     with contextlib.suppress(NotFound):
         detail = await _detail_view(request, opened) if opened else detail
-    shown = {**await _list_view(request), **_balance_view(request), **detail}
-    return html_page(request, "partials/page.html", position=request.app[LIVE].position, **shown)
+    task = detail["task"]
+    tab = "completed" if task is not None and over(task) else "active"  # where the task is that is opened
+    shown = {**await _list_view(request, tab), **_balance_view(request), **detail}
+    missing = opened[:20] if opened and task is None else ""
+    return html_page(request, "partials/page.html", missing=missing, position=request.app[LIVE].position, **shown)
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -17158,6 +17464,8 @@ def docs_sections() -> tuple[DocsSection, ...]:
             for child in token.children or ():
                 if child.type == "link_open" and (file := _DOCS_FILE.fullmatch(str(child.attrs.get("href", "")))):
                     child.attrs["href"] = f"#{file['part'] or file['name'] or file['folder']}"
+            if (place := str(token.attrs.pop("style", "")).partition("text-align:")[2]) in ("right", "center"):
+                token.attrs["data-align"] = place  # of a table's cell: pages have no styles in their elements
             if token.type != "heading_open":
                 continue
             words = "".join(one.content for one in tokens[at + 1].children or ())
@@ -17203,9 +17511,8 @@ def _table_close_html(renderer: Any, tokens: Any, at: int, options: Any, env: An
 @routes.get("/docs")
 async def show_docs(request: web.Request) -> web.Response:
     """GET /docs -> how all of it is used, for people; open to all"""
-    origin = request.app[SERVICES].settings.public_url or f"{request.scheme}://{request.host}"
     sections = await asyncio.to_thread(docs_sections)
-    return html_page(request, "docs.html", sections=sections, written=_ORIGIN, origin=origin)
+    return html_page(request, "docs.html", sections=sections, written=_ORIGIN, origin=origin_of(request))
 
 
 @routes.get("/partials/limits")
@@ -17273,8 +17580,11 @@ async def show_settings(request: web.Request) -> web.Response:
     """GET /partials/settings -> agents, keys, limits, notifications"""
     services = request.app[SERVICES]
     users = services.credentials.users
-    config = await request.app[BOARD].config()
-    return html_page(request, "partials/settings.html", config=config, settings=services.settings, users=users)
+    board = request.app[BOARD]
+    config, health = await board.config(), {one["id"]: one for one in board.platforms()}
+    return html_page(
+        request, "partials/settings.html", config=config, health=health, settings=services.settings, users=users
+    )
 
 
 @routes.get("/partials/create")
@@ -17283,7 +17593,22 @@ async def show_create(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     waiting = await request.app[BOARD].tasks("active", "", "", "", PAGE_MOST)
     config = await request.app[BOARD].config()
-    return html_page(request, "partials/create.html", config=config, settings=services.settings, waiting=waiting)
+    return html_page(
+        request, "partials/create.html", config=config, settings=services.settings, waiting=waiting, kind="", fault=""
+    )
+
+
+@routes.get("/partials/folder")
+async def show_folder(request: web.Request) -> web.Response:
+    """GET /partials/folder?dir=&in_place= -> what a task would work in there, or why it must not"""
+    wanted, kind, fault = request.query.get("dir", "").strip(), "", ""
+    try:
+        if wanted:
+            in_place = bool(request.query.get("in_place"))
+            kind = await request.app[SERVICES].dispatch.check(wanted, in_place=in_place)
+    except BadRequest as error:
+        fault = error.message
+    return html_page(request, "partials/folder.html", kind=kind, fault=fault)
 
 
 @routes.get("/partials/models")
@@ -17377,7 +17702,11 @@ class SignIn(msgspec.Struct):
 
 @routes.get("/login")
 async def show_login(request: web.Request) -> web.Response:
-    """GET /login -> a page that signs a browser in with the code of its link, or asks for one; it uses none up"""
+    """GET /login -> a page that signs a browser in with the code of its link, or asks for one; it uses none up
+
+    Its link is `/login#code=...`: what follows `#` is sent to no server, so whoever only looks at a link uses
+    nothing up. The page sends the code, or the token that is typed into it, to `POST /login`.
+    """
     response = html_page(request, "login.html")
     if _OLD_COOKIE in request.cookies:
         response.del_cookie(_OLD_COOKIE, path="/", httponly=True, samesite="Strict")
@@ -17386,7 +17715,11 @@ async def show_login(request: web.Request) -> web.Response:
 
 @routes.post("/login")
 async def sign_in(request: web.Request) -> web.Response:
-    """POST /login {code: a code or the owner's token} -> {key}: what the browser sends as bearer for 30 days"""
+    """POST /login {code: a code or the owner's token} -> {key}: what the browser sends as bearer for 30 days
+
+    The key is good wherever the token is, as `Authorization: Bearer ...`. Wrong codes and tokens are 401, and 429
+    after ten in a row from one address; a good one always gets in.
+    """
     services, address = request.app[SERVICES], request.remote or ""
     if request.content_length is None:
         raise BadRequest("its length must be said", status=411, code="length_required")
@@ -17412,10 +17745,12 @@ async def sign_out(request: web.Request) -> web.Response:
 
 @routes.post("/api/login")
 async def make_login_link(request: web.Request) -> web.Response:
-    """POST /api/login -> {url}: a link that signs a browser in, once, within 10 minutes"""
+    """POST /api/login -> {url}: a link that signs a browser in, once, within 10 minutes
+
+    `bin/chomp open` asks for it.
+    """
     services = request.app[SERVICES]
-    base = services.settings.public_url or f"{request.scheme}://{request.host}"
-    return reply({"url": f"{base}/login#code={services.logins.code()}"})
+    return reply({"url": f"{origin_of(request)}/login#code={services.logins.code()}"})
 
 
 # == App ===============================================================================================================
@@ -17483,6 +17818,7 @@ def adopt(services: Services, settings: Settings) -> list[str]:
     services.hosts.clear()
     services.routing.refresh()
     services.dispatch.queue.stirred.set()  # more may run
+    services.events.publish("settings", {})
     return left
 
 
@@ -17573,6 +17909,7 @@ def make_app(
             await store.close()
 
     app.cleanup_ctx.append(services)
+    app[SEATS] = Seats()
     app.on_shutdown.append(close_sockets)
     return app
 
@@ -17596,7 +17933,7 @@ def _services(
     allowances, meters = Allowances(database, clocks), Meters(database, settings.tasks, clocks)
     prices = PriceTable((HERE / "static" / "prices.json").read_text("utf-8"))
     local = LocalModel(settings, credentials, background)
-    routing = RouterPool(rows, settings, credentials, prices, session, background, clocks)
+    routing = RouterPool(rows, settings, credentials, prices, session, background, events, clocks)
     pool = UpstreamPool(settings.timeouts, settings.limits, settings.proxies)
     proxy = Proxy(
         settings, credentials, pool, routing, usage, allowances, meters, events, local, background, clocks.wall
@@ -17787,8 +18124,8 @@ def set_up_logging(settings: Settings, write: Callable[[str], object]) -> _Redac
 def banner(settings: Settings, services: Services, port: int) -> str:
     """What a person needs to know at start."""
     address = address_of(settings, port)
-    command = "bin/chomp" if Path.cwd() == HERE else str(HERE / "bin" / "chomp")
-    if settings.dir != HERE:
+    command = "bin/chomp" if Path.cwd() == HERE else str(HERE / "bin" / "chomp") if IN_CLONE else "chomp"
+    if settings.dir != home_folder({}):
         command = f"CHOMP_DIR={shlex.quote(str(settings.dir))} {command}"
     if config := settings.environ.get("CHOMP_CONFIG"):
         command = f"CHOMP_CONFIG={shlex.quote(str(Path(config).expanduser().resolve()))} {command}"
@@ -17798,7 +18135,9 @@ def banner(settings: Settings, services: Services, port: int) -> str:
     lines = [
         f"\nchomp {VERSION} listens on {address}\n",
         f"  dashboard    {address}/login#code={services.logins.code(BANNER_CODE_S)}\n"
-        f"               opens it once; for another link: {command} open\n",
+        f"               opens it once; for another link: {command} open\n"
+        + "               (set CHOMP_API_TOKEN there, too: it is in the environment of this chomp only)\n"
+        * settings.token_variable,
         f"  curl {address}/v1/chat/completions \\\n{auth}"
         "  -H 'Content-Type: application/json' \\\n"
         '  -d \'{"model": "auto", "messages": [{"role": "user", "content": "What is the capital of France?"}]}\'\n',
@@ -18040,10 +18379,21 @@ def _offline_state(store: Store, words: Sequence[str]) -> dict[str, Any]:
     return {"status": "ok", "restored": words[1], "tasks": len(state.tasks)}
 
 
+def home_folder(environ: Mapping[str, str]) -> Path:
+    """The folder with state/ and chomp.toml, by bin/chomp's rule: a package keeps nothing beside its code."""
+    if named := environ.get("CHOMP_DIR"):
+        return Path(named).expanduser()
+    if IN_CLONE:
+        return HERE
+    return Path(environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "chomp"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command `python chomp_server.py`; its exit status."""
+    """The commands `python chomp_server.py` and `chomp-server`; their exit status."""
+    if sys.getfilesystemencoding() != "utf-8":  # a locale in which paths, prompts and names could not be passed on
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
     argv = sys.argv[1:] if argv is None else argv
-    folder = Path(os.environ.get("CHOMP_DIR") or HERE).expanduser().resolve()
+    folder = home_folder(os.environ).resolve()
     if argv[:1] == ["offline"]:
         return offline(argv[1:], folder)
     variables = [(name, words.replace("`", "")) for name, words, _ in VARIABLES]
@@ -18089,6 +18439,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    if sys.getfilesystemencoding() != "utf-8":  # a locale in which paths, prompts and names could not be passed on
-        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
     sys.exit(main())

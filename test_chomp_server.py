@@ -6096,7 +6096,7 @@ class TestHouse:
     def test_every_folder_that_is_read_is_packed(self) -> None:
         packed = tomllib.loads((HERE / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["packages"]
         tops = {name.partition(".")[0] for name in packed}
-        assert {*re.findall(r"""HERE / ["'](\w+)""", SOURCE), "templates"} <= tops
+        assert {*re.findall(r"""HERE / ["'](\w+)["']""", SOURCE), "templates"} <= tops
         for top in tops:
             folders = {one.parent.relative_to(HERE) for one in (HERE / top).rglob("*") if one.is_file()}
             read = {".".join(one.parts) for one in folders if not {"recorded", "__pycache__"} & {*one.parts}}
@@ -16570,6 +16570,10 @@ class FarPlace:
     def isolation(self, task: cs.Task) -> Any:
         return "bubblewrap"
 
+    async def check(self, folder: str, *, in_place: bool) -> str:
+        self.calls.append("check")
+        return "clone"
+
     async def prepare(self, task: cs.Task, platform: cs.Platform, level: Any, model: str) -> cs.Stay:
         self.calls.append("prepare")
         session, far = cs.open_session(task), Path("/far/project")
@@ -16850,8 +16854,6 @@ class TestDispatch:
     @pytest.mark.parametrize(
         ("fields", "words"),
         [
-            ({"dir": "/no/such/folder"}, "/no/such/folder"),
-            ({"dir": "/etc"}, "/etc"),
             ({"gate": "gates/none.sh"}, "the gate 'gates/none.sh' is not in the task's folder, and no program"),
             ({"gate": "a 'b"}, 'the gate "a \'b" cannot be read'),
             ({"platform": "lacking"}, "get it at example.org"),
@@ -23349,7 +23351,7 @@ class TestConfig:
         client = await chomp(written=True, routers=[])
         given = {"key": "GROQ_API_KEY", "value": " gsk-0123456789abcdef "}
         async with client.post("/api/config/keys", **{form: given}) as answer:
-            assert (answer.status, answer.headers["hx-trigger"]) == (200, "refreshTasks")
+            assert (answer.status, answer.headers["hx-trigger"]) == (200, cs.signals_of("settings"))
         assert client.store.keys() == {"GROQ_API_KEY": "gsk-0123456789abcdef"}
         assert (client.store.folder / "keys.json").stat().st_mode & 0o777 == 0o600
         assert client.services.routing.keys("groq")
@@ -24133,7 +24135,7 @@ class Client:
             more.pop("method", "POST"), f"{self.chomp.url}/api/{path}", headers={**self.headers, **more.pop("headers", {})}, **more
         ) as answer:  # fmt: skip
             assert answer.status == status, await answer.text()
-            assert answer.headers.get("hx-trigger") == ("refreshTasks" if status == 200 and path != "clean" else None)
+            assert ("refreshTasks" in answer.headers.get("hx-trigger", "")) == (status == 200 and path != "clean")
             return await answer.json() if status == 200 else await error_of(answer)
 
     async def add(self, prompt: str, **fields: Any) -> str:
@@ -24672,17 +24674,34 @@ class TestTaskApi:
         go.touch()
         assert (await client.ended("3"))["status"] == "done"
 
-    async def test_a_start_that_fails_gives_its_place_back(self, serves: Any) -> None:
+    async def test_a_folder_that_cannot_be_worked_in_is_refused_when_it_is_given(
+        self, serves: Any, tmp_path: Path, repos: Repositories
+    ) -> None:
+        client = await serves(runs=False)
+        for folder in ("/no/such/folder", "/etc", str(client.chomp.store.folder), "not/absolute"):
+            assert (await client.post("tasks", 400, prompt="x", dir=folder))["param"] == "dir"
+        assert await client.ids() == []
+        await client.add("mkdir later")
+        await client.add("x", dir=str(tmp_path / "later"), blocked_by="1")  # which makes it, perhaps
+        dispatch = client.chomp.services.dispatch
+        assert await dispatch.check(str(repos.source(README="hello\n"))) == "clone"
+        (tmp_path / "plain").mkdir()
+        assert await dispatch.check(str(tmp_path / "plain")) == "plain"
+
+    async def test_a_start_that_fails_gives_its_place_back(self, serves: Any, tmp_path: Path) -> None:
         client = await serves(tasks={"parallel": 1})
+        gone = tmp_path / "gone"
+        gone.mkdir()
         await client.post("config/agents", id="absent", name="Absent", command="no-such-program {prompt_file}")
         await client.add("x", platform="absent")
-        await client.add("true", dir="/no/such/folder")
+        await client.add("true", dir=str(gone))
+        gone.rmdir()
         await client.add("true", model="m", isolation="required", gate="'")
         await client.add("echo ran")
         began = time.monotonic()
         await client.post("tasks/run", all=True)
         assert (await client.ended("4"))["status"] == "done"
-        for task_id, words in (("1", "no-such-program is not on PATH"), ("2", "/no/such/folder"), ("3", "gate")):
+        for task_id, words in (("1", "no-such-program is not on PATH"), ("2", str(gone)), ("3", "gate")):
             task = await client.task(task_id)
             assert (task["status"], task["reason"]) == ("failed", "refused")
             assert words in task["sessions"][-1]["error"], task
@@ -24852,7 +24871,7 @@ class TestSettingsApi:
         keys = {"GROQ_API_KEY": "gsk-0123456789abcdefghij", "CEREBRAS_API_KEY": "csk-short"}
         for name, value in keys.items():
             told = await client.post("config/keys", key=name, value=value)
-            assert told == {"status": "ok", "key": name, "restart": []}
+            assert told.items() >= {"status": "ok", "key": name, "restart": []}.items()
         async with client.chomp.get("/api/config") as answer:
             text = await answer.text()
         for secret in (*keys.values(), TOKEN, "hook-secret", "secret-topic"):
@@ -25038,22 +25057,24 @@ class TestLive:
             await screen.until(lambda: screen.shown.endswith(b"\xa5"))
         await terminal.stop()
 
-    async def test_two_viewers_see_the_same_and_the_last_to_resize_has_its_way(self, door: Chomp, place: Place) -> None:
+    async def test_two_viewers_see_the_same_in_the_size_of_who_typed_last(self, door: Chomp, place: Place) -> None:
         terminal = self.shown["1", ""] = await place.start("echo ready;" + SAYS_ITS_SIZE)
         await shows(terminal, "ready")
-        async with self.view(door) as one, self.view(door) as two:
-            await one.until(lambda: one.was_told("ready"))
-            await two.until(lambda: two.was_told("ready"))
-            await one.say(type="resize", cols=90, rows=20)
-            await two.until(lambda: {"type": "size", "cols": 90, "rows": 20} in two.told)
-            await two.say(type="resize", cols=60, rows=11)
-            await one.until(lambda: {"type": "size", "cols": 60, "rows": 11} in one.told)
-            await one.until(lambda: b"11 60" in one.shown)
-            await two.until(lambda: b"11 60" in two.shown)
-            assert {"type": "size", "cols": 60, "rows": 11} not in two.told  # it knows
-            await one.socket.send_bytes(b"typed\n")
-            await one.until(lambda: b"typed" in one.shown)
-            await two.until(lambda: b"typed" in two.shown)
+        async with self.view(door) as desk:
+            await desk.until(lambda: desk.was_told("ready"))
+            await desk.say(type="resize", cols=90, rows=20)
+            await desk.until(lambda: b"20 90" in desk.shown)
+            async with self.view(door) as phone:
+                await phone.until(lambda: phone.was_told("ready"))
+                await phone.say(type="resize", cols=42, rows=11)  # it looks, and changes nothing
+                await phone.until(lambda: phone.told[-1] == {"type": "size", "cols": 90, "rows": 20})
+                await phone.socket.send_bytes(b"typed\n")
+                await desk.until(lambda: {"type": "size", "cols": 42, "rows": 11} in desk.told)
+                await desk.until(lambda: b"typed" in desk.shown)
+                await phone.until(lambda: b"typed" in phone.shown and b"11 42" in phone.shown)
+                await desk.say(type="resize", cols=91, rows=21)  # nor does the desk now
+                await desk.until(lambda: desk.told[-1] == {"type": "size", "cols": 42, "rows": 11})
+            await desk.until(lambda: b"21 91" in desk.shown)  # the phone is gone: the desk has its size again
         assert not terminal.output.ended  # viewers come and go
         await terminal.stop()
 
@@ -25677,11 +25698,18 @@ class TestLogin:
             assert "set-cookie" not in headers
 
     @pytest.mark.parametrize("headers", [{"accept": "text/html,*/*"}, {"accept": "*/*"}, {"hx-request": "true"}])
-    @pytest.mark.parametrize("path", ["/status", "/nowhere", "/v1/models", "/api/users", "/partials/page"])
+    @pytest.mark.parametrize("path", ["/status", "/v1/nowhere", "/v1/models", "/api/users", "/partials/page"])
     async def test_who_is_not_signed_in_is_told_so_in_json(
         self, chomp: Any, browser: Any, path: str, headers: dict[str, str]
     ) -> None:
         status, told, text = await browser(await chomp()).asks("GET", path, None, headers=headers)
+        if path == "/v1/nowhere" and "text/html" in headers.get("accept", ""):
+            assert (status, "There is nothing" in text.replace("there", "There"), "To the tasks" in text) == (
+                404,
+                True,
+                True,
+            )
+            return  # a person has opened it
         assert (status, told["content-type"]) == (401, "application/json")
         assert json.loads(text)["error"]["code"] == "invalid_api_key" and "location" not in told
 
@@ -25887,6 +25915,9 @@ class TestPages:
 
     async def test_an_empty_board_says_what_to_do(self, dashboard: Any) -> None:
         chomp = await dashboard(empty=True)
+        first = await chomp.text("/partials/page")
+        assert all(words in first for words in ("Ask the ", "Paste a key", "Point Claude Code here"))
+        chomp.server.services.dispatch.queue.counts = lambda: {"active": 0, "all": 3, "tokens": 0}
         assert "Nothing here yet" in await chomp.text("/partials/page")
         assert "Nothing finished yet" in await chomp.text("/partials/tasks?tab=completed")
         assert "Nothing matches" in await chomp.text("/partials/tasks?q=x")
@@ -26120,13 +26151,13 @@ class TestPages:
                 async with stranger.get(chomp.url + "/static/" + name) as answer:
                     assert answer.status in (401, 404), name
 
-    def test_the_first_view_weighs_less_than_60_kb(self) -> None:
+    def test_the_first_view_weighs_less_than_72_kb(self) -> None:
         files = cs.read_static(HERE / "static")
         text = (HERE / "templates" / "layout.html").read_text() + (HERE / "templates" / "page.html").read_text()
         first = {name for name in re.findall(r"asset\('([^']+)'\)", text) if not name.startswith(("xterm", "terminal"))}
         assert {"htmx-4.0.1.min.js", "style.css", "sora-5.3.0.woff2"} <= first
         weight = sum(len(files[name].packed or files[name].data) for name in first)
-        assert weight < 70_000, weight  # 34 KB of it is the font
+        assert weight < 72_000, weight  # 34 KB of it is the font
 
     def test_what_is_vendored_is_listed_and_unchanged(self) -> None:
         listed = dict(
@@ -26140,6 +26171,7 @@ class TestPages:
             "theme.js",
             "chomp.js",
             "docs.js",
+            "tasks.js",
             "terminal.js",
             "usage.js",
             "icon.svg",
@@ -26177,13 +26209,13 @@ class TestPages:
     def test_only_key_js_knows_the_key_and_whatever_is_sent_goes_through_it(self) -> None:
         texts = {
             name: (HERE / "static" / name).read_text()
-            for name in ("login.js", "chomp.js", "terminal.js", "usage.js", "theme.js")
+            for name in ("login.js", "chomp.js", "tasks.js", "docs.js", "terminal.js", "usage.js", "theme.js")
         }
         for name, text in texts.items():
             assert "chomp.key" not in text, name
             assert not re.search(r"new WebSocket|EventSource|XMLHttpRequest|sendBeacon|document\.cookie", text), name
-            sent = re.findall(r"(?<![.\w])fetch\(", text)
-            assert len(sent) == (name == "login.js"), name  # which has no key yet
+            sent = re.findall(r"(?<![.\w])fetch\(([^,)]*)", text)
+            assert sent == {"login.js": ['"/login"'], "chomp.js": ['"/health"']}.get(name, []), name  # open to all
         assert (
             (HERE / "templates" / "layout.html")
             .read_text()
@@ -26237,13 +26269,6 @@ class TestPages:
     def test_money_is_never_invented(self, usd: float | None, words: str) -> None:
         assert cs.usd_words(usd) == words
 
-    @pytest.mark.parametrize(
-        ("seconds", "words"), [(-5, "just now"), (0, "0s"), (65, "1m 5s"), (3 * 3600 + 60, "3h 1m"), (3 * 86400, "3d")]
-    )
-    def test_ages_are_written_short(self, seconds: int, words: str) -> None:
-        assert cs.age_words(cs.iso(1_790_000_000 - seconds), now=lambda: 1_790_000_000.0) == words
-        assert cs.age_words("nonsense") == cs.age_words("") == ""
-
     def test_a_hard_budget_is_shown_before_the_soft_one(self) -> None:
         task = shown_task("1", "x", budget_usd=0.5, cost_usd=0.25, sessions=(shown_session(),))
         assert cs.budget_of(task, 300_000) == cs.BudgetUse("$0.25 of $0.50", 0.5, True, False)
@@ -26275,22 +26300,55 @@ class EventStream:
 
 
 class TestEventStreams:
-    async def test_a_page_is_told_that_something_changed_and_not_what(self, dashboard: Any) -> None:
+    async def test_a_page_is_told_what_to_ask_for_again_and_not_what_it_is(self, dashboard: Any) -> None:
         chomp = await dashboard()
         async with chomp.server.get("/events") as answer:
             assert answer.content_type == "text/event-stream"
             stream = EventStream(answer)
             at = (await soon(stream.frame()))["id"]
-            chomp.change("request", {"id": "of no interest"})
-            chomp.change("task")
-            frame = await soon(stream.frame())
-            assert (frame["event"], frame["data"]) == ("refreshTasks", "{}")
-            assert frame["id"] != at
-            chomp.change("toast", {"message": "hello", "error": False})
-            frame = await soon(stream.frame())
+
+            async def told(kind: str, data: Any = None) -> dict[str, str]:
+                chomp.change(kind, data or {})
+                return await soon(stream.frame())
+
+            chomp.change("prices", {"id": "of no interest"})
+            frames = [
+                await told("task", {"id": "7", "action": "live"}),
+                *[await soon(stream.frame()) for _ in range(2)],
+            ]
+            assert {(one["event"], one["data"]) for one in frames} == {
+                ("refreshTasks", "{}"), ("refreshTask-7", "{}"), ("refreshBalance", "{}"),
+            }  # fmt: skip
+            assert frames[0]["id"] != at
+            frame = await told("toast", {"message": "hello", "error": False})
             assert (frame["event"], json.loads(frame["data"])["message"]) == ("toast", "hello")
-            chomp.change("platforms")
-            assert (await soon(stream.frame()))["event"] == "refreshTasks"
+            assert (await told("settings"))["event"] == "refreshSettings"
+
+    async def test_the_end_of_a_task_is_said(self, dashboard: Any) -> None:
+        chomp = await dashboard()
+        queue = chomp.server.services.dispatch.queue
+        async with chomp.server.get("/events") as answer:
+            stream = EventStream(answer)
+            await soon(stream.frame())
+            task = await queue.add({"prompt": "Say hi"})
+            await queue.act(task.id, "done", result="hi")
+            while (frame := await soon(stream.frame()))["event"] != "toast":
+                pass
+            assert json.loads(frame["data"]) == {"message": f"Task {task.id} is done: Say hi", "task": task.id}
+
+    async def test_how_the_routers_are_is_asked_again_after_requests_and_not_at_each(self, dashboard: Any) -> None:
+        chomp = await dashboard()
+        async with chomp.server.get("/events") as answer:
+            stream = EventStream(answer)
+            await soon(stream.frame())
+            for _ in range(100):
+                chomp.change("request", {})
+            chomp.change("toast", {"message": "the end"})
+            frames = [await soon(stream.frame()), await soon(stream.frame())]
+            assert sorted(one["event"] for one in frames) == ["refreshBalance", "toast"]
+            chomp.change("request", {})
+            chomp.change("toast", {"message": "the end"})
+            assert (await soon(stream.frame()))["event"] == "toast"
 
     async def test_a_storm_of_changes_is_few_refreshes(self, dashboard: Any) -> None:
         chomp = await dashboard()
@@ -26320,25 +26378,25 @@ class TestEventStreams:
                 chomp.change("toast", {"message": "x"})
                 return await soon(stream.frame())
 
-        chomp.change("request")
+        chomp.change("prices")
         assert (await first_after(at))["event"] == "toast"
         chomp.change()
         frames = await first_after(at)
-        assert frames["event"] in ("refreshTasks", "toast")
+        assert frames["event"] in (*cs.EVERY_SIGNAL, "toast")
         assert chomp.server.app[cs.LIVE].missed(at)
         now = chomp.server.app[cs.LIVE].position
         assert not chomp.server.app[cs.LIVE].missed(now)
         for _ in range(30):
-            chomp.change("request")
+            chomp.change("prices")
         assert chomp.server.app[cs.LIVE].missed(now)  # forgotten: nobody can tell
         assert chomp.server.app[cs.LIVE].missed("otherlife.3") and chomp.server.app[cs.LIVE].missed("nonsense")
 
-    async def test_a_quiet_stream_is_kept_open_by_comments(self, dashboard: Any) -> None:
+    async def test_a_quiet_stream_says_that_it_is_there(self, dashboard: Any) -> None:
         chomp = await dashboard(timeouts={"keepalive": "50ms"})
         async with chomp.server.get("/events") as answer:
             stream = EventStream(answer)
             await soon(stream.frame())
-            assert await soon(stream.frame()) == {}
+            assert (await soon(stream.frame()))["event"] == "here"
 
     async def test_streams_are_bounded_and_given_back(self, dashboard: Any) -> None:
         chomp = await dashboard(limits={"event_streams": 2})
@@ -26390,7 +26448,7 @@ WHY_NOT = (
 )
 PHONE, DESK = (390, 844), (1280, 860)
 SMALL_TARGETS = """() => [...document.querySelectorAll("button, a, input, select, textarea, summary, label:has(input)")]
-  .filter((e) => e.checkVisibility({ visibilityProperty: true }) && !e.closest("[inert]") && !e.matches(".sr-only, p a, dd a"))
+  .filter((e) => e.checkVisibility({ visibilityProperty: true }) && !e.closest("[inert]") && !e.matches(".sr-only, p a, dd a, .prose a"))
   .filter((e) => !document.querySelector("dialog:modal") || e.closest("dialog:modal"))
   .filter((e) => !(e.matches("input[type=checkbox]") && e.closest("label")))
   .map((e) => [e, e.getBoundingClientRect()])
@@ -26409,6 +26467,7 @@ class Browse:
         self.requests: list[str] = []
         self.posted: list[tuple[str, Any]] = []  # to /api/*, which answers as the server would
         self.refused: dict[str, str] = {}  # paths that answer 409, with what they say
+        self.param: str | None = None  # and of which field
         page.on("pageerror", lambda error: self.troubles.append(f"error: {error}"))
         page.on("console", self._console)
         page.on("request", self._request)
@@ -26432,16 +26491,23 @@ class Browse:
             return await route.continue_()
         path = request.url.removeprefix(self.dashboard.url)
         text = request.post_data or ""
-        given = (
-            json.loads(text)
-            if "json" in request.headers.get("content-type", "")
-            else dict(urllib.parse.parse_qsl(text))
-        )
+        pairs = urllib.parse.parse_qsl(text)
+        given: dict[str, Any] = dict(pairs)
+        for name in [name for name in given if name.endswith("[]")]:
+            given[name] = [value for one, value in pairs if one == name]
         self.posted.append((path, given))
         if path in self.refused:
-            error = {"message": self.refused[path], "type": "invalid_request_error", "param": None, "code": "conflict"}
+            error = {
+                "message": self.refused[path],
+                "type": "invalid_request_error",
+                "param": self.param,
+                "code": "conflict",
+            }
             return await route.fulfill(status=409, json={"error": error})
-        await route.fulfill(json={"status": "ok"}, headers={"hx-trigger": "refreshTasks"})
+        await route.fulfill(
+            json={"status": "ok", **({"id": "7"} if path == "/api/tasks" else {})},
+            headers={"hx-trigger": ", ".join(cs.EVERY_SIGNAL)},
+        )
 
     async def open(self, path: str = "/", filled: bool = True) -> Any:
         await self.page.goto(self.dashboard.url + path)
@@ -26679,7 +26745,7 @@ class TestBrowser:
         await here.refreshed()
         assert await page.locator("#tasks .card").count() == 40
 
-    async def test_a_task_is_made_with_the_keyboard_alone(self, browse: Any) -> None:
+    async def test_a_task_is_made_with_the_keyboard_alone(self, browse: Any, tmp_path: Path) -> None:
         here = await browse(
             PHONE,
             routers=[{"id": "r1", "base_url": "http://127.0.0.1:9/v1", "keys": ["k"], "models": ["big", "small"]}],
@@ -26691,7 +26757,9 @@ class TestBrowser:
         assert await here.focused("id") == "new-prompt"  # there must be a prompt
         await page.keyboard.type("Fix <it> & go")
         await page.keyboard.press("Tab")
-        await page.keyboard.type("/srv/shop")
+        (shop := tmp_path / "shop").mkdir()
+        await page.keyboard.type(str(shop))
+        await page.get_by_text("in no Git repository").wait_for()
         await page.keyboard.press("Enter")
         await page.get_by_text("Step 2 of 4").wait_for()
         await page.keyboard.press("ArrowDown")
@@ -26706,14 +26774,11 @@ class TestBrowser:
         await page.get_by_text("Step 4 of 4").wait_for()
         assert "Fix <it> & go" in await page.inner_text("#review") and "Ask" in await page.inner_text("#review")
         await page.keyboard.press("Control+Enter") if await here.focused("form") else await page.keyboard.press("Enter")
-        await page.get_by_text("Task added").wait_for()
-        assert here.posted == [
-            (
-                "/api/tasks",
-                {"prompt": "Fix <it> & go", "dir": "/srv/shop", "agent": "ask", "model": "r1/small", "run": True},
-            )
-        ]
+        await page.wait_for_selector("#detail-7")  # as the answer says
+        given = {"prompt": "Fix <it> & go", "dir": str(shop), "agent": "ask", "model": "r1/small", "run": "true"}
+        assert here.posted == [("/api/tasks", given)]
         assert not await page.locator("#create").is_visible()
+        await page.keyboard.press("Escape")
         await here.sheet("n", "create")
         assert await page.input_value("#new-prompt") == ""
 
@@ -26733,10 +26798,10 @@ class TestBrowser:
         await page.get_by_text("Work in the folder itself").click()
         await page.get_by_text("Start at once").click()
         await page.click("[data-next]")
-        await page.get_by_text("Task added").wait_for()
+        await page.wait_for_selector("#detail-7")
         assert here.posted[0][1] == {
-            "prompt": "x", "budget_tokens": 50000, "budget_usd": 1.5, "gate": "bin/check", "isolation": "required",
-            "blocked_by": ["7"], "in_place": True,
+            "prompt": "x", "budget_tokens": "50000", "budget_usd": "1.5", "gate": "bin/check", "isolation": "required",
+            "blocked_by": "7", "in_place": "true",
         }  # fmt: skip
 
     async def test_a_draft_survives_back_closing_and_reloading(self, browse: Any) -> None:
@@ -26750,6 +26815,7 @@ class TestBrowser:
         assert await page.input_value("#new-prompt") == "a long prompt"
         await page.click("[data-next]")
         await page.keyboard.press("Escape")
+        await here.holds("location.search === ''")
         await page.reload()
         await here.sheet("n", "create")
         assert await page.inner_text("#create .sheet-title") == "Pick Agent"
@@ -26860,7 +26926,7 @@ class TestBrowser:
         await until(lambda: len(here.posted) == 3, "a message taken back")
         assert here.posted == [
             ("/api/tasks/message", {"id": "1", "text": "and the docs"}),
-            ("/api/tasks/message", {"id": "1", "message": "m2", "text": "changed", "now": True}),
+            ("/api/tasks/message", {"id": "1", "message": "m2", "text": "changed", "now": "true"}),
             ("/api/tasks/message", {"id": "1", "message": "m2", "delete": "true", "text": "changed"}),
         ]
 
@@ -26875,7 +26941,8 @@ class TestBrowser:
         await page.get_by_text("Save task settings").click()
         await page.get_by_text("Task settings saved").wait_for()
         path, given = here.posted[0]
-        assert path == "/api/config" and given.keys() == {"tasks"}
+        assert path == "/api/config" and {name.partition(".")[0] for name in given} == {"tasks"}
+        given = cs._tables(given)
         assert (given["tasks"]["parallel"], given["tasks"]["stalled"], given["tasks"]["auto"]) == (2, "5m", False)
         assert (
             cs.read_settings(Path(), flags={}, environ={}, dotenv={}, overrides=given, file={}).tasks.stalled_s == 300
@@ -26888,16 +26955,10 @@ class TestBrowser:
         assert await page.input_value("#value-GROQ_API_KEY") == ""
         await page.get_by_label("Remove My agent").click()
         await page.get_by_text("My agent removed").wait_for()
-        assert here.posted[2] == ("/api/config/agents", {"id": "my-agent"})
+        assert here.posted[2] == ("/api/config/agents?id=my-agent", {})
         await page.get_by_text("Save notifications").click()
         await page.get_by_text("Notifications saved").wait_for()
-        assert here.posted[3][1]["notify"]["on"] == ["needs_input", "done", "failed", "budget"]
-        assert (
-            cs.read_settings(
-                Path(), flags={}, environ={}, dotenv={}, overrides=here.posted[3][1], file={}
-            ).notify.webhook
-            == ""
-        )
+        assert here.posted[3][1] == {"notify.on[]": ["needs_input", "done", "failed", "budget"]}
 
     async def test_dark_is_chosen_kept_and_there_before_the_first_paint(self, browse: Any) -> None:
         here = await browse(PHONE)
@@ -27482,11 +27543,9 @@ class Walk:
         number = self.server.store.state.next_id
         await page.click("[data-next]")
         try:
-            await page.get_by_text("Task added").wait_for()
+            await page.wait_for_selector(f"#detail[open] #detail-{number}")  # it opens by itself
         except playwright.TimeoutError:
             raise AssertionError(f"not added: {await page.inner_text('body')}") from None
-        await page.click(f"#task-{number} .card-open")
-        await page.wait_for_selector(f"#detail[open] #detail-{number}")
 
     async def shows(self, words: str) -> None:
         """Waits until the terminal has the words on it."""
@@ -27523,26 +27582,255 @@ buy; echo "bought one"; buy; echo "bought two"
 SAYS_IT_IS_THERE = "echo here I am; sleep 1000"
 
 
+@pytest.fixture(params=[PHONE, DESK], ids=["phone", "desk"])
+async def walk(request: pytest.FixtureRequest, chomp: Any, upstream: Any, browse: Any, tmp_path: Path) -> Walk:
+    home, shop = tmp_path / "home", tmp_path / "home" / "shop"
+    (shop / "gates").mkdir(parents=True)
+    (home / ".gitconfig").write_text("[user]\nname = Ada\nemail = ada@example.org\n[init]\ndefaultBranch=main\n")
+    (shop / "gates" / "health.sh").write_text("test -s colour || { echo '1 failed: there is no colour'; exit 1; }\n")
+    up = await upstream()  # it shows its models to anybody
+    env = {"PATH": os.environ["PATH"], "HOME": str(home), "LC_ALL": "C.UTF-8"}
+    env["CHOMP_GROQ_BASE_URL"] = up.router["base_url"]
+    for argv in (["init", "-q"], ["add", "."], ["commit", "-qm", "Begin"]):
+        subprocess.run(["git", *argv], cwd=shop, env=env, check=True)
+    server = await chomp(up, environ=env, written=True)
+    await server.runs_tasks()
+    here = await browse(request.param, shared=Dashboard(server), real=True)
+    return Walk(here, server, shop)
+
+
+class TestFirstWalk:
+    """What somebody meets who has just begun, and what they would stumble over."""
+
+    async def test_the_first_minute(self, chomp: Any, browse: Any, upstream: Any) -> None:
+        up = await upstream(says("Paris."))
+        server = await chomp(
+            up, environ={"PATH": os.environ["PATH"], "CHOMP_GROQ_BASE_URL": up.router["base_url"]}, written=True
+        )
+        await server.runs_tasks()
+        here = await browse(PHONE, shared=Dashboard(server), real=True)
+        page, walk = here.page, Walk(here, server, Path())
+        first = page.locator("#first-run")
+        assert f"ANTHROPIC_BASE_URL={server.url}" in await first.inner_text()
+        assert (
+            await axe(page) == [] and await page.evaluate(SMALL_TARGETS) == [] and await page.evaluate(TOO_WIDE) == []
+        )
+        await page.select_option("#first-router", "GROQ_API_KEY")
+        await page.fill("#first-value", "gsk-0123456789")
+        await page.get_by_role("button", name="Save and test it").click()
+        await page.get_by_text("Groq lists its models to anybody").wait_for()
+        assert (
+            server.services.store.keys() == {"GROQ_API_KEY": "gsk-0123456789"}
+            and await page.input_value("#first-value") == ""
+        )
+        await first.get_by_role("button", name="Ask", exact=True).click()
+        await walk.shows("Paris.")
+        await page.locator("#detail header .badge").get_by_text("Done").wait_for()
+        await page.go_back()
+        await page.wait_for_selector("#detail", state="hidden")
+        assert await page.locator("#tasks h2").inner_text() == "JUST FINISHED" and await first.count() == 0
+        await page.locator("#task-1").get_by_text("Paris.").wait_for()
+
+    async def test_tasks_sheets_and_lists_are_steps_back(self, browse: Any) -> None:
+        here = await browse(PHONE)
+        page = await here.open("/")
+
+        async def at(search: str, *shown: str) -> None:
+            await here.holds(f"location.search === '{search}'")
+            await here.holds(
+                f"[...document.querySelectorAll('dialog[open]')].map((one) => one.id).join() === '{','.join(shown)}'"
+            )
+
+        await page.click("#task-1 .card-open")
+        await at("?task=1", "detail")
+        await page.go_back()
+        await at("")
+        await page.go_forward()
+        await at("?task=1", "detail")
+        await page.wait_for_selector("#detail-1")
+        await page.click("#detail header [data-close]")
+        await at("")
+        await here.sheet("s", "settings")
+        await at("?sheet=settings", "settings")
+        await page.go_back()
+        await at("")
+        await page.get_by_text("Completed", exact=True).click()
+        await at("?tab=completed")
+        await page.wait_for_selector("#task-20")
+        await page.reload()
+        await page.wait_for_selector("#task-20")
+        await page.click("#task-20 .card-open")
+        await at("?tab=completed&task=20", "detail")
+        await page.go_back()
+        await at("?tab=completed")
+        await page.go_back()
+        await at("")
+        await page.wait_for_selector("#task-1")
+        await page.goto(here.dashboard.url + "/?sheet=help")  # where somebody has been sent to
+        await at("?sheet=help", "help")
+        await page.keyboard.press("Escape")
+        await at("")
+
+    async def test_on_a_wide_screen_back_goes_through_the_tasks_and_close_past_them(self, browse: Any) -> None:
+        here = await browse(DESK)
+        page = await here.open("/")
+        for id in ("1", "2", "4"):
+            await page.click(f"#task-{id} .card-open")
+            await page.wait_for_selector(f"#detail-{id}")
+            await here.holds(f"location.search === '?task={id}'")
+        await page.go_back()
+        await page.wait_for_selector("#detail-2")
+        await page.click("#detail header [data-close]")
+        await here.holds("location.search === '' && !document.querySelector('#detail').open")
+
+    async def test_an_ended_task_is_found_in_its_list_and_one_that_is_none_is_said_to_be(self, browse: Any) -> None:
+        here = await browse(DESK)
+        page = await here.open("/?task=20")
+        await page.wait_for_selector("#detail-20")
+        assert await page.is_checked("[name=tab][value=completed]")
+        await here.open("/?task=9999")
+        await page.get_by_text("There is no task 9999").wait_for()
+        await here.holds("location.search === ''")
+        assert not await page.locator("#detail").is_visible()
+        await page.goto(here.dashboard.url + "/nowhere")
+        await page.get_by_role("link", name="To the tasks", exact=True).click()
+        await page.wait_for_selector("#balance-card")
+        here.troubles = [one for one in here.troubles if "404" not in one]
+
+    async def test_a_folder_is_judged_where_it_is_typed(self, browse: Any, tmp_path: Path, repos: Repositories) -> None:
+        here = await browse(PHONE)
+        page = await here.open("/")
+        await here.sheet("n", "create")
+        await page.fill("#new-prompt", "x")
+        for folder, words in (("/no/such", "No such file"), (str(repos.source(README="hello\n")), "its own clone")):
+            await page.fill("#new-dir", folder)
+            await page.locator("#folder-hint").get_by_text(words).wait_for()
+            await page.click("[data-next]")
+            assert await page.inner_text("#create .sheet-title") == ("New Task" if "such" in folder else "Pick Agent")
+        here.refused["/api/tasks"] = "it is not there any more"  # the server has the last word
+        here.param = "dir"
+        await page.click("[data-skip]")
+        await page.click("[data-next]")
+        await page.locator("#new-dir + .fault").get_by_text("it is not there any more").wait_for()
+        assert await here.focused("id") == "new-dir"
+        await page.keyboard.type("x")
+        assert await page.locator("#new-dir + .fault").count() == 0
+
+    async def test_agents_that_are_ready_come_first(self, browse: Any) -> None:
+        here = await browse(PHONE)
+        page = await here.open("/")
+        await here.sheet("n", "create")
+        await page.fill("#new-prompt", "x")
+        await page.click("[data-next]")
+        shown = [one for one in await page.locator("#new-task .choice").all() if await one.is_visible()]
+        assert all([await one.locator("input").is_enabled() for one in shown]) and len(shown) > 1
+        box, height = await page.locator("[data-next]").bounding_box(), PHONE[1]
+        assert box["y"] + box["height"] <= height
+        folded = page.locator("#missing-agents")
+        await folded.locator("summary").click()
+        assert all([await one.is_disabled() for one in await folded.locator("input").all()])
+
+    async def test_what_is_wrong_in_the_settings_stands_at_its_field(self, walk: Walk) -> None:
+        page = walk.page
+        await page.get_by_role("button", name="Settings", exact=True).click()
+        await page.fill("#set-stalled", "banana")
+        await page.get_by_text("Save task settings").click()
+        await page.locator("#set-stalled + .fault").get_by_text("'banana' is not a duration").wait_for()
+        assert "[tasks]" not in await page.inner_text("#settings") and await page.locator(".toast").count() == 0
+        await page.fill("#set-stalled", "5m")
+        await page.get_by_text("Save task settings").click()
+        await page.get_by_text("Task settings saved").wait_for()
+        assert walk.server.services.settings.tasks.stalled_s == 300 and await page.locator(".fault").count() == 0
+        walk.here.troubles = [one for one in walk.here.troubles if "400" not in one]
+
+    async def test_that_chomp_is_away_is_seen_and_is_over_by_itself(self, browse: Any, chomp: Any) -> None:
+        server = await chomp(written=True)
+        here = await browse(PHONE, shared=Dashboard(server), real=True)
+        page, port = here.page, server.port
+        await here.holds("document.querySelector('#live')._htmx?.sse?.status === 200")
+        environ = dict(server.settings.environ)
+        await server.stop()
+        await page.get_by_text("No connection to chomp").wait_for()
+        assert (
+            await page.evaluate("getComputedStyle(document.querySelector('.balance .dot')).backgroundColor")
+            == "rgb(113, 113, 122)"
+        )
+        await page.get_by_role("button", name="New task").click()
+        await page.get_by_text("chomp cannot be reached").wait_for()
+        again = Chomp(server.file.parent, {"routers": [], "timeouts": SHORT}, environ, None)
+        await again.start(port)
+        try:
+            await page.get_by_text("No connection to chomp").wait_for(state="hidden")
+            await again.services.dispatch.queue.add({"prompt": "made meanwhile"})
+            await page.get_by_text("made meanwhile").first.wait_for()
+            await page.goto("about:blank")
+        finally:
+            await again.stop()
+            here.troubles = [one for one in here.troubles if not re.search("ERR_|sse|htmx:error", one)]
+
+    async def test_a_second_click_deletes_no_second_task(self, browse: Any) -> None:
+        here = await browse(DESK)
+        page = await here.open("/")
+        button = page.get_by_label("Delete task 7")
+        await button.click()
+        at = await button.bounding_box()
+        await page.mouse.click(at["x"] + 22, at["y"] + 22)
+        await page.get_by_text("Undo").first.wait_for()
+        await asyncio.sleep(0.3)
+        assert [path for path, _ in here.posted] == ["/api/tasks/delete"]
+
+    async def test_a_sheet_is_pulled_down(self, browse: Any) -> None:
+        here = await browse(PHONE)
+        page = await here.open("/")
+        await here.sheet("s", "settings")
+        pull = """async ([from, to]) => {
+          const sheet = document.querySelector('#settings'), at = sheet.getBoundingClientRect().top + 12;
+          const say = (type, y) => sheet.dispatchEvent(new TouchEvent(type, { bubbles: true, cancelable: true, touches: type === 'touchend' ? [] : [new Touch({ identifier: 1, target: sheet, clientX: 190, clientY: at + y })] }));
+          say('touchstart', from); for (let y = from; y <= to; y += 10) { say('touchmove', y); await new Promise((yes) => setTimeout(yes, 20)); } say('touchend', to);
+        }"""
+        await page.evaluate(pull, [0, 30])
+        assert (
+            await page.locator("#settings").is_visible()
+            and await page.evaluate("document.querySelector('#settings').style.translate") == ""
+        )
+        await page.evaluate(pull, [0, 200])
+        await page.wait_for_selector("#settings", state="hidden")
+        await here.holds("location.search === ''")
+
+    async def test_single_keys_can_be_switched_off(self, browse: Any) -> None:
+        here = await browse(DESK)
+        page = await here.open("/")
+        await here.sheet("?", "help")
+        await page.get_by_label("Single keys do something").uncheck()
+        await page.keyboard.press("Escape")
+        await here.holds("location.search === ''")
+        await page.reload()
+        await page.wait_for_selector("#balance-card")
+        await page.keyboard.press("n")
+        await page.keyboard.press("s")
+        await asyncio.sleep(0.3)
+        assert await page.locator("dialog[open]").count() == 0
+
+    async def test_the_search_of_the_docs_finds_and_is_not_printed(self, browse: Any) -> None:
+        here = await browse(DESK)
+        page = await here.open("/docs")
+        await page.keyboard.press("/")
+        await page.keyboard.type("budget_tokens_per_day")
+        await page.get_by_text("with these words").wait_for()
+        shown = "[...document.querySelectorAll('[data-section] > *')].filter((one) => one.checkVisibility()).length"
+        assert 0 < await page.evaluate(shown) < 12
+        await page.emulate_media(media="print")
+        assert await page.evaluate(shown) > 100 and not await page.locator(".docs-side").is_visible()
+        await page.emulate_media(media="screen")
+        await page.focus("#docs-search")
+        await page.keyboard.press("Escape")
+        assert await page.evaluate(shown) > 100
+        await page.locator(".docs-side a", has_text="Failover").click()
+        await here.holds("document.querySelector('.docs-side a[href=\"#failover\"]').hasAttribute('aria-current')")
+
+
 class TestBrowserWalk:
     """What a person does, from signing in to a task that is done, with nothing made up in between."""
-
-    @pytest.fixture(params=[PHONE, DESK], ids=["phone", "desk"])
-    async def walk(
-        self, request: pytest.FixtureRequest, chomp: Any, upstream: Any, browse: Any, tmp_path: Path
-    ) -> Walk:
-        home, shop = tmp_path / "home", tmp_path / "home" / "shop"
-        (shop / "gates").mkdir(parents=True)
-        (home / ".gitconfig").write_text("[user]\nname = Ada\nemail = ada@example.org\n[init]\ndefaultBranch=main\n")
-        (shop / "gates" / "health.sh").write_text(
-            "test -s colour || { echo '1 failed: there is no colour'; exit 1; }\n"
-        )
-        env = {"PATH": os.environ["PATH"], "HOME": str(home), "LC_ALL": "C.UTF-8"}
-        for argv in (["init", "-q"], ["add", "."], ["commit", "-qm", "Begin"]):
-            subprocess.run(["git", *argv], cwd=shop, env=env, check=True)
-        server = await chomp(await upstream(), environ=env, written=True)
-        await server.runs_tasks()
-        here = await browse(request.param, shared=Dashboard(server), real=True)
-        return Walk(here, server, shop)
 
     async def test_a_task_is_made_answered_sent_back_by_its_gate_and_done(self, walk: Walk) -> None:
         await walk.adds(WANTS_A_COLOUR, folder=True)
@@ -27572,7 +27860,7 @@ class TestBrowserWalk:
     async def test_a_used_up_budget_pauses_until_somebody_continues(self, walk: Walk) -> None:
         await walk.adds(BUYS, tokens="5")
         await walk.shows("bought one")
-        await walk.is_now("Waiting")
+        await walk.is_now("Paused")
         await walk.detail.get_by_text("9 of 5 tokens").wait_for()
         await walk.detail.get_by_text("over budget").wait_for()
         assert await axe(walk.page) == [] and await walk.page.evaluate(TOO_WIDE) == []
@@ -27586,7 +27874,7 @@ class TestBrowserWalk:
         await walk.shows("here I am")
         await walk.is_now("Running")
         await walk.presses("Stop")
-        await walk.is_now("Failed")
+        await walk.is_now("Stopped")
         await walk.page.fill("#message-1", "be quick")
         await walk.presses("Add")
         await walk.detail.get_by_text("1 waiting").wait_for()
@@ -27634,7 +27922,7 @@ class TestBrowserWalk:
             await walk.is_now("Running")
             await walk.shows("here I am")
             await walk.presses("Stop")
-            await walk.is_now("Failed")
+            await walk.is_now("Stopped")
             await page.goto("about:blank")
         finally:
             await again.stop()
@@ -27650,7 +27938,7 @@ class TestBrowserWalk:
         await page.click("#key-GROQ_API_KEY summary")
         await page.fill("#value-GROQ_API_KEY", "x")
         await page.locator("#key-GROQ_API_KEY").get_by_text("Save").click()
-        await page.get_by_text("GROQ_API_KEY saved").wait_for()
+        await page.get_by_text("Groq lists its models to anybody").wait_for()
         assert services.store.keys() == {"GROQ_API_KEY": "x"}
         await page.click("#add-agent summary")
         await page.fill("#agent-id", "my-agent")
@@ -27690,10 +27978,7 @@ class TestBrowserWalk:
             await page.keyboard.press("Control+Enter")
             await page.get_by_text(f"Step {step} of 4").wait_for()
         await page.keyboard.press("Control+Enter")
-        await page.wait_for_selector("#task-1")
         await page.wait_for_selector("#create", state="hidden")
-        await page.keyboard.press("j")
-        await page.keyboard.press("Enter")
         await walk.shows("by keys")
         for _ in range(60):
             if await walk.here.focused("textContent") == "Stop":
@@ -27703,7 +27988,7 @@ class TestBrowserWalk:
             else:
                 await page.keyboard.press("Tab")
         await page.keyboard.press("Enter")
-        await walk.is_now("Failed")
+        await walk.is_now("Stopped")
         await page.keyboard.press("Escape")
         await page.wait_for_selector("#detail", state="hidden")
 
@@ -29606,7 +29891,8 @@ async def dashboard_lives(page: Browser) -> None:
             last = await soon(opened.receive())
             # `close_code` is 1006 when our reply finds nginx gone
             assert (last.type, last.data) == (aiohttp.WSMsgType.CLOSE, 1000)
-        assert b"event: refreshTasks" in await soon(events.content.readuntil(b"\n\n"))
+        while b'"Task ' not in (frame := await soon(events.content.readuntil(b"\n\n"))):  # that it is done
+            assert frame.startswith(b"event: refresh"), frame
     status, _, text = await page.asks("GET", f"/partials/page?task={task}")
     assert (status, "echo heard" in text) == (200, True)
 
@@ -29974,7 +30260,7 @@ class TestBehindNginx:
             assert await soon(given_up) == 504  # before a whole answer nothing can be said: nginx has lost its patience
             await opened.send_bytes(b"me\n")
             await screen.until(lambda: b"heard me" in screen.shown)
-            client.services.events.publish("task_run", {"id": "1"})
+            client.services.events.publish("task", {"id": "1"})
             async with asyncio.timeout(PATIENCE_S):
                 while b"refreshTasks" not in await events.content.readuntil(b"\n\n"):
                     pass
@@ -30327,7 +30613,7 @@ class TestPublicAddress:
         client = await chomp(environ={"CHOMP_PUBLIC_URL": "https://chomp.example"})
         async with client.get("/docs") as answer:
             text = await answer.text()
-        assert "curl https://chomp.example/v1/chat/completions" in text
+        assert "https://chomp.example/v1/chat/completions" in text
         assert client.url not in text
 
     @pytest.mark.parametrize(
@@ -31350,7 +31636,7 @@ class TestCommand:
         status, out, said = await command("add", "x", "--platform", "shel", "--wait")
         assert (status, out, said) == (1, "", "chomp: there is no platform 'shel' (did you mean 'shell'?)\n")
         status, out, said = await command("add", "true", "--platform", "shell", "--dir", "/no/such", "--wait", "--json")
-        assert (status, json.loads(out)["reason"], said) == (1, "refused", "")
+        assert (status, out) == (1, "") and "/no/such cannot be used: No such file" in said
         (tmp_path / "there").touch()
         status, out, said = await command("retry", "1", "--wait")
         assert (status, out, said.splitlines()[-1]) == (0, "words\n", "task 1 done (0 tokens)")
@@ -32721,7 +33007,7 @@ STOOD_UP_TO: dict[str, tuple[str, ...] | str] = {
     "a terminal is empty after one comes back to it": (
         "TestBrowser.test_the_terminal_shows_types_resizes_and_comes_back",
         "TestLive.test_a_program_paints_anew_for_who_comes_later",
-        "TestLive.test_two_viewers_see_the_same_and_the_last_to_resize_has_its_way",
+        "TestLive.test_two_viewers_see_the_same_in_the_size_of_who_typed_last",
         "TestCommand.test_attach_takes_a_lost_connection_up_again",
     ),
     "a flood of output stops everything": (

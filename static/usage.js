@@ -2,10 +2,11 @@
 (() => {
   "use strict";
   const box = document.getElementById("charts"), form = document.getElementById("usage-form");
-  const short = (n) => n >= 1e6 ? `${(n / 1e6).toFixed(1)}M` : n >= 1000 ? `${Math.floor(n / 1000)}k` : `${Math.round(n * 100) / 100}`;
+  const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 }), short = (n) => compact.format(n);
+  const dollars = (n) => new Intl.NumberFormat("en", { style: "currency", currency: "USD", maximumFractionDigits: n && n < 0.01 ? 4 : 2 }).format(n);
   const CHARTS = [
     ["Tokens", (row) => (row.prompt_tokens ?? 0) + (row.completion_tokens ?? 0), short],
-    ["Cost", (row) => row.cost_usd, (n) => `$${n && n < 0.01 ? n.toFixed(4) : n.toFixed(2)}`],
+    ["Cost", (row) => row.cost_usd, dollars],
     ["Requests", (row) => row.requests, short],
     ["Time to first token", (row) => row.ttft_ms, (n) => `${Math.round(n)} ms`],
   ];

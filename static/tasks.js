@@ -1,0 +1,351 @@
+// The dashboard: its sheets and what the address says of them, the new task, the keys. chomp.js comes before.
+(() => {
+  "use strict";
+  const root = document.documentElement;
+  const one = (selector, from = document) => from.querySelector(selector);
+  const all = (selector, from = document) => [...from.querySelectorAll(selector)];
+  const { toast, storage } = chomp;
+  const wide = matchMedia("(width >= 64rem)");
+  const detail = one("#detail"), filter = one("#filter");
+  const SHEETS = ["settings", "create", "help"];
+
+  // -- the address: which task, which sheet, which list. `history.state.task` counts the steps since the list alone,
+  //    so that closing goes back over all of them; `history.state.sheet` says that a step back closes the sheet.
+
+  const said = (name) => new URL(location.href).searchParams.get(name) ?? "";
+  function say(changes, { push = false, ...state } = {}) {
+    const address = new URL(location.href);
+    for (const [name, value] of Object.entries(changes)) value ? address.searchParams.set(name, value) : address.searchParams.delete(name);
+    if (address.href !== location.href) history[push ? "pushState" : "replaceState"]({ ...history.state, ...state }, "", address);
+  }
+  const waits = () => "shell" in root.dataset;  // for the first data: the address says what they are
+
+  function follow() {  // what the address says is shown; whatever else is open was left
+    const tab = one(`#filter [name=tab][value="${said("tab") || "active"}"]`);
+    if (tab && !tab.checked) { tab.checked = true; htmx.trigger(filter, "refreshTasks"); }
+    for (const name of SHEETS) {
+      const sheet = document.getElementById(name);
+      if (sheet.open && said("sheet") !== name) sheet.close();
+      else if (!sheet.open && said("sheet") === name) openSheet(name);
+    }
+    if (!said("task")) detail.close();
+    else if (said("task") !== shownTask()) chomp.openTask(said("task"));
+    mark();
+  }
+  addEventListener("popstate", follow);
+
+  // -- sheets; on a wide screen the detail is a panel beside the list
+
+  const shownTask = () => detail.open ? one("[data-task]", detail)?.dataset.task : undefined;
+  chomp.shownTask = shownTask;
+  function show(sheet) {
+    if (sheet.open) return;
+    if (sheet === detail && wide.matches) sheet.show(); else sheet.showModal();
+    if (document.activeElement?.matches(".sheet-body")) sheet.focus({ preventScroll: true });  // a scroller is a poor first stop
+    if (SHEETS.includes(sheet.id)) say({ sheet: sheet.id }, { push: said("sheet") !== sheet.id, sheet: true });
+  }
+  function openSheet(name) {
+    const sheet = document.getElementById(name), body = one("[data-from]", sheet);
+    if (body && "gone" in root.dataset) toast("chomp cannot be reached", { error: true });
+    else if (body) htmx.ajax("GET", body.dataset.from, { source: body });  // shown when it is there
+    else show(sheet);
+  }
+  chomp.openTask = (id) => htmx.ajax("GET", `/partials/detail/${encodeURIComponent(id)}`, { source: one("#detail-body"), target: "#detail-body", swap: "innerHTML" });
+
+  function mark() {  // the card of the task that is open
+    all(".card[data-open]").forEach((card) => delete card.dataset.open);
+    const card = document.getElementById(`task-${shownTask()}`);
+    if (card) card.dataset.open = "";
+  }
+  function opened() {  // a task has come
+    const id = one("[data-task]", detail)?.dataset.task;
+    if (!id) return;
+    show(detail);
+    const steps = history.state?.task ?? 0, fresh = !said("task");
+    if (said("sheet")) {  // it takes the place of the sheet it was made in
+      say({ task: id, sheet: "" }, { task: 1, sheet: false });
+      SHEETS.forEach((name) => document.getElementById(name).close());
+    } else say({ task: id }, { push: true, task: fresh ? 1 : steps && steps + 1 });
+  }
+
+  let moving = false;  // between panel and sheet
+  detail.addEventListener("close", () => {
+    if (moving) return;
+    one("#detail-body").replaceChildren();
+    if (said("task")) history.state?.task ? history.go(-history.state.task) : say({ task: "" });
+    mark();
+  });
+  for (const name of SHEETS) document.getElementById(name).addEventListener("close", () => {
+    if (said("sheet") === name) history.state?.sheet ? history.back() : say({ sheet: "" });
+  });
+  wide.addEventListener("change", () => {
+    if (!detail.open) return;
+    moving = true;
+    detail.close();
+    show(detail);
+    setTimeout(() => { moving = false; });  // its close event comes later
+  });
+
+  // a tap beside a sheet closes it, and so does a pull downwards
+  all("dialog.sheet").forEach((sheet) => {
+    const body = one(".sheet-body", sheet);
+    let from, by = 0, began = 0;
+    sheet.addEventListener("click", (event) => {
+      if (event.target !== sheet || !sheet.matches(":modal")) return;
+      const at = sheet.getBoundingClientRect();
+      if (event.clientY < at.top || event.clientY > at.bottom || event.clientX < at.left || event.clientX > at.right) sheet.close();
+    });
+    sheet.addEventListener("touchstart", ({ touches, target, timeStamp }) => {
+      const free = !body.contains(target) || (body.scrollTop <= 0 && !target.closest("chomp-terminal, textarea, input, select, pre, .diff"));
+      from = free && touches.length === 1 && sheet.matches(":modal") && !wide.matches ? touches[0].clientY : undefined;
+      [by, began] = [0, timeStamp];
+    }, { passive: true });
+    sheet.addEventListener("touchmove", (event) => {
+      if (from === undefined) return;
+      by = event.touches[0].clientY - from;
+      if (by < 0 && !sheet.style.translate) { from = undefined; return; }
+      event.preventDefault();
+      sheet.style.transition = "none";
+      sheet.style.translate = `0 ${Math.max(0, by)}px`;
+    }, { passive: false });
+    const end = ({ timeStamp, type }) => {
+      if (from === undefined) return;
+      from = undefined;
+      sheet.style.transition = sheet.style.translate = "";
+      if (type === "touchend" && (by > 120 || (by > 40 && by / (timeStamp - began) > 0.6))) sheet.close();
+    };
+    sheet.addEventListener("touchend", end);
+    sheet.addEventListener("touchcancel", end);
+  });
+
+  // -- HTMX: what the reader has opened or typed survives a refresh; a sheet that is closed asks no more
+
+  htmx.registerExtension("keep", {
+    htmx_before_morph_attr: (element, { attrName }) => !element.matches({ open: "details", "aria-pressed": "[data-show-session]" }[attrName] ?? ":not(*)"),
+    htmx_before_morph_node: (element) => !element.matches?.("[data-dirty]"),
+  });
+  document.addEventListener("input", ({ target }) => { if (target.closest("[data-task], #settings, #first-run")) target.dataset.dirty = ""; });
+  document.addEventListener("htmx:before:request", (event) => {
+    const { target, detail: { ctx } } = event;
+    if (target.matches?.("[data-task]") && !detail.open) event.preventDefault();
+    if (target.id === "settings-body" && !target.closest("dialog").open && ctx.sourceEvent?.type === "refreshSettings") event.preventDefault();
+  });
+  document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
+    const { target } = ctx;
+    if (target?.id === "create-body") startWizard();
+    if (target?.matches?.(".sheet-body")) target.id === "detail-body" ? arrive(ctx) : show(target.closest("dialog"));
+    mark();
+    wakeTerminals();
+  });
+  function arrive({ sourceElement }) {
+    if (waits() || sourceElement?.hasAttribute("data-first")) return;
+    one("#detail-body").scrollTop = 0;
+    opened();
+  }
+  document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
+    if (!ctx.sourceElement?.hasAttribute?.("data-first") || waits()) return;
+    if (one("[data-task]", detail)) show(detail);
+    const missing = one("#missing");
+    if (missing) { toast(`There is no task ${missing.dataset.id}`, { error: true }); say({ task: "" }); missing.remove(); }
+    if (SHEETS.includes(said("sheet"))) openSheet(said("sheet"));
+    mark();
+  });
+  document.addEventListener("htmx:after:request", ({ detail: { ctx } }) => {
+    if (ctx.response?.status === 404 && ctx.sourceElement.matches("[data-task]")) detail.close();
+  });
+  document.addEventListener("succeeded", ({ detail: { source, answer } }) => {
+    if (source.id === "new-task") wizard.forget();
+    if ("opens" in source.dataset && answer.id) chomp.openTask(answer.id);
+  });
+
+  // -- the event stream: silence is a sign, too
+
+  const LIVE_MS = 50000;  // the server says something every 15 s
+  let heard = Date.now();
+  ["htmx:sse:after:connection", "htmx:sse:after:message"].forEach((name) => document.addEventListener(name, () => { heard = Date.now(); }));
+  document.addEventListener("htmx:sse:error", ({ detail: { status } }) => { if (!status) chomp.look(); });
+  const listen = () => { heard = Date.now(); const live = one("#live"); if (live?.hasAttribute("hx-sse:connect")) htmx.ajax("GET", live.getAttribute("hx-sse:connect"), { source: live }); };
+  document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {  // its first try failed: later ones are its own
+    if (ctx.sourceElement?.id === "live" && !ctx.sourceElement._htmx?.sse) setTimeout(listen, 3000);
+  });
+  setInterval(() => { if (Date.now() - heard > LIVE_MS && !document.hidden && !waits()) { chomp.look(); one("#live")?._htmx?.sse?.reader?.cancel?.(); heard = Date.now(); } }, 5000);
+  document.addEventListener("back", () => {
+    for (const name of ["refreshTasks", "refreshTask", "refreshBalance", "refreshSettings"]) htmx.trigger(document.body, name);
+  });
+
+  // -- clicks
+
+  let deleted = -Infinity;  // when something was: the list has moved since, and a second click would meet another task
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button, a, summary");
+    if (!button) return;
+    const { dataset } = button;
+    if (dataset.undo !== undefined) {
+      if (event.timeStamp - deleted < 700) { event.stopPropagation(); event.preventDefault(); return; }
+      deleted = event.timeStamp;
+    }
+    if (dataset.sheet) openSheet(dataset.sheet);
+    else if (dataset.older) {
+      const limit = one("#filter [name=limit]");
+      limit.value = Number(limit.value) + Number(dataset.older);
+      htmx.trigger(filter, "refreshTasks");
+    } else if (dataset.showSession) {
+      const section = button.closest("section");
+      one("chomp-terminal", section).dataset.session = dataset.showSession;
+      all("[data-show-session]", section).forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
+    }
+    else if (dataset.model !== undefined) { one("#new-model").value = dataset.model; wizard.save(); wizard.move(1); }
+    else if (dataset.back !== undefined) wizard.move(-1);
+    else if (dataset.skip !== undefined) wizard.skip();
+    if (dataset.close !== undefined && !button.hasAttribute("hx-post")) button.closest("dialog")?.close();
+  }, true);
+
+  filter.addEventListener("input", ({ target }) => {  // another tab or search begins at the top again
+    if (target.name !== "limit") one("#filter [name=limit]").value = 20;
+    if (target.name === "tab") {
+      all("#filter [name=status]").forEach((field) => { field.value = ""; });
+      say({ tab: target.value === "completed" ? "completed" : "", status: "" }, { push: true, task: 0, sheet: false });
+    } else say({ [target.name]: target.value });
+  });
+  filter.addEventListener("submit", (event) => event.preventDefault());
+
+  // -- folds that load what they hold, terminals that are fetched when they are seen
+
+  const assets = JSON.parse(one('meta[name="chomp-assets"]').content);
+  let fetched = false;
+  function wakeTerminals() {
+    if (fetched || !all("chomp-terminal").some((terminal) => terminal.closest("details")?.open)) return;
+    fetched = true;
+    document.head.append(Object.assign(document.createElement("script"), { src: assets.terminal }));
+  }
+  document.addEventListener("toggle", ({ target }) => {
+    if (!target.open) return;
+    const inside = target.dataset?.loads;
+    if (inside) htmx.trigger(one(inside), "load-fold");
+    wakeTerminals();
+  }, true);
+
+  // -- the new task: four steps of one form
+
+  const TITLES = ["New Task", "Pick Agent", "Pick Model", "Review"];
+  const put = (element, text) => { if (element.textContent !== text) element.textContent = text; };
+  const wizard = {
+    step: 0,
+    get form() { return one("#new-task"); },
+    last() { return this.step === TITLES.length - 1; },
+    show(step, focus = true) {
+      this.step = step;
+      const form = this.form, steps = all("[data-step]", form);
+      steps.forEach((part, at) => { part.hidden = at !== step; });
+      put(one(".sheet-title", form), TITLES[step]);
+      put(one(".sheet-title + p", form), `Step ${step + 1} of ${TITLES.length}`);
+      all(".steps > i", form).forEach((segment, at) => segment.toggleAttribute("data-on", at <= step));
+      one("[data-cancel]", form).hidden = step > 0;
+      one("[data-back]", form).hidden = step === 0;
+      one("[data-skip]", form).hidden = step === 0 || this.last();
+      put(one("[data-next]", form), this.last() ? "Add task" : "Next");
+      if (step === 2) { this.efforts(); htmx.trigger(one("#models"), "load-models"); }
+      if (this.last()) this.review();
+      one("#create-body").scrollTop = 0;
+      if (focus) (one("input:checked, textarea, input:not([type=hidden])", steps[step]) ?? one("[data-next]", form)).focus();
+    },
+    move(by) {
+      const step = all("[data-step]", this.form)[this.step];
+      if (by > 0 && one("[data-fault]", step)) return one("#new-dir").focus();
+      if (by > 0 && !all("input, textarea, select", step).every((field) => this.good(field))) return;
+      this.show(Math.min(Math.max(this.step + by, 0), TITLES.length - 1));
+      this.save();
+    },
+    good(field) {
+      if (!field.checkValidity()) chomp.blame(this.form, { param: field.name, message: field.validity.valueMissing ? "This is needed." : field.validationMessage });
+      return field.validity.valid;
+    },
+    skip() {  // what was chosen stays chosen
+      this.show(TITLES.length - 1);
+      this.save();
+    },
+    efforts() {
+      const known = one("[name=agent]:checked", this.form)?.dataset.efforts ?? "";
+      for (const option of one("#new-effort").options) option.hidden = option.disabled = Boolean(known && option.value && !known.split(" ").includes(option.value));
+      if (one("#new-effort").selectedOptions[0]?.disabled) one("#new-effort").value = "";
+    },
+    review() {
+      const form = this.form, shown = Object.fromEntries(new FormData(form)), list = one("#review");
+      const agent = one("[name=agent]:checked", form).closest("label"), router = one("#new-router");
+      const rows = [["Task", shown.prompt], ["Folder", shown.dir], ["Repository", shown.repo_url],
+        ["Agent", one(".font-semibold", agent).textContent], ["Model", shown.model || "default"],
+        ["Router", shown.router && router.selectedOptions[0].textContent], ["Effort", shown.effort]];
+      list.replaceChildren(...rows.filter(([, value]) => value).map(([name, value]) => {
+        const row = Object.assign(document.createElement("div"), { className: "grid grid-cols-[88px_1fr] gap-3 p-3" });
+        row.append(Object.assign(document.createElement("dt"), { className: "text-muted", textContent: name }),
+          Object.assign(document.createElement("dd"), { className: "max-h-32 min-w-0 overflow-auto whitespace-pre-wrap [overflow-wrap:anywhere]", textContent: value }));
+        return row;
+      }));
+    },
+    save() { storage("sessionStorage").draft = JSON.stringify({ step: this.step, fields: [...new FormData(this.form)], run: this.form.elements.run.checked }); },
+    forget() { delete storage("sessionStorage").draft; },
+  };
+  function startWizard() {
+    let draft = {};
+    try { draft = JSON.parse(storage("sessionStorage").draft ?? "{}"); } catch { /* none */ }
+    const form = wizard.form;
+    for (const [name, value] of draft.fields ?? []) {
+      for (const field of all(`[name="${name}"]`, form)) {
+        if (field.type === "radio" || field.type === "checkbox") field.checked = field.value === value && !field.disabled;
+        else field.value = value;
+      }
+    }
+    if (draft.run === false) form.elements.run.checked = false;
+    const folded = one("#missing-agents", form);
+    if (folded && one(":checked", folded)) folded.open = true;
+    form.addEventListener("input", ({ target }) => {
+      wizard.save();
+      if (target.id === "new-model" || target.id === "new-router") htmx.trigger(one("#models"), "load-models");
+    });
+    form.addEventListener("blamed", ({ detail: { field } }) => {
+      wizard.show(all("[data-step]", form).findIndex((step) => step.contains(field)), false);
+      const fold = field.closest("details");
+      if (fold) fold.open = true;
+    });
+    form.addEventListener("submit", (event) => {  // until the last step it is a step
+      if (wizard.last()) return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      wizard.move(1);
+    }, true);
+    const step = form.elements.prompt.value.trim() ? draft.step ?? 0 : 0;
+    show(one("#create"));
+    wizard.show(step);
+    if (form.elements.dir.value) htmx.trigger(form.elements.dir, "look");
+  }
+
+  // -- keys
+
+  const keys = one("#keys-on");
+  keys.checked = storage("localStorage").keys !== "off";
+  keys.addEventListener("change", () => { storage("localStorage").keys = keys.checked ? "on" : "off"; });
+  function step(by) {
+    const links = all("#tasks .card-open"), at = links.indexOf(document.activeElement);
+    links[at < 0 ? 0 : Math.min(Math.max(at + by, 0), links.length - 1)]?.focus();
+  }
+  document.addEventListener("keydown", (event) => {
+    const at = event.target;
+    if (at.closest?.("chomp-terminal") || event.isComposing) return;
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && at.form) { event.preventDefault(); return at.form.requestSubmit(); }
+    if (event.key === "Escape" && at.id === "search") return at.blur();
+    if (event.key === "Escape" && detail.open && !one("dialog:modal")) return detail.close();
+    if (event.ctrlKey || event.metaKey || event.altKey || at.matches?.("input:not([type=radio], [type=checkbox]), textarea, select") || one("dialog:modal")) return;
+    const act = {
+      n: () => openSheet("create"), s: () => openSheet("settings"), "?": () => openSheet("help"), d: chomp.toggleTheme,
+      "/": () => one("#search").focus(), j: () => step(1), k: () => step(-1),
+    }[event.key];
+    if (act && keys.checked) { event.preventDefault(); act(); }
+  });
+
+  // -- start
+
+  one(".shell").addEventListener("animationend", ({ target, animationName }) => {
+    if (animationName === "rise" && target.matches(".shell")) delete root.dataset.boot;
+  });
+  wakeTerminals();
+})();
