@@ -26143,7 +26143,7 @@ class TestPages:
                 "prices.json",
                 "VENDOR.md",
                 "input.css",
-                "dashboard.png",
+                "tour.webp",
                 "..%2fpyproject.toml",
                 "%2e%2e/chomp_server.py",
                 "nothing.js",
@@ -26176,7 +26176,7 @@ class TestPages:
             "usage.js",
             "icon.svg",
             "VENDOR.md",
-            "dashboard.png",
+            "tour.webp",
         }
         assert set(listed) | own == {path.name for path in (HERE / "static").iterdir()}
         for name, digest in listed.items():
