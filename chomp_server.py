@@ -435,7 +435,7 @@ class SettingsError(Exception):
     @property
     def param(self) -> str | None:
         """The setting that is wrong, as "table.setting"."""
-        found = re.match(r"\[(\w+)\] (\w+)", str(self))
+        found = re.match(r"\[(\w+)\] (\w+):", str(self))
         return f"{found[1]}.{found[2]}" if found else None
 
 

@@ -24884,6 +24884,58 @@ class TestSettingsApi:
         assert found["agents"]["shell"].items() >= {"name": "Shell", "builtin": True, "available": True}.items()
         assert found["tasks"]["isolation"] == "none" and found["isolation"]["level"] in ("bubblewrap", "none")
 
+    @pytest.mark.parametrize(
+        ("with_key", "without", "verdict", "words"),
+        [
+            ((200, b"{}"), (401, b"{}"), "accepted", "Groq takes this key"),
+            ((200, b"{}"), (200, b"{}"), "unproven", "lists its models to anybody"),
+            ((401, b'{"error": {"message": "Invalid API Key gsk-0123456789abcdefghij"}}'), (401, b"{}"), "refused", "refuses this key: Invalid API Key"),
+            ((403, b"<h1>no</h1>"), (403, b""), "refused", "Groq refuses this key"),
+            ((503, b"busy"), (503, b""), "unreachable", "Groq answers"),
+            (None, None, "unreachable", "Groq cannot be reached now"),
+        ],
+    )  # fmt: skip
+    async def test_a_key_is_tried_when_it_is_entered(
+        self, chomp: Any, upstream: Any, with_key: Any, without: Any, verdict: str, words: str
+    ) -> None:
+        up, key = await upstream(says("hi")), "gsk-0123456789abcdefghij"
+
+        async def tells(call: Call) -> None:
+            status, body = with_key if call.headers.get("authorization") == f"Bearer {key}" else without
+            await call.whole(body, status=status)
+
+        up.list_act = tells
+        client = await chomp(environ={"CHOMP_GROQ_BASE_URL": up.router["base_url"]}, written=True, routers=[])
+        if with_key is None:
+            await up.stop()
+        async with client.post("/api/config/keys", data={"key": "GROQ_API_KEY", "value": key}) as answer:
+            told = await answer.json()
+        assert (answer.status, told["verdict"]) == (200, verdict) and words in told["words"], told
+        assert key not in json.dumps(told) and client.store.keys() == {"GROQ_API_KEY": key}
+
+    async def test_a_form_says_settings_as_the_page_has_them(self, serves: Any) -> None:
+        client = await serves(written=True)
+        form = [
+            ("tasks.auto", "false"), ("tasks.auto", "true"), ("tasks.strict", "false"), ("tasks.parallel", "2"),
+            ("tasks.stalled", "5m"), ("tasks.budget_usd_per_day", "1.5"), ("notify.on[]", ""), ("notify.on[]", "done"),
+        ]  # fmt: skip
+        async with client.chomp.post("/api/config", data=aiohttp.FormData(form)) as answer:
+            assert answer.status == 200, await answer.text()
+        settings = client.chomp.services.settings
+        assert (settings.tasks.auto, settings.tasks.strict, settings.tasks.parallel) == (True, False, 2)
+        assert (settings.tasks.stalled_s, settings.tasks.budget_usd_per_day) == (300, 1.5)
+        assert settings.notify.on == ("done",)
+        async with client.chomp.post("/api/config", data=[("notify.on[]", "")]) as answer:
+            assert answer.status == 200 and client.chomp.services.settings.notify.on == ()
+        for name, value in (
+            ("tasks.stalled", "banana"),
+            ("tasks.parallel", "0"),
+            ("tasks.parallel", ""),
+            ("tasks.nope", "1"),
+        ):
+            async with client.chomp.post("/api/config", data={name: value}) as answer:
+                assert (answer.status, (await error_of(answer))["param"]) == (400, None if "nope" in name else name)
+
     async def test_a_page_shows_where_notices_go_and_nothing_secret(self, serves: Any) -> None:
         notify = {
             "webhook": "https://me:hidden-1@hooks.example:8443/hidden-2?token=hidden-3",
@@ -25723,6 +25775,19 @@ class TestLogin:
         async with aiohttp.ClientSession() as http, http.post(server.url + "/login", json={"code": link}) as answer:
             assert (answer.status, (await answer.json())["key"][:10]) == (200, "chomp-key-")
 
+    async def test_a_token_that_only_chomp_has_is_said_to_be_one(self, process: Any) -> None:
+        server = await process(CHOMP_API_TOKEN=TOKEN).up()
+        assert "set CHOMP_API_TOKEN there, too" in server.out.read_text()
+        elsewhere = {name: value for name, value in server.environ.items() if name != "CHOMP_API_TOKEN"}
+        (server.folder / "state" / "token").write_text("another-token-0123456789")  # of a start before
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, str(HERE / "bin" / "chomp"), "list", env=elsewhere, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )  # fmt: skip
+        _, said = await soon(child.communicate())
+        assert child.returncode == 1 and b"CHOMP_API_TOKEN in its environment, set it here, too" in said, said
+        plain = await process().up()
+        assert "set CHOMP_API_TOKEN" not in plain.out.read_text()
+
     @pytest.mark.parametrize("more", [{}, {"DISPLAY": ":7"}, {"DISPLAY": ":7", "SSH_CONNECTION": "a 1 b 2"}])
     async def test_the_command_prints_a_link_and_opens_it_where_there_is_a_screen(
         self, process: Any, tmp_path: Path, more: dict[str, str]
@@ -25921,6 +25986,29 @@ class TestPages:
         assert "Nothing here yet" in await chomp.text("/partials/page")
         assert "Nothing finished yet" in await chomp.text("/partials/tasks?tab=completed")
         assert "Nothing matches" in await chomp.text("/partials/tasks?q=x")
+
+    def test_the_docs_are_text_but_for_what_markdown_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        written = "# One\n\n<script>alert(1)</script> a & b `<i>` [go](javascript:alert(1)) [on](other.md#part)\n\n"
+        written += "## Two `x`\n\n| a | b |\n|---|--:|\n| <b> | 1 |\n\n```sh\necho '<&>'\n```\n"
+        monkeypatch.setattr(cs, "docs_texts", lambda: {"one": written, "two": "# Two\n\n## Two `x`\n"})
+        one, two = cs.docs_sections.__wrapped__()
+        assert (one.title, one.parts) == ("One", (("two-x", "Two x"),)) and two.parts == (("two-two-x", "Two x"),)
+        assert "&lt;script&gt;" in one.html and "<script" not in one.html and 'href="javascript' not in one.html
+        assert '<a href="#part">on</a>' in one.html and "<td>&lt;b&gt;</td>" in one.html
+        assert '<td data-align="right">1</td>' in one.html and "style=" not in one.html
+        assert "<pre tabindex=\"0\">echo '&lt;&amp;&gt;'" in one.html.replace("&#x27;", "'")
+
+    async def test_the_docs_show_the_address_one_came_by_and_nothing_of_the_state(self, chomp: Any) -> None:
+        client = await chomp(environ={"GROQ_API_KEY": "gsk-secret-0123456789"})
+        async with client.http.get(client.url + "/docs") as answer:
+            text = await answer.text()
+        assert answer.status == 200 and client.url in text and "http://127.0.0.1:8001" not in text
+        assert "gsk-secret" not in text and TOKEN not in text and str(client.store.folder) not in text
+        for route in cs.routes:
+            assert (
+                not isinstance(route, web.RouteDef)
+                or re.sub(r"\{(\w+):[^}]*\}", r"{\1}", route.path).split("{")[0] in text
+            )
 
     async def test_what_others_wrote_is_text_wherever_it_is_shown(self, dashboard: Any) -> None:
         chomp = await dashboard()

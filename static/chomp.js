@@ -146,7 +146,7 @@
   document.addEventListener("htmx:after:swap", times);
   setInterval(times, 1000);
 
-  Object.assign(chomp, { toast, toggleTheme, storage, look, blame });
+  Object.assign(chomp, { one, all, put, storage, toast, toggleTheme, look, blame });
   showTheme();
   times();
 })();

@@ -2,9 +2,7 @@
 (() => {
   "use strict";
   const root = document.documentElement;
-  const one = (selector, from = document) => from.querySelector(selector);
-  const all = (selector, from = document) => [...from.querySelectorAll(selector)];
-  const { toast, storage } = chomp;
+  const { one, all, put, storage, toast } = chomp;
   const wide = matchMedia("(width >= 64rem)");
   const detail = one("#detail"), filter = one("#filter");
   const SHEETS = ["settings", "create", "help"];
@@ -228,7 +226,6 @@
   // -- the new task: four steps of one form
 
   const TITLES = ["New Task", "Pick Agent", "Pick Model", "Review"];
-  const put = (element, text) => { if (element.textContent !== text) element.textContent = text; };
   const wizard = {
     step: 0,
     get form() { return one("#new-task"); },
