@@ -395,7 +395,9 @@ class _Server(msgspec.Struct):
 
 def field_notes(kind: type[Any]) -> dict[str, str]:
     """What stands beside the fields of a struct of settings: one comment for whoever reads the code or the docs."""
-    return dict(re.findall(r"^    (\w+): .*?  # (.*)$", inspect.getsource(kind), re.M))
+    source = Path(__file__).read_text("utf-8")  # inspect.getsource would parse all of it
+    found = re.search(rf"^class {kind.__name__}\(.*?(?=^\S)", source, re.M | re.S)
+    return dict(re.findall(r"^    (\w+): .*?  # (.*)$", found[0] if found else "", re.M))
 
 
 _TABLES = ("server", "timeouts", "limits", "tasks", "notify", "routers", "users", "aliases", "headers")

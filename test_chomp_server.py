@@ -26752,6 +26752,9 @@ async def each_view(browse: Browse) -> AsyncIterator[str]:
     yield "keys"
     await browse.open("/docs")
     yield "docs"
+    await page.fill("#docs-search", "every target rests")
+    await page.get_by_text("with these words").wait_for()
+    yield "docs, searched"
     await browse.open("/usage")
     yield "usage"
 
@@ -26767,7 +26770,9 @@ class TestBrowser:
                 assert await here.page.evaluate(TOO_WIDE) == [], view
                 assert await here.page.evaluate(SMALL_TARGETS) == [], view
                 assert await axe(here.page) == [], view
-                for dark in (True, False):
+                for dark in (True, False) * (
+                    view != "docs"
+                ):  # it is long: a part of it, which comes next, shows as much
                     await here.page.evaluate("document.querySelector('[data-theme]').click()")
                     assert await here.page.evaluate("document.documentElement.classList.contains('dark')") == dark, view
                     if dark:  # which changes colours
@@ -27389,7 +27394,10 @@ class TestBrowser:
             await alert.get_by_text(words).wait_for()
             await here.holds("!document.querySelector('.unreached').hasAttribute('aria-busy')")
             assert not await page.locator(".boot").is_visible() if path == "/?task=1" else True
-            assert await page.evaluate(SMALL_TARGETS) == [] and await axe(page) == []
+            assert await page.evaluate(SMALL_TARGETS) == []
+            assert (
+                path == "/docs" or await axe(page) == []
+            )  # which is long: once is enough, where all views are looked at
             await page.get_by_role("button", name="Try again").click()
         await page.locator(".unreached").wait_for(state="hidden")
         if path == "/?task=1":
