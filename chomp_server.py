@@ -241,6 +241,15 @@ class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     on: tuple[str, ...] = ("needs_input", "done", "failed", "budget")  # of what
 
 
+def home_folder(environ: Mapping[str, str]) -> Path:
+    """The folder with state/ and chomp.toml, by bin/chomp's rule: a package keeps nothing beside its code."""
+    if named := environ.get("CHOMP_DIR"):
+        return Path(named).expanduser()
+    if IN_CLONE:
+        return HERE
+    return Path(environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "chomp"
+
+
 class Proxies(msgspec.Struct, frozen=True):
     """The proxies through which others are reached, as the environment names them."""
 
@@ -446,6 +455,14 @@ def near_name(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {found[0]!r}?)" if found else ""
 
 
+_PLAIN_WORDS = (  # of msgspec's, for people
+    (r"Expected `int` >= (\d+)|Expected `int >= (\d+)`", r"must be \1\2 or more"),
+    (r"Expected `int`, got .*", "must be a whole number"),
+    (r"Expected `float`, got .*", "must be a number"),
+    (r"Expected `bool`, got .*", "must be true or false"),
+)
+
+
 def read_table(table: str, kind: type[Any], given: Any) -> Any:
     """`given` as the struct `kind`, durations and sizes read from their written forms.
 
@@ -478,8 +495,10 @@ def read_table(table: str, kind: type[Any], given: Any) -> Any:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         path = re.search(r"`\$\.([^`]*)`", str(error))
-        shown = f"{path[1].removesuffix('_s')}: " if path else ""
-        raise SettingsError(f"[{table}] {shown}{str(error).partition(' - at')[0]}") from None
+        words = str(error).partition(" - at")[0]
+        for pattern, plain in _PLAIN_WORDS:
+            words = re.sub(pattern, plain, words)
+        raise SettingsError(f"[{table}] {path[1].removesuffix('_s') + ': ' if path else ''}{words}") from None
 
 
 def merged(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
@@ -11608,7 +11627,7 @@ class Folders:
             os.scandir(path).close()
         except (OSError, RuntimeError) as error:  # RuntimeError: links that lead to each other
             words = getattr(error, "strerror", None) or str(error)
-            raise BadRequest(f"{text} cannot be used: {words}; make it, or give another dir", param="dir") from None
+            raise BadRequest(f"{text} cannot be used: {words}; make it, or give another folder", param="dir") from None
         return path
 
     def _allow(self, path: Path, *, changes: bool = False, of: Path | None = None) -> None:
@@ -11618,7 +11637,7 @@ class Folders:
         state = self._work.parent.resolve()
         what = f"{path}, the repository of {of}," if of is not None and of != path else str(path)
         if path.is_relative_to(state):
-            raise BadRequest(f"{what} is inside chomp's own state folder: give another dir", param="dir")
+            raise BadRequest(f"{what} is inside chomp's own state folder: give another folder", param="dir")
         if changes and state.is_relative_to(path):
             raise BadRequest(
                 f"{what} has chomp's own state folder in it, which an agent must not change: give a folder below it, "
@@ -11637,7 +11656,7 @@ class Folders:
             return
         if path == Path(path.anchor) or any(path.is_relative_to(system) for system in _SYSTEM):
             raise BadRequest(
-                f"{what} belongs to the system: give another dir, or name the folders tasks may work in as tasks.roots",
+                f"{what} belongs to the system: give another folder, or name those tasks may work in as tasks.roots",
                 param="dir",
             )
         if changes and home.is_relative_to(path):
@@ -12919,6 +12938,9 @@ class Place(Protocol):
         """Ends what has one of these as TASK_RUN; what could not be ended."""
 
 
+_LOOKS, _LOOK_S = 8, 5.0  # folders being looked at, and how long that may take
+
+
 class Machine:
     """The machine that chomp runs on, as a place for agents."""
 
@@ -12927,6 +12949,7 @@ class Machine:
         self.runner = runner
         self.folders = folders
         self._platforms = platforms
+        self._looks = 0
 
     def isolation(self, task: Task) -> Level:
         """As the task or the settings wish, where that is possible."""
@@ -12936,8 +12959,35 @@ class Machine:
         return "none" if wished == "none" else self.runner.level
 
     async def check(self, folder: str, *, in_place: bool) -> str:
-        """See Place."""
-        return await asyncio.to_thread(self.folders.check, folder, in_place)
+        """See Place. On a thread of its own: a folder on a disk that is gone may never answer, and keeps it."""
+        if self._looks >= _LOOKS:
+            raise Unavailable(f"{folder} is not looked at: other folders have not answered yet", param="dir")
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[str] = loop.create_future()
+
+        def told(kind: str, error: BaseException | None) -> None:
+            self._looks -= 1
+            if not found.done():
+                found.set_result(kind) if error is None else found.set_exception(error)
+
+        def look() -> None:
+            answer: tuple[str, BaseException | None]
+            try:
+                answer = self.folders.check(folder, in_place), None
+            except Exception as error:  # whoever waits is told of it
+                answer = "", error
+            with contextlib.suppress(RuntimeError):  # chomp has ended meanwhile
+                loop.call_soon_threadsafe(told, *answer)
+
+        self._looks += 1
+        threading.Thread(target=look, name="folder", daemon=True).start()
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                return await found
+        except TimeoutError:
+            raise BadRequest(
+                f"{folder} does not answer within {_LOOK_S:.0f} s: is its disk there?", param="dir"
+            ) from None
 
     async def prepare(self, task: Task, platform: Platform, level: Level, model: str) -> Stay:
         """See Place."""
@@ -14434,6 +14484,15 @@ def authenticate(request: web.Request, services: Services) -> Caller:
     )
 
 
+def is_known(request: web.Request) -> bool:
+    """Whether who opened a connection may still have it: a key ends while streams and sockets are open."""
+    try:
+        authenticate(request, request.app[SERVICES])
+    except ChompError:
+        return False
+    return True
+
+
 def error_answer(
     error: ChompError, request_id: str, redact: Callable[[str], str], dialect: Dialect = "chat"
 ) -> tuple[dict[str, str], bytes]:
@@ -14667,10 +14726,11 @@ async def given_fields(request: web.Request) -> dict[str, Any]:
         except (UnicodeDecodeError, ValueError) as error:
             raise BadRequest(f"the form cannot be read: {error}", code="invalid_form") from None
         found: dict[str, Any] = {name: value for name, value in fields if not name.endswith("[]")}
+        boxes: dict[str, list[str]] = {}
         for name, value in fields:
             if name.endswith("[]"):  # one box among several; an empty one says that there are none
-                found.setdefault(name[:-2], []).extend([value] * bool(value))
-        return found
+                boxes.setdefault(name[:-2], []).extend([value] * bool(value))
+        return found | boxes
 
 
 async def given_of(request: web.Request, kind: type[T]) -> T:
@@ -16649,7 +16709,9 @@ def _tables(fields: Mapping[str, Any]) -> Tables:
             with contextlib.suppress(msgspec.ValidationError):
                 value = msgspec.convert(value, types[key], strict=False)
         if dot:
-            found.setdefault(table, {})[key] = value
+            if not isinstance(found.setdefault(table, {}), dict):
+                raise BadRequest(f"{table} is a table", code="invalid_type", param=table)
+            found[table] = {**found[table], key: value}
         else:
             found[name] = value
     return found
@@ -16704,12 +16766,18 @@ async def change_key(request: web.Request) -> web.Response:
     if given.key not in known:
         raise BadRequest(f"no router has its key in {given.key[:100]!r}{near_name(given.key, known)}", param="key")
     value = given.value.strip()
-    if value and not (value.isascii() and value.isprintable() and len(value) <= 4096):
+    if value and not (value.isascii() and value.isprintable() and len(value) <= 4096 and value.strip(", ")):
         raise BadRequest("a key has printable ASCII characters only", param="value")
     entry = {given.key: value} if value else {}
     restart = await change_file(services, "keys.json", lambda keys: {**_without(keys, given.key), **entry})
-    row = next(row for row in services.routing.rows.values() if given.key in row.key_env)
-    verdict, words = await services.routing.try_keys(row.id, given.key) if value else ("", f"{row.name} has no key now")
+    row = next((row for row in services.routing.rows.values() if given.key in row.key_env), None)
+    if row is None:
+        raise Conflict(f"the router of {given.key} was taken out meanwhile")
+    if value:
+        verdict, words = await services.routing.try_keys(row.id, given.key)
+    else:
+        left = any(key.secret for key in services.routing.keys(row.id))  # of the environment
+        verdict, words = "", f"{row.name} has {'the key of the environment' if left else 'no key'} now"
     told = {"status": "ok", "key": given.key, "restart": restart, "verdict": verdict, "words": words}
     return reply(told, trigger=signals_of("settings"))
 
@@ -16818,7 +16886,7 @@ class Seats:
         if seated[-1] is not viewer:
             seated.remove(viewer)
             seated.append(viewer)
-            self.fit(viewer)
+        self.fit(viewer)  # also when a command line has changed it meanwhile
 
     def leave(self, viewer: Viewer) -> None:
         """Somebody looks no more."""
@@ -16834,6 +16902,7 @@ class Seats:
         decides = self._viewers[viewer.agent][-1] is viewer
         if decides and viewer.wished and viewer.wished != (output.cols, output.rows) and not output.ended:
             viewer.agent.resize(*viewer.wished)
+            viewer.wished = output.cols, output.rows  # as far as there is room
 
 
 SEATS: web.AppKey[Seats] = web.AppKey("seats", Seats)
@@ -16967,10 +17036,18 @@ async def serve_terminal(request: web.Request) -> web.WebSocketResponse:
         viewer = Viewer(socket, shown, request.app[SEATS])
         request.app[SEATS].sit(viewer)
         sending = services.background.start(f"viewer of task {task}", viewer.send())
+
+        def look(event: Event) -> None:
+            if event.kind == "logins" and not is_known(request):
+                services.background.start("a viewer is signed out", socket.close(code=4401))
+
         try:
-            async for message in socket:
-                if message.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT):
-                    await viewer.heard(message)
+            with services.events.subscribe(look):
+                async for message in socket:
+                    if not is_known(request):
+                        break
+                    if message.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT):
+                        await viewer.heard(message)
         finally:
             sending.cancel()
             request.app[SEATS].leave(viewer)
@@ -17057,7 +17134,7 @@ class LiveStreams:
             self._open.discard(stream)
 
     async def _tell(self, stream: _Stream, response: web.StreamResponse, request: web.Request) -> None:
-        while not self._closed:
+        while not self._closed and is_known(request):
             wait_s = stream.wait_s()
             if wait_s > 0:
                 stream.wake.clear()
@@ -17107,7 +17184,7 @@ class _Stream:
             self.toasts.append({"message": f"Task {data['id']} {words}: {data['title']}", "task": data["id"]})
         elif event.kind == "toast":
             self.toasts.append(event.data)
-        if self.due or self.toasts:
+        if self.due or self.toasts or event.kind == "logins":
             self.wake.set()
 
     def wait_s(self) -> float:
@@ -17199,9 +17276,7 @@ class Board:
             filtered = bool(query or status or platform)
             return list(filter(shown, await self._queue.finished(SEARCHED if filtered else limit)))[:limit]
         waiting = [task for task in self._queue.all() if not over(task)]
-        waiting.sort(
-            key=lambda task: (task.status == "queued", -task.priority * (task.status == "queued"), int(task.id))
-        )
+        waiting.sort(key=lambda task: (task.status == "queued", not task.wanted, -task.priority, int(task.id)))
         return list(filter(shown, waiting))[:limit]
 
     def just_finished(self) -> list[Task]:
@@ -17245,6 +17320,7 @@ class Board:
 BOARD: web.AppKey[Board] = web.AppKey("board", Board)
 STATIC: web.AppKey[dict[str, StaticFile]] = web.AppKey("static", dict)
 PAGE_SIZE, PAGE_MOST = 20, 400
+ACTIVE_SIZE = 100  # of those that run and wait
 SEARCHED = 2000  # finished tasks looked through for words, the newest
 FINISHED_S, FINISHED_SHOWN = 3600.0, 5  # that stay among the active ones for a while
 _MODELS_SHOWN = 60
@@ -17289,6 +17365,18 @@ def origin_of(request: web.Request) -> str:
     return request.app[SERVICES].settings.public_url or f"{request.scheme}://{request.host}"
 
 
+def command_words(settings: Settings, port: int = 0) -> str:
+    """How bin/chomp is called for this chomp; `port` where it is not the one in `settings`."""
+    command = "bin/chomp" if Path.cwd() == HERE else str(HERE / "bin" / "chomp") if IN_CLONE else "chomp"
+    if settings.dir != home_folder({}):
+        command = f"CHOMP_DIR={shlex.quote(str(settings.dir))} {command}"
+    if config := settings.environ.get("CHOMP_CONFIG"):
+        command = f"CHOMP_CONFIG={shlex.quote(str(Path(config).expanduser().resolve()))} {command}"
+    if (port or settings.port) != Settings(settings.dir).port:  # the command may not know it otherwise
+        command = f"PORT={port or settings.port} {command}"
+    return command
+
+
 class Filter(msgspec.Struct, frozen=True):
     """What is listed: the state of the form above the list."""
 
@@ -17314,20 +17402,25 @@ def _filter(request: web.Request, tab: str) -> Filter:
 
 async def _list_view(request: web.Request, tab: str = "active") -> dict[str, Any]:
     board, wanted = request.app[BOARD], _filter(request, tab)
-    asked = wanted.limit + 1 if wanted.tab == "completed" else PAGE_MOST
-    tasks = await board.tasks(wanted.tab, wanted.q, wanted.status, wanted.platform, asked)
+    services = request.app[SERVICES]
+    routing, routers = services.routing, tuple(services.routing.rows.values())
+    filtered = wanted.q or wanted.status or wanted.platform
+    limit = wanted.limit if wanted.tab == "completed" else wanted.limit - PAGE_SIZE + ACTIVE_SIZE
+    tasks = await board.tasks(wanted.tab, wanted.q, wanted.status, wanted.platform, limit + 1)
     return {
         "filter": wanted,
-        "tasks": tasks[: wanted.limit] if wanted.tab == "completed" else tasks,
-        "more": wanted.tab == "completed" and len(tasks) > wanted.limit and wanted.limit < PAGE_MOST,
-        "page_size": PAGE_SIZE,
-        "finished": board.just_finished() if wanted.tab == "active" and not (wanted.q or wanted.status) else [],
-        "first_run": not board.counts()["tasks"] and not (wanted.q or wanted.status or wanted.platform),
-        "embedded": not request.app[SERVICES].local.missing,
+        "tasks": tasks[:limit],
+        "more": len(tasks) > limit,
+        "page_size": (PAGE_SIZE if wanted.tab == "completed" else ACTIVE_SIZE) if wanted.limit < PAGE_MOST else 0,
+        "finished": board.just_finished() if wanted.tab == "active" and not filtered else [],
+        "first_run": not filtered and not board.counts()["tasks"],
+        "embedded": not services.local.missing
+        and not any(routing.keys(row.id) for row in routers if row.kind != "local"),
         "origin": origin_of(request),
-        "routers": request.app[SERVICES].routing.rows.values(),
+        "command": command_words(services.settings),
+        "routers": routers,
         "agents": board.agents(),
-        "settings": request.app[SERVICES].settings,
+        "settings": services.settings,
     }
 
 
@@ -17427,7 +17520,7 @@ def endpoints(*patterns: str) -> str:
             continue
         path = re.sub(r"\{(\w+):[^}]*\}", r"{\1}", route.path)
         if any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns):
-            line, _, more = inspect.cleandoc(route.handler.__doc__ or "").partition("\n")
+            line, _, more = inspect.cleandoc(route.handler.__doc__ or f"{route.method} {path} -> ?").partition("\n")
             method, target, rest = (*line.split(" ", 2), "")[:3]
             fields, _, answer = rest.rpartition("-> ")
             texts.append(
@@ -17608,7 +17701,7 @@ async def show_folder(request: web.Request) -> web.Response:
         if wanted:
             in_place = bool(request.query.get("in_place"))
             kind = await request.app[SERVICES].dispatch.check(wanted, in_place=in_place)
-    except BadRequest as error:
+    except (BadRequest, Unavailable) as error:
         fault = error.message
     return html_page(request, "partials/folder.html", kind=kind, fault=fault)
 
@@ -17741,7 +17834,9 @@ async def sign_in(request: web.Request) -> web.Response:
 @routes.post("/logout")
 async def sign_out(request: web.Request) -> web.Response:
     """POST /logout -> the browser's key is none any more"""
-    request.app[SERVICES].logins.end(browser_key(request))
+    services = request.app[SERVICES]
+    services.logins.end(browser_key(request))
+    services.events.publish("logins", {})
     return reply({"status": "ok"})
 
 
@@ -17821,6 +17916,7 @@ def adopt(services: Services, settings: Settings) -> list[str]:
     services.routing.refresh()
     services.dispatch.queue.stirred.set()  # more may run
     services.events.publish("settings", {})
+    services.events.publish("logins", {})  # with another token nobody is signed in
     return left
 
 
@@ -18126,13 +18222,7 @@ def set_up_logging(settings: Settings, write: Callable[[str], object]) -> _Redac
 def banner(settings: Settings, services: Services, port: int) -> str:
     """What a person needs to know at start."""
     address = address_of(settings, port)
-    command = "bin/chomp" if Path.cwd() == HERE else str(HERE / "bin" / "chomp") if IN_CLONE else "chomp"
-    if settings.dir != home_folder({}):
-        command = f"CHOMP_DIR={shlex.quote(str(settings.dir))} {command}"
-    if config := settings.environ.get("CHOMP_CONFIG"):
-        command = f"CHOMP_CONFIG={shlex.quote(str(Path(config).expanduser().resolve()))} {command}"
-    if port != Settings(settings.dir).port:  # the command may not know it otherwise
-        command = f"PORT={port} {command}"
+    command = command_words(settings, port)
     auth = "" if settings.v1_no_auth else f'  -H "Authorization: Bearer $({command} token)" \\\n'
     lines = [
         f"\nchomp {VERSION} listens on {address}\n",
@@ -18379,15 +18469,6 @@ def _offline_state(store: Store, words: Sequence[str]) -> dict[str, Any]:
     store.lock("command")
     state = store.restore(words[1])
     return {"status": "ok", "restored": words[1], "tasks": len(state.tasks)}
-
-
-def home_folder(environ: Mapping[str, str]) -> Path:
-    """The folder with state/ and chomp.toml, by bin/chomp's rule: a package keeps nothing beside its code."""
-    if named := environ.get("CHOMP_DIR"):
-        return Path(named).expanduser()
-    if IN_CLONE:
-        return HERE
-    return Path(environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "chomp"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

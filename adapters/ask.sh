@@ -16,8 +16,10 @@ run() {
   cd "${TASK_DIR:?}"
   [[ -z ${TASK_EFFORT-} ]] || "$adapter" warn "ask knows no effort; '$TASK_EFFORT' is left out"
   set +e
-  "${CHOMP_BIN:?}" ask --model "${TASK_MODEL:?}" <"${TASK_PROMPT_FILE:?}" | tee "$HOME/answer"
+  "${CHOMP_BIN:?}" ask --model "${TASK_MODEL:?}" <"${TASK_PROMPT_FILE:?}" 2>"$HOME/said" | tee "$HOME/answer"
   local status=${PIPESTATUS[0]}
+  cat "$HOME/said" >&2
+  ! grep -q '^the answer was cut' "$HOME/said" || "$adapter" warn "$(grep '^the answer was cut' "$HOME/said")"
   [[ $status != 0 ]] || "$adapter" event result <"$HOME/answer"
   exit "$status"
 }

@@ -24,8 +24,7 @@
   // -- toasts: inside the sheet that is open, for what lies outside of it cannot be reached
 
   function toast(message, { error = false, undo = "", task = "" } = {}) {
-    const box = one("dialog:modal .toasts") ?? one("body > .toasts");
-    if (!error) all(".toast[data-error]", box).forEach((old) => old.remove());  // it has gone well since
+    const box = all("dialog:modal").at(-1)?.querySelector(".toasts") ?? one("body > .toasts");
     const note = make("div", { className: "toast" });
     if (error) note.dataset.error = "";
     note.append(make("span", { textContent: message }));
@@ -41,7 +40,7 @@
     setTimeout(() => { note.remove(); if (!box.children.length && box.matches(":popover-open")) box.hidePopover(); }, error || undo || task ? 8000 : 3000);
   }
   document.addEventListener("toast", ({ detail: { data } }) => {  // of the event stream
-    try { const { message, ...more } = JSON.parse(data); if (!more.task || chomp.shownTask?.() !== more.task) toast(message, more); } catch { /* not for us */ }
+    try { const { message, ...more } = JSON.parse(data); if (!more.task || !chomp.isOpen?.(more.task)) toast(message, more); } catch { /* not for us */ }
   });
 
   // -- what went wrong: at the field that is meant, else as a toast
@@ -54,14 +53,21 @@
     if (!field || ["hidden", "radio"].includes(field.type)) return toast(message, { error: true });
     form.dispatchEvent(new CustomEvent("blamed", { detail: { field } }));  // it may have to be brought into sight
     one(".fault", field.parentElement)?.remove();
-    const note = make("p", { className: "fault", id: `fault-${field.id}`, textContent: message.replace(/^\[\w+\] \w+: /, "") });
+    const note = make("p", { className: "fault", id: `fault-${field.id}`, textContent: message.replace(/^\[\w+\] \w+: /, "").replace(`${param} `, "") });
     note.setAttribute("role", "alert");
     field.after(note);
     field.setAttribute("aria-invalid", "true");
+    field.parentElement.dataset.dirty = "";  // stays over a refresh
     field.setAttribute("aria-describedby", note.id);
     field.focus();
-    field.addEventListener("input", () => { note.remove(); field.removeAttribute("aria-invalid"); field.removeAttribute("aria-describedby"); }, { once: true });
+    field.addEventListener("input", () => { note.remove(); delete field.parentElement.dataset.dirty; field.removeAttribute("aria-invalid"); field.removeAttribute("aria-describedby"); }, { once: true });
   }
+
+  document.addEventListener("invalid", (event) => {  // our own words, at the field, in place of a bubble
+    const { target } = event, { validity } = target;
+    event.preventDefault();
+    if (target.form && !one(".fault", target.parentElement)) blame(target.form, { param: target.name, message: validity.valueMissing ? "This is needed." : target.title || target.validationMessage });
+  }, true);
 
   // -- whether chomp is there; when it is again, all that is shown is fetched anew
 
@@ -70,14 +76,14 @@
   async function look() {
     if (looking || "shell" in root.dataset) return;  // the first data have their own words
     looking = true;
-    const there = () => fetch("/health", { cache: "no-store", signal: AbortSignal.timeout(5000) }).then(({ ok }) => ok, () => false);
+    const there = () => fetch("/health", { cache: "no-store", signal: AbortSignal.timeout(5000) }).then(async (answer) => answer.ok && (await answer.json()).ok === true).catch(() => false);
     if (!await there()) {
       root.dataset.gone = "";
       gone.showPopover();
       do await new Promise((resolve) => setTimeout(resolve, 1500)); while (!await there());
       delete root.dataset.gone;
       gone.hidePopover();
-      document.dispatchEvent(new CustomEvent("back"));
+      document.body.dispatchEvent(new CustomEvent("back", { bubbles: true }));
     }
     looking = false;
   }
@@ -102,11 +108,13 @@
     let answer = {};
     try { answer = JSON.parse(text); } catch { /* nothing to say */ }
     all("[data-dirty]", source).forEach((field) => delete field.dataset.dirty);
-    if ("reset" in source.dataset) source.reset();
+    if (source.dataset.reset) source.elements[source.dataset.reset].value = "";
+    else if ("reset" in source.dataset) source.reset();
     const fold = "fold" in source.dataset && source.closest("details");
     if (fold && !["refused", "unreachable"].includes(answer.verdict)) { fold.open = false; one("summary", fold).focus(); }
     document.dispatchEvent(new CustomEvent("succeeded", { detail: { source, answer } }));  // a refresh may have taken it away
     if ("close" in source.dataset) source.closest("dialog")?.close();
+    all(".toast[data-error]").forEach((old) => old.remove());  // it has gone well since
     const words = answer.words || source.dataset.toast;
     if (words) toast(words, { undo: source.dataset.undo, error: ["refused", "unreachable"].includes(answer.verdict) });
   }

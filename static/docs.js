@@ -26,9 +26,9 @@
     for (const link of links) link.hidden = Boolean(document.getElementById(link.hash.slice(1))?.closest("[hidden]"));
     found.hidden = !words.length;
     found.textContent = hits.length ? `${hits.length} part${hits.length === 1 ? "" : "s"} with these words` : "Nothing has all these words.";
-    mark(words, shown);
+    highlight(words, shown);
   }
-  function mark(words, shown) {  // where the browser can
+  function highlight(words, shown) {  // where the browser can
     if (!CSS.highlights) return;
     const ranges = [];
     for (const element of words.length ? shown : []) {
@@ -61,17 +61,23 @@
   beside.addEventListener("change", place);
   place();
 
-  const here = new IntersectionObserver((seen) => {
-    for (const { target, isIntersecting } of seen) {
-      if (!isIntersecting) continue;
-      const first = target.closest("[data-section]").querySelector(HEADINGS).id;
-      for (const link of links) {
-        link.hash === `#${target.id}` ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current");
-        link.toggleAttribute("data-in", link.hash === `#${first}`);
-      }
-    }
-  }, { rootMargin: "0px 0px -80% 0px" });
-  for (const link of links) { const heading = document.getElementById(link.hash.slice(1)); if (heading) here.observe(heading); }
+  // where one is: the last heading of the list above a line near the top
+  const headings = links.map((link) => document.getElementById(link.hash.slice(1)));
+  function follow() {
+    const shown = headings.filter((one) => one.checkVisibility());
+    const at = shown.findLast((one) => one.getBoundingClientRect().top < innerHeight / 4) ?? shown[0];
+    const first = at?.closest("[data-section]").querySelector(HEADINGS);
+    links.forEach((link, number) => {
+      headings[number] === at ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current");
+      link.toggleAttribute("data-in", headings[number] === first);
+    });
+  }
+  let due = false;
+  addEventListener("scroll", () => { if (!due) { due = true; requestAnimationFrame(() => { due = false; follow(); }); } }, { passive: true });
+  addEventListener("hashchange", () => {  // what is looked for may be hidden by a search
+    if (!document.getElementById(location.hash.slice(1))?.checkVisibility()) { field.value = ""; search(); document.getElementById(location.hash.slice(1))?.scrollIntoView(); }
+  });
+  follow();
 
   for (const block of document.querySelectorAll(".prose pre")) {
     const words = Object.assign(document.createElement("span"), { textContent: "Copy" });

@@ -20,7 +20,10 @@
 
   function follow() {  // what the address says is shown; whatever else is open was left
     const tab = one(`#filter [name=tab][value="${said("tab") || "active"}"]`);
-    if (tab && !tab.checked) { tab.checked = true; htmx.trigger(filter, "refreshTasks"); }
+    const fields = [...filter.elements].filter(({ name, type }) => ["q", "status", "platform"].includes(name) && type !== "radio");
+    const other = fields.filter((field) => field.value !== said(field.name));
+    other.forEach((field) => { field.value = said(field.name); });
+    if (tab && (!tab.checked || other.length)) { tab.checked = true; htmx.trigger(filter, "refreshTasks"); }
     for (const name of SHEETS) {
       const sheet = document.getElementById(name);
       if (sheet.open && said("sheet") !== name) sheet.close();
@@ -30,12 +33,14 @@
     else if (said("task") !== shownTask()) chomp.openTask(said("task"));
     mark();
   }
-  addEventListener("popstate", follow);
+  let leaving = 0, coming = "";  // steps back of our own; what somebody wants to see, and what comes else was left
+  addEventListener("popstate", () => { leaving ? leaving -= 1 : coming = ""; follow(); });
+  const back = (steps) => { leaving += 1; history.go(-steps); };
 
   // -- sheets; on a wide screen the detail is a panel beside the list
 
   const shownTask = () => detail.open ? one("[data-task]", detail)?.dataset.task : undefined;
-  chomp.shownTask = shownTask;
+  chomp.isOpen = (id) => id === opening || id === shownTask();
   function show(sheet) {
     if (sheet.open) return;
     if (sheet === detail && wide.matches) sheet.show(); else sheet.showModal();
@@ -48,12 +53,14 @@
     else if (body) htmx.ajax("GET", body.dataset.from, { source: body });  // shown when it is there
     else show(sheet);
   }
-  chomp.openTask = (id) => htmx.ajax("GET", `/partials/detail/${encodeURIComponent(id)}`, { source: one("#detail-body"), target: "#detail-body", swap: "innerHTML" });
+  let opening;
+  chomp.openTask = (id) => { opening = id; return htmx.ajax("GET", `/partials/detail/${encodeURIComponent(id)}`, { source: one("#detail-body"), target: "#detail-body", swap: "innerHTML" }); };
 
   function mark() {  // the card of the task that is open
     all(".card[data-open]").forEach((card) => delete card.dataset.open);
-    const card = document.getElementById(`task-${shownTask()}`);
+    const id = shownTask(), card = document.getElementById(`task-${id}`);
     if (card) card.dataset.open = "";
+    document.title = id ? `Task ${id} · chomp` : "chomp";
   }
   function opened() {  // a task has come
     const id = one("[data-task]", detail)?.dataset.task;
@@ -61,7 +68,7 @@
     show(detail);
     const steps = history.state?.task ?? 0, fresh = !said("task");
     if (said("sheet")) {  // it takes the place of the sheet it was made in
-      say({ task: id, sheet: "" }, { task: 1, sheet: false });
+      say({ task: id, sheet: "" }, { task: !history.state?.sheet ? 0 : fresh ? 1 : steps && steps + 1, sheet: false });
       SHEETS.forEach((name) => document.getElementById(name).close());
     } else say({ task: id }, { push: true, task: fresh ? 1 : steps && steps + 1 });
   }
@@ -70,11 +77,11 @@
   detail.addEventListener("close", () => {
     if (moving) return;
     one("#detail-body").replaceChildren();
-    if (said("task")) history.state?.task ? history.go(-history.state.task) : say({ task: "" });
+    if (said("task")) history.state?.task ? back(history.state.task) : say({ task: "" });
     mark();
   });
   for (const name of SHEETS) document.getElementById(name).addEventListener("close", () => {
-    if (said("sheet") === name) history.state?.sheet ? history.back() : say({ sheet: "" });
+    if (said("sheet") === name) history.state?.sheet ? back(1) : say({ sheet: "" });
   });
   wide.addEventListener("change", () => {
     if (!detail.open) return;
@@ -126,7 +133,12 @@
   document.addEventListener("htmx:before:request", (event) => {
     const { target, detail: { ctx } } = event;
     if (target.matches?.("[data-task]") && !detail.open) event.preventDefault();
-    if (target.id === "settings-body" && !target.closest("dialog").open && ctx.sourceEvent?.type === "refreshSettings") event.preventDefault();
+    if (ctx.sourceEvent?.type === "refreshSettings") { if (target.id === "settings-body" && !target.closest("dialog").open) event.preventDefault(); return; }
+    if (target.matches?.("[data-opens], .sheet-body")) coming = ctx.request.action;
+  });
+  document.addEventListener("htmx:before:swap", (event) => {
+    const { ctx } = event.detail, isFirst = ctx.sourceElement?.hasAttribute("data-first");
+    if (ctx.target?.matches?.(".sheet-body") && !isFirst && ctx.sourceEvent?.type !== "refreshSettings" && ctx.request.action !== coming) event.preventDefault();
   });
   document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
     const { target } = ctx;
@@ -142,7 +154,7 @@
   }
   document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {
     if (!ctx.sourceElement?.hasAttribute?.("data-first") || waits()) return;
-    if (one("[data-task]", detail)) show(detail);
+    if (one("[data-task]", detail)) { show(detail); say({ tab: one("[name=tab]:checked", filter).value === "completed" ? "completed" : "" }); }
     const missing = one("#missing");
     if (missing) { toast(`There is no task ${missing.dataset.id}`, { error: true }); say({ task: "" }); missing.remove(); }
     if (SHEETS.includes(said("sheet"))) openSheet(said("sheet"));
@@ -152,7 +164,7 @@
     if (ctx.response?.status === 404 && ctx.sourceElement.matches("[data-task]")) detail.close();
   });
   document.addEventListener("succeeded", ({ detail: { source, answer } }) => {
-    if (source.id === "new-task") wizard.forget();
+    if (source.id === "new-task") { wizard.forget(); one("[data-next]", source).disabled = true; }
     if ("opens" in source.dataset && answer.id) chomp.openTask(answer.id);
   });
 
@@ -168,6 +180,7 @@
   });
   setInterval(() => { if (Date.now() - heard > LIVE_MS && !document.hidden && !waits()) { chomp.look(); one("#live")?._htmx?.sse?.reader?.cancel?.(); heard = Date.now(); } }, 5000);
   document.addEventListener("back", () => {
+    one("#live")?._htmx?.sse?.delayCanceller?.();  // its next try may be a minute away
     for (const name of ["refreshTasks", "refreshTask", "refreshBalance", "refreshSettings"]) htmx.trigger(document.body, name);
   });
 
@@ -178,6 +191,7 @@
     const button = event.target.closest("button, a, summary");
     if (!button) return;
     const { dataset } = button;
+    if (dataset.next !== undefined && event.detail > 1) { event.stopPropagation(); event.preventDefault(); return; }  // nobody has read this step
     if (dataset.undo !== undefined) {
       if (event.timeStamp - deleted < 700) { event.stopPropagation(); event.preventDefault(); return; }
       deleted = event.timeStamp;
@@ -244,18 +258,14 @@
       if (step === 2) { this.efforts(); htmx.trigger(one("#models"), "load-models"); }
       if (this.last()) this.review();
       one("#create-body").scrollTop = 0;
-      if (focus) (one("input:checked, textarea, input:not([type=hidden])", steps[step]) ?? one("[data-next]", form)).focus();
+      if (focus) (one("input:checked", steps[step]) ?? one("textarea, input:not([type=hidden])", steps[step]) ?? one("[data-next]", form)).focus();
     },
     move(by) {
       const step = all("[data-step]", this.form)[this.step];
       if (by > 0 && one("[data-fault]", step)) return one("#new-dir").focus();
-      if (by > 0 && !all("input, textarea, select", step).every((field) => this.good(field))) return;
+      if (by > 0 && !all("input, textarea, select", step).every((field) => field.checkValidity())) return;
       this.show(Math.min(Math.max(this.step + by, 0), TITLES.length - 1));
       this.save();
-    },
-    good(field) {
-      if (!field.checkValidity()) chomp.blame(this.form, { param: field.name, message: field.validity.valueMissing ? "This is needed." : field.validationMessage });
-      return field.validity.valid;
     },
     skip() {  // what was chosen stays chosen
       this.show(TITLES.length - 1);
@@ -297,6 +307,7 @@
     if (folded && one(":checked", folded)) folded.open = true;
     form.addEventListener("input", ({ target }) => {
       wizard.save();
+      if (target.id === "new-dir") one("[data-fault]", form)?.remove();  // of another text
       if (target.id === "new-model" || target.id === "new-router") htmx.trigger(one("#models"), "load-models");
     });
     form.addEventListener("blamed", ({ detail: { field } }) => {
@@ -322,21 +333,28 @@
   keys.checked = storage("localStorage").keys !== "off";
   keys.addEventListener("change", () => { storage("localStorage").keys = keys.checked ? "on" : "off"; });
   function step(by) {
-    const links = all("#tasks .card-open"), at = links.indexOf(document.activeElement);
+    const links = all("#tasks .card-open"), open = one("#tasks .card[data-open] .card-open");
+    const at = links.indexOf(links.includes(document.activeElement) ? document.activeElement : open);
     links[at < 0 ? 0 : Math.min(Math.max(at + by, 0), links.length - 1)]?.focus();
   }
   document.addEventListener("keydown", (event) => {
     const at = event.target;
     if (at.closest?.("chomp-terminal") || event.isComposing) return;
+    if (event.key === "Enter" && event.repeat && at.closest?.("#new-task")?.matches(":not(:has(textarea:focus))")) return event.preventDefault();
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && at.form) { event.preventDefault(); return at.form.requestSubmit(); }
-    if (event.key === "Escape" && at.id === "search") return at.blur();
+    if (event.key === "Escape" && at.id === "search") {
+      event.preventDefault();
+      at.value = "";
+      at.dispatchEvent(new Event("input", { bubbles: true }));
+      return at.blur();
+    }
     if (event.key === "Escape" && detail.open && !one("dialog:modal")) return detail.close();
     if (event.ctrlKey || event.metaKey || event.altKey || at.matches?.("input:not([type=radio], [type=checkbox]), textarea, select") || one("dialog:modal")) return;
     const act = {
       n: () => openSheet("create"), s: () => openSheet("settings"), "?": () => openSheet("help"), d: chomp.toggleTheme,
       "/": () => one("#search").focus(), j: () => step(1), k: () => step(-1),
     }[event.key];
-    if (act && keys.checked) { event.preventDefault(); act(); }
+    if (act && (keys.checked || event.key === "?")) { event.preventDefault(); act(); }
   });
 
   // -- start

@@ -5,6 +5,7 @@
   if (stored(() => localStorage, "theme") === "dark") root.classList.add("dark");
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const unwanted = new URLSearchParams(location.search).get("boot") === "0";
+  if (!document.querySelector('script[data-first="/partials/page"]')) return;  // where there is none
   if (!still && !unwanted && !stored(() => sessionStorage, "booted")) root.dataset.boot = "";
   try { sessionStorage.booted = "1"; } catch { /* then it plays again */ }
 })();

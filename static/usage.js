@@ -54,6 +54,7 @@
   }
   form.addEventListener("change", ({ target }) => { if (target.name === "since") fetchDays(); });
   document.addEventListener("theme", draw);
+  document.addEventListener("back", fetchDays);
   let timer;
   window.addEventListener("resize", () => { clearTimeout(timer); timer = setTimeout(draw, 150); });
   document.fonts.ready.then(fetchDays);
