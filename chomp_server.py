@@ -644,7 +644,7 @@ def read_settings(
     notify = read_table("notify", NotifySettings, tables.get("notify", {}))
     for key in ("webhook", "ntfy"):
         if getattr(notify, key) and not web_host(getattr(notify, key)):
-            raise SettingsError(f"[notify] {key} must be an http or https address")  # which may have a token in it
+            raise SettingsError(f"[notify] {key}: must be an http or https address")  # which may have a token in it
     hosts = env.get("CHOMP_ALLOWED_HOSTS", "").replace(",", " ").split()
     settings = Settings(
         dir=folder,
@@ -17963,7 +17963,8 @@ def make_app(
             left = adopt(app[SERVICES], changed or (sources.read() if sources is not None else settings))
         except (SettingsError, StoreError) as error:
             log.error("the settings were not taken over: %s", error)
-            raise BadRequest(f"nothing was changed: {error}", code="invalid_settings") from None
+            param = error.param if isinstance(error, SettingsError) else None
+            raise BadRequest(f"nothing was changed: {error}", code="invalid_settings", param=param) from None
         after = f"; after a restart: {', '.join(left)}" if left else ""
         log.info("the settings were read again%s", after)
         return left

@@ -26866,9 +26866,8 @@ class TestBrowser:
                 assert await here.page.evaluate(TOO_WIDE) == [], view
                 assert await here.page.evaluate(SMALL_TARGETS) == [], view
                 assert await axe(here.page) == [], view
-                for dark in (True, False) * (
-                    view != "docs"
-                ):  # it is long: a part of it, which comes next, shows as much
+                # the docs are long: a part of them, which comes next, shows as much; and colours are those of a phone
+                for dark in (True, False) * (view != "docs" and size == PHONE):
                     await here.page.evaluate("document.querySelector('[data-theme]').click()")
                     assert await here.page.evaluate("document.documentElement.classList.contains('dark')") == dark, view
                     if dark:  # which changes colours
@@ -27933,6 +27932,11 @@ class TestFirstWalk:
         await page.get_by_text("Save task settings").click()
         await page.get_by_text("Task settings saved").wait_for()
         assert walk.server.services.settings.tasks.stalled_s == 300 and await page.locator(".fault").count() == 0
+        await page.fill("#set-webhook", "ftp://example.org/x")
+        await page.get_by_text("Save notifications").click()
+        await (
+            page.locator("#set-webhook + .fault").get_by_text("must be an http or https address", exact=True).wait_for()
+        )
         walk.here.troubles = [one for one in walk.here.troubles if "400" not in one]
 
     async def test_that_chomp_is_away_is_seen_and_is_over_by_itself(self, browse: Any, chomp: Any) -> None:

@@ -53,7 +53,7 @@
     if (!field || ["hidden", "radio"].includes(field.type)) return toast(message, { error: true });
     form.dispatchEvent(new CustomEvent("blamed", { detail: { field } }));  // it may have to be brought into sight
     one(".fault", field.parentElement)?.remove();
-    const note = make("p", { className: "fault", id: `fault-${field.id}`, textContent: message.replace(/^\[\w+\] \w+: /, "").replace(`${param} `, "") });
+    const note = make("p", { className: "fault", id: `fault-${field.id}`, textContent: message.replace(/^(nothing was changed: )?\[\w+\] \w+: /, "").replace(`${param} `, "") });
     note.setAttribute("role", "alert");
     field.after(note);
     field.setAttribute("aria-invalid", "true");
