@@ -12965,7 +12965,7 @@ class Machine:
         loop = asyncio.get_running_loop()
         found: asyncio.Future[str] = loop.create_future()
 
-        def told(kind: str, error: BaseException | None) -> None:
+        def settle(kind: str, error: BaseException | None) -> None:
             self._looks -= 1
             if not found.done():
                 found.set_result(kind) if error is None else found.set_exception(error)
@@ -12977,7 +12977,7 @@ class Machine:
             except Exception as error:  # whoever waits is told of it
                 answer = "", error
             with contextlib.suppress(RuntimeError):  # chomp has ended meanwhile
-                loop.call_soon_threadsafe(told, *answer)
+                loop.call_soon_threadsafe(settle, *answer)
 
         self._looks += 1
         threading.Thread(target=look, name="folder", daemon=True).start()
@@ -16761,25 +16761,25 @@ async def change_key(request: web.Request) -> web.Response:
     `unreachable`, or `unproven` where the router answers whoever asks; "" when the key was taken away.
     Kept in `state/keys.json`.
     """
-    services, given = request.app[SERVICES], await given_of(request, _NewKey)
-    known = {name for row in services.routing.rows.values() for name in row.key_env}
-    if given.key not in known:
-        raise BadRequest(f"no router has its key in {given.key[:100]!r}{near_name(given.key, known)}", param="key")
-    value = given.value.strip()
+    services, fields = request.app[SERVICES], await given_of(request, _NewKey)
+    routing, variable, value = services.routing, fields.key, fields.value.strip()
+    known = {name: row for row in routing.rows.values() for name in row.key_env}
+    if variable not in known:
+        raise BadRequest(f"no router has its key in {variable[:100]!r}{near_name(variable, known)}", param="key")
     if value and not (value.isascii() and value.isprintable() and len(value) <= 4096 and value.strip(", ")):
         raise BadRequest("a key has printable ASCII characters only", param="value")
-    entry = {given.key: value} if value else {}
-    restart = await change_file(services, "keys.json", lambda keys: {**_without(keys, given.key), **entry})
-    row = next((row for row in services.routing.rows.values() if given.key in row.key_env), None)
-    if row is None:
-        raise Conflict(f"the router of {given.key} was taken out meanwhile")
-    if value:
-        verdict, words = await services.routing.try_keys(row.id, given.key)
+    entry = {variable: value} if value else {}
+    restart = await change_file(services, "keys.json", lambda keys: {**_without(keys, variable), **entry})
+    row, verdict = known[variable], ""
+    if row.id not in routing.rows:
+        words = f"{row.name} is no router any more"
+    elif value:
+        verdict, words = await routing.try_keys(row.id, variable)
     else:
-        left = any(key.secret for key in services.routing.keys(row.id))  # of the environment
-        verdict, words = "", f"{row.name} has {'the key of the environment' if left else 'no key'} now"
-    told = {"status": "ok", "key": given.key, "restart": restart, "verdict": verdict, "words": words}
-    return reply(told, trigger=signals_of("settings"))
+        left = any(key.secret for key in routing.keys(row.id))  # of the environment
+        words = f"{row.name} has {'the key of the environment' if left else 'no key'} now"
+    answer = {"status": "ok", "key": variable, "restart": restart, "verdict": verdict, "words": words}
+    return reply(answer, trigger=signals_of("settings"))
 
 
 def _without(table: Tables, name: str) -> Tables:
@@ -16827,16 +16827,16 @@ async def add_agent(request: web.Request) -> web.Response:
 async def remove_agent(request: web.Request) -> web.Response:
     """DELETE /api/config/agents {id} -> {status, id}; takes an agent away that was added"""
     services, query = request.app[SERVICES], request.query
-    given = fields_as(query, TaskId) if query else await given_of(request, TaskId)
-    check_id(request[CALLER], given.id)
+    fields = fields_as(query, TaskId) if query else await given_of(request, TaskId)
+    check_id(request[CALLER], fields.id)
 
     def changed(agents: Tables) -> Tables:
-        if given.id not in agents:
-            raise NotFound(f"no agent {given.id[:50]!r} was added", param="id")
-        return _without(agents, given.id)
+        if fields.id not in agents:
+            raise NotFound(f"no agent {fields.id[:50]!r} was added", param="id")
+        return _without(agents, fields.id)
 
     rewrite(services.store, "agents.json", changed)
-    return reply({"status": "ok", "id": given.id}, trigger=signals_of("settings"))
+    return reply({"status": "ok", "id": fields.id}, trigger=signals_of("settings"))
 
 
 # == Live ==============================================================================================================
@@ -17402,8 +17402,6 @@ def _filter(request: web.Request, tab: str) -> Filter:
 
 async def _list_view(request: web.Request, tab: str = "active") -> dict[str, Any]:
     board, wanted = request.app[BOARD], _filter(request, tab)
-    services = request.app[SERVICES]
-    routing, routers = services.routing, tuple(services.routing.rows.values())
     filtered = wanted.q or wanted.status or wanted.platform
     limit = wanted.limit if wanted.tab == "completed" else wanted.limit - PAGE_SIZE + ACTIVE_SIZE
     tasks = await board.tasks(wanted.tab, wanted.q, wanted.status, wanted.platform, limit + 1)
@@ -17413,14 +17411,22 @@ async def _list_view(request: web.Request, tab: str = "active") -> dict[str, Any
         "more": len(tasks) > limit,
         "page_size": (PAGE_SIZE if wanted.tab == "completed" else ACTIVE_SIZE) if wanted.limit < PAGE_MOST else 0,
         "finished": board.just_finished() if wanted.tab == "active" and not filtered else [],
-        "first_run": not filtered and not board.counts()["tasks"],
-        "embedded": not services.local.missing
-        and not any(routing.keys(row.id) for row in routers if row.kind != "local"),
+        "first_run": {} if filtered or board.counts()["tasks"] else _first_run(request),
+        "agents": board.agents(),
+        "settings": request.app[SERVICES].settings,
+    }
+
+
+def _first_run(request: web.Request) -> dict[str, Any]:
+    """What the three ways to begin need to know."""
+    services = request.app[SERVICES]
+    routing = services.routing
+    hosted = [row for row in routing.rows.values() if row.kind != "local"]
+    return {
+        "embedded": not services.local.missing and not any(routing.keys(row.id) for row in hosted),
+        "routers": hosted,
         "origin": origin_of(request),
         "command": command_words(services.settings),
-        "routers": routers,
-        "agents": board.agents(),
-        "settings": services.settings,
     }
 
 

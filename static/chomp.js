@@ -87,6 +87,7 @@
     }
     looking = false;
   }
+  if (one("[data-first]") && !one("#live")) setInterval(() => { if (!document.hidden) look(); }, 20000);  // where no stream would say it
   addEventListener("online", look);
   addEventListener("offline", look);
   document.addEventListener("htmx:error", ({ detail: { ctx, error } }) => {

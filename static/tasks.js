@@ -40,7 +40,8 @@
   // -- sheets; on a wide screen the detail is a panel beside the list
 
   const shownTask = () => detail.open ? one("[data-task]", detail)?.dataset.task : undefined;
-  chomp.isOpen = (id) => id === opening || id === shownTask();
+  const detailOf = (id) => `/partials/detail/${encodeURIComponent(id)}`;
+  chomp.isOpen = (id) => coming === detailOf(id) || id === shownTask();
   function show(sheet) {
     if (sheet.open) return;
     if (sheet === detail && wide.matches) sheet.show(); else sheet.showModal();
@@ -53,8 +54,7 @@
     else if (body) htmx.ajax("GET", body.dataset.from, { source: body });  // shown when it is there
     else show(sheet);
   }
-  let opening;
-  chomp.openTask = (id) => { opening = id; return htmx.ajax("GET", `/partials/detail/${encodeURIComponent(id)}`, { source: one("#detail-body"), target: "#detail-body", swap: "innerHTML" }); };
+  chomp.openTask = (id) => htmx.ajax("GET", detailOf(id), { source: one("#detail-body"), target: "#detail-body", swap: "innerHTML" });
 
   function mark() {  // the card of the task that is open
     all(".card[data-open]").forEach((card) => delete card.dataset.open);
@@ -77,6 +77,7 @@
   detail.addEventListener("close", () => {
     if (moving) return;
     one("#detail-body").replaceChildren();
+    coming = "";
     if (said("task")) history.state?.task ? back(history.state.task) : say({ task: "" });
     mark();
   });
@@ -179,10 +180,7 @@
     if (ctx.sourceElement?.id === "live" && !ctx.sourceElement._htmx?.sse) setTimeout(listen, 3000);
   });
   setInterval(() => { if (Date.now() - heard > LIVE_MS && !document.hidden && !waits()) { chomp.look(); one("#live")?._htmx?.sse?.reader?.cancel?.(); heard = Date.now(); } }, 5000);
-  document.addEventListener("back", () => {
-    one("#live")?._htmx?.sse?.delayCanceller?.();  // its next try may be a minute away
-    for (const name of ["refreshTasks", "refreshTask", "refreshBalance", "refreshSettings"]) htmx.trigger(document.body, name);
-  });
+  document.addEventListener("back", () => one("#live")?._htmx?.sse?.delayCanceller?.());  // its next try may be a minute away; it tells what was missed
 
   // -- clicks
 
