@@ -773,6 +773,7 @@ class RouterDef(msgspec.Struct, frozen=True):
     name: str
     base_url: str
     key_env: tuple[str, ...] = ()  # variables holding keys; one may hold several, comma-separated
+    key_page: str = ""  # where one makes a key
     color: str = "#71717A"
     default_model: str = ""  # asked for by `auto`; "" = none
     default_rule: str = ""  # "" = default_model; "free" = first id containing `free`; "largest-free" = OpenRouter's
@@ -1236,6 +1237,7 @@ ROUTERS: tuple[RouterDef, ...] = (
         name="OpenCode Zen",
         base_url="https://opencode.ai/zen/v1",
         key_env=("OPENCODE_ZEN_API_KEY",),
+        key_page="https://opencode.ai/auth",
         color="#10B981",
         default_model="minimax-m2.5-free",
         default_rule="free",
@@ -1248,6 +1250,7 @@ ROUTERS: tuple[RouterDef, ...] = (
         name="Groq",
         base_url="https://api.groq.com/openai/v1",
         key_env=("GROQ_API_KEY",),
+        key_page="https://console.groq.com/keys",
         color="#F55036",
         default_model="llama-3.3-70b-versatile",
     ),
@@ -1256,6 +1259,7 @@ ROUTERS: tuple[RouterDef, ...] = (
         name="Cerebras",
         base_url="https://api.cerebras.ai/v1",
         key_env=("CEREBRAS_API_KEY",),
+        key_page="https://cloud.cerebras.ai",
         color="#5046E4",
         default_model="llama-3.3-70b",
         headers=(("user-agent", f"chomp/{VERSION}"),),  # refuses requests without one
@@ -1265,6 +1269,7 @@ ROUTERS: tuple[RouterDef, ...] = (
         name="SambaNova",
         base_url="https://api.sambanova.ai/v1",
         key_env=("SAMBANOVA_API_KEY",),
+        key_page="https://cloud.sambanova.ai/apis",
         color="#FF6600",
         default_model="Meta-Llama-3.3-70B-Instruct",
         price_unit="token",
@@ -1274,6 +1279,7 @@ ROUTERS: tuple[RouterDef, ...] = (
         name="Together",
         base_url="https://api.together.xyz/v1",
         key_env=("TOGETHER_API_KEY",),
+        key_page="https://api.together.ai/settings/api-keys",
         color="#0EA5E9",
         default_model="meta-llama/Llama-3.3-70B-Instruct-Turbo",
         price_unit="million",
@@ -1283,6 +1289,7 @@ ROUTERS: tuple[RouterDef, ...] = (
         name="Fireworks",
         base_url="https://api.fireworks.ai/inference/v1",
         key_env=("FIREWORKS_API_KEY",),
+        key_page="https://app.fireworks.ai/settings/users/api-keys",
         color="#FF4500",
         default_model="accounts/fireworks/models/llama-v3p3-70b-instruct",
     ),
@@ -1291,6 +1298,7 @@ ROUTERS: tuple[RouterDef, ...] = (
         name="OpenRouter",
         base_url="https://openrouter.ai/api/v1",
         key_env=("OPENROUTER_API_KEY",),
+        key_page="https://openrouter.ai/settings/keys",
         color="#7C3AED",
         default_rule="largest-free",
         headers=(("http-referer", "https://github.com/acoyfellow/chomp"), ("x-title", "chomp")),
@@ -1305,6 +1313,7 @@ ROUTERS: tuple[RouterDef, ...] = (
         name="OpenCode Go",
         base_url="https://opencode.ai/zen/go/v1",
         key_env=("OPENCODE_GO_API_KEY",),
+        key_page="https://opencode.ai/auth",
         color="#059669",
         default_rule="first",
         stream_options=False,
@@ -1324,6 +1333,7 @@ ROUTERS: tuple[RouterDef, ...] = (
         name="DeepInfra",
         base_url="https://api.deepinfra.com/v1/openai",
         key_env=("DEEPINFRA_API_KEY",),
+        key_page="https://deepinfra.com/dash/api_keys",
         color="#2563EB",
         default_model="meta-llama/Llama-3.3-70B-Instruct-Turbo",
     ),
@@ -16677,7 +16687,8 @@ async def shown_config(services: Services) -> dict[str, Any]:
             for name in row.key_env
         ]  # fmt: skip
         routers[row.id] = {
-            "name": row.name, "color": row.color, "configured": bool(services.routing.keys(row.id)), "keys": keys
+            "name": row.name, "color": row.color, "configured": bool(services.routing.keys(row.id)), "keys": keys,
+            "key_page": row.key_page,
         }  # fmt: skip
     settings, notify = services.settings, services.settings.notify
     return {
