@@ -11,7 +11,7 @@ Protocols     bytes and shapes without sockets: SSE frames, headers, usage, erro
 Policy        pure decisions: model names, ranking, what is retryable, cooldowns, cost
 Store         what lives in state/: lock, the state file and its archive, token, secrets, the SQLite database
 Background    owner of every background task
-Events        the bounded live feed; telling a person by webhook or ntfy
+Events        the bounded live feed
 Usage         one row per request, totals, Prometheus text; users' allowances, tasks' meters and budgets
 Credentials   router keys, callers' tokens, sign-in, what must never be shown
 Upstream      compressed bodies; our own connection pool; the embedded model's child process
@@ -19,6 +19,7 @@ Routing       routers, their catalogues, cooldowns and breakers; who is asked, i
 Proxy         one request: fails over until an answer is committed, relays and meters it
 Jobs          asynchronous completions
 Tasks         the queue: tasks and their sessions, what may start next
+Kernel        the extension host: what extensions are handed, in which order they start, what fails with them
 Dispatch      running agents: processes, sandboxes, terminals, the folders they work in
 Web           callers, host and origin checks, body reading, errors, the client's side of a relay
 Gateway API   /v1/*, /api/models/*, /api/usage, /health, /status, /metrics
@@ -26,6 +27,7 @@ Task API      /api/tasks, /api/state, /api/clean, /api/dispatch, /api/result, /a
 Settings API  /api/config, /api/platforms, /api/users
 Live          /events: what open pages are told; /ws/terminal/{task}
 Pages         /, /docs, /usage, /login, /partials/*, /static/*
+Extensions    what extensions contribute to the outside: routes, pages, /api/commands
 App           services built bottom up; main()
 """
 
@@ -233,12 +235,11 @@ class TaskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transcript_bytes: int = 32 << 20  # kept of a session's output
 
 
-class NotifySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whom to tell when a person is needed."""
+class ExtensionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which extensions are loaded beside those in adapters/, and which are not."""
 
-    webhook: str = ""  # gets a JSON object by POST
-    ntfy: str = ""  # a topic's address, such as https://ntfy.sh/my-topic
-    on: tuple[str, ...] = ("needs_input", "done", "failed", "budget")  # of what
+    folders: tuple[str, ...] = ()  # further folders with extensions; what lies there runs with chomp's own rights
+    off: tuple[str, ...] = ()  # ids of extensions that are not loaded
 
 
 def home_folder(environ: Mapping[str, str]) -> Path:
@@ -341,7 +342,8 @@ class Settings(msgspec.Struct, frozen=True):
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     tasks: TaskSettings = TaskSettings()
-    notify: NotifySettings = NotifySettings()
+    extensions: ExtensionSettings = ExtensionSettings()
+    of_extensions: dict[str, Any] = {}  # their tables as written, by id; Kernel reads them
     routers: tuple[dict[str, Any], ...] = ()  # [[routers]] as written; Tables makes rows of them
     users: tuple[dict[str, Any], ...] = ()  # [[users]] as written
     aliases: dict[str, Any] = {}
@@ -404,16 +406,18 @@ class _Server(msgspec.Struct):
 
 def field_notes(kind: type[Any]) -> dict[str, str]:
     """What stands beside the fields of a struct of settings: one comment for whoever reads the code or the docs."""
-    source = Path(__file__).read_text("utf-8")  # inspect.getsource would parse all of it
+    file = cast(str, sys.modules[kind.__module__].__file__)
+    source = Path(file).read_text("utf-8")  # inspect.getsource would parse all of it
     found = re.search(rf"^class {kind.__name__}\(.*?(?=^\S)", source, re.M | re.S)
     return dict(re.findall(r"^    (\w+): .*?  # (.*)$", found[0] if found else "", re.M))
 
 
-_TABLES = ("server", "timeouts", "limits", "tasks", "notify", "routers", "users", "aliases", "headers")
+_TABLES = ("server", "timeouts", "limits", "tasks", "extensions", "routers", "users", "aliases", "headers")
 _LISTS = ("routers", "users")
 _NUMBERS = ("timeouts", "limits")
 WRITTEN_TABLES: dict[str, type[Any]] = {
-    "server": _Server, "timeouts": Timeouts, "limits": Limits, "tasks": TaskSettings, "notify": NotifySettings,
+    "server": _Server, "timeouts": Timeouts, "limits": Limits, "tasks": TaskSettings,
+    "extensions": ExtensionSettings,
 }  # fmt: skip
 VARIABLES = (  # of the environment or state/.env: name, meaning, default
     ("PORT", "where it listens; also `--port`", "8001"),
@@ -586,12 +590,26 @@ def read_proxies(env: Mapping[str, str]) -> Proxies:
     return Proxies(spared=spared, **found)
 
 
+def extension_files(settings: ExtensionSettings) -> dict[str, list[Path]]:
+    """The files of extensions by id, which is their name; more than one of an id cannot be. Raises SettingsError."""
+    found: dict[str, list[Path]] = {}
+    for folder in (HERE / "adapters", *(Path(one).expanduser() for one in settings.folders)):
+        if not folder.is_absolute() or not folder.is_dir():
+            raise SettingsError(f"[extensions] folders: {folder} is no folder, named from / or ~ on")
+        for path in sorted(folder.glob("*.py")):
+            if path.stem != "__init__":
+                found.setdefault(path.stem, []).append(path)
+    return {name: paths for name, paths in found.items() if name not in settings.off}
+
+
 def _checked_tables(file: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """The tables of both; where both say something, `overrides` does. Raises SettingsError for one that cannot be."""
     tables = merged(file, overrides)
+    extensions = read_table("extensions", ExtensionSettings, tables.get("extensions", {}))
+    known = (*_TABLES, *extension_files(extensions), *extensions.off)
     for name in tables:
-        if name not in _TABLES:
-            raise SettingsError(f"chomp.toml has no table [{name}]{near_name(name, _TABLES)}")
+        if name not in known:
+            raise SettingsError(f"chomp.toml has no table [{name}]{near_name(name, known)}")
         if name not in _LISTS and not isinstance(tables[name], dict):
             raise SettingsError(f"[{name}] must be a table")
     for name in _LISTS:
@@ -641,10 +659,6 @@ def read_settings(
     log_form = pick("log", "CHOMP_LOG")
     if log_form not in ("text", "json"):
         raise SettingsError(f"CHOMP_LOG is text or json, not {log_form!r}")
-    notify = read_table("notify", NotifySettings, tables.get("notify", {}))
-    for key in ("webhook", "ntfy"):
-        if getattr(notify, key) and not web_host(getattr(notify, key)):
-            raise SettingsError(f"[notify] {key}: must be an http or https address")  # which may have a token in it
     hosts = env.get("CHOMP_ALLOWED_HOSTS", "").replace(",", " ").split()
     settings = Settings(
         dir=folder,
@@ -664,7 +678,8 @@ def read_settings(
         timeouts=read_table("timeouts", Timeouts, tables.get("timeouts", {})),
         limits=read_table("limits", Limits, tables.get("limits", {})),
         tasks=read_table("tasks", TaskSettings, tables.get("tasks", {})),
-        notify=notify,
+        extensions=read_table("extensions", ExtensionSettings, tables.get("extensions", {})),
+        of_extensions={name: table for name, table in tables.items() if name not in _TABLES},
         routers=tuple(tables.get("routers", ())),
         users=tuple(users),
         aliases=tables.get("aliases", {}),
@@ -710,18 +725,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-def web_host(address: str) -> str:
-    """Host and port of an http or https address; "" when it is none. More of it may be secret."""
-    try:
-        url = urllib.parse.urlsplit(address)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            return ""
-        host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
-        return f"{host}:{url.port}" if url.port else host
-    except ValueError:
-        return ""
 
 
 def local_address(settings: Settings, port: int) -> str:
@@ -5326,144 +5329,6 @@ class EventBus:
     def recent(self, after_seq: int = 0) -> list[Event]:
         """Events still remembered after `after_seq`, oldest first."""
         return [event for event in self._ring if event.seq > after_seq]
-
-
-class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What became of telling a person something of a task."""
-
-    task: str
-    kind: str
-    host: str  # who was asked to tell; the rest of the address may be secret
-    ok: bool
-    at: float
-    tries: int
-    status: int = 0  # of the last answer
-    error: str = ""
-
-
-_NTFY_TAGS = {"needs_input": "question", "done": "white_check_mark", "failed": "x", "budget": "moneybag"}
-
-
-def _header_words(text: str) -> str:
-    """`text` as a header's value: one line, in RFC 2047's form where it is not ASCII."""
-    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-    if line.isascii():
-        return line
-    return f"=?UTF-8?B?{base64.b64encode(line.encode()).decode()}?="
-
-
-class Notifier:
-    """Tells a person what they should know of a task: [notify] says where and what.
-
-    Nobody waits for it. What cannot be delivered is tried again, then given up, logged and remembered in `recent`.
-    """
-
-    QUIET_S = 60.0  # the same of a task is not told again within that
-    LIMIT_S = 10.0  # of one try
-    PAUSES_S: tuple[float, ...] = (1.0, 5.0)  # between tries
-    MOST = 64  # on their way at once; more are given up
-
-    def __init__(
-        self,
-        settings: Settings,
-        session: aiohttp.ClientSession,
-        background: Background,
-        events: EventBus,
-        redact: Callable[[str], str],
-        clocks: Clocks = CLOCKS,
-    ):
-        self._session = session
-        self._background = background
-        self._events = events
-        self._redact = redact
-        self._now, self._steady = clocks.wall, clocks.steady
-        self._told: dict[tuple[str, str], float] = {}  # task and kind -> when
-        self._underway = 0
-        self.recent: collections.deque[Notice] = collections.deque(maxlen=100)
-        self.adopt(settings)
-
-    def adopt(self, settings: Settings) -> None:
-        """Takes over settings written anew."""
-        self._wanted = settings.notify
-        self._proxies = settings.proxies
-        self._address = address_of(settings, settings.port)
-
-    def tell(self, kind: str, task: Task, words: str) -> None:
-        """Tells of `task`, if `kind` is one the person wants to hear of and was not told a moment ago."""
-        wanted, now = self._wanted, self._steady()
-        if kind not in wanted.on or not (wanted.webhook or wanted.ntfy):
-            return
-        self._told = {key: at for key, at in self._told.items() if now - at < self.QUIET_S}
-        if (task.id, kind) in self._told:
-            return
-        self._told[task.id, kind] = now
-        title = self._shown(task.prompt.strip().partition("\n")[0], 80) or f"task {task.id}"
-        text, page = self._shown(words, 2000), f"{self._address}/?task={task.id}"
-        if wanted.webhook:
-            told = {
-                "event": kind,
-                "task": {
-                    "id": task.id, "title": title, "status": task.status, "reason": task.reason,
-                    "platform": task.platform, "model": task.model, "tokens": task.tokens, "cost_usd": task.cost_usd,
-                },
-                "text": text,
-                "url": page,
-                "at": iso(self._now()),
-            }  # fmt: skip
-            body = msgspec.json.encode(told)
-            self._send(task.id, kind, wanted.webhook, body, {"content-type": "application/json"})
-        if wanted.ntfy:
-            tag = _NTFY_TAGS.get(kind, "bell")
-            headers = {"title": _header_words(f"#{task.id} {title}"), "click": page, "tags": tag}
-            self._send(task.id, kind, wanted.ntfy, text.encode(), headers)
-
-    def _shown(self, text: str, most: int) -> str:
-        """The beginning of `text`, without secrets and without halves of signs, which no JSON can have."""
-        return self._redact(text)[:most].encode("utf-8", "replace").decode()
-
-    def _send(self, task: str, kind: str, address: str, body: bytes, headers: dict[str, str]) -> None:
-        host = web_host(address)
-        if not host or self._underway >= self.MOST:
-            why = "too many are on their way" if host else "not an http or https address"
-            self._record(Notice(task, kind, host, False, self._now(), 0, error=why))
-            return
-        self._underway += 1
-        self._background.start(f"notice of task {task}", self._deliver(task, kind, host, address, body, headers))
-
-    async def _deliver(
-        self, task: str, kind: str, host: str, address: str, body: bytes, headers: dict[str, str]
-    ) -> None:
-        tries, status, error = 0, 0, "chomp stopped"
-        try:
-            for pause_s in (0.0, *self.PAUSES_S):
-                await asyncio.sleep(pause_s)
-                tries += 1
-                status, error = await self._post(address, body, headers)
-                if not error or (400 <= status < 500 and status not in (408, 429)):
-                    break
-        finally:
-            self._underway -= 1
-            self._record(Notice(task, kind, host, not error, self._now(), tries, status, error))
-
-    async def _post(self, address: str, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
-        """The answer's status, and what is wrong; in our words, those of others may have the address in them."""
-        try:
-            async with asyncio.timeout(self.LIMIT_S):
-                proxied = self._proxies.options(address, headers)
-                asked = self._session.post(address, data=body, allow_redirects=False, **proxied)
-                async with asked as answer:
-                    status = answer.status
-                    return status, "" if 200 <= status < 300 else f"it answered {status}"
-        except TimeoutError:
-            return 0, f"no answer within {self.LIMIT_S:g} s"
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return 0, (isinstance(error, OSError) and error.strerror) or type(error).__name__
-
-    def _record(self, notice: Notice) -> None:
-        if not notice.ok:
-            log.warning("%s could not be told of task %s: %s", notice.host or "nobody", notice.task, notice.error)
-        self.recent.append(notice)
-        self._events.publish("notice", notice)
 
 
 # == Usage =============================================================================================================
@@ -10507,6 +10372,615 @@ class TaskQueue:
         return [task for task in self._store.state.tasks.values() if task.status == "active"]
 
 
+# == Kernel ============================================================================================================
+
+API_VERSION = (1, 0, 0)  # of what extensions are handed
+ACTIVATION_S = 10.0  # an extension that takes longer is disabled
+COMMAND_BYTES = 1 << 20  # of what is piped into a command
+_EXTENSION_ID = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", re.ASCII)
+
+
+class Manifest(msgspec.Struct, frozen=True, rename="camel"):
+    """What an extension says of itself."""
+
+    id: str
+    name: str
+    version: str
+    api_version: str  # "^1": what it needs of API_VERSION
+    depends_on: tuple[str, ...] = ()
+    activation: str = "eager"
+    contributes: dict[str, Any] = {}  # for readers
+    capabilities: dict[str, bool] = {}
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A command of bin/chomp that an extension does."""
+
+    name: str
+    usage: str
+    help: str
+    extension: str
+    run: Callable[[Call], Any]
+
+
+class Call(msgspec.Struct, frozen=True):
+    """How a command was called."""
+
+    args: tuple[str, ...] = ()
+    input: str = ""  # what was piped into it
+    tty: bool = False  # whether its output is a terminal, and how large that is
+    columns: int = 80
+    lines: int = 24
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A page that the bar above every page leads to."""
+
+    path: str
+    title: str
+    icon: str  # of macros.html
+    template: str = ""  # of an extension's
+
+
+Handle = Callable[[Any], Awaitable[Any]]
+
+
+class Extension:
+    """One extension and what it contributes.
+
+    `phase` is "loaded" once its file has been run, "active" once `activate` has returned, "disabled" when either, or
+    something it needs, has failed; `reason` says why, and what last failed in an active one.
+    """
+
+    def __init__(self, id: str, path: Path):
+        self.id, self.path = id, path
+        self.trust = "bundled" if path.parent == HERE / "adapters" else "external"
+        self.manifest = Manifest(id, id, "", "")
+        self.module: Any = None
+        self.kind: type[Any] | None = None  # of its settings
+        self.settings: Any = None
+        self.phase: Literal["loaded", "active", "disabled"] = "loaded"
+        self.reason = ""
+        self.failures = 0
+        self.routes: list[tuple[str, str, Handle]] = []
+        self.pages: list[Page] = []
+        self.signals: dict[str, tuple[tuple[str, float], ...]] = {}  # by kind of event, as SIGNALS has them
+        self.hears: list[tuple[str, Callable[[Event], object]]] = []
+        self.chores: list[tuple[float, Callable[[], Awaitable[object]]]] = []
+        self.tables: tuple[str, ...] = ()
+        self.commands: list[Command] = []
+        self.panels: list[str] = []  # templates of the settings
+        self.status: Callable[[], Any] | None = None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Its settings that are shown to nobody."""
+        return tuple(getattr(self.module, "SECRETS", ()))
+
+    def disable(self, reason: str) -> None:
+        """It is not used from now on."""
+        self.phase, self.reason = "disabled", reason[:500]
+        log.warning("the extension %s is disabled: %s", self.id, self.reason)
+
+    def failed(self, where: str, error: BaseException) -> None:
+        """Something of it went wrong, which stops nothing else."""
+        self.failures += 1
+        self.reason = f"{where}: {type(error).__name__}: {error}"[:500]
+        log.error("the extension %s: %s failed", self.id, where, exc_info=error)
+
+
+class Toolbox(msgspec.Struct, frozen=True):
+    """What the kernel hands on to extensions, and does not do itself."""
+
+    background: Background
+    events: EventBus
+    database: Database
+    session: aiohttp.ClientSession
+    settings: Callable[[], Settings]  # in force now
+    credentials: Credentials
+    clocks: Clocks
+    fields: Callable[[Any], Awaitable[dict[str, Any]]]  # of a request's body
+    render: Callable[..., Any]  # a page
+
+
+class ExtensionApi:
+    """What `activate(host)` is handed: all that an extension may contribute and use.
+
+    What is contributed is taken only while `activate` runs; afterwards it raises RuntimeError.
+    """
+
+    def __init__(self, kernel: Kernel, extension: Extension, tools: Toolbox):
+        self._kernel, self._extension, self._tools = kernel, extension, tools
+        self.id = extension.id
+        self.log = logging.getLogger(f"chomp.{extension.id}")
+        self.clocks = tools.clocks
+        self._sealed = False
+
+    def seal(self) -> None:
+        """Nothing more is contributed."""
+        self._sealed = True
+
+    def _open(self) -> Extension:
+        if self._sealed:
+            raise RuntimeError(f"{self.id}: only activate(host) can contribute something")
+        return self._extension
+
+    # -- what it contributes
+
+    def route(self, method: str, path: str) -> Callable[[Handle], Handle]:
+        """Routes `method` and `path` to a handler of aiohttp's request, for the owner.
+
+        It returns a response of aiohttp, or what is sent as JSON, or a string that is sent as HTML.
+        """
+
+        def routed(handle: Handle) -> Handle:
+            if not path.startswith("/"):
+                raise ValueError(f"{path!r} does not begin with /")
+            self._open().routes.append((method.upper(), path, handle))
+            return handle
+
+        return routed
+
+    def page(self, path: str, title: str, template: str, icon: str = "list") -> None:
+        """A page in the bar above every page: `template` is a shell that everybody may see and that shows no data."""
+        self._open().pages.append(Page(path, title, icon, template))
+
+    def panel(self, template: str) -> None:
+        """A part of the settings drawer; the template finds `settings` there."""
+        self._open().panels.append(template)
+
+    def event(self, name: str, *signals: str, pace_s: float = 1.0) -> None:
+        """Events of its own, called ID_NAME, on which pages hear `signals` (of hx-trigger), each once in `pace_s`."""
+        self._open().signals[f"{self.id}_{name}"] = tuple((signal, pace_s) for signal in signals)
+
+    def on(self, pattern: str, hear: Callable[[Event], object]) -> None:
+        """Calls `hear` with each event whose kind matches, such as "task_*"; it must return at once."""
+        self._open().hears.append((pattern, hear))
+
+    def every(self, seconds: float, chore: Callable[[], Awaitable[object]]) -> None:
+        """Does `chore` once in so many seconds, from the start on; one that fails is tried again next time."""
+        self._open().chores.append((max(0.01, seconds), chore))
+
+    def tables(self, *migrations: str) -> None:
+        """Its tables: SQL that makes version 1 of them, then what makes version 2 of that, and so on.
+
+        Their names begin with its id. They are there when `activate` has returned.
+        """
+        self._open().tables = migrations
+
+    def command(self, name: str, help: str, usage: str = "") -> Callable[[Callable[[Call], Any]], Any]:
+        """A command of bin/chomp: a function of a Call that returns text or an exit status, or yields text."""
+
+        def added(run: Callable[[Call], Any]) -> Any:
+            self._open().commands.append(Command(name, usage or name, help, self.id, run))
+            return run
+
+        return added
+
+    def provide(self, name: str, service: Any) -> None:
+        """A service for other extensions; of two with one name the last counts."""
+        self._open()
+        if name in self._kernel.services:
+            self.log.warning("the service %s is provided anew by %s", name, self.id)
+        self._kernel.services[name] = service
+
+    def reports(self, status: Callable[[], Any]) -> None:
+        """What it says of itself in GET /status."""
+        self._open().status = status
+
+    # -- what it uses
+
+    @property
+    def settings(self) -> Any:
+        """Its table in chomp.toml as its class `Settings` has it, as it is in force now."""
+        return self._extension.settings
+
+    @property
+    def address(self) -> str:
+        """Where others reach chomp."""
+        settings = self._tools.settings()
+        return address_of(settings, settings.port)
+
+    def service(self, name: str) -> Any:
+        """A service of the server (`tasks`) or of another extension. Raises LookupError when nobody provides it."""
+        if name not in self._kernel.services:
+            raise LookupError(f"nobody provides {name}")
+        return self._kernel.services[name]
+
+    def publish(self, name: str, data: Any) -> None:
+        """Tells watchers that ID_NAME has happened."""
+        self._tools.events.publish(f"{self.id}_{name}", data)
+
+    def recent(self, after: int = 0) -> list[Event]:
+        """Events still remembered, after the one with the number `after`."""
+        return self._tools.events.recent(after)
+
+    def start(self, name: str, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Work in the background, which ends with chomp; when it dies that is logged and shown."""
+        return self._tools.background.start(f"{self.id}: {name}", self._kernel.watched(self._extension, name, work))
+
+    async def read(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Rows of the database by column name. Raises an error that answers with 503."""
+        return await self._tools.database.read(sql, values)
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What `work` does with the database in one transaction: all of it or nothing."""
+        return await self._tools.database.write(work)
+
+    def request(self, method: str, url: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Any:
+        """An HTTP request to others as aiohttp's ClientSession makes it, through the proxy that is set."""
+        proxied = self._tools.settings().proxies.options(url, dict(headers or {}))
+        return self._tools.session.request(method, url, **{"allow_redirects": False, **proxied, **more})
+
+    async def fields(self, request: Any) -> dict[str, Any]:
+        """The fields of a request that is JSON or a form. Raises an error that answers with 400."""
+        return await self._tools.fields(request)
+
+    def render(self, request: Any, template: str, **shown: Any) -> Any:
+        """A page or a part of one: a template of `templates/`, beside chomp's or beside the extension."""
+        return self._tools.render(request, template, **shown)
+
+    def redact(self, text: str) -> str:
+        """`text` without secrets that chomp knows."""
+        return self._tools.credentials.redact(text)
+
+    def hide(self, secret: str) -> None:
+        """`secret` is one from now on."""
+        self._tools.credentials.hide(secret)
+
+    def error(self, message: str, status: int = 400, code: str | None = None, param: str | None = None) -> Exception:
+        """An error to raise in a handler, which answers with it, or in a command, which ends with it."""
+        return ChompError(message, status=status, type="invalid_request_error", code=code, param=param)
+
+
+def fits_api(wanted: str) -> bool:
+    """Whether `wanted`, such as "^1" or "^1.2.0", is what this kernel has (https://semver.org)."""
+    found = re.fullmatch(r"\^?(\d{1,6})(?:\.(\d{1,6}))?(?:\.(\d{1,6}))?", wanted.strip())
+    if not found:
+        return False
+    parts = tuple(int(part or 0) for part in found.groups())
+    return parts[0] == API_VERSION[0] and parts <= API_VERSION
+
+
+def _check_owner(path: Path) -> None:
+    """Raises ValueError for a file that others could have written."""
+    for one in (path, path.parent):
+        found = one.stat()
+        if found.st_uid not in (0, os.getuid()) or found.st_mode & stat.S_IWOTH:
+            raise ValueError(f"{one} belongs to somebody else, or everybody may write to it")
+
+
+class Kernel:
+    """The extension host: which extensions there are, in which order they start, what fails with them.
+
+    It knows none of them by name. Whatever goes wrong in one leaves all others, and the server, as they are.
+    """
+
+    def __init__(self, settings: Settings):
+        self.extensions = [self._loaded(id, paths) for id, paths in extension_files(settings.extensions).items()]
+        self._order()
+        self._hearing: dict[str, list[tuple[Extension, Callable[[Event], object]]]] = {}
+        self._started: list[tuple[Extension, ExtensionApi]] = []
+        self._listening = contextlib.ExitStack()
+        self.services: dict[str, Any] = {}  # of the server and of extensions, by name
+        self.adopt(settings)
+
+    # -- loading
+
+    def _loaded(self, id: str, paths: Sequence[Path]) -> Extension:
+        """The extension of a file, which is run. Raises SettingsError when there are two."""
+        if len(paths) > 1:
+            raise SettingsError(f"there are two extensions {id}: {' and '.join(map(str, paths))}; [extensions] off = "
+                                f'["{id}"] leaves both out')  # fmt: skip
+        extension = Extension(id, paths[0])
+        try:
+            if not _EXTENSION_ID.fullmatch(id):
+                raise ValueError("its file is not named by an id in lower case, such as my-extension.py")
+            if extension.trust == "external":
+                _check_owner(paths[0])
+            name = f"chomp_extensions.{id}"
+            spec = cast(Any, importlib.util.spec_from_file_location(name, paths[0]))
+            module = extension.module = sys.modules[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            extension.manifest = manifest = msgspec.convert(module.MANIFEST, Manifest)
+            extension.kind = getattr(module, "Settings", None)
+            if manifest.id != id:
+                raise ValueError(f"its MANIFEST has the id {manifest.id!r}, its file another one")
+            if not fits_api(manifest.api_version):
+                have = ".".join(map(str, API_VERSION))
+                raise ValueError(
+                    f"it needs version {manifest.api_version!r} of what extensions are handed: here is {have}"
+                )
+            if not callable(getattr(module, "activate", None)):
+                raise ValueError("it has no activate(host)")
+            if extension.kind is not None:
+                msgspec.convert({}, extension.kind)  # without a table of its own it must do, too
+        except (Exception, SystemExit) as error:  # whatever stands in that file
+            extension.kind = None
+            extension.disable(str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")
+        return extension
+
+    def _order(self) -> None:
+        """Puts each behind those it depends on, else as they were. Raises SettingsError when that cannot be."""
+        known = {one.id: one for one in self.extensions}
+        for one in self.extensions:
+            for id in one.manifest.depends_on:
+                if id not in known:
+                    raise SettingsError(f"the extension {one.id} needs {id}, which is not there{near_name(id, known)}")
+        ordered: list[Extension] = []
+        left = list(self.extensions)
+        while left:
+            ready = [one for one in left if all(known[id] in ordered for id in one.manifest.depends_on)]
+            if not ready:
+                raise SettingsError(f"the extensions {', '.join(one.id for one in left)} need one another in a circle")
+            ordered += ready
+            left = [one for one in left if one not in ready]
+        self.extensions = ordered
+
+    # -- settings
+
+    def kinds(self) -> dict[str, type[Any]]:
+        """The tables that extensions have in chomp.toml."""
+        return {one.id: one.kind for one in self.extensions if one.kind is not None}
+
+    def settings(self, id: str) -> Any:
+        """Those of an extension, as they are in force."""
+        return next((one.settings for one in self.extensions if one.id == id), None)
+
+    def secrets(self, id: str) -> tuple[str, ...]:
+        """Names of settings of an extension that are shown to nobody."""
+        return next((one.secrets for one in self.extensions if one.id == id), ())
+
+    def _read(self, settings: Settings) -> list[tuple[Extension, Any]]:
+        """Settings of extensions, as they would be. Raises SettingsError."""
+        return [
+            (one, read_table(one.id, one.kind, settings.of_extensions.get(one.id, {})))
+            for one in self.extensions
+            if one.kind is not None
+        ]
+
+    def check(self, settings: Settings) -> None:
+        """Raises SettingsError for a table of an extension that cannot be."""
+        self._read(settings)
+
+    def adopt(self, settings: Settings) -> None:
+        """Takes over settings written anew. Raises SettingsError, and has changed nothing then."""
+        for extension, found in self._read(settings):
+            extension.settings = found
+
+    def shown_settings(self) -> dict[str, Any]:
+        """Settings by table, of secret ones only whether they are there."""
+        return {
+            one.id: {
+                name: bool(value) if name in one.secrets else value
+                for name, value in msgspec.to_builtins(one.settings).items()
+            }
+            for one in self.extensions
+            if one.settings is not None
+        }
+
+    # -- starting and stopping
+
+    async def activate(self, tools: Toolbox) -> None:
+        """Activates each in turn; one that fails is disabled, and with it those that depend on it."""
+        known = {one.id: one for one in self.extensions}
+        for extension in self.extensions:
+            missing = [id for id in extension.manifest.depends_on if known[id].phase != "active"]
+            if extension.phase == "loaded" and missing:
+                extension.disable(f"it needs {missing[0]}, which is disabled")
+            if extension.phase == "loaded":
+                await self._activate(extension, ExtensionApi(self, extension, tools))
+        self._listening.enter_context(tools.events.subscribe(self._hear))
+
+    async def _activate(self, extension: Extension, host: ExtensionApi) -> None:
+        try:
+            async with asyncio.timeout(ACTIVATION_S):
+                made = extension.module.activate(host)
+                if inspect.isawaitable(made):
+                    await made
+        except TimeoutError:
+            extension.disable(f"activate did not end within {ACTIVATION_S:g} s")
+        except (Exception, SystemExit) as error:  # whatever it does
+            log.error("the extension %s was not activated", extension.id, exc_info=error)
+            extension.disable(f"activate failed: {type(error).__name__}: {error}")
+        else:
+            extension.phase = "active"
+            self._started.append((extension, host))
+        finally:
+            host.seal()
+
+    @property
+    def active(self) -> list[Extension]:
+        """Those that are in use, in the order in which they were started."""
+        return [one for one in self.extensions if one.phase == "active"]
+
+    async def make_tables(self, database: Database) -> None:
+        """Brings tables up to date; an extension whose SQL is wrong is disabled. Raises DatabaseFault."""
+
+        def make(connection: sqlite3.Connection) -> None:
+            connection.execute("CREATE TABLE IF NOT EXISTS extensions (id TEXT PRIMARY KEY, version INTEGER NOT NULL)")
+
+        if any(one.tables for one in self.active):
+            await database.write(make)
+        for one in self.active:
+            if one.tables:
+                try:
+                    await database.write(functools.partial(_make_tables, one))
+                except DatabaseFault as fault:
+                    if fault.passing:
+                        raise
+                    self.disable(one, f"its tables cannot be made: {fault}")
+                except ValueError as error:
+                    self.disable(one, str(error))
+
+    def disable(self, extension: Extension, reason: str) -> None:
+        """It is not used from now on, and what depends on it is not, either."""
+        extension.disable(reason)
+        for one in self.active:
+            if extension.id in one.manifest.depends_on:
+                self.disable(one, f"it needs {extension.id}, which is disabled")
+
+    def begin(self, background: Background) -> None:
+        """Starts the chores of all."""
+        for one in self.active:
+            for seconds, chore in one.chores:
+                background.start(f"{one.id}: every {seconds:g} s", self._do_chore(one, seconds, chore))
+
+    async def _do_chore(self, extension: Extension, seconds: float, chore: Callable[[], Awaitable[object]]) -> None:
+        while True:
+            try:
+                await chore()
+            except Exception as error:  # it is tried again
+                extension.failed(getattr(chore, "__name__", "a chore"), error)
+            await asyncio.sleep(seconds)
+
+    async def watched(self, extension: Extension, name: str, work: Coroutine[Any, Any, T]) -> T:
+        """`work`, whose death is shown at its extension."""
+        try:
+            return await work
+        except Exception as error:
+            extension.failed(name, error)
+            raise
+
+    async def stop(self) -> None:
+        """Deactivates all, the last one first; what fails is logged."""
+        self._listening.close()
+        while self._started:
+            extension, host = self._started.pop()
+            if (end := getattr(extension.module, "deactivate", None)) is None:
+                continue
+            try:
+                async with asyncio.timeout(ACTIVATION_S):
+                    made = end(host)
+                    if inspect.isawaitable(made):
+                        await made
+            except Exception as error:  # the others are to end all the same
+                extension.failed("deactivate", error)
+
+    # -- what happens
+
+    def _hear(self, event: Event) -> None:
+        listening = self._hearing.get(event.kind)
+        if listening is None:
+            listening = self._hearing[event.kind] = [
+                (one, hear)
+                for one in self.active
+                for pattern, hear in one.hears
+                if fnmatch.fnmatchcase(event.kind, pattern)
+            ]
+        for extension, hear in listening:
+            try:
+                hear(event)
+            except Exception as error:  # it hears the next one all the same
+                extension.failed(f"hearing of {event.kind}", error)
+
+    def signals(self, kind: str) -> tuple[tuple[str, float], ...]:
+        """What pages fetch again after an event of an extension, as SIGNALS has it."""
+        return next((one.signals[kind] for one in self.extensions if kind in one.signals), ())
+
+    @property
+    def every_signal(self) -> list[str]:
+        """What a page fetches again that may have missed something."""
+        return [signal for one in self.active for signals in one.signals.values() for signal, _ in signals]
+
+    @property
+    def pages(self) -> list[Page]:
+        """Further pages for the bar above every page."""
+        return [page for one in self.active for page in one.pages]
+
+    @property
+    def open_paths(self) -> set[str]:
+        """Where those are: shells that everybody may see."""
+        return {page.path for page in self.pages}
+
+    def commands(self) -> dict[str, Command]:
+        """The commands of bin/chomp that extensions do, by name; the first one of a name counts."""
+        found: dict[str, Command] = {}
+        for one in self.active:
+            for command in one.commands:
+                found.setdefault(command.name, command)
+        return found
+
+    def failed(self, command: str, error: BaseException) -> None:
+        """A command went wrong."""
+        id = self.commands()[command].extension
+        next(one for one in self.extensions if one.id == id).failed(f"the command {command}", error)
+
+    async def run(self, name: str, call: Call) -> AsyncIterator[str | int]:
+        """What a command prints, piece by piece, and at last its exit status. Raises NotFound and what it raises."""
+        command = self.commands().get(name)
+        if command is None:
+            raise NotFound(f"no extension has a command {name[:50]!r}")
+        made, status = command.run(call), 0
+        if inspect.isawaitable(made):
+            made = await made
+        if hasattr(made, "__aiter__"):
+            async with contextlib.aclosing(made) as pieces:
+                async for piece in pieces:
+                    yield piece
+        elif isinstance(made, int):
+            status = made
+        elif made:
+            yield str(made)
+        yield status
+
+    def report(self) -> dict[str, Any]:
+        """The state of all, for /status."""
+        return {
+            one.id: {
+                "name": one.manifest.name,
+                "version": one.manifest.version,
+                "trust": one.trust,
+                "state": one.phase,
+                "reason": one.reason or None,
+                "failures": one.failures,
+                **({} if one.status is None or one.phase != "active" else self._status(one)),
+            }
+            for one in self.extensions
+        }
+
+    @staticmethod
+    def _status(extension: Extension) -> dict[str, Any]:
+        try:
+            return dict(cast(Any, extension.status)())
+        except Exception as error:  # the status of all others is shown
+            extension.failed("its status", error)
+            return {}
+
+
+def _make_tables(extension: Extension, connection: sqlite3.Connection) -> None:
+    """Does what is still to be done of an extension's migrations. Raises ValueError."""
+    (version,) = connection.execute("SELECT coalesce(max(version), 0) FROM extensions WHERE id = ?",
+                                    (extension.id,)).fetchone()  # fmt: skip
+    if version > len(extension.tables):
+        raise ValueError(f"its tables were written by a newer one (version {version}, this one knows "
+                         f"{len(extension.tables)})")  # fmt: skip
+    begin = extension.id.replace("-", "_")
+    before = _table_names(connection)
+    for sql in extension.tables[version:]:
+        for statement in _statements(sql):
+            connection.execute(statement)
+    if odd := [name for name in _table_names(connection) ^ before if not name.startswith(begin)]:
+        raise ValueError(f"its table {odd[0]} does not begin with {begin}")
+    connection.execute("INSERT OR REPLACE INTO extensions VALUES (?, ?)", (extension.id, len(extension.tables)))
+
+
+def _table_names(connection: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite%'")}
+
+
+def _statements(sql: str) -> Iterator[str]:
+    """The statements of a text: `executescript` would commit what was begun."""
+    statement = ""
+    for part in re.findall(r"[^;]*;?", sql):
+        statement += part
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        yield statement
+
+
 # == Dispatch ==========================================================================================================
 
 Level = Literal["bubblewrap", "none"]
@@ -13375,7 +13849,7 @@ class Dispatch:
         meters: Meters,
         credentials: Credentials,
         background: Background,
-        notifier: Notifier,
+        events: EventBus,
         routing: RouterPool,
     ):
         self._settings = settings
@@ -13388,7 +13862,7 @@ class Dispatch:
         self._meters = meters
         self._credentials = credentials
         self._background = background
-        self._notifier = notifier
+        self._events = events
         self._routing = routing
         self._runs: dict[str, Run] = {}
         self._address = ""  # where agents reach chomp; nothing is started before it is known
@@ -13566,7 +14040,7 @@ class Dispatch:
             task = await self.queue.set(task_id, grants=granted(self.live(task)), budget_exceeded=False)
             self._meters.granted(task)
             if (run := self._runs.get(task_id)) is not None:
-                run.told.discard("budget")
+                run.told.discard("budget_reached")
         elif task.status == "failed" and task.reason == "limit":
             self._meters.granted(task)  # the day's, where that is used up
             grants = granted(task)
@@ -13865,7 +14339,8 @@ class Dispatch:
                 pass
             else:
                 if task.status in ("done", "failed") and (run.unasked or task.reason not in ("stopped", "interrupted")):
-                    self._notify(run, task.status, task.result if task.status == "done" else told.get("error", ""))
+                    words = task.result if task.status == "done" else told.get("error", "")
+                    self._announce(run, f"task_{task.status}", words)
             break
         self._close_meter(run)
         with contextlib.suppress(ChompError):
@@ -14078,15 +14553,15 @@ class Dispatch:
             run.ask("limit", f"it ran longer than {settings.session_s:g} s (session)")
         elif meter.held:
             self._phase(run, "waiting", note=f"{meter.held_for}: Continue grants as much again")
-            self._notify(run, "budget", meter.held_for)
+            self._announce(run, "budget_reached", meter.held_for)
         elif limited_s > 0:
             self._phase(run, "waiting", until=iso(clocks.wall() + limited_s), note="a provider's limit")
         elif (run.asks and agent.typed_s <= run.asks_since_s) or agent.asks():
             self._phase(run, "needs_input")
-            self._notify(run, "needs_input", "the agent waits for input")
+            self._announce(run, "task_needs_input", "the agent waits for input")
         elif meter.running or silent < settings.stalled_s:
             self._phase(run, "running")
-            run.told.discard("needs_input")
+            run.told.discard("task_needs_input")
         elif settings.stalled_stop_s and silent > settings.stalled_stop_s:
             run.unasked = run.ask("stop", f"neither output nor traffic for {silent:.0f} s (stalled_stop)")
         else:
@@ -14106,7 +14581,7 @@ class Dispatch:
             self.queue.set_now(run.task_id, budget_exceeded=meter.exceeded)
             if meter.exceeded:
                 words = f"{meter.budget.used_tokens:,} tokens are used, more than planned"
-                self._notify(run, "budget", meter.over() or words)
+                self._announce(run, "budget_reached", meter.over() or words)
         self.queue.shown_anew(run.task_id)
 
     def _report(self, run: Run, tokens: int) -> None:
@@ -14169,10 +14644,11 @@ class Dispatch:
         _, data = output.since(max(0, output.offset - SUMMARY_CHARS * 2))
         return text_of(data).strip()[-SUMMARY_CHARS:]
 
-    def _notify(self, run: Run, kind: str, words: str) -> None:
+    def _announce(self, run: Run, kind: str, words: str) -> None:
+        """Tells watchers, once in a session, what a person may want to know of a task."""
         if kind not in run.told:
             run.told.add(kind)
-            self._notifier.tell(kind, self.queue.get(run.task_id), words)
+            self._events.publish(kind, {"id": run.task_id, "session": run.session_id, "words": words})
 
 
 # == Web ===============================================================================================================
@@ -14189,7 +14665,7 @@ class Services(msgspec.Struct):
     allowances: Allowances
     meters: Meters
     logins: Logins
-    notifier: Notifier
+    kernel: Kernel
     jobs: JobQueue
     dispatch: Dispatch
     responses: ResponseStore
@@ -14472,7 +14948,7 @@ def _api_key(request: web.Request) -> str:
 def authenticate(request: web.Request, services: Services) -> Caller:
     """Who is asking. Raises Unauthorized, with the same words for a missing and a wrong token."""
     path = request.path
-    if path in _OPEN_PATHS or path.startswith("/static/"):
+    if path in _OPEN_PATHS or path.startswith("/static/") or path in services.kernel.open_paths:
         return OWNER
     headers = request.headers
     authorization, api_key = headers.get("authorization", ""), _api_key(request)
@@ -14511,7 +14987,7 @@ def error_answer(
     own = {"x-request-id": request_id}
     if dialect == "messages":
         own["request-id"] = request_id
-    return {**own, **error.headers, **error.retry_headers(), **_SAFE}, text
+    return {**own, **error.headers, **error.retry_headers(), **SAFE_HEADERS}, text
 
 
 def path_dialect(path: str) -> Dialect:
@@ -14579,7 +15055,7 @@ def refused(request: web.Request, error: ChompError) -> web.Response:
 
 
 _GENERATES = (":generateContent", ":streamGenerateContent")
-_SAFE = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
+SAFE_HEADERS = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 
 
 def http_error(error: web.HTTPException) -> ChompError:
@@ -14765,7 +15241,7 @@ def signals_of(kind: str, id: str = "") -> str:
 
 def reply(value: Any, status: int = 200, *, trigger: str = "") -> web.Response:
     """`value` as JSON; `trigger` names events for the page that asked."""
-    headers = {**_SAFE, "hx-trigger": trigger} if trigger else _SAFE
+    headers = {**SAFE_HEADERS, "hx-trigger": trigger} if trigger else SAFE_HEADERS
     return web.Response(
         body=msgspec.json.encode(value), status=status, headers=headers, content_type="application/json"
     )
@@ -16054,10 +16530,10 @@ async def show_health(request: web.Request) -> web.Response:
 
 @routes.get("/status")
 async def show_status(request: web.Request) -> web.Response:
-    """GET /status -> version, uptime, queues, tasks, isolation, notices, routers
+    """GET /status -> version, uptime, queues, tasks, isolation, routers, extensions
 
-    What is in the queues and how agents are isolated, the last notices and what became of them, and the state of
-    every router: keys, cooldowns, breaker, model list, limits left.
+    What is in the queues and how agents are isolated, the state of every router (keys, cooldowns, breaker, model list,
+    limits left), and of every extension: why it is disabled, what it says of itself (the last notices).
     """
     services = request.app[SERVICES]
     return reply(
@@ -16079,7 +16555,6 @@ async def show_status(request: web.Request) -> web.Response:
                 "isolation": services.dispatch.machine.runner.level,
                 "isolation_why": services.dispatch.machine.runner.level_why,
                 "state_fault": services.store.fault or None,
-                "notices": tuple(services.notifier.recent)[-20:],
             },
             "local_model": {
                 "state": services.local.state,
@@ -16088,6 +16563,7 @@ async def show_status(request: web.Request) -> web.Response:
                 "note": "tiny demonstration model",
             },
             "routers": services.routing.report(),
+            "extensions": services.kernel.report(),
         }
     )
 
@@ -16690,31 +17166,30 @@ async def shown_config(services: Services) -> dict[str, Any]:
             "name": row.name, "color": row.color, "configured": bool(services.routing.keys(row.id)), "keys": keys,
             "key_page": row.key_page,
         }  # fmt: skip
-    settings, notify = services.settings, services.settings.notify
     return {
         "agents": agents,
         "routers": routers,
-        "tasks": msgspec.to_builtins(settings.tasks),
-        "notify": {"on": notify.on, "webhook": bool(notify.webhook), "ntfy": bool(notify.ntfy)},
+        "tasks": msgspec.to_builtins(services.settings.tasks),
+        **services.kernel.shown_settings(),
         "isolation": {"level": dispatch.machine.runner.level, "why": dispatch.machine.runner.level_why},
     }
 
 
 @routes.get("/api/config")
 async def show_config(request: web.Request) -> web.Response:
-    """GET /api/config -> {agents, routers, tasks, notify, isolation}; secrets only by their ends
+    """GET /api/config -> {agents, routers, tasks, isolation, notify, ...}; secrets only by their ends
 
-    Agents and what they lack, routers and the ends of their keys.
+    Agents and what they lack, routers and the ends of their keys, the tables of extensions.
     """
     return reply(await shown_config(request.app[SERVICES]))
 
 
-def _tables(fields: Mapping[str, Any]) -> Tables:
+def _tables(fields: Mapping[str, Any], kinds: Mapping[str, type[Any]]) -> Tables:
     """`{"tasks.parallel": "4"}`, as a form says it, as `{"tasks": {"parallel": 4}}`; tables as they are."""
     found: Tables = {}
     for name, value in fields.items():
         table, dot, key = name.partition(".")
-        kind = WRITTEN_TABLES.get(table)
+        kind = kinds.get(table)
         types = {} if kind is None else {one.name: one.type for one in msgspec.structs.fields(kind)}
         if isinstance(value, str) and key in types and not key.endswith("_bytes"):  # durations are read as they stand
             with contextlib.suppress(msgspec.ValidationError):
@@ -16728,33 +17203,35 @@ def _tables(fields: Mapping[str, Any]) -> Tables:
     return found
 
 
-class _Config(msgspec.Struct, forbid_unknown_fields=True):
-    tasks: dict[str, Any] = {}
-    notify: dict[str, Any] = {}
-
-
 @routes.post("/api/config")
 async def change_config(request: web.Request) -> web.Response:
-    """POST /api/config {tasks?, notify?} -> {status, restart}; names as in chomp.toml, kept in state/settings.json"""
-    services, tables = request.app[SERVICES], _tables(await given_fields(request))
-    fields: _Config = decoded(functools.partial(msgspec.convert, type=_Config), cast(Any, tables))
-    present = msgspec.structs.asdict(services.settings.notify)
-    notify = {  # an address that comes back as it was shown is the one there is
-        name: value for name, value in fields.notify.items()
-        if not (name in ("webhook", "ntfy") and value and value == shown_address(present[name]))
-    }  # fmt: skip
-    new = {name: table for name, table in (("tasks", fields.tasks), ("notify", notify)) if table}
+    """POST /api/config {tasks?, notify?, ...} -> {status, restart}; names as in chomp.toml
+
+    Tables of tasks and of extensions; kept in `state/settings.json`.
+    """
+    services = request.app[SERVICES]
+    kernel = services.kernel
+    kinds: dict[str, type[Any]] = {"tasks": TaskSettings, **kernel.kinds()}
+    new = _tables(await given_fields(request), kinds)
+    for name, table in new.items():
+        if name not in kinds:
+            raise BadRequest(f"there is no table {name[:50]!r}{near_name(name, kinds)}", param=name[:50])
+        if not isinstance(table, dict):
+            raise BadRequest(f"{name} is a table", code="invalid_type", param=name)
+        for key in kernel.secrets(name):  # an address that comes back as it was shown is the one there is
+            if table.get(key) and table[key] == shown_address(getattr(kernel.settings(name), key)):
+                new[name] = {other: value for other, value in new[name].items() if other != key}
 
     def changed(tables: Tables) -> Tables:
-        after = merged(upgraded(tables), new)
+        after = merged(upgraded(tables), {name: table for name, table in new.items() if table})
         try:
-            for name, kind in (("tasks", TaskSettings), ("notify", NotifySettings)):
-                read_table(name, kind, after.get(name, {}))
+            for name in new:
+                read_table(name, kinds[name], after.get(name, {}))
         except SettingsError as error:
             raise BadRequest(str(error)[:300], code="invalid_settings", param=error.param) from None
         return after
 
-    check_names(services, {"platform": fields.tasks.get("platform")})
+    check_names(services, {"platform": new.get("tasks", {}).get("platform")})
     restart = await change_file(services, "settings.json", changed)
     return reply({"status": "ok", "restart": restart}, trigger=signals_of("settings"))
 
@@ -17095,8 +17572,9 @@ class LiveStreams:
     Events are collapsed to "this changed, ask again", so a page that reads slowly holds names and not a queue.
     """
 
-    def __init__(self, events: EventBus, settings: Settings, born: float):
+    def __init__(self, events: EventBus, settings: Settings, kernel: Kernel, born: float):
         self._events = events
+        self._kernel = kernel
         self._settings = settings
         self._life = f"{int(born * 1000):x}"  # event numbers begin anew with every start
         self._open: set[_Stream] = set()
@@ -17116,19 +17594,23 @@ class LiveStreams:
         recent = self._events.recent()
         if recent and recent[0].seq > int(seq) + 1:
             return True
-        return any(event.kind in SIGNALS for event in recent if event.seq > int(seq))
+        return any(self.signals(event.kind) for event in recent if event.seq > int(seq))
+
+    def signals(self, kind: str) -> tuple[tuple[str, float], ...]:
+        """What pages fetch again after an event of that kind, each at most once in so many seconds."""
+        return SIGNALS.get(kind) or self._kernel.signals(kind)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Tells one page until it leaves, or chomp stops. Raises Busy when too many are open."""
         if self._closed or len(self._open) >= self._settings.limits.event_streams:
             raise Busy(f"{len(self._open)} pages are open already", retry_after_s=5, should_retry=True)
-        stream = _Stream(asyncio.get_running_loop().time)
+        stream = _Stream(self.signals, asyncio.get_running_loop().time)
         self._open.add(stream)
         try:
             with self._events.subscribe(stream.hear):
                 known = request.headers.get("last-event-id") or request.query.get("after", "")
                 if known and self.missed(known):
-                    stream.due = dict.fromkeys(EVERY_SIGNAL, 0.0)
+                    stream.due = dict.fromkeys((*EVERY_SIGNAL, *self._kernel.every_signal), 0.0)
                 response = web.StreamResponse(
                     headers={
                         "content-type": "text/event-stream",
@@ -17177,7 +17659,8 @@ class LiveStreams:
 class _Stream:
     """What one page is still to be told."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, signals: Callable[[str], tuple[tuple[str, float], ...]], now: Callable[[], float]) -> None:
+        self._signals = signals
         self._now = now
         self.wake = asyncio.Event()
         self.due: dict[str, float] = {}  # signals, and when the page may have them
@@ -17187,7 +17670,7 @@ class _Stream:
     def hear(self, event: Event) -> None:
         """Notes what follows from an event."""
         data = event.data if isinstance(event.data, dict) else {}
-        for name, pace_s in SIGNALS.get(event.kind, ()):
+        for name, pace_s in self._signals(event.kind):
             name = name.format(id=data.get("id", ""))
             self.due.setdefault(name, self._sent.get(name, -math.inf) + pace_s)
         if data.get("ended"):
@@ -17338,8 +17821,8 @@ _MODELS_SHOWN = 60
 _DIFF_LINES = 4000
 
 
-def set_up_pages(app: web.Application, folder: Path) -> None:
-    """Gives `app` the templates and static files of `folder`."""
+def set_up_pages(app: web.Application, folder: Path, further: Sequence[Path] = ()) -> None:
+    """Gives `app` the templates and static files of `folder`, and templates of `further` ones."""
     files = app[STATIC] = read_static(folder / "static")
 
     def asset(name: str) -> str:
@@ -17348,7 +17831,7 @@ def set_up_pages(app: web.Application, folder: Path) -> None:
 
     environment = aiohttp_jinja2.setup(
         app,
-        loader=jinja2.FileSystemLoader(folder / "templates"),
+        loader=jinja2.FileSystemLoader([one / "templates" for one in (folder, *further)]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -17357,8 +17840,8 @@ def set_up_pages(app: web.Application, folder: Path) -> None:
         default_helpers=False,
         filters=TEMPLATE_FILTERS,
     )
-    for name in environment.list_templates(["html"]):
-        environment.get_template(name)  # compiled now, not when somebody asks
+    for path in (folder / "templates").rglob("*.html"):
+        environment.get_template(str(path.relative_to(folder / "templates")))  # compiled now, not when somebody asks
     environment.globals.update(
         PAGES=PAGES, asset=asset, version=VERSION, budget_of=budget_of, open_session=open_session
     )
@@ -17472,14 +17955,6 @@ async def show_page_part(request: web.Request) -> web.Response:
     return html_page(request, "partials/page.html", missing=missing, position=request.app[LIVE].position, **shown)
 
 
-class Page(msgspec.Struct, frozen=True):
-    """A page that the bar above every page leads to."""
-
-    path: str
-    title: str
-    icon: str  # of macros.html
-
-
 PAGES = (Page("/", "Tasks", "list"), Page("/usage", "Usage", "chart"), Page("/docs", "Documentation", "book"))
 
 _DOCS = ("clients", "tasks", "models", "dialects", "failover", "users", "usage", "api", "settings", "safety", "running")
@@ -17498,8 +17973,10 @@ class DocsSection(msgspec.Struct, frozen=True):
 def settings_text() -> str:
     """A complete chomp.toml: every setting with its default, and what it means."""
 
+    of_extensions = Kernel(Settings(HERE)).kinds()
+
     def table(name: str) -> str:
-        kind, lines = WRITTEN_TABLES[name], []
+        kind, lines = {**WRITTEN_TABLES, **of_extensions}[name], []
         notes = field_notes(kind)
         for field in msgspec.structs.fields(kind):
             default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
@@ -17511,7 +17988,7 @@ def settings_text() -> str:
             lines.append(f"{field.name.removesuffix('_s')} = {written}".ljust(24) + f" # {notes[field.name]}")
         return "\n".join(lines)
 
-    return _docs_templates().get_template("chomp.toml").render(table=table)
+    return _docs_templates().get_template("chomp.toml").render(table=table, extensions=of_extensions)
 
 
 _SIZES = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("", 1))
@@ -17689,14 +18166,15 @@ async def show_diff_part(request: web.Request) -> web.Response:
 
 @routes.get("/partials/settings")
 async def show_settings(request: web.Request) -> web.Response:
-    """GET /partials/settings -> agents, keys, limits, notifications"""
+    """GET /partials/settings -> agents, keys, limits, what extensions add"""
     services = request.app[SERVICES]
     users = services.credentials.users
     board = request.app[BOARD]
     config, health = await board.config(), {one["id"]: one for one in board.platforms()}
     return html_page(
-        request, "partials/settings.html", config=config, health=health, settings=services.settings, users=users
-    )
+        request, "partials/settings.html", config=config, health=health, settings=services.settings, users=users,
+        extensions=services.kernel.extensions,
+    )  # fmt: skip
 
 
 @routes.get("/partials/create")
@@ -17867,6 +18345,105 @@ async def make_login_link(request: web.Request) -> web.Response:
     return reply({"url": f"{origin_of(request)}/login#code={services.logins.code()}"})
 
 
+# == Extensions ========================================================================================================
+
+
+def mount(app: web.Application, kernel: Kernel) -> None:
+    """Adds the routes and pages of extensions; one whose routes are taken is disabled."""
+    taken = {(route.method, cast(Any, route.resource).canonical) for route in app.router.routes()}
+    for extension in kernel.active:
+        shells: list[tuple[str, str, Handle]] = [
+            ("GET", page.path, functools.partial(_show_shell, page.template)) for page in extension.pages
+        ]
+        for method, path, handle in (*extension.routes, *shells):
+            try:
+                if (method, path) in taken:
+                    raise ValueError("it is there already")
+                app.router.add_route(method, path, _answering(extension, handle), expect_handler=expect)
+            except (RuntimeError, ValueError) as error:
+                kernel.disable(extension, f"{method} {path} cannot be served: {error}")
+                break
+            taken.add((method, path))
+    environment = app[aiohttp_jinja2.APP_KEY]
+    environment.globals["PAGES"] = (*PAGES[:-1], *kernel.pages, PAGES[-1])
+
+
+async def _show_shell(template: str, request: web.Request) -> web.Response:
+    return html_page(request, template)
+
+
+def _answering(extension: Extension, handle: Handle) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """A handler that answers for `handle` of an extension, whatever it does."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if extension.phase != "active":
+            raise Unavailable(f"the extension {extension.id} is disabled: {extension.reason}", should_retry=False)
+        try:
+            found = await handle(request)
+            if isinstance(found, web.StreamResponse):
+                return found
+            if isinstance(found, str):
+                return web.Response(text=found, headers=page_headers(), content_type="text/html")
+            return reply(found)
+        except (ChompError, web.HTTPException, ConnectionError):
+            raise
+        except Exception as error:  # a bug of the extension: one answer fails, and everybody can see why
+            extension.failed(f"{request.method} {request.path}", error)
+            if request.writer.output_size > 0:
+                raise ConnectionError("the answer broke off") from error
+            raise ChompError(f"the extension {extension.id} failed; chomp's log says why") from None
+
+    return answer
+
+
+@routes.get("/api/commands")
+async def list_commands(request: web.Request) -> web.Response:
+    """GET /api/commands -> {commands: [{name, usage, help, extension}]}: what extensions add to bin/chomp"""
+    listed = [
+        {"name": one.name, "usage": one.usage, "help": one.help, "extension": one.extension}
+        for one in request.app[SERVICES].kernel.commands().values()
+    ]
+    return reply({"commands": listed})
+
+
+@routes.post("/api/commands/{name}")
+async def run_command(request: web.Request) -> web.StreamResponse:
+    """POST /api/commands/{name} {args, input, tty, columns, lines} -> NDJSON: {out}, {err}, and {exit} at last
+
+    Does a command that an extension adds; `out` and `err` are what it prints, `exit` is its exit status.
+    """
+    services, name = request.app[SERVICES], request.match_info["name"]
+    call = await body_of(request, Call)
+    if len(call.input) > COMMAND_BYTES:
+        raise TooLarge(f"input has more than {COMMAND_BYTES} characters")
+    if name not in services.kernel.commands():
+        raise NotFound(f"no extension has a command {name[:50]!r}")
+    response = web.StreamResponse(
+        headers={**SAFE_HEADERS, "content-type": "application/x-ndjson", "x-accel-buffering": "no"}
+    )
+    await response.prepare(request)
+
+    async def tell(**piece: Any) -> None:
+        await response.write(msgspec.json.encode(piece) + b"\n")
+
+    status: int | None = None
+    try:
+        async for piece in services.kernel.run(name, call):
+            if isinstance(piece, int):
+                status = piece
+            else:
+                await tell(out=piece)
+    except ChompError as error:
+        await tell(err=f"{services.credentials.redact(error.message)}\n")
+    except ConnectionError:
+        raise
+    except Exception as error:  # a bug of the extension
+        services.kernel.failed(name, error)
+        await tell(err=f"{name} failed; chomp's log says why\n")
+    await tell(exit=1 if status is None else status)
+    return response
+
+
 # == App ===============================================================================================================
 
 
@@ -17902,7 +18479,8 @@ class Sources:
 
 _AT_START = {  # settings that take a restart, with the names they are written by
     "host": "host", "port": "port", "log_form": "log", "log_level": "log_level", "local_gguf": "local_gguf",
-    "timeouts": "timeouts", "limits": "limits", "cache_dir": "XDG_CACHE_HOME", "proxies": "the proxy variables",
+    "timeouts": "timeouts", "limits": "limits", "extensions": "extensions",
+    "cache_dir": "XDG_CACHE_HOME", "proxies": "the proxy variables",
 }  # fmt: skip
 CHANGES_S = 2.0  # how often the files are looked at
 LAG_S = 10.0  # how often it is measured how late a timer fires
@@ -17921,11 +18499,11 @@ def adopt(services: Services, settings: Settings) -> list[str]:
     read_aliases(settings.aliases)
     owner_token = settings.api_token or services.store.token()
     users = user_rows(settings, owner_token)
+    services.kernel.adopt(settings)
     services.credentials.adopt(settings, services.store.keys(), owner_token, users)
     services.logins.adopt(owner_token)
     services.routing.adopt(rows, settings)
     services.meters.adopt(settings.tasks)
-    services.notifier.adopt(settings)
     services.proxy.forget_addresses()
     services.settings = settings
     services.store.finished = settings.tasks.finished
@@ -17965,13 +18543,14 @@ def make_app(
     owner_token = settings.api_token or store.token()
     credentials = Credentials(settings, store.keys(), owner_token, user_rows(settings, owner_token))
     logins = Logins(owner_token, clocks.wall, clocks.lasting)
+    kernel = Kernel(settings)
     store.finished = settings.tasks.finished
     read_aliases(settings.aliases)
     app = web.Application(middlewares=[guard], client_max_size=settings.limits.body_bytes)
     for route in routes:
         cast(web.RouteDef, route).kwargs["expect_handler"] = expect
     app.add_routes(routes)
-    set_up_pages(app, HERE)
+    set_up_pages(app, HERE, [Path(one).expanduser() for one in settings.extensions.folders])
     app.on_shutdown.append(_end_streams)
     app.on_response_prepare.append(_leave_out)
 
@@ -17996,16 +18575,19 @@ def make_app(
             headers={"user-agent": f"chomp/{VERSION}"},
         )
         write = log_lines or sys.stderr.write
-        made = _services(settings, now_set, store, clocks, write, credentials, logins, rows, session, reload)
+        made = _services(settings, now_set, store, clocks, write, credentials, logins, kernel, rows, session, reload)
+        app[SERVICES] = made
         try:
+            kernel.services["tasks"] = made.dispatch.queue
+            await kernel.activate(_tools_for(made, session, now_set, clocks))
             await _open_database(made)
         except StoreError:
             await session.close()
             await store.close()
             raise
+        mount(app, kernel)
         await made.dispatch.recover()
-        app[SERVICES] = made
-        app[LIVE] = LiveStreams(made.events, settings, made.started_at)
+        app[LIVE] = LiveStreams(made.events, settings, kernel, made.started_at)
         app[BOARD] = Board(made)
         if sources is not None:
             made.background.start("changed files", _watch_files(made, sources))
@@ -18013,10 +18595,12 @@ def make_app(
         made.background.start("idle connections", made.proxy.pool.run())
         made.background.start("event loop lag", _watch_lag(made.usage, made.routing))
         made.routing.refresh()
+        kernel.begin(made.background)
         try:
             yield
         finally:
             await made.dispatch.stop()
+            await kernel.stop()
             await made.background.stop()
             await made.local.stop()
             made.proxy.pool.close()
@@ -18038,6 +18622,7 @@ def _services(
     log_lines: Callable[[str], object],
     credentials: Credentials,
     logins: Logins,
+    kernel: Kernel,
     rows: Sequence[RouterDef],
     session: aiohttp.ClientSession,
     reload: Callable[..., Awaitable[list[str]]],
@@ -18054,7 +18639,6 @@ def _services(
     proxy = Proxy(
         settings, credentials, pool, routing, usage, allowances, meters, events, local, background, clocks.wall
     )
-    notifier = Notifier(settings, session, background, events, credentials.redact, clocks)
     runner = LocalRunner(background, now_set)
     folders = Folders(settings.state / "work", now_set, runner.capture, runner.sandboxed, clocks.wall)
     platforms = Platforms(HERE / "adapters", store.agents, runner.capture, agent_environment(settings))
@@ -18067,7 +18651,7 @@ def _services(
         meters,
         credentials,
         background,
-        notifier,
+        events,
         routing,
     )
     return Services(
@@ -18079,7 +18663,7 @@ def _services(
         allowances=allowances,
         meters=meters,
         logins=logins,
-        notifier=notifier,
+        kernel=kernel,
         jobs=JobQueue(proxy, database, background, settings),
         dispatch=dispatch,
         responses=ResponseStore(database, settings.limits, clocks.wall),
@@ -18094,12 +18678,23 @@ def _services(
     )
 
 
+def _tools_for(
+    services: Services, session: aiohttp.ClientSession, now_set: Callable[[], Settings], clocks: Clocks
+) -> Toolbox:
+    """What extensions are handed."""
+    return Toolbox(
+        services.background, services.events, services.store.database, session, now_set, services.credentials, clocks,
+        given_fields, html_page,
+    )  # fmt: skip
+
+
 async def _open_database(services: Services) -> None:
     """Opens it and reads what is counted from it; where a disk is full, again until it succeeds. Raises StoreError."""
     database, began_at = services.store.database, services.started_at
     steps: list[Callable[[], Awaitable[None]]] = [
         database.open, services.usage.open, services.responses.open, lambda: JobQueue.open(database),
         lambda: services.allowances.open(began_at), lambda: services.meters.read_today(began_at),
+        lambda: services.kernel.make_tables(database),
     ]  # fmt: skip
 
     async def take_steps() -> None:

@@ -49,6 +49,7 @@ import symtable
 import sys
 import tarfile
 import termios
+import textwrap
 import threading
 import time
 import tomllib
@@ -83,6 +84,7 @@ from openai.types.responses.response_create_params import ResponseCreateParamsNo
 from prometheus_client.parser import text_string_to_metric_families
 
 import chomp_server as cs
+from adapters import notify
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -1146,7 +1148,10 @@ class TestSettings:
         text = cs.settings_text()
         assert f"```toml\n{text}```" in cs.docs_texts()["settings"]
         defaults = cs.read_settings(tmp_path, flags={}, environ={}, dotenv={}, overrides={}, file=tomllib.loads(text))
-        assert defaults == cs.read_settings(tmp_path, flags={}, environ={}, dotenv={}, overrides={}, file={})
+        nothing = cs.read_settings(tmp_path, flags={}, environ={}, dotenv={}, overrides={}, file={})
+        written, of_none = cs.Kernel(defaults), cs.Kernel(nothing)
+        assert written.shown_settings() == of_none.shown_settings() != {}
+        assert msgspec.structs.replace(defaults, of_extensions={}) == nothing
         _, _, shown = text.partition("\n[server]")
         tables = tomllib.loads("[server]" + shown.replace("\n# ", "\n"))  # with its examples
         made = cs.read_settings(tmp_path, flags={}, environ={}, dotenv={}, overrides={}, file=tables)
@@ -1155,12 +1160,14 @@ class TestSettings:
         (user,) = cs.user_rows(made, TOKEN)
         assert {"token", *tables["users"][0]} == {"token", *cs.User.__struct_fields__} - {"token_sha256"}
         assert user.limited()
-        assert set(tables) == set(cs._TABLES)
+        kinds = cs.Kernel(made).kinds()
+        assert set(tables) == {*cs._TABLES, *kinds}
         assert set(tables["server"]) == set(cs._Server.__struct_fields__)
         assert set(tables["timeouts"]) == {name.removesuffix("_s") for name in cs.Timeouts.__struct_fields__}
         assert set(tables["limits"]) == set(cs.Limits.__struct_fields__)
         assert set(tables["tasks"]) == {name.removesuffix("_s") for name in cs.TaskSettings.__struct_fields__}
-        assert set(tables["notify"]) == set(cs.NotifySettings.__struct_fields__)
+        for name, kind in {"extensions": cs.ExtensionSettings, **kinds}.items():
+            assert set(tables[name]) == {field.removesuffix("_s") for field in kind.__struct_fields__}
         assert set().union(*tables["routers"]) >= cs._ROUTER_KEYS - {"kind"}
 
 
@@ -5559,198 +5566,6 @@ class TestEvents:
         assert [event.kind for event in heard] == ["b"]
 
 
-class TestNotify:
-    """Telling a person, by webhook and ntfy."""
-
-    @pytest.fixture
-    async def notifier(self) -> AsyncIterator[Callable[..., cs.Notifier]]:
-        """Makes notifiers: `notifier(webhook="http://...", on=[...], clock=Clock())`."""
-        background, session = cs.Background(), aiohttp.ClientSession()
-        self.events = cs.EventBus(cs.Limits())
-
-        def make(clock: Any = time.time, public_url: str = "", **notify: Any) -> cs.Notifier:
-            settings = cs.Settings(dir=Path(), public_url=public_url, notify=cs.NotifySettings(**notify))
-            made = cs.Notifier(
-                settings,
-                session,
-                background,
-                self.events,
-                lambda text: text.replace("s3cret", "[hidden]"),
-                cs.Clocks(clock, clock, clock),
-            )
-            made.PAUSES_S = (0.01, 0.01)
-            return made
-
-        yield make
-        await background.stop()
-        await session.close()
-
-    @staticmethod
-    def hook(up: Upstream) -> str:
-        return f"http://127.0.0.1:{up.port}/hook/tok3n?key=tok3n"
-
-    @staticmethod
-    async def over(notifier: cs.Notifier, count: int = 1) -> list[cs.Notice]:
-        await until(lambda: len(notifier.recent) >= count, "not over")
-        assert notifier._underway == 0
-        return list(notifier.recent)
-
-    async def test_a_webhook_gets_what_there_is_to_know(self, notifier: Any, upstream: Any) -> None:
-        up = await upstream(lambda call: call.whole(b"", 204))
-        teller = notifier(clock := Clock(), "https://chomp.example.com", webhook=self.hook(up))
-        task = active_task(
-            "12", prompt="Mend s3cret\nmore", model="groq/m", reason="gate", cost_usd=0.5, budget_tokens=9
-        )  # fmt: skip
-        teller.tell("failed", task, "the gate is red: s3cret")
-        (notice,) = await self.over(teller)
-        assert (notice.ok, notice.status, notice.tries, notice.error) == (True, 204, 1, "")
-        assert (notice.task, notice.kind, notice.at) == ("12", "failed", clock.now)
-        (call,) = up.calls
-        assert (call.method, call.path) == ("POST", "/hook/tok3n?key=tok3n")
-        assert call.headers["content-type"] == "application/json"
-        assert call.json == {
-            "event": "failed",
-            "task": {
-                "id": "12", "title": "Mend [hidden]", "status": "active", "reason": "gate", "platform": "shell",
-                "model": "groq/m", "tokens": 0, "cost_usd": 0.5,
-            },
-            "text": "the gate is red: [hidden]",
-            "url": "https://chomp.example.com/?task=12",
-            "at": cs.iso(clock.now),
-        }  # fmt: skip
-        (event,) = self.events.recent()
-        assert (event.kind, event.data) == ("notice", notice)
-
-    @pytest.mark.parametrize(
-        ("prompt", "title"),
-        [
-            ("Mend it", "#1 Mend it"),
-            ("Türen ölen ☃", "#1 Türen ölen ☃"),
-            ("a\r\nx-evil: 1", "#1 a"),
-            ("a\x0bb\x00\u2028c\x7f", "#1 a b c"),
-            ("", "#1 task 1"),
-            ("é" * 500, "#1 " + "é" * 80),
-            ("\ud83d", "#1 ?"),
-        ],
-    )
-    async def test_ntfy_gets_words_and_headers(self, notifier: Any, upstream: Any, prompt: str, title: str) -> None:
-        up = await upstream(lambda call: call.whole(b"{}"))
-        teller = notifier(ntfy=f"http://127.0.0.1:{up.port}/topic")
-        teller.tell("done", active_task(prompt=prompt), "läuft")
-        assert (await self.over(teller))[0].ok
-        (call,) = up.calls
-        shown = str(email.header.make_header(email.header.decode_header(call.headers["title"])))
-        assert (call.body.decode(), shown, call.headers["title"].isascii()) == ("läuft", title, True)
-        assert call.headers["click"] == "http://127.0.0.1:8001/?task=1"
-        assert (call.headers["tags"], "x-evil" in call.headers) == ("white_check_mark", False)
-
-    async def test_only_what_is_wanted_is_told(self, notifier: Any, upstream: Any) -> None:
-        up = await upstream(lambda call: call.whole(b"{}"))
-        teller = notifier(webhook=self.hook(up), on=("done",))
-        for kind in ("failed", "needs_input", "done"):
-            teller.tell(kind, active_task(), "words")
-        await self.over(teller)
-        assert [call.json["event"] for call in up.calls] == ["done"]
-        nobody = notifier()
-        nobody.tell("done", active_task(), "words")
-        assert nobody._underway == 0 and not nobody.recent
-
-    async def test_the_same_of_a_task_is_told_once_a_minute(self, notifier: Any, upstream: Any) -> None:
-        up = await upstream(lambda call: call.whole(b"{}"))
-        teller = notifier(clock := Clock(), webhook=self.hook(up))
-        for id, kind in (("1", "done"), ("1", "done"), ("1", "failed"), ("2", "done")):
-            teller.tell(kind, active_task(id), "words")
-        clock.now += 59
-        teller.tell("done", active_task(), "words")
-        await self.over(teller, 3)
-        clock.now += 1
-        teller.tell("done", active_task(), "words")
-        await self.over(teller, 4)
-        assert len(up.calls) == 4 and len(teller._told) == 1
-
-    @pytest.mark.parametrize(
-        ("answers", "tries", "ok"),
-        [
-            ([500, 200], 2, True),
-            ([429, 503, 201], 3, True),
-            ([500] * 3, 3, False),
-            ([404], 1, False),
-            ([302], 3, False),
-        ],
-    )
-    async def test_what_fails_is_tried_again_and_recorded(
-        self, notifier: Any, upstream: Any, caplog: pytest.LogCaptureFixture, answers: list[int], tries: int, ok: bool
-    ) -> None:
-        left = iter(answers + answers[-1:] * 3)
-
-        async def act(call: Call) -> None:
-            await call.whole(b"the token tok3n is wrong", next(left), headers=[("location", f"{self.hook(up)}2")])
-
-        up = await upstream(act)
-        teller = notifier(webhook=self.hook(up))
-        teller.tell("done", active_task(), "words")
-        (notice,) = await self.over(teller)
-        assert (notice.tries, notice.ok, len(up.calls)) == (tries, ok, tries)
-        assert notice.error == ("" if ok else f"it answered {answers[-1]}")
-        assert notice.host == f"127.0.0.1:{up.port}"
-        assert (notice.host in caplog.text) is not ok
-        assert "tok3n" not in caplog.text + repr(notice)
-
-    async def test_nobody_there_is_an_error_that_shows_no_secret(
-        self, notifier: Any, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))  # and does not listen
-            port = taken.getsockname()[1]
-            teller = notifier(webhook=f"http://user:tok3n@127.0.0.1:{port}/tok3n", ntfy=f"http://[::1]:{port}/tok3n")
-            teller.tell("done", active_task(), "words")
-            notices = await self.over(teller, 2)
-        assert {one.host for one in notices} == {f"127.0.0.1:{port}", f"[::1]:{port}"}
-        assert all(one.error and not one.ok and one.tries == 3 for one in notices)
-        assert "tok3n" not in caplog.text + repr(notices) and "Traceback" not in caplog.text
-
-    async def test_one_that_does_not_answer_holds_up_nobody(self, notifier: Any, upstream: Any) -> None:
-        stuck, ready = await upstream(silent), await upstream(lambda call: call.whole(b"{}"))
-        teller = notifier(webhook=self.hook(stuck), ntfy=self.hook(ready))
-        teller.LIMIT_S = 0.3
-        teller.tell("done", active_task(), "words")
-        await until(lambda: len(teller.recent) == 1, "the other waits")
-        assert teller.recent[0].ok
-        await until(lambda: len(teller.recent) == 2, "not over")
-        assert (teller.recent[1].error, teller.recent[1].tries) == ("no answer within 0.3 s", 3)
-
-    async def test_only_so_many_are_on_their_way(self, notifier: Any, upstream: Any) -> None:
-        teller = notifier(webhook=self.hook(await upstream(silent)))
-        for id in range(70):
-            teller.tell("done", active_task(str(id)), "words")
-        assert (teller._underway, len(teller.recent)) == (64, 6)
-        assert {one.error for one in teller.recent} == {"too many are on their way"}
-        for _ in range(200):
-            teller._record(teller.recent[0])
-        assert len(teller.recent) == 100
-
-    @pytest.mark.parametrize(
-        "address", ["ftp://tok3n.example/x", "file:///tok3n", "tok3n", "http://", "http://[tok3n", "//tok3n/x"]
-    )
-    async def test_an_address_is_of_the_web(self, notifier: Any, tmp_path: Path, address: str) -> None:
-        with pytest.raises(cs.SettingsError) as error:
-            read(tmp_path, f'[notify]\nwebhook = "{address}"')
-        assert "[notify] webhook" in str(error.value) and "tok3n" not in str(error.value)
-        teller = notifier(webhook=address)
-        teller.tell("done", active_task(), "words")
-        (notice,) = teller.recent
-        assert (notice.ok, notice.tries, notice.host, teller._underway) == (False, 0, "", 0)
-
-    async def test_settings_written_anew_are_in_force(self, chomp: Any, upstream: Any) -> None:
-        up = await upstream(lambda call: call.whole(b"{}"))
-        client = await chomp()
-        wanted = cs.NotifySettings(ntfy=self.hook(up))
-        cs.adopt(client.services, msgspec.structs.replace(client.settings, notify=wanted))
-        client.services.notifier.tell("budget", active_task(), f"words {TOKEN}")
-        await self.over(client.services.notifier)
-        assert [call.body for call in up.calls] == [b"words [hidden]"]
-
-
 # == Credentials =======================================================================================================
 
 
@@ -7734,7 +7549,7 @@ class TestOutgoingProxy:
         told = await elsewhere("127.0.0.1", lambda call: call.whole(b"{}"), name="hook.example")
         webhook = f"http://hook.example:{told.port}/hook"
         client = await chomp(environ={"http_proxy": forwarder.url}, notify={"webhook": webhook, "on": ["done"]})
-        client.services.notifier.tell("done", a_task(status="done"), "it is done")
+        client.services.kernel.services["notify"].tell("done", a_task(status="done"), "it is done")
         await until(lambda: bool(told.calls), "not told")
         assert forwarder.targets == [f"POST {webhook} HTTP/1.1"]
 
@@ -11567,6 +11382,488 @@ class TestWhateverHappens:
                 stage.give_up()
                 raise AssertionError(f"{how} {leaves}, {move!r} after {phase!r}: {error}") from None
         assert late < 20
+
+
+# == Kernel ============================================================================================================
+
+
+class TestKernel:
+    """What extensions may do, and what becomes of those that fail."""
+
+    HEAD = "import asyncio\nimport msgspec\nMANIFEST = {'id': __name__.rpartition('.')[2], 'name': 'An extension', 'version': '1.0.0', 'apiVersion': '^1'%s}\n"
+
+    @pytest.fixture
+    async def extended(self, chomp: Any, tmp_path: Path) -> Callable[..., Awaitable[Chomp]]:
+        """A chomp with extensions: `await extended(hello="def activate(host): ...", other=(", 'dependsOn': ['hello']", "..."))`."""
+        folder = tmp_path / "extensions"
+        folder.mkdir()
+
+        async def start(tables: dict[str, Any] | None = None, **sources: Any) -> Chomp:
+            for name, source in sources.items():
+                more, text = source if isinstance(source, tuple) else ("", source)
+                (folder / f"{name}.py").write_text(self.HEAD % more + textwrap.dedent(text))
+            client: Chomp = await chomp(extensions={"folders": [str(folder)]}, **(tables or {}))
+            return client
+
+        return start
+
+    @staticmethod
+    async def states(client: Chomp) -> dict[str, tuple[str, str]]:
+        async with client.get("/status") as answer:
+            found = (await answer.json())["extensions"]
+        return {id: (one["state"], one["reason"] or "") for id, one in found.items() if one["trust"] == "external"}
+
+    async def test_the_example_of_the_docs_works(self, chomp: Any, tmp_path: Path) -> None:
+        text = (HERE / "adapters" / "README.md").read_text("utf-8")
+        (source,) = re.findall(r"```python\n(.*?)```", text, re.S)
+        folder = tmp_path / "mine"
+        folder.mkdir()
+        (folder / "hello.py").write_text(source)
+        client = await chomp(extensions={"folders": [str(folder)]}, hello={"greeting": "Servus"}, written=True)
+        for _ in range(2):
+            async with client.get("/api/hello/Ann") as answer:
+                assert (answer.status, await answer.json()) == (200, {"words": "Servus, Ann!"})
+        async with aiohttp.ClientSession() as stranger, stranger.get(f"{client.url}/api/hello/Ann") as answer:
+            assert answer.status == 401  # it is for the owner
+        assert await client.store.database.read("SELECT * FROM hello_names") == [{"name": "Ann", "times": 2}]
+        async with client.get("/api/commands") as answer:
+            assert (await answer.json())["commands"] == [
+                {"name": "hello", "usage": "hello [NAME]", "help": "says hello", "extension": "hello"}
+            ]
+        async with client.post("/api/commands/hello", json={"args": ["dear", "Bob"]}) as answer:
+            pieces = [json.loads(line) for line in (await answer.text()).splitlines()]
+        assert pieces == [{"out": "Servus, dear Bob!\n"}, {"exit": 0}]
+        kinds = [event.kind for event in client.services.events.recent() if event.kind.startswith("hello")]
+        assert kinds == ["hello_said"] * 3
+        assert client.app[cs.LIVE].signals("hello_said") == (("refreshHello", 1.0),)
+        async with client.get("/api/config") as answer:
+            assert (await answer.json())["hello"] == {"greeting": "Servus"}
+        async with client.post("/api/config", json={"hello": {"greeting": "Moin"}}) as answer:
+            assert (await answer.json()) == {"status": "ok", "restart": []}
+        async with client.get("/api/hello/Ann") as answer:
+            assert (await answer.json())["words"] == "Moin, Ann!"
+        async with client.post("/api/config", json={"hello": {"greting": "Moin"}}) as answer:
+            assert "did you mean 'greeting'" in (await error_of(answer))["message"]
+
+    async def test_what_fails_is_disabled_and_nothing_else(
+        self, extended: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        good = (
+            "def activate(host):\n    host.route('GET', '/good')(ok)\nasync def ok(request):\n    return {'ok': True}\n"
+        )
+        client = await extended(
+            {"timeouts": {}},
+            at_import="1 / 0",
+            exits="raise SystemExit('bye')",
+            syntax="def activate(host:",
+            no_activate="x = 1",
+            activating="def activate(host):\n    raise KeyError('x')",
+            needs=(", 'dependsOn': ['activating']", "def activate(host): pass"),
+            needs_it_too=(", 'dependsOn': ['needs']", "def activate(host): pass"),
+            newer=(", 'apiVersion': '^2'", "def activate(host): pass"),
+            odd=(", 'apiVersion': 'latest'", "def activate(host): pass"),
+            other_id=(", 'id': 'another'", "def activate(host): pass"),
+            taken="def activate(host):\n    @host.route('GET', '/status')\n    async def show(request): return {}",
+            table="def activate(host):\n    host.tables('CREATE TABLE ledger2 (a)')",
+            bad_sql="def activate(host):\n    host.tables('CREATE TABEL bad_sql (a)')",
+            settled="class Settings(msgspec.Struct):\n    must: int\ndef activate(host): pass",
+            good=good,
+        )
+        states = await self.states(client)
+        reasons = {
+            "at_import": "ZeroDivisionError", "exits": "SystemExit: bye", "syntax": "SyntaxError",
+            "no_activate": "it has no activate", "activating": "activate failed: KeyError: 'x'",
+            "needs": "it needs activating, which is disabled", "needs_it_too": "it needs needs, which is disabled",
+            "newer": "'^2'", "odd": "'latest'", "other_id": "'another'", "taken": "GET /status cannot be served",
+            "table": "does not begin with table", "bad_sql": "near \"TABEL\"", "settled": "missing required field",
+        }  # fmt: skip
+        for id, words in reasons.items():
+            assert states[id][0] == "disabled" and words in states[id][1], (id, states[id])
+            assert f"the extension {id} is disabled" in caplog.text
+        assert states["good"] == ("active", "")
+        for path in ("/good", "/health", "/partials/settings"):
+            async with client.get(path) as answer:
+                assert answer.status == 200
+                text = await answer.text()
+        assert "activate failed: KeyError: &#39;x&#39;" in text
+        rows = await client.store.database.read("SELECT name FROM sqlite_master WHERE name = 'ledger2'")
+        assert rows == []  # all of it or nothing
+
+    async def test_an_error_in_use_fails_there_alone(self, extended: Any, caplog: pytest.LogCaptureFixture) -> None:
+        client = await extended(
+            bad="""
+            def activate(host):
+                @host.route("GET", "/bad")
+                async def bad(request):
+                    raise KeyError("sk-secret")
+                @host.route("GET", "/refused")
+                async def refused(request):
+                    raise host.error("not today", status=409)
+                @host.route("POST", "/echo")
+                async def echo(request):
+                    return await host.fields(request)
+                def hear(event):
+                    raise OSError("deaf")
+                async def chore():
+                    seen.append(1)
+                    raise ValueError("tired")
+                seen = []
+                host.on("bang*", hear)
+                host.every(0.01, chore)
+                host.provide("seen", seen)
+                @host.command("fails", "fails")
+                async def fails(call):
+                    yield "half"
+                    raise RuntimeError("secret words")
+                @host.command("refuses", "refuses")
+                def refuses(call):
+                    raise host.error("no such thing")
+                @host.command("status", "ends with 3")
+                def status(call):
+                    return 3
+            """
+        )
+        async with client.get("/bad") as answer:
+            assert (answer.status, "secret" in await answer.text()) == (500, False)
+        assert "KeyError" in caplog.text
+        async with client.get("/refused") as answer:
+            assert (answer.status, (await error_of(answer))["message"]) == (409, "not today")
+        async with client.post("/echo", data=b"{") as answer:
+            assert answer.status == 400
+        seen = client.services.kernel.services["seen"]
+        client.services.events.publish("banged", {})
+        await until(lambda: len(seen) > 2, "the chore is not done again")
+        state, _ = (await self.states(client))["bad"]
+        assert state == "active"
+        commands = {}
+        for name in ("fails", "refuses", "status"):
+            async with client.post(f"/api/commands/{name}", json={}) as answer:
+                commands[name] = [json.loads(line) for line in (await answer.text()).splitlines()]
+        assert commands == {
+            "fails": [{"out": "half"}, {"err": "fails failed; chomp's log says why\n"}, {"exit": 1}],
+            "refuses": [{"err": "no such thing\n"}, {"exit": 1}],
+            "status": [{"exit": 3}],
+        }
+        async with client.get("/status") as answer:
+            assert (await answer.json())["extensions"]["bad"]["failures"] >= 4
+        async with client.post("/api/commands/nope", json={}) as answer:
+            assert answer.status == 404
+
+    async def test_they_start_in_order_and_end_in_the_other(self, extended: Any) -> None:
+        source = """
+            def activate(host):
+                host.service("order").append(host.id)
+                kept.append(host)
+            async def deactivate(host):
+                host.service("order").append(f"{host.id} ends")
+                if host.id == "b":
+                    raise RuntimeError("it will not")
+            kept = []
+            """
+        first = "def activate(host):\n    host.provide('order', order)\norder = []"
+        client = await extended(
+            a=(", 'dependsOn': ['c']", source), b=(", 'dependsOn': ['first']", source),
+            c=(", 'dependsOn': ['first']", source), first=first,
+        )  # fmt: skip
+        order = client.services.kernel.services["order"]
+        assert order == ["b", "c", "a"]
+        (host,) = sys.modules["chomp_extensions.a"].kept
+        for late in (lambda: host.route("GET", "/late")(None), lambda: host.provide("x", 1), lambda: host.tables("")):
+            with pytest.raises(RuntimeError, match=r"only activate\(host\)"):
+                late()
+        with pytest.raises(LookupError, match="nobody provides nothing"):
+            host.service("nothing")
+        await client.stop()
+        assert order[3:] == ["a ends", "c ends", "b ends"]
+
+    @pytest.mark.parametrize(
+        ("manifests", "words"),
+        [
+            ({"a": "['b']", "b": "['a']"}, "the extensions a, b need one another in a circle"),
+            ({"a": "['notfy']"}, "the extension a needs notfy, which is not there (did you mean 'notify'?)"),
+            ({"notify": "[]"}, "there are two extensions notify"),
+        ],
+    )
+    def test_what_cannot_be_ordered_is_an_error_at_start(
+        self, tmp_path: Path, manifests: dict[str, str], words: str
+    ) -> None:
+        for id, needed in manifests.items():
+            (tmp_path / f"{id}.py").write_text(self.HEAD % f", 'dependsOn': {needed}" + "def activate(host): pass")
+        settings = read(tmp_path, f'[extensions]\nfolders = ["{tmp_path}"]')
+        with pytest.raises(cs.SettingsError) as error:
+            cs.Kernel(settings)
+        assert words in str(error.value)
+        left_out = read(tmp_path, f'[extensions]\nfolders = ["{tmp_path}"]\noff = {[*manifests]}'.replace("'", '"'))
+        assert not {*manifests} & {one.id for one in cs.Kernel(left_out).extensions}
+
+    def test_a_file_that_others_may_write_is_not_run(self, tmp_path: Path) -> None:
+        path = tmp_path / "hello.py"
+        path.write_text("raise AssertionError('it was run')")
+        path.chmod(0o666)
+        (one,) = [
+            one
+            for one in cs.Kernel(read(tmp_path, f'[extensions]\nfolders = ["{tmp_path}"]')).extensions
+            if one.id == "hello"
+        ]
+        assert one.phase == "disabled" and "everybody may write to it" in one.reason
+
+    def test_a_table_is_known_by_the_file_that_has_it(self, tmp_path: Path) -> None:
+        with pytest.raises(cs.SettingsError, match=r"no table \[hello\]"):
+            read(tmp_path, "[hello]\na = 1")
+        (tmp_path / "hello.py").write_text("")
+        assert read(tmp_path, f'[hello]\na = 1\n[extensions]\nfolders = ["{tmp_path}"]').of_extensions == {
+            "hello": {"a": 1}
+        }
+        with pytest.raises(cs.SettingsError, match="is no folder"):
+            read(tmp_path, '[extensions]\nfolders = ["not/absolute"]')
+
+    async def test_tables_are_brought_up_to_date(self, extended: Any, tmp_path: Path) -> None:
+        first, second = (
+            "CREATE TABLE up_a (x);",
+            "ALTER TABLE up_a ADD COLUMN y DEFAULT 7; CREATE INDEX up_i ON up_a (y);",
+        )
+        source = "def activate(host):\n    host.tables(%s)"
+        client = await extended(up=source % repr(first))
+        store = client.store
+        await store.database.write(lambda connection: connection.execute("INSERT INTO up_a VALUES (1)"))
+        kernel, extension = client.services.kernel, next(x for x in client.services.kernel.extensions if x.id == "up")
+        extension.tables = (first, second)
+        await kernel.make_tables(store.database)
+        assert await store.database.read("SELECT * FROM up_a") == [{"x": 1, "y": 7}]
+        await kernel.make_tables(store.database)  # there is nothing left to do
+        extension.tables = (first,)
+        await kernel.make_tables(store.database)
+        assert extension.phase == "disabled" and "written by a newer one" in extension.reason
+
+    async def test_a_page_is_in_the_bar_and_open_to_all(self, extended: Any, tmp_path: Path) -> None:
+        (tmp_path / "extensions" / "templates").mkdir()
+        shell = '{% extends "layout.html" %}{% from "macros.html" import top_bar with context %}{% block body %}{{ top_bar("/desk") }}<h1>Desk</h1>{% endblock %}'
+        (tmp_path / "extensions" / "templates" / "desk.html").write_text(shell)
+        (tmp_path / "extensions" / "templates" / "desk_part.html").write_text("<p>{{ words }}</p>")
+        client = await extended(desk="""
+            def activate(host):
+                host.page("/desk", "Desk", "desk.html", icon="book")
+                @host.route("GET", "/partials/desk")
+                async def part(request):
+                    return host.render(request, "desk_part.html", words="<b>")
+            """)  # fmt: skip
+        async with aiohttp.ClientSession() as stranger:
+            async with stranger.get(f"{client.url}/desk") as answer:
+                text = await answer.text()
+                assert answer.status == 200 and "frame-ancestors" in answer.headers["content-security-policy"]
+            async with stranger.get(f"{client.url}/partials/desk") as answer:
+                assert answer.status == 401
+        assert 'href="/desk" aria-label="Desk" title="Desk" aria-current="page"' in text
+        async with client.get("/partials/desk") as answer:
+            assert await answer.text() == "<p>&lt;b&gt;</p>"
+        async with client.get("/usage") as answer:
+            assert 'href="/desk"' in await answer.text()
+
+    @pytest.mark.parametrize(
+        ("wanted", "fits"),
+        [
+            ("^1", True),
+            ("1", True),
+            ("^1.0.0", True),
+            ("1.0", True),
+            ("^1.1", False),
+            ("^2", False),
+            ("^0.1.0", False),
+            ("", False),
+            ("*", False),
+        ],
+    )
+    def test_the_version_of_what_is_handed_is_looked_at(self, wanted: str, fits: bool) -> None:
+        assert cs.fits_api(wanted) is fits
+
+
+class TestNotify:
+    """Telling a person, by webhook and ntfy."""
+
+    @pytest.fixture
+    async def notifier(self) -> AsyncIterator[Callable[..., notify.Notifier]]:
+        """Makes notifiers: `notifier(webhook="http://...", on=[...], clock=Clock())`."""
+        background, session = cs.Background(), aiohttp.ClientSession()
+        self.events = cs.EventBus(cs.Limits())
+
+        def make(clock: Any = time.time, public_url: str = "", **wanted: Any) -> notify.Notifier:
+            settings = cs.Settings(dir=Path(), public_url=public_url)
+            extension = cs.Extension("notify", HERE / "adapters" / "notify.py")
+            extension.settings = notify.Settings(**wanted)
+            (known := credentials()).hide("s3cret")
+            clocks = cs.Clocks(clock, clock, clock)
+            tools: Any = (background, self.events, None, session, lambda: settings, known, clocks, None, None)
+            made = notify.Notifier(cs.ExtensionApi(cs.Kernel(settings), extension, cs.Toolbox(*tools)))
+            made.PAUSES_S = (0.01, 0.01)
+            return made
+
+        yield make
+        await background.stop()
+        await session.close()
+
+    @staticmethod
+    def hook(up: Upstream) -> str:
+        return f"http://127.0.0.1:{up.port}/hook/tok3n?key=tok3n"
+
+    @staticmethod
+    async def over(notifier: notify.Notifier, count: int = 1) -> list[notify.Notice]:
+        await until(lambda: len(notifier.recent) >= count, "not over")
+        assert notifier.underway == 0
+        return list(notifier.recent)
+
+    async def test_a_webhook_gets_what_there_is_to_know(self, notifier: Any, upstream: Any) -> None:
+        up = await upstream(lambda call: call.whole(b"", 204))
+        teller = notifier(clock := Clock(), "https://chomp.example.com", webhook=self.hook(up))
+        task = active_task(
+            "12", prompt="Mend s3cret\nmore", model="groq/m", reason="gate", cost_usd=0.5, budget_tokens=9
+        )  # fmt: skip
+        teller.tell("failed", task, "the gate is red: s3cret")
+        (notice,) = await self.over(teller)
+        assert (notice.ok, notice.status, notice.tries, notice.error) == (True, 204, 1, "")
+        assert (notice.task, notice.kind, notice.at) == ("12", "failed", clock.now)
+        (call,) = up.calls
+        assert (call.method, call.path) == ("POST", "/hook/tok3n?key=tok3n")
+        assert call.headers["content-type"] == "application/json"
+        assert call.json == {
+            "event": "failed",
+            "task": {
+                "id": "12", "title": "Mend [hidden]", "status": "active", "reason": "gate", "platform": "shell",
+                "model": "groq/m", "tokens": 0, "cost_usd": 0.5,
+            },
+            "text": "the gate is red: [hidden]",
+            "url": "https://chomp.example.com/?task=12",
+            "at": cs.iso(clock.now),
+        }  # fmt: skip
+        (event,) = self.events.recent()
+        assert (event.kind, event.data) == ("notify_sent", notice)
+
+    @pytest.mark.parametrize(
+        ("prompt", "title"),
+        [
+            ("Mend it", "#1 Mend it"),
+            ("Türen ölen ☃", "#1 Türen ölen ☃"),
+            ("a\r\nx-evil: 1", "#1 a"),
+            ("a\x0bb\x00\u2028c\x7f", "#1 a b c"),
+            ("", "#1 task 1"),
+            ("é" * 500, "#1 " + "é" * 80),
+            ("\ud83d", "#1 ?"),
+        ],
+    )
+    async def test_ntfy_gets_words_and_headers(self, notifier: Any, upstream: Any, prompt: str, title: str) -> None:
+        up = await upstream(lambda call: call.whole(b"{}"))
+        teller = notifier(ntfy=f"http://127.0.0.1:{up.port}/topic")
+        teller.tell("done", active_task(prompt=prompt), "läuft")
+        assert (await self.over(teller))[0].ok
+        (call,) = up.calls
+        shown = str(email.header.make_header(email.header.decode_header(call.headers["title"])))
+        assert (call.body.decode(), shown, call.headers["title"].isascii()) == ("läuft", title, True)
+        assert call.headers["click"] == "http://127.0.0.1:8001/?task=1"
+        assert (call.headers["tags"], "x-evil" in call.headers) == ("white_check_mark", False)
+
+    async def test_only_what_is_wanted_is_told(self, notifier: Any, upstream: Any) -> None:
+        up = await upstream(lambda call: call.whole(b"{}"))
+        teller = notifier(webhook=self.hook(up), on=("done",))
+        for kind in ("failed", "needs_input", "done"):
+            teller.tell(kind, active_task(), "words")
+        await self.over(teller)
+        assert [call.json["event"] for call in up.calls] == ["done"]
+        nobody = notifier()
+        nobody.tell("done", active_task(), "words")
+        assert nobody.underway == 0 and not nobody.recent
+
+    async def test_the_same_of_a_task_is_told_once_a_minute(self, notifier: Any, upstream: Any) -> None:
+        up = await upstream(lambda call: call.whole(b"{}"))
+        teller = notifier(clock := Clock(), webhook=self.hook(up))
+        for id, kind in (("1", "done"), ("1", "done"), ("1", "failed"), ("2", "done")):
+            teller.tell(kind, active_task(id), "words")
+        clock.now += 59
+        teller.tell("done", active_task(), "words")
+        await self.over(teller, 3)
+        clock.now += 1
+        teller.tell("done", active_task(), "words")
+        await self.over(teller, 4)
+        assert len(up.calls) == 4 and len(teller._sent_at) == 1
+
+    @pytest.mark.parametrize(
+        ("answers", "tries", "ok"),
+        [
+            ([500, 200], 2, True),
+            ([429, 503, 201], 3, True),
+            ([500] * 3, 3, False),
+            ([404], 1, False),
+            ([302], 3, False),
+        ],
+    )
+    async def test_what_fails_is_tried_again_and_recorded(
+        self, notifier: Any, upstream: Any, caplog: pytest.LogCaptureFixture, answers: list[int], tries: int, ok: bool
+    ) -> None:
+        left = iter(answers + answers[-1:] * 3)
+
+        async def act(call: Call) -> None:
+            await call.whole(b"the token tok3n is wrong", next(left), headers=[("location", f"{self.hook(up)}2")])
+
+        up = await upstream(act)
+        teller = notifier(webhook=self.hook(up))
+        teller.tell("done", active_task(), "words")
+        (notice,) = await self.over(teller)
+        assert (notice.tries, notice.ok, len(up.calls)) == (tries, ok, tries)
+        assert notice.error == ("" if ok else f"it answered {answers[-1]}")
+        assert notice.host == f"127.0.0.1:{up.port}"
+        assert (notice.host in caplog.text) is not ok
+        assert "tok3n" not in caplog.text + repr(notice)
+
+    async def test_nobody_there_is_an_error_that_shows_no_secret(
+        self, notifier: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))  # and does not listen
+            port = taken.getsockname()[1]
+            teller = notifier(webhook=f"http://user:tok3n@127.0.0.1:{port}/tok3n", ntfy=f"http://[::1]:{port}/tok3n")
+            teller.tell("done", active_task(), "words")
+            notices = await self.over(teller, 2)
+        assert {one.host for one in notices} == {f"127.0.0.1:{port}", f"[::1]:{port}"}
+        assert all(one.error and not one.ok and one.tries == 3 for one in notices)
+        assert "tok3n" not in caplog.text + repr(notices) and "Traceback" not in caplog.text
+
+    async def test_one_that_does_not_answer_holds_up_nobody(self, notifier: Any, upstream: Any) -> None:
+        stuck, ready = await upstream(silent), await upstream(lambda call: call.whole(b"{}"))
+        teller = notifier(webhook=self.hook(stuck), ntfy=self.hook(ready))
+        teller.LIMIT_S = 0.3
+        teller.tell("done", active_task(), "words")
+        await until(lambda: len(teller.recent) == 1, "the other waits")
+        assert teller.recent[0].ok
+        await until(lambda: len(teller.recent) == 2, "not over")
+        assert (teller.recent[1].error, teller.recent[1].tries) == ("no answer within 0.3 s", 3)
+
+    async def test_only_so_many_are_on_their_way(self, notifier: Any, upstream: Any) -> None:
+        teller = notifier(webhook=self.hook(await upstream(silent)))
+        for id in range(70):
+            teller.tell("done", active_task(str(id)), "words")
+        assert (teller.underway, len(teller.recent)) == (64, 6)
+        assert {one.error for one in teller.recent} == {"too many are on their way"}
+        for _ in range(200):
+            teller._record(teller.recent[0])
+        assert len(teller.recent) == 100
+
+    @pytest.mark.parametrize(
+        "address", ["ftp://tok3n.example/x", "file:///tok3n", "tok3n", "http://", "http://[tok3n", "//tok3n/x"]
+    )
+    async def test_an_address_is_of_the_web(self, tmp_path: Path, address: str) -> None:
+        with pytest.raises(cs.SettingsError) as error:
+            cs.Kernel(read(tmp_path, f'[notify]\nwebhook = "{address}"'))
+        assert str(error.value) == "[notify] webhook: must be an http or https address"
+        assert error.value.param == "notify.webhook"
+
+    async def test_settings_written_anew_are_in_force(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(lambda call: call.whole(b"{}"))
+        client = await chomp()
+        async with client.post("/api/tasks", json={"prompt": "do it", "platform": "shell"}) as answer:
+            assert answer.status == 200
+        wanted = {"notify": {"ntfy": self.hook(up)}}
+        cs.adopt(client.services, msgspec.structs.replace(client.settings, of_extensions=wanted))
+        client.services.events.publish("budget_reached", {"id": "1", "session": "s1", "words": f"words {TOKEN}"})
+        await self.over(client.services.kernel.services["notify"])
+        assert [call.body for call in up.calls] == [b"words [hidden]"]
 
 
 # == Dispatch ==========================================================================================================
@@ -16675,7 +16972,7 @@ class TestPlaces:
     async def test_stopped_it_can_be_resumed(self, workshop: Any) -> None:
         place, told = FarPlace(goes_on, works_well), list[str]()
         here = await self.at(workshop, place)
-        here.dispatch._notifier.tell = lambda kind, *more: told.append(kind)  # type: ignore[method-assign]
+        here.chomp.services.kernel.services["notify"].tell = lambda kind, *more: told.append(kind)
         task_id = await here.add("do it")
         await here.when(task_id, lambda task: task.get("phase") == "running")
         task = await here.post("/stop", id=task_id)
@@ -17515,7 +17812,8 @@ class TestDispatch:
         monkeypatch.setattr(cs, "WATCH_S", 0.05)
         here = await workshop(tasks={"stalled": "300ms", "stalled_stop": "1500ms"})
         told: list[Any] = []
-        monkeypatch.setattr(here.chomp.services.notifier, "tell", lambda *what: told.append(what))
+        notifier = here.chomp.services.kernel.services["notify"]
+        monkeypatch.setattr(notifier, "tell", lambda *what: told.append(what))
         task_id = await here.add("sleep 1000")
         task = await here.phase(task_id, "stalled")
         assert task["note"] == "neither output nor traffic for 0.3 s"
@@ -17620,18 +17918,19 @@ class TestDispatch:
             await here.ended(task_id)
             await eventually(lambda: len(told) == 3)
             async with here.chomp.get("/status") as answer:
-                tasks = (await answer.json())["tasks"]
+                found = await answer.json()
         assert [(one["event"], one["task"]["id"]) for one in told] == [
             ("failed", "1"),
             ("needs_input", "2"),
             ("done", "2"),
         ]
         assert told[0]["text"].startswith("the agent ended with 1") and told[0]["url"].endswith("?task=1")
-        assert [(one["kind"], one["ok"]) for one in tasks["notices"]] == [
+        assert [(one["kind"], one["ok"]) for one in found["extensions"]["notify"]["notices"]] == [
             ("failed", True),
             ("needs_input", True),
             ("done", True),
         ]
+        tasks = found["tasks"]
         assert (tasks["done"], tasks["failed"], tasks["state_fault"]) == (1, 1, None)
         assert tasks["isolation"] == here.dispatch.machine.runner.level
         async with here.chomp.get("/metrics") as answer:
@@ -24899,7 +25198,7 @@ class TestSettingsApi:
         shown = {one["env_var"]: one for router in found["routers"].values() for one in router["keys"]}
         assert (shown["GROQ_API_KEY"]["preview"], shown["GROQ_API_KEY"]["set"]) == ("gsk-...ghij", True)
         assert shown["CEREBRAS_API_KEY"]["preview"] == "****"
-        assert found["notify"] == {"on": list(cs.NotifySettings().on), "webhook": True, "ntfy": True}
+        assert found["notify"] == {"on": list(notify.Settings().on), "webhook": True, "ntfy": True}
         assert found["agents"]["shell"].items() >= {"name": "Shell", "builtin": True, "available": True}.items()
         assert found["tasks"]["isolation"] == "none" and found["isolation"]["level"] in ("bubblewrap", "none")
 
@@ -24971,9 +25270,10 @@ class TestSettingsApi:
         settings = client.chomp.services.settings
         assert (settings.tasks.auto, settings.tasks.strict, settings.tasks.parallel) == (True, False, 2)
         assert (settings.tasks.stalled_s, settings.tasks.budget_usd_per_day) == (300, 1.5)
-        assert settings.notify.on == ("done",)
+        kernel = client.chomp.services.kernel
+        assert kernel.settings("notify").on == ("done",)
         async with client.chomp.post("/api/config", data=[("notify.on[]", "")]) as answer:
-            assert answer.status == 200 and client.chomp.services.settings.notify.on == ()
+            assert answer.status == 200 and kernel.settings("notify").on == ()
         for name, value in (
             ("tasks.stalled", "banana"),
             ("tasks.parallel", "0"),
@@ -24984,21 +25284,21 @@ class TestSettingsApi:
                 assert (answer.status, (await error_of(answer))["param"]) == (400, None if "nope" in name else name)
 
     async def test_a_page_shows_where_notices_go_and_nothing_secret(self, serves: Any) -> None:
-        notify = {
+        addresses = {
             "webhook": "https://me:hidden-1@hooks.example:8443/hidden-2?token=hidden-3",
             "ntfy": "https://ntfy.sh/hidden-4",
         }
-        client = await serves(written=True, notify=notify)
+        client = await serves(written=True, notify=addresses)
         async with client.chomp.get("/partials/settings") as answer:
             text = await answer.text()
         assert "hidden-" not in text
         shown = {"webhook": "https://hooks.example:8443/...", "ntfy": "https://ntfy.sh/..."}
         assert all(f'value="{address}"' in text for address in shown.values())
-        kept = lambda: msgspec.structs.asdict(client.chomp.services.settings.notify)  # noqa: E731
+        kept = lambda: msgspec.structs.asdict(client.chomp.services.kernel.settings("notify"))  # noqa: E731
         await client.post("config", notify={**shown, "on": ["done"]})  # as the page sends it
-        assert kept() == {**notify, "on": ("done",)}
+        assert kept() == {**addresses, "on": ("done",)}
         await client.post("config", notify={**shown, "ntfy": "", "on": ["done"]})
-        assert kept() == {**notify, "ntfy": "", "on": ("done",)}
+        assert kept() == {**addresses, "ntfy": "", "on": ("done",)}
         await client.post("config", notify={"webhook": "https://hooks.example", "ntfy": ""})
         assert kept()["webhook"] == "https://hooks.example"
         async with client.chomp.get("/partials/settings") as answer:

@@ -1,0 +1,175 @@
+"""Tells a person, by webhook or ntfy, what they should know of a task: [notify] says where and what."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import collections
+import datetime
+import json
+import urllib.parse
+from typing import Any
+
+import aiohttp
+import msgspec
+
+MANIFEST = {
+    "id": "notify",
+    "name": "Notifications",
+    "version": "1.0.0",
+    "apiVersion": "^1",
+    "contributes": {"settings": ["notify"], "events": ["notify_sent"]},
+    "capabilities": {"network": True},
+}
+SECRETS = ("webhook", "ntfy")  # there may be a token in an address
+KINDS = {"task_needs_input": "needs_input", "task_done": "done", "task_failed": "failed", "budget_reached": "budget"}
+_TAGS = {"needs_input": "question", "done": "white_check_mark", "failed": "x", "budget": "moneybag"}  # of ntfy
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom to tell when a person is needed."""
+
+    webhook: str = ""  # gets a JSON object by POST
+    ntfy: str = ""  # a topic's address, such as https://ntfy.sh/my-topic
+    on: tuple[str, ...] = ("needs_input", "done", "failed", "budget")  # of what
+
+    def __post_init__(self) -> None:
+        for name in SECRETS:
+            if (address := getattr(self, name)) and not web_host(address):
+                raise ValueError(f"{name}: must be an http or https address")
+
+
+class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of telling a person something of a task."""
+
+    task: str
+    kind: str
+    host: str  # who was asked to tell; the rest of the address may be secret
+    ok: bool
+    at: float
+    tries: int
+    status: int = 0  # of the last answer
+    error: str = ""
+
+
+def web_host(address: str) -> str:
+    """Host and port of an http or https address; "" when it is none. More of it may be secret."""
+    try:
+        url = urllib.parse.urlsplit(address)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            return ""
+        host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+        return f"{host}:{url.port}" if url.port else host
+    except ValueError:
+        return ""
+
+
+def header_words(text: str) -> str:
+    """`text` as a header's value: one line, in RFC 2047's form where it is not ASCII."""
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    if line.isascii():
+        return line
+    return f"=?UTF-8?B?{base64.b64encode(line.encode()).decode()}?="
+
+
+class Notifier:
+    """Nobody waits for it. What cannot be delivered is tried again, then given up, logged, remembered in `recent`."""
+
+    QUIET_S = 60.0  # the same of a task is not told again within that
+    LIMIT_S = 10.0  # of one try
+    PAUSES_S: tuple[float, ...] = (1.0, 5.0)  # between tries
+    MOST = 64  # on their way at once; more are given up
+
+    def __init__(self, host: Any):
+        self._host = host
+        self._sent_at: dict[tuple[str, str], float] = {}  # by task and kind
+        self.underway = 0
+        self.recent: collections.deque[Notice] = collections.deque(maxlen=100)
+
+    def hear(self, event: Any) -> None:
+        """Tells of what has happened to a task, if that is wanted."""
+        self.tell(KINDS[event.kind], self._host.service("tasks").get(event.data["id"]), event.data["words"])
+
+    def tell(self, kind: str, task: Any, words: str) -> None:
+        """Tells of `task`, if `kind` is one the person wants to hear of and was not told a moment ago."""
+        wanted, now = self._host.settings, self._host.clocks.steady()
+        if kind not in wanted.on or not (wanted.webhook or wanted.ntfy):
+            return
+        self._sent_at = {key: at for key, at in self._sent_at.items() if now - at < self.QUIET_S}
+        if (task.id, kind) in self._sent_at:
+            return
+        self._sent_at[task.id, kind] = now
+        title = self._shown(task.prompt.strip().partition("\n")[0], 80) or f"task {task.id}"
+        text, page = self._shown(words, 2000), f"{self._host.address}/?task={task.id}"
+        if wanted.webhook:
+            at = datetime.datetime.fromtimestamp(int(self._host.clocks.wall()), datetime.UTC)
+            payload = {
+                "event": kind,
+                "task": {
+                    "id": task.id, "title": title, "status": task.status, "reason": task.reason,
+                    "platform": task.platform, "model": task.model, "tokens": task.tokens, "cost_usd": task.cost_usd,
+                },
+                "text": text,
+                "url": page,
+                "at": at.isoformat().replace("+00:00", "Z"),
+            }  # fmt: skip
+            self._send(
+                task.id, kind, wanted.webhook, json.dumps(payload).encode(), {"content-type": "application/json"}
+            )
+        if wanted.ntfy:
+            headers = {"title": header_words(f"#{task.id} {title}"), "click": page, "tags": _TAGS[kind]}
+            self._send(task.id, kind, wanted.ntfy, text.encode(), headers)
+
+    def _shown(self, text: str, most: int) -> str:
+        """The beginning of `text`, without secrets and without halves of signs, which no JSON can have."""
+        redacted: str = self._host.redact(text)
+        return redacted[:most].encode("utf-8", "replace").decode()
+
+    def _send(self, task: str, kind: str, address: str, body: bytes, headers: dict[str, str]) -> None:
+        if self.underway >= self.MOST:
+            words = "too many are on their way"
+            self._record(Notice(task, kind, web_host(address), False, self._host.clocks.wall(), 0, error=words))
+            return
+        self.underway += 1
+        self._host.start(f"notice of task {task}", self._deliver(task, kind, address, body, headers))
+
+    async def _deliver(self, task: str, kind: str, address: str, body: bytes, headers: dict[str, str]) -> None:
+        tries, status, error = 0, 0, "chomp stopped"
+        try:
+            for pause_s in (0.0, *self.PAUSES_S):
+                await asyncio.sleep(pause_s)
+                tries += 1
+                status, error = await self._post(address, body, headers)
+                if not error or (400 <= status < 500 and status not in (408, 429)):
+                    break
+        finally:
+            self.underway -= 1
+            now = self._host.clocks.wall()
+            self._record(Notice(task, kind, web_host(address), not error, now, tries, status, error))
+
+    async def _post(self, address: str, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
+        """The answer's status, and what is wrong; in our words, those of others may have the address in them."""
+        try:
+            async with asyncio.timeout(self.LIMIT_S):
+                async with self._host.request("POST", address, headers=headers, data=body) as answer:
+                    return answer.status, "" if 200 <= answer.status < 300 else f"it answered {answer.status}"
+        except TimeoutError:
+            return 0, f"no answer within {self.LIMIT_S:g} s"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return 0, (isinstance(error, OSError) and error.strerror) or type(error).__name__
+
+    def _record(self, notice: Notice) -> None:
+        if not notice.ok:
+            self._host.log.warning("%s could not be told of task %s: %s", notice.host, notice.task, notice.error)
+        self.recent.append(notice)
+        self._host.publish("sent", notice)
+
+
+def activate(host: Any) -> None:
+    notifier = Notifier(host)
+    host.provide("notify", notifier)
+    host.event("sent")
+    host.panel("notify/settings.html")
+    host.reports(lambda: {"notices": [*notifier.recent][-20:]})
+    for kind in KINDS:
+        host.on(kind, notifier.hear)
