@@ -15,6 +15,7 @@ Events        the bounded live feed
 Usage         one row per request, totals, Prometheus text; users' allowances, tasks' meters and budgets
 Credentials   router keys, callers' tokens, sign-in, what must never be shown
 Upstream      compressed bodies; our own connection pool; the embedded model's child process
+Hosts         machines that serve models: how they are, what they have in memory; those found on this one
 Routing       routers, their catalogues, cooldowns and breakers; who is asked, in which order
 Proxy         one request: fails over until an answer is committed, relays and meters it
 Jobs          asynchronous completions
@@ -63,7 +64,9 @@ import json
 import logging
 import math
 import os
+import pwd
 import py_compile
+import random
 import re
 import resource
 import secrets
@@ -119,6 +122,8 @@ from adapters.dialects import gemini as gemini_dialect
 from adapters.dialects import messages as messages_dialect
 from adapters.dialects import responses as responses_dialect
 from adapters.dialects.form import Usage
+from adapters.hosts.kinds import BACKENDS, Backend, identify, speaks
+from adapters.hosts.seen import CannotDo, Down, HostModel, NotThis, Reply, Seen
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -173,6 +178,9 @@ class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stalled_s: float = 600.0  # a client that reads nothing of its answer is left
     drain_s: float = 30.0  # at shutdown, for streams to end
     job_s: float = 600.0  # one job of /api/dispatch
+    probe_s: float = 3.0  # one question to a host; one that drops packets costs nobody more
+    busy_s: float = 10.0  # how long a busy host that has the model in memory is waited for before a cold one takes over
+    queue_s: float = 300.0  # how long a request waits for a free slot of a host or router
     local_start_s: float = 30.0  # the embedded model must have started by then
     local_idle_s: float = 300.0  # the embedded model gives its memory back
 
@@ -193,6 +201,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     names: int = 4096  # cooldowns, delays and prices remembered, each
     ledger_rows: int = 20_000  # waiting to be written; more are dropped and counted
     events: int = 1000  # kept for late watchers
+    queue: int = 100  # requests that wait for a free slot of one host or router; more go elsewhere, or are answered 429
     jobs_parallel: int = 4  # jobs of /api/dispatch running at once
     jobs_waiting: int = 1000  # more are answered 429
     jobs_kept: int = 1000  # finished jobs that can still be read
@@ -345,6 +354,8 @@ class Settings(msgspec.Struct, frozen=True):
     extensions: ExtensionSettings = ExtensionSettings()
     of_extensions: dict[str, Any] = {}  # their tables as written, by id; Kernel reads them
     routers: tuple[dict[str, Any], ...] = ()  # [[routers]] as written; Tables makes rows of them
+    hosts: tuple[dict[str, Any], ...] = ()  # [[hosts]] as written
+    strategy: str = "latency"
     users: tuple[dict[str, Any], ...] = ()  # [[users]] as written
     aliases: dict[str, Any] = {}
     headers: dict[str, dict[str, str]] = {}
@@ -399,6 +410,7 @@ class _Server(msgspec.Struct):
     allowed_hosts: tuple[str, ...] = ()  # further Host names served, such as "chomp.lan"
     cors_origins: tuple[str, ...] = ()  # web pages that may call chomp, such as "https://chat.example.com"
     prefer: str = ""  # "fast", "cheap" or "free"; "": the order of the routers
+    strategy: str = "latency"  # among hosts with a model: or "priority", "round-robin", "least-loaded"
     log: str = "text"  # or "json"
     log_level: str = "INFO"  # DEBUG, INFO, WARNING, ERROR
     local_gguf: str = ""  # another model file for the embedded router
@@ -412,8 +424,8 @@ def field_notes(kind: type[Any]) -> dict[str, str]:
     return dict(re.findall(r"^    (\w+): .*?  # (.*)$", found[0] if found else "", re.M))
 
 
-_TABLES = ("server", "timeouts", "limits", "tasks", "extensions", "routers", "users", "aliases", "headers")
-_LISTS = ("routers", "users")
+_TABLES = ("server", "timeouts", "limits", "tasks", "extensions", "routers", "hosts", "users", "aliases", "headers")
+_LISTS = ("routers", "hosts", "users")
 _NUMBERS = ("timeouts", "limits")
 WRITTEN_TABLES: dict[str, type[Any]] = {
     "server": _Server, "timeouts": Timeouts, "limits": Limits, "tasks": TaskSettings,
@@ -439,6 +451,7 @@ VARIABLES = (  # of the environment or state/.env: name, meaning, default
     ("NO_PROXY", "who is reached without one: hosts and their subdomains, `host:port`, addresses, networks, `*`", ""),
 )  # fmt: skip
 PREFERENCES = ("", "fast", "cheap", "free")
+STRATEGIES = ("latency", "priority", "round-robin", "least-loaded")
 
 
 class SettingsError(Exception):
@@ -642,7 +655,11 @@ def read_settings(
     tables = _checked_tables(file, overrides)
     made = {str(one.get("name")) for one in overrides.get("users", [])}  # with the CLI: beside the file's, not instead
     users = [one for one in file.get("users", []) if str(one.get("name")) not in made] + overrides.get("users", [])
+    changed: dict[str, dict[str, Any]] = {str(one.get("name")): one for one in overrides.get("hosts", [])}
+    listed = [{**one, **changed.pop(str(one.get("name")), {})} for one in file.get("hosts", [])]
     server = read_table("server", _Server, tables.get("server", {}))
+    if server.strategy not in STRATEGIES:
+        raise SettingsError(f"[server] strategy: must be one of {', '.join(STRATEGIES)}, not {server.strategy!r}")
 
     def pick(key: str, variable: str) -> str:
         flag = flags.get(key)
@@ -681,6 +698,8 @@ def read_settings(
         extensions=read_table("extensions", ExtensionSettings, tables.get("extensions", {})),
         of_extensions={name: table for name, table in tables.items() if name not in _TABLES},
         routers=tuple(tables.get("routers", ())),
+        hosts=(*listed, *changed.values()),  # as they are in the file, changed with the CLI or the page
+        strategy=server.strategy,
         users=tuple(users),
         aliases=tables.get("aliases", {}),
         headers=tables.get("headers", {}),
@@ -794,6 +813,10 @@ class RouterDef(msgspec.Struct, frozen=True):
     prices: tuple[tuple[str, Price], ...] = ()  # written by the person, before all other sources
     credits: str = ""  # the path below base_url that tells what is left of a key
     prepare: str = ""  # a rewriting of the request this router needs, by name (Protocols)
+    slots: int = 0  # requests it gets at once, the others wait; 0 = no limit that is known
+    priority: int = 10  # among hosts, the lowest first
+    backend: Literal["auto", "ollama", "openai"] = "auto"  # of hosts: what is asked of it
+    context: int = 0  # of hosts: tokens of a prompt, whatever it says itself; 0 = what it says
     keys: tuple[str, ...] = ()  # literal keys from chomp.toml
 
 
@@ -1198,6 +1221,16 @@ class NotFound(ChompError):
     status, type, code, fault = 404, "invalid_request_error", "not_found", "caller_invalid_request"
 
 
+class ContextTooLong(ChompError):
+    """The prompt is longer than every host's context: none of them is sent it, to be cut there without a word."""
+
+    status, type, code, fault = 400, "invalid_request_error", "context_length_exceeded", "caller_invalid_request"
+
+    def __init__(self, prompt: int, most: int):
+        words = f"the prompt has about {prompt} tokens, the context of this model's hosts is {most} at most"
+        super().__init__(words, param="messages")
+
+
 class ModelNotFound(NotFound):
     code, fault = "model_not_found", "caller_model_unknown"
 
@@ -1357,8 +1390,12 @@ ROUTERS: tuple[RouterDef, ...] = (
 
 _ROUTER_KEYS = {
     "id", "name", "base_url", "key_env", "keys", "color", "default_model", "auth", "headers", "stream_options",
-    "effort", "models", "price_unit", "prices", "apis", "model_apis", "messages_auth", "enabled", "kind",
+    "effort", "models", "price_unit", "prices", "apis", "model_apis", "messages_auth", "enabled", "kind", "slots",
 }  # fmt: skip
+_HOST_KEYS = ("name", "url", "priority", "enabled", "backend", "api_key", "models", "slots", "context")
+
+
+_ROUTER_ID = re.compile(r"[a-z0-9]+([-_.][a-z0-9]+)*")
 
 
 def _written_row(given: Mapping[str, Any], row: RouterDef | None) -> RouterDef:
@@ -1436,8 +1473,63 @@ def _check_row(row: RouterDef, address_from: str) -> None:
             raise SettingsError(f"router {row.id}: the header {name!r} is chomp's own to set")
 
 
+def host_root(row: RouterDef) -> str:
+    """The address of a host itself, below which its APIs are."""
+    return row.base_url.removesuffix("/v1")
+
+
+def host_variable(name: str) -> str:
+    """Where a host's key is, apart from chomp.toml; other programs' keys have other names."""
+    return f"HOST_{_variable(name)}_API_KEY"
+
+
+def host_row(written: Mapping[str, Any]) -> RouterDef | None:
+    """A [[hosts]] table as a row; None for one that is switched off. Raises SettingsError."""
+    name, url = written.get("name"), written.get("url")
+    if not isinstance(name, str) or not _ROUTER_ID.fullmatch(name):
+        raise SettingsError(f'[[hosts]] needs a name in lower case such as "gpu", not {name!r}')
+    where = f"[[hosts]] {name}"
+    for key in written:
+        if key not in _HOST_KEYS:
+            raise SettingsError(f"{where}: there is no setting {key!r}{near_name(key, _HOST_KEYS)}")
+    if not isinstance(url, str) or not url:
+        raise SettingsError(f'{where} needs an address: url = "http://{name}:11434"')
+    url = (url if "://" in url else f"http://{url}").rstrip("/").removesuffix("/v1")
+    if "@" in urllib.parse.urlsplit(url).netloc:
+        bare = re.sub(r"//.*@", "//", url)
+        raise SettingsError(
+            f"{where}: user and password do not belong into an address, which is shown. These lines are right:\n"
+            f'url = "{bare}"\napi_key = "..." # what stood behind the colon, if the host wants it as a bearer token'
+        )
+    api_key, enabled = written.get("api_key", ""), written.get("enabled", True)
+    if not isinstance(api_key, str) or not isinstance(enabled, bool):
+        raise SettingsError(f"{where}: api_key is a text, enabled is true or false")
+    fields = {key: written[key] for key in ("priority", "backend", "models", "slots", "context") if key in written}
+    made = {
+        "id": name, "name": name, "base_url": f"{url}/v1", "kind": "host", "default_rule": "first", "color": "#0891B2",
+        "key_env": [host_variable(name)], "keys": [api_key.strip()] if api_key else [],
+    }  # fmt: skip
+    try:
+        row = msgspec.convert({**made, **fields}, RouterDef)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{where}: {error}") from None
+    for key in ("priority", "slots", "context"):
+        if not 0 <= getattr(row, key) < 10**9:
+            raise SettingsError(f"{where}: {key} must be 0 or more")
+    _check_row(row, f"{where}: url")
+    return row if enabled else None
+
+
+def _as_host(row: RouterDef) -> RouterDef:
+    """A [[routers]] table that says it is a host, as such."""
+    log.warning('[[routers]] %s with kind = "host" is read as [[hosts]]: name = "%s", url = "%s"', row.id, row.id,
+                host_root(row))  # fmt: skip
+    apis: tuple[TargetApi, ...] = tuple(dict.fromkeys(("chat", *row.apis)))
+    return msgspec.structs.replace(row, default_rule=row.default_rule or "first", apis=apis)
+
+
 def router_rows(settings: Settings) -> tuple[RouterDef, ...]:
-    """The rows in force: built-in ones as overridden, then the person's own, the embedded model last.
+    """The rows in force: built-in ones as overridden, then the person's own, hosts, the embedded model last.
 
     Raises SettingsError.
     """
@@ -1446,7 +1538,7 @@ def router_rows(settings: Settings) -> tuple[RouterDef, ...]:
     seen: set[str] = set()
     for given in settings.routers:
         router_id = given.get("id")
-        if not isinstance(router_id, str) or not re.fullmatch(r"[a-z0-9]+([-_.][a-z0-9]+)*", router_id):
+        if not isinstance(router_id, str) or not _ROUTER_ID.fullmatch(router_id):
             raise SettingsError(f'[[routers]] needs an id in lower case such as "my-router", not {router_id!r}')
         if router_id in seen:
             raise SettingsError(f"[[routers]] {router_id} is written twice")
@@ -1462,7 +1554,16 @@ def router_rows(settings: Settings) -> tuple[RouterDef, ...]:
             continue
         if router_id == "local":
             raise SettingsError("[[routers]] local: only enabled = false can be set for the embedded model")
-        rows[router_id] = _written_row(given, rows.get(router_id))
+        row = _written_row(given, rows.get(router_id))
+        rows[router_id] = _as_host(row) if row.kind == "host" else row
+    for written in settings.hosts:
+        host = host_row(written)
+        name = str(written.get("name"))
+        if name in seen or name in rows or name in ("auto", "free", "local"):
+            raise SettingsError(f"[[hosts]] {name}: there is a router, or another host, of this name")
+        seen.add(name)
+        if host is not None:
+            rows[name] = host
     for router_id in settings.headers:
         if router_id not in rows:
             raise SettingsError(f"[headers] {router_id}: there is no such router{near_name(router_id, rows)}")
@@ -1475,6 +1576,7 @@ def router_rows(settings: Settings) -> tuple[RouterDef, ...]:
         headers = tuple(pair for pair in row.headers if pair[0].lower() not in names) + tuple(extra.items())
         made.append(msgspec.structs.replace(row, base_url=(url or row.base_url).rstrip("/"), headers=headers))
         _check_row(made[-1], variable if url else f"[[routers]] {row.id}: base_url")
+    made.sort(key=lambda row: row.kind == "host")
     return (*made, local) if local else tuple(made)
 
 
@@ -1806,6 +1908,69 @@ def spliced(
             ) from None
         fields["stream_options"] = Raw(msgspec.json.encode({**options, "include_usage": True}))
     return msgspec.json.encode(fields)
+
+
+_BILLING = b"x-anthropic-billing-header:"
+_decode_raws = msgspec.json.Decoder(list[Raw]).decode
+
+
+class _Block(msgspec.Struct):
+    text: str = ""
+
+
+_decode_block = msgspec.json.Decoder(_Block).decode
+
+
+def without_billing(body: bytes) -> bytes:
+    """A request in the messages dialect without Claude Code's line for Anthropic's billing.
+
+    It stands before the system prompt and differs in each request, so that a host finds nothing of what follows in its
+    prompt cache.
+    """
+    if _BILLING not in body:
+        return body
+    fields = fields_of(body)
+    system = fields.get("system", _EMPTY)
+    try:
+        if bytes(system).startswith(b'"'):
+            fields["system"] = Raw(msgspec.json.encode(_unbilled(msgspec.json.decode(system, type=str))))
+        else:
+            blocks = []
+            for raw in _decode_raws(system):
+                if _BILLING in bytes(raw):
+                    text = _decode_block(raw).text
+                    if (left := _unbilled(text)) != text:
+                        if left.strip():
+                            block = {**_decode_fields(raw), "text": Raw(msgspec.json.encode(left))}
+                            blocks.append(Raw(msgspec.json.encode(block)))
+                        continue
+                blocks.append(raw)
+            fields["system"] = Raw(msgspec.json.encode(blocks))
+    except (msgspec.DecodeError, RecursionError):
+        return body  # no system prompt: whoever gets it will say so
+    return msgspec.json.encode(fields)
+
+
+def _unbilled(text: str) -> str:
+    return text.partition("\n")[2] if text.startswith(_BILLING.decode()) else text
+
+
+class _Turn(msgspec.Struct):
+    role: str = ""
+
+
+def conversation_key(envelope: Envelope, caller: str, named: str = "") -> str:
+    """What tells one conversation from another: the client's own name for it, else how it begins."""
+    if not named:
+        begins = b""
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
+            for raw in _decode_raws(envelope.messages or envelope.input or envelope.contents):
+                begins = bytes(raw)
+                if msgspec.json.decode(raw, type=_Turn).role == "user":
+                    break
+        begins = begins or bytes(envelope.input)[:4096] or bytes(envelope.prompt)[:4096]
+        named = hashlib.sha256(begins).hexdigest()[:32]
+    return f"{caller}\n{named}"
 
 
 def capped(api: Api, body: bytes, most: int) -> bytes:
@@ -3446,6 +3611,11 @@ def cooldown_s(failures: int, wished_s: float | None) -> float:
     return min(max(wished, 0.0), COOLDOWN_MAX_S)
 
 
+def is_loading(fault: Fault) -> bool:
+    """Whether a host says that it is still loading a model, as llama.cpp does."""
+    return fault.status == 503 and "loading" in fault.message.lower()
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """What follows from one failure."""
 
@@ -3543,6 +3713,7 @@ class Alias(msgspec.Struct, frozen=True):
     pattern: str
     targets: tuple[str, ...]
     prefer: str = ""
+    strategy: str = ""  # among hosts
 
     def expand(self, name: str) -> tuple[str, ...] | None:
         """The targets for `name`, None when it does not match.
@@ -3573,9 +3744,11 @@ def read_aliases(written: Mapping[str, Any]) -> tuple[Alias, ...]:
     """[aliases], exact names before patterns, long patterns before short ones. Raises SettingsError."""
     made = []
     for pattern, value in written.items():
-        prefer = ""
+        prefer = strategy = ""
         if isinstance(value, dict):
-            prefer, value = value.get("prefer", ""), value.get("targets", ())
+            if odd := [key for key in value if key not in ("prefer", "strategy", "targets")]:
+                raise SettingsError(f"[aliases] {pattern!r}: there is no {odd[0]!r}, but targets, prefer and strategy")
+            prefer, strategy, value = value.get("prefer", ""), value.get("strategy", ""), value.get("targets", ())
         if isinstance(value, str):
             value = [value]
         if not isinstance(value, (list, tuple)) or not value or not all(isinstance(one, str) and one for one in value):
@@ -3584,7 +3757,11 @@ def read_aliases(written: Mapping[str, Any]) -> tuple[Alias, ...]:
             raise SettingsError(f"[aliases] {pattern!r}: a pattern has one `*` at most")
         if prefer not in PREFERENCES:
             raise SettingsError(f"[aliases] {pattern!r}: prefer must be fast, cheap or free, not {prefer!r}")
-        made.append(Alias(pattern, tuple(value), prefer))
+        if strategy not in ("", *STRATEGIES):
+            raise SettingsError(
+                f"[aliases] {pattern!r}: strategy must be one of {', '.join(STRATEGIES)}, not {strategy!r}"
+            )
+        made.append(Alias(pattern, tuple(value), prefer, strategy))
     return tuple(sorted(made, key=lambda alias: ("*" in alias.pattern, -len(alias.pattern))))
 
 
@@ -3673,6 +3850,14 @@ def told(faults: Sequence[Fault]) -> Fault:
         if fault.kind in _ACTIONABLE:
             return fault
     return faults[-1]
+
+
+def auth_header(row: RouterDef, key: Key, api: Api = "chat") -> dict[str, str]:
+    """How a router wants its key."""
+    auth = (row.messages_auth or row.auth) if dialect_of(api) == "messages" else row.auth
+    if auth == "none" or not key.secret:
+        return {}
+    return {"x-api-key": key.secret} if auth == "x-api-key" else {"authorization": f"Bearer {key.secret}"}
 
 
 def iso(seconds: float) -> str:
@@ -6279,7 +6464,7 @@ class Credentials:
             else:
                 log.error("the key in %s has characters no key can have and is left out", key.id)
         self._forget_pattern()
-        if not usable and (row.auth == "none" or row.kind == "local"):
+        if not usable and (row.auth == "none" or row.kind in ("local", "host")):
             return (Key("none", ""),)
         return tuple(usable)
 
@@ -7276,6 +7461,420 @@ def _kill(child: asyncio.subprocess.Process) -> None:
             child.kill()
 
 
+# == Hosts =============================================================================================================
+
+LOST_MOST = 3  # probes in a row: one that is lost is no outage
+LOOK_S = 60.0  # how often a host is asked for all; between that it is glanced at
+PAUSES_S = {"checking": 1.0, "up": 10.0, "asleep": 10.0, "warming": 1.0}  # between probes
+DOWN_PAUSES_S = (2.0, 5.0, 10.0, 30.0)
+REPLY_TEXT = 16 << 10
+FIND_S = 30.0
+WELL_KNOWN_PORTS = (11434, 8080, 9931, 8000, 1234)  # Ollama, llama.cpp now and soon, vLLM, LM Studio
+SYSTEM_UIDS = 1000  # accounts below are the system's own: what runs there, its administrator has started
+_TELLING = 50  # tokens of a prompt whose count says something about the next
+CUT_CONTEXT = 4096  # what Ollama cuts to where nobody has set more
+
+HostState = Literal["checking", "up", "warming", "asleep", "down"]
+_decode_reply = msgspec.json.Decoder(strict=False).decode
+
+
+class Host:
+    """A machine that serves models, as it was when it was last asked."""
+
+    def __init__(self, row: RouterDef, key: Key, at: float):
+        self.row, self.key = row, key
+        self.state: HostState = "checking"
+        self.note = ""  # why it is as it is
+        self.since = at  # Unix seconds
+        self.backend: Backend | None = None
+        self.seen = Seen("up")
+        self.apis: tuple[str, ...] | None = None  # beside chat completions, once it has been asked
+        self.latency_ms: float | None = None
+        self.lost = 0  # probes in a row
+        self.looked_s = -math.inf
+        self.soon = asyncio.Event()  # it is to be asked now
+        self.settled = asyncio.Event()  # it does not warm up
+        self.loads: dict[str, float] = {}  # models that somebody waits for, and since when
+        self.assumed: dict[str, int] = {}  # contexts of models of which it says nothing
+        self.ratios: dict[str, float] = {}  # by model: tokens it counts, for each that is estimated
+        self.owner = ""  # of one that was found: whose it is, where it is not ours
+        self.first: asyncio.Task[None] | None = None  # its first probe
+
+    @property
+    def models(self) -> tuple[HostModel, ...]:
+        """What it has: resident ones first, those that only embed last."""
+        return tuple(sorted(self.seen.models, key=lambda one: (one.embeds, not one.resident)))
+
+    def model(self, id: str) -> HostModel | None:
+        return next((one for one in self.seen.models if one.id == id), None)
+
+    def is_resident(self, id: str) -> bool:
+        """Whether a model is in memory; where a host does not say, one is."""
+        model = self.model(id)
+        return model is not None and (model.resident or not self.seen.tells)
+
+    def context(self, id: str) -> int:
+        """How many tokens of a prompt the model takes; 0 when nobody knows."""
+        model = self.model(id)
+        return self.row.context or (model.context if model is not None else 0) or self.assumed.get(id, 0)
+
+    def assume(self, id: str) -> None:
+        """A model is in memory: where its context is not told even now, it is the least."""
+        if not self.context(id):
+            self.assumed[id] = CUT_CONTEXT
+
+    def tokens(self, id: str, estimated: int) -> int:
+        """How many tokens a prompt has for a model, after what it counted before; rather too many where it cuts."""
+        careful = 1.1 if self.seen.cuts else 1.0
+        return int(estimated * self.ratios.get(id, 1.0) * careful)
+
+    def counted(self, id: str, estimated: int, tokens: int) -> None:
+        """A model has counted the tokens of a prompt."""
+        if estimated >= _TELLING and tokens >= _TELLING:
+            ratio = min(max(tokens / estimated, 0.25), 4.0)
+            self.ratios[id] = self.ratios.get(id, ratio) * 0.7 + ratio * 0.3
+            if len(self.ratios) > 1000:
+                del self.ratios[next(iter(self.ratios))]
+
+    @property
+    def slots(self) -> int:
+        """How many requests it works on at once; 0 when nobody knows."""
+        return self.row.slots or self.seen.slots
+
+    def named(self, name: str) -> str:
+        """What it calls the model that `name` means: the same, else one of that family; "" when it has none."""
+        ids = [one.id for one in self.models]
+        if name in ids:
+            return name
+        family = [id for id in ids if id.partition(":")[0] == name]
+        return next((id for id in family if id.endswith(":latest")), family[0] if family else "")
+
+
+class Hosts:
+    """Probes hosts in the background, finds those of this machine, and loads and unloads their models."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        session: aiohttp.ClientSession,
+        background: Background,
+        events: EventBus,
+        credentials: Credentials,
+        clocks: Clocks = CLOCKS,
+    ):
+        self._settings = settings
+        self._session = session
+        self._background = background
+        self._events = events
+        self._credentials = credentials
+        self._redact = credentials.redact
+        self._clocks = clocks
+        self._watches: dict[str, asyncio.Task[None]] = {}
+        self.all: dict[str, Host] = {}
+        self.found: dict[str, Host] = {}  # of this machine, and not accepted
+        self.changed: Callable[[Host], None] = lambda host: None  # told to Routing
+        self.is_serving: Callable[[str], bool] = lambda id: False  # whether a host works for us just now
+        self.own_ports: set[int] = set()  # where chomp listens
+
+    def adopt(self, rows: Iterable[RouterDef], settings: Settings) -> None:
+        """Takes over hosts written anew; one that stays as it is is not asked anew."""
+        self._settings = settings
+        before, self.all = self.all, {}
+        for row in rows:
+            if row.kind != "host":
+                continue
+            host, keys = before.pop(row.id, None), self._credentials.keys(row)
+            if host is None or (host.row, host.key) != (row, keys[0]):
+                host = Host(row, keys[0], self._clocks.wall())
+                self._start(host)
+            self.all[row.id] = host
+        for host in before.values():
+            if self.all.get(host.row.id) is not host and (watch := self._watches.get(host.row.id)) is not None:
+                watch.cancel()
+                del self._watches[host.row.id]
+        taken = {host_root(host.row) for host in self.all.values()}
+        self.found = {id: host for id, host in self.found.items() if host_root(host.row) not in taken}
+
+    def _start(self, host: Host) -> None:
+        if (watch := self._watches.pop(host.row.id, None)) is not None:
+            watch.cancel()
+        host.first = self._background.start(f"first look at {host.row.id}", self._probe(host))
+        self._watches[host.row.id] = self._background.start(f"probes of {host.row.id}", self._watch(host))
+
+    # -- probes
+
+    async def _watch(self, host: Host) -> None:
+        if host.first is not None:
+            await asyncio.wait([host.first])
+            host.first = None
+        while True:
+            pause_s = PAUSES_S.get(host.state) or DOWN_PAUSES_S[min(host.lost - LOST_MOST, len(DOWN_PAUSES_S) - 1)]
+            if host.lost and host.state != "down":
+                pause_s = PAUSES_S["checking"]  # whether it was only once
+            host.soon.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s * random.uniform(0.8, 1.2)):  # all at once would be a storm
+                    await host.soon.wait()
+            await self._probe(host)
+
+    async def _probe(self, host: Host) -> None:
+        """Asks a host how it is, with as few questions as will do."""
+        times: list[float] = []
+
+        async def ask(method: str, path: str, payload: Any = None) -> Reply:
+            began = time.perf_counter()
+            reply = await self._ask(host, method, path, payload, self._settings.timeouts.probe_s)
+            times.append((time.perf_counter() - began) * 1000)
+            return reply
+
+        now = self._clocks.steady()
+        try:
+            if host.backend is None:
+                host.backend = await self._software(host, ask)
+            if host.state not in ("up", "asleep") or now - host.looked_s >= LOOK_S or host.lost:
+                seen = await host.backend.look(ask, host.seen)
+                host.looked_s = now
+            else:
+                seen = await host.backend.glance(ask, host.seen)
+            if host.apis is None and seen.state == "up":
+                host.apis = await speaks(ask)
+        except NotThis as error:
+            host.backend = None  # something else listens there now
+            self._lose(host, str(error) or "it is not what it was")
+        except TimeoutError:
+            if not self.is_serving(host.row.id):  # else it is busy, and not away
+                self._lose(host, f"no answer within {self._settings.timeouts.probe_s:g} s")
+        except (Down, OSError, aiohttp.ClientError, ValueError) as error:
+            self._lose(host, str(error) or type(error).__name__)
+        else:
+            quickest = min(times)
+            host.latency_ms = quickest if host.latency_ms is None else host.latency_ms * 0.7 + quickest * 0.3
+            self._take(host, seen)
+
+    async def _software(self, host: Host, ask: Any) -> Backend:
+        """What a host runs. Raises Down, NotThis or OSError."""
+        if host.row.backend != "auto":
+            return BACKENDS[host.row.backend]
+        found = await identify(ask)
+        if found is None:
+            raise NotThis("no model server answers there")
+        return found
+
+    async def _ask(self, host: Host, method: str, path: str, payload: Any, limit_s: float) -> Reply:
+        """One question to a host. Raises OSError, TimeoutError, aiohttp.ClientError or ValueError."""
+        url = f"{host_root(host.row)}{path}"
+        headers = {**auth_header(host.row, host.key), **dict(host.row.headers)}
+        body = None if payload is None else msgspec.json.encode(payload)
+        if body is not None:
+            headers["content-type"] = "application/json"
+        limit = self._settings.limits.catalog_bytes
+        proxied = self._settings.proxies.options(url, headers)
+        async with asyncio.timeout(limit_s):
+            async with self._session.request(method, url, data=body, allow_redirects=False, **proxied) as answer:
+                read = bytearray()
+                async for part in answer.content.iter_any():
+                    read += part
+                    if len(read) > limit:
+                        raise ValueError(f"{path} is larger than {limit} bytes")
+                server = answer.headers.get("server", "")[:100]
+        fields: Any = None
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            fields = _decode_reply(read)
+        text = "" if fields is not None else bytes(read[:REPLY_TEXT]).decode("utf-8", "replace")
+        return Reply(answer.status, fields, text, server)
+
+    def _take(self, host: Host, seen: Seen) -> None:
+        """A host was seen."""
+        before = host.state
+        if host.row.models:  # those that the person wrote, and no others
+            there = {one.id: one for one in seen.models}
+            seen = msgspec.structs.replace(seen, models=tuple(there.get(id) or HostModel(id) for id in host.row.models))
+        same = seen.models == host.seen.models and before == seen.state
+        host.seen, host.lost = seen, 0
+        for model in seen.models:
+            if model.resident:
+                host.loads.pop(model.id, None)
+        self._become(host, seen.state, seen.note)
+        if not same:
+            self.changed(host)
+
+    def _lose(self, host: Host, words: str) -> None:
+        """A probe brought nothing."""
+        host.lost += 1
+        host.note = self._redact(words)[:300]
+        if host.lost >= LOST_MOST or host.state == "checking":
+            self._become(host, "down", host.note)
+
+    def _become(self, host: Host, state: HostState, note: str) -> None:
+        host.note = note
+        if state == host.state:
+            return
+        before, host.state, host.since = host.state, state, self._clocks.wall()
+        if state == "warming":
+            host.settled.clear()
+        else:
+            host.settled.set()
+        if state == "down":
+            host.loads.clear()
+            host.apis = None  # whatever comes back may be another one
+            log.warning("the host %s is down: %s", host.row.id, note)
+        self.changed(host)
+        if state in ("up", "down") and host.row.id in self.all:
+            self._events.publish(f"host_{state}", {"id": host.row.id, "before": before, "note": note})
+        self._events.publish("platforms", {"id": host.row.id})
+
+    # -- what requests tell
+
+    def suspect(self, id: str) -> None:
+        """A request could not reach a host: it is asked how it is, now."""
+        self.all[id].soon.set()
+
+    def asked(self, id: str, model: str) -> None:
+        """A request goes to a host; a model that is not in memory is loaded then."""
+        host = self.all[id]
+        found = host.model(model)
+        if found is not None and not host.is_resident(model) and model not in host.loads:
+            host.loads[model] = self._clocks.wall()
+            self._events.publish("host_loading", {"id": id, "model": model})
+
+    def answered(self, id: str, model: str) -> None:
+        """A model of a host has begun to answer: it is in memory."""
+        host = self.all[id]
+        if host.loads.pop(model, None) is not None:
+            models = tuple(
+                msgspec.structs.replace(one, resident=one.id == model or (one.resident and not host.seen.single))
+                for one in host.seen.models
+            )
+            host.seen = msgspec.structs.replace(host.seen, models=models)
+            host.soon.set()
+
+    def counted(self, id: str, model: str, estimated: int, tokens: int) -> None:
+        """A host has counted the tokens of a prompt."""
+        if id in self.all:
+            self.all[id].counted(model, estimated, tokens)
+
+    def warms(self, id: str) -> None:
+        """A host has said that it is loading."""
+        host = self.all[id]
+        if host.state == "up":
+            self._become(host, "warming", "it is loading")
+        host.soon.set()
+
+    # -- orders
+
+    async def order(self, id: str, model: str, action: str, seconds: float = 0.0) -> None:
+        """Has a host `load`, `unload` or `keep` a model for so long. Raises ChompError."""
+        host = self.all.get(id)
+        if host is None:
+            raise NotFound(f"no host {id[:100]!r}{near_name(id, self.all)}", param="host")
+        if host.state == "down" or host.backend is None:
+            raise Unavailable(f"{id} is {host.state}: {host.note or 'not asked yet'}", code="host_down")
+        real = host.named(model)
+        if not real:
+            known = [one.id for one in host.models]
+            raise NotFound(f"{id} has no model {model[:200]!r}{near_name(model, known)}", param="model")
+        timeouts = self._settings.timeouts
+
+        async def ask(method: str, path: str, payload: Any = None) -> Reply:
+            return await self._ask(host, method, path, payload, timeouts.first_byte_local_s)
+
+        if action == "load":
+            self.asked(id, real)
+        try:
+            if action == "load":
+                await host.backend.load(ask, real)
+            elif action == "unload":
+                await host.backend.unload(ask, real)
+            else:
+                await host.backend.keep(ask, real, seconds)
+        except CannotDo as error:
+            raise BadRequest(f"{id}: {self._redact(str(error))[:300]}", code="host_refused") from None
+        except TimeoutError:
+            raise Unavailable(
+                f"{id} did not answer within {timeouts.first_byte_local_s:g} s", code="host_down"
+            ) from None
+        except (Down, OSError, aiohttp.ClientError, ValueError) as error:
+            words = self._redact(str(error) or type(error).__name__)[:300]
+            raise Unavailable(f"{id} cannot be asked: {words}", code="host_down") from None
+        finally:
+            host.loads.pop(real, None)
+        host.looked_s = -math.inf
+        await self._probe(host)
+
+    # -- finding those of this machine
+
+    async def find(self) -> None:
+        """Looks for hosts on the well-known ports of this machine, again and again."""
+        while True:
+            await self.look_around()
+            await asyncio.sleep(FIND_S)
+
+    async def look_around(self) -> None:
+        """Looks once. A port counts where our own user, or the system, listens."""
+        ports = {_loopback_port(one.row) for one in (*self.all.values(), *self.found.values())}
+        listening = await asyncio.to_thread(listeners)
+        for id, host in tuple(self.found.items()):
+            if _loopback_port(host.row) not in listening:
+                del self.found[id]
+                self._events.publish("platforms", {"id": id})
+        for port in WELL_KNOWN_PORTS:
+            uid = listening.get(port)
+            if uid is None or port in ports or port in self.own_ports or not (uid == os.getuid() or uid < SYSTEM_UIDS):
+                continue
+            await self._meet(port, uid)
+
+    async def _meet(self, port: int, uid: int) -> None:
+        """Finds out whether a host listens on a port."""
+        row = RouterDef("", "", f"http://127.0.0.1:{port}/v1", kind="host")
+        host = Host(row, Key("none", ""), self._clocks.wall())
+
+        async def ask(method: str, path: str, payload: Any = None) -> Reply:
+            return await self._ask(host, method, path, payload, self._settings.timeouts.probe_s)
+
+        try:
+            found = await identify(ask)
+        except (Down, NotThis, OSError, aiohttp.ClientError, ValueError):
+            return
+        if found is None:
+            return
+        name = next(id for id, one in BACKENDS.items() if one is found)
+        id = name if name not in {*self.all, *self.found} else f"{name}-{port}"
+        host.row = msgspec.structs.replace(host.row, id=id, name=id)
+        if uid != os.getuid():
+            with contextlib.suppress(KeyError):
+                host.owner = pwd.getpwuid(uid).pw_name
+        self.found[id] = host
+        host.backend = found
+        log.info("found %s on port %d: it is asked once you accept it as %s", found.NAME, port, id)
+        await self._probe(host)
+
+
+def _loopback_port(row: RouterDef) -> int | None:
+    """The port of a host on this machine."""
+    url = urllib.parse.urlsplit(row.base_url)
+    return url.port or {"http": 80}.get(url.scheme) if is_loopback(url.hostname or "") else None
+
+
+def listeners() -> dict[int, int]:
+    """Ports of this machine that are listened on by loopback, and the user whose socket it is (Linux: proc_net(5))."""
+    found: dict[int, int] = {}
+    for name in ("tcp", "tcp6"):
+        try:
+            lines = Path(f"/proc/self/net/{name}").read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            words = line.split()
+            address, _, port = words[1].rpartition(":")
+            if words[3] == "0A" and (int(address, 16) == 0 or _is_loopback_hex(address)):  # it listens
+                found[int(port, 16)] = int(words[7])
+    return found
+
+
+def _is_loopback_hex(address: str) -> bool:
+    return address.endswith("7F") if len(address) == 8 else address == "00000000000000000000000001000000"
+
+
 # == Routing ===========================================================================================================
 
 
@@ -7319,6 +7918,15 @@ class Router:
         self.whole: dict[str, float] = {}  # to the end of an answer that was not streamed
         self.limits_left: dict[str, float] = {}
         self.check = KeyCheck()
+        self.lane = Lane(time.monotonic)
+        self.requests = self.tokens = 0  # answered since the start
+        self.mean_ms: float | None = None  # of those
+        self.used_at = 0.0  # Unix seconds
+
+    @property
+    def is_fetching(self) -> bool:
+        """Whether its list, or a host's first answer, is on its way."""
+        return self.fetch is not None and not self.fetch.done()
 
     def stop_fetching(self) -> None:
         """Its list is waited for no longer."""
@@ -7338,10 +7946,12 @@ class Router:
 
 
 KEY_CHECK_S = 300.0
+_OWN_MACHINE = Price(0.0, 0.0)  # nobody sends a bill
 
 CATALOG_RETRY_S = 30.0  # after a failed fetch
 PLAN_S = 5.0  # how long an undisturbed plan is used again
 CATALOG_GRACE_S = 0.5  # for further lists once the first is in
+HOSTS_GRACE_S = 0.1  # for the first answers of hosts
 
 
 WAKING_S = 30.0  # after the machine has slept, connections still turn out to be dead
@@ -7352,12 +7962,155 @@ Question = tuple[str, str, str, Api, bool]  # what a request says of its target:
 
 
 class Plan(list[Target]):
-    """Who is asked, in order: of those that serve what is asked for, `usable`, the ones that are awake."""
+    """Who is asked, in order: of those that serve what is asked for, `usable`, the ones that are awake.
 
-    def __init__(self, targets: Iterable[Target], usable: Sequence[tuple[RouterDef, str, Api]], made_s: float):
+    Where hosts are among them, each request has an order of its own: `strategy` says how it is made.
+    """
+
+    def __init__(
+        self,
+        targets: Iterable[Target],
+        usable: Sequence[tuple[RouterDef, str, Api]],
+        made_s: float,
+        strategy: str = "",
+    ):
         super().__init__(targets)
         self.usable = usable
         self.made_s = made_s
+        self.strategy = strategy
+
+
+class Seat:
+    """A request's place among those that a host or router works on."""
+
+    __slots__ = ("_lane", "began_s", "caller", "model")
+
+    def __init__(self, lane: Lane, model: str, caller: str, now: float):
+        self._lane: Lane | None = lane
+        self.model, self.caller, self.began_s = model, caller, now
+
+    def leave(self) -> None:
+        """The request is over; a second time does nothing."""
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            lane.leave(self)
+
+
+class Waiter:
+    """A request that waits for a seat."""
+
+    __slots__ = ("caller", "future", "model", "since_s")
+
+    def __init__(self, model: str, caller: str, now: float):
+        self.model, self.caller, self.since_s = model, caller, now
+        self.future: asyncio.Future[Seat] = asyncio.get_running_loop().create_future()
+
+
+GROUP_S = 30.0  # whoever has waited so long is next, whatever has to be loaded for it
+_USUAL_S = 5.0  # that a request takes, before one has
+
+
+class Lane:
+    """Who a host or router works for, and who waits for that: bounded, in turn, model by model.
+
+    A host that loads one model for another gets those of one model together. Among these callers take turns, and each
+    is served in the order in which it came.
+    """
+
+    def __init__(self, now: Callable[[], float]):
+        self._now = now
+        self.slots = 0  # 0: no limit that is known
+        self.single = False  # one model is in memory at a time
+        self.seats: set[Seat] = set()
+        self.waiting: list[Waiter] = []
+        self._last_model = ""
+        self._served: dict[str, float] = {}  # callers, and when they last got a seat
+        self._mean_s = _USUAL_S
+
+    def has_room(self, model: str) -> bool:
+        """Whether a request for `model` need not wait."""
+        if not self.slots:
+            return True
+        if len(self.seats) >= self.slots or self.waiting:
+            return False
+        return not self.single or all(one.model == model for one in self.seats)
+
+    def take(self, model: str, caller: str) -> Seat:
+        """A seat, now."""
+        seat = Seat(self, model, caller, self._now())
+        self.seats.add(seat)
+        if self.slots:
+            self._last_model = model
+            self._served.pop(caller, None)
+            self._served[caller] = seat.began_s
+            if len(self._served) > 1000:
+                del self._served[next(iter(self._served))]
+        return seat
+
+    def leave(self, seat: Seat) -> None:
+        """A request is over: the next one gets its turn."""
+        self.seats.discard(seat)
+        if self.slots:
+            self._mean_s = self._mean_s * 0.8 + (self._now() - seat.began_s) * 0.2
+        self.stir()
+
+    def stir(self) -> None:
+        """Lets in who can be let in."""
+        while self.waiting and (not self.slots or len(self.seats) < self.slots):
+            waiter = self._next()
+            if waiter is None:
+                return
+            self.waiting.remove(waiter)
+            if not waiter.future.done():
+                waiter.future.set_result(self.take(waiter.model, waiter.caller))
+
+    def _next(self) -> Waiter | None:
+        oldest = self.waiting[0]
+        running = {seat.model for seat in self.seats}
+        if self._now() - oldest.since_s >= GROUP_S:
+            return oldest if not (self.single and running - {oldest.model}) else None
+        model = next(iter(running)) if self.single and running else self._last_model
+        same = [one for one in self.waiting if one.model == model]
+        if self.single and running and not same:
+            return None
+        return min(same or self.waiting, key=lambda one: self._served.get(one.caller, -math.inf))
+
+    def position(self, waiter: Waiter) -> int:
+        """How many are served before it, as far as one can tell, and itself."""
+        return self.waiting.index(waiter) + 1 if waiter in self.waiting else 0
+
+    def wait_s(self) -> float:
+        """How long one more would wait, roughly."""
+        return self._mean_s * (len(self.waiting) + 1) / max(1, self.slots)
+
+    async def seat(self, waiter: Waiter, most: int, limit_s: float) -> Seat | None:
+        """A seat, when it is the request's turn; None when that takes longer than `limit_s`. Raises Busy when full."""
+        if waiter not in self.waiting:
+            if len(self.waiting) >= most:
+                raise self.full()
+            self.waiting.append(waiter)
+            self.stir()
+        try:
+            async with asyncio.timeout(limit_s):
+                return await asyncio.shield(waiter.future)
+        except TimeoutError:
+            return None
+
+    def full(self) -> Busy:
+        """The error of a request for which there is no room."""
+        wait_s = min(max(1.0, self.wait_s()), 120.0)
+        return Busy(f"{len(self.waiting)} requests wait here already", code="queue_full", retry_after_s=wait_s,
+                    should_retry=wait_s <= 60, fault="chomp_shed")  # fmt: skip
+
+    def give_up(self, waiter: Waiter) -> None:
+        """A request waits no longer; a seat that it has got meanwhile is the next one's."""
+        if waiter in self.waiting:
+            self.waiting.remove(waiter)
+        if waiter.future.done() and not waiter.future.cancelled():
+            waiter.future.result().leave()
+        else:
+            waiter.future.cancel()
+        self.stir()
 
 
 class RouterPool:
@@ -7372,8 +8125,14 @@ class RouterPool:
         session: aiohttp.ClientSession,
         background: Background,
         events: EventBus,
+        hosts: Hosts,
         clocks: Clocks = CLOCKS,
     ):
+        self.hosts = hosts
+        hosts.changed = self._host_changed
+        hosts.is_serving = lambda id: id in self._known and bool(self._known[id].lane.seats)
+        self._conversations: dict[str, str] = {}  # and the host that has each in its prompt cache
+        self._turn = 0  # of round-robin
         self._credentials = credentials
         self._prices = prices
         self._session = session
@@ -7408,13 +8167,92 @@ class RouterPool:
         self._routers = {}
         for row in rows:
             keys, router = self._credentials.keys(row), before.get(row.id)
-            stays = router is not None and (router.row, router.keys) == (row, keys)
+            same = router is not None and router.row == (
+                msgspec.structs.replace(row, apis=router.row.apis) if row.kind == "host" else row
+            )  # what a host speaks has been learnt
+            stays = same and cast(Router, router).keys == keys
             self._routers[row.id] = cast(Router, router) if stays else Router(row, keys, now)
         for router in before.values():
             if self._routers.get(router.row.id) is not router:
                 router.stop_fetching()  # from where the router was before; it would hold up the next
         self._known = {**self._known, **self._routers}
+        self.hosts.adopt(rows, settings)
+        for router in self._routers.values():
+            router.lane.slots = router.row.slots
+            if (host := self.hosts.all.get(router.row.id)) is not None:
+                router.fetch = host.first
+                self._host_changed(host)
         self._index()
+
+    def _host_changed(self, host: Host) -> None:
+        """A host has other models than before, or is in another state."""
+        router = self._routers.get(host.row.id)
+        if router is None or self.hosts.all.get(host.row.id) is not host:
+            return
+        apis = (*host.row.apis, *cast(tuple[TargetApi, ...], host.apis or ()))
+        if router.row.apis != apis:
+            router.row = self.rows[host.row.id] = msgspec.structs.replace(host.row, apis=tuple(dict.fromkeys(apis)))
+        router.models = tuple(
+            Model(one.id, one.name, owned_by=host.row.id, context_length=host.context(one.id) or one.context_most)
+            for one in host.models
+        )
+        router.tried_at = self._now() if host.state != "checking" else -math.inf
+        router.fetched_at = self._now() if host.state in ("up", "asleep", "warming") else -math.inf
+        router.error = host.note if host.state == "down" else ""
+        router.lane.slots, router.lane.single = host.slots, host.seen.single
+        router.lane.stir()
+        self._index()
+
+    def counted(self, router: str, tokens: int, ms: float) -> None:
+        """A router has answered a request."""
+        known = self._known[router]
+        known.requests += 1
+        known.tokens += tokens
+        known.mean_ms = ms if known.mean_ms is None else known.mean_ms * 0.9 + ms * 0.1
+        known.used_at = self._clocks.wall()
+
+    def host_status(self) -> dict[str, dict[str, Any]]:
+        """Every host by name, for GET /status; the first seven members are those of clood's."""
+        shown = {}
+        for id, host in self.hosts.all.items():
+            router = self._known[id]
+            shown[id] = {
+                "name": id, "url": host_root(host.row), "request_count": router.requests,
+                "total_tokens": router.tokens, "avg_latency_ms": router.mean_ms and round(router.mean_ms, 1),
+                "LastUsed": iso(router.used_at) if router.used_at else None,
+                "Online": host.state in ("up", "warming", "asleep"),
+                **self.host_report(host),
+            }  # fmt: skip
+        return shown
+
+    def host_report(self, host: Host) -> dict[str, Any]:
+        """How a host is, and what it has."""
+        router = self._known.get(host.row.id)
+        lane = router.lane if router is not None else Lane(self._steady)
+        now = self._steady()
+        return {
+            "state": host.state, "note": host.note, "since": iso(host.since), "priority": host.row.priority,
+            "backend": host.row.backend, "software": host.backend.NAME if host.backend is not None else "",
+            "version": host.seen.version, "latency_ms": host.latency_ms and round(host.latency_ms, 2),
+            "slots": host.slots, "busy": max(len(lane.seats), host.seen.busy or 0), "queued": len(lane.waiting),
+            "longest_wait_s": round(max((now - one.since_s for one in lane.waiting), default=0.0), 1),
+            "context": host.row.context,
+            "models": [
+                {
+                    "id": one.id, "resident": one.resident if host.seen.tells else None,
+                    "loading": one.loading or one.id in host.loads, "context": host.context(one.id),
+                    "context_most": one.context_most, "size_bytes": one.size_bytes, "memory_bytes": one.memory_bytes,
+                    "until": one.until,
+                }
+                for one in host.models
+            ],
+            "speaks": list(host.apis or ()),
+        }  # fmt: skip
+
+    def is_away(self, router: str) -> bool:
+        """Whether a router is a host that is down: its models are listed nowhere."""
+        host = self.hosts.all.get(router)
+        return host is not None and host.state in ("down", "checking")
 
     def keys(self, router: str) -> tuple[Key, ...]:
         """A router's keys, in order; none when it has none that it needs."""
@@ -7425,11 +8263,19 @@ class RouterPool:
     @property
     def configured(self) -> list[RouterDef]:
         """Routers that can be asked: those with a key, in order; the embedded model when it is the only one."""
-        hosted = [one.row for one in self._routers.values() if one.keys and one.row.kind != "local"]
+        hosted = [
+            one.row
+            for one in self._routers.values()
+            if one.keys and one.row.kind != "local" and not (one.row.kind == "host" and self.is_away(one.row.id))
+        ]
         return hosted or [row for row in self.rows.values() if row.kind == "local" and row.models]
 
     def _fetched(self) -> list[Router]:
-        return [one for one in self._routers.values() if not one.row.models and one.keys and one.row.kind != "local"]
+        return [
+            one
+            for one in self._routers.values()
+            if not one.row.models and one.keys and one.row.kind not in ("local", "host")
+        ]
 
     def refresh(self) -> None:
         """Starts fetching every list that is old; whoever asks is not kept waiting."""
@@ -7437,6 +8283,8 @@ class RouterPool:
             self._refresh(router)
 
     def _refresh(self, router: Router) -> None:
+        if router.row.kind == "host":  # it is probed
+            return
         now = self._now()
         age, since_try = now - router.fetched_at, now - router.tried_at
         old = age >= self._settings.timeouts.catalog_ttl_s and since_try >= (CATALOG_RETRY_S if router.error else 0)
@@ -7462,7 +8310,7 @@ class RouterPool:
     async def _until(self, ready: Callable[[], bool], routers: Iterable[Router], limit_s: float) -> None:
         """Waits until `ready`, as long as a list of `routers` is being fetched, and no longer than `limit_s`."""
         end = time.monotonic() + limit_s
-        while not ready() and (fetches := [one.fetch for one in routers if one.fetch is not None]):
+        while not ready() and (fetches := [cast(Any, one.fetch) for one in routers if one.is_fetching]):
             if (left := end - time.monotonic()) <= 0:
                 break
             await asyncio.wait(fetches, timeout=left, return_when=asyncio.FIRST_COMPLETED)
@@ -7521,11 +8369,14 @@ class RouterPool:
         self.refresh()
         fetched = self._fetched()
         missing = [one for one in fetched if one.fetched_at == -math.inf]
-        if len(missing) == len(fetched):
+        if missing and len(missing) == len(fetched) and not any(one.models for one in self._routers.values()):
             await self._until(
                 lambda: any(one.models for one in missing), missing, self._settings.timeouts.catalog_wait_s
             )
-        await self._until(lambda: False, missing, CATALOG_GRACE_S)
+        hosts = [one for one in self._routers.values() if one.row.kind == "host"]
+        await self._until(lambda: False, hosts, HOSTS_GRACE_S)
+        first = [one for one in missing if one.tried_at == -math.inf]  # those that have failed are not waited for again
+        await self._until(lambda: False, first, CATALOG_GRACE_S)
 
     def alias_names(self, user: User | None) -> list[str]:
         """Aliases that can be asked for by name, not by pattern, as far as `user` may use one of their targets."""
@@ -7632,13 +8483,78 @@ class RouterPool:
         question = (model, router, prefer, api, fallback)
         usable = await self._usable(model, router, prefer, api)
         targets = self._awake(usable)
-        plan = Plan(targets if fallback else targets[:1], usable, self._steady())
+        strategy = ""
+        if any(target.router.kind == "host" for target in targets):
+            named = (alias.strategy for alias in self._aliases if alias.expand(model) is not None)
+            strategy = next(named, "") or self._settings.strategy
+        plan = Plan(targets if fallback or strategy else targets[:1], usable, self._steady(), strategy)
         undisturbed = self._now() >= self._benched_until and not self._troubled(plan)
         if len(model) < 200 and not self._by_speed and prefer != "fast" and undisturbed:
             if len(self._plans) >= self._settings.limits.names:
                 self._plans.clear()
             self._plans[question] = plan
         return plan
+
+    def arranged(self, targets: Sequence[Target], strategy: str, prompt: int, conversation: str) -> list[Target]:
+        """`targets` for one request: of hosts those first that have its model at hand, none whose context it exceeds.
+
+        `prompt` is how many tokens it has, `conversation` what it is a part of. Raises ContextTooLong without any.
+        """
+        self._turn += 1
+        fitting: list[Target] = []
+        exceeded: list[tuple[int, int]] = []
+        for target in targets:
+            host = self.hosts.all.get(target.router.id)
+            most = 0 if host is None else host.context(target.model)
+            if host is not None and most and (tokens := host.tokens(target.model, prompt)) > most:
+                exceeded.append((most, tokens))
+            else:
+                fitting.append(target)
+        if not fitting:
+            most, tokens = max(exceeded)
+            raise ContextTooLong(tokens, most)
+        made: list[Target] = []
+        for is_host, group in itertools.groupby(fitting, key=lambda target: target.router.kind == "host"):
+            hosts = list(group)
+            if is_host and len(hosts) > 1:
+                ids = list(dict.fromkeys(target.router.id for target in hosts))
+                shift = self._turn % len(ids)
+                turns = {id: (at - shift) % len(ids) for at, id in enumerate(ids)}
+                stays = self._conversations.get(conversation, "")
+                hosts.sort(key=lambda target: self._host_rank(target, strategy, stays, turns[target.router.id]))
+            made += hosts
+        return made
+
+    def _host_rank(self, target: Target, strategy: str, stays: str, turn: int) -> tuple[Any, ...]:
+        """The lower, the better: awake, the conversation in its cache, the model in memory, idle, then `strategy`."""
+        host, lane = self.hosts.all[target.router.id], self._known[target.router.id].lane
+        resident = host.is_resident(target.model)
+        latency = math.inf if host.latency_ms is None else host.latency_ms
+        load = max(len(lane.seats) + len(lane.waiting), host.seen.busy or 0) / max(1, host.slots)
+        order: dict[str, tuple[float, ...]] = {
+            "latency": (latency, host.row.priority), "priority": (host.row.priority, latency), "round-robin": (turn,),
+            "least-loaded": (load, latency),
+        }  # fmt: skip
+        state = ("up", "asleep", "warming", "checking", "down").index(host.state)
+        return (state, not (resident and stays == host.row.id), not resident, load >= 1, *order[strategy])
+
+    def affinity(self, conversation: str, target: Target) -> str:
+        """Whether a conversation is where it was: `hit`, `moved`, or `miss` for a new one. It is remembered."""
+        before = self._conversations.pop(conversation, "")
+        self._conversations[conversation] = target.router.id
+        if len(self._conversations) > self._settings.limits.names:
+            del self._conversations[next(iter(self._conversations))]
+        return "miss" if not before else "hit" if before == target.router.id else "moved"
+
+    def lane(self, target: Target) -> Lane | None:
+        """Where requests to a host, or to a router with so many slots, take turns."""
+        router = target.router
+        return self._known[router.id].lane if router.kind == "host" or router.slots else None
+
+    def has_room(self, target: Target) -> bool:
+        """Whether a target would begin at once."""
+        lane = self.lane(target)
+        return (lane is None or lane.has_room(target.model)) and self.awake(target)
 
     def _troubled(self, targets: Sequence[Target]) -> bool:
         return any(self._known[target.router.id].breaker.failures for target in targets)
@@ -7701,6 +8617,8 @@ class RouterPool:
                 raise Unavailable(words, code="router_not_configured", fault="provider_auth", should_retry=False)
             if row.kind == "local" and name.model and name.model not in row.models:
                 raise self._unknown(f"{row.id}/{name.model}")
+            if row.kind == "host":
+                return [(router.row, await self._model_of_host(router, name.model))]
             if not row.models:
                 self._refresh(router)
             return [(row, name.model or await self._default(router))]
@@ -7722,7 +8640,31 @@ class RouterPool:
         hosted = [row for row in rows if row.kind != "local"]
         if rows:
             return [(row, name.model) for row in hosted or rows]
+        family = [(self.rows[id], host.named(name.model)) for id, host in self.hosts.all.items()]
+        if family := [(row, model) for row, model in family if model]:
+            return family
         raise self._unknown(name.model)
+
+    async def _model_of_host(self, router: Router, wanted: str) -> str:
+        """What a host calls a model; its default for "". Raises ModelNotFound or Unavailable."""
+        host = self.hosts.all[router.row.id]
+        if host.state == "checking":
+            await self._until(lambda: False, [router], self._settings.timeouts.catalog_wait_s)
+        if host.state == "checking" or (host.state == "down" and not host.seen.models):
+            raise self._host_down(host)
+        model = host.named(wanted) if wanted else default_model(router.row, router.models)
+        if not model and host.seen.models:
+            raise self._unknown(f"{host.row.id}/{wanted}")
+        return model or wanted
+
+    @staticmethod
+    def _host_down(host: Host) -> Unavailable:
+        words = "has not answered yet" if host.state == "checking" else f"is down since {iso(host.since)}: {host.note}"
+        wait_s = DOWN_PAUSES_S[min(max(host.lost - LOST_MOST, 0), len(DOWN_PAUSES_S) - 1)]
+        return Unavailable(
+            f"the host {host.row.id} {words}", code="host_down", fault="provider_connect", retry_after_s=wait_s,
+            should_retry=True,
+        )  # fmt: skip
 
     async def _wait_for_defaults(self, routers: Sequence[Router]) -> None:
         """For lists that defaults are picked from, while no default is known; a little longer for a first one."""
@@ -7787,8 +8729,12 @@ class RouterPool:
         now = self._now()
         targets: list[Target] = []
         shortest, why, broken = math.inf, "", math.inf
+        down: Host | None = None
         for row, model, api in wanted:
             router = self._known[row.id]
+            if row.kind == "host" and (host := self.hosts.all.get(row.id)) is not None and host.state == "down":
+                down = host
+                continue
             left = router.breaker.left_s(now)
             if left > 0:
                 broken = min(broken, left)
@@ -7802,6 +8748,8 @@ class RouterPool:
                     targets.append(Target(row, key, model, api))
         if targets:
             return targets
+        if down is not None and shortest == broken == math.inf:
+            raise self._host_down(down)
         if shortest < math.inf:
             raise Busy(
                 f"every target for this model is cooling down for at least {math.ceil(shortest)} s ({why})",
@@ -7824,6 +8772,13 @@ class RouterPool:
         breaker = self._known[target.router.id].breaker
         if breaker.failures:
             breaker.probe(self._now())
+        if target.router.kind == "host" and target.router.id in self.hosts.all:
+            self.hosts.asked(target.router.id, target.model)
+
+    def began(self, target: Target) -> None:
+        """`target` has begun to answer."""
+        if target.router.kind == "host" and target.router.id in self.hosts.all:
+            self.hosts.answered(target.router.id, target.model)
 
     def abandoned(self, target: Target) -> None:
         """A request to `target` was given up by its client, which says nothing about the router."""
@@ -7852,6 +8807,9 @@ class RouterPool:
     def awake(self, target: Target) -> bool:
         """Whether `target` may be asked now."""
         now, router = self._now(), self._known[target.router.id]
+        host = self.hosts.all.get(target.router.id)
+        if host is not None and host.state == "down":
+            return False
         return not router.breaker.left_s(now) and router.rest(target.key.id, target.model, now) is None
 
     def failed(self, target: Target, fault: Fault, verdict: Verdict) -> float:
@@ -7860,6 +8818,8 @@ class RouterPool:
         router, key = self._known[target.router.id], target.key.id
         seconds = 0.0
         self._plans.clear()
+        if router.row.kind == "host" and target.router.id in self.hosts.all:
+            self.hosts.suspect(target.router.id)
         if verdict.bench:
             scope = (key, target.model if verdict.bench == "model" else "")
             failures = router.benches[scope].failures if scope in router.benches else 0
@@ -7904,6 +8864,8 @@ class RouterPool:
             return self._price_of[key]
         known = self._known[router]
         price = dict(known.row.prices).get(model)
+        if price is None and known.row.kind == "host":
+            price = _OWN_MACHINE
         if price is None:
             price = next((m.price for m in known.models if m.id == model), None)
         if price is None:
@@ -7936,6 +8898,8 @@ class RouterPool:
         """
         found, now = self._routers[router], self._now()
         row = found.row
+        if (host := self.hosts.all.get(router)) is not None and host.state != "up":
+            return {"asleep": "live", "warming": "limited"}.get(host.state, host.state), host.note or host.state
         if not found.keys:
             return "unconfigured", f"set {row.key_env[0]}" if row.key_env else "no key in chomp.toml"
         if (state := found.breaker.state(now)) != "closed":
@@ -8005,7 +8969,7 @@ class RouterPool:
 
     def report(self) -> list[dict[str, Any]]:
         """The state of every router, for /status."""
-        now = self._now()
+        now, wall = self._now(), self._clocks.wall()
         return [
             {
                 "id": one.row.id,
@@ -8019,17 +8983,17 @@ class RouterPool:
                 "catalog_age_s": None if (age := now - one.fetched_at) == math.inf else round(age),
                 "catalog_error": one.error,
                 "limits_left": one.limits_left,
+                "cooling": [
+                    {"key": key, "model": model, "until": iso(wall + bench.until - now), "why": bench.words}
+                    for (key, model), bench in one.benches.items()
+                    if bench.until > now
+                ],
+                "requests": one.requests,
+                "slots": one.lane.slots,
+                "queued": len(one.lane.waiting),
             }
             for one in self._routers.values()
         ]
-
-
-def auth_header(row: RouterDef, key: Key, api: Api = "chat") -> dict[str, str]:
-    """How a router wants its key."""
-    auth = (row.messages_auth or row.auth) if dialect_of(api) == "messages" else row.auth
-    if auth == "none" or not key.secret:
-        return {}
-    return {"x-api-key": key.secret} if auth == "x-api-key" else {"authorization": f"Bearer {key.secret}"}
 
 
 # == Proxy =============================================================================================================
@@ -8498,6 +9462,11 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     _complete: bool = False  # all of a good answer has come
     _restarted: bool = False
     _stopping: bool = False
+    _seat: Seat | None = None  # among those its target works on
+    _waiter: Waiter | None = None  # for one
+    _conversation: str = ""  # where several hosts could have it in their prompt caches
+    _affinity: str = ""
+    _queued_s: float = 0.0  # that it has waited for a seat
     _tail: bytes = b""  # of an answer too large to be read whole
     _asked_at: float = 0.0
     _waited_s: float = 0.0
@@ -8578,7 +9547,25 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         if (user := self.caller.user) is not None:
             self._targets = self._permitted(plan)
             self._admit(user)
+        if plan.strategy:
+            self._arrange(0)
         self._ask(0)
+
+    def _arrange(self, position: int) -> None:
+        """Puts the hosts among the targets from `position` on into this request's order. Raises ContextTooLong."""
+        routing, strategy = self.proxy.routing, cast(Plan, self._plan).strategy
+        head, rest = self._targets[:position], self._targets[position:]
+        if len({target.router.id for target in rest if target.router.kind == "host"}) > 1:
+            self._conversation = conversation_key(self.envelope, self.caller.name, self._conversation_name())
+        rest = routing.arranged(rest, strategy, self._prompt_tokens(), self._conversation)
+        self._targets = [*head, *(rest if self.request.fallback else rest[:1])]
+
+    def _conversation_name(self) -> str:
+        """What the client itself calls the conversation, where it does."""
+        for name, value in self.request.headers:
+            if name.lower() in _CONVERSATION_HEADERS:
+                return value.decode("latin-1")[:200]
+        return ""
 
     @property
     def _restricted(self) -> bool:
@@ -8591,12 +9578,13 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             return targets
         envelope, known = self.envelope, self.proxy.routing.rows
         allowed = permitted(self.caller, envelope.model or "", envelope.router or "", targets, known)
+        arranged = self.request.fallback or cast(Plan, self._plan).strategy  # then the first is chosen among them
         for name in fields_of(self.request.body):
             # OpenRouter would take another one of `models`; routers written in Go see a model in `Model`, too
             if (folded := name.casefold()) == "models" or (folded == "model" and name != "model"):
                 words = f"{self.caller.name} may not name further models"
                 raise Forbidden(words, code="model_not_allowed", param=name)
-        return allowed if self.request.fallback else allowed[:1]
+        return allowed if arranged else allowed[:1]
 
     def _admit(self, user: User) -> None:
         """Reserves what the request may use of its user's allowance. Raises Busy when that is more than is left."""
@@ -8639,6 +9627,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         while True:
             target = self._targets[position]
             self._position = position
+            if self._waits_for(target):
+                return
             if len(request.body) > _TRANSLATED_AT_ONCE and self._takes_long(target):
                 self._wait(self._translate_aside, target)
                 return
@@ -8654,6 +9644,103 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             self._wait(self._connect, address, body)
         else:
             self._send(wire, address, body)
+
+    def _waits_for(self, target: Target) -> bool:
+        """Whether something has to be waited for before `target` can be asked: a seat, or that a host is ready."""
+        lane = self.proxy.routing.lane(target)
+        if lane is None:
+            return False
+        if self._seat is None:
+            if not lane.has_room(target.model):
+                self._wait(self._queue, lane)
+                return True
+            self._seat = lane.take(target.model, self.caller.name)
+        host = self.proxy.routing.hosts.all.get(target.router.id)
+        if host is not None and host.state == "warming":
+            self._wait(self._warm_up, host)
+            return True
+        if host is None or not host.seen.cuts or host.context(target.model):
+            return False
+        if host.tokens(target.model, self._prompt_tokens()) <= CUT_CONTEXT:
+            return False  # it fits, whatever the context is
+        self._wait(self._load_first, target)
+        return True
+
+    async def _queue(self, lane: Lane) -> None:
+        """Waits for a seat, or goes where there is one after a while. Raises Busy."""
+        proxy, target = self.proxy, self._targets[self._position]
+        times, began = proxy.timeouts, time.monotonic()
+        waiter = self._waiter = Waiter(target.model, self.caller.name, began)
+        self._on_hold, self._due = True, 0.0  # a streaming client hears comments meanwhile
+        if len(lane.waiting) < proxy.limits.queue:
+            proxy.queued(self, target)
+        try:
+            while self._seat is None:
+                left_s = times.queue_s - (time.monotonic() - began)
+                try:
+                    if left_s <= 0:
+                        raise lane.full()
+                    self._seat = await lane.seat(waiter, proxy.limits.queue, min(times.busy_s, left_s))
+                except Busy:
+                    if (other := self._idle_elsewhere()) is None:
+                        raise
+                    self._targets = _moved(self._targets, other, self._position)
+                    break
+                if self._seat is None and (other := self._idle_elsewhere()) is not None:
+                    self._targets = _moved(self._targets, other, self._position)
+                    break
+        finally:
+            self._on_hold, self._waiter = False, None
+            self._queued_s += time.monotonic() - began
+            if self._seat is None:
+                lane.give_up(waiter)
+        self._ask(self._position)
+
+    def _idle_elsewhere(self) -> int | None:
+        """The position of another target that would begin at once."""
+        here = self._targets[self._position].router.id
+        for at in range(self._position + 1, len(self._targets)):
+            if self._targets[at].router.id != here and self.proxy.routing.has_room(self._targets[at]):
+                return at
+        return None
+
+    async def _warm_up(self, host: Host) -> None:
+        """Waits until a host has loaded what it serves. Raises Unavailable when that takes too long."""
+        left_s = self._started + self.proxy.timeouts.first_byte_local_s - time.perf_counter()
+        self._on_hold, self._due = True, 0.0
+        try:
+            async with asyncio.timeout(max(0.0, left_s)):
+                await asyncio.sleep(_WARMING_S)  # it may say again that it is loading, at once
+                await host.settled.wait()
+        except TimeoutError:
+            words = f"the host {host.row.id} is still loading"
+            raise Unavailable(words, code="host_loading", fault="provider_timeout", should_retry=True) from None
+        finally:
+            self._on_hold = False
+        self._ask(self._position)
+
+    async def _load_first(self, target: Target) -> None:
+        """Has a host load a model, so that its context is known before a long prompt is sent."""
+        hosts = self.proxy.routing.hosts
+        self._on_hold, self._due = True, 0.0
+        try:
+            await hosts.order(target.router.id, target.model, "load")
+            hosts.all[target.router.id].assume(target.model)
+            self._arrange(self._position)
+        except (BadRequest, NotFound, Unavailable):
+            if (other := self._idle_elsewhere()) is None:
+                raise
+            self._targets = _moved(self._targets, other, self._position)
+        finally:
+            self._on_hold = False
+            self._leave_seat()
+        self._ask(self._position)
+
+    def _leave_seat(self) -> None:
+        """The target works for this request no longer."""
+        seat, self._seat = self._seat, None
+        if seat is not None:
+            seat.leave()
 
     def _send(self, wire: Wire, address: tuple[Origin, bytes], body: bytes) -> None:
         self.phase = "asking"
@@ -8677,6 +9764,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
 
     def _elsewhere(self, refused: BadRequest) -> int:
         """The position of a target whose dialect may have a place for what is asked. Raises ChompError without one."""
+        self._leave_seat()
         api = self._targets[self._position].api
         for at in range(self._position + 1, len(self._targets)):
             if self._targets[at].api != api:
@@ -8710,7 +9798,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             translation = self._translations.pop(_translated(target), None) or self._translate(target)
             body = translation.body(target.model, ask_usage=ask_usage)
         else:
-            body = request.body
+            body = self._body_for(target)
             if form.may_be_sealed(body) and _holds_sealed(target.api, body):
                 body = self._adopted = self._adopted or adopted(dialect_of(target.api), body)
             model = None if target.model == envelope.model and self.caller.user is None else target.model
@@ -8736,9 +9824,14 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         client, there = dialect_of(request.api), dialect_of(target.api)
         origin = f"{row.id}/{target.model}"
         return Translation(
-            client, there, request.body, int(self._at), origin,
+            client, there, self._body_for(target), int(self._at), origin,
             effort=row.effort, thoughts=self.proxy.thoughts, caller=self.caller.name,
         )  # fmt: skip
+
+    def _body_for(self, target: Target) -> bytes:
+        """The client's request, as `target` may have it."""
+        own = target.router.kind == "host" and dialect_of(self.request.api) == "messages"
+        return without_billing(self.request.body) if own else self.request.body
 
     def answering(self, attempt: Attempt) -> Answering:
         """What brings the answer of `attempt` into the client's dialect."""
@@ -8876,6 +9969,9 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         self.records.append(
             AttemptRecord(row.id, target.model, target.key.id, fault.status, round(waited_s * 1000), words[:300])
         )
+        self._leave_seat()
+        if row.kind == "host" and is_loading(fault) and self._waits_while_loading(target):
+            return
         verdict = judge(fault)
         benched_s = proxy.routing.failed(target, fault, verdict)
         if fault.kind == "provider_rate_limited" and fault.wait_s is None:
@@ -8890,6 +9986,24 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             self._ask(position)
         except Exception as error:
             self._fail(_chomps_own(error))
+
+    def _waits_while_loading(self, target: Target) -> bool:
+        """Whether a host that is loading is waited for: it is no failure, and another target may do as well."""
+        routing = self.proxy.routing
+        routing.abandoned(target)
+        if self._stopping or target.router.id not in routing.hosts.all:
+            return False
+        routing.hosts.warms(target.router.id)
+        other = self._idle_elsewhere()
+        if other is not None:
+            self._targets = _moved(self._targets, other, self._position)
+            self._wait(self._again)
+        else:
+            self._wait(self._warm_up, routing.hosts.all[target.router.id])
+        return True
+
+    async def _again(self) -> None:
+        self._ask(self._position)
 
     async def _restart(self) -> None:
         await self.proxy.local_died(cast(Any, self._sent)[0][0])
@@ -8970,6 +10084,10 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         """The answer is good: the client gets it, and no other target is asked any more."""
         sink, translation = self._sink, attempt.translation
         self.proxy.usage.attempts[attempt.target.router.id, "ok"] += 1
+        if attempt.target.router.kind == "host":
+            self.proxy.routing.began(attempt.target)
+            if self._conversation:
+                self._affinity = self.proxy.routing.affinity(self._conversation, attempt.target)
         if translation is not None:
             translation.request = {}  # it may be large, and the answer long
         self._translations.clear()
@@ -9018,6 +10136,10 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             len(self.records) + 1,
             self._overhead_s * 1000,
         )
+        if self._affinity:
+            own += f"x-chomp-affinity: {self._affinity}\r\n".encode()
+        if self._queued_s:
+            own += b"x-chomp-queued-ms: %d\r\n" % (self._queued_s * 1000)
         if translation is not None and translation.dropped:
             names = ", ".join(map(header_value, translation.dropped))
             own += f"x-chomp-dropped: {names[:500]}\r\n".encode()
@@ -9226,6 +10348,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     def _comment_at(self) -> float:
         """When a streaming client should hear something."""
         times, attempt = self.proxy.timeouts, self.attempt
+        if self._on_hold:
+            return self._heard_at + times.keepalive_s
         if self.phase == "relaying" and attempt is not None:
             if not attempt.stream or self._paused_at is not None:
                 return math.inf
@@ -9233,7 +10357,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             heard_at = self._heard_at if attempt.answering is not None else max(self._heard_at, self._last_at)
             return heard_at + times.keepalive_s
         if self.phase == "waiting" and attempt is None:
-            return self._heard_at + times.keepalive_s if self._on_hold else math.inf
+            return math.inf
         has_parts = self.phase == "asking" and attempt is not None and attempt.stream and bool(attempt.parts)
         if self._sink.started:
             return self._heard_at + (times.hold_s if has_parts else times.keepalive_s)
@@ -9327,6 +10451,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             self._drop_wire()
         if self._task is not None:
             self._drop_task()
+        if self._seat is not None:
+            self._leave_seat()
         now = time.perf_counter()
         usage, estimated, asked = _NO_USAGE, False, len(self.records)
         router = model = key = ""
@@ -9346,6 +10472,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
                 ttft_ms = round((attempt.content_at - self._started) * 1000, 3)
             if attempt.phase != "failed":  # else Routing has been told
                 self._report(attempt, error_type, now)
+            if target.router.kind == "host" and not estimated and attempt.phase == "good":
+                proxy.routing.hosts.counted(router, model, self._prompt_tokens(), usage.prompt)
         row = LedgerRow(
             self._at, self.request.request_id, caller.name, caller.task, caller.session, self.request.api,
             *proxy.shown_names(self.envelope.model or "", model), router, key, status, error_type,
@@ -9415,6 +10543,16 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
 
 
 _NO_USAGE = Usage()
+_WARMING_S = 0.3  # before a host that is loading is asked again
+_CONVERSATION_HEADERS = frozenset((b"x-session-id", b"session_id", b"session-id", b"x-claude-code-session-id",
+                                   b"x-conversation-id", b"x-session-affinity"))  # fmt: skip
+
+
+def _moved(targets: Sequence[Target], from_: int, to: int) -> list[Target]:
+    """`targets` with one of them further in front."""
+    made = list(targets)
+    made.insert(to, made.pop(from_))
+    return made
 
 
 def _chomps_own(error: Exception) -> ChompError:
@@ -9563,6 +10701,7 @@ class Proxy:
         self._events = events
         self._local = local
         self._active: set[Exchange] = set()
+        self._requests = 0  # that are over
         self._ticker: asyncio.TimerHandle | None = None  # while there are any
         self._drained: asyncio.Future[None] | None = None  # while chomp waits for the last of them
         self._addresses: dict[tuple[str, str, str], tuple[RouterDef, Key, Origin, bytes, frozenset[bytes]]] = {}
@@ -9572,6 +10711,11 @@ class Proxy:
     @property
     def inflight(self) -> int:
         return len(self._active)
+
+    @property
+    def total(self) -> int:
+        """Requests since the start, those that run among them."""
+        return self._requests + len(self._active)
 
     def exchange(self, request: ChatRequest, caller: Caller, sink: Sink | None = None) -> Exchange:
         """The exchange of `request`, to be begun; without a sink, to be read."""
@@ -9649,12 +10793,20 @@ class Proxy:
                 self._names[asked, sent] = shown
         return shown
 
+    def queued(self, exchange: Exchange, target: Target) -> None:
+        """A request waits for a seat."""
+        data = {"id": exchange.request.request_id, "router": target.router.id, "model": target.model}
+        self._events.publish("request_queued", data)
+
     def settled(self, exchange: Exchange, row: LedgerRow, *, overhead_s: float, chunks: int) -> None:
         """An exchange is over."""
         self._active.discard(exchange)
         if self._drained is not None and not self._active and not self._drained.done():
             self._drained.set_result(None)
         self.usage.record(row, overhead_s=overhead_s, chunks=chunks)
+        if row.router and not row.error_type:
+            self.routing.counted(row.router, row.prompt_tokens + row.completion_tokens, row.duration_ms)
+        self._requests += 1
         self._events.publish("request", row)
 
     async def drain(self, limit_s: float) -> None:
@@ -16379,7 +17531,8 @@ async def _all_models(services: Services, caller: Caller) -> list[dict[str, Any]
     await routing.first_lists()
     entries = [{"id": name, "object": "model", "created": 0, "owned_by": "chomp"} for name in routing.alias_names(user)]
     for row in routing.rows.values():
-        if routing.keys(row.id) and not (row.kind == "local" and services.local.missing):
+        away = services.local.missing if row.kind == "local" else routing.is_away(row.id)
+        if routing.keys(row.id) and not away:
             entries += [
                 _listed(row, model)
                 for model in routing.models(row.id)
@@ -16522,6 +17675,12 @@ async def show_usage(request: web.Request) -> web.Response:
     )
 
 
+def found_host(services: Services, host: Host) -> dict[str, Any]:
+    """A host of this machine that has been found, and not accepted."""
+    report = services.routing.host_report(host)
+    return {"name": host.row.id, "url": host_root(host.row), "owner": host.owner, **report, "state": "found"}
+
+
 @routes.get("/health")
 async def show_health(request: web.Request) -> web.Response:
     """GET /health -> {ok, status}; open to all, always cheap"""
@@ -16530,16 +17689,23 @@ async def show_health(request: web.Request) -> web.Response:
 
 @routes.get("/status")
 async def show_status(request: web.Request) -> web.Response:
-    """GET /status -> version, uptime, queues, tasks, isolation, routers, extensions
+    """GET /status -> version, uptime, requests, hosts, queues, tasks, isolation, routers, extensions
 
-    What is in the queues and how agents are isolated, the state of every router (keys, cooldowns, breaker, model list,
-    limits left), and of every extension: why it is disabled, what it says of itself (the last notices).
+    `total_requests`, `active_requests` and `hosts` by name, with their state, models, slots and who waits;
+    `found_hosts` are not used yet. What is in the queues and how agents are isolated, the state of every router (keys,
+    cooldowns, breaker, model list, limits left), and of every extension: why it is disabled, what it says of itself
+    (the last notices).
     """
     services = request.app[SERVICES]
     return reply(
         {
             "version": VERSION,
             "uptime_s": round(time.monotonic() - services.started_s, 1),
+            "total_requests": services.proxy.total,
+            "active_requests": services.proxy.inflight,
+            "hosts": services.routing.host_status(),
+            "found_hosts": [found_host(services, host) for host in services.routing.hosts.found.values()],
+            "strategy": services.settings.strategy,
             "inflight": services.proxy.inflight,
             "inflight_bytes": services.bodies.held,
             "ledger": {
@@ -17101,6 +18267,171 @@ def rewrite(store: Store, name: str, change: Callable[[Tables], Tables]) -> tupl
     except StoreError as error:
         raise Unavailable(str(error), code="settings_not_written") from None
     return before, after
+
+
+class _NewHost(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    name: str
+    url: str | UnsetType = UNSET
+    priority: int | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+    backend: str | UnsetType = UNSET
+    api_key: str | UnsetType | None = UNSET
+    models: tuple[str, ...] | UnsetType = UNSET
+    slots: int | UnsetType = UNSET
+    context: int | UnsetType = UNSET
+
+
+class _HostName(msgspec.Struct):
+    name: str
+
+
+class _HostNames(msgspec.Struct):
+    names: tuple[str, ...]
+
+
+class _HostOrder(msgspec.Struct):
+    host: str
+    model: str
+    action: Literal["load", "unload", "keep"] = "load"
+    for_: str = msgspec.field(default="5m", name="for")
+
+
+async def _change_hosts(services: Services, change: Callable[[dict[str, Tables]], None]) -> list[str]:
+    """Changes the hosts of state/settings.json, by name."""
+
+    def changed(tables: Tables) -> Tables:
+        hosts = {str(one.get("name")): dict(one) for one in tables.get("hosts", [])}
+        change(hosts)
+        return {**tables, "hosts": list(hosts.values())}
+
+    return await change_file(services, "settings.json", changed)
+
+
+def _written_hosts(services: Services) -> dict[str, Tables]:
+    return {str(one["name"]): one for one in services.settings.hosts}
+
+
+def shown_hosts(services: Services) -> list[dict[str, Any]]:
+    """All hosts as GET /api/hosts has them: those in use, those switched off, those found."""
+    routing, shown = services.routing, []
+    for name, written in _written_hosts(services).items():
+        host = routing.hosts.all.get(name)
+        off = {name: written.get(name, otherwise) for name, otherwise in (("priority", 10), ("backend", "auto"))}
+        off |= {"state": "off", "note": "", "models": [], "latency_ms": None, "slots": 0, "busy": 0, "queued": 0}
+        url = host_root(host.row) if host is not None else str(written.get("url"))
+        facts = off if host is None else routing.host_report(host)
+        shown.append({"name": name, "url": url, "enabled": host is not None, "accepted": True, "found": False, **facts})
+    not_used = {"enabled": False, "accepted": False, "found": True}
+    shown += [{**found_host(services, host), **not_used} for host in routing.hosts.found.values()]
+    return sorted(shown, key=lambda one: (one["found"], one["priority"]))
+
+
+@routes.get("/api/hosts")
+async def list_hosts(request: web.Request) -> web.Response:
+    """GET /api/hosts -> {hosts: [{name, url, state, models, slots, busy, queued, ...}], strategy}
+
+    `state` is `up`, `warming` (it loads), `asleep`, `down`, `checking`, `off`, or `found`: of this machine, and asked
+    for nothing before it is accepted.
+    """
+    services = request.app[SERVICES]
+    return reply({"hosts": shown_hosts(services), "strategy": services.settings.strategy})
+
+
+@routes.post("/api/hosts")
+async def change_host(request: web.Request) -> web.Response:
+    """POST /api/hosts {name, url?, priority?, enabled?, backend?, ...} -> {status, name}: adds a host, or changes it
+
+    The fields are those of [[hosts]]: also `api_key`, `models`, `slots`, `context`. They are kept in
+    `state/settings.json`, the key in `state/keys.json` (`api_key: null` takes it away).
+    """
+    services, fields = request.app[SERVICES], await given_of(request, _NewHost)
+    name, entry = fields.name, msgspec.to_builtins(fields)
+    if name not in _written_hosts(services) and not fields.url:
+        raise BadRequest(f"{name[:50]!r} is new: it needs an url", param="url")
+    key = entry.pop("api_key", UNSET)
+
+    def change(hosts: dict[str, Tables]) -> None:
+        hosts[name] = {**hosts.get(name, {}), **entry}
+
+    try:
+        host_row({**_written_hosts(services).get(name, {}), **entry})
+    except SettingsError as error:
+        raise BadRequest(str(error), code="invalid_settings") from None
+    await _change_hosts(services, change)
+    if key is not UNSET:
+        variable = host_variable(name)
+        more = {variable: key} if key else {}
+        await change_file(services, "keys.json", lambda keys: {**_without(keys, variable), **more})
+    return reply({"status": "ok", "name": name}, trigger=signals_of("settings"))
+
+
+@routes.delete("/api/hosts")
+async def remove_host(request: web.Request) -> web.Response:
+    """DELETE /api/hosts {name} -> {status, name}; one of `chomp.toml` can be switched off only"""
+    services, query = request.app[SERVICES], request.query
+    name = (fields_as(query, _HostName) if query else await given_of(request, _HostName)).name
+    if name not in _written_hosts(services):
+        raise NotFound(f"there is no host {name[:50]!r}{near_name(name, _written_hosts(services))}", param="name")
+
+    def change(hosts: dict[str, Tables]) -> None:
+        if "url" not in hosts.pop(name, {}):
+            words = f"{name} is written in chomp.toml: take it out there, or switch it off"
+            raise BadRequest(words, code="written_by_hand")
+
+    await _change_hosts(services, change)
+    await change_file(services, "keys.json", lambda keys: _without(keys, host_variable(name)))
+    return reply({"status": "ok", "name": name}, trigger=signals_of("settings"))
+
+
+@routes.post("/api/hosts/accept")
+async def accept_host(request: web.Request) -> web.Response:
+    """POST /api/hosts/accept {name} -> {status, name}: a host that was found on this machine is used from now on"""
+    services, name = request.app[SERVICES], (await given_of(request, _HostName)).name
+    found = services.routing.hosts.found.get(name)
+    if found is None:
+        raise NotFound(f"no host {name[:50]!r} was found{near_name(name, services.routing.hosts.found)}", param="name")
+    entry = {"name": name, "url": host_root(found.row)}
+    await _change_hosts(services, lambda hosts: hosts.update({name: entry}))
+    return reply({"status": "ok", "name": name}, trigger=signals_of("settings"))
+
+
+@routes.post("/api/hosts/order")
+async def order_hosts(request: web.Request) -> web.Response:
+    """POST /api/hosts/order {names} -> {status, names}: the priorities of all, the first one first"""
+    services, names = request.app[SERVICES], (await given_of(request, _HostNames)).names
+    known = _written_hosts(services)
+    for name in names:
+        if name not in known:
+            raise NotFound(f"there is no host {name[:50]!r}{near_name(name, known)}", param="names")
+    rest = sorted((name for name in known if name not in names), key=lambda name: int(known[name].get("priority", 10)))
+    order = list(dict.fromkeys((*names, *rest)))
+
+    def change(hosts: dict[str, Tables]) -> None:
+        for at, name in enumerate(order):
+            hosts[name] = {"name": name, **hosts.get(name, {}), "priority": at + 1}
+
+    await _change_hosts(services, change)
+    return reply({"status": "ok", "names": order}, trigger=signals_of("settings"))
+
+
+_ORDERS = {"load": "{host} has loaded {model}", "unload": "{host} has unloaded {model}", "keep": "{host} keeps {model}"}
+
+
+@routes.post("/api/hosts/models")
+async def order_model(request: web.Request) -> web.Response:
+    """POST /api/hosts/models {host, model, action: load|unload|keep, for?: "1h"} -> {status, host, model, words}
+
+    What the host's software cannot is 400 `host_refused`.
+    """
+    services, fields = request.app[SERVICES], await given_of(request, _HostOrder)
+    try:
+        seconds = duration_s(fields.for_)
+    except ValueError as error:
+        raise BadRequest(str(error), param="for") from None
+    await services.routing.hosts.order(fields.host, fields.model, fields.action, seconds)
+    words = _ORDERS[fields.action].format(host=fields.host, model=fields.model)
+    answer = {"status": "ok", "host": fields.host, "model": fields.model, "words": words}
+    return reply(answer, trigger=signals_of("settings"))
 
 
 _ROUTER_WORDS = {"live": "", "checking": "its model list is being fetched", "unconfigured": "no key"}
@@ -18593,6 +19924,7 @@ def make_app(
             made.background.start("changed files", _watch_files(made, sources))
         made.background.start("ledger", made.usage.run())
         made.background.start("idle connections", made.proxy.pool.run())
+        made.background.start("hosts of this machine", made.routing.hosts.find())
         made.background.start("event loop lag", _watch_lag(made.usage, made.routing))
         made.routing.refresh()
         kernel.begin(made.background)
@@ -18634,7 +19966,8 @@ def _services(
     allowances, meters = Allowances(database, clocks), Meters(database, settings.tasks, clocks)
     prices = PriceTable((HERE / "static" / "prices.json").read_text("utf-8"))
     local = LocalModel(settings, credentials, background)
-    routing = RouterPool(rows, settings, credentials, prices, session, background, events, clocks)
+    hosts = Hosts(settings, session, background, events, credentials, clocks)
+    routing = RouterPool(rows, settings, credentials, prices, session, background, events, hosts, clocks)
     pool = UpstreamPool(settings.timeouts, settings.limits, settings.proxies)
     proxy = Proxy(
         settings, credentials, pool, routing, usage, allowances, meters, events, local, background, clocks.wall
@@ -18933,6 +20266,7 @@ async def serve(settings: Settings, store: Store, sources: Sources) -> None:
         services = app[SERVICES]
         logs.redact = services.credentials.redact
         port = await listen(runner, settings)
+        services.routing.hosts.own_ports.add(port)
         services.dispatch.open(local_address(settings, port))
         print(banner(settings, services, port), flush=True)
         loop.add_signal_handler(signal.SIGHUP, lambda: services.background.start("reload", _reloaded(services)))

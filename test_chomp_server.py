@@ -238,6 +238,9 @@ class Upstream:
                         entries = [{"id": model, "object": "model"} for model in self.models]
                         await call.whole(json.dumps({"object": "list", "data": entries}).encode())
                     continue
+                if body == b"{}":  # what does a host speak?
+                    await call.whole(b"{}", 404)
+                    continue
                 self.calls.append(call)
                 watch = asyncio.ensure_future(self._watch(reader, call))
                 try:
@@ -8972,6 +8975,749 @@ class TestClocks:
         before = cs.boot_s()
         time.sleep(0.01)
         assert 0.005 < cs.boot_s() - before < 5
+
+
+# == Hosts =============================================================================================================
+
+
+class FakeHost:
+    """A model server on a real port, told what it has; `asked` is what it was asked, `chats` what it was sent."""
+
+    def __init__(self, software: str, *models: str, **facts: Any):
+        self.software = software
+        self.models = list(models)
+        self.resident: set[str] = set()
+        self.contexts: dict[str, int] = {}  # as the software says it
+        self.busy = 0
+        self.slots = 1
+        self.loading = False  # all of it
+        self.single = False
+        self.slow_s = 0.0  # before every answer about itself
+        self.native: tuple[str, ...] = ()
+        self.says = "hi there"
+        self.prompt_tokens = 7
+        self.gate: asyncio.Event | None = None  # an answer waits for it
+        self.answers: Callable[[web.Request], Awaitable[web.StreamResponse | None]] | None = None
+        self.asked: list[str] = []
+        self.chats: list[dict[str, Any]] = []
+        self.paths: list[str] = []  # of them
+        self.loads: list[str] = []
+        vars(self).update(facts)
+        self._runner: web.AppRunner | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> FakeHost:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._serve)
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        self.port = self._runner.addresses[0][1]
+        return self
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        line = f"{request.method} {request.path}"
+        payload = await request.json() if request.can_read_body else None
+        if request.path.startswith("/v1/") and request.method == "POST":
+            if payload == {}:  # which dialects are there?
+                self.asked.append(line)
+                known = request.path.removeprefix("/v1/") in self.native
+                return web.json_response({"error": {"message": "messages is required"}}, status=400 if known else 404)
+            return await self._answer(request, payload)
+        self.asked.append(line)
+        await asyncio.sleep(self.slow_s)
+        if self.loading:
+            error = {"message": "Loading model", "type": "unavailable_error", "code": 503}
+            return web.json_response({"error": error}, status=503)
+        found = getattr(self, f"_{self.software}")(line, payload)
+        if found is None:
+            return web.json_response({"error": "not found"}, status=404)
+        return web.Response(text=found) if isinstance(found, str) else web.json_response(found)
+
+    def _ollama(self, line: str, payload: Any) -> Any:
+        if line == "GET /":
+            return "Ollama is running"
+        if line == "GET /api/version":
+            return {"version": "0.20.0"}
+        if line == "GET /api/tags":
+            return {
+                "models": [{"name": name, "model": name, "digest": f"d-{name}", "size": 10**9} for name in self.models]
+            }
+        if line == "GET /api/ps":
+            now = [name for name in self.models if name in self.resident]
+            return {"models": [{"name": n, "model": n, "context_length": self.contexts.get(n, 4096)} for n in now]}
+        if line == "POST /api/show":
+            return {"parameters": "", "model_info": {"general.architecture": "x", "x.context_length": 131072}}
+        if line == "POST /api/generate":
+            (self.resident.discard if payload.get("keep_alive") == 0 else self._load)(payload["model"])
+            return {"model": payload["model"], "response": "", "done": True}
+        return None
+
+    def _llamacpp(self, line: str, payload: Any) -> Any:
+        if line == "GET /v1/models":
+            return {
+                "data": [{"id": name, "owned_by": "llamacpp", "meta": {"n_ctx_train": 32768}} for name in self.models]
+            }
+        if line == "GET /props":
+            context = self.contexts.get(self.models[0], 4096)
+            return {"default_generation_settings": {"n_ctx": context}, "total_slots": self.slots, "build_info": "b1"}
+        if line == "GET /slots":
+            return [{"id": n, "is_processing": n < self.busy} for n in range(self.slots)]
+        return None
+
+    def _openai(self, line: str, payload: Any) -> Any:
+        return {"data": [{"id": name, "object": "model"} for name in self.models]} if line == "GET /v1/models" else None
+
+    def _load(self, model: str) -> None:
+        if model not in self.resident:
+            self.loads.append(model)
+        self.resident = {model} if self.single else {*self.resident, model}
+
+    async def _answer(self, request: web.Request, payload: Any) -> web.StreamResponse:
+        self.chats.append(payload)
+        self.paths.append(request.path)
+        if self.answers is not None and (found := await self.answers(request)) is not None:
+            return found
+        self._load(payload["model"])
+        self.busy += 1
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+        finally:
+            self.busy -= 1
+        usage = {**USAGE, "prompt_tokens": self.prompt_tokens}
+        if request.path == "/v1/messages":
+            content = [{"type": "text", "text": self.says}]
+            counts = {"input_tokens": self.prompt_tokens, "output_tokens": 2}
+            return web.json_response({"id": "msg_1", "type": "message", "role": "assistant", "model": payload["model"],
+                                      "content": content, "stop_reason": "end_turn", "usage": counts})  # fmt: skip
+        if not payload.get("stream"):
+            return web.Response(body=chat_answer(self.says, usage=usage), content_type="application/json")
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        for frame in (chat_chunk({"content": self.says}), chat_chunk({}, "stop"), chat_chunk(None, usage=usage), DONE):
+            await response.write(frame)
+        return response
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[Callable[..., Awaitable[FakeHost]]]:
+    """Starts hosts: `await fake("ollama", "qwen:7b", resident={"qwen:7b"})`."""
+    started: list[FakeHost] = []
+
+    async def start(software: str, *models: str, **facts: Any) -> FakeHost:
+        started.append(await FakeHost(software, *models, **facts).start())
+        return started[-1]
+
+    yield start
+    for one in started:
+        await one.stop()
+
+
+class TestHosts:
+    """Machines that serve models, as real servers: how they are probed, chosen, queued for."""
+
+    @pytest.fixture
+    async def served(self, chomp: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Awaitable[Chomp]]:
+        """A chomp with hosts, all of which have been asked once: `await served(a, b, timeouts={...})`, called h0, h1, ..."""
+        monkeypatch.setattr(cs, "PAUSES_S", dict.fromkeys(cs.PAUSES_S, 0.05))
+        monkeypatch.setattr(cs, "DOWN_PAUSES_S", (0.05,))
+        monkeypatch.setattr(cs, "WELL_KNOWN_PORTS", ())
+
+        async def start(*hosts: FakeHost | dict[str, Any], routers: Sequence[Any] = (), **tables: Any) -> Chomp:
+            written = [
+                {"name": f"h{n}", "url": one.url} if isinstance(one, FakeHost) else {"name": f"h{n}", **one}
+                for n, one in enumerate(hosts)
+            ]
+            client: Chomp = await chomp(*routers, hosts=written, **tables)
+            known = client.services.routing.hosts.all
+            await until(lambda: all(one.state != "checking" for one in known.values()), "not asked")
+            return client
+
+        return start
+
+    @staticmethod
+    def state(client: Chomp, name: str) -> str:
+        return str(client.services.routing.hosts.all[name].state)
+
+    async def test_a_request_goes_to_a_host_that_was_found_out_by_asking(self, served: Any, fake: Any) -> None:
+        ollama, llama, other = (
+            await fake("ollama", "qwen2.5-coder:7b"),
+            await fake("llamacpp", "phi"),
+            await fake("openai", "x"),
+        )
+        client = await served(ollama, llama, other)
+        known = client.services.routing.hosts.all
+        names = [known[f"h{n}"].backend.NAME for n in range(3)]
+        assert names == ["Ollama", "llama.cpp", "OpenAI-compatible"]
+        for model, host, sent in (
+            ("qwen2.5-coder:7b", ollama, "qwen2.5-coder:7b"), ("qwen2.5-coder", ollama, "qwen2.5-coder:7b"),
+            ("h1/phi", llama, "phi"), ("h1", None, ""), ("x", other, "x"), ("h2/auto", other, "x"),
+        ):  # fmt: skip
+            async with client.chat(model) as answer:
+                assert answer.status == (200 if host else 404), await answer.text()
+            if host is not None:
+                assert host.chats[-1]["model"] == sent
+        for wrong in ("qwen2.5-coder:3b", "h0/qwen2.5-coder:3b", "h0/phi"):
+            async with client.chat(wrong) as answer:  # never a host that has another one of that family
+                assert (answer.status, (await error_of(answer))["code"]) == (404, "model_not_found")
+        async with client.get("/v1/models") as answer:
+            listed = [one["id"] for one in (await answer.json())["data"]]
+        assert listed == ["h0/qwen2.5-coder:7b", "h1/phi", "h2/x"]
+        rows = await client.rows(5)
+        assert {row["cost_usd"] for row in rows if row["status"] == 200} == {0.0}
+
+    async def test_probes_ask_for_nothing_that_is_generated_and_name_no_model(self, served: Any, fake: Any) -> None:
+        host = await fake("llamacpp", "phi")
+        await served(host)
+        await until(lambda: len(host.asked) > 20, "not probed")
+        assert host.chats == [] and host.loads == []
+        assert set(host.asked) <= {
+            "GET /v1/models", "GET /props", "GET /slots", "POST /v1/messages", "POST /v1/responses",
+            "POST /v1/messages/count_tokens", "GET /metrics",
+        }  # fmt: skip
+        assert host.asked.count("POST /v1/messages") == 1  # once, and that without a request in it
+
+    async def test_one_lost_probe_is_no_outage(self, served: Any, fake: Any) -> None:
+        host = await fake("ollama", "m")
+        client = await served(host, timeouts={"probe": "0.2s"})
+        states: list[str] = []
+        with client.services.events.subscribe(lambda event: states.append(event.kind)):
+            seen = client.services.routing.hosts.all["h0"]
+            host.slow_s = 1.0
+            await until(lambda: seen.lost == 1, "no probe was lost")
+            host.slow_s = 0.0
+            await until(lambda: seen.lost == 0, "it did not come back")
+            assert (self.state(client, "h0"), states.count("host_down")) == ("up", 0)
+            await host.stop()
+            await until(lambda: self.state(client, "h0") == "down", "not down")
+            async with client.chat("m") as answer:
+                error = await error_of(answer)
+                assert (answer.status, error["code"], "h0 is down" in error["message"]) == (503, "host_down", True)
+                assert float(answer.headers["retry-after"]) > 0
+            async with client.get("/v1/models") as answer:
+                assert (await answer.json())["data"] == []
+            await host.start()
+            await until(lambda: self.state(client, "h0") == "up", "not up again")
+            assert [kind for kind in states if kind.startswith("host_")] == ["host_down", "host_up"]
+        async with client.chat("m") as answer:
+            assert answer.status == 200
+
+    async def test_a_host_that_drops_packets_costs_nobody_anything(self, chomp: Any, fake: Any) -> None:
+        good = await fake("ollama", "m")
+        with deaf() as port:
+            gone = {"name": "gone", "url": f"http://127.0.0.1:{port}"}
+            client = await chomp(hosts=[gone, {"name": "good", "url": good.url}])
+            for _ in range(3):
+                for path in ("/v1/models", "/status", "/", "/partials/page"):
+                    began = time.monotonic()
+                    async with client.get(path) as answer:
+                        assert answer.status == 200
+                        text = await answer.text()
+                    assert time.monotonic() - began < 1.5, path  # 3 s are what one question to it takes
+                    if path == "/v1/models":
+                        assert "good/m" in text
+            began = time.monotonic()
+            async with client.chat("m") as answer:
+                assert answer.status == 200
+            assert time.monotonic() - began < 1.5
+
+    async def test_the_model_in_memory_then_the_idle_host_then_the_strategy(self, served: Any, fake: Any) -> None:
+        cold, warm = await fake("ollama", "m"), await fake("ollama", "m", resident={"m"})
+        client = await served(cold, {"url": warm.url, "priority": 99}, server={"strategy": "priority"})
+        async with client.chat("m") as answer:
+            assert answer.status == 200
+        assert (len(cold.chats), len(warm.chats)) == (0, 1)
+
+    async def test_past_a_set_wait_a_cold_idle_host_takes_over(self, served: Any, fake: Any) -> None:
+        gate = asyncio.Event()
+        cold, warm = await fake("ollama", "m"), await fake("ollama", "m", resident={"m"}, gate=gate)
+        hosts = [{"url": one.url, "slots": 1} for one in (cold, warm)]
+        client = await served(*hosts, timeouts={"busy": "0.3s"})
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(client.chat("m").__aenter__())
+            await until(lambda: len(warm.chats) == 1, "not asked")
+            began = time.monotonic()
+            async with client.chat("m") as answer:
+                assert answer.status == 200
+                assert int(answer.headers["x-chomp-queued-ms"]) >= 290
+            assert time.monotonic() - began >= 0.29
+            assert (len(cold.chats), len(warm.chats)) == (1, 1)
+            gate.set()
+        assert first.result().status == 200
+
+    async def test_of_two_models_on_one_slot_those_of_one_go_together(self, served: Any, fake: Any) -> None:
+        host = await fake("llamacpp", "a", "b", single=True)
+        host.gate = asyncio.Event()
+        client = await served({"url": host.url, "slots": 1})
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(client.chat("a").__aenter__())]
+            await until(lambda: len(host.chats) == 1, "not asked")
+            lane = client.services.routing._known["h0"].lane
+            for n, model in enumerate("babab", 1):
+                asked.append(group.create_task(client.chat(model).__aenter__()))
+                await until(lambda n=n: len(lane.waiting) == n, "not queued")  # type: ignore[misc]
+            async with client.get("/status") as answer:
+                shown = (await answer.json())["hosts"]["h0"]
+            assert (shown["busy"], shown["queued"]) == (1, 5) and shown["longest_wait_s"] >= 0
+            host.gate.set()
+        assert "".join(chat["model"] for chat in host.chats) == "aaabbb"
+        assert all(one.result().status == 200 for one in asked)
+
+    async def test_nobody_waits_past_the_bound(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        lane = cs.Lane(clock := Clock())
+        lane.slots = 1
+        seat = lane.take("a", "ann")
+        waiters = [cs.Waiter(model, "ann", clock.now) for model in "baaa"]
+        waits = [asyncio.ensure_future(lane.seat(one, 10, 60)) for one in waiters]
+        await asyncio.sleep(0)
+        order = []
+        for _ in range(4):
+            clock.now += cs.GROUP_S / 2.5
+            seat.leave()
+            (seat,) = lane.seats
+            order.append(seat.model)
+        assert order == ["a", "a", "b", "a"]
+        await asyncio.gather(*waits)
+
+    async def test_callers_take_turns(self) -> None:
+        lane = cs.Lane(clock := Clock())
+        lane.slots = 1
+        seat = lane.take("m", "ann")
+        waiters = [cs.Waiter("m", caller, clock.now) for caller in ("ann", "ann", "ann", "bob")]
+        waits = [asyncio.ensure_future(lane.seat(one, 10, 60)) for one in waiters]
+        await asyncio.sleep(0)
+        order = []
+        for _ in range(4):
+            clock.now += 1
+            seat.leave()
+            (seat,) = lane.seats
+            order.append(seat.caller)
+        assert order == ["bob", "ann", "ann", "ann"]
+        await asyncio.gather(*waits)
+
+    async def test_who_waits_hears_comments_and_who_finds_no_room_is_told_when(self, served: Any, fake: Any) -> None:
+        host = await fake("ollama", "m")
+        host.gate = asyncio.Event()
+        limits = {"queue": 1}
+        client = await served(
+            {"url": host.url, "slots": 1}, limits=limits, timeouts={"keepalive": "0.1s", "busy": "5s"}
+        )
+        lane = client.services.routing._known["h0"].lane
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(client.chat("m").__aenter__())
+            await until(lambda: len(host.chats) == 1, "not asked")
+            async with client.chat("m", stream=True) as queued:
+                assert queued.status == 200 and (await queued.content.readline()).startswith(b":")
+                assert len(lane.waiting) == 1 and len(host.chats) == 1
+                async with client.chat("m") as answer:
+                    error = await error_of(answer)
+                    assert (answer.status, error["code"]) == (429, "queue_full")
+                    assert 0 < float(answer.headers["retry-after"]) <= 120
+                host.gate.set()
+                assert said(await queued.read()) == "hi there"
+        assert first.result().status == 200
+        events = [event.data for event in client.services.events.recent() if event.kind == "request_queued"]
+        assert [one["router"] for one in events] == ["h0"]
+
+    async def test_who_leaves_the_queue_holds_up_nobody(self, served: Any, fake: Any) -> None:
+        host = await fake("ollama", "m")
+        host.gate = asyncio.Event()
+        client = await served({"url": host.url, "slots": 1})
+        lane = client.services.routing._known["h0"].lane
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(client.chat("m").__aenter__())
+            await until(lambda: len(host.chats) == 1, "not asked")
+            impatient = asyncio.ensure_future(client.chat("m").__aenter__())
+            await until(lambda: len(lane.waiting) == 1, "not queued")
+            impatient.cancel()
+            await until(lambda: not lane.waiting, "still queued")
+            last = group.create_task(client.chat("m").__aenter__())
+            await until(lambda: len(lane.waiting) == 1, "not queued")
+            host.gate.set()
+        assert (first.result().status, last.result().status, len(host.chats), len(lane.seats)) == (200, 200, 2, 0)
+
+    async def test_a_router_with_slots_has_a_queue_too(self, chomp: Any, upstream: Any) -> None:
+        gate = asyncio.Event()
+        up = await upstream(holds(gate, says("hi")))
+        up.speaks = {"slots": 2}
+        client = await chomp(up)
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(client.chat("m").__aenter__()) for _ in range(4)]
+            lane = client.services.routing._known[up.id].lane
+            await until(lambda: len(lane.waiting) == 2, "not queued")
+            assert len(up.calls) == 2
+            gate.set()
+        assert [one.result().status for one in asked] == [200] * 4
+
+    async def test_a_conversation_stays_where_its_prompt_is_in_the_cache(self, served: Any, fake: Any) -> None:
+        hosts = [await fake("ollama", "m", resident={"m"}) for _ in range(3)]
+        client = await served(*hosts, server={"strategy": "round-robin"})
+
+        async def turn(*texts: str, headers: dict[str, str] | None = None) -> tuple[str, int]:
+            roles = itertools.cycle(("user", "assistant"))
+            messages = [
+                {"role": "system", "content": "be kind"},
+                *({"role": next(roles), "content": text} for text in texts),
+            ]
+            before = [len(one.chats) for one in hosts]
+            async with client.post(
+                "/v1/chat/completions", json={"model": "m", "messages": messages}, headers=headers
+            ) as answer:
+                assert answer.status == 200
+                (host,) = [n for n, one in enumerate(hosts) if len(one.chats) > before[n]]
+                return answer.headers["x-chomp-affinity"], host
+
+        word, host = await turn("one")
+        assert word == "miss"
+        for texts in (("one", "hi", "more"), ("one", "hi", "more", "hi", "and more")):
+            assert await turn(*texts) == ("hit", host)
+        others = [await turn(f"another {n}") for n in range(3)]
+        assert {word for word, _ in others} == {"miss"} and len({n for _, n in others}) == 3
+        named = {"x-session-id": "s1"}
+        assert (await turn("x", headers=named))[1] == (await turn("y", headers=named))[1]
+        await hosts[host].stop()
+        await until(lambda: self.state(client, f"h{host}") == "down", "not down")
+        word, other = await turn("one", "hi", "more")
+        assert word == "moved" and other != host
+
+    async def test_a_prompt_above_a_context_is_never_sent_to_be_cut(self, served: Any, fake: Any) -> None:
+        small = await fake("ollama", "m", resident={"m"}, contexts={"m": 4096})
+        large = await fake("llamacpp", "m", contexts={"m": 32768})
+        client = await served(small, large, server={"strategy": "priority"})
+        long, longer = "word " * 6000, "word " * 50000
+        async with client.chat("m", messages=[{"role": "user", "content": long}]) as answer:
+            assert (answer.status, len(small.chats), len(large.chats)) == (200, 0, 1)
+        async with client.chat("m", messages=[{"role": "user", "content": longer}]) as answer:
+            error = await error_of(answer)
+            assert (answer.status, error["code"]) == (400, "context_length_exceeded")
+            assert re.search(r"about 6\d{4} tokens.* 32768 at most", error["message"])
+        async with client.chat("h0/m", messages=[{"role": "user", "content": long}]) as answer:
+            error = await error_of(answer)
+            assert (answer.status, error["code"], "4096" in error["message"]) == (400, "context_length_exceeded", True)
+        assert (len(small.chats), len(large.chats)) == (0, 1)
+        async with client.chat("h0/m") as answer:
+            assert answer.status == 200
+
+    async def test_a_context_nobody_knows_is_found_out_by_loading(self, served: Any, fake: Any) -> None:
+        host = await fake("ollama", "m", contexts={"m": 16384})
+        client = await served(host)
+        async with client.chat("m", messages=[{"role": "user", "content": "word " * 6000}]) as answer:
+            assert answer.status == 200, await answer.text()
+        assert host.loads == ["m"] and "POST /api/generate" in host.asked
+        host.contexts, host.resident = {"m": 4096}, set()
+        await until(lambda: not client.services.routing.hosts.all["h0"].is_resident("m"), "still in memory")
+        async with client.chat("m", messages=[{"role": "user", "content": "word " * 6000}]) as answer:
+            assert (answer.status, (await error_of(answer))["code"]) == (400, "context_length_exceeded")
+        assert len(host.chats) == 1
+
+    async def test_what_a_model_counts_is_learnt(self, served: Any, fake: Any) -> None:
+        host = await fake("ollama", "m", resident={"m"}, contexts={"m": 4096}, prompt_tokens=3000)
+        client = await served(host)
+        dense = [{"role": "user", "content": "字 " * 1500}]  # estimated at 2,600 tokens
+        async with client.chat("m", messages=dense) as answer:
+            assert answer.status == 200
+        await client.rows(1)
+        more = [{"role": "user", "content": "字 " * 2200}]  # at 3,850
+        async with client.chat("m", messages=more) as answer:
+            assert (answer.status, (await error_of(answer))["code"]) == (400, "context_length_exceeded")
+
+    async def test_a_host_that_is_loading_is_waited_for(self, served: Any, fake: Any) -> None:
+        host = await fake("llamacpp", "m", loading=True)
+        client = await served(host, timeouts={"keepalive": "0.1s"})
+        assert self.state(client, "h0") == "warming"
+        host.loading = False
+        await until(lambda: self.state(client, "h0") == "up", "not up")
+        loaded = asyncio.Event()
+
+        async def answers(request: web.Request) -> web.StreamResponse | None:
+            if loaded.is_set():
+                return None
+            error = {"code": 503, "message": "Loading model", "type": "unavailable_error"}
+            return web.json_response({"error": error}, status=503)
+
+        host.answers, host.loading = answers, True
+        async with client.chat("m", stream=True) as answer:
+            assert answer.status == 200 and (await answer.content.readline()).startswith(b":")
+            assert self.state(client, "h0") == "warming"
+            loaded.set()
+            host.loading = False
+            assert said(await answer.read()) == "hi there"
+        breaker = client.services.routing._known["h0"].breaker
+        assert breaker.failures == 0
+
+    async def test_a_model_that_is_loaded_is_shown_as_loading(self, served: Any, fake: Any) -> None:
+        host = await fake("ollama", "m", "other", resident={"other"})
+        client = await served(host)
+
+        async def answers(request: web.Request) -> web.StreamResponse | None:
+            async with client.get("/api/hosts") as answer:
+                (shown,) = (await answer.json())["hosts"]
+                states.append([(one["id"], one["resident"], one["loading"]) for one in shown["models"]])
+            return None
+
+        states: list[Any] = []
+        host.answers = answers
+        async with client.chat("m") as answer:
+            assert answer.status == 200
+        assert states == [[("other", True, False), ("m", False, True)]]
+        kinds = [(event.kind, event.data) for event in client.services.events.recent() if event.kind == "host_loading"]
+        assert kinds == [("host_loading", {"id": "h0", "model": "m"})]
+        assert client.services.routing.hosts.all["h0"].is_resident("m")
+
+    async def test_one_that_dies_in_mid_run_is_left_and_the_others_go_on(self, served: Any, fake: Any) -> None:
+        dying, other = await fake("ollama", "m", resident={"m"}), await fake("ollama", "m", resident={"m"})
+        client = await served({"url": dying.url, "priority": 1}, other, server={"strategy": "priority"})
+        async with client.chat("m") as answer:
+            assert (answer.status, len(dying.chats)) == (200, 1)
+        await dying.stop()
+        async with client.chat("m") as answer:
+            assert (answer.status, len(other.chats)) == (200, 1)
+        await until(lambda: self.state(client, "h0") == "down", "not down")
+        async with client.chat("m") as answer:
+            assert (answer.status, answer.headers["x-chomp-attempts"]) == (200, "1")
+
+    async def test_the_line_about_billing_stays_away_from_hosts(self, served: Any, fake: Any, upstream: Any) -> None:
+        native, chat = await fake("llamacpp", "m", native=("messages",)), await fake("ollama", "n")
+        hosted = await upstream(says(), "h")
+        client = await served(native, chat, routers=[hosted])
+
+        async def ask(model: str, cch: str) -> None:
+            system = [
+                {
+                    "type": "text",
+                    "text": f"x-anthropic-billing-header: cc_version=2.1.332; cc_entrypoint=cli; cch={cch};",
+                },
+                {"type": "text", "text": "You are Claude Code", "cache_control": {"type": "ephemeral"}},
+            ]
+            fields = {
+                "model": model,
+                "max_tokens": 9,
+                "system": system,
+                "messages": [{"role": "user", "content": "hi"}],
+            }
+            async with client.post("/v1/messages", json=fields) as answer:
+                assert answer.status == 200, await answer.text()
+
+        for model in ("m", "n", "h"):
+            await ask(model, "0a1b2")
+            await ask(model, "c3d4e")
+        assert native.paths == ["/v1/messages"] * 2 and native.chats[0] == native.chats[1]
+        assert native.chats[0]["system"] == [
+            {"type": "text", "text": "You are Claude Code", "cache_control": {"type": "ephemeral"}}
+        ]
+        assert chat.paths == ["/v1/chat/completions"] * 2 and chat.chats[0] == chat.chats[1]
+        assert "billing" not in json.dumps(chat.chats) and "billing" in hosted.calls[0].body.decode()
+
+    @pytest.mark.parametrize(
+        ("system", "left"),
+        [
+            ("x-anthropic-billing-header: cch=1;\nBe kind", "Be kind"),
+            (
+                [{"type": "text", "text": "x-anthropic-billing-header: cch=1;\nBe kind"}],
+                [{"type": "text", "text": "Be kind"}],
+            ),
+            ("say x-anthropic-billing-header: is a header", "say x-anthropic-billing-header: is a header"),
+            (7, 7),
+        ],
+    )
+    def test_the_line_is_cut_and_nothing_else(self, system: Any, left: Any) -> None:
+        body = json.dumps(
+            {"model": "m", "system": system, "messages": [{"role": "user", "content": "x-anthropic-billing-header: 1"}]}
+        )
+        assert json.loads(cs.without_billing(body.encode())) == {**json.loads(body), "system": left}
+
+    async def test_status_is_as_the_seed_has_it_and_true(self, served: Any, fake: Any) -> None:
+        host = await fake("ollama", "m")
+        client = await served(host)
+        async with client.get("/status") as answer:
+            shown = await answer.json()
+        assert (shown["total_requests"], shown["active_requests"]) == (0, 0)
+        assert shown["hosts"]["h0"].items() >= {
+            "name": "h0", "url": host.url, "request_count": 0, "total_tokens": 0, "avg_latency_ms": None, "LastUsed": None,
+            "Online": True,
+        }.items()  # fmt: skip
+        for _ in range(2):
+            async with client.chat("m") as answer:
+                assert answer.status == 200
+        host.answers = lambda request: asyncio.sleep(0, web.Response(status=500, text="no"))
+        async with client.chat("m") as answer:
+            assert answer.status >= 500
+        await client.rows(3)
+        await host.stop()
+        await until(lambda: self.state(client, "h0") == "down", "not down")
+        async with client.get("/status") as answer:
+            shown = await answer.json()
+        one = shown["hosts"]["h0"]
+        assert (shown["total_requests"], one["request_count"], one["total_tokens"]) == (3, 2, 18)
+        assert (one["Online"], one["avg_latency_ms"] > 0, one["LastUsed"][:2]) == (False, True, "20")
+
+    # -- settings, orders, what is found
+
+    @pytest.mark.parametrize(
+        ("written", "words"),
+        [
+            ("url = 'http://x'", "needs a name"),
+            ("name = 'Gpu'\nurl = 'http://x'", "needs a name in lower case"),
+            ("name = 'gpu'", 'url = "http://gpu:11434"'),
+            ("name = 'gpu'\nurl = 'http://x'\nprioritiy = 1", "did you mean 'priority'"),
+            ("name = 'gpu'\nurl = 'ftp://x'", "must be an http(s) address"),
+            ("name = 'gpu'\nurl = 'http://x'\nbackend = 'vllm'", "Invalid enum value 'vllm'"),
+            ("name = 'gpu'\nurl = 'http://x'\nslots = -1", "slots must be 0 or more"),
+            ("name = 'gpu'\nurl = 'http://x'\nenabled = 1", "enabled is true or false"),
+            ("name = 'groq'\nurl = 'http://x'", "there is a router, or another host, of this name"),
+            ("name = 'gpu'\nurl = 'http://x'\n[[hosts]]\nname = 'gpu'\nurl = 'http://y'", "or another host"),
+        ],
+    )
+    def test_what_cannot_be_a_host_is_said(self, tmp_path: Path, written: str, words: str) -> None:
+        with pytest.raises(cs.SettingsError) as error:
+            cs.router_rows(read(tmp_path, f"[[hosts]]\n{written}"))
+        assert words in str(error.value)
+
+    @pytest.mark.parametrize("url", ["http://me:pa55word@gpu:8080", "me:pa55word@gpu:8080", "https://pa55word@gpu/v1"])
+    def test_a_password_in_an_address_is_refused_with_the_right_lines(self, tmp_path: Path, url: str) -> None:
+        with pytest.raises(cs.SettingsError) as error:
+            cs.router_rows(read(tmp_path, f"[[hosts]]\nname = 'gpu'\nurl = '{url}'"))
+        assert "pa55word" not in str(error.value)
+        assert re.search(r'\nurl = "https?://gpu(:8080)?"\napi_key = "\.\.\."', str(error.value))
+
+    async def test_each_setting_of_a_host_counts(self, served: Any, fake: Any) -> None:
+        asked: list[str] = []
+
+        async def answers(request: web.Request) -> None:
+            asked.append(request.headers.get("authorization", ""))
+
+        host, off = await fake("openai", "a", "b", "c", answers=answers), await fake("openai", "z")
+        client = await served(
+            {
+                "url": host.url,
+                "api_key": "host-key-1234",
+                "models": ["b", "later"],
+                "slots": 3,
+                "context": 100,
+                "backend": "openai",
+            },
+            {"url": off.url, "enabled": False},
+        )
+        known = client.services.routing.hosts.all
+        assert list(known) == ["h0"] and off.asked == []
+        assert [one.id for one in known["h0"].models] == ["b", "later"] and known["h0"].slots == 3
+        async with client.chat("b") as answer:
+            assert answer.status == 200
+        assert asked == ["Bearer host-key-1234"]
+        async with client.chat("b", messages=[{"role": "user", "content": "word " * 200}]) as answer:
+            assert (answer.status, (await error_of(answer))["code"]) == (400, "context_length_exceeded")
+        for path in ("/status", "/api/hosts", "/partials/settings", "/metrics"):
+            async with client.get(path) as answer:
+                assert "host-key-1234" not in await answer.text()
+
+    def test_an_old_router_that_is_a_host_is_read_as_one(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        rows = cs.router_rows(read(tmp_path, "[[routers]]\nid = 'gpu'\nbase_url = 'http://gpu:8000/v1'\nkind = 'host'"))
+        (row,) = [row for row in rows if row.id == "gpu"]
+        assert (row.kind, cs.host_root(row), rows[-2].id, rows[-1].id) == ("host", "http://gpu:8000", "gpu", "local")
+        assert 'is read as [[hosts]]: name = "gpu", url = "http://gpu:8000"' in caplog.text
+
+    async def test_hosts_are_changed_while_chomp_runs(
+        self, chomp: Any, fake: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cs, "WELL_KNOWN_PORTS", ())
+        filed, added = await fake("ollama", "m"), await fake("ollama", "n")
+        client = await chomp(hosts=[{"name": "filed", "url": filed.url}], written=True)
+
+        async def call(method: str, path: str, **fields: Any) -> tuple[int, Any]:
+            async with client.http.request(method, f"{client.url}/api/hosts{path}", json=fields or None) as answer:
+                return answer.status, await answer.json()
+
+        async def names() -> list[tuple[str, str]]:
+            _, found = await call("GET", "")
+            return [(one["name"], one["state"]) for one in found["hosts"]]
+
+        assert (await call("POST", "", name="new"))[0] == 400
+        status, found = await call("POST", "", name="new", url="http://u:pa55word@x")
+        assert status == 400 and "api_key" in found["error"]["message"] and "pa55word" not in json.dumps(found)
+        assert await call("POST", "", name="new", url=added.url, api_key="key-of-new-1") == (
+            200,
+            {"status": "ok", "name": "new"},
+        )
+        await until(lambda: client.services.routing.hosts.all["new"].state == "up", "not up")
+        assert "key-of-new-1" not in (client.store.folder / "settings.json").read_text()
+        assert client.services.routing.keys("new")[0].secret == "key-of-new-1"
+        async with client.chat("n") as answer:
+            assert answer.status == 200
+        assert (await call("POST", "/order", names=["new"]))[1]["names"] == ["new", "filed"]
+        await until(lambda: client.services.routing.hosts.all["filed"].state == "up", "not up")
+        assert await names() == [("new", "up"), ("filed", "up")]
+        assert (await call("POST", "", name="filed", enabled=False))[0] == 200
+        assert await names() == [("new", "up"), ("filed", "off")]
+        status, found = await call("DELETE", "", name="filed")
+        assert (status, found["error"]["code"]) == (400, "written_by_hand")
+        assert (await call("DELETE", "", name="new"))[0] == 200 and await names() == [("filed", "off")]
+        assert (await call("DELETE", "", name="new"))[0] == 404
+        assert (await call("POST", "/accept", name="nobody"))[0] == 404
+
+    async def test_models_are_loaded_and_unloaded_where_a_host_can(self, served: Any, fake: Any) -> None:
+        ollama, llama = await fake("ollama", "m", "n"), await fake("llamacpp", "p")
+        client = await served(ollama, llama)
+
+        async def order(host: str, model: str, action: str, **more: Any) -> tuple[int, Any]:
+            fields = {"host": host, "model": model, "action": action, **more}
+            async with client.post("/api/hosts/models", json=fields) as answer:
+                found = await answer.json()
+                return answer.status, found.get("words") or found["error"]["code"]
+
+        assert await order("h0", "m", "load") == (200, "h0 has loaded m")
+        assert client.services.routing.hosts.all["h0"].is_resident("m")
+        assert await order("h0", "m", "keep", **{"for": "1h"}) == (200, "h0 keeps m")
+        assert await order("h0", "m", "unload") == (200, "h0 has unloaded m")
+        assert ollama.resident == set() and not client.services.routing.hosts.all["h0"].is_resident("m")
+        assert await order("h1", "p", "load") == (400, "host_refused")
+        assert (await order("h0", "x", "load"))[0] == (await order("h9", "x", "load"))[0] == 404
+        assert (await order("h0", "m", "keep", **{"for": "soon"}))[0] == 400
+
+    async def test_hosts_of_this_machine_are_found_and_asked_for_nothing_before_they_are_accepted(
+        self, chomp: Any, fake: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        host, other = await fake("ollama", "m"), await fake("ollama", "n")
+        silent_one = socket.create_server(("127.0.0.1", 0))  # something that is no model server
+        ports = [one.port for one in (host, other)]
+        monkeypatch.setattr(cs, "FIND_S", 0.05)
+        listening = cs.listeners()
+        assert all(listening[port] == os.getuid() for port in ports)
+        monkeypatch.setattr(
+            cs, "listeners", lambda: {**cs.__dict__["_real_listeners"](), other.port: os.getuid() + 5000}
+        )
+        monkeypatch.setitem(cs.__dict__, "_real_listeners", lambda: listening)
+        client = await chomp(written=True, timeouts={"probe": "0.2s"})
+        hosts = client.services.routing.hosts
+        hosts.own_ports.add(client.port)
+        monkeypatch.setattr(cs, "WELL_KNOWN_PORTS", (*ports, client.port, silent_one.getsockname()[1]))
+        await until(lambda: "ollama" in hosts.found and hosts.found["ollama"].state == "up", "not found")
+        assert list(hosts.found) == ["ollama"] and other.asked == []  # somebody else's might be anything
+        for model in ("m", "ollama/m"):
+            async with client.chat(model) as answer:
+                assert answer.status == 404
+        async with client.get("/api/hosts") as answer:
+            (shown,) = (await answer.json())["hosts"]
+        assert (shown["state"], shown["found"], shown["accepted"]) == ("found", True, False)
+        async with client.post("/api/hosts/accept", json={"name": "ollama"}) as answer:
+            assert answer.status == 200, await answer.text()
+        await until(lambda: hosts.all["ollama"].state == "up", "not up")
+        assert hosts.found == {} and host.chats == []
+        for model in ("m", "auto"):
+            async with client.chat(model) as answer:
+                assert (answer.status, answer.headers["x-chomp-router"]) == (200, "ollama")
+        silent_one.close()
 
 
 # == Usage =============================================================================================================

@@ -1,0 +1,1 @@
+"""What local model servers say about themselves, each a module of functions over one way to ask: see `seen`."""
