@@ -11551,6 +11551,7 @@ class Command(msgspec.Struct, frozen=True):
     name: str
     usage: str
     help: str
+    input: bool  # whether it wants what is piped into it
     extension: str
     run: Callable[[Call], Any]
 
@@ -11560,7 +11561,8 @@ class Call(msgspec.Struct, frozen=True):
 
     args: tuple[str, ...] = ()
     input: str = ""  # what was piped into it
-    tty: bool = False  # whether its output is a terminal, and how large that is
+    tty: bool = False  # whether its output is a terminal, how large that is, and whether it is to have colours
+    colour: bool = False
     columns: int = 80
     lines: int = 24
 
@@ -11700,11 +11702,18 @@ class ExtensionApi:
         """
         self._open().tables = migrations
 
-    def command(self, name: str, help: str, usage: str = "") -> Callable[[Callable[[Call], Any]], Any]:
-        """A command of bin/chomp: a function of a Call that returns text or an exit status, or yields text."""
+    def command(
+        self, name: str, help: str, usage: str = "", *, input: bool = False
+    ) -> Callable[[Callable[[Call], Any]], Any]:
+        """A command of bin/chomp: a function of a Call that returns text or an exit status, or yields text.
+
+        Only with `input` it gets what is piped into it. The commands that bin/chomp has itself come first.
+        """
+        if not _EXTENSION_ID.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a command: small letters and digits, joined by hyphens")
 
         def added(run: Callable[[Call], Any]) -> Any:
-            self._open().commands.append(Command(name, usage or name, help, self.id, run))
+            self._open().commands.append(Command(name, usage or name, help, input, self.id, run))
             return run
 
         return added
@@ -19729,9 +19738,9 @@ def _answering(extension: Extension, handle: Handle) -> Callable[[web.Request], 
 
 @routes.get("/api/commands")
 async def list_commands(request: web.Request) -> web.Response:
-    """GET /api/commands -> {commands: [{name, usage, help, extension}]}: what extensions add to bin/chomp"""
+    """GET /api/commands -> {commands: [{name, usage, help, input, extension}]}: what extensions add to bin/chomp"""
     listed = [
-        {"name": one.name, "usage": one.usage, "help": one.help, "extension": one.extension}
+        {"name": one.name, "usage": one.usage, "help": one.help, "input": one.input, "extension": one.extension}
         for one in request.app[SERVICES].kernel.commands().values()
     ]
     return reply({"commands": listed})
@@ -19739,7 +19748,7 @@ async def list_commands(request: web.Request) -> web.Response:
 
 @routes.post("/api/commands/{name}")
 async def run_command(request: web.Request) -> web.StreamResponse:
-    """POST /api/commands/{name} {args, input, tty, columns, lines} -> NDJSON: {out}, {err}, and {exit} at last
+    """POST /api/commands/{name} {args, input, tty, colour, columns, lines} -> NDJSON: {out}, {err}, {exit} at last
 
     Does a command that an extension adds; `out` and `err` are what it prints, `exit` is its exit status.
     """

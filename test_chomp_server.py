@@ -12174,7 +12174,7 @@ class TestKernel:
         assert await client.store.database.read("SELECT * FROM hello_names") == [{"name": "Ann", "times": 2}]
         async with client.get("/api/commands") as answer:
             assert (await answer.json())["commands"] == [
-                {"name": "hello", "usage": "hello [NAME]", "help": "says hello", "extension": "hello"}
+                {"name": "hello", "usage": "hello [NAME]", "help": "says hello", "input": False, "extension": "hello"}
             ]
         async with client.post("/api/commands/hello", json={"args": ["dear", "Bob"]}) as answer:
             pieces = [json.loads(line) for line in (await answer.text()).splitlines()]
