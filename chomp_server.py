@@ -7546,8 +7546,13 @@ class Host:
         ids = [one.id for one in self.models]
         if name in ids:
             return name
-        family = [id for id in ids if id.partition(":")[0] == name]
+        family = [id for id in ids if name in (id.partition(":")[0], _file_name(id))]
         return next((id for id in family if id.endswith(":latest")), family[0] if family else "")
+
+
+def _file_name(id: str) -> str:
+    """What a model is called that has its file as its id, as llama.cpp's have."""
+    return id.rpartition("/")[2].removesuffix(".gguf") if id.endswith(".gguf") else ""
 
 
 class Hosts:
@@ -7636,7 +7641,7 @@ class Hosts:
                 host.looked_s = now
             else:
                 seen = await host.backend.glance(ask, host.seen)
-            if host.apis is None and seen.state == "up":
+            if host.apis is None and seen.state == "up" and host.row.id in self.all:
                 host.apis = await speaks(ask)
         except NotThis as error:
             host.backend = None  # something else listens there now
@@ -7773,6 +7778,8 @@ class Hosts:
         if not real:
             known = [one.id for one in host.models]
             raise NotFound(f"{id} has no model {model[:200]!r}{near_name(model, known)}", param="model")
+        if action == "load" and host.seen.tells and host.is_resident(real):
+            return
         timeouts = self._settings.timeouts
 
         async def ask(method: str, path: str, payload: Any = None) -> Reply:
@@ -8231,7 +8238,8 @@ class RouterPool:
         lane = router.lane if router is not None else Lane(self._steady)
         now = self._steady()
         return {
-            "state": host.state, "note": host.note, "since": iso(host.since), "priority": host.row.priority,
+            "state": host.state, "note": host.note, "owner": host.owner, "since": iso(host.since),
+            "priority": host.row.priority,
             "backend": host.row.backend, "software": host.backend.NAME if host.backend is not None else "",
             "version": host.seen.version, "latency_ms": host.latency_ms and round(host.latency_ms, 2),
             "slots": host.slots, "busy": max(len(lane.seats), host.seen.busy or 0), "queued": len(lane.waiting),
@@ -17686,8 +17694,7 @@ async def show_usage(request: web.Request) -> web.Response:
 
 def found_host(services: Services, host: Host) -> dict[str, Any]:
     """A host of this machine that has been found, and not accepted."""
-    report = services.routing.host_report(host)
-    return {"name": host.row.id, "url": host_root(host.row), "owner": host.owner, **report, "state": "found"}
+    return {"name": host.row.id, "url": host_root(host.row), **services.routing.host_report(host), "state": "found"}
 
 
 @routes.get("/health")
@@ -18325,11 +18332,13 @@ def shown_hosts(services: Services) -> list[dict[str, Any]]:
     routing, shown = services.routing, []
     for name, written in _written_hosts(services).items():
         host = routing.hosts.all.get(name)
-        off = {name: written.get(name, otherwise) for name, otherwise in (("priority", 10), ("backend", "auto"))}
-        off |= {"state": "off", "note": "", "models": [], "latency_ms": None, "slots": 0, "busy": 0, "queued": 0}
-        url = host_root(host.row) if host is not None else str(written.get("url"))
-        facts = off if host is None else routing.host_report(host)
-        shown.append({"name": name, "url": url, "enabled": host is not None, "accepted": True, "found": False, **facts})
+        if host is None:
+            row = cast(RouterDef, host_row({**written, "enabled": True}))
+            facts = {**routing.host_report(Host(row, Key("none", ""), 0.0)), "state": "off", "since": ""}
+        else:
+            facts = routing.host_report(host)
+        used = {"enabled": host is not None, "accepted": True, "found": False}
+        shown.append({"name": name, "url": host_root(row if host is None else host.row), **used, **facts})
     not_used = {"enabled": False, "accepted": False, "found": True}
     shown += [{**found_host(services, host), **not_used} for host in routing.hosts.found.values()]
     return sorted(shown, key=lambda one: (one["found"], one["priority"]))
@@ -18496,6 +18505,8 @@ async def shown_config(services: Services) -> dict[str, Any]:
         }  # fmt: skip
     routers = {}
     for row in services.routing.rows.values():
+        if row.kind == "host":  # GET /api/hosts has them
+            continue
         known = {key.id.partition("#")[0]: key.secret for key in services.routing.keys(row.id) if key.secret}
         keys = [
             {"name": "API Key", "env_var": name, "set": name in known,
@@ -19513,7 +19524,7 @@ async def show_settings(request: web.Request) -> web.Response:
     config, health = await board.config(), {one["id"]: one for one in board.platforms()}
     return html_page(
         request, "partials/settings.html", config=config, health=health, settings=services.settings, users=users,
-        extensions=services.kernel.extensions,
+        extensions=services.kernel.extensions, hosts=shown_hosts(services),
     )  # fmt: skip
 
 

@@ -9660,6 +9660,9 @@ class TestHosts:
         assert await names() == [("new", "up"), ("filed", "up")]
         assert (await call("POST", "", name="filed", enabled=False))[0] == 200
         assert await names() == [("new", "up"), ("filed", "off")]
+        async with client.get("/partials/settings") as answer:
+            text = await answer.text()
+            assert answer.status == 200 and text.index('id="host-new"') < text.index('id="host-filed"')
         status, found = await call("DELETE", "", name="filed")
         assert (status, found["error"]["code"]) == (400, "written_by_hand")
         assert (await call("DELETE", "", name="new"))[0] == 200 and await names() == [("filed", "off")]
@@ -9681,7 +9684,8 @@ class TestHosts:
         assert await order("h0", "m", "keep", **{"for": "1h"}) == (200, "h0 keeps m")
         assert await order("h0", "m", "unload") == (200, "h0 has unloaded m")
         assert ollama.resident == set() and not client.services.routing.hosts.all["h0"].is_resident("m")
-        assert await order("h1", "p", "load") == (400, "host_refused")
+        assert await order("h1", "p", "load") == (200, "h1 has loaded p")  # it has had it
+        assert await order("h1", "p", "unload") == (400, "host_refused")
         assert (await order("h0", "x", "load"))[0] == (await order("h9", "x", "load"))[0] == 404
         assert (await order("h0", "m", "keep", **{"for": "soon"}))[0] == 400
 
@@ -9710,6 +9714,8 @@ class TestHosts:
         async with client.get("/api/hosts") as answer:
             (shown,) = (await answer.json())["hosts"]
         assert (shown["state"], shown["found"], shown["accepted"]) == ("found", True, False)
+        async with client.get("/partials/settings") as answer:
+            assert "/api/hosts/accept" in await answer.text()
         async with client.post("/api/hosts/accept", json={"name": "ollama"}) as answer:
             assert answer.status == 200, await answer.text()
         await until(lambda: hosts.all["ollama"].state == "up", "not up")
