@@ -1172,6 +1172,7 @@ class TestSettings:
         for name, kind in {"extensions": cs.ExtensionSettings, **kinds}.items():
             assert set(tables[name]) == {field.removesuffix("_s") for field in kind.__struct_fields__}
         assert set().union(*tables["routers"]) >= cs._ROUTER_KEYS - {"kind"}
+        assert set().union(*tables["hosts"]) == set(cs._HOST_KEYS)
 
 
 # == Errors ============================================================================================================
