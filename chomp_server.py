@@ -26,7 +26,7 @@ Web           callers, host and origin checks, body reading, errors, the client'
 Gateway API   /v1/*, /api/models/*, /api/usage, /health, /status, /metrics
 Task API      /api/tasks, /api/state, /api/clean, /api/dispatch, /api/result, /api/jobs
 Settings API  /api/config, /api/platforms, /api/users
-Live          /events: what open pages are told; /ws/terminal/{task}
+Live          /events: everything that happens, and what open pages are told of it; /ws/terminal/{task}
 Pages         /, /docs, /usage, /login, /partials/*, /static/*
 Extensions    what extensions contribute to the outside: routes, pages, /api/commands
 App           services built bottom up; main()
@@ -439,6 +439,7 @@ VARIABLES = (  # of the environment or state/.env: name, meaning, default
     ("CHOMP_API_TOKEN", "the owner's token, at least 16 characters", "made at first start, kept in state/token"),
     ("CHOMP_V1_NO_AUTH=1", "`/v1/*` without a token, on 127.0.0.1 only. A request without one is the owner's: what an "
      "agent asks that way is not counted to its task, and no budget holds it", ""),
+    ("CHOMP_ATC_TOKEN", "the token of the tower that `--atc` or `[tower] url` names", ""),
     ("CHOMP_PUBLIC_URL", "how others reach it: scheme and host, such as `https://chomp.example`, without a path", ""),
     ("CHOMP_ALLOWED_HOSTS", "further `Host` names served, separated by commas", ""),
     ("CHOMP_PREFER", "`fast`, `cheap` or `free`: how targets are ranked", "the order of the table"),
@@ -696,7 +697,7 @@ def read_settings(
         limits=read_table("limits", Limits, tables.get("limits", {})),
         tasks=read_table("tasks", TaskSettings, tables.get("tasks", {})),
         extensions=read_table("extensions", ExtensionSettings, tables.get("extensions", {})),
-        of_extensions={name: table for name, table in tables.items() if name not in _TABLES},
+        of_extensions=_tables_of_extensions(tables, flags),
         routers=tuple(tables.get("routers", ())),
         hosts=(*listed, *changed.values()),  # as they are in the file, changed with the CLI or the page
         strategy=server.strategy,
@@ -708,6 +709,13 @@ def read_settings(
     )
     check_exposure(settings)
     return settings
+
+
+def _tables_of_extensions(tables: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    found = {name: table for name, table in tables.items() if name not in _TABLES}
+    if flags.get("atc"):
+        found["tower"] = {**found.get("tower", {}), "url": flags["atc"]}
+    return found
 
 
 def read_origin(address: str) -> str:
@@ -786,6 +794,39 @@ class Price(msgspec.Struct, frozen=True):
     completion: float
     cached: float | None = None
     cache_write: float | None = None
+
+
+class RequestFacts(msgspec.Struct, frozen=True, gc=False):
+    """What events tell of a request while it runs; `number` tells one from another, ids may be the client's own."""
+
+    number: int
+    id: str
+    api: str = ""
+    caller: str = ""
+    task: str = ""
+    session: str = ""
+    model: str = ""  # as asked for
+    router: str = ""
+    sent_model: str = ""
+    attempt: int = 0
+    stream: bool = False
+    ms: float = 0.0  # since it came in
+    reason: str = ""
+    prompt: str = ""  # its end, where [tower] prompts is on
+
+
+class RequestEnd(msgspec.Struct, frozen=True, gc=False):
+    """What events tell of a request that is over."""
+
+    number: int
+    row: LedgerRow
+    tokens_per_s: float | None  # of its answer, after the first token
+    words: str = ""  # what went wrong
+
+    def flat(self) -> dict[str, Any]:
+        """As it is sent."""
+        facts = {"number": self.number, "id": self.row.request_id, "tokens_per_s": self.tokens_per_s}
+        return {**facts, "error": self.words, **msgspec.structs.asdict(self.row)}
 
 
 class RouterDef(msgspec.Struct, frozen=True):
@@ -1225,10 +1266,6 @@ class ContextTooLong(ChompError):
     """The prompt is longer than every host's context: none of them is sent it, to be cut there without a word."""
 
     status, type, code, fault = 400, "invalid_request_error", "context_length_exceeded", "caller_invalid_request"
-
-    def __init__(self, prompt: int, most: int):
-        words = f"the prompt has about {prompt} tokens, the context of this model's hosts is {most} at most"
-        super().__init__(words, param="messages")
 
 
 class ModelNotFound(NotFound):
@@ -5479,6 +5516,11 @@ class Background:
 # == Events ============================================================================================================
 
 
+def event_fields(event: Event) -> Any:
+    """What an event tells, as it is sent."""
+    return event.data.flat() if isinstance(event.data, RequestEnd) else event.data
+
+
 class EventBus:
     """The bounded live feed: views for watchers, lossy by design, never control."""
 
@@ -6416,10 +6458,15 @@ class Meters:
 
 # == Credentials =======================================================================================================
 
-_SHOWN_AS = "[hidden]"
+SHOWN_SECRET = "[hidden]"
 _SECRET_NAME = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)  # of a header
 _TASK_TOKEN = r"sk-chomp-task-\w+-[0-9a-f]{32}"  # the shape of all: hidden, also when they are dead
 TASK_TOKENS = "sk-chomp-task-"  # what they begin with
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a header of that name holds a secret."""
+    return bool(_SECRET_NAME.search(name))
 
 
 class Credentials:
@@ -6533,7 +6580,7 @@ class Credentials:
         if self._pattern is None:
             words = sorted((s for s in self._secrets if len(s) >= 4), key=len, reverse=True)
             self._pattern = re.compile("|".join((*map(re.escape, words), _TASK_TOKEN)))
-        return self._pattern.sub(_SHOWN_AS, text)
+        return self._pattern.sub(SHOWN_SECRET, text)
 
 
 def new_user_token(name: str) -> tuple[str, str]:
@@ -7867,7 +7914,7 @@ def listeners() -> dict[int, int]:
     found: dict[int, int] = {}
     for name in ("tcp", "tcp6"):
         try:
-            lines = Path(f"/proc/self/net/{name}").read_text().splitlines()[1:]
+            lines = Path(f"/proc/self/net/{name}").read_text("ascii").splitlines()[1:]
         except OSError:
             continue
         for line in lines:
@@ -8377,7 +8424,8 @@ class RouterPool:
         self.refresh()
         fetched = self._fetched()
         missing = [one for one in fetched if one.fetched_at == -math.inf]
-        if missing and len(missing) == len(fetched) and not any(one.models for one in self._routers.values()):
+        there = any(one.models for one in self._routers.values() if one.row.kind != "local")
+        if missing and len(missing) == len(fetched) and not there:
             await self._until(
                 lambda: any(one.models for one in missing), missing, self._settings.timeouts.catalog_wait_s
             )
@@ -8520,7 +8568,8 @@ class RouterPool:
                 fitting.append(target)
         if not fitting:
             most, tokens = max(exceeded)
-            raise ContextTooLong(tokens, most)
+            words = f"the prompt has about {tokens} tokens, the context of this model's hosts is {most} at most"
+            raise ContextTooLong(words, param="messages")
         made: list[Target] = []
         for is_host, group in itertools.groupby(fitting, key=lambda target: target.router.kind == "host"):
             hosts = list(group)
@@ -8800,7 +8849,10 @@ class RouterPool:
         """`target` gave a good answer: the first token of a stream after `ttft_s`, or all of it after `whole_s`."""
         router, model = self._known[target.router.id], target.model
         if router.breaker.failures:
+            was_closed = router.breaker.state(self._now()) == "closed"
             router.breaker.heard(True, self._now())
+            if not was_closed:
+                self._tell_of_breaker(router, self._now())
         if router.benches:
             for scope in (model, ""):
                 router.benches.pop((target.key.id, scope), None)
@@ -8841,7 +8893,10 @@ class RouterPool:
         if verdict.breaker:
             self.notice_sleep()
             if now - self._woken_s >= WAKING_S:  # else the connection was cut by the machine's sleep, not by the router
+                before = router.breaker.state(now)
                 router.breaker.heard(False, now)
+                if router.breaker.state(now) != before:
+                    self._tell_of_breaker(router, now)
             if fault.wait_s:
                 seconds = cooldown_s(1, fault.wait_s)
                 self._bench(router, (key, target.model), Bench(now + seconds, 1, fault.message[:200]))
@@ -8849,6 +8904,9 @@ class RouterPool:
             router.breaker.heard(True, now)  # it answers, whatever it says
         router.whole.setdefault(target.model, math.inf)  # it has been asked, and is not to be tried first for ever
         return seconds
+
+    def _tell_of_breaker(self, router: Router, now: float) -> None:
+        self._events.publish("breaker", {"router": router.row.id, "state": router.breaker.state(now)})
 
     def notice_sleep(self) -> None:
         """Finds out whether the machine has slept since the last look."""
@@ -8861,6 +8919,9 @@ class RouterPool:
     def _bench(self, router: Router, scope: tuple[str, str], bench: Bench) -> None:
         router.benches.pop(scope, None)  # it is the last now
         router.benches[scope] = bench
+        until = iso(self._clocks.wall() + bench.until - self._now())
+        facts = {"router": router.row.id, "key": scope[0], "model": scope[1], "until": until, "reason": bench.words}
+        self._events.publish("cooldown", facts)
         self._benched_until = max(self._benched_until, bench.until)
         if len(router.benches) > self._settings.limits.names:
             del router.benches[next(iter(router.benches))]
@@ -9470,6 +9531,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     _complete: bool = False  # all of a good answer has come
     _restarted: bool = False
     _stopping: bool = False
+    number: int = 0
+    _words: str = ""  # what went wrong
     _seat: Seat | None = None  # among those its target works on
     _waiter: Waiter | None = None  # for one
     _conversation: str = ""  # where several hosts could have it in their prompt caches
@@ -9496,6 +9559,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
                 words = f"more than {proxy.limits.requests} requests at once"
                 raise Unavailable(words, retry_after_s=1, should_retry=True)
             question = self._read()
+            proxy.tell("request_start", self)
             plan = proxy.routing.planned(question)
             if plan is None or (self.meter is not None and self._over_budget()):
                 self._wait(self._find_targets, question)
@@ -9646,6 +9710,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             except BadRequest as error:
                 position = self._elsewhere(error)
         proxy.routing.asked(target)
+        proxy.tell("request_attempt", self)
         address = proxy.known_address(target, request)
         wire = None if address is None else proxy.pool.take(address[0])
         if address is None or wire is None:
@@ -9681,7 +9746,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         waiter = self._waiter = Waiter(target.model, self.caller.name, began)
         self._on_hold, self._due = True, 0.0  # a streaming client hears comments meanwhile
         if len(lane.waiting) < proxy.limits.queue:
-            proxy.queued(self, target)
+            proxy.tell("request_queued", self)
         try:
             while self._seat is None:
                 left_s = times.queue_s - (time.monotonic() - began)
@@ -9991,6 +10056,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             if position is None:
                 raise self._failure()
             proxy.usage.failovers[row.id, self._targets[position].router.id, fault.kind] += 1
+            proxy.tell("failover", self, f"{fault.status} {fault.kind}")
             self._ask(position)
         except Exception as error:
             self._fail(_chomps_own(error))
@@ -10082,7 +10148,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         """Nobody answers: the client is told why."""
         if self.phase == "over":
             return
-        error.message = self.proxy.redacted_text(error.message)
+        error.message = self._words = self.proxy.redacted_text(error.message)
         self._sink.fail(error)
         self.settle(error)
 
@@ -10092,6 +10158,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         """The answer is good: the client gets it, and no other target is asked any more."""
         sink, translation = self._sink, attempt.translation
         self.proxy.usage.attempts[attempt.target.router.id, "ok"] += 1
+        if attempt.body is None:  # else all of it is here
+            self.proxy.tell("request_first_byte", self)
         if attempt.target.router.kind == "host":
             self.proxy.routing.began(attempt.target)
             if self._conversation:
@@ -10420,6 +10488,64 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         """Who was asked last."""
         return cast(Attempt, self.attempt).target
 
+    @property
+    def aim(self) -> Target | None:
+        """Who is asked, or is to be; None while that is not known."""
+        return self._targets[self._position] if self._targets else None
+
+    @property
+    def streams(self) -> bool:
+        """Whether the client wants a stream."""
+        return self._wanted.stream
+
+    @property
+    def started_s(self) -> float:
+        """When it came in, by time.perf_counter()."""
+        return self._started
+
+    @property
+    def words(self) -> str:
+        """What went wrong."""
+        return self._words
+
+    @property
+    def answer_headers(self) -> Sequence[tuple[bytes, bytes]]:
+        """Those of the upstream that answered last."""
+        return () if self.attempt is None else self.attempt.headers
+
+    @property
+    def prompt_end(self) -> str:
+        """The end of the prompt, for people."""
+        return self.proxy.redacted_text(bytes(self.envelope.content()[-PROMPT_SHOWN:]).decode("utf-8", "replace"))
+
+    def live(self) -> dict[str, Any]:
+        """Where it is, for people."""
+        attempt = self.attempt
+        target = self.aim
+        state = {"asking": "connecting", "relaying": "streaming"}.get(self.phase, self.phase)
+        if self._on_hold:
+            state = "queued" if self._waiter is not None else "waiting"
+        elif attempt is not None and self.phase == "asking" and attempt.status:
+            state = "first byte"
+        now = time.perf_counter()
+        facts: dict[str, Any] = {
+            "number": self.number, "id": self.request.request_id, "at": self._at, "api": self.request.api,
+            "caller": self.caller.name, "task": self.caller.task, "model": (self.envelope.model or "")[:300],
+            "router": "" if target is None else target.router.id, "sent_model": "" if target is None else target.model,
+            "attempts": len(self.records) + (attempt is not None and attempt.phase != "failed"), "stream": self.streams,
+            "state": state, "ms": round((now - self._started) * 1000), "records": self.records[-10:],
+        }  # fmt: skip
+        if self._waiter is not None and target is not None and (lane := self.proxy.routing.lane(target)) is not None:
+            facts["position"] = lane.position(self._waiter)
+            facts["waited_ms"] = round((time.monotonic() - self._waiter.since_s) * 1000)
+        if self.phase == "relaying" and attempt is not None:
+            tokens = self._tokens(attempt)[0].completion
+            facts["tokens"] = tokens
+            if attempt.content_at is not None and now > attempt.content_at:
+                facts["ttft_ms"] = round((attempt.content_at - self._started) * 1000)
+                facts["tokens_per_s"] = round(tokens / (now - attempt.content_at), 1)
+        return facts
+
     def usage(self) -> Usage | None:
         """What the upstream counted; None when it did not say."""
         attempt = self.attempt
@@ -10551,6 +10677,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
 
 
 _NO_USAGE = Usage()
+PROMPT_SHOWN = 200  # bytes of a prompt that watchers are told
 _WARMING_S = 0.3  # before a host that is loading is asked again
 _CONVERSATION_HEADERS = frozenset((b"x-session-id", b"session_id", b"session-id", b"x-claude-code-session-id",
                                    b"x-conversation-id", b"x-session-affinity"))  # fmt: skip
@@ -10677,6 +10804,21 @@ class _Reader:
         self._wake()
 
 
+TRACES = 500  # requests of which more is known than the ledger keeps
+
+
+class Trace(msgspec.Struct, frozen=True):
+    """What is remembered of a request for a while, beside its row of the ledger."""
+
+    number: int
+    row: LedgerRow
+    headers: Sequence[tuple[bytes, bytes]]  # of the client
+    records: tuple[AttemptRecord, ...]
+    tokens_per_s: float | None
+    words: str
+    answer_headers: Sequence[tuple[bytes, bytes]]
+
+
 class Proxy:
     """Opens exchanges and keeps count of them."""
 
@@ -10710,6 +10852,9 @@ class Proxy:
         self._local = local
         self._active: set[Exchange] = set()
         self._requests = 0  # that are over
+        self._begun = 0
+        self.traces: collections.deque[Trace] = collections.deque(maxlen=TRACES)
+        self.shows_prompts = False  # to watchers
         self._ticker: asyncio.TimerHandle | None = None  # while there are any
         self._drained: asyncio.Future[None] | None = None  # while chomp waits for the last of them
         self._addresses: dict[tuple[str, str, str], tuple[RouterDef, Key, Origin, bytes, frozenset[bytes]]] = {}
@@ -10720,6 +10865,32 @@ class Proxy:
     def inflight(self) -> int:
         return len(self._active)
 
+    def live(self, most: int) -> list[dict[str, Any]]:
+        """Requests that run, the newest first."""
+        newest = sorted(self._active, key=lambda one: one.number, reverse=True)[:most]
+        return [{**one.live(), "model": self.redacted_text(one.live()["model"])} for one in newest]
+
+    def trace(self, number: int) -> dict[str, Any] | None:
+        """All that is known of a request that is over; None when it is too long ago."""
+        found = next((one for one in reversed(self.traces) if one.number == number), None)
+        if found is None:
+            return None
+        return {
+            **RequestEnd(found.number, found.row, found.tokens_per_s, found.words).flat(),
+            "attempts_failed": found.records,
+            "request_headers": self._shown_headers(found.headers),
+            "answer_headers": self._shown_headers(found.answer_headers),
+        }
+
+    def _shown_headers(self, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+        """Headers without what may be secret."""
+        shown = []
+        for raw, value in headers:
+            name = raw.decode("latin-1").lower()
+            text = self.redacted_text(value.decode("latin-1"))[:500]
+            shown.append((name, SHOWN_SECRET if is_secret_name(name) else text))
+        return shown
+
     @property
     def total(self) -> int:
         """Requests since the start, those that run among them."""
@@ -10729,6 +10900,8 @@ class Proxy:
         """The exchange of `request`, to be begun; without a sink, to be read."""
         now = time.perf_counter()
         exchange = Exchange(self, request, caller, sink or _Reader(), self.now(), now, now, now)
+        self._begun += 1
+        exchange.number = self._begun
         if caller.task:
             exchange.meter = self.meters.began(caller)
         if self._ticker is None:
@@ -10801,10 +10974,17 @@ class Proxy:
                 self._names[asked, sent] = shown
         return shown
 
-    def queued(self, exchange: Exchange, target: Target) -> None:
-        """A request waits for a seat."""
-        data = {"id": exchange.request.request_id, "router": target.router.id, "model": target.model}
-        self._events.publish("request_queued", data)
+    def tell(self, kind: str, exchange: Exchange, reason: str = "") -> None:
+        """Tells watchers where a request is."""
+        request, caller, target = exchange.request, exchange.caller, exchange.aim
+        prompt = exchange.prompt_end if self.shows_prompts else ""
+        facts = RequestFacts(
+            exchange.number, request.request_id, request.api, caller.name, caller.task, caller.session,
+            exchange.envelope.model or "", "" if target is None else target.router.id,
+            "" if target is None else target.model, len(exchange.records) + 1, exchange.streams,
+            (time.perf_counter() - exchange.started_s) * 1000, reason, prompt,
+        )  # fmt: skip
+        self._events.publish(kind, facts)
 
     def settled(self, exchange: Exchange, row: LedgerRow, *, overhead_s: float, chunks: int) -> None:
         """An exchange is over."""
@@ -10815,7 +10995,13 @@ class Proxy:
         if row.router and not row.error_type:
             self.routing.counted(row.router, row.prompt_tokens + row.completion_tokens, row.duration_ms)
         self._requests += 1
-        self._events.publish("request", row)
+        rate = None
+        if row.stream and row.ttft_ms is not None and row.completion_tokens > 1 and row.duration_ms > row.ttft_ms:
+            rate = round((row.completion_tokens - 1) / (row.duration_ms - row.ttft_ms) * 1000, 2)
+        kind = "request_error" if row.error_type or row.status >= 500 else "request_complete"
+        self._events.publish(kind, RequestEnd(exchange.number, row, rate, exchange.words))
+        self.traces.append(Trace(exchange.number, row, exchange.request.headers, tuple(exchange.records), rate,
+                                 exchange.words, exchange.answer_headers))  # fmt: skip
 
     async def drain(self, limit_s: float) -> None:
         """Waits for exchanges to end; after `limit_s` ends them with an error their clients can see."""
@@ -11354,7 +11540,18 @@ class TaskQueue:
         ended = over(task) and not task.deleted and before is not None and not over(before)
         how = "stopped" if task.reason == "stopped" else task.status
         self._told(task_id, action, **({"ended": how, "title": task.prompt[:80]} if ended else {}))
+        self._tell_of_session(task, TRANSITIONS[action].session)
         return task
+
+    def _tell_of_session(self, task: Task, what: str) -> None:
+        if not what or not task.sessions:
+            return
+        last = task.sessions[-1]
+        facts = {"id": task.id, "session": last.id, "platform": last.agent, "model": last.model}
+        if what == "open":
+            self._events.publish("session_start", facts)
+        elif last.ended_at:
+            self._events.publish("session_end", {**facts, "result": last.result, "tokens": last.tokens})
 
     async def edit(self, task_id: str, fields: Mapping[str, Any]) -> Task:
         """The task with fields written anew; what an agent works from, only while it is queued.
@@ -11382,7 +11579,7 @@ class TaskQueue:
         if task != before:
             with self._store.change() as state:
                 task = state.tasks[task_id] = msgspec.structs.replace(self.get(task_id), **fields)
-            self._events.publish("task", {"id": task_id, "action": "set"})
+            self._events.publish("task_set", {"id": task_id})
         return task
 
     def set_session(self, task_id: str, **fields: Any) -> None:
@@ -11392,11 +11589,11 @@ class TaskQueue:
             if (current := open_session(task)) is not None:
                 sessions = (*task.sessions[:-1], msgspec.structs.replace(current, **fields))
                 state.tasks[task_id] = msgspec.structs.replace(task, sessions=sessions)
-        self._events.publish("task", {"id": task_id, "action": "session"})
+        self._events.publish("task_session", {"id": task_id})
 
     def shown_anew(self, task_id: str) -> None:
         """Tells who looks on that something not stored has changed: the numbers of a running session."""
-        self._events.publish("task", {"id": task_id, "action": "live"})
+        self._events.publish("task_live", {"id": task_id})
 
     async def delete(self, task_id: str) -> Task:
         """Takes a task away; it can be restored for a while. Raises NotFound or Conflict."""
@@ -11425,7 +11622,7 @@ class TaskQueue:
     def _told(self, task_id: str, action: str, **more: str) -> None:
         """Tells who looks on, and who starts tasks: another may be able to begin now."""
         self.stirred.set()
-        self._events.publish("task", {"id": task_id, "action": action, **more})
+        self._events.publish(f"task_{action}", {"id": task_id, **more})
 
     async def _changed(self, task: Task, before: Task | None) -> Task:
         """The task, when that is on disk; when it cannot be, it is as it was `before`. Raises Unavailable then."""
@@ -11439,7 +11636,7 @@ class TaskQueue:
                         del state.tasks[task.id]
                     else:
                         state.tasks[task.id] = before
-                self._events.publish("task", {"id": task.id, "action": "change"})
+                self._events.publish("task_change", {"id": task.id})
             raise
         return self.live(task)
 
@@ -11643,6 +11840,7 @@ class Toolbox(msgspec.Struct, frozen=True):
     clocks: Clocks
     fields: Callable[[Any], Awaitable[dict[str, Any]]]  # of a request's body
     render: Callable[..., Any]  # a page
+    is_known: Callable[[Any], bool]  # who asks
 
 
 class ExtensionApi:
@@ -11760,6 +11958,14 @@ class ExtensionApi:
         """Tells watchers that ID_NAME has happened."""
         self._tools.events.publish(f"{self.id}_{name}", data)
 
+    def fields_of(self, event: Event) -> Any:
+        """What an event tells, as it is sent: JSON can have it."""
+        return event_fields(event)
+
+    def is_known(self, request: Any) -> bool:
+        """Whether who opened a stream may still have it."""
+        return self._tools.is_known(request)
+
     def recent(self, after: int = 0) -> list[Event]:
         """Events still remembered, after the one with the number `after`."""
         return self._tools.events.recent(after)
@@ -11775,6 +11981,10 @@ class ExtensionApi:
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """What `work` does with the database in one transaction: all of it or nothing."""
         return await self._tools.database.write(work)
+
+    def variable(self, name: str) -> str:
+        """A variable of the environment, or of state/.env, whose name begins with CHOMP_; "" when it is not there."""
+        return self._tools.settings().environ.get(name, "") if name.startswith("CHOMP_") else ""
 
     def request(self, method: str, url: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Any:
         """An HTTP request to others as aiohttp's ClientSession makes it, through the proxy that is set."""
@@ -15509,7 +15719,7 @@ class Dispatch:
             else:
                 if task.status in ("done", "failed") and (run.unasked or task.reason not in ("stopped", "interrupted")):
                     words = task.result if task.status == "done" else told.get("error", "")
-                    self._announce(run, f"task_{task.status}", words)
+                    self._announce(run, f"notice_{task.status}", words)
             break
         self._close_meter(run)
         with contextlib.suppress(ChompError):
@@ -15544,8 +15754,11 @@ class Dispatch:
         if action == "verify":
             self._phase(run, "verifying")
             known = self._credentials.known()
+            self._events.publish("gate_start", {"id": run.task_id, "session": run.session_id})
             verdict = self._gates.verify(self._place(run), self._stay(run), cast(Gate, gate), known)
             facts |= await run.unless_asked(verdict) or {}
+            outcome = {"id": run.task_id, "session": run.session_id, "verdict": facts.get("verdict", "")}
+            self._events.publish("gate_end", outcome)
             run.red += facts.get("verdict") not in (None, "passed")
             asked = run.asked
             action = decide(self._outcome(run, asked, gate, facts))
@@ -15727,10 +15940,10 @@ class Dispatch:
             self._phase(run, "waiting", until=iso(clocks.wall() + limited_s), note="a provider's limit")
         elif (run.asks and agent.typed_s <= run.asks_since_s) or agent.asks():
             self._phase(run, "needs_input")
-            self._announce(run, "task_needs_input", "the agent waits for input")
+            self._announce(run, "notice_needs_input", "the agent waits for input")
         elif meter.running or silent < settings.stalled_s:
             self._phase(run, "running")
-            run.told.discard("task_needs_input")
+            run.told.discard("notice_needs_input")
         elif settings.stalled_stop_s and silent > settings.stalled_stop_s:
             run.unasked = run.ask("stop", f"neither output nor traffic for {silent:.0f} s (stalled_stop)")
         else:
@@ -16398,7 +16611,8 @@ SIGNALS: dict[str, tuple[tuple[str, float], ...]] = {  # event -> what pages fet
     "task": (("refreshTasks", REFRESH_S), ("refreshTask-{id}", REFRESH_S), ("refreshBalance", 1.0)),
     "platforms": (("refreshBalance", 1.0), ("refreshSettings", 1.0)),
     "settings": (("refreshTasks", REFRESH_S), ("refreshBalance", REFRESH_S), ("refreshSettings", REFRESH_S)),
-    "request": (("refreshBalance", 5.0),),  # how the routers are
+    "request_complete": (("refreshBalance", 5.0),),  # how the routers are
+    "request_error": (("refreshBalance", 5.0),),
 }
 EVERY_SIGNAL = ("refreshTasks", "refreshTask", "refreshBalance", "refreshSettings")  # for a page that missed some
 
@@ -18913,6 +19127,13 @@ async def close_sockets(app: web.Application) -> None:
     await asyncio.gather(*(one.close(code=1001) for one in sockets), return_exceptions=True)
 
 
+_STREAM_HEADERS = {
+    "content-type": "text/event-stream",
+    "cache-control": "no-store",
+    "x-accel-buffering": "no",
+    "x-content-type-options": "nosniff",
+}
+FEED_PACE_S = 0.05
 _SIGNALS_KEPT = 1000  # of one page
 _SLOWEST_S = 30.0  # a page that takes nothing for so long is left
 
@@ -18929,6 +19150,8 @@ class LiveStreams:
         self._settings = settings
         self._life = f"{int(born * 1000):x}"  # event numbers begin anew with every start
         self._open: set[_Stream] = set()
+        self._feeds: set[Feed] = set()
+        self._posts: dict[str, tuple[float, int]] = {}  # by caller: since when, and how many
         self._closed = False
 
     @property
@@ -18949,7 +19172,7 @@ class LiveStreams:
 
     def signals(self, kind: str) -> tuple[tuple[str, float], ...]:
         """What pages fetch again after an event of that kind, each at most once in so many seconds."""
-        return SIGNALS.get(kind) or self._kernel.signals(kind)
+        return SIGNALS.get("task" if kind.startswith("task_") else kind) or self._kernel.signals(kind)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Tells one page until it leaves, or chomp stops. Raises Busy when too many are open."""
@@ -18962,14 +19185,7 @@ class LiveStreams:
                 known = request.headers.get("last-event-id") or request.query.get("after", "")
                 if known and self.missed(known):
                     stream.due = dict.fromkeys((*EVERY_SIGNAL, *self._kernel.every_signal), 0.0)
-                response = web.StreamResponse(
-                    headers={
-                        "content-type": "text/event-stream",
-                        "cache-control": "no-store",
-                        "x-accel-buffering": "no",
-                        "x-content-type-options": "nosniff",
-                    }
-                )
+                response = web.StreamResponse(headers=_STREAM_HEADERS)
                 await response.prepare(request)
                 await response.write(b"id: %b\n\n" % self.position.encode())
                 await self._tell(stream, response, request)
@@ -19000,11 +19216,57 @@ class LiveStreams:
                 request.transport.abort()
             raise ConnectionResetError("the page reads nothing") from None
 
+    async def feed(self, request: web.Request, feed: Feed) -> web.StreamResponse:
+        """Sends one viewer what happens, until it leaves or chomp stops. Raises Busy when too many look."""
+        count = len(self._open) + len(self._feeds)
+        if self._closed or count >= self._settings.limits.event_streams:
+            raise Busy(f"{count} viewers look already", retry_after_s=5, should_retry=True)
+        self._feeds.add(feed)
+        try:
+            with self._events.subscribe(feed.hear):
+                life, _, seq = request.headers.get("last-event-id", "").partition(".")
+                if seq.isdecimal() and len(seq) < 19:
+                    recent = self._events.recent(int(seq) if life == self._life else 0)
+                    if life != self._life or (recent and recent[0].seq > int(seq) + 1):
+                        feed.missed += 1 if life != self._life else recent[0].seq - int(seq) - 1
+                    for event in recent:
+                        feed.hear(event)
+                response = web.StreamResponse(headers=_STREAM_HEADERS)
+                await response.prepare(request)
+                await response.write(b": chomp\n\n")
+                while not self._closed and is_known(request):
+                    if data := feed.take(self._life):
+                        await self._write(response, request, data)
+                        continue
+                    try:
+                        async with asyncio.timeout(self._settings.timeouts.keepalive_s):
+                            await feed.some.wait()
+                    except TimeoutError:
+                        await self._write(response, request, b": here\n\n")
+                    await asyncio.sleep(FEED_PACE_S)  # what comes at once goes together
+                return response
+        finally:
+            self._feeds.discard(feed)
+
+    def admit(self, caller: str) -> None:
+        """Counts an event that `caller` posts. Raises Busy for too many of them."""
+        now = time.monotonic()
+        since, count = self._posts.get(caller, (now, 0))
+        if now - since >= 60:
+            since, count = now, 0
+        if count >= POSTS_PER_MINUTE:
+            raise Busy(f"more than {POSTS_PER_MINUTE} events a minute", retry_after_s=60 - (now - since))
+        if len(self._posts) > 1000:
+            self._posts.clear()
+        self._posts[caller] = since, count + 1
+
     def close(self) -> None:
         """Ends all streams; pages come back by themselves."""
         self._closed = True
         for stream in self._open:
             stream.wake.set()
+        for feed in self._feeds:
+            feed.some.set()
 
 
 class _Stream:
@@ -19053,13 +19315,112 @@ class _Stream:
 LIVE: web.AppKey[LiveStreams] = web.AppKey("live", LiveStreams)
 
 
-@routes.get("/events")
-async def stream_events(request: web.Request) -> web.StreamResponse:
-    """GET /events -> SSE: what a page has to ask for again, such as `refreshTasks`; `toast`; heeds `Last-Event-ID`
+@routes.get("/events/pages")
+async def stream_signals(request: web.Request) -> web.StreamResponse:
+    """GET /events/pages -> SSE: what a page has to ask for again, such as `refreshTasks`; `toast`
 
     `toast` comes with a message. With `Last-Event-ID` a page that was away is told whether it missed something.
     """
     return await request.app[LIVE].serve(request)
+
+
+FEED_WAITING = 1000  # events that a slow viewer has not read; it loses the oldest
+POSTED_BYTES = 64 << 10
+POSTS_PER_MINUTE = 600  # of one caller
+_SEED_KINDS = {"start": "arena_start", "progress": "arena_progress", "complete": "arena_complete",
+               "analysis": "arena_analysis", "error": "arena_error"}  # fmt: skip
+_POSTED_KIND = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", re.ASCII)
+
+
+class Feed:
+    """The events that one viewer is still to be sent: bounded, so that it slows nobody down."""
+
+    def __init__(self, kinds: Sequence[str], wanted: Mapping[str, str]):
+        self._kinds, self._wanted = kinds, wanted
+        self._waiting: collections.deque[Event] = collections.deque()
+        self.missed = 0
+        self.some = asyncio.Event()
+
+    def hear(self, event: Event) -> None:
+        """Notes an event, if the viewer wants it."""
+        if self._kinds and not any(fnmatch.fnmatchcase(event.kind, pattern) for pattern in self._kinds):
+            return
+        if self._wanted:
+            fields = event_fields(event)
+            fields = fields if isinstance(fields, dict) else msgspec.structs.asdict(fields)
+            if any(str(fields.get(name, "")) != value for name, value in self._wanted.items()):
+                return
+        if len(self._waiting) >= FEED_WAITING:
+            self._waiting.popleft()
+            self.missed += 1
+        self._waiting.append(event)
+        self.some.set()
+
+    def take(self, life: str) -> bytes:
+        """The frames of what waits, a gap said before them; it is sent then."""
+        frames = []
+        if self.missed:
+            frames.append(b'event: gap\ndata: {"missed":%d}\n\n' % self.missed)
+            self.missed = 0
+        for event in self._waiting:
+            kind = event.kind.encode()
+            data = msgspec.json.encode({"type": event.kind, "timestamp": iso(event.at), "data": event_fields(event)})
+            frames.append(b"id: %b.%d\nevent: %b\ndata: %b\n\n" % (life.encode(), event.seq, kind, data))
+        self._waiting.clear()
+        self.some.clear()
+        return b"".join(frames)
+
+
+_FILTERS = ("router", "caller", "task", "id", "model")
+
+
+@routes.get("/events")
+async def stream_events(request: web.Request) -> web.StreamResponse:
+    """GET /events?kinds=request_*,host_*&router=&caller=&task= -> SSE of everything that happens
+
+    Named events with `{type, timestamp, data}`, such as `request_complete`; filters by kinds and by fields of `data`
+    (also `id`, `model`). With `Last-Event-ID` those that were missed come first, as far as they are remembered. A
+    viewer that reads too slowly loses events, and is told by `gap` how many.
+    """
+    query = request.query
+    kinds = [word for word in query.get("kinds", "").split(",") if word]
+    feed = Feed(kinds, {name: query[name] for name in _FILTERS if query.get(name)})
+    return await request.app[LIVE].feed(request, feed)
+
+
+class _Posted(msgspec.Struct):
+    type: str
+    data: Any = None
+    timestamp: str = ""
+
+
+@routes.post("/events")
+async def post_event(request: web.Request) -> web.Response:
+    """POST /events {type, data} -> {status, type}: an event of another program, for whoever watches
+
+    The seed's names `start`, `progress`, `complete`, `analysis`, `error` are taken as `arena_*`; chomp's own kinds
+    come in as `remote_*`. At most 64 KiB, and 600 a minute.
+    """
+    services = request.app[SERVICES]
+    if (request.content_length or 0) > POSTED_BYTES:
+        raise TooLarge(f"an event has {POSTED_BYTES >> 10} KiB at most")
+    posted = await body_of(request, _Posted)
+    kind = _SEED_KINDS.get(posted.type, posted.type)
+    if len(kind) > 64 or not _POSTED_KIND.fullmatch(kind):
+        raise BadRequest(f"{posted.type[:64]!r} is no type of an event: small letters, joined by _", param="type")
+    if len(msgspec.json.encode(posted.data)) > POSTED_BYTES:
+        raise TooLarge(f"an event has {POSTED_BYTES >> 10} KiB at most")
+    if kind.partition("_")[0] in _OWN_KINDS:  # nobody else says what chomp does
+        kind = f"remote_{kind}"
+    request.app[LIVE].admit(request[CALLER].name)
+    services.events.publish(kind, posted.data)
+    return reply({"status": "ok", "type": kind})
+
+
+_OWN_KINDS = frozenset((
+    "proxy", "request", "failover", "cooldown", "breaker", "host", "task", "session", "gate", "budget", "notice",
+    "conversation", "platforms", "settings", "logins", "toast", "notify",
+))  # fmt: skip
 
 
 # == Pages =============================================================================================================
@@ -19932,7 +20293,7 @@ def make_app(
         made = _services(settings, now_set, store, clocks, write, credentials, logins, kernel, rows, session, reload)
         app[SERVICES] = made
         try:
-            kernel.services["tasks"] = made.dispatch.queue
+            kernel.services.update(tasks=made.dispatch.queue, requests=made.proxy, routing=made.routing)
             await kernel.activate(_tools_for(made, session, now_set, clocks))
             await _open_database(made)
         except StoreError:
@@ -20040,7 +20401,7 @@ def _tools_for(
     """What extensions are handed."""
     return Toolbox(
         services.background, services.events, services.store.database, session, now_set, services.credentials, clocks,
-        given_fields, html_page,
+        given_fields, html_page, is_known,
     )  # fmt: skip
 
 
@@ -20291,6 +20652,7 @@ async def serve(settings: Settings, store: Store, sources: Sources) -> None:
         port = await listen(runner, settings)
         services.routing.hosts.own_ports.add(port)
         services.dispatch.open(local_address(settings, port))
+        services.events.publish("proxy_start", {"port": port, "hosts": len(services.routing.hosts.all)})
         print(banner(settings, services, port), flush=True)
         loop.add_signal_handler(signal.SIGHUP, lambda: services.background.start("reload", _reloaded(services)))
         gc.collect()
@@ -20300,6 +20662,7 @@ async def serve(settings: Settings, store: Store, sources: Sources) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)  # a second one ends at once
         log.info("stopping: %d requests are running", services.proxy.inflight)
+        services.events.publish("proxy_stop", {"running": services.proxy.inflight})
         services.jobs.stop()
         services.bodies.stop()
         await close_sockets(app)
@@ -20461,6 +20824,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--port", type=int, help="port to listen on")
     parser.add_argument("--host", help="address to listen on")
+    parser.add_argument("--atc", metavar="URL", help="a control tower to send events to, CHOMP_ATC_TOKEN is its token")
     parser.add_argument("--routes", action="store_true", help="print the routes and exit")
     parser.add_argument("--settings", action="store_true", help="print a complete chomp.toml and exit")
     parser.add_argument("--version", action="version", version=f"chomp {VERSION}")
@@ -20475,7 +20839,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     store = Store(folder / "state")
     try:
         store.open()
-        sources = Sources(store, folder, {"port": given.port, "host": given.host}, os.environ)
+        sources = Sources(store, folder, {"port": given.port, "host": given.host, "atc": given.atc}, os.environ)
         settings = sources.read()
         try:
             import uvloop

@@ -413,6 +413,7 @@ def files_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(aiohttp_jinja2, "setup", functools.partial(aiohttp_jinja2.setup, bytecode_cache=Compiled()))
         patch.setattr(cs, "read_static", functools.cache(cs.read_static))
+        patch.setattr(cs, "WELL_KNOWN_PORTS", ())  # whatever runs on this machine is not looked at
         read = cs.PriceTable.__init__
 
         @functools.cache
@@ -9328,7 +9329,7 @@ class TestHosts:
                 assert said(await queued.read()) == "hi there"
         assert first.result().status == 200
         events = [event.data for event in client.services.events.recent() if event.kind == "request_queued"]
-        assert [one["router"] for one in events] == ["h0"]
+        assert [one.router for one in events] == ["h0"]
 
     async def test_who_leaves_the_queue_holds_up_nobody(self, served: Any, fake: Any) -> None:
         host = await fake("ollama", "m")
@@ -12445,7 +12446,7 @@ class TestNotify:
             extension.settings = notify.Settings(**wanted)
             (known := credentials()).hide("s3cret")
             clocks = cs.Clocks(clock, clock, clock)
-            tools: Any = (background, self.events, None, session, lambda: settings, known, clocks, None, None)
+            tools: Any = (background, self.events, None, session, lambda: settings, known, clocks, None, None, None)
             made = notify.Notifier(cs.ExtensionApi(cs.Kernel(settings), extension, cs.Toolbox(*tools)))
             made.PAUSES_S = (0.01, 0.01)
             return made
@@ -26237,7 +26238,7 @@ class TestLive:
         headers = {"authorization": f"Bearer {key}"}
         async with (
             aiohttp.ClientSession() as http,
-            http.get(f"{door.url}/events", headers=headers) as events,
+            http.get(f"{door.url}/events/pages", headers=headers) as events,
             http.ws_connect(f"{door.url}/ws/terminal/1", headers=headers) as socket,
         ):
             await events.content.readuntil(b"\n\n")
@@ -27244,7 +27245,7 @@ class TestPages:
         holes = re.findall(r'<hx-partial hx-target="#([\w-]+)"', text)
         assert holes == ["balance", "filter", "tasks", "detail-body", "live"]
         assert all(f'id="{hole}"' in shell for hole in holes)
-        assert f'hx-sse:connect="/events?after={chomp.server.app[cs.LIVE].position}"' in text
+        assert f'hx-sse:connect="/events/pages?after={chomp.server.app[cs.LIVE].position}"' in text
         assert '<option value="my-agent">My agent</option>' in text
         for state in ('value="completed" checked', 'value="failed" selected', 'value="claude-code" selected', 'value="task"',
                       'name="limit" value="40"', 'id="filters" open', "<title>Task 31 · chomp</title>", 'id="task-31"', 'id="detail-31"'):  # fmt: skip
@@ -27519,7 +27520,7 @@ class TestPages:
 
 
 class EventStream:
-    """GET /events, as a page reads it."""
+    """GET /events/pages, as a page reads it."""
 
     def __init__(self, answer: aiohttp.ClientResponse):
         self._answer = answer
@@ -27542,7 +27543,7 @@ class EventStream:
 class TestEventStreams:
     async def test_a_page_is_told_what_to_ask_for_again_and_not_what_it_is(self, dashboard: Any) -> None:
         chomp = await dashboard()
-        async with chomp.server.get("/events") as answer:
+        async with chomp.server.get("/events/pages") as answer:
             assert answer.content_type == "text/event-stream"
             stream = EventStream(answer)
             at = (await soon(stream.frame()))["id"]
@@ -27567,7 +27568,7 @@ class TestEventStreams:
     async def test_the_end_of_a_task_is_said(self, dashboard: Any) -> None:
         chomp = await dashboard()
         queue = chomp.server.services.dispatch.queue
-        async with chomp.server.get("/events") as answer:
+        async with chomp.server.get("/events/pages") as answer:
             stream = EventStream(answer)
             await soon(stream.frame())
             task = await queue.add({"prompt": "Say hi"})
@@ -27578,21 +27579,21 @@ class TestEventStreams:
 
     async def test_how_the_routers_are_is_asked_again_after_requests_and_not_at_each(self, dashboard: Any) -> None:
         chomp = await dashboard()
-        async with chomp.server.get("/events") as answer:
+        async with chomp.server.get("/events/pages") as answer:
             stream = EventStream(answer)
             await soon(stream.frame())
             for _ in range(100):
-                chomp.change("request", {})
+                chomp.change("request_complete", {})
             chomp.change("toast", {"message": "the end"})
             frames = [await soon(stream.frame()), await soon(stream.frame())]
             assert sorted(one["event"] for one in frames) == ["refreshBalance", "toast"]
-            chomp.change("request", {})
+            chomp.change("request_complete", {})
             chomp.change("toast", {"message": "the end"})
             assert (await soon(stream.frame()))["event"] == "toast"
 
     async def test_a_storm_of_changes_is_few_refreshes(self, dashboard: Any) -> None:
         chomp = await dashboard()
-        async with chomp.server.get("/events") as answer:
+        async with chomp.server.get("/events/pages") as answer:
             stream = EventStream(answer)
             await soon(stream.frame())
             started = time.monotonic()
@@ -27608,11 +27609,11 @@ class TestEventStreams:
 
     async def test_who_comes_back_is_told_whether_something_was_missed(self, dashboard: Any) -> None:
         chomp = await dashboard(limits={"events": 20})
-        async with chomp.server.get("/events") as answer:
+        async with chomp.server.get("/events/pages") as answer:
             at = (await soon(EventStream(answer).frame()))["id"]
 
         async def first_after(position: str) -> dict[str, str]:
-            async with chomp.server.get("/events", headers={"last-event-id": position}) as answer:
+            async with chomp.server.get("/events/pages", headers={"last-event-id": position}) as answer:
                 stream = EventStream(answer)
                 await soon(stream.frame())
                 chomp.change("toast", {"message": "x"})
@@ -27633,21 +27634,21 @@ class TestEventStreams:
 
     async def test_a_quiet_stream_says_that_it_is_there(self, dashboard: Any) -> None:
         chomp = await dashboard(timeouts={"keepalive": "50ms"})
-        async with chomp.server.get("/events") as answer:
+        async with chomp.server.get("/events/pages") as answer:
             stream = EventStream(answer)
             await soon(stream.frame())
             assert (await soon(stream.frame()))["event"] == "here"
 
     async def test_streams_are_bounded_and_given_back(self, dashboard: Any) -> None:
         chomp = await dashboard(limits={"event_streams": 2})
-        async with chomp.server.get("/events") as one:
+        async with chomp.server.get("/events/pages") as one:
             await soon(EventStream(one).frame())
-            async with chomp.server.get("/events") as two:
+            async with chomp.server.get("/events/pages") as two:
                 await soon(EventStream(two).frame())
-                async with chomp.server.get("/events") as three:
+                async with chomp.server.get("/events/pages") as three:
                     assert three.status == 429
         for _ in range(200):
-            async with chomp.server.get("/events") as answer:
+            async with chomp.server.get("/events/pages") as answer:
                 if answer.status == 200:
                     return
             await asyncio.sleep(0.02)
@@ -27655,7 +27656,7 @@ class TestEventStreams:
 
     async def test_streams_end_when_chomp_does(self, dashboard: Any) -> None:
         chomp = await dashboard()
-        async with chomp.server.get("/events") as answer:
+        async with chomp.server.get("/events/pages") as answer:
             stream = EventStream(answer)
             await soon(stream.frame())
             stopping = asyncio.ensure_future(chomp.server.runner.cleanup())
@@ -28193,7 +28194,7 @@ class TestBrowser:
         await page.get_by_text("Task settings saved").wait_for()
         path, given = here.posted[0]
         assert path == "/api/config" and {name.partition(".")[0] for name in given} == {"tasks"}
-        given = cs._tables(given)
+        given = cs._tables(given, cs.WRITTEN_TABLES)
         assert (given["tasks"]["parallel"], given["tasks"]["stalled"], given["tasks"]["auto"]) == (2, "5m", False)
         assert (
             cs.read_settings(Path(), flags={}, environ={}, dotenv={}, overrides=given, file={}).tasks.stalled_s == 300
@@ -28253,7 +28254,7 @@ class TestBrowser:
             await route.continue_()
 
         await here.page.route("**/hx-sse*", late)
-        async with here.page.expect_request("**/events?*"):
+        async with here.page.expect_request("**/events/pages?*"):
             await here.open("/")
 
     async def test_moments_are_in_the_viewers_time(self, browse: Any) -> None:
@@ -28321,7 +28322,9 @@ class TestBrowser:
     async def test_the_page_is_right_again_after_chomp_was_started_anew(self, browse: Any, tmp_path: Path) -> None:
         here = await browse(DESK)
         streams: list[Any] = []
-        here.page.on("request", lambda request: streams.append(request) if "/events?after=" in request.url else None)
+        here.page.on(
+            "request", lambda request: streams.append(request) if "/events/pages?after=" in request.url else None
+        )
         page = await here.open("/?task=1")
         await here.holds("document.querySelector('#live')._htmx?.sse?.lastEventId")
         await page.fill("#message-1", "still here")
@@ -31211,7 +31214,7 @@ async def dashboard_lives(page: Browser) -> None:
         status, _, text = await page.asks("GET", path)
         assert (status, bool(text)) == (200, True), path
     headers = {"authorization": f"Bearer {page.key}"}
-    async with page.http.get(page.url + "/events", headers=headers) as events:
+    async with page.http.get(page.url + "/events/pages", headers=headers) as events:
         assert (events.status, events.content_type) == (200, "text/event-stream")
         assert (await soon(events.content.readuntil(b"\n\n"))).startswith(b"id: ")
         run = {"prompt": "read x; echo heard $x", "platform": "shell", "isolation": "none", "run": True}
@@ -31592,7 +31595,7 @@ class TestBehindNginx:
 
         async with (
             client.chat("m", stream=True) as answer,
-            client.get("/events") as events,
+            client.get("/events/pages") as events,
             page.socket("/ws/terminal/1") as opened,
         ):
             given_up, screen = asyncio.ensure_future(whole()), Screen(opened)
@@ -31696,7 +31699,7 @@ class TestBehindNginx:
 
     async def test_events_come_live_through_nginx_as_it_comes(self, behind: Any) -> None:
         client = await behind("bare")
-        async with client.get("/events") as events:
+        async with client.get("/events/pages") as events:
             assert (await soon(events.content.readuntil(b"\n\n"))).startswith(b"id: ")
             async with client.post("/api/tasks", json={"prompt": "one"}) as answer:
                 assert answer.status == 200

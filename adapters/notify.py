@@ -22,7 +22,12 @@ MANIFEST = {
     "capabilities": {"network": True},
 }
 SECRETS = ("webhook", "ntfy")  # there may be a token in an address
-KINDS = {"task_needs_input": "needs_input", "task_done": "done", "task_failed": "failed", "budget_reached": "budget"}
+KINDS = {
+    "notice_needs_input": "needs_input",
+    "notice_done": "done",
+    "notice_failed": "failed",
+    "budget_reached": "budget",
+}
 _TAGS = {"needs_input": "question", "done": "white_check_mark", "failed": "x", "budget": "moneybag"}  # of ntfy
 
 
