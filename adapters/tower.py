@@ -1,0 +1,306 @@
+"""The control tower: a page, a command and a feed for another tower, of what the events tell."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiohttp import web
+
+MANIFEST = {
+    "id": "tower",
+    "name": "Control tower",
+    "version": "1.0.0",
+    "apiVersion": "^1",
+    "contributes": {"settings": ["tower"], "routes": ["/tower", "/api/tower"], "commands": ["tower"]},
+    "capabilities": {"network": True},
+}
+SECONDS = 300  # of the charts
+ENDED = 200  # requests that are over and shown
+ROWS = 60  # of each kind in one frame; more are counted
+HAPPENINGS = 100
+FRAME_S = 0.5
+SLOW_S = 10.0  # a viewer that takes nothing for so long is left
+SENT_MOST = 2000  # events that wait to be sent to another tower; more are dropped, and counted
+TOLD = ("host_*", "cooldown", "breaker", "failover", "remote_*", "arena_*", "proxy_*", "budget_*")  # in the list
+INTERNAL = ("platforms", "settings", "logins", "toast", "notify_sent", "task_live", "task_session")
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The control tower."""
+
+    url: str = ""  # another tower that gets all events, as --atc; its token is in CHOMP_ATC_TOKEN
+    prompts: bool = False  # true: events have the end of each prompt, 200 bytes of it
+
+    def __post_init__(self) -> None:
+        if self.url and not self.url.startswith(("http://", "https://")):
+            raise ValueError("url: must be an http or https address")
+
+
+class Second(msgspec.Struct):
+    """What was over within one second."""
+
+    at: int
+    requests: int = 0
+    errors: int = 0
+    tokens: int = 0
+    ttfts: list[float] = []  # ms, some of them
+
+
+def percentile(values: Iterable[float], share: float) -> float | None:
+    """The value below which that share of them lies; None of none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
+
+
+class Tower:
+    """What is to be seen: sums by second, requests that are over, and what else has happened."""
+
+    def __init__(self, host: Any):
+        self._host = host
+        self._seconds: collections.deque[Second] = collections.deque(maxlen=SECONDS)
+        self.ended: collections.deque[Any] = collections.deque(maxlen=ENDED)
+        self.count = 0  # of all that are over
+        self.happenings: collections.deque[dict[str, Any]] = collections.deque(maxlen=HAPPENINGS)
+        self.stopping = False
+
+    def hear_end(self, event: Any) -> None:
+        """A request is over."""
+        row, now = event.data.row, int(event.at)
+        if not self._seconds or self._seconds[-1].at != now:
+            self._seconds.append(Second(now))
+        second = self._seconds[-1]
+        second.requests += 1
+        second.errors += event.kind == "request_error"
+        second.tokens += row.completion_tokens
+        if row.ttft_ms is not None and len(second.ttfts) < 200:
+            second.ttfts.append(row.ttft_ms)
+        self.count += 1
+        self.ended.append(event)
+
+    def hear(self, event: Any) -> None:
+        """Something else has happened."""
+        if event.kind == "proxy_stop":
+            self.stopping = True
+        fields = _flat(self._host.fields_of(event))
+        if "number" in fields:  # of a request: there is more in its row
+            fields = {name: fields[name] for name in ("router", "sent_model", "caller", "reason") if name in fields}
+        data = {name: value for name, value in fields.items() if value not in ("", None)}
+        self.happenings.append({"seq": event.seq, "at": event.at, "kind": event.kind, "data": data})
+
+    def series(self, now: float) -> dict[str, list[Any]]:
+        """The last five minutes, in steps of five seconds: per second, and milliseconds to the first token."""
+        last, step = int(now) // 5 * 5, 5
+        steps: dict[int, list[Second]] = {at: [] for at in range(last - SECONDS + step, last + step, step)}
+        for second in self._seconds:
+            if (at := second.at // step * step) in steps:
+                steps[at].append(second)
+        ttfts = [[ms for one in seconds for ms in one.ttfts] for seconds in steps.values()]
+        return {
+            "at": [*steps],
+            "requests": [sum(one.requests for one in seconds) / step for seconds in steps.values()],
+            "errors": [sum(one.errors for one in seconds) / step for seconds in steps.values()],
+            "tokens": [sum(one.tokens for one in seconds) / step for seconds in steps.values()],
+            "p50": [percentile(values, 0.5) for values in ttfts],
+            "p95": [percentile(values, 0.95) for values in ttfts],
+        }
+
+    def frame(self, since: int, wanted: dict[str, str]) -> dict[str, Any]:
+        """All that a viewer shows, `since` the last of the requests that it has; few rows, and how many there are."""
+        requests, now = self._host.service("requests"), self._host.clocks.wall()
+        live = [one for one in requests.live(10 * ROWS if wanted else ROWS) if _fits(one, wanted)]
+        new = list(self.ended)[-(self.count - since) :] if self.count > since else []
+        shown = [one for one in map(self._host.fields_of, new) if _fits(one, wanted)]
+        return {
+            "at": now,
+            "count": self.count,
+            "running": requests.inflight,
+            "live": live[:ROWS],
+            "ended": shown[-ROWS:],
+            "left_out": max(0, self.count - since - len(new)) + max(0, len(shown) - ROWS),
+            "series": self.series(now),
+            "happenings": list(self.happenings)[-30:],
+        }
+
+
+def _flat(fields: Any) -> dict[str, Any]:
+    if isinstance(fields, dict):
+        return fields
+    found = msgspec.to_builtins(fields)
+    return found if isinstance(found, dict) else {"data": found}
+
+
+def _fits(row: dict[str, Any], wanted: dict[str, str]) -> bool:
+    return all(value.lower() in str(row.get(name, "")).lower() for name, value in wanted.items())
+
+
+class Sender:
+    """Sends events on to another tower: in order, in the background, and never in anybody's way."""
+
+    def __init__(self, host: Any):
+        self._host = host
+        self._waiting: collections.deque[Any] = collections.deque()
+        self._some = asyncio.Event()
+        self.sent = self.dropped = 0
+        self.error = ""
+
+    def hear(self, event: Any) -> None:
+        """Has an event sent, where there is somebody to send it to."""
+        if not self._host.settings.url or event.kind in INTERNAL or event.kind.startswith("remote_"):
+            return
+        if len(self._waiting) >= SENT_MOST:
+            self._waiting.popleft()
+            self.dropped += 1
+        self._waiting.append(event)
+        self._some.set()
+
+    async def run(self) -> None:
+        """Sends what waits, for ever."""
+        while True:
+            await self._some.wait()
+            self._some.clear()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Sends what waits. What cannot be sent is given up: it is a view."""
+        while self._waiting:
+            event = self._waiting.popleft()
+            data = msgspec.to_builtins(self._host.fields_of(event))
+            try:
+                async with asyncio.timeout(5), self._post({"type": event.kind, "data": data}) as answer:
+                    self.error = "" if answer.status < 400 else f"it answered {answer.status}"
+                    self.sent += answer.status < 400
+            except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+                self.error = type(error).__name__
+                self.dropped += 1 + len(self._waiting)
+                self._waiting.clear()
+                await asyncio.sleep(1)
+
+    def _post(self, payload: dict[str, Any]) -> Any:
+        headers = {"content-type": "application/json"}
+        if token := self._host.variable("CHOMP_ATC_TOKEN"):
+            self._host.hide(token)
+            headers["authorization"] = f"Bearer {token}"
+        url = self._host.settings.url.rstrip("/")
+        return self._host.request("POST", f"{url}/events", headers=headers, data=json.dumps(payload).encode())
+
+
+def lines_of(tower: Tower, host: Any, columns: int) -> list[str]:
+    """The tower in text."""
+    frame, routing = tower.frame(0, {}), host.service("routing")
+    rate, errors, tokens = (frame["series"][name][-2] for name in ("requests", "errors", "tokens"))
+    words = f"{rate:.1f} requests/s, {tokens:.0f} tokens/s, {errors:.1f} errors/s"
+    words = words if frame["count"] or frame["running"] else "no traffic yet"
+    lines = [f"{frame['running']} running, {frame['count']} over; {words}", ""]
+    for one in frame["live"][:20]:
+        where = f"#{one['position']} at {one['router']}" if one.get("position") else one["router"] or "-"
+        speed = f"{one['tokens_per_s']} tok/s" if one.get("tokens_per_s") else ""
+        lines.append(_line(one["state"], one["ms"], where, one["model"], one["caller"], speed))
+    lines += [""] * bool(frame["live"])
+    for name, one in routing.host_status().items():
+        resident = ", ".join(model["id"] for model in one["models"] if model["resident"]) or "-"
+        latency = "-" if one["latency_ms"] is None else f"{one['latency_ms']:.0f} ms"
+        busy = f"{one['busy']}/{one['slots'] or '-'} busy, {one['queued']} queued"
+        lines.append(f"{name:<16} {one['state']:<8} {latency:>7}  {busy}  {resident}")
+    lines += [""] * bool(routing.hosts.all)
+    for row in [host.fields_of(event) for event in list(tower.ended)[-10:]][::-1]:
+        outcome = row["error_type"] or "ok"
+        lines.append(
+            _line(str(row["status"]), row["duration_ms"], row["router"], row["sent_model"], row["caller"], outcome)
+        )
+    return ["".join(sign if sign.isprintable() else "?" for sign in line)[:columns] for line in lines]
+
+
+def _line(state: str, ms: float, where: str, model: str, caller: str, more: str) -> str:
+    return f"{state:<10} {ms / 1000:>7.1f} s  {where:<16} {model[:40]:<40} {caller:<12} {more}"
+
+
+def activate(host: Any) -> None:
+    tower, sender = Tower(host), Sender(host)
+    host.page("/tower", "Tower", "tower/page.html", icon="tower")
+    host.panel("tower/settings.html")
+    host.provide("tower", tower)
+    host.provide("tower-sender", sender)
+    for kind in ("request_complete", "request_error"):
+        host.on(kind, tower.hear_end)
+    for pattern in TOLD:
+        host.on(pattern, tower.hear)
+    host.on("*", sender.hear)
+    host.start("events for another tower", sender.run())
+    host.reports(lambda: {"sent": sender.sent, "dropped": sender.dropped, "sending_error": sender.error or None})
+
+    async def follow() -> None:
+        host.service("requests").shows_prompts = host.settings.prompts
+
+    host.every(2.0, follow)
+
+    async def show(request: web.Request) -> dict[str, Any]:
+        """GET /api/tower?caller=&task=&router= -> {running, count, live, ended, series, happenings}"""
+        return tower.frame(0, _filters(request))
+
+    async def show_request(request: web.Request) -> dict[str, Any]:
+        """GET /api/tower/requests/{number} -> all that is known of a request"""
+        number = request.match_info["number"]
+        found = host.service("requests").trace(int(number)) if number.isdecimal() and len(number) < 19 else None
+        if found is None:
+            raise host.error("this request is too long ago, or still running", status=404, code="not_found")
+        return dict(found)
+
+    async def show_cards(request: web.Request) -> Any:
+        """GET /partials/tower -> the hosts and routers, as cards"""
+        routing = host.service("routing")
+        routers = [one for one in routing.report() if one["configured"] and one["kind"] != "host"]
+        health = {one["id"]: routing.health(one["id"]) for one in routers}
+        return host.render(request, "tower/cards.html", hosts=routing.host_status(), routers=routers, health=health)
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        """GET /api/tower/stream?caller=&task=&router= -> SSE: twice a second what /api/tower has, ended ones once"""
+        response = web.StreamResponse(headers=_STREAM_HEADERS)
+        await response.prepare(request)
+        since, filters = 0, _filters(request)
+        while not tower.stopping and host.is_known(request):
+            frame = tower.frame(since, filters)
+            since = frame["count"]
+            try:
+                async with asyncio.timeout(SLOW_S):
+                    await response.write(b"data: " + msgspec.json.encode(frame) + b"\n\n")
+            except TimeoutError:
+                raise ConnectionResetError("the viewer reads nothing") from None
+            await asyncio.sleep(FRAME_S)
+        return response
+
+    async def watch(call: Any) -> AsyncIterator[str]:
+        if "--once" in call.args or not call.tty:
+            yield "\n".join(lines_of(tower, host, 200)) + "\n"
+            return
+        yield "\x1b[?1049h\x1b[?25l"
+        while not tower.stopping:
+            shown = lines_of(tower, host, call.columns)[: max(1, call.lines - 1)]
+            yield "\x1b[H" + "\r\n".join(f"{line}\x1b[K" for line in shown) + "\x1b[J"
+            await asyncio.sleep(1)
+
+    host.route("GET", "/api/tower")(show)
+    host.route("GET", "/api/tower/requests/{number}")(show_request)
+    host.route("GET", "/api/tower/stream")(stream)
+    host.route("GET", "/partials/tower")(show_cards)
+    host.command("tower", "shows live what happens", usage="tower [--once]")(watch)
+
+
+def _filters(request: web.Request) -> dict[str, str]:
+    return {name: request.query[name][:200] for name in ("caller", "task", "router") if request.query.get(name)}
+
+
+_STREAM_HEADERS = {"content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no"}
+
+
+async def deactivate(host: Any) -> None:
+    """What has happened is told before chomp is gone."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(2):
+            await host.service("tower-sender").flush()
