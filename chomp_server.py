@@ -821,12 +821,13 @@ class RequestEnd(msgspec.Struct, frozen=True, gc=False):
     number: int
     row: LedgerRow
     tokens_per_s: float | None  # of its answer, after the first token
-    words: str = ""  # what went wrong
+    words: str  # what went wrong
+    records: tuple[AttemptRecord, ...]  # attempts that failed
 
     def flat(self) -> dict[str, Any]:
         """As it is sent."""
         facts = {"number": self.number, "id": self.row.request_id, "tokens_per_s": self.tokens_per_s}
-        return {**facts, "error": self.words, **msgspec.structs.asdict(self.row)}
+        return {**facts, "error": self.words, "attempts_failed": self.records, **msgspec.structs.asdict(self.row)}
 
 
 class RouterDef(msgspec.Struct, frozen=True):
@@ -10810,12 +10811,8 @@ TRACES = 500  # requests of which more is known than the ledger keeps
 class Trace(msgspec.Struct, frozen=True):
     """What is remembered of a request for a while, beside its row of the ledger."""
 
-    number: int
-    row: LedgerRow
+    end: RequestEnd
     headers: Sequence[tuple[bytes, bytes]]  # of the client
-    records: tuple[AttemptRecord, ...]
-    tokens_per_s: float | None
-    words: str
     answer_headers: Sequence[tuple[bytes, bytes]]
 
 
@@ -10872,15 +10869,11 @@ class Proxy:
 
     def trace(self, number: int) -> dict[str, Any] | None:
         """All that is known of a request that is over; None when it is too long ago."""
-        found = next((one for one in reversed(self.traces) if one.number == number), None)
+        found = next((one for one in reversed(self.traces) if one.end.number == number), None)
         if found is None:
             return None
-        return {
-            **RequestEnd(found.number, found.row, found.tokens_per_s, found.words).flat(),
-            "attempts_failed": found.records,
-            "request_headers": self._shown_headers(found.headers),
-            "answer_headers": self._shown_headers(found.answer_headers),
-        }
+        headers = {"request_headers": found.headers, "answer_headers": found.answer_headers}
+        return {**found.end.flat(), **{name: self._shown_headers(pairs) for name, pairs in headers.items()}}
 
     def _shown_headers(self, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
         """Headers without what may be secret."""
@@ -10999,9 +10992,9 @@ class Proxy:
         if row.stream and row.ttft_ms is not None and row.completion_tokens > 1 and row.duration_ms > row.ttft_ms:
             rate = round((row.completion_tokens - 1) / (row.duration_ms - row.ttft_ms) * 1000, 2)
         kind = "request_error" if row.error_type or row.status >= 500 else "request_complete"
-        self._events.publish(kind, RequestEnd(exchange.number, row, rate, exchange.words))
-        self.traces.append(Trace(exchange.number, row, exchange.request.headers, tuple(exchange.records), rate,
-                                 exchange.words, exchange.answer_headers))  # fmt: skip
+        end = RequestEnd(exchange.number, row, rate, exchange.words, tuple(exchange.records))
+        self._events.publish(kind, end)
+        self.traces.append(Trace(end, exchange.request.headers, exchange.answer_headers))
 
     async def drain(self, limit_s: float) -> None:
         """Waits for exchanges to end; after `limit_s` ends them with an error their clients can see."""

@@ -62,6 +62,7 @@
     const failed = facts.error_type && !facts.error_type.startsWith("caller_");
     const parts = [facts.caller, facts.task && `task ${facts.task}`, facts.attempts > 1 && `${facts.attempts} attempts`, facts.ttft_ms !== null && `first token ${Math.round(facts.ttft_ms)} ms`, facts.completion_tokens && `${compact.format(facts.prompt_tokens)} + ${compact.format(facts.completion_tokens)} tokens${facts.estimated ? " (estimated)" : ""}`, facts.tokens_per_s && `${facts.tokens_per_s} tok/s`, facts.error_type];
     fill(shown, failed ? "failed" : facts.error_type ? "left" : "done", { state: String(facts.status), model: facts.asked_model || facts.sent_model || "auto", where: facts.router || "–", facts: parts.filter(Boolean).join(" · "), time: seconds(facts.duration_ms) });
+    falls(shown, facts.attempts_failed, Math.max(1, facts.duration_ms));
   }
 
   // -- frames
