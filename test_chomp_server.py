@@ -85,6 +85,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import chomp_server as cs
 from adapters import notify
+from adapters.hosts import kinds, llamacpp, lmstudio, ollama, seen, vllm
+from adapters.hosts import openai as any_other
+from adapters.hosts.seen import CannotDo, Down, HostModel, NotThis, Reply, Seen
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -5895,18 +5898,30 @@ class TestHouse:
 
     DIALECT_MODULES: Any = tuple(sorted((HERE / "adapters" / "dialects").glob("[!_]*.py")))
 
-    @pytest.mark.parametrize("path", DIALECT_MODULES, ids=lambda path: path.stem)
-    def test_a_dialect_stands_on_the_standard_library_msgspec_and_its_like(self, path: Path) -> None:
+    STAND_ON: Any = (  # files in adapters/, and what they may import beside the standard library
+        ("dialects/[!_]*.py", ("msgspec", "adapters.dialects")),
+        ("hosts/[!_]*.py", ("msgspec", "adapters.hosts")),
+        ("[!_]*.py", ("msgspec", "aiohttp", "adapters.hosts")),  # extensions
+    )
+
+    @staticmethod
+    def strangers(source: str, known: Sequence[str]) -> set[str]:
+        """Modules that are imported, and are neither of the standard library nor in `known`."""
         used = set()
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Import):
                 used |= {name.name for name in node.names}
             elif isinstance(node, ast.ImportFrom):
                 assert node.level == 0
                 used.add(node.module or "")
-        strangers = {name for name in used if name.partition(".")[0] not in {*sys.stdlib_module_names, "msgspec"}}
-        mine = {f"adapters.dialects.{one.stem}" for one in self.DIALECT_MODULES} | {"adapters.dialects"}
-        assert strangers <= mine and strangers - {"adapters.dialects"} == strangers & mine - {"adapters.dialects"}
+        tops = (*sys.stdlib_module_names, *known)
+        return {name for name in used if not any(f"{name}.".startswith(f"{top}.") for top in tops)}
+
+    @pytest.mark.parametrize(("pattern", "known"), STAND_ON)
+    def test_what_is_in_adapters_stands_on_nothing_of_the_server(self, pattern: str, known: Sequence[str]) -> None:
+        sources = {path.name: path.read_text("utf-8") for path in (HERE / "adapters").glob(pattern)}
+        assert {name: found for name, text in sources.items() if (found := self.strangers(text, known))} == {}
+        assert sources and self.strangers("import os, chomp_server as cs", known) == {"chomp_server"}
 
     def test_every_dialect_is_in_the_table(self) -> None:
         assert {path.stem for path in self.DIALECT_MODULES} == {*cs.DIALECTS, "form"}
@@ -9123,6 +9138,582 @@ async def fake() -> AsyncIterator[Callable[..., Awaitable[FakeHost]]]:
     yield start
     for one in started:
         await one.stop()
+
+
+# -- bodies as the servers' sources and documents have them
+
+LLAMA = "llama.cpp"
+LLAMA_404 = Reply(404, {"error": {"message": "File Not Found", "type": "not_found_error", "code": 404}}, "", LLAMA)
+LLAMA_LOADS = Reply(503, {"error": {"message": "Loading model", "type": "unavailable_error", "code": 503}}, "", LLAMA)
+GIN_404 = Reply(404, None, "404 page not found")
+FASTAPI_404 = Reply(404, {"detail": "Not Found"}, "", "uvicorn")
+LM_STUDIO_404 = Reply(200, {"error": "Unexpected endpoint or method. (GET /somewhere)"})
+
+LLAMA_PROPS = {  # llama.cpp of October 2026, SmolLM2 with -c 2048 -np 2; its template and most parameters left out
+    "default_generation_settings": {"params": {"seed": 4294967295, "temperature": 0.8, "stream": False, "lora": []}, "n_ctx": 1024},
+    "total_slots": 2, "model_alias": "smollm2", "model_ftype": "Q4_1", "model_path": "/models/smollm2.gguf",
+    "modalities": {"vision": False, "video": False, "audio": False}, "endpoint_slots": True, "endpoint_props": False,
+    "endpoint_metrics": False, "ui": False, "chat_template": "{% for message in messages %}…", "build_info": "b11549-1a2b3c",
+    "is_sleeping": False, "cors_proxy_enabled": False,
+}  # fmt: skip
+LLAMA_MODELS = {
+    "object": "list", "models": [{"name": "smollm2", "model": "smollm2", "type": "model", "capabilities": ["completion"]}],
+    "data": [{"id": "smollm2", "aliases": ["smollm2"], "tags": [], "object": "model", "created": 1795969914, "owned_by": "llamacpp",
+              "meta": {"vocab_type": 2, "n_vocab": 49152, "n_ctx": 1024, "n_ctx_train": 8192, "n_embd": 576, "n_params": 134515008, "size": 96576768, "ftype": "Q4_1"}}],
+}  # fmt: skip
+LLAMA_SLOTS = [
+    {"id": 0, "n_ctx": 1024, "speculative": False, "is_processing": False},
+    {"id": 1, "n_ctx": 1024, "speculative": False, "is_processing": True, "id_task": 2, "n_prompt_tokens": 106},
+]
+LLAMA_METRICS = """\
+# TYPE llamacpp:requests_processing gauge
+llamacpp:requests_processing 2
+llamacpp:requests_deferred 1"""
+LLAMA_OF_2024 = {
+    "GET /props": {"system_prompt": "", "total_slots": 1, "chat_template": "", "default_generation_settings": {"n_ctx": 4096, "n_predict": -1, "seed": 4294967295}},
+    "GET /v1/models": {"object": "list", "data": [{"id": "/models/llama-2-7b.Q4_K_M.gguf", "object": "model", "owned_by": "llamacpp", "meta": {"vocab_type": 1, "n_ctx_train": 4096, "size": 4080263168}}]},
+    "GET /slots": Reply(501, {"error": {"code": 501, "message": "This server does not support slots endpoint. Start it with `--slots`", "type": "not_supported_error"}}, "", LLAMA),
+}  # fmt: skip
+
+ROUTER_PROPS = {
+    "role": "router", "max_instances": 1, "models_autoload": True, "model_alias": "llama-server", "model_path": "none",
+    "default_generation_settings": {"params": None, "n_ctx": 0}, "ui_settings": {}, "build_info": "b11549-1a2b3c", "cors_proxy_enabled": False,
+}  # fmt: skip
+
+
+def _routed(name: str, status: str, *options: str, **more: Any) -> dict[str, Any]:
+    arguments = ["llama-server", "--host", "127.0.0.1", "--port", "0", "--alias", name, *options]
+    return {
+        "id": name, "aliases": [], "tags": [], "object": "model", "owned_by": "llamacpp", "created": 1795969914,
+        "status": {"value": status, "args": arguments, "preset": f"[{name}]\n"}, "source": "preset", "can_remove": False, **more,
+    }  # fmt: skip
+
+
+ROUTER_MODELS = {"object": "list", "data": [
+    _routed("qwen3:8b", "loaded", "--ctx-size", "16384", meta={"n_ctx": 12288, "n_ctx_train": 40960, "size": 5027783488, "ftype": "Q4_K_M"}),
+    _routed("gemma", "loading", "--ctx-size", "16384", "--parallel", "4"),
+    _routed("shared", "unloaded", "--ctx-size", "16384", "--parallel", "4", "--kv-unified"),
+    _routed("bge", "unloaded", "--embeddings"), _routed("dozing", "sleeping"), _routed("coming", "downloading"),
+]}  # fmt: skip
+
+VLLM_MODELS = {"object": "list", "data": [
+    {"id": "meta-llama/Llama-3.1-8B-Instruct", "object": "model", "created": 1729693000, "owned_by": "vllm", "root": "meta-llama/Llama-3.1-8B-Instruct", "parent": None, "max_model_len": 32768,
+     "permission": [{"id": "modelperm-d076145fbcad40c1837cbe2ecb281fd2", "object": "model_permission", "allow_sampling": True, "organization": "*", "group": None, "is_blocking": False}]},
+    {"id": "sql-lora", "object": "model", "created": 1729693000, "owned_by": "vllm", "root": "yard1/llama-2-7b-sql-lora-test", "parent": "meta-llama/Llama-3.1-8B-Instruct", "max_model_len": None},
+]}  # fmt: skip
+VLLM_METRICS = """\
+# HELP vllm:num_requests_running Number of requests in model execution batches.
+vllm:num_requests_running{engine="0",model_name="meta-llama/Llama-3.1-8B-Instruct"} 2.0
+vllm:num_requests_running{engine="1",model_name="meta-llama/Llama-3.1-8B-Instruct"} 3.0
+vllm:num_requests_waiting{engine="0",model_name="meta-llama/Llama-3.1-8B-Instruct"} 1.0
+vllm:num_requests_waiting{engine="1",model_name="meta-llama/Llama-3.1-8B-Instruct"} 0.0
+vllm:num_requests_waiting_by_reason{engine="0",model_name="meta-llama/Llama-3.1-8B-Instruct",reason="capacity"} 9.0
+"""
+VLLM_SLEEP = 'vllm:engine_sleep_state{{engine="0",model_name="m",sleep_state="{}"}} {}.0\n'
+
+OLLAMA_TAGS: Any = {"models": [
+    {"name": "llama3.2:latest", "model": "llama3.2:latest", "modified_at": "2026-05-04T17:37:44.706015396-07:00", "size": 2019393189, "digest": "a80c4f17acd55265feec403c7aef86be0c25983ab279d83f3bcd3abbcb5b8b72",
+     "details": {"parent_model": "", "format": "gguf", "family": "llama", "families": ["llama"], "parameter_size": "3.2B", "quantization_level": "Q4_K_M"}},
+    {"name": "coder:32k", "model": "coder:32k", "modified_at": "2026-05-04T17:37:44-07:00", "size": 4683075271, "digest": "d" * 64, "details": {"format": "gguf", "family": "qwen2", "parameter_size": "7.6B", "quantization_level": "Q4_K_M"}},
+    {"name": "nomic-embed-text:latest", "model": "nomic-embed-text:latest", "size": 274302450, "digest": "e" * 64, "details": {"format": "gguf", "family": "nomic-bert", "parameter_size": "137M", "quantization_level": "F16"}},
+    {"name": "gpt-oss:120b-cloud", "model": "gpt-oss:120b-cloud", "remote_model": "gpt-oss:120b", "remote_host": "https://ollama.com:443", "size": 384, "digest": "f" * 64, "details": {"format": "", "family": "gptoss", "parameter_size": "116.8B", "quantization_level": "MXFP4"}},
+]}  # fmt: skip
+OLLAMA_PS: Any = {"models": [{
+    "name": "llama3.2:latest", "model": "llama3.2:latest", "size": 3389983735, "digest": "a80c4f17acd55265feec403c7aef86be0c25983ab279d83f3bcd3abbcb5b8b72", "details": {"family": "llama"},
+    "expires_at": "2026-11-29T14:38:31.83753-07:00", "size_vram": 3389983735, "context_length": 4096,
+}]}  # fmt: skip
+OLLAMA_SHOW = {
+    "license": "…", "modelfile": "FROM …", "parameters": 'num_ctx                        8192\nstop                           "<|eot_id|>"', "template": "{{ .Prompt }}",
+    "details": {"family": "llama"}, "capabilities": ["completion", "tools"], "modified_at": "2026-05-04T17:37:44Z",
+    "model_info": {"general.architecture": "llama", "general.parameter_count": 3212749888, "llama.context_length": 131072, "llama.embedding_length": 3072, "tokenizer.ggml.tokens": None},
+}  # fmt: skip
+OLLAMA_SHOW_EMBEDDING = {
+    "parameters": "num_ctx                        8192", "capabilities": ["embedding"],
+    "model_info": {"general.architecture": "nomic-bert", "nomic-bert.context_length": 2048},
+}  # fmt: skip
+
+LM_STUDIO_V1 = {"models": [
+    {"type": "llm", "publisher": "lmstudio-community", "key": "gemma-3-270m-it-qat", "display_name": "Gemma 3 270m Instruct Qat", "architecture": "gemma3", "quantization": {"name": "Q4_0", "bits_per_weight": 4},
+     "size_bytes": 241410208, "params_string": "270M", "loaded_instances": [{"id": "gemma-3-270m-it-qat", "config": {"context_length": 4096, "eval_batch_size": 512, "parallel": 4, "flash_attention": True, "offload_kv_cache_to_gpu": True}}],
+     "max_context_length": 32768, "format": "gguf", "capabilities": {"vision": False, "trained_for_tool_use": False}, "description": None},
+    {"type": "llm", "key": "qwen", "display_name": "Qwen", "loaded_instances": [{"id": "qwen", "config": {"context_length": 32768}}, {"id": "qwen:2", "config": {"context_length": 8192}}], "max_context_length": 40960},
+    {"type": "embedding", "publisher": "gaianet", "key": "nomic-embed", "display_name": "Nomic Embed Text v1.5", "quantization": {"name": "F16", "bits_per_weight": 16},
+     "size_bytes": 274290560, "params_string": None, "loaded_instances": [], "max_context_length": 2048, "format": "gguf"},
+]}  # fmt: skip
+LM_STUDIO_V0 = {"object": "list", "data": [
+    {"id": "qwen2-vl-7b-instruct", "object": "model", "type": "vlm", "publisher": "mlx-community", "arch": "qwen2_vl", "compatibility_type": "mlx", "quantization": "4bit", "state": "not-loaded", "max_context_length": 32768},
+    {"id": "meta-llama-3.1-8b-instruct", "object": "model", "type": "llm", "publisher": "lmstudio-community", "arch": "llama", "compatibility_type": "gguf", "quantization": "Q4_K_M", "state": "loaded", "max_context_length": 131072, "loaded_context_length": 4096},
+    {"id": "nomic-embed", "object": "model", "type": "embeddings", "publisher": "nomic-ai", "arch": "nomic-bert", "compatibility_type": "gguf", "quantization": "Q4_0", "state": "not-loaded", "max_context_length": 2048},
+]}  # fmt: skip
+LM_STUDIO_BEFORE_0_4 = {"GET /api/v1/models": LM_STUDIO_404, "GET /api/v0/models": LM_STUDIO_V0}
+SGLANG_MODELS = {"object": "list", "data": [
+    {"id": "qwen", "object": "model", "created": 1764000000, "owned_by": "sglang", "root": "qwen", "max_model_len": 65536},
+]}  # fmt: skip
+
+SOFTWARE: dict[str, tuple[Reply, dict[str, Any]]] = {
+    "llamacpp": (LLAMA_404, {"GET /props": LLAMA_PROPS, "GET /v1/models": LLAMA_MODELS, "GET /slots": LLAMA_SLOTS}),
+    "router": (LLAMA_404, {"GET /props": ROUTER_PROPS, "GET /v1/models": ROUTER_MODELS}),
+    "vllm": (FASTAPI_404, {
+        "GET /v1/models": VLLM_MODELS, "GET /version": {"version": "0.32.0"}, "GET /metrics": VLLM_METRICS, "GET /health": "",
+    }),
+    "ollama": (GIN_404, {
+        "GET /": "Ollama is running", "GET /api/tags": OLLAMA_TAGS, "GET /api/ps": OLLAMA_PS, "GET /api/version": {"version": "0.35.1"},
+        "POST /api/show": lambda payload: OLLAMA_SHOW_EMBEDDING if "embed" in payload["model"] else OLLAMA_SHOW,
+    }),
+    "lmstudio": (LM_STUDIO_404, {
+        "GET /api/v1/models": LM_STUDIO_V1, "GET /v1/models": {"data": [{"id": "gemma-3-270m-it-qat", "object": "model"}], "object": "list"},
+    }),
+    "other": (FASTAPI_404, {"GET /v1/models": SGLANG_MODELS}),
+}  # fmt: skip
+
+
+class Replies:
+    """What a model server replies, by method and path, and `other` elsewhere; `asked` is what it was asked.
+
+    A reply is a Reply, JSON or text of a 200, a function of the payload, or an OSError.
+    """
+
+    def __init__(self, other: Reply = LLAMA_404, table: Mapping[str, Any] = types.MappingProxyType({})):
+        self.other = other
+        self.table = {**table}
+        self.asked: list[str] = []
+        self.payloads: list[Any] = []
+
+    @classmethod
+    def of(cls, software: str, more: Mapping[str, Any] = types.MappingProxyType({})) -> Replies:
+        other, table = SOFTWARE[software]
+        return cls(other, {**table, **more})
+
+    async def __call__(self, method: str, path: str, payload: Any = None) -> Reply:
+        self.asked.append(f"{method} {path}")
+        if payload is not None:
+            self.payloads.append(payload)
+        found = self.table.get(f"{method} {path.partition('?')[0]}", self.other)
+        found = found(payload) if callable(found) else found
+        if isinstance(found, OSError):
+            raise found
+        if isinstance(found, Reply):
+            return found
+        return Reply(200, None, found) if isinstance(found, str) else Reply(200, found, "", self.other.server)
+
+
+def by_id(found: Seen) -> dict[str, HostModel]:
+    return {model.id: model for model in found.models}
+
+
+class TestBackends:
+    """What hosts say about themselves, read from what they say."""
+
+    @pytest.mark.parametrize(
+        ("host", "software", "requests"),
+        [
+            (Replies.of("llamacpp"), llamacpp, 1),
+            (Replies.of("router"), llamacpp, 1),
+            (Replies(LLAMA_LOADS), llamacpp, 1),
+            (Replies(msgspec.structs.replace(LLAMA_LOADS, server="nginx")), llamacpp, 1),
+            (Replies(Reply(401, {"error": {"message": "Invalid API Key", "type": "authentication_error", "code": 401}}, "", LLAMA)), llamacpp, 1),
+            (Replies.of("vllm"), vllm, 1),
+            (Replies.of("ollama", {"GET /v1/models": {"object": "list", "data": None}}), ollama, 2),
+            (Replies.of("ollama"), ollama, 2),
+            (Replies.of("lmstudio"), lmstudio, 3),
+            (Replies.of("lmstudio", LM_STUDIO_BEFORE_0_4), lmstudio, 4),
+            (Replies.of("other"), any_other, 4),
+            (Replies(GIN_404), None, 4),
+            (Replies(Reply(200, None, "<!doctype html>", "nginx")), None, 4),
+            (Replies(LM_STUDIO_404), None, 4),
+        ],
+    )  # fmt: skip
+    async def test_it_is_found_out_which_software_answers(self, host: Replies, software: Any, requests: int) -> None:
+        assert await kinds.identify(host) is software
+        assert len(host.asked) == len(set(host.asked)) == requests
+        assert all(one.startswith("GET ") for one in host.asked)
+
+    async def test_who_wants_a_key_says_so_and_nobody_there_is_the_callers_to_see(self) -> None:
+        with pytest.raises(Down, match=r"wants a key.*Unauthorized"):
+            await kinds.identify(Replies(Reply(401, {"error": "Unauthorized"}, "", "uvicorn")))
+        with pytest.raises(OSError, match="refused"):
+            await kinds.identify(Replies(table={"GET /v1/models": OSError("refused")}))
+
+    INVALID = Reply(400, {"error": {"message": "'input' is required", "type": "invalid_request_error", "code": 400}})
+
+    @pytest.mark.parametrize(
+        ("host", "names"),
+        [
+            (Replies(LLAMA_404), ()),
+            (Replies(GIN_404, {"POST /v1/messages": INVALID, "POST /v1/responses": INVALID}), ("messages", "responses")),
+            (Replies(Reply(405, {"detail": "Method Not Allowed"})), ()),
+            (Replies(LM_STUDIO_404), ()),
+            (Replies(Reply(404, {"error": {"message": "Unexpected endpoint or method. (POST /v1/messages)"}})), ()),
+            (Replies(Reply(500, {"error": {"code": 500, "message": "'messages' is required", "type": "server_error"}}, "", LLAMA)), tuple(kinds.DIALECTS)),
+            (Replies(Reply(422, {"detail": [{"type": "missing", "loc": ["body", "model"], "msg": "Field required"}]})), tuple(kinds.DIALECTS)),
+        ],
+    )  # fmt: skip
+    async def test_which_dialects_it_speaks_is_asked_without_a_request(
+        self, host: Replies, names: tuple[str, ...]
+    ) -> None:
+        assert await kinds.speaks(host) == names
+        assert host.payloads == [{}, {}, {}]
+
+    @pytest.mark.parametrize(
+        "reply",
+        [LLAMA_LOADS, Reply(502, None, "Bad Gateway"), Reply(500, None, "oops"), Reply(401, {"error": "no"}), Reply(429, None)],
+    )  # fmt: skip
+    async def test_what_cannot_be_told_now_is_no_answer(self, reply: Reply) -> None:
+        with pytest.raises(Down):
+            await kinds.speaks(Replies(reply))
+
+    # -- llama.cpp
+
+    async def test_llamacpp_says_what_one_slot_takes_and_who_is_busy(self) -> None:
+        host = Replies.of("llamacpp")
+        found = await llamacpp.look(host, None)
+        model = HostModel(
+            "smollm2", resident=True, context=1024, context_most=8192, size_bytes=96576768, quantization="Q4_1"
+        )
+        assert found == Seen("up", (model,), slots=2, busy=1, version="b11549-1a2b3c", single=True, tells=True)
+        host.asked.clear()
+        assert await llamacpp.glance(host, found) == found
+        assert host.asked == ["GET /props", "GET /slots"]
+
+    async def test_llamacpp_says_more_or_less_of_itself(self) -> None:
+        found = await llamacpp.look(Replies.of("llamacpp", LLAMA_OF_2024), None)
+        assert (found.slots, found.busy, found.models[0].context, found.models[0].context_most) == (1, None, 4096, 4096)
+        measured = {"GET /props": {**LLAMA_PROPS, "endpoint_metrics": True}, "GET /metrics": LLAMA_METRICS}
+        found = await llamacpp.look(Replies.of("llamacpp", measured), None)
+        assert (found.busy, found.waiting) == (2, 1)
+        in_a_long_prompt = Replies.of("llamacpp", {"GET /slots": TimeoutError()})
+        found = await llamacpp.look(in_a_long_prompt, None)
+        assert (found.state, found.busy) == ("up", None)
+
+    async def test_llamacpp_is_warming_while_it_loads_and_up_again(self) -> None:
+        host, loads = Replies.of("llamacpp"), Replies(LLAMA_LOADS)
+        up = await llamacpp.look(host, None)
+        for look, before in ((llamacpp.look, None), (llamacpp.look, up), (llamacpp.glance, up)):
+            found = await look(loads, before)
+            assert found.state == "warming" and not any(model.resident for model in found.models)
+        assert [model.loading for model in found.models] == [True]
+        assert await llamacpp.glance(host, found) == up
+        assert await llamacpp.glance(host, Seen("warming")) == up
+
+    async def test_llamacpp_that_sleeps_is_let_sleep(self) -> None:
+        host = Replies.of("llamacpp", {"GET /props": {**LLAMA_PROPS, "is_sleeping": True}})
+        found = await llamacpp.look(host, None)
+        assert (found.state, found.models[0].resident, found.busy) == ("asleep", False, None)
+        assert (await llamacpp.glance(host, found)) == found
+        assert "GET /slots" not in host.asked
+
+    async def test_a_router_is_never_told_a_name_by_looking(self) -> None:
+        host = Replies.of("router")
+        found = await llamacpp.look(host, None)
+        assert await llamacpp.glance(host, found) == found
+        assert set(host.asked) == {"GET /props", "GET /v1/models"} and not host.payloads
+        assert (found.state, found.single, found.slots, found.busy) == ("up", True, 0, None)
+        assert {name: (one.resident, one.loading, one.context) for name, one in by_id(found).items()} == {
+            "qwen3:8b": (True, False, 12288), "gemma": (False, True, 4096), "shared": (False, False, 16384),
+            "bge": (False, False, 0), "dozing": (False, False, 0),
+        }  # fmt: skip
+        assert [name for name, one in by_id(found).items() if one.embeds] == ["bge"]
+
+    async def test_a_router_loads_and_unloads(self) -> None:
+        host = Replies.of("router", {"POST /models/load": {"success": True}, "POST /models/unload": {"success": True}})
+        await llamacpp.load(host, "gemma")
+        await llamacpp.unload(host, "gemma")
+        assert host.asked == ["GET /props", "POST /models/load", "GET /props", "POST /models/unload"]
+        assert host.payloads == [{"model": "gemma"}] * 2
+        host.table["POST /models/load"] = Reply(400, {"error": {"code": 400, "message": "model is already running"}})
+        await llamacpp.load(host, "gemma")
+        host.table["POST /models/load"] = Reply(404, {"error": {"code": 404, "message": "model is not found"}})
+        with pytest.raises(CannotDo, match="model is not found"):
+            await llamacpp.load(host, "nothing")
+        for order in llamacpp.load, llamacpp.unload:
+            with pytest.raises(CannotDo, match="router"):
+                await order(Replies.of("llamacpp"), "smollm2")
+
+    # -- vLLM
+
+    async def test_vllm_says_what_its_engines_are_at(self) -> None:
+        host = Replies.of("vllm")
+        found = await vllm.look(host, None)
+        names = ("meta-llama/Llama-3.1-8B-Instruct", "sql-lora")
+        models = tuple(HostModel(one, resident=True, context=32768) for one in names)
+        assert found == Seen("up", models, busy=5, waiting=1, version="0.32.0")
+        host.asked.clear()
+        assert await vllm.glance(host, found) == found
+        assert host.asked == ["GET /metrics"]
+
+    async def test_vllm_without_metrics_is_up_when_it_is_well(self) -> None:
+        host = Replies.of("vllm", {"GET /metrics": FASTAPI_404})
+        found = await vllm.look(host, None)
+        assert (found.state, found.busy, found.waiting) == ("up", None, None)
+        host.table["GET /health"] = Reply(503, None)
+        with pytest.raises(Down):
+            await vllm.glance(host, found)
+
+    @pytest.mark.parametrize(
+        ("states", "state"), [((1, 0, 0), "up"), ((0, 1, 0), "asleep"), ((0, 0, 1), "asleep"), ((0, 0, 0), "up")]
+    )
+    async def test_vllm_says_whether_it_sleeps(self, states: tuple[int, ...], state: str) -> None:
+        gauges = map(VLLM_SLEEP.format, ("awake", "weights_offloaded", "discard_all"), states)
+        found = await vllm.look(Replies.of("vllm", {"GET /metrics": VLLM_METRICS + "".join(gauges)}), None)
+        assert (found.state, found.models[0].resident) == (state, state == "up")
+
+    async def test_vllm_sleeps_in_its_developers_mode_only(self) -> None:
+        before_its_gauge = Replies.of("vllm", {"GET /is_sleeping": {"is_sleeping": True}})
+        found = await vllm.look(before_its_gauge, None)
+        assert (found.state, (await vllm.glance(Replies.of("vllm"), found)).state) == ("asleep", "asleep")
+        host = Replies.of("vllm", {"POST /sleep": Reply(200, None), "POST /wake_up": Reply(200, None)})
+        await vllm.unload(host, "any")
+        await vllm.load(host, "any")
+        assert host.asked == ["POST /sleep?level=1", "POST /wake_up"]
+        with pytest.raises(CannotDo, match="VLLM_SERVER_DEV_MODE"):
+            await vllm.unload(Replies.of("vllm"), "any")
+
+    # -- Ollama
+
+    async def test_ollama_says_what_is_resident_and_with_which_context(self) -> None:
+        host = Replies.of("ollama")
+        found = await ollama.look(host, None)
+        assert (found.state, found.version, found.cuts, found.slots, found.busy) == ("up", "0.35.1", True, 0, None)
+        models = by_id(found)
+        assert models["llama3.2:latest"] == HostModel(
+            "llama3.2:latest", resident=True, context=4096, context_set=8192, context_most=131072, size_bytes=2019393189, memory_bytes=3389983735,
+            until="2026-11-29T14:38:31.83753-07:00", family="llama", parameters="3.2B", quantization="Q4_K_M", digest=OLLAMA_TAGS["models"][0]["digest"],
+        )  # fmt: skip
+        assert (models["coder:32k"].resident, models["coder:32k"].context) == (False, 8192)
+        assert [one.id for one in found.models if one.embeds] == ["nomic-embed-text:latest"]
+        embeds = models["nomic-embed-text:latest"]
+        assert (embeds.context, embeds.context_most) == (2048, 2048)
+        assert [one.id for one in found.models if one.remote] == ["gpt-oss:120b-cloud"]
+        assert host.payloads == [{"model": one} for one in ("llama3.2:latest", "coder:32k", "nomic-embed-text:latest")]
+
+    async def test_ollamas_details_are_read_once_and_a_few_at_a_time(self) -> None:
+        rows = [{"name": f"m{number}", "digest": f"{number:064}", "size": 1} for number in range(50)]
+        host = Replies.of("ollama", {"GET /api/tags": {"models": rows}, "GET /api/ps": {"models": []}})
+        found = None
+        for asked in 20, 40, 50, 50:
+            found = await ollama.look(host, found)
+            assert host.asked.count("POST /api/show") == asked
+        assert found is not None and all(one.context_most == 131072 for one in found.models)
+
+    async def test_a_model_that_ollama_unloads_has_its_own_context_again(self) -> None:
+        host = Replies.of("ollama")
+        found = await ollama.look(host, None)
+        host.asked.clear()
+        host.table["GET /api/ps"] = {"models": []}
+        later = by_id(await ollama.glance(host, found))["llama3.2:latest"]
+        assert (later.resident, later.context, later.memory_bytes, later.until) == (False, 8192, 0, "")
+        assert host.asked == ["GET /api/ps"]
+        host.table["GET /api/ps"] = {"models": [{"name": "new:1b", "size": 7, "context_length": 4096}]}
+        new = by_id(await ollama.glance(host, found))["new:1b"]
+        assert new == HostModel("new:1b", resident=True, context=4096, memory_bytes=7)
+
+    @pytest.mark.parametrize(
+        ("show", "context", "most"),
+        [
+            ({}, 0, 0), (None, 0, 0), ({"parameters": "num_ctx 2048\n"}, 2048, 0),
+            ({**OLLAMA_SHOW, "parameters": 'stop "num_ctx 7"'}, 0, 131072),
+            ({**OLLAMA_SHOW, "parameters": "num_ctx 999999"}, 131072, 131072),
+            ({**OLLAMA_SHOW, "parameters": "num_ctx 99999999999999999999"}, 0, 131072),
+        ],
+    )  # fmt: skip
+    async def test_the_context_of_a_cold_model_is_what_it_was_set_to_or_not_known(
+        self, show: Any, context: int, most: int
+    ) -> None:
+        host = Replies.of("ollama", {"POST /api/show": Reply(200, show), "GET /api/ps": {"models": []}})
+        model = (await ollama.look(host, None)).models[0]
+        assert (model.context, model.context_most) == (context, most)
+
+    async def test_newer_ollamas_say_more_in_their_list(self) -> None:
+        rows = [
+            {"name": "qwen3:8b", "digest": "a" * 64, "capabilities": ["completion"], "details": {"context_length": 40960}},
+            {"name": "kimi:cloud", "remote_host": "https://ollama.com:443", "capabilities": ["completion"], "details": {"context_length": 262144}},
+            {"name": "gemma-embed", "digest": "b" * 64, "capabilities": ["embedding"], "details": {"family": "gemma3"}},
+        ]  # fmt: skip
+        answers = {"GET /api/tags": {"models": rows}, "GET /api/ps": {"models": []}, "POST /api/show": {}}
+        found = await ollama.look(Replies.of("ollama", answers), None)
+        told = [(one.context, one.context_most, one.embeds) for one in found.models]
+        assert told == [(0, 40960, False), (0, 262144, False), (0, 0, True)]
+
+    async def test_older_ollamas_do_not_say_what_is_loaded_or_how(self) -> None:
+        show = {name: value for name, value in OLLAMA_SHOW.items() if name != "capabilities"}
+        loaded = {name: value for name, value in OLLAMA_PS["models"][0].items() if name != "context_length"}
+        host = Replies.of("ollama", {"GET /api/ps": {"models": [loaded]}, "POST /api/show": show})
+        older = await ollama.look(host, None)
+        assert (older.models[0].resident, older.models[0].context) == (True, 8192)
+        assert [one.id for one in older.models if one.embeds] == ["nomic-embed-text:latest"]
+        oldest = await ollama.look(Replies.of("ollama", {"GET /api/ps": GIN_404}), None)
+        assert not any(model.resident for model in oldest.models)
+
+    async def test_ollama_loads_without_generating(self) -> None:
+        host = Replies.of("ollama", {"POST /api/generate": {"model": "m", "response": "", "done": True, "done_reason": "load"}})  # fmt: skip
+        await ollama.load(host, "llama3.2")
+        await ollama.unload(host, "llama3.2")
+        for seconds in 90.5, 0.2, math.inf:
+            await ollama.keep(host, "llama3.2", seconds)
+        asked = [payload for payload in host.payloads if "stream" in payload]
+        assert [payload.get("keep_alive") for payload in asked] == [None, 0, 90, 1, -1]
+        assert not any("prompt" in payload for payload in host.payloads)
+        host.table["POST /api/generate"] = Reply(400, {"error": '"nomic-embed-text" does not support generate'})
+        host.table["POST /api/embed"] = {"model": "nomic-embed-text", "embeddings": []}
+        await ollama.keep(host, "nomic-embed-text", 60)
+        assert host.payloads[-1] == {"model": "nomic-embed-text", "input": [], "keep_alive": 60}
+
+    async def test_ollama_says_why_it_does_not_load(self) -> None:
+        memory = "model requires more system memory (63.6 GiB) than is available (30.1 GiB)"
+        for reply, words in (
+            (Reply(404, {"error": "model 'nothing' not found"}), "not found"),
+            (Reply(500, {"error": memory}), "more system memory"),
+        ):
+            with pytest.raises(CannotDo, match=words):
+                await ollama.load(Replies.of("ollama", {"POST /api/generate": reply}), "m")
+        remote = {"remote_model": "gpt-oss:120b", "remote_host": "https://ollama.com:443"}
+        host = Replies.of("ollama", {"POST /api/show": {**OLLAMA_SHOW, **remote}})
+        with pytest.raises(CannotDo, match="elsewhere"):
+            await ollama.load(host, "gpt-oss:120b-cloud")
+        assert host.asked == ["POST /api/show"]
+
+    # -- LM Studio
+
+    async def test_lm_studio_says_what_each_instance_was_loaded_with(self) -> None:
+        found = await lmstudio.look(Replies.of("lmstudio"), None)
+        models = by_id(found)
+        assert found.slots == 4
+        assert models["gemma-3-270m-it-qat"] == HostModel(
+            "gemma-3-270m-it-qat", name="Gemma 3 270m Instruct Qat", resident=True, context=4096, context_most=32768, size_bytes=241410208,
+            family="gemma3", parameters="270M", quantization="Q4_0",
+        )  # fmt: skip
+        assert (models["qwen"].context, models["qwen:2"].context) == (32768, 8192)
+        cold = models["nomic-embed"]
+        assert (cold.resident, cold.context, cold.context_most, cold.embeds) == (False, 0, 2048, True)
+
+    async def test_lm_studio_before_0_4_says_it_in_its_older_list(self) -> None:
+        host = Replies.of("lmstudio", LM_STUDIO_BEFORE_0_4)
+        found = await lmstudio.glance(host, await lmstudio.look(host, None))
+        assert {name: (one.resident, one.context, one.embeds) for name, one in by_id(found).items()} == {
+            "qwen2-vl-7b-instruct": (False, 0, False),
+            "meta-llama-3.1-8b-instruct": (True, 4096, False),
+            "nomic-embed": (False, 0, True),
+        }
+        for order in lmstudio.load, lmstudio.unload:
+            with pytest.raises(CannotDo, match=r"since 0\.4"):
+                await order(host, "qwen2-vl-7b-instruct")
+
+    async def test_lm_studio_loads_nothing_twice_and_unloads_all_of_a_model(self) -> None:
+        done = {"POST /api/v1/models/load": {"instance_id": "x"}, "POST /api/v1/models/unload": {"instance_id": "x"}}
+        host = Replies.of("lmstudio", done)
+        await lmstudio.load(host, "qwen")
+        assert not host.payloads
+        await lmstudio.load(host, "nomic-embed")
+        for name in "qwen", "qwen:2", "nothing":
+            await lmstudio.unload(host, name)
+        ids = ("qwen", "qwen:2", "qwen:2")
+        assert host.payloads == [{"model": "nomic-embed"}, *({"instance_id": one} for one in ids)]
+
+    # -- any other
+
+    async def test_any_other_server_says_its_models_and_at_times_their_context(self) -> None:
+        found = await any_other.look(Replies.of("other"), None)
+        assert found == Seen("up", (HostModel("qwen", context=65536),), tells=False)
+
+    # -- strangers
+
+    @pytest.mark.parametrize("backend", kinds.BACKENDS.values(), ids=lambda backend: backend.NAME)
+    @pytest.mark.parametrize(
+        ("reply", "problem"),
+        [
+            (Reply(200, None, "<!doctype html>"), NotThis), (Reply(200, []), NotThis), (LM_STUDIO_404, NotThis),
+            (Reply(302, None), NotThis), (GIN_404, NotThis), (Reply(401, {"error": "Unauthorized"}), Down),
+            (Reply(429, None), Down), (Reply(500, None, "oops"), Down), (Reply(503, None, "no server is there"), Down),
+        ],
+    )  # fmt: skip
+    async def test_another_server_in_its_place_is_noticed(
+        self, backend: Any, reply: Reply, problem: type[Exception]
+    ) -> None:
+        before = Seen("up", (HostModel("m", resident=True),))
+        for look in backend.look, backend.glance:
+            if look is ollama.glance and reply.status == 404:
+                continue  # /api/ps is younger than Ollama
+            if look is vllm.glance and reply.text and reply.status == 200:
+                continue  # metrics may be anything
+            with pytest.raises(problem):
+                await look(Replies(reply), before)
+
+    async def test_names_are_bounded_and_fit_to_be_shown(self) -> None:
+        odd = ["", "a" * 301, "two\nlines", "\ud800", "\x1b[31m", None, 7, {}, "good", "good", "ü/ö:latest"]
+        rows: list[Any] = [{"id": one, "name": "x\n\x00y" * 200} for one in odd]
+        rows += [None, "row", *({"id": f"m{n}"} for n in range(5000))]
+        found = await any_other.look(Replies(table={"GET /v1/models": {"data": rows}}), None)
+        assert [one.id for one in found.models[:2]] == ["good", "ü/ö:latest"]
+        assert len(found.models) <= 2000
+        assert len(found.models[0].name) <= 300 and found.models[0].name.isprintable()
+
+    @pytest.mark.parametrize(
+        ("value", "number"),
+        [
+            (4096, 4096), (4096.0, 4096), ("4096", 0), (True, 0), (-1, 0), (math.nan, 0), (math.inf, 0), (10**400, 0),
+            (None, 0), ([1], 0),
+        ],
+    )  # fmt: skip
+    def test_a_number_is_one_that_counts(self, value: Any, number: int) -> None:
+        assert seen.whole({"n": value}, "n") == number
+
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [
+            ("g 3", 3), ("g 3\ng 4", 7), ('g{a="1"} 3.0\ng{a="2"} 4.0 1700000000', 7), ("g NaN", None), ("g +Inf", None),
+            ("g_more 3", None), ("# g 3", None), ('g{a="', None), ("g 99999999999999", None), ("", None),
+        ],
+    )  # fmt: skip
+    def test_a_gauge_is_read_from_its_own_lines(self, text: str, value: int | None) -> None:
+        assert seen.gauge(text, "g") == value
+
+    @settings(max_examples=100, deadline=None)
+    @given(data=st.data())
+    def test_whatever_a_stranger_says_is_taken_or_refused(self, data: Any) -> None:
+        """Real bodies with anything in place of any part, and any JSON at all."""
+        scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+        anything = st.recursive(
+            scalars,
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+            max_leaves=6,
+        )
+        bodies = st.sampled_from(
+            [
+                LLAMA_PROPS, LLAMA_MODELS, LLAMA_SLOTS, ROUTER_PROPS, ROUTER_MODELS, VLLM_MODELS, OLLAMA_TAGS,
+                OLLAMA_PS, OLLAMA_SHOW, LM_STUDIO_V1, LM_STUDIO_V0, LLAMA_LOADS.fields,
+            ]
+        )  # fmt: skip
+
+        def spoilt(value: Any) -> Any:
+            if data.draw(st.integers(0, 9)) == 0:
+                return data.draw(anything)
+            if isinstance(value, dict):
+                return {key: spoilt(one) for key, one in value.items()}
+            return [spoilt(one) for one in value] if isinstance(value, list) else value
+
+        async def ask(method: str, path: str, payload: Any = None) -> Reply:
+            status = data.draw(st.sampled_from([200, 200, 200, 400, 401, 404, 500, 503]))
+            fields = spoilt(data.draw(bodies)) if data.draw(st.booleans()) else data.draw(anything)
+            return Reply(status, fields, data.draw(st.sampled_from(["", LLAMA_METRICS, "\x00{", VLLM_METRICS])))
+
+        async def all_of_it(backend: kinds.Backend) -> None:
+            before = Seen("up", (HostModel("m", resident=True, digest="d"),))
+            steps: list[Callable[[], Awaitable[Any]]] = [
+                lambda: kinds.identify(ask), lambda: kinds.speaks(ask),
+                lambda: backend.look(ask, before), lambda: backend.glance(ask, before),
+                lambda: backend.load(ask, "m"), lambda: backend.unload(ask, "m"), lambda: backend.keep(ask, "m", 60),
+            ]  # fmt: skip
+            for step in steps:
+                try:
+                    found = await step()
+                except (NotThis, Down, CannotDo) as problem:
+                    assert 0 < len(str(problem)) < 400 and str(problem).isprintable()
+                else:
+                    if isinstance(found, Seen):
+                        assert json.loads(msgspec.json.encode(found))
+                        assert msgspec.convert(msgspec.to_builtins(found), Seen) == found
+
+        asyncio.run(all_of_it(data.draw(st.sampled_from(list(kinds.BACKENDS.values())))))
 
 
 class TestHosts:
@@ -33151,6 +33742,9 @@ class TestCommand:
         for name, one in commands.items():
             assert "--json" in one._option_string_actions, name
             assert f"bin/chomp {name}" in readme, name
+        (hosts,) = (one.choices for one in commands["hosts"]._actions if isinstance(one, argparse._SubParsersAction))
+        for action in {*hosts} - {"list"}:  # what it does without one
+            assert re.search(rf"`(bin/chomp hosts )?{action} [A-Z]", readme), action
 
     async def test_options_stand_where_people_put_them(self, board: Board, chomps: Any) -> None:
         board.begin(board.put("x"))
@@ -33223,6 +33817,541 @@ class TestCommand:
     )
     def test_a_span_of_time_has_two_units(self, seconds: float, words: str) -> None:
         assert as_module(COMMAND).span(seconds) == words
+
+
+class Gateway(Upstream):
+    """What bin/chomp talks to of extensions and hosts: each answer is an Act, which writes it as a test likes."""
+
+    def __init__(self, folder: Path):
+        super().__init__(self._act, ("none",))
+        self.list_act = self._act
+        self.asked: list[tuple[str, str, Any]] = []  # method, path, fields
+        self.rows: list[dict[str, Any]] | None = []  # of /api/commands; None: it is too old to know of any
+        self.answers: dict[str, Act | tuple[int, Any]] = {}  # by path
+        self.children: list[asyncio.subprocess.Process] = []
+        self._folder = folder
+
+    def command(self, name: str, act: Act, **row: Any) -> None:
+        assert self.rows is not None
+        self.rows.append({"name": name, "usage": name, "help": f"does {name}", "input": False, "extension": "x", **row})
+        self.answers[f"/api/commands/{name}"] = act
+
+    async def _act(self, call: Call) -> None:
+        self.asked.append((call.method, call.path, json.loads(call.body or b"null")))
+        found = self.answers.get(call.path)
+        if call.headers.get("authorization") != f"Bearer {TOKEN}":
+            found = (401, {"error": {"message": "the token is wrong"}})
+        elif found is None and call.path == "/api/commands" and self.rows is not None:
+            found = (200, {"commands": self.rows})
+        if callable(found):
+            return await found(call)
+        status, value = found or (404, {"error": {"message": f"there is no {call.path}"}})
+        await call.whole(value if isinstance(value, bytes) else json.dumps(value).encode(), status)
+
+    def environ(self, **more: str) -> dict[str, str]:
+        return environ_for(f"http://127.0.0.1:{self.port}", self._folder, **more)
+
+    async def runs(self, *words: str, given: str | bytes = b"", **environ: str) -> tuple[int, str, str]:
+        """bin/chomp's exit status, output, errors."""
+        return await ran(COMMAND, *words, given=given, cwd=self._folder, environ=self.environ(**environ))
+
+    async def begins(self, *words: str, stdin: int = subprocess.DEVNULL) -> asyncio.subprocess.Process:
+        """bin/chomp on pipes."""
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, str(COMMAND), *words, env=self.environ(), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )  # fmt: skip
+        self.children.append(child)
+        return child
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
+    one = Gateway(tmp_path)
+    await one.start()
+    yield one
+    for child in one.children:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    await one.stop()
+
+
+def piece(**members: Any) -> bytes:
+    """What a command prints, or its exit status."""
+    return json.dumps(members).encode() + b"\n"
+
+
+EXIT = piece(exit=0)
+
+
+def prints(*parts: bytes, stays: bool = False) -> Act:
+    """A command whose answer has these parts, and ends with them, or stays until it is left."""
+
+    async def act(call: Call) -> None:
+        if parts:
+            await call.head(content_type="application/x-ndjson")
+        for part in parts:
+            await call.chunk(part)
+        await (call.gone.wait() if stays else call.end())
+
+    return act
+
+
+@pytest.fixture(scope="module")
+def command_module() -> Any:
+    return as_module(COMMAND)
+
+
+@pytest.fixture
+def inner(command_module: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs bin/chomp in this process: exit status, output, errors. `answers` are the server's by path, `asked` what it was asked."""
+
+    def fetched(path: str, body: Any = None, method: str | None = None, **_: Any) -> Any:
+        run.asked.append((method or ("GET" if body is None else "POST"), path, body))  # type: ignore[attr-defined]
+        return run.answers.get(path, {"status": "ok", "words": "it is done"})  # type: ignore[attr-defined]
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["chomp", *words])
+        try:
+            status = command_module.main()
+        except SystemExit as ended:  # argparse
+            status = ended.code
+        return (status, *capsys.readouterr())
+
+    run.asked, run.answers = [], {}  # type: ignore[attr-defined]
+    monkeypatch.setattr(command_module, "fetched", fetched)
+    monkeypatch.setenv("COLUMNS", "120")
+    return run
+
+
+class TestContributed:
+    """Commands of extensions: they run in the server, and print here."""
+
+    async def test_the_example_of_the_docs_runs(self, chomp: Any, tmp_path: Path) -> None:
+        (source,) = re.findall(r"```python\n(.*?)```", (HERE / "adapters" / "README.md").read_text("utf-8"), re.S)
+        folder = tmp_path / "mine"
+        folder.mkdir()
+        (folder / "hello.py").write_text(source)
+        client = await chomp(extensions={"folders": [str(folder)]})
+        assert await ran(COMMAND, "hello", "Ann", environ=environ_for(client.url, tmp_path)) == (0, "Hello, Ann!\n", "")
+
+    # -- what they print
+
+    async def test_output_errors_and_exit_status_are_those_of_the_command(self, gateway: Gateway) -> None:
+        parts = (piece(out="hello "), piece(err="careful\n"), piece(out="you"))
+        gateway.command("hello", prints(*parts, piece(exit=7)))
+        assert await gateway.runs("hello") == (7, "hello you", "careful\n")
+        assert [line[:2] for line in gateway.asked] == [("GET", "/api/commands"), ("POST", "/api/commands/hello")]
+
+    async def test_output_comes_as_it_is_sent(self, gateway: Gateway) -> None:
+        is_read = asyncio.Event()
+
+        async def act(call: Call) -> None:
+            await call.head()
+            await call.chunk(piece(out="one "))  # without the end of a line
+            await is_read.wait()
+            await call.chunk(EXIT)
+            await call.end()
+
+        gateway.command("count", act)
+        child = await gateway.begins("count")
+        assert await soon(child.stdout.readexactly(4)) == b"one "
+        is_read.set()
+        assert await soon(child.wait()) == 0
+
+    async def test_a_piece_may_come_in_parts_and_parts_may_hold_several(self, gateway: Gateway) -> None:
+        data = '{"out": "Grüße 你好 🎉\\n"}\n\n{"out": "two\\n", "later": 1}\n{"exit": 3}\n'.encode()
+        parts = [data[at : at + 5] for at in range(0, len(data), 5)]
+        gateway.command("hello", prints(*parts))
+        assert await gateway.runs("hello", LC_ALL="C") == (3, "Grüße 你好 🎉\ntwo\n", "")
+
+    async def test_a_long_piece_comes_whole(self, gateway: Gateway) -> None:
+        gateway.command("hello", prints(piece(out="é" * 3_000_000), EXIT))
+        assert await gateway.runs("hello") == (0, "é" * 3_000_000, "")
+
+    @pytest.mark.parametrize(("said", "status"), [(4, 4), (256, 1), ("0", 1), (None, 1)])
+    async def test_the_exit_ends_it_and_what_is_no_status_is_no_success(
+        self, gateway: Gateway, said: Any, status: int
+    ) -> None:
+        gateway.command("hello", prints(piece(exit=said), stays=True))
+        assert await gateway.runs("hello") == (status, "", "")
+        await soon(gateway.calls[-1].gone.wait())
+
+    # -- how it can end too early
+
+    HALF = piece(out="half\n")
+
+    @staticmethod
+    async def without_frames(call: Call) -> None:
+        await call.send(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + TestContributed.HALF)
+        call._writer.close()
+
+    @staticmethod
+    async def in_a_frame(call: Call) -> None:
+        await call.head()
+        await call.chunk(TestContributed.HALF)
+        await call.send(b'50\r\n{"out"')
+        call._writer.close()
+
+    @pytest.mark.parametrize(
+        ("act", "words"),
+        [
+            (prints(HALF), "hello broke off: chomp's answer ended before it did"),
+            (prints(HALF, b'{"exit": '), "hello broke off: chomp's answer ended before it did"),
+            (without_frames, "hello broke off: chomp's answer ended before it did"),
+            (in_a_frame, "broke off"),
+            (prints(HALF, b"[1]\n"), "no JSON object"),
+            (prints(HALF, b"\xff\xfe\n"), "no JSON object"),
+        ],
+    )
+    async def test_an_answer_without_exit_is_a_failure(self, gateway: Gateway, act: Act, words: str) -> None:
+        gateway.command("hello", act)
+        status, out, said = await gateway.runs("hello")
+        assert (status, out, said.count("\n")) == (1, "half\n", 1)
+        assert said.startswith("chomp: ") and words in said
+
+    @pytest.mark.parametrize(
+        ("number", "status", "first"),
+        [(signal.SIGINT, 130, "one\n"), (signal.SIGINT, 130, ""), (signal.SIGTERM, 143, "one\n")],
+    )
+    async def test_a_signal_ends_it_quietly(self, gateway: Gateway, number: int, status: int, first: str) -> None:
+        gateway.command("hello", prints(*([piece(out=first)] if first else []), stays=True))
+        child = await gateway.begins("hello")
+        assert await soon(child.stdout.readexactly(len(first))) == first.encode()
+        await until(lambda: bool(gateway.calls), "it is not run")
+        child.send_signal(number)
+        assert await soon(child.communicate()) == (b"", b"")
+        assert child.returncode == status
+        await soon(gateway.calls[-1].gone.wait())
+
+    async def test_a_reader_that_has_seen_enough_ends_it(self, gateway: Gateway) -> None:
+        async def act(call: Call) -> None:
+            await call.head()
+            for number in itertools.count():
+                await call.chunk(piece(out=f"{number}\n"))
+
+        gateway.command("count", act)
+        shell = f"{shlex.quote(sys.executable)} {COMMAND} count | head -2; echo ${{PIPESTATUS[0]}}"
+        child = await asyncio.create_subprocess_exec(
+            "bash", "-c", shell, env=gateway.environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert await soon(child.communicate()) == (b"0\n1\n0\n", b"")
+
+    # -- on a terminal
+
+    LIVE = "\x1b[?1049h\x1b[?25l\x1b[2J\x1b[31mred"
+    BACK = "\x1b[?25h\x1b[?1049l\x1b[0m"
+
+    async def test_what_leaves_a_terminal_leaves_it_as_it_was(self, gateway: Gateway, screen: Any) -> None:
+        parts = [piece(out=self.LIVE[at : at + 3]) for at in range(0, len(self.LIVE), 3)]  # signs are cut in two
+        gateway.command("live", prints(*parts, stays=True))
+        shows = await screen().start("live", environ=gateway.environ())
+        await shows.sees(self.LIVE.encode())
+        shows.type(b"\x03")
+        assert await shows.ended() == 130
+        await shows.sees(self.BACK.encode())
+        assert shows.shown.replace(b"^C", b"") == f"{self.LIVE}{self.BACK}".encode()
+        gateway.answers["/api/commands/live"] = prints(*parts)
+        shows = await screen().start("live", environ=gateway.environ())
+        assert await shows.ended() == 1
+        await shows.sees(f"{self.LIVE}{self.BACK}chomp: live broke off".encode())
+        status, out, _ = await gateway.runs("live")
+        assert (status, out) == (1, self.LIVE)  # nothing is added on a pipe
+
+    @pytest.mark.parametrize(
+        ("out", "back"),
+        [
+            ("plain", ""), (LIVE, BACK), (f"{LIVE}\x1b[0m\x1b[?25h\x1b[?1049l", ""), ("\x1b[1;32mok\x1b[m", ""),
+            ("\x1b[?1049;25;7l", "\x1b[?7h\x1b[?25h"), ("\x1b[?1000h\x1b[?2004h\x1b[?1000l", "\x1b[?2004l"),
+        ],
+    )  # fmt: skip
+    def test_what_it_leaves_on_is_turned_off(
+        self, command_module: Any, monkeypatch: pytest.MonkeyPatch, out: str, back: str
+    ) -> None:
+        terminal = io.StringIO()
+        monkeypatch.setattr(terminal, "isatty", lambda: True)
+        monkeypatch.setattr(sys, "stdout", terminal)
+        with command_module.Screen() as screen:
+            for at in range(0, len(out), 4):
+                screen.write(out[at : at + 4])
+        assert terminal.getvalue() == out + back
+
+    async def test_the_server_is_told_of_the_terminal(self, gateway: Gateway, screen: Any) -> None:
+        gateway.command("hello", prints(EXIT), input=True)  # what is typed is not its input
+        for environ, colour in (({}, True), ({"NO_COLOR": "1"}, False)):
+            shows = await screen(columns=91, rows=33).start("hello", environ=gateway.environ(**environ))
+            assert await shows.ended() == 0
+            told = {"args": [], "input": "", "tty": True, "colour": colour, "columns": 91, "lines": 33}
+            assert gateway.asked[-1][2] == told
+        for environ, columns, lines in (({}, 80, 24), ({"COLUMNS": "132", "LINES": "50"}, 132, 50)):
+            assert (await gateway.runs("hello", **environ))[0] == 0
+            told = {"args": [], "input": "", "tty": False, "colour": False, "columns": columns, "lines": lines}
+            assert gateway.asked[-1][2] == told
+
+    # -- what they are given
+
+    @pytest.mark.parametrize(
+        "words",
+        [("-x", "--json", "--", "--help", "-h"), ("--",), ("--help=yes", "", " ", "a b", "-", "Jürgen 你好 🎉", "a\udcffb")],
+    )  # fmt: skip
+    async def test_all_words_are_its_own(self, gateway: Gateway, words: Sequence[str]) -> None:
+        gateway.command("hello", prints(EXIT))
+        assert await gateway.runs("hello", *words) == (0, "", "")
+        assert gateway.asked[-1][2]["args"] == [word.replace("\udcff", "\ufffd") for word in words]
+
+    async def test_what_is_piped_in_is_read_if_it_asks_for_that(self, gateway: Gateway) -> None:
+        gateway.command("reads", prints(EXIT), input=True)
+        text = "one\r\nzwölf\n你好" + "x" * 500_000
+        assert (await gateway.runs("reads", given=text))[0] == 0
+        assert gateway.asked[-1][2]["input"] == text
+        gateway.command("hello", prints(EXIT))
+        child = await gateway.begins("hello", stdin=subprocess.PIPE)  # which nobody closes
+        assert (await soon(child.wait()), gateway.asked[-1][2]["input"]) == (0, "")
+        del gateway.rows[-1]["input"]  # type: ignore[index]  # a server from before that
+        child = await gateway.begins("hello", stdin=subprocess.PIPE)
+        assert await soon(child.wait()) == 0
+
+    # -- help
+
+    @pytest.mark.parametrize("words", [("-h",), ()])
+    async def test_help_lists_them_in_a_section_of_their_own(self, gateway: Gateway, words: Sequence[str]) -> None:
+        gateway.command("hello", prints(EXIT), help="says hello to 100% of\nall \x1b[31m%(prog)s")
+        gateway.command("jobs", prints(EXIT), help="hides one of ours")
+        status, out, said = await gateway.runs(*words)
+        assert (status, said) == (0, "")
+        (section,) = re.findall(r"^commands of extensions:\n((?: .*\n)+)", out, re.M)
+        assert re.fullmatch(r"  hello +says hello to 100% of all \[31m%\(prog\)s\n", section), section
+        assert out.startswith("usage: chomp [-h] COMMAND ...\n") and "hides" not in out
+
+    async def test_help_is_what_it_was_where_there_are_none(self, gateway: Gateway) -> None:
+        status, plain, said = await gateway.runs("--help", PORT=str(closed_port()))
+        assert (status, said, "extensions" in plain) == (0, "", False)
+        gateway.rows = None  # an older server
+        assert await gateway.runs("--help") == (0, plain, "")
+        gateway.answers["/api/commands"] = (200, b"<html>")
+        assert await gateway.runs("--help") == (0, plain, "")
+        for environ in ({"PORT": "none"}, {"HOST": "no..name"}):
+            assert await gateway.runs("--help", **environ) == (0, plain, "")
+
+    async def test_help_waits_for_no_server(self, gateway: Gateway) -> None:
+        async def drips(call: Call) -> None:
+            await call.head()
+            while True:
+                await call.chunk(b" ")
+                await asyncio.sleep(0.05)
+
+        gateway.answers["/api/commands"] = drips
+        status, _, said = await gateway.runs("--help")
+        assert (status, said, len(gateway.asked)) == (0, "", 1)
+
+    @pytest.mark.parametrize("words", [("hello", "-h"), ("help", "hello")])
+    def test_a_commands_help_is_printed_and_nothing_is_run(self, inner: Any, words: Sequence[str]) -> None:
+        row = {"name": "hello", "usage": "hello [--loud] [NAME]", "help": "says hello\nto NAME, or to the world"}
+        inner.answers["/api/commands"] = {"commands": [row]}
+        assert inner(*words) == (0, "usage: chomp hello [--loud] [NAME]\n\nsays hello\nto NAME, or to the world\n", "")
+        assert inner.asked == [("GET", "/api/commands", None)]
+
+    # -- words that are no command
+
+    @pytest.mark.parametrize(
+        ("word", "meant"), [("hosst", "hosts"), ("helo", "hello"), ("helllo", "hello"), ("lits", "list"), ("xyzzy", "")]
+    )
+    def test_an_unknown_word_gets_a_near_name(self, inner: Any, word: str, meant: str) -> None:
+        inner.answers["/api/commands"] = {"commands": [{"name": "hello"}]}
+        question = f" (did you mean {meant!r}?)" if meant else ""
+        for words in ((word, "--loud"), ("help", word)):
+            status, out, said = inner(*words)
+            assert (status, out) == (2, "")
+            assert f"argument COMMAND: invalid choice: {word!r}{question} (choose from 'add', " in said
+            assert said.endswith("'help', 'hello')\n")
+
+    async def test_where_nobody_can_be_asked_it_says_so(self, gateway: Gateway) -> None:
+        gateway.rows = None  # an older server has none
+        status, out, said = await gateway.runs("hello")
+        assert (status, out) == (2, "")
+        assert "invalid choice: 'hello' (did you mean 'help'?)" in said and said.endswith("'help')\n")
+        port = closed_port()
+        _, _, said = await gateway.runs("hello", PORT=str(port))
+        assert "invalid choice: 'hello'" in said
+        assert f"what extensions add is not known: no chomp answers at http://127.0.0.1:{port}" in said
+        gateway.answers["/api/commands"] = (403, {"error": {"message": "it is for the owner"}})
+        status, _, said = await gateway.runs("hello")
+        assert (status, "invalid choice" in said, "it is for the owner" in said) == (2, True, True)
+
+    def test_commands_of_bin_chomp_ask_for_no_names(self, inner: Any) -> None:
+        for words in (("list", "--help"), ("help", "list"), ("hosts", "add", "-h")):
+            assert inner(*words)[0] == 0
+        for words in (("users", "ad"), ("list", "--nothing"), ("show",), ("--nothing",)):
+            assert inner(*words)[0] == 2
+        assert inner.asked == []
+        inner.answers["/api/hosts"] = {"hosts": []}
+        assert inner("hosts")[0] == 0
+        assert inner.asked == [("GET", "/api/hosts", None)]
+
+
+class TestHostCommands:
+    """`chomp hosts`."""
+
+    @staticmethod
+    def model(id: str, **more: Any) -> dict[str, Any]:
+        plain = {"id": id, "resident": False, "loading": False, "context": 0, "context_most": 0, "size_bytes": 0}
+        return {**plain, "memory_bytes": 0, "until": "", **more}
+
+    @staticmethod
+    def host(name: str, **more: Any) -> dict[str, Any]:
+        return {
+            "name": name, "url": f"http://{name}:11434", "state": "up", "note": "", "priority": 10, "enabled": True,
+            "accepted": True, "found": False, "backend": "auto", "software": "Ollama", "version": "0.9.1",
+            "latency_ms": None, "models": [], "slots": 0, "busy": 0, "queued": 0, "context": 0,
+            "since": "2026-01-02T03:04:05Z", **more,
+        }  # fmt: skip
+
+    @pytest.fixture
+    def several(self, inner: Any) -> Any:
+        models = [
+            self.model("qwen3:8b", resident=True, context=8192, context_most=131072, size_bytes=5_200_000_000),
+            self.model("gemma3", loading=True), self.model("phi4", resident=None, size_bytes=900),
+        ]  # fmt: skip
+        listed = [
+            self.host("gpu", latency_ms=1.24, slots=4, busy=1, queued=12, models=models, priority=0),
+            self.host("attic", state="down", note="no route\x1b[31m to it", backend="openai", enabled=False),
+            self.host("nas", state="found", accepted=False, enabled=False, found=True, software="llama.cpp"),
+            self.host("was-found", found=True, state="asleep"),
+        ]
+        inner.answers["/api/hosts"] = {"strategy": "latency", "hosts": listed}
+        return inner
+
+    def test_they_are_listed_and_below_them_those_that_were_found(self, several: Any) -> None:
+        status, out, said = several("hosts")
+        assert (status, said) == (0, "")
+        assert out.splitlines() == [
+            "NAME       STATE   LATENCY  SLOTS  QUEUED  MODELS            NOTE",
+            "gpu        up      1.2 ms   1/4        12  qwen3:8b gemma3…",
+            "attic      down                         0                    no route[31m to it",
+            "was-found  asleep                       0",
+            "",
+            "found, and not asked before you say so:",
+            "NAME  ADDRESS           SOFTWARE   TO ACCEPT IT",
+            "nas   http://nas:11434  llama.cpp  chomp hosts accept nas",
+        ]
+        assert several("hosts", "list")[1] == out
+        assert json.loads(several("hosts", "--json")[1]) == several.answers["/api/hosts"]
+
+    def test_without_any_it_says_how_to_add_one(self, inner: Any) -> None:
+        inner.answers["/api/hosts"] = {"hosts": [], "strategy": "latency"}
+        assert inner("hosts") == (0, "no hosts: chomp hosts add NAME URL adds one\n", "")
+        inner.answers["/api/hosts"] = {"hosts": [self.host("nas", state="found", accepted=False, found=True)]}
+        out = inner("hosts")[1]
+        assert out.startswith("no hosts:") and out.endswith("chomp hosts accept nas\n")
+        inner.answers["/api/hosts"] = []
+        assert inner("hosts") == (1, "", "chomp: chomp's answer has no hosts in it\n")
+
+    def test_one_is_shown_with_its_models(self, several: Any) -> None:
+        status, out, _ = several("hosts", "show", "gpu")
+        assert (status, out.splitlines()[0]) == (0, "gpu: up")
+        for name, value in (
+            ("address", "http://gpu:11434"), ("software", "Ollama 0.9.1"), ("slots", "1/4"), ("priority", "0"),
+        ):  # fmt: skip
+            assert re.search(rf"^  {name} +{re.escape(value)}$", out, re.M)
+        assert [line.split() for line in out.split("\n\n")[1].splitlines()] == [
+            ["MODEL", "STATE", "CONTEXT", "AT", "MOST", "SIZE", "UNTIL"],
+            ["qwen3:8b", "resident", "8,192", "131,072", "5.2", "GB"],
+            ["gemma3", "loading"],
+            ["phi4", "900", "B"],
+        ]
+        assert "chomp hosts accept nas" in several("hosts", "show", "nas")[1]
+        assert several("hosts", "show", "atic") == (1, "", "chomp: there is no host 'atic' (did you mean 'attic'?)\n")
+        found = json.loads(several("hosts", "show", "gpu", "--json")[1])
+        assert found == several.answers["/api/hosts"]["hosts"][0]
+
+    @pytest.mark.parametrize(
+        ("words", "asked", "said"),
+        [
+            ("add gpu http://g:1", ("POST", "", {"name": "gpu", "url": "http://g:1"}), "gpu is a host"),
+            (
+                "add gpu http://g:1 --priority 3 --backend openai --model a/b --slots 4 --model c:8b --context 8192",
+                ("POST", "", {"name": "gpu", "url": "http://g:1", "priority": 3, "backend": "openai",
+                              "models": ["a/b", "c:8b"], "slots": 4, "context": 8192}),
+                "gpu is a host",
+            ),
+            ("add --slots 0 gpu", ("POST", "", {"name": "gpu", "slots": 0}), "gpu is a host"),
+            ("add gpu --no-key", ("POST", "", {"name": "gpu", "api_key": None}), "gpu is a host"),
+            ("remove gpu", ("DELETE", "", {"name": "gpu"}), "gpu is no host any more"),
+            ("enable gpu", ("POST", "", {"name": "gpu", "enabled": True}), "gpu is asked again"),
+            ("disable gpu", ("POST", "", {"name": "gpu", "enabled": False}), "gpu is not asked any more"),
+            ("accept nas", ("POST", "/accept", {"name": "nas"}), "nas is a host now"),
+            ("order a b c", ("POST", "/order", {"names": ["a", "b", "c"]}), "in this order: a, b, c"),
+            ("load gpu q:8b", ("POST", "/models", {"host": "gpu", "model": "q:8b", "action": "load"}), "it is done"),
+            ("unload gpu q", ("POST", "/models", {"host": "gpu", "model": "q", "action": "unload"}), "it is done"),
+            ("keep gpu q", ("POST", "/models", {"host": "gpu", "model": "q", "action": "keep"}), "it is done"),
+            ("keep gpu q 1h", ("POST", "/models", {"host": "gpu", "model": "q", "action": "keep", "for": "1h"}), "it is done"),
+        ],
+    )  # fmt: skip
+    def test_it_says_what_they_are_to_do(self, inner: Any, words: str, asked: tuple[str, str, Any], said: str) -> None:
+        status, out, errors = inner("hosts", *words.split())
+        assert (status, errors, said in out) == (0, "", True)
+        assert inner.asked == [(asked[0], f"/api/hosts{asked[1]}", asked[2])]
+        status, out, _ = inner("hosts", *words.split(), "--json")
+        assert (status, json.loads(out)["status"]) == (0, "ok")
+
+    async def test_a_server_does_what_it_says(
+        self, chomp: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cs, "WELL_KNOWN_PORTS", ())
+        client = await chomp(written=True)
+        url, keys = f"http://127.0.0.1:{closed_port()}", client.file.parent / "state" / "keys.json"
+
+        async def hosts(*words: str, given: str = "") -> tuple[int, str, str]:
+            return await ran(COMMAND, "hosts", *words, environ=environ_for(client.url, tmp_path), given=given)
+
+        assert (await hosts("add", "gpu", url, "--key-from-stdin", given="sk-of-gpu\n"))[::2] == (0, "")
+        assert "sk-of-gpu" in keys.read_text()
+        assert (await hosts("add", "gpu", "--no-key"))[0] == 0
+        assert "sk-of-gpu" not in keys.read_text()
+        assert (await hosts("add", "nas", url, "--priority", "3"))[0] == 0
+        assert [line.split()[0] for line in (await hosts())[1].splitlines()] == ["NAME", "nas", "gpu"]
+        assert (await hosts("order", "gpu", "nas"))[1] == "they are asked in this order: gpu, nas\n"
+        assert (await hosts("disable", "nas"))[0] == 0
+        assert re.findall(r"^(\w+) +(off)?", (await hosts())[1], re.M) == [("NAME", ""), ("gpu", ""), ("nas", "off")]
+        assert re.search(r"^  priority +2$", (await hosts("show", "nas"))[1], re.M)
+        assert (await hosts("remove", "gpu"))[0] == 0
+        assert (await hosts("remove", "gpu")) == (1, "", "chomp: there is no host 'gpu'\n")
+
+    @pytest.mark.parametrize(
+        "words",
+        ["add", "add x u --backend llama", "add x u --priority high", "add x --no-key --key-from-stdin", "show", "order",
+         "load x", "keep x", "dance"],
+    )  # fmt: skip
+    def test_wrong_use_is_said(self, inner: Any, words: str) -> None:
+        status, out, said = inner("hosts", *words.split())
+        assert (status, out, inner.asked) == (2, "", [])
+        assert said.splitlines()[-1].startswith("chomp hosts")
+
+    # -- keys
+
+    @pytest.mark.parametrize(
+        ("piped", "key"), [("sk-secret-1\n", "sk-secret-1"), ("", None), (" \n", None), ("a\nb\n", None), ("é\n", None)]
+    )
+    def test_a_key_comes_from_stdin_and_what_can_be_none_is_not_sent(
+        self, inner: Any, command_module: Any, monkeypatch: pytest.MonkeyPatch, piped: str, key: str | None
+    ) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(piped.encode()), "utf-8"))
+        status, out, said = inner("hosts", "add", "gpu", "http://gpu:1", "--key-from-stdin")
+        if key is None:
+            assert (status, out, inner.asked, "key" in said) == (2, "", [], True)
+        else:
+            assert (status, key in out + said) == (0, False)
+            assert inner.asked[0][2] == {"name": "gpu", "url": "http://gpu:1", "api_key": key}
+
+    async def test_on_a_terminal_a_key_is_asked_for_and_not_shown(self, gateway: Gateway, screen: Any) -> None:
+        gateway.answers["/api/hosts"] = (200, {"status": "ok"})
+        for keys, status in ((b"sk-secret-1\r", 0), (b"\x03", 130)):
+            shows = await screen().start("hosts", "add", "gpu", "http://gpu:1", "--key-from-stdin", environ=gateway.environ())  # fmt: skip
+            await shows.sees(b"key of gpu: ")
+            assert not termios.tcgetattr(shows.slave)[3] & termios.ECHO
+            shows.type(keys)
+            assert (await shows.ended(), b"sk-secret" in shows.shown) == (status, False)
+        assert [fields["api_key"] for _, _, fields in gateway.asked] == ["sk-secret-1"]
 
 
 class TestFullDisk:
