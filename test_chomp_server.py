@@ -27707,7 +27707,7 @@ async def dashboard(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Das
 class TestPages:
     async def test_every_view_of_every_task_renders(self, dashboard: Any) -> None:
         chomp = await dashboard()
-        for path in ("/", "/docs", "/usage", "/login", "/partials/page", "/partials/page?tab=completed&status=failed",
+        for path in ("/", "/docs", "/usage", "/tower", "/login", "/partials/tower", "/partials/page", "/partials/page?tab=completed&status=failed",
                      "/partials/balance", "/partials/tasks", "/partials/tasks?tab=completed", "/partials/limits",
                      "/partials/settings", "/partials/create", "/partials/models", "/partials/usage?by=day"):  # fmt: skip
             text = await chomp.text(path)
@@ -27772,7 +27772,16 @@ class TestPages:
 
     async def test_pages_carry_a_policy_that_lets_no_inline_script_run(self, dashboard: Any) -> None:
         chomp = await dashboard()
-        for path in ("/", "/docs", "/usage", "/login", "/partials/page?task=1", "/partials/detail/1"):
+        for path in (
+            "/",
+            "/docs",
+            "/usage",
+            "/tower",
+            "/login",
+            "/partials/page?task=1",
+            "/partials/detail/1",
+            "/partials/tower",
+        ):
             async with chomp.server.get(path) as answer:
                 policy = answer.headers["content-security-policy"]
                 assert policy == (
@@ -28129,6 +28138,251 @@ class EventStream:
 
 
 # == Live ==============================================================================================================
+
+
+class TestFeed:
+    """GET and POST /events: everything that happens, for whoever watches."""
+
+    @staticmethod
+    async def until_kind(stream: EventStream, kind: str) -> dict[str, Any]:
+        while (frame := await soon(stream.frame())).get("event") != kind:
+            pass
+        found: dict[str, Any] = json.loads(frame["data"])
+        assert found["type"] == kind and re.fullmatch(r"[0-9TZ:-]+", found["timestamp"])
+        return {**found["data"], "at": frame["id"]}
+
+    async def test_a_request_is_told_from_its_start_to_its_end(self, chomp: Any, upstream: Any) -> None:
+        bad, good = await upstream(fails(503)), await upstream(says("a b c"))
+        client = await chomp(bad, good)
+        async with client.get("/events?kinds=request_*,failover,breaker") as answer:
+            assert answer.content_type == "text/event-stream"
+            stream = EventStream(answer)
+            async with client.chat("m", stream=True, headers={"x-request-id": "mine-1"}) as asked:
+                assert asked.status == 200
+                await asked.read()
+            told = [await self.until_kind(stream, kind) for kind in
+                    ("request_start", "request_attempt", "failover", "request_attempt", "request_first_byte", "request_complete")]  # fmt: skip
+            assert {one["id"] for one in told} == {"mine-1"} and len({one["number"] for one in told}) == 1
+            assert (told[0]["model"], told[0]["router"], told[0]["prompt"]) == (
+                "m",
+                "",
+                "",
+            )  # prompts are told when that is switched on
+            assert [one["router"] for one in told[1:4]] == [bad.id, bad.id, good.id]
+            assert told[2]["reason"] == "503 provider_overloaded"
+            end = told[5]
+            assert (end["status"], end["attempts"], end["router"], end["caller"]) == (200, 2, good.id, "owner")
+            assert (
+                end["tokens_per_s"] > 0 and 0 < end["ttft_ms"] <= end["duration_ms"] and end["completion_tokens"] == 2
+            )
+            async with client.chat("nosuch") as asked:
+                assert asked.status == 404
+            error = await self.until_kind(stream, "request_error")
+            assert (error["error_type"], error["status"]) == ("caller_model_unknown", 404) and "nosuch" in error[
+                "error"
+            ]
+
+    async def test_what_was_missed_comes_first_and_a_gap_is_said(
+        self, chomp: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = await chomp(limits={"events": 5})
+        bus = client.services.events
+        async with client.get("/events?kinds=thing") as answer:
+            bus.publish("thing", {"n": 0})
+            at = (await self.until_kind(EventStream(answer), "thing"))["at"]
+        for n in range(1, 4):
+            bus.publish("thing", {"n": n})
+        async with client.get("/events?kinds=thing", headers={"last-event-id": at}) as answer:
+            stream = EventStream(answer)
+            assert [(await self.until_kind(stream, "thing"))["n"] for _ in range(3)] == [1, 2, 3]
+        for n in range(4, 14):
+            bus.publish("thing", {"n": n})
+        async with client.get("/events?kinds=thing", headers={"last-event-id": at}) as answer:
+            stream = EventStream(answer)
+            while (frame := await soon(stream.frame())).get("event") != "gap":
+                pass
+            assert json.loads(frame["data"])["missed"] == 8
+            assert (await self.until_kind(stream, "thing"))["n"] == 9
+        async with client.get("/events", headers={"last-event-id": "other.7"}) as answer:
+            while (frame := await soon(EventStream(answer).frame())).get("event") != "gap":
+                pass
+
+    def test_a_slow_viewer_loses_the_oldest_and_hears_how_many(self) -> None:
+        feed = cs.Feed(("a*",), {"router": "x"})
+        for n in range(cs.FEED_WAITING + 5):
+            feed.hear(cs.Event(n, 1.0, "ab", {"router": "x", "n": n}))
+        feed.hear(cs.Event(9, 1.0, "b", {"router": "x"}))
+        feed.hear(cs.Event(9, 1.0, "a", {"router": "y"}))
+        data = feed.take("l")
+        assert (
+            data.startswith(b'event: gap\ndata: {"missed":5}\n\nid: l.5\n')
+            and data.count(b"event: ab") == cs.FEED_WAITING
+        )
+        assert feed.take("l") == b""
+
+    async def test_other_programs_tell_what_they_do(self, chomp: Any) -> None:
+        client = await chomp()
+        async with client.get("/events") as answer:
+            stream = EventStream(answer)
+            for kind, taken in (("progress", "arena_progress"), ("arena_start", "arena_start"), ("my_thing", "my_thing"),
+                                ("request_complete", "remote_request_complete"), ("host_down", "remote_host_down")):  # fmt: skip
+                async with client.post(
+                    "/events", json={"type": kind, "timestamp": "2020", "data": {"model": "<b>"}}
+                ) as posted:
+                    assert await posted.json() == {"status": "ok", "type": taken}
+                assert (await self.until_kind(stream, taken))["model"] == "<b>"
+        for wrong in (
+            {"type": "A b"},
+            {"type": ""},
+            {"data": 1},
+            {"type": "x", "data": "x" * cs.POSTED_BYTES},
+            {"type": "x" * 65},
+        ):
+            async with client.post("/events", json=wrong) as posted:
+                assert posted.status in (400, 413)
+        async with (
+            aiohttp.ClientSession() as stranger,
+            stranger.post(f"{client.url}/events", json={"type": "x"}) as posted,
+        ):
+            assert posted.status == 401
+
+    async def test_too_many_posts_are_refused(self, chomp: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cs, "POSTS_PER_MINUTE", 3)
+        client = await chomp()
+        statuses = []
+        for _ in range(5):
+            async with client.post("/events", json={"type": "x"}) as posted:
+                statuses.append(posted.status)
+        assert statuses == [200, 200, 200, 429, 429]
+
+
+class TestTower:
+    """The extension that shows it."""
+
+    async def test_it_shows_what_runs_and_what_is_over(self, chomp: Any, upstream: Any) -> None:
+        gate = asyncio.Event()
+        slow, bad, good = (
+            await upstream(holds(gate, says("x")), "slow"),
+            await upstream(fails(429)),
+            await upstream(says("hi there")),
+        )
+        client = await chomp(slow, bad, good)
+        async with client.get("/api/tower") as answer:
+            frame = await answer.json()
+        assert (frame["count"], frame["live"], frame["ended"], sum(frame["series"]["requests"])) == (0, [], [], 0)
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(client.chat("slow").__aenter__())
+            await until(lambda: bool(slow.calls), "not asked")
+            async with client.chat(
+                "m", stream=True, headers={"authorization": f"Bearer {TOKEN}", "x-mine": "here"}
+            ) as answer:
+                await answer.read()
+            async with client.get("/api/tower") as answer:
+                frame = await answer.json()
+            (live,), (ended,) = frame["live"], frame["ended"]
+            assert (live["state"], live["router"], live["model"]) == ("connecting", slow.id, "slow")
+            assert (ended["router"], ended["attempts"], frame["count"], frame["running"]) == (good.id, 2, 1, 1)
+            assert [one["status"] for one in ended["attempts_failed"]] == [429]
+            assert {one["kind"] for one in frame["happenings"]} == {"cooldown", "failover"}
+            assert (
+                max(frame["series"]["requests"]) == 0.2
+                and max(filter(None, frame["series"]["p95"])) == ended["ttft_ms"]
+            )
+            async with client.get("/api/tower?router=nothing") as answer:
+                filtered = await answer.json()
+            assert (filtered["live"], filtered["ended"]) == ([], [])
+            async with client.get(f"/api/tower/requests/{ended['number']}") as answer:
+                story = await answer.json()
+            assert TOKEN not in json.dumps(story) and ["authorization", "[hidden]"] in story["request_headers"]
+            assert ["x-mine", "here"] in story["request_headers"] and story["answer_headers"] != []
+            async with client.get("/api/tower/requests/99") as answer:
+                assert answer.status == 404
+            gate.set()
+        assert asking.result().status == 200
+
+    async def test_a_storm_is_shown_in_part_and_that_is_said(self, chomp: Any) -> None:
+        client = await chomp()
+        tower = client.services.kernel.services["tower"]
+        for n in range(1000):
+            row = cs.LedgerRow(1.0, f"r{n}", "owner", status=200, router="x", ttft_ms=float(n))
+            tower.hear_end(cs.Event(n, time.time(), "request_complete", cs.RequestEnd(n, row, None, "", ())))
+        async with client.get("/api/tower/stream") as answer:
+            frame = json.loads((await soon(answer.content.readuntil(b"\n\n"))).removeprefix(b"data: "))
+            assert (len(frame["ended"]), frame["ended"][-1]["id"], frame["left_out"], frame["count"]) == (
+                60,
+                "r999",
+                940,
+                1000,
+            )
+            assert json.loads((await soon(answer.content.readuntil(b"\n\n"))).removeprefix(b"data: "))["ended"] == []
+        assert sum(frame["series"]["requests"]) == 200
+
+    async def test_the_stream_ends_for_who_is_signed_out_and_at_the_stop(self, chomp: Any, browser: Any) -> None:
+        client = await chomp()
+        page = await browser(client).signs_in()
+        async with page.http.get(
+            page.url + "/api/tower/stream", headers={"authorization": f"Bearer {page.key}"}
+        ) as answer:
+            await soon(answer.content.readuntil(b"\n\n"))
+            await page.asks("POST", "/logout")
+            await soon(answer.content.read())
+        async with client.get("/api/tower/stream") as answer:
+            client.services.events.publish("proxy_stop", {})
+            await soon(answer.content.read())
+
+    async def test_events_go_on_to_another_tower_also_the_last_ones(self, chomp: Any, upstream: Any) -> None:
+        far = await chomp()
+        up = await upstream(says())
+        near = await chomp(up, tower={"url": far.url}, environ={"CHOMP_ATC_TOKEN": TOKEN})
+        async with near.chat("m") as answer:
+            assert answer.status == 200
+        heard = lambda: [one for one in far.services.events.recent() if one.kind == "remote_request_complete"]  # noqa: E731
+        await until(lambda: bool(heard()), "not sent on")
+        assert heard()[0].data["router"] == up.id
+        near.services.events.publish("proxy_stop", {"running": 0})
+        await near.stop()
+        assert [one.kind for one in far.services.events.recent()][-1] == "remote_proxy_stop"
+
+    async def test_a_tower_that_is_not_there_holds_up_nobody(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(says())
+        client = await chomp(up, tower={"url": "http://127.0.0.1:9"})
+        for _ in range(3):
+            async with client.chat("m") as answer:
+                assert answer.status == 200
+        sender = client.services.kernel.services["tower-sender"]
+        await until(lambda: sender.dropped > 0, "not given up")
+        async with client.get("/status") as answer:
+            assert (await answer.json())["extensions"]["tower"]["sending_error"] == "ClientConnectorError"
+
+    async def test_prompts_are_told_when_that_is_switched_on(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream(says()), tower={"prompts": True})
+        await until(lambda: client.services.proxy.shows_prompts, "not switched on")
+        async with client.chat("m", messages=[{"role": "user", "content": f"{TOKEN} <script>" + "x" * 300}]) as answer:
+            assert answer.status == 200
+        (start,) = [one.data for one in client.services.events.recent() if one.kind == "request_start"]
+        assert 0 < len(start.prompt.encode()) <= 200 and TOKEN not in start.prompt
+
+    async def test_it_is_a_command_too(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream(says("hi there")))
+
+        async def run(**call: Any) -> str:
+            async with client.post("/api/commands/tower", json=call) as answer:
+                shown = ""
+                async for line in answer.content:
+                    shown += json.loads(line).get("out", "")
+                    if call.get("tty") and shown.count("\x1b[J") == 2:
+                        break
+                return shown
+
+        assert "no traffic yet" in await run(args=["--once"])
+        async with client.chat("m\x1b[31m") as answer:
+            assert answer.status == 404
+        async with client.chat("m") as answer:
+            assert answer.status == 200
+        text = await run(tty=True, columns=40, lines=10)
+        assert text.startswith("\x1b[?1049h") and "0 running, 2 over" in text and "\x1b[31m" not in text
+        lines = [line for frame in text.split("\x1b[H") for line in frame.splitlines()]
+        assert max(len(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line)) for line in lines) <= 40
 
 
 class TestEventStreams:
@@ -29445,6 +29699,93 @@ async def walk(request: pytest.FixtureRequest, chomp: Any, upstream: Any, browse
     await server.runs_tasks()
     here = await browse(request.param, shared=Dashboard(server), real=True)
     return Walk(here, server, shop)
+
+
+class TestTowerPage:
+    """The control tower in a browser, while others use chomp."""
+
+    @pytest.mark.parametrize("size", [PHONE, DESK])
+    async def test_a_request_of_another_client_is_seen_live(
+        self, browse: Any, upstream: Any, fake: Any, size: Any
+    ) -> None:
+        gate = asyncio.Event()
+
+        async def act(call: Call) -> None:
+            await call.head()
+            await call.chunk(STREAM[0] + STREAM[1])
+            await gate.wait()
+            await call.chunk(b"".join(STREAM[2:]))
+            await call.end()
+
+        name = "<img src=x onerror=alert(1)>"
+        busy, good = (
+            await upstream(fails(503, b'{"error":{"message":"<script>alert(2)</script>"}}'), name),
+            await upstream(act, name),
+        )
+        host = await fake("ollama", "llama:8b", "phi", resident={"llama:8b"}, contexts={"llama:8b": 8192})
+        here = await browse(
+            size, routers=[busy.router, good.router], hosts=[{"name": "gpu", "url": host.url}], tower={"prompts": True}
+        )
+        server = here.dashboard.server
+        await until(lambda: server.services.routing.hosts.all["gpu"].state == "up", "not up")
+        page = await here.open("/tower")
+        await page.get_by_text("No traffic yet", exact=True).wait_for()
+        card = page.locator("#card-gpu")
+        await card.get_by_text("in memory").wait_for()
+        assert await card.locator(".latency").get_attribute("data-pace") in ("fast", "fair", "slow")
+        assert await page.locator("#card-local").get_by_text("no traffic yet").count() == 1
+        async with asyncio.TaskGroup() as group:
+            asking = group.create_task(
+                server.chat(name, stream=True, messages=[{"role": "user", "content": "<b>hello</b>"}]).__aenter__()
+            )
+            row = page.locator("#running .row")
+            await row.get_by_text("streaming").wait_for()
+            assert await row.locator(".row-model").inner_text() == name  # it is text
+            assert (
+                good.id in await row.locator(".row-where").inner_text()
+                and await row.locator(".row-falls i").count() == 2
+            )
+            await page.reload()
+            await page.locator("#running .row").get_by_text("streaming").wait_for()
+            gate.set()
+        assert said(await asking.result().read()) == "one  two  three"
+        over = page.locator("#ended .row")
+        await over.get_by_text("2 attempts").wait_for()
+        await over.locator("button").click()
+        story = page.locator("#story")
+        await story.get_by_text(f"{good.id}, {name}").wait_for()
+        assert "<script>alert(2)</script>" in await story.inner_text() and TOKEN not in await page.content()
+        await story.get_by_label("Close").click()
+        await page.locator("#happenings").get_by_text("failover").wait_for()
+        await page.reload()
+        await page.locator("#ended .row").get_by_text("2 attempts").wait_for()
+        await page.locator("#charts canvas").nth(3).wait_for()
+        assert await page.evaluate("document.documentElement.scrollWidth") <= size[0]
+        assert await axe(page) == []
+
+    async def test_a_filter_is_kept_in_the_address(self, browse: Any, upstream: Any) -> None:
+        one, two = await upstream(says(), "a"), await upstream(says(), "b")
+        here = await browse(DESK, routers=[one.router, two.router])
+        page = await here.open("/tower")
+        for model in ("a", "b"):
+            async with here.dashboard.server.chat(model) as answer:
+                assert answer.status == 200
+        await page.locator("#ended .row").nth(1).wait_for()
+        await page.fill("[name=router]", two.id)
+        await here.holds("document.querySelectorAll('#ended .row').length === 1")
+        await page.reload()
+        await here.holds("document.querySelectorAll('#ended .row').length === 1")
+        assert await page.locator("#ended .row-model").inner_text() == "b"
+
+    async def test_a_model_is_loaded_from_its_card(self, browse: Any, fake: Any) -> None:
+        host = await fake("ollama", "m")
+        here = await browse(PHONE, hosts=[{"name": "gpu", "url": host.url}], real=True)
+        await until(lambda: here.dashboard.server.services.routing.hosts.all["gpu"].state == "up", "not up")
+        page = await here.open("/tower")
+        await page.locator("#card-gpu").get_by_text("Load", exact=True).click()
+        await page.get_by_text("gpu has loaded m").wait_for()
+        await page.locator("#card-gpu").get_by_text("in memory").wait_for()
+        assert host.resident == {"m"}
 
 
 class TestFirstWalk:
