@@ -822,7 +822,9 @@ class RequestEnd(msgspec.Struct, frozen=True, gc=False):
     row: LedgerRow
     tokens_per_s: float | None  # of its answer, after the first token
     words: str  # what went wrong
-    records: tuple[AttemptRecord, ...]  # attempts that failed
+    records: Sequence[AttemptRecord]  # attempts that failed
+    headers: Sequence[tuple[bytes, bytes]] = ()  # of the client; not for everybody
+    answer_headers: Sequence[tuple[bytes, bytes]] = ()  # of the upstream that answered last
 
     def flat(self) -> dict[str, Any]:
         """As it is sent."""
@@ -5530,6 +5532,7 @@ class EventBus:
         self._watchers: set[Callable[[Event], None]] = set()
         self._clock = clock
         self._seq = 0
+        self.details = 0  # how many watchers want to hear of what happens all the time, which is told only then
 
     def publish(self, kind: str, data: Any) -> None:
         """Tells all watchers; a watcher that fails is dropped."""
@@ -8258,13 +8261,13 @@ class RouterPool:
         router.lane.stir()
         self._index()
 
-    def counted(self, router: str, tokens: int, ms: float) -> None:
+    def counted(self, row: LedgerRow) -> None:
         """A router has answered a request."""
-        known = self._known[router]
+        known, ms = self._known[row.router], row.duration_ms
         known.requests += 1
-        known.tokens += tokens
+        known.tokens += row.prompt_tokens + row.completion_tokens
         known.mean_ms = ms if known.mean_ms is None else known.mean_ms * 0.9 + ms * 0.1
-        known.used_at = self._clocks.wall()
+        known.used_at = row.at
 
     def host_status(self) -> dict[str, dict[str, Any]]:
         """Every host by name, for GET /status; the first seven members are those of clood's."""
@@ -9560,7 +9563,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
                 words = f"more than {proxy.limits.requests} requests at once"
                 raise Unavailable(words, retry_after_s=1, should_retry=True)
             question = self._read()
-            proxy.tell("request_start", self)
+            if proxy.details:
+                proxy.tell("request_start", self)
             plan = proxy.routing.planned(question)
             if plan is None or (self.meter is not None and self._over_budget()):
                 self._wait(self._find_targets, question)
@@ -9711,7 +9715,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             except BadRequest as error:
                 position = self._elsewhere(error)
         proxy.routing.asked(target)
-        proxy.tell("request_attempt", self)
+        if proxy.details:
+            proxy.tell("request_attempt", self)
         address = proxy.known_address(target, request)
         wire = None if address is None else proxy.pool.take(address[0])
         if address is None or wire is None:
@@ -10159,7 +10164,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         """The answer is good: the client gets it, and no other target is asked any more."""
         sink, translation = self._sink, attempt.translation
         self.proxy.usage.attempts[attempt.target.router.id, "ok"] += 1
-        if attempt.body is None:  # else all of it is here
+        if self.proxy.details and attempt.body is None:  # else all of it is here
             self.proxy.tell("request_first_byte", self)
         if attempt.target.router.kind == "host":
             self.proxy.routing.began(attempt.target)
@@ -10505,16 +10510,6 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         return self._started
 
     @property
-    def words(self) -> str:
-        """What went wrong."""
-        return self._words
-
-    @property
-    def answer_headers(self) -> Sequence[tuple[bytes, bytes]]:
-        """Those of the upstream that answered last."""
-        return () if self.attempt is None else self.attempt.headers
-
-    @property
     def prompt_end(self) -> str:
         """The end of the prompt, for people."""
         return self.proxy.redacted_text(bytes(self.envelope.content()[-PROMPT_SHOWN:]).decode("utf-8", "replace"))
@@ -10623,7 +10618,12 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             proxy.usage.soon()  # nor of a budget
             wait_s = error.retry_after_s if isinstance(error, ChompError) else None
             proxy.meters.settled(self.meter, id(self), row, wait_s)
-        proxy.settled(self, row, overhead_s=self._overhead_s, chunks=self._reads)
+        rate = None
+        if ttft_ms is not None and row.completion_tokens > 1 and row.stream and row.duration_ms > ttft_ms:
+            rate = round((row.completion_tokens - 1) / (row.duration_ms - ttft_ms) * 1000, 2)
+        answer_headers = () if attempt is None else attempt.headers
+        end = RequestEnd(self.number, row, rate, self._words, self.records, self.request.headers, answer_headers)
+        proxy.settled(self, end, overhead_s=self._overhead_s, chunks=self._reads)
         self._sink.done()
 
     def _report(self, attempt: Attempt, error_type: str, now: float) -> None:
@@ -10808,14 +10808,6 @@ class _Reader:
 TRACES = 500  # requests of which more is known than the ledger keeps
 
 
-class Trace(msgspec.Struct, frozen=True):
-    """What is remembered of a request for a while, beside its row of the ledger."""
-
-    end: RequestEnd
-    headers: Sequence[tuple[bytes, bytes]]  # of the client
-    answer_headers: Sequence[tuple[bytes, bytes]]
-
-
 class Proxy:
     """Opens exchanges and keeps count of them."""
 
@@ -10850,7 +10842,7 @@ class Proxy:
         self._active: set[Exchange] = set()
         self._requests = 0  # that are over
         self._begun = 0
-        self.traces: collections.deque[Trace] = collections.deque(maxlen=TRACES)
+        self.traces: collections.deque[RequestEnd] = collections.deque(maxlen=TRACES)
         self.shows_prompts = False  # to watchers
         self._ticker: asyncio.TimerHandle | None = None  # while there are any
         self._drained: asyncio.Future[None] | None = None  # while chomp waits for the last of them
@@ -10869,11 +10861,11 @@ class Proxy:
 
     def trace(self, number: int) -> dict[str, Any] | None:
         """All that is known of a request that is over; None when it is too long ago."""
-        found = next((one for one in reversed(self.traces) if one.end.number == number), None)
+        found = next((one for one in reversed(self.traces) if one.number == number), None)
         if found is None:
             return None
         headers = {"request_headers": found.headers, "answer_headers": found.answer_headers}
-        return {**found.end.flat(), **{name: self._shown_headers(pairs) for name, pairs in headers.items()}}
+        return {**found.flat(), **{name: self._shown_headers(pairs) for name, pairs in headers.items()}}
 
     def _shown_headers(self, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
         """Headers without what may be secret."""
@@ -10967,6 +10959,11 @@ class Proxy:
                 self._names[asked, sent] = shown
         return shown
 
+    @property
+    def details(self) -> bool:
+        """Whether somebody wants to hear of each step of a request."""
+        return self._events.details > 0
+
     def tell(self, kind: str, exchange: Exchange, reason: str = "") -> None:
         """Tells watchers where a request is."""
         request, caller, target = exchange.request, exchange.caller, exchange.aim
@@ -10979,22 +10976,18 @@ class Proxy:
         )  # fmt: skip
         self._events.publish(kind, facts)
 
-    def settled(self, exchange: Exchange, row: LedgerRow, *, overhead_s: float, chunks: int) -> None:
+    def settled(self, exchange: Exchange, end: RequestEnd, *, overhead_s: float, chunks: int) -> None:
         """An exchange is over."""
+        row = end.row
         self._active.discard(exchange)
         if self._drained is not None and not self._active and not self._drained.done():
             self._drained.set_result(None)
         self.usage.record(row, overhead_s=overhead_s, chunks=chunks)
         if row.router and not row.error_type:
-            self.routing.counted(row.router, row.prompt_tokens + row.completion_tokens, row.duration_ms)
+            self.routing.counted(row)
         self._requests += 1
-        rate = None
-        if row.stream and row.ttft_ms is not None and row.completion_tokens > 1 and row.duration_ms > row.ttft_ms:
-            rate = round((row.completion_tokens - 1) / (row.duration_ms - row.ttft_ms) * 1000, 2)
-        kind = "request_error" if row.error_type or row.status >= 500 else "request_complete"
-        end = RequestEnd(exchange.number, row, rate, exchange.words, tuple(exchange.records))
-        self._events.publish(kind, end)
-        self.traces.append(Trace(end, exchange.request.headers, exchange.answer_headers))
+        self._events.publish("request_error" if row.error_type or row.status >= 500 else "request_complete", end)
+        self.traces.append(end)
 
     async def drain(self, limit_s: float) -> None:
         """Waits for exchanges to end; after `limit_s` ends them with an error their clients can see."""
@@ -11847,7 +11840,7 @@ class ExtensionApi:
         self.id = extension.id
         self.log = logging.getLogger(f"chomp.{extension.id}")
         self.clocks = tools.clocks
-        self._sealed = False
+        self._sealed = self._details = False
 
     def seal(self) -> None:
         """Nothing more is contributed."""
@@ -11950,6 +11943,12 @@ class ExtensionApi:
     def publish(self, name: str, data: Any) -> None:
         """Tells watchers that ID_NAME has happened."""
         self._tools.events.publish(f"{self.id}_{name}", data)
+
+    def wants_details(self, wanted: bool) -> None:
+        """Whether it wants to hear of `request_start`, `request_attempt` and `request_first_byte`, too."""
+        if wanted != self._details:
+            self._details = wanted
+            self._tools.events.details += 1 if wanted else -1
 
     def fields_of(self, event: Event) -> Any:
         """What an event tells, as it is sent: JSON can have it."""
@@ -19127,6 +19126,7 @@ _STREAM_HEADERS = {
     "x-content-type-options": "nosniff",
 }
 FEED_PACE_S = 0.05
+DETAILS_S = 30.0  # for a viewer that has left
 _SIGNALS_KEPT = 1000  # of one page
 _SLOWEST_S = 30.0  # a page that takes nothing for so long is left
 
@@ -19215,6 +19215,7 @@ class LiveStreams:
         if self._closed or count >= self._settings.limits.event_streams:
             raise Busy(f"{count} viewers look already", retry_after_s=5, should_retry=True)
         self._feeds.add(feed)
+        self._events.details += 1
         try:
             with self._events.subscribe(feed.hear):
                 life, _, seq = request.headers.get("last-event-id", "").partition(".")
@@ -19240,6 +19241,10 @@ class LiveStreams:
                 return response
         finally:
             self._feeds.discard(feed)
+            asyncio.get_running_loop().call_later(DETAILS_S, self._end_details)  # it may come back in a moment
+
+    def _end_details(self) -> None:
+        self._events.details -= 1
 
     def admit(self, caller: str) -> None:
         """Counts an event that `caller` posts. Raises Busy for too many of them."""

@@ -28357,8 +28357,12 @@ class TestTower:
     async def test_prompts_are_told_when_that_is_switched_on(self, chomp: Any, upstream: Any) -> None:
         client = await chomp(await upstream(says()), tower={"prompts": True})
         await until(lambda: client.services.proxy.shows_prompts, "not switched on")
-        async with client.chat("m", messages=[{"role": "user", "content": f"{TOKEN} <script>" + "x" * 300}]) as answer:
-            assert answer.status == 200
+        async with client.get("/events") as answer:
+            await soon(answer.content.readuntil(b"\n\n"))  # somebody watches
+            async with client.chat(
+                "m", messages=[{"role": "user", "content": f"{TOKEN} <script>" + "x" * 300}]
+            ) as asked:
+                assert asked.status == 200
         (start,) = [one.data for one in client.services.events.recent() if one.kind == "request_start"]
         assert 0 < len(start.prompt.encode()) <= 200 and TOKEN not in start.prompt
 

@@ -64,6 +64,7 @@ class Tower:
 
     def __init__(self, host: Any):
         self._host = host
+        self._second = Second(0)
         self._seconds: collections.deque[Second] = collections.deque(maxlen=SECONDS)
         self.ended: collections.deque[Any] = collections.deque(maxlen=ENDED)
         self.count = 0  # of all that are over
@@ -72,10 +73,10 @@ class Tower:
 
     def hear_end(self, event: Any) -> None:
         """A request is over."""
-        row, now = event.data.row, int(event.at)
-        if not self._seconds or self._seconds[-1].at != now:
-            self._seconds.append(Second(now))
-        second = self._seconds[-1]
+        row, second = event.data.row, self._second
+        if event.at >= second.at + 1:
+            second = self._second = Second(int(event.at))
+            self._seconds.append(second)
         second.requests += 1
         second.errors += event.kind == "request_error"
         second.tokens += row.completion_tokens
@@ -237,6 +238,7 @@ def activate(host: Any) -> None:
 
     async def follow() -> None:
         host.service("requests").shows_prompts = host.settings.prompts
+        host.wants_details(bool(host.settings.url))
 
     host.every(2.0, follow)
 
