@@ -5529,7 +5529,7 @@ class EventBus:
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.time):
         self._ring: collections.deque[Event] = collections.deque(maxlen=limits.events)
-        self._watchers: set[Callable[[Event], None]] = set()
+        self._watchers: tuple[Callable[[Event], None], ...] = ()
         self._clock = clock
         self._seq = 0
         self.details = 0  # how many watchers want to hear of what happens all the time, which is told only then
@@ -5539,23 +5539,24 @@ class EventBus:
         self._seq += 1
         event = Event(self._seq, self._clock(), kind, data)
         self._ring.append(event)
-        if not self._watchers:
-            return
-        for watcher in tuple(self._watchers):
+        for watcher in self._watchers:
             try:
                 watcher(event)
             except Exception:  # a broken view must not disturb what it looks at
                 log.exception("an event watcher failed and was dropped")
-                self._watchers.discard(watcher)
+                self._drop(watcher)
+
+    def _drop(self, watcher: Callable[[Event], None]) -> None:
+        self._watchers = tuple(one for one in self._watchers if one != watcher)
 
     @contextlib.contextmanager
     def subscribe(self, watcher: Callable[[Event], None]) -> Iterator[None]:
         """Calls `watcher` for each event while the block runs; it must return at once."""
-        self._watchers.add(watcher)
+        self._watchers = (*self._watchers, watcher)
         try:
             yield
         finally:
-            self._watchers.discard(watcher)
+            self._drop(watcher)
 
     def recent(self, after_seq: int = 0) -> list[Event]:
         """Events still remembered after `after_seq`, oldest first."""
@@ -11880,8 +11881,14 @@ class ExtensionApi:
         self._open().signals[f"{self.id}_{name}"] = tuple((signal, pace_s) for signal in signals)
 
     def on(self, pattern: str, hear: Callable[[Event], object]) -> None:
-        """Calls `hear` with each event whose kind matches, such as "task_*"; it must return at once."""
-        self._open().hears.append((pattern, hear))
+        """Calls `hear` with each event whose kind matches, such as "task_*"; it must return at once. At any time."""
+        self._extension.hears.append((pattern, hear))
+        self._kernel.forget_listeners()
+
+    def off(self, hear: Callable[[Event], object]) -> None:
+        """Calls `hear` no more."""
+        self._extension.hears = [(pattern, one) for pattern, one in self._extension.hears if one != hear]
+        self._kernel.forget_listeners()
 
     def every(self, seconds: float, chore: Callable[[], Awaitable[object]]) -> None:
         """Does `chore` once in so many seconds, from the start on; one that fails is tried again next time."""
@@ -12229,6 +12236,10 @@ class Kernel:
                 extension.failed("deactivate", error)
 
     # -- what happens
+
+    def forget_listeners(self) -> None:
+        """Others listen than before."""
+        self._hearing.clear()
 
     def _hear(self, event: Event) -> None:
         listening = self._hearing.get(event.kind)

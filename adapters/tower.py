@@ -150,10 +150,21 @@ class Sender:
         self._some = asyncio.Event()
         self.sent = self.dropped = 0
         self.error = ""
+        self._listens = False
+
+    def follow(self) -> None:
+        """Listens while there is somebody to send it to."""
+        if (wanted := bool(self._host.settings.url)) != self._listens:
+            self._listens = wanted
+            self._host.wants_details(wanted)
+            if wanted:
+                self._host.on("*", self.hear)
+            else:
+                self._host.off(self.hear)
 
     def hear(self, event: Any) -> None:
-        """Has an event sent, where there is somebody to send it to."""
-        if not self._host.settings.url or event.kind in INTERNAL or event.kind.startswith("remote_"):
+        """Has an event sent."""
+        if event.kind in INTERNAL or event.kind.startswith("remote_"):
             return
         if len(self._waiting) >= SENT_MOST:
             self._waiting.popleft()
@@ -232,13 +243,13 @@ def activate(host: Any) -> None:
         host.on(kind, tower.hear_end)
     for pattern in TOLD:
         host.on(pattern, tower.hear)
-    host.on("*", sender.hear)
+    sender.follow()
     host.start("events for another tower", sender.run())
     host.reports(lambda: {"sent": sender.sent, "dropped": sender.dropped, "sending_error": sender.error or None})
 
     async def follow() -> None:
         host.service("requests").shows_prompts = host.settings.prompts
-        host.wants_details(bool(host.settings.url))
+        sender.follow()
 
     host.every(2.0, follow)
 
