@@ -19679,7 +19679,7 @@ async def show_page_part(request: web.Request) -> web.Response:
 PAGES = (Page("/", "Tasks", "list"), Page("/usage", "Usage", "chart"), Page("/docs", "Documentation", "book"))
 
 _DOCS = (
-    "clients", "tasks", "models", "hosts", "dialects", "failover", "users", "usage", "api", "settings", "safety",
+    "clients", "tasks", "models", "hosts", "tower", "dialects", "failover", "users", "usage", "api", "settings", "safety",
     "running",
 )  # fmt: skip
 _ORIGIN = "http://127.0.0.1:8001"  # as it is written in the docs; a page has its own address in its place
