@@ -608,8 +608,10 @@ def extension_files(settings: ExtensionSettings) -> dict[str, list[Path]]:
     """The files of extensions by id, which is their name; more than one of an id cannot be. Raises SettingsError."""
     found: dict[str, list[Path]] = {}
     for folder in (HERE / "adapters", *(Path(one).expanduser() for one in settings.folders)):
-        if not folder.is_absolute() or not folder.is_dir():
-            raise SettingsError(f"[extensions] folders: {folder} is no folder, named from / or ~ on")
+        if not folder.is_absolute():
+            raise SettingsError(f"[extensions] folders: {folder} is not named from / or ~ on")
+        if not folder.is_dir():  # on a disk that is not there today, perhaps
+            log.warning("[extensions] folders: there is no folder %s", folder)
         for path in sorted(folder.glob("*.py")):
             if path.stem != "__init__":
                 found.setdefault(path.stem, []).append(path)
@@ -621,8 +623,12 @@ def _checked_tables(file: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
     tables = merged(file, overrides)
     extensions = read_table("extensions", ExtensionSettings, tables.get("extensions", {}))
     known = (*_TABLES, *extension_files(extensions), *extensions.off)
-    for name in tables:
-        if name not in known:
+    is_whole = all(Path(one).expanduser().is_dir() for one in extensions.folders)
+    for name in list(tables):
+        if name not in known and not (is_whole and name in file):  # an extension that is gone may have had it
+            log.warning("nothing knows the table [%s]: it is left alone", name)
+            del tables[name]
+        elif name not in known:
             raise SettingsError(f"chomp.toml has no table [{name}]{near_name(name, known)}")
         if name not in _LISTS and not isinstance(tables[name], dict):
             raise SettingsError(f"[{name}] must be a table")
@@ -1535,7 +1541,11 @@ def host_row(written: Mapping[str, Any]) -> RouterDef | None:
     if not isinstance(url, str) or not url:
         raise SettingsError(f'{where} needs an address: url = "http://{name}:11434"')
     url = (url if "://" in url else f"http://{url}").rstrip("/").removesuffix("/v1")
-    if "@" in urllib.parse.urlsplit(url).netloc:
+    try:
+        has_user = "@" in urllib.parse.urlsplit(url).netloc
+    except ValueError:
+        raise SettingsError(f"{where}: url is no address") from None
+    if has_user:
         bare = re.sub(r"//.*@", "//", url)
         raise SettingsError(
             f"{where}: user and password do not belong into an address, which is shown. These lines are right:\n"
@@ -1561,7 +1571,8 @@ def host_row(written: Mapping[str, Any]) -> RouterDef | None:
 
 
 def _as_host(row: RouterDef) -> RouterDef:
-    """A [[routers]] table that says it is a host, as such."""
+    """A [[routers]] table that says it is a host, as such. Raises SettingsError."""
+    _check_row(row, f"[[routers]] {row.id}: base_url")  # before its address is shown
     log.warning('[[routers]] %s with kind = "host" is read as [[hosts]]: name = "%s", url = "%s"', row.id, row.id,
                 host_root(row))  # fmt: skip
     apis: tuple[TargetApi, ...] = tuple(dict.fromkeys(("chat", *row.apis)))
@@ -1596,11 +1607,16 @@ def router_rows(settings: Settings) -> tuple[RouterDef, ...]:
             raise SettingsError("[[routers]] local: only enabled = false can be set for the embedded model")
         row = _written_row(given, rows.get(router_id))
         rows[router_id] = _as_host(row) if row.kind == "host" else row
+    variables: set[str] = set()
     for written in settings.hosts:
         host = host_row(written)
         name = str(written.get("name"))
         if name in seen or name in rows or name in ("auto", "free", "local"):
             raise SettingsError(f"[[hosts]] {name}: there is a router, or another host, of this name")
+        if host_variable(name) in variables:
+            words = f"its key would have the name of another host's, {host_variable(name)}"
+            raise SettingsError(f"[[hosts]] {name}: {words}")
+        variables.add(host_variable(name))
         seen.add(name)
         if host is not None:
             rows[name] = host
@@ -1951,7 +1967,7 @@ def spliced(
 
 
 _BILLING = b"x-anthropic-billing-header:"
-_decode_raws = msgspec.json.Decoder(list[Raw]).decode
+decode_raws = msgspec.json.Decoder(list[Raw]).decode
 
 
 class _Block(msgspec.Struct):
@@ -1976,7 +1992,7 @@ def without_billing(body: bytes) -> bytes:
             fields["system"] = Raw(msgspec.json.encode(_unbilled(msgspec.json.decode(system, type=str))))
         else:
             blocks = []
-            for raw in _decode_raws(system):
+            for raw in decode_raws(system):
                 if _BILLING in bytes(raw):
                     text = _decode_block(raw).text
                     if (left := _unbilled(text)) != text:
@@ -2004,7 +2020,7 @@ def conversation_key(envelope: Envelope, caller: str, named: str = "") -> str:
     if not named:
         begins = b""
         with contextlib.suppress(msgspec.DecodeError, RecursionError):
-            for raw in _decode_raws(envelope.messages or envelope.input or envelope.contents):
+            for raw in decode_raws(envelope.messages or envelope.input or envelope.contents):
                 begins = bytes(raw)
                 if msgspec.json.decode(raw, type=_Turn).role == "user":
                     break
@@ -7520,6 +7536,7 @@ LOOK_S = 60.0  # how often a host is asked for all; between that it is glanced a
 PAUSES_S = {"checking": 1.0, "up": 10.0, "asleep": 10.0, "warming": 1.0}  # between probes
 DOWN_PAUSES_S = (2.0, 5.0, 10.0, 30.0)
 REPLY_TEXT = 16 << 10
+BUSY_S = 60.0  # a host that works for us may be too busy to answer for so long
 FIND_S = 30.0
 WELL_KNOWN_PORTS = (11434, 8080, 9931, 8000, 1234)  # Ollama, llama.cpp now and soon, vLLM, LM Studio
 SYSTEM_UIDS = 1000  # accounts below are the system's own: what runs there, its administrator has started
@@ -7543,7 +7560,7 @@ class Host:
         self.apis: tuple[str, ...] | None = None  # beside chat completions, once it has been asked
         self.latency_ms: float | None = None
         self.lost = 0  # probes in a row
-        self.looked_s = -math.inf
+        self.looked_s = self.seen_s = -math.inf
         self.soon = asyncio.Event()  # it is to be asked now
         self.settled = asyncio.Event()  # it does not warm up
         self.loads: dict[str, float] = {}  # models that somebody waits for, and since when
@@ -7602,6 +7619,11 @@ class Host:
         return next((id for id in family if id.endswith(":latest")), family[0] if family else "")
 
 
+def down_pause_s(lost: int) -> float:
+    """How long a host that is down is left alone after so many probes that were lost in a row."""
+    return DOWN_PAUSES_S[min(max(0, lost - LOST_MOST), len(DOWN_PAUSES_S) - 1)]
+
+
 def _file_name(id: str) -> str:
     """What a model is called that has its file as its id, as llama.cpp's have."""
     return id.rpartition("/")[2].removesuffix(".gguf") if id.endswith(".gguf") else ""
@@ -7632,25 +7654,35 @@ class Hosts:
         self.changed: Callable[[Host], None] = lambda host: None  # told to Routing
         self.is_serving: Callable[[str], bool] = lambda id: False  # whether a host works for us just now
         self.own_ports: set[int] = set()  # where chomp listens
+        self._names: set[str] = set()  # that others have
+        self._ports: set[int | None] = set()  # of this machine, of hosts that are known
 
-    def adopt(self, rows: Iterable[RouterDef], settings: Settings) -> None:
+    def adopt(self, rows: Sequence[RouterDef], settings: Settings) -> None:
         """Takes over hosts written anew; one that stays as it is is not asked anew."""
         self._settings = settings
         before, self.all = self.all, {}
         for row in rows:
             if row.kind != "host":
                 continue
-            host, keys = before.pop(row.id, None), self._credentials.keys(row)
-            if host is None or (host.row, host.key) != (row, keys[0]):
-                host = Host(row, keys[0], self._clocks.wall())
+            host, key = before.pop(row.id, None), self._credentials.keys(row)[0]
+            if host is not None and (host.row.base_url, host.row.backend, host.key) == (row.base_url, row.backend, key):
+                if host.row != row:
+                    host.row, host.looked_s = row, -math.inf
+                    host.soon.set()
+            else:
+                if host is not None:
+                    host.settled.set()  # who waits for it looks anew
+                host = Host(row, key, self._clocks.wall())
                 self._start(host)
             self.all[row.id] = host
         for host in before.values():
-            if self.all.get(host.row.id) is not host and (watch := self._watches.get(host.row.id)) is not None:
+            host.settled.set()
+            if (watch := self._watches.pop(host.row.id, None)) is not None:
                 watch.cancel()
-                del self._watches[host.row.id]
-        taken = {host_root(host.row) for host in self.all.values()}
-        self.found = {id: host for id, host in self.found.items() if host_root(host.row) not in taken}
+        self._names = {*self.all, *(row.id for row in rows), *(str(one.get("name")) for one in settings.hosts), "auto"}
+        self._ports = {_port_of(str(one.get("url", ""))) for one in settings.hosts}
+        self._ports |= {_port_of(host.row.base_url) for host in self.all.values()}
+        self.found = {id: one for id, one in self.found.items() if _port_of(one.row.base_url) not in self._ports}
 
     def _start(self, host: Host) -> None:
         if (watch := self._watches.pop(host.row.id, None)) is not None:
@@ -7665,7 +7697,7 @@ class Hosts:
             await asyncio.wait([host.first])
             host.first = None
         while True:
-            pause_s = PAUSES_S.get(host.state) or DOWN_PAUSES_S[min(host.lost - LOST_MOST, len(DOWN_PAUSES_S) - 1)]
+            pause_s = PAUSES_S.get(host.state) or down_pause_s(host.lost)
             if host.lost and host.state != "down":
                 pause_s = PAUSES_S["checking"]  # whether it was only once
             host.soon.clear()
@@ -7699,7 +7731,8 @@ class Hosts:
             host.backend = None  # something else listens there now
             self._lose(host, str(error) or "it is not what it was")
         except TimeoutError:
-            if not self.is_serving(host.row.id):  # else it is busy, and not away
+            silent_s = self._clocks.steady() - host.seen_s
+            if silent_s > BUSY_S or not self.is_serving(host.row.id):  # else it is busy, and not away
                 self._lose(host, f"no answer within {self._settings.timeouts.probe_s:g} s")
         except (Down, OSError, aiohttp.ClientError, ValueError) as error:
             self._lose(host, str(error) or type(error).__name__)
@@ -7746,7 +7779,9 @@ class Hosts:
         if host.row.models:  # those that the person wrote, and no others
             there = {one.id: one for one in seen.models}
             seen = msgspec.structs.replace(seen, models=tuple(there.get(id) or HostModel(id) for id in host.row.models))
-        same = seen.models == host.seen.models and before == seen.state
+        facts = (seen.models, seen.slots, seen.single, seen.state)
+        same = facts == (host.seen.models, host.seen.slots, host.seen.single, before)
+        host.seen_s = self._clocks.steady()
         host.seen, host.lost = seen, 0
         for model in seen.models:
             if model.resident:
@@ -7813,9 +7848,19 @@ class Hosts:
     def warms(self, id: str) -> None:
         """A host has said that it is loading."""
         host = self.all[id]
-        if host.state == "up":
+        if host.state in ("up", "asleep"):
             self._become(host, "warming", "it is loading")
         host.soon.set()
+
+    def assume(self, id: str, model: str) -> None:
+        """A model has been loaded, and its context is still not told."""
+        if id in self.all:
+            self.all[id].assume(model)
+
+    def gave_up(self, id: str, model: str) -> None:
+        """A request that had a model loaded, perhaps, is over without an answer."""
+        if id in self.all:
+            self.all[id].loads.pop(model, None)
 
     # -- orders
 
@@ -7870,21 +7915,21 @@ class Hosts:
 
     async def look_around(self) -> None:
         """Looks once. A port counts where our own user, or the system, listens."""
-        ports = {_loopback_port(one.row) for one in (*self.all.values(), *self.found.values())}
+        ports = self._ports | {_port_of(one.row.base_url) for one in self.found.values()}
         listening = await asyncio.to_thread(listeners)
         for id, host in tuple(self.found.items()):
-            if _loopback_port(host.row) not in listening:
+            if _port_of(host.row.base_url) not in listening:
                 del self.found[id]
                 self._events.publish("platforms", {"id": id})
         for port in WELL_KNOWN_PORTS:
-            uid = listening.get(port)
-            if uid is None or port in ports or port in self.own_ports or not (uid == os.getuid() or uid < SYSTEM_UIDS):
-                continue
-            await self._meet(port, uid)
+            address, uid = listening.get(port, ("", -1))
+            is_ours = address and (uid == os.getuid() or uid < SYSTEM_UIDS)
+            if is_ours and port not in ports and port not in self.own_ports:
+                await self._meet(address, port, uid)
 
-    async def _meet(self, port: int, uid: int) -> None:
+    async def _meet(self, address: str, port: int, uid: int) -> None:
         """Finds out whether a host listens on a port."""
-        row = RouterDef("", "", f"http://127.0.0.1:{port}/v1", kind="host")
+        row = RouterDef("", "", f"http://{address}:{port}/v1", kind="host")
         host = Host(row, Key("none", ""), self._clocks.wall())
 
         async def ask(method: str, path: str, payload: Any = None) -> Reply:
@@ -7897,7 +7942,9 @@ class Hosts:
         if found is None:
             return
         name = next(id for id, one in BACKENDS.items() if one is found)
-        id = name if name not in {*self.all, *self.found} else f"{name}-{port}"
+        id = name if name not in {*self._names, *self.found} else f"{name}-{port}"
+        if id in self._names:
+            return
         host.row = msgspec.structs.replace(host.row, id=id, name=id)
         if uid != os.getuid():
             with contextlib.suppress(KeyError):
@@ -7908,30 +7955,28 @@ class Hosts:
         await self._probe(host)
 
 
-def _loopback_port(row: RouterDef) -> int | None:
-    """The port of a host on this machine."""
-    url = urllib.parse.urlsplit(row.base_url)
-    return url.port or {"http": 80}.get(url.scheme) if is_loopback(url.hostname or "") else None
+def _port_of(address: str) -> int | None:
+    """The port of an address on this machine; None for any other."""
+    with contextlib.suppress(ValueError):
+        url = urllib.parse.urlsplit(address if "://" in address else f"http://{address}")
+        if is_loopback(url.hostname or ""):
+            return url.port or {"http": 80, "https": 443}.get(url.scheme)
+    return None
 
 
-def listeners() -> dict[int, int]:
-    """Ports of this machine that are listened on by loopback, and the user whose socket it is (Linux: proc_net(5))."""
-    found: dict[int, int] = {}
-    for name in ("tcp", "tcp6"):
+def listeners() -> dict[int, tuple[str, int]]:
+    """Ports of this machine: at which loopback address they are to be asked, and whose socket that is (proc_net(5))."""
+    found: dict[int, tuple[str, int]] = {}
+    for name, reached in (("tcp", ("0100007F", "00000000")), ("tcp6", ("0" * 24 + "01000000", "0" * 32))):
         try:
             lines = Path(f"/proc/self/net/{name}").read_text("ascii").splitlines()[1:]
         except OSError:
             continue
-        for line in lines:
-            words = line.split()
+        for words in map(str.split, lines):
             address, _, port = words[1].rpartition(":")
-            if words[3] == "0A" and (int(address, 16) == 0 or _is_loopback_hex(address)):  # it listens
-                found[int(port, 16)] = int(words[7])
+            if words[3] == "0A" and address in reached:  # it listens
+                found.setdefault(int(port, 16), ("127.0.0.1" if name == "tcp" else "[::1]", int(words[7])))
     return found
-
-
-def _is_loopback_hex(address: str) -> bool:
-    return address.endswith("7F") if len(address) == 8 else address == "00000000000000000000000001000000"
 
 
 # == Routing ===========================================================================================================
@@ -8065,7 +8110,7 @@ class Waiter:
         self.future: asyncio.Future[Seat] = asyncio.get_running_loop().create_future()
 
 
-GROUP_S = 30.0  # whoever has waited so long is next, whatever has to be loaded for it
+GROUP_S = 30.0  # when somebody has waited so long, it is their model's turn
 _USUAL_S = 5.0  # that a request takes, before one has
 
 
@@ -8126,13 +8171,13 @@ class Lane:
     def _next(self) -> Waiter | None:
         oldest = self.waiting[0]
         running = {seat.model for seat in self.seats}
-        if self._now() - oldest.since_s >= GROUP_S:
-            return oldest if not (self.single and running - {oldest.model}) else None
         model = next(iter(running)) if self.single and running else self._last_model
-        same = [one for one in self.waiting if one.model == model]
-        if self.single and running and not same:
-            return None
-        return min(same or self.waiting, key=lambda one: self._served.get(one.caller, -math.inf))
+        if self._now() - oldest.since_s >= GROUP_S:
+            model = oldest.model  # whatever has to be loaded for it
+        same = [one for one in self.waiting if one.model == model] or self.waiting
+        if self.single and running and same[0].model not in running:
+            return None  # first those end that run
+        return min(same, key=lambda one: self._served.get(one.caller, -math.inf))
 
     def position(self, waiter: Waiter) -> int:
         """How many are served before it, as far as one can tell, and itself."""
@@ -8145,7 +8190,8 @@ class Lane:
     async def seat(self, waiter: Waiter, most: int, limit_s: float) -> Seat | None:
         """A seat, when it is the request's turn; None when that takes longer than `limit_s`. Raises Busy when full."""
         if waiter not in self.waiting:
-            if len(self.waiting) >= most:
+            own = sum(one.caller == waiter.caller for one in self.waiting)
+            if len(self.waiting) >= most or own >= max(1, most * 3 // 4):  # the rest is for others
                 raise self.full()
             self.waiting.append(waiter)
             self.stir()
@@ -8226,9 +8272,9 @@ class RouterPool:
         self._routers = {}
         for row in rows:
             keys, router = self._credentials.keys(row), before.get(row.id)
-            same = router is not None and router.row == (
-                msgspec.structs.replace(row, apis=router.row.apis) if row.kind == "host" else row
-            )  # what a host speaks has been learnt
+            same = router is not None and (
+                (row.kind == router.row.kind == "host" and router.row.base_url == row.base_url) or router.row == row
+            )
             stays = same and cast(Router, router).keys == keys
             self._routers[row.id] = cast(Router, router) if stays else Router(row, keys, now)
         for router in before.values():
@@ -8237,7 +8283,10 @@ class RouterPool:
         self._known = {**self._known, **self._routers}
         self.hosts.adopt(rows, settings)
         for router in self._routers.values():
-            router.lane.slots = router.row.slots
+            if (of_before := before.get(router.row.id)) is not None:
+                router.lane = of_before.lane  # who waits there goes on waiting
+            router.lane.slots = self.rows[router.row.id].slots
+            router.lane.stir()
             if (host := self.hosts.all.get(router.row.id)) is not None:
                 router.fetch = host.first
                 self._host_changed(host)
@@ -8249,8 +8298,10 @@ class RouterPool:
         if router is None or self.hosts.all.get(host.row.id) is not host:
             return
         apis = (*host.row.apis, *cast(tuple[TargetApi, ...], host.apis or ()))
-        if router.row.apis != apis:
-            router.row = self.rows[host.row.id] = msgspec.structs.replace(host.row, apis=tuple(dict.fromkeys(apis)))
+        row = msgspec.structs.replace(host.row, apis=tuple(dict.fromkeys(apis)))
+        if router.row != row:
+            router.row = row
+        self.rows[host.row.id] = router.row
         router.models = tuple(
             Model(one.id, one.name, owned_by=host.row.id, context_length=host.context(one.id) or one.context_most)
             for one in host.models
@@ -8308,6 +8359,16 @@ class RouterPool:
             ],
             "speaks": list(host.apis or ()),
         }  # fmt: skip
+
+    def is_asked_first(self, router: str) -> bool:
+        """Whether a router is a host that has not answered yet for the first time."""
+        host = self.hosts.all.get(router)
+        return host is not None and host.state == "checking"
+
+    def is_warming(self, router: str) -> bool:
+        """Whether a router is a host that is loading."""
+        host = self.hosts.all.get(router)
+        return host is not None and host.state == "warming"
 
     def is_away(self, router: str) -> bool:
         """Whether a router is a host that is down: its models are listed nowhere."""
@@ -8571,7 +8632,7 @@ class RouterPool:
                 exceeded.append((most, tokens))
             else:
                 fitting.append(target)
-        if not fitting:
+        if not fitting and exceeded:
             most, tokens = max(exceeded)
             words = f"the prompt has about {tokens} tokens, the context of this model's hosts is {most} at most"
             raise ContextTooLong(words, param="messages")
@@ -8583,6 +8644,7 @@ class RouterPool:
                 shift = self._turn % len(ids)
                 turns = {id: (at - shift) % len(ids) for at, id in enumerate(ids)}
                 stays = self._conversations.get(conversation, "")
+                hosts = [target for target in hosts if target.router.id in self.hosts.all]  # none taken out just now
                 hosts.sort(key=lambda target: self._host_rank(target, strategy, stays, turns[target.router.id]))
             made += hosts
         return made
@@ -8685,6 +8747,9 @@ class RouterPool:
                 self._refresh(router)
             return [(row, name.model or await self._default(router))]
         if not name.model:
+            asked = [one for one in self._routers.values() if self.is_asked_first(one.row.id)]
+            if asked and not any(row.kind == "hosted" for row in self.configured):
+                await self._until(lambda: any(row.kind == "host" for row in self.configured), asked, wait_s)
             rows = self.configured
             if not rows:
                 raise Unavailable("no router is configured: set a router's key", code="no_router", should_retry=False)
@@ -8722,7 +8787,7 @@ class RouterPool:
     @staticmethod
     def _host_down(host: Host) -> Unavailable:
         words = "has not answered yet" if host.state == "checking" else f"is down since {iso(host.since)}: {host.note}"
-        wait_s = DOWN_PAUSES_S[min(max(host.lost - LOST_MOST, 0), len(DOWN_PAUSES_S) - 1)]
+        wait_s = down_pause_s(host.lost)
         return Unavailable(
             f"the host {host.row.id} {words}", code="host_down", fault="provider_connect", retry_after_s=wait_s,
             should_retry=True,
@@ -8751,7 +8816,7 @@ class RouterPool:
 
     def _unknown(self, model: str) -> ModelNotFound:
         prefix, slash, _ = model.partition("/")
-        near = self.near(model)
+        near = [name for name in self.near(model) if name != model]
         if slash and (routers := difflib.get_close_matches(prefix, list(self.rows), n=1)):
             near = [f"{routers[0]}/{model.partition('/')[2]}", *near][:3]
         hint = f"; near: {', '.join(near)}" if near else ""
@@ -8847,6 +8912,8 @@ class RouterPool:
         breaker = self._known[target.router.id].breaker
         if breaker.failures:
             breaker.probing_at = -math.inf
+        if target.router.kind == "host":
+            self.hosts.gave_up(target.router.id, target.model)
 
     def answered(
         self, target: Target, ttft_s: float | None, whole_s: float, headers: Sequence[tuple[bytes, bytes]]
@@ -8884,6 +8951,7 @@ class RouterPool:
         seconds = 0.0
         self._plans.clear()
         if router.row.kind == "host" and target.router.id in self.hosts.all:
+            self.hosts.gave_up(target.router.id, target.model)
             self.hosts.suspect(target.router.id)
         if verdict.bench:
             scope = (key, target.model if verdict.bench == "model" else "")
@@ -9543,6 +9611,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     _conversation: str = ""  # where several hosts could have it in their prompt caches
     _affinity: str = ""
     _queued_s: float = 0.0  # that it has waited for a seat
+    _passed_by: set[str] = set()  # hosts that cannot, or are loading, and are not asked again before the others
     _tail: bytes = b""  # of an answer too large to be read whole
     _asked_at: float = 0.0
     _waited_s: float = 0.0
@@ -9635,8 +9704,21 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         head, rest = self._targets[:position], self._targets[position:]
         if len({target.router.id for target in rest if target.router.kind == "host"}) > 1:
             self._conversation = conversation_key(self.envelope, self.caller.name, self._conversation_name())
-        rest = routing.arranged(rest, strategy, self._prompt_tokens(), self._conversation)
+        rest = routing.arranged(rest, strategy, self._longest_prompt(), self._conversation)
+        if not rest:
+            raise Unavailable("every host of this model was taken out", code="host_down", should_retry=True)
         self._targets = [*head, *(rest if self.request.fallback else rest[:1])]
+
+    def _longest_prompt(self) -> int:
+        """Tokens that have to fit in a context: of several texts to embed the longest one's."""
+        if self.request.api != "embeddings":
+            return self._prompt_tokens()
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
+            texts = list(map(bytes, decode_raws(self.envelope.input)))
+            if texts and texts[0][:1] in (b'"', b"["):
+                return max(map(estimated_prompt, texts))
+            return len(texts)  # tokens
+        return self._prompt_tokens()
 
     def _conversation_name(self) -> str:
         """What the client itself calls the conversation, where it does."""
@@ -9728,7 +9810,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     def _waits_for(self, target: Target) -> bool:
         """Whether something has to be waited for before `target` can be asked: a seat, or that a host is ready."""
         lane = self.proxy.routing.lane(target)
-        if lane is None:
+        if lane is None or self.request.api == "count_tokens":
             return False
         if self._seat is None:
             if not lane.has_room(target.model):
@@ -9737,11 +9819,16 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             self._seat = lane.take(target.model, self.caller.name)
         host = self.proxy.routing.hosts.all.get(target.router.id)
         if host is not None and host.state == "warming":
-            self._wait(self._warm_up, host)
+            if (other := self._idle_elsewhere()) is not None:
+                self._leave_seat()
+                self._targets = _moved(self._targets, other, self._position)
+                self._wait(self._again)
+            else:
+                self._wait(self._warm_up, host)
             return True
         if host is None or not host.seen.cuts or host.context(target.model):
             return False
-        if host.tokens(target.model, self._prompt_tokens()) <= CUT_CONTEXT:
+        if host.tokens(target.model, self._longest_prompt()) <= CUT_CONTEXT:
             return False  # it fits, whatever the context is
         self._wait(self._load_first, target)
         return True
@@ -9759,7 +9846,9 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
                 left_s = times.queue_s - (time.monotonic() - began)
                 try:
                     if left_s <= 0:
-                        raise lane.full()
+                        words = f"no slot of {target.router.id} became free within {times.queue_s:g} s"
+                        wait_s = lane.full().retry_after_s
+                        raise Busy(words, code="queue_timeout", retry_after_s=wait_s, fault="chomp_shed")
                     self._seat = await lane.seat(waiter, proxy.limits.queue, min(times.busy_s, left_s))
                 except Busy:
                     if (other := self._idle_elsewhere()) is None:
@@ -9777,10 +9866,12 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         self._ask(self._position)
 
     def _idle_elsewhere(self) -> int | None:
-        """The position of another target that would begin at once."""
-        here = self._targets[self._position].router.id
+        """The position of another target that would begin at once, and has not said that it cannot."""
+        routing, here = self.proxy.routing, self._targets[self._position].router.id
         for at in range(self._position + 1, len(self._targets)):
-            if self._targets[at].router.id != here and self.proxy.routing.has_room(self._targets[at]):
+            target = self._targets[at]
+            away = target.router.id in (here, *self._passed_by) or routing.is_warming(target.router.id)
+            if not away and routing.has_room(target):
                 return at
         return None
 
@@ -9793,6 +9884,12 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
                 await asyncio.sleep(_WARMING_S)  # it may say again that it is loading, at once
                 await host.settled.wait()
         except TimeoutError:
+            self._passed_by.add(host.row.id)
+            if (other := self._idle_elsewhere()) is not None:
+                self._targets = _moved(self._targets, other, self._position)
+                self._leave_seat()
+                self._wait(self._again)
+                return
             words = f"the host {host.row.id} is still loading"
             raise Unavailable(words, code="host_loading", fault="provider_timeout", should_retry=True) from None
         finally:
@@ -9805,9 +9902,10 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         self._on_hold, self._due = True, 0.0
         try:
             await hosts.order(target.router.id, target.model, "load")
-            hosts.all[target.router.id].assume(target.model)
+            hosts.assume(target.router.id, target.model)
             self._arrange(self._position)
         except (BadRequest, NotFound, Unavailable):
+            self._passed_by.add(target.router.id)
             if (other := self._idle_elsewhere()) is None:
                 raise
             self._targets = _moved(self._targets, other, self._position)
@@ -10075,6 +10173,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         if self._stopping or target.router.id not in routing.hosts.all:
             return False
         routing.hosts.warms(target.router.id)
+        self._passed_by.add(target.router.id)
         other = self._idle_elsewhere()
         if other is not None:
             self._targets = _moved(self._targets, other, self._position)
@@ -11721,6 +11820,8 @@ class TaskQueue:
 API_VERSION = (1, 0, 0)  # of what extensions are handed
 ACTIVATION_S = 10.0  # an extension that takes longer is disabled
 COMMAND_BYTES = 1 << 20  # of what is piped into a command
+RESERVED_IDS = frozenset(("server", "timeouts", "limits", "tasks", "extensions", "routers", "hosts", "users", "aliases",
+                          "headers", "agents", "isolation"))  # fmt: skip
 _EXTENSION_ID = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", re.ASCII)
 
 
@@ -11842,10 +11943,26 @@ class ExtensionApi:
         self.log = logging.getLogger(f"chomp.{extension.id}")
         self.clocks = tools.clocks
         self._sealed = self._details = False
+        self._begun: list[asyncio.Task[Any]] = []  # while it is activated
+        self._undone: list[tuple[str, Any]] = []
 
     def seal(self) -> None:
         """Nothing more is contributed."""
         self._sealed = True
+        self._begun.clear()
+
+    def undo(self) -> None:
+        """It was not activated: what it has begun and provided is taken back."""
+        for task in self._begun:
+            task.cancel()
+        while self._undone:
+            name, before = self._undone.pop()
+            if before is None:
+                self._kernel.services.pop(name, None)
+            else:
+                self._kernel.services[name] = before
+        self._extension.hears.clear()
+        self.wants_details(False)
 
     def _open(self) -> Extension:
         if self._sealed:
@@ -11920,8 +12037,11 @@ class ExtensionApi:
     def provide(self, name: str, service: Any) -> None:
         """A service for other extensions; of two with one name the last counts."""
         self._open()
+        if name in self._kernel.own_services:
+            raise ValueError(f"the service {name} is the server's")
         if name in self._kernel.services:
             self.log.warning("the service %s is provided anew by %s", name, self.id)
+        self._undone.append((name, self._kernel.services.get(name)))
         self._kernel.services[name] = service
 
     def reports(self, status: Callable[[], Any]) -> None:
@@ -11971,7 +12091,10 @@ class ExtensionApi:
 
     def start(self, name: str, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Work in the background, which ends with chomp; when it dies that is logged and shown."""
-        return self._tools.background.start(f"{self.id}: {name}", self._kernel.watched(self._extension, name, work))
+        task = self._tools.background.start(f"{self.id}: {name}", self._kernel.watched(self._extension, name, work))
+        if not self._sealed:
+            self._begun.append(task)
+        return task
 
     async def read(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Rows of the database by column name. Raises an error that answers with 503."""
@@ -12011,6 +12134,12 @@ class ExtensionApi:
         return ChompError(message, status=status, type="invalid_request_error", code=code, param=param)
 
 
+def is_stopped(error: BaseException) -> bool:
+    """Whether `error` is chomp's own word to stop, and not something that went wrong in an extension."""
+    task = asyncio.current_task() if isinstance(error, asyncio.CancelledError) else None
+    return isinstance(error, KeyboardInterrupt) or (task is not None and task.cancelling() > 0)
+
+
 def fits_api(wanted: str) -> bool:
     """Whether `wanted`, such as "^1" or "^1.2.0", is what this kernel has (https://semver.org)."""
     found = re.fullmatch(r"\^?(\d{1,6})(?:\.(\d{1,6}))?(?:\.(\d{1,6}))?", wanted.strip())
@@ -12040,7 +12169,9 @@ class Kernel:
         self._hearing: dict[str, list[tuple[Extension, Callable[[Event], object]]]] = {}
         self._started: list[tuple[Extension, ExtensionApi]] = []
         self._listening = contextlib.ExitStack()
+        self.open_paths: frozenset[str] = frozenset()  # of pages: shells that everybody may see
         self.services: dict[str, Any] = {}  # of the server and of extensions, by name
+        self.own_services: frozenset[str] = frozenset()
         self.adopt(settings)
 
     # -- loading
@@ -12052,6 +12183,8 @@ class Kernel:
                                 f'["{id}"] leaves both out')  # fmt: skip
         extension = Extension(id, paths[0])
         try:
+            if id in RESERVED_IDS:
+                raise ValueError("chomp has a table of that name itself")
             if not _EXTENSION_ID.fullmatch(id):
                 raise ValueError("its file is not named by an id in lower case, such as my-extension.py")
             if extension.trust == "external":
@@ -12072,8 +12205,14 @@ class Kernel:
             if not callable(getattr(module, "activate", None)):
                 raise ValueError("it has no activate(host)")
             if extension.kind is not None:
-                msgspec.convert({}, extension.kind)  # without a table of its own it must do, too
-        except (Exception, SystemExit) as error:  # whatever stands in that file
+                if not (isinstance(extension.kind, type) and issubclass(extension.kind, msgspec.Struct)):
+                    raise ValueError("its Settings are no msgspec.Struct")
+                msgspec.to_builtins(msgspec.convert({}, extension.kind))  # without a table of its own it must do, too
+            if not all(isinstance(name, str) for name in extension.secrets):
+                raise ValueError("its SECRETS are no names")
+        except BaseException as error:  # whatever stands in that file
+            if isinstance(error, KeyboardInterrupt):
+                raise
             extension.kind = None
             extension.disable(str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")
         return extension
@@ -12111,11 +12250,16 @@ class Kernel:
 
     def _read(self, settings: Settings) -> list[tuple[Extension, Any]]:
         """Settings of extensions, as they would be. Raises SettingsError."""
-        return [
-            (one, read_table(one.id, one.kind, settings.of_extensions.get(one.id, {})))
-            for one in self.extensions
-            if one.kind is not None
-        ]
+        found = []
+        for one in self.extensions:
+            if one.kind is not None:
+                try:
+                    found.append((one, read_table(one.id, one.kind, settings.of_extensions.get(one.id, {}))))
+                except SettingsError:
+                    raise
+                except Exception as error:  # of its own check
+                    raise SettingsError(f"[{one.id}] cannot be used: {type(error).__name__}: {error}") from None
+        return found
 
     def check(self, settings: Settings) -> None:
         """Raises SettingsError for a table of an extension that cannot be."""
@@ -12157,9 +12301,13 @@ class Kernel:
                 if inspect.isawaitable(made):
                     await made
         except TimeoutError:
+            host.undo()
             extension.disable(f"activate did not end within {ACTIVATION_S:g} s")
-        except (Exception, SystemExit) as error:  # whatever it does
+        except BaseException as error:  # whatever it does
+            if is_stopped(error):
+                raise
             log.error("the extension %s was not activated", extension.id, exc_info=error)
+            host.undo()
             extension.disable(f"activate failed: {type(error).__name__}: {error}")
         else:
             extension.phase = "active"
@@ -12188,8 +12336,8 @@ class Kernel:
                     if fault.passing:
                         raise
                     self.disable(one, f"its tables cannot be made: {fault}")
-                except ValueError as error:
-                    self.disable(one, str(error))
+                except Exception as error:  # whatever it has there
+                    self.disable(one, str(error) if isinstance(error, ValueError) else f"its tables: {error!r}")
 
     def disable(self, extension: Extension, reason: str) -> None:
         """It is not used from now on, and what depends on it is not, either."""
@@ -12208,7 +12356,9 @@ class Kernel:
         while True:
             try:
                 await chore()
-            except Exception as error:  # it is tried again
+            except BaseException as error:  # it is tried again
+                if is_stopped(error):
+                    raise
                 extension.failed(getattr(chore, "__name__", "a chore"), error)
             await asyncio.sleep(seconds)
 
@@ -12232,7 +12382,9 @@ class Kernel:
                     made = end(host)
                     if inspect.isawaitable(made):
                         await made
-            except Exception as error:  # the others are to end all the same
+            except BaseException as error:  # the others are to end all the same
+                if is_stopped(error):
+                    raise
                 extension.failed("deactivate", error)
 
     # -- what happens
@@ -12270,11 +12422,6 @@ class Kernel:
         """Further pages for the bar above every page."""
         return [page for one in self.active for page in one.pages]
 
-    @property
-    def open_paths(self) -> set[str]:
-        """Where those are: shells that everybody may see."""
-        return {page.path for page in self.pages}
-
     def commands(self) -> dict[str, Command]:
         """The commands of bin/chomp that extensions do, by name; the first one of a name counts."""
         found: dict[str, Command] = {}
@@ -12310,13 +12457,13 @@ class Kernel:
         """The state of all, for /status."""
         return {
             one.id: {
+                **({} if one.status is None or one.phase != "active" else self._status(one)),
                 "name": one.manifest.name,
                 "version": one.manifest.version,
                 "trust": one.trust,
                 "state": one.phase,
                 "reason": one.reason or None,
                 "failures": one.failures,
-                **({} if one.status is None or one.phase != "active" else self._status(one)),
             }
             for one in self.extensions
         }
@@ -12324,7 +12471,7 @@ class Kernel:
     @staticmethod
     def _status(extension: Extension) -> dict[str, Any]:
         try:
-            return dict(cast(Any, extension.status)())
+            return dict(msgspec.to_builtins(cast(Any, extension.status)()))
         except Exception as error:  # the status of all others is shown
             extension.failed("its status", error)
             return {}
@@ -16333,7 +16480,9 @@ def _api_key(request: web.Request) -> str:
 def authenticate(request: web.Request, services: Services) -> Caller:
     """Who is asking. Raises Unauthorized, with the same words for a missing and a wrong token."""
     path = request.path
-    if path in _OPEN_PATHS or path.startswith("/static/") or path in services.kernel.open_paths:
+    if path in _OPEN_PATHS or path.startswith("/static/"):
+        return OWNER
+    if path in services.kernel.open_paths and request.method in ("GET", "HEAD"):
         return OWNER
     headers = request.headers
     authorization, api_key = headers.get("authorization", ""), _api_key(request)
@@ -18556,6 +18705,10 @@ def shown_hosts(services: Services) -> list[dict[str, Any]]:
             facts = routing.host_report(host)
         used = {"enabled": host is not None, "accepted": True, "found": False}
         shown.append({"name": name, "url": host_root(row if host is None else host.row), **used, **facts})
+    used = {"enabled": True, "accepted": True, "found": False}
+    for name in routing.hosts.all.keys() - _written_hosts(services).keys():  # of [[routers]]
+        host = routing.hosts.all[name]
+        shown.append({"name": name, "url": host_root(host.row), **used, **routing.host_report(host)})
     not_used = {"enabled": False, "accepted": False, "found": True}
     shown += [{**found_host(services, host), **not_used} for host in routing.hosts.found.values()]
     return sorted(shown, key=lambda one: (one["found"], one["priority"]))
@@ -18584,6 +18737,10 @@ async def change_host(request: web.Request) -> web.Response:
     if name not in _written_hosts(services) and not fields.url:
         raise BadRequest(f"{name[:50]!r} is new: it needs an url", param="url")
     key = entry.pop("api_key", UNSET)
+    if key and isinstance(key, str) and not (key.isascii() and key.isprintable() and len(key) <= 4096):
+        raise BadRequest("a key has printable ASCII characters only", param="api_key")
+    if not all(entry.get("models", ["-"])) and entry.get("models"):
+        raise BadRequest("an empty name is no model", param="models")
 
     def change(hosts: dict[str, Tables]) -> None:
         hosts[name] = {**hosts.get(name, {}), **entry}
@@ -18614,6 +18771,9 @@ async def remove_host(request: web.Request) -> web.Response:
             raise BadRequest(words, code="written_by_hand")
 
     await _change_hosts(services, change)
+    if name in _written_hosts(services):
+        words = f"{name} is as chomp.toml has it now: take it out there, or switch it off"
+        return reply({"status": "ok", "name": name, "words": words}, trigger=signals_of("settings"))
     await change_file(services, "keys.json", lambda keys: _without(keys, host_variable(name)))
     return reply({"status": "ok", "name": name}, trigger=signals_of("settings"))
 
@@ -18625,6 +18785,9 @@ async def accept_host(request: web.Request) -> web.Response:
     found = services.routing.hosts.found.get(name)
     if found is None:
         raise NotFound(f"no host {name[:50]!r} was found{near_name(name, services.routing.hosts.found)}", param="name")
+    if name in services.routing.rows or name in _written_hosts(services):
+        raise Conflict(f"there is another {name} already: add {host_root(found.row)} under another name")
+    await change_file(services, "keys.json", lambda keys: _without(keys, host_variable(name)))  # of one that is gone
     entry = {"name": name, "url": host_root(found.row)}
     await _change_hosts(services, lambda hosts: hosts.update({name: entry}))
     return reply({"status": "ok", "name": name}, trigger=signals_of("settings"))
@@ -19679,8 +19842,8 @@ async def show_page_part(request: web.Request) -> web.Response:
 PAGES = (Page("/", "Tasks", "list"), Page("/usage", "Usage", "chart"), Page("/docs", "Documentation", "book"))
 
 _DOCS = (
-    "clients", "tasks", "models", "hosts", "tower", "dialects", "failover", "users", "usage", "api", "settings", "safety",
-    "running",
+    "clients", "tasks", "models", "hosts", "tower", "dialects", "failover", "users", "usage", "api", "settings",
+    "safety", "running",
 )  # fmt: skip
 _ORIGIN = "http://127.0.0.1:8001"  # as it is written in the docs; a page has its own address in its place
 
@@ -19888,6 +20051,20 @@ async def show_diff_part(request: web.Request) -> web.Response:
     return html_page(request, "partials/diff.html", files=diff_files(text), cut=cut or text.count("\n") > _DIFF_LINES)
 
 
+def extension_panels(app: web.Application) -> list[str]:
+    """What extensions add to the settings; one that cannot be shown is left out, and shown as failing."""
+    panels = []
+    for extension in app[SERVICES].kernel.active:
+        for template in extension.panels:
+            try:
+                text = app[aiohttp_jinja2.APP_KEY].get_template(template).render(settings=extension.settings)
+            except Exception as error:  # whatever stands in that template
+                extension.failed(template, error)
+            else:
+                panels.append(text)
+    return panels
+
+
 @routes.get("/partials/settings")
 async def show_settings(request: web.Request) -> web.Response:
     """GET /partials/settings -> agents, keys, limits, what extensions add"""
@@ -19897,7 +20074,7 @@ async def show_settings(request: web.Request) -> web.Response:
     config, health = await board.config(), {one["id"]: one for one in board.platforms()}
     return html_page(
         request, "partials/settings.html", config=config, health=health, settings=services.settings, users=users,
-        extensions=services.kernel.extensions, hosts=shown_hosts(services),
+        extensions=services.kernel.extensions, hosts=shown_hosts(services), panels=extension_panels(request.app),
     )  # fmt: skip
 
 
@@ -20074,20 +20251,25 @@ async def make_login_link(request: web.Request) -> web.Response:
 
 def mount(app: web.Application, kernel: Kernel) -> None:
     """Adds the routes and pages of extensions; one whose routes are taken is disabled."""
-    taken = {(route.method, cast(Any, route.resource).canonical) for route in app.router.routes()}
+    own = [(route.method, cast(Any, route.resource)) for route in app.router.routes()]
+    patterns = [(method, one.get_info()["pattern"]) for method, one in own if "pattern" in one.get_info()]
+    taken = {(method, one.canonical) for method, one in own}
     for extension in kernel.active:
         shells: list[tuple[str, str, Handle]] = [
             ("GET", page.path, functools.partial(_show_shell, page.template)) for page in extension.pages
         ]
         for method, path, handle in (*extension.routes, *shells):
             try:
-                if (method, path) in taken:
+                if (method, path) in taken or any(kind == method and one.fullmatch(path) for kind, one in patterns):
                     raise ValueError("it is there already")
+                if path.startswith("/{"):
+                    raise ValueError("it would be the address of everything else")
                 app.router.add_route(method, path, _answering(extension, handle), expect_handler=expect)
             except (RuntimeError, ValueError) as error:
                 kernel.disable(extension, f"{method} {path} cannot be served: {error}")
                 break
             taken.add((method, path))
+    kernel.open_paths = frozenset(page.path for page in kernel.pages)
     environment = app[aiohttp_jinja2.APP_KEY]
     environment.globals["PAGES"] = (*PAGES[:-1], *kernel.pages, PAGES[-1])
 
@@ -20111,7 +20293,9 @@ def _answering(extension: Extension, handle: Handle) -> Callable[[web.Request], 
             return reply(found)
         except (ChompError, web.HTTPException, ConnectionError):
             raise
-        except Exception as error:  # a bug of the extension: one answer fails, and everybody can see why
+        except BaseException as error:  # a bug of the extension: one answer fails, and everybody can see why
+            if is_stopped(error) or isinstance(error, SystemExit):
+                raise
             extension.failed(f"{request.method} {request.path}", error)
             if request.writer.output_size > 0:
                 raise ConnectionError("the answer broke off") from error
@@ -20303,6 +20487,7 @@ def make_app(
         app[SERVICES] = made
         try:
             kernel.services.update(tasks=made.dispatch.queue, requests=made.proxy, routing=made.routing)
+            kernel.own_services = frozenset(kernel.services)
             await kernel.activate(_tools_for(made, session, now_set, clocks))
             await _open_database(made)
         except StoreError:

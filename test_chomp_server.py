@@ -10290,11 +10290,9 @@ class TestHosts:
         ports = [one.port for one in (host, other)]
         monkeypatch.setattr(cs, "FIND_S", 0.05)
         listening = cs.listeners()
-        assert all(listening[port] == os.getuid() for port in ports)
-        monkeypatch.setattr(
-            cs, "listeners", lambda: {**cs.__dict__["_real_listeners"](), other.port: os.getuid() + 5000}
-        )
-        monkeypatch.setitem(cs.__dict__, "_real_listeners", lambda: listening)
+        assert all(listening[port] == ("127.0.0.1", os.getuid()) for port in ports)
+        foreign = {other.port: ("127.0.0.1", os.getuid() + 5000)}
+        monkeypatch.setattr(cs, "listeners", lambda: {**listening, **foreign})
         client = await chomp(written=True, timeouts={"probe": "0.2s"})
         hosts = client.services.routing.hosts
         hosts.own_ports.add(client.port)
@@ -12960,8 +12958,12 @@ class TestKernel:
         assert read(tmp_path, f'[hello]\na = 1\n[extensions]\nfolders = ["{tmp_path}"]').of_extensions == {
             "hello": {"a": 1}
         }
-        with pytest.raises(cs.SettingsError, match="is no folder"):
+        with pytest.raises(cs.SettingsError, match="is not named from"):
             read(tmp_path, '[extensions]\nfolders = ["not/absolute"]')
+        gone = read(
+            tmp_path, f'[hello]\na = 1\n[extensions]\nfolders = ["{tmp_path}/gone"]'
+        )  # its disk is not there today
+        assert gone.of_extensions == {}
 
     async def test_tables_are_brought_up_to_date(self, extended: Any, tmp_path: Path) -> None:
         first, second = (
