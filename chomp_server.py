@@ -628,7 +628,8 @@ def _checked_tables(file: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
         if name not in known and not (is_whole and name in file):  # an extension that is gone may have had it
             log.warning("nothing knows the table [%s]: it is left alone", name)
             del tables[name]
-        elif name not in known:
+            continue
+        if name not in known:
             raise SettingsError(f"chomp.toml has no table [{name}]{near_name(name, known)}")
         if name not in _LISTS and not isinstance(tables[name], dict):
             raise SettingsError(f"[{name}] must be a table")
