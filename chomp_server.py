@@ -9612,7 +9612,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     _conversation: str = ""  # where several hosts could have it in their prompt caches
     _affinity: str = ""
     _queued_s: float = 0.0  # that it has waited for a seat
-    _passed_by: set[str] = set()  # hosts that cannot, or are loading, and are not asked again before the others
+    _passed_by: tuple[str, ...] = ()  # hosts that cannot, or are loading, and are not asked again before the others
     _tail: bytes = b""  # of an answer too large to be read whole
     _asked_at: float = 0.0
     _waited_s: float = 0.0
@@ -9634,7 +9634,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
                 words = f"more than {proxy.limits.requests} requests at once"
                 raise Unavailable(words, retry_after_s=1, should_retry=True)
             question = self._read()
-            if proxy.details:
+            if proxy.events.details:
                 proxy.tell("request_start", self)
             plan = proxy.routing.planned(question)
             if plan is None or (self.meter is not None and self._over_budget()):
@@ -9788,7 +9788,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         while True:
             target = self._targets[position]
             self._position = position
-            if self._waits_for(target):
+            if (target.router.slots or target.router.kind == "host") and self._waits_for(target):
                 return
             if len(request.body) > _TRANSLATED_AT_ONCE and self._takes_long(target):
                 self._wait(self._translate_aside, target)
@@ -9799,7 +9799,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             except BadRequest as error:
                 position = self._elsewhere(error)
         proxy.routing.asked(target)
-        if proxy.details:
+        if proxy.events.details:
             proxy.tell("request_attempt", self)
         address = proxy.known_address(target, request)
         wire = None if address is None else proxy.pool.take(address[0])
@@ -9885,7 +9885,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
                 await asyncio.sleep(_WARMING_S)  # it may say again that it is loading, at once
                 await host.settled.wait()
         except TimeoutError:
-            self._passed_by.add(host.row.id)
+            self._passed_by = (*self._passed_by, host.row.id)
             if (other := self._idle_elsewhere()) is not None:
                 self._targets = _moved(self._targets, other, self._position)
                 self._leave_seat()
@@ -9906,7 +9906,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             hosts.assume(target.router.id, target.model)
             self._arrange(self._position)
         except (BadRequest, NotFound, Unavailable):
-            self._passed_by.add(target.router.id)
+            self._passed_by = (*self._passed_by, target.router.id)
             if (other := self._idle_elsewhere()) is None:
                 raise
             self._targets = _moved(self._targets, other, self._position)
@@ -10174,7 +10174,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         if self._stopping or target.router.id not in routing.hosts.all:
             return False
         routing.hosts.warms(target.router.id)
-        self._passed_by.add(target.router.id)
+        self._passed_by = (*self._passed_by, target.router.id)
         other = self._idle_elsewhere()
         if other is not None:
             self._targets = _moved(self._targets, other, self._position)
@@ -10265,7 +10265,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         """The answer is good: the client gets it, and no other target is asked any more."""
         sink, translation = self._sink, attempt.translation
         self.proxy.usage.attempts[attempt.target.router.id, "ok"] += 1
-        if self.proxy.details and attempt.body is None:  # else all of it is here
+        if self.proxy.events.details and attempt.body is None:  # else all of it is here
             self.proxy.tell("request_first_byte", self)
         if attempt.target.router.kind == "host":
             self.proxy.routing.began(attempt.target)
@@ -10938,7 +10938,7 @@ class Proxy:
         self.now = clock
         self.thoughts = Thoughts()
         self._credentials = credentials
-        self._events = events
+        self.events = events
         self._local = local
         self._active: set[Exchange] = set()
         self._requests = 0  # that are over
@@ -11060,11 +11060,6 @@ class Proxy:
                 self._names[asked, sent] = shown
         return shown
 
-    @property
-    def details(self) -> bool:
-        """Whether somebody wants to hear of each step of a request."""
-        return self._events.details > 0
-
     def tell(self, kind: str, exchange: Exchange, reason: str = "") -> None:
         """Tells watchers where a request is."""
         request, caller, target = exchange.request, exchange.caller, exchange.aim
@@ -11075,7 +11070,7 @@ class Proxy:
             "" if target is None else target.model, len(exchange.records) + 1, exchange.streams,
             (time.perf_counter() - exchange.started_s) * 1000, reason, prompt,
         )  # fmt: skip
-        self._events.publish(kind, facts)
+        self.events.publish(kind, facts)
 
     def settled(self, exchange: Exchange, end: RequestEnd, *, overhead_s: float, chunks: int) -> None:
         """An exchange is over."""
@@ -11087,7 +11082,7 @@ class Proxy:
         if row.router and not row.error_type:
             self.routing.counted(row)
         self._requests += 1
-        self._events.publish("request_error" if row.error_type or row.status >= 500 else "request_complete", end)
+        self.events.publish("request_error" if row.error_type or row.status >= 500 else "request_complete", end)
         self.traces.append(end)
 
     async def drain(self, limit_s: float) -> None:
