@@ -10941,7 +10941,7 @@ class Proxy:
         self.events = events
         self._local = local
         self._active: set[Exchange] = set()
-        self._requests = 0  # that are over
+        self.over = self.errors = self.tokens = 0  # since the start: requests, those that failed, tokens of answers
         self._begun = 0
         self.traces: collections.deque[RequestEnd] = collections.deque(maxlen=TRACES)
         self.shows_prompts = False  # to watchers
@@ -10980,7 +10980,7 @@ class Proxy:
     @property
     def total(self) -> int:
         """Requests since the start, those that run among them."""
-        return self._requests + len(self._active)
+        return self.over + len(self._active)
 
     def exchange(self, request: ChatRequest, caller: Caller, sink: Sink | None = None) -> Exchange:
         """The exchange of `request`, to be begun; without a sink, to be read."""
@@ -11079,10 +11079,14 @@ class Proxy:
         if self._drained is not None and not self._active and not self._drained.done():
             self._drained.set_result(None)
         self.usage.record(row, overhead_s=overhead_s, chunks=chunks)
-        if row.router and not row.error_type:
+        self.over += 1
+        self.tokens += row.completion_tokens
+        if row.error_type or row.status >= 500:
+            self.errors += 1
+            self.events.publish("request_error", end)
+        else:
             self.routing.counted(row)
-        self._requests += 1
-        self.events.publish("request_error" if row.error_type or row.status >= 500 else "request_complete", end)
+            self.events.publish("request_complete", end)
         self.traces.append(end)
 
     async def drain(self, limit_s: float) -> None:

@@ -22,7 +22,6 @@ MANIFEST = {
     "capabilities": {"network": True},
 }
 SECONDS = 300  # of the charts
-ENDED = 200  # requests that are over and shown
 ROWS = 60  # of each kind in one frame; more are counted
 HAPPENINGS = 100
 FRAME_S = 0.5
@@ -44,13 +43,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Second(msgspec.Struct):
-    """What was over within one second."""
+    """What was over within about one second."""
 
     at: int
     requests: int = 0
     errors: int = 0
     tokens: int = 0
-    ttfts: list[float] = []  # ms, some of them
+    ttfts: list[float] = []  # ms, of the last ones
 
 
 def percentile(values: Iterable[float], share: float) -> float | None:
@@ -64,26 +63,25 @@ class Tower:
 
     def __init__(self, host: Any):
         self._host = host
-        self._second = Second(0)
         self._seconds: collections.deque[Second] = collections.deque(maxlen=SECONDS)
-        self.ended: collections.deque[Any] = collections.deque(maxlen=ENDED)
-        self.count = 0  # of all that are over
+        self._sums = (0, 0, 0)
         self.happenings: collections.deque[dict[str, Any]] = collections.deque(maxlen=HAPPENINGS)
         self.stopping = False
 
-    def hear_end(self, event: Any) -> None:
-        """A request is over."""
-        row, second = event.data.row, self._second
-        if event.at >= second.at + 1:
-            second = self._second = Second(int(event.at))
-            self._seconds.append(second)
-        second.requests += 1
-        second.errors += event.kind == "request_error"
-        second.tokens += row.completion_tokens
-        if row.ttft_ms is not None and len(second.ttfts) < 200:
-            second.ttfts.append(row.ttft_ms)
-        self.count += 1
-        self.ended.append(event)
+    async def look(self) -> None:
+        """Adds up the last second. Requests do not wait for it: it reads what they have counted."""
+        requests = self._host.service("requests")
+        before, now = self._sums, (requests.over, requests.errors, requests.tokens)
+        if now != before:
+            self._sums = now
+            sums = [new - old for new, old in zip(now, before, strict=True)]
+            ttfts = [end.row.ttft_ms for end in self.ended(before[0]) if end.row.ttft_ms is not None]
+            self._seconds.append(Second(int(self._host.clocks.wall()), *sums, ttfts))
+
+    def ended(self, since: int) -> list[Any]:
+        """Those of the last requests that were over after the first `since` of all."""
+        requests = self._host.service("requests")
+        return list(requests.traces)[-(requests.over - since) :] if requests.over > since else []
 
     def hear(self, event: Any) -> None:
         """Something else has happened."""
@@ -116,15 +114,15 @@ class Tower:
         """All that a viewer shows, `since` the last of the requests that it has; few rows, and how many there are."""
         requests, now = self._host.service("requests"), self._host.clocks.wall()
         live = [one for one in requests.live(10 * ROWS if wanted else ROWS) if _fits(one, wanted)]
-        new = list(self.ended)[-(self.count - since) :] if self.count > since else []
-        shown = [one for one in map(self._host.fields_of, new) if _fits(one, wanted)]
+        new = self.ended(since)
+        shown = [one for one in (end.flat() for end in new) if _fits(one, wanted)]
         return {
             "at": now,
-            "count": self.count,
+            "count": requests.over,
             "running": requests.inflight,
             "live": live[:ROWS],
             "ended": shown[-ROWS:],
-            "left_out": max(0, self.count - since - len(new)) + max(0, len(shown) - ROWS),
+            "left_out": max(0, requests.over - since - len(new)) + max(0, len(shown) - ROWS),
             "series": self.series(now),
             "happenings": list(self.happenings)[-30:],
         }
@@ -221,7 +219,7 @@ def lines_of(tower: Tower, host: Any, columns: int) -> list[str]:
         busy = f"{one['busy']}/{one['slots'] or '-'} busy, {one['queued']} queued"
         lines.append(f"{name:<16} {one['state']:<8} {latency:>7}  {busy}  {resident}")
     lines += [""] * bool(routing.hosts.all)
-    for row in [host.fields_of(event) for event in list(tower.ended)[-10:]][::-1]:
+    for row in [end.flat() for end in tower.ended(0)[-10:]][::-1]:
         outcome = row["error_type"] or "ok"
         lines.append(
             _line(str(row["status"]), row["duration_ms"], row["router"], row["sent_model"], row["caller"], outcome)
@@ -239,8 +237,7 @@ def activate(host: Any) -> None:
     host.panel("tower/settings.html")
     host.provide("tower", tower)
     host.provide("tower-sender", sender)
-    for kind in ("request_complete", "request_error"):
-        host.on(kind, tower.hear_end)
+    host.every(1.0, tower.look)
     for pattern in TOLD:
         host.on(pattern, tower.hear)
     sender.follow()
