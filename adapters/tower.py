@@ -74,9 +74,9 @@ class Tower:
         before, now = self._sums, (requests.over, requests.errors, requests.tokens)
         if now != before:
             self._sums = now
-            sums = [new - old for new, old in zip(now, before, strict=True)]
+            over, errors, tokens = (new - old for new, old in zip(now, before, strict=True))
             ttfts = [end.row.ttft_ms for end in self.ended(before[0]) if end.row.ttft_ms is not None]
-            self._seconds.append(Second(int(self._host.clocks.wall()), *sums, ttfts))
+            self._seconds.append(Second(int(self._host.clocks.wall()), over, errors, tokens, ttfts))
 
     def ended(self, since: int) -> list[Any]:
         """Those of the last requests that were over after the first `since` of all."""
