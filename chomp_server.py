@@ -831,7 +831,7 @@ class RequestEnd(msgspec.Struct, frozen=True, gc=False):
     words: str  # what went wrong
     records: Sequence[AttemptRecord]  # attempts that failed
     headers: Sequence[tuple[bytes, bytes]] = ()  # of the client; not for everybody
-    answer_headers: Sequence[tuple[bytes, bytes]] = ()  # of the upstream that answered last
+    answer_head: bytes = b""  # header lines of the upstream that answered last
 
     def flat(self) -> dict[str, Any]:
         """As it is sent."""
@@ -10722,8 +10722,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         rate = None
         if ttft_ms is not None and row.completion_tokens > 1 and row.stream and row.duration_ms > ttft_ms:
             rate = round((row.completion_tokens - 1) / (row.duration_ms - ttft_ms) * 1000, 2)
-        answer_headers = () if attempt is None else attempt.headers
-        end = RequestEnd(self.number, row, rate, self._words, self.records, self.request.headers, answer_headers)
+        answer_head = b"" if attempt is None else attempt.shown
+        end = RequestEnd(self.number, row, rate, self._words, self.records, self.request.headers, answer_head)
         proxy.settled(self, end, overhead_s=self._overhead_s, chunks=self._reads)
         self._sink.done()
 
@@ -10965,7 +10965,11 @@ class Proxy:
         found = next((one for one in reversed(self.traces) if one.number == number), None)
         if found is None:
             return None
-        headers = {"request_headers": found.headers, "answer_headers": found.answer_headers}
+        lines = [line.partition(b":") for line in found.answer_head.splitlines()]
+        answer_headers = [(name, value.strip()) for name, _, value in lines]
+        headers: dict[str, Sequence[tuple[bytes, bytes]]] = {
+            "request_headers": found.headers, "answer_headers": answer_headers,
+        }  # fmt: skip
         return {**found.flat(), **{name: self._shown_headers(pairs) for name, pairs in headers.items()}}
 
     def _shown_headers(self, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
