@@ -3249,7 +3249,7 @@ _RULES = (  # the first that fits
             r"(longer than|exceeds?) the ((model'?s|maximum) ){0,2}(model|context) length",  # Together, SGLang, vLLM
             r"maximum (model|prompt) length (is|of) \d",  # vLLM, xAI
             "exceeds the available context size", "context size has been exceeded",  # llama.cpp
-            "greater than the context length",  # LM Studio
+            "greater than the context length", r"loaded with context length of only \d",  # LM Studio
             "exceeded max context length", "input length exceeds",  # Ollama
             "reduce the length of (the|your) (messages|prompt|input)",  # Groq, Cerebras, OpenAI
             r"`?inputs`? tokens \+ `?max_new_tokens`?",  # TGI, Together

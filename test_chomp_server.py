@@ -22,6 +22,7 @@ import gc
 import gzip
 import hashlib
 import hmac
+import importlib.util
 import io
 import itertools
 import json
@@ -846,6 +847,7 @@ OVERFLOWS: tuple[tuple[str, int, Any], ...] = (
     ("Vertex", 400, "The input token count is 1196265 but the model only supports up to 1048576."),
     ("vLLM", 400, "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens (4900 in the messages, 100 in the completion)."),
     ("vLLM", 400, "The decoder prompt (length 5000) is longer than the maximum model length of 4096."),
+    ("LM Studio", 500, {"message": "Trying to keep the first 5000 tokens when context the overflows. However, the model is loaded with context length of only 4096 tokens, which is not enough."}),
     ("llama.cpp", 400, {"code": 400, "message": "the request exceeds the available context size", "type": "exceed_context_size_error"}),
     ("llama.cpp", 500, "Context size has been exceeded."),
     ("Ollama", 400, "prompt too long; exceeded max context length by 5 tokens"),
@@ -10153,6 +10155,60 @@ class TestHosts:
         one = shown["hosts"]["h0"]
         assert (shown["total_requests"], one["request_count"], one["total_tokens"]) == (3, 2, 18)
         assert (one["Online"], one["avg_latency_ms"] > 0, one["LastUsed"][:2]) == (False, True, "20")
+
+    LLAMA = """
+import sys, time, xllamacpp
+wanted = xllamacpp.CommonParams()
+wanted.model.path, wanted.n_ctx, wanted.n_parallel = sys.argv[1], 1024, 2
+wanted.hostnames, wanted.port, wanted.verbosity, wanted.offline, wanted.ui = ["127.0.0.1"], int(sys.argv[2]), -1, True, False
+server = xllamacpp.Server(wanted)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+    async def test_a_real_llama_cpp_is_found_accepted_asked_and_shown(
+        self, chomp: Any, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
+    ) -> None:
+        gguf = (
+            Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+            / "chomp"
+            / "smollm2-135m-instruct-q4_1.gguf"
+        )
+        if importlib.util.find_spec("xllamacpp") is None or not gguf.exists():
+            pytest.skip("the embedded model is not installed: no real llama.cpp is started")
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", self.LLAMA, str(gguf), str(unused_tcp_port),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(60):
+                await child.stdout.readline()
+            monkeypatch.setattr(cs, "WELL_KNOWN_PORTS", (unused_tcp_port,))
+            client = await chomp(written=True, timeouts={"probe": "3s", "first_byte": "60s", "answer": "60s"})
+            hosts = client.services.routing.hosts
+            await until(lambda: [one.state for one in hosts.found.values()] == ["up"], "not found")
+            assert [(one.row.id, one.state, one.seen.slots) for one in hosts.found.values()] == [("llamacpp", "up", 2)]
+            async with client.post("/api/hosts/accept", json={"name": "llamacpp"}) as answer:
+                assert answer.status == 200
+            await until(lambda: hosts.all["llamacpp"].apis is not None, "not asked")
+            host = hosts.all["llamacpp"]
+            assert (host.apis, host.context(host.models[0].id)) == (("messages", "responses", "count_tokens"), 512)
+            for model in ("auto", "smollm2-135m-instruct-q4_1", "llamacpp/auto"):
+                async with client.chat(model, max_tokens=4, stream=True) as answer:
+                    assert (answer.status, answer.headers["x-chomp-router"]) == (200, "llamacpp"), await answer.text()
+                    assert said(await answer.read())
+            fields = {"model": "auto", "max_tokens": 4, "messages": [{"role": "user", "content": "hi"}]}
+            async with client.post("/v1/messages", json=fields) as answer:
+                assert answer.status == 200 and "dropped" not in str(answer.headers)
+            async with client.chat("auto", messages=[{"role": "user", "content": "word " * 1000}]) as answer:
+                assert (answer.status, (await error_of(answer))["code"]) == (400, "context_length_exceeded")
+            async with client.get("/partials/tower") as answer:
+                text = await answer.text()
+            assert "llama.cpp" in text and "in memory" in text and "smollm2" in text
+            assert {row["router"] for row in await client.rows(5) if row["status"] == 200} == {"llamacpp"}
+        finally:
+            child.kill()
+            await child.wait()
 
     # -- settings, orders, what is found
 
