@@ -832,6 +832,7 @@ class RequestEnd(msgspec.Struct, frozen=True, gc=False):
     records: Sequence[AttemptRecord]  # attempts that failed
     headers: Sequence[tuple[bytes, bytes]] = ()  # of the client; not for everybody
     answer_head: bytes = b""  # header lines of the upstream that answered last
+    bodies: tuple[bytes, bytes] = (b"", b"")  # the beginnings of request and answer, where somebody wants them
 
     def flat(self) -> dict[str, Any]:
         """As it is sent."""
@@ -10724,6 +10725,9 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             rate = round((row.completion_tokens - 1) / (row.duration_ms - ttft_ms) * 1000, 2)
         answer_head = b"" if attempt is None else attempt.shown
         end = RequestEnd(self.number, row, rate, self._words, self.records, self.request.headers, answer_head)
+        if isinstance(self._sink, _Capture):
+            bodies = self.request.body[:CAPTURE_BYTES], self._sink.seen
+            end = msgspec.structs.replace(end, bodies=bodies)
         proxy.settled(self, end, overhead_s=self._overhead_s, chunks=self._reads)
         self._sink.done()
 
@@ -10833,6 +10837,60 @@ _NOT_TOLD = frozenset([b"access-control-expose-headers"])
 @functools.lru_cache(maxsize=1024)
 def _target_lines(router: str, model: str) -> bytes:
     return f"x-chomp-router: {router}\r\nx-chomp-model: {header_value(model)}\r\n".encode("latin-1")
+
+
+CAPTURE_BYTES = 16 << 10  # of a request's body, and of its answer's
+
+
+class _Capture:
+    """A sink that remembers the beginning of what passes."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.seen = b""
+
+    @property
+    def started(self) -> bool:
+        return self._sink.started
+
+    @property
+    def paused(self) -> bool:
+        return self._sink.paused
+
+    def _see(self, run: bytes) -> None:
+        if (room := CAPTURE_BYTES - len(self.seen)) > 0:
+            self.seen += run[:room]
+
+    def comment(self, run: bytes) -> None:
+        self._sink.comment(run)
+
+    def whole(self, status: int, head: bytes, body: bytes) -> None:
+        self._see(body)
+        self._sink.whole(status, head, body)
+
+    def start(self, status: int, head: bytes, *, stream: bool) -> None:
+        self._sink.start(status, head, stream=stream)
+
+    def write(self, run: bytes) -> None:
+        self._see(run)
+        self._sink.write(run)
+
+    def write_chunk(self, run: bytes, framed: bytes) -> None:
+        self._see(run)
+        self._sink.write_chunk(run, framed)
+
+    def end(self) -> None:
+        self._sink.end()
+
+    def fail(self, error: ChompError) -> None:
+        self._see(error.message.encode())
+        self._sink.fail(error)
+
+    def abort(self) -> None:
+        self._sink.abort()
+
+    def done(self) -> None:
+        self._sink.done()
 
 
 class _Reader:
@@ -10945,6 +11003,7 @@ class Proxy:
         self._begun = 0
         self.traces: collections.deque[RequestEnd] = collections.deque(maxlen=TRACES)
         self.shows_prompts = False  # to watchers
+        self.captures = False  # the beginnings of bodies
         self._ticker: asyncio.TimerHandle | None = None  # while there are any
         self._drained: asyncio.Future[None] | None = None  # while chomp waits for the last of them
         self._addresses: dict[tuple[str, str, str], tuple[RouterDef, Key, Origin, bytes, frozenset[bytes]]] = {}
@@ -10970,7 +11029,13 @@ class Proxy:
         headers: dict[str, Sequence[tuple[bytes, bytes]]] = {
             "request_headers": found.headers, "answer_headers": answer_headers,
         }  # fmt: skip
-        return {**found.flat(), **{name: self._shown_headers(pairs) for name, pairs in headers.items()}}
+        bodies = [self.redacted_text(body.decode("utf-8", "replace")) for body in found.bodies]
+        return {
+            **found.flat(),
+            **{name: self._shown_headers(pairs) for name, pairs in headers.items()},
+            "request_body": bodies[0],
+            "answer_body": bodies[1],
+        }
 
     def _shown_headers(self, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
         """Headers without what may be secret."""
@@ -10989,6 +11054,8 @@ class Proxy:
     def exchange(self, request: ChatRequest, caller: Caller, sink: Sink | None = None) -> Exchange:
         """The exchange of `request`, to be begun; without a sink, to be read."""
         now = time.perf_counter()
+        if sink is not None and self.captures:
+            sink = cast(Sink, _Capture(sink))
         exchange = Exchange(self, request, caller, sink or _Reader(), self.now(), now, now, now)
         self._begun += 1
         exchange.number = self._begun

@@ -28428,6 +28428,30 @@ class TestTower:
         (start,) = [one.data for one in client.services.events.recent() if one.kind == "request_start"]
         assert 0 < len(start.prompt.encode()) <= 200 and TOKEN not in start.prompt
 
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_bodies_are_remembered_when_that_is_switched_on(
+        self, chomp: Any, upstream: Any, stream: bool
+    ) -> None:
+        up = await upstream(says("hi " * 9000))
+        client = await chomp(up)
+
+        async def story() -> dict[str, Any]:
+            async with client.chat("m", stream=stream, user=TOKEN) as answer:
+                sent = await answer.read()
+            (end,) = [one for one in client.services.proxy.traces if one.number == client.services.proxy.over]
+            async with client.get(f"/api/tower/requests/{end.number}") as answer:
+                found: dict[str, Any] = await answer.json()
+            assert found["answer_body"] in ("", sent[: cs.CAPTURE_BYTES].decode())
+            return found
+
+        found = await story()
+        assert (found["request_body"], found["answer_body"]) == ("", "")
+        cs.adopt(client.services, msgspec.structs.replace(client.settings, of_extensions={"tower": {"bodies": True}}))
+        await until(lambda: client.services.proxy.captures, "not switched on")
+        found = await story()
+        assert '"hello"' in found["request_body"] and TOKEN not in found["request_body"]
+        assert len(found["answer_body"]) == cs.CAPTURE_BYTES
+
     async def test_it_is_a_command_too(self, chomp: Any, upstream: Any) -> None:
         client = await chomp(await upstream(says("hi there")))
 

@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     url: str = ""  # another tower that gets all events, as --atc; its token is in CHOMP_ATC_TOKEN
     prompts: bool = False  # true: events have the end of each prompt, 200 bytes of it
+    bodies: bool = False  # true: the last 500 requests are remembered with 16 KiB each of question and answer
 
     def __post_init__(self) -> None:
         if self.url and not self.url.startswith(("http://", "https://")):
@@ -245,7 +246,8 @@ def activate(host: Any) -> None:
     host.reports(lambda: {"sent": sender.sent, "dropped": sender.dropped, "sending_error": sender.error or None})
 
     async def follow() -> None:
-        host.service("requests").shows_prompts = host.settings.prompts
+        requests = host.service("requests")
+        requests.shows_prompts, requests.captures = host.settings.prompts, host.settings.bodies
         sender.follow()
 
     host.every(2.0, follow)

@@ -202,14 +202,20 @@
       part("Attempts that failed", facts.attempts_failed.map((attempt) => [`${attempt.ms} ms`, `${attempt.router}, ${attempt.key}: ${attempt.status} ${attempt.error}`]));
       part("Headers of the request", facts.request_headers);
       part("Headers of the answer", facts.answer_headers);
+      for (const [title, text] of [["What was asked", facts.request_body], ["What was answered", facts.answer_body]]) {
+        if (!text) continue;
+        const shown = make("pre", "mono max-h-80 overflow-auto rounded-xl bg-soft p-3 text-xs leading-4 whitespace-pre-wrap [overflow-wrap:anywhere]", text);
+        shown.tabIndex = 0;
+        body.append(make("h3", "caps mt-4 mb-2 text-muted", title), shown);
+      }
       const copy = make("button", "btn btn-second btn-wide mt-4", "Copy as curl");
       copy.type = "button";
       copy.addEventListener("click", async () => {
         const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
         const path = { chat: "/v1/chat/completions", completions: "/v1/completions", embeddings: "/v1/embeddings", messages: "/v1/messages", responses: "/v1/responses", count_tokens: "/v1/messages/count_tokens" }[facts.api];
         const fields = facts.api === "embeddings" ? { model: facts.asked_model, input: "…" } : facts.api === "responses" ? { model: facts.asked_model, input: "…" } : { model: facts.asked_model, messages: [{ role: "user", content: "…" }], ...(facts.stream && { stream: true }) };
-        await navigator.clipboard.writeText(`curl ${quote(location.origin + path)} \\\n  -H "Authorization: Bearer $CHOMP_API_TOKEN" -H 'Content-Type: application/json' \\\n  -d ${quote(JSON.stringify(fields))}`);
-        copy.textContent = "Copied; the prompt is not kept, and yours to fill in";
+        await navigator.clipboard.writeText(`curl ${quote(location.origin + path)} \\\n  -H "Authorization: Bearer $CHOMP_API_TOKEN" -H 'Content-Type: application/json' \\\n  -d ${quote(facts.request_body || JSON.stringify(fields))}`);
+        copy.textContent = facts.request_body ? "Copied" : "Copied; the prompt is not kept, and yours to fill in";
       });
       if (facts.api !== "gemini") body.append(copy);
     }
