@@ -10786,7 +10786,7 @@ _NO_USAGE = Usage()
 PROMPT_SHOWN = 200  # bytes of a prompt that watchers are told
 _WARMING_S = 0.3  # before a host that is loading is asked again
 _CONVERSATION_HEADERS = frozenset((b"x-session-id", b"session_id", b"session-id", b"x-claude-code-session-id",
-                                   b"x-conversation-id", b"x-session-affinity"))  # fmt: skip
+                                   b"x-conversation-id", b"x-session-affinity", b"x-openwebui-chat-id"))  # fmt: skip
 
 
 def _moved(targets: Sequence[Target], from_: int, to: int) -> list[Target]:
