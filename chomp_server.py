@@ -1510,7 +1510,8 @@ def _check_row(row: RouterDef, address_from: str) -> None:
     except ValueError:
         usable = False
     if not usable:
-        shown = re.sub(r"//.*@", "//...@", row.base_url)  # a password may stand there
+        shown = re.sub(r"//.*@", "//...@", row.base_url)  # a password may stand there, or a key after a ?
+        shown = re.sub(r"[?#].*", "?...", shown)
         raise SettingsError(f"{address_from} must be an http(s) address and no more, not {shown!r}")
     for name, value in row.headers:
         if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not re.fullmatch(
@@ -8818,9 +8819,9 @@ class RouterPool:
 
     def _unknown(self, model: str) -> ModelNotFound:
         prefix, slash, _ = model.partition("/")
-        near = [name for name in self.near(model) if name != model]
+        near = self.near(model)
         if slash and (routers := difflib.get_close_matches(prefix, list(self.rows), n=1)):
-            near = [f"{routers[0]}/{model.partition('/')[2]}", *near][:3]
+            near = [name for name in (f"{routers[0]}/{model.partition('/')[2]}", *near) if name != model][:3]
         hint = f"; near: {', '.join(near)}" if near else ""
         shown = model if len(model) <= 200 else model[:200] + "..."
         return ModelNotFound(f"no configured router serves the model {shown!r}{hint}", param="model")
@@ -12070,6 +12071,8 @@ class ExtensionApi:
 
     def on(self, pattern: str, hear: Callable[[Event], object]) -> None:
         """Calls `hear` with each event whose kind matches, such as "task_*"; it must return at once. At any time."""
+        if not isinstance(pattern, str):  # it would silence everybody
+            raise ValueError(f"the kind of an event is a word, not {pattern!r}")
         self._extension.hears.append((pattern, hear))
         self._kernel.forget_listeners()
 
@@ -20324,14 +20327,19 @@ def mount(app: web.Application, kernel: Kernel) -> None:
     """Adds the routes and pages of extensions; one whose routes are taken is disabled."""
     own = [(route.method, cast(Any, route.resource)) for route in app.router.routes()]
     patterns = [(method, one.get_info()["pattern"]) for method, one in own if "pattern" in one.get_info()]
-    taken = {(method, one.canonical) for method, one in own}
+    patterns += [(method, re.compile(re.escape(one.canonical))) for method, one in own]
+    taken: set[tuple[str, str]] = set()
     for extension in kernel.active:
         shells: list[tuple[str, str, Handle]] = [
             ("GET", page.path, functools.partial(_show_shell, page.template)) for page in extension.pages
         ]
         for method, path, handle in (*extension.routes, *shells):
             try:
-                if (method, path) in taken or any(kind == method and one.fullmatch(path) for kind, one in patterns):
+                example = re.sub(r"\{[^{}]*\}", "x", path)  # of an address that it would have
+                methods = (method, "*")
+                if (method, path) in taken or any(
+                    (method == "*" or kind in methods) and one.fullmatch(example) for kind, one in patterns
+                ):
                     raise ValueError("it is there already")
                 if path.startswith("/{"):
                     raise ValueError("it would be the address of everything else")

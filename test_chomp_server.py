@@ -10372,6 +10372,307 @@ sys.stdin.read()
                 assert (answer.status, answer.headers["x-chomp-router"]) == (200, "ollama")
         silent_one.close()
 
+    # -- hosts that refuse, load for ever, are taken out, changed or named alike
+
+    @staticmethod
+    def telling(host: FakeHost, asked: str, told: Callable[[Any], Any]) -> FakeHost:
+        """A host that replies to one question about itself with what `told` makes of its reply."""
+        own = getattr(host, f"_{host.software}")
+
+        def reply(line: str, payload: Any) -> Any:
+            return told(own(line, payload)) if line == asked else own(line, payload)
+
+        setattr(host, f"_{host.software}", reply)
+        return host
+
+    @staticmethod
+    async def always_loading(request: web.Request) -> web.StreamResponse:
+        error = {"code": 503, "message": "Loading model", "type": "unavailable_error"}
+        return web.json_response({"error": error}, status=503)
+
+    LONG = ({"role": "user", "content": "word " * 6000},)
+
+    @staticmethod
+    async def change(client: Chomp, path: str = "", **fields: Any) -> None:
+        async with client.post(f"/api/hosts{path}", json=fields) as answer:
+            assert answer.status == 200, await answer.text()
+
+    async def test_hosts_that_refuse_to_load_are_asked_once_each(self, served: Any, fake: Any) -> None:
+        load = "POST /api/generate"
+        hosts = [self.telling(await fake("ollama", "m"), load, lambda reply: None) for _ in range(2)]
+        client = await served(*hosts)
+        async with asyncio.timeout(5), client.chat("m", messages=self.LONG) as answer:
+            assert (answer.status, (await error_of(answer))["code"]) == (400, "host_refused")
+        assert [host.asked.count(load) for host in hosts] == [1, 1]
+
+    @pytest.mark.parametrize("is_sleeping", [False, True])
+    async def test_hosts_that_say_for_ever_that_they_load_are_given_up(
+        self, served: Any, fake: Any, is_sleeping: bool
+    ) -> None:
+        hosts = [await fake("llamacpp", "m", answers=self.always_loading) for _ in range(2)]
+        for host in hosts:
+            self.telling(host, "GET /props", lambda reply: {**reply, "is_sleeping": is_sleeping})
+        client = await served(*hosts, timeouts={"first_byte_local": "0.7s"})
+        assert {self.state(client, f"h{n}") for n in range(2)} == {"asleep" if is_sleeping else "up"}
+        async with asyncio.timeout(5), client.chat("m") as answer:
+            assert (answer.status, (await error_of(answer))["code"]) == (503, "host_loading")
+        assert all(host.chats for host in hosts) and sum(len(host.chats) for host in hosts) < 12
+
+    @pytest.mark.parametrize("change", [{"priority": 3}, {"api_key": "another-key-1"}])
+    async def test_who_waits_for_a_loading_host_is_answered_after_its_settings_change(
+        self, served: Any, fake: Any, change: dict[str, Any]
+    ) -> None:
+        host = await fake("llamacpp", "m")
+        client = await served(host, written=True)
+        host.loading = True
+        await until(lambda: self.state(client, "h0") == "warming", "not loading")
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            asked = group.create_task(client.chat("m").__aenter__())
+            await until(lambda: bool(client.services.routing._known["h0"].lane.seats), "not waiting")
+            await self.change(client, name="h0", **change)
+            host.loading = False
+        assert asked.result().status == 200
+
+    async def test_another_router_answers_while_a_host_is_loading(self, served: Any, fake: Any, upstream: Any) -> None:
+        host, up = await fake("llamacpp", "m"), await upstream(says("hi"), "m")
+        client = await served(host, routers=[up], aliases={"a": ["h0/m", f"{up.id}/m"]})
+        host.loading = True
+        await until(lambda: self.state(client, "h0") == "warming", "not loading")
+        async with asyncio.timeout(5), client.chat("a") as answer:  # and not when its patience is at an end
+            assert (answer.status, answer.headers["x-chomp-router"]) == (200, up.id)
+        assert host.chats == []
+
+    async def test_who_runs_and_who_waits_stay_when_hosts_are_changed(self, served: Any, fake: Any) -> None:
+        host, other = await fake("ollama", "m"), await fake("ollama", "n")
+        client = await served({"url": host.url, "slots": 1}, other, written=True)
+        async with client.chat("m") as answer:
+            assert answer.status == 200
+        await client.rows(1)
+        host.gate = asyncio.Event()
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            asked = []
+            for busy, queued in ((1, 0), (1, 1), (1, 2)):
+                asked.append(group.create_task(client.chat("m").__aenter__()))
+                lane = client.services.routing._known["h0"].lane
+                await until(lambda q=queued: (host.busy, len(lane.waiting)) == (1, q), "not there")  # type: ignore[misc]  # noqa: B023
+                await self.change(client, "/order", names=["h1", "h0"][:: 1 if queued % 2 else -1])
+                async with client.get("/status") as answer:
+                    shown = (await answer.json())["hosts"]["h0"]
+                assert (shown["state"], shown["request_count"]) == ("up", 1)
+                assert (shown["busy"], shown["queued"], host.busy) == (busy, queued, 1)
+            await self.change(client, name="h0", api_key="key-of-h0-1")
+            await self.change(client, name="h0", slots=3)
+            await until(lambda: host.busy == 3, "who waits is not let in")
+            host.gate.set()
+        assert [one.result().status for one in asked] == [200] * 3
+
+    @pytest.mark.parametrize(
+        ("texts", "status"),
+        [(["one hundred tokens " * 20] * 300, 200), (["hi", "word " * 6000], 400), ([7] * 3000, 200), ([[7] * 3000] * 9, 200)],
+    )  # fmt: skip
+    async def test_of_many_texts_to_embed_the_longest_has_to_fit(
+        self, served: Any, fake: Any, texts: list[Any], status: int
+    ) -> None:
+        client = await served(await fake("llamacpp", "m", contexts={"m": 4096}))
+        async with client.post("/v1/embeddings", json={"model": "m", "input": texts}) as answer:
+            assert answer.status == status, await answer.text()
+
+    async def test_of_many_requests_of_one_caller_others_do_not_suffer(self) -> None:
+        lane = cs.Lane(clock := Clock())
+        lane.slots = 1
+        seat = lane.take("m", "ann")
+        waits = [asyncio.ensure_future(lane.seat(cs.Waiter("m", "ann", clock.now), 4, 60)) for _ in range(4)]
+        await asyncio.sleep(0)
+        with pytest.raises(cs.Busy):  # the last place is for others
+            await waits.pop()
+        clock.now += 2 * cs.GROUP_S
+        waits.append(asyncio.ensure_future(lane.seat(cs.Waiter("m", "bob", clock.now), 4, 60)))
+        await asyncio.sleep(0)
+        assert [one.caller for one in lane.waiting] == ["ann", "ann", "ann", "bob"]
+        seat.leave()
+        assert [one.caller for one in lane.seats] == ["bob"]
+        for wait in waits:
+            wait.cancel()
+
+    @pytest.mark.parametrize(
+        "written",
+        [
+            "[[routers]]\nid='gpu'\nkind='host'\nbase_url='http://u:pa55word@gpu:8000/v1'",
+            *(f"[[hosts]]\nname='gpu'\nurl='{url}'" for url in (
+                "http:/u:pa55word@gpu:8000", "//u:pa55word@gpu", "http://u:pa55/word@gpu", "http://u:pa55word@[::1", "http://gpu/?token=pa55word",
+            )),
+            "[[hosts]]\nname='gpu'\nurl='http://gpu'\napi_key=['pa55word']",
+        ],
+    )  # fmt: skip
+    def test_a_password_is_told_nowhere(self, tmp_path: Path, caplog: pytest.LogCaptureFixture, written: str) -> None:
+        with pytest.raises(cs.SettingsError) as error:
+            cs.router_rows(read(tmp_path, written))
+        assert "pa55" not in str(error.value) + caplog.text
+
+    async def test_what_is_refused_changes_nothing(self, served: Any, fake: Any) -> None:
+        host = await fake("ollama", "m")
+        client = await served(host, written=True)
+
+        async def call(method: str = "POST", **fields: Any) -> tuple[int, str]:
+            async with client.http.request(method, f"{client.url}/api/hosts", json=fields) as answer:
+                return answer.status, await answer.text()
+
+        new = {"name": "a-b", "url": host.url}
+        assert (await call(**new, api_key="key-of-a-b-1"))[0] == 200
+        before = {file: (client.store.folder / file).read_text() for file in ("settings.json", "keys.json")}
+        for fields, words in (
+            ({**new, "name": "a.b"}, "HOST_A_B_API_KEY"), ({**new, "api_key": "schlüssel-1"}, "ASCII"),
+            ({**new, "api_key": "a\nkey-1"}, "ASCII"), ({**new, "api_key": "x" * 9999}, "ASCII"),
+            ({**new, "models": ["m", ""]}, "no model"), ({**new, "url": "http://[::1"}, "no address"),
+        ):  # fmt: skip
+            status, text = await call(**fields)
+            assert (status, words in text) == (400, True), (fields, text)
+            assert {file: (client.store.folder / file).read_text() for file in before} == before
+        assert (await call(name="h0", url=host.url + "/", api_key="key-of-h0-1"))[0] == 200
+        status, text = await call("DELETE", name="h0")  # of chomp.toml: what was changed is undone
+        assert (status, "as chomp.toml has it" in text) == (200, True)
+        assert (
+            "h0" in client.services.routing.hosts.all
+            and "key-of-h0-1" in (client.store.folder / "keys.json").read_text()
+        )
+
+    async def test_a_host_switched_off_while_it_loads_is_left(
+        self, served: Any, fake: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gate, serve = asyncio.Event(), FakeHost._serve
+
+        async def slowly(self: FakeHost, request: web.Request) -> web.StreamResponse:
+            if request.path == "/api/generate":
+                loading.append(self)
+                await gate.wait()
+            return await serve(self, request)
+
+        loading: list[FakeHost] = []
+        monkeypatch.setattr(FakeHost, "_serve", slowly)
+        hosts = [await fake("ollama", "m", contexts={"m": 32768}) for _ in range(2)]
+        client = await served(*hosts, written=True)
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            asked = group.create_task(client.chat("m", messages=self.LONG).__aenter__())
+            await until(lambda: bool(loading), "not loading")
+            await self.change(client, name=f"h{hosts.index(loading[0])}", enabled=False)
+            gate.set()
+        assert asked.result().status == 200
+        assert [len(host.chats) for host in hosts] == [int(host is not loading[0]) for host in hosts]
+
+    def test_a_port_is_of_whom_listens_at_the_address_that_is_asked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        six = "0" * 24 + "01000000"
+        sockets = {
+            "/proc/self/net/tcp": [("0100007F:0050", "0A", 4242), ("00000000:0051", "0A", 1), ("0100007F:0053", "01", 1), ("0200007F:0054", "0A", 1)],
+            "/proc/self/net/tcp6": [(f"{six}:0050", "0A", 7), (f"{six}:0052", "0A", 7), ("0" * 32 + ":0051", "0A", 7)],
+        }  # fmt: skip
+        lines = {
+            name: ["head", *(f"0: {at} x {state} x x x {uid}" for at, state, uid in of)] for name, of in sockets.items()
+        }
+        monkeypatch.setattr(Path, "read_text", lambda path, *_: "\n".join(lines[str(path)]))
+        assert cs.listeners() == {80: ("127.0.0.1", 4242), 81: ("127.0.0.1", 1), 82: ("[::1]", 7)}
+
+    @pytest.mark.parametrize("model", ["m", "auto", "h/m"])
+    async def test_the_first_request_waits_until_a_host_has_answered(self, chomp: Any, fake: Any, model: str) -> None:
+        host = await fake("llamacpp", "m", slow_s=0.1)
+        client = await chomp(hosts=[{"name": "h", "url": host.url}])
+        async with client.chat(model) as answer:
+            assert (answer.status, answer.headers.get("x-chomp-router")) == (200, "h"), await answer.text()
+
+    async def test_a_found_host_takes_nobodys_name_place_or_key(
+        self, chomp: Any, fake: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sent: list[str | None] = []
+
+        async def answers(request: web.Request) -> None:
+            sent.append(request.headers.get("authorization"))
+
+        ollama, other, third = [await fake(kind, "m", answers=answers) for kind in ("ollama", "openai", "ollama")]
+        monkeypatch.setattr(cs, "FIND_S", 0.05)
+        monkeypatch.setattr(cs, "WELL_KNOWN_PORTS", (third.port, ollama.port, other.port))
+        far = {"name": "ollama", "url": "http://127.0.0.1:9", "api_key": "key-of-the-far-1", "enabled": False}
+        off = {"name": "off", "url": f"localhost:{third.port}", "enabled": False}
+        client = await chomp({**(await upstream(says(), "x")).router, "id": "openai"}, hosts=[off], written=True)
+        hosts = client.services.routing.hosts
+        await until(lambda: f"openai-{other.port}" in hosts.found, "not found")
+        assert list(hosts.found) == ["ollama", f"openai-{other.port}"]  # and not what is switched off
+        await self.change(client, **far)
+        async with client.post("/api/hosts/accept", json={"name": "ollama"}) as answer:
+            assert (answer.status, "under another name" in (await error_of(answer))["message"]) == (409, True)
+        hosts.found.clear()
+        name = f"ollama-{ollama.port}"
+        await until(lambda: list(hosts.found) == [name, f"openai-{other.port}"], "not found anew")
+        await self.change(client, name="mine", url=f"http://localhost:{other.port}")
+        await self.change(client, "/accept", name=name)
+        assert hosts.found == {}
+        await until(lambda: hosts.all[name].state == "up", "not up")
+        async with client.chat(f"{name}/m") as answer:
+            assert (answer.status, sent) == (200, [None])
+        assert [one["url"] for one in client.services.settings.hosts if one["name"] == "ollama"] == [far["url"]]
+
+    def test_a_host_is_asked_more_seldom_the_longer_it_is_down(self) -> None:
+        assert [cs.down_pause_s(lost) for lost in range(1, 9)] == [2.0, 2.0, 2.0, 5.0, 10.0, 30.0, 30.0, 30.0]
+
+    async def test_a_request_that_failed_loads_nothing_any_longer(self, served: Any, fake: Any) -> None:
+        host = await fake("ollama", "m")
+        host.answers = lambda request: asyncio.sleep(0, web.json_response({"error": "no memory"}, status=500))
+        client = await served(host)
+        async with client.chat("m") as answer:
+            assert answer.status >= 500
+        async with client.get("/api/hosts") as answer:
+            (shown,) = (await answer.json())["hosts"]
+        assert [one["loading"] for one in shown["models"]] == [False]
+
+    async def test_slots_that_a_host_gets_are_used(self, served: Any, fake: Any) -> None:
+        host = await fake("llamacpp", "m", slots=1)
+        client = await served(host)
+        lane = client.services.routing._known["h0"].lane
+        assert lane.slots == 1
+        host.slots = 4
+        await until(lambda: lane.slots == 4, "it is still asked for one at a time")
+
+    async def test_counting_needs_no_slot_and_no_context(self, served: Any, fake: Any) -> None:
+        async def answers(request: web.Request) -> web.StreamResponse | None:
+            return web.json_response({"input_tokens": 5}) if "count" in request.path else None
+
+        host = await fake("llamacpp", "m", native=("messages", "messages/count_tokens"), answers=answers)
+        host.gate = asyncio.Event()
+        client = await served({"url": host.url, "slots": 1})
+        await until(lambda: bool(client.services.routing.hosts.all["h0"].apis), "not asked for dialects")
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            group.create_task(client.chat("m").__aenter__())
+            await until(lambda: bool(host.busy), "not busy")
+            for messages in ([{"role": "user", "content": "hi"}], self.LONG):
+                fields = {"model": "m", "messages": messages}
+                async with client.post("/v1/messages/count_tokens", json=fields) as answer:
+                    assert answer.status == 200, await answer.text()
+            host.gate.set()
+
+    async def test_who_has_waited_too_long_is_told_so(self, served: Any, fake: Any) -> None:
+        host = await fake("ollama", "m")
+        host.gate = asyncio.Event()
+        client = await served({"url": host.url, "slots": 1}, timeouts={"queue": "0.2s", "busy": "0.1s"})
+        async with asyncio.TaskGroup() as group:
+            group.create_task(client.chat("m").__aenter__())
+            await until(lambda: bool(host.busy), "not busy")
+            async with client.chat("m") as answer:
+                error = await error_of(answer)
+                assert (answer.status, error["code"]) == (429, "queue_timeout") and "within 0.2 s" in error["message"]
+                assert float(answer.headers["retry-after"]) > 0
+            host.gate.set()
+
+    async def test_an_old_router_that_is_a_host_is_shown_and_nothing_near_is_what_was_asked_for(
+        self, chomp: Any, fake: Any
+    ) -> None:
+        host = await fake("openai", "m")
+        client = await chomp({"id": "gpu", "base_url": host.url + "/v1", "kind": "host"})
+        await until(lambda: self.state(client, "gpu") == "up", "not up")
+        async with client.get("/api/hosts") as answer:
+            assert [(one["name"], one["state"]) for one in (await answer.json())["hosts"]] == [("gpu", "up")]
+        async with client.chat("gpu/nope") as answer:
+            assert "near: gpu/nope" not in (await error_of(answer))["message"]
+        async with client.chat("gqu/m") as answer:
+            assert "near: gpu/m" in (await error_of(answer))["message"]
+
 
 # == Usage =============================================================================================================
 
@@ -13079,6 +13380,123 @@ class TestKernel:
     )
     def test_the_version_of_what_is_handed_is_looked_at(self, wanted: str, fits: bool) -> None:
         assert cs.fits_api(wanted) is fits
+
+    async def test_a_page_is_open_to_be_seen_alone(self, extended: Any, tmp_path: Path) -> None:
+        (tmp_path / "extensions" / "templates").mkdir()
+        (tmp_path / "extensions" / "templates" / "desk.html").write_text("<h1>Desk</h1>")
+        client = await extended(desk="""
+            def activate(host):
+                host.page("/desk", "Desk", "desk.html")
+                for method in ("POST", "DELETE"):
+                    @host.route(method, "/desk")
+                    async def act(request): return {"let": "in"}
+            """)  # fmt: skip
+        async with aiohttp.ClientSession() as stranger:
+            for method, status in (("GET", 200), ("POST", 401), ("DELETE", 401)):
+                async with stranger.request(method, f"{client.url}/desk") as answer:
+                    assert answer.status == status, method
+        async with client.post("/desk") as answer:
+            assert await answer.json() == {"let": "in"}
+
+    async def test_a_cancelled_call_of_an_extension_stops_nobody_else(self, extended: Any) -> None:
+        cancelled = "async def %s(host):\n    task = asyncio.ensure_future(asyncio.sleep(9))\n    task.cancel()\n    await task\n"
+        client = await extended(
+            a="def activate(host): pass\ndef deactivate(host): ended.append(1)\nended = []",
+            b=cancelled % "activate", c="def activate(host): pass\n" + cancelled % "deactivate",
+            d="raise asyncio.CancelledError",
+        )  # fmt: skip
+        states = await self.states(client)
+        assert [state for state, _ in states.values()] == ["active", "disabled", "active", "disabled"]
+        assert "CancelledError" in states["b"][1] and "CancelledError" in states["d"][1]
+        await client.stop()
+        assert sys.modules["chomp_extensions.a"].ended == [1]  # the last, after c
+
+    @pytest.mark.parametrize(
+        ("source", "reason"),
+        [
+            ("def activate(host): host.page('/nope', 'Nope', 'docs.html', icon='no-such-icon')", ""),
+            ("def activate(host): host.reports(lambda: {'x': object()})", ""),
+            ("def activate(host): host.reports(lambda: {'state': 'lied', 'reason': 'lied'})", ""),
+            ("def activate(host): host.panel('nope/nope.html')", ""),
+            ("class Settings(msgspec.Struct):\n    a: object = object()\ndef activate(host): pass", "unsupported"),
+            ("Settings = dict\ndef activate(host): pass", "no msgspec.Struct"),
+            ("SECRETS = None\nclass Settings(msgspec.Struct):\n    a: int = 1\ndef activate(host): pass", "TypeError"),
+            ("def activate(host): host.tables(7)", "TypeError"),
+            ("def activate(host): host.on(None, print)", "None"),
+        ],
+    )
+    async def test_what_is_odd_in_an_extension_breaks_no_page(self, extended: Any, source: str, reason: str) -> None:
+        client = await extended(odd=source, good="def activate(host): host.on('bang', heard.append)\nheard = []")
+        state, words = (await self.states(client))["odd"]
+        assert state == ("disabled" if reason else "active") and reason.lower() in words.lower()
+        for path in ("/status", "/partials/settings", "/", "/api/config", "/docs"):
+            async with client.get(path) as answer:
+                assert answer.status == 200, path
+        client.services.events.publish("bang", {})
+        assert len(sys.modules["chomp_extensions.good"].heard) == 1
+
+    def test_settings_whose_own_check_fails_are_an_error_of_their_table(self, tmp_path: Path) -> None:
+        source = "class Settings(msgspec.Struct):\n    a: int = 1\n    def __post_init__(self):\n        {1: 1}[self.a]\ndef activate(host): pass"
+        (tmp_path / "picky.py").write_text(self.HEAD % "" + source)
+        with pytest.raises(cs.SettingsError, match=r"\[picky\] cannot be used: KeyError: 2"):
+            cs.Kernel(read(tmp_path, f'[picky]\na = 2\n[extensions]\nfolders = ["{tmp_path}"]'))
+
+    async def test_no_extension_is_called_what_chomp_has_itself(self, extended: Any) -> None:
+        source = "class Settings(msgspec.Struct):\n    evil: int = 1\ndef activate(host): pass"
+        client = await extended(tasks=source, server=source, agents=source, isolation=source)
+        states = await self.states(client)
+        assert len(states) == 4 and {state for state, _ in states.values()} == {"disabled"}
+        assert {reason for _, reason in states.values()} == {"chomp has a table of that name itself"}
+        async with client.get("/api/config") as answer:
+            assert "evil" not in await answer.text()
+
+    def test_what_was_set_of_an_extension_that_is_gone_is_left_alone(self, tmp_path: Path) -> None:
+        assert read(tmp_path, overrides={"gone": {"a": 2}}).of_extensions == {}
+        off = read(tmp_path, '[extensions]\noff = ["gone"]', overrides={"gone": {"a": 2}})
+        assert off.of_extensions == {"gone": {"a": 2}}
+
+    async def test_settings_are_changed_although_a_folder_has_gone(self, extended: Any, tmp_path: Path) -> None:
+        client = await extended(
+            {"written": True, "mine": {"a": 2}},
+            mine="class Settings(msgspec.Struct):\n    a: int = 1\ndef activate(host): pass",
+        )
+        (tmp_path / "extensions").rename(tmp_path / "elsewhere")
+        async with client.post("/api/config", json={"tasks": {"parallel": 3}}) as answer:
+            assert answer.status == 200, await answer.text()
+        assert client.services.settings.tasks.parallel == 3
+
+    async def test_what_a_failing_extension_began_is_undone(self, extended: Any) -> None:
+        begun = """
+            import contextlib
+            def activate(host):
+                async def work():
+                    with contextlib.suppress(ZeroDivisionError):
+                        await asyncio.Event().wait()
+                kept.append(host.start("work", work()))
+                host.on("bang", kept.append)
+                host.provide("mine", 1)
+                %s
+            kept = []
+            """
+        client = await extended(fails=begun % "raise ValueError('no')", takes=begun % "host.provide('tasks', 1)")
+        states, kernel = await self.states(client), client.services.kernel
+        assert "ValueError: no" in states["fails"][1] and "the service tasks is the server's" in states["takes"][1]
+        assert kernel.services["tasks"] is client.services.dispatch.queue and "mine" not in kernel.services
+        client.services.events.publish("bang", {})
+        for name in ("fails", "takes"):
+            (task,) = sys.modules[f"chomp_extensions.{name}"].kept
+            await until(task.done, "it still works")
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [("GET", "/api/tasks/{task}"), ("GET", "/static/x"), ("GET", "/api/tasks/1"), ("*", "/health"), ("GET", "/{tail:.*}")],
+    )  # fmt: skip
+    async def test_no_route_stands_before_or_behind_one_of_chomps(self, extended: Any, method: str, path: str) -> None:
+        client = await extended(
+            shadow=f"def activate(host): host.route({method!r}, {path!r})(show)\nasync def show(request): return {{}}"
+        )
+        state, reason = (await self.states(client))["shadow"]
+        assert (state, f"{method} {path} cannot be served" in reason) == ("disabled", True)
 
 
 class TestNotify:
