@@ -830,9 +830,6 @@ class RequestEnd(msgspec.Struct, frozen=True, gc=False):
     tokens_per_s: float | None  # of its answer, after the first token
     words: str  # what went wrong
     records: Sequence[AttemptRecord]  # attempts that failed
-    headers: Sequence[tuple[bytes, bytes]] = ()  # of the client; not for everybody
-    answer_head: bytes = b""  # header lines of the upstream that answered last
-    bodies: tuple[bytes, bytes] = (b"", b"")  # the beginnings of request and answer, where somebody wants them
 
     def flat(self) -> dict[str, Any]:
         """As it is sent."""
@@ -2128,6 +2125,17 @@ _NOT_UPWARDS_PREFIX = (
     b"x-stainless-", b"x-chomp-", b"x-forwarded-", b"sec-", b"cf-", b"proxy-", b"x-original-", b"x-envoy-",
     b"x-auth-request-", b"x-amzn-oidc-", b"x-authentik-", b"x-ms-token-", b"x-ms-client-principal", b"tailscale-",
 )  # fmt: skip
+_OF_NOBODY = _HOP_BY_HOP | frozenset(
+    b"authorization x-api-key api-key x-goog-api-key cookie host content-length accept-encoding expect "
+    b"content-encoding".split()
+)
+
+
+def tells_of_client(name: bytes) -> bool:
+    """Whether a header, in lower case, may tell who or where a client is, as proxies add it: that is kept nowhere."""
+    return (name in _NOT_UPWARDS and name not in _OF_NOBODY) or name.startswith(_NOT_UPWARDS_PREFIX)
+
+
 _DOWNWARDS = frozenset(b"content-type cf-ray retry-after retry-after-ms server-timing".split())
 _DOWNWARDS_PREFIX = (b"x-", b"openai-", b"anthropic-", b"fireworks-", b"ratelimit")
 _NOT_DOWNWARDS = frozenset(
@@ -7972,7 +7980,7 @@ def listeners() -> dict[int, tuple[str, int]]:
     found: dict[int, tuple[str, int]] = {}
     for name, reached in (("tcp", ("0100007F", "00000000")), ("tcp6", ("0" * 24 + "01000000", "0" * 32))):
         try:
-            lines = Path(f"/proc/self/net/{name}").read_text("ascii").splitlines()[1:]
+            lines = Path(f"/proc/self/net/{name}").read_text("utf-8").splitlines()[1:]
         except OSError:
             continue
         for words in map(str.split, lines):
@@ -10725,11 +10733,11 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         if ttft_ms is not None and row.completion_tokens > 1 and row.stream and row.duration_ms > ttft_ms:
             rate = round((row.completion_tokens - 1) / (row.duration_ms - ttft_ms) * 1000, 2)
         answer_head = b"" if attempt is None else attempt.shown
-        end = RequestEnd(self.number, row, rate, self._words, self.records, self.request.headers, answer_head)
+        trace = Trace(RequestEnd(self.number, row, rate, self._words, self.records), self.request.headers, answer_head)
         if isinstance(self._sink, _Capture):
             bodies = self.request.body[:CAPTURE_BYTES], self._sink.seen
-            end = msgspec.structs.replace(end, bodies=bodies)
-        proxy.settled(self, end, overhead_s=self._overhead_s, chunks=self._reads)
+            trace = msgspec.structs.replace(trace, bodies=bodies)
+        proxy.settled(self, trace, overhead_s=self._overhead_s, chunks=self._reads)
         self._sink.done()
 
     def _report(self, attempt: Attempt, error_type: str, now: float) -> None:
@@ -10968,6 +10976,15 @@ class _Reader:
 TRACES = 500  # requests of which more is known than the ledger keeps
 
 
+class Trace(msgspec.Struct, frozen=True, gc=False):
+    """What is remembered of a request for a while, and told to whoever asks for it alone."""
+
+    end: RequestEnd
+    headers: Sequence[tuple[bytes, bytes]] = ()  # of the client
+    answer_head: bytes = b""  # header lines of the upstream that answered last
+    bodies: tuple[bytes, bytes] = (b"", b"")  # the beginnings of request and answer, where somebody wants them
+
+
 class Proxy:
     """Opens exchanges and keeps count of them."""
 
@@ -11002,7 +11019,7 @@ class Proxy:
         self._active: set[Exchange] = set()
         self.over = self.errors = self.tokens = 0  # since the start: requests, those that failed, tokens of answers
         self._begun = 0
-        self.traces: collections.deque[RequestEnd] = collections.deque(maxlen=TRACES)
+        self.traces: collections.deque[Trace] = collections.deque(maxlen=TRACES)
         self.shows_prompts = False  # to watchers
         self.captures = False  # the beginnings of bodies
         self._ticker: asyncio.TimerHandle | None = None  # while there are any
@@ -11022,7 +11039,7 @@ class Proxy:
 
     def trace(self, number: int) -> dict[str, Any] | None:
         """All that is known of a request that is over; None when it is too long ago."""
-        found = next((one for one in reversed(self.traces) if one.number == number), None)
+        found = next((one for one in reversed(self.traces) if one.end.number == number), None)
         if found is None:
             return None
         lines = [line.partition(b":") for line in found.answer_head.splitlines()]
@@ -11032,7 +11049,7 @@ class Proxy:
         }  # fmt: skip
         bodies = [self.redacted_text(body.decode("utf-8", "replace")) for body in found.bodies]
         return {
-            **found.flat(),
+            **found.end.flat(),
             **{name: self._shown_headers(pairs) for name, pairs in headers.items()},
             "request_body": bodies[0],
             "answer_body": bodies[1],
@@ -11044,7 +11061,8 @@ class Proxy:
         for raw, value in headers:
             name = raw.decode("latin-1").lower()
             text = self.redacted_text(value.decode("latin-1"))[:500]
-            shown.append((name, SHOWN_SECRET if is_secret_name(name) else text))
+            if not tells_of_client(raw.lower()):
+                shown.append((name, SHOWN_SECRET if is_secret_name(name) else text))
         return shown
 
     @property
@@ -11144,9 +11162,9 @@ class Proxy:
         )  # fmt: skip
         self.events.publish(kind, facts)
 
-    def settled(self, exchange: Exchange, end: RequestEnd, *, overhead_s: float, chunks: int) -> None:
+    def settled(self, exchange: Exchange, trace: Trace, *, overhead_s: float, chunks: int) -> None:
         """An exchange is over."""
-        row = end.row
+        end, row = trace.end, trace.end.row
         self._active.discard(exchange)
         if self._drained is not None and not self._active and not self._drained.done():
             self._drained.set_result(None)
@@ -11159,7 +11177,7 @@ class Proxy:
         else:
             self.routing.counted(row)
             self.events.publish("request_complete", end)
-        self.traces.append(end)
+        self.traces.append(trace)
 
     async def drain(self, limit_s: float) -> None:
         """Waits for exchanges to end; after `limit_s` ends them with an error their clients can see."""
@@ -20343,7 +20361,8 @@ def mount(app: web.Application, kernel: Kernel) -> None:
                     raise ValueError("it is there already")
                 if path.startswith("/{"):
                     raise ValueError("it would be the address of everything else")
-                app.router.add_route(method, path, _answering(extension, handle), expect_handler=expect)
+                add = app.router.add_get if method == "GET" else functools.partial(app.router.add_route, method)
+                add(path, _answering(extension, handle), expect_handler=expect)
             except (RuntimeError, ValueError) as error:
                 kernel.disable(extension, f"{method} {path} cannot be served: {error}")
                 break

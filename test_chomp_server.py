@@ -9949,8 +9949,7 @@ class TestHosts:
         async with asyncio.TaskGroup() as group:
             asked = [group.create_task(client.chat("m").__aenter__()) for _ in range(4)]
             lane = client.services.routing._known[up.id].lane
-            await until(lambda: len(lane.waiting) == 2, "not queued")
-            assert len(up.calls) == 2
+            await until(lambda: (len(lane.waiting), len(up.calls)) == (2, 2), "not queued")
             gate.set()
         assert [one.result().status for one in asked] == [200] * 4
 
@@ -27843,8 +27842,8 @@ class TestLogin:
             },
         }  # fmt: skip
         is_open = {
-            *(("GET", path) for path in ("/", "/docs", "/usage", "/login", "/health", "/static/{file}")),
-            *(("HEAD", path) for path in ("/", "/docs", "/usage", "/login", "/health", "/static/{file}")),
+            *(("GET", path) for path in ("/", "/docs", "/usage", "/tower", "/login", "/health", "/static/{file}")),
+            *(("HEAD", path) for path in ("/", "/docs", "/usage", "/tower", "/login", "/health", "/static/{file}")),
             ("POST", "/login"),
         }
         addresses = {
@@ -28224,11 +28223,13 @@ class TestPages:
 
     async def test_every_page_leads_to_every_page(self, chomp: Any) -> None:
         client = await chomp()
-        for page in cs.PAGES:
+        pages = client.app[aiohttp_jinja2.APP_KEY].globals["PAGES"]
+        assert [one.path for one in pages] == ["/", "/usage", "/tower", "/docs"]
+        for page in pages:
             async with aiohttp.ClientSession() as http, http.get(client.url + page.path) as answer:  # open to all
                 text = await answer.text()
             links = re.findall(r'<a class="round" href="([^"]+)"[^>]*?( aria-current="page")?>', text)
-            assert answer.status == 200 and [path for path, _ in links] == [one.path for one in cs.PAGES]
+            assert answer.status == 200 and [path for path, _ in links] == [one.path for one in pages]
             assert [path for path, current in links if current] == [page.path]
 
     async def test_what_others_wrote_is_text_wherever_it_is_shown(self, dashboard: Any) -> None:
@@ -28491,6 +28492,7 @@ class TestPages:
             "docs.js",
             "tasks.js",
             "terminal.js",
+            "tower.js",
             "usage.js",
             "icon.svg",
             "VENDOR.md",
@@ -28520,14 +28522,23 @@ class TestPages:
         )
         scripts = "".join(
             (HERE / "static" / name).read_text()
-            for name in ("key.js", "login.js", "chomp.js", "terminal.js", "usage.js", "theme.js")
+            for name in ("key.js", "login.js", "chomp.js", "terminal.js", "tower.js", "usage.js", "theme.js")
         )
         assert not re.search(r"\b(confirm|alert|eval)\(|new Function|innerHTML\b(?!Morph)", scripts)
 
     def test_only_key_js_knows_the_key_and_whatever_is_sent_goes_through_it(self) -> None:
         texts = {
             name: (HERE / "static" / name).read_text()
-            for name in ("login.js", "chomp.js", "tasks.js", "docs.js", "terminal.js", "usage.js", "theme.js")
+            for name in (
+                "login.js",
+                "chomp.js",
+                "tasks.js",
+                "docs.js",
+                "terminal.js",
+                "tower.js",
+                "usage.js",
+                "theme.js",
+            )
         }
         for name, text in texts.items():
             assert "chomp.key" not in text, name
@@ -28783,7 +28794,7 @@ class TestTower:
         await tower.look()
         for n in range(1000):
             row = cs.LedgerRow(1.0, f"r{n}", "owner", status=200, router="x", ttft_ms=float(n))
-            proxy.traces.append(cs.RequestEnd(n, row, None, "", ()))
+            proxy.traces.append(cs.Trace(cs.RequestEnd(n, row, None, "", ())))
         proxy.over = 1000
         await tower.look()
         async with client.get("/api/tower/stream") as answer:
@@ -28856,7 +28867,7 @@ class TestTower:
         async def story() -> dict[str, Any]:
             async with client.chat("m", stream=stream, user=TOKEN) as answer:
                 sent = await answer.read()
-            (end,) = [one for one in client.services.proxy.traces if one.number == client.services.proxy.over]
+            (end,) = [one.end for one in client.services.proxy.traces if one.end.number == client.services.proxy.over]
             async with client.get(f"/api/tower/requests/{end.number}") as answer:
                 found: dict[str, Any] = await answer.json()
             assert found["answer_body"] in ("", sent[: cs.CAPTURE_BYTES].decode())
@@ -36282,7 +36293,7 @@ done
         blocks = [block for block in self.blocks() if not block.startswith("#!")]
         kept_out = [[word for word in self.NOT_HERE if word in block] for block in blocks]
         assert {word for words in kept_out for word in words} == {*self.NOT_HERE}
-        assert sum(not words for words in kept_out) == 25
+        assert sum(not words for words in kept_out) == 26
         assert [block for block, words in zip(blocks, kept_out, strict=True) if "curl " in block and words] == []
 
     async def test_every_block_of_the_readme_and_the_docs_works(

@@ -82,7 +82,8 @@ class Tower:
     def ended(self, since: int) -> list[Any]:
         """Those of the last requests that were over after the first `since` of all."""
         requests = self._host.service("requests")
-        return list(requests.traces)[-(requests.over - since) :] if requests.over > since else []
+        last = list(requests.traces)[-(requests.over - since) :] if requests.over > since else []
+        return [trace.end for trace in last]
 
     def hear(self, event: Any) -> None:
         """Something else has happened."""
