@@ -11988,6 +11988,7 @@ class Extension:
         self.commands: list[Command] = []
         self.panels: list[str] = []  # templates of the settings
         self.status: Callable[[], Any] | None = None
+        self.redact: Callable[[str], str] = str
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -11996,13 +11997,13 @@ class Extension:
 
     def disable(self, reason: str) -> None:
         """It is not used from now on."""
-        self.phase, self.reason = "disabled", reason[:500]
+        self.phase, self.reason = "disabled", self.redact(reason)[:500]
         log.warning("the extension %s is disabled: %s", self.id, self.reason)
 
     def failed(self, where: str, error: BaseException) -> None:
         """Something of it went wrong, which stops nothing else."""
         self.failures += 1
-        self.reason = f"{where}: {type(error).__name__}: {error}"[:500]
+        self.reason = self.redact(f"{where}: {type(error).__name__}: {error}")[:500]
         log.error("the extension %s: %s failed", self.id, where, exc_info=error)
 
 
@@ -12379,6 +12380,7 @@ class Kernel:
         """Activates each in turn; one that fails is disabled, and with it those that depend on it."""
         known = {one.id: one for one in self.extensions}
         for extension in self.extensions:
+            extension.redact = tools.credentials.redact
             missing = [id for id in extension.manifest.depends_on if known[id].phase != "active"]
             if extension.phase == "loaded" and missing:
                 extension.disable(f"it needs {missing[0]}, which is disabled")

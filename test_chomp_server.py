@@ -13195,7 +13195,7 @@ class TestKernel:
             def activate(host):
                 @host.route("GET", "/bad")
                 async def bad(request):
-                    raise KeyError("sk-secret")
+                    raise KeyError(request.headers["authorization"])
                 @host.route("GET", "/refused")
                 async def refused(request):
                     raise host.error("not today", status=409)
@@ -13224,7 +13224,11 @@ class TestKernel:
             """
         )
         async with client.get("/bad") as answer:
-            assert (answer.status, "secret" in await answer.text()) == (500, False)
+            assert (answer.status, TOKEN in await answer.text()) == (500, False)
+        for path in ("/status", "/partials/settings"):
+            async with client.get(path) as answer:
+                text = await answer.text()
+                assert "KeyError" in text and TOKEN not in text
         assert "KeyError" in caplog.text
         async with client.get("/refused") as answer:
             assert (answer.status, (await error_of(answer))["message"]) == (409, "not today")
