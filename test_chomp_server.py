@@ -28860,6 +28860,44 @@ class TestTower:
         (start,) = [one.data for one in client.services.events.recent() if one.kind == "request_start"]
         assert 0 < len(start.prompt.encode()) <= 200 and TOKEN not in start.prompt
 
+    async def test_a_chat_of_open_webui_is_followed(
+        self, chomp: Any, fake: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With what version 0.12.4 sends to an OpenAI-like connection (routers/openai.py, utils/headers.py)."""
+        hosts = [await fake("ollama", "llama3.2:3b", resident={"llama3.2:3b"}) for _ in range(2)]
+        client = await chomp(
+            hosts=[{"name": f"h{n}", "url": one.url} for n, one in enumerate(hosts)], server={"strategy": "round-robin"}
+        )
+        known = client.services.routing.hosts.all
+        await until(lambda: all(one.state == "up" for one in known.values()), "not up")
+        async with client.get("/v1/models") as answer:
+            assert [one["id"] for one in (await answer.json())["data"]] == ["h0/llama3.2:3b", "h1/llama3.2:3b"]
+        headers = {
+            "content-type": "application/json", "x-openwebui-user-name": "Ann", "x-openwebui-user-id": "u1",
+            "x-openwebui-user-email": "ann@example.org", "x-openwebui-user-role": "user", "x-openwebui-chat-id": "chat-1",
+        }  # fmt: skip
+        chat = {
+            "stream": True, "model": "llama3.2:3b", "messages": [{"role": "user", "content": "Hi"}],
+            "stream_options": {"include_usage": True},
+        }  # fmt: skip
+        title = {
+            "model": "llama3.2:3b", "messages": [{"role": "user", "content": "### Task:\nGenerate a concise title"}],
+            "stream": False, "max_tokens": 1000,
+        }  # fmt: skip
+        words = []
+        for payload in (chat, title):
+            async with client.post("/v1/chat/completions", json=payload, headers=headers) as answer:
+                assert answer.status == 200
+                words.append((answer.headers["x-chomp-affinity"], answer.headers["x-chomp-router"]))
+                await answer.read()
+        assert [word for word, _ in words] == ["miss", "hit"] and words[0][1] == words[1][1]
+        async with client.get("/api/tower") as answer:
+            ended = (await answer.json())["ended"]
+        assert [(one["stream"], one["prompt_tokens"], one["completion_tokens"], one["estimated"]) for one in ended] == [
+            (1, 7, 2, 0),
+            (0, 7, 2, 0),
+        ]
+
     @pytest.mark.parametrize("stream", [False, True])
     async def test_bodies_are_remembered_when_that_is_switched_on(
         self, chomp: Any, upstream: Any, stream: bool
