@@ -217,7 +217,7 @@ def lines_of(tower: Tower, host: Any, columns: int) -> list[str]:
     lines += [""] * bool(frame["live"])
     for name, one in routing.host_status().items():
         resident = ", ".join(model["id"] for model in one["models"] if model["resident"]) or "-"
-        latency = "-" if one["latency_ms"] is None else f"{one['latency_ms']:.0f} ms"
+        latency = "-" if one["latency_ms"] is None else f"{one['latency_ms']:.3g} ms"
         busy = f"{one['busy']}/{one['slots'] or '-'} busy, {one['queued']} queued"
         lines.append(f"{name:<16} {one['state']:<8} {latency:>7}  {busy}  {resident}")
     lines += [""] * bool(routing.hosts.all)
