@@ -11035,7 +11035,8 @@ class Proxy:
     def live(self, most: int) -> list[dict[str, Any]]:
         """Requests that run, the newest first."""
         newest = sorted(self._active, key=lambda one: one.number, reverse=True)[:most]
-        return [{**one.live(), "model": self.redacted_text(one.live()["model"])} for one in newest]
+        shown = [one.live() for one in newest]
+        return [{**one, "model": self.redacted_text(one["model"])} for one in shown]
 
     def trace(self, number: int) -> dict[str, Any] | None:
         """All that is known of a request that is over; None when it is too long ago."""
@@ -19489,8 +19490,10 @@ class LiveStreams:
                 life, _, seq = request.headers.get("last-event-id", "").partition(".")
                 if seq.isdecimal() and len(seq) < 19:
                     recent = self._events.recent(int(seq) if life == self._life else 0)
-                    if life != self._life or (recent and recent[0].seq > int(seq) + 1):
-                        feed.missed += 1 if life != self._life else recent[0].seq - int(seq) - 1
+                    if life != self._life:
+                        feed.is_of_another_life = True
+                    elif recent and recent[0].seq > int(seq) + 1:
+                        feed.missed += recent[0].seq - int(seq) - 1
                     for event in recent:
                         feed.hear(event)
                 response = web.StreamResponse(headers=_STREAM_HEADERS)
@@ -19605,6 +19608,7 @@ class Feed:
         self._kinds, self._wanted = kinds, wanted
         self._waiting: collections.deque[Event] = collections.deque()
         self.missed = 0
+        self.is_of_another_life = False  # it has seen events before chomp was started: nobody knows what it missed
         self.some = asyncio.Event()
 
     def hear(self, event: Event) -> None:
@@ -19613,8 +19617,11 @@ class Feed:
             return
         if self._wanted:
             fields = event_fields(event)
-            fields = fields if isinstance(fields, dict) else msgspec.structs.asdict(fields)
-            if any(str(fields.get(name, "")) != value for name, value in self._wanted.items()):
+            if isinstance(fields, msgspec.Struct):
+                fields = msgspec.structs.asdict(fields)
+            if not isinstance(fields, dict) or any(
+                str(fields.get(name, "")) != value for name, value in self._wanted.items()
+            ):
                 return
         if len(self._waiting) >= FEED_WAITING:
             self._waiting.popleft()
@@ -19625,9 +19632,10 @@ class Feed:
     def take(self, life: str) -> bytes:
         """The frames of what waits, a gap said before them; it is sent then."""
         frames = []
-        if self.missed:
-            frames.append(b'event: gap\ndata: {"missed":%d}\n\n' % self.missed)
-            self.missed = 0
+        if self.missed or self.is_of_another_life:
+            missed = None if self.is_of_another_life else self.missed
+            frames.append(b"event: gap\ndata: %b\n\n" % msgspec.json.encode({"missed": missed}))
+            self.missed, self.is_of_another_life = 0, False
         for event in self._waiting:
             kind = event.kind.encode()
             data = msgspec.json.encode({"type": event.kind, "timestamp": iso(event.at), "data": event_fields(event)})
@@ -19646,7 +19654,7 @@ async def stream_events(request: web.Request) -> web.StreamResponse:
 
     Named events with `{type, timestamp, data}`, such as `request_complete`; filters by kinds and by fields of `data`
     (also `id`, `model`). With `Last-Event-ID` those that were missed come first, as far as they are remembered. A
-    viewer that reads too slowly loses events, and is told by `gap` how many.
+    viewer that reads too slowly loses events, and is told by `gap` how many; `null` when chomp was started meanwhile.
     """
     query = request.query
     kinds = [word for word in query.get("kinds", "").split(",") if word]

@@ -24,6 +24,7 @@ MANIFEST = {
 SECONDS = 300  # of the charts
 ROWS = 60  # of each kind in one frame; more are counted
 HAPPENINGS = 100
+FIELDS, FIELD_CHARS = 12, 200  # of one of them
 FRAME_S = 0.5
 SLOW_S = 10.0  # a viewer that takes nothing for so long is left
 SENT_MOST = 2000  # events that wait to be sent to another tower; more are dropped, and counted
@@ -92,7 +93,8 @@ class Tower:
         fields = _flat(self._host.fields_of(event))
         if "number" in fields:  # of a request: there is more in its row
             fields = {name: fields[name] for name in ("router", "sent_model", "caller", "reason") if name in fields}
-        data = {name: value for name, value in fields.items() if value not in ("", None)}
+        wanted = [(name, value) for name, value in fields.items() if value not in ("", None)][:FIELDS]
+        data = {name[:FIELD_CHARS]: _short(value) for name, value in wanted}  # others may have posted it
         self.happenings.append({"seq": event.seq, "at": event.at, "kind": event.kind, "data": data})
 
     def series(self, now: float) -> dict[str, list[Any]]:
@@ -135,6 +137,13 @@ def _flat(fields: Any) -> dict[str, Any]:
         return fields
     found = msgspec.to_builtins(fields)
     return found if isinstance(found, dict) else {"data": found}
+
+
+def _short(value: Any) -> Any:
+    """A number as it is, all else as a short text."""
+    if isinstance(value, bool | int | float):
+        return value
+    return (value if isinstance(value, str) else msgspec.json.encode(value).decode())[:FIELD_CHARS]
 
 
 def _fits(row: dict[str, Any], wanted: dict[str, str]) -> bool:

@@ -125,8 +125,8 @@
     for (const { chart, names } of drawn) chart.setData([series.at, ...names.map((name) => series[name])]);
   }, 1000);
   document.addEventListener("theme", draw);
-  let timer;
-  addEventListener("resize", () => { clearTimeout(timer); timer = setTimeout(draw, 150); });
+  let drawing;
+  addEventListener("resize", () => { clearTimeout(drawing); drawing = setTimeout(draw, 150); });
   setInterval(() => {
     for (const time of document.querySelectorAll(".countdown")) {
       const left = Math.max(0, Math.round((Date.parse(time.dateTime) - Date.now()) / 1000));
@@ -166,7 +166,8 @@
     one("#now").textContent = "Connecting …";
     setTimeout(() => { if (follow === mine) connect(); }, 1000);
   }
-  form.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(connect, 300); });
+  let typing;
+  form.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(connect, 300); });
   form.addEventListener("submit", (event) => event.preventDefault());
   connect();
 
