@@ -8198,11 +8198,15 @@ class Lane:
         """How long one more would wait, roughly."""
         return self._mean_s * (len(self.waiting) + 1) / max(1, self.slots)
 
+    def may_wait(self, caller: str, most: int) -> bool:
+        """Whether one more request of `caller` may wait where `most` may in all: one caller leaves room for others."""
+        own = sum(one.caller == caller for one in self.waiting)
+        return len(self.waiting) < most and own < max(1, most * 3 // 4)
+
     async def seat(self, waiter: Waiter, most: int, limit_s: float) -> Seat | None:
         """A seat, when it is the request's turn; None when that takes longer than `limit_s`. Raises Busy when full."""
         if waiter not in self.waiting:
-            own = sum(one.caller == waiter.caller for one in self.waiting)
-            if len(self.waiting) >= most or own >= max(1, most * 3 // 4):  # the rest is for others
+            if not self.may_wait(waiter.caller, most):
                 raise self.full()
             self.waiting.append(waiter)
             self.stir()
@@ -9850,7 +9854,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         times, began = proxy.timeouts, time.monotonic()
         waiter = self._waiter = Waiter(target.model, self.caller.name, began)
         self._on_hold, self._due = True, 0.0  # a streaming client hears comments meanwhile
-        if len(lane.waiting) < proxy.limits.queue:
+        if lane.may_wait(self.caller.name, proxy.limits.queue):
             proxy.tell("request_queued", self)
         try:
             while self._seat is None:

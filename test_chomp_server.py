@@ -9900,13 +9900,14 @@ class TestHosts:
         assert order == ["bob", "ann", "ann", "ann"]
         await asyncio.gather(*waits)
 
-    async def test_who_waits_hears_comments_and_who_finds_no_room_is_told_when(self, served: Any, fake: Any) -> None:
+    @pytest.mark.parametrize("most", [1, 2])  # with two, one is for another caller
+    async def test_who_waits_hears_comments_and_who_finds_no_room_is_told_when(
+        self, served: Any, fake: Any, most: int
+    ) -> None:
         host = await fake("ollama", "m")
         host.gate = asyncio.Event()
-        limits = {"queue": 1}
-        client = await served(
-            {"url": host.url, "slots": 1}, limits=limits, timeouts={"keepalive": "0.1s", "busy": "5s"}
-        )
+        limits, timeouts = {"queue": most}, {"keepalive": "0.1s", "busy": "5s"}
+        client = await served({"url": host.url, "slots": 1}, limits=limits, timeouts=timeouts)
         lane = client.services.routing._known["h0"].lane
         async with asyncio.TaskGroup() as group:
             first = group.create_task(client.chat("m").__aenter__())
