@@ -16,6 +16,7 @@ Usage         one row per request, totals, Prometheus text; users' allowances, t
 Credentials   router keys, callers' tokens, sign-in, what must never be shown
 Upstream      compressed bodies; our own connection pool; the embedded model's child process
 Hosts         machines that serve models: how they are, what they have in memory; those found on this one
+Accounts      a person's own subscriptions: credential files, tokens, what is left, who is asked
 Routing       routers, their catalogues, cooldowns and breakers; who is asked, in which order
 Proxy         one request: fails over until an answer is committed, relays and meters it
 Jobs          asynchronous completions
@@ -124,6 +125,11 @@ from adapters.dialects import responses as responses_dialect
 from adapters.dialects.form import Usage
 from adapters.hosts.kinds import BACKENDS, Backend, identify, speaks
 from adapters.hosts.seen import CannotDo, Down, HostModel, NotThis, Reply, Seen
+from adapters.subscriptions.kinds import KINDS as ACCOUNT_KINDS
+from adapters.subscriptions.kinds import Kind as AccountKind
+from adapters.subscriptions.kinds import kind_of
+from adapters.subscriptions.seen import Limits as PlanLimits
+from adapters.subscriptions.seen import Refusal, Tokens, Window, family
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -181,6 +187,8 @@ class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     probe_s: float = 3.0  # one question to a host; one that drops packets costs nobody more
     busy_s: float = 10.0  # how long a busy host that has the model in memory is waited for before a cold one takes over
     queue_s: float = 300.0  # how long a request waits for a free slot of a host or router
+    account_s: float = 60.0  # until the head of a stream of a subscription
+    account_idle_s: float = 900.0  # silence inside such a stream: models think for long
     local_start_s: float = 30.0  # the embedded model must have started by then
     local_idle_s: float = 300.0  # the embedded model gives its memory back
 
@@ -249,6 +257,21 @@ class ExtensionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
     folders: tuple[str, ...] = ()  # further folders with extensions; what lies there runs with chomp's own rights
     off: tuple[str, ...] = ()  # ids of extensions that are not loaded
+
+
+class AccountSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Accounts of subscriptions beside those in state/accounts/."""
+
+    files: dict[str, str] = {}  # used where they are: { work = "~/.claude/.credentials.json" }
+    users: dict[str, tuple[str, ...]] = {}  # who else may use it, against vendors' rules: { work = ["ann"] }
+    pins: dict[str, str] = {}  # which one is asked first, by pattern of models: { "claude-opus-*" = "work" }
+    reserve: float = 0.0  # percent of every window that are left alone
+    overage: bool = True  # an account whose plan is used up goes on where its vendor bills that; false: it rests
+    hold_s: float = 0.0  # how long a request waits for a reset when all accounts rest; 0: it is answered 429
+    hold_task_s: float = 1200.0  # the same for agents at work, whose task is put off when it takes longer
+    claude_prefix: str = "/claude"  # what the paths begin with whose requests go to a plan as they are
+    chatgpt_prefix: str = "/chatgpt"  # the same
+    claude_beta: str = "oauth-2025-04-20"  # stands before the client's own values of anthropic-beta
 
 
 def home_folder(environ: Mapping[str, str]) -> Path:
@@ -359,6 +382,7 @@ class Settings(msgspec.Struct, frozen=True):
     users: tuple[dict[str, Any], ...] = ()  # [[users]] as written
     aliases: dict[str, Any] = {}
     headers: dict[str, dict[str, str]] = {}
+    accounts: AccountSettings = AccountSettings()
     proxies: Proxies = NO_PROXIES
     environ: dict[str, str] = {}  # router keys and base URLs by variable name, dotenv included
 
@@ -424,12 +448,15 @@ def field_notes(kind: type[Any]) -> dict[str, str]:
     return dict(re.findall(r"^    (\w+): .*?  # (.*)$", found[0] if found else "", re.M))
 
 
-_TABLES = ("server", "timeouts", "limits", "tasks", "extensions", "routers", "hosts", "users", "aliases", "headers")
+_TABLES = (
+    "server", "timeouts", "limits", "tasks", "extensions", "routers", "hosts", "users", "aliases", "headers",
+    "accounts",
+)  # fmt: skip
 _LISTS = ("routers", "hosts", "users")
 _NUMBERS = ("timeouts", "limits")
 WRITTEN_TABLES: dict[str, type[Any]] = {
     "server": _Server, "timeouts": Timeouts, "limits": Limits, "tasks": TaskSettings,
-    "extensions": ExtensionSettings,
+    "extensions": ExtensionSettings, "accounts": AccountSettings,
 }  # fmt: skip
 VARIABLES = (  # of the environment or state/.env: name, meaning, default
     ("PORT", "where it listens; also `--port`", "8001"),
@@ -447,6 +474,8 @@ VARIABLES = (  # of the environment or state/.env: name, meaning, default
     ("CHOMP_LOG", "`json` for log lines as JSON", "text"),
     ("CHOMP_LOG_LEVEL", "`DEBUG`, `INFO`, `WARNING` or `ERROR`", "INFO"),
     ("CHOMP_<ROUTER>_BASE_URL", "another base URL for a router: `CHOMP_GROQ_BASE_URL`, `CHOMP_ZEN_GO_BASE_URL`", ""),
+    ("CHOMP_<KIND>_TOKEN_URL", "where an account's tokens are refreshed: `CHOMP_CLAUDE_TOKEN_URL`, `CHOMP_CODEX_...`, "
+     "`CHOMP_SIWC_...`; `CHOMP_SIWC_BASE_URL` is where one of \"Sign in with ChatGPT\" is asked", "the vendors'"),
     ("HTTPS_PROXY, HTTP_PROXY, ALL_PROXY", "the proxy through which routers, model lists and notices are reached: "
      "`http://user:password@proxy.example:3128`; this machine is not", ""),
     ("NO_PROXY", "who is reached without one: hosts and their subdomains, `host:port`, addresses, networks, `*`", ""),
@@ -711,11 +740,52 @@ def read_settings(
         users=tuple(users),
         aliases=tables.get("aliases", {}),
         headers=tables.get("headers", {}),
+        accounts=read_accounts(tables.get("accounts", {})),
         proxies=read_proxies(env),
         environ={name: value for name, value in env.items() if value and name.isascii()},
     )
     check_exposure(settings)
     return settings
+
+
+_OWN_PATHS = frozenset(  # what chomp's own addresses begin with
+    (
+        "v1",
+        "v1beta",
+        "api",
+        "static",
+        "partials",
+        "docs",
+        "usage",
+        "login",
+        "health",
+        "status",
+        "metrics",
+        "events",
+        "ws",
+    )
+)
+ACCOUNT_NAME = re.compile(r"[a-z0-9]+([-_.@][a-z0-9]+)*")
+
+
+def read_accounts(table: Any) -> AccountSettings:
+    """[accounts]. Raises SettingsError."""
+    found: AccountSettings = read_table("accounts", AccountSettings, table)
+    for name in found.files:
+        if not ACCOUNT_NAME.fullmatch(name):
+            raise SettingsError(f'[accounts] files: the name of an account is such as "work", not {name[:100]!r}')
+    if found.reserve >= 100:
+        raise SettingsError("[accounts] reserve: must be below 100 percent")
+    for name in ("claude_prefix", "chatgpt_prefix"):
+        prefix = getattr(found, name)
+        if not re.fullmatch(r"(/[a-z0-9][a-z0-9._-]*)+", prefix) or prefix.split("/")[1] in _OWN_PATHS:
+            raise SettingsError(f'[accounts] {name}: is a path such as "/plan", not {prefix[:100]!r}')
+    if found.claude_prefix == found.chatgpt_prefix:
+        raise SettingsError("[accounts] chatgpt_prefix: is another's")
+    if not re.fullmatch(r"([\w.-]+(, ?[\w.-]+)*)?", found.claude_beta, re.ASCII):
+        raise SettingsError(f"[accounts] claude_beta: cannot be sent as a header: {found.claude_beta[:100]!r}")
+    files, pins = ({name: value for name, value in one.items() if value} for one in (found.files, found.pins))
+    return msgspec.structs.replace(found, files=files, pins=pins)  # "" takes out what chomp.toml says
 
 
 def _tables_of_extensions(tables: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -788,7 +858,7 @@ def check_exposure(settings: Settings) -> None:
 
 # == Types =============================================================================================================
 
-TargetApi = Literal["chat", "completions", "embeddings", "messages", "responses", "count_tokens"]
+TargetApi = Literal["chat", "completions", "embeddings", "messages", "responses", "count_tokens", "other"]
 Api = Literal[TargetApi, "gemini"]  # the last for clients alone
 Dialect = Literal["chat", "messages", "responses", "gemini"]  # how an answer is streamed and an error is shaped
 T = TypeVar("T")
@@ -866,6 +936,8 @@ class RouterDef(msgspec.Struct, frozen=True):
     priority: int = 10  # among hosts, the lowest first
     backend: Literal["auto", "ollama", "openai"] = "auto"  # of hosts: what is asked of it
     context: int = 0  # of hosts: tokens of a prompt, whatever it says itself; 0 = what it says
+    prefix: str = ""  # of subscriptions: where requests come in that go on as they are
+    beta: str = ""  # of subscriptions: what anthropic-beta begins with
     keys: tuple[str, ...] = ()  # literal keys from chomp.toml
 
 
@@ -940,6 +1012,14 @@ class Origin(msgspec.Struct, frozen=True):
     port: int
 
 
+class Direct(msgspec.Struct, frozen=True):
+    """A request that goes to one subscription, as it is."""
+
+    router: str
+    method: str
+    path: str  # below /v1
+
+
 class ChatRequest(msgspec.Struct):
     """What a client sent: the body as received, and the little of it that was looked at."""
 
@@ -952,7 +1032,8 @@ class ChatRequest(msgspec.Struct):
     received_at: float = 0.0  # time.perf_counter()
     query: bytes = b""  # of the address, for targets that speak the client's dialect
     resolved: tuple[str, ...] = ()  # fields that have done their work here, and mean nothing to a target
-    heads: dict[int, tuple[Target, tuple[Origin, bytes]]] = {}  # for upstreams, once made, by identity of the target
+    heads: dict[int, tuple[object, tuple[Origin, bytes]]] = {}  # for upstreams, by identity of what they are for
+    direct: Direct | None = None
 
 
 class Fault(msgspec.Struct, frozen=True, gc=False):
@@ -1433,6 +1514,24 @@ ROUTERS: tuple[RouterDef, ...] = (
     ),
 )
 
+SUBSCRIPTIONS: tuple[RouterDef, ...] = (  # a person's own plans; their keys are accounts
+    RouterDef(
+        id="claude",
+        name="Claude",
+        base_url="https://api.anthropic.com/v1",
+        color="#D97757",
+        kind="subscription",
+        apis=("messages", "count_tokens", "other"),
+    ),
+    RouterDef(
+        id="chatgpt",
+        name="ChatGPT",
+        base_url="https://chatgpt.com/backend-api/codex",
+        color="#10A37F",
+        kind="subscription",
+        apis=("responses", "other"),
+    ),
+)
 _ROUTER_KEYS = {
     "id", "name", "base_url", "key_env", "keys", "color", "default_model", "auth", "headers", "stream_options",
     "effort", "models", "price_unit", "prices", "apis", "model_apis", "messages_auth", "enabled", "kind", "slots",
@@ -1586,6 +1685,7 @@ def router_rows(settings: Settings) -> tuple[RouterDef, ...]:
     """
     rows = {row.id: row for row in ROUTERS}
     local: RouterDef | None = rows.pop("local")
+    rows |= subscription_rows(settings.accounts)
     seen: set[str] = set()
     for given in settings.routers:
         router_id = given.get("id")
@@ -1605,6 +1705,9 @@ def router_rows(settings: Settings) -> tuple[RouterDef, ...]:
             continue
         if router_id == "local":
             raise SettingsError("[[routers]] local: only enabled = false can be set for the embedded model")
+        if router_id in rows and rows[router_id].kind == "subscription":
+            words = "only enabled = false can be set for a subscription, all else under [accounts]"
+            raise SettingsError(f"[[routers]] {router_id}: {words}")
         row = _written_row(given, rows.get(router_id))
         rows[router_id] = _as_host(row) if row.kind == "host" else row
     variables: set[str] = set()
@@ -1632,8 +1735,17 @@ def router_rows(settings: Settings) -> tuple[RouterDef, ...]:
         headers = tuple(pair for pair in row.headers if pair[0].lower() not in names) + tuple(extra.items())
         made.append(msgspec.structs.replace(row, base_url=(url or row.base_url).rstrip("/"), headers=headers))
         _check_row(made[-1], variable if url else f"[[routers]] {row.id}: base_url")
-    made.sort(key=lambda row: row.kind == "host")
+    made.sort(key=lambda row: ("hosted", "subscription", "host").index(row.kind))
     return (*made, local) if local else tuple(made)
+
+
+def subscription_rows(settings: AccountSettings) -> dict[str, RouterDef]:
+    """The rows of subscriptions, with what the person wrote of them."""
+    claude, chatgpt = SUBSCRIPTIONS
+    return {
+        "claude": msgspec.structs.replace(claude, prefix=settings.claude_prefix, beta=settings.claude_beta),
+        "chatgpt": msgspec.structs.replace(chatgpt, prefix=settings.chatgpt_prefix),
+    }
 
 
 def user_rows(settings: Settings, owner_token: str) -> tuple[User, ...]:
@@ -1754,7 +1866,7 @@ class Envelope(msgspec.Struct, frozen=True):
 
     def wants_usage(self) -> bool:
         """Whether the client asked for the usage frame itself."""
-        options = _decode_or_none(self.stream_options) if self.stream_options else None
+        options = decode_or_none(self.stream_options) if self.stream_options else None
         return isinstance(options, dict) and options.get("include_usage") is True
 
 
@@ -1765,6 +1877,7 @@ _REQUIRED: dict[Api, str] = {
     "chat": "messages", "completions": "prompt", "embeddings": "input", "messages": "messages", "responses": "input",
     "count_tokens": "messages", "gemini": "contents",
 }  # fmt: skip
+UNCOUNTED: tuple[Api, ...] = ("count_tokens", "other")  # what these answer costs nothing
 _MOST_TOKENS: dict[Api, tuple[str, ...]] = {
     "chat": ("max_tokens", "max_completion_tokens"), "completions": ("max_tokens",), "messages": ("max_tokens",),
     "responses": ("max_output_tokens",), "gemini": ("max_output_tokens",),
@@ -1779,7 +1892,7 @@ def dialect_of(api: Api) -> Dialect:
     return _DIALECTS.get(api, "chat")
 
 
-def _decode_or_none(raw: Raw | bytes, decode: Callable[[Any], Any] = msgspec.json.decode) -> Any:
+def decode_or_none(raw: Raw | bytes, decode: Callable[[Any], Any] = msgspec.json.decode) -> Any:
     try:
         return decode(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -1887,6 +2000,12 @@ def _positive(raw: Raw) -> int:
 
 
 _MODEL_CHARS = 1024  # of a model's name
+
+
+def loose_envelope(body: bytes) -> Envelope:
+    """The envelope of a body that goes on as it is, whatever it is."""
+    envelope = decode_or_none(body, _decode_envelope) or Envelope()
+    return envelope if len(envelope.model or "") <= _MODEL_CHARS else Envelope()
 
 
 def read_envelope(api: Api, body: bytes) -> Envelope:
@@ -2011,6 +2130,32 @@ def _unbilled(text: str) -> str:
     return text.partition("\n")[2] if text.startswith(_BILLING.decode()) else text
 
 
+class _Names(msgspec.Struct):
+    """Where a request names its conversation."""
+
+    prompt_cache_key: str | None = None
+    metadata: Raw = _EMPTY
+
+
+class _ClaudeCodes(msgspec.Struct):
+    user_id: str = ""  # JSON as a text, or words that end with `_session_<uuid>`
+
+
+_SESSION_OF_USER = re.compile(r'session(?:_id"\s*:\s*"|_)([\w.-]{8,100})')
+
+
+def conversation_name(body: bytes) -> str:
+    """What a request calls its conversation: Codex's `prompt_cache_key`, Claude Code's session; "" if it does not."""
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        names = msgspec.json.decode(body, type=_Names)
+        if names.prompt_cache_key:
+            return names.prompt_cache_key[:200]
+        if names.metadata:
+            found = _SESSION_OF_USER.search(msgspec.json.decode(names.metadata, type=_ClaudeCodes).user_id)
+            return found[1] if found else ""
+    return ""
+
+
 class _Turn(msgspec.Struct):
     role: str = ""
 
@@ -2042,7 +2187,7 @@ def capped(api: Api, body: bytes, most: int) -> bytes:
 
 def _fit_thinking(fields: dict[str, Raw], most: int) -> None:
     """Has a thinking budget fit in `most` tokens: Anthropic refuses a larger one, and one below its least."""
-    thinking = _decode_or_none(fields.get("thinking", _EMPTY), _THINKING.decode)
+    thinking = decode_or_none(fields.get("thinking", _EMPTY), _THINKING.decode)
     if thinking is None or thinking.budget_tokens < most:
         return
     if most <= _LEAST_THINKING:
@@ -2131,6 +2276,33 @@ _OF_NOBODY = _HOP_BY_HOP | frozenset(
 )
 
 
+_NOT_DIRECT = _OF_NOBODY | frozenset(  # of what goes on as it is, too: what proxies tell of a client
+    b"forwarded via x-real-ip true-client-ip x-forwarded x-client-ip x-cluster-client-ip fastly-client-ip remote-user "
+    b"x-remote-user x-goog-iap-jwt-assertion x-goog-authenticated-user-email x-goog-authenticated-user-id".split()
+)
+_NOT_DIRECT_PREFIX = tuple(one for one in _NOT_UPWARDS_PREFIX if one not in (b"x-stainless-", b"sec-"))
+
+
+def direct_headers_up(sent: Iterable[tuple[bytes, bytes]], own: frozenset[bytes]) -> bytes:
+    """A client's headers as they go to a subscription: `headers_up`, but what tells of the client's software stays."""
+    lines: list[bytes] = []
+    named = b""
+    for name, value in sent:
+        low = name.lower()
+        if low == b"connection":
+            named += b"," + value.lower()
+        elif low not in own and low not in _NOT_DIRECT and not low.startswith(_NOT_DIRECT_PREFIX):
+            lines.append(b"%b: %b\r\n" % (low, value))
+    return b"".join(_not_named(lines, named))
+
+
+def joined_beta(own: str, sent: Iterable[tuple[bytes, bytes]]) -> str:
+    """The value of anthropic-beta: `own`, then what the client sent, each word once."""
+    values = [own, *(value.decode("latin-1") for name, value in sent if name.lower() == b"anthropic-beta")]
+    words = (word.strip() for value in values for word in value.split(","))
+    return ",".join(dict.fromkeys(word for word in words if word))
+
+
 def tells_of_client(name: bytes) -> bool:
     """Whether a header, in lower case, may tell who or where a client is, as proxies add it: that is kept nowhere."""
     return (name in _NOT_UPWARDS and name not in _OF_NOBODY) or name.startswith(_NOT_UPWARDS_PREFIX)
@@ -2158,7 +2330,7 @@ _TYPE = b"content-type: "
 _OF_ANSWERS = {
     b"content-length": _FRAMED, b"transfer-encoding": _FRAMED, b"content-encoding": _ENCODING,
     b"connection": _CONNECTION, b"content-type": _TYPE,
-    b"x-request-id": b"x-upstream-request-id: ",  # ours has that name
+    b"x-request-id": b"x-upstream-request-id: ", b"request-id": b"x-upstream-request-id: ",  # ours have these names
 }  # fmt: skip
 
 
@@ -2421,7 +2593,7 @@ def _line_ends(rest: bytearray, seen: int) -> int:
 
 
 def _is_json(payload: bytes) -> bool:
-    return _decode_or_none(payload, _decode_raw) is not None
+    return decode_or_none(payload, _decode_raw) is not None
 
 
 _DATA_LINE = re.compile(rb"(?<=[\r\n])(?=data:)")  # where frames parted by single newlines begin
@@ -2537,12 +2709,12 @@ def frame_kind(run: bytes) -> FrameKind:
 def payload_kind(payload: bytes) -> FrameKind:
     if payload.strip() == b"[DONE]":
         return "done"
-    chunk: _Chunk | None = _decode_or_none(payload, _decode_chunk)  # most frames are decided here
+    chunk: _Chunk | None = decode_or_none(payload, _decode_chunk)  # most frames are decided here
     if chunk is not None and chunk.error is _EMPTY and chunk.x_groq is _EMPTY and chunk.choices:
         choice = chunk.choices[0]
         if choice.text or (choice.delta is not None and choice.delta.content):
             return "content"
-    frame = _decode_or_none(payload)
+    frame = decode_or_none(payload)
     if not isinstance(frame, dict):
         return "content"
     groq = frame.get("x_groq")
@@ -2629,7 +2801,7 @@ class StreamMeter:
         text = run[6 : -len(end)].replace(end + b"data: ", b"\n")  # JSON has no newlines inside
         last = text.endswith(b"\n[DONE]")
         text = text.removesuffix(b"\n[DONE]")
-        chunks = _decode_or_none(text, _decode_chunks)
+        chunks = decode_or_none(text, _decode_chunks)
         if chunks is None or len(chunks) != text.count(b"\n") + 1:
             return None
         special = [at for at, chunk in enumerate(chunks) if self._add(chunk)]
@@ -2680,7 +2852,7 @@ class StreamMeter:
         )
 
     def _look_loosely(self, payload: bytes) -> bool:
-        fields = _decode_or_none(payload, _decode_fields)
+        fields = decode_or_none(payload, _decode_fields)
         if fields is None:
             return False
         self.finished = self.finished or b'"finish_reason":"' in payload.replace(b" ", b"")
@@ -2692,7 +2864,7 @@ class StreamMeter:
             self.error = payload
         elif chunk.error:
             self.blank = True
-        if groq := _decode_or_none(chunk.x_groq, _decode_fields) if chunk.x_groq else None:
+        if groq := decode_or_none(chunk.x_groq, _decode_fields) if chunk.x_groq else None:
             self._groq = Raw(bytes(groq.get("usage", self._groq)))
             if is_error(groq.get("error", _EMPTY)):
                 self.error = payload
@@ -2705,7 +2877,7 @@ class StreamMeter:
             self._usage = Raw(usage)
         if not self._hide or chunk.choices != []:
             return False
-        fields = _decode_or_none(payload, _decode_fields)
+        fields = decode_or_none(payload, _decode_fields)
         return fields is not None and fields.keys() <= _USAGE_FRAME_KEYS
 
     @property
@@ -2743,7 +2915,7 @@ class _Response(msgspec.Struct):
 
 
 def _read_response(raw: Raw | bytes) -> _Response:
-    return _decode_or_none(raw, _decode_response) or _Response()
+    return decode_or_none(raw, _decode_response) or _Response()
 
 
 _decode_response = msgspec.json.Decoder(_Response).decode
@@ -2762,7 +2934,7 @@ _decode_response_item = msgspec.json.Decoder(_ResponseItem).decode
 
 
 def _item_of_response(raw: Raw) -> _ResponseItem:
-    return _decode_or_none(raw, _decode_response_item) or _ResponseItem()
+    return decode_or_none(raw, _decode_response_item) or _ResponseItem()
 
 
 class EventsMeter(StreamMeter):
@@ -2788,7 +2960,7 @@ class EventsMeter(StreamMeter):
             return run
         lines = _DATA.findall(run)
         is_plain = len(lines) == run.count(b"\n\n") and b"\r" not in run
-        events = _decode_or_none(b"\n".join(lines), _decode_events) if is_plain else None
+        events = decode_or_none(b"\n".join(lines), _decode_events) if is_plain else None
         if events is not None and len(events) == len(lines):
             for event, line in zip(events, lines, strict=True):
                 self._note(event, line)
@@ -2835,20 +3007,20 @@ class EventsMeter(StreamMeter):
         if event.cost:
             self._cost = Raw(bytes(event.cost))
         for found in (event.message, event.response):
-            if not is_null(found) and (whole := _decode_or_none(found, _decode_whole)) is not None:
+            if not is_null(found) and (whole := decode_or_none(found, _decode_whole)) is not None:
                 self._count(whole.usage)
         self._count(event.usage)
 
     def _count(self, usage: Raw) -> None:
         """Later counts stand beside earlier ones: a message's input is counted at its start, its output at its end."""
-        found = None if is_null(usage) else _decode_or_none(usage)
+        found = None if is_null(usage) else decode_or_none(usage)
         if isinstance(found, dict):
             self._counts.update({name: value for name, value in found.items() if value is not None})
 
     @property
     def response(self) -> bytes:
         """The whole Response object of a finished stream: with what was streamed, whatever its last event says."""
-        fields = _decode_or_none(self._response, _decode_fields)
+        fields = decode_or_none(self._response, _decode_fields)
         ended = items = _read_response(self._response).output
         if len(ended) < len(self._items):
             known = {_item_of_response(item).id for item in self._items}
@@ -2921,8 +3093,8 @@ _decode_counts = msgspec.json.Decoder(_Counts).decode
 
 def read_usage(raw: Raw | bytes, cost: Raw | bytes = b"") -> Usage | None:
     """Usage in the OpenAI family's shapes and Anthropic's; None when there is none. A router's own cost is taken."""
-    found = (_decode_or_none(raw, _decode_counts) if raw else None) or _Counts()
-    reported = _amount(_decode_or_none(cost)) if cost else None
+    found = (decode_or_none(raw, _decode_counts) if raw else None) or _Counts()
+    reported = _amount(decode_or_none(cost)) if cost else None
     has_prompt = found.prompt_tokens is not None
     prompt = _count(found.prompt_tokens if has_prompt else found.input_tokens)
     completion = _count(found.output_tokens if found.completion_tokens is None else found.completion_tokens)
@@ -2967,7 +3139,7 @@ _NO_CHOICES = re.compile(rb"null|(?:\[\s*+\]|)$")
 
 def read_answer(api: Api, body: bytes, now: float = math.inf) -> tuple[Usage | None, Fault | None]:
     """Usage of an answer that is not streamed, or why its HTTP 200 is a failure all the same."""
-    whole: _Whole | None = _decode_or_none(body, _decode_whole)
+    whole: _Whole | None = decode_or_none(body, _decode_whole)
     if whole is None:
         return None, Fault("provider_error", "the upstream's answer is not JSON", 502, code="bad_upstream_answer")
     if whole.error and is_error(whole.error):
@@ -2980,14 +3152,20 @@ def read_answer(api: Api, body: bytes, now: float = math.inf) -> tuple[Usage | N
         return (None if api == "count_tokens" else read_usage(whole.usage, whole.cost)), None
     if api != "embeddings" and _NO_CHOICES.match(whole.choices):
         return None, _no_answer(body, "choices", now)
-    groq = _decode_or_none(whole.x_groq, _decode_fields) if whole.x_groq else None
+    groq = decode_or_none(whole.x_groq, _decode_fields) if whole.x_groq else None
     usage = (groq or {}).get("usage", _EMPTY) if is_null(whole.usage) else whole.usage
     return read_usage(usage, whole.cost), None
 
 
+def usage_in(body: bytes) -> Usage | None:
+    """Usage of a whole answer, whatever else it is."""
+    whole: _Whole | None = decode_or_none(body, _decode_whole)
+    return None if whole is None else read_usage(whole.usage, whole.cost)
+
+
 def _no_answer(body: bytes, needed: str, now: float) -> Fault:
     """Why HTTP 200 came without `needed`: in the words that came instead (MiniMax's `base_resp`, a bare message)."""
-    if any(map(_sentence_of, _levels_of(_decode_or_none(body)))):
+    if any(map(_sentence_of, _levels_of(decode_or_none(body)))):
         return read_fault(200, body, now=now)
     return Fault("provider_error", f"the upstream's answer has no {needed}", _UNKNOWN, code="empty_response")
 
@@ -3129,7 +3307,7 @@ def read_fault(status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] 
     AWS's `__type`, Apigee's `fault`, FastAPI's `detail`, JSON as text, HTML. One in HTTP 200 gets the status its code
     says.
     """
-    found = _decode_or_none(body)
+    found = decode_or_none(body)
     if found is None:
         found = body[: 4 * _SENTENCE_CHARS].decode("utf-8", "replace")
     levels = _levels_of(found)
@@ -3676,6 +3854,14 @@ def cooldown_s(failures: int, wished_s: float | None) -> float:
         raise ValueError(f"no cooldown after {failures} failures")
     wished = COOLDOWN_S * 2.0 ** min(failures - 1, 20) if wished_s is None else wished_s
     return min(max(wished, 0.0), COOLDOWN_MAX_S)
+
+
+class Bench(msgspec.Struct, frozen=True):
+    """Why a key, or a model with it, is left alone."""
+
+    until: float  # of the lasting clock
+    failures: int  # in a row
+    words: str
 
 
 def is_loading(fault: Fault) -> bool:
@@ -5192,6 +5378,94 @@ class Store:
         return found
 
 
+CREDENTIALS_BYTES = 1 << 20  # of a file
+
+
+class AccountFiles:
+    """Files of credentials: those in state/accounts/, and those of other programs where these have them."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def own(self) -> dict[str, Path]:
+        """Those in state/accounts/, by name."""
+        try:
+            return {path.stem: path for path in sorted(self.folder.glob("*.json"))}
+        except OSError:
+            return {}
+
+    def stamp(self, path: Path) -> tuple[int, int, int] | None:
+        """Changes when the file does, or its mode."""
+        with contextlib.suppress(OSError):
+            found = path.stat()
+            return found.st_mtime_ns ^ found.st_ctime_ns, found.st_size, found.st_ino
+        return None
+
+    def read(self, path: Path) -> dict[str, Any]:
+        """The object in a file that nobody else may read. Raises StoreError."""
+        try:
+            opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            with open(opened, "rb") as file:
+                found = os.fstat(file.fileno())
+                if not stat.S_ISREG(found.st_mode):
+                    raise StoreError(f"{path} is no file")
+                if found.st_uid not in (0, os.getuid()):
+                    raise StoreError(f"{path} belongs to somebody else")
+                if found.st_mode & 0o077:
+                    raise StoreError(f"others may read {path}: chmod 600 {shlex.quote(str(path))}")
+                data = file.read(CREDENTIALS_BYTES + 1)
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}") from None
+        fields = decode_or_none(data) if len(data) <= CREDENTIALS_BYTES else None
+        if not isinstance(fields, dict):
+            raise StoreError(f"{path} holds no JSON object")
+        return fields
+
+    def check_writable(self, path: Path) -> None:
+        """Raises StoreError where a new token could not be kept, for which the old one would be used up."""
+        path = path.resolve()
+        if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
+            raise StoreError(f"{path} cannot be written, and a refreshed token must be")
+
+    def write(self, path: Path, fields: Mapping[str, Any]) -> None:
+        """Writes a file whole, readable by its user only; a link stays one. Raises StoreError."""
+        path = path.resolve()
+        try:
+            replace_file(path, json.dumps(fields, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror}") from None
+
+    def remove(self, path: Path) -> None:
+        """Removes one of state/accounts/. Raises StoreError."""
+        try:
+            path.unlink(missing_ok=True)
+            self._lock_path(path).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot remove {path}: {error.strerror}") from None
+
+    @staticmethod
+    def _lock_path(path: Path) -> Path:
+        return path.with_name(f"{path.name}.lock")
+
+    def try_lock(self, path: Path) -> int | None:
+        """A lock on what a file holds, which no other chomp has then; None while another has it. Raises StoreError."""
+        place = self._lock_path(path.resolve())
+        try:
+            lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreError(f"cannot lock {place}: {error.strerror}") from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            return None
+        return lock
+
+    def unlock(self, lock: int) -> None:
+        """Gives a lock back."""
+        os.close(lock)
+
+
 class DatabaseFault(Unavailable, sqlite3.Error):
     """What SQLite could not do; `errorcode` is its own."""
 
@@ -6466,7 +6740,7 @@ class Meters:
         limited = row.status == 429 and row.error_type != "policy_budget"
         if retry_after_s and (limited or (row.status == 503 and row.error_type == "provider_overloaded")):
             meter.limited_until_s = self._lasting() + retry_after_s
-        elif row.status < 400 and not row.error_type and row.api != "count_tokens":
+        elif row.status < 400 and not row.error_type and row.api not in UNCOUNTED:
             meter.limited_until_s = 0.0
         meter.changed()
 
@@ -6553,7 +6827,13 @@ class Credentials:
 
     def hide(self, secret: str) -> None:
         """`secret` is one from now on."""
-        self._secrets.add(secret)
+        if secret not in self._secrets:
+            self._secrets.add(secret)
+            self._forget_pattern()
+
+    def forget(self, secret: str) -> None:
+        """`secret` ended long ago."""
+        self._secrets.discard(secret)
         self._forget_pattern()
 
     def issue(self, task_id: str, session_id: str, router: str = "") -> str:
@@ -7014,6 +7294,17 @@ class Wire(asyncio.Protocol):
             else:
                 cast(asyncio.Transport, self._transport).resume_reading()
 
+    def distrust(self, seconds: float) -> None:
+        """It is used again: it breaks when what is sent is not acknowledged for so long.
+
+        A way that was forgotten meanwhile drops packets without a word: nothing was answered then, it is asked anew.
+        """
+        self.reused = True
+        opened = None if self._transport is None else self._transport.get_extra_info("socket")
+        if opened is not None and hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            with contextlib.suppress(OSError):
+                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(seconds * 1000)))
+
     @property
     def usable(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
@@ -7300,8 +7591,11 @@ class UpstreamPool:
         while idle:
             wire = idle.pop()
             self._idle_count -= 1
-            if wire.usable:
-                wire.reused = True
+            if boot_s() - wire.idle_since > self._timeouts.pool_idle_s:  # the machine has slept meanwhile
+                wire.drop()
+            elif wire.usable:
+                if not wire.reused:
+                    wire.distrust(self._timeouts.connect_s)
                 return wire
         return None
 
@@ -7344,7 +7638,7 @@ class UpstreamPool:
         if self._idle_count >= self._limits.idle_connections or not wire.usable:
             wire.close()
             return
-        wire.idle_since = time.monotonic()
+        wire.idle_since = boot_s()
         if wire.paused:
             wire.resume()
         idle = self._idle.get(wire.origin)
@@ -7365,7 +7659,7 @@ class UpstreamPool:
         """Closes connections unused for too long, again and again."""
         while True:
             await asyncio.sleep(min(10.0, self._timeouts.pool_idle_s))
-            limit = time.monotonic() - self._timeouts.pool_idle_s
+            limit = boot_s() - self._timeouts.pool_idle_s
             for origin, idle in list(self._idle.items()):
                 for wire in [wire for wire in idle if wire.idle_since < limit]:
                     wire.close()
@@ -7553,6 +7847,145 @@ WELL_KNOWN_PORTS = (11434, 8080, 9931, 8000, 1234)  # Ollama, llama.cpp now and 
 SYSTEM_UIDS = 1000  # accounts below are the system's own: what runs there, its administrator has started
 _TELLING = 50  # tokens of a prompt whose count says something about the next
 CUT_CONTEXT = 4096  # what Ollama cuts to where nobody has set more
+
+
+class Seat:
+    """A request's place among those that a host or router works on."""
+
+    __slots__ = ("_lane", "began_s", "caller", "model")
+
+    def __init__(self, lane: Lane, model: str, caller: str, now: float):
+        self._lane: Lane | None = lane
+        self.model, self.caller, self.began_s = model, caller, now
+
+    def leave(self) -> None:
+        """The request is over; a second time does nothing."""
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            lane.leave(self)
+
+
+class Waiter:
+    """A request that waits for a seat."""
+
+    __slots__ = ("caller", "future", "model", "since_s")
+
+    def __init__(self, model: str, caller: str, now: float):
+        self.model, self.caller, self.since_s = model, caller, now
+        self.future: asyncio.Future[Seat] = asyncio.get_running_loop().create_future()
+
+
+GROUP_S = 30.0  # when somebody has waited so long, it is their model's turn
+_USUAL_S = 5.0  # that a request takes, before one has
+
+
+class Lane:
+    """Who a host or router works for, and who waits for that: bounded, in turn, model by model.
+
+    A host that loads one model for another gets those of one model together. Among these callers take turns, and each
+    is served in the order in which it came.
+    """
+
+    def __init__(self, now: Callable[[], float]):
+        self._now = now
+        self.slots = 0  # 0: no limit that is known
+        self.single = False  # one model is in memory at a time
+        self.seats: set[Seat] = set()
+        self.waiting: list[Waiter] = []
+        self._last_model = ""
+        self._served: dict[str, float] = {}  # callers, and when they last got a seat
+        self._mean_s = _USUAL_S
+
+    def has_room(self, model: str) -> bool:
+        """Whether a request for `model` need not wait."""
+        if not self.slots:
+            return True
+        if len(self.seats) >= self.slots or self.waiting:
+            return False
+        return not self.single or all(one.model == model for one in self.seats)
+
+    def take(self, model: str, caller: str) -> Seat:
+        """A seat, now."""
+        seat = Seat(self, model, caller, self._now())
+        self.seats.add(seat)
+        if self.slots:
+            self._last_model = model
+            self._served.pop(caller, None)
+            self._served[caller] = seat.began_s
+            if len(self._served) > 1000:
+                del self._served[next(iter(self._served))]
+        return seat
+
+    def leave(self, seat: Seat) -> None:
+        """A request is over: the next one gets its turn."""
+        self.seats.discard(seat)
+        if self.slots:
+            self._mean_s = self._mean_s * 0.8 + (self._now() - seat.began_s) * 0.2
+        self.stir()
+
+    def stir(self) -> None:
+        """Lets in who can be let in."""
+        while self.waiting and (not self.slots or len(self.seats) < self.slots):
+            waiter = self._next()
+            if waiter is None:
+                return
+            self.waiting.remove(waiter)
+            if not waiter.future.done():
+                waiter.future.set_result(self.take(waiter.model, waiter.caller))
+
+    def _next(self) -> Waiter | None:
+        oldest = self.waiting[0]
+        running = {seat.model for seat in self.seats}
+        model = next(iter(running)) if self.single and running else self._last_model
+        if self._now() - oldest.since_s >= GROUP_S:
+            model = oldest.model  # whatever has to be loaded for it
+        same = [one for one in self.waiting if one.model == model] or self.waiting
+        if self.single and running and same[0].model not in running:
+            return None  # first those end that run
+        return min(same, key=lambda one: self._served.get(one.caller, -math.inf))
+
+    def position(self, waiter: Waiter) -> int:
+        """How many are served before it, as far as one can tell, and itself."""
+        return self.waiting.index(waiter) + 1 if waiter in self.waiting else 0
+
+    def wait_s(self) -> float:
+        """How long one more would wait, roughly."""
+        return self._mean_s * (len(self.waiting) + 1) / max(1, self.slots)
+
+    def may_wait(self, caller: str, most: int) -> bool:
+        """Whether one more request of `caller` may wait where `most` may in all: one caller leaves room for others."""
+        own = sum(one.caller == caller for one in self.waiting)
+        return len(self.waiting) < most and own < max(1, most * 3 // 4)
+
+    async def seat(self, waiter: Waiter, most: int, limit_s: float) -> Seat | None:
+        """A seat, when it is the request's turn; None when that takes longer than `limit_s`. Raises Busy when full."""
+        if waiter not in self.waiting:
+            if not self.may_wait(waiter.caller, most):
+                raise self.full()
+            self.waiting.append(waiter)
+            self.stir()
+        try:
+            async with asyncio.timeout(limit_s):
+                return await asyncio.shield(waiter.future)
+        except TimeoutError:
+            return None
+
+    def full(self) -> Busy:
+        """The error of a request for which there is no room."""
+        wait_s = min(max(1.0, self.wait_s()), 120.0)
+        return Busy(f"{len(self.waiting)} requests wait here already", code="queue_full", retry_after_s=wait_s,
+                    should_retry=wait_s <= 60, fault="chomp_shed")  # fmt: skip
+
+    def give_up(self, waiter: Waiter) -> None:
+        """A request waits no longer; a seat that it has got meanwhile is the next one's."""
+        if waiter in self.waiting:
+            self.waiting.remove(waiter)
+        if waiter.future.done() and not waiter.future.cancelled():
+            waiter.future.result().leave()
+        else:
+            waiter.future.cancel()
+        self.stir()
+
 
 HostState = Literal["checking", "up", "warming", "asleep", "down"]
 _decode_reply = msgspec.json.Decoder(strict=False).decode
@@ -7990,6 +8423,843 @@ def listeners() -> dict[int, tuple[str, int]]:
     return found
 
 
+# == Accounts ==========================================================================================================
+
+REFRESH_AHEAD_S = 300.0  # before a token ends
+_JUST_IN_TIME_S = 30.0  # what is left of a token that is still sent
+RETEST_S = 600.0  # how often one request tries whether a long rest is over
+REST_MAX_S = 8 * 86400.0  # whatever a vendor says
+PARKED_S = 3600.0  # until one request tries an account again that was refused
+UNSAID_S = 300.0  # a rest whose end nobody names
+BURST_S = 60.0  # how long a request waits for an account that has too many at a time
+BURST_PAUSES_S = (2.0, 4.0, 8.0, 16.0)
+RAMP_MOST = 32  # requests at once that nobody has to wait for any more
+USAGE_S = 300.0  # between two questions what is left
+FOLLOW_S = 2.0  # how often it is looked whether somebody else has written a file
+SESSION_S = 3600.0  # a conversation that was silent for so long is none any more
+_REFRESH_PAUSES_S = (5.0, 15.0, 60.0, 300.0)
+_TWIN = "it is the same account as"
+_HIDDEN_TOKENS = 12  # of an account, of which the last are still good or may be in flight
+
+
+_NEXT_ACCOUNT = Verdict(next_key=True, next_router=True)
+
+
+class Rest(msgspec.Struct, frozen=True):
+    """Why an account, or a family of its models, is left alone."""
+
+    kind: Literal["spent", "reserve", "overage", "parked"]
+    until: float  # of the lasting clock
+    retest: float  # when one request may try it
+    words: str
+    tried: bool = False  # one does
+
+
+class Account:
+    """An account of a subscription: its file, its tokens, and what is known to be left of it."""
+
+    def __init__(self, name: str, path: Path, now: Callable[[], float]):
+        self.name, self.path = name, path
+        self.stamp: object = ()
+        self.kind_id = ""
+        self.kind: AccountKind | None = None
+        self.fields: dict[str, Any] = {}
+        self.tokens: Tokens | None = None
+        self.fault = "it has not been read"  # why it cannot be used
+        self.windows: dict[str, tuple[Window, float]] = {}  # by name, with the wall clock's time
+        self.overage: str = ""
+        self.is_paid = False
+        self.plan = ""
+        self.rests: dict[str, Rest] = {}  # by family of models, "" for all
+        self.paused_until = -math.inf  # of the lasting clock: it has too many requests at a time
+        self.bursts = 0  # in a row
+        self.lane = Lane(now)
+        self.refreshing: asyncio.Task[None] | None = None
+        self.refresh_fault = ""
+        self.refresh_failures = 0
+        self.refresh_at = -math.inf  # of the lasting clock: not before
+        self.unsaved = False  # new tokens that could not be written
+        self.asked_usage_at = -math.inf
+        self.usage_words = ""
+        self.requests = self.total_tokens = 0
+        self.used_at = 0.0  # Unix seconds
+        self.hidden: collections.deque[str] = collections.deque()
+
+    @property
+    def router(self) -> str:
+        return "" if self.kind is None else self.kind.ROUTER
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Whose it is: the account and what pays for it; () while that is not known."""
+        tokens = self.tokens
+        if tokens is None or not (tokens.account or tokens.organisation):
+            return ()
+        return self.kind_id, tokens.account, tokens.organisation
+
+    def rest(self, model: str, now: float) -> Rest | None:
+        """Why `model` is not asked for here now; None when it may be, if only once."""
+        resting = [self.rests[scope] for scope in ("", family(model), model) if scope in self.rests]
+        return max((one for one in resting if one.until > now and one.retest > now), key=lambda one: one.until,
+                   default=None)  # fmt: skip
+
+    def used(self, model: str, wall: float) -> float:
+        """The share that is used of the window with the least left; 0 where nothing is known."""
+        return max((window.used or 0.0 for window in self.running(wall) if window.scope in ("", family(model), model)),
+                   default=0.0)  # fmt: skip
+
+    def running(self, wall: float) -> list[Window]:
+        """The windows that are not over."""
+        return [window for window, _ in self.windows.values() if not window.resets_at or window.resets_at > wall]
+
+
+class Accounts:
+    """Accounts of subscriptions: their files and tokens, what is left of each, and which one is asked."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        files: AccountFiles,
+        session: aiohttp.ClientSession,
+        background: Background,
+        events: EventBus,
+        credentials: Credentials,
+        clocks: Clocks = CLOCKS,
+    ):
+        self._settings, self._files, self._session = settings, files, session
+        self._background, self._events, self._credentials = background, events, credentials
+        self._clocks, self._now, self._wall = clocks, clocks.lasting, clocks.wall
+        self._sessions: dict[tuple[str, str], tuple[str, float]] = {}  # router, conversation -> account, when last
+        self._stirring = asyncio.Event()
+        self._rows: dict[str, RouterDef] = {}
+        self.all: dict[str, Account] = {}
+        self.changed: Callable[[], object] = lambda: None  # told to Routing: there are others
+        self.rewrite: Callable[[Callable[[dict[str, Any]], dict[str, Any]]], Awaitable[Any]] | None = None
+
+    # -- which there are
+
+    @property
+    def settings(self) -> AccountSettings:
+        """[accounts], as it is in force."""
+        return self._settings.accounts
+
+    def adopt(self, rows: Sequence[RouterDef], settings: Settings) -> None:
+        """Takes over settings written anew."""
+        self._settings = settings
+        self._rows = {row.id: row for row in rows if row.kind == "subscription"}
+        self.look()
+
+    def look(self) -> bool:
+        """Reads the files that have changed; whether any has."""
+        written = {name: Path(path).expanduser() for name, path in self._settings.accounts.files.items()}
+        wanted = {
+            **{name: path for name, path in self._files.own().items() if ACCOUNT_NAME.fullmatch(name)},
+            **written,
+        }
+        before, self.all = self.all, {}
+        news = before.keys() != wanted.keys()
+        for name, path in wanted.items():
+            account = before.get(name)
+            if account is None or account.path != path:
+                account = Account(name, path, self._clocks.steady)
+            self.all[name] = account
+            if (stamp := self._files.stamp(path)) != account.stamp and account.refreshing is None:
+                account.stamp, news = stamp, True
+                self._load(account)
+        if news:
+            self._find_twins()
+            self._stir()
+            self.changed()
+        return news
+
+    def _load(self, account: Account) -> None:
+        """Reads an account's file."""
+        fault, fields, tokens = "", account.fields, None
+        try:
+            fields = self._files.read(account.path)
+            account.kind_id = kind_of(fields)
+            account.kind = ACCOUNT_KINDS[account.kind_id]
+            tokens = account.kind.read(fields)
+            if tokens is None or not tokens.access:
+                raise ValueError("nobody is signed in there")
+        except (StoreError, ValueError) as error:
+            fault = self._credentials.redact(str(error))[:300]
+        account.fault = fault
+        self._take(account, fields, None if fault else tokens)
+
+    def _take(self, account: Account, fields: dict[str, Any], tokens: Tokens | None) -> None:
+        """`tokens` are the account's from now on."""
+        before, account.fields, account.tokens = account.tokens, fields, tokens
+        if tokens is None or (before is not None and tokens.access == before.access):
+            return
+        for secret in (tokens.access, tokens.refresh):
+            if secret and secret not in account.hidden:
+                self._credentials.hide(secret)
+                account.hidden.append(secret)
+        while len(account.hidden) > _HIDDEN_TOKENS:
+            self._credentials.forget(account.hidden.popleft())
+        account.refresh_fault, account.refresh_failures, account.refresh_at = "", 0, -math.inf
+        account.rests = {scope: rest for scope, rest in account.rests.items() if rest.kind != "parked"}
+        if before is not None and before.account != tokens.account:  # somebody else has signed in there
+            account.windows, account.rests, account.is_paid, account.overage = {}, {}, False, ""
+
+    def _find_twins(self) -> None:
+        """Of two files for one account the first is used: both would refresh its one token."""
+        seen: dict[tuple[str, ...], str] = {}
+        for account in self.all.values():
+            if account.tokens is None or not account.identity:
+                continue
+            first = seen.setdefault(account.identity, account.name)
+            if first != account.name:
+                account.fault = f"{_TWIN} {first}"
+            elif account.fault.startswith(_TWIN):
+                account.fault = ""
+
+    def keys(self, router: str) -> tuple[Key, ...]:
+        """The accounts that serve a router, as its keys."""
+        return tuple(Key(one.name, "") for one in self.all.values() if one.router == router and self._serves(one))
+
+    @staticmethod
+    def _serves(account: Account) -> bool:
+        return account.tokens is not None and not account.fault
+
+    def admits(self, name: str, caller: Caller) -> bool:
+        """Whether `caller` may use an account: they are the owner's, and of those whom the owner has named."""
+        return caller.user is None or caller.name in self._settings.accounts.users.get(name, ())
+
+    def allows(self, router: str, method: str, path: str) -> TargetApi | None:
+        """What a path of a subscription is; None where nothing may be asked for."""
+        kinds = {one.kind_id for one in self.all.values() if one.router == router} or ACCOUNT_KINDS.keys()
+        for id in kinds:
+            kind = ACCOUNT_KINDS.get(id)
+            if kind is not None and router == kind.ROUTER and (api := _allowed(kind, method, path)) is not None:
+                return api
+        return None
+
+    # -- who is asked
+
+    def rest(self, name: str, model: str) -> Bench | None:
+        """Why `model` is not asked for with an account now; None when it may be."""
+        account = self.all.get(name)
+        if account is None or not self._serves(account):
+            return Bench(self._now() + UNSAID_S, 1, "this account is gone")
+        now = self._now()
+        self._tidy(account, now)
+        if (rest := account.rest(model, now)) is not None:
+            return Bench(rest.until, 1, rest.words)
+        if account.refresh_fault and account.refresh_at > now and self._left_s(account) <= 0:
+            return Bench(account.refresh_at, account.refresh_failures, account.refresh_fault)
+        return None
+
+    def is_troubled(self, router: str) -> bool:
+        """Whether an account rests, or may be tried again."""
+        return any(one.rests or one.refresh_fault for one in self.all.values() if one.router == router)
+
+    def _tidy(self, account: Account, now: float) -> None:
+        """Forgets rests that are over: then others are let in one after another."""
+        if over := [scope for scope, rest in account.rests.items() if rest.until <= now]:
+            for scope in over:
+                del account.rests[scope]
+            self._ramp(account)
+            self._stir()
+
+    def arranged(
+        self, targets: Sequence[Target], conversation: str, caller: Caller, direct: Direct | None
+    ) -> list[Target]:
+        """Accounts of one subscription for one request, the best first. Raises Forbidden or BadRequest for none."""
+        present = [one for one in targets if one.key.id in self.all]
+        if not (admitted := [one for one in present if self.admits(one.key.id, caller)]):
+            words = f"the accounts of {targets[0].router.name} are the owner's own: {caller.name} may not use them"
+            raise Forbidden(words, code="account_not_allowed")
+        if direct is not None:
+            admitted = [
+                one for one in admitted
+                if (kind := self.all[one.key.id].kind) is not None and _allowed(kind, direct.method, direct.path)
+            ]  # fmt: skip
+            if not admitted:
+                raise NotFound(f"no account of {targets[0].router.name} that can be asked serves {direct.path[:100]}")
+        router, now, wall = targets[0].router.id, self._now(), self._wall()
+        stays, _ = self._sessions.get((router, conversation), ("", 0.0))
+        counts = (
+            collections.Counter(name for name, at in self._sessions.values() if now - at < SESSION_S)
+            if not stays
+            else {}
+        )
+        pins = self._settings.accounts.pins
+
+        def rank(target: Target) -> tuple[Any, ...]:
+            account = self.all[target.key.id]
+            pinned = any(name == account.name and fnmatch.fnmatchcase(target.model, one) for one, name in pins.items())
+            untried = not stays and any(rest.until > now for rest in account.rests.values())  # its test is due
+            used = account.used(target.model, wall)
+            return (
+                not pinned, account.name != stays, not untried, account.is_paid, account.paused_until > now,
+                round(used, 1), counts.get(account.name, 0), len(account.lane.seats), used,
+            )  # fmt: skip
+
+        made = sorted(admitted, key=rank)
+        self._stays(router, conversation, made[0].key.id)
+        return made
+
+    def _stays(self, router: str, conversation: str, name: str) -> None:
+        if conversation:
+            self._sessions.pop((router, conversation), None)
+            self._sessions[router, conversation] = name, self._now()
+            if len(self._sessions) > self._settings.limits.names:
+                del self._sessions[next(iter(self._sessions))]
+
+    def moved(self, target: Target, conversation: str) -> None:
+        """A conversation goes on with this account."""
+        self._stays(target.router.id, conversation, target.key.id)
+
+    def lane(self, target: Target) -> Lane | None:
+        """Where requests take turns, while only a few at once are let in."""
+        account = self.all.get(target.key.id)
+        return None if account is None else account.lane
+
+    def _ramp(self, account: Account) -> None:
+        """Who goes there goes one after another, until the first have their answers."""
+        account.lane.slots = 1
+
+    def pause_s(self, target: Target) -> float:
+        """How long an account is left alone that has too many requests at a time."""
+        account = self.all.get(target.key.id)
+        return 0.0 if account is None else max(0.0, account.paused_until - self._now())
+
+    def asked(self, target: Target) -> None:
+        """A request goes there now: where its rest may be over, it is the one that tries."""
+        account = self.all.get(target.key.id)
+        if account is None:
+            return
+        now = self._now()
+        for scope in ("", family(target.model), target.model):
+            if (rest := account.rests.get(scope)) is not None and rest.retest <= now:
+                account.rests[scope] = msgspec.structs.replace(rest, retest=now + RETEST_S, tried=True)
+
+    def began(self, target: Target, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """An account has begun to answer well; `headers` say what is left of it."""
+        account = self.all.get(target.key.id)
+        if account is None or account.kind is None:
+            return
+        account.bursts, account.paused_until = 0, -math.inf
+        for scope in ("", family(target.model), target.model):
+            if (rest := account.rests.get(scope)) is not None and rest.tried:  # else it was asked before
+                del account.rests[scope]
+                log.info("the account %s serves again: %s", account.name, rest.words)
+                self._tell(account)
+                self._stir()
+        self._learn(account, headers)
+        if account.lane.slots:
+            account.lane.slots = account.lane.slots + 1 if account.lane.slots < RAMP_MOST else 0
+            account.lane.stir()
+
+    def counted(self, row: LedgerRow) -> None:
+        """An account has answered a request."""
+        if (account := self.all.get(row.key)) is not None:
+            account.requests += 1
+            account.total_tokens += row.prompt_tokens + row.completion_tokens
+            account.used_at = row.at
+
+    def _learn(self, account: Account, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Takes note of what an answer's headers say."""
+        limits = cast(AccountKind, account.kind).limits(headers, self._wall())
+        if limits is not None:
+            self._keep(account, limits)
+
+    def _keep(self, account: Account, limits: PlanLimits) -> None:
+        wall, settings = self._wall(), self._settings.accounts
+        account.windows |= {window.name: (window, wall) for window in limits.windows}
+        if limits.windows:
+            account.overage, account.is_paid = limits.overage, limits.is_paid
+        account.plan = limits.plan or account.plan
+        for window in limits.windows:
+            if window.used is None or window.resets_at <= wall or not settings.reserve:
+                continue
+            if window.used >= 1 - settings.reserve / 100:
+                words = f"{window.name}: {window.used:.0%} are used, {settings.reserve:g} % are kept in reserve"
+                self._rest(account, window.scope, "reserve", window.resets_at - wall, words)
+        if account.is_paid and not settings.overage:
+            resets = [window.resets_at for window in account.running(wall) if (window.used or 0) >= 1]
+            self._rest(account, "", "overage", max(resets, default=wall + UNSAID_S) - wall,
+                       "its plan is used up, and what goes beyond is not wanted")  # fmt: skip
+
+    def _rest(self, account: Account, scope: str, kind: Any, seconds: float, words: str) -> None:
+        """An account is left alone, or a family of its models; who is asked instead is asked gently."""
+        now = self._now()
+        until = now + min(max(seconds, 1.0), REST_MAX_S)
+        retest = now + (PARKED_S if kind == "parked" else RETEST_S)
+        words = self._credentials.redact(words)[:200]
+        is_new = (before := account.rests.get(scope)) is None or before.until <= now
+        account.rests[scope] = Rest(kind, math.inf if kind == "parked" else until, retest, words)
+        if is_new:
+            for other in self.all.values():
+                if other is not account and other.router == account.router:
+                    self._ramp(other)
+            facts = {"router": account.router, "key": account.name, "model": scope,
+                     "until": iso(self._wall() + until - now), "reason": words}  # fmt: skip
+            self._events.publish("cooldown", facts)
+        account.lane.slots = 0  # who waits here looks for another
+        account.lane.stir()
+        self.changed()
+        self._tell(account)
+
+    def failed(
+        self, target: Target, fault: Fault, status: int, headers: Sequence[tuple[bytes, bytes]], verdict: Verdict
+    ) -> tuple[Verdict, float]:
+        """What follows from an error of an account, and seconds for which it is not asked.
+
+        Only what is about the account is another one's turn: neither a bad request nor an overload is.
+        """
+        account = self.all.get(target.key.id)
+        only_here = msgspec.structs.replace(verdict, next_key=False, bench="", breaker=False)
+        if account is None or account.kind is None:
+            return only_here, 0.0
+        if not status and fault.kind == "provider_auth":  # there is no token to ask with, and `rest` knows
+            return _NEXT_ACCOUNT, 0.0
+        names = [name for name in (fault.code, fault.type) if name]
+        refusal = account.kind.refusal(status, headers, names, fault.message, target.model, self._wall())
+        if status == 401:
+            refusal = Refusal("parked", words=f"its token is refused, a new one, too: {fault.message}")
+        if refusal is None:
+            return only_here, 0.0
+        wall = self._wall()
+        seconds = refusal.until - wall if refusal.until else (fault.wait_s or UNSAID_S)
+        if refusal.kind == "burst":
+            return only_here, fault.wait_s or 0.0
+        self._learn(account, headers)
+        words = refusal.words or fault.message
+        self._rest(account, refusal.scope, refusal.kind, seconds, words)
+        log.warning("the account %s rests: %s", account.name, self._credentials.redact(words)[:300])
+        return _NEXT_ACCOUNT, seconds
+
+    def burst_s(
+        self, target: Target, fault: Fault, status: int, headers: Sequence[tuple[bytes, bytes]]
+    ) -> float | None:
+        """Seconds after which to ask the same account again, which has too many requests at a time; None otherwise."""
+        account = self.all.get(target.key.id)
+        if account is None or account.kind is None or status != 429:
+            return None
+        names = [name for name in (fault.code, fault.type) if name]
+        refusal = account.kind.refusal(status, headers, names, fault.message, target.model, self._wall())
+        if refusal is None or refusal.kind != "burst":
+            return None
+        now = self._now()
+        if account.paused_until <= now:  # not once more for each of those that were under way
+            pause_s = BURST_PAUSES_S[min(account.bursts, len(BURST_PAUSES_S) - 1)]
+            account.bursts += 1
+            account.paused_until = now + min(BURST_S, pause_s if fault.wait_s is None else max(0.5, fault.wait_s))
+        self._ramp(account)
+        return account.paused_until - now
+
+    def back_s(self, targets: Iterable[tuple[str, str]]) -> float:
+        """Seconds until one of these accounts may be asked for these models."""
+        now, waits = self._now(), [math.inf]
+        for name, model in targets:
+            if (bench := self.rest(name, model)) is None:
+                return 0.0
+            waits.append(bench.until - now)
+        return min(waits)
+
+    def retest_s(self) -> float:
+        """Seconds until one account may be tried again."""
+        now = self._now()
+        return min((rest.retest - now for one in self.all.values() for rest in one.rests.values()), default=RETEST_S)
+
+    async def stirred(self, limit_s: float) -> None:
+        """Waits until something has changed with an account, or so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.05, limit_s)):
+                await self._stirring.wait()
+
+    def _stir(self) -> None:
+        self._stirring.set()
+        self._stirring = asyncio.Event()
+
+    def _tell(self, account: Account) -> None:
+        self._events.publish(
+            "account", {"name": account.name, "router": account.router, "state": self.state(account)[0]}
+        )
+
+    # -- tokens
+
+    def _left_s(self, account: Account) -> float:
+        """Seconds until its token ends."""
+        return -math.inf if account.tokens is None else account.tokens.expires_at - self._wall()
+
+    def bearer(self, target: Target) -> str | None:
+        """The token to ask with; None when another one is needed first."""
+        account = self.all.get(target.key.id)
+        if account is None or account.tokens is None or self._left_s(account) < _JUST_IN_TIME_S:
+            return None
+        return account.tokens.access
+
+    async def renewed(self, target: Target, stale: str = "") -> str:
+        """A token that is good, another one than `stale`. Raises UpstreamError when there is none.
+
+        However many ask, one refresh serves them all; one that somebody else has written is taken instead.
+        """
+        account = self.all.get(target.key.id)
+        if account is None:
+            raise UpstreamError("provider_auth", "this account is gone")
+        if self._needs(account, stale):
+            await self._refreshed(account, stale)
+        if account.tokens is None or self._needs(account, stale):
+            raise UpstreamError(
+                "provider_auth", account.refresh_fault or account.fault or "its token cannot be renewed"
+            )
+        return account.tokens.access
+
+    def _needs(self, account: Account, stale: str) -> bool:
+        tokens = account.tokens
+        return tokens is None or tokens.access == stale or self._left_s(account) <= 0
+
+    async def _refreshed(self, account: Account, stale: str) -> None:
+        if account.refreshing is None:
+            work = self._refresh(account, stale or (account.tokens.access if account.tokens else ""))
+            account.refreshing = self._background.start(f"token of {account.name}", work)
+        await asyncio.shield(account.refreshing)
+
+    async def _refresh(self, account: Account, stale: str) -> None:
+        """Another token instead of `stale`: what somebody has written meanwhile, else a new one."""
+        try:
+            if account.refresh_at > self._now():
+                return
+            lock = await self._lock(account)
+            try:
+                self._load(account)
+                account.stamp = self._files.stamp(account.path)
+                if account.tokens is None or (account.tokens.access != stale and self._left_s(account) > 0):
+                    return
+                await self._ask_for_token(account)
+            finally:
+                self._files.unlock(lock)
+        except (StoreError, ValueError, aiohttp.ClientError, OSError, TimeoutError) as error:
+            self._not_refreshed(account, str(error) or type(error).__name__)
+        finally:
+            account.refreshing = None
+            self._stir()
+
+    async def _lock(self, account: Account) -> int:
+        """The lock on an account's file. Raises StoreError or TimeoutError."""
+        async with asyncio.timeout(60.0):
+            while (lock := self._files.try_lock(account.path)) is None:  # noqa: ASYNC110 - another process has it
+                await asyncio.sleep(0.05)
+            return lock
+
+    async def _ask_for_token(self, account: Account) -> None:
+        """Has the vendor make a new token, and writes it. Raises ValueError and what a request raises."""
+        kind, tokens = cast(AccountKind, account.kind), cast(Tokens, account.tokens)
+        if not tokens.refresh:
+            raise ValueError("its token has ended and there is none to make another with: sign in again")
+        if (left_s := tokens.refresh_from - self._wall()) > 0:
+            raise ValueError(f"its vendor makes no new token for another {math.ceil(left_s)} s")
+        self._files.check_writable(account.path)
+        url = self._settings.environ.get(f"CHOMP_{account.kind_id.upper()}_TOKEN_URL") or kind.TOKEN_URL
+        payload = kind.refresh(tokens)
+        sent: dict[str, Any] = {"data": payload} if kind.FORM else {"json": payload}
+        proxied = self._settings.proxies.options(url, {"accept": "application/json"})
+        timeout = aiohttp.ClientTimeout(total=30.0)
+        async with self._session.post(url, timeout=timeout, allow_redirects=False, **sent, **proxied) as answer:
+            body = await answer.content.read(CREDENTIALS_BYTES)
+            if answer.status != 200:
+                fault = read_fault(answer.status, body[:65536])
+                raise ValueError(f"{answer.status}: {fault.message}")
+        # the old token is used up: nothing may come between this and the writing
+        fields = kind.refreshed(account.fields, decode_or_none(body), self._wall())
+        new = kind.read(fields)
+        if new is None or not new.access:
+            raise ValueError("the answer has no token")
+        account.unsaved = True
+        self._take(account, fields, new)
+        self._save(account)
+        self._tell(account)
+
+    def _save(self, account: Account) -> None:
+        """Writes an account's tokens; where that cannot be, they are kept in memory and it is tried again."""
+        try:
+            self._files.write(account.path, account.fields)
+        except StoreError as error:
+            account.refresh_fault = f"its new token is in memory only: {error}"
+            log.error("%s: %s", account.name, account.refresh_fault)
+            return
+        account.unsaved, account.stamp = False, self._files.stamp(account.path)
+        account.refresh_fault = ""
+
+    def _not_refreshed(self, account: Account, words: str) -> None:
+        pause_s = _REFRESH_PAUSES_S[min(account.refresh_failures, len(_REFRESH_PAUSES_S) - 1)]
+        account.refresh_failures += 1
+        account.refresh_at = self._now() + pause_s
+        account.refresh_fault = self._credentials.redact(words)[:300]
+        log.warning("the token of %s was not refreshed: %s", account.name, account.refresh_fault)
+        self._tell(account)
+
+    async def run(self) -> None:
+        """Follows what others write, refreshes tokens before they end, and lets accounts come back; for ever."""
+        while True:
+            await asyncio.sleep(FOLLOW_S)
+            self.look()
+            now = self._now()
+            for account in self.all.values():
+                self._tidy(account, now)
+                if account.unsaved:
+                    self._save(account)
+                elif self._serves(account) and account.refreshing is None and self._left_s(account) < REFRESH_AHEAD_S:
+                    tokens = cast(Tokens, account.tokens)
+                    if tokens.refresh and account.refresh_at <= now and tokens.refresh_from <= self._wall():
+                        work = self._refresh(account, tokens.access)
+                        account.refreshing = self._background.start(f"token of {account.name}", work)
+
+    async def close(self) -> None:
+        """Waits for refreshes under way: a token that has come and is not written is lost."""
+        if running := [one.refreshing for one in self.all.values() if one.refreshing is not None]:
+            await asyncio.wait(running, timeout=35.0)
+
+    # -- requests
+
+    def base_url(self, target: Target) -> str:
+        """Below which an account is asked: its kind's own address, or the row's."""
+        account = self.all.get(target.key.id)
+        if account is None or account.kind is None or not account.kind.BASE:
+            return target.router.base_url
+        return self._settings.environ.get(f"CHOMP_{account.kind_id.upper()}_BASE_URL", account.kind.BASE).rstrip("/")
+
+    def headers(self, target: Target) -> list[tuple[str, str]]:
+        """What an account's requests carry beside its token."""
+        account = self.all.get(target.key.id)
+        if account is None or account.kind is None or account.tokens is None:
+            return []
+        return account.kind.headers(account.tokens)
+
+    def shaped(self, target: Target, body: bytes, *, is_own: bool, is_direct: bool) -> tuple[bytes, Sequence[str]]:
+        """A request as an account may be sent it, and names of fields that were left out. Raises BadRequest.
+
+        Only one that chomp has written itself (`is_own`) is changed; of others what is not allowed is refused.
+        """
+        account = self.all.get(target.key.id)
+        if account is None or account.kind is None or target.api != "responses":
+            return body, ()
+        kind = account.kind
+        if is_direct and not kind.CHECKS:
+            return body, ()
+        fields, names = decoded(form.decode, body), cast(Sequence[str], ())
+        try:
+            if is_own:
+                fields, names = kind.prepare(fields)
+            elif not is_direct:
+                fields |= {"stream": True, "store": False}  # the answer is put together here
+            kind.check(fields)
+        except ValueError as error:
+            raise BadRequest(str(error), code="unsupported_parameter") from None
+        return (body if is_direct else form.encode(fields)), names
+
+    # -- what a person does
+
+    def _named(self, name: str) -> Account:
+        account = self.all.get(name)
+        if account is None:
+            raise NotFound(f"there is no account {name[:100]!r}{near_name(name, self.all)}")
+        return account
+
+    def free_name(self, wished: str) -> str:
+        """A name like `wished` that no account has."""
+        wished = re.sub(r"[^a-z0-9]+", "-", wished.lower()).strip("-")[:40] or "account"
+        names = itertools.chain((wished,), (f"{wished}-{number}" for number in itertools.count(2)))
+        return next(name for name in names if name not in self.all)
+
+    def _check_file(self, path: str) -> tuple[str, Path]:
+        """The kind of a file of credentials that no account has yet, and where it is. Raises BadRequest or Conflict."""
+        place = Path(path).expanduser()
+        if not place.is_absolute():
+            raise BadRequest("the path of a file of credentials is absolute", param="path")
+        if taken := next((one.name for one in self.all.values() if one.path.resolve() == place.resolve()), ""):
+            raise Conflict(f"{place} is the account {taken}")
+        try:
+            fields = self._files.read(place)
+            kind_id = kind_of(fields)
+            if (tokens := ACCOUNT_KINDS[kind_id].read(fields)) is None or not tokens.access:
+                raise ValueError("nobody is signed in there")
+        except (StoreError, ValueError) as error:
+            raise BadRequest(self._credentials.redact(str(error)), code="invalid_credentials", param="path") from None
+        return kind_id, place
+
+    async def add(self, path: str, name: str = "") -> str:
+        """Uses a file of credentials where it is; its name. Raises BadRequest or Conflict."""
+        kind_id, place = self._check_file(path)
+        if name in self.all:
+            raise Conflict(f"there is an account {name}")
+        name = name or self.free_name(ACCOUNT_KINDS[kind_id].ROUTER)
+        if not ACCOUNT_NAME.fullmatch(name):
+            raise BadRequest(f'the name of an account is such as "work", not {name[:100]!r}', param="name")
+        await self._change("files", name, str(place))
+        return name
+
+    def save(self, fields: Mapping[str, Any], name: str = "") -> str:
+        """Keeps an account that has just been signed in, in state/accounts/; its name. Raises ChompError."""
+        kind_id = kind_of(fields)
+        kind = ACCOUNT_KINDS[kind_id]
+        tokens = kind.read(fields)
+        whose = (kind_id, tokens.account, tokens.organisation) if tokens is not None else ()
+        same = next((one for one in self.all.values() if one.identity and one.identity == whose), None)
+        if same is not None and not name:
+            name = same.name  # signed in anew
+        account = self.all.get(name)
+        if account is not None and account is not same:
+            raise Conflict(f"the account {name} is somebody else's")
+        name = name or self.free_name((tokens.email.partition("@")[0] if tokens is not None else "") or kind.ROUTER)
+        if not ACCOUNT_NAME.fullmatch(name):
+            raise BadRequest(f'the name of an account is such as "work", not {name[:100]!r}', param="name")
+        try:
+            self._files.write(account.path if account else self._files.folder / f"{name}.json", fields)
+        except StoreError as error:
+            raise Unavailable(str(error)) from None
+        self.look()
+        return name
+
+    async def remove(self, name: str) -> None:
+        """Uses an account no more. A file of another program stays as it is. Raises NotFound or Unavailable."""
+        account = self._named(name)
+        if account.refreshing is not None:
+            await asyncio.wait([account.refreshing], timeout=35.0)
+        if name in self._settings.accounts.files:
+            await self._change("files", name, "")
+        else:
+            try:
+                self._files.remove(account.path)
+            except StoreError as error:
+                raise Unavailable(str(error)) from None
+            self.look()
+
+    def reset(self, name: str) -> None:
+        """Has an account asked again, whatever was heard of it. Raises NotFound."""
+        account = self._named(name)
+        account.rests, account.paused_until, account.bursts = {}, -math.inf, 0
+        account.refresh_fault, account.refresh_failures, account.refresh_at = "", 0, -math.inf
+        self._stir()
+        self.changed()
+        self._tell(account)
+
+    async def pin(self, name: str, pattern: str = "*") -> None:
+        """Has an account asked first for models that match `pattern`; none with name "". Raises NotFound."""
+        if name:
+            self._named(name)
+        await self._change("pins", pattern, name)
+
+    async def _change(self, table: str, name: str, value: str) -> None:
+        """Changes an entry of [accounts] in state/settings.json; "" takes it out. Raises BadRequest."""
+
+        def changed(before: dict[str, Any]) -> dict[str, Any]:
+            accounts = before.get("accounts") or {}
+            return {**before, "accounts": {**accounts, table: {**(accounts.get(table) or {}), name: value}}}
+
+        if self.rewrite is None:
+            raise Unavailable("settings cannot be changed now")
+        await self.rewrite(changed)
+
+    async def ask_usage(self, name: str) -> str:
+        """Asks the vendor what is left, at most once in USAGE_S; "" or why there is no answer. Raises NotFound.
+
+        That says nothing about whether the account serves: some are answered 429 there for ever.
+        """
+        account = self._named(name)
+        now, kind = self._now(), account.kind
+        if kind is None or not kind.USAGE or not self._serves(account):
+            return "its vendor cannot be asked: what is left comes with answers"
+        if now - account.asked_usage_at < USAGE_S:
+            return account.usage_words
+        account.asked_usage_at = now
+        target = Target(self._rows[account.router], Key(name, ""), "")
+        try:
+            token = self.bearer(target) or await self.renewed(target)
+            account.usage_words = await self._ask_usage(account, target, token)
+        except (UpstreamError, aiohttp.ClientError, OSError, TimeoutError) as error:
+            account.usage_words = self._credentials.redact(str(error) or type(error).__name__)[:300]
+        return account.usage_words
+
+    async def _ask_usage(self, account: Account, target: Target, token: str) -> str:
+        kind, base = cast(AccountKind, account.kind), urllib.parse.urlsplit(self.base_url(target))
+        url = f"{base.scheme}://{base.netloc}{kind.USAGE}"
+        headers = {"authorization": f"Bearer {token}", "accept": "application/json", **dict(self.headers(target))}
+        if target.router.beta:
+            headers["anthropic-beta"] = target.router.beta
+        proxied = self._settings.proxies.options(url, headers)
+        timeout = aiohttp.ClientTimeout(total=15.0)
+        async with self._session.get(url, timeout=timeout, allow_redirects=False, **proxied) as answer:
+            body = await answer.content.read(CREDENTIALS_BYTES)
+            if answer.status != 200:
+                return f"{answer.status}: {read_fault(answer.status, body[:65536]).message}"
+        if (limits := kind.usage(decode_or_none(body), self._wall())) is None:
+            return "its vendor's answer cannot be read"
+        self._keep(
+            account, msgspec.structs.replace(limits, overage=cast(Any, account.overage), is_paid=account.is_paid)
+        )
+        return ""
+
+    # -- for people
+
+    def state(self, account: Account) -> tuple[str, str]:
+        """How an account is, in a word and a sentence: ready, paid, resting, partly, parked, failing or unusable."""
+        if not self._serves(account):
+            return "unusable", account.fault
+        now = self._now()
+        rests = {scope: rest for scope, rest in account.rests.items() if rest.until > now}
+        if "" in rests:
+            return ("parked" if rests[""].kind == "parked" else "resting"), rests[""].words
+        if account.refresh_fault and self._left_s(account) <= 0:
+            return "failing", account.refresh_fault
+        if rests:
+            return "partly", f"{', '.join(rests)}: {next(iter(rests.values())).words}"
+        if account.is_paid:
+            return "paid", "its plan is used up: its vendor bills what goes beyond"
+        return "ready", account.refresh_fault
+
+    def report(self) -> list[dict[str, Any]]:
+        """Every account, for people: no secrets."""
+        now, wall = self._now(), self._wall()
+        sessions = collections.Counter(name for name, at in self._sessions.values() if now - at < SESSION_S)
+        return [self._shown(one, now, wall, sessions[one.name]) for one in self.all.values()]
+
+    def _shown(self, account: Account, now: float, wall: float, sessions: int) -> dict[str, Any]:
+        tokens, (state, words) = account.tokens, self.state(account)
+        settings = self._settings.accounts
+
+        def at(moment: float) -> str | None:
+            return iso(wall + moment - now) if moment < math.inf else None
+
+        return {
+            "name": account.name, "router": account.router, "kind": account.kind_id,
+            "kind_name": "" if account.kind is None else account.kind.NAME,
+            "file": str(account.path), "own": account.name not in settings.files,
+            "email": "" if tokens is None else tokens.email,
+            "account": "" if tokens is None else tokens.account,
+            "organisation": "" if tokens is None else tokens.organisation,
+            "plan": account.plan or ("" if tokens is None else tokens.plan),
+            "state": state, "words": words, "paid": account.is_paid, "overage": account.overage,
+            "token_until": None if tokens is None or tokens.expires_at == math.inf else iso(tokens.expires_at),
+            "refresh_fault": account.refresh_fault,
+            "windows": [
+                {**msgspec.to_builtins(window), "seen_at": seen_at}
+                for window, seen_at in account.windows.values() if not window.resets_at or window.resets_at > wall
+            ],
+            "rests": [
+                {**msgspec.to_builtins(rest), "scope": scope, "until": at(rest.until), "retest": at(rest.retest)}
+                for scope, rest in account.rests.items() if rest.until > now
+            ],
+            "sessions": sessions, "waiting": len(account.lane.waiting),
+            "requests": account.requests, "tokens": account.total_tokens,
+            "used_at": iso(account.used_at) if account.used_at else None,
+            "users": list(settings.users.get(account.name, ())),
+            "pins": [pattern for pattern, name in settings.pins.items() if name == account.name],
+            "usage_words": account.usage_words,
+        }  # fmt: skip
+
+
+def _allowed(kind: AccountKind, method: str, path: str) -> TargetApi | None:
+    """What a path below /v1 is; None where it may not be asked for."""
+    return next(
+        (cast(TargetApi, api) for verb, pattern, api in kind.PATHS if verb == method and pattern.fullmatch(path)), None
+    )
+
+
 # == Routing ===========================================================================================================
 
 
@@ -8007,14 +9277,6 @@ class KeyCheck(msgspec.Struct):
     at: float = -math.inf
     credits: float | None = None  # USD
     error: str = ""  # its words when it refused the key
-
-
-class Bench(msgspec.Struct, frozen=True):
-    """Why a key, or a model with it, is left alone."""
-
-    until: float  # of the lasting clock
-    failures: int  # in a row
-    words: str
 
 
 class Router:
@@ -8061,7 +9323,7 @@ class Router:
 
 
 KEY_CHECK_S = 300.0
-_OWN_MACHINE = Price(0.0, 0.0)  # nobody sends a bill
+_NO_BILL = Price(0.0, 0.0)  # a machine of one's own, a plan that is paid anyway
 
 CATALOG_RETRY_S = 30.0  # after a failed fetch
 PLAN_S = 5.0  # how long an undisturbed plan is used again
@@ -8095,142 +9357,22 @@ class Plan(list[Target]):
         self.strategy = strategy
 
 
-class Seat:
-    """A request's place among those that a host or router works on."""
-
-    __slots__ = ("_lane", "began_s", "caller", "model")
-
-    def __init__(self, lane: Lane, model: str, caller: str, now: float):
-        self._lane: Lane | None = lane
-        self.model, self.caller, self.began_s = model, caller, now
-
-    def leave(self) -> None:
-        """The request is over; a second time does nothing."""
-        lane, self._lane = self._lane, None
-        if lane is not None:
-            lane.leave(self)
+def lacks(row: RouterDef) -> str:
+    """What a router is missing that has no key, in words for people."""
+    if row.kind == "subscription":
+        return "no account: `chomp accounts add` or `chomp accounts login` brings one"
+    return f"no key: set {', '.join(row.key_env) or 'a key in chomp.toml'}"
 
 
-class Waiter:
-    """A request that waits for a seat."""
-
-    __slots__ = ("caller", "future", "model", "since_s")
-
-    def __init__(self, model: str, caller: str, now: float):
-        self.model, self.caller, self.since_s = model, caller, now
-        self.future: asyncio.Future[Seat] = asyncio.get_running_loop().create_future()
-
-
-GROUP_S = 30.0  # when somebody has waited so long, it is their model's turn
-_USUAL_S = 5.0  # that a request takes, before one has
-
-
-class Lane:
-    """Who a host or router works for, and who waits for that: bounded, in turn, model by model.
-
-    A host that loads one model for another gets those of one model together. Among these callers take turns, and each
-    is served in the order in which it came.
-    """
-
-    def __init__(self, now: Callable[[], float]):
-        self._now = now
-        self.slots = 0  # 0: no limit that is known
-        self.single = False  # one model is in memory at a time
-        self.seats: set[Seat] = set()
-        self.waiting: list[Waiter] = []
-        self._last_model = ""
-        self._served: dict[str, float] = {}  # callers, and when they last got a seat
-        self._mean_s = _USUAL_S
-
-    def has_room(self, model: str) -> bool:
-        """Whether a request for `model` need not wait."""
-        if not self.slots:
-            return True
-        if len(self.seats) >= self.slots or self.waiting:
-            return False
-        return not self.single or all(one.model == model for one in self.seats)
-
-    def take(self, model: str, caller: str) -> Seat:
-        """A seat, now."""
-        seat = Seat(self, model, caller, self._now())
-        self.seats.add(seat)
-        if self.slots:
-            self._last_model = model
-            self._served.pop(caller, None)
-            self._served[caller] = seat.began_s
-            if len(self._served) > 1000:
-                del self._served[next(iter(self._served))]
-        return seat
-
-    def leave(self, seat: Seat) -> None:
-        """A request is over: the next one gets its turn."""
-        self.seats.discard(seat)
-        if self.slots:
-            self._mean_s = self._mean_s * 0.8 + (self._now() - seat.began_s) * 0.2
-        self.stir()
-
-    def stir(self) -> None:
-        """Lets in who can be let in."""
-        while self.waiting and (not self.slots or len(self.seats) < self.slots):
-            waiter = self._next()
-            if waiter is None:
-                return
-            self.waiting.remove(waiter)
-            if not waiter.future.done():
-                waiter.future.set_result(self.take(waiter.model, waiter.caller))
-
-    def _next(self) -> Waiter | None:
-        oldest = self.waiting[0]
-        running = {seat.model for seat in self.seats}
-        model = next(iter(running)) if self.single and running else self._last_model
-        if self._now() - oldest.since_s >= GROUP_S:
-            model = oldest.model  # whatever has to be loaded for it
-        same = [one for one in self.waiting if one.model == model] or self.waiting
-        if self.single and running and same[0].model not in running:
-            return None  # first those end that run
-        return min(same, key=lambda one: self._served.get(one.caller, -math.inf))
-
-    def position(self, waiter: Waiter) -> int:
-        """How many are served before it, as far as one can tell, and itself."""
-        return self.waiting.index(waiter) + 1 if waiter in self.waiting else 0
-
-    def wait_s(self) -> float:
-        """How long one more would wait, roughly."""
-        return self._mean_s * (len(self.waiting) + 1) / max(1, self.slots)
-
-    def may_wait(self, caller: str, most: int) -> bool:
-        """Whether one more request of `caller` may wait where `most` may in all: one caller leaves room for others."""
-        own = sum(one.caller == caller for one in self.waiting)
-        return len(self.waiting) < most and own < max(1, most * 3 // 4)
-
-    async def seat(self, waiter: Waiter, most: int, limit_s: float) -> Seat | None:
-        """A seat, when it is the request's turn; None when that takes longer than `limit_s`. Raises Busy when full."""
-        if waiter not in self.waiting:
-            if not self.may_wait(waiter.caller, most):
-                raise self.full()
-            self.waiting.append(waiter)
-            self.stir()
-        try:
-            async with asyncio.timeout(limit_s):
-                return await asyncio.shield(waiter.future)
-        except TimeoutError:
-            return None
-
-    def full(self) -> Busy:
-        """The error of a request for which there is no room."""
-        wait_s = min(max(1.0, self.wait_s()), 120.0)
-        return Busy(f"{len(self.waiting)} requests wait here already", code="queue_full", retry_after_s=wait_s,
-                    should_retry=wait_s <= 60, fault="chomp_shed")  # fmt: skip
-
-    def give_up(self, waiter: Waiter) -> None:
-        """A request waits no longer; a seat that it has got meanwhile is the next one's."""
-        if waiter in self.waiting:
-            self.waiting.remove(waiter)
-        if waiter.future.done() and not waiter.future.cancelled():
-            waiter.future.result().leave()
-        else:
-            waiter.future.cancel()
-        self.stir()
+def _turns_with(target: Target) -> str:
+    """What is arranged together: hosts, the accounts of one subscription."""
+    return (
+        target.router.id
+        if target.router.kind == "subscription"
+        else target.router.kind
+        if target.router.kind == "host"
+        else ""
+    )
 
 
 class RouterPool:
@@ -8246,8 +9388,11 @@ class RouterPool:
         background: Background,
         events: EventBus,
         hosts: Hosts,
+        accounts: Accounts,
         clocks: Clocks = CLOCKS,
     ):
+        self.accounts = accounts
+        accounts.changed = self._accounts_changed
         self.hosts = hosts
         hosts.changed = self._host_changed
         hosts.is_serving = lambda id: id in self._known and bool(self._known[id].lane.seats)
@@ -8285,8 +9430,11 @@ class RouterPool:
         before, now = self._routers, self._now()
         self.rows = {row.id: row for row in rows}
         self._routers = {}
+        self.accounts.adopt(rows, settings)
         for row in rows:
             keys, router = self._credentials.keys(row), before.get(row.id)
+            if row.kind == "subscription":
+                keys = self.accounts.keys(row.id)
             same = router is not None and (
                 (row.kind == router.row.kind == "host" and router.row.base_url == row.base_url) or router.row == row
             )
@@ -8328,8 +9476,19 @@ class RouterPool:
         router.lane.stir()
         self._index()
 
+    def _accounts_changed(self) -> None:
+        """There are other accounts than before, or one may be asked again."""
+        for router in self._routers.values():
+            if router.row.kind == "subscription":
+                router.keys = self.accounts.keys(router.row.id)
+                router.tried_at = -math.inf
+        self._index()
+        self._events.publish("platforms", {"id": "accounts"})
+
     def counted(self, row: LedgerRow) -> None:
         """A router has answered a request."""
+        if self._known[row.router].row.kind == "subscription":
+            self.accounts.counted(row)
         known, ms = self._known[row.router], row.duration_ms
         known.requests += 1
         known.tokens += row.prompt_tokens + row.completion_tokens
@@ -8398,20 +9557,21 @@ class RouterPool:
 
     @property
     def configured(self) -> list[RouterDef]:
-        """Routers that can be asked: those with a key, in order; the embedded model when it is the only one."""
+        """Routers that can be asked: those with a key, in order; the embedded model when it is the only one.
+
+        Subscriptions are not among them: they are asked only when they are named.
+        """
         hosted = [
             one.row
             for one in self._routers.values()
-            if one.keys and one.row.kind != "local" and not (one.row.kind == "host" and self.is_away(one.row.id))
+            if one.keys
+            and one.row.kind not in ("local", "subscription")
+            and not (one.row.kind == "host" and self.is_away(one.row.id))
         ]
         return hosted or [row for row in self.rows.values() if row.kind == "local" and row.models]
 
     def _fetched(self) -> list[Router]:
-        return [
-            one
-            for one in self._routers.values()
-            if not one.row.models and one.keys and one.row.kind not in ("local", "host")
-        ]
+        return [one for one in self._routers.values() if not one.row.models and one.keys and one.row.kind == "hosted"]
 
     def refresh(self) -> None:
         """Starts fetching every list that is old; whoever asks is not kept waiting."""
@@ -8451,8 +9611,33 @@ class RouterPool:
                 break
             await asyncio.wait(fetches, timeout=left, return_when=asyncio.FIRST_COMPLETED)
 
+    async def _list_of_accounts(self, router: Router) -> list[Model]:
+        """What the first account that can be asked lists. Raises ValueError and what a request raises."""
+        row, accounts = router.row, self.accounts
+        awake = [key for key in router.keys if accounts.rest(key.id, "") is None]
+        for key in awake:
+            target = Target(row, key, "", "other")
+            try:
+                token = await accounts.renewed(target)
+            except UpstreamError as error:
+                raise ValueError(str(error)) from None
+            kind = accounts.all[key.id].kind
+            headers = {**dict(accounts.headers(target)), "authorization": f"Bearer {token}"}
+            if dialect_of(row.apis[0]) == "messages":
+                headers |= {"anthropic-version": ANTHROPIC_VERSION, "anthropic-beta": row.beta}
+            if kind is None:
+                continue
+            status, body = await self._fetch_bytes(f"{accounts.base_url(target)}{kind.MODELS}", headers)
+            if status != 200:
+                raise ValueError(f"{status}: {read_fault(status, body[:65536]).message}")
+            listed = kind.models(decode_or_none(body))[: self._settings.limits.catalog_models]
+            return [Model(id, name, owned_by=row.id) for id, name in listed]
+        raise ValueError("no account can be asked now")
+
     async def _read_list(self, router: Router) -> list[Model]:
         row = router.row
+        if row.kind == "subscription":
+            return await self._list_of_accounts(router)
         keys = router.keys if row.models_auth else ()
         for key in keys[:-1]:
             status, body = await self._get_list(row, key)
@@ -8470,9 +9655,12 @@ class RouterPool:
     async def _get(self, row: RouterDef, path: str, key: Key) -> tuple[int, bytes]:
         version = {"anthropic-version": ANTHROPIC_VERSION} if row.auth == "x-api-key" else {}
         headers = {**auth_header(row, key), **version, **{name.lower(): value for name, value in row.headers}}
+        return await self._fetch_bytes(f"{row.base_url}{path}", headers)
+
+    async def _fetch_bytes(self, url: str, headers: dict[str, str]) -> tuple[int, bytes]:
+        """Status and body at an address. Raises ValueError when it is too large, and what a request raises."""
         limit = self._settings.limits.catalog_bytes
         timeout = aiohttp.ClientTimeout(total=self._settings.timeouts.catalog_s)
-        url = f"{row.base_url}{path}"
         proxied = self._settings.proxies.options(url, headers)
         async with self._session.get(url, timeout=timeout, allow_redirects=False, **proxied) as answer:
             body = bytearray()
@@ -8486,7 +9674,7 @@ class RouterPool:
         serving: dict[str, list[str]] = {}
         for router in self._routers.values():
             row = router.row
-            if not router.keys and not row.models:
+            if (not router.keys and not row.models) or row.kind == "subscription":  # that is asked by its own name only
                 continue
             for model in router.models:
                 serving.setdefault(model.id, []).append(row.id)
@@ -8512,6 +9700,10 @@ class RouterPool:
             )
         hosts = [one for one in self._routers.values() if one.row.kind == "host"]
         await self._until(lambda: False, hosts, HOSTS_GRACE_S)
+        plans = [one for one in self._routers.values() if one.row.kind == "subscription" and one.keys]
+        for router in plans:  # only now that somebody wants to know: they are asked nothing unbidden
+            self._refresh(router)
+        missing += [one for one in plans if one.fetched_at == -math.inf]
         first = [one for one in missing if one.tried_at == -math.inf]  # those that have failed are not waited for again
         await self._until(lambda: False, first, CATALOG_GRACE_S)
 
@@ -8554,9 +9746,7 @@ class RouterPool:
                 code="unknown_router",
             )
         if not found.keys:
-            raise UpstreamFailed(
-                f"{router} has no key: set {', '.join(found.row.key_env)}", code="router_not_configured"
-            )
+            raise UpstreamFailed(f"{router} has {lacks(found.row)}", code="router_not_configured")
         await self._list(found)
         return found.models
 
@@ -8624,6 +9814,8 @@ class RouterPool:
         if any(target.router.kind == "host" for target in targets):
             named = (alias.strategy for alias in self._aliases if alias.expand(model) is not None)
             strategy = next(named, "") or self._settings.strategy
+        elif any(target.router.kind == "subscription" for target in targets):
+            strategy = "accounts"
         plan = Plan(targets if fallback or strategy else targets[:1], usable, self._steady(), strategy)
         undisturbed = self._now() >= self._benched_until and not self._troubled(plan)
         if len(model) < 200 and not self._by_speed and prefer != "fast" and undisturbed:
@@ -8632,10 +9824,19 @@ class RouterPool:
             self._plans[question] = plan
         return plan
 
-    def arranged(self, targets: Sequence[Target], strategy: str, prompt: int, conversation: str) -> list[Target]:
+    def arranged(
+        self,
+        targets: Sequence[Target],
+        strategy: str,
+        prompt: int,
+        conversation: str,
+        caller: Caller = OWNER,
+        direct: Direct | None = None,
+    ) -> list[Target]:
         """`targets` for one request: of hosts those first that have its model at hand, none whose context it exceeds.
 
-        `prompt` is how many tokens it has, `conversation` what it is a part of. Raises ContextTooLong without any.
+        Of accounts those that `caller` may use. `prompt` is how many tokens the request has, `conversation` what it is
+        a part of. Raises ContextTooLong, Forbidden or NotFound without any.
         """
         self._turn += 1
         fitting: list[Target] = []
@@ -8652,9 +9853,15 @@ class RouterPool:
             words = f"the prompt has about {tokens} tokens, the context of this model's hosts is {most} at most"
             raise ContextTooLong(words, param="messages")
         made: list[Target] = []
-        for is_host, group in itertools.groupby(fitting, key=lambda target: target.router.kind == "host"):
+        refusal: ChompError | None = None
+        for kind, group in itertools.groupby(fitting, key=_turns_with):
             hosts = list(group)
-            if is_host and len(hosts) > 1:
+            if hosts[0].router.kind == "subscription":
+                try:
+                    hosts = self.accounts.arranged(hosts, conversation, caller, direct)
+                except (Forbidden, NotFound) as error:  # there may be others than accounts
+                    refusal, hosts = error, []
+            if kind == "host" and len(hosts) > 1:
                 ids = list(dict.fromkeys(target.router.id for target in hosts))
                 shift = self._turn % len(ids)
                 turns = {id: (at - shift) % len(ids) for at, id in enumerate(ids)}
@@ -8662,6 +9869,8 @@ class RouterPool:
                 hosts = [target for target in hosts if target.router.id in self.hosts.all]  # none taken out just now
                 hosts.sort(key=lambda target: self._host_rank(target, strategy, stays, turns[target.router.id]))
             made += hosts
+        if not made and refusal is not None:
+            raise refusal
         return made
 
     def _host_rank(self, target: Target, strategy: str, stays: str, turn: int) -> tuple[Any, ...]:
@@ -8688,6 +9897,8 @@ class RouterPool:
     def lane(self, target: Target) -> Lane | None:
         """Where requests to a host, or to a router with so many slots, take turns."""
         router = target.router
+        if router.kind == "subscription":
+            return self.accounts.lane(target)
         return self._known[router.id].lane if router.kind == "host" or router.slots else None
 
     def has_room(self, target: Target) -> bool:
@@ -8695,8 +9906,11 @@ class RouterPool:
         lane = self.lane(target)
         return (lane is None or lane.has_room(target.model)) and self.awake(target)
 
-    def _troubled(self, targets: Sequence[Target]) -> bool:
-        return any(self._known[target.router.id].breaker.failures for target in targets)
+    def _troubled(self, plan: Plan) -> bool:
+        plans = {row.id for row, _, _ in plan.usable if row.kind == "subscription"}
+        if any(map(self.accounts.is_troubled, plans)):
+            return True
+        return any(self._known[target.router.id].breaker.failures for target in plan)
 
     async def context(self, model: str, router: str) -> int:
         """How many tokens the model takes that `model` means; 0 when nobody says. Raises as `plan` does."""
@@ -8710,7 +9924,7 @@ class RouterPool:
         for name, alias_prefer in self._expand(model, router):
             prefer = prefer or alias_prefer
             try:
-                wanted += await self._candidates(name)
+                wanted += await self._candidates(name, api)
             except (ModelNotFound, Unavailable) as error:  # an alias has further targets
                 refusal = refusal or error
         # a list was waited for, perhaps, and routers were written anew meanwhile
@@ -8742,7 +9956,7 @@ class RouterPool:
                     return [(parse_name(target, "", self.rows), alias.prefer) for target in targets]
         return [(parse_name(model, router, self.rows), "")]
 
-    async def _candidates(self, name: Name) -> list[tuple[RouterDef, str]]:
+    async def _candidates(self, name: Name, api: Api) -> list[tuple[RouterDef, str]]:
         """Routers that serve a name, with their model ids."""
         wait_s = self._settings.timeouts.catalog_wait_s
         if name.router:
@@ -8751,14 +9965,15 @@ class RouterPool:
                 raise self._unknown(f"{name.router}/{name.model}")
             row = router.row
             if not router.keys:
-                variable = row.key_env[0] if row.key_env else "a key in chomp.toml"
-                words = f"{row.id} has no key: set {variable}"
+                words = f"{row.id} has {lacks(row)}"
                 raise Unavailable(words, code="router_not_configured", fault="provider_auth", should_retry=False)
+            if row.kind == "subscription" and api == "other":
+                return [(row, name.model)]
             if row.kind == "local" and name.model and name.model not in row.models:
                 raise self._unknown(f"{row.id}/{name.model}")
             if row.kind == "host":
                 return [(router.row, await self._model_of_host(router, name.model))]
-            if not row.models:
+            if not row.models and row.kind != "subscription":
                 self._refresh(router)
             return [(row, name.model or await self._default(router))]
         if not name.model:
@@ -8882,14 +10097,18 @@ class RouterPool:
                 broken = min(broken, left)
                 continue
             for key in router.keys:
-                bench = router.rest(key.id, model, now) if router.benches else None
-                if bench is not None:
-                    if bench.until - now < shortest:
-                        shortest, why = bench.until - now, f"{row.id}: {bench.words}"
+                if row.kind == "subscription":
+                    bench = self.accounts.rest(key.id, model)
                 else:
+                    bench = router.rest(key.id, model, now) if router.benches else None
+                if bench is None:
                     targets.append(Target(row, key, model, api))
+                elif not why or bench.until - now < shortest:
+                    shortest, why = bench.until - now, f"{row.id}: {bench.words}"
         if targets:
             return targets
+        if why and all(row.kind == "subscription" for row, _, _ in wanted):
+            raise self._all_rest(wanted[0][0], shortest, why)
         if down is not None and shortest == broken == math.inf:
             raise self._host_down(down)
         if shortest < math.inf:
@@ -8907,6 +10126,21 @@ class RouterPool:
             should_retry=True,
         )
 
+    def _all_rest(self, row: RouterDef, seconds: float, why: str) -> ChompError:
+        """The error of a request for which no account of a subscription may be asked, for so long."""
+        if seconds == math.inf:
+            words = f"no account of {row.name} can be used ({why}): see `chomp accounts`"
+            return Unavailable(words, code="accounts_parked", fault="provider_auth", should_retry=False)
+        back = iso(self._clocks.wall() + seconds)
+        return Busy(
+            f"every account of {row.name} rests, the first is back at {back} ({why})", code="accounts_resting",
+            fault="provider_rate_limited", retry_after_s=seconds, should_retry=False,
+        )  # fmt: skip
+
+    def still_awake(self, plan: Plan) -> list[Target]:
+        """Those that `plan` was made of, as far as they may be asked now. Raises Busy or Unavailable for none."""
+        return self._awake(plan.usable)
+
     # -- what is heard of targets
 
     def asked(self, target: Target) -> None:
@@ -8916,11 +10150,15 @@ class RouterPool:
             breaker.probe(self._now())
         if target.router.kind == "host" and target.router.id in self.hosts.all:
             self.hosts.asked(target.router.id, target.model)
+        elif target.router.kind == "subscription":
+            self.accounts.asked(target)
 
-    def began(self, target: Target) -> None:
-        """`target` has begun to answer."""
+    def began(self, target: Target, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        """`target` has begun to answer, with these headers."""
         if target.router.kind == "host" and target.router.id in self.hosts.all:
             self.hosts.answered(target.router.id, target.model)
+        elif target.router.kind == "subscription":
+            self.accounts.began(target, headers)
 
     def abandoned(self, target: Target) -> None:
         """A request to `target` was given up by its client, which says nothing about the router."""
@@ -8954,14 +10192,29 @@ class RouterPool:
     def awake(self, target: Target) -> bool:
         """Whether `target` may be asked now."""
         now, router = self._now(), self._known[target.router.id]
+        if target.router.kind == "subscription":
+            return self.accounts.rest(target.key.id, target.model) is None
         host = self.hosts.all.get(target.router.id)
         if host is not None and host.state == "down":
             return False
         return not router.breaker.left_s(now) and router.rest(target.key.id, target.model, now) is None
 
-    def failed(self, target: Target, fault: Fault, verdict: Verdict) -> float:
-        """`target` failed: what follows is benched or counted. Seconds it is benched for."""
+    def failed(
+        self,
+        target: Target,
+        fault: Fault,
+        verdict: Verdict,
+        status: int = 0,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> tuple[Verdict, float]:
+        """`target` failed: what follows is benched or counted. What may be asked next, and seconds it is benched for.
+
+        `status` and `headers` are those it came with, where it came from an upstream.
+        """
         now = self._now()
+        if target.router.kind == "subscription":
+            self._plans.clear()
+            return self.accounts.failed(target, fault, status, headers, verdict)
         router, key = self._known[target.router.id], target.key.id
         seconds = 0.0
         self._plans.clear()
@@ -8991,7 +10244,7 @@ class RouterPool:
         else:
             router.breaker.heard(True, now)  # it answers, whatever it says
         router.whole.setdefault(target.model, math.inf)  # it has been asked, and is not to be tried first for ever
-        return seconds
+        return verdict, seconds
 
     def _tell_of_breaker(self, router: Router, now: float) -> None:
         self._events.publish("breaker", {"router": router.row.id, "state": router.breaker.state(now)})
@@ -9021,8 +10274,8 @@ class RouterPool:
             return self._price_of[key]
         known = self._known[router]
         price = dict(known.row.prices).get(model)
-        if price is None and known.row.kind == "host":
-            price = _OWN_MACHINE
+        if price is None and known.row.kind in ("host", "subscription"):
+            price = _NO_BILL
         if price is None:
             price = next((m.price for m in known.models if m.id == model), None)
         if price is None:
@@ -9043,10 +10296,17 @@ class RouterPool:
             if router.keys:
                 breakers.add_metric([name], ("closed", "half-open", "open").index(router.breaker.state(now)))
             for key in router.keys:
-                keys.add_metric([name, key.id], 0.0 if router.key_rest_s(key.id, now) else 1.0)
+                keys.add_metric([name, key.id], 0.0 if self._key_rest_s(router, key, now) else 1.0)
             for kind, number in router.limits_left.items():
                 left.add_metric([name, kind], number)
         yield from (breakers, keys, left)
+
+    def _key_rest_s(self, router: Router, key: Key, now: float) -> float:
+        """Seconds for which all of a key, or of an account, rests."""
+        if router.row.kind != "subscription":
+            return router.key_rest_s(key.id, now)
+        bench = self.accounts.rest(key.id, "")
+        return 0.0 if bench is None else min(bench.until - now, REST_MAX_S)
 
     def health(self, router: str) -> tuple[str, str]:
         """How a router is, in a word and a sentence: live, limited, down, checking or unconfigured.
@@ -9057,6 +10317,8 @@ class RouterPool:
         row = found.row
         if (host := self.hosts.all.get(router)) is not None and host.state != "up":
             return {"asleep": "live", "warming": "limited"}.get(host.state, host.state), host.note or host.state
+        if row.kind == "subscription":
+            return self._health_of_accounts(found)
         if not found.keys:
             return "unconfigured", f"set {row.key_env[0]}" if row.key_env else "no key in chomp.toml"
         if (state := found.breaker.state(now)) != "closed":
@@ -9073,6 +10335,15 @@ class RouterPool:
         if found.error:
             return "down", f"its model list cannot be had: {found.error}"
         return ("live", "") if found.tried_at > -math.inf else ("checking", "its model list is being fetched")
+
+    def _health_of_accounts(self, router: Router) -> tuple[str, str]:
+        if not router.keys:
+            return "unconfigured", lacks(router.row)
+        states = [self.accounts.state(self.accounts.all[key.id]) for key in router.keys]
+        good = [state for state, _ in states if state in ("ready", "paid", "partly")]
+        if len(good) == len(states):
+            return "live", ""
+        return ("limited" if good else "down"), next(words for state, words in states if state not in good)
 
     async def try_keys(self, router: str, variable: str) -> tuple[str, str]:
         """What a router says to the keys of a variable, in a word and a sentence.
@@ -9134,7 +10405,7 @@ class RouterPool:
                 "kind": one.row.kind,
                 "configured": bool(one.keys) and (one.row.kind != "local" or bool(one.row.models)),
                 "set": None if one.keys else (one.row.key_env[0] if one.row.key_env else None),
-                "keys": [{"id": key.id, "benched_s": round(one.key_rest_s(key.id, now), 1)} for key in one.keys],
+                "keys": [{"id": key.id, "benched_s": round(self._key_rest_s(one, key, now), 1)} for key in one.keys],
                 "breaker": one.breaker.state(now),
                 "models": len(one.models),
                 "catalog_age_s": None if (age := now - one.fetched_at) == math.inf else round(age),
@@ -9219,9 +10490,10 @@ class Sink(Protocol):
 class Tap:
     """A stream on its way through: whole frames out of what reads bring, metered, as the client may have them."""
 
-    __slots__ = ("_redact", "framer", "meter")
+    __slots__ = ("_redact", "framer", "meter", "raw")
 
-    def __init__(self, meter: StreamMeter, frame_bytes: int, redact: Callable[[bytes], bytes]):
+    def __init__(self, meter: StreamMeter, frame_bytes: int, redact: Callable[[bytes], bytes], *, raw: bool = False):
+        self.raw = raw  # nothing but secrets is taken out
         self.framer = Framer(frame_bytes)
         self._redact = redact
         self.meter = meter
@@ -9265,7 +10537,7 @@ class Tap:
 
     def cleaned(self, run: bytes) -> bytes:
         """`run` without errors that are none, and without our secrets, which an upstream's error may repeat."""
-        run = without_blank_errors(run) if self.meter.blank else run
+        run = without_blank_errors(run) if self.meter.blank and not self.raw else run
         return self._redact(run) if self.meter.error else run
 
     def close(self) -> bytes:
@@ -9327,6 +10599,7 @@ class Attempt(msgspec.Struct, eq=False):
     streamed: bool = False  # whether a whole answer has become frames
     retyped: bool = False  # whether the answer's type was wrong
     unended: bool = False  # the last frame lacked its blank line
+    raw: bool = False  # whether what is answered goes on as it is
 
     @property
     def stream(self) -> bool:
@@ -9365,7 +10638,9 @@ class Attempt(msgspec.Struct, eq=False):
 
     def feed(self, data: bytes) -> None:
         """A piece of the body."""
-        if not self.form:
+        if not self.form and self.raw:
+            self._decide(data)
+        elif not self.form:
             if data[:1] == b"{" and not self.parts and self._type.startswith(b"application/json"):
                 self.form = "whole"  # the usual one
             elif not (data := self._begun(data)):
@@ -9405,7 +10680,7 @@ class Attempt(msgspec.Struct, eq=False):
         self.retyped = wanted.convertible and (b"event-stream" if self.stream else b"json") not in self._type
         if self.stream:
             most = self._limits.frame_bytes if self.translation is None else ANSWER_KEPT_BYTES
-            self.tap = Tap(self._new_meter(), most, self._redact)
+            self.tap = Tap(self._new_meter(), most, self._redact, raw=self.raw)
 
     def _new_meter(self) -> StreamMeter:
         if dialect_of(self.target.api) != "chat":
@@ -9437,6 +10712,10 @@ class Attempt(msgspec.Struct, eq=False):
             return
         if tap.torn:  # too large to be looked at: content
             self._keep(run)
+            self.phase = "good"
+        elif self.raw:
+            self._keep(tap.shown(run))
+            self.content_at = time.perf_counter() if tap.meter.frames else None
             self.phase = "good"
         elif self.parts or not self._begins(run):
             self._sort(run)
@@ -9513,6 +10792,7 @@ class Attempt(msgspec.Struct, eq=False):
     def refuse(self) -> None:
         """It has said no, and as much about it as is read."""
         body = b"".join(self.parts)[: self._limits.error_bytes]
+        self.body = body if self.raw else None
         fault = read_fault(self.status, body, self.headers, self._now())
         if not 400 <= self.status < 600:
             words = f"the upstream answered {self.status}, which is no answer"
@@ -9524,6 +10804,11 @@ class Attempt(msgspec.Struct, eq=False):
     def read(self, answering: Callable[[Attempt], Answering]) -> None:
         """Makes of a whole body what the client wants, or finds out what is wrong with it."""
         parts = self.parts
+        if self.raw:
+            self.body = b"".join(parts)
+            self.usage = usage_in(self.body)
+            self.phase = "good"
+            return
         body = (parts[0] if len(parts) == 1 else b"".join(parts)).removeprefix(BYTE_ORDER_MARK)
         if self.form == "frames":
             fault = self._gathered(body)
@@ -9626,6 +10911,12 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     _conversation: str = ""  # where several hosts could have it in their prompt caches
     _affinity: str = ""
     _queued_s: float = 0.0  # that it has waited for a seat
+    _question: Question = ("", "", "", "chat", True)
+    _bearer: str = ""  # the token of an account that was asked last
+    _renewed: bool = False  # whether another one was fetched, after that was refused
+    _burst_until: float = 0.0  # how long it waits for an account that has too many requests
+    _hold_until: float = 0.0  # how long it waits for one to come back
+    _silent: bool = False  # no content has come of what is relayed as it is
     _passed_by: tuple[str, ...] = ()  # hosts that cannot, or are loading, and are not asked again before the others
     _tail: bytes = b""  # of an answer too large to be read whole
     _asked_at: float = 0.0
@@ -9676,6 +10967,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     def _read(self) -> Question:
         """Reads the request; the question to Routing. Raises BadRequest or Forbidden."""
         request = self.request
+        if request.direct is not None:
+            return self._read_direct(request.direct)
         api = request.api
         envelope = self.envelope = read_envelope(api, request.body)
         stream = envelope.stream is True and api not in ("embeddings", "count_tokens")
@@ -9685,12 +10978,26 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         model, router = envelope.model or "", envelope.router or ""
         if pin := self.caller.router:
             model, router = self.proxy.routing.pinned(model, router, pin), pin
-        return (model, router, request.prefer, api, fallback)
+        self._question = (model, router, request.prefer, api, fallback)
+        return self._question
+
+    def _read_direct(self, direct: Direct) -> Question:
+        """The question of a request that goes to one subscription as it is. Raises BadRequest or Forbidden."""
+        request = self.request
+        envelope = self.envelope = loose_envelope(request.body)
+        model, router, api = envelope.model or "", direct.router, request.api
+        if not model and api != "other":
+            raise BadRequest("'model' is required", code="missing_required_parameter", param="model")
+        self._wanted = Wanted(envelope.stream is True and api not in UNCOUNTED, False, True)
+        if pin := self.caller.router:
+            model, router = self.proxy.routing.pinned(model, router, pin), pin
+        self._question = (model, router, "", api, True)
+        return self._question
 
     def _over_budget(self) -> bool:
         """Whether the task that asks has to wait; counting tokens costs nothing."""
         meter = self.meter
-        return meter is not None and self.request.api != "count_tokens" and bool(self.proxy.meters.over(meter))
+        return meter is not None and self.request.api not in UNCOUNTED and bool(self.proxy.meters.over(meter))
 
     async def _find_targets(self, question: Question) -> None:
         """Waits for a budget of the task that asks and for lists of models. Raises ChompError."""
@@ -9701,7 +11008,29 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             finally:
                 self._on_hold = False
         routing = self.proxy.routing
-        self._begin_with(routing.planned(question) or await routing.plan(*question))
+        while True:
+            try:
+                plan = routing.planned(question) or await routing.plan(*question)
+                break
+            except Busy as error:
+                await self._hold(error)
+        self._begin_with(plan)
+
+    async def _hold(self, error: Busy) -> None:
+        """Waits until an account may be asked again, or has changed. Raises `error` when that is not wanted so long."""
+        accounts, settings, now = self.proxy.routing.accounts, self.proxy.routing.accounts.settings, time.perf_counter()
+        if error.code != "accounts_resting" or error.retry_after_s is None:
+            raise error
+        if not self._hold_until:
+            self._hold_until = now + (settings.hold_task_s if self.caller.task else settings.hold_s)
+        left_s = self._hold_until - now
+        if error.retry_after_s > left_s:
+            raise error
+        self._on_hold, self._due = True, 0.0  # a streaming client hears comments meanwhile
+        try:
+            await accounts.stirred(min(left_s, error.retry_after_s, accounts.retest_s()))
+        finally:
+            self._on_hold = False
 
     def _begin_with(self, plan: Plan) -> None:
         """Asks the first target of `plan`. Raises ChompError."""
@@ -9717,9 +11046,11 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         """Puts the hosts among the targets from `position` on into this request's order. Raises ContextTooLong."""
         routing, strategy = self.proxy.routing, cast(Plan, self._plan).strategy
         head, rest = self._targets[:position], self._targets[position:]
-        if len({target.router.id for target in rest if target.router.kind == "host"}) > 1:
+        places = {(one.router.id, one.key.id) for one in rest if one.router.kind in ("host", "subscription")}
+        if len(places) > 1 and self.request.api != "other":
             self._conversation = conversation_key(self.envelope, self.caller.name, self._conversation_name())
-        rest = routing.arranged(rest, strategy, self._longest_prompt(), self._conversation)
+        prompt = self._longest_prompt() if any(one.router.kind == "host" for one in rest) else 0
+        rest = routing.arranged(rest, strategy, prompt, self._conversation, self.caller, self.request.direct)
         if not rest:
             raise Unavailable("every host of this model was taken out", code="host_down", should_retry=True)
         self._targets = [*head, *(rest if self.request.fallback else rest[:1])]
@@ -9740,7 +11071,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         for name, value in self.request.headers:
             if name.lower() in _CONVERSATION_HEADERS:
                 return value.decode("latin-1")[:200]
-        return ""
+        return conversation_name(self.request.body)
 
     @property
     def _restricted(self) -> bool:
@@ -9764,7 +11095,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     def _admit(self, user: User) -> None:
         """Reserves what the request may use of its user's allowance. Raises Busy when that is more than is left."""
         api = self.request.api
-        if api == "count_tokens":
+        if api in UNCOUNTED:
             return
         tokens, usd = 0, 0.0
         if user.limited():  # the others are counted: they may get limits while chomp runs
@@ -9789,10 +11120,12 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     def _capped(self, target: Target, body: bytes) -> bytes:
         """The request as it goes to `target`, for no longer an answer than what is left of a strict budget."""
         most, api = self._most, self.request.api
-        if self.meter is not None and api not in ("embeddings", "count_tokens"):
+        if self.meter is not None and api not in ("embeddings", *UNCOUNTED):
             price = self.proxy.routing.price(target.router.id, target.model)
             most = self.proxy.meters.most_tokens(self.meter, self._prompt_tokens(), price)
-        return body if most is None else capped(target.api, body, max(1, most // self.envelope.many()))
+        if most is None or api in UNCOUNTED:
+            return body
+        return capped(target.api, body, max(1, most // self.envelope.many()))
 
     # -- asking
 
@@ -9802,7 +11135,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         while True:
             target = self._targets[position]
             self._position = position
-            if (target.router.slots or target.router.kind == "host") and self._waits_for(target):
+            if (target.router.slots or target.router.kind in ("host", "subscription")) and self._waits_for(target):
                 return
             if len(request.body) > _TRANSLATED_AT_ONCE and self._takes_long(target):
                 self._wait(self._translate_aside, target)
@@ -9813,6 +11146,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             except BadRequest as error:
                 position = self._elsewhere(error)
         proxy.routing.asked(target)
+        if target.router.kind == "subscription":
+            self._bearer = proxy.routing.accounts.bearer(target) or ""
         if proxy.events.details:
             proxy.tell("request_attempt", self)
         address = proxy.known_address(target, request)
@@ -9825,8 +11160,11 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     def _waits_for(self, target: Target) -> bool:
         """Whether something has to be waited for before `target` can be asked: a seat, or that a host is ready."""
         lane = self.proxy.routing.lane(target)
-        if lane is None or self.request.api == "count_tokens":
+        if lane is None or self.request.api in UNCOUNTED:
             return False
+        if target.router.kind == "subscription" and (pause_s := self.proxy.routing.accounts.pause_s(target)) > 0:
+            self._wait(self._pause, pause_s)
+            return True
         if self._seat is None:
             if not lane.has_room(target.model):
                 self._wait(self._queue, lane)
@@ -9854,7 +11192,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         times, began = proxy.timeouts, time.monotonic()
         waiter = self._waiter = Waiter(target.model, self.caller.name, began)
         self._on_hold, self._due = True, 0.0  # a streaming client hears comments meanwhile
-        if lane.may_wait(self.caller.name, proxy.limits.queue):
+        most = proxy.limits.requests if target.router.kind == "subscription" else proxy.limits.queue
+        if lane.may_wait(self.caller.name, most):
             proxy.tell("request_queued", self)
         try:
             while self._seat is None:
@@ -9864,7 +11203,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
                         words = f"no slot of {target.router.id} became free within {times.queue_s:g} s"
                         wait_s = lane.full().retry_after_s
                         raise Busy(words, code="queue_timeout", retry_after_s=wait_s, fault="chomp_shed")
-                    self._seat = await lane.seat(waiter, proxy.limits.queue, min(times.busy_s, left_s))
+                    self._seat = await lane.seat(waiter, most, min(times.busy_s, left_s))
                 except Busy:
                     if (other := self._idle_elsewhere()) is None:
                         raise
@@ -9878,6 +11217,20 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             self._queued_s += time.monotonic() - began
             if self._seat is None:
                 lane.give_up(waiter)
+        if target.router.kind == "subscription" and not proxy.routing.awake(target):  # it was refused meanwhile
+            self._leave_seat()
+            await self._find_targets(self._question)
+            return
+        self._ask(self._position)
+
+    async def _pause(self, seconds: float) -> None:
+        """Waits for an account that has too many requests at a time."""
+        self._leave_seat()
+        self._on_hold, self._due = True, 0.0
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._on_hold = False
         self._ask(self._position)
 
     def _idle_elsewhere(self) -> int | None:
@@ -9940,17 +11293,22 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         self._due = 0.0
         self._wire = wire
         self._sent = address, body
-        wire.start(self, b"%bcontent-length: %d\r\n\r\n" % (address[1], len(body)), body)
+        direct = self.request.direct
+        length = b"" if direct is not None and direct.method == "GET" else b"content-length: %d\r\n" % len(body)
+        wire.start(self, b"%b%b\r\n" % (address[1], length), body)
 
     async def _connect(self, address: tuple[Origin, bytes] | None, body: bytes, *, anew: bool = False) -> None:
         """Asks over another connection, and over a new one when it is to be `anew`. Raises Unavailable."""
         attempt, pool = cast(Attempt, self.attempt), self.proxy.pool
-        address = address or await self.proxy.address(attempt.target, self.request)
         try:
+            address = address or await self.proxy.address(attempt.target, self.request)
+            if attempt.target.router.kind == "subscription":
+                self._bearer = self.proxy.routing.accounts.bearer(attempt.target) or ""
             wire = (None if anew else pool.take(address[0])) or await pool.connect(address[0])
         except UpstreamError as error:
-            self._sent = address, body
-            attempt.fail(Fault(error.kind, str(error), 502, code="upstream_unreachable"))
+            self._sent = cast(Any, address), body
+            code = "account_unusable" if error.kind == "provider_auth" else "upstream_unreachable"
+            attempt.fail(Fault(error.kind, str(error), 503 if error.kind == "provider_auth" else 502, code=code))
             self._look()
             return
         self._send(wire, address, body)
@@ -9969,7 +11327,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         api = self.request.api
         if target.api != api:
             return _translated(target) not in self._translations
-        return not self._adopted and _holds_sealed(api, self.request.body)
+        return self.request.direct is None and not self._adopted and _holds_sealed(api, self.request.body)
 
     async def _translate_aside(self, target: Target) -> None:
         position = self._position
@@ -9990,6 +11348,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         if target.api != request.api:
             translation = self._translations.pop(_translated(target), None) or self._translate(target)
             body = translation.body(target.model, ask_usage=ask_usage)
+        elif request.direct is not None:
+            body = request.body
         else:
             body = self._body_for(target)
             if form.may_be_sealed(body) and _holds_sealed(target.api, body):
@@ -10000,6 +11360,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
                 body = spliced(body, envelope, model=model, ask_usage=ask_usage, without=request.resolved)
         if row.prepare:
             body = PREPARE[row.prepare](target.api, body)
+        if row.kind == "subscription":
+            body = self._for_account(target, body, translation)
         if self._most is not None or self.meter is not None:
             body = self._capped(target, body)
         proxy = self.proxy
@@ -10008,7 +11370,16 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         self.attempt = Attempt(
             target, translation, wanted, proxy.limits, proxy.redacted, proxy.now, converts, now, now, now
         )
+        self.attempt.raw = request.direct is not None
         self._sent = None
+        return body
+
+    def _for_account(self, target: Target, body: bytes, translation: Translation | None) -> bytes:
+        """The request as an account may be sent it. Raises BadRequest."""
+        accounts, is_direct = self.proxy.routing.accounts, self.request.direct is not None
+        body, names = accounts.shaped(target, body, is_own=translation is not None, is_direct=is_direct)
+        if translation is not None and names:
+            translation.dropped = (*translation.dropped, *names)
         return body
 
     def _translate(self, target: Target) -> Translation:
@@ -10069,6 +11440,13 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             self._sink.write(data)
         elif run := attempt.tap.feed(data):
             self._show(run)
+            if self._silent:
+                self._listen(attempt)
+
+    def _listen(self, attempt: Attempt) -> None:
+        """Takes note of the first content of what is relayed as it is."""
+        if cast(Tap, attempt.tap).meter.frames:
+            self._silent, attempt.content_at = False, time.perf_counter()
 
     def chunk(self, run: bytes, framed: bytes) -> None:
         """The hot path: a read that was one chunk of whole frames goes on as it came."""
@@ -10086,6 +11464,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             self._sink.write_chunk(run, framed)
         elif shown:
             self._sink.write(tap.cleaned(shown))
+        if self._silent:
+            self._listen(cast(Attempt, self.attempt))
 
     def end(self, error: UpstreamError | None) -> None:
         """The answer is over: properly, or broken."""
@@ -10156,7 +11536,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         self._waited_s += waited_s
         more = b"" if attempt.translation is not None else proxy.redacted(fault.more)
         words = proxy.redacted_text(fault.message)
-        if fault.kind == "provider_auth":
+        if fault.kind == "provider_auth" and row.kind != "subscription":
             words = f"{row.id} refused the key in {target.key.id}: {words}"
         fault = msgspec.structs.replace(fault, message=words, more=more)
         self.records.append(
@@ -10165,14 +11545,60 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         self._leave_seat()
         if row.kind == "host" and is_loading(fault) and self._waits_while_loading(target):
             return
-        verdict = judge(fault)
-        benched_s = proxy.routing.failed(target, fault, verdict)
+        if row.kind == "subscription" and self._asks_account_again(attempt, fault):
+            return
+        self._move_on(attempt, fault)
+
+    def _asks_account_again(self, attempt: Attempt, fault: Fault) -> bool:
+        """Whether the same account is asked once more: with another token, or when it has fewer requests."""
+        accounts, target = self.proxy.routing.accounts, attempt.target
+        if self._stopping:
+            return False
+        if attempt.status == 401 and not self._renewed:
+            self._renewed = True
+            self._wait(self._renew, attempt, fault)
+            return True
+        pause_s = accounts.burst_s(target, fault, attempt.status, attempt.headers)
+        if pause_s is None:
+            return False
+        now = time.perf_counter()
+        self._burst_until = self._burst_until or now + BURST_S
+        if now + pause_s > self._burst_until:
+            return False
+        self.proxy.usage.attempts[target.router.id, fault.kind] += 1
+        self._wait(self._pause, pause_s)
+        return True
+
+    async def _renew(self, attempt: Attempt, fault: Fault) -> None:
+        """Asks an account again with another token than the one it has refused."""
+        self.proxy.usage.attempts[attempt.target.router.id, fault.kind] += 1
+        try:
+            await self.proxy.routing.accounts.renewed(attempt.target, self._bearer)
+        except UpstreamError as error:
+            attempt.status = 0  # not what it said decides, but that there is no token
+            self._move_on(attempt, msgspec.structs.replace(fault, message=self.proxy.redacted_text(str(error))))
+            return
+        self._ask(self._position)
+
+    def _move_on(self, attempt: Attempt, fault: Fault) -> None:
+        """Asks the next target that may do after `fault`, or tells the client."""
+        proxy, target, row = self.proxy, attempt.target, attempt.target.router
+        verdict, benched_s = proxy.routing.failed(target, fault, judge(fault), attempt.status, attempt.headers)
+        if row.kind == "subscription" and verdict.next_key and fault.status in (401, 403):
+            fault = msgspec.structs.replace(fault, status=503, code="account_parked", type="api_error")
         if fault.kind == "provider_rate_limited" and fault.wait_s is None:
             fault = msgspec.structs.replace(fault, wait_s=benched_s)
         self._faults.append((fault, attempt))
         proxy.usage.attempts[row.id, fault.kind] += 1
         position = None if self._stopping else self._next(fault, verdict)
         try:
+            if (
+                position is None
+                and row.kind == "subscription"
+                and not self._stopping
+                and self._ends_at_account(verdict)
+            ):
+                return
             if position is None:
                 raise self._failure()
             proxy.usage.failovers[row.id, self._targets[position].router.id, fault.kind] += 1
@@ -10180,6 +11606,35 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             self._ask(position)
         except Exception as error:
             self._fail(_chomps_own(error))
+
+    def _ends_at_account(self, verdict: Verdict) -> bool:
+        """Whether the client has been told, or waits, after an account has failed for which there is no other.
+
+        Raises Busy or Unavailable when none may be asked.
+        """
+        attempt = cast(Attempt, self.attempt)
+        if not verdict.next_key:  # it is not about the account: what was said goes on as it is
+            if attempt.raw and attempt.body is not None and not self._sink.started:
+                self._pass_on(attempt)
+                return True
+            return False
+        try:
+            self.proxy.routing.still_awake(cast(Plan, self._plan))
+        except (Busy, Unavailable) as error:
+            settings = self.proxy.routing.accounts.settings
+            if isinstance(error, Busy) and (settings.hold_task_s if self.caller.task else settings.hold_s):
+                self._wait(self._find_targets, self._question)
+                return True
+            error.attempts, error.headers = tuple(self.records), self._failure_headers(attempt)
+            raise
+        return False
+
+    def _pass_on(self, attempt: Attempt) -> None:
+        """Gives the client an upstream's error as it came."""
+        error = self._failure()
+        self._words = self.proxy.redacted_text(error.message)
+        self._sink.whole(attempt.status, self._head_lines(attempt), self.proxy.redacted(attempt.body or b""))
+        self.settle(error)
 
     def _waits_while_loading(self, target: Target) -> bool:
         """Whether a host that is loading is waited for: it is no failure, and another target may do as well."""
@@ -10261,7 +11716,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             "x-chomp-overhead-ms": f"{max(0.0, overhead_s) * 1000:.2f}",
         }
         for name, value in attempt.headers:
-            if b"ratelimit" in (low := name.lower()) and low not in _NOT_TOLD:
+            low = name.lower()
+            if (b"ratelimit" in low or low.startswith(b"x-codex-")) and low not in _NOT_TOLD:
                 headers[low.decode("latin-1")] = self.proxy.redacted_text(value.decode("latin-1"))
         return headers
 
@@ -10281,6 +11737,11 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         self.proxy.usage.attempts[attempt.target.router.id, "ok"] += 1
         if self.proxy.events.details and attempt.body is None:  # else all of it is here
             self.proxy.tell("request_first_byte", self)
+        if attempt.target.router.kind == "subscription":
+            self.proxy.routing.began(attempt.target, attempt.headers)
+            self._leave_seat()
+            if self._conversation:
+                self.proxy.routing.accounts.moved(attempt.target, self._conversation)
         if attempt.target.router.kind == "host":
             self.proxy.routing.began(attempt.target)
             if self._conversation:
@@ -10315,6 +11776,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             attempt.answering = self.answering(attempt)
             attempt.answering.begin(cast(Tap, attempt.tap).meter)
         self.relays = attempt.stream and attempt.answering is None
+        self._silent = attempt.raw and attempt.stream and attempt.content_at is None
         if run := attempt.take():
             self._tail = b"" if attempt.stream else run[-_TAIL_BYTES:]
             self._show(run)
@@ -10335,6 +11797,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         )
         if self._affinity:
             own += f"x-chomp-affinity: {self._affinity}\r\n".encode()
+        if target.router.kind == "subscription" and self.caller.user is None:
+            own += f"x-chomp-account: {target.key.id}\r\n".encode()
         if self._queued_s:
             own += b"x-chomp-queued-ms: %d\r\n" % (self._queued_s * 1000)
         if translation is not None and translation.dropped:
@@ -10507,13 +11971,14 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
                 when, act = self._paused_at + times.stalled_s, self._leave_stalled
             else:
                 tap = cast(Attempt, attempt).tap
-                idle_s = min(DONE_S, times.idle_s) if tap is not None and tap.meter.done else times.idle_s
+                idle_s = self._idle_s(cast(Attempt, attempt).target)
+                idle_s = min(DONE_S, idle_s) if tap is not None and tap.meter.done else idle_s
                 when, act = self._last_at + idle_s, self._fell_silent
         elif attempt is not None and (self.phase == "asking" or attempt.phase == "asking"):  # or being connected to
             if attempt.form == "error":
                 when = attempt.headed_at + ERROR_BODY_S
             elif attempt.started_up:
-                when = attempt.last_at + times.idle_s
+                when = attempt.last_at + self._idle_s(attempt.target)
             else:
                 when = self._asked_at + self._patience_s(attempt.target)
             act = self._lose_patience
@@ -10525,7 +11990,13 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         times = self.proxy.timeouts
         if not self._wanted.stream:
             return times.answer_s
+        if target.router.kind == "subscription":
+            return times.account_s
         return times.first_byte_local_s if target.router.kind in ("local", "host") else times.first_byte_s
+
+    def _idle_s(self, target: Target) -> float:
+        times = self.proxy.timeouts
+        return max(times.idle_s, times.account_idle_s) if target.router.kind == "subscription" else times.idle_s
 
     def _lose_patience(self) -> None:
         attempt = cast(Attempt, self.attempt)
@@ -10539,7 +12010,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         self._look()
 
     def _fell_silent(self) -> None:
-        words = f"the upstream was silent for {self.proxy.timeouts.idle_s:g} s"
+        words = f"the upstream was silent for {self._idle_s(self.target):g} s"
         self._give_up(UpstreamError("provider_timeout", words))
 
     def _comment_at(self) -> float:
@@ -10547,6 +12018,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         times, attempt = self.proxy.timeouts, self.attempt
         if self._on_hold:
             return self._heard_at + times.keepalive_s
+        if self.request.direct is not None:
+            return math.inf  # nothing is put into what goes through as it is
         if self.phase == "relaying" and attempt is not None:
             if not attempt.stream or self._paused_at is not None:
                 return math.inf
@@ -10784,6 +12257,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         if self.request.api == "count_tokens":  # counting costs nothing
             return _NO_USAGE, False
         counted = attempt.usage or self.usage()
+        if self.request.api == "other":
+            return counted or _NO_USAGE, False
         if counted is not None and (counted.prompt or counted.completion):
             return counted, False
         said = 0
@@ -11099,14 +12574,48 @@ class Proxy:
             exchange.tick(now)
 
     async def address(self, target: Target, request: ChatRequest) -> tuple[Origin, bytes]:
-        """Where the embedded model listens, and the request head up to its length. Raises Unavailable."""
+        """Where the embedded model listens, or an account is asked, and the request head up to its length.
+
+        Raises Unavailable or, where an account has no good token, UpstreamError.
+        """
+        if target.router.kind == "subscription":
+            return self._account_address(target, request, await self.routing.accounts.renewed(target))
         origin, secret = await self._local.ready()
         base = f"http://{origin.host}:{origin.port}/v1"
-        origin, fixed, own = _request_head(target.router, base, Key("child", secret), target.api)
+        auth = auth_header(target.router, Key("child", secret), target.api)
+        origin, fixed, own = _request_head(target.router, base, auth, "POST", _PATHS[target.api])
         return origin, fixed + _lines_up(request, target.api, own)
 
+    def _account_address(self, target: Target, request: ChatRequest, token: str) -> tuple[Origin, bytes]:
+        """The same for an account that has a good token."""
+        tokens = self.routing.accounts.all[target.key.id].tokens
+        known = request.heads.get(id(tokens))
+        if known is not None and known[0] is tokens:
+            return known[1]
+        address = self._new_account_address(target, request, token)
+        if len(request.heads) >= _TARGETS:
+            request.heads.clear()
+        request.heads[id(tokens)] = tokens, address
+        return address
+
+    def _new_account_address(self, target: Target, request: ChatRequest, token: str) -> tuple[Origin, bytes]:
+        accounts, row, direct = self.routing.accounts, target.router, request.direct
+        headers = {"authorization": f"Bearer {token}", **dict(accounts.headers(target)), "anthropic-beta": ""}
+        sent = request.headers if target.api == request.api else ()
+        if "messages" in row.apis:
+            headers["anthropic-beta"] = joined_beta(row.beta, sent)
+        method, path = ("POST", _PATHS[target.api]) if direct is None else (direct.method, direct.path)
+        if request.query and target.api == request.api:
+            path += f"?{request.query.decode('latin-1')}"
+        origin, fixed, own = _request_head(row, accounts.base_url(target), headers, method, path)
+        lines = _lines_up(request, target.api, own) if direct is None else direct_headers_up(request.headers, own)
+        return origin, fixed + lines
+
     def known_address(self, target: Target, request: ChatRequest) -> tuple[Origin, bytes] | None:
-        """The same for all other targets; None for the embedded model, which may have to be started."""
+        """The same at once; None where something has to be done first: a start, another token."""
+        if target.router.kind == "subscription":
+            token = self.routing.accounts.bearer(target)
+            return None if token is None else self._account_address(target, request, token)
         known = request.heads.get(id(target))
         if known is not None and known[0] is target:
             return known[1]
@@ -11115,7 +12624,8 @@ class Proxy:
             return None
         found = self._addresses.get((row.id, target.key.id, target.api))
         if found is None or found[0] is not row or found[1] is not target.key:  # written anew, or a target of before
-            found = row, target.key, *_request_head(row, row.base_url, target.key, target.api)
+            auth = auth_header(row, target.key, target.api)
+            found = row, target.key, *_request_head(row, row.base_url, auth, "POST", _PATHS[target.api])
             self._addresses[row.id, target.key.id, target.api] = found
         _, _, origin, fixed, own = found
         if request.query and target.api == request.api:
@@ -11211,16 +12721,20 @@ def _lines_up(request: ChatRequest, api: Api, own: frozenset[bytes]) -> bytes:
     return headers_up(headers, own)
 
 
-def _request_head(row: RouterDef, base_url: str, key: Key, api: Api) -> tuple[Origin, bytes, frozenset[bytes]]:
-    """What is the same for all requests to a target: origin, fixed head lines, and the names those lines use."""
+def _request_head(
+    row: RouterDef, base_url: str, auth: Mapping[str, str], method: str, path: str
+) -> tuple[Origin, bytes, frozenset[bytes]]:
+    """What is the same for all requests to a target: origin, fixed head lines, and the names those lines use.
+
+    A header in `auth` without a value is not sent, nor is the client's of that name.
+    """
     url = urllib.parse.urlsplit(base_url)
     tls = url.scheme == "https"
     origin = Origin(tls, url.hostname or "", url.port or (443 if tls else 80))
-    headers = {"host": url.netloc.rpartition("@")[2].removesuffix(":"), "accept-encoding": "identity"}
-    headers.update(auth_header(row, key, api))
+    headers = {"host": url.netloc.rpartition("@")[2].removesuffix(":"), "accept-encoding": "identity", **auth}
     headers.update({name.lower(): value for name, value in row.headers})  # what the person wrote wins
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    head = f"POST {url.path}{_PATHS[api]} HTTP/1.1\r\n{lines}".encode("latin-1")
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items() if value)
+    head = f"{method} {url.path}{path} HTTP/1.1\r\n{lines}".encode("latin-1")
     return origin, head, frozenset(name.encode("latin-1") for name in headers)
 
 
@@ -16309,6 +17823,7 @@ class Services(msgspec.Struct):
     reload: Callable[..., Awaitable[list[str]]]  # of the files, or of the settings it is given
     started_at: float
     started_s: float = msgspec.field(default_factory=time.monotonic)
+    prefixes: dict[str, RouterDef] = {}  # of subscriptions, with the slash at their end
     hosts: dict[str, bool] = {}  # Host headers seen, and whether they are served
     sockets: set[web.WebSocketResponse] = set()  # that are open
 
@@ -16319,6 +17834,15 @@ class Services(msgspec.Struct):
             if len(self.hosts) < 256:
                 self.hosts[host] = served
         return served
+
+    def direct(self, path: str) -> RouterDef | None:
+        """The subscription that is asked at `path` for what goes on as it is; None for other paths."""
+        return next((row for prefix, row in self.prefixes.items() if path.startswith(prefix)), None)
+
+    def direct_api(self, row: RouterDef, method: str, path: str) -> TargetApi | None:
+        """What a path of a subscription is, as it came; None for one that is not served."""
+        below = path.removeprefix(f"{row.prefix}/v1")
+        return None if below == path else self.routing.accounts.allows(row.id, method, below)
 
 
 SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
@@ -16538,7 +18062,7 @@ def _is_own(origin: str, request: web.Request, settings: Settings) -> bool:
         return False
 
 
-def _asks_for_websocket(request: web.Request) -> bool:
+def asks_for_websocket(request: web.Request) -> bool:
     return request.headers.get("upgrade", "").lower() == "websocket"
 
 
@@ -16554,15 +18078,17 @@ def browser_key(request: web.Request) -> str:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and (token := token.strip()).startswith(BROWSER_KEY):
         return token
-    if _asks_for_websocket(request):
+    if asks_for_websocket(request):
         for word in request.headers.get("sec-websocket-protocol", "").split(","):
             if (word := word.strip()).startswith(_SOCKET_KEY):
                 return word.removeprefix(_SOCKET_KEY)
     return ""
 
 
-def _for_tasks(method: str, path: str) -> bool:
+def _for_tasks(method: str, path: str, *, is_direct: bool) -> bool:
     """Whether a task's token is good for that; whether the task of a callback is its own, its handler knows."""
+    if is_direct:
+        return True
     if method == "POST":
         return path.startswith(_MODELS_PATHS) or path in _CALLBACKS
     return method in ("GET", "HEAD") and path.startswith(("/v1/models", "/v1beta/models"))
@@ -16583,17 +18109,21 @@ def authenticate(request: web.Request, services: Services) -> Caller:
         return OWNER
     if path in services.kernel.open_paths and request.method in ("GET", "HEAD"):
         return OWNER
+    is_direct = services.direct(f"{path}/") is not None
+    if is_direct and request.method == "HEAD" and f"{path.rstrip('/')}/" in services.prefixes:
+        return OWNER  # clients look whether somebody is there
     headers = request.headers
     authorization, api_key = headers.get("authorization", ""), _api_key(request)
     caller = services.credentials.caller(authorization, api_key)
     if caller is not None:
-        if caller.kind == "task" and not _for_tasks(request.method, path):
+        if caller.kind == "task" and not _for_tasks(request.method, path, is_direct=is_direct):
             raise Forbidden(f"{request.method} {path[:100]} is not for a task's agent")
-        if caller.kind == "user" and not path.startswith(_USERS_PATHS):
+        if caller.kind == "user" and not (is_direct or path.startswith(_USERS_PATHS)):
             raise Forbidden(f"{path[:100]} is for the owner")
         return caller
     # one that looks like a task's is dead
-    if services.settings.v1_no_auth and path.startswith(_MODELS_PATHS) and TASK_TOKENS not in authorization + api_key:
+    is_open = services.settings.v1_no_auth and (is_direct or path.startswith(_MODELS_PATHS))
+    if is_open and TASK_TOKENS not in authorization + api_key:
         return OWNER
     if (key := browser_key(request)) and services.logins.check(key):
         return OWNER
@@ -16634,6 +18164,8 @@ def path_dialect(path: str) -> Dialect:
 
 def client_dialect(request: web.Request) -> Dialect:
     """What the client of `request` understands."""
+    if (row := request.app[SERVICES].direct(f"{request.path}/")) is not None:
+        return dialect_of(row.apis[0])
     if request.path.startswith("/v1/models") and "anthropic-version" in request.headers:
         return "messages"
     if request.path.startswith(_GOOGLES_TOO) and _is_googles(request):
@@ -16667,6 +18199,8 @@ def refused(request: web.Request, error: ChompError) -> web.Response:
     api = MODEL_PATHS.get(request.path.encode()) if request.method == "POST" else None
     if request.method == "POST" and request.path.endswith(_GENERATES):
         api = "gemini"
+    if services.direct(request.path) is not None:
+        api = "other"
     if api is not None and not request.get(ACCOUNTED, False):
         request_id = request[REQUEST_ID] = request.get(REQUEST_ID) or new_request_id(
             request.headers.get("x-request-id")
@@ -16760,7 +18294,7 @@ async def guard(
             request[CROSS_ORIGIN] = cross
             if request.method == "OPTIONS":
                 return web.Response(status=204, headers=_preflight(request, cross))
-        if "upgrade" in headers and _asks_for_websocket(request):
+        if "upgrade" in headers and asks_for_websocket(request):
             check_upgrade(request, settings)
         request[CALLER] = authenticate(request, services)
         response = await handler(request)
@@ -17102,7 +18636,8 @@ class RequestHead(msgspec.Struct, gc=False):
     request_id: str  # the client's own
     dialect: Dialect
     generation: int  # of the credentials by which it was let in
-    heads: dict[int, tuple[Target, tuple[Origin, bytes]]]  # what of it goes to upstreams
+    direct: Direct | None  # of one that goes to a subscription as it is
+    heads: dict[int, tuple[object, tuple[Origin, bytes]]]  # what of it goes to upstreams
 
 
 class _HeadReader:
@@ -17256,7 +18791,7 @@ class Door(asyncio.Protocol):
             return False
         if head.generation != runner.credentials.generation:  # while its body came; who asks may be nobody by now
             return False
-        if head.api == "responses":  # what is kept, or goes on from there, needs more than a relay
+        if head.api == "responses" and head.direct is None:  # what is kept needs more than a relay
             try:
                 if ITEM_REFERENCE in body or not decode_conversing(body).is_over:
                     return False
@@ -17264,8 +18799,9 @@ class Door(asyncio.Protocol):
                 return False
         request_id = new_request_id(head.request_id or None)
         request = ChatRequest(
-            head.api, body, head.headers, request_id, "", True, time.perf_counter(), head.query, (), head.heads
-        )
+            head.api, body, head.headers, request_id, "", True, time.perf_counter(), head.query, (), head.heads,
+            head.direct,
+        )  # fmt: skip
         sink = ClientSink(self, request_id, runner.credentials.redact, head.dialect, self._answered)
         self._sink = sink
         bodies.held += size
@@ -17483,7 +19019,10 @@ class Runner:
         if not reader.read(raw):
             return None
         path, _, query = reader.url.partition(b"?")
-        api = _SHORT_WAY.get(path)
+        api, dialect, direct = _SHORT_WAY.get(path), None, None
+        if api is None and (row := self.services.direct(text := path.decode("latin-1"))) is not None:
+            api, dialect = self.services.direct_api(row, "POST", text), dialect_of(row.apis[0])
+            direct = Direct(row.id, "POST", text.removeprefix(f"{row.prefix}/v1"))
         fields: dict[bytes, bytes] = {}
         for name, value in reader.headers:
             low = name.lower()
@@ -17500,8 +19039,17 @@ class Runner:
         if api is None or caller is None or not services.serves(host) or fields.get(b"content-length") != digits:
             return None
         request_id = fields.get(b"x-request-id", b"").decode("latin-1")
-        dialect = dialect_of(api)
-        head = RequestHead(api, caller, reader.headers, query, request_id, dialect, credentials.generation, {})
+        head = RequestHead(
+            api,
+            caller,
+            reader.headers,
+            query,
+            request_id,
+            dialect or dialect_of(api),
+            credentials.generation,
+            direct,
+            {},
+        )
         if len(key) <= _HEAD_REMEMBERED_BYTES:
             if len(self.heads) >= _HEADS:
                 self.heads.clear()
@@ -17982,6 +19530,35 @@ async def count_tokens(request: web.Request) -> web.StreamResponse:
         return answer
 
 
+async def relay_direct(request: web.Request) -> web.StreamResponse:
+    """* /claude/v1/{path}, /chatgpt/v1/{path} -> what the subscription answers; request and answer go on as they are
+
+    Only paths that agents need are served: messages, count_tokens, models of Claude; responses, models of ChatGPT.
+    """
+    services = request.app[SERVICES]
+    row = cast(RouterDef, services.direct(f"{request.path}/"))
+    raw_path = request.rel_url.raw_path
+    if request.method == "HEAD" and raw_path.rstrip("/") == row.prefix:
+        return web.Response()
+    below = raw_path.removeprefix(f"{row.prefix}/v1")
+    if request.method == "GET" and below == "/responses" and asks_for_websocket(request):
+        raise BadRequest("there is no websocket here: use POST", status=426, code="upgrade_required")
+    if (api := services.direct_api(row, request.method, raw_path)) is None:
+        raise NotFound(f"{request.method} {request.path[:100]} is not served for {row.name}")
+    request[REQUEST_ID] = new_request_id(request.headers.get("x-request-id"))
+    async with services.bodies.of(request, services.settings.timeouts.body_s) as body:
+        if not services.credentials.knows(request[CALLER]):  # any more: the body may have taken its time
+            raise Unauthorized("the token of this request has ended while its body came")
+        asked = _asked(request, api, body)
+        asked.direct = Direct(row.id, request.method, below)
+        sink = _sink_for(request, api)
+        sink.dialect = client_dialect(request)
+        exchange = services.proxy.exchange(asked, request[CALLER], sink)
+        request[ACCOUNTED] = True
+        await relay(request, exchange, sink)
+        return SENT_CLOSE if sink.close else SENT_KEEP
+
+
 @routes.head("/")
 async def answer_root(request: web.Request) -> web.Response:
     """HEAD / -> nothing: clients look whether somebody is there
@@ -18014,6 +19591,10 @@ async def _all_models(services: Services, caller: Caller) -> list[dict[str, Any]
     entries = [{"id": name, "object": "model", "created": 0, "owned_by": "chomp"} for name in routing.alias_names(user)]
     for row in routing.rows.values():
         away = services.local.missing if row.kind == "local" else routing.is_away(row.id)
+        if row.kind == "subscription" and not any(
+            routing.accounts.admits(key.id, caller) for key in routing.keys(row.id)
+        ):
+            continue
         if routing.keys(row.id) and not away:
             entries += [
                 _listed(row, model)
@@ -18111,6 +19692,11 @@ async def list_router_models(request: web.Request) -> web.Response:
     """GET /api/models/{router} -> {router, count, models: [{id, name}]}"""
     services, router, user = request.app[SERVICES], request.match_info["router"], request[CALLER].user
     listed = await services.routing.listed(router)
+    row = services.routing.rows[router]
+    if row.kind == "subscription" and not any(
+        services.routing.accounts.admits(key.id, request[CALLER]) for key in services.routing.keys(router)
+    ):
+        raise Forbidden(f"the accounts of {row.name} are the owner's own", code="account_not_allowed")
     found = [model for model in listed if user is None or may_use(user, "", router, model.id, services.routing.rows)]
     return reply(
         {"router": router, "count": len(found), "models": [{"id": m.id, "name": m.name or m.id} for m in found]}
@@ -18942,7 +20528,13 @@ async def list_platforms(request: web.Request) -> web.Response:
     and until when), `down` (and why) or `unconfigured`; `Credits` what OpenRouter says is left of its key.
     """
     services = request.app[SERVICES]
-    return reply([shown_router(services, row) for row in services.routing.rows.values()])
+    rows = services.routing.rows.values()
+    return reply([shown_router(services, row) for row in rows if is_there(services, row)])
+
+
+def is_there(services: Services, row: RouterDef) -> bool:
+    """Whether a router is to be shown: a subscription that nobody has is not."""
+    return row.kind != "subscription" or bool(services.routing.keys(row.id))
 
 
 def shown_router(services: Services, row: RouterDef) -> dict[str, Any]:
@@ -18984,7 +20576,7 @@ async def shown_config(services: Services) -> dict[str, Any]:
         }  # fmt: skip
     routers = {}
     for row in services.routing.rows.values():
-        if row.kind == "host":  # GET /api/hosts has them
+        if row.kind in ("host", "subscription"):  # GET /api/hosts and /api/accounts have them
             continue
         known = {key.id.partition("#")[0]: key.secret for key in services.routing.keys(row.id) if key.secret}
         keys = [
@@ -19905,7 +21497,7 @@ def _first_run(request: web.Request) -> dict[str, Any]:
     """What the three ways to begin need to know."""
     services = request.app[SERVICES]
     routing = services.routing
-    hosted = [row for row in routing.rows.values() if row.kind != "local"]
+    hosted = [row for row in routing.rows.values() if row.kind not in ("local", "subscription")]
     return {
         "embedded": not services.local.missing and not any(routing.keys(row.id) for row in hosted),
         "routers": hosted,
@@ -20516,6 +22108,9 @@ def adopt(services: Services, settings: Settings) -> list[str]:
     settings = msgspec.structs.replace(settings, **{name: getattr(before, name) for name in _AT_START})
     check_exposure(settings)
     rows = router_rows(settings)
+    prefixes = {f"{row.prefix}/": row for row in rows if row.kind == "subscription"}
+    if prefixes.keys() - services.prefixes.keys():
+        left.append("accounts")  # their addresses are there from the start on
     read_aliases(settings.aliases)
     owner_token = settings.api_token or services.store.token()
     users = user_rows(settings, owner_token)
@@ -20526,6 +22121,7 @@ def adopt(services: Services, settings: Settings) -> list[str]:
     services.meters.adopt(settings.tasks)
     services.proxy.forget_addresses()
     services.settings = settings
+    services.prefixes = {prefix: row for prefix, row in prefixes.items() if prefix in services.prefixes}
     services.store.finished = settings.tasks.finished
     services.hosts.clear()
     services.routing.refresh()
@@ -20570,6 +22166,10 @@ def make_app(
     for route in routes:
         cast(web.RouteDef, route).kwargs["expect_handler"] = expect
     app.add_routes(routes)
+    for row in rows:
+        if row.kind == "subscription":
+            for path in (row.prefix, f"{row.prefix}/{{path:.*}}"):
+                app.router.add_route("*", path, relay_direct, expect_handler=expect)
     set_up_pages(app, HERE, [Path(one).expanduser() for one in settings.extensions.folders])
     app.on_shutdown.append(_end_streams)
     app.on_response_prepare.append(_leave_out)
@@ -20598,7 +22198,11 @@ def make_app(
         made = _services(settings, now_set, store, clocks, write, credentials, logins, kernel, rows, session, reload)
         app[SERVICES] = made
         try:
-            kernel.services.update(tasks=made.dispatch.queue, requests=made.proxy, routing=made.routing)
+            accounts = made.routing.accounts
+            accounts.rewrite = functools.partial(change_file, made, "settings.json")
+            kernel.services.update(
+                tasks=made.dispatch.queue, requests=made.proxy, routing=made.routing, accounts=accounts
+            )
             kernel.own_services = frozenset(kernel.services)
             await kernel.activate(_tools_for(made, session, now_set, clocks))
             await _open_database(made)
@@ -20615,6 +22219,7 @@ def make_app(
         made.background.start("ledger", made.usage.run())
         made.background.start("idle connections", made.proxy.pool.run())
         made.background.start("hosts of this machine", made.routing.hosts.find())
+        made.background.start("accounts", made.routing.accounts.run())
         made.background.start("event loop lag", _watch_lag(made.usage, made.routing))
         made.routing.refresh()
         kernel.begin(made.background)
@@ -20623,6 +22228,7 @@ def make_app(
         finally:
             await made.dispatch.stop()
             await kernel.stop()
+            await made.routing.accounts.close()
             await made.background.stop()
             await made.local.stop()
             made.proxy.pool.close()
@@ -20657,7 +22263,9 @@ def _services(
     prices = PriceTable((HERE / "static" / "prices.json").read_text("utf-8"))
     local = LocalModel(settings, credentials, background)
     hosts = Hosts(settings, session, background, events, credentials, clocks)
-    routing = RouterPool(rows, settings, credentials, prices, session, background, events, hosts, clocks)
+    files = AccountFiles(settings.state / "accounts")
+    accounts = Accounts(settings, files, session, background, events, credentials, clocks)
+    routing = RouterPool(rows, settings, credentials, prices, session, background, events, hosts, accounts, clocks)
     pool = UpstreamPool(settings.timeouts, settings.limits, settings.proxies)
     proxy = Proxy(
         settings, credentials, pool, routing, usage, allowances, meters, events, local, background, clocks.wall
@@ -20698,6 +22306,7 @@ def _services(
         events=events,
         reload=reload,
         started_at=clocks.wall(),
+        prefixes={f"{row.prefix}/": row for row in rows if row.kind == "subscription"},
     )
 
 
@@ -20871,7 +22480,12 @@ def banner(settings: Settings, services: Services, port: int) -> str:
         '  -d \'{"model": "auto", "messages": [{"role": "user", "content": "What is the capital of France?"}]}\'\n',
     ]
     for row in services.routing.rows.values():
-        if row.kind == "local":
+        if not is_there(services, row):
+            continue
+        if row.kind == "subscription":
+            count = len(services.routing.keys(row.id))
+            state = f"{count} account{'s' if count > 1 else ''}, at {row.prefix}"
+        elif row.kind == "local":
             state = f"tiny demonstration model, {services.local.state}"
         elif keys := services.routing.keys(row.id):
             state = (

@@ -89,6 +89,9 @@ from adapters import notify
 from adapters.hosts import kinds, llamacpp, lmstudio, ollama, seen, vllm
 from adapters.hosts import openai as any_other
 from adapters.hosts.seen import CannotDo, Down, HostModel, NotThis, Reply, Seen
+from adapters.subscriptions import claude, codex, siwc
+from adapters.subscriptions import kinds as sign_ins
+from adapters.subscriptions import seen as account
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -125,6 +128,7 @@ class Call:
     ):
         self.method, self.path, _ = line.split(" ", 2)
         self.headers = headers  # names in lower case
+        self.lines: list[str] = []  # the same as they came
         self.body = body
         self.upstream = upstream
         self._writer = writer
@@ -234,16 +238,8 @@ class Upstream:
                 headers = {n.strip().lower(): v.strip() for n, _, v in (line.partition(":") for line in head[1:]) if n}
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
                 call = Call(head[0], headers, body, self, writer)
-                if call.method == "GET":
-                    self.lists += 1
-                    if self.list_act is not None:
-                        await self.list_act(call)
-                    else:
-                        entries = [{"id": model, "object": "model"} for model in self.models]
-                        await call.whole(json.dumps({"object": "list", "data": entries}).encode())
-                    continue
-                if body == b"{}":  # what does a host speak?
-                    await call.whole(b"{}", 404)
+                call.lines = [line for line in head[1:] if line]
+                if await self._answers_aside(call):
                     continue
                 self.calls.append(call)
                 watch = asyncio.ensure_future(self._watch(reader, call))
@@ -263,6 +259,21 @@ class Upstream:
                     call.gone.set()
             self._tasks.discard(task)
             writer.close()
+
+    async def _answers_aside(self, call: Call) -> bool:
+        """Answers what is no completion; whether it was none."""
+        if call.method == "GET":
+            self.lists += 1
+            if self.list_act is not None:
+                await self.list_act(call)
+            else:
+                entries = [{"id": model, "object": "model"} for model in self.models]
+                await call.whole(json.dumps({"object": "list", "data": entries}).encode())
+            return True
+        if call.body == b"{}":  # what does a host speak?
+            await call.whole(b"{}", 404)
+            return True
+        return False
 
     async def _watch(self, reader: asyncio.StreamReader, call: Call) -> None:
         """Notices that chomp closes the connection while an answer is being sent."""
@@ -1175,7 +1186,7 @@ class TestSettings:
         assert set(tables["timeouts"]) == {name.removesuffix("_s") for name in cs.Timeouts.__struct_fields__}
         assert set(tables["limits"]) == set(cs.Limits.__struct_fields__)
         assert set(tables["tasks"]) == {name.removesuffix("_s") for name in cs.TaskSettings.__struct_fields__}
-        for name, kind in {"extensions": cs.ExtensionSettings, **kinds}.items():
+        for name, kind in {"extensions": cs.ExtensionSettings, "accounts": cs.AccountSettings, **kinds}.items():
             assert set(tables[name]) == {field.removesuffix("_s") for field in kind.__struct_fields__}
         assert set().union(*tables["routers"]) >= cs._ROUTER_KEYS - {"kind"}
         assert set().union(*tables["hosts"]) == set(cs._HOST_KEYS)
@@ -1273,7 +1284,7 @@ class TestTables:
 
     def test_a_person_adds_a_router_with_an_address_alone(self, tmp_path: Path) -> None:
         rows = rows_of(tmp_path, MINE)
-        assert list(rows)[-2:] == ["mine", "local"]
+        assert list(rows)[-4:] == ["mine", "claude", "chatgpt", "local"]
         assert (rows["mine"].base_url, rows["mine"].default_rule) == ("https://models.example/v1", "first")
         assert rows["mine"].auth == "bearer"
 
@@ -1291,7 +1302,8 @@ class TestTables:
 
     def test_a_built_in_row_is_overridden_where_it_is_written_and_keeps_its_place(self, tmp_path: Path) -> None:
         rows = rows_of(tmp_path, '[[routers]]\nid = "groq"\ndefault_model = "x/y"\n')
-        assert list(rows) == [row.id for row in cs.ROUTERS]
+        ids = [row.id for row in (*cs.ROUTERS[:-1], *cs.SUBSCRIPTIONS, cs.ROUTERS[-1])]
+        assert list(rows) == ids
         assert (rows["groq"].default_model, rows["groq"].key_env) == ("x/y", ("GROQ_API_KEY",))
 
     def test_a_default_model_that_is_written_beats_the_rule(self, tmp_path: Path) -> None:
@@ -5903,6 +5915,7 @@ class TestHouse:
     STAND_ON: Any = (  # files in adapters/, and what they may import beside the standard library
         ("dialects/[!_]*.py", ("msgspec", "adapters.dialects")),
         ("hosts/[!_]*.py", ("msgspec", "adapters.hosts")),
+        ("subscriptions/[!_]*.py", ("msgspec", "adapters.subscriptions")),
         ("[!_]*.py", ("msgspec", "aiohttp", "adapters.hosts")),  # extensions
     )
 
@@ -9718,6 +9731,735 @@ class TestBackends:
         asyncio.run(all_of_it(data.draw(st.sampled_from(list(kinds.BACKENDS.values())))))
 
 
+def pairs(fields: Mapping[str, Any]) -> tuple[tuple[bytes, bytes], ...]:
+    """Headers as they come."""
+    return tuple((name.encode("latin-1"), str(value).encode("latin-1", "replace")) for name, value in fields.items())
+
+
+def web_token(claims: Mapping[str, Any]) -> str:
+    """A JSON web token that nobody has signed."""
+    parts = ({"alg": "none"}, claims)
+    return ".".join(
+        [*(base64.urlsafe_b64encode(json.dumps(one).encode()).decode().rstrip("=") for one in parts), "sig"]
+    )
+
+
+def windows_of(limits: account.Limits | None) -> tuple[account.Window, ...]:
+    return limits.windows if limits else ()
+
+
+SIGN_IN_AT = 1_794_000_000.0  # the tests' now
+CLAUDE_FILE: Any = {
+    "claudeAiOauth": {
+        "accessToken": "sk-ant-oat01-old", "refreshToken": "sk-ant-ort01-old", "expiresAt": 1794003600000,
+        "scopes": ["user:profile", "user:inference"], "subscriptionType": "max",
+        "rateLimitTier": "default_claude_max_20x", "odd": {"kept": True},
+    },
+    "mcpOAuth": {"kept": True},
+}  # fmt: skip
+CODEX_AUTH = {"chatgpt_user_id": "user-1", "chatgpt_account_id": "claimed", "chatgpt_plan_type": "pro"}
+CODEX_FILE: Any = {
+    "auth_mode": "chatgpt",
+    "OPENAI_API_KEY": None,
+    "tokens": {
+        "id_token": web_token({"email": "a@example.org", "https://api.openai.com/auth": CODEX_AUTH}),
+        "access_token": web_token({"exp": 1794003600, "https://api.openai.com/auth": CODEX_AUTH}),
+        "refresh_token": "rt-old",
+        "account_id": "workspace-1",
+        "odd": 1,
+    },
+    "last_refresh": "2026-11-01T00:00:00.123456789Z",
+    "odd": [],
+}
+SIWC_REPLY = {
+    "access_token": "at-new", "refresh_token": "rt-new", "expires_in": 3600, "scope": " ".join(siwc.SCOPES),
+    "earliest_refresh_at": SIGN_IN_AT + 3240, "token_type": "Bearer",
+    "id_token": web_token(
+        {
+            "iss": siwc.ISSUER, "aud": "oaiapp_1", "nonce": "n-1", "sub": "user-1", "email": "a@example.org",
+            "exp": SIGN_IN_AT + 3600, "https://api.openai.com/auth": {"chatgpt_plan_type": "plus"},
+        }
+    ),
+}  # fmt: skip
+SIWC_FILE = siwc.signed_in(SIWC_REPLY, "oaiapp_1", "urn:uuid:1", SIGN_IN_AT, "n-1")
+CREDENTIALS = {"claude": CLAUDE_FILE, "siwc": SIWC_FILE, "codex": CODEX_FILE}
+
+_FIVE, _SEVEN = SIGN_IN_AT + 2094, SIGN_IN_AT + 200_000  # when Claude's windows are reset
+CLAUDE_ALLOWED = {
+    "anthropic-ratelimit-unified-status": "allowed",
+    "anthropic-ratelimit-unified-reset": _FIVE,
+    "anthropic-ratelimit-unified-representative-claim": "five_hour",
+    "anthropic-ratelimit-unified-fallback-percentage": "0.5",
+    "anthropic-ratelimit-unified-overage-status": "rejected",
+    "anthropic-ratelimit-unified-overage-disabled-reason": "org_level_disabled",
+    "anthropic-ratelimit-unified-5h-status": "allowed",
+    "anthropic-ratelimit-unified-5h-utilization": "0.25",
+    "anthropic-ratelimit-unified-5h-reset": _FIVE,
+    "anthropic-ratelimit-unified-7d-status": "allowed_warning",
+    "anthropic-ratelimit-unified-7d-utilization": "1.02",
+    "anthropic-ratelimit-unified-7d-reset": _SEVEN,
+}
+CODEX_LIMITS = {
+    "x-codex-active-limit": "premium",
+    "x-codex-plan-type": "plus",
+    "x-codex-primary-used-percent": "100",
+    "x-codex-primary-window-minutes": "300",
+    "x-codex-primary-reset-at": SIGN_IN_AT + 600,
+    "x-codex-secondary-used-percent": "80",
+    "x-codex-secondary-window-minutes": "10080",
+    "x-codex-secondary-reset-after-seconds": "9000",
+    "x-codex-bengalfox-primary-used-percent": "0",
+    "x-codex-bengalfox-limit-name": "GPT-5.3-Codex-Spark",
+}
+
+
+class TestSubscriptionKinds:
+    """What vendors of subscriptions say of accounts, read from files, headers and bodies."""
+
+    # -- files of credentials
+
+    @pytest.mark.parametrize("name", sign_ins.KINDS)
+    def test_a_file_is_known_by_its_shape(self, name: str) -> None:
+        fields = CREDENTIALS[name]
+        assert sign_ins.kind_of(fields) == name
+        assert [kind for kind, module in sign_ins.KINDS.items() if module.read(fields)] == [name]
+        assert list(sign_ins.KINDS) == ["claude", "siwc", "codex"]
+
+    @pytest.mark.parametrize("fields", [None, [], "tokens", {}, {"access_token": "x"}, {"claude": {}}])
+    def test_a_file_of_nobodys_is_refused_in_a_sentence(self, fields: Any) -> None:
+        with pytest.raises(ValueError, match="this is no file of credentials"):
+            sign_ins.kind_of(fields)
+        assert [module.read(fields) for module in sign_ins.KINDS.values()] == [None, None, None]
+
+    @pytest.mark.parametrize(
+        ("fields", "words"),
+        [
+            ({"claudeAiOauth": {"accessToken": "", "refreshToken": "", "expiresAt": 0}}, "`claude` and there /login"),
+            ({"claudeAiOauth": None}, "`claude` and there /login"),
+            ({"claudeAiOauth": {"accessToken": "with space", "refreshToken": "line\nbreak"}}, "`claude` and there /login"),
+            ({"OPENAI_API_KEY": "sk-1", "tokens": None}, "an API key and no sign-in"),
+            ({"OPENAI_API_KEY": None, "tokens": {}}, "`codex login`"),
+            ({"siwc": {"access_token": ""}}, "sign in with ChatGPT again"),
+        ],
+    )  # fmt: skip
+    def test_who_is_signed_out_is_told_where_to_sign_in(self, fields: Any, words: str) -> None:
+        with pytest.raises(ValueError, match=words):
+            sign_ins.KINDS[sign_ins.kind_of(fields)].read(fields)
+
+    def test_tokens_of_claude_code_are_read(self) -> None:
+        tokens = claude.read(CLAUDE_FILE)
+        assert tokens == account.Tokens(
+            "sk-ant-oat01-old", "sk-ant-ort01-old", SIGN_IN_AT + 3600, plan="max 20x", client_id=claude.CLIENT,
+            scopes=("user:profile", "user:inference"),
+        )  # fmt: skip
+        assert claude.refresh(tokens) == {
+            "grant_type": "refresh_token", "refresh_token": "sk-ant-ort01-old", "client_id": claude.CLIENT,
+            "scope": "user:profile user:inference",
+        }  # fmt: skip
+        assert claude.headers(tokens) == []
+
+    @pytest.mark.parametrize(
+        ("entry", "expected"),
+        [
+            ({"subscriptionType": "pro", "rateLimitTier": "default_claude_ai"}, {"plan": "pro"}),
+            ({"subscriptionType": "team", "rateLimitTier": "default_claude_max_5x"}, {"plan": "team 5x"}),
+            ({"subscriptionType": None, "rateLimitTier": "default_claude_max_5x"}, {"plan": "max 5x"}),
+            ({"subscriptionType": None, "rateLimitTier": "", "isMax": True}, {"plan": "max"}),
+            ({"expiresAt": None}, {"expires_at": math.inf}),
+            ({"accessToken": ""}, {"access": "", "expires_at": 0.0}),
+            ({"refreshToken": None}, {"refresh": ""}),
+            ({"clientId": "c-2"}, {"client_id": "c-2"}),
+            ({"scopes": "a b"}, {"scopes": ("a", "b")}),
+            (
+                {"account": {"uuid": "u", "email_address": "e@x"}, "organization": {"uuid": "o", "name": "O"}},
+                {"account": "u", "email": "e@x", "organisation": "o"},
+            ),
+        ],
+    )
+    def test_claude_code_says_more_or_less(self, entry: dict[str, Any], expected: dict[str, Any]) -> None:
+        tokens = claude.read({"claudeAiOauth": {**CLAUDE_FILE["claudeAiOauth"], **entry}})
+        assert tokens and {name: getattr(tokens, name) for name in expected} == expected
+
+    def test_whose_account_it_is_may_stand_beside_its_tokens(self) -> None:
+        person = {"accountUuid": "u", "emailAddress": "e@x", "organizationUuid": "o"}
+        tokens = claude.read({**CLAUDE_FILE, "oauthAccount": person})
+        assert tokens and (tokens.account, tokens.email, tokens.organisation) == ("u", "e@x", "o")
+
+    def test_a_refresh_of_claude_keeps_what_it_does_not_change(self) -> None:
+        reply = {
+            "access_token": "new", "expires_in": 28800, "account": {"uuid": "u", "email_address": "e@x", "more": 1},
+            "organization": {"uuid": "o", "name": "O"},
+        }  # fmt: skip
+        fields = claude.refreshed(CLAUDE_FILE, reply, SIGN_IN_AT)
+        entry = CLAUDE_FILE["claudeAiOauth"]
+        assert fields == {
+            **CLAUDE_FILE,
+            "claudeAiOauth": {
+                **entry, "accessToken": "new", "expiresAt": int(SIGN_IN_AT + 28800) * 1000,
+                "account": {"uuid": "u", "email_address": "e@x"}, "organization": {"uuid": "o", "name": "O"},
+            },
+        }  # fmt: skip
+        again = claude.refreshed(fields, {"access_token": "2", "refresh_token": "r2", "scope": "a b"}, SIGN_IN_AT)
+        entry = again["claudeAiOauth"]
+        assert (entry["refreshToken"], entry["scopes"], entry["expiresAt"]) == ("r2", ["a", "b"], None)
+        assert entry["account"] == {"uuid": "u", "email_address": "e@x"}
+        assert list(fields) == list(CLAUDE_FILE) and "new" not in json.dumps(CLAUDE_FILE)
+
+    def test_tokens_of_codex_are_read(self) -> None:
+        tokens = codex.read(CODEX_FILE)
+        assert tokens and tokens.organisation == "workspace-1"
+        assert (tokens.account, tokens.email, tokens.plan) == ("user-1", "a@example.org", "pro")
+        assert (tokens.refresh, tokens.expires_at) == ("rt-old", SIGN_IN_AT + 3600)
+        assert codex.headers(tokens) == [("chatgpt-account-id", "workspace-1")]
+        assert codex.refresh(tokens) == {
+            "client_id": "app_EMoamEEZ73f0CkXaXp7hrann", "grant_type": "refresh_token", "refresh_token": "rt-old",
+            "scope": "openid profile email",
+        }  # fmt: skip
+
+    def test_codex_says_less(self) -> None:
+        opaque = {"tokens": {"access_token": "opaque"}, "last_refresh": "2026-11-01T00:00:00Z"}
+        tokens = codex.read(opaque)
+        assert tokens and tokens.expires_at == account.moment("2026-11-09T00:00:00Z") and tokens.refresh == ""
+        assert codex.headers(tokens) == []
+        tokens = codex.read({"tokens": {"access_token": "opaque"}})
+        assert tokens and tokens.expires_at == math.inf
+        claimed = {"tokens": {"access_token": CODEX_FILE["tokens"]["access_token"]}}
+        tokens = codex.read(claimed)
+        assert tokens and (tokens.organisation, tokens.email) == ("claimed", "")
+
+    def test_a_refresh_of_codex_keeps_what_it_does_not_change(self) -> None:
+        fields = codex.refreshed(CODEX_FILE, {"access_token": "new", "refresh_token": "rt-2"}, SIGN_IN_AT)
+        expected = {**CODEX_FILE["tokens"], "access_token": "new", "refresh_token": "rt-2"}
+        assert fields == {**CODEX_FILE, "tokens": expected, "last_refresh": "2026-11-06T21:20:00Z"}
+        assert account.moment(fields["last_refresh"]) == SIGN_IN_AT
+
+    @pytest.mark.parametrize("name", sign_ins.KINDS)
+    @pytest.mark.parametrize("reply", [None, {}, {"error": "invalid_grant"}, {"access_token": ""}, {"access_token": 1}])
+    def test_a_refresh_that_brought_nothing_changes_nothing(self, name: str, reply: Any) -> None:
+        with pytest.raises(ValueError, match="no token came"):
+            sign_ins.KINDS[name].refreshed(CREDENTIALS[name], reply, SIGN_IN_AT)
+
+    # -- signing in with ChatGPT
+
+    def test_a_browser_is_sent_to_sign_in_with_chatgpt(self) -> None:
+        verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"  # of RFC 7636, appendix B
+        challenge = siwc.challenge(verifier)
+        assert challenge == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+        back = "http://127.0.0.1:1455/auth/callback"
+        steps = (siwc.AUTHORIZE_URL, back, "s", "n", challenge, "urn:uuid:1", "chomp & more")
+        url = urllib.parse.urlsplit(siwc.authorize_url(*steps))
+        query = dict(urllib.parse.parse_qsl(url.query, strict_parsing=True))
+        assert query == {
+            "response_type": "code", "client_id": "dynamic_agent_client", "agent_name_hint": "chomp & more",
+            "redirect_uri": back, "resource": "https://api.openai.com/v1", "state": "s", "nonce": "n",
+            "scope": "openid profile email offline_access resource.invoke chatgpt.tokens.use.direct",
+            "code_challenge": challenge, "code_challenge_method": "S256", "ext_agent_host_id": "urn:uuid:1",
+        }  # fmt: skip
+        assert f"{url.scheme}://{url.netloc}{url.path}" == siwc.AUTHORIZE_URL and "+" not in url.query
+        again = siwc.authorize_url(*steps, client_id="oaiapp_1")
+        assert "client_id=oaiapp_1&" in again and "agent_name_hint" not in again
+        assert siwc.exchange("c", "oaiapp_1", back, verifier) == {
+            "grant_type": "authorization_code", "client_id": "oaiapp_1", "code": "c", "redirect_uri": back,
+            "code_verifier": verifier, "resource": "https://api.openai.com/v1",
+        }  # fmt: skip
+
+    def test_tokens_of_a_sign_in_with_chatgpt_are_read(self) -> None:
+        tokens = siwc.read(SIWC_FILE)
+        assert tokens == account.Tokens(
+            "at-new", "rt-new", SIGN_IN_AT + 3600, account="user-1", email="a@example.org", plan="plus",
+            client_id="oaiapp_1", scopes=siwc.SCOPES, refresh_from=SIGN_IN_AT + 3240,
+        )  # fmt: skip
+        assert siwc.refresh(tokens) == {
+            "grant_type": "refresh_token", "client_id": "oaiapp_1", "refresh_token": "rt-new",
+            "resource": "https://api.openai.com/v1",
+        }  # fmt: skip
+        assert siwc.FORM and not claude.FORM and not codex.FORM
+        reply = {"access_token": "at-3", "refresh_token": "rt-3", "expires_in": 60, "earliest_refresh_at": None}
+        fields = siwc.refreshed({**SIWC_FILE, "odd": 1}, reply, SIGN_IN_AT)
+        changes = {
+            "access_token": "at-3", "refresh_token": "rt-3", "expires_at": SIGN_IN_AT + 60, "earliest_refresh_at": None
+        }  # fmt: skip
+        assert fields == {"siwc": {**SIWC_FILE["siwc"], **changes}, "odd": 1}
+
+    @pytest.mark.parametrize(
+        ("reply", "client_id", "nonce", "words"),
+        [
+            ({}, siwc.CLIENT, "n-1", "no client id"),
+            ({}, "", "n-1", "no client id"),
+            ({"access_token": None}, "oaiapp_1", "n-1", "no access_token"),
+            ({"refresh_token": ""}, "oaiapp_1", "n-1", "no refresh_token"),
+            ({"id_token": 7}, "oaiapp_1", "n-1", "no id_token"),
+            ({"scope": "openid offline_access"}, "oaiapp_1", "n-1", "did not allow the plan"),
+            ({"scope": None}, "oaiapp_1", "n-1", "did not allow the plan"),
+            ({"id_token": "opaque"}, "oaiapp_1", "n-1", "not for this program"),
+            ({}, "oaiapp_2", "n-1", "not for this program"),
+            ({"id_token": web_token({"iss": "https://evil", "aud": "oaiapp_1", "nonce": "n-1"})}, "oaiapp_1", "n-1", "not for this program"),
+            ({"id_token": web_token({"iss": siwc.ISSUER, "aud": ["oaiapp_1"], "nonce": "n-1", "exp": 1})}, "oaiapp_1", "n-1", "not for this program"),
+            ({}, "oaiapp_1", "n-2", "another sign-in"),
+            ({"id_token": web_token({"iss": siwc.ISSUER, "aud": ["oaiapp_1"]})}, "oaiapp_1", "", "another sign-in"),
+        ],
+    )  # fmt: skip
+    def test_a_sign_in_that_is_not_ours_is_refused(
+        self, reply: dict[str, Any], client_id: str, nonce: str, words: str
+    ) -> None:
+        with pytest.raises(ValueError, match=words):
+            siwc.signed_in({**SIWC_REPLY, **reply}, client_id, "urn:uuid:1", SIGN_IN_AT, nonce)
+
+    # -- what may be asked for
+
+    @pytest.mark.parametrize(
+        ("name", "allowed"),
+        [
+            (
+                "claude",
+                [
+                    ("POST", "/messages", "messages"), ("POST", "/messages/count_tokens", "count_tokens"),
+                    ("GET", "/models", "other"), ("GET", "/models/claude-opus-4-5-20251101", "other"),
+                    ("GET", "/models/claude-3.5:x", "other"),
+                ],
+            ),
+            ("siwc", [("POST", "/responses", "responses"), ("GET", "/models", "other")]),
+            (
+                "codex",
+                [
+                    ("POST", "/responses", "responses"), ("POST", "/responses/compact", "other"),
+                    ("POST", "/images/generations", "other"), ("POST", "/images/edits", "other"),
+                    ("POST", "/alpha/search", "other"), ("GET", "/models", "other"),
+                ],
+            ),
+        ],
+    )  # fmt: skip
+    def test_only_what_models_are_for_may_be_asked_of_an_account(
+        self, name: str, allowed: list[tuple[str, str, str]]
+    ) -> None:
+        odd = [
+            "", "/", "/api/oauth/usage", "/api/oauth/claude_cli/create_api_key", "/models/..", "/models/.", "/models/",
+            "/models/a..b", "/models/a..", "/models/a.", "/models//a", "/models/a/b", "/models/%2e%2e", "/models/a%2fb", "/models/a%2Eb",
+            "/models/../messages", "/messages/..", "/messages/batches", "//messages", "/messages/", "/messages\n",
+            "/responses/../wham", "/responses/r_1", "/wham/usage", "/files", "/models/a\n", "/models/é",
+        ]  # fmt: skip
+        methods = ("GET", "POST", "PUT", "DELETE", "HEAD")
+        probes = itertools.product(methods, [*odd, *(path for _, path, _ in allowed)])
+        found = [
+            (method, path, api)
+            for method, path in probes
+            for one, pattern, api in sign_ins.KINDS[name].PATHS
+            if one == method and pattern.fullmatch(path)
+        ]
+        assert sorted(found) == sorted(allowed)
+
+    # -- limits of Claude
+
+    def test_limits_of_claude_are_read_from_any_answer(self) -> None:
+        more = {
+            "anthropic-ratelimit-unified-7d_oi-utilization": "-0.0", "anthropic-ratelimit-unified-7d_oi-reset": _SEVEN,
+            "anthropic-ratelimit-unified-7d_sonnet-status": "allowed", "anthropic-ratelimit-unified-1h-utilization": "x",
+            "anthropic-ratelimit-unified-seasonal-utilization": "0.5", "anthropic-ratelimit-unified-5h-surpassed-threshold": "0.9",
+        }  # fmt: skip
+        found = claude.limits(pairs({**CLAUDE_ALLOWED, **more}), SIGN_IN_AT)
+        assert found == account.Limits(
+            (
+                account.Window("seasonal", 0.5),
+                account.Window("5 h", 0.25, _FIVE, 18000, "allowed"),
+                account.Window("7 d", 1.02, _SEVEN, 604800, "allowed_warning"),
+                account.Window("7 d fable", 0.0, _SEVEN, 604800, scope="fable"),
+                account.Window("7 d sonnet", None, 0.0, 604800, "allowed", "sonnet"),
+            ),
+            overage="rejected",
+        )
+        paid = {
+            "anthropic-ratelimit-unified-overage-status": "allowed",
+            "anthropic-ratelimit-unified-overage-in-use": "true",
+        }
+        assert claude.limits(pairs(paid), SIGN_IN_AT) == account.Limits(overage="allowed", is_paid=True)
+        assert claude.limits(pairs({"content-type": "text/plain", "retry-after": "3"}), SIGN_IN_AT) is None
+
+    @pytest.mark.parametrize(
+        ("model", "changes", "expected"),
+        [
+            ("claude-opus-4-5", {"status": "rejected", "5h-status": "rejected", "7d-status": "allowed"}, ("spent", "", _FIVE)),
+            ("claude-opus-4-5", {"status": "rejected", "5h-status": "rejected", "7d-status": "rejected"}, ("spent", "", _SEVEN)),
+            ("claude-opus-4-5", {"status": "rejected", "5h-status": "rejected", "7d_oi-status": "rejected"}, ("spent", "", _FIVE)),
+            ("claude-opus-4-5", {"status": "rejected", "5h-status": "rejected", "overage-status": "allowed"}, ("spent", "", _FIVE)),
+            ("claude-opus-4-5", {"5h-status": "rejected"}, ("spent", "", _FIVE)),
+            ("claude-fable-5", {"status": "rejected", "7d_oi-status": "rejected", "7d_oi-reset": _SEVEN + 1}, ("spent", "fable", _SEVEN + 1)),
+            ("", {"status": "rejected", "7d_oi-status": "rejected", "7d_oi-reset": _SEVEN + 1}, ("spent", "fable", _SEVEN + 1)),
+            ("claude-opus-4-5", {"status": "rejected", "7d_opus-status": "rejected"}, ("spent", "opus", _FIVE)),
+            ("claude-opus-4-5", {"status": "rejected", "overage-reset": _SEVEN + 2}, ("spent", "opus", _SEVEN + 2)),
+            ("claude-opus-4-5", {"status": "rejected", "overage-status": "allowed"}, ("spent", "", _FIVE)),
+            ("claude-opus-4-5", {"status": "rejected", "overage-status": "allowed", "reset": SIGN_IN_AT - 5}, ("spent", "", _FIVE)),
+            ("claude-opus-4-5", {"status": None, "overage-status": None}, ("spent", "", _FIVE)),
+            ("claude-fable-5", {"status": "rejected", "overage-status": None, "representative-claim": "seven_day_overage_included"}, ("spent", "fable", _FIVE)),
+            ("claude-opus-4-5", {}, ("burst", "", SIGN_IN_AT + 30)),
+        ],
+    )  # fmt: skip
+    def test_a_429_of_claude_is_spent_where_a_window_is_and_else_a_burst(
+        self, model: str, changes: dict[str, Any], expected: tuple[str, str, float]
+    ) -> None:
+        fields = {**CLAUDE_ALLOWED, **{f"anthropic-ratelimit-unified-{name}": value for name, value in changes.items()}}
+        headers = pairs({"retry-after": "30", **{name: value for name, value in fields.items() if value is not None}})
+        found = claude.refusal(429, headers, ("rate_limit_error",), "no more", model, SIGN_IN_AT)
+        assert found and (found.kind, found.scope, found.until) == expected and found.words == "no more"
+
+    @pytest.mark.parametrize(
+        ("headers", "expected"),
+        [
+            ({}, account.Refusal("burst")),
+            ({"retry-after": "7"}, account.Refusal("burst", until=SIGN_IN_AT + 7)),
+            ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, account.Refusal("burst")),
+            ({"anthropic-ratelimit-unified-status": "rejected", "retry-after": "7"}, account.Refusal("spent", until=SIGN_IN_AT + 7)),
+            ({"anthropic-ratelimit-unified-status": "rejected", "anthropic-ratelimit-unified-overage-status": "rejected"}, account.Refusal("spent")),
+        ],
+    )  # fmt: skip
+    def test_a_429_of_claude_that_says_little(self, headers: dict[str, str], expected: account.Refusal) -> None:
+        assert claude.refusal(429, pairs(headers), (), "", "claude-opus-4-5", SIGN_IN_AT) == expected
+
+    @pytest.mark.parametrize(
+        ("status", "words", "model", "expected"),
+        [
+            (401, "OAuth token has expired", "claude-opus-4-5", None),
+            (403, "This credential is only authorized for use with Claude Code and cannot be used", "claude-opus-4-5", None),
+            (403, "OAuth authentication is not allowed for this organization", "claude-opus-4-5", ("parked", "")),
+            (403, "Claude Opus is not part of the Pro plan", "claude-opus-4-5", ("parked", "opus")),
+            (403, "no access to model claude-opus-4-5", "claude-opus-4-5", ("parked", "opus")),
+            (403, "no access to Claude", "claude", ("parked", "claude")),
+            (403, "", "", ("parked", "")),
+            *((status, "words", "claude-opus-4-5", None) for status in (200, 400, 404, 408, 413, 500, 503, 529)),
+        ],
+    )  # fmt: skip
+    def test_other_errors_of_claude(
+        self, status: int, words: str, model: str, expected: tuple[str, str] | None
+    ) -> None:
+        found = claude.refusal(status, pairs(CLAUDE_ALLOWED), (), words, model, SIGN_IN_AT)
+        assert (found and (found.kind, found.scope)) == expected and (found is None or found.words == words)
+
+    RESET = "2026-11-07T00:00:00.172479+00:00"
+
+    def test_the_usage_of_claude_is_read_in_both_shapes(self) -> None:
+        at = account.moment(self.RESET)
+        flat = {
+            "five_hour": {"utilization": 27.5, "resets_at": self.RESET}, "seven_day": {"utilization": 60, "resets_at": None},
+            "seven_day_opus": {"utilization": 10}, "seven_day_sonnet": None, "extra_usage": {"utilization": 9},
+        }  # fmt: skip
+        found = claude.usage(flat, SIGN_IN_AT)
+        assert found.windows == (
+            account.Window("5 h", 0.275, at, 18000), account.Window("7 d", 0.6, 0.0, 604800),
+            account.Window("7 d opus", 0.1, 0.0, 604800, scope="opus"),
+        )  # fmt: skip
+        limits = {
+            "five_hour": None,
+            "seven_day_opus": {"utilization": 1},
+            "limits": [
+                {"kind": "session", "percent": 52, "resets_at": self.RESET, "scope": None},
+                {"kind": "weekly_all", "utilization": 20},
+                {"kind": "weekly_scoped", "percent": 21, "scope": {"model": {"id": None, "display_name": "Fable"}}},
+                {"kind": "weekly_scoped", "used_percent": 22, "model": "claude-opus-4-5"},
+                {"kind": "weekly_scoped", "percent": None, "scope": {"model": {"display_name": "Ghost"}}},
+                {"kind": "weekly_scoped", "percent": 99}, {"kind": "monthly", "percent": 3}, None,
+            ],
+        }  # fmt: skip
+        assert {one.name: (one.used, one.scope) for one in claude.usage(limits, SIGN_IN_AT).windows} == {
+            "7 d opus": (0.22, "opus"), "5 h": (0.52, ""), "7 d": (0.2, ""), "7 d fable": (0.21, "fable"),
+        }  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("model", "family"),
+        [
+            ("claude-opus-4-5", "opus"), ("claude-3-opus-20240229", "opus"), ("claude-fable-5[1m]", "fable"),
+            ("anthropic/claude-sonnet-4.5", "sonnet"), ("us.anthropic.claude-haiku-4-5-v1:0", "haiku"),
+            ("claude-latest", "claude-latest"), ("claude", "claude"), ("gpt-5.3-codex-spark", "gpt-5.3-codex-spark"), ("", ""),
+        ],
+    )  # fmt: skip
+    def test_families_are_of_claude_models_and_others_stand_alone(self, model: str, family: str) -> None:
+        assert account.family(model) == family
+
+    # -- limits of ChatGPT
+
+    def test_limits_of_codex_are_read_from_any_answer(self) -> None:
+        plan = (
+            account.Window("5 h", 1.0, SIGN_IN_AT + 600, 18000), account.Window("7 d", 0.8, SIGN_IN_AT + 9000, 604800),
+        )  # fmt: skip
+        assert codex.limits(pairs(CODEX_LIMITS), SIGN_IN_AT) == account.Limits(plan, plan="plus")
+        weekly = {
+            "x-codex-primary-used-percent": "12.5", "x-codex-primary-window-minutes": "10079",
+            "x-codex-secondary-used-percent": "0", "x-codex-secondary-window-minutes": "0", "x-codex-secondary-reset-after-seconds": "0",
+        }  # fmt: skip
+        assert [(one.name, one.used) for one in windows_of(codex.limits(pairs(weekly), SIGN_IN_AT))] == [("7 d", 0.125)]
+        bare = {"x-codex-primary-used-percent": "0", "x-codex-secondary-reset-at": SIGN_IN_AT + 5}
+        assert [one.name for one in windows_of(codex.limits(pairs(bare), SIGN_IN_AT))] == ["primary", "secondary"]
+        assert codex.limits(pairs({"x-codex-active-limit": "premium"}), SIGN_IN_AT) is None
+
+    @pytest.mark.parametrize(
+        ("changes", "expected"),
+        [
+            ({}, ("", "", 600)),
+            ({"x-codex-active-limit": "codex"}, ("", "", 600)),
+            # the limit of one model, which the plan's headers repeat
+            (
+                {
+                    "x-codex-active-limit": "codex_bengalfox", "x-codex-bengalfox-primary-used-percent": "100",
+                    "x-codex-bengalfox-primary-window-minutes": "300", "x-codex-bengalfox-primary-reset-at": SIGN_IN_AT + 600,
+                },
+                ("gpt-5.3-codex-spark", "gpt-5.3-codex-spark", 600),
+            ),
+            # and which they do not
+            (
+                {
+                    "x-codex-active-limit": "spark", "x-spark-primary-used-percent": "100",
+                    "x-spark-primary-reset-after-seconds": "50",
+                },
+                ("gpt-5.3-codex-spark", "spark", 50),
+            ),
+            ({"x-codex-active-limit": "codex_luna"}, ("gpt-5.3-codex-spark", "codex-luna", 600)),
+        ],
+    )  # fmt: skip
+    def test_a_spent_limit_of_codex_is_the_plans_or_one_models(
+        self, changes: dict[str, Any], expected: tuple[str, str, float]
+    ) -> None:
+        headers = pairs({**CODEX_LIMITS, **changes})
+        for names, words in (
+            ({"usage_limit_reached"}, ""),
+            ((), "usage_limit_reached: The usage limit has been reached"),
+        ):
+            found = codex.refusal(429, headers, names, words, "gpt-5.3-codex-spark", SIGN_IN_AT)
+            assert found == account.Refusal("spent", expected[0], SIGN_IN_AT + expected[2], words)
+        full = [
+            one for one in windows_of(codex.limits(headers, SIGN_IN_AT)) if one.used == 1 and one.scope == expected[1]
+        ]
+        assert [one.resets_at for one in full] == [SIGN_IN_AT + expected[2]]
+        plan = [one for one in windows_of(codex.limits(headers, SIGN_IN_AT)) if not one.scope and one.used == 1]
+        assert bool(plan) == (expected[1] in ("", "spark"))
+
+    @pytest.mark.parametrize(
+        ("status", "names", "headers", "expected"),
+        [
+            (429, ("usage_limit_reached",), {}, account.Refusal("spent", words="words")),
+            (429, ("rate_limit_exceeded",), {"retry-after": "9"}, account.Refusal("burst", until=SIGN_IN_AT + 9, words="words")),
+            (429, (None,), CODEX_LIMITS, account.Refusal("burst", words="words")),
+            (429, ("usage_not_included",), {}, account.Refusal("parked", words="words")),
+            (403, (), {}, account.Refusal("parked", words="words")),
+            *((status, (), CODEX_LIMITS, None) for status in (200, 400, 401, 404, 413, 500, 503)),
+        ],
+    )  # fmt: skip
+    def test_other_errors_of_codex(self, status: int, names: Any, headers: Any, expected: Any) -> None:
+        assert codex.refusal(status, pairs(headers), names, "words", "gpt-5.5", SIGN_IN_AT) == expected
+
+    def test_the_usage_of_codex_is_read(self) -> None:
+        window = {
+            "used_percent": 41,
+            "reset_at": SIGN_IN_AT + 60,
+            "limit_window_seconds": 604800,
+            "reset_after_seconds": 60,
+        }
+        fields = {
+            "plan_type": "plus",
+            "rate_limit": {"allowed": True, "primary_window": window, "secondary_window": None},
+        }
+        expected = (account.Window("7 d", 0.41, SIGN_IN_AT + 60, 604800),)
+        assert codex.usage(fields, SIGN_IN_AT) == account.Limits(expected, plan="plus")
+        assert codex.usage({}, SIGN_IN_AT) == siwc.usage({}, SIGN_IN_AT) == account.Limits()
+
+    @pytest.mark.parametrize(
+        ("status", "names", "headers", "expected"),
+        [
+            (429, ("subscription_sharing_usage_limit_exceeded",), {}, account.Refusal("spent", words="words")),
+            (429, ("subscription_sharing_usage_limit_exceeded",), CODEX_LIMITS, account.Refusal("spent", until=SIGN_IN_AT + 600, words="words")),
+            (429, ("subscription_sharing_usage_unavailable",), {"retry-after": "9"}, account.Refusal("burst", until=SIGN_IN_AT + 9, words="words")),
+            (403, ("subscription_sharing_user_not_eligible",), {}, account.Refusal("parked", words="words")),
+            (401, ("invalid_token",), {}, None),
+            (400, ("subscription_sharing_unsupported_capability",), {}, None),
+            (503, (), {}, None),
+        ],
+    )  # fmt: skip
+    def test_errors_of_the_door_for_open_programs(self, status: int, names: Any, headers: Any, expected: Any) -> None:
+        assert siwc.refusal(status, pairs(headers), names, "words", "gpt-6", SIGN_IN_AT) == expected
+
+    def test_limits_of_the_door_for_open_programs(self) -> None:
+        assert siwc.limits(pairs(CODEX_LIMITS), SIGN_IN_AT) == codex.limits(pairs(CODEX_LIMITS), SIGN_IN_AT)
+        api = {
+            "x-ratelimit-limit-requests": "200", "x-ratelimit-remaining-requests": "150", "x-ratelimit-reset-requests": "6m0.5s",
+            "x-ratelimit-limit-tokens": "0", "x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "12ms",
+        }  # fmt: skip
+        assert siwc.limits(pairs(api), SIGN_IN_AT) is None  # of a minute, not of a plan
+        assert siwc.limits(pairs({"x-request-id": "r"}), SIGN_IN_AT) is None
+
+    def test_models_are_listed_as_people_see_them(self) -> None:
+        listing = {
+            "models": [
+                {"slug": "gpt-6", "display_name": "GPT-6", "visibility": "list"}, {"slug": "gpt-6-mini"}, "gpt-7", {"slug": ""},
+                {"slug": "inner", "visibility": "hide"}, {"slug": "none", "visibility": "none"},
+            ],
+        }  # fmt: skip
+        assert codex.models(listing) == siwc.models(listing) == (("gpt-6", "GPT-6"), ("gpt-6-mini", "gpt-6-mini"))
+        listing = {"data": [{"type": "model", "id": "claude-opus-4-5", "display_name": "Claude Opus 4.5"}, {"id": 1}]}
+        assert claude.models(listing) == (("claude-opus-4-5", "Claude Opus 4.5"),)
+
+    # -- requests
+
+    PLAIN: Any = {"model": "gpt-6", "input": [{"role": "user", "content": "hi"}], "stream": True, "store": False}
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"stream": False}, "^stream has to be true"), ({"stream": None}, "^stream has to be true"),
+            ({"store": True}, "^store has to be false"), ({"store": None}, "^store has to be false"),
+            ({"previous_response_id": "r"}, "^previous_response_id .*send the whole conversation"),
+            ({"conversation": "c"}, "^conversation .*send the whole conversation"),
+            ({"background": True}, "^background .*wait for the stream"),
+            *(({name: value}, f"^{name} is not taken.*leave it out") for name, value in (("temperature", 0), ("top_p", 1), ("user", "u"), ("metadata", {}), ("max_output_tokens", 9), ("truncation", "auto"))),
+            ({"input": "hi"}, "^input has to be a list"),
+            ({"input": [{"role": "system", "content": "x"}]}, "^input has an item of role"),
+            ({"input": [{"type": "message", "role": "system", "content": []}]}, "^input has an item of role"),
+        ],
+    )  # fmt: skip
+    def test_the_door_for_open_programs_takes_less(self, changes: dict[str, Any], words: str) -> None:
+        with pytest.raises(ValueError, match=words) as problem:
+            siwc.check({**self.PLAIN, **changes})
+        assert "\n" not in str(problem.value)
+        claude.check({**self.PLAIN, **changes})
+        codex.check({**self.PLAIN, **changes})
+
+    def test_the_door_for_open_programs_takes_what_it_is_for(self) -> None:
+        empty = {"previous_response_id": None, "background": False, "temperature": None}
+        more: Any = {"instructions": "x", "tools": [], "prompt_cache_key": "k", "include": [], "reasoning": {}, **empty}
+        items = [{"role": "developer", "content": "x"}, {"type": "function_call_output", "output": "role: system"}]
+        siwc.check({**self.PLAIN, **more, "input": items})
+
+    def test_what_chomp_writes_is_made_what_the_backend_takes(self) -> None:
+        written = {
+            "model": "gpt-5.5", "stream": False, "max_output_tokens": 9, "temperature": 0, "top_p": None, "user": "u", "background": False,
+            "truncation": "disabled", "service_tier": "auto", "tools": [], "include": ["message.output_text.logprobs"],
+            "input": [{"role": "system", "content": "be brief"}, {"type": "message", "role": "user", "content": "hi"}, "odd"],
+        }  # fmt: skip
+        before = json.dumps(written)
+        request, names = codex.prepare(written)
+        assert request == {
+            "model": "gpt-5.5", "stream": True, "store": False, "tools": [], "instructions": "",
+            "include": ["message.output_text.logprobs", "reasoning.encrypted_content"],
+            "input": [{"role": "developer", "content": "be brief"}, {"type": "message", "role": "user", "content": "hi"}, "odd"],
+        }  # fmt: skip
+        assert names == ("max_output_tokens", "temperature", "user") and json.dumps(written) == before
+        assert codex.prepare(request) == (request, ())
+        assert (
+            codex.prepare({"service_tier": "priority", "instructions": "x"})[0].items()
+            >= {"service_tier": "priority", "instructions": "x"}.items()
+        )
+        assert codex.prepare({"service_tier": "default"})[1] == ("service_tier",)
+        assert claude.prepare(written) == (written, ())
+
+    def test_what_chomp_writes_passes_the_door_for_open_programs(self) -> None:
+        written = {"model": "gpt-6", "input": "hi", **dict.fromkeys(siwc.REFUSED, "x"), "service_tier": "auto"}
+        request, names = siwc.prepare(written)
+        siwc.check(request)
+        assert set(names) == siwc.REFUSED and "instructions" not in request and request["service_tier"] == "auto"
+        assert request["input"] == [{"type": "message", "role": "user", "content": "hi"}]
+
+    # -- strangers
+
+    @pytest.mark.parametrize(
+        ("value", "seconds"),
+        [
+            ("2026-11-06T21:20:00Z", SIGN_IN_AT), ("2026-11-06T21:20:00", SIGN_IN_AT), ("2026-11-06T22:20:00+01:00", SIGN_IN_AT),
+            (SIGN_IN_AT, SIGN_IN_AT), (f"{SIGN_IN_AT:.0f}", SIGN_IN_AT), (SIGN_IN_AT * 1000, SIGN_IN_AT),
+            ("soon", 0.0), ("", 0.0), (None, 0.0), (True, 0.0), (-1, 0.0), (math.nan, 0.0), ("1969-01-01", 0.0), ([], 0.0),
+        ],
+    )  # fmt: skip
+    def test_a_moment_is_read_as_vendors_write_it(self, value: Any, seconds: float) -> None:
+        assert account.moment(value) == seconds
+
+    @pytest.mark.parametrize(
+        ("seconds", "name"),
+        [(18000, "5 h"), (17940, "5 h"), (604800, "7 d"), (86400, "1 d"), (900, "15 min"), (5400, "90 min"), (0, ""), (1, "1 min")],
+    )  # fmt: skip
+    def test_a_window_is_named_by_its_length(self, seconds: float, name: str) -> None:
+        assert account.span(seconds) == name
+
+    @settings(FUZZ, max_examples=150 * MORE)
+    @given(data=st.data())
+    def test_whatever_a_stranger_says_is_taken_or_refused_in_a_sentence(self, data: Any) -> None:
+        """Files, bodies and headers with anything in place of any part."""
+        scalars = (
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.floats()
+            | st.text(max_size=8)
+            | st.sampled_from(["1e999", "a.e30.b", "a.W10.b"])
+        )
+        odd = st.recursive(
+            scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3), max_leaves=6
+        )  # fmt: skip
+
+        def spoilt(value: Any) -> Any:
+            if data.draw(st.integers(0, 9)) == 0:
+                return data.draw(odd)
+            if isinstance(value, dict):
+                return {key: spoilt(one) for key, one in value.items()}
+            return [spoilt(one) for one in value] if isinstance(value, list) else value
+
+        name = data.draw(st.sampled_from(list(sign_ins.KINDS)))
+        kind = sign_ins.KINDS[name]
+        fields = spoilt(CREDENTIALS[name])
+        body = spoilt(
+            data.draw(
+                st.sampled_from(
+                    [
+                        SIWC_REPLY, self.PLAIN, {"five_hour": {"utilization": 1, "resets_at": self.RESET}},
+                        {"limits": [{"kind": "weekly_scoped", "percent": 1, "scope": {"model": {"id": "claude-x"}}}]},
+                        {"rate_limit": {"primary_window": {"used_percent": 1, "reset_at": 1, "limit_window_seconds": 1}}},
+                        {"models": [{"slug": "a"}], "data": [{"id": "a"}]},
+                    ]
+                )
+            )
+        )  # fmt: skip
+        usual = {
+            **CLAUDE_ALLOWED,
+            **CODEX_LIMITS,
+            "retry-after": "3",
+            "x-ratelimit-limit-tokens": "9",
+            "x-ratelimit-reset-tokens": "3s",
+        }
+        values = st.text(st.characters(max_codepoint=255), max_size=9) | st.sampled_from(
+            ["rejected", "nan", "inf", "-1", "9" * 400]
+        )
+        some = data.draw(
+            st.dictionaries(
+                st.sampled_from(list(usual)) | st.text(st.characters(max_codepoint=255), max_size=9), values
+            )
+        )
+        headers = pairs({**usual, **some})
+        status = data.draw(st.sampled_from([400, 401, 403, 429, 503]))
+        text = data.draw(st.text(max_size=9))
+        mapping = body if isinstance(body, dict) else {}
+        steps: list[Callable[[], Any]] = [
+            lambda: sign_ins.kind_of(fields),
+            lambda: kind.read(fields),
+            lambda: kind.refresh(kind.read(fields) or account.Tokens("", "", 0.0)),
+            lambda: kind.headers(kind.read(fields) or account.Tokens("", "", 0.0)),
+            lambda: kind.refreshed(fields if isinstance(fields, dict) else {}, body, SIGN_IN_AT),
+            lambda: kind.limits(headers, SIGN_IN_AT),
+            lambda: kind.refusal(status, headers, (text, None), text, text, SIGN_IN_AT),
+            lambda: kind.usage(body, SIGN_IN_AT),
+            lambda: kind.models(body),
+            lambda: kind.check(body),
+            lambda: kind.prepare(mapping),
+            lambda: siwc.signed_in(body, "oaiapp_1", "urn:uuid:1", SIGN_IN_AT, "n-1"),
+        ]
+        for step in steps:
+            try:
+                found = step()
+            except ValueError as problem:
+                assert 0 < len(str(problem)) < 400 and str(problem).isprintable()
+                continue
+            if isinstance(found, account.Limits | account.Refusal | account.Tokens):
+                assert msgspec.convert(msgspec.to_builtins(found), type(found)) == found
+            if isinstance(found, account.Tokens):
+                assert all(one.isascii() and one.isprintable() for one in (found.access, found.refresh))
+                assert all(f"{key}{value}".isprintable() for key, value in kind.headers(found))
+            if isinstance(found, account.Limits):
+                assert all(one.name and one.name.isprintable() and len(one.name) < 700 for one in found.windows)
+
+
 class TestHosts:
     """Machines that serve models, as real servers: how they are probed, chosen, queued for."""
 
@@ -10672,6 +11414,1283 @@ sys.stdin.read()
             assert "near: gpu/nope" not in (await error_of(answer))["message"]
         async with client.chat("gqu/m") as answer:
             assert "near: gpu/m" in (await error_of(answer))["message"]
+
+
+# == Accounts ==========================================================================================================
+
+WALL = 1_790_000_000.0  # Clock's
+
+
+def claude_file(name: str, expires_at: float = WALL + 3600, generation: int = 1, **more: Any) -> dict[str, Any]:
+    """What Claude Code writes of a person who is signed in."""
+    entry = {
+        "accessToken": f"at-{name}-{generation}", "refreshToken": f"rt-{name}-{generation}",
+        "expiresAt": int(expires_at * 1000), "scopes": ["user:inference", "user:profile"], "subscriptionType": "max",
+        "rateLimitTier": "default_claude_max_20x", "unknownToChomp": {"x": [1]},
+        "account": {"uuid": f"acc-{name}", "email_address": f"{name}@example.com"},
+        "organization": {"uuid": f"org-{name}"}, **more,
+    }  # fmt: skip
+    return {"claudeAiOauth": entry, "mcpOAuth": {"kept": True}}
+
+
+def codex_token(name: str, generation: int, expires_at: float) -> str:
+    whose = {"chatgpt_account_id": f"org-{name}", "chatgpt_user_id": f"user-{name}", "chatgpt_plan_type": "plus"}
+    return web_token({"exp": int(expires_at), "generation": generation, "https://api.openai.com/auth": whose})
+
+
+def codex_file(name: str, expires_at: float = WALL + 3600, generation: int = 1) -> dict[str, Any]:
+    """What Codex writes of a person who is signed in."""
+    tokens = {
+        "id_token": web_token({"email": f"{name}@example.com"}), "access_token": codex_token(name, generation, expires_at),
+        "refresh_token": f"rt-{name}-{generation}", "account_id": f"org-{name}",
+    }  # fmt: skip
+    return {"auth_mode": "chatgpt", "OPENAI_API_KEY": None, "tokens": tokens, "last_refresh": "2026-09-01T00:00:00Z"}
+
+
+def siwc_file(name: str, expires_at: float = WALL + 3600, generation: int = 1) -> dict[str, Any]:
+    """What chomp writes of a person who has signed in with ChatGPT."""
+    return {"siwc": {
+        "access_token": f"at-{name}-{generation}", "refresh_token": f"rt-{name}-{generation}",
+        "id_token": web_token({"sub": f"user-{name}", "email": f"{name}@example.com"}), "expires_at": expires_at,
+        "client_id": f"oaiapp_{name}", "scope": "openid chatgpt.tokens.use.direct", "host_id": "urn:uuid:1",
+    }}  # fmt: skip
+
+
+def message_stream(words: str = "hi there", model: str = "claude-opus-4-5") -> list[bytes]:
+    """A message of Claude, an event each, with what proxies like to lose: a comment, an odd field, a ping."""
+    usage = {"input_tokens": 12, "cache_read_input_tokens": 3, "output_tokens": 1}
+    begin = {"type": "message", "id": "msg_1", "role": "assistant", "model": model, "content": [], "usage": usage}
+    made = [_event("message_start", {"type": "message_start", "message": begin}), b": a comment\n\n",
+            _event("content_block_start", {"type": "content_block_start", "index": 0,
+                                           "content_block": {"type": "text", "text": ""}}),
+            b"id: 7\nevent: ping\ndata: {\"type\": \"ping\"}\n\n"]  # fmt: skip
+    made += [_event("content_block_delta", {"type": "content_block_delta", "index": 0,
+                                            "delta": {"type": "text_delta", "text": f"{word} "}})
+             for word in words.split()]  # fmt: skip
+    made += [_event("content_block_stop", {"type": "content_block_stop", "index": 0}),
+             _event("message_delta", {"type": "message_delta", "delta": {"stop_reason": "end_turn"},
+                                      "usage": {"output_tokens": 5}}),
+             _event("message_stop", {"type": "message_stop"})]  # fmt: skip
+    return made
+
+
+def response_stream(words: str = "hi there") -> list[bytes]:
+    """A response of Codex's backend, an event each."""
+    item = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed",
+            "content": [{"type": "output_text", "text": words, "annotations": []}]}  # fmt: skip
+    whole = {"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "gpt-6",
+             "output": [item], "usage": {"input_tokens": 12, "output_tokens": 5, "total_tokens": 17}}  # fmt: skip
+    begun = {**whole, "status": "in_progress", "output": [], "usage": None}
+    events: list[dict[str, Any]] = [
+        {"type": "response.created", "response": begun},
+        {"type": "response.output_item.added", "output_index": 0, "item": {**item, "content": [], "status": "in_progress"}},
+        {"type": "response.content_part.added", "item_id": "msg_1", "output_index": 0, "content_index": 0,
+         "part": {"type": "output_text", "text": "", "annotations": []}},
+        *({"type": "response.output_text.delta", "item_id": "msg_1", "output_index": 0, "content_index": 0,
+           "delta": f"{word} "} for word in words.split()),
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+        {"type": "response.completed", "response": whole},
+    ]  # fmt: skip
+    return [_event(one["type"], {**one, "sequence_number": number}) for number, one in enumerate(events)]
+
+
+def spent(name: str = "5h", reset: float = WALL + 2094, **more: str) -> list[tuple[str, str]]:
+    """The headers of a 429 of Claude whose window is used up, as they really come."""
+    others = {"5h": "7d", "7d": "5h", "7d_oi": "5h"}[name]
+    pairs = {
+        "retry-after": str(int(reset - WALL)), "anthropic-ratelimit-unified-status": "rejected",
+        "anthropic-ratelimit-unified-reset": str(int(reset)),
+        "anthropic-ratelimit-unified-representative-claim": {"5h": "five_hour", "7d": "seven_day"}.get(name, name),
+        f"anthropic-ratelimit-unified-{name}-status": "rejected",
+        f"anthropic-ratelimit-unified-{name}-utilization": "1.01",
+        f"anthropic-ratelimit-unified-{name}-reset": str(int(reset)),
+        f"anthropic-ratelimit-unified-{others}-status": "allowed",
+        f"anthropic-ratelimit-unified-{others}-utilization": "0.1",
+        f"anthropic-ratelimit-unified-{others}-reset": str(int(WALL + 400_000)),
+    }  # fmt: skip
+    return [*{**pairs, **more}.items()]
+
+
+def left(used: float = 0.25, reset: float = WALL + 9000, **more: str) -> list[tuple[str, str]]:
+    """The headers of a good answer of Claude."""
+    pairs = {
+        "anthropic-ratelimit-unified-status": "allowed", "anthropic-ratelimit-unified-5h-status": "allowed",
+        "anthropic-ratelimit-unified-5h-utilization": str(used),
+        "anthropic-ratelimit-unified-5h-reset": str(int(reset)), "anthropic-ratelimit-unified-7d-status": "allowed",
+        "anthropic-ratelimit-unified-7d-utilization": "0.1",
+        "anthropic-ratelimit-unified-7d-reset": str(int(WALL + 400_000)), "request-id": "req_upstream",
+    }  # fmt: skip
+    return [*{**pairs, **more}.items()]
+
+
+RATE_LIMITED = json.dumps({"type": "error", "error": {"type": "rate_limit_error", "message": "This request would exceed "
+                                                      "your account's rate limit. Please try again later."}}).encode()  # fmt: skip
+
+
+class Vendor(Upstream):
+    """Anthropic, or OpenAI: answers to accounts whose tokens are good, and makes new ones."""
+
+    def __init__(self, act: Act | None = None):
+        super().__init__(act or self.answer, ("m",))
+        self.others: list[Call] = []  # GET and token requests
+        self.refreshes: list[Any] = []  # payloads
+        self.valid: dict[str, str] = {}  # good access tokens -> account
+        self.refresh_tokens: dict[str, tuple[str, int]] = {}  # good refresh tokens -> account, generation
+        self.headers: dict[str, list[tuple[str, str]]] = {}  # of good answers, by account
+        self.refusals: dict[str, Any] = {}  # by account: an Act
+        self.token_act: Act | None = None
+        self.lasts_s = 28800.0
+        self.makes: Callable[[str, int], str] = lambda name, generation: f"at-{name}-{generation}"
+
+    def knows(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Takes the tokens of a file for good ones."""
+        for entry in (fields.get("claudeAiOauth"), fields.get("tokens"), fields.get("siwc")):
+            if entry:
+                refresh = entry.get("refreshToken") or entry["refresh_token"]
+                _, name, generation = refresh.split("-")
+                self.valid[entry.get("accessToken") or entry["access_token"]] = name
+                self.refresh_tokens[refresh] = name, int(generation)
+        return fields
+
+    def account_of(self, call: Call) -> str:
+        return self.valid.get(call.headers.get("authorization", "").removeprefix("Bearer "), "")
+
+    @property
+    def asked(self) -> list[str]:
+        """The accounts that were asked, in order."""
+        return [self.account_of(call) or "nobody" for call in self.calls]
+
+    async def _answers_aside(self, call: Call) -> bool:
+        if call.path == "/token":
+            await (self.token_act or self.make_token)(call)
+        elif call.method == "GET":
+            self.others.append(call)
+            await (self.list_act or self.list_models)(call)
+        else:
+            return False
+        return True
+
+    async def list_models(self, call: Call) -> None:
+        entries = [{"type": "model", "id": "claude-opus-4-5", "display_name": "Opus"}]
+        await call.whole(json.dumps({"data": entries, "has_more": False}).encode(), headers=[("request-id", "req_l")])
+
+    async def make_token(self, call: Call) -> None:
+        payload = call.json if call.body[:1] == b"{" else dict(urllib.parse.parse_qsl(call.body.decode()))
+        self.refreshes.append(payload)
+        found = self.refresh_tokens.pop(payload.get("refresh_token", ""), None)  # good once
+        if found is None:
+            await call.whole(b'{"error": "invalid_grant", "error_description": "Refresh token not found"}', 400)
+            return
+        name, generation = found[0], found[1] + 1
+        self.refresh_tokens[f"rt-{name}-{generation}"] = name, generation
+        access = self.makes(name, generation)
+        self.valid = {token: one for token, one in self.valid.items() if one != name} | {access: name}
+        made = {"access_token": access, "refresh_token": f"rt-{name}-{generation}", "expires_in": self.lasts_s}
+        await call.whole(json.dumps({"token_type": "Bearer", **made}).encode())
+
+    async def answer(self, call: Call) -> None:
+        name = self.account_of(call)
+        if not name:
+            words = {"type": "error", "error": {"type": "authentication_error", "message": "OAuth token has expired"}}
+            await call.whole(json.dumps(words).encode(), 401)
+        elif name in self.refusals:
+            await self.refusals[name](call)
+        elif call.path.startswith("/v1/messages/count_tokens"):
+            await call.whole(b'{"input_tokens": 42}', headers=self.headers.get(name, []))
+        elif not call.streams:
+            whole = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-opus-4-5",
+                     "content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn",
+                     "usage": {"input_tokens": 12, "output_tokens": 5}}  # fmt: skip
+            await call.whole(json.dumps(whole, indent=1).encode(), headers=self.headers.get(name, left()))
+        else:
+            text = "".join(f"{key}: {value}\r\n" for key, value in self.headers.get(name, left()))
+            await call.send(f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n{text}"
+                            "transfer-encoding: chunked\r\n\r\n".encode())  # fmt: skip
+            for event in response_stream() if "responses" in call.path else message_stream():
+                await call.chunk(event)
+            await call.end()
+
+
+def write_account(folder: Path, name: str, fields: dict[str, Any], mode: int = 0o600) -> Path:
+    """Puts a file of credentials into state/accounts/."""
+    path = folder / "state" / "accounts" / f"{name}.json"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.write_text(json.dumps(fields))
+    path.chmod(mode)
+    return path
+
+
+Plans = Callable[..., Awaitable[Chomp]]
+
+
+@pytest.fixture
+async def vendor() -> AsyncIterator[Vendor]:
+    """A vendor whose accounts are those of the files that it knows."""
+    made = Vendor()
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def plans(vendor: Vendor, chomp: Callable[..., Awaitable[Chomp]], tmp_path: Path) -> Plans:
+    """Starts chomps with accounts: `await plans("work", "home", codex=["anna"], clock=clock)`, all good at `vendor`."""
+
+    async def start(*names: str, codex: Sequence[str] = (), siwc: Sequence[str] = (), **more: Any) -> Chomp:
+        number = len([one for one in tmp_path.iterdir() if one.name.startswith("chomp")])
+        more.setdefault("clock", Clock())
+        base = f"http://127.0.0.1:{vendor.port}"
+        for kind, listed in ((claude_file, names), (codex_file, codex), (siwc_file, siwc)):
+            for name in listed:
+                write_account(tmp_path / f"chomp{number}", name, vendor.knows(kind(name)))
+        environ = {
+            "CHOMP_CLAUDE_BASE_URL": f"{base}/v1", "CHOMP_CHATGPT_BASE_URL": f"{base}/backend-api/codex",
+            "CHOMP_SIWC_BASE_URL": f"{base}/siwc/v1",
+            **{f"CHOMP_{kind}_TOKEN_URL": f"{base}/token" for kind in ("CLAUDE", "CODEX", "SIWC")},
+            **more.pop("environ", {}),
+        }  # fmt: skip
+        return await chomp(environ=environ, **more)
+
+    return start
+
+
+MESSAGE: dict[str, Any] = {
+    "model": "claude-opus-4-5", "max_tokens": 64, "messages": [{"role": "user", "content": "say hi"}],
+}  # fmt: skip
+
+
+def message(**more: Any) -> bytes:
+    """A request as its client wrote it: blanks, an odd member, a number no float has."""
+    return json.dumps({**MESSAGE, "odd": [1.0, {"b": 2, "a": 1}], **more}, indent=1).encode()
+
+
+def codex_request(**more: Any) -> dict[str, Any]:
+    """What Codex sends."""
+    item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "say hi"}]}
+    return {"model": "gpt-6", "instructions": "be brief", "input": [item], "stream": True, "store": False, **more}
+
+
+def refuses(status: int, body: bytes = RATE_LIMITED, headers: Sequence[tuple[str, str]] = ()) -> Act:
+    async def act(call: Call) -> None:
+        await call.whole(body, status, headers=headers)
+
+    return act
+
+
+async def asks(served: Chomp, session: str = "", *, model: str = "claude-opus-4-5", **more: Any) -> tuple[int, str]:
+    """Status and account of one message, in a conversation of its own or in `session`."""
+    headers = {"x-claude-code-session-id": session or f"s{next(_ids)}", **more.pop("headers", {})}
+    body = message(**{"model": model, "stream": True, **more})
+    async with served.post("/claude/v1/messages", data=body, headers=headers) as answer:
+        await answer.read()
+        return answer.status, answer.headers.get("x-chomp-account", "")
+
+
+def account_named(served: Chomp, name: str) -> dict[str, Any]:
+    """What is told of an account."""
+    return next(one for one in served.services.routing.accounts.report() if one["name"] == name)
+
+
+class TestDirect:
+    """What goes to a subscription as it is."""
+
+    async def test_a_stream_of_claude_goes_through_byte_for_byte(self, plans: Plans, vendor: Vendor) -> None:
+        served, body = await plans("work"), message(stream=True)
+        sent = {
+            "authorization": f"Bearer {TOKEN}", "x-api-key": "of-the-client", "cookie": "a=b", "te": "trailers",
+            "connection": "keep-alive, x-private", "x-private": "1", "anthropic-version": "2023-06-01",
+            "anthropic-beta": "claude-code-20250219,oauth-2025-04-20", "x-stainless-lang": "js", "x-app": "cli",
+            "user-agent": "claude-cli/2.1 (external, sdk-cli)", "x-forwarded-for": "10.0.0.1",
+            "content-type": "application/json", "x-chomp-prefer": "",
+        }  # fmt: skip
+        async with served.post("/claude/v1/messages?beta=true", data=body, headers=sent) as answer:
+            assert (answer.status, await answer.read()) == (200, b"".join(message_stream()))
+            assert answer.headers["anthropic-ratelimit-unified-5h-utilization"] == "0.25"
+            assert answer.headers["x-upstream-request-id"] == "req_upstream"
+            assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+        (call,) = vendor.calls
+        assert (call.path, call.body) == ("/v1/messages?beta=true", body)
+        names = [line.partition(":")[0] for line in call.lines]
+        assert sorted(names) == sorted({
+            "host", "accept-encoding", "authorization", "anthropic-beta", "anthropic-version", "x-stainless-lang",
+            "x-app", "user-agent", "content-type", "content-length", "accept",
+        })  # fmt: skip
+        assert call.headers["authorization"] == "Bearer at-work-1"
+        assert call.headers["anthropic-beta"] == "oauth-2025-04-20,claude-code-20250219"
+        (row,) = await served.rows(1)
+        assert (row["router"], row["key"], row["status"], row["prompt_tokens"]) == ("claude", "work", 200, 15)
+        assert (row["completion_tokens"], row["cost_usd"], row["estimated"]) == (5, 0.0, 0)
+
+    async def test_codex_goes_to_its_backend(self, plans: Plans, vendor: Vendor) -> None:
+        served, body = await plans(codex=["anna"]), json.dumps(codex_request(), indent=2).encode()
+        sent = {"originator": "codex_exec", "session-id": "s-1", "anthropic-beta": "x", "openai-beta": "y=1",
+                "chatgpt-account-id": "somebody-else", "x-codex-turn-metadata": "{}"}  # fmt: skip
+        async with served.post("/chatgpt/v1/responses", data=body, headers=sent) as answer:
+            assert (answer.status, await answer.read()) == (200, b"".join(response_stream()))
+        (call,) = vendor.calls
+        assert (call.path, call.body) == ("/backend-api/codex/responses", body)
+        assert call.headers["chatgpt-account-id"] == "org-anna"
+        assert call.headers["authorization"] == f"Bearer {codex_token('anna', 1, WALL + 3600)}"
+        assert "anthropic-beta" not in call.headers
+        assert {"originator", "session-id", "openai-beta", "x-codex-turn-metadata"} <= call.headers.keys()
+        (row,) = await served.rows(1)
+        assert (row["router"], row["prompt_tokens"], row["completion_tokens"]) == ("chatgpt", 12, 5)
+
+    @pytest.mark.parametrize("status", [400, 403, 404, 413, 422, 500, 502, 529])
+    async def test_what_is_said_about_a_request_comes_as_it_was_said(
+        self, plans: Plans, vendor: Vendor, status: int
+    ) -> None:
+        words = b'{ "type":"error", "error": {"type":"x", "message":"This credential is only authorized for use with Claude Code"},"request_id":"r"}'
+        vendor.act = refuses(status, words, [("anthropic-x", "1"), ("x-should-retry", "true"), ("set-cookie", "a=b")])
+        served = await plans("work", "home")
+        for _ in range(2):
+            async with served.post("/claude/v1/messages", data=message()) as answer:
+                assert (answer.status, await answer.read()) == (status, words)
+                assert answer.headers["anthropic-x"] == "1"
+                assert "set-cookie" not in answer.headers
+        assert len(vendor.calls) == 2  # and nobody else was asked
+        assert [one["state"] for one in served.services.routing.accounts.report()] == ["ready", "ready"]
+
+    async def test_whole_answers_counts_and_lists_go_through(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("work")
+        async with served.post("/claude/v1/messages", data=message()) as answer:
+            body = await answer.read()
+            assert json.loads(body)["usage"]["input_tokens"] == 12
+            assert b'\n "id"' in body  # laid out as it came
+        async with served.post("/claude/v1/messages/count_tokens?beta=true", json=MESSAGE) as answer:
+            assert await answer.read() == b'{"input_tokens": 42}'
+        async with served.get("/claude/v1/models?limit=5&after_id=x") as answer:
+            assert (await answer.json())["data"][0]["id"] == "claude-opus-4-5"
+        async with served.get("/claude/v1/models/claude-opus-4-5") as answer:
+            assert answer.status == 200
+        assert [call.path for call in vendor.others] == ["/v1/models?limit=5&after_id=x", "/v1/models/claude-opus-4-5"]
+        assert all("content-length" not in call.headers for call in vendor.others)
+        rows = await served.rows(4)
+        assert [row["api"] for row in rows] == ["messages", "count_tokens", "other", "other"]
+        assert [row["prompt_tokens"] for row in rows] == [12, 0, 0, 0]
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("GET", "/claude/api/oauth/usage"), ("POST", "/claude/v1/api/oauth/claude_cli/create_api_key"),
+            ("POST", "/claude/v1/organizations"), ("GET", "/claude/v1/messages"), ("POST", "/claude/messages"),
+            ("POST", "/claude/v1/messages/batches"), ("DELETE", "/claude/v1/models/x"), ("POST", "/claude/v1//messages"),
+            ("GET", "/claude/v1/models/..%2f..%2fapi%2foauth%2fusage"), ("GET", "/claude/v1/models/%2e%2e"),
+            ("POST", "/claude/v1/messages/"), ("POST", "/claude/v2/messages"), ("POST", "/chatgpt/v1/chat/completions"),
+            ("GET", "/chatgpt/v1/wham/usage"), ("POST", "/chatgpt/backend-api/codex/responses"),
+            ("POST", "/claudex/v1/messages"), ("POST", "/claude/v1/responses"), ("PUT", "/claude/v1/messages"),
+        ],
+    )  # fmt: skip
+    async def test_nothing_else_is_served(self, plans: Plans, vendor: Vendor, method: str, path: str) -> None:
+        served = await plans("work", codex=["anna"])
+        async with served.http.request(method, yarl.URL(served.url + path, encoded=True), data=b"{}") as answer:
+            error = await answer.json()
+            assert answer.status == 404, path
+        shape = {"/claude/": "type", "/chatgpt": "error"}.get(path[:8], "error")
+        assert shape in error
+        assert not vendor.calls + vendor.others
+
+    async def test_whoever_looks_whether_somebody_is_there_needs_no_token(self, plans: Plans) -> None:
+        served = await plans("work")
+        async with aiohttp.ClientSession() as nobody:
+            for method, path, status in (
+                ("HEAD", "/", 200), ("HEAD", "/claude", 200), ("HEAD", "/claude/", 200), ("GET", "/health", 200),
+                ("GET", "/claude", 401), ("HEAD", "/claude/v1/models", 401), ("POST", "/claude/v1/messages", 401),
+            ):  # fmt: skip
+                async with nobody.request(method, served.url + path) as answer:
+                    assert answer.status == status, (method, path)
+
+    async def test_every_request_needs_a_token_of_somebody_who_may(self, plans: Plans, vendor: Vendor) -> None:
+        users = [
+            {"name": "ann", "token": "token-of-ann-0123456789"},
+            {"name": "bob", "token": "token-of-bob-0123456789"},
+        ]
+        served = await plans("work", "home", codex=["anna"], users=users, accounts={"users": {"home": ["ann"]}})
+        async with aiohttp.ClientSession() as http:
+
+            async def ask(path: str, **headers: str) -> tuple[int, Any]:
+                body = message() if "claude" in path else json.dumps(codex_request()).encode()
+                async with http.post(served.url + path, data=body, headers=headers) as answer:
+                    text = await answer.read()
+                    return answer.status, json.loads(text) if text[:1] == b"{" else text
+
+            for headers in ({}, {"authorization": "Bearer wrong"}, {"x-api-key": "wrong"}, {"cookie": TOKEN}):
+                status, error = await ask("/claude/v1/messages", **headers)
+                assert (status, error["type"], error["error"]["type"]) == (401, "error", "authentication_error")
+                status, error = await ask("/chatgpt/v1/responses", **headers)
+                assert (status, error["error"]["code"]) == (401, "invalid_api_key")
+            status, _ = await ask("/claude/v1/messages", **{"x-api-key": users[0]["token"]})
+            assert status == 200
+            status, error = await ask("/claude/v1/messages", authorization=f"Bearer {users[1]['token']}")
+            assert (status, "owner's own" in error["error"]["message"]) == (403, True)
+            status, _ = await ask("/chatgpt/v1/responses", authorization=f"Bearer {users[0]['token']}")
+            assert status == 403
+            status, _ = await ask("/claude/v1/messages", authorization=f"Bearer {TOKEN}")
+            assert status == 200
+            async with http.get(served.url + "/v1/models", headers={"x-api-key": users[1]["token"]}) as answer:
+                assert "claude/" not in await answer.text()
+            async with http.get(served.url + "/api/models/claude", headers={"x-api-key": users[1]["token"]}) as answer:
+                assert answer.status == 403
+        assert vendor.asked == ["home", "work"]  # ann may have one of them
+        assert not any("token-of" in line or TOKEN in line for call in vendor.calls for line in call.lines)
+
+    async def test_without_authentication_it_is_open_as_the_rest_is(self, plans: Plans) -> None:
+        served = await plans("work", environ={"CHOMP_V1_NO_AUTH": "1", "CHOMP_API_TOKEN": ""})
+        async with aiohttp.ClientSession() as nobody:
+            async with nobody.post(f"{served.url}/claude/v1/messages", data=message()) as answer:
+                assert answer.status == 200
+            async with nobody.get(f"{served.url}/api/accounts") as answer:
+                assert answer.status == 401
+
+    async def test_an_agent_at_work_may_ask_with_its_token(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("work")
+        token = served.services.credentials.issue("1", "s1")
+        async with aiohttp.ClientSession(headers={"x-api-key": token}) as http:
+            async with http.post(f"{served.url}/claude/v1/messages", data=message()) as answer:
+                assert answer.status == 200
+            served.services.credentials.revoke("1", "s1")
+            async with http.post(f"{served.url}/claude/v1/messages", data=message()) as answer:
+                assert answer.status == 401
+        (row, *_) = await served.rows(1)
+        assert (row["task"], row["session"], row["router"]) == ("1", "s1", "claude")
+
+    async def test_a_websocket_is_told_to_use_post(self, plans: Plans) -> None:
+        served = await plans(codex=["anna"])
+        headers = {"upgrade": "websocket", "connection": "upgrade", "sec-websocket-version": "13",
+                   "sec-websocket-key": "x" * 22 + "==", "openai-beta": "responses_websockets=2026-02-06"}  # fmt: skip
+        async with served.get("/chatgpt/v1/responses", headers=headers) as answer:
+            assert (answer.status, (await error_of(answer))["code"]) == (426, "upgrade_required")
+
+    async def test_prefix_beta_and_headers_are_settings(self, plans: Plans, vendor: Vendor) -> None:
+        more: dict[str, Any] = {
+            "accounts": {"claude_prefix": "/my/plan", "claude_beta": "oauth-2027-01-01"},
+            "headers": {"claude": {"x-mine": "1"}},
+        }
+        served = await plans("work", **more)
+        async with served.post("/claude/v1/messages", data=message()) as answer:
+            assert answer.status == 404
+        async with served.post("/my/plan/v1/messages", data=message(), headers={"anthropic-beta": "b"}) as answer:
+            assert answer.status == 200
+        assert (vendor.calls[0].headers["anthropic-beta"], vendor.calls[0].headers["x-mine"]) == (
+            "oauth-2027-01-01,b",
+            "1",
+        )
+
+    @pytest.mark.parametrize(
+        ("table", "words"),
+        [
+            ({"claude_prefix": "claude"}, "is a path such as"), ({"claude_prefix": "/v1"}, "is a path such as"),
+            ({"claude_prefix": "/chatgpt"}, "is another's"), ({"reserve": 100}, "below 100 percent"),
+            ({"claude_beta": "a\nb"}, "cannot be sent"), ({"files": {"A b": "/x"}}, "the name of an account"),
+            ({"fils": {}}, "did you mean 'files'"), ({"users": {"work": "ann"}}, "[accounts]"),
+        ],
+    )  # fmt: skip
+    def test_what_cannot_be_set_is_said(self, tmp_path: Path, table: dict[str, Any], words: str) -> None:
+        with pytest.raises(cs.SettingsError, match=re.escape(words)):
+            cs.router_rows(read(tmp_path, toml({"accounts": table})))
+
+    async def test_what_is_silent_stays_silent_and_what_comes_goes_on_at_once(
+        self, plans: Plans, vendor: Vendor
+    ) -> None:
+        going_on = asyncio.Event()
+        events = message_stream()
+        large = _event("content_block_delta", {"type": "content_block_delta", "index": 0,
+                                               "delta": {"type": "text_delta", "text": "x" * (1 << 20)}})  # fmt: skip
+
+        async def act(call: Call) -> None:
+            await call.head()
+            await call.chunk(events[0])
+            await going_on.wait()
+            for piece in (large[:7], large[7:70_000], large[70_000:], b"".join(events[1:])):
+                await call.chunk(piece)
+            await call.end()
+
+        vendor.act = act
+        served = await plans("work", timeouts={"keepalive": "100ms", "hold": "100ms", "account": "10s"})
+        async with served.post("/claude/v1/messages", data=message(stream=True)) as answer:
+            assert await answer.content.readexactly(len(events[0])) == events[0]
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(answer.content.readany(), 0.5)
+            going_on.set()
+            assert await answer.read() == large + b"".join(events[1:])
+
+    async def test_a_stream_that_breaks_off_is_not_taken_for_whole(self, plans: Plans, vendor: Vendor) -> None:
+        vendor.act = streams(*message_stream()[:5], cut=True)
+        served = await plans("work")
+        async with served.post("/claude/v1/messages", data=message(stream=True)) as answer:
+            body = await answer.read()
+        assert body.startswith(b"".join(message_stream()[:5]))
+        assert frames(body)[-1]["type"] == "error"
+
+    async def test_an_error_inside_a_stream_is_the_clients(self, plans: Plans, vendor: Vendor) -> None:
+        error = _event("error", {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})
+        vendor.act = streams(error)
+        served = await plans("work", "home")
+        async with served.post("/claude/v1/messages", data=message(stream=True)) as answer:
+            assert (answer.status, await answer.read()) == (200, error)
+        assert len(vendor.calls) == 1
+
+    async def test_a_head_that_does_not_come_is_not_waited_for(self, plans: Plans, vendor: Vendor) -> None:
+        vendor.act = holds(asyncio.Event(), says())
+        served = await plans("work", "home", timeouts={"account": "300ms"})
+        async with served.post("/claude/v1/messages", data=message(stream=True)) as answer:
+            assert (answer.status, (await answer.json())["error"]["type"]) == (504, "timeout_error")
+        assert len(vendor.calls) == 1
+        await asyncio.wait_for(vendor.calls[0].gone.wait(), 5)
+
+    async def test_a_client_that_leaves_frees_the_vendor(self, plans: Plans, vendor: Vendor) -> None:
+        vendor.act = streams_until_gone(message_stream()[:5])
+        served = await plans("work")
+        async with served.post("/claude/v1/messages", data=message(stream=True)) as answer:
+            await answer.content.readany()
+        await asyncio.wait_for(vendor.calls[0].gone.wait(), 5)
+
+    async def test_headers_of_the_hop_stay_there_both_ways(self, plans: Plans, vendor: Vendor) -> None:
+        vendor.headers["work"] = [
+            ("connection", "keep-alive, x-hop"), ("x-hop", "1"), ("keep-alive", "timeout=5"), ("set-cookie", "a=b"),
+            ("proxy-authenticate", "Basic"), ("anthropic-organization-id", "o"), ("cf-ray", "r"),
+        ]  # fmt: skip
+        served = await plans("work")
+        async with served.post("/claude/v1/messages", data=message()) as answer:
+            names = {name.lower() for name in answer.headers}
+        assert {"anthropic-organization-id", "cf-ray"} <= names
+        assert not {"x-hop", "keep-alive", "set-cookie", "proxy-authenticate", "connection"} & names
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"stream": False}, "stream has to be true"), ({"store": True}, "store has to be false"),
+            ({"previous_response_id": "r"}, "send the whole conversation"), ({"temperature": 0.2}, "leave it out"),
+            ({"background": True}, "wait for the stream"), ({"metadata": {"a": "b"}}, "leave it out"),
+            ({"input": [{"role": "system", "content": "x"}]}, 'role "developer"'),
+        ],
+    )  # fmt: skip
+    async def test_the_door_for_open_programs_takes_what_it_allows(
+        self, plans: Plans, vendor: Vendor, change: dict[str, Any], words: str
+    ) -> None:
+        served = await plans(siwc=["sam"])
+        async with served.post("/chatgpt/v1/responses", json=codex_request(**change)) as answer:
+            assert answer.status == 400
+            assert words in (await error_of(answer))["message"]
+        async with served.post("/chatgpt/v1/responses/compact", json=codex_request()) as answer:
+            assert answer.status == 404
+        assert not vendor.calls
+        body = json.dumps(codex_request()).encode()
+        async with served.post("/chatgpt/v1/responses", data=body) as answer:
+            assert await answer.read() == b"".join(response_stream())
+        assert (vendor.calls[0].path, vendor.calls[0].body) == ("/siwc/v1/responses", body)
+        assert "chatgpt-account-id" not in vendor.calls[0].headers
+
+    async def test_of_two_kinds_the_one_is_asked_that_serves_a_path(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans(codex=["anna"], siwc=["sam"])
+        async with served.post("/chatgpt/v1/responses/compact", json=codex_request()) as answer:
+            assert answer.status == 200
+        assert vendor.calls[0].path == "/backend-api/codex/responses/compact"
+
+    async def test_many_large_bodies_hold_up_no_small_one(self, plans: Plans, vendor: Vendor) -> None:
+        going_on = asyncio.Event()
+
+        async def act(call: Call) -> None:
+            if len(call.body) > 1 << 20:
+                await going_on.wait()
+            await vendor.answer(call)
+
+        vendor.act = act
+        served = await plans("work")
+        large = message(messages=[{"role": "user", "content": "x" * (1 << 20)}])
+
+        async def send() -> int:
+            async with served.post("/claude/v1/messages", data=large) as answer:
+                return answer.status
+
+        sending = [asyncio.create_task(send()) for _ in range(12)]
+        await eventually(lambda: len(vendor.calls) == 12)
+        assert (await asks(served))[0] == 200
+        going_on.set()
+        assert await asyncio.gather(*sending) == [200] * 12
+
+
+def streams_until_gone(events: Sequence[bytes]) -> Act:
+    async def act(call: Call) -> None:
+        await call.head()
+        for event in events:
+            await call.chunk(event)
+        await call.gone.wait()
+
+    return act
+
+
+def file_of(served: Chomp, name: str) -> Path:
+    return served.settings.state / "accounts" / f"{name}.json"
+
+
+class TestTokens:
+    """How tokens of accounts are kept and renewed."""
+
+    async def test_many_requests_at_expiry_cause_one_refresh(self, plans: Plans, vendor: Vendor) -> None:
+        clock = Clock()
+        served = await plans("work", clock=clock)
+        before = json.loads(file_of(served, "work").read_text())
+        clock.now += 3600
+        assert await asyncio.gather(*(asks(served) for _ in range(20))) == [(200, "work")] * 20
+        assert vendor.refreshes == [{
+            "grant_type": "refresh_token", "refresh_token": "rt-work-1",
+            "client_id": "9d1c250a-e61b-44d9-88ed-5944d1962f5e", "scope": "user:inference user:profile",
+        }]  # fmt: skip
+        assert {call.headers["authorization"] for call in vendor.calls} == {"Bearer at-work-2"}
+        after, path = json.loads(file_of(served, "work").read_text()), file_of(served, "work")
+        entry = after["claudeAiOauth"]
+        assert (entry["accessToken"], entry["refreshToken"]) == ("at-work-2", "rt-work-2")
+        assert entry["expiresAt"] == int((clock.now + 28800) * 1000)
+        assert {**after, "claudeAiOauth": 0} == {**before, "claudeAiOauth": 0}
+        new = ("accessToken", "refreshToken", "expiresAt")
+        assert {k: v for k, v in entry.items() if k not in new} == {
+            k: v for k, v in before["claudeAiOauth"].items() if k not in new
+        }
+        assert mode(path) == 0o600
+        assert mode(path.parent) == 0o700
+
+    async def test_late_refusals_of_an_old_token_cause_no_second_refresh(self, plans: Plans, vendor: Vendor) -> None:
+        going_on = asyncio.Event()
+
+        async def act(call: Call) -> None:
+            if call.headers["authorization"] == "Bearer at-work-1":
+                await going_on.wait()  # all of them are on their way when the first is refused
+                vendor.valid.pop("at-work-1", None)
+            await vendor.answer(call)
+
+        vendor.act = act
+        served = await plans("work")
+        asking = [asyncio.create_task(asks(served)) for _ in range(20)]
+        await eventually(lambda: len(vendor.calls) == 20)
+        going_on.set()
+        assert await asyncio.gather(*asking) == [(200, "work")] * 20
+        assert len(vendor.refreshes) == 1
+        assert len(vendor.calls) == 40
+
+    async def test_two_chomps_with_one_file_refresh_once(self, plans: Plans, vendor: Vendor, tmp_path: Path) -> None:
+        path = tmp_path / "shared" / ".credentials.json"
+        path.parent.mkdir()
+        path.write_text(json.dumps(vendor.knows(claude_file("work"))))
+        path.chmod(0o600)
+        (tmp_path / "link.json").symlink_to(path)
+        clock = Clock()
+        one = await plans(clock=clock, accounts={"files": {"work": str(path)}})
+        two = await plans(clock=clock, accounts={"files": {"mine": str(tmp_path / "link.json")}})
+        clock.now += 3600
+        found = await asyncio.gather(*(asks(served) for served in (one, two) for _ in range(5)))
+        assert sorted(found) == [(200, "mine")] * 5 + [(200, "work")] * 5
+        assert len(vendor.refreshes) == 1
+        assert (tmp_path / "link.json").is_symlink()
+        assert json.loads(path.read_text())["claudeAiOauth"]["accessToken"] == "at-work-2"
+
+    async def test_a_token_that_somebody_has_written_is_taken(self, plans: Plans, vendor: Vendor) -> None:
+        clock = Clock()
+        served = await plans("work", clock=clock)
+        clock.now += 3600
+        fields = vendor.knows(claude_file("work", clock.now + 3600, generation=7))
+        file_of(served, "work").write_text(json.dumps(fields))
+        assert await asks(served) == (200, "work")
+        assert (vendor.refreshes, vendor.calls[0].headers["authorization"]) == ([], "Bearer at-work-7")
+        vendor.valid.clear()  # and after a refusal, too
+        fields = vendor.knows(claude_file("work", clock.now + 3600, generation=8))
+        file_of(served, "work").write_text(json.dumps(fields))
+        assert await asks(served) == (200, "work")
+        assert vendor.refreshes == []
+
+    @pytest.mark.parametrize(
+        ("status", "body", "words"),
+        [
+            (400, b'{"error": "invalid_grant", "error_description": "Refresh token not found"}', "Refresh token not found"),
+            (500, b"oops", "500: oops"), (200, b"{}", "no token came"), (200, b"<html>", "no token came"),
+        ],
+    )  # fmt: skip
+    async def test_a_failed_refresh_keeps_the_file_and_backs_off(
+        self, plans: Plans, vendor: Vendor, status: int, body: bytes, words: str
+    ) -> None:
+        clock = Clock()
+        served = await plans("work", clock=clock)
+        before = file_of(served, "work").read_bytes()
+        asked = 0
+
+        async def refuse(call: Call) -> None:
+            nonlocal asked
+            asked += 1
+            await call.whole(body, status)
+
+        vendor.token_act = refuse
+        clock.now += 3600
+        for _ in range(3):
+            async with served.post("/claude/v1/messages", data=message()) as answer:
+                error = await answer.json()
+            assert answer.status in (429, 503)
+            assert words in error["error"]["message"]
+            assert answer.headers["x-should-retry"] == "false"
+        assert (asked, vendor.calls, file_of(served, "work").read_bytes()) == (1, [], before)
+        assert words in account_named(served, "work")["refresh_fault"]
+        assert account_named(served, "work")["state"] == "failing"
+        vendor.token_act = None
+        clock.now += 6
+        assert await asks(served) == (200, "work")
+        assert account_named(served, "work")["refresh_fault"] == ""
+
+    async def test_another_account_serves_while_one_cannot_be_renewed(self, plans: Plans, vendor: Vendor) -> None:
+        clock = Clock()
+        served = await plans(clock=clock)
+        write_account(served.settings.dir, "a-old", vendor.knows(claude_file("old", WALL + 100)))
+        write_account(served.settings.dir, "b-new", vendor.knows(claude_file("new")))
+        served.services.routing.accounts.look()
+        vendor.token_act = refuses(503)
+        clock.now += 200
+        assert [await asks(served) for _ in range(3)] == [(200, "b-new")] * 3
+
+    async def test_a_token_is_renewed_before_it_ends(
+        self, plans: Plans, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cs, "FOLLOW_S", 0.02)
+        clock = Clock()
+        served = await plans("work", siwc=["sam"], clock=clock)
+        clock.now += 3600 - 299
+        await eventually(lambda: len(vendor.refreshes) == 2)
+        assert await asks(served) == (200, "work")
+        assert vendor.asked == ["work"]
+        form = next(one for one in vendor.refreshes if "resource" in one)
+        assert form == {"grant_type": "refresh_token", "refresh_token": "rt-sam-1", "client_id": "oaiapp_sam",
+                        "resource": "https://api.openai.com/v1"}  # fmt: skip
+
+    async def test_where_a_new_token_could_not_be_kept_the_old_one_is_not_used_up(
+        self, plans: Plans, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = Clock()
+        served = await plans("work", clock=clock)
+        monkeypatch.setattr(os, "access", lambda path, how: False)
+        clock.now += 3600
+        assert (await asks(served))[0] in (429, 503)
+        assert vendor.refreshes == []
+        assert "cannot be written" in account_named(served, "work")["refresh_fault"]
+
+    async def test_a_disk_that_is_full_at_the_wrong_moment_loses_no_token(
+        self, plans: Plans, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cs, "FOLLOW_S", 0.02)
+        clock = Clock()
+        served = await plans("work", clock=clock)
+        before = file_of(served, "work").read_bytes()
+
+        def full(*_: Any) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(cs, "replace_file", full)
+            clock.now += 3600
+            assert await asks(served) == (200, "work")
+            assert file_of(served, "work").read_bytes() == before
+            assert "in memory only" in account_named(served, "work")["refresh_fault"]
+        await eventually(lambda: b"at-work-2" in file_of(served, "work").read_bytes())
+        assert account_named(served, "work")["refresh_fault"] == ""
+
+    @pytest.mark.parametrize("loose", [0o644, 0o640, 0o660, 0o604])
+    async def test_a_file_that_others_may_read_is_refused(self, plans: Plans, vendor: Vendor, loose: int) -> None:
+        served = await plans(clock=Clock())
+        path = write_account(served.settings.dir, "work", vendor.knows(claude_file("work")), loose)
+        served.services.routing.accounts.look()
+        shown = account_named(served, "work")
+        assert (shown["state"], shown["words"]) == ("unusable", f"others may read {path}: chmod 600 {path}")
+        async with served.post("/claude/v1/messages", data=message()) as answer:
+            assert (answer.status, "has no account" in await answer.text()) == (503, True)
+        path.chmod(0o600)
+        served.services.routing.accounts.look()
+        assert (await asks(served))[0] == 200
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("{", "holds no JSON object"), ("[]", "holds no JSON object"), ("{}", "this is no file of credentials"),
+            ('{"claudeAiOauth": {"accessToken": "", "refreshToken": "", "expiresAt": 0}}', "signed out"),
+            ('{"OPENAI_API_KEY": "sk-1234567890", "tokens": null}', "API key"),
+        ],
+    )  # fmt: skip
+    async def test_what_is_wrong_with_a_file_is_said(self, plans: Plans, text: str, words: str) -> None:
+        served = await plans()
+        path = write_account(served.settings.dir, "odd", {})
+        path.write_text(text)
+        served.services.routing.accounts.look()
+        assert words in account_named(served, "odd")["words"]
+        assert served.services.routing.keys("claude") == ()
+
+    async def test_of_one_account_in_two_files_one_is_used(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("work")
+        write_account(served.settings.dir, "zwork", claude_file("work", generation=3))
+        other = claude_file("work", generation=4, organization={"uuid": "another"})
+        write_account(served.settings.dir, "firm", vendor.knows(other))
+        served.services.routing.accounts.look()
+        assert account_named(served, "zwork")["words"] == "it is the same account as work"
+        assert [key.id for key in served.services.routing.keys("claude")] == ["firm", "work"]
+
+    async def test_killed_at_any_moment_there_is_a_whole_file(self, vendor: Vendor, tmp_path: Path) -> None:
+        """The server is killed when its vendor has answered, so before, while or after it writes the new token."""
+        for delay_s in (0.0, 0.002, 0.01):
+            path = write_account(tmp_path, "work", vendor.knows(claude_file("work", time.time() - 1)))
+            base = f"http://127.0.0.1:{vendor.port}"
+            environ = {**os.environ, "CHOMP_DIR": str(tmp_path), "PORT": "0", "CHOMP_API_TOKEN": TOKEN, "HOME": str(tmp_path),
+                       "CHOMP_CLAUDE_BASE_URL": f"{base}/v1", "CHOMP_CLAUDE_TOKEN_URL": f"{base}/token"}  # fmt: skip
+            server = await asyncio.create_subprocess_exec(
+                sys.executable, str(HERE / "chomp_server.py"), env=environ, stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+
+            async def kill(call: Call, server: Any = server, delay_s: float = delay_s) -> None:
+                await vendor.make_token(call)
+                await asyncio.sleep(delay_s)
+                server.kill()
+
+            vendor.token_act = kill
+            assert server.stdout is not None
+            await asyncio.wait_for(server.wait(), 30)  # the token has ended: it is renewed unasked
+            entry = json.loads(path.read_text())["claudeAiOauth"]
+            assert entry["refreshToken"] in ("rt-work-1", "rt-work-2")
+            assert entry["unknownToChomp"] == {"x": [1]}
+            vendor.token_act = None
+            vendor.refresh_tokens.clear()
+
+
+class TestAccounts:
+    """Which account is asked, and what is heard of it."""
+
+    async def test_a_spent_window_is_anothers_turn_until_its_reset(self, plans: Plans, vendor: Vendor) -> None:
+        clock = Clock()
+        served = await plans("home", "work", clock=clock)
+        assert await asks(served, "s1") == (200, "home")
+        vendor.refusals["home"] = refuses(429, headers=spent())
+        assert await asks(served, "s1") == (200, "work")
+        assert vendor.asked == ["home", "home", "work"]
+        assert [await asks(served, "s1"), await asks(served)] == [(200, "work")] * 2
+        assert len(vendor.calls) == 5  # nobody asked the one that rests
+        shown = account_named(served, "home")
+        assert (shown["state"], shown["rests"][0]["until"]) == ("resting", cs.iso(WALL + 2094))
+        assert {one["name"]: one["used"] for one in shown["windows"]} == {"5 h": 1.01, "7 d": 0.1}
+        del vendor.refusals["home"]
+        clock.now += 2095
+        assert await asks(served) == (200, "home")  # the least used now
+        assert await asks(served, "s1") == (200, "work")  # a conversation stays where it is
+        assert account_named(served, "home")["state"] == "ready"
+
+    async def test_when_all_rest_the_earliest_reset_is_said(self, plans: Plans, vendor: Vendor) -> None:
+        clock = Clock()
+        served = await plans("home", "work", codex=["anna"], clock=clock)
+        vendor.refusals["home"] = refuses(429, headers=spent(reset=WALL + 5000))
+        vendor.refusals["work"] = refuses(429, headers=spent("7d", reset=WALL + 90_000))
+        for _ in range(2):
+            async with served.post("/claude/v1/messages", data=message(stream=True)) as answer:
+                error = await answer.json()
+                assert (answer.status, error["type"], error["error"]["type"]) == (429, "error", "rate_limit_error")
+                assert cs.iso(WALL + 5000) in error["error"]["message"]
+                assert (answer.headers["x-should-retry"], answer.headers["retry-after"]) == ("false", "5000")
+        assert len(vendor.calls) == 2
+        vendor.refusals["anna"] = refuses(429, json.dumps({"error": {
+            "type": "usage_limit_reached", "message": "The usage limit has been reached", "plan_type": "plus",
+            "resets_at": int(WALL + 7000)}}).encode(), [("x-codex-primary-used-percent", "100"),
+                                                        ("x-codex-primary-window-minutes", "300")])  # fmt: skip
+        async with served.post("/chatgpt/v1/responses", json=codex_request()) as answer:
+            assert (answer.status, answer.headers["retry-after"]) == (429, "7000")
+            assert answer.headers["x-codex-primary-used-percent"] == "100"
+            assert (await answer.json())["error"]["code"] == "accounts_resting"
+
+    async def test_a_limit_of_one_family_rests_that_family(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("home", "work")
+        vendor.refusals["home"] = refuses(429, headers=spent("7d_oi", WALL + 300_000))
+        assert await asks(served, "s1", model="claude-fable-5") == (200, "work")
+        del vendor.refusals["home"]
+        assert await asks(served, "s2", model="claude-opus-4-5") == (200, "home")
+        assert await asks(served, "s3", model="claude-fable-5") == (200, "work")
+        shown = account_named(served, "home")
+        assert (shown["state"], [one["scope"] for one in shown["rests"]]) == ("partly", ["fable"])
+
+    async def test_too_many_at_once_are_asked_again_where_they_were(
+        self, plans: Plans, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cs, "BURST_PAUSES_S", (0.1,))
+        refused: list[Call] = []
+
+        async def act(call: Call) -> None:
+            if len(refused) < 3:
+                refused.append(call)
+                await call.whole(RATE_LIMITED, 429, headers=left())
+            else:
+                await vendor.answer(call)
+
+        vendor.act = act
+        served = await plans("home", "work", clock=cs.CLOCKS)
+        vendor.knows(claude_file("home")), vendor.knows(claude_file("work"))
+        for name in ("home", "work"):
+            write_account(served.settings.dir, name, claude_file(name, time.time() + 3600))
+        served.services.routing.accounts.look()
+        assert await asks(served, "s1") == (200, "home")
+        assert vendor.asked == ["home"] * 4
+        assert account_named(served, "home")["state"] == "ready"
+        assert account_named(served, "work")["requests"] == 0
+
+    async def test_who_waits_too_long_for_that_is_told(
+        self, plans: Plans, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cs, "BURST_S", 0.5)
+        vendor.act = refuses(429, headers=[*left(), ("retry-after", "7")])
+        served = await plans("home", "work", clock=cs.CLOCKS)
+        for name in ("home", "work"):
+            write_account(served.settings.dir, name, claude_file(name, time.time() + 3600))
+        served.services.routing.accounts.look()
+        async with served.post("/claude/v1/messages", data=message()) as answer:
+            assert (answer.status, await answer.read()) == (429, RATE_LIMITED)  # as it came
+            assert answer.headers["retry-after"] == "7"
+        assert set(vendor.asked) == {"home"}
+
+    async def test_conversations_stay_and_new_ones_go_to_the_least_used(self, plans: Plans, vendor: Vendor) -> None:
+        vendor.headers = {"a": left(0.30), "b": left(0.31), "c": left(0.80)}
+        served = await plans("a", "b", "c")
+        named = await asyncio.gather(*(asks(served, f"s{number}") for number in range(6)))
+        assert sorted(account for _, account in named) == ["a", "a", "b", "b", "c", "c"]  # nothing is known yet
+        later = [(await asks(served, f"s{number}"))[1] for number in range(6)]
+        assert later == [account for _, account in named]
+        new = [(await asks(served))[1] for _ in range(6)]
+        assert sorted(new) == ["a"] * 3 + ["b"] * 3  # equal ones share, the one that is nearly used up gets none
+
+    @pytest.mark.parametrize(
+        "where",
+        [
+            {"headers": {"x-claude-code-session-id": "S"}}, {"headers": {"session-id": "S"}},
+            {"headers": {"session_id": "S"}}, {"headers": {"x-session-affinity": "S"}},
+            {"metadata": {"user_id": '{"device_id":"d","account_uuid":"","session_id":"0aa-11bb-22cc"}'}},
+            {"metadata": {"user_id": "user_d_account__session_0aa-11bb-22cc"}}, {"prompt_cache_key": "S"},
+        ],
+    )  # fmt: skip
+    async def test_what_clients_call_a_conversation(self, plans: Plans, vendor: Vendor, where: dict[str, Any]) -> None:
+        served = await plans("a", "b")
+        headers = where.get("headers", {})
+        body = {name: value for name, value in where.items() if name != "headers"}
+        for number in range(4):  # each begins otherwise
+            said = [{"role": "user", "content": f"turn {number}"}]
+            async with served.post(
+                "/claude/v1/messages", data=message(messages=said, **body), headers=headers
+            ) as answer:
+                assert answer.status == 200
+        assert len(set(vendor.asked)) == 1
+
+    async def test_an_early_reset_is_found_out_by_one_request(self, plans: Plans, vendor: Vendor) -> None:
+        clock = Clock()
+        served = await plans("home", clock=clock)
+        vendor.refusals["home"] = refuses(429, headers=[*spent(reset=WALL + 18 * 86400)])
+        assert await asks(served) == (429, "")
+        assert account_named(served, "home")["rests"][0]["until"] == cs.iso(WALL + cs.REST_MAX_S)  # whatever is said
+        for _ in range(2):
+            clock.now += 599
+            assert await asks(served) == (429, "")
+            clock.now += 2
+            await asyncio.gather(*(asks(served) for _ in range(5)))
+        assert len(vendor.calls) == 3  # one at first, then one in each interval
+        del vendor.refusals["home"]
+        clock.now += 601
+        assert [await asks(served) for _ in range(3)] == [(200, "home")] * 3
+        assert account_named(served, "home")["rests"] == []
+
+    async def test_an_answer_that_was_on_its_way_does_not_end_a_rest(self, plans: Plans, vendor: Vendor) -> None:
+        going_on = asyncio.Event()
+        served = await plans("home")
+        vendor.act = holds(going_on, vendor.answer)
+        first = asyncio.create_task(asks(served))
+        await eventually(lambda: vendor.calls)
+        vendor.act = refuses(429, headers=spent())
+        assert (await asks(served))[0] == 429
+        going_on.set()
+        assert await first == (200, "home")
+        assert (await asks(served))[0] == 429
+        assert len(vendor.calls) == 2
+
+    async def test_who_takes_over_is_asked_gently(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("home", "next", "work")
+        at_once = most = 0
+        vendor.refusals["home"] = refuses(429, headers=spent())
+        by_account: collections.Counter[str] = collections.Counter()
+
+        async def act(call: Call) -> None:
+            nonlocal at_once, most
+            name = vendor.account_of(call)
+            by_account[name] += 1
+            if name == "next":
+                at_once += 1
+                most = max(most, at_once)
+                await asyncio.sleep(0.02)
+                at_once -= 1
+            await vendor.answer(call)
+
+        vendor.act = act
+        accounts = served.services.routing.accounts
+        for number in range(30):
+            accounts._stays("claude", f"owner\ns{number}", "home")
+        for number in range(30, 60):
+            accounts._stays("claude", f"owner\ns{number}", "work")
+        vendor.refusals["next"] = refuses(429, headers=spent())
+        found = await asyncio.gather(*(asks(served, f"s{number}") for number in range(30)))
+        assert set(found) == {(200, "work")}
+        assert by_account["next"] == most == 1  # the first was refused: that stopped the rest
+
+    async def test_the_ramp_doubles_until_nobody_waits(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("home", "work")
+        gates: list[asyncio.Event] = []
+
+        async def act(call: Call) -> None:
+            if vendor.account_of(call) == "work":
+                gates.append(asyncio.Event())
+                await gates[-1].wait()
+            await vendor.answer(call)
+
+        vendor.act = act
+        vendor.refusals["home"] = refuses(429, headers=spent())
+        for number in range(30):
+            served.services.routing.accounts._stays("claude", f"owner\ns{number}", "home")
+        asking = [asyncio.create_task(asks(served, f"s{number}")) for number in range(30)]
+        for expected in (1, 3, 7, 15, 30):
+            await eventually(lambda expected=expected: len(gates) == expected)
+            await asyncio.sleep(0.05)
+            assert len(gates) == expected
+            for gate in gates:
+                gate.set()
+        assert await asyncio.gather(*asking) == [(200, "work")] * 30
+
+    async def test_a_refused_account_is_parked_with_its_reason(self, plans: Plans, vendor: Vendor) -> None:
+        clock = Clock()
+        served = await plans("home", "work", clock=clock)
+        words = {
+            "type": "error",
+            "error": {"type": "permission_error", "message": "This organization has been disabled."},
+        }
+        vendor.refusals["home"] = refuses(403, json.dumps(words).encode())
+        assert [await asks(served, "s1") for _ in range(2)] == [(200, "work")] * 2
+        assert vendor.asked == ["home", "work", "work"]
+        shown = account_named(served, "home")
+        assert (shown["state"], shown["words"], shown["rests"][0]["until"]) == (
+            "parked", "This organization has been disabled.", None,
+        )  # fmt: skip
+        vendor.refusals["work"] = vendor.refusals["home"]
+        async with served.post("/claude/v1/messages", data=message()) as answer:
+            error = await answer.json()  # not a 403: the client's own token is good
+            assert (answer.status, "disabled" in error["error"]["message"]) == (503, True)
+            assert answer.headers["x-should-retry"] == "false"
+        vendor.refusals.clear()
+        served.services.routing.accounts.reset("home")
+        assert await asks(served) == (200, "home")
+
+    async def test_a_token_that_is_refused_twice_parks_its_account(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("home", "work")
+        vendor.refusals["home"] = refuses(
+            401, b'{"type":"error","error":{"type":"authentication_error","message":"no"}}'
+        )
+        assert await asks(served) == (200, "work")
+        assert (len(vendor.refreshes), vendor.asked) == (
+            1,
+            ["nobody", "home", "work"],
+        )  # the first token has ended since
+        assert account_named(served, "home")["state"] == "parked"
+        assert [await asks(served) for _ in range(2)] == [(200, "work")] * 2
+
+    async def test_what_goes_beyond_the_plan_is_shown_and_can_be_declined(self, plans: Plans, vendor: Vendor) -> None:
+        paid = left(1.2, **{
+            "anthropic-ratelimit-unified-5h-status": "rejected", "anthropic-ratelimit-unified-overage-status": "allowed",
+            "anthropic-ratelimit-unified-overage-in-use": "true"})  # fmt: skip
+        vendor.headers["home"] = paid
+        served = await plans("home")
+        assert [await asks(served) for _ in range(2)] == [(200, "home")] * 2
+        shown = account_named(served, "home")
+        assert (shown["state"], shown["paid"], shown["overage"]) == ("paid", True, "allowed")
+        declined = await plans("home", "work", accounts={"overage": False})
+        assert [await asks(declined, "s1") for _ in range(2)] == [(200, "home"), (200, "work")]
+        rest = account_named(declined, "home")["rests"][0]
+        assert (rest["kind"], rest["until"]) == ("overage", cs.iso(WALL + 9000))
+
+    async def test_a_reserve_is_left_alone(self, plans: Plans, vendor: Vendor) -> None:
+        vendor.headers = {"home": left(0.91), "work": left(0.5)}
+        served = await plans("home", "work", accounts={"reserve": 10})
+        assert [await asks(served, "s1") for _ in range(3)] == [(200, "home"), (200, "work"), (200, "work")]
+        rest = account_named(served, "home")["rests"][0]
+        assert (rest["kind"], rest["words"]) == ("reserve", "5 h: 91% are used, 10 % are kept in reserve")
+
+    async def test_a_request_may_wait_for_a_reset(self, plans: Plans, vendor: Vendor) -> None:
+        now = time.time()
+        served = await plans(clock=cs.CLOCKS, accounts={"hold": "30s"}, timeouts={"keepalive": "100ms"})
+        write_account(served.settings.dir, "home", vendor.knows(claude_file("home", now + 3600)))
+        served.services.routing.accounts.look()
+        vendor.refusals["home"] = refuses(429, headers=[*spent(reset=now + 2), ("retry-after", "2")])
+        asked = asyncio.create_task(served.post("/claude/v1/messages", data=message(stream=True)).__aenter__())
+        await eventually(lambda: account_named(served, "home")["rests"])
+        del vendor.refusals["home"]
+        answer = await asyncio.wait_for(asked, 20)
+        body = await answer.read()
+        assert answer.status == 200
+        assert body.endswith(b"".join(message_stream()))
+        assert body.startswith(b"event: ping")  # who waits hears something
+        assert len(vendor.calls) == 2
+        vendor.refusals["home"] = refuses(429, headers=spent(reset=now + 5000))
+        assert (await asks(served))[0] == 429  # longer than anybody wants to wait
+
+    async def test_an_agent_at_work_waits_for_a_reset(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("home", clock=(clock := Clock()))
+        token = served.services.credentials.issue("1", "s1")
+        vendor.refusals["home"] = refuses(429, headers=spent(reset=WALL + 600))
+        headers = {"authorization": f"Bearer {token}"}
+        asking = asyncio.create_task(asks(served, headers=headers))
+        await eventually(lambda: account_named(served, "home")["rests"])
+        await asyncio.sleep(0.1)
+        assert not asking.done()
+        vendor.refusals.clear()
+        clock.now += 601
+        served.services.routing.accounts.reset("home")  # it was looked at
+        assert (await asyncio.wait_for(asking, 10))[0] == 200
+
+    async def test_an_alias_falls_over_to_a_router_where_that_is_written(
+        self, plans: Plans, vendor: Vendor, upstream: Any
+    ) -> None:
+        router = await upstream(says("from elsewhere"))
+        served = await plans(
+            "home", aliases={"claude-opus-4-5": ["claude/claude-opus-4-5", router.model]}, routers=[router.router]
+        )
+        async with served.chat("claude-opus-4-5") as answer:
+            assert (answer.headers["x-chomp-router"], (await answer.json())["choices"][0]["message"]["content"]) == (
+                "claude",
+                "hi",
+            )
+        vendor.refusals["home"] = refuses(429, headers=spent())
+        for _ in range(2):
+            async with served.post("/v1/messages", json=MESSAGE) as answer:
+                assert (answer.status, answer.headers["x-chomp-router"]) == (200, router.id)
+        assert len(vendor.calls) == 2
+        async with served.post("/claude/v1/messages", json=MESSAGE) as answer:
+            assert answer.status == 429  # what goes there as it is goes nowhere else
+
+    async def test_an_account_answers_in_every_dialect(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("home", codex=["anna"])
+        async with served.chat("claude/claude-opus-4-5", stream=True) as answer:
+            assert said(await answer.read()).split() == ["hi", "there"]
+        async with served.chat("chatgpt/gpt-6", temperature=0.1, max_tokens=5) as answer:
+            assert (await answer.json())["choices"][0]["message"]["content"].strip() == "hi there"
+            assert {"temperature", "max_output_tokens"} <= set(answer.headers["x-chomp-dropped"].split(", "))
+        sent = vendor.calls[-1].json
+        assert (sent["stream"], sent["store"], "temperature" in sent) == (True, False, False)
+        async with served.post("/v1/messages", json={**MESSAGE, "model": "chatgpt/gpt-6"}) as answer:
+            assert (await answer.json())["content"][0]["text"].strip() == "hi there"
+        async with served.post("/v1/responses", json={"model": "chatgpt/gpt-6", "input": "say hi"}) as answer:
+            assert (await answer.json())["output"][0]["content"][0]["text"].strip() == "hi there"
+        async with served.post(
+            "/v1/messages/count_tokens", json={**MESSAGE, "model": "claude/claude-opus-4-5"}
+        ) as answer:
+            assert (await answer.json())["input_tokens"] == 42
+        assert all("x-api-key" not in call.headers for call in vendor.calls)
+
+    async def test_a_subscription_is_asked_only_by_its_name(self, plans: Plans, vendor: Vendor, upstream: Any) -> None:
+        router = await upstream(says(), "claude-opus-4-5")
+        served = await plans("home", routers=[router.router])
+        async with served.get("/v1/models") as answer:
+            assert "claude/claude-opus-4-5" in [one["id"] for one in (await answer.json())["data"]]
+        for model in ("claude-opus-4-5", "auto"):
+            async with served.chat(model) as answer:
+                assert answer.headers["x-chomp-router"] == router.id
+        assert not vendor.calls
+
+    async def test_without_an_account_it_is_said_what_to_do(self, plans: Plans) -> None:
+        served = await plans()
+        async with served.post("/claude/v1/messages", data=message()) as answer:
+            error = await answer.json()
+            assert (answer.status, "chomp accounts add" in error["error"]["message"]) == (503, True)
+        async with served.get("/api/platforms") as answer:
+            assert not {"claude", "chatgpt"} & {one["id"] for one in await answer.json()}
+
+    async def test_what_is_left_is_asked_seldom_and_changes_nothing_when_it_fails(
+        self, plans: Plans, vendor: Vendor
+    ) -> None:
+        clock = Clock()
+        served = await plans("home", clock=clock)
+        accounts = served.services.routing.accounts
+        vendor.list_act = refuses(429, b'{"error": {"message": "slow down"}}', [("retry-after", "99999")])
+        assert [await accounts.ask_usage("home") for _ in range(3)] == ["429: slow down"] * 3
+        (call,) = vendor.others
+        assert (call.path, call.headers["anthropic-beta"]) == ("/api/oauth/usage", "oauth-2025-04-20")
+        assert call.headers["user-agent"].startswith("chomp/")
+        assert await asks(served) == (200, "home")
+        clock.now += 301
+        body = json.dumps({"five_hour": {"utilization": 37.5, "resets_at": cs.iso(clock.now + 600)}, "seven_day": None})
+        vendor.list_act = refuses(200, body.encode())
+        assert await accounts.ask_usage("home") == ""
+        windows = {one["name"]: one for one in account_named(served, "home")["windows"]}
+        assert (windows["5 h"]["used"], windows["5 h"]["resets_at"]) == (0.375, clock.now + 600)
+
+    async def test_a_pin_is_asked_first_while_it_can_serve(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("a", "b", written=True)
+        accounts = served.services.routing.accounts
+        await accounts.pin("b", "claude-opus-*")
+        assert [await asks(served) for _ in range(3)] == [(200, "b")] * 3
+        assert await asks(served, model="claude-haiku-4-5") == (200, "a")
+        vendor.refusals["b"] = refuses(429, headers=spent())
+        assert await asks(served) == (200, "a")
+        assert account_named(served, "b")["pins"] == ["claude-opus-*"]
+        await accounts.pin("", "claude-opus-*")
+        assert account_named(served, "b")["pins"] == []
+        with pytest.raises(cs.NotFound, match="did you mean"):
+            await accounts.pin("bb")
+
+    async def test_files_are_added_and_taken_out(self, plans: Plans, vendor: Vendor, tmp_path: Path) -> None:
+        served = await plans("own", written=True)
+        accounts = served.services.routing.accounts
+        path = write_account(tmp_path / "elsewhere", "x", vendor.knows(claude_file("other")))
+        before = path.read_bytes()
+        assert await accounts.add(str(path)) == "claude"
+        assert sorted(key.id for key in served.services.routing.keys("claude")) == ["claude", "own"]
+        for again in (str(path), "relative.json", str(tmp_path / "nowhere")):
+            with pytest.raises(cs.ChompError):
+                await accounts.add(again)
+        await accounts.remove("claude")
+        await accounts.remove("own")
+        assert (accounts.report(), path.read_bytes()) == ([], before)  # another program's file stays
+        assert not file_of(served, "own").exists()
+        assert accounts.save(siwc_file("sam")) == "sam"
+        assert accounts.save(siwc_file("sam", generation=2)) == "sam"  # signed in anew
+        assert (mode(file_of(served, "sam")), mode(file_of(served, "sam").parent)) == (0o600, 0o700)
+        with pytest.raises(cs.Conflict):
+            accounts.save(siwc_file("eve"), "sam")
+
+    async def test_no_secret_of_an_account_is_told_anywhere(
+        self, plans: Plans, vendor: Vendor, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        clock = Clock()
+        served = await plans("home", "work", codex=["anna"], siwc=["sam"], clock=clock)
+        echo = json.dumps({"type": "error", "error": {"type": "x", "message": "bad at-home-1 and rt-home-1"}})
+        vendor.refusals["home"] = refuses(403, echo.encode())
+        heard: list[bytes] = []
+        for _ in range(3):
+            for path, body in (
+                ("/claude/v1/messages", message()),
+                ("/chatgpt/v1/responses", json.dumps(codex_request()).encode()),
+            ):
+                async with served.post(path, data=body) as answer:
+                    heard += [await answer.read(), repr(answer.headers).encode()]
+            clock.now += 3700
+        vendor.refusals["work"] = refuses(400, b'{"error": "at-work-2 is not welcome"}')
+        async with served.post("/claude/v1/messages", data=message()) as answer:
+            heard.append(await answer.read())
+        vendor.token_act = refuses(400, b'{"error": "rt-work-2 is not known"}')
+        clock.now += 40_000
+        assert (await asks(served))[0] != 200
+        for path in ("/status", "/metrics", "/api/config", "/api/usage?by=key", "/api/platforms", "/v1/models", "/api/models/claude",
+                     "/api/models/chatgpt"):  # fmt: skip
+            async with served.get(path) as answer:
+                heard.append(await answer.read())
+        heard.append(repr(served.services.routing.accounts.report()).encode())
+        heard.append(repr([cs.event_fields(one) for one in served.services.events.recent()]).encode())
+        heard.append(
+            repr([served.services.proxy.trace(one.end.number) for one in served.services.proxy.traces]).encode()
+        )
+        heard.append(caplog.text.encode())
+        heard += [repr(row).encode() for row in await served.rows()]
+        for text in heard:
+            assert not re.search(rb"[ar]t-(home|work|anna|sam)-\d|eyJ[\w-]{20}", text), text[:2000]
 
 
 # == Usage =============================================================================================================
@@ -27852,7 +29871,7 @@ class TestLogin:
             ("POST", "/login"),
         }
         addresses = {
-            (route.method, route.resource.canonical)
+            (route.method.replace("*", "GET"), route.resource.canonical)
             for route in client.app.router.routes()
             if route.resource is not None
         }
@@ -33496,7 +35515,7 @@ class TestPublicAddress:
 
     def test_a_routers_empty_port_is_not_sent(self, tmp_path: Path) -> None:
         mine = rows_of(tmp_path, MINE.replace("models.example", "models.example:"))["mine"]
-        _, head, _ = cs._request_head(mine, mine.base_url, cs.Key("k", "k"), "chat")
+        _, head, _ = cs._request_head(mine, mine.base_url, {}, "POST", "/chat/completions")
         assert b"\r\nhost: models.example\r\n" in head
 
 

@@ -5,17 +5,21 @@ Each way to sign in is a module beside this one with the same names:
     NAME                         as it is shown
     ROUTER                       the row it serves: "claude" or "chatgpt"
     BASE                         where its requests go; "" = where the row says
+    MARKS                        a file of its credentials has one of these at the top
     TOKEN_URL                    where its tokens are refreshed
-    PATHS                        what may be asked for: (method, pattern of the path below /v1, api)
-    USAGE                        the address that tells what is used, beside BASE; "" = there is none
-    read(fields)                 its tokens in a file of credentials -> Tokens; None: the file is another's
+    FORM                         whether that is sent as a form; else as JSON
+    PATHS                        what may be asked for: (method, pattern of the whole path below /v1, api)
+    MODELS                       the list of models below the base, with its query
+    USAGE                        the path, at the base's origin, that tells what is used; "" = there is none
+    CHECKS                       whether `check` looks at anything
+    read(fields)                 its tokens in a file of credentials -> Tokens; None: another's; ValueError: it has none
     refresh(tokens)              what the token endpoint is sent
     refreshed(fields, reply, now)  the file with new tokens and all else as it was; ValueError: there are none
     headers(tokens)              of every request, beside the bearer token
     limits(headers, now)         what an answer's headers say of its windows -> Limits; None: nothing
     refusal(status, headers, names, words, model, now)  what an error means for the account -> Refusal; None: nothing
     usage(fields, now)           the answer of USAGE -> Limits
-    models(fields)               the answer of GET /models -> (id, name) of each
+    models(fields)               the answer of MODELS -> (id, name) of each
     check(fields)                a request of the responses dialect; ValueError: a sentence why it is not allowed
     prepare(fields)              one that chomp itself has written: as it has to be, and the names that were left out
 
@@ -26,9 +30,11 @@ functions below, and nothing in it is a surprise.
 from __future__ import annotations
 
 import base64
+import contextlib
 import math
 import re
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
@@ -37,6 +43,8 @@ TEXT_MOST = 300
 SECRET_MOST = 64 << 10
 WINDOWS_MOST = 16
 DAY_S = 86400.0
+
+Paths = tuple[tuple[str, re.Pattern[str], str], ...]
 
 
 class Tokens(msgspec.Struct, frozen=True):
@@ -51,6 +59,7 @@ class Tokens(msgspec.Struct, frozen=True):
     plan: str = ""  # as people say it: "max 20x"
     client_id: str = ""
     scopes: tuple[str, ...] = ()
+    refresh_from: float = 0.0  # Unix time: before it, a refresh fails and spends the refresh token
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -133,7 +142,52 @@ def claims(token: str) -> dict[str, Any]:
 def family(model: str) -> str:
     """The family of a Claude model: "opus" of "claude-opus-4-5" and of "claude-3-opus-20240229"; itself of others."""
     words = re.split(r"[-_.@:\[]", model.rpartition("/")[2].lower())
-    return next((word for word in words if word.isalpha() and word not in ("claude", "anthropic", "latest")), model)
+    rest = words[words.index("claude") + 1 :] if "claude" in words else ()
+    return next((word for word in rest if word.isalpha() and word != "latest"), model)
+
+
+def rows(fields: Any, *path: str) -> list[dict[str, Any]]:
+    """The objects of the list at `path`."""
+    value = member(fields, *path)
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def scopes(value: Any) -> tuple[str, ...]:
+    """The scopes of a token, from a list of them or from a line with spaces between."""
+    if isinstance(value, str):
+        value = value.split()
+    return tuple(one for one in value if secret(one)) if isinstance(value, list) else ()
+
+
+def moment(value: Any) -> float:
+    """Unix time of a date as in RFC 3339, of seconds, and of milliseconds; 0.0 where none is said."""
+    found = number(value)
+    if found is None and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            date = datetime.fromisoformat(value)
+            found = number(date.replace(tzinfo=date.tzinfo or UTC).timestamp())
+    found = found or 0.0
+    return found / 1000 if found > 1e11 else found
+
+
+def share(percent: Any) -> float | None:
+    """What is used, as a fraction."""
+    found = number(percent)
+    return None if found is None else found / 100
+
+
+def span(seconds: float) -> str:
+    """A length as it names a window: "5 h", "7 d"; "" for none. Vendors say 299 minutes, too."""
+    hours = round(seconds / 3600)
+    if hours and abs(seconds - hours * 3600) <= 120:
+        return f"{hours} h" if hours % 24 else f"{hours // 24} d"
+    return f"{max(1, round(seconds / 60))} min" if seconds else ""
+
+
+def wait_over(headers: Mapping[str, str], now: float) -> float:
+    """When the wait that Retry-After asks for in seconds is over; 0.0 where it does not."""
+    found = number(headers.get("retry-after"))
+    return now + found if found else 0.0
 
 
 def expiry(seconds: Any, now: float) -> float:
