@@ -1598,14 +1598,18 @@ def _written_prices(router_id: str, written: Any) -> list[tuple[str, Price]]:
     return prices
 
 
+def is_address(text: str) -> bool:
+    """Whether one can connect to it, and append paths."""
+    try:
+        url = urllib.parse.urlsplit(text)
+        return bool(re.fullmatch(r"https?://[!\"$->A-~]+", text, re.IGNORECASE) and url.hostname and url.port != 0)
+    except ValueError:
+        return False
+
+
 def _check_row(row: RouterDef, address_from: str) -> None:
     """Raises SettingsError for what cannot be sent or connected to."""
-    try:
-        url = urllib.parse.urlsplit(row.base_url)
-        usable = re.fullmatch(r"https?://[!\"$->A-~]+", row.base_url, re.IGNORECASE) and url.hostname and url.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
+    if not is_address(row.base_url):
         shown = re.sub(r"//.*@", "//...@", row.base_url)  # a password may stand there, or a key after a ?
         shown = re.sub(r"[?#].*", "?...", shown)
         raise SettingsError(f"{address_from} must be an http(s) address and no more, not {shown!r}")
@@ -1723,6 +1727,9 @@ def router_rows(settings: Settings) -> tuple[RouterDef, ...]:
         seen.add(name)
         if host is not None:
             rows[name] = host
+    for variable in ("CHOMP_SIWC_BASE_URL", *(f"CHOMP_{kind.upper()}_TOKEN_URL" for kind in ACCOUNT_KINDS)):
+        if (url := settings.environ.get(variable)) and not is_address(url):
+            raise SettingsError(f"{variable} must be an http(s) address and no more")
     for router_id in settings.headers:
         if router_id not in rows:
             raise SettingsError(f"[headers] {router_id}: there is no such router{near_name(router_id, rows)}")
@@ -7672,6 +7679,16 @@ class UpstreamPool:
             wire.drop()
 
 
+async def whole_body(answer: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
+    """The body of an answer to a request that is not relayed. Raises ValueError when it is larger than that."""
+    body = bytearray()
+    async for part in answer.content.iter_any():
+        body += part
+        if len(body) > limit_bytes:
+            raise ValueError(f"larger than {limit_bytes} bytes")
+    return bytes(body)
+
+
 class LocalModel:
     """The embedded model: a child process started on first use, that ends when chomp does.
 
@@ -8589,7 +8606,8 @@ class Accounts:
 
     def _take(self, account: Account, fields: dict[str, Any], tokens: Tokens | None) -> None:
         """`tokens` are the account's from now on."""
-        before, account.fields, account.tokens = account.tokens, fields, tokens
+        before, whose = account.tokens, account.identity
+        account.fields, account.tokens = fields, tokens
         if tokens is None or (before is not None and tokens.access == before.access):
             return
         for secret in (tokens.access, tokens.refresh):
@@ -8600,7 +8618,7 @@ class Accounts:
             self._credentials.forget(account.hidden.popleft())
         account.refresh_fault, account.refresh_failures, account.refresh_at = "", 0, -math.inf
         account.rests = {scope: rest for scope, rest in account.rests.items() if rest.kind != "parked"}
-        if before is not None and before.account != tokens.account:  # somebody else has signed in there
+        if before is not None and whose != account.identity:  # somebody else has signed in there
             account.windows, account.rests, account.is_paid, account.overage = {}, {}, False, ""
 
     def _find_twins(self) -> None:
@@ -8721,6 +8739,12 @@ class Accounts:
         """Who goes there goes one after another, until the first have their answers."""
         account.lane.slots = 1
 
+    @staticmethod
+    def _widen(account: Account) -> None:
+        """Lets one more at a time go there."""
+        account.lane.slots = account.lane.slots + 1 if account.lane.slots < RAMP_MOST else 0
+        account.lane.stir()
+
     def pause_s(self, target: Target) -> float:
         """How long an account is left alone that has too many requests at a time."""
         account = self.all.get(target.key.id)
@@ -8750,8 +8774,7 @@ class Accounts:
                 self._stir()
         self._learn(account, headers)
         if account.lane.slots:
-            account.lane.slots = account.lane.slots + 1 if account.lane.slots < RAMP_MOST else 0
-            account.lane.stir()
+            self._widen(account)
 
     def counted(self, row: LedgerRow) -> None:
         """An account has answered a request."""
@@ -8798,7 +8821,8 @@ class Accounts:
             facts = {"router": account.router, "key": account.name, "model": scope,
                      "until": iso(self._wall() + until - now), "reason": words}  # fmt: skip
             self._events.publish("cooldown", facts)
-        account.lane.slots = 0  # who waits here looks for another
+        if not scope:
+            account.lane.slots = 0  # who waits here looks for another
         account.lane.stir()
         self.changed()
         self._tell(account)
@@ -8960,7 +8984,7 @@ class Accounts:
         proxied = self._settings.proxies.options(url, {"accept": "application/json"})
         timeout = aiohttp.ClientTimeout(total=30.0)
         async with self._session.post(url, timeout=timeout, allow_redirects=False, **sent, **proxied) as answer:
-            body = await answer.content.read(CREDENTIALS_BYTES)
+            body = await whole_body(answer, CREDENTIALS_BYTES)
             if answer.status != 200:
                 fault = read_fault(answer.status, body[:65536])
                 raise ValueError(f"{answer.status}: {fault.message}")
@@ -9001,6 +9025,8 @@ class Accounts:
             now = self._now()
             for account in self.all.values():
                 self._tidy(account, now)
+                if account.lane.slots:  # an answer may take long, and others are not to wait for it
+                    self._widen(account)
                 if account.unsaved:
                     self._save(account)
                 elif self._serves(account) and account.refreshing is None and self._left_s(account) < REFRESH_AHEAD_S:
@@ -9161,17 +9187,17 @@ class Accounts:
         That says nothing about whether the account serves: some are answered 429 there for ever.
         """
         account = self._named(name)
-        now, kind = self._now(), account.kind
-        if kind is None or not kind.USAGE or not self._serves(account):
+        now, kind, row = self._now(), account.kind, self._rows.get(account.router)
+        if kind is None or row is None or not kind.USAGE or not self._serves(account):
             return "its vendor cannot be asked: what is left comes with answers"
         if now - account.asked_usage_at < USAGE_S:
             return account.usage_words
         account.asked_usage_at = now
-        target = Target(self._rows[account.router], Key(name, ""), "")
+        target = Target(row, Key(name, ""), "")
         try:
             token = self.bearer(target) or await self.renewed(target)
             account.usage_words = await self._ask_usage(account, target, token)
-        except (UpstreamError, aiohttp.ClientError, OSError, TimeoutError) as error:
+        except (UpstreamError, aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
             account.usage_words = self._credentials.redact(str(error) or type(error).__name__)[:300]
         return account.usage_words
 
@@ -9184,7 +9210,7 @@ class Accounts:
         proxied = self._settings.proxies.options(url, headers)
         timeout = aiohttp.ClientTimeout(total=15.0)
         async with self._session.get(url, timeout=timeout, allow_redirects=False, **proxied) as answer:
-            body = await answer.content.read(CREDENTIALS_BYTES)
+            body = await whole_body(answer, CREDENTIALS_BYTES)
             if answer.status != 200:
                 return f"{answer.status}: {read_fault(answer.status, body[:65536]).message}"
         if (limits := kind.usage(decode_or_none(body), self._wall())) is None:
@@ -9663,12 +9689,7 @@ class RouterPool:
         timeout = aiohttp.ClientTimeout(total=self._settings.timeouts.catalog_s)
         proxied = self._settings.proxies.options(url, headers)
         async with self._session.get(url, timeout=timeout, allow_redirects=False, **proxied) as answer:
-            body = bytearray()
-            async for part in answer.content.iter_any():
-                body += part
-                if len(body) > limit:
-                    raise ValueError(f"larger than {limit} bytes")
-            return answer.status, bytes(body)
+            return answer.status, await whole_body(answer, limit)
 
     def _index(self) -> None:
         serving: dict[str, list[str]] = {}
@@ -10913,7 +10934,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     _queued_s: float = 0.0  # that it has waited for a seat
     _question: Question = ("", "", "", "chat", True)
     _bearer: str = ""  # the token of an account that was asked last
-    _renewed: bool = False  # whether another one was fetched, after that was refused
+    _renewed: tuple[str, ...] = ()  # accounts whose token was refused, and another one fetched
     _burst_until: float = 0.0  # how long it waits for an account that has too many requests
     _hold_until: float = 0.0  # how long it waits for one to come back
     _silent: bool = False  # no content has come of what is relayed as it is
@@ -11028,7 +11049,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             raise error
         self._on_hold, self._due = True, 0.0  # a streaming client hears comments meanwhile
         try:
-            await accounts.stirred(min(left_s, error.retry_after_s, accounts.retest_s()))
+            await accounts.stirred(min(left_s, error.retry_after_s, max(1.0, accounts.retest_s())))
         finally:
             self._on_hold = False
 
@@ -11037,7 +11058,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         self._plan = self._targets = plan
         if (user := self.caller.user) is not None:
             self._targets = self._permitted(plan)
-            self._admit(user)
+            if self._reservation is None:  # else it has waited for an account since
+                self._admit(user)
         if plan.strategy:
             self._arrange(0)
         self._ask(0)
@@ -11160,6 +11182,10 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     def _waits_for(self, target: Target) -> bool:
         """Whether something has to be waited for before `target` can be asked: a seat, or that a host is ready."""
         lane = self.proxy.routing.lane(target)
+        if target.router.kind == "subscription" and not self.proxy.routing.awake(target):  # since it was chosen
+            self._leave_seat()
+            self._wait(self._find_targets, self._question)
+            return True
         if lane is None or self.request.api in UNCOUNTED:
             return False
         if target.router.kind == "subscription" and (pause_s := self.proxy.routing.accounts.pause_s(target)) > 0:
@@ -11217,10 +11243,6 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             self._queued_s += time.monotonic() - began
             if self._seat is None:
                 lane.give_up(waiter)
-        if target.router.kind == "subscription" and not proxy.routing.awake(target):  # it was refused meanwhile
-            self._leave_seat()
-            await self._find_targets(self._question)
-            return
         self._ask(self._position)
 
     async def _pause(self, seconds: float) -> None:
@@ -11554,8 +11576,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         accounts, target = self.proxy.routing.accounts, attempt.target
         if self._stopping:
             return False
-        if attempt.status == 401 and not self._renewed:
-            self._renewed = True
+        if attempt.status == 401 and target.key.id not in self._renewed:
+            self._renewed = (*self._renewed, target.key.id)
             self._wait(self._renew, attempt, fault)
             return True
         pause_s = accounts.burst_s(target, fault, attempt.status, attempt.headers)

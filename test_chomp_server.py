@@ -193,6 +193,7 @@ class Upstream:
         self.calls: list[Call] = []  # of completions; model lists are counted apart
         self.lists = 0
         self.connections = 0
+        self.peers: list[int] = []  # the ports they come from
         self.port = 0
         self.list_act: Act | None = None
         self.speaks: dict[str, Any] = {}  # further fields of its [[routers]] table
@@ -232,6 +233,7 @@ class Upstream:
         assert task is not None
         self._tasks.add(task)
         self.connections += 1
+        self.peers.append(writer.get_extra_info("peername")[1])
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -11987,6 +11989,21 @@ class TestDirect:
             assert answer.status == 200
         assert vendor.calls[0].path == "/backend-api/codex/responses/compact"
 
+    def test_a_connection_whose_way_is_lost_holds_up_nobody(self, tmp_path: Path) -> None:
+        own_network = ["unshare", "-rn"]
+        if subprocess.run([*own_network, "ip", "link"], capture_output=True, check=False).returncode:
+            pytest.skip("no network of one's own can be had here (unshare -rn ip link)")
+        code = f"import asyncio, pathlib, {__name__} as t; asyncio.run(t.through_a_black_hole(pathlib.Path({str(tmp_path)!r})))"
+        done = subprocess.run(
+            [*own_network, sys.executable, "-c", code],
+            cwd=HERE,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.stdout.splitlines() == ["200 work 1", "200 work 1", "200 work 2"], done.stderr[-3000:]
+
     async def test_many_large_bodies_hold_up_no_small_one(self, plans: Plans, vendor: Vendor) -> None:
         going_on = asyncio.Event()
 
@@ -12022,6 +12039,31 @@ def streams_until_gone(events: Sequence[bytes]) -> Act:
 
 def file_of(served: Chomp, name: str) -> Path:
     return served.settings.state / "accounts" / f"{name}.json"
+
+
+async def through_a_black_hole(folder: Path) -> None:
+    """Run in a network of its own: three requests, before the last of which the way of the open connection is lost."""
+
+    def ip(words: str) -> None:
+        subprocess.run(["ip", *words.split()], check=True)
+
+    for words in ("link set lo up", "rule add pref 100 lookup local", "rule del pref 0"):
+        ip(words)
+    vendor = Vendor()
+    await vendor.start()
+    write_account(folder, "work", vendor.knows(claude_file("work", time.time() + 3600)))
+    environ = {"CHOMP_CLAUDE_BASE_URL": f"http://127.0.0.1:{vendor.port}/v1"}
+    served = await Chomp(folder, {"timeouts": {"connect": "1s"}}, environ, None).start()
+    try:
+        for number in range(3):
+            if number == 2:
+                for end in ("sport", "dport"):
+                    ip(f"rule add pref 50 ipproto tcp {end} {vendor.peers[0]} blackhole")
+            async with asyncio.timeout(15):
+                print(*await asks(served), len(vendor.peers))
+    finally:
+        await served.stop()
+        await vendor.stop()
 
 
 class TestTokens:
