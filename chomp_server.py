@@ -749,22 +749,9 @@ def read_settings(
 
 
 _OWN_PATHS = frozenset(  # what chomp's own addresses begin with
-    (
-        "v1",
-        "v1beta",
-        "api",
-        "static",
-        "partials",
-        "docs",
-        "usage",
-        "login",
-        "health",
-        "status",
-        "metrics",
-        "events",
-        "ws",
-    )
-)
+    ("v1", "v1beta", "api", "static", "partials", "docs", "usage", "login", "logout", "health", "status", "metrics",
+     "events", "ws", "tower", "accounts")
+)  # fmt: skip
 ACCOUNT_NAME = re.compile(r"[a-z0-9]+([-_.@][a-z0-9]+)*")
 
 
@@ -1032,7 +1019,7 @@ class ChatRequest(msgspec.Struct):
     received_at: float = 0.0  # time.perf_counter()
     query: bytes = b""  # of the address, for targets that speak the client's dialect
     resolved: tuple[str, ...] = ()  # fields that have done their work here, and mean nothing to a target
-    heads: dict[int, tuple[object, tuple[Origin, bytes]]] = {}  # for upstreams, by identity of what they are for
+    heads: dict[int, tuple[object, Any]] = {}  # for upstreams, by identity of what they are for
     direct: Direct | None = None
 
 
@@ -1884,7 +1871,7 @@ _REQUIRED: dict[Api, str] = {
     "chat": "messages", "completions": "prompt", "embeddings": "input", "messages": "messages", "responses": "input",
     "count_tokens": "messages", "gemini": "contents",
 }  # fmt: skip
-UNCOUNTED: tuple[Api, ...] = ("count_tokens", "other")  # what these answer costs nothing
+UNCOUNTED: tuple[Api, ...] = ("count_tokens", "other")  # of these nobody is told how long an answer may be
 _MOST_TOKENS: dict[Api, tuple[str, ...]] = {
     "chat": ("max_tokens", "max_completion_tokens"), "completions": ("max_tokens",), "messages": ("max_tokens",),
     "responses": ("max_output_tokens",), "gemini": ("max_output_tokens",),
@@ -2011,8 +1998,16 @@ _MODEL_CHARS = 1024  # of a model's name
 
 def loose_envelope(body: bytes) -> Envelope:
     """The envelope of a body that goes on as it is, whatever it is."""
-    envelope = decode_or_none(body, _decode_envelope) or Envelope()
-    return envelope if len(envelope.model or "") <= _MODEL_CHARS else Envelope()
+    fields: dict[str, Raw] = decode_or_none(body, _decode_fields) or {}
+    model, stream = (decode_or_none(fields.get(name, _EMPTY)) for name in ("model", "stream"))
+    return Envelope(
+        model=model if isinstance(model, str) and len(model) <= _MODEL_CHARS else None,
+        stream=stream is True,
+        **cast(Any, {name: fields[name] for name in _CONTENTS if name in fields}),
+    )
+
+
+_CONTENTS = ("messages", "input", "system", "instructions", "tools", "max_tokens", "max_output_tokens")
 
 
 def read_envelope(api: Api, body: bytes) -> Envelope:
@@ -5401,11 +5396,11 @@ class AccountFiles:
         except OSError:
             return {}
 
-    def stamp(self, path: Path) -> tuple[int, int, int] | None:
+    def stamp(self, path: Path) -> tuple[int, ...] | None:
         """Changes when the file does, or its mode."""
         with contextlib.suppress(OSError):
             found = path.stat()
-            return found.st_mtime_ns ^ found.st_ctime_ns, found.st_size, found.st_ino
+            return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
         return None
 
     def read(self, path: Path) -> dict[str, Any]:
@@ -7211,6 +7206,8 @@ class Taker(Protocol):
         """The answer is over: properly (None) or broken."""
 
 
+_SMALL_BYTES = 64 << 10  # of a request: so much is taken whether or not somebody reads it
+_LARGE_LOST_S = 60.0  # the same of a larger one
 PAUSE_BYTES = 256 << 10  # unsent towards a slow client, at which its upstream is paused
 
 
@@ -7223,7 +7220,7 @@ class Wire(asyncio.Protocol):
 
     __slots__ = (
         "_between", "_body", "_close_delimited", "_decoding", "_ends_at", "_fed", "_head_limit", "_in_head",
-        "_informational", "_keep", "_parser", "_pieces", "_pool", "_proxy", "_rest", "_spoiled", "_taker",
+        "_informational", "_keep", "_limit_s", "_parser", "_pieces", "_pool", "_proxy", "_rest", "_spoiled", "_taker",
         "_transport", "answer_head", "headers", "idle_since", "on_body", "origin", "paused", "received", "reused",
         "status",
     )  # fmt: skip
@@ -7250,7 +7247,7 @@ class Wire(asyncio.Protocol):
         self.answer_head = (b"", b"", b"")  # of them: lines for the client, type, encodings
         self.received = False  # any byte of the present answer
         self.reused = self.paused = False
-        self.idle_since = 0.0
+        self.idle_since = self._limit_s = 0.0
         self._parser: Any = httptools.HttpResponseParser(self)
 
     # -- the exchange
@@ -7259,6 +7256,10 @@ class Wire(asyncio.Protocol):
         """Sends a request; `taker` hears of the answer."""
         assert self._transport is not None
         self._taker = taker
+        if self.reused:  # who is slow to read a large body is not gone
+            limit_s = self._pool.lost_s if len(body) < _SMALL_BYTES else max(self._pool.lost_s, _LARGE_LOST_S)
+            if limit_s != self._limit_s:
+                self._distrust(limit_s)
         self._in_head = True
         self._between = False
         self._fed = 0
@@ -7301,12 +7302,12 @@ class Wire(asyncio.Protocol):
             else:
                 cast(asyncio.Transport, self._transport).resume_reading()
 
-    def distrust(self, seconds: float) -> None:
+    def _distrust(self, seconds: float) -> None:
         """It is used again: it breaks when what is sent is not acknowledged for so long.
 
         A way that was forgotten meanwhile drops packets without a word: nothing was answered then, it is asked anew.
         """
-        self.reused = True
+        self._limit_s = seconds
         opened = None if self._transport is None else self._transport.get_extra_info("socket")
         if opened is not None and hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
             with contextlib.suppress(OSError):
@@ -7585,6 +7586,7 @@ class UpstreamPool:
 
     def __init__(self, timeouts: Timeouts, limits: Limits, proxies: Proxies = NO_PROXIES):
         self._timeouts = timeouts
+        self.lost_s = timeouts.connect_s  # what is sent over a connection that was idle is acknowledged by then
         self._limits = limits
         self._proxies = proxies
         self._idle: dict[Origin, list[Wire]] = {}
@@ -7601,8 +7603,7 @@ class UpstreamPool:
             if boot_s() - wire.idle_since > self._timeouts.pool_idle_s:  # the machine has slept meanwhile
                 wire.drop()
             elif wire.usable:
-                if not wire.reused:
-                    wire.distrust(self._timeouts.connect_s)
+                wire.reused = True
                 return wire
         return None
 
@@ -8454,7 +8455,10 @@ RAMP_MOST = 32  # requests at once that nobody has to wait for any more
 USAGE_S = 300.0  # between two questions what is left
 FOLLOW_S = 2.0  # how often it is looked whether somebody else has written a file
 SESSION_S = 3600.0  # a conversation that was silent for so long is none any more
+_TOKEN_S, _USAGE_ANSWER_S = 30.0, 15.0  # until a vendor has answered
+_LOCK_S = 60.0  # until another chomp has done with a file
 _REFRESH_PAUSES_S = (5.0, 15.0, 60.0, 300.0)
+_SIGNED_OUT = (400, 401, 403, 404)  # what a token endpoint says to a refresh token that is no good
 _TWIN = "it is the same account as"
 _HIDDEN_TOKENS = 12  # of an account, of which the last are still good or may be in flight
 
@@ -8501,6 +8505,9 @@ class Account:
         self.requests = self.total_tokens = 0
         self.used_at = 0.0  # Unix seconds
         self.hidden: collections.deque[str] = collections.deque()
+        self.on_disk = ""  # the token that its file had when it was read or written last
+        self.is_signed_out = False  # its vendor makes no token of the one it has for that
+        self.refused = ""  # a token that its vendor does not take, and for which there is no other
 
     @property
     def router(self) -> str:
@@ -8568,18 +8575,22 @@ class Accounts:
 
     def look(self) -> bool:
         """Reads the files that have changed; whether any has."""
-        written = {name: Path(path).expanduser() for name, path in self._settings.accounts.files.items()}
+        files = self._settings.accounts.files.items()
+        written = {name: Path(os.path.expanduser(path)) for name, path in files}
         wanted = {
             **{name: path for name, path in self._files.own().items() if ACCOUNT_NAME.fullmatch(name)},
             **written,
         }
-        before, self.all = self.all, {}
-        news = before.keys() != wanted.keys()
+        news = self.all.keys() != wanted.keys()
+        found: dict[str, Account] = {}
         for name, path in wanted.items():
-            account = before.get(name)
+            account = self.all.get(name)
             if account is None or account.path != path:
                 account = Account(name, path, self._clocks.steady)
-            self.all[name] = account
+            found[name] = account
+        self.all = found
+        for account in found.values():
+            path = account.path
             if (stamp := self._files.stamp(path)) != account.stamp and account.refreshing is None:
                 account.stamp, news = stamp, True
                 self._load(account)
@@ -8599,6 +8610,9 @@ class Accounts:
             tokens = account.kind.read(fields)
             if tokens is None or not tokens.access:
                 raise ValueError("nobody is signed in there")
+            if account.unsaved and tokens.access == account.on_disk:
+                return  # the newer one is in memory
+            account.on_disk, account.unsaved = tokens.access, False
         except (StoreError, ValueError) as error:
             fault = self._credentials.redact(str(error))[:300]
         account.fault = fault
@@ -8608,12 +8622,16 @@ class Accounts:
         """`tokens` are the account's from now on."""
         before, whose = account.tokens, account.identity
         account.fields, account.tokens = fields, tokens
-        if tokens is None or (before is not None and tokens.access == before.access):
+        if tokens is None:
             return
         for secret in (tokens.access, tokens.refresh):
-            if secret and secret not in account.hidden:
+            if secret in account.hidden:
+                account.hidden.remove(secret)  # it is the last one again
+            if secret:
                 self._credentials.hide(secret)
                 account.hidden.append(secret)
+        if before is not None and tokens.access == before.access:
+            return
         while len(account.hidden) > _HIDDEN_TOKENS:
             self._credentials.forget(account.hidden.popleft())
         account.refresh_fault, account.refresh_failures, account.refresh_at = "", 0, -math.inf
@@ -8637,6 +8655,11 @@ class Accounts:
         """The accounts that serve a router, as its keys."""
         return tuple(Key(one.name, "") for one in self.all.values() if one.router == router and self._serves(one))
 
+    def kind_of(self, target: Target) -> str:
+        """How the account of a target was signed in; "" where it has none."""
+        account = self.all.get(target.key.id) if target.router.kind == "subscription" else None
+        return "" if account is None else account.kind_id
+
     @staticmethod
     def _serves(account: Account) -> bool:
         return account.tokens is not None and not account.fault
@@ -8656,18 +8679,27 @@ class Accounts:
 
     # -- who is asked
 
-    def rest(self, name: str, model: str) -> Bench | None:
-        """Why `model` is not asked for with an account now; None when it may be."""
+    def rest(self, name: str, model: str, api: Api = "chat") -> Bench | None:
+        """Why `model` is not asked for with an account now; None when it may be.
+
+        Counts and lists are answered whatever is used up.
+        """
         account = self.all.get(name)
         if account is None or not self._serves(account):
             return Bench(self._now() + UNSAID_S, 1, "this account is gone")
         now = self._now()
         self._tidy(account, now)
-        if (rest := account.rest(model, now)) is not None:
+        rest = account.rest(model, now)
+        if rest is not None and (rest.kind == "parked" or api not in UNCOUNTED):
             return Bench(rest.until, 1, rest.words)
-        if account.refresh_fault and account.refresh_at > now and self._left_s(account) <= 0:
-            return Bench(account.refresh_at, account.refresh_failures, account.refresh_fault)
+        if account.refresh_at > now and self._is_ended(account):
+            until = math.inf if account.is_signed_out else account.refresh_at
+            return Bench(until, account.refresh_failures, account.refresh_fault)
         return None
+
+    def _is_ended(self, account: Account) -> bool:
+        """Whether its token is no good any more."""
+        return account.tokens is None or account.tokens.access == account.refused or self._left_s(account) <= 0
 
     def is_troubled(self, router: str) -> bool:
         """Whether an account rests, or may be tried again."""
@@ -8687,6 +8719,7 @@ class Accounts:
         """Accounts of one subscription for one request, the best first. Raises Forbidden or BadRequest for none."""
         present = [one for one in targets if one.key.id in self.all]
         if not (admitted := [one for one in present if self.admits(one.key.id, caller)]):
+            self._check_resting(targets[0], caller)
             words = f"the accounts of {targets[0].router.name} are the owner's own: {caller.name} may not use them"
             raise Forbidden(words, code="account_not_allowed")
         if direct is not None:
@@ -8697,7 +8730,8 @@ class Accounts:
             if not admitted:
                 raise NotFound(f"no account of {targets[0].router.name} that can be asked serves {direct.path[:100]}")
         router, now, wall = targets[0].router.id, self._now(), self._wall()
-        stays, _ = self._sessions.get((router, conversation), ("", 0.0))
+        stays, at = self._sessions.get((router, conversation), ("", 0.0))
+        stays = stays if now - at < SESSION_S else ""
         counts = (
             collections.Counter(name for name, at in self._sessions.values() if now - at < SESSION_S)
             if not stays
@@ -8708,7 +8742,8 @@ class Accounts:
         def rank(target: Target) -> tuple[Any, ...]:
             account = self.all[target.key.id]
             pinned = any(name == account.name and fnmatch.fnmatchcase(target.model, one) for one, name in pins.items())
-            untried = not stays and any(rest.until > now for rest in account.rests.values())  # its test is due
+            scopes = ("", family(target.model), target.model)
+            untried = not stays and any(scope in account.rests for scope in scopes)  # its test is due
             used = account.used(target.model, wall)
             return (
                 not pinned, account.name != stays, not untried, account.is_paid, account.paused_until > now,
@@ -8718,6 +8753,31 @@ class Accounts:
         made = sorted(admitted, key=rank)
         self._stays(router, conversation, made[0].key.id)
         return made
+
+    def _check_resting(self, target: Target, caller: Caller) -> None:
+        """Raises Busy or Forbidden where `caller` may use accounts that cannot be asked just now."""
+        found = [
+            one.name for one in self.all.values() if one.router == target.router.id and self.admits(one.name, caller)
+        ]
+        benches = [bench for name in found if (bench := self.rest(name, target.model)) is not None]
+        if benches:
+            first = min(benches, key=lambda bench: bench.until)
+            raise self.all_rest(target.router, first.until - self._now(), first.words)
+
+    def all_rest(self, row: RouterDef, seconds: float, why: str) -> ChompError:
+        """The error of a request for which no account of a subscription may be asked, for so long.
+
+        Claude Code stops at `x-should-retry: false`, but not of an overload; Codex at `usage_limit_reached`.
+        """
+        if seconds == math.inf:
+            words = f"no account of {row.name} can be used ({why}): see `chomp accounts`"
+            return Forbidden(words, code="accounts_parked", fault="provider_auth", should_retry=False)
+        reset = self._wall() + seconds
+        return Busy(
+            f"every account of {row.name} rests, the first is back at {iso(reset)} ({why})", code="accounts_resting",
+            type="usage_limit_reached", fault="provider_rate_limited", retry_after_s=seconds, should_retry=False,
+            more={"resets_at": math.ceil(reset), "resets_in_seconds": math.ceil(seconds)},
+        )  # fmt: skip
 
     def _stays(self, router: str, conversation: str, name: str) -> None:
         if conversation:
@@ -8753,7 +8813,7 @@ class Accounts:
     def asked(self, target: Target) -> None:
         """A request goes there now: where its rest may be over, it is the one that tries."""
         account = self.all.get(target.key.id)
-        if account is None:
+        if account is None or target.api in UNCOUNTED:  # that may be answered whatever is used up
             return
         now = self._now()
         for scope in ("", family(target.model), target.model):
@@ -8765,10 +8825,14 @@ class Accounts:
         account = self.all.get(target.key.id)
         if account is None or account.kind is None:
             return
+        if target.api in UNCOUNTED:
+            self._learn(account, headers)
+            return
         account.bursts, account.paused_until = 0, -math.inf
         for scope in ("", family(target.model), target.model):
             if (rest := account.rests.get(scope)) is not None and rest.tried:  # else it was asked before
                 del account.rests[scope]
+                self._ramp(account)
                 log.info("the account %s serves again: %s", account.name, rest.words)
                 self._tell(account)
                 self._stir()
@@ -8812,7 +8876,10 @@ class Accounts:
         until = now + min(max(seconds, 1.0), REST_MAX_S)
         retest = now + (PARKED_S if kind == "parked" else RETEST_S)
         words = self._credentials.redact(words)[:200]
-        is_new = (before := account.rests.get(scope)) is None or before.until <= now
+        before = account.rests.get(scope)
+        is_new = before is None or before.until <= now
+        if before is not None and before.until > until and not before.tried:
+            return  # an answer that was on its way knows less
         account.rests[scope] = Rest(kind, math.inf if kind == "parked" else until, retest, words)
         if is_new:
             for other in self.all.values():
@@ -8837,14 +8904,14 @@ class Accounts:
         account = self.all.get(target.key.id)
         only_here = msgspec.structs.replace(verdict, next_key=False, bench="", breaker=False)
         if account is None or account.kind is None:
-            return only_here, 0.0
+            return _NEXT_ACCOUNT, 0.0
         if not status and fault.kind == "provider_auth":  # there is no token to ask with, and `rest` knows
             return _NEXT_ACCOUNT, 0.0
         names = [name for name in (fault.code, fault.type) if name]
         refusal = account.kind.refusal(status, headers, names, fault.message, target.model, self._wall())
         if status == 401:
             refusal = Refusal("parked", words=f"its token is refused, a new one, too: {fault.message}")
-        if refusal is None:
+        if refusal is None or (refusal.kind == "parked" and target.api == "other"):  # that path alone is closed to it
             return only_here, 0.0
         wall = self._wall()
         seconds = refusal.until - wall if refusal.until else (fault.wait_s or UNSAID_S)
@@ -8856,22 +8923,20 @@ class Accounts:
         log.warning("the account %s rests: %s", account.name, self._credentials.redact(words)[:300])
         return _NEXT_ACCOUNT, seconds
 
-    def burst_s(
-        self, target: Target, fault: Fault, status: int, headers: Sequence[tuple[bytes, bytes]]
-    ) -> float | None:
-        """Seconds after which to ask the same account again, which has too many requests at a time; None otherwise."""
+    def burst_s(self, target: Target, fault: Fault, status: int, headers: Sequence[tuple[bytes, bytes]]) -> float:
+        """Seconds after which to ask the same account again, which has too many requests at a time; 0 otherwise."""
         account = self.all.get(target.key.id)
         if account is None or account.kind is None or status != 429:
-            return None
+            return 0.0
         names = [name for name in (fault.code, fault.type) if name]
         refusal = account.kind.refusal(status, headers, names, fault.message, target.model, self._wall())
-        if refusal is None or refusal.kind != "burst":
-            return None
+        if refusal is None or refusal.kind != "burst" or (fault.wait_s or 0.0) > BURST_S:
+            return 0.0
         now = self._now()
         if account.paused_until <= now:  # not once more for each of those that were under way
             pause_s = BURST_PAUSES_S[min(account.bursts, len(BURST_PAUSES_S) - 1)]
             account.bursts += 1
-            account.paused_until = now + min(BURST_S, pause_s if fault.wait_s is None else max(0.5, fault.wait_s))
+            account.paused_until = now + (pause_s if fault.wait_s is None else max(0.5, fault.wait_s))
         self._ramp(account)
         return account.paused_until - now
 
@@ -8910,6 +8975,11 @@ class Accounts:
         """Seconds until its token ends."""
         return -math.inf if account.tokens is None else account.tokens.expires_at - self._wall()
 
+    def token(self, target: Target) -> str:
+        """The token that it is asked with; "" when there is none."""
+        account = self.all.get(target.key.id)
+        return "" if account is None or account.tokens is None else account.tokens.access
+
     def bearer(self, target: Target) -> str | None:
         """The token to ask with; None when another one is needed first."""
         account = self.all.get(target.key.id)
@@ -8925,17 +8995,18 @@ class Accounts:
         account = self.all.get(target.key.id)
         if account is None:
             raise UpstreamError("provider_auth", "this account is gone")
-        if self._needs(account, stale):
+        if self._needs(account, stale, _JUST_IN_TIME_S):
             await self._refreshed(account, stale)
-        if account.tokens is None or self._needs(account, stale):
+        if account.tokens is None or self._needs(account, stale, 0.0):
+            account.refused = stale
             raise UpstreamError(
                 "provider_auth", account.refresh_fault or account.fault or "its token cannot be renewed"
             )
         return account.tokens.access
 
-    def _needs(self, account: Account, stale: str) -> bool:
+    def _needs(self, account: Account, stale: str, left_s: float) -> bool:
         tokens = account.tokens
-        return tokens is None or tokens.access == stale or self._left_s(account) <= 0
+        return tokens is None or tokens.access == stale or self._left_s(account) <= left_s
 
     async def _refreshed(self, account: Account, stale: str) -> None:
         if account.refreshing is None:
@@ -8948,6 +9019,7 @@ class Accounts:
         try:
             if account.refresh_at > self._now():
                 return
+            account.is_signed_out = False
             lock = await self._lock(account)
             try:
                 self._load(account)
@@ -8965,7 +9037,7 @@ class Accounts:
 
     async def _lock(self, account: Account) -> int:
         """The lock on an account's file. Raises StoreError or TimeoutError."""
-        async with asyncio.timeout(60.0):
+        async with asyncio.timeout(_LOCK_S):
             while (lock := self._files.try_lock(account.path)) is None:  # noqa: ASYNC110 - another process has it
                 await asyncio.sleep(0.05)
             return lock
@@ -8982,12 +9054,14 @@ class Accounts:
         payload = kind.refresh(tokens)
         sent: dict[str, Any] = {"data": payload} if kind.FORM else {"json": payload}
         proxied = self._settings.proxies.options(url, {"accept": "application/json"})
-        timeout = aiohttp.ClientTimeout(total=30.0)
+        timeout = aiohttp.ClientTimeout(total=_TOKEN_S)
         async with self._session.post(url, timeout=timeout, allow_redirects=False, **sent, **proxied) as answer:
             body = await whole_body(answer, CREDENTIALS_BYTES)
             if answer.status != 200:
+                account.is_signed_out = answer.status in _SIGNED_OUT
                 fault = read_fault(answer.status, body[:65536])
-                raise ValueError(f"{answer.status}: {fault.message}")
+                again = ": sign in again, with the program it belongs to" if account.is_signed_out else ""
+                raise ValueError(f"{answer.status}: {fault.message}{again}")
         # the old token is used up: nothing may come between this and the writing
         fields = kind.refreshed(account.fields, decode_or_none(body), self._wall())
         new = kind.read(fields)
@@ -8996,10 +9070,14 @@ class Accounts:
         account.unsaved = True
         self._take(account, fields, new)
         self._save(account)
+        self._find_twins()  # whose it is may have been said only now
+        self.changed()
         self._tell(account)
 
     def _save(self, account: Account) -> None:
         """Writes an account's tokens; where that cannot be, they are kept in memory and it is tried again."""
+        if self.all.get(account.name) is not account:
+            return  # it was taken out meanwhile
         try:
             self._files.write(account.path, account.fields)
         except StoreError as error:
@@ -9007,14 +9085,16 @@ class Accounts:
             log.error("%s: %s", account.name, account.refresh_fault)
             return
         account.unsaved, account.stamp = False, self._files.stamp(account.path)
-        account.refresh_fault = ""
+        account.on_disk, account.refresh_fault = cast(Tokens, account.tokens).access, ""
 
     def _not_refreshed(self, account: Account, words: str) -> None:
         pause_s = _REFRESH_PAUSES_S[min(account.refresh_failures, len(_REFRESH_PAUSES_S) - 1)]
+        pause_s = PARKED_S if account.is_signed_out else pause_s
         account.refresh_failures += 1
         account.refresh_at = self._now() + pause_s
         account.refresh_fault = self._credentials.redact(words)[:300]
         log.warning("the token of %s was not refreshed: %s", account.name, account.refresh_fault)
+        self.changed()
         self._tell(account)
 
     async def run(self) -> None:
@@ -9038,7 +9118,7 @@ class Accounts:
     async def close(self) -> None:
         """Waits for refreshes under way: a token that has come and is not written is lost."""
         if running := [one.refreshing for one in self.all.values() if one.refreshing is not None]:
-            await asyncio.wait(running, timeout=35.0)
+            await asyncio.wait(running, timeout=_TOKEN_S + 5)
 
     # -- requests
 
@@ -9094,8 +9174,8 @@ class Accounts:
 
     def _check_file(self, path: str) -> tuple[str, Path]:
         """The kind of a file of credentials that no account has yet, and where it is. Raises BadRequest or Conflict."""
-        place = Path(path).expanduser()
-        if not place.is_absolute():
+        place = Path(os.path.expanduser(path))
+        if not place.is_absolute() or "\0" in path:
             raise BadRequest("the path of a file of credentials is absolute", param="path")
         if taken := next((one.name for one in self.all.values() if one.path.resolve() == place.resolve()), ""):
             raise Conflict(f"{place} is the account {taken}")
@@ -9129,8 +9209,10 @@ class Accounts:
         if same is not None and not name:
             name = same.name  # signed in anew
         account = self.all.get(name)
-        if account is not None and account is not same:
+        if account is not None and account.identity and account is not same:
             raise Conflict(f"the account {name} is somebody else's")
+        if same is not None and same.name != name:
+            raise Conflict(f"that is the account {same.name}")
         name = name or self.free_name((tokens.email.partition("@")[0] if tokens is not None else "") or kind.ROUTER)
         if not ACCOUNT_NAME.fullmatch(name):
             raise BadRequest(f'the name of an account is such as "work", not {name[:100]!r}', param="name")
@@ -9145,7 +9227,7 @@ class Accounts:
         """Uses an account no more. A file of another program stays as it is. Raises NotFound or Unavailable."""
         account = self._named(name)
         if account.refreshing is not None:
-            await asyncio.wait([account.refreshing], timeout=35.0)
+            await asyncio.wait([account.refreshing], timeout=_TOKEN_S + 5)
         if name in self._settings.accounts.files:
             await self._change("files", name, "")
         else:
@@ -9160,6 +9242,7 @@ class Accounts:
         account = self._named(name)
         account.rests, account.paused_until, account.bursts = {}, -math.inf, 0
         account.refresh_fault, account.refresh_failures, account.refresh_at = "", 0, -math.inf
+        account.refused, account.is_signed_out = "", False
         self._stir()
         self.changed()
         self._tell(account)
@@ -9208,7 +9291,7 @@ class Accounts:
         if target.router.beta:
             headers["anthropic-beta"] = target.router.beta
         proxied = self._settings.proxies.options(url, headers)
-        timeout = aiohttp.ClientTimeout(total=15.0)
+        timeout = aiohttp.ClientTimeout(total=_USAGE_ANSWER_S)
         async with self._session.get(url, timeout=timeout, allow_redirects=False, **proxied) as answer:
             body = await whole_body(answer, CREDENTIALS_BYTES)
             if answer.status != 200:
@@ -9230,7 +9313,7 @@ class Accounts:
         rests = {scope: rest for scope, rest in account.rests.items() if rest.until > now}
         if "" in rests:
             return ("parked" if rests[""].kind == "parked" else "resting"), rests[""].words
-        if account.refresh_fault and self._left_s(account) <= 0:
+        if account.refresh_fault and self._is_ended(account):
             return "failing", account.refresh_fault
         if rests:
             return "partly", f"{', '.join(rests)}: {next(iter(rests.values())).words}"
@@ -9392,13 +9475,8 @@ def lacks(row: RouterDef) -> str:
 
 def _turns_with(target: Target) -> str:
     """What is arranged together: hosts, the accounts of one subscription."""
-    return (
-        target.router.id
-        if target.router.kind == "subscription"
-        else target.router.kind
-        if target.router.kind == "host"
-        else ""
-    )
+    router = target.router
+    return {"host": "host", "subscription": router.id}.get(router.kind, "")
 
 
 class RouterPool:
@@ -9945,8 +10023,8 @@ class RouterPool:
         for name, alias_prefer in self._expand(model, router):
             prefer = prefer or alias_prefer
             try:
-                wanted += await self._candidates(name, api)
-            except (ModelNotFound, Unavailable) as error:  # an alias has further targets
+                wanted += await self._candidates(name)
+            except (ModelNotFound, Unavailable, Forbidden) as error:  # an alias has further targets
                 refusal = refusal or error
         # a list was waited for, perhaps, and routers were written anew meanwhile
         wanted = [(self.rows[row.id], served) for row, served in dict.fromkeys(wanted) if row.id in self.rows]
@@ -9977,7 +10055,7 @@ class RouterPool:
                     return [(parse_name(target, "", self.rows), alias.prefer) for target in targets]
         return [(parse_name(model, router, self.rows), "")]
 
-    async def _candidates(self, name: Name, api: Api) -> list[tuple[RouterDef, str]]:
+    async def _candidates(self, name: Name) -> list[tuple[RouterDef, str]]:
         """Routers that serve a name, with their model ids."""
         wait_s = self._settings.timeouts.catalog_wait_s
         if name.router:
@@ -9987,14 +10065,16 @@ class RouterPool:
             row = router.row
             if not router.keys:
                 words = f"{row.id} has {lacks(row)}"
+                if row.kind == "subscription":
+                    raise Forbidden(words, code="router_not_configured", fault="provider_auth", should_retry=False)
                 raise Unavailable(words, code="router_not_configured", fault="provider_auth", should_retry=False)
-            if row.kind == "subscription" and api == "other":
+            if row.kind == "subscription":  # which lists its models to whoever asks for them
                 return [(row, name.model)]
             if row.kind == "local" and name.model and name.model not in row.models:
                 raise self._unknown(f"{row.id}/{name.model}")
             if row.kind == "host":
                 return [(router.row, await self._model_of_host(router, name.model))]
-            if not row.models and row.kind != "subscription":
+            if not row.models:
                 self._refresh(router)
             return [(row, name.model or await self._default(router))]
         if not name.model:
@@ -10119,7 +10199,7 @@ class RouterPool:
                 continue
             for key in router.keys:
                 if row.kind == "subscription":
-                    bench = self.accounts.rest(key.id, model)
+                    bench = self.accounts.rest(key.id, model, api)
                 else:
                     bench = router.rest(key.id, model, now) if router.benches else None
                 if bench is None:
@@ -10129,7 +10209,7 @@ class RouterPool:
         if targets:
             return targets
         if why and all(row.kind == "subscription" for row, _, _ in wanted):
-            raise self._all_rest(wanted[0][0], shortest, why)
+            raise self.accounts.all_rest(wanted[0][0], shortest, why)
         if down is not None and shortest == broken == math.inf:
             raise self._host_down(down)
         if shortest < math.inf:
@@ -10146,17 +10226,6 @@ class RouterPool:
             retry_after_s=broken,
             should_retry=True,
         )
-
-    def _all_rest(self, row: RouterDef, seconds: float, why: str) -> ChompError:
-        """The error of a request for which no account of a subscription may be asked, for so long."""
-        if seconds == math.inf:
-            words = f"no account of {row.name} can be used ({why}): see `chomp accounts`"
-            return Unavailable(words, code="accounts_parked", fault="provider_auth", should_retry=False)
-        back = iso(self._clocks.wall() + seconds)
-        return Busy(
-            f"every account of {row.name} rests, the first is back at {back} ({why})", code="accounts_resting",
-            fault="provider_rate_limited", retry_after_s=seconds, should_retry=False,
-        )  # fmt: skip
 
     def still_awake(self, plan: Plan) -> list[Target]:
         """Those that `plan` was made of, as far as they may be asked now. Raises Busy or Unavailable for none."""
@@ -10214,7 +10283,7 @@ class RouterPool:
         """Whether `target` may be asked now."""
         now, router = self._now(), self._known[target.router.id]
         if target.router.kind == "subscription":
-            return self.accounts.rest(target.key.id, target.model) is None
+            return self.accounts.rest(target.key.id, target.model, target.api) is None
         host = self.hosts.all.get(target.router.id)
         if host is not None and host.state == "down":
             return False
@@ -10655,6 +10724,8 @@ class Attempt(msgspec.Struct, eq=False):
 
     def _streams(self) -> bool:
         """What the answer's type makes of it."""
+        if self.raw:
+            return self._type.startswith(b"text/event-stream")
         return self._type.startswith(b"text/event-stream") or (self._wanted.stream and b"json" not in self._type)
 
     def feed(self, data: bytes) -> None:
@@ -10796,6 +10867,9 @@ class Attempt(msgspec.Struct, eq=False):
         elif error is not None:
             code = "upstream_unreachable" if error.kind == "provider_connect" else "upstream_interrupted"
             self.fail(Fault(error.kind, str(error), 502, code=code))
+        elif self.tap is not None and self.raw:
+            self._keep(self.tap.rest())
+            self.phase = "good"
         elif self.tap is not None:
             if left := self.tap.rest():
                 self.unended = True
@@ -11007,8 +11081,6 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         request = self.request
         envelope = self.envelope = loose_envelope(request.body)
         model, router, api = envelope.model or "", direct.router, request.api
-        if not model and api != "other":
-            raise BadRequest("'model' is required", code="missing_required_parameter", param="model")
         self._wanted = Wanted(envelope.stream is True and api not in UNCOUNTED, False, True)
         if pin := self.caller.router:
             model, router = self.proxy.routing.pinned(model, router, pin), pin
@@ -11018,10 +11090,13 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     def _over_budget(self) -> bool:
         """Whether the task that asks has to wait; counting tokens costs nothing."""
         meter = self.meter
-        return meter is not None and self.request.api not in UNCOUNTED and bool(self.proxy.meters.over(meter))
+        return meter is not None and not self._is_free and bool(self.proxy.meters.over(meter))
 
-    async def _find_targets(self, question: Question) -> None:
-        """Waits for a budget of the task that asks and for lists of models. Raises ChompError."""
+    async def _find_targets(self, question: Question, *, anew: bool = False) -> None:
+        """Waits for a budget of the task that asks and for lists of models. Raises ChompError.
+
+        `anew` after something has changed that a plan of a moment ago does not know.
+        """
         if self._over_budget():
             self._on_hold, self._due = True, 0.0  # a streaming client hears comments meanwhile
             try:
@@ -11031,10 +11106,11 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         routing = self.proxy.routing
         while True:
             try:
-                plan = routing.planned(question) or await routing.plan(*question)
+                plan = (None if anew else routing.planned(question)) or await routing.plan(*question)
                 break
             except Busy as error:
                 await self._hold(error)
+                anew = True
         self._begin_with(plan)
 
     async def _hold(self, error: Busy) -> None:
@@ -11071,6 +11147,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         places = {(one.router.id, one.key.id) for one in rest if one.router.kind in ("host", "subscription")}
         if len(places) > 1 and self.request.api != "other":
             self._conversation = conversation_key(self.envelope, self.caller.name, self._conversation_name())
+        if self.request.direct is None and any(one.router.kind == "subscription" and not one.model for one in rest):
+            raise BadRequest("a subscription has no default model: name one", code="no_default_model", param="model")
         prompt = self._longest_prompt() if any(one.router.kind == "host" for one in rest) else 0
         rest = routing.arranged(rest, strategy, prompt, self._conversation, self.caller, self.request.direct)
         if not rest:
@@ -11096,6 +11174,12 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         return conversation_name(self.request.body)
 
     @property
+    def _is_free(self) -> bool:
+        """Whether what is asked for costs nothing: a count of tokens, a list."""
+        direct = self.request.direct
+        return self.request.api == "count_tokens" or (direct is not None and direct.method == "GET")
+
+    @property
     def _restricted(self) -> bool:
         user = self.caller.user
         return user is not None and bool(user.models or user.routers)
@@ -11117,7 +11201,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     def _admit(self, user: User) -> None:
         """Reserves what the request may use of its user's allowance. Raises Busy when that is more than is left."""
         api = self.request.api
-        if api in UNCOUNTED:
+        if self._is_free:
             return
         tokens, usd = 0, 0.0
         if user.limited():  # the others are counted: they may get limits while chomp runs
@@ -11145,7 +11229,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         if self.meter is not None and api not in ("embeddings", *UNCOUNTED):
             price = self.proxy.routing.price(target.router.id, target.model)
             most = self.proxy.meters.most_tokens(self.meter, self._prompt_tokens(), price)
-        if most is None or api in UNCOUNTED:
+        is_plan = target.router.kind == "subscription" and target.api == "responses"  # which takes no such limit
+        if most is None or api in UNCOUNTED or self.request.direct is not None or is_plan:
             return body
         return capped(target.api, body, max(1, most // self.envelope.many()))
 
@@ -11169,7 +11254,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
                 position = self._elsewhere(error)
         proxy.routing.asked(target)
         if target.router.kind == "subscription":
-            self._bearer = proxy.routing.accounts.bearer(target) or ""
+            self._bearer = proxy.routing.accounts.token(target)
         if proxy.events.details:
             proxy.tell("request_attempt", self)
         address = proxy.known_address(target, request)
@@ -11184,12 +11269,11 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         lane = self.proxy.routing.lane(target)
         if target.router.kind == "subscription" and not self.proxy.routing.awake(target):  # since it was chosen
             self._leave_seat()
-            self._wait(self._find_targets, self._question)
+            self._wait(functools.partial(self._find_targets, anew=True), self._question)
             return True
-        if lane is None or self.request.api in UNCOUNTED:
+        if lane is None or self._is_free:
             return False
-        if target.router.kind == "subscription" and (pause_s := self.proxy.routing.accounts.pause_s(target)) > 0:
-            self._wait(self._pause, pause_s)
+        if target.router.kind == "subscription" and self._pauses(self.proxy.routing.accounts.pause_s(target)):
             return True
         if self._seat is None:
             if not lane.has_room(target.model):
@@ -11218,7 +11302,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         times, began = proxy.timeouts, time.monotonic()
         waiter = self._waiter = Waiter(target.model, self.caller.name, began)
         self._on_hold, self._due = True, 0.0  # a streaming client hears comments meanwhile
-        most = proxy.limits.requests if target.router.kind == "subscription" else proxy.limits.queue
+        is_account = target.router.kind == "subscription"
+        most = proxy.limits.requests if is_account else proxy.limits.queue
         if lane.may_wait(self.caller.name, most):
             proxy.tell("request_queued", self)
         try:
@@ -11231,11 +11316,11 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
                         raise Busy(words, code="queue_timeout", retry_after_s=wait_s, fault="chomp_shed")
                     self._seat = await lane.seat(waiter, most, min(times.busy_s, left_s))
                 except Busy:
-                    if (other := self._idle_elsewhere()) is None:
+                    if is_account or (other := self._idle_elsewhere()) is None:
                         raise
                     self._targets = _moved(self._targets, other, self._position)
                     break
-                if self._seat is None and (other := self._idle_elsewhere()) is not None:
+                if self._seat is None and not is_account and (other := self._idle_elsewhere()) is not None:
                     self._targets = _moved(self._targets, other, self._position)
                     break
         finally:
@@ -11244,6 +11329,17 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             if self._seat is None:
                 lane.give_up(waiter)
         self._ask(self._position)
+
+    def _pauses(self, seconds: float) -> bool:
+        """Whether it waits so long for an account that has too many requests at a time: BURST_S in all."""
+        now = time.perf_counter()
+        if seconds <= 0:
+            return False
+        self._burst_until = self._burst_until or now + BURST_S
+        if now + seconds > self._burst_until:
+            return False
+        self._wait(self._pause, seconds)
+        return True
 
     async def _pause(self, seconds: float) -> None:
         """Waits for an account that has too many requests at a time."""
@@ -11316,16 +11412,20 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         self._wire = wire
         self._sent = address, body
         direct = self.request.direct
-        length = b"" if direct is not None and direct.method == "GET" else b"content-length: %d\r\n" % len(body)
+        is_bare = not body and direct is not None and direct.method == "GET"
+        length = b"" if is_bare else b"content-length: %d\r\n" % len(body)
         wire.start(self, b"%b%b\r\n" % (address[1], length), body)
 
     async def _connect(self, address: tuple[Origin, bytes] | None, body: bytes, *, anew: bool = False) -> None:
         """Asks over another connection, and over a new one when it is to be `anew`. Raises Unavailable."""
         attempt, pool = cast(Attempt, self.attempt), self.proxy.pool
+        is_account = attempt.target.router.kind == "subscription"
         try:
+            if is_account and anew:
+                address = None  # there may be another token since
             address = address or await self.proxy.address(attempt.target, self.request)
-            if attempt.target.router.kind == "subscription":
-                self._bearer = self.proxy.routing.accounts.bearer(attempt.target) or ""
+            if is_account:
+                self._bearer = self.proxy.routing.accounts.token(attempt.target)
             wire = (None if anew else pool.take(address[0])) or await pool.connect(address[0])
         except UpstreamError as error:
             self._sent = cast(Any, address), body
@@ -11338,9 +11438,10 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     def _elsewhere(self, refused: BadRequest) -> int:
         """The position of a target whose dialect may have a place for what is asked. Raises ChompError without one."""
         self._leave_seat()
-        api = self._targets[self._position].api
+        accounts, here = self.proxy.routing.accounts, self._targets[self._position]
         for at in range(self._position + 1, len(self._targets)):
-            if self._targets[at].api != api:
+            other = self._targets[at]
+            if other.api != here.api or accounts.kind_of(other) != accounts.kind_of(here):
                 return at
         raise self._failure() if self._faults else refused  # a target could have served it, and failed
 
@@ -11580,26 +11681,20 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             self._renewed = (*self._renewed, target.key.id)
             self._wait(self._renew, attempt, fault)
             return True
-        pause_s = accounts.burst_s(target, fault, attempt.status, attempt.headers)
-        if pause_s is None:
-            return False
-        now = time.perf_counter()
-        self._burst_until = self._burst_until or now + BURST_S
-        if now + pause_s > self._burst_until:
-            return False
-        self.proxy.usage.attempts[target.router.id, fault.kind] += 1
-        self._wait(self._pause, pause_s)
-        return True
+        if self._pauses(accounts.burst_s(target, fault, attempt.status, attempt.headers)):
+            self.proxy.usage.attempts[target.router.id, fault.kind] += 1
+            return True
+        return False
 
     async def _renew(self, attempt: Attempt, fault: Fault) -> None:
         """Asks an account again with another token than the one it has refused."""
-        self.proxy.usage.attempts[attempt.target.router.id, fault.kind] += 1
         try:
             await self.proxy.routing.accounts.renewed(attempt.target, self._bearer)
         except UpstreamError as error:
             attempt.status = 0  # not what it said decides, but that there is no token
             self._move_on(attempt, msgspec.structs.replace(fault, message=self.proxy.redacted_text(str(error))))
             return
+        self.proxy.usage.attempts[attempt.target.router.id, fault.kind] += 1
         self._ask(self._position)
 
     def _move_on(self, attempt: Attempt, fault: Fault) -> None:
@@ -11632,7 +11727,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     def _ends_at_account(self, verdict: Verdict) -> bool:
         """Whether the client has been told, or waits, after an account has failed for which there is no other.
 
-        Raises Busy or Unavailable when none may be asked.
+        Raises Busy or Forbidden when none may be asked.
         """
         attempt = cast(Attempt, self.attempt)
         if not verdict.next_key:  # it is not about the account: what was said goes on as it is
@@ -11642,10 +11737,10 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             return False
         try:
             self.proxy.routing.still_awake(cast(Plan, self._plan))
-        except (Busy, Unavailable) as error:
+        except (Busy, Forbidden) as error:
             settings = self.proxy.routing.accounts.settings
             if isinstance(error, Busy) and (settings.hold_task_s if self.caller.task else settings.hold_s):
-                self._wait(self._find_targets, self._question)
+                self._wait(functools.partial(self._find_targets, anew=True), self._question)
                 return True
             error.attempts, error.headers = tuple(self.records), self._failure_headers(attempt)
             raise
@@ -11877,6 +11972,9 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         tap, meter = attempt.tap, attempt.tap.meter
         if meter.done and tap.plain:
             error = None  # all of it is here, however the connection ended
+        elif error is None and attempt.raw:
+            if last := tap.rest():
+                sink.write(last)
         elif error is None:
             last = tap.close()
             if not meter.complete:
@@ -12610,19 +12708,20 @@ class Proxy:
 
     def _account_address(self, target: Target, request: ChatRequest, token: str) -> tuple[Origin, bytes]:
         """The same for an account that has a good token."""
-        tokens = self.routing.accounts.all[target.key.id].tokens
-        known = request.heads.get(id(tokens))
-        if known is not None and known[0] is tokens:
-            return known[1]
+        row = target.router  # another one after a change of settings
+        known = request.heads.get(id(row))
+        if known is not None and known[0] is row and known[1][0] == token:
+            return cast(tuple[Origin, bytes], known[1][1])
         address = self._new_account_address(target, request, token)
         if len(request.heads) >= _TARGETS:
             request.heads.clear()
-        request.heads[id(tokens)] = tokens, address
+        request.heads[id(row)] = row, (token, address)
         return address
 
     def _new_account_address(self, target: Target, request: ChatRequest, token: str) -> tuple[Origin, bytes]:
         accounts, row, direct = self.routing.accounts, target.router, request.direct
-        headers = {"authorization": f"Bearer {token}", **dict(accounts.headers(target)), "anthropic-beta": ""}
+        headers = {"authorization": f"Bearer {token}", "anthropic-beta": "", "chatgpt-account-id": ""}
+        headers |= dict(accounts.headers(target))
         sent = request.headers if target.api == request.api else ()
         if "messages" in row.apis:
             headers["anthropic-beta"] = joined_beta(row.beta, sent)
@@ -12640,7 +12739,7 @@ class Proxy:
             return None if token is None else self._account_address(target, request, token)
         known = request.heads.get(id(target))
         if known is not None and known[0] is target:
-            return known[1]
+            return cast(tuple[Origin, bytes], known[1])
         row = target.router
         if row.kind == "local":
             return None
@@ -17859,7 +17958,8 @@ class Services(msgspec.Struct):
 
     def direct(self, path: str) -> RouterDef | None:
         """The subscription that is asked at `path` for what goes on as it is; None for other paths."""
-        return next((row for prefix, row in self.prefixes.items() if path.startswith(prefix)), None)
+        found = [prefix for prefix in self.prefixes if path.startswith(prefix)]
+        return self.prefixes[max(found, key=len)] if found else None
 
     def direct_api(self, row: RouterDef, method: str, path: str) -> TargetApi | None:
         """What a path of a subscription is, as it came; None for one that is not served."""
@@ -18152,6 +18252,7 @@ def authenticate(request: web.Request, services: Services) -> Caller:
     raise Unauthorized(
         "a valid chomp token is needed (`Authorization: Bearer ...` or `x-api-key: ...`); `bin/chomp token` prints it",
         headers={"www-authenticate": 'Bearer realm="chomp"'},
+        should_retry=False,  # else Claude Code tries for minutes, and says nothing
     )
 
 
@@ -18221,8 +18322,8 @@ def refused(request: web.Request, error: ChompError) -> web.Response:
     api = MODEL_PATHS.get(request.path.encode()) if request.method == "POST" else None
     if request.method == "POST" and request.path.endswith(_GENERATES):
         api = "gemini"
-    if services.direct(request.path) is not None:
-        api = "other"
+    if (subscription := services.direct(request.path)) is not None:
+        api = services.direct_api(subscription, request.method, request.rel_url.raw_path) or "other"
     if api is not None and not request.get(ACCOUNTED, False):
         request_id = request[REQUEST_ID] = request.get(REQUEST_ID) or new_request_id(
             request.headers.get("x-request-id")
@@ -18659,7 +18760,7 @@ class RequestHead(msgspec.Struct, gc=False):
     dialect: Dialect
     generation: int  # of the credentials by which it was let in
     direct: Direct | None  # of one that goes to a subscription as it is
-    heads: dict[int, tuple[object, tuple[Origin, bytes]]]  # what of it goes to upstreams
+    heads: dict[int, tuple[object, Any]]  # what of it goes to upstreams
 
 
 class _HeadReader:
@@ -19558,7 +19659,9 @@ async def relay_direct(request: web.Request) -> web.StreamResponse:
     Only paths that agents need are served: messages, count_tokens, models of Claude; responses, models of ChatGPT.
     """
     services = request.app[SERVICES]
-    row = cast(RouterDef, services.direct(f"{request.path}/"))
+    row = services.direct(f"{request.path}/")
+    if row is None:
+        raise NotFound("there is no subscription at this address any more")
     raw_path = request.rel_url.raw_path
     if request.method == "HEAD" and raw_path.rstrip("/") == row.prefix:
         return web.Response()
@@ -21562,8 +21665,8 @@ async def show_page_part(request: web.Request) -> web.Response:
 PAGES = (Page("/", "Tasks", "list"), Page("/usage", "Usage", "chart"), Page("/docs", "Documentation", "book"))
 
 _DOCS = (
-    "clients", "tasks", "models", "hosts", "tower", "dialects", "failover", "users", "usage", "api", "settings",
-    "safety", "running",
+    "clients", "tasks", "models", "hosts", "subscriptions", "tower", "dialects", "failover", "users", "usage", "api",
+    "settings", "safety", "running",
 )  # fmt: skip
 _ORIGIN = "http://127.0.0.1:8001"  # as it is written in the docs; a page has its own address in its place
 
@@ -22068,6 +22171,7 @@ async def run_command(request: web.Request) -> web.StreamResponse:
             else:
                 await tell(out=piece)
     except ChompError as error:
+        status = 2 if error.code == "usage" else 1
         await tell(err=f"{services.credentials.redact(error.message)}\n")
     except ConnectionError:
         raise

@@ -11821,6 +11821,8 @@ class TestDirect:
                 assert (status, error["type"], error["error"]["type"]) == (401, "error", "authentication_error")
                 status, error = await ask("/chatgpt/v1/responses", **headers)
                 assert (status, error["error"]["code"]) == (401, "invalid_api_key")
+            async with http.post(f"{served.url}/claude/v1/messages", data=message()) as answer:
+                assert answer.headers["x-should-retry"] == "false"  # Claude Code would try for minutes
             status, _ = await ask("/claude/v1/messages", **{"x-api-key": users[0]["token"]})
             assert status == 200
             status, error = await ask("/claude/v1/messages", authorization=f"Bearer {users[1]['token']}")
@@ -12143,7 +12145,7 @@ class TestTokens:
     @pytest.mark.parametrize(
         ("status", "body", "words"),
         [
-            (400, b'{"error": "invalid_grant", "error_description": "Refresh token not found"}', "Refresh token not found"),
+            (429, b'{"error": {"message": "slow down"}}', "429: slow down"),
             (500, b"oops", "500: oops"), (200, b"{}", "no token came"), (200, b"<html>", "no token came"),
         ],
     )  # fmt: skip
@@ -12175,6 +12177,25 @@ class TestTokens:
         clock.now += 6
         assert await asks(served) == (200, "work")
         assert account_named(served, "work")["refresh_fault"] == ""
+
+    async def test_a_sign_in_that_has_ended_is_said_and_not_tried_again_and_again(
+        self, plans: Plans, vendor: Vendor
+    ) -> None:
+        clock = Clock()
+        served = await plans("work", clock=clock)
+        vendor.refresh_tokens.clear()
+        clock.now += 3600
+        for _ in range(4):
+            async with served.post("/claude/v1/messages", data=message(stream=True)) as answer:
+                error = (await answer.json())["error"]
+            assert (answer.status, answer.headers["x-should-retry"]) == (403, "false")  # clients stop at that
+            assert "sign in again" in error["message"]
+            assert "is back at" not in error["message"]
+            clock.now += 400
+        assert len(vendor.refreshes) == 1
+        write_account(served.settings.dir, "work", vendor.knows(claude_file("work", clock.now + 3600, 5)))
+        served.services.routing.accounts.look()
+        assert await asks(served) == (200, "work")
 
     async def test_another_account_serves_while_one_cannot_be_renewed(self, plans: Plans, vendor: Vendor) -> None:
         clock = Clock()
@@ -12239,7 +12260,7 @@ class TestTokens:
         shown = account_named(served, "work")
         assert (shown["state"], shown["words"]) == ("unusable", f"others may read {path}: chmod 600 {path}")
         async with served.post("/claude/v1/messages", data=message()) as answer:
-            assert (answer.status, "has no account" in await answer.text()) == (503, True)
+            assert (answer.status, "has no account" in await answer.text()) == (403, True)
         path.chmod(0o600)
         served.services.routing.accounts.look()
         assert (await asks(served))[0] == 200
@@ -12296,6 +12317,646 @@ class TestTokens:
             vendor.refresh_tokens.clear()
 
 
+async def post_raw(served: Chomp, data: bytes, wait_s: float = 3.0) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(data)
+    found = b""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(wait_s):
+            while part := await reader.read(65536):
+                found += part
+    writer.close()
+    return found
+
+
+class TestAccountsUnderStress:
+    """What happens to accounts at odd moments, and to requests in odd forms."""
+
+    # -- tokens
+
+    async def test_a_revoked_account_whose_refresh_fails_is_not_asked_again_and_again(
+        self, plans: Plans, vendor: Vendor
+    ) -> None:
+        served = await plans("a", "work")
+        vendor.valid.pop("at-a-1")
+        vendor.refresh_tokens.pop("rt-a-1")  # revoked: the clock says that its token is good
+        found = [await asks(served) for _ in range(8)]
+        assert found == [(200, "work")] * 8
+        shown = account_named(served, "a")
+        assert vendor.asked.count("nobody") <= 2, (vendor.asked, shown["state"])
+        assert shown["state"] != "ready"
+
+    async def test_a_token_in_its_last_seconds_is_renewed_before_it_is_sent(self, plans: Plans, vendor: Vendor) -> None:
+        clock = Clock()
+        served = await plans("work", clock=clock)
+        clock.now += 3600 - 20
+        assert (await asks(served))[0] == 200
+        assert len(vendor.refreshes) == 1
+
+    async def test_a_token_refused_in_its_last_seconds_is_renewed_and_parks_nobody(
+        self, plans: Plans, vendor: Vendor
+    ) -> None:
+        clock = Clock()
+        served = await plans("work", clock=clock)
+        clock.now += 3600 - 20
+        vendor.valid.pop("at-work-1")  # the vendor's clock is ahead
+        assert (await asks(served))[0] == 200, account_named(served, "work")["words"]
+
+    async def test_a_token_that_could_not_be_written_outlives_a_look_at_its_file(
+        self, plans: Plans, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = Clock()
+        served = await plans("work", clock=clock)
+
+        def full(*_: Any) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(cs, "replace_file", full)
+            clock.now += 3600
+            assert await asks(served) == (200, "work")
+        await asyncio.sleep(0.05)
+        file_of(served, "work").chmod(0o600)  # somebody mends what was wrong
+        served.services.routing.accounts.look()
+        assert await asks(served) == (200, "work")
+        assert len(vendor.refreshes) == 1
+
+    async def test_a_second_refresh_does_not_go_back_to_what_the_file_had(
+        self, plans: Plans, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = Clock()
+        served = await plans("work", clock=clock)
+
+        def full(*_: Any) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(cs, "replace_file", full)
+        clock.now += 3600
+        assert await asks(served) == (200, "work")
+        vendor.valid.pop("at-work-2")  # a 401 for the new one, which is in memory only
+        assert await asks(served) == (200, "work"), vendor.refreshes
+
+    async def test_a_refresh_token_that_stays_the_same_stays_hidden(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("work")
+        accounts = served.services.routing.accounts
+        for number in range(2, 20):
+            fields = claude_file("work", generation=1)
+            fields["claudeAiOauth"]["accessToken"] = f"at-work-{number}-secret"
+            os.utime(write_account(served.settings.dir, "work", fields), (number, number))  # so that it is seen
+            accounts.look()
+            assert accounts.all["work"].tokens.access == f"at-work-{number}-secret"
+            shown = served.services.credentials.redact("its refresh token is rt-work-1 !")
+            assert "rt-work-1" not in shown, number
+
+    async def test_a_new_refresh_token_beside_the_same_access_token_is_hidden(
+        self, plans: Plans, vendor: Vendor
+    ) -> None:
+        served = await plans("work")
+        fields = claude_file("work")
+        fields["claudeAiOauth"]["refreshToken"] = "rt-brand-new-secret"
+        write_account(served.settings.dir, "work", fields)
+        served.services.routing.accounts.look()
+        assert "rt-brand-new-secret" not in served.services.credentials.redact("x rt-brand-new-secret y")
+
+    async def test_asked_again_over_a_new_connection_it_is_with_the_new_token(
+        self, plans: Plans, vendor: Vendor
+    ) -> None:
+        served = await plans("work")
+        accounts = served.services.routing.accounts
+        assert (await asks(served))[0] == 200  # a connection is open now
+
+        async def act(call: Call) -> None:
+            vendor.act = vendor.answer
+            target = cs.Target(served.services.routing.rows["claude"], cs.Key("work", ""), "m")
+            await accounts.renewed(target, "at-work-1")  # some other request had it renewed meanwhile
+            call.cut()
+
+        vendor.act = act
+        assert (await asks(served))[0] == 200
+        assert len(vendor.refreshes) == 1
+
+    async def test_an_account_taken_out_while_it_is_renewed_gives_an_answer_that_is_one(
+        self, plans: Plans, vendor: Vendor, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        going_on = asyncio.Event()
+
+        async def act(call: Call) -> None:
+            await going_on.wait()
+            await vendor.make_token(call)
+
+        vendor.token_act = act
+        clock = Clock()
+        served = await plans("work", "zoe", clock=clock)
+        clock.now += 3600
+        write_account(served.settings.dir, "zoe", vendor.knows(claude_file("zoe", clock.now + 9000, 5)))
+        served.services.routing.accounts.look()
+        asking = asyncio.create_task(asks(served))
+        for _ in range(50):
+            await asyncio.sleep(0.01)
+        file_of(served, "work").unlink()
+        served.services.routing.accounts.look()
+        going_on.set()
+        assert (await asking)[0] == 200, caplog.text[-1500:]
+
+    async def test_an_account_taken_out_after_a_401_gives_an_answer_that_is_one(
+        self, plans: Plans, vendor: Vendor
+    ) -> None:
+        served = await plans("work")
+
+        async def act(call: Call) -> None:
+            file_of(served, "work").unlink()
+            served.services.routing.accounts.look()
+            await call.whole(b'{"type":"error","error":{"type":"authentication_error","message":"x"}}', 401)
+
+        vendor.act = act
+        async with served.post("/claude/v1/messages", data=message()) as answer:
+            assert answer.status >= 400
+
+    async def test_one_attempt_is_counted_once(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("work")
+        vendor.valid.pop("at-work-1")
+        vendor.refresh_tokens.pop("rt-work-1")
+        await asks(served)
+        assert len(vendor.calls) == 1
+        assert served.services.usage.attempts["claude", "provider_auth"] == 1
+
+    # -- rests
+
+    @pytest.mark.parametrize("what", ["count", "list"])
+    async def test_what_costs_nothing_is_no_test_of_a_spent_account(
+        self, plans: Plans, vendor: Vendor, what: str
+    ) -> None:
+        clock = Clock()
+        served = await plans("work", clock=clock)
+        vendor.act = refuses(429, headers=spent(reset=WALL + 9000))
+        assert (await asks(served))[0] == 429
+        clock.now += 601
+        vendor.act = vendor.answer
+        if what == "count":
+            async with served.post("/claude/v1/messages/count_tokens", data=message()) as answer:
+                await answer.read()
+        else:
+            async with served.get("/claude/v1/models") as answer:
+                await answer.read()
+        assert account_named(served, "work")["rests"]
+
+    async def test_a_limit_of_another_family_draws_no_new_conversations(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("a", "work")
+        vendor.headers = {"a": left(0.1), "work": left(0.8)}
+        assert {(await asks(served))[1] for _ in range(2)} == {"a", "work"}  # what is left of each is known now
+        account = served.services.routing.accounts.all["work"]
+        account.rests["fable"] = cs.Rest("spent", WALL + 5000, WALL + 600, "the weekly limit of fable")
+        vendor.refusals.clear()
+        found = [(await asks(served))[1] for _ in range(6)]
+        assert found == ["a"] * 6
+
+    async def test_who_may_use_an_account_is_told_that_it_rests(self, plans: Plans, vendor: Vendor) -> None:
+        users = [{"name": "ann", "token": "token-of-ann-0123456789"}]
+        served = await plans("home", "work", users=users, accounts={"users": {"home": ["ann"]}})
+        vendor.refusals["home"] = refuses(429, headers=spent())
+        found = []
+        async with aiohttp.ClientSession(headers={"x-api-key": users[0]["token"]}) as http:
+            for _ in range(2):
+                async with http.post(f"{served.url}/claude/v1/messages", data=message()) as answer:
+                    found.append((answer.status, answer.headers.get("x-should-retry"), await answer.text()))
+        assert [one[0] for one in found] == [429, 429], found
+        assert [one[1] for one in found] == ["false", "false"], found
+
+    async def test_nobody_waits_longer_for_a_burst_than_its_limit(
+        self, plans: Plans, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cs, "BURST_S", 1.0)
+        monkeypatch.setattr(cs, "BURST_PAUSES_S", (0.3,))
+        served = await plans("work", clock=cs.CLOCKS)
+        write_account(served.settings.dir, "work", vendor.knows(claude_file("work", time.time() + 3600)))
+        served.services.routing.accounts.look()
+        vendor.act = refuses(429, headers=left())
+        took: list[float] = []
+
+        async def ask() -> None:
+            began = time.monotonic()
+            await asks(served)
+            took.append(round(time.monotonic() - began, 1))
+
+        await asyncio.gather(*(ask() for _ in range(12)))
+        assert max(took) < 2.5, sorted(took)
+
+    # -- requests as they are
+
+    async def test_a_get_with_a_body_smuggles_nothing(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("work")
+        inner = b"POST /v1/api/keys HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
+        head = (f"GET /claude/v1/models HTTP/1.1\r\nhost: 127.0.0.1:{served.port}\r\nx-api-key: {TOKEN}\r\n"
+                f"content-length: {len(inner)}\r\n\r\n")  # fmt: skip
+        await post_raw(served, head.encode() + inner, 1.0)
+        await asyncio.sleep(0.3)
+        assert [(call.method, call.path) for call in (*vendor.others, *vendor.calls)] == [("GET", "/v1/models")]
+
+    @pytest.mark.parametrize("change", ["prefix", "off"])
+    async def test_a_prefix_that_was_taken_away_is_not_there(self, plans: Plans, vendor: Vendor, change: str) -> None:
+        served = await plans("work", written=True)
+        assert (await asks(served))[0] == 200
+        if change == "prefix":
+            changed = {"accounts": {"claude_prefix": "/plan"}}
+        else:
+            changed = {"routers": [{"id": "claude", "enabled": False}]}
+        await cs.change_file(served.services, "settings.json", lambda before: {**before, **changed})
+        async with served.get("/claude/v1/models") as answer:
+            assert answer.status == 404
+        async with served.post("/claude/v1/messages", data=message()) as answer:
+            assert answer.status == 404
+
+    async def test_the_longest_prefix_decides(self, plans: Plans, vendor: Vendor) -> None:
+        table = {"claude_prefix": "/plan", "chatgpt_prefix": "/plan/gpt"}
+        served = await plans("work", codex=["anna"], accounts=table)
+        async with served.post("/plan/gpt/v1/responses", data=json.dumps(codex_request())) as answer:
+            assert answer.status == 200
+
+    async def test_no_prefix_hides_a_path_of_chomp(self, tmp_path: Path) -> None:
+        served = Chomp(tmp_path, {}, {}, None)
+        firsts = {
+            one.canonical.split("/")[1] for one in served.app.router.resources() if one.canonical.count("/") >= 1
+        } - {"", "claude", "chatgpt", "{path}"}
+        assert {one for one in firsts if "{" not in one} <= cs._OWN_PATHS
+
+    async def test_a_strict_budget_adds_nothing_that_chatgpt_refuses(self, plans: Plans, vendor: Vendor) -> None:
+        users = [{"name": "ann", "token": "token-of-ann-0123456789", "tokens_per_day": 100_000, "strict": True}]
+        served = await plans(codex=["anna"], users=users, accounts={"users": {"anna": ["ann"]}})
+        body, headers = json.dumps(codex_request()), {"authorization": f"Bearer {users[0]['token']}"}
+        async with served.post("/chatgpt/v1/responses", data=body, headers=headers) as answer:
+            assert answer.status == 200, await answer.text()
+        assert "max_output_tokens" not in vendor.calls[0].json
+
+    async def test_compaction_is_not_outside_of_a_users_limit(self, plans: Plans, vendor: Vendor) -> None:
+        users = [{"name": "ann", "token": "token-of-ann-0123456789", "tokens_per_day": 10}]
+        served = await plans(codex=["anna"], users=users, accounts={"users": {"anna": ["ann"]}})
+        body = json.dumps({"model": "gpt-6", "input": "x" * 40_000, "instructions": "x"})
+        usage = {
+            "id": "r",
+            "output": [],
+            "usage": {"input_tokens": 10_000, "output_tokens": 500, "total_tokens": 10_500},
+        }
+
+        async def act(call: Call) -> None:
+            await call.whole(json.dumps(usage).encode())
+
+        vendor.act = act
+        found = []
+        async with aiohttp.ClientSession(headers={"x-api-key": users[0]["token"]}) as http:
+            for _ in range(3):
+                async with http.post(f"{served.url}/chatgpt/v1/responses/compact", data=body) as answer:
+                    found.append(answer.status)
+        assert found[1:] == [429, 429], found
+
+    async def test_what_one_kind_refuses_another_may_take(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans(codex=["anna"], siwc=["sam"])
+        found = []
+        for _ in range(4):
+            body = json.dumps(codex_request(metadata={"a": "b"}))
+            async with served.post("/chatgpt/v1/responses", data=body) as answer:
+                found.append(answer.status)
+        assert set(found) == {200}, found
+
+    async def test_a_home_that_is_not_there_is_said(self, plans: Plans, tmp_path: Path) -> None:
+        served = await plans(accounts={"files": {"work": "~nobody-at-all/x.json"}})
+        assert account_named(served, "work")["state"] == "unusable"
+
+    async def test_a_path_with_a_nul_is_refused(self, plans: Plans) -> None:
+        served = await plans()
+        with pytest.raises(cs.ChompError):
+            await served.services.routing.accounts.add("/tmp/a\0b")
+
+    async def test_an_alias_named_like_a_model_does_not_take_a_direct_request(
+        self, plans: Plans, vendor: Vendor
+    ) -> None:
+        served = await plans("work", aliases={"claude-opus-4-5": "chatgpt/gpt-6"})
+        assert await asks(served) == (200, "work")
+
+    async def test_beta_written_anew_is_sent(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("work", written=True)
+        for _ in range(2):
+            async with served.post("/claude/v1/messages", data=message()) as answer:
+                assert answer.status == 200
+        changed = {"accounts": {"claude_beta": "oauth-2030"}}
+        await cs.change_file(served.services, "settings.json", lambda before: {**before, **changed})
+        async with served.post("/claude/v1/messages", data=message()) as answer:
+            assert answer.status == 200
+        assert vendor.calls[-1].headers["anthropic-beta"] == "oauth-2030"
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b'data: {"type":"ping"}\r\n\r\ndata: {"type":"message_stop"}\r\n\r\n',
+            b'\xef\xbb\xbfdata: {"type":"ping"}\n\n',
+            b'data: {"type":"ping"}\n\ndata: {"type":"message_stop"}',
+            b'data: {"type":"ping"}\ndata: {"type":"message_stop"}\n',
+            b": only a comment\n\n",
+            b'data: {"error":null,"type":"ping"}\n\n',
+            b'data: {"choices":[],"usage":{"prompt_tokens":1}}\n\n',
+            b"",
+            b'{"type":"message"}',
+            b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"x"}}\n\n',
+            b"data: a\rdata: b\r\r",
+        ],
+    )
+    @pytest.mark.parametrize("size", [1, 7, 4096])
+    async def test_streams_go_through_byte_for_byte(self, plans: Plans, vendor: Vendor, body: bytes, size: int) -> None:
+        async def act(call: Call) -> None:
+            await call.head()
+            for at in range(0, len(body), size):
+                await call.chunk(body[at : at + size])
+                await asyncio.sleep(0)
+            await call.end()
+
+        vendor.act = act
+        served = await plans("work")
+        async with served.post("/claude/v1/messages", data=message(stream=True)) as answer:
+            assert (answer.status, await answer.read()) == (200, body)
+
+    @pytest.mark.parametrize("stream", [True, False])
+    @pytest.mark.parametrize("status", [200, 201, 204, 302, 404, 500])
+    @pytest.mark.parametrize(
+        "body", [b"", b'\xef\xbb\xbf{"a": 1}', b"<html>", b"\x1f\x8b\x00binary", b'{"usage": 1e999}']
+    )
+    async def test_whole_answers_go_through_byte_for_byte(
+        self, plans: Plans, vendor: Vendor, body: bytes, status: int, stream: bool
+    ) -> None:
+        if status == 204:
+            body = b""
+
+        async def act(call: Call) -> None:
+            await call.whole(body, status, "text/weird", headers=[("x-odd", "1"), ("location", "/x")])
+
+        vendor.act = act
+        served = await plans("work")
+        async with served.post("/claude/v1/messages", data=message(stream=stream), allow_redirects=False) as answer:
+            found = await answer.read()
+            assert (answer.status, found, answer.headers.get("x-odd")) == (status, body, "1")
+
+    async def test_an_answer_that_is_compressed_all_the_same(self, plans: Plans, vendor: Vendor) -> None:
+        data = gzip.compress(b'{"type": "message", "usage": {"input_tokens": 1, "output_tokens": 2}}')
+
+        async def act(call: Call) -> None:
+            await call.whole(data, headers=[("content-encoding", "gzip")])
+
+        vendor.act = act
+        served = await plans("work")
+        raw, address = aiohttp.ClientSession(auto_decompress=False), f"{served.url}/claude/v1/messages"
+        async with raw, raw.post(address, data=message(), headers={"x-api-key": TOKEN}) as answer:
+            found, encoding = await answer.read(), answer.headers.get("content-encoding")
+        assert (found, encoding) in ((data, "gzip"), (gzip.decompress(data), None))
+
+    async def test_requests_in_odd_forms(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("work")
+        body = message()
+        host = f"host: 127.0.0.1:{served.port}\r\nx-api-key: {TOKEN}\r\n"
+        zipped = gzip.compress(body)
+        for head, sent in (
+            ("transfer-encoding: chunked\r\n", b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)),
+            (f"content-length: {len(body)}\r\nexpect: 100-continue\r\n", body),
+            (f"content-length: {len(zipped)}\r\ncontent-encoding: gzip\r\n", zipped),
+        ):
+            whole = f"POST /claude/v1/messages HTTP/1.1\r\n{host}{head}connection: close\r\n\r\n".encode() + sent
+            found = await post_raw(served, whole)
+            assert b" 200 " in found, found
+        assert [call.body for call in vendor.calls] == [body] * 3
+        assert not any("content-encoding" in call.headers for call in vendor.calls)
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/claude/v1/messages/", "/claude//v1/messages", "/claude/v1//messages", "/claude/v1/Messages",
+            "/claude/v1/messages;x", "/claude/v1/messages%2f..", "/claude/v1/models/..%2f..", "/claude/v1/models/a%0d%0ax:y",
+            "/claude/v1/%6dessages", "/claude%2fv1/messages", "/CLAUDE/v1/messages", "/claude/v1/models/a/b",
+            "/claude/v1/models/\u00e9", "/claude/api/oauth/usage", "/claude/v1/../api", "/claude/./v1/messages",
+            "/chatgpt/backend-api/me", "/claude", "/claude/", "/claude/v1", "/claude/v1/", "/claude/v1/messages/batches",
+            "/claude/v1/models/.", "/claude/v1/models/a%00", "/%63laude/v1/messages",
+        ],
+    )  # fmt: skip
+    async def test_nothing_but_what_is_allowed(self, plans: Plans, vendor: Vendor, path: str) -> None:
+        served = await plans("work", codex=["anna"])
+        body = message()
+        for method in ("GET", "POST", "PUT", "OPTIONS", "DELETE"):
+            raw = (f"{method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{served.port}\r\nx-api-key: {TOKEN}\r\n"
+                   f"content-length: {len(body)}\r\nconnection: close\r\n\r\n").encode() + body  # fmt: skip
+            found = await post_raw(served, raw)
+            assert found[9:12] in (b"404", b"400", b"405"), (method, found[:300])
+        assert not vendor.calls and not vendor.others
+
+    async def test_both_ways_in_give_the_same(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("work")
+        body = message(stream=True)
+        heads = []
+        for more in ("", "expect: 100-continue\r\n", "transfer-encoding: chunked\r\n"):
+            sent = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if "chunked" in more else body
+            length = "" if "chunked" in more else f"content-length: {len(body)}\r\n"
+            raw = (f"POST /claude/v1/messages?beta=true&x=%0d%0aa:b&y=+%20 HTTP/1.1\r\nhost: 127.0.0.1:{served.port}\r\n"
+                   f"x-api-key: {TOKEN}\r\nX-Odd: a\r\nx-odd: b\r\ncookie: a=b\r\nchatgpt-account-id: z\r\n{more}{length}"
+                   "connection: close, x-hop\r\nx-hop: 1\r\n\r\n").encode() + sent  # fmt: skip
+            found = await post_raw(served, raw)
+            assert b" 200 " in found
+            heads.append((vendor.calls[-1].path, sorted(line.lower() for line in vendor.calls[-1].lines)))
+        assert heads[0] == heads[1] == heads[2], heads
+
+    async def test_a_client_of_http_1_0_gets_a_stream(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("work")
+        body = message(stream=True)
+        raw = (f"POST /claude/v1/messages HTTP/1.0\r\nhost: 127.0.0.1:{served.port}\r\nx-api-key: {TOKEN}\r\n"
+               f"content-length: {len(body)}\r\n\r\n").encode() + body  # fmt: skip
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(raw)
+        async with asyncio.timeout(5):
+            found = await reader.read()
+        writer.close()
+        assert found.partition(b"\r\n\r\n")[2] == b"".join(message_stream())
+
+    async def test_odd_envelopes_are_the_vendors_to_refuse(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("work")
+        vendor.act = refuses(400, b'{"type":"error","error":{"type":"invalid_request_error","message":"stream: bool"}}')
+        for body in (b'{"model": "claude-opus-4-5", "stream": 1, "messages": []}',
+                     b'{"model": "claude-opus-4-5", "max_tokens": "7", "messages": 4, "n": "x", "router": 5}'):  # fmt: skip
+            async with served.post("/claude/v1/messages", data=body) as answer:
+                assert (answer.status, "stream: bool" in await answer.text()) == (400, True)
+
+    # -- lanes
+
+    async def test_clients_that_leave_give_back_their_seats(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("home", "work")
+        account = served.services.routing.accounts.all["work"]
+        account.lane.slots = 1
+        served.services.routing.accounts.all["home"].fault = "off"
+        served.services.routing.accounts.changed()
+        vendor.act = holds(asyncio.Event(), vendor.answer)
+        asking = [asyncio.create_task(asks(served)) for _ in range(5)]
+        await eventually(lambda: len(account.lane.waiting) == 4)
+        for one in asking[1:3]:
+            one.cancel()
+        await eventually(lambda: len(account.lane.waiting) == 2)
+        asking[0].cancel()
+        await eventually(lambda: len(account.lane.seats) == 1 and len(account.lane.waiting) == 1)
+        for one in asking:
+            one.cancel()
+        await eventually(lambda: not account.lane.seats and not account.lane.waiting)
+
+    async def test_a_burst_does_not_send_an_alias_elsewhere(
+        self, plans: Plans, vendor: Vendor, upstream: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = await upstream(says("from elsewhere"))
+        served = await plans(
+            "work",
+            aliases={"best": ["claude/claude-opus-4-5", other.model]},
+            routers=[other.router],
+            timeouts={"busy": "1s"},
+        )
+        served.services.routing.accounts.all["work"].lane.slots = 1  # as after a burst
+        vendor.act = holds(going_on := asyncio.Event(), vendor.answer)
+
+        async def ask() -> str:
+            async with served.chat("best") as answer:
+                return answer.headers["x-chomp-router"]
+
+        asking = [asyncio.create_task(ask()) for _ in range(3)]
+        await asyncio.sleep(2.5)
+        going_on.set()
+        assert await asyncio.gather(*asking) == ["claude"] * 3
+
+    async def test_headers_of_other_organisations_do_not_go_along(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans(siwc=["sam"])
+        headers = {"chatgpt-account-id": "somebody-elses", "openai-organization": "o", "openai-project": "p"}
+        body = json.dumps(codex_request())
+        async with served.post("/chatgpt/v1/responses", data=body, headers=headers) as answer:
+            assert answer.status == 200, await answer.text()
+        assert "chatgpt-account-id" not in vendor.calls[0].headers
+
+    async def test_two_files_that_turn_out_to_be_one_account(self, plans: Plans, vendor: Vendor) -> None:
+        clock = Clock()
+        served = await plans(clock=clock)
+        for name, generation in (("a", 1), ("b", 1)):
+            fields = claude_file("same", generation=generation)
+            for one in ("account", "organization"):
+                del fields["claudeAiOauth"][one]
+            fields["claudeAiOauth"]["accessToken"] += name
+            fields["claudeAiOauth"]["refreshToken"] = f"rt-same{name}-1"
+            write_account(served.settings.dir, name, vendor.knows(fields))
+
+        async def act(call: Call) -> None:
+            made = {"access_token": f"at-{len(vendor.refreshes)}", "refresh_token": f"rt-{len(vendor.refreshes)}-1",
+                    "expires_in": 3600, "account": {"uuid": "u"}, "organization": {"uuid": "o"}}  # fmt: skip
+            vendor.refreshes.append(1)
+            vendor.valid[made["access_token"]] = "same"
+            await call.whole(json.dumps(made).encode())
+
+        vendor.token_act = act
+        served.services.routing.accounts.look()
+        clock.now += 3600
+        for _ in range(6):
+            await asks(served)
+        served.services.routing.accounts.look()
+        assert sorted(one["state"] for one in served.services.routing.accounts.report()) == ["ready", "unusable"]
+
+    async def test_a_7d_rest_is_not_shortened_by_a_late_answer(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("home")
+        going_on = asyncio.Event()
+        vendor.act = holds(going_on, refuses(429, headers=spent("5h", WALL + 100)))
+        first = asyncio.create_task(asks(served))
+        await eventually(lambda: vendor.calls)
+        vendor.act = refuses(429, headers=spent("7d", WALL + 90_000))
+        assert (await asks(served))[0] == 429
+        going_on.set()
+        await first
+        assert account_named(served, "home")["rests"][0]["until"] == cs.iso(WALL + 90_000)
+
+    async def test_a_file_written_in_place_with_the_same_length_is_read(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("work")
+        await asyncio.sleep(0.05)
+        path = file_of(served, "work")
+        text = path.read_text()
+        with path.open("r+") as file:  # as Codex writes its auth.json
+            file.write(text.replace("at-work-1", "at-work-9"))
+        served.services.routing.accounts.look()
+        first = served.services.routing.accounts.all["work"].tokens.access
+        await asyncio.sleep(0.05)
+        with path.open("r+") as file:
+            file.write(text.replace("at-work-1", "at-work-8"))
+        served.services.routing.accounts.look()
+        assert (first, served.services.routing.accounts.all["work"].tokens.access) == ("at-work-9", "at-work-8")
+
+    @pytest.mark.parametrize("path", ["responses", "responses/compact"])
+    async def test_a_budget_of_a_task_holds_for_other_paths(
+        self, plans: Plans, vendor: Vendor, monkeypatch: pytest.MonkeyPatch, path: str
+    ) -> None:
+        served = await plans(codex=["anna"])
+        meters = served.services.proxy.meters
+        meters._meters["1", "s1"] = cs.Meter("1", "s1", lambda meter: None, time.monotonic())
+        monkeypatch.setattr(meters, "over", lambda meter: "all is spent")
+        token = served.services.credentials.issue("1", "s1")
+        async with aiohttp.ClientSession(headers={"x-api-key": token}) as http:
+            with contextlib.suppress(TimeoutError):
+                async with http.post(
+                    f"{served.url}/chatgpt/v1/{path}", data=b'{"model": "gpt-6", "input": "x"}',
+                    timeout=aiohttp.ClientTimeout(total=1),
+                ) as answer:  # fmt: skip
+                    await answer.read()
+        assert not vendor.calls
+
+    async def test_what_a_plan_does_not_have_parks_nothing_else(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans(codex=["anna", "bea"])
+
+        async def act(call: Call) -> None:
+            if "images" in call.path:
+                await call.whole(b'{"error": {"message": "images are not in your plan", "type": "forbidden"}}', 403)
+            else:
+                await vendor.answer(call)
+
+        vendor.act = act
+        async with served.post(
+            "/chatgpt/v1/images/generations", data=b'{"model": "gpt-image", "prompt": "x"}'
+        ) as answer:
+            await answer.read()
+        async with served.post("/chatgpt/v1/responses", data=json.dumps(codex_request())) as answer:
+            assert answer.status == 200, await answer.text()
+
+    async def test_a_setting_that_cannot_be_read_is_taken_back(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("work", written=True)
+        changed = {"accounts": {"files": {"x": "~nobody-at-all/x.json"}}}
+        with contextlib.suppress(cs.ChompError, RuntimeError):
+            await cs.change_file(served.services, "settings.json", lambda before: {**before, **changed})
+        assert (await asks(served))[0] == 200
+        assert served.services.routing.accounts.report()[0]["name"] == "work"
+
+    async def test_a_list_is_had_from_an_account_that_rests(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("work")
+        vendor.act = refuses(429, headers=spent(reset=WALL + 9000))
+        assert (await asks(served))[0] == 429
+        vendor.act = vendor.answer
+        async with served.get("/claude/v1/models") as answer:
+            assert answer.status == 200
+        async with served.post("/claude/v1/messages/count_tokens", data=message()) as answer:
+            assert answer.status == 200
+
+    async def test_an_account_that_is_back_is_asked_gently(self, plans: Plans, vendor: Vendor) -> None:
+        clock = Clock()
+        served = await plans("work", clock=clock)
+        vendor.act = refuses(429, headers=spent(reset=WALL + 9000))
+        assert (await asks(served))[0] == 429
+        clock.now += 601
+        vendor.act = vendor.answer
+        assert (await asks(served))[0] == 200  # the one that tries
+        at_once = most = 0
+
+        async def act(call: Call) -> None:
+            nonlocal at_once, most
+            at_once += 1
+            most = max(most, at_once)
+            await asyncio.sleep(0.1)
+            at_once -= 1
+            await vendor.answer(call)
+
+        vendor.act = act
+        await asyncio.gather(*(asks(served) for _ in range(20)))
+        assert most < 10
+
+
 class TestAccounts:
     """Which account is asked, and what is heard of it."""
 
@@ -12336,7 +12997,9 @@ class TestAccounts:
         async with served.post("/chatgpt/v1/responses", json=codex_request()) as answer:
             assert (answer.status, answer.headers["retry-after"]) == (429, "7000")
             assert answer.headers["x-codex-primary-used-percent"] == "100"
-            assert (await answer.json())["error"]["code"] == "accounts_resting"
+            error = (await answer.json())["error"]
+        assert (error["type"], error["code"]) == ("usage_limit_reached", "accounts_resting")  # Codex stops at that type
+        assert (error["resets_at"], error["resets_in_seconds"]) == (WALL + 7000, 7000)
 
     async def test_a_limit_of_one_family_rests_that_family(self, plans: Plans, vendor: Vendor) -> None:
         served = await plans("home", "work")
@@ -12515,7 +13178,8 @@ class TestAccounts:
         vendor.refusals["work"] = vendor.refusals["home"]
         async with served.post("/claude/v1/messages", data=message()) as answer:
             error = await answer.json()  # not a 403: the client's own token is good
-            assert (answer.status, "disabled" in error["error"]["message"]) == (503, True)
+            assert (answer.status, "disabled" in error["error"]["message"]) == (403, True)
+            assert error["error"]["message"].startswith("no account of Claude can be used")
             assert answer.headers["x-should-retry"] == "false"
         vendor.refusals.clear()
         served.services.routing.accounts.reset("home")
@@ -12640,7 +13304,7 @@ class TestAccounts:
         served = await plans()
         async with served.post("/claude/v1/messages", data=message()) as answer:
             error = await answer.json()
-            assert (answer.status, "chomp accounts add" in error["error"]["message"]) == (503, True)
+            assert (answer.status, "chomp accounts add" in error["error"]["message"]) == (403, True)
         async with served.get("/api/platforms") as answer:
             assert not {"claude", "chatgpt"} & {one["id"] for one in await answer.json()}
 

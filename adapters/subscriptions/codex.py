@@ -183,7 +183,7 @@ def refusal(
 ) -> Refusal | None:
     """How long it lasts stands in the body, too: "resets_at" there is the caller's to read."""
     if status == 403 or (status == 429 and _says("usage_not_included", names, words)):
-        return Refusal("parked", words=words)
+        return Refusal("parked", model if model and model in words else "", words=words)
     if status != 429:
         return None
     pairs = tuple(headers)
