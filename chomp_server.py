@@ -8456,7 +8456,7 @@ USAGE_S = 300.0  # between two questions what is left
 FOLLOW_S = 2.0  # how often it is looked whether somebody else has written a file
 SESSION_S = 3600.0  # a conversation that was silent for so long is none any more
 _TOKEN_S, _USAGE_ANSWER_S = 30.0, 15.0  # until a vendor has answered
-_LOCK_S = 60.0  # until another chomp has done with a file
+_TURN_S = 60.0  # until another chomp has done with a file
 _REFRESH_PAUSES_S = (5.0, 15.0, 60.0, 300.0)
 _SIGNED_OUT = (400, 401, 403, 404)  # what a token endpoint says to a refresh token that is no good
 _TWIN = "it is the same account as"
@@ -9037,7 +9037,7 @@ class Accounts:
 
     async def _lock(self, account: Account) -> int:
         """The lock on an account's file. Raises StoreError or TimeoutError."""
-        async with asyncio.timeout(_LOCK_S):
+        async with asyncio.timeout(_TURN_S):
             while (lock := self._files.try_lock(account.path)) is None:  # noqa: ASYNC110 - another process has it
                 await asyncio.sleep(0.05)
             return lock

@@ -85,6 +85,7 @@ from openai.types.responses.response_create_params import ResponseCreateParamsNo
 from prometheus_client.parser import text_string_to_metric_families
 
 import chomp_server as cs
+from adapters import accounts as accounts_extension
 from adapters import notify
 from adapters.hosts import kinds, llamacpp, lmstudio, ollama, seen, vllm
 from adapters.hosts import openai as any_other
@@ -5918,7 +5919,7 @@ class TestHouse:
         ("dialects/[!_]*.py", ("msgspec", "adapters.dialects")),
         ("hosts/[!_]*.py", ("msgspec", "adapters.hosts")),
         ("subscriptions/[!_]*.py", ("msgspec", "adapters.subscriptions")),
-        ("[!_]*.py", ("msgspec", "aiohttp", "adapters.hosts")),  # extensions
+        ("[!_]*.py", ("msgspec", "aiohttp", "adapters.hosts", "adapters.subscriptions")),  # extensions
     )
 
     @staticmethod
@@ -30572,8 +30573,14 @@ class TestLogin:
             },
         }  # fmt: skip
         is_open = {
-            *(("GET", path) for path in ("/", "/docs", "/usage", "/tower", "/login", "/health", "/static/{file}")),
-            *(("HEAD", path) for path in ("/", "/docs", "/usage", "/tower", "/login", "/health", "/static/{file}")),
+            *(
+                ("GET", path)
+                for path in ("/", "/docs", "/usage", "/accounts", "/tower", "/login", "/health", "/static/{file}")
+            ),
+            *(
+                ("HEAD", path)
+                for path in ("/", "/docs", "/usage", "/accounts", "/tower", "/login", "/health", "/static/{file}")
+            ),
             ("POST", "/login"),
         }
         addresses = {
@@ -30954,7 +30961,7 @@ class TestPages:
     async def test_every_page_leads_to_every_page(self, chomp: Any) -> None:
         client = await chomp()
         pages = client.app[aiohttp_jinja2.APP_KEY].globals["PAGES"]
-        assert [one.path for one in pages] == ["/", "/usage", "/tower", "/docs"]
+        assert [one.path for one in pages] == ["/", "/usage", "/accounts", "/tower", "/docs"]
         for page in pages:
             async with aiohttp.ClientSession() as http, http.get(client.url + page.path) as answer:  # open to all
                 text = await answer.text()
@@ -31213,6 +31220,7 @@ class TestPages:
             re.findall(r"^\| `([^`]+)` \|.*`([0-9a-f]{64})` \|$", (HERE / "static" / "VENDOR.md").read_text(), re.M)
         )
         own = {
+            "accounts.js",
             "input.css",
             "style.css",
             "key.js",
@@ -33103,6 +33111,672 @@ class TestTowerPage:
         await page.get_by_text("gpu has loaded m").wait_for()
         await page.locator("#card-gpu").get_by_text("in memory").wait_for()
         assert host.resident == {"m"}
+
+
+def sign_in_reply(fields: dict[str, str], nonce: str, name: str, more: dict[str, Any]) -> dict[str, Any]:
+    """What ChatGPT's token endpoint answers to a sign-in."""
+    claims: dict[str, Any] = {
+        "iss": "https://auth.openai.com", "aud": fields["client_id"], "nonce": nonce, "sub": f"user-{name}",
+        "email": f"{name}@example.com", "exp": WALL + 3600,
+        "https://api.openai.com/auth": {"chatgpt_account_id": f"org-{name}", "chatgpt_plan_type": "plus"}, **more,
+    }  # fmt: skip
+    tokens = {"access_token": f"at-{name}-1", "refresh_token": f"rt-{name}-1", "id_token": web_token(claims)}
+    return {**tokens, "expires_in": 3600, "scope": " ".join(siwc.SCOPES)}
+
+
+class SignIn:
+    """ChatGPT's side of a sign-in with a chomp: its browser, and its token endpoint."""
+
+    def __init__(self, served: Chomp, vendor: Vendor):
+        self.served, self.vendor = served, vendor
+        self.asked: list[dict[str, str]] = []  # of the token endpoint
+        self.nonce, self.name = "", "ann"
+        self.claims: dict[str, Any] = {}
+        vendor.token_act = self.exchange
+
+    async def exchange(self, call: Call) -> None:
+        self.asked.append(dict(urllib.parse.parse_qsl(call.body.decode())))
+        reply = sign_in_reply(self.asked[-1], self.nonce, self.name, self.claims)
+        await call.whole(json.dumps(reply).encode())
+
+    async def begin(self, **fields: str) -> tuple[str, dict[str, str]]:
+        """Begins one: its id, and what the browser is sent to ChatGPT with."""
+        async with self.served.post("/api/accounts/login", json={"kind": "chatgpt", **fields}) as answer:
+            assert answer.status == 200, await answer.text()
+            found = await answer.json()
+        return found["id"], self.sent(found["url"])
+
+    def sent(self, url: str) -> dict[str, str]:
+        query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
+        self.nonce = query["nonce"]
+        return query
+
+    def back(self, query: dict[str, str], **more: str) -> str:
+        """Where ChatGPT sends the browser back to."""
+        brought = {"code": "secret-code", "client_id": "oaiapp_1", "state": query["state"], **more}
+        kept = {name: value for name, value in brought.items() if value}
+        return f"{query['redirect_uri']}?{urllib.parse.urlencode(kept)}"
+
+    async def comes_back(self, query: dict[str, str], **more: str) -> tuple[int, str]:
+        async with aiohttp.ClientSession() as browser, browser.get(self.back(query, **more)) as answer:
+            assert answer.headers["cache-control"] == "no-store"
+            return answer.status, await answer.text()
+
+    async def state(self, id: str) -> Any:
+        async with self.served.get(f"/api/accounts/login/{id}") as answer:
+            return await answer.json()
+
+
+def extension_of(served: Chomp) -> Any:
+    """The module of the extension, as this chomp has loaded it."""
+    return next(one.module for one in served.services.kernel.extensions if one.id == "accounts")
+
+
+async def account_rows(served: Chomp) -> dict[str, Any]:
+    async with served.get("/api/accounts") as answer:
+        text = await answer.text()
+        assert answer.status == 200 and not re.search(r"\b[ar]t-\w+-\d", text), text
+    return {one["name"]: one for one in json.loads(text)["accounts"]}
+
+
+async def does(served: Chomp, verb: str, **fields: str) -> tuple[int, str]:
+    """What POST /api/accounts/... says."""
+    async with served.post(f"/api/accounts/{verb}", json=fields) as answer:
+        found = await answer.json()
+        return answer.status, found["words"] if answer.status == 200 else found["error"]["message"]
+
+
+class TestAccountsPage:
+    """What the owner sees of accounts, and does with them."""
+
+    HOUR, LENGTH = 3600.0, 18000.0
+
+    @pytest.mark.parametrize(
+        ("used", "length_s", "left_s", "pace", "state", "runs_out_s"),
+        [
+            (0.25, LENGTH, 9000.0, 0.5, "lasts", None),
+            (0.5, LENGTH, 14400.0, 2.5, "runs_out", HOUR),
+            (0.9, LENGTH, 9000.0, 1.8, "runs_out", 1000.0),
+            (0.5, LENGTH, 9000.0, 1.0, "lasts", None),  # just so
+            (0.0, LENGTH, 9000.0, 0.0, "lasts", None),
+            (0.3, LENGTH, LENGTH * 0.99, None, "unknown", None),  # it has hardly begun
+            (0.3, LENGTH, LENGTH * 0.97, 10.0, "runs_out", 1260.0),
+            (0.3, LENGTH, LENGTH + 600, None, "unknown", None),  # it is said to begin later: their clock is not ours
+            (0.3, LENGTH, -60.0, None, "unknown", None),  # it is over
+            (0.3, LENGTH, None, None, "unknown", None),
+            (0.3, 0.0, 9000.0, None, "unknown", None),
+            (None, LENGTH, 9000.0, None, "unknown", None),
+            (1.0, LENGTH, 9000.0, 2.0, "used_up", None),
+            (1.3, LENGTH, None, None, "used_up", None),
+            (1.0, 0.0, None, None, "used_up", None),
+        ],
+    )
+    def test_a_window_lasts_or_runs_out(
+        self, used: float | None, length_s: float, left_s: float | None, pace: float | None, state: str,
+        runs_out_s: float | None,
+    ) -> None:  # fmt: skip
+        facts = (used, length_s, 0.0 if left_s is None else WALL + left_s, WALL)
+        found = accounts_extension.forecast(*facts)
+        assert accounts_extension.pace(*facts) == (None if pace is None else pytest.approx(pace))
+        assert found.state == state
+        assert found.at == (None if runs_out_s is None else pytest.approx(WALL + runs_out_s))
+
+    @pytest.mark.parametrize(
+        ("seconds", "words"),
+        [(-5, "0 s"), (40.9, "40 s"), (60, "1 m"), (3599, "59 m"), (3600, "1 h"), (7500, "2 h 5 m"), (86400, "1 d"),
+         (273_600, "3 d 4 h")],
+    )  # fmt: skip
+    def test_lengths_are_said_in_two_units(self, seconds: float, words: str) -> None:
+        assert accounts_extension.length_words(seconds) == words
+
+    @given(st.none() | st.floats(0, 1e12), st.floats(0, 1e12), st.floats(0, 1e12), st.floats(0, 2e9))
+    def test_whatever_vendors_say_there_is_a_forecast(
+        self, used: float | None, length_s: float, resets_at: float, now: float
+    ) -> None:
+        found = accounts_extension.forecast(used, length_s, resets_at, now)
+        window = {"used": used, "resets_at": resets_at, "forecast": msgspec.to_builtins(found)}
+        assert (found.at is not None) == (found.state == "runs_out")
+        assert found.at is None or now <= found.at < resets_at
+        for words in (accounts_extension.forecast_words, accounts_extension.reset_words):
+            assert isinstance(words(window, now), str)
+        assert used is None or used >= 1 or accounts_extension.used_words(window) != "100 %"
+
+    async def test_all_that_is_known_is_told_and_no_token(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("work", codex=["anna"])
+        async with served.post("/claude/v1/messages", data=message()) as answer:
+            assert answer.status == 200
+        await served.rows(1)
+        found = await account_rows(served)
+        work = found["work"]
+        assert (work["state"], work["email"], work["plan"], work["requests"]) == (
+            "ready",
+            "work@example.com",
+            "max 20x",
+            1,
+        )
+        five, seven = work["windows"]
+        assert (five["name"], five["used"], five["pace"], five["forecast"]) == (
+            "5 h",
+            0.25,
+            0.5,
+            {"state": "lasts", "at": None},
+        )
+        assert (seven["name"], seven["forecast"]["state"]) == ("7 d", "lasts")
+        assert (found["anna"]["windows"], found["anna"]["kind_name"]) == ([], "ChatGPT (Codex)")
+        assert (work["can_ask"], found["anna"]["can_ask"]) == (True, True)
+
+    async def test_accounts_are_the_owners(self, plans: Plans) -> None:
+        served = await plans("work")
+        async with aiohttp.ClientSession() as stranger:
+            for method, path in (("GET", ""), ("POST", "/reset"), ("POST", "/login"), ("GET", "/login/x")):
+                async with stranger.request(
+                    method, f"{served.url}/api/accounts{path}", json={"name": "work"}
+                ) as answer:
+                    assert answer.status == 401, path
+            async with stranger.get(f"{served.url}/partials/accounts") as answer:
+                assert answer.status == 401
+            async with stranger.get(f"{served.url}/accounts") as answer:  # a shell
+                assert answer.status == 200 and "work" not in re.findall(r"<h2.*?>(.*?)</h2>", await answer.text())
+
+    async def test_a_file_is_added_and_removed_where_it_is(self, plans: Plans, vendor: Vendor, tmp_path: Path) -> None:
+        served = await plans(written=True)
+        path = tmp_path / "elsewhere" / "credentials.json"
+        path.parent.mkdir()
+        path.write_text(json.dumps(vendor.knows(claude_file("me"))))
+        path.chmod(0o600)
+        for wrong in ("credentials.json", "~somebody/x", "", "/a\0b"):
+            status, words = await does(served, "add", path=wrong)
+            assert (status, "begin with ~/" in words) == (400, True)
+        assert (await does(served, "add", path=f"{path}x"))[0] == 400
+        assert await does(served, "add", path=str(path), name="mine") == (200, "mine is used from now on")
+        assert (await does(served, "add", path=str(path)))[0] == 409
+        assert (await account_rows(served))["mine"]["own"] is False
+        assert await does(served, "remove", name="mine") == (200, "mine is used no more")
+        assert await account_rows(served) == {} and path.exists()
+        assert (await does(served, "remove", name="mine"))[0] == 404
+        async with served.post("/api/accounts/add", data={"path": str(path), "name": "form"}) as answer:  # of a form
+            assert (await answer.json())["name"] == "form"
+        async with served.post("/api/accounts/add", json={"path": ["x"]}) as answer:
+            assert (answer.status, (await answer.json())["error"]["param"]) == (400, "path")
+
+    async def test_a_rest_is_shown_and_reset(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("work")
+
+        async def refuse(call: Call) -> None:
+            await call.whole(RATE_LIMITED, 429, headers=spent())
+
+        vendor.refusals["work"] = refuse
+        async with served.post("/claude/v1/messages", data=message()) as answer:
+            assert answer.status == 429
+        work = (await account_rows(served))["work"]
+        assert (work["state"], work["rests"][0]["kind"]) == ("resting", "spent")
+        assert {one["name"]: one["forecast"]["state"] for one in work["windows"]} == {"5 h": "used_up", "7 d": "lasts"}
+        assert await does(served, "reset", name="work") == (200, "work is asked again, whatever was heard of it")
+        assert (await account_rows(served))["work"]["state"] == "ready"
+
+    async def test_a_pin_is_set_and_taken_away(self, plans: Plans) -> None:
+        served = await plans("work", "home", written=True)
+        assert (await does(served, "pin", name="home", pattern="claude-opus-*"))[0] == 200
+        assert (await does(served, "pin", name="work"))[0] == 200
+        found = await account_rows(served)
+        assert (found["home"]["pins"], found["work"]["pins"]) == (["claude-opus-*"], ["*"])
+        for name in ("none", ""):
+            for pattern in ("claude-opus-*", ""):
+                assert (await does(served, "pin", name=name, pattern=pattern))[0] == 200
+        assert [one["pins"] for one in (await account_rows(served)).values()] == [[], []]
+        assert (await does(served, "pin", name="nobody"))[0] == 404
+
+    async def test_its_vendor_is_asked_when_somebody_wants_it(self, plans: Plans, vendor: Vendor) -> None:
+        async def tell(call: Call) -> None:
+            window = {"utilization": 40, "resets_at": cs.iso(WALL + 9000)}
+            await call.whole(json.dumps({"five_hour": window}).encode())
+
+        served = await plans("work", siwc=["anna"])
+        vendor.list_act = tell
+        for _ in range(3):
+            await account_rows(served)
+        assert [one for one in vendor.others if "usage" in one.path] == []
+        for _ in range(2):
+            assert (await does(served, "usage", name="work"))[0] == 200
+        assert len([one for one in vendor.others if "usage" in one.path]) == 1
+        found = await account_rows(served)
+        assert found["work"]["windows"][0]["used"] == 0.4 and found["anna"]["can_ask"] is False
+        assert "cannot be asked" in (await does(served, "usage", name="anna"))[1]
+
+    async def test_what_strangers_say_is_text(self, plans: Plans, vendor: Vendor) -> None:
+        evil = "<img src=x onerror=alert(1)>"
+        fields = claude_file("work")
+        fields["claudeAiOauth"]["account"]["email_address"] = evil
+        served = await plans("work", accounts={"users": {"work": [evil]}, "pins": {f'"{evil}': "work"}})
+        write_account(served.file.parent, "work", vendor.knows(fields))
+        served.services.routing.accounts.look()
+
+        async def refuse(call: Call) -> None:
+            words = {"type": "error", "error": {"type": "permission_error", "message": evil}}
+            await call.whole(json.dumps(words).encode(), 403)
+
+        vendor.refusals["work"] = refuse
+        async with served.post("/claude/v1/messages", data=message()):
+            pass
+        async with served.get("/partials/accounts") as answer:
+            text = await answer.text()
+        assert "parked" in text and evil not in text and text.count("&lt;img src=x onerror=alert(1)&gt;") >= 4, text
+        assert "A subscription is for the person who pays for it." in text and "at-work" not in text
+
+    @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+    async def test_accounts_in_a_browser(
+        self, browse: Any, plans: Plans, vendor: Vendor, tmp_path: Path, size: tuple[int, int]
+    ) -> None:
+        def paid(reset: float) -> list[tuple[str, str]]:
+            return left(1.01, reset, **{
+                "anthropic-ratelimit-unified-overage-status": "allowed",
+                "anthropic-ratelimit-unified-overage-in-use": "true",
+            })  # fmt: skip
+
+        served = await plans(written=True)
+        here = await browse(size, shared=Dashboard(served), real=True)
+        here.expected = "status of 400"
+        page = await here.open("/accounts")
+        await page.get_by_text("No account yet", exact=True).wait_for()
+        assert await page.evaluate(TOO_WIDE) == [] and await page.evaluate(SMALL_TARGETS) == []
+        assert await axe(page) == []
+        path = tmp_path / "credentials.json"
+        path.write_text(json.dumps(vendor.knows(claude_file("work"))))
+        path.chmod(0o600)
+
+        await page.get_by_role("button", name="Add an account").click()  # by its path
+        sheet = page.locator("#add-account")
+        await page.get_by_label("File on chomp's machine").fill("credentials.json")
+        await sheet.get_by_role("button", name="Add the file").click()
+        await sheet.locator(".fault").get_by_text("begin with ~/").wait_for()
+        assert await page.evaluate(SMALL_TARGETS) == [] and await axe(page) == []
+        await page.get_by_label("File on chomp's machine").fill(str(path))
+        await sheet.get_by_role("button", name="Add the file").click()
+        card = page.locator("#account-claude")
+        await card.get_by_text("ready", exact=True).wait_for()
+        assert not await sheet.is_visible()
+
+        vendor.headers["work"] = paid(WALL + 9000)
+        async with served.post("/claude/v1/messages", data=message()) as answer:
+            assert answer.status == 200
+        await card.get_by_text("Billed beyond the plan").wait_for()
+        assert await card.get_by_role("meter").first.get_attribute("aria-valuetext") == "101 % used"
+        await card.get_by_text("resets in 2 h 30 m").wait_for()
+        await card.get_by_text("used up", exact=True).wait_for()
+
+        await card.locator("summary", has_text="Pin").focus()  # by keyboard; a refresh leaves it as it is
+        await page.keyboard.press("Enter")
+        await page.keyboard.press("Tab")
+        await page.keyboard.type("claude-opus-*")
+        for _ in range(2):
+            async with page.expect_response("**/partials/accounts"):
+                pass
+        assert await card.get_by_label("Asked first for models such as").input_value() == "claude-opus-*"
+        await page.keyboard.press("Enter")
+        await card.locator("dd", has_text="claude-opus-*").wait_for()
+        await card.locator("summary", has_text="Pin").click()
+        await card.get_by_role("button", name="Unpin claude-opus-*").click()
+        await card.locator("dd", has_text="claude-opus-*").wait_for(state="detached")
+        assert await page.evaluate(TOO_WIDE) == [] and await page.evaluate(SMALL_TARGETS) == []
+        assert await axe(page) == []
+
+        await card.locator("summary", has_text="Remove").click()  # two steps
+        await card.get_by_role("button", name="Remove claude").click()
+        await page.get_by_text("No account yet", exact=True).wait_for()
+        assert path.exists() and TOKEN not in await page.content()
+
+    async def test_a_person_signs_in_from_the_page(self, browse: Any, plans: Plans, vendor: Vendor) -> None:
+        served = await plans()
+        person = SignIn(served, vendor)
+        here = await browse(PHONE, dark=True, shared=Dashboard(served), real=True)
+        here.expected = "status of 400"
+        page = await here.open("/accounts")
+        await page.get_by_role("button", name="Add an account").click()
+        await page.get_by_role("button", name="Sign in with ChatGPT").click()
+        query = person.sent(await page.locator("#login-address").get_attribute("href"))
+        await page.get_by_text("Waiting for you").wait_for()
+        await page.locator("#login-elsewhere summary").click()
+        field = page.get_by_label("The address where it ended")
+        await field.fill("http://127.0.0.1/?code=x&state=another")
+        await page.get_by_role("button", name="Sign in with it").click()
+        await page.locator("#add-account .fault").get_by_text("belongs to no sign-in").wait_for()
+        assert await page.evaluate(TOO_WIDE) == [] and await page.evaluate(SMALL_TARGETS) == []
+        assert await axe(page) == []
+        await field.fill(person.back(query))
+        await page.get_by_role("button", name="Sign in with it").click()
+        await page.get_by_text("Signed in: ann", exact=True).wait_for()
+        assert not await field.is_visible()
+        await page.locator("#add-account").get_by_label("Close").click()
+        await page.locator("#account-ann").get_by_text("plus").wait_for()
+
+
+class TestAccountsCommand:
+    """`chomp accounts`."""
+
+    @staticmethod
+    async def runs(served: Chomp, folder: Path, *words: str, **environ: str) -> tuple[int, str, str]:
+        return await ran(COMMAND, "accounts", *words, environ=environ_for(served.url, folder, **environ))
+
+    async def test_a_table_of_all_windows(self, plans: Plans, vendor: Vendor, tmp_path: Path) -> None:
+        served = await plans("work", codex=["anna"])
+        async with served.post("/claude/v1/messages", data=message()) as answer:
+            assert answer.status == 200
+        status, out, error = await self.runs(served, tmp_path)
+        assert (status, error) == (0, "")
+        title, *rows = [re.split(r" {2,}", line.strip()) for line in out.splitlines()]
+        assert title == ["NAME", "VENDOR", "PLAN", "STATE", "SESSIONS", "WINDOW", "USED", "RESETS", "FORECAST"]
+        assert next(one for one in rows if one[0] == "work")[:4] == ["work", "Claude", "max 20x", "ready"]
+        assert next(one for one in rows if "5 h" in one)[-4:] == ["5 h", "25 %", "resets in 2 h 30 m", "lasts"]
+        assert next(one for one in rows if "7 d" in one) == ["7 d", "10 %", "resets in 4 d 15 h", "lasts"]
+        assert await self.runs(served, tmp_path, "list") == (0, out, "")
+        for words in (("--json",), ("list", "--json")):
+            _, text, _ = await self.runs(served, tmp_path, *words)
+            assert {one["name"] for one in json.loads(text)["accounts"]} == {"work", "anna"}
+
+    @pytest.mark.parametrize("columns", [24, 40, 80, 200])
+    def test_a_narrow_terminal_gets_them_one_below_the_other(self, columns: int) -> None:
+        window = {"name": "5 h", "used": 1.01, "resets_at": WALL + 7500, "forecast": {"state": "used_up", "at": None}}
+        row = {
+            "name": "work", "kind_name": "Claude", "plan": "max 20x", "state": "resting", "sessions": 2,
+            "windows": [window, {**window, "name": "7 d"}], "words": "all of it is \x1b[31mused", "refresh_fault": "",
+            "usage_words": "",
+        }  # fmt: skip
+        plain = accounts_extension.lines_of([row], WALL, columns, False)
+        assert max(map(len, plain)) <= columns and ("NAME" in plain[0]) == (columns > 90)
+        words = " ".join(" ".join(plain).split())
+        for part in (
+            "work",
+            "Claude",
+            "max 20x",
+            "resting",
+            "101 %",
+            "resets in 2 h 5 m",
+            "used up",
+            "all of it is ?[31mused",
+        ):
+            assert part in words, part
+        coloured = accounts_extension.lines_of([row], WALL, columns, True)
+        assert [re.sub(r"\x1b\[\d+m", "", line) for line in coloured] == plain
+        assert sum("\x1b[33mresting" in line for line in coloured) == 1
+
+    async def test_without_accounts_it_says_how_to_begin(self, plans: Plans, tmp_path: Path) -> None:
+        status, out, error = await self.runs(await plans(), tmp_path)
+        words = " ".join(out.split())
+        assert (status, error) == (0, "") and "chomp accounts login chatgpt" in words
+        assert "A subscription is for the person who pays for it." in words
+
+    async def test_it_does_what_the_page_does(self, plans: Plans, vendor: Vendor, tmp_path: Path) -> None:
+        served = await plans("work", written=True)
+        path = tmp_path / "auth.json"
+        path.write_text(json.dumps(vendor.knows(codex_file("anna"))))
+        path.chmod(0o600)
+        for words, said in (
+            (("add", str(path), "home"), "home is used from now on"),
+            (("pin", "work", "claude-*"), "work is asked first for claude-*"),
+            (("pin", "home"), "home is asked first for *"),
+            (("pin", "none", "claude-*"), "no account is asked first for claude-*"),
+            (("reset", "work"), "work is asked again"),
+            (("remove", "home"), "home is used no more"),
+        ):
+            status, out, error = await self.runs(served, tmp_path, *words)
+            assert (status, error) == (0, "") and said in out
+        for words, said in (
+            (("add", "auth.json"), "begin with ~/"), (("remove", "home"), "there is no account 'home'"),
+            (("login", "claude"), "/login, then `chomp accounts add ~/.claude/.credentials.json`"),
+            (("login", "gemini"), "not to 'gemini'"), (("login", "http://127.0.0.1/?state=x"), "no sign-in that waits"),
+        ):  # fmt: skip
+            status, out, error = await self.runs(served, tmp_path, *words)
+            assert (status, out) == (1, "") and said in error
+
+    @pytest.mark.parametrize(
+        "words", [("lists",), ("add",), ("add", "a", "b", "c"), ("pin",), ("remove",), ("login",), ("login", "--name"), ("--jso",),
+                  ("login", "chatgpt", "--name")],
+    )  # fmt: skip
+    async def test_words_that_mean_nothing_are_wrong_use(
+        self, plans: Plans, tmp_path: Path, words: Sequence[str]
+    ) -> None:
+        status, out, error = await self.runs(await plans(), tmp_path, *words)
+        assert (status, out) == (2, "") and error.startswith("usage: chomp accounts [[list]")
+
+    @pytest.mark.parametrize("by_hand", [False, True])
+    async def test_a_person_signs_in(self, plans: Plans, vendor: Vendor, tmp_path: Path, by_hand: bool) -> None:
+        served = await plans()
+        person = SignIn(served, vendor)
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, str(COMMAND), "accounts", "login", "chatgpt", "--name=home",
+            env=environ_for(served.url, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        text = (await soon(child.stdout.readuntil(b"...\n"))).decode()
+        query = person.sent(re.search(r"https://auth\.openai\.com/\S+", text)[0])
+        if by_hand:
+            assert await self.runs(served, tmp_path, "login", person.back(query)) == (0, "Signed in: home\n", "")
+        else:
+            assert (await person.comes_back(query))[0] == 200
+        assert await soon(child.communicate()) == (b"Signed in: home\n", b"")
+        assert child.returncode == 0 and (await account_rows(served))["home"]["email"] == "ann@example.com"
+
+    async def test_who_leaves_is_not_waited_for(self, plans: Plans, vendor: Vendor, tmp_path: Path) -> None:
+        served = await plans()
+        person = SignIn(served, vendor)
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, str(COMMAND), "accounts", "login", "chatgpt", env=environ_for(served.url, tmp_path),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        text = (await soon(child.stdout.readuntil(b"...\n"))).decode()
+        query = person.sent(re.search(r"https://auth\.openai\.com/\S+", text)[0])
+        child.send_signal(signal.SIGINT)
+        await soon(child.communicate())
+        logins = served.services.kernel.services["account-logins"]
+        await until(lambda: logins._last.phase == "failed", "it still waits")
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await person.comes_back(query)
+
+
+class TestAccountsLogin:
+    """Sign in with ChatGPT."""
+
+    async def test_who_signs_in_has_an_account_that_serves(
+        self, plans: Plans, vendor: Vendor, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        served = await plans()
+        person = SignIn(served, vendor)
+        id, query = await person.begin()
+        assert (query["client_id"], query["code_challenge_method"]) == ("dynamic_agent_client", "S256")
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/auth/callback", query["redirect_uri"])
+        assert query["ext_agent_host_id"].startswith("urn:uuid:") and siwc.PLAN in query["scope"].split()
+        assert await person.state(id) == {"state": "waiting"}
+        status, text = await person.comes_back(query)
+        assert (status, "Signed in. You can close this." in text, "secret-code" in text) == (200, True, False)
+        assert await person.state(id) == {"state": "done", "name": "ann"}
+        (asked,) = person.asked
+        assert (asked["code"], asked["client_id"], asked["redirect_uri"]) == (
+            "secret-code",
+            "oaiapp_1",
+            query["redirect_uri"],
+        )
+        assert siwc.challenge(asked["code_verifier"]) == query["code_challenge"]
+        path = served.file.parent / "state" / "accounts" / "ann.json"
+        kept = json.loads(path.read_text())["siwc"]
+        assert (kept["client_id"], kept["host_id"]) == ("oaiapp_1", query["ext_agent_host_id"])
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        row = (await account_rows(served))["ann"]
+        assert (row["state"], row["router"], row["plan"], row["email"]) == (
+            "ready",
+            "chatgpt",
+            "plus",
+            "ann@example.com",
+        )
+        secret = ("secret-code", "at-ann-1", "rt-ann-1", asked["code_verifier"], query["state"])
+        assert [one for one in secret if one in caplog.text] == []
+        with pytest.raises(aiohttp.ClientConnectorError):  # nothing listens any more
+            await person.comes_back(query)
+
+    async def test_a_stranger_ends_nothing(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans()
+        person = SignIn(served, vendor)
+        id, query = await person.begin()
+        for more in (
+            {"state": "wrong"},
+            {"state": ""},
+            {"state": query["state"][:-1]},
+            {"state": "\xe9"},
+            {"state": "", "error": "no"},
+        ):
+            assert (await person.comes_back(query, **more))[0] == 400
+        origin = query["redirect_uri"].removesuffix("/auth/callback")
+        async with aiohttp.ClientSession() as browser:
+            for method, path, host, status in (
+                ("GET", "/", "", 404), ("GET", "/favicon.ico", "", 404), ("POST", "/auth/callback", "", 405),
+                ("GET", f"/auth/callback?code=x&state={query['state']}", "evil.example", 400),
+                ("GET", f"/auth/callback?code=x&state={query['state']}", "127.0.0.1:1", 400),
+                ("GET", f"/auth/callback?code=x&state={query['state']}", "127.0.0.1", 400),
+            ):  # fmt: skip
+                headers = {"host": host} if host else {}
+                async with browser.request(method, origin + path, headers=headers) as answer:
+                    assert answer.status == status, path
+        for address in (
+            "http://127.0.0.1/auth/callback?code=x&state=wrong",
+            "",
+            "nonsense",
+            "http://[",
+            f"?state={query['state']}",
+        ):
+            status, _ = await self.pastes(served, id, address)
+            assert status == 400
+        assert (person.asked, await person.state(id)) == ([], {"state": "waiting"})
+        port = origin.rpartition(":")[2]
+        by_name = person.back({**query, "redirect_uri": f"http://127.0.0.1:{port}/auth/callback"})
+        async with (
+            aiohttp.ClientSession() as browser,
+            browser.get(by_name, headers={"host": f"localhost:{port}"}) as answer,
+        ):
+            assert answer.status == 200
+        assert (await person.state(id))["state"] == "done"
+
+    @staticmethod
+    async def pastes(served: Chomp, id: str, address: str) -> tuple[int, Any]:
+        async with served.post(f"/api/accounts/login/{id}", json={"address": address}) as answer:
+            return answer.status, await answer.json()
+
+    async def test_an_address_may_be_pasted(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans()
+        person = SignIn(served, vendor)
+        id, query = await person.begin(name="My Home")
+        assert await self.pastes(served, id, f"  {person.back(query)}\n") == (200, {"state": "done", "name": "my-home"})
+        assert (await self.pastes(served, id, person.back(query)))[1] == {"state": "done", "name": "my-home"}  # once
+        assert len(person.asked) == 1
+        assert (await self.pastes(served, "another", person.back(query)))[0] == 404
+
+    @pytest.mark.parametrize(
+        ("more", "claims", "words"),
+        [
+            ({"code": "", "error": "access_denied", "error_description": "No <b>thanks</b>"}, {}, "ChatGPT says: No <b>thanks</b>"),
+            ({"code": "", "error": "access_denied"}, {}, "ChatGPT says: access_denied"),
+            ({"code": ""}, {}, "sent no code"), ({"client_id": ""}, {}, "no client id"),
+            ({}, {"nonce": "another"}, "belongs to another sign-in"), ({}, {"aud": "others"}, "is not for this program"),
+            ({}, {"iss": "https://evil.example"}, "is not for this program"),
+        ],
+    )  # fmt: skip
+    async def test_what_is_not_a_sign_in_makes_no_account(
+        self, plans: Plans, vendor: Vendor, more: dict[str, str], claims: dict[str, str], words: str
+    ) -> None:
+        served = await plans()
+        person = SignIn(served, vendor)
+        person.claims = claims
+        id, query = await person.begin()
+        status, text = await person.comes_back(query, **more)
+        assert (status, words.replace("<", "&lt;").replace(">", "&gt;") in text, "<b>" in text) == (400, True, False)
+        found = await person.state(id)
+        assert found["state"] == "failed" and words in found["words"]
+        assert await account_rows(served) == {}
+
+    @pytest.mark.parametrize(
+        ("answered", "status", "words"),
+        [
+            (b'{"error": "invalid_grant", "error_description": "code secret-code is used up"}', 400, "400: code [hidden] is used up"),
+            (b'{"error": {"message": "slow down"}}', 429, "429: slow down"), (b"<html>", 500, "ChatGPT answered 500"),
+            (b"[]", 200, "has no access_token"), (b"x" * 300_000, 200, "too long"),
+        ],
+    )  # fmt: skip
+    async def test_a_refused_code_is_said_without_it(
+        self, plans: Plans, vendor: Vendor, answered: bytes, status: int, words: str
+    ) -> None:
+        served = await plans()
+        person = SignIn(served, vendor)
+
+        async def refuse(call: Call) -> None:
+            await call.whole(answered, status)
+
+        vendor.token_act = refuse
+        id, query = await person.begin()
+        assert (await person.comes_back(query))[0] == 400
+        assert words in (await person.state(id))["words"]
+
+    async def test_a_second_one_ends_the_first(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans()
+        person = SignIn(served, vendor)
+        first, before = await person.begin()
+        second, query = await person.begin()
+        async with served.get(f"/api/accounts/login/{first}") as answer:
+            assert answer.status == 404
+        async with served.get(f"/partials/accounts/login/{first}") as answer:  # a page that still asks is told to stop
+            assert "begin another one" in (text := await answer.text()) and "hx-trigger" not in text
+        assert before["state"] != query["state"] and before["code_challenge"] != query["code_challenge"]
+        assert (await self.pastes(served, second, person.back(before)))[0] == 400
+        assert (await person.comes_back(query))[0] == 200
+        assert (await person.state(second))["state"] == "done"
+
+    async def test_nobody_is_waited_for_for_ever(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans()
+        person = SignIn(served, vendor)
+        extension_of(served).LOGIN_S = 0.05
+        id, query = await person.begin()
+        await eventually_async(lambda: self.phase(person, id), "failed")
+        assert "nobody has signed in" in (await person.state(id))["words"]
+        assert (await self.pastes(served, id, person.back(query)))[1]["state"] == "failed"
+        assert person.asked == []
+
+    @staticmethod
+    async def phase(person: SignIn, id: str) -> str:
+        return (await person.state(id))["state"]
+
+    async def test_another_port_does_where_the_usual_one_is_taken(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans()
+        person = SignIn(served, vendor)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            stack.enter_context(socket.create_server(("127.0.0.1", 1455)))
+            _, query = await person.begin()
+            assert ":1455/" not in query["redirect_uri"] and (await person.comes_back(query))[0] == 200
+
+    async def test_an_account_signed_in_anew_goes_on_with_its_registration(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("work", siwc=["anna"])
+        person = SignIn(served, vendor)
+        person.name, person.claims = "anna", {"https://api.openai.com/auth": {}}  # as in its file
+        _, query = await person.begin(name="anna")
+        assert (query["client_id"], query["ext_agent_host_id"]) == ("oaiapp_anna", "urn:uuid:1")
+        assert (await person.comes_back(query, client_id=""))[0] == 200
+        assert person.asked[0]["client_id"] == "oaiapp_anna"
+        person.name = "bea"
+        _, query = await person.begin(name="other")  # of the same installation
+        assert (query["client_id"], query["ext_agent_host_id"]) == ("dynamic_agent_client", "urn:uuid:1")
+        for fields, status in (
+            ({"kind": "chatgpt", "name": "work"}, 409),
+            ({"kind": "claude"}, 400),
+            ({"kind": "x"}, 400),
+            ({}, 400),
+        ):
+            async with served.post("/api/accounts/login", json=fields) as answer:
+                assert answer.status == status
+        assert (await person.comes_back(query))[0] == 200  # they have ended nothing
+
+    async def test_a_chomp_that_stops_waits_for_nobody(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans()
+        person = SignIn(served, vendor)
+        _, query = await person.begin()
+        await soon(served.stop())
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await person.comes_back(query)
 
 
 class TestFirstWalk:
@@ -39065,6 +39739,7 @@ class TestReadme:
     NOT_HERE = (  # what a block that is not run has in it
         "bin/up", "bin/test", "bin/bench", "docker ",  # these install, or last
         "~/project", "~/chomp-two",  # a repository of the reader's, a second chomp
+        "~/.claude/",  # a plan of the reader's
         "aider ", "gemini ",  # real clients; a stand-in answers to claude
     )  # fmt: skip
     CURL = """
