@@ -11145,7 +11145,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         routing, strategy = self.proxy.routing, cast(Plan, self._plan).strategy
         head, rest = self._targets[:position], self._targets[position:]
         places = {(one.router.id, one.key.id) for one in rest if one.router.kind in ("host", "subscription")}
-        if len(places) > 1 and self.request.api != "other":
+        counts = len(places) > 1 or any(one.router.kind == "subscription" for one in rest)  # of accounts they are shown
+        if counts and self.request.api != "other":
             self._conversation = conversation_key(self.envelope, self.caller.name, self._conversation_name())
         if self.request.direct is None and any(one.router.kind == "subscription" and not one.model for one in rest):
             raise BadRequest("a subscription has no default model: name one", code="no_default_model", param="model")

@@ -12198,6 +12198,43 @@ class TestTokens:
         served.services.routing.accounts.look()
         assert await asks(served) == (200, "work")
 
+    async def test_a_token_that_comes_while_chomp_stops_is_kept(self, plans: Plans, vendor: Vendor) -> None:
+        clock, going_on = Clock(), asyncio.Event()
+        served = await plans("work", clock=clock)
+        vendor.token_act = holds(going_on, vendor.make_token)
+        clock.now += 3600
+        asking = asyncio.create_task(asks(served))
+        await eventually(lambda: served.services.routing.accounts.all["work"].refreshing)
+        asking.cancel()
+        stopping = asyncio.create_task(served.stop())
+        await asyncio.sleep(0.2)
+        going_on.set()
+        await stopping
+        assert json.loads(file_of(served, "work").read_text())["claudeAiOauth"]["accessToken"] == "at-work-2"
+
+    async def test_a_token_endpoint_that_points_elsewhere_is_not_followed(self, plans: Plans, vendor: Vendor) -> None:
+        clock = Clock()
+        served = await plans("work", clock=clock)
+        vendor.token_act = refuses(307, b"", [("location", f"http://127.0.0.1:{vendor.port}/v1/elsewhere")])
+        clock.now += 3600
+        assert (await asks(served))[0] == 429
+        assert (vendor.calls, vendor.refreshes) == ([], [])
+
+    async def test_a_token_is_not_renewed_before_its_vendor_allows_it(
+        self, plans: Plans, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cs, "FOLLOW_S", 0.02)
+        clock = Clock()
+        served = await plans(clock=clock)
+        fields = vendor.knows(siwc_file("sam"))
+        fields["siwc"]["earliest_refresh_at"] = WALL + 3500
+        write_account(served.settings.dir, "sam", fields)
+        clock.now += 3400  # 200 s before it ends
+        await asyncio.sleep(0.2)
+        assert (vendor.refreshes, account_named(served, "sam")["refresh_fault"]) == ([], "")
+        clock.now += 101
+        await eventually(lambda: vendor.refreshes)
+
     async def test_another_account_serves_while_one_cannot_be_renewed(self, plans: Plans, vendor: Vendor) -> None:
         clock = Clock()
         served = await plans(clock=clock)
@@ -13081,6 +13118,14 @@ class TestAccounts:
                 assert answer.status == 200
         assert len(set(vendor.asked)) == 1
 
+    async def test_conversations_are_counted_of_a_single_account_too(self, plans: Plans) -> None:
+        served = await plans("home", clock=(clock := Clock()))
+        for name in ("s1", "s2", "s1"):
+            await asks(served, name)
+        assert account_named(served, "home")["sessions"] == 2
+        clock.now += cs.SESSION_S + 1
+        assert account_named(served, "home")["sessions"] == 0
+
     async def test_an_early_reset_is_found_out_by_one_request(self, plans: Plans, vendor: Vendor) -> None:
         clock = Clock()
         served = await plans("home", clock=clock)
@@ -13212,6 +13257,21 @@ class TestAccounts:
         assert [await asks(declined, "s1") for _ in range(2)] == [(200, "home"), (200, "work")]
         rest = account_named(declined, "home")["rests"][0]
         assert (rest["kind"], rest["until"]) == ("overage", cs.iso(WALL + 9000))
+
+    async def test_an_account_that_is_billed_is_the_last(self, plans: Plans, vendor: Vendor) -> None:
+        vendor.headers["a"] = left(0.1, **{"anthropic-ratelimit-unified-overage-in-use": "true"})
+        vendor.headers["b"] = left(0.9)
+        served = await plans("a", "b")
+        assert {(await asks(served))[1] for _ in range(2)} == {"a", "b"}
+        assert [(await asks(served))[1] for _ in range(4)] == ["b"] * 4
+
+    async def test_the_name_of_an_account_is_for_the_owner(self, plans: Plans) -> None:
+        users = [{"name": "ann", "token": "token-of-ann-0123456789"}]
+        served = await plans("home", users=users, accounts={"users": {"home": ["ann"]}})
+        for token, shown in ((TOKEN, "home"), (users[0]["token"], None)):
+            headers = {"authorization": f"Bearer {token}"}
+            async with served.post("/claude/v1/messages", data=message(), headers=headers) as answer:
+                assert (answer.status, answer.headers.get("x-chomp-account")) == (200, shown)
 
     async def test_a_reserve_is_left_alone(self, plans: Plans, vendor: Vendor) -> None:
         vendor.headers = {"home": left(0.91), "work": left(0.5)}
