@@ -3864,6 +3864,7 @@ class Bench(msgspec.Struct, frozen=True):
     until: float  # of the lasting clock
     failures: int  # in a row
     words: str
+    is_guess: bool = False  # whether nobody has said until when
 
 
 def is_loading(fault: Fault) -> bool:
@@ -8474,6 +8475,7 @@ class Rest(msgspec.Struct, frozen=True):
     retest: float  # when one request may try it
     words: str
     tried: bool = False  # one does
+    is_guess: bool = False  # whether nobody has said until when
 
 
 class Account:
@@ -8691,10 +8693,10 @@ class Accounts:
         self._tidy(account, now)
         rest = account.rest(model, now)
         if rest is not None and (rest.kind == "parked" or api not in UNCOUNTED):
-            return Bench(rest.until, 1, rest.words)
+            return Bench(rest.until, 1, rest.words, rest.is_guess)
         if account.refresh_at > now and self._is_ended(account):
             until = math.inf if account.is_signed_out else account.refresh_at
-            return Bench(until, account.refresh_failures, account.refresh_fault)
+            return Bench(until, account.refresh_failures, account.refresh_fault, is_guess=True)
         return None
 
     def _is_ended(self, account: Account) -> bool:
@@ -8762,9 +8764,9 @@ class Accounts:
         benches = [bench for name in found if (bench := self.rest(name, target.model)) is not None]
         if benches:
             first = min(benches, key=lambda bench: bench.until)
-            raise self.all_rest(target.router, first.until - self._now(), first.words)
+            raise self.all_rest(target.router, first.until - self._now(), first.words, is_guess=first.is_guess)
 
-    def all_rest(self, row: RouterDef, seconds: float, why: str) -> ChompError:
+    def all_rest(self, row: RouterDef, seconds: float, why: str, *, is_guess: bool) -> ChompError:
         """The error of a request for which no account of a subscription may be asked, for so long.
 
         Claude Code stops at `x-should-retry: false`, but not of an overload; Codex at `usage_limit_reached`.
@@ -8773,10 +8775,11 @@ class Accounts:
             words = f"no account of {row.name} can be used ({why}): see `chomp accounts`"
             return Forbidden(words, code="accounts_parked", fault="provider_auth", should_retry=False)
         reset = self._wall() + seconds
+        back = f"one is tried again at {iso(reset)}" if is_guess else f"the first is back at {iso(reset)}"
         return Busy(
-            f"every account of {row.name} rests, the first is back at {iso(reset)} ({why})", code="accounts_resting",
-            type="usage_limit_reached", fault="provider_rate_limited", retry_after_s=seconds, should_retry=False,
-            more={"resets_at": math.ceil(reset), "resets_in_seconds": math.ceil(seconds)},
+            f"every account of {row.name} rests, {back} ({why})", code="accounts_resting", type="usage_limit_reached",
+            fault="provider_rate_limited", retry_after_s=seconds, should_retry=False,
+            more={} if is_guess else {"resets_at": math.ceil(reset), "resets_in_seconds": math.ceil(seconds)},
         )  # fmt: skip
 
     def _stays(self, router: str, conversation: str, name: str) -> None:
@@ -8870,7 +8873,9 @@ class Accounts:
             self._rest(account, "", "overage", max(resets, default=wall + UNSAID_S) - wall,
                        "its plan is used up, and what goes beyond is not wanted")  # fmt: skip
 
-    def _rest(self, account: Account, scope: str, kind: Any, seconds: float, words: str) -> None:
+    def _rest(
+        self, account: Account, scope: str, kind: Any, seconds: float, words: str, *, is_guess: bool = False
+    ) -> None:
         """An account is left alone, or a family of its models; who is asked instead is asked gently."""
         now = self._now()
         until = now + min(max(seconds, 1.0), REST_MAX_S)
@@ -8880,13 +8885,15 @@ class Accounts:
         is_new = before is None or before.until <= now
         if before is not None and before.until > until and not before.tried:
             return  # an answer that was on its way knows less
-        account.rests[scope] = Rest(kind, math.inf if kind == "parked" else until, retest, words)
+        until = math.inf if kind == "parked" else until
+        account.rests[scope] = Rest(kind, until, retest, words, is_guess=is_guess)
         if is_new:
             for other in self.all.values():
                 if other is not account and other.router == account.router:
                     self._ramp(other)
+            known = until < math.inf and not is_guess
             facts = {"router": account.router, "key": account.name, "model": scope,
-                     "until": iso(self._wall() + until - now), "reason": words}  # fmt: skip
+                     "until": iso(self._wall() + until - now) if known else None, "reason": words}  # fmt: skip
             self._events.publish("cooldown", facts)
         if not scope:
             account.lane.slots = 0  # who waits here looks for another
@@ -8919,7 +8926,8 @@ class Accounts:
             return only_here, fault.wait_s or 0.0
         self._learn(account, headers)
         words = refusal.words or fault.message
-        self._rest(account, refusal.scope, refusal.kind, seconds, words)
+        is_guess = not refusal.until and fault.wait_s is None
+        self._rest(account, refusal.scope, refusal.kind, seconds, words, is_guess=is_guess)
         log.warning("the account %s rests: %s", account.name, self._credentials.redact(words)[:300])
         return _NEXT_ACCOUNT, seconds
 
@@ -9350,7 +9358,10 @@ class Accounts:
                 for window, seen_at in account.windows.values() if not window.resets_at or window.resets_at > wall
             ],
             "rests": [
-                {**msgspec.to_builtins(rest), "scope": scope, "until": at(rest.until), "retest": at(rest.retest)}
+                {
+                    "scope": scope, "kind": rest.kind, "words": rest.words,
+                    "until": None if rest.is_guess else at(rest.until), "retest": at(min(rest.retest, rest.until)),
+                }
                 for scope, rest in account.rests.items() if rest.until > now
             ],
             "sessions": sessions, "waiting": len(account.lane.waiting),
@@ -10186,7 +10197,7 @@ class RouterPool:
         """The targets that are neither benched nor broken. Raises Busy or Unavailable when none is."""
         now = self._now()
         targets: list[Target] = []
-        shortest, why, broken = math.inf, "", math.inf
+        shortest, why, broken, is_guess = math.inf, "", math.inf, False
         down: Host | None = None
         for row, model, api in wanted:
             router = self._known[row.id]
@@ -10205,11 +10216,11 @@ class RouterPool:
                 if bench is None:
                     targets.append(Target(row, key, model, api))
                 elif not why or bench.until - now < shortest:
-                    shortest, why = bench.until - now, f"{row.id}: {bench.words}"
+                    shortest, why, is_guess = bench.until - now, f"{row.id}: {bench.words}", bench.is_guess
         if targets:
             return targets
         if why and all(row.kind == "subscription" for row, _, _ in wanted):
-            raise self.accounts.all_rest(wanted[0][0], shortest, why)
+            raise self.accounts.all_rest(wanted[0][0], shortest, why, is_guess=is_guess)
         if down is not None and shortest == broken == math.inf:
             raise self._host_down(down)
         if shortest < math.inf:

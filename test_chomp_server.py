@@ -13039,6 +13039,18 @@ class TestAccounts:
         assert (error["type"], error["code"]) == ("usage_limit_reached", "accounts_resting")  # Codex stops at that type
         assert (error["resets_at"], error["resets_in_seconds"]) == (WALL + 7000, 7000)
 
+    async def test_a_reset_that_nobody_names_is_told_as_none(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans(siwc=["sam"])
+        words = {"error": {"code": "subscription_sharing_usage_limit_exceeded", "message": "the limit of this app"}}
+        vendor.refusals["sam"] = refuses(429, json.dumps(words).encode())
+        for _ in range(2):
+            async with served.post("/chatgpt/v1/responses", json=codex_request()) as answer:
+                error = (await answer.json())["error"]
+            assert (answer.status, answer.headers["retry-after"]) == (429, str(int(cs.UNSAID_S)))
+            assert ("resets_at" in error, "is back" in error["message"]) == (False, False)
+        (rest,) = account_named(served, "sam")["rests"]
+        assert (rest["until"], rest["retest"]) == (None, cs.iso(WALL + cs.UNSAID_S))
+
     async def test_a_limit_of_one_family_rests_that_family(self, plans: Plans, vendor: Vendor) -> None:
         served = await plans("home", "work")
         vendor.refusals["home"] = refuses(429, headers=spent("7d_oi", WALL + 300_000))
@@ -13207,7 +13219,9 @@ class TestAccounts:
                 gate.set()
         assert await asyncio.gather(*asking) == [(200, "work")] * 30
 
-    async def test_a_refused_account_is_parked_with_its_reason(self, plans: Plans, vendor: Vendor) -> None:
+    async def test_a_refused_account_is_parked_with_its_reason(
+        self, plans: Plans, vendor: Vendor, caplog: pytest.LogCaptureFixture
+    ) -> None:
         clock = Clock()
         served = await plans("home", "work", clock=clock)
         words = {
@@ -13217,6 +13231,9 @@ class TestAccounts:
         vendor.refusals["home"] = refuses(403, json.dumps(words).encode())
         assert [await asks(served, "s1") for _ in range(2)] == [(200, "work")] * 2
         assert vendor.asked == ["home", "work", "work"]
+        (event,) = [one for one in served.services.events.recent() if one.kind == "cooldown"]
+        assert (event.data["key"], event.data["until"]) == ("home", None)
+        assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
         shown = account_named(served, "home")
         assert (shown["state"], shown["words"], shown["rests"][0]["until"]) == (
             "parked", "This organization has been disabled.", None,
