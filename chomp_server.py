@@ -8657,6 +8657,11 @@ class Accounts:
         """The accounts that serve a router, as its keys."""
         return tuple(Key(one.name, "") for one in self.all.values() if one.router == router and self._serves(one))
 
+    def is_billed(self, target: Target) -> bool:
+        """Whether the vendor of an account bills what it answers now, beyond its plan."""
+        account = self.all.get(target.key.id)
+        return account is not None and account.is_paid
+
     def kind_of(self, target: Target) -> str:
         """How the account of a target was signed in; "" where it has none."""
         account = self.all.get(target.key.id) if target.router.kind == "subscription" else None
@@ -12318,6 +12323,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
                 proxy.usage.attempts[router, error_type] += 1
             if usage.prompt or usage.completion or usage.cost_usd is not None:
                 cost = cost_usd(usage, proxy.routing.price(router, model))
+                if target.router.kind == "subscription" and proxy.routing.accounts.is_billed(target):
+                    cost = usage.cost_usd  # what its vendor takes for that is not known
             if attempt.content_at is not None:
                 ttft_ms = round((attempt.content_at - self._started) * 1000, 3)
             if attempt.phase != "failed":  # else Routing has been told

@@ -13270,6 +13270,7 @@ class TestAccounts:
         assert [await asks(served) for _ in range(2)] == [(200, "home")] * 2
         shown = account_named(served, "home")
         assert (shown["state"], shown["paid"], shown["overage"]) == ("paid", True, "allowed")
+        assert {row["cost_usd"] for row in await served.rows(2)} == {None}  # it costs, and nobody says how much
         declined = await plans("home", "work", accounts={"overage": False})
         assert [await asks(declined, "s1") for _ in range(2)] == [(200, "home"), (200, "work")]
         rest = account_named(declined, "home")["rests"][0]
