@@ -11911,7 +11911,9 @@ class TestDirect:
             await call.end()
 
         vendor.act = act
-        served = await plans("work", timeouts={"keepalive": "100ms", "hold": "100ms", "account": "10s"})
+        served = await plans(
+            "work", timeouts={"keepalive": "100ms", "hold": "100ms", "idle": "100ms", "account": "10s"}
+        )
         async with served.post("/claude/v1/messages", data=message(stream=True)) as answer:
             assert await answer.content.readexactly(len(events[0])) == events[0]
             with pytest.raises(TimeoutError):
@@ -12318,6 +12320,17 @@ class TestTokens:
         served.services.routing.accounts.look()
         assert words in account_named(served, "odd")["words"]
         assert served.services.routing.keys("claude") == ()
+
+    async def test_of_whoever_was_signed_in_before_nothing_is_left(self, plans: Plans, vendor: Vendor) -> None:
+        served = await plans("work")
+        vendor.refusals["work"] = refuses(429, headers=spent())
+        assert (await asks(served))[0] == 429
+        fields = vendor.knows(claude_file("other"))
+        file_of(served, "work").write_text(json.dumps(fields))
+        served.services.routing.accounts.look()
+        shown = account_named(served, "work")
+        assert (shown["state"], shown["windows"], shown["email"]) == ("ready", [], "other@example.com")
+        assert await asks(served) == (200, "work")
 
     async def test_of_one_account_in_two_files_one_is_used(self, plans: Plans, vendor: Vendor) -> None:
         served = await plans("work")
