@@ -11428,10 +11428,11 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         self._due = 0.0
         self._wire = wire
         self._sent = address, body
-        direct = self.request.direct
-        is_bare = not body and direct is not None and direct.method == "GET"
-        length = b"" if is_bare else b"content-length: %d\r\n" % len(body)
-        wire.start(self, b"%b%b\r\n" % (address[1], length), body)
+        if body or self.request.direct is None or self.request.direct.method != "GET":
+            head = b"%bcontent-length: %d\r\n\r\n" % (address[1], len(body))
+        else:
+            head = b"%b\r\n" % address[1]
+        wire.start(self, head, body)
 
     async def _connect(self, address: tuple[Origin, bytes] | None, body: bytes, *, anew: bool = False) -> None:
         """Asks over another connection, and over a new one when it is to be `anew`. Raises Unavailable."""
@@ -11510,7 +11511,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         self.attempt = Attempt(
             target, translation, wanted, proxy.limits, proxy.redacted, proxy.now, converts, now, now, now
         )
-        self.attempt.raw = request.direct is not None
+        if request.direct is not None:
+            self.attempt.raw = True
         self._sent = None
         return body
 
