@@ -8459,7 +8459,7 @@ SESSION_S = 3600.0  # a conversation that was silent for so long is none any mor
 _TOKEN_S, _USAGE_ANSWER_S = 30.0, 15.0  # until a vendor has answered
 _TURN_S = 60.0  # until another chomp has done with a file
 _REFRESH_PAUSES_S = (5.0, 15.0, 60.0, 300.0)
-_SIGNED_OUT = (400, 401, 403, 404)  # what a token endpoint says to a refresh token that is no good
+_SIGNED_OUT = (400, 401, 404)  # what a token endpoint says to a refresh token that is no good
 _TWIN = "it is the same account as"
 _HIDDEN_TOKENS = 12  # of an account, of which the last are still good or may be in flight
 
@@ -8507,6 +8507,8 @@ class Account:
         self.requests = self.total_tokens = 0
         self.used_at = 0.0  # Unix seconds
         self.hidden: collections.deque[str] = collections.deque()
+        self.whose: tuple[str, ...] = ()  # the last identity that was known
+        self.lasts_s = math.inf  # that a new token is good for
         self.on_disk = ""  # the token that its file had when it was read or written last
         self.is_signed_out = False  # its vendor makes no token of the one it has for that
         self.refused = ""  # a token that its vendor does not take, and for which there is no other
@@ -8613,16 +8615,22 @@ class Accounts:
             if tokens is None or not tokens.access:
                 raise ValueError("nobody is signed in there")
             if account.unsaved and tokens.access == account.on_disk:
+                account.fault = ""
                 return  # the newer one is in memory
             account.on_disk, account.unsaved = tokens.access, False
-        except (StoreError, ValueError) as error:
-            fault = self._credentials.redact(str(error))[:300]
+        except StoreError as error:
+            account.fault = self._credentials.redact(str(error))[:300]
+            if account.unsaved:
+                return  # what is in memory is written when that is mended
+            fault = account.fault
+        except ValueError as error:
+            fault, account.unsaved = self._credentials.redact(str(error))[:300], False
         account.fault = fault
         self._take(account, fields, None if fault else tokens)
 
     def _take(self, account: Account, fields: dict[str, Any], tokens: Tokens | None) -> None:
         """`tokens` are the account's from now on."""
-        before, whose = account.tokens, account.identity
+        before = account.tokens
         account.fields, account.tokens = fields, tokens
         if tokens is None:
             return
@@ -8638,8 +8646,10 @@ class Accounts:
             self._credentials.forget(account.hidden.popleft())
         account.refresh_fault, account.refresh_failures, account.refresh_at = "", 0, -math.inf
         account.rests = {scope: rest for scope, rest in account.rests.items() if rest.kind != "parked"}
-        if before is not None and whose != account.identity:  # somebody else has signed in there
+        is_other = bool(account.whose and account.identity) and account.whose != account.identity
+        if is_other:  # somebody else has signed in there
             account.windows, account.rests, account.is_paid, account.overage = {}, {}, False, ""
+        account.whose = account.identity or account.whose
 
     def _find_twins(self) -> None:
         """Of two files for one account the first is used: both would refresh its one token."""
@@ -8726,7 +8736,7 @@ class Accounts:
         """Accounts of one subscription for one request, the best first. Raises Forbidden or BadRequest for none."""
         present = [one for one in targets if one.key.id in self.all]
         if not (admitted := [one for one in present if self.admits(one.key.id, caller)]):
-            self._check_resting(targets[0], caller)
+            self.check_resting(targets[0], caller)
             words = f"the accounts of {targets[0].router.name} are the owner's own: {caller.name} may not use them"
             raise Forbidden(words, code="account_not_allowed")
         if direct is not None:
@@ -8761,11 +8771,11 @@ class Accounts:
         self._stays(router, conversation, made[0].key.id)
         return made
 
-    def _check_resting(self, target: Target, caller: Caller) -> None:
+    def check_resting(self, target: Target, caller: Caller) -> None:
         """Raises Busy or Forbidden where `caller` may use accounts that cannot be asked just now."""
-        found = [
-            one.name for one in self.all.values() if one.router == target.router.id and self.admits(one.name, caller)
-        ]
+        router = target.router.id
+        serving = [one for one in self.all.values() if one.router == router and self._serves(one)]
+        found = [one.name for one in serving if self.admits(one.name, caller)]
         benches = [bench for name in found if (bench := self.rest(name, target.model)) is not None]
         if benches:
             first = min(benches, key=lambda bench: bench.until)
@@ -8883,14 +8893,13 @@ class Accounts:
     ) -> None:
         """An account is left alone, or a family of its models; who is asked instead is asked gently."""
         now = self._now()
-        until = now + min(max(seconds, 1.0), REST_MAX_S)
+        until = math.inf if kind == "parked" else now + min(max(seconds, 1.0), REST_MAX_S)
         retest = now + (PARKED_S if kind == "parked" else RETEST_S)
         words = self._credentials.redact(words)[:200]
         before = account.rests.get(scope)
         is_new = before is None or before.until <= now
         if before is not None and before.until > until and not before.tried:
             return  # an answer that was on its way knows less
-        until = math.inf if kind == "parked" else until
         account.rests[scope] = Rest(kind, until, retest, words, is_guess=is_guess)
         if is_new:
             for other in self.all.values():
@@ -9071,26 +9080,37 @@ class Accounts:
         async with self._session.post(url, timeout=timeout, allow_redirects=False, **sent, **proxied) as answer:
             body = await whole_body(answer, CREDENTIALS_BYTES)
             if answer.status != 200:
-                account.is_signed_out = answer.status in _SIGNED_OUT
+                account.is_signed_out = answer.status in _SIGNED_OUT and isinstance(decode_or_none(body), dict)
                 fault = read_fault(answer.status, body[:65536])
                 again = ": sign in again, with the program it belongs to" if account.is_signed_out else ""
                 raise ValueError(f"{answer.status}: {fault.message}{again}")
         # the old token is used up: nothing may come between this and the writing
+        if self._is_other(account, tokens):
+            self._load(account)  # somebody has signed in anew meanwhile
+            return
         fields = kind.refreshed(account.fields, decode_or_none(body), self._wall())
         new = kind.read(fields)
         if new is None or not new.access:
             raise ValueError("the answer has no token")
-        account.unsaved = True
+        account.unsaved, account.lasts_s = True, max(0.0, new.expires_at - self._wall())
         self._take(account, fields, new)
         self._save(account)
         self._find_twins()  # whose it is may have been said only now
         self.changed()
         self._tell(account)
 
+    def _is_other(self, account: Account, tokens: Tokens) -> bool:
+        """Whether an account's file has others than `tokens` by now."""
+        try:
+            found = cast(AccountKind, account.kind).read(self._files.read(account.path))
+        except (StoreError, ValueError):
+            return False
+        return found is not None and bool(found.refresh) and found.refresh != tokens.refresh and not account.unsaved
+
     def _save(self, account: Account) -> None:
         """Writes an account's tokens; where that cannot be, they are kept in memory and it is tried again."""
-        if self.all.get(account.name) is not account:
-            return  # it was taken out meanwhile
+        if self._files.stamp(account.path) is None:
+            return  # somebody has removed it meanwhile
         try:
             self._files.write(account.path, account.fields)
         except StoreError as error:
@@ -9098,7 +9118,7 @@ class Accounts:
             log.error("%s: %s", account.name, account.refresh_fault)
             return
         account.unsaved, account.stamp = False, self._files.stamp(account.path)
-        account.on_disk, account.refresh_fault = cast(Tokens, account.tokens).access, ""
+        account.on_disk, account.refresh_fault = "" if account.tokens is None else account.tokens.access, ""
 
     def _not_refreshed(self, account: Account, words: str) -> None:
         pause_s = _REFRESH_PAUSES_S[min(account.refresh_failures, len(_REFRESH_PAUSES_S) - 1)]
@@ -9120,13 +9140,17 @@ class Accounts:
                 self._tidy(account, now)
                 if account.lane.slots:  # an answer may take long, and others are not to wait for it
                     self._widen(account)
-                if account.unsaved:
+                if account.unsaved and not account.fault:
                     self._save(account)
-                elif self._serves(account) and account.refreshing is None and self._left_s(account) < REFRESH_AHEAD_S:
+                elif self._serves(account) and account.refreshing is None and self._is_due(account):
                     tokens = cast(Tokens, account.tokens)
                     if tokens.refresh and account.refresh_at <= now and tokens.refresh_from <= self._wall():
                         work = self._refresh(account, tokens.access)
                         account.refreshing = self._background.start(f"token of {account.name}", work)
+
+    def _is_due(self, account: Account) -> bool:
+        """Whether its token is to be renewed before somebody needs another."""
+        return self._left_s(account) < min(REFRESH_AHEAD_S, account.lasts_s / 4)
 
     async def close(self) -> None:
         """Waits for refreshes under way: a token that has come and is not written is lost."""
@@ -9226,6 +9250,8 @@ class Accounts:
             raise Conflict(f"the account {name} is somebody else's")
         if same is not None and same.name != name:
             raise Conflict(f"that is the account {same.name}")
+        if account is not None and name in self._settings.accounts.files:
+            raise Conflict(f"the account {name} is a file of another program: another name is needed")
         name = name or self.free_name((tokens.email.partition("@")[0] if tokens is not None else "") or kind.ROUTER)
         if not ACCOUNT_NAME.fullmatch(name):
             raise BadRequest(f'the name of an account is such as "work", not {name[:100]!r}', param="name")
@@ -11122,12 +11148,11 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         routing = self.proxy.routing
         while True:
             try:
-                plan = (None if anew else routing.planned(question)) or await routing.plan(*question)
-                break
+                self._begin_with((None if anew else routing.planned(question)) or await routing.plan(*question))
+                return
             except Busy as error:
                 await self._hold(error)
                 anew = True
-        self._begin_with(plan)
 
     async def _hold(self, error: Busy) -> None:
         """Waits until an account may be asked again, or has changed. Raises `error` when that is not wanted so long."""
@@ -11148,8 +11173,13 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     def _begin_with(self, plan: Plan) -> None:
         """Asks the first target of `plan`. Raises ChompError."""
         self._plan = self._targets = plan
+        if self._faults:  # it has waited for an account since: whoever has failed is not asked again
+            failed = {_target_key(one.target) for _, one in self._faults if one.target.router.kind != "subscription"}
+            self._targets = [one for one in plan if _target_key(one) not in failed]
+            if not self._targets:
+                raise self._failure()
         if (user := self.caller.user) is not None:
-            self._targets = self._permitted(plan)
+            self._targets = self._permitted(self._targets)
             if self._reservation is None:  # else it has waited for an account since
                 self._admit(user)
         if plan.strategy:
@@ -11754,8 +11784,11 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
                 self._pass_on(attempt)
                 return True
             return False
+        accounts = self.proxy.routing.accounts
         try:
-            self.proxy.routing.still_awake(cast(Plan, self._plan))
+            awake = self.proxy.routing.still_awake(cast(Plan, self._plan))
+            if not any(one.router.kind != "subscription" or accounts.admits(one.key.id, self.caller) for one in awake):
+                accounts.check_resting(attempt.target, self.caller)
         except (Busy, Forbidden) as error:
             settings = self.proxy.routing.accounts.settings
             if isinstance(error, Busy) and (settings.hold_task_s if self.caller.task else settings.hold_s):
@@ -12416,6 +12449,10 @@ PROMPT_SHOWN = 200  # bytes of a prompt that watchers are told
 _WARMING_S = 0.3  # before a host that is loading is asked again
 _CONVERSATION_HEADERS = frozenset((b"x-session-id", b"session_id", b"session-id", b"x-claude-code-session-id",
                                    b"x-conversation-id", b"x-session-affinity", b"x-openwebui-chat-id"))  # fmt: skip
+
+
+def _target_key(target: Target) -> tuple[str, str, str]:
+    return target.router.id, target.key.id, target.model
 
 
 def _moved(targets: Sequence[Target], from_: int, to: int) -> list[Target]:

@@ -264,7 +264,8 @@ class Logins:
 
     async def close(self) -> None:
         """Waits for nobody."""
-        await self._end()
+        async with self._turn:
+            await self._end()
 
     async def _end(self) -> None:
         if self._work is not None and not self._work.done():
@@ -299,8 +300,13 @@ class Logins:
                                        login.host_id, "chomp", login.client_id)  # fmt: skip
         # no access log: what it logs are addresses, with the code in them
         runner = web.AppRunner(_callback_app(login, port), access_log=None, shutdown_timeout=2.0)
-        await runner.setup()
-        await web.SockSite(runner, opened).start()
+        try:
+            await runner.setup()
+            await web.SockSite(runner, opened).start()
+        except BaseException:
+            await runner.cleanup()
+            opened.close()
+            raise
         return runner
 
     async def _run(self, login: Login, runner: web.AppRunner) -> None:
