@@ -8536,6 +8536,10 @@ class Account:
         return max((window.used or 0.0 for window in self.running(wall) if window.scope in ("", family(model), model)),
                    default=0.0)  # fmt: skip
 
+    def is_billed(self, wall: float) -> bool:
+        """Whether its vendor bills what it answers now, beyond its plan: while a window is used up."""
+        return self.is_paid and any((window.used or 0.0) >= 1 for window in self.running(wall))
+
     def running(self, wall: float) -> list[Window]:
         """The windows that are not over."""
         return [window for window, _ in self.windows.values() if not window.resets_at or window.resets_at > wall]
@@ -8670,7 +8674,7 @@ class Accounts:
     def is_billed(self, target: Target) -> bool:
         """Whether the vendor of an account bills what it answers now, beyond its plan."""
         account = self.all.get(target.key.id)
-        return account is not None and account.is_paid
+        return account is not None and account.is_billed(self._wall())
 
     def kind_of(self, target: Target) -> str:
         """How the account of a target was signed in; "" where it has none."""
@@ -8762,8 +8766,8 @@ class Accounts:
             scopes = ("", family(target.model), target.model)
             untried = not stays and any(scope in account.rests for scope in scopes)  # its test is due
             used = account.used(target.model, wall)
-            return (
-                not pinned, account.name != stays, not untried, account.is_paid, account.paused_until > now,
+            return (  # what costs more is the last, also of a conversation that is at home there
+                not pinned, account.is_billed(wall), account.name != stays, not untried, account.paused_until > now,
                 round(used, 1), counts.get(account.name, 0), len(account.lane.seats), used,
             )  # fmt: skip
 
@@ -9356,7 +9360,7 @@ class Accounts:
             return "failing", account.refresh_fault
         if rests:
             return "partly", f"{', '.join(rests)}: {next(iter(rests.values())).words}"
-        if account.is_paid:
+        if account.is_billed(self._wall()):
             return "paid", "its plan is used up: its vendor bills what goes beyond"
         return "ready", account.refresh_fault
 
@@ -9381,7 +9385,7 @@ class Accounts:
             "account": "" if tokens is None else tokens.account,
             "organisation": "" if tokens is None else tokens.organisation,
             "plan": account.plan or ("" if tokens is None else tokens.plan),
-            "state": state, "words": words, "paid": account.is_paid, "overage": account.overage,
+            "state": state, "words": words, "paid": account.is_billed(wall), "overage": account.overage,
             "token_until": None if tokens is None or tokens.expires_at == math.inf else iso(tokens.expires_at),
             "refresh_fault": account.refresh_fault,
             "windows": [

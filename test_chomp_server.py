@@ -13532,11 +13532,13 @@ class TestAccounts:
         assert (rest["kind"], rest["until"]) == ("overage", cs.iso(WALL + 9000))
 
     async def test_an_account_that_is_billed_is_the_last(self, plans: Plans, vendor: Vendor) -> None:
-        vendor.headers["a"] = left(0.1, **{"anthropic-ratelimit-unified-overage-in-use": "true"})
+        vendor.headers["a"] = left(1.1, WALL + 600, **{"anthropic-ratelimit-unified-overage-in-use": "true"})
         vendor.headers["b"] = left(0.9)
-        served = await plans("a", "b")
-        assert {(await asks(served))[1] for _ in range(2)} == {"a", "b"}
-        assert [(await asks(served))[1] for _ in range(4)] == ["b"] * 4
+        served = await plans("a", "b", clock=(clock := Clock()))
+        assert [await asks(served, "s1"), await asks(served, "s2")] == [(200, "a"), (200, "b")]
+        assert [(await asks(served, name))[1] for name in ("s1", "s2", "s3")] == ["b"] * 3
+        clock.now += 601  # it is within its plan again
+        assert await asks(served) == (200, "a")
 
     async def test_the_name_of_an_account_is_for_the_owner(self, plans: Plans) -> None:
         users = [{"name": "ann", "token": "token-of-ann-0123456789"}]
