@@ -7601,9 +7601,7 @@ class UpstreamPool:
         while idle:
             wire = idle.pop()
             self._idle_count -= 1
-            if boot_s() - wire.idle_since > self._timeouts.pool_idle_s:  # the machine has slept meanwhile
-                wire.drop()
-            elif wire.usable:
+            if wire.usable:
                 wire.reused = True
                 return wire
         return None
@@ -7647,7 +7645,7 @@ class UpstreamPool:
         if self._idle_count >= self._limits.idle_connections or not wire.usable:
             wire.close()
             return
-        wire.idle_since = boot_s()
+        wire.idle_since = time.monotonic()
         if wire.paused:
             wire.resume()
         idle = self._idle.get(wire.origin)
@@ -7665,15 +7663,22 @@ class UpstreamPool:
             self._idle_count -= 1
 
     async def run(self) -> None:
-        """Closes connections unused for too long, again and again."""
+        """Closes connections unused for too long, again and again; all of them when the machine has slept."""
+        slept_s = self._slept_s()
         while True:
             await asyncio.sleep(min(10.0, self._timeouts.pool_idle_s))
-            limit = boot_s() - self._timeouts.pool_idle_s
+            before, slept_s = slept_s, self._slept_s()
+            limit = math.inf if slept_s > before + 1 else time.monotonic() - self._timeouts.pool_idle_s
             for origin, idle in list(self._idle.items()):
                 for wire in [wire for wire in idle if wire.idle_since < limit]:
                     wire.close()
                 if not idle:
                     del self._idle[origin]
+
+    @staticmethod
+    def _slept_s() -> float:
+        """Seconds that the machine has slept since it was started."""
+        return boot_s() - time.monotonic()
 
     def close(self) -> None:
         """Closes all connections."""

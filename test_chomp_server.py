@@ -12009,6 +12009,24 @@ class TestDirect:
         )
         assert done.stdout.splitlines() == ["200 work 1", "200 work 1", "200 work 2"], done.stderr[-3000:]
 
+    async def test_after_the_machine_has_slept_no_old_connection_is_used(
+        self, plans: Plans, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        slept = 0.0
+        monkeypatch.setattr(cs, "boot_s", lambda: time.monotonic() + slept)
+        served = await plans("work", timeouts={"pool_idle": "300ms"})
+        assert (await asks(served))[0] == 200
+        (wire,) = served.services.proxy.pool._open
+        wire.idle_since = time.monotonic() + 3600  # it was used just now, by a clock that sleeps, too
+        await asyncio.sleep(0.5)
+        assert (await asks(served))[0] == 200
+        assert vendor.connections == 1
+        wire.idle_since = time.monotonic() + 3600
+        slept = 7200.0
+        await eventually(lambda: not wire.usable)
+        assert (await asks(served))[0] == 200
+        assert vendor.connections == 2
+
     async def test_many_large_bodies_hold_up_no_small_one(self, plans: Plans, vendor: Vendor) -> None:
         going_on = asyncio.Event()
 
