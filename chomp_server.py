@@ -8742,7 +8742,7 @@ class Accounts:
     def arranged(
         self, targets: Sequence[Target], conversation: str, caller: Caller, direct: Direct | None
     ) -> list[Target]:
-        """Accounts of one subscription for one request, the best first. Raises Forbidden or BadRequest for none."""
+        """Accounts of one subscription for one request, the best first. Raises Forbidden, NotFound, Busy."""
         present = [one for one in targets if one.key.id in self.all]
         if not (admitted := [one for one in present if self.admits(one.key.id, caller)]):
             self.check_resting(targets[0], caller)
@@ -8937,8 +8937,7 @@ class Accounts:
             return _NEXT_ACCOUNT, 0.0
         if not status and fault.kind == "provider_auth":  # there is no token to ask with, and `rest` knows
             return _NEXT_ACCOUNT, 0.0
-        names = [name for name in (fault.code, fault.type) if name]
-        refusal = account.kind.refusal(status, headers, names, fault.message, target.model, self._wall())
+        refusal = self._refusal(account, target, fault, status, headers)
         if status == 401:
             refusal = Refusal("parked", words=f"its token is refused, a new one, too: {fault.message}")
         if refusal is None or (refusal.kind == "parked" and target.api == "other"):  # that path alone is closed to it
@@ -8954,13 +8953,20 @@ class Accounts:
         log.warning("the account %s rests: %s", account.name, self._credentials.redact(words)[:300])
         return _NEXT_ACCOUNT, seconds
 
+    def _refusal(
+        self, account: Account, target: Target, fault: Fault, status: int, headers: Sequence[tuple[bytes, bytes]]
+    ) -> Refusal | None:
+        """What an error means for an account."""
+        names = [name for name in (fault.code, fault.type) if name]
+        kind = cast(AccountKind, account.kind)
+        return kind.refusal(status, headers, names, fault.message, target.model, self._wall())
+
     def burst_s(self, target: Target, fault: Fault, status: int, headers: Sequence[tuple[bytes, bytes]]) -> float:
         """Seconds after which to ask the same account again, which has too many requests at a time; 0 otherwise."""
         account = self.all.get(target.key.id)
         if account is None or account.kind is None or status != 429:
             return 0.0
-        names = [name for name in (fault.code, fault.type) if name]
-        refusal = account.kind.refusal(status, headers, names, fault.message, target.model, self._wall())
+        refusal = self._refusal(account, target, fault, status, headers)
         if refusal is None or refusal.kind != "burst" or (fault.wait_s or 0.0) > BURST_S:
             return 0.0
         now = self._now()

@@ -13373,10 +13373,10 @@ class TestAccounts:
         assert set(vendor.asked) == {"home"}
 
     async def test_conversations_stay_and_new_ones_go_to_the_least_used(self, plans: Plans, vendor: Vendor) -> None:
-        vendor.headers = {"a": left(0.30), "b": left(0.31), "c": left(0.80)}
         served = await plans("a", "b", "c")
         named = await asyncio.gather(*(asks(served, f"s{number}") for number in range(6)))
-        assert sorted(account for _, account in named) == ["a", "a", "b", "b", "c", "c"]  # nothing is known yet
+        assert sorted(account for _, account in named) == ["a", "a", "b", "b", "c", "c"]  # as much is left of each
+        vendor.headers = {"a": left(0.30), "b": left(0.31), "c": left(0.80)}
         later = [(await asks(served, f"s{number}"))[1] for number in range(6)]
         assert later == [account for _, account in named]
         new = [(await asks(served))[1] for _ in range(6)]
@@ -13739,7 +13739,7 @@ class TestAccounts:
         clock.now += 40_000
         assert (await asks(served))[0] != 200
         for path in ("/status", "/metrics", "/api/config", "/api/usage?by=key", "/api/platforms", "/v1/models", "/api/models/claude",
-                     "/api/models/chatgpt"):  # fmt: skip
+                     "/api/models/chatgpt", "/api/accounts", "/partials/accounts", "/api/config"):  # fmt: skip
             async with served.get(path) as answer:
                 heard.append(await answer.read())
         heard.append(repr(served.services.routing.accounts.report()).encode())

@@ -36,28 +36,12 @@ PATHS: seen.Paths = (
     ("POST", re.compile(r"/responses"), "responses"),
 )
 
-REFUSED = frozenset(
-    {
-        "background",
-        "conversation",
-        "max_output_tokens",
-        "max_tool_calls",
-        "metadata",
-        "moderation",
-        "multi_agent",
-        "previous_response_id",
-        "prompt",
-        "prompt_cache_breakpoint",
-        "prompt_cache_options",
-        "prompt_cache_retention",
-        "safety_identifier",
-        "temperature",
-        "top_logprobs",
-        "top_p",
-        "truncation",
-        "user",
-    }
-)
+REFUSED = codex.REFUSED - {"stream_options"} | {
+    "moderation",
+    "multi_agent",
+    "prompt_cache_breakpoint",
+    "prompt_cache_options",
+}
 
 _SIGN_IN = "this ChatGPT account is signed out: sign in with ChatGPT again"
 _SPENT = "subscription_sharing_usage_limit_exceeded"
