@@ -21,13 +21,15 @@ Routing       routers, their catalogues, cooldowns and breakers; who is asked, i
 Proxy         one request: fails over until an answer is committed, relays and meters it
 Jobs          asynchronous completions
 Tasks         the queue: tasks and their sessions, what may start next
-Kernel        the extension host: what extensions are handed, in which order they start, what fails with them
+Kernel        the extension host: what extensions are handed, what fails with them; one turn of the built-in agent
+Conversations  what is said with the built-in agent: its store, turns that go on by themselves, compaction
 Dispatch      running agents: processes, sandboxes, terminals, the folders they work in
 Web           callers, host and origin checks, body reading, errors, the client's side of a relay
 Gateway API   /v1/*, /api/models/*, /api/usage, /health, /status, /metrics
 Task API      /api/tasks, /api/state, /api/clean, /api/dispatch, /api/result, /api/jobs
+Chat API      /chat, /conversations, /workspaces, /models
 Settings API  /api/config, /api/platforms, /api/users
-Live          /events: everything that happens, and what open pages are told of it; /ws/terminal/{task}
+Live          /events: everything that happens, and what open pages are told of it; /ws, /ws/terminal/{task}
 Pages         /, /docs, /usage, /login, /partials/*, /static/*
 Extensions    what extensions contribute to the outside: routes, pages, /api/commands
 App           services built bottom up; main()
@@ -40,6 +42,7 @@ import asyncio
 import base64
 import bisect
 import calendar
+import codecs
 import collections
 import colorsys
 import contextlib
@@ -85,6 +88,7 @@ import threading
 import time
 import tomllib
 import urllib.parse
+import uuid
 import weakref
 import zlib
 from collections.abc import (
@@ -102,7 +106,7 @@ from collections.abc import (
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import deepcopy
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal, Protocol, TypeVar, cast
+from typing import Annotated, Any, BinaryIO, Literal, Protocol, TypeVar, cast, get_type_hints
 
 import aiohappyeyeballs
 import aiohttp
@@ -252,6 +256,27 @@ class TaskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transcript_bytes: int = 32 << 20  # kept of a session's output
 
 
+_Many = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The built-in agent; `_s` are seconds, without it in chomp.toml."""
+
+    model: str = "auto"  # of conversations that name none
+    effort: Literal["low", "medium", "high", "xhigh", "max"] = "high"  # the same: how much it is to think
+    mode: Literal["", "plan", "ask", "auto"] = ""  # what its tools may do; "": "ask" where somebody can answer
+    folder: str = ""  # where conversations work that name no folder; "": in one of their own
+    max_steps: _Many = 0  # of a turn; 0: no limit
+    parallel: _Many = 1  # tools of a step at once; 0: no limit
+    eager: bool = True  # a tool starts as soon as its call is complete, not when the model has ended
+    repeats: Annotated[int, msgspec.Meta(ge=2)] = 3  # the same call in so many steps in a row pauses the turn
+    retry_pauses: tuple[float, ...] = (5, 10, 30, 60, 300, 600, 900, 1800)  # seconds; the last again and again
+    retry_total_s: float = 8 * 3600.0  # all pauses of a step together
+    approval_s: float = 600.0  # how long a tool waits for a person's yes
+    result_chars: Annotated[int, msgspec.Meta(ge=1000)] = 50_000  # of what a tool answers; the rest is left out
+    compact_percent: _Many = 85  # of the model's context: then a conversation is compacted; 0: never
+
+
 class ExtensionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which extensions are loaded beside those in adapters/, and which are not."""
 
@@ -383,6 +408,7 @@ class Settings(msgspec.Struct, frozen=True):
     aliases: dict[str, Any] = {}
     headers: dict[str, dict[str, str]] = {}
     accounts: AccountSettings = AccountSettings()
+    agent: AgentSettings = AgentSettings()
     proxies: Proxies = NO_PROXIES
     environ: dict[str, str] = {}  # router keys and base URLs by variable name, dotenv included
 
@@ -450,13 +476,13 @@ def field_notes(kind: type[Any]) -> dict[str, str]:
 
 _TABLES = (
     "server", "timeouts", "limits", "tasks", "extensions", "routers", "hosts", "users", "aliases", "headers",
-    "accounts",
+    "accounts", "agent",
 )  # fmt: skip
 _LISTS = ("routers", "hosts", "users")
 _NUMBERS = ("timeouts", "limits")
 WRITTEN_TABLES: dict[str, type[Any]] = {
     "server": _Server, "timeouts": Timeouts, "limits": Limits, "tasks": TaskSettings,
-    "extensions": ExtensionSettings, "accounts": AccountSettings,
+    "extensions": ExtensionSettings, "accounts": AccountSettings, "agent": AgentSettings,
 }  # fmt: skip
 VARIABLES = (  # of the environment or state/.env: name, meaning, default
     ("PORT", "where it listens; also `--port`", "8001"),
@@ -926,6 +952,7 @@ class RouterDef(msgspec.Struct, frozen=True):
     prefix: str = ""  # of subscriptions: where requests come in that go on as they are
     beta: str = ""  # of subscriptions: what anthropic-beta begins with
     keys: tuple[str, ...] = ()  # literal keys from chomp.toml
+    efforts: tuple[tuple[str, str], ...] = ()  # how much to think, in our words and in those it takes in chat
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -956,6 +983,7 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tokens_per_day: int | None = None
     usd_per_month: float | None = None
     strict: bool = False  # answers are asked for no longer than what is left (`max_tokens`)
+    agent: bool = False  # whether there are conversations with the built-in agent
 
     def limited(self) -> bool:
         """Whether anything is counted."""
@@ -1021,6 +1049,7 @@ class ChatRequest(msgspec.Struct):
     resolved: tuple[str, ...] = ()  # fields that have done their work here, and mean nothing to a target
     heads: dict[int, tuple[object, Any]] = {}  # for upstreams, by identity of what they are for
     direct: Direct | None = None
+    effort: str = ""  # of chomp's own requests: how much the model is to think, as each target takes it
 
 
 class Fault(msgspec.Struct, frozen=True, gc=False):
@@ -1224,6 +1253,147 @@ class Launch(msgspec.Struct, frozen=True):
     hidden: tuple[Path, ...] = ()
     network: bool = True
     as_root: bool = False  # with root's right to write to what belongs to others, and no other
+
+
+Effort = Literal["low", "medium", "high", "xhigh", "max"]
+EFFORTS: tuple[Effort, ...] = ("low", "medium", "high", "xhigh", "max")
+Mode = Literal["plan", "ask", "auto"]  # what tools may do: read only, anything with a yes, anything in the sandbox
+ConversationStatus = Literal["active", "idle", "closed"]
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class _StoredPiece(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", tag_field="type"):
+    """The smallest piece of a conversation that is stored."""
+
+
+class TextChunk(_StoredPiece, frozen=True, tag="text"):
+    text: str
+
+
+class ThinkingChunk(_StoredPiece, frozen=True, tag="thinking"):
+    text: str
+    details: tuple[Any, ...] = ()  # what its provider needs back; of no use to anybody else
+
+
+class ToolCallChunk(_StoredPiece, frozen=True, tag="tool-call"):
+    tool_call_id: str
+    tool_name: str
+    input: Any  # a string when the model wrote no JSON
+    step_id: str = ""
+
+
+class ToolResultChunk(_StoredPiece, frozen=True, tag="tool-result"):
+    tool_call_id: str
+    tool_name: str
+    content: str
+    is_error: bool
+    step_id: str = ""
+
+
+class ErrorChunk(_StoredPiece, frozen=True, tag="error"):
+    message: str
+    code: str | None = None
+
+
+class SystemChunk(_StoredPiece, frozen=True, tag="system"):
+    text: str
+
+
+Chunk = TextChunk | ThinkingChunk | ToolCallChunk | ToolResultChunk | ErrorChunk | SystemChunk
+
+
+class ChatMessage(msgspec.Struct, frozen=True):
+    """What one side said in a conversation."""
+
+    role: Role
+    chunks: tuple[Chunk, ...]
+
+    @property
+    def text(self) -> str:
+        return "".join(one.text for one in self.chunks if isinstance(one, (TextChunk, SystemChunk)))
+
+
+class TokenUsage(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """Tokens of a step or a turn; `input_tokens` is the whole prompt, its cached part included."""
+
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+    def plus(self, other: TokenUsage) -> TokenUsage:
+        """The sum; what neither said stays unsaid."""
+        return TokenUsage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            _sum(self.cache_read_tokens, other.cache_read_tokens),
+            _sum(self.cache_write_tokens, other.cache_write_tokens),
+        )
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one if other is None else one + other
+
+
+class StepMetrics(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """One request to a model within a turn."""
+
+    step_id: str
+    usage: TokenUsage | None = None  # None: it was not told
+    ttft_ms: int | None = None  # until the first words
+    decode_ms: int | None = None  # from there to the end
+    gen_total_ms: int | None = None
+
+
+class TurnMetrics(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """One turn that is over."""
+
+    turn_id: str
+    usage: TokenUsage
+    duration_ms: int | None = None
+    steps: tuple[StepMetrics, ...] = ()
+    context_size: int | None = None  # tokens of the last step: what the conversation takes now
+
+
+class QueuedMessage(msgspec.Struct, frozen=True, rename="camel"):
+    """What a person said while a turn ran."""
+
+    id: str
+    text: str
+    queued_at: int  # ms
+
+
+class Conversation(msgspec.Struct, frozen=True, kw_only=True):
+    """One thread with its history in the database. Moments are ms since 1970."""
+
+    id: str
+    caller: str = "owner"  # to whom it belongs
+    task: str = ""  # whose agent it is
+    created_at: int = 0
+    last_activity_at: int = 0
+    title: str = ""
+    status: ConversationStatus = "idle"
+    workspace: str = "default"
+    cwd: str | None = None  # as it was said; relative to the workspace's
+    model: str | None = None
+    effort: Effort | None = None
+    mode: Mode | None = None
+    compact_percent: int | None = None
+    compacted_from: str = ""
+    prompt: str | None = None  # the system prompt, made once
+    prompt_cwd: str = ""  # for which folder
+    seq: int = 0  # of its last chunk
+    messages: int = 0  # so far
+
+
+class Workspace(msgspec.Struct, frozen=True, rename="camel"):
+    """A named group of conversations with a folder of their own."""
+
+    id: str
+    title: str
+    default_cwd: str | None = None
+    created_at: int = 0
+    last_activity_at: int = 0
 
 
 class Transition(msgspec.Struct, frozen=True):
@@ -1476,6 +1646,7 @@ ROUTERS: tuple[RouterDef, ...] = (
         key_env=("UMANS_API_KEY",),
         color="#0F766E",
         default_rule="first",
+        efforts=(("low", "low"), ("medium", "medium"), ("high", "high"), ("xhigh", "high"), ("max", "high")),
     ),
     RouterDef(
         id="deepinfra",
@@ -4021,6 +4192,15 @@ def read_aliases(written: Mapping[str, Any]) -> tuple[Alias, ...]:
     return tuple(sorted(made, key=lambda alias: ("*" in alias.pattern, -len(alias.pattern))))
 
 
+OWN_ALIASES = {"opencode": "zen-go"}  # routers under the names that other programs have for them
+
+
+def with_own_aliases(aliases: tuple[Alias, ...], routers: Collection[str]) -> tuple[Alias, ...]:
+    """`aliases`, and ours behind them, but for those that are names of routers here."""
+    own = (Alias(f"{name}/*", (f"{target}/*",)) for name, target in OWN_ALIASES.items() if name not in routers)
+    return (*aliases, *own)
+
+
 def may_use(user: User, asked: str, router: str, model: str, known: Container[str] = ()) -> bool:
     """Whether a user may have `model` of `router`, asked for as `asked`; `known` are all routers' ids."""
     if user.routers and router not in user.routers:
@@ -4400,6 +4580,140 @@ def read_claim(given: Mapping[str, Any]) -> Claim:
     if not 0 <= claim.tokens < 10**12:
         raise BadRequest("tokens is a count", param="tokens")
     return claim
+
+
+# -- conversations
+
+INTERRUPTED = "The call was interrupted before it had a result."
+
+
+class Repair(msgspec.Struct, frozen=True):
+    """What was wrong with a history."""
+
+    answered: int = 0  # calls without a result
+    first: str = ""  # id of the first of them
+    orphans: int = 0  # results without a call
+    errors: int = 0  # chunks that tell of errors, which no model is sent
+    emptied: int = 0  # messages that had nothing else
+
+
+def reconcile(messages: Sequence[ChatMessage]) -> tuple[list[ChatMessage], Repair]:
+    """`messages` as every model takes them, and what was mended; doing it again changes nothing.
+
+    Each call has its result right behind its message: ids may come again in the next one, so they are looked for no
+    further than that.
+    """
+    made: list[ChatMessage] = []
+    answered = orphans = errors = emptied = 0
+    first = ""
+    waiting: dict[str, collections.deque[ToolCallChunk]] = {}  # calls of the last assistant, by id
+
+    def close() -> None:
+        nonlocal answered, first
+        for call in sorted((one for queue in waiting.values() for one in queue), key=order.index):
+            first = first or call.tool_call_id
+            answered += 1
+            lost = ToolResultChunk(call.tool_call_id, call.tool_name, INTERRUPTED, True, call.step_id)
+            made.append(ChatMessage("tool", (lost,)))
+        waiting.clear()
+
+    order: list[ToolCallChunk] = []
+    for message in messages:
+        if message.role == "tool":
+            fitting: list[Chunk] = []
+            for chunk in message.chunks:
+                if isinstance(chunk, ToolResultChunk) and waiting.get(chunk.tool_call_id):
+                    waiting[chunk.tool_call_id].popleft()
+                    fitting.append(chunk)
+                else:
+                    orphans += 1
+            if fitting:
+                made.append(message if len(fitting) == len(message.chunks) else ChatMessage("tool", tuple(fitting)))
+            continue
+        close()
+        if message.role == "assistant":
+            chunks = tuple(one for one in message.chunks if not isinstance(one, ErrorChunk))
+            errors += len(message.chunks) - len(chunks)
+            if not chunks:
+                emptied += 1
+                continue
+            message = message if len(chunks) == len(message.chunks) else ChatMessage("assistant", chunks)
+            order = [one for one in chunks if isinstance(one, ToolCallChunk)]
+            for call in order:
+                waiting.setdefault(call.tool_call_id, collections.deque()).append(call)
+        made.append(message)
+    close()
+    return made, Repair(answered, first, orphans, errors, emptied)
+
+
+def wire_message(message: ChatMessage) -> dict[str, Any]:
+    """A message as chat completions have it."""
+    if message.role == "tool":
+        result = cast(ToolResultChunk, message.chunks[0])
+        return {"role": "tool", "tool_call_id": result.tool_call_id, "content": result.content}
+    if message.role != "assistant":
+        return {"role": message.role, "content": message.text}
+    made: dict[str, Any] = {"role": "assistant", "content": message.text or None}
+    thoughts = [one for one in message.chunks if isinstance(one, ThinkingChunk)]
+    if details := [detail for one in thoughts for detail in one.details]:
+        made["reasoning_details"] = details
+    if calls := [one for one in message.chunks if isinstance(one, ToolCallChunk)]:
+        made["tool_calls"] = [form.call_of(one.tool_call_id, one.tool_name, wire_arguments(one.input)) for one in calls]
+    if made["content"] is None and not calls:
+        made["content"] = ""
+    return made
+
+
+def wire_arguments(input: Any) -> str:
+    """A call's arguments as JSON, also of what was none."""
+    fields = input if isinstance(input, dict) else {"arguments": input[:200] if isinstance(input, str) else input}
+    return form.encode(fields).decode()
+
+
+def one_answer_each(messages: Iterable[ChatMessage]) -> Iterator[ChatMessage]:
+    """The same, each result in a message of its own."""
+    for message in messages:
+        if message.role == "tool" and len(message.chunks) > 1:
+            yield from (ChatMessage("tool", (chunk,)) for chunk in message.chunks)
+        else:
+            yield message
+
+
+def sent_effort(target: Target, effort: str) -> str:
+    """How much a target is told to think; "" where it takes no word about that."""
+    if not effort:
+        return ""
+    if target.api != "chat":
+        return ("xhigh" if target.api == "responses" and effort == "max" else effort) if target.router.effort else ""
+    return dict(target.router.efforts).get(effort, "")
+
+
+def split_history(messages: Sequence[ChatMessage], keep: int) -> int:
+    """Where a history is cut that is to keep its last `keep` messages: in front of what a user says, or at 0.
+
+    Never between a call and its result.
+    """
+    at = max(0, len(messages) - keep)
+    for cut in range(at, len(messages)):
+        if messages[cut].role == "user":
+            return cut
+    for cut in range(at, 0, -1):
+        if messages[cut].role == "user":
+            return cut
+    return 0
+
+
+def permission(mode: Mode, access: Access, *, sandboxed: bool, attended: bool) -> Literal["run", "ask", "refuse"]:
+    """Whether a tool may do what it does without a person's yes."""
+    if access in ("read", "network"):
+        return "run"
+    if mode == "plan":
+        return "refuse"
+    if mode == "auto" and sandboxed:
+        return "run"
+    if attended:
+        return "ask"
+    return "run" if sandboxed else "refuse"
 
 
 # == Store =============================================================================================================
@@ -5624,6 +5938,13 @@ class WorkFiles:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
                 file.write(text.encode())
+
+    @staticmethod
+    def folder(path: Path, base: Path) -> None:
+        """Makes a folder below `base`, that nobody else may look into. Raises Unavailable for a link on the way."""
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.resolve() != path or not path.is_relative_to(base):
+            raise Unavailable(f"{path} leads to another folder", code="moved", should_retry=False)
 
     @staticmethod
     def _regular(path: Path) -> BinaryIO | None:
@@ -9583,7 +9904,7 @@ class RouterPool:
     def adopt(self, rows: Sequence[RouterDef], settings: Settings) -> None:
         """Takes over routers and aliases written anew. What was learnt of a router that stays as it is is kept."""
         self._settings = settings
-        self._aliases = read_aliases(settings.aliases)
+        self._aliases = with_own_aliases(read_aliases(settings.aliases), {row.id for row in rows})
         self._by_speed = "fast" in (
             settings.prefer,
             *(alias.prefer for alias in self._aliases),
@@ -11582,7 +11903,10 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     def _body_for(self, target: Target) -> bytes:
         """The client's request, as `target` may have it."""
         own = target.router.kind == "host" and dialect_of(self.request.api) == "messages"
-        return without_billing(self.request.body) if own else self.request.body
+        body = without_billing(self.request.body) if own else self.request.body
+        if effort := sent_effort(target, self.request.effort):
+            body = b'{"reasoning_effort":"' + effort.encode() + b'",' + body[1:]
+        return body
 
     def answering(self, attempt: Attempt) -> Answering:
         """What brings the answer of `attempt` into the client's dialect."""
@@ -13063,7 +13387,7 @@ class JobQueue:
 
     async def _complete(self, job_id: str, body: bytes, caller: Caller, limit: asyncio.Timeout) -> dict[str, Any]:
         request = ChatRequest(
-            "chat", body, request_id=f"job-{job_id}", received_at=time.perf_counter(), headers=_JSON_HEADERS
+            "chat", body, request_id=f"job-{job_id}", received_at=time.perf_counter(), headers=JSON_HEADERS
         )
         exchange = self._proxy.exchange(request, caller)
         exchange.limit = limit
@@ -13305,7 +13629,7 @@ def _item_of(kept: KeptResponse, item_id: str) -> Raw:
     raise NotFound(f"no item {item_id[:100]!r} is kept here")
 
 
-_JSON_HEADERS = ((b"Content-Type", b"application/json"), (b"User-Agent", f"chomp/{VERSION}".encode()))
+JSON_HEADERS = ((b"Content-Type", b"application/json"), (b"User-Agent", f"chomp/{VERSION}".encode()))
 
 
 def _job(row: dict[str, Any]) -> Job:
@@ -13620,7 +13944,7 @@ class TaskQueue:
 
 # == Kernel ============================================================================================================
 
-API_VERSION = (1, 0, 0)  # of what extensions are handed
+API_VERSION = (1, 1, 0)  # of what extensions are handed
 ACTIVATION_S = 10.0  # an extension that takes longer is disabled
 COMMAND_BYTES = 1 << 20  # of what is piped into a command
 RESERVED_IDS = frozenset(("server", "timeouts", "limits", "tasks", "extensions", "routers", "hosts", "users", "aliases",
@@ -13702,6 +14026,9 @@ class Extension:
         self.panels: list[str] = []  # templates of the settings
         self.status: Callable[[], Any] | None = None
         self.redact: Callable[[str], str] = str
+        self.tools: list[Tool] = []
+        self.filters: list[tuple[str, Callable[..., Any]]] = []
+        self.surfaces: list[Surface] = []
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -13733,6 +14060,671 @@ class Toolbox(msgspec.Struct, frozen=True):
     fields: Callable[[Any], Awaitable[dict[str, Any]]]  # of a request's body
     render: Callable[..., Any]  # a page
     is_known: Callable[[Any], bool]  # who asks
+
+
+# -- tools
+
+Access = Literal[
+    "read", "write", "shell", "network"
+]  # what a tool does: only with "write" and "shell" anything changes
+TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """What a model may call."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]  # JSON schema of its arguments
+    access: Access
+    concurrency_safe: bool
+    run: Callable[..., Awaitable[Any]]
+    kind: type[Any] | None = None  # of its arguments; None: they are not checked
+    extension: str = ""
+
+    def wire(self) -> dict[str, Any]:
+        """As chat completions have it."""
+        return form.tool_of(self.name, self.description, self.parameters)
+
+
+class ToolResult(msgspec.Struct, frozen=True):
+    """What a model is told of its call."""
+
+    content: str
+    is_error: bool = False
+
+
+class Ran(msgspec.Struct, frozen=True):
+    """A command that was run."""
+
+    code: int | None  # None: its time was over
+    output: str
+
+
+class Look(msgspec.Struct, frozen=True):
+    """What is at a path."""
+
+    kind: Literal["file", "folder", "missing", "other"]
+    path: str
+    data: bytes = b""
+    size: int = 0
+    names: tuple[str, ...] = ()  # of a folder, those of folders with a slash
+    digest: str = ""  # of what a file holds
+
+
+class ToolFiles:
+    """Files of a turn's folder, and of nothing else: each is reached in the sandbox, links are resolved there."""
+
+    def __init__(self, ask: Callable[[dict[str, Any]], Awaitable[Any]]):
+        self._ask = ask
+
+    async def look(self, path: str, most_bytes: int = 8 << 20) -> Look:
+        """What is there. Raises ValueError in words for the model."""
+        return await self._asked(op="look", path=path, most_bytes=most_bytes)
+
+    async def write(self, path: str, data: bytes, digest: str | None) -> Look:
+        """Puts a file there: a new one, or in the place of that with `digest`. Raises ValueError."""
+        return await self._asked(op="write", path=path, data=base64.b64encode(data).decode(), digest=digest)
+
+    async def _asked(self, **question: Any) -> Look:
+        answer = await self._ask(question)
+        if error := answer.get("error"):
+            raise ValueError(str(error))
+        return msgspec.convert(answer, Look)
+
+
+class TurnFacts(msgspec.Struct, frozen=True):
+    """What an extension may know of a turn, and where its tools work."""
+
+    conversation: str
+    turn: str  # "" outside of one
+    cwd: str
+    workspace: str
+    model: str
+    caller: str
+    home: str  # the owner's home folder; "" for others
+    mode: Mode
+    files: ToolFiles
+    run: Callable[..., Awaitable[Ran]]
+    start: Callable[[Sequence[str]], Awaitable[Any]]  # a process with pipes, shut in as all others
+
+
+class ToolContext:
+    """What a tool is handed beside its arguments."""
+
+    def __init__(self, call: ToolCallChunk, turn: TurnFacts, log: logging.Logger, output: Callable[[str, str], None]):
+        self.call_id, self.name, self.arguments = call.tool_call_id, call.tool_name, call.input
+        self.turn, self.files, self.log, self.output = turn, turn.files, log, output
+
+    async def run(self, argv: Sequence[str], *, timeout_s: float, most_bytes: int = 200_000) -> Ran:
+        """Runs a command in the turn's folder, shown as it prints. Nothing of it is left when this returns."""
+        return await self.turn.run(argv, timeout_s=timeout_s, most_bytes=most_bytes, heard=self.output)
+
+
+def make_tool(
+    run: Callable[..., Awaitable[Any]],
+    extension: str,
+    name: str,
+    description: str,
+    access: Access,
+    *,
+    concurrency_safe: bool,
+    parameters: dict[str, Any] | None,
+) -> Tool:
+    """The tool that a function is, its parameters by its signature. Raises ValueError for one that cannot be."""
+    name = name or run.__name__
+    if not TOOL_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a tool: letters, digits, _ and -")
+    kind = None
+    if parameters is None:
+        hints = get_type_hints(run, include_extras=True)
+        fields = [
+            (one.name, hints.get(one.name, Any)) if one.default is one.empty
+            else (one.name, hints.get(one.name, Any), one.default)
+            for one in [*inspect.signature(run).parameters.values()][1:]
+        ]  # fmt: skip
+        kind = msgspec.defstruct(name, fields, kw_only=True, rename="camel", forbid_unknown_fields=True)
+        (_,), shapes = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+        parameters = {"type": "object", "properties": {}, **shapes.pop(name)}
+        parameters.pop("title", None)
+        if shapes:
+            parameters["$defs"] = shapes
+    words = inspect.cleandoc(description or run.__doc__ or "")
+    return Tool(name, words, parameters, access, concurrency_safe, run, kind, extension)
+
+
+def arguments_for(tool: Tool, input: Any) -> dict[str, Any]:
+    """A model's arguments as the tool takes them. Raises ValueError in words for the model."""
+    if tool.kind is None:
+        return {"arguments": input}
+    if not isinstance(input, dict):
+        raise ValueError(f"the arguments of {tool.name} are no JSON object: {str(input)[:200]}")
+    try:
+        found = msgspec.convert(input, tool.kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"wrong arguments for {tool.name}: {error}") from None
+    return {name: getattr(found, name) for name in tool.kind.__struct_fields__}
+
+
+# -- a turn
+
+
+class TextDelta(msgspec.Struct, frozen=True):
+    """Words of an answer."""
+
+    delta: str
+
+
+class ReasoningDelta(msgspec.Struct, frozen=True):
+    """Words of what a model thinks."""
+
+    delta: str
+
+
+class Thought(msgspec.Struct, frozen=True):
+    """What a provider needs back of what its model has thought."""
+
+    details: tuple[Any, ...]
+
+
+class CallMade(msgspec.Struct, frozen=True):
+    """A complete call of a tool."""
+
+    id: str
+    name: str
+    input: Any
+
+
+class UsageTold(msgspec.Struct, frozen=True):
+    """Tokens of the step so far; the last word counts."""
+
+    usage: TokenUsage
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """The model has ended, and why."""
+
+    reason: str
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """There is no answer, or no more of it."""
+
+    message: str
+    code: str | None = None
+    retryable: bool = False
+
+
+ModelEvent = TextDelta | ReasoningDelta | Thought | CallMade | UsageTold | Finished | Failed
+AskModel = Callable[[Sequence[ChatMessage], str], AsyncIterator[ModelEvent]]  # history, request id
+
+
+class TurnLimits(msgspec.Struct, frozen=True):
+    """How a turn goes on."""
+
+    max_steps: int = 0  # 0: no limit
+    parallel: int = 1  # tools at once; 0: no limit
+    eager: bool = True
+    repeats: int = 3  # the same call in so many steps in a row pauses the turn
+    retry_pauses_s: tuple[float, ...] = ()
+    retry_total_s: float = 0.0
+    result_chars: int = 50_000
+
+    def pause_s(self, attempt: int) -> float | None:
+        """Seconds until a failed step is tried again for the time `attempt` + 1; None: no more."""
+        pauses = self.retry_pauses_s
+        spent, due = 0.0, 0.0
+        for number in range(attempt + 1):
+            due = pauses[min(number, len(pauses) - 1)] if pauses else 0.0
+            spent += due
+        return due if pauses and spent <= self.retry_total_s else None
+
+
+class TurnHooks(msgspec.Struct, frozen=True):
+    """What a turn asks of whoever runs it."""
+
+    emit: Callable[..., None]  # an event: its type and its fields
+    ask: AskModel
+    call: Callable[[ToolCallChunk], Awaitable[ToolResult]]
+    permit: Callable[[ToolCallChunk, str], Awaitable[str]]  # why a call may not be; "" = it may. Second: "repeated"
+    store: Callable[[Sequence[ChatMessage]], Awaitable[None]]
+    steer: Callable[[], Awaitable[ChatMessage | None]]  # what was said meanwhile, stored already
+    is_safe: Callable[[str], bool]  # whether a tool may run beside others
+    spawn: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
+    clock: Callable[[], float]
+
+
+class TurnEnd(msgspec.Struct, frozen=True):
+    """How a turn ended."""
+
+    reason: str
+    metrics: TurnMetrics
+
+
+class _ToolCall:
+    """One call of a step."""
+
+    def __init__(self, chunk: ToolCallChunk, key: bytes):
+        self.chunk, self.key = chunk, key
+        self.phase: Literal["waiting", "running", "over"] = "waiting"
+        self.result: ToolResult | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.same: _ToolCall | None = None  # an identical one before it
+        self.repeated = False
+        self.ms: int | None = None
+
+
+class _Step:
+    """One request to the model, and the tools it calls."""
+
+    def __init__(self, id: str):
+        self.id = id
+        self.pieces: list[tuple[str, list[str]]] = []  # text and thinking in order; calls and details by their kind
+        self.chunks: list[Chunk | None] = []  # calls, in the places that `pieces` leaves for them
+        self.details: tuple[Any, ...] = ()
+        self.calls: list[_ToolCall] = []
+        self.usage: TokenUsage | None = None
+        self.failed: Failed | None = None
+        self.reason = ""
+        self.began = self.first_at = self.ended_at = 0.0
+        self.heard = False  # anything of an answer
+
+    def say(self, kind: str, words: str) -> None:
+        if not self.pieces or self.pieces[-1][0] != kind:
+            self.pieces.append((kind, []))
+            self.chunks.append(None)
+        self.pieces[-1][1].append(words)
+
+    def add(self, call: _ToolCall) -> None:
+        self.calls.append(call)
+        self.pieces.append(("call", []))
+        self.chunks.append(call.chunk)
+
+    def message(self, *, with_calls: bool) -> ChatMessage | None:
+        """What the model said; None when that is nothing."""
+        made: list[Chunk] = []
+        details = self.details
+        for (kind, words), chunk in zip(self.pieces, self.chunks, strict=True):
+            if kind == "text":
+                made.append(TextChunk("".join(words)))
+            elif kind == "thinking":
+                made.append(ThinkingChunk("".join(words), details))
+                details = ()
+            elif with_calls and chunk is not None:
+                made.append(chunk)
+        if details and made:
+            made.insert(0, ThinkingChunk("", details))
+        if self.failed is not None:
+            made.append(ErrorChunk(self.failed.message, self.failed.code))
+        return ChatMessage("assistant", tuple(made)) if made else None
+
+
+def call_key(chunk: ToolCallChunk) -> bytes:
+    """Tells calls apart: the same name with the same arguments is the same call."""
+    return form.encode([chunk.tool_name, chunk.input])
+
+
+def _sorted_input(input: Any) -> Any:
+    """Arguments whose order says nothing."""
+    if isinstance(input, dict):
+        return {name: _sorted_input(input[name]) for name in sorted(input)}
+    return [_sorted_input(one) for one in input] if isinstance(input, list) else input
+
+
+def capped_result(result: ToolResult, most: int) -> ToolResult:
+    """A result no longer than `most` characters: its beginning and its end, and what is between them in numbers."""
+    content = result.content
+    if len(content) <= most:
+        return result
+    head, tail = most * 3 // 4, most // 4
+    note = f"\n\n[{len(content) - head - tail:,} of {len(content):,} characters are left out here]\n\n"
+    return ToolResult(content[:head] + note + content[-tail:], result.is_error)
+
+
+ENDING_TOOLS_S = 3.0  # for tools that are told to stop
+
+
+class Turn:
+    """One turn: asks the model, runs the tools it calls, asks again, until it calls none.
+
+    It touches no storage and knows no tool by name; all it needs is in `hooks`.
+    """
+
+    def __init__(self, id: str, messages: Sequence[ChatMessage], limits: TurnLimits, hooks: TurnHooks):
+        self.id = id
+        self.messages = list(messages)
+        self._limits, self._hooks = limits, hooks
+        self._scope: asyncio.Timeout | None = None
+        self.aborted = False
+        self._steps: list[StepMetrics] = []
+        self._streaks: dict[bytes, int] = {}  # calls of the last step: in how many steps in a row they stand
+        self._looped = False
+
+    def abort(self) -> None:
+        """Ends it as soon as it can be: what the model has said so far is kept."""
+        self.aborted = True
+        if self._scope is not None:
+            self._scope.reschedule(asyncio.get_running_loop().time())
+
+    async def run(self) -> TurnEnd:
+        """Runs it to its end. Raises what storing raises."""
+        hooks, began = self._hooks, self._hooks.clock()
+        hooks.emit("turn-start")
+        reason = await self._run_steps()
+        usage = functools.reduce(TokenUsage.plus, [one.usage for one in self._steps if one.usage], TokenUsage(0, 0))
+        last = self._steps[-1].usage if self._steps else None
+        size = None if last is None else last.input_tokens + last.output_tokens
+        ms = round((hooks.clock() - began) * 1000)
+        metrics = TurnMetrics(self.id, usage, ms, tuple(self._steps), size)
+        more = {} if size is None else {"contextSize": size}
+        hooks.emit("done", reason=reason, durationMs=ms, usage=usage, **more)
+        return TurnEnd(reason, metrics)
+
+    async def _run_steps(self) -> str:
+        for number in itertools.count():
+            if self.aborted:
+                return "aborted"
+            step = _Step(f"{self.id}#{number}")
+            ended = await self._run_step(step)
+            if ended:
+                return ended
+            if self._limits.max_steps and number + 1 >= self._limits.max_steps:
+                return "max-steps"
+            if not self.aborted and (said := await self._hooks.steer()) is not None:
+                self._hooks.emit("steering", text=said.text)
+                self.messages.append(said)
+        raise AssertionError  # pragma: no cover
+
+    async def _run_step(self, step: _Step) -> str:
+        """Why the turn is over with this step; "" when it goes on."""
+        try:
+            async with asyncio.timeout(None) as self._scope:
+                await self._ask(step)
+                await self._collect(step)
+        except TimeoutError:
+            if not self.aborted:
+                raise
+        finally:
+            self._scope = None
+            await self._end_calls(step)
+        if step.usage is not None or step.heard:
+            self._steps.append(self._metrics(step))
+        if self.aborted:
+            await self._keep([step.message(with_calls=False)])
+            return "aborted"
+        results = [ChatMessage("tool", (self._result_chunk(step, call),)) for call in step.calls]
+        await self._keep([step.message(with_calls=True), *results])
+        if step.failed is not None:
+            return "error"
+        if self._looped:
+            return "loop"
+        if not step.calls:
+            return step.reason or "stop"
+        return ""
+
+    async def _keep(self, messages: Sequence[ChatMessage | None]) -> None:
+        found = [one for one in messages if one is not None]
+        if found:
+            await self._hooks.store(found)
+            self.messages += found
+
+    # -- the model
+
+    async def _ask(self, step: _Step) -> None:
+        """Asks the model, again where it may, until the step has its answer or there is none."""
+        hooks = self._hooks
+        step.began = hooks.clock()
+        try:
+            for attempt in itertools.count():
+                request_id = step.id if not attempt else f"{step.id}.{attempt}"
+                failed = await self._attempt(step, request_id)
+                if failed is None:
+                    break
+                pause_s = self._limits.pause_s(attempt) if failed.retryable and not step.heard else None
+                if pause_s is None:
+                    step.failed = failed
+                    break
+                code = {} if failed.code is None else {"code": failed.code}
+                delay = round(pause_s * 1000)
+                hooks.emit("provider-retry", attempt=attempt, delayMs=delay, message=failed.message, **code)
+                await asyncio.sleep(pause_s)
+                step.began = hooks.clock()
+        finally:
+            step.ended_at = hooks.clock()
+        if step.failed is not None:
+            code = {} if step.failed.code is None else {"code": step.failed.code}
+            hooks.emit("error", message=step.failed.message, **code)
+        timing = {name: value for name, value in self._timing(step).items() if value is not None}
+        hooks.emit("step-complete", stepId=step.id, **timing)
+
+    async def _attempt(self, step: _Step, request_id: str) -> Failed | None:
+        hooks = self._hooks
+        failed: Failed | None = None
+        try:
+            async with contextlib.aclosing(cast(Any, hooks.ask(self.messages, request_id))) as events:
+                async for event in events:
+                    match event:
+                        case TextDelta(delta) | ReasoningDelta(delta):
+                            is_text = isinstance(event, TextDelta)
+                            step.first_at = step.first_at or hooks.clock()
+                            step.say("text" if is_text else "thinking", delta)
+                            hooks.emit("text-delta" if is_text else "reasoning-delta", delta=delta)
+                            step.heard = True
+                        case Thought(details):
+                            step.details = details
+                        case CallMade():
+                            step.heard = True
+                            self._called(step, event)
+                        case UsageTold(usage):
+                            step.heard = True
+                            step.usage = usage
+                            hooks.emit("usage", stepId=step.id, usage=usage)
+                        case Finished(reason):
+                            step.reason = reason
+                        case Failed():
+                            failed = event
+                            break
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            raise
+        except Exception as error:  # whatever the provider does: the turn ends in order
+            log.exception("%s: the model could not be asked", request_id)
+            return Failed(f"{type(error).__name__}: {error}", retryable=True)
+        return failed
+
+    def _timing(self, step: _Step) -> dict[str, int | None]:
+        if not step.first_at:
+            return {"ttftMs": None, "decodeMs": None, "genTotalMs": None}
+        ttft = round((step.first_at - step.began) * 1000)
+        decode = round((step.ended_at - step.first_at) * 1000)
+        return {"ttftMs": ttft, "decodeMs": decode, "genTotalMs": ttft + decode}
+
+    def _metrics(self, step: _Step) -> StepMetrics:
+        timing = self._timing(step)
+        return StepMetrics(step.id, step.usage, timing["ttftMs"], timing["decodeMs"], timing["genTotalMs"])
+
+    # -- its calls
+
+    def _called(self, step: _Step, event: CallMade) -> None:
+        chunk = ToolCallChunk(event.id, event.name, event.input, step.id)
+        self._hooks.emit("tool-call", stepId=step.id, toolCallId=event.id, toolName=event.name, input=event.input)
+        sorted_chunk = ToolCallChunk("", event.name, _sorted_input(event.input))
+        call = _ToolCall(chunk, call_key(sorted_chunk))
+        call.same = next((one for one in step.calls if one.key == call.key and one.same is None), None)
+        call.repeated = self._streaks.get(call.key, 0) + 1 >= self._limits.repeats
+        step.add(call)
+        if self._limits.eager:
+            self._start(step)
+
+    def _start(self, step: _Step) -> None:
+        """Starts the calls that may be, in the order in which they came."""
+        running = [one for one in step.calls if one.phase == "running"]
+        for call in step.calls:
+            if call.phase != "waiting" or call.same is not None:
+                continue
+            is_safe = self._hooks.is_safe(call.chunk.tool_name)
+            alone = not is_safe or any(not self._hooks.is_safe(one.chunk.tool_name) for one in running)
+            if running and (alone or (self._limits.parallel and len(running) >= self._limits.parallel)):
+                return
+            call.phase = "running"
+            running.append(call)
+            call.task = self._hooks.spawn(self._work(step, call))
+
+    async def _work(self, step: _Step, call: _ToolCall) -> None:
+        began = self._hooks.clock()
+        try:
+            if call.repeated:
+                words = await self._hooks.permit(call.chunk, "repeated")
+                self._looped = self._looped or bool(words)
+                self._streaks.pop(call.key, None)  # with a person's yes it begins anew
+            if (call.repeated and words) or (words := await self._hooks.permit(call.chunk, "")):
+                call.result = ToolResult(words, True)
+            else:
+                result = await self._hooks.call(call.chunk)
+                call.result = capped_result(result, self._limits.result_chars)
+        finally:
+            call.ms = round((self._hooks.clock() - began) * 1000)
+            call.phase = "over"
+            if not self.aborted and step.failed is None:
+                self._start(step)
+
+    async def _collect(self, step: _Step) -> None:
+        """Waits for the results, and tells them in the order of the calls."""
+        if step.failed is None:
+            self._start(step)
+        for call in step.calls:
+            source = call.same or call
+            while source.task is None and step.failed is None:  # others are before it
+                running = [one.task for one in step.calls if one.phase == "running" and one.task is not None]
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.sleep(0)
+            if source.task is not None:
+                await asyncio.wait([source.task])
+                if source.result is None:
+                    self._broken(source)
+            result = self._result_chunk(step, call)
+            more = {} if source.ms is None else {"durationMs": source.ms}
+            self._hooks.emit(
+                "tool-result", stepId=step.id, toolCallId=result.tool_call_id, toolName=result.tool_name,
+                content=result.content, isError=result.is_error, **more,
+            )  # fmt: skip
+        self._streaks = {one.key: self._streaks.get(one.key, 0) + 1 for one in step.calls}
+
+    @staticmethod
+    def _broken(call: _ToolCall) -> None:
+        """The work on a call has died: a bug of whoever runs the turn, or chomp is stopping."""
+        error = None if call.task is None or call.task.cancelled() else call.task.exception()
+        call.result = ToolResult(f"{call.chunk.tool_name} failed: {error or 'it was cancelled'}", True)
+
+    def _result_chunk(self, step: _Step, call: _ToolCall) -> ToolResultChunk:
+        result = (call.same or call).result or ToolResult("It was not run: the model's answer broke off.", True)
+        chunk = call.chunk
+        return ToolResultChunk(chunk.tool_call_id, chunk.tool_name, result.content, result.is_error, step.id)
+
+    async def _end_calls(self, step: _Step) -> None:
+        """Nothing of a step runs on."""
+        running = [one.task for one in step.calls if one.task is not None and not one.task.done()]
+        for task in running:
+            task.cancel()
+        if running:
+            _, left = await asyncio.wait(running, timeout=ENDING_TOOLS_S)
+            if left:
+                log.error("%s: %d tools did not stop within %g s", step.id, len(left), ENDING_TOOLS_S)
+
+
+# -- what extensions add to the built-in agent
+
+FILTERS = ("tools", "system-prompt", "tool-result", "compaction")
+STORAGE_SQL = """
+CREATE TABLE IF NOT EXISTS extension_storage (
+  extension TEXT NOT NULL, namespace TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
+  PRIMARY KEY (extension, namespace, key)
+) WITHOUT ROWID"""
+
+
+class Surface:
+    """Something that an extension has clients show: data, never layout."""
+
+    def __init__(
+        self, extension: Extension, id: str, title: str, region: str, scope: str, spec: Callable[[str | None], Any],
+        actions: dict[str, Callable[[Any, str | None], Any]],
+    ):  # fmt: skip
+        self.extension, self.id, self.title, self.region, self.scope = extension, id, title, region, scope
+        self._spec, self._actions = spec, actions
+        self._watchers: dict[object, Callable[[str | None], None]] = {}
+
+    @property
+    def entry(self) -> dict[str, str]:
+        """Its line in the catalogue."""
+        return {"id": self.id, "region": self.region, "title": self.title, "scope": self.scope}
+
+    async def shown(self, conversation: str | None) -> dict[str, Any]:
+        """The whole of it, as clients get it."""
+        fields: Any = []
+        try:
+            fields = self._spec(conversation)
+            if inspect.isawaitable(fields):
+                fields = await fields
+        except Exception as error:  # the others are shown all the same
+            self.extension.failed(f"the surface {self.id}", error)
+        return {"id": self.id, "region": self.region, "title": self.title, "fields": list(fields)}
+
+    async def invoke(self, action: str, payload: Any, conversation: str | None) -> None:
+        """Does what a client asks for. Raises NotFound or what the extension raises for it."""
+        do = self._actions.get(action)
+        if do is None:
+            raise NotFound(f"the surface {self.id} has no action {action[:100]!r}")
+        try:
+            done = do(payload, conversation)
+            if inspect.isawaitable(done):
+                await done
+        except (ChompError, ValueError):
+            raise
+        except Exception as error:
+            self.extension.failed(f"the action {action}", error)
+            raise ChompError(f"the extension {self.extension.id} failed; chomp's log says why") from None
+
+    def changed(self, conversation: str | None = None) -> None:
+        """Whoever looks at it gets it anew."""
+        for tell in list(self._watchers.values()):
+            tell(conversation)
+
+    def watch(self, key: object, tell: Callable[[str | None], None]) -> None:
+        """Calls `tell` with the conversation whose data have changed, until `unwatch`."""
+        self._watchers[key] = tell
+
+    def unwatch(self, key: object) -> None:
+        self._watchers.pop(key, None)
+
+
+class Storage:
+    """Texts of an extension by key, in the database."""
+
+    def __init__(self, database: Database, extension: str, namespace: str):
+        self._database, self._place = database, (extension, namespace)
+
+    async def get(self, key: str) -> str | None:
+        """The text of `key`."""
+        sql = "SELECT value FROM extension_storage WHERE extension = ? AND namespace = ? AND key = ?"
+        found = await self._database.read(sql, (*self._place, key))
+        return cast(str, found[0]["value"]) if found else None
+
+    async def has(self, key: str) -> bool:
+        return await self.get(key) is not None
+
+    async def set(self, key: str, value: str) -> None:
+        """On disk when this returns."""
+        sql, values = "INSERT OR REPLACE INTO extension_storage VALUES (?, ?, ?, ?)", (*self._place, key, value)
+        await self._database.write(lambda connection: connection.execute(sql, values))
+
+    async def delete(self, key: str) -> None:
+        sql = "DELETE FROM extension_storage WHERE extension = ? AND namespace = ? AND key = ?"
+        await self._database.write(lambda connection: connection.execute(sql, (*self._place, key)))
+
+    async def keys(self, prefix: str = "") -> list[str]:
+        """The keys that begin with `prefix`, in order."""
+        sql = ("SELECT key FROM extension_storage WHERE extension = ? AND namespace = ? AND substr(key, 1, ?) = ? "
+               "ORDER BY key")  # fmt: skip
+        return [row["key"] for row in await self._database.read(sql, (*self._place, len(prefix), prefix))]
 
 
 class ExtensionApi:
@@ -13853,6 +14845,60 @@ class ExtensionApi:
     def reports(self, status: Callable[[], Any]) -> None:
         """What it says of itself in GET /status."""
         self._open().status = status
+
+    # -- for the built-in agent
+
+    def tool(
+        self,
+        name: str = "",
+        *,
+        access: Access = "read",
+        concurrency_safe: bool = True,
+        description: str = "",
+        parameters: dict[str, Any] | None = None,
+    ) -> Callable[[Callable[..., Awaitable[Any]]], Callable[..., Awaitable[Any]]]:
+        """A tool of the built-in agent: a coroutine function of a ToolContext and what its signature says.
+
+        Its name, its docstring and its parameters are what models are told of it. It returns the result as text; a
+        ValueError's words are an error result. With `parameters`, a JSON schema, it is called with `arguments` as the
+        model wrote them. `access` says what it does; only "write" and "shell" change something here.
+        """
+
+        def added(run: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+            made = make_tool(run, self.id, name, description, access, concurrency_safe=concurrency_safe,
+                             parameters=parameters)  # fmt: skip
+            self._kernel.add_tool(self._open(), made)
+            return run
+
+        return added
+
+    def filter(self, name: str, change: Callable[..., Any]) -> None:
+        """Passes what `name` is about through `change(value, facts)`, in order; one that fails is left out.
+
+        "tools" of a turn, the "system-prompt" of a conversation, a "tool-result", and texts that a "compaction" keeps.
+        """
+        if name not in FILTERS:
+            raise ValueError(f"there is no filter {name!r}: {', '.join(FILTERS)}")
+        self._open().filters.append((name, change))
+
+    def surface(
+        self,
+        id: str,
+        title: str,
+        spec: Callable[[str | None], Any],
+        *,
+        region: str = "side",
+        scope: Literal["conversation", "global"] = "conversation",
+        actions: Mapping[str, Callable[[Any, str | None], Any]] | None = None,
+    ) -> Surface:
+        """Something a client can show, as data: `spec(conversation)` are its fields, `actions` what it offers."""
+        made = Surface(self._open(), id, title, region, scope, spec, dict(actions or {}))
+        self._extension.surfaces.append(made)
+        return made
+
+    def storage(self, namespace: str) -> Storage:
+        """Texts by key that last."""
+        return Storage(self._tools.database, self.id, namespace)
 
     # -- what it uses
 
@@ -14194,6 +15240,56 @@ class Kernel:
                     raise
                 extension.failed("deactivate", error)
 
+    # -- the built-in agent
+
+    def add_tool(self, extension: Extension, tool: Tool) -> None:
+        """A tool of an extension that is being activated; of two with one name the last counts."""
+        if any(tool.name == one.name for other in self.extensions for one in other.tools):
+            log.warning("the tool %s is defined anew by %s", tool.name, extension.id)
+        extension.tools.append(tool)
+
+    def tools(self) -> list[Tool]:
+        """Those of all extensions in use."""
+        found = {tool.name: tool for one in self.active for tool in one.tools}
+        return list(found.values())
+
+    def surfaces(self) -> dict[str, Surface]:
+        """Those of all extensions in use, by id."""
+        return {surface.id: surface for one in self.active for surface in one.surfaces}
+
+    async def filtered(self, name: str, value: T, facts: Any) -> T:
+        """`value` as the filters of that name leave it."""
+        for extension in self.active:
+            for kind, change in extension.filters:
+                if kind != name:
+                    continue
+                try:
+                    made = change(value, facts)
+                    made = await made if inspect.isawaitable(made) else made
+                    if made is None:
+                        raise TypeError("it returned nothing")
+                    value = made
+                except Exception as error:  # without this one
+                    extension.failed(f"the filter {name}", error)
+        return value
+
+    async def call_tool(self, tool: Tool, context: ToolContext) -> ToolResult:
+        """What a tool answers; whatever goes wrong in it is a result, too."""
+        try:
+            content = await tool.run(context, **arguments_for(tool, context.arguments))
+            result = ToolResult(content if isinstance(content, str) else form.encode(content).decode())
+        except (ChompError, ValueError, TimeoutError, OSError) as error:
+            words = error.message if isinstance(error, ChompError) else str(error)
+            result = ToolResult(words or type(error).__name__, True)
+        except BaseException as error:  # a bug of the extension, which the model is told of
+            if is_stopped(error) or isinstance(error, asyncio.CancelledError):
+                raise
+            extension = next((one for one in self.extensions if one.id == tool.extension), None)
+            if extension is not None:
+                extension.failed(f"the tool {tool.name}", error)
+            result = ToolResult(f"{tool.name} failed: {type(error).__name__}: {error}", True)
+        return await self.filtered("tool-result", result, context)
+
     # -- what happens
 
     def forget_listeners(self) -> None:
@@ -14315,6 +15411,1369 @@ def _statements(sql: str) -> Iterator[str]:
             statement = ""
     if statement.strip():
         yield statement
+
+
+# == Conversations =====================================================================================================
+
+CONVERSATIONS_SQL = (
+    """
+CREATE TABLE IF NOT EXISTS conversations (
+  id TEXT PRIMARY KEY, caller TEXT NOT NULL, task TEXT NOT NULL, created_at INTEGER NOT NULL,
+  last_activity_at INTEGER NOT NULL, title TEXT NOT NULL, status TEXT NOT NULL, workspace TEXT NOT NULL, cwd TEXT,
+  model TEXT, effort TEXT, mode TEXT, compact_percent INTEGER, compacted_from TEXT NOT NULL, prompt TEXT,
+  prompt_cwd TEXT NOT NULL, seq INTEGER NOT NULL, messages INTEGER NOT NULL
+)""",
+    "CREATE INDEX IF NOT EXISTS conversations_recent ON conversations (caller, last_activity_at)",
+    """
+CREATE TABLE IF NOT EXISTS chunks (
+  conversation TEXT NOT NULL, seq INTEGER NOT NULL, message INTEGER NOT NULL, role TEXT NOT NULL, chunk BLOB NOT NULL,
+  PRIMARY KEY (conversation, seq)
+) WITHOUT ROWID""",
+    """
+CREATE TABLE IF NOT EXISTS turns (
+  id INTEGER PRIMARY KEY, conversation TEXT NOT NULL, turn TEXT NOT NULL, at REAL NOT NULL, model TEXT NOT NULL,
+  reason TEXT NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, cache_read_tokens INTEGER,
+  cache_write_tokens INTEGER, duration_ms INTEGER NOT NULL, gen_ms INTEGER, context_size INTEGER, steps TEXT NOT NULL
+)""",
+    "CREATE INDEX IF NOT EXISTS turns_of ON turns (conversation, id)",
+    "CREATE INDEX IF NOT EXISTS turns_at ON turns (at)",
+    """
+CREATE TABLE IF NOT EXISTS workspaces (
+  caller TEXT NOT NULL, id TEXT NOT NULL, title TEXT NOT NULL, default_cwd TEXT, created_at INTEGER NOT NULL,
+  last_activity_at INTEGER NOT NULL, PRIMARY KEY (caller, id)
+) WITHOUT ROWID""",
+    STORAGE_SQL,
+    "UPDATE conversations SET status = 'idle' WHERE status NOT IN ('idle', 'closed')",  # of a process that is gone
+)
+_CONVERSATION_COLUMNS = Conversation.__struct_fields__
+CONVERSATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+WORKSPACE_ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", re.ASCII)
+TITLE_CHARS = 80
+UNTITLED = "Untitled"
+_decode_chunk_stored = msgspec.json.Decoder(Chunk).decode
+_encode_chunk = msgspec.json.Encoder().encode
+
+
+class StoredChunk(msgspec.Struct, frozen=True):
+    """A chunk of a conversation as it is shown."""
+
+    seq: int
+    role: str
+    chunk: Raw
+
+
+class ConversationStore:
+    """Conversations in the database: chunks are only added, numbered from 1 without a gap."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time):
+        self._database = database
+        self._now = clock
+
+    def _ms(self) -> int:
+        return int(self._now() * 1000)
+
+    async def open(self) -> None:
+        """Makes the tables; what a dead process left running is idle."""
+
+        def make(connection: sqlite3.Connection) -> None:
+            for sql in CONVERSATIONS_SQL:
+                connection.execute(sql)
+
+        await self._database.write(make)
+
+    async def get(self, conversation_id: str) -> Conversation | None:
+        """The conversation of that id, whoever's it is."""
+        rows = await self._database.read("SELECT * FROM conversations WHERE id = ?", (conversation_id,))
+        return _conversation(rows[0]) if rows else None
+
+    async def add(self, conversation: Conversation) -> Conversation:
+        """A new one, or that which is there already by its id."""
+        now = self._ms()
+        made = msgspec.structs.replace(conversation, created_at=now, last_activity_at=now)
+        sql = f"INSERT OR IGNORE INTO conversations VALUES ({','.join('?' * len(_CONVERSATION_COLUMNS))})"  # noqa: S608
+        await self._database.write(
+            lambda connection: connection.execute(
+                sql.replace("conversations", f"conversations ({','.join(_CONVERSATION_COLUMNS)})"),
+                [getattr(made, name) for name in _CONVERSATION_COLUMNS],
+            )
+        )
+        return cast(Conversation, await self.get(conversation.id))
+
+    async def set(self, conversation_id: str, **values: Any) -> None:
+        """Changes columns of a conversation."""
+        columns = ", ".join(f"{name} = ?" for name in values)
+        sql = f"UPDATE conversations SET {columns} WHERE id = ?"  # noqa: S608 - our own column names
+        await self._database.write(lambda connection: connection.execute(sql, (*values.values(), conversation_id)))
+
+    async def recent(
+        self, caller: str, prefix: str, statuses: Collection[str], workspace: str, most: int = 1000
+    ) -> list[Conversation]:
+        """A caller's conversations, the newest activity first."""
+        where, values = ["caller = ?"], [caller]
+        if prefix:
+            where.append("substr(id, 1, ?) = ?")
+            values += [cast(Any, len(prefix)), prefix]
+        if statuses:
+            where.append(f"status IN ({','.join('?' * len(statuses))})")
+            values += statuses
+        if workspace:
+            where.append("workspace = ?")
+            values.append(workspace)
+        sql = (f"SELECT * FROM conversations WHERE {' AND '.join(where)} "  # noqa: S608 - our own words
+               f"ORDER BY last_activity_at DESC, rowid DESC LIMIT {most}")  # fmt: skip
+        return [_conversation(row) for row in await self._database.read(sql, values)]
+
+    # -- its history
+
+    async def append(self, conversation_id: str, messages: Sequence[ChatMessage]) -> int:
+        """Adds messages, all or none; the number of the last chunk."""
+        now = self._ms()
+
+        def add(connection: sqlite3.Connection) -> int:
+            return _append(connection, conversation_id, messages, now)
+
+        return await self._database.write(add)
+
+    async def history(self, conversation_id: str, since: int = 0, before: int = 0, limit: int = 0) -> list[StoredChunk]:
+        """Chunks with since < seq < before, the newest `limit` of them, in order. What cannot be read is left out."""
+        where, values = "conversation = ? AND seq > ?", [conversation_id, cast(Any, since)]
+        if before:
+            where += " AND seq < ?"
+            values.append(cast(Any, before))
+        sql = f"SELECT seq, role, chunk FROM chunks WHERE {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608
+        rows = await self._database.read(sql, (*values, limit or -1))
+        found = []
+        for row in reversed(rows):
+            if (chunk := _chunk_of(conversation_id, row)) is not None:
+                if isinstance(chunk, ThinkingChunk) and chunk.details:
+                    chunk = ThinkingChunk(chunk.text)
+                found.append(StoredChunk(row["seq"], row["role"], Raw(_encode_chunk(chunk))))
+        return found
+
+    async def messages(self, conversation_id: str) -> list[ChatMessage]:
+        """The whole history as messages."""
+        sql = "SELECT seq, message, role, chunk FROM chunks WHERE conversation = ? ORDER BY seq"
+        found: list[ChatMessage] = []
+        for _, group in itertools.groupby(
+            await self._database.read(sql, (conversation_id,)), lambda row: row["message"]
+        ):
+            rows = list(group)
+            chunks = tuple(one for row in rows if (one := _chunk_of(conversation_id, row)) is not None)
+            if chunks and rows[0]["role"] in ("system", "user", "assistant", "tool"):
+                found.append(ChatMessage(rows[0]["role"], chunks))
+        return found
+
+    async def last_text(self, conversation_id: str) -> str:
+        """The last text of the last thing the model has said; "" without."""
+        sql = ("SELECT chunk FROM chunks WHERE conversation = ? AND message = (SELECT max(message) FROM chunks WHERE "
+               "conversation = ? AND role = 'assistant') ORDER BY seq DESC")  # fmt: skip
+        for row in await self._database.read(sql, (conversation_id, conversation_id)):
+            chunk = _chunk_of(conversation_id, row)
+            if isinstance(chunk, TextChunk):
+                return chunk.text
+        return ""
+
+    async def fork(self, conversation: Conversation, archive_id: str, kept: Sequence[ChatMessage]) -> None:
+        """Copies a history to a new, closed conversation, and puts `kept` in the place of the original's."""
+        now = self._ms()
+        archive = msgspec.structs.replace(
+            conversation, id=archive_id, title=f"Archive: {conversation.title or UNTITLED}", status="closed"
+        )
+
+        def write(connection: sqlite3.Connection) -> None:
+            names = ",".join(_CONVERSATION_COLUMNS)
+            marks = ",".join("?" * len(_CONVERSATION_COLUMNS))
+            connection.execute(
+                f"INSERT INTO conversations ({names}) VALUES ({marks})",  # noqa: S608
+                [getattr(archive, name) for name in _CONVERSATION_COLUMNS],
+            )
+            connection.execute(
+                "UPDATE chunks SET conversation = ? WHERE conversation = ?", (archive_id, conversation.id)
+            )
+            connection.execute(
+                "UPDATE conversations SET seq = 0, messages = 0, compacted_from = ?, prompt = NULL WHERE id = ?",
+                (archive_id, conversation.id),
+            )
+            _append(connection, conversation.id, kept, now)
+
+        await self._database.write(write)
+
+    # -- turns
+
+    async def seal(self, conversation_id: str, model: str, end: TurnEnd) -> None:
+        """Keeps the figures of a turn that is over."""
+        one, usage = end.metrics, end.metrics.usage
+        times = [step.gen_total_ms for step in one.steps if step.gen_total_ms is not None]
+        row = (
+            conversation_id, one.turn_id, self._now(), model, end.reason, usage.input_tokens, usage.output_tokens,
+            usage.cache_read_tokens, usage.cache_write_tokens, one.duration_ms or 0, sum(times) if times else None,
+            one.context_size, msgspec.json.encode(one.steps).decode(),
+        )  # fmt: skip
+        sql = ("INSERT INTO turns (conversation, turn, at, model, reason, input_tokens, output_tokens, "
+               "cache_read_tokens, cache_write_tokens, duration_ms, gen_ms, context_size, steps) "
+               "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)")  # fmt: skip
+        await self._database.write(lambda connection: connection.execute(sql, row))
+
+    async def metrics(self, conversation_id: str) -> list[TurnMetrics]:
+        """Those of the turns that are over, in order."""
+        sql = "SELECT * FROM turns WHERE conversation = ? ORDER BY id"
+        return [
+            TurnMetrics(
+                row["turn"],
+                TokenUsage(
+                    row["input_tokens"], row["output_tokens"], row["cache_read_tokens"], row["cache_write_tokens"]
+                ),
+                row["duration_ms"],
+                msgspec.json.decode(row["steps"], type=tuple[StepMetrics, ...]),
+                row["context_size"],
+            )
+            for row in await self._database.read(sql, (conversation_id,))
+        ]
+
+    # -- workspaces
+
+    async def workspaces(self, caller: str) -> list[tuple[Workspace, int]]:
+        """A caller's workspaces with the number of conversations in each; `default` is always there."""
+        rows = await self._database.read("SELECT * FROM workspaces WHERE caller = ?", (caller,))
+        found = {row["id"]: _workspace(row) for row in rows}
+        found.setdefault("default", Workspace("default", "Default"))
+        sql = "SELECT workspace, count(*) AS number FROM conversations WHERE caller = ? GROUP BY workspace"
+        counts = {row["workspace"]: row["number"] for row in await self._database.read(sql, (caller,))}
+        listed = sorted(found.values(), key=lambda one: (-one.last_activity_at, one.id))
+        return [(one, counts.get(one.id, 0)) for one in listed]
+
+    async def workspace(self, caller: str, workspace_id: str) -> Workspace | None:
+        """One of a caller's."""
+        rows = await self._database.read("SELECT * FROM workspaces WHERE caller = ? AND id = ?", (caller, workspace_id))
+        if rows:
+            return _workspace(rows[0])
+        return Workspace("default", "Default") if workspace_id == "default" else None
+
+    async def put_workspace(self, caller: str, workspace_id: str, **values: Any) -> Workspace:
+        """Makes a workspace, or changes what is named of it."""
+        before = await self.workspace(caller, workspace_id)
+        now = self._ms()
+        made = before or Workspace(workspace_id, workspace_id, None, now, now)
+        if not made.created_at:
+            made = msgspec.structs.replace(made, created_at=now, last_activity_at=now)
+        made = msgspec.structs.replace(made, **values)
+        row = (caller, made.id, made.title, made.default_cwd, made.created_at, made.last_activity_at)
+        sql = "INSERT OR REPLACE INTO workspaces VALUES (?, ?, ?, ?, ?, ?)"
+        await self._database.write(lambda connection: connection.execute(sql, row))
+        return made
+
+    async def drop_workspace(self, caller: str, workspace_id: str) -> int:
+        """Forgets a workspace; its conversations are closed and go to `default`. How many those are."""
+
+        def drop(connection: sqlite3.Connection) -> int:
+            sql = "UPDATE conversations SET status = 'closed', workspace = 'default' WHERE caller = ? AND workspace = ?"
+            count = connection.execute(sql, (caller, workspace_id)).rowcount
+            connection.execute("DELETE FROM workspaces WHERE caller = ? AND id = ?", (caller, workspace_id))
+            return count
+
+        return await self._database.write(drop)
+
+    async def forget(self, name: str) -> None:
+        """Forgets all of a caller: whoever gets the name next is somebody else."""
+
+        def drop(connection: sqlite3.Connection) -> None:
+            for table in ("chunks", "turns"):
+                sql = f"DELETE FROM {table} WHERE conversation IN (SELECT id FROM conversations WHERE caller = ?)"  # noqa: S608
+                connection.execute(sql, (name,))
+            connection.execute("DELETE FROM conversations WHERE caller = ?", (name,))
+            connection.execute("DELETE FROM workspaces WHERE caller = ?", (name,))
+
+        await self._database.write(drop)
+
+
+def _append(connection: sqlite3.Connection, conversation_id: str, messages: Sequence[ChatMessage], now: int) -> int:
+    sql = "SELECT seq, messages, title, caller, workspace FROM conversations WHERE id = ?"
+    row = connection.execute(sql, (conversation_id,)).fetchone()
+    if row is None:
+        raise NotFound(f"no conversation {conversation_id}")
+    seq, number, title, caller, workspace = row
+    rows = []
+    for message in messages:
+        number += 1
+        for chunk in message.chunks:
+            seq += 1
+            rows.append((conversation_id, seq, number, message.role, _encode_chunk(chunk)))
+        if not title and message.role == "user":
+            title = shortened(message.text, TITLE_CHARS)
+    connection.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?)", rows)
+    connection.execute(
+        "UPDATE conversations SET seq = ?, messages = ?, title = ?, last_activity_at = ? WHERE id = ?",
+        (seq, number, title, now, conversation_id),
+    )
+    connection.execute(
+        "UPDATE workspaces SET last_activity_at = ? WHERE caller = ? AND id = ?", (now, caller, workspace)
+    )
+    return cast(int, seq)
+
+
+def shortened(text: str, most: int) -> str:
+    """`text`, or its beginning with an ellipsis behind it."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def _chunk_of(conversation_id: str, row: Mapping[str, Any]) -> Chunk | None:
+    try:
+        return _decode_chunk_stored(row["chunk"])
+    except (msgspec.DecodeError, UnicodeError):
+        log.warning("a chunk of the conversation %s cannot be read, and is left out", conversation_id)
+        return None
+
+
+def _conversation(row: Mapping[str, Any]) -> Conversation:
+    made = Conversation(**{name: row[name] for name in _CONVERSATION_COLUMNS})
+    return made if made.status in ("active", "idle", "closed") else msgspec.structs.replace(made, status="idle")
+
+
+def _workspace(row: Mapping[str, Any]) -> Workspace:
+    return Workspace(row["id"], row["title"], row["default_cwd"], row["created_at"], row["last_activity_at"])
+
+
+# -- who looks
+
+
+class ChatWatcher:
+    """Somebody who is told what happens in conversations: lines of JSON, bounded; one who is too slow is left."""
+
+    MOST_BYTES = 4 << 20
+
+    def __init__(self, approvals: bool = False, before: bytes = b"", after: bytes = b""):
+        self.approvals = approvals  # whether it can ask a person
+        self._before, self._after = before, after  # what stands around an event
+        self.turn: LiveTurn | None = None  # after which it is over; None: it stays
+        self.phase: Literal["open", "ended", "overrun"] = "open"
+        self._lines: collections.deque[bytes] = collections.deque()
+        self._size = 0
+        self._some = asyncio.Event()
+
+    def event(self, line: bytes) -> None:
+        """An event of a conversation."""
+        self.put(self._before + line + self._after)
+
+    def put(self, line: bytes) -> None:
+        """Anything else."""
+        if self.phase != "open":
+            return
+        self._lines.append(line)
+        self._size += len(line)
+        if self._size > self.MOST_BYTES:
+            self.phase = "overrun"
+            self._lines.clear()
+        self._some.set()
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        if self.phase == "open":
+            self.phase = "ended"
+        self._some.set()
+
+    async def take(self) -> list[bytes]:
+        """What has come since the last time, once there is something; nothing when it is over."""
+        while not self._lines and self.phase == "open":
+            self._some.clear()
+            await self._some.wait()
+        lines = list(self._lines)
+        self._lines.clear()
+        self._size = 0
+        return lines
+
+
+class EventLog:
+    """What has happened in a turn so far, for those who come late: words that follow each other are one event."""
+
+    OUTPUT_CHARS = 64 << 10  # of what one tool prints
+
+    def __init__(self) -> None:
+        self._events: list[dict[str, Any]] = []
+        self._pieces: list[str] = []  # of the last event
+        self._printed: collections.Counter[str] = collections.Counter()
+
+    def add(self, event: dict[str, Any]) -> None:
+        kind, last = event["type"], self._events[-1] if self._events else {}
+        word = {"text-delta": "delta", "reasoning-delta": "delta", "tool-output": "data"}.get(kind)
+        if word is None:
+            self._close()
+            self._events.append(event)
+            return
+        if kind == "tool-output":
+            self._printed[event["toolCallId"]] += len(event["data"])
+            if self._printed[event["toolCallId"]] > self.OUTPUT_CHARS:
+                return
+        if (
+            self._pieces
+            and last.get("type") == kind
+            and all(last.get(n) == event.get(n) for n in ("toolCallId", "stream"))
+        ):
+            self._pieces.append(event[word])
+            return
+        self._close()
+        self._events.append(dict(event))
+        self._pieces = [event[word]]
+
+    def _close(self) -> None:
+        if self._pieces:
+            last = self._events[-1]
+            last["data" if last["type"] == "tool-output" else "delta"] = "".join(self._pieces)
+            self._pieces = []
+
+    def lines(self) -> list[bytes]:
+        """All of it, a line for each event."""
+        if self._pieces:
+            pieces = self._pieces
+            self._close()
+            self._pieces = ["".join(pieces)]
+        return [msgspec.json.encode(one) for one in self._events]
+
+
+class ChatFields(msgspec.Struct, frozen=True, rename="camel"):
+    """What POST /chat says beside the message."""
+
+    model: str | None = None
+    cwd: str | None = None
+    reasoning_effort: Effort | None = None
+    workspace_id: str | None = None
+    mode: Mode | None = None
+
+
+class LiveTurn:
+    """A turn that runs, and who is told of it."""
+
+    def __init__(self, caller: Caller, conversation_id: str, text: str, fields: ChatFields, now_ms: int):
+        self.caller, self.conversation_id, self.text, self.fields = caller, conversation_id, text, fields
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"
+        self.id = f"turn-{now_ms}-{''.join(secrets.choice(digits) for _ in range(6))}"
+        self.events = EventLog()
+        self.turn: Turn | None = None  # once it has begun
+        self.model = ""  # that answered last, with its router
+        self.opening: asyncio.Timeout | None = None  # until the model can be asked
+        self.stopped = self.closed = self.sealed = False
+        self.task: asyncio.Task[None] | None = None
+        self.over = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ends it as soon as it can be."""
+        self.stopped = True
+        if self.turn is not None:
+            self.turn.abort()
+        elif self.opening is not None:
+            self.opening.reschedule(asyncio.get_running_loop().time())
+
+
+class Workbench(Protocol):
+    """Where the tools of conversations work."""
+
+    async def folder(self, caller: Caller, conversation_id: str, text: str) -> str:
+        """The folder of that path, "" for one of its own. Raises BadRequest."""
+
+    def sandboxed(self, caller: Caller) -> bool:
+        """Whether tools work in a sandbox, or the owner wants none."""
+
+    async def run(
+        self, caller: Caller, cwd: str, argv: Sequence[str], *, timeout_s: float, most_bytes: int = 200_000,
+        stdin: bytes = b"", heard: Callable[[str, str], None] | None = None,
+    ) -> Ran:  # fmt: skip
+        """Runs a command there. Raises Unavailable."""
+
+    async def start(self, caller: Caller, cwd: str, argv: Sequence[str]) -> Any:
+        """A process with pipes, shut in. Raises Unavailable."""
+
+    async def file(self, caller: Caller, cwd: str, question: dict[str, Any]) -> Any:
+        """What bin/files answers."""
+
+
+class _Brief(msgspec.Struct, frozen=True):
+    """All that a request to the model of a conversation needs."""
+
+    conversation: Conversation
+    facts: TurnFacts
+    model: str
+    effort: Effort
+    prompt: str
+    tools: tuple[Tool, ...]
+    history: tuple[ChatMessage, ...]
+    repair: Repair
+
+
+DEFAULT_PROMPT = "You are a helpful assistant."
+_SUMMARY_WORDS = (
+    "Summarize the conversation so far for somebody who is to go on with it and sees nothing else of it: what was "
+    "wanted, what was decided and why, what was done to which files, what was found out, what failed, and what is left "
+    "to do. Be exact with names, paths, numbers and errors. Answer with the summary alone."
+)
+SUMMARY_TOKENS = 2000
+RESULT_SHOWN = 200  # characters of a tool's result that a summary is made of
+WARM_WORD = "ping"
+
+
+class ChatModel:
+    """The router pool as the model of a conversation."""
+
+    def __init__(
+        self, proxy: Proxy, caller: Caller, brief: _Brief, *, max_tokens: int = 0, settled: Callable[[Exchange], None]
+    ):
+        self._proxy, self._caller, self._effort, self._settled = proxy, caller, brief.effort, settled
+        head: dict[str, Any] = {"model": brief.model, "stream": True, "stream_options": {"include_usage": True}}
+        if max_tokens:
+            head["max_tokens"] = max_tokens
+        if brief.tools:
+            head["tools"] = [tool.wire() for tool in brief.tools]
+        self._head = form.encode(head)[:-1] + b',"messages":['
+        self._encoded: list[bytes] = []  # messages: what was sent once is sent the same way again
+
+    def body(self, messages: Sequence[ChatMessage]) -> bytes:
+        """The request; that of the next step goes on where this one ends."""
+        for message in messages[len(self._encoded) :]:
+            self._encoded.append(form.encode(wire_message(message)))
+        return self._head + b",".join(self._encoded) + b"]}"
+
+    async def ask(self, messages: Sequence[ChatMessage], request_id: str) -> AsyncIterator[ModelEvent]:
+        """What the model answers. It raises nothing: a failure is the last event."""
+        request = ChatRequest(
+            "chat", self.body(messages), headers=JSON_HEADERS, request_id=request_id,
+            received_at=time.perf_counter(), effort=self._effort,
+        )  # fmt: skip
+        exchange = self._proxy.exchange(request, self._caller)
+        answer = form.Answer()
+        reader = _AnswerReader(answer)
+        framer = Framer(self._proxy.limits.frame_bytes)
+        failed: Failed | None = None
+        try:
+            async with contextlib.aclosing(cast(Any, exchange.__aiter__())) as pieces:
+                async for piece in pieces:
+                    for payload in payloads(framer.feed(piece)):
+                        for event in reader.read(payload):
+                            yield event
+                        if reader.failed is not None:
+                            break
+                    if reader.failed is not None:
+                        break
+                if reader.failed is None:
+                    for payload in payloads(framer.close()):
+                        for event in reader.read(payload):
+                            yield event
+            failed = reader.failed
+        except ChompError as error:
+            failed = _failure(error)
+        finally:
+            self._settled(exchange)
+        for event in reader.finish(failed is not None):
+            yield event
+        if (usage := exchange.usage()) is not None:
+            yield UsageTold(_token_usage(usage))
+        yield failed or Finished(answer.stop or answer.finish_reason())
+
+
+def _failure(error: ChompError) -> Failed:
+    """An error as a turn tells of it."""
+    retryable = error.should_retry if error.should_retry is not None else error.status == 429 or error.status >= 500
+    return Failed(error.message, error.code or str(error.status), bool(retryable))
+
+
+def _token_usage(usage: Usage) -> TokenUsage:
+    return TokenUsage(usage.prompt, usage.completion, usage.cached or None, usage.cache_write or None)
+
+
+class _Details(msgspec.Struct):
+    reasoning_details: list[Raw] | None = None
+
+
+class _DetailsChoice(msgspec.Struct):
+    delta: _Details | None = None
+
+
+class _DetailsChunk(msgspec.Struct):
+    choices: list[_DetailsChoice] | None = None
+
+
+class _ErrorFrame(msgspec.Struct):
+    error: Any = None
+
+
+class _AnswerReader:
+    """Reads a chat stream as events of a turn."""
+
+    def __init__(self, answer: form.Answer):
+        self._answer = answer
+        self._decoder = chat_dialect.Decoder(answer)
+        self._details: list[Any] = []
+        self._told: set[int] = set()  # calls, by identity of their part
+        self.failed: Failed | None = None
+
+    def read(self, payload: bytes) -> Iterator[ModelEvent]:
+        """What a payload says."""
+        if b'"error"' in payload and (fault := self._fault(payload)) is not None:
+            self.failed = fault
+            return
+        if b'"reasoning_details"' in payload:
+            chunk: _DetailsChunk | None = decode_or_none(payload, msgspec.json.Decoder(_DetailsChunk).decode)
+            for choice in chunk.choices or () if chunk is not None else ():
+                details = choice.delta.reasoning_details if choice.delta is not None else None
+                self._details += [form.decode(bytes(one)) for one in details or ()]
+        self._decoder.feed(payload)
+        yield from self._news()
+
+    @staticmethod
+    def _fault(payload: bytes) -> Failed | None:
+        frame: _ErrorFrame | None = decode_or_none(payload, msgspec.json.Decoder(_ErrorFrame).decode)
+        if frame is None or not frame.error:
+            return None
+        error = frame.error if isinstance(frame.error, dict) else {"message": str(frame.error)}
+        code = error.get("code")
+        status = code if isinstance(code, int) else 502
+        retryable = status == 429 or status >= 500
+        return Failed(
+            str(error.get("message") or "the answer broke off"), None if code is None else str(code), retryable
+        )
+
+    def _news(self) -> Iterator[ModelEvent]:
+        for part in self._answer.news():
+            if part.kind != "call" and (words := part.take()):
+                yield from self._whole_calls(part)
+                yield ReasoningDelta(words) if part.kind == "thinking" else TextDelta(words)
+        if self._answer.parts:
+            yield from self._whole_calls(self._answer.parts[-1])
+
+    def _whole_calls(self, before: form.Part) -> Iterator[CallMade]:
+        """Calls in front of a part that nobody has been told of."""
+        calls = self._answer.calls
+        if len(calls) == len(self._told):
+            return
+        for part in self._answer.parts:
+            if part is before:
+                return
+            if part.kind == "call" and id(part) not in self._told and part.is_whole():
+                yield self._call(part)
+
+    def _call(self, part: form.Part) -> CallMade:
+        self._told.add(id(part))
+        text = part.text or "{}"
+        try:
+            found = form.decode(text)
+        except (ValueError, RecursionError):
+            found = text
+        return CallMade(part.id, part.name, found)
+
+    def finish(self, is_broken: bool) -> Iterator[ModelEvent]:
+        """What is left at the end; of an answer that broke off, no call that may be half of one."""
+        finish = getattr(self._decoder, "finish", None)
+        if finish is not None:
+            finish()
+        yield from self._news()
+        for part in self._answer.calls:
+            if id(part) not in self._told and not (is_broken and not part.is_whole()):
+                yield self._call(part)
+        if any(isinstance(one, dict) and (one.get("data") or one.get("signature")) for one in self._details):
+            yield Thought(tuple(self._details))
+
+
+class Conversations:
+    """Conversations and their turns, which belong to the server: nobody needs to look for one to go on."""
+
+    def __init__(
+        self, store: ConversationStore, proxy: Proxy, kernel: Kernel, workbench: Workbench, background: Background,
+        events: EventBus, settings: Callable[[], Settings], clocks: Clocks,
+    ):  # fmt: skip
+        self.store = store
+        self._proxy, self._kernel, self._bench, self._background = proxy, kernel, workbench, background
+        self._events, self._settings, self._clocks = events, settings, clocks
+        self._live: dict[str, LiveTurn] = {}
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._queues: dict[str, list[QueuedMessage]] = {}
+        self._watchers: dict[str, set[ChatWatcher]] = {}
+        self._everybody: set[ChatWatcher] = set()  # who hears what happens to conversations, not in them
+        self._listeners: list[Callable[[dict[str, Any]], object]] = []
+        self._approvals: dict[tuple[str, str], tuple[dict[str, Any], asyncio.Future[bool]]] = {}
+        self._stopping = False
+        self._made = 0  # queued messages
+
+    def _ms(self) -> int:
+        return int(self._clocks.wall() * 1000)
+
+    def _lock(self, conversation_id: str) -> asyncio.Lock:
+        """Who has it may change the history."""
+        lock = self._locks.get(conversation_id)
+        if lock is None:
+            lock = self._locks[conversation_id] = asyncio.Lock()
+        return lock
+
+    # -- whose it is
+
+    async def find(self, caller: Caller, conversation_id: str) -> Conversation | None:
+        """The caller's conversation, None when nobody has one of that id. Raises BadRequest or NotFound."""
+        if not CONVERSATION_ID.fullmatch(conversation_id):
+            raise BadRequest(
+                "the id of a conversation has up to 128 letters, digits and . _ : -", param="conversationId"
+            )
+        found = await self.store.get(conversation_id)
+        if found is not None and not owns(caller, found):
+            raise NotFound(f"no conversation {conversation_id}")
+        return found
+
+    async def get(self, caller: Caller, conversation_id: str) -> Conversation:
+        """The same. Raises NotFound when there is none."""
+        found = await self.find(caller, conversation_id)
+        if found is None:
+            raise NotFound(f"no conversation {conversation_id}")
+        return found
+
+    async def ensure(self, caller: Caller, conversation_id: str, workspace: str = "") -> Conversation:
+        """The caller's conversation, made where there is none. Raises BadRequest or NotFound."""
+        found = await self.find(caller, conversation_id)
+        if found is not None:
+            return found
+        if workspace:
+            await self.ensure_workspace(caller, workspace)
+        made = await self.store.add(
+            Conversation(id=conversation_id, caller=maker(caller), task=caller.task, workspace=workspace or "default")
+        )
+        if not owns(caller, made):
+            raise NotFound(f"no conversation {conversation_id}")
+        return made
+
+    async def ensure_workspace(self, caller: Caller, workspace_id: str) -> Workspace:
+        """The caller's workspace, made where there is none. Raises BadRequest for an id that cannot be."""
+        check_workspace(workspace_id)
+        found = await self.store.workspace(maker(caller), workspace_id)
+        return found or await self.store.put_workspace(maker(caller), workspace_id)
+
+    async def change(self, caller: Caller, conversation_id: str, workspace: str = "", **values: Any) -> Conversation:
+        """Changes a conversation's settings; it is made where there is none."""
+        found = await self.ensure(caller, conversation_id, workspace)
+        if workspace and found.workspace != workspace:
+            await self.ensure_workspace(caller, workspace)
+            values["workspace"] = workspace
+        await self.store.set(conversation_id, **values)
+        return await self.get(caller, conversation_id)
+
+    # -- who looks
+
+    def subscribe(self, conversation_id: str, watcher: ChatWatcher) -> None:
+        """Tells `watcher` what has happened in the running turn, and then what happens."""
+        watchers = self._watchers.setdefault(conversation_id, set())
+        if watcher in watchers:
+            return
+        watchers.add(watcher)
+        if (live := self._live.get(conversation_id)) is not None:
+            for line in live.events.lines():
+                watcher.event(line)
+
+    def unsubscribe(self, conversation_id: str, watcher: ChatWatcher) -> None:
+        """Tells it no more; the turn goes on."""
+        watchers = self._watchers.get(conversation_id, set())
+        watchers.discard(watcher)
+        if not watchers:
+            self._watchers.pop(conversation_id, None)
+        if not self._attended(conversation_id):
+            for (id, _), (_, answer) in list(self._approvals.items()):
+                if id == conversation_id and not answer.done():
+                    answer.set_result(False)
+
+    def listen(self, hear: Callable[[dict[str, Any]], object]) -> Callable[[], None]:
+        """Calls `hear` with every event of every conversation, until what this returns is called."""
+        self._listeners.append(hear)
+        return lambda: self._listeners.remove(hear) if hear in self._listeners else None
+
+    def _attended(self, conversation_id: str) -> bool:
+        return any(one.approvals and one.phase == "open" for one in self._watchers.get(conversation_id, ()))
+
+    def _emit(self, live: LiveTurn, kind: str, /, **fields: Any) -> None:
+        event = {"type": kind, "conversationId": live.conversation_id, "turnId": live.id, **fields}
+        live.events.add(event)
+        if watchers := self._watchers.get(live.conversation_id):
+            line = msgspec.json.encode(event)
+            for watcher in list(watchers):
+                watcher.event(line)
+        for hear in list(self._listeners):
+            try:
+                hear(event)
+            except Exception:  # a broken view must not disturb what it looks at
+                log.exception("a listener to conversations failed, and hears no more")
+                self._listeners.remove(hear)
+
+    # -- turns
+
+    def active(self, conversation_id: str) -> bool:
+        """Whether a turn runs."""
+        return conversation_id in self._live
+
+    def live(self, conversation_id: str) -> LiveTurn | None:
+        """The turn that runs."""
+        return self._live.get(conversation_id)
+
+    def begin(
+        self, caller: Caller, conversation_id: str, text: str, fields: ChatFields, watcher: ChatWatcher | None = None
+    ) -> LiveTurn:
+        """Starts a turn, which `watcher` is told of from its beginning to its end. Raises Conflict when one runs."""
+        if self._stopping:
+            raise Unavailable("chomp is shutting down", code="shutting_down")
+        if conversation_id in self._live:
+            raise Conflict("a turn of this conversation is active already")
+        live = LiveTurn(caller, conversation_id, text, fields, self._ms())
+        self._live[conversation_id] = live
+        if watcher is not None:
+            watcher.turn = live
+            self._watchers.setdefault(conversation_id, set()).add(watcher)
+        self._emit(live, "user-message", text=text)
+        live.task = self._background.start(f"turn {live.id}", self._work(live))
+        return live
+
+    async def _work(self, live: LiveTurn) -> None:
+        reason, carried, model = "error", False, ""
+        metrics: TurnMetrics | None = None
+        try:
+            async with self._lock(live.conversation_id):
+                brief = await self._open(live)
+                end = await self._aborted(live) if brief is None else await self._run(live, brief)
+                model = live.model or ("" if brief is None else brief.model)
+                reason, metrics = end.reason, end.metrics
+                await self.store.seal(live.conversation_id, model, end)
+                live.sealed = True
+                self._emit(live, "turn-sealed")
+        except ChompError as error:
+            code = {} if error.code is None else {"code": error.code}
+            self._emit(live, "error", message=error.message, **code)
+        except Exception:  # a bug: the turn ends, the log has the reason
+            log.exception("turn %s failed", live.id)
+            self._emit(live, "error", message="chomp failed; its log says why")
+        finally:
+            carried = await self._settle(live)
+            self._told_end(live, reason, model, metrics, carried)
+
+    def _told_end(
+        self, live: LiveTurn, reason: str, model: str, metrics: TurnMetrics | None, carried: bool
+    ) -> None:  # fmt: skip
+        facts: dict[str, Any] = {
+            "conversation": live.conversation_id, "turn": live.id, "reason": reason, "sealed": live.sealed,
+            "model": model, "carried": carried,
+            "usage": None if metrics is None else metrics.usage,
+            "durationMs": None if metrics is None else metrics.duration_ms,
+            "contextSize": None if metrics is None else metrics.context_size,
+        }  # fmt: skip
+        self._events.publish("turn_settled", facts)
+        if not carried and metrics is not None and metrics.context_size and not self._stopping and not live.closed:
+            work = self._compact_when_full(live.caller, live.conversation_id, model, metrics.context_size)
+            self._background.start(f"compaction of {live.conversation_id}", work)
+
+    async def _settle(self, live: LiveTurn) -> bool:
+        """The turn's life is over; whether another one begins with what was queued meanwhile."""
+        del self._live[live.conversation_id]
+        for watcher in [one for one in self._watchers.get(live.conversation_id, ()) if one.turn is live]:
+            watcher.end()
+            self.unsubscribe(live.conversation_id, watcher)
+        live.over.set()
+        queued = [] if live.closed or self._stopping else self._queues.pop(live.conversation_id, [])
+        if queued:
+            self._events.publish("queue", {"conversation": live.conversation_id})
+            fields = msgspec.structs.replace(live.fields, cwd=None)
+            text = "\n\n".join(one.text for one in queued)
+            self.begin(live.caller, live.conversation_id, text, fields)
+            return True
+        with contextlib.suppress(DatabaseFault):
+            await self._set_status(live.conversation_id, "closed" if live.closed else "idle")
+        return False
+
+    async def _set_status(self, conversation_id: str, status: ConversationStatus) -> None:
+        await self.store.set(conversation_id, status=status)
+        found = await self.store.get(conversation_id)
+        if found is not None:
+            facts = {"conversation": conversation_id, "status": status, "workspace": found.workspace}
+            self._events.publish("conversation_status", {**facts, "caller": found.caller})
+
+    async def _open(self, live: LiveTurn) -> _Brief | None:
+        """Stores what the user says; all that the turn begins with, None when it is stopped. Raises ChompError."""
+        await self._hear_user(live)
+        try:
+            async with asyncio.timeout(None) as live.opening:
+                if live.stopped:
+                    return None
+                conversation = await self.get(live.caller, live.conversation_id)
+                brief = await self._brief(live.caller, conversation, live.fields, live.id)
+        except TimeoutError:
+            if not live.stopped:
+                raise
+            return None
+        finally:
+            live.opening = None
+        facts = {"conversation": conversation.id, "turn": live.id, "caller": conversation.caller}
+        self._events.publish("turn_started", {**facts, "cwd": brief.facts.cwd, "model": brief.model})
+        return brief
+
+    async def _aborted(self, live: LiveTurn) -> TurnEnd:
+        """The end of a turn that was stopped before its model was asked."""
+        metrics = TurnMetrics(live.id, TokenUsage(0, 0), 0)
+        self._emit(live, "done", reason="aborted", durationMs=0, usage=metrics.usage)
+        return TurnEnd("aborted", metrics)
+
+    async def _hear_user(self, live: LiveTurn) -> None:
+        caller, fields = live.caller, live.fields
+        conversation = await self.ensure(caller, live.conversation_id, fields.workspace_id or "")
+        said = ChatMessage("user", (TextChunk(live.text),))
+        await self.store.append(conversation.id, [said])
+        if fields.cwd:
+            await self.store.set(conversation.id, cwd=fields.cwd)
+        await self._set_status(conversation.id, "active")
+
+    async def _brief(self, caller: Caller, conversation: Conversation, fields: ChatFields, turn_id: str) -> _Brief:
+        """What a request to the model of a conversation needs. Raises ChompError."""
+        agent = self._settings().agent
+        model = fields.model or conversation.model or self.default_model
+        await self._known_model(caller, model)
+        if fields.model and fields.model != conversation.model:
+            await self.store.set(conversation.id, model=fields.model)
+        effort = fields.reasoning_effort or conversation.effort or agent.effort
+        cwd = await self.folder(caller, conversation)
+        facts = self._facts(caller, conversation, turn_id, model, cwd, fields.mode)
+        tools = await self._kernel.filtered("tools", self._tools(facts.mode), facts)
+        prompt = conversation.prompt
+        if prompt is None or conversation.prompt_cwd != cwd:
+            prompt = await self._kernel.filtered("system-prompt", DEFAULT_PROMPT, facts)
+            await self.store.set(conversation.id, prompt=prompt, prompt_cwd=cwd)
+        messages = one_answer_each(await self.store.messages(conversation.id))
+        history, repair = reconcile(list(messages))
+        return _Brief(conversation, facts, model, effort, prompt, tuple(tools), tuple(history), repair)
+
+    def _tools(self, mode: Mode) -> list[Tool]:
+        return [one for one in self._kernel.tools() if mode != "plan" or one.access in ("read", "network")]
+
+    @property
+    def default_model(self) -> str:
+        """Of conversations that name none."""
+        settings = self._settings()
+        return settings.environ.get("DISPATCH_MODEL") or settings.agent.model
+
+    async def _known_model(self, caller: Caller, model: str) -> None:
+        """Raises ModelNotFound or Forbidden for one that the caller cannot have."""
+        try:
+            targets = await self._proxy.routing.plan(model, "", "", "chat")
+        except (Busy, Unavailable):
+            return  # it is there, and the turn waits for it as long as it may
+        permitted(caller, model, "", targets, self._proxy.routing.rows)
+
+    async def folder(self, caller: Caller, conversation: Conversation) -> str:
+        """Where a conversation's tools work. Raises BadRequest."""
+        workspace = await self.store.workspace(conversation.caller, conversation.workspace)
+        base = (workspace.default_cwd if workspace is not None else None) or self._settings().agent.folder
+        own = conversation.cwd or ""
+        if own and not re.match(r"[/~]", own):
+            own = f"{base or await self._bench.folder(caller, conversation.id, '')}/{own}"
+        return await self._bench.folder(caller, conversation.id, own or base)
+
+    def _facts(
+        self, caller: Caller, conversation: Conversation, turn_id: str, model: str, cwd: str, mode: Mode | None = None
+    ) -> TurnFacts:
+        bench = self._bench
+        chosen = mode or conversation.mode or self._settings().agent.mode
+        return TurnFacts(
+            conversation.id, turn_id, cwd, conversation.workspace, model, conversation.caller,
+            self._settings().environ.get("HOME", "") if caller.kind == "owner" else "",
+            chosen or ("ask" if self._attended(conversation.id) else "auto"),
+            ToolFiles(functools.partial(bench.file, caller, cwd)),
+            functools.partial(bench.run, caller, cwd),
+            functools.partial(bench.start, caller, cwd),
+        )  # fmt: skip
+
+    async def turn_facts(self, conversation_id: str) -> TurnFacts:
+        """The same outside of a turn, for an extension. Raises NotFound or BadRequest."""
+        found = await self.store.get(conversation_id)
+        if found is None:
+            raise NotFound(f"no conversation {conversation_id}")
+        caller = OWNER if found.caller == OWNER.name else Caller("user", found.caller)
+        cwd = await self.folder(caller, found)
+        return self._facts(caller, found, "", found.model or self.default_model, cwd)
+
+    async def _run(self, live: LiveTurn, brief: _Brief) -> TurnEnd:
+        """The turn itself. Raises ChompError when something cannot be stored."""
+        agent = self._settings().agent
+        limits = TurnLimits(
+            agent.max_steps, agent.parallel, agent.eager, agent.repeats, agent.retry_pauses, agent.retry_total_s,
+            agent.result_chars,
+        )  # fmt: skip
+        tools = {tool.name: tool for tool in brief.tools}
+        chat = ChatModel(self._proxy, live.caller, brief, settled=functools.partial(remember_model, live))
+
+        async def call(chunk: ToolCallChunk) -> ToolResult:
+            tool = tools.get(chunk.tool_name)
+            if tool is None:
+                return ToolResult(f"There is no tool {chunk.tool_name}. There are: {', '.join(tools) or 'none'}.", True)
+
+            def output(data: str, stream: str = "stdout") -> None:
+                self._emit(live, "tool-output", toolCallId=chunk.tool_call_id, data=data, stream=stream)
+
+            logger = logging.getLogger(f"chomp.{tool.extension}")
+            return await self._kernel.call_tool(tool, ToolContext(chunk, brief.facts, logger, output))
+
+        async def permit(chunk: ToolCallChunk, why: str) -> str:
+            tool = tools.get(chunk.tool_name)
+            return "" if tool is None and not why else await self._permit(live, brief.facts, tool, chunk, why)
+
+        hooks = TurnHooks(
+            emit=functools.partial(self._emit, live),
+            ask=chat.ask,
+            call=call,
+            permit=permit,
+            store=lambda messages: self._store(live, messages),
+            steer=lambda: self._steer(live),
+            is_safe=lambda name: name not in tools or tools[name].concurrency_safe,
+            spawn=self._background.spawn,
+            clock=self._clocks.steady,
+        )
+        live.turn = Turn(live.id, with_prompt(brief.prompt, brief.history), limits, hooks)
+        if live.stopped:
+            live.turn.abort()
+        return await live.turn.run()
+
+    async def _store(self, live: LiveTurn, messages: Sequence[ChatMessage]) -> None:
+        await self.store.append(live.conversation_id, messages)
+
+    async def _steer(self, live: LiveTurn) -> ChatMessage | None:
+        """What was queued meanwhile, stored as one message of the user's."""
+        queued = self._queues.pop(live.conversation_id, [])
+        if not queued or live.closed:
+            return None
+        said = ChatMessage("user", (TextChunk("\n\n".join(one.text for one in queued)),))
+        try:
+            await self.store.append(live.conversation_id, [said])
+        except BaseException:  # it is not lost: it begins the next turn
+            self._queues[live.conversation_id] = [*queued, *self._queues.get(live.conversation_id, [])]
+            raise
+        self._events.publish("queue", {"conversation": live.conversation_id})
+        return said
+
+    # -- a person's yes
+
+    async def _permit(self, live: LiveTurn, facts: TurnFacts, tool: Tool | None, chunk: ToolCallChunk, why: str) -> str:
+        """Why a call may not be; "" when it may."""
+        attended = self._attended(live.conversation_id)
+        if why == "repeated":
+            words = f"This is the same call of {chunk.tool_name} in several steps in a row."
+            if not attended:
+                return f"{words} The turn ends here."
+            return "" if await self._asked(live, chunk, words) else f"{words} The person ended the turn."
+        assert tool is not None
+        sandboxed = self._bench.sandboxed(live.caller)
+        attended = attended and (sandboxed or live.caller.kind == "owner")  # a user's yes opens nothing of the owner's
+        verdict = permission(facts.mode, tool.access, sandboxed=sandboxed, attended=attended)
+        if verdict == "run":
+            return ""
+        if verdict == "refuse" and facts.mode == "plan":
+            return (
+                f"{chunk.tool_name} changes something, and this conversation is in plan mode: nothing may be changed."
+            )
+        if verdict == "refuse":
+            return (
+                f"{chunk.tool_name} was not run: there is no sandbox on this machine, so a person must agree to it, "
+                "and none is there to be asked."
+            )
+        return "" if await self._asked(live, chunk, "") else f"The person did not allow {chunk.tool_name}."
+
+    async def _asked(self, live: LiveTurn, chunk: ToolCallChunk, reason: str) -> bool:
+        """Whether a person says yes within the time there is."""
+        key = (live.conversation_id, chunk.tool_call_id)
+        question = {"callId": chunk.tool_call_id, "toolName": chunk.tool_name, "input": chunk.input, "reason": reason}
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._approvals[key] = (question, answer)
+        self._emit(live, "approval", **question)
+        allowed = False
+        try:
+            async with asyncio.timeout(self._settings().agent.approval_s):
+                allowed = await answer
+        except TimeoutError:
+            if not answer.done():
+                answer.cancel()
+        finally:
+            del self._approvals[key]
+            self._emit(live, "approval-answered", callId=chunk.tool_call_id, allowed=allowed)
+        return allowed
+
+    def approvals(self, conversation_id: str) -> list[dict[str, Any]]:
+        """What a person is asked now."""
+        return [question for (id, _), (question, _) in self._approvals.items() if id == conversation_id]
+
+    def answer(self, conversation_id: str, call_id: str, allow: bool) -> None:
+        """A person's word. Raises NotFound when nobody waits for it."""
+        found = self._approvals.get((conversation_id, call_id))
+        if found is None or found[1].done():
+            raise NotFound(f"no call {call_id[:100]} waits for an answer")
+        found[1].set_result(allow)
+
+    # -- steering, stopping
+
+    def queued(self, conversation_id: str) -> list[QueuedMessage]:
+        """What was said while a turn runs, and no model has been told."""
+        return list(self._queues.get(conversation_id, ()))
+
+    def enqueue(self, caller: Caller, conversation_id: str, text: str, fields: ChatFields) -> bool:
+        """Says something: at once where no turn runs, else after the tools it calls. Whether a turn was started."""
+        if conversation_id not in self._live:
+            self.begin(caller, conversation_id, text, fields)
+            return True
+        queue = self._queues.setdefault(conversation_id, [])
+        if len(queue) >= MESSAGES_QUEUED:
+            raise Busy(f"{MESSAGES_QUEUED} messages are waiting already", retry_after_s=10)
+        self._made += 1
+        queue.append(QueuedMessage(f"q{self._ms()}-{self._made}", text, self._ms()))
+        self._events.publish("queue", {"conversation": conversation_id})
+        return False
+
+    def unqueue(self, conversation_id: str, message_id: str) -> bool:
+        """Takes a queued message back. Whether it was there."""
+        before = self._queues.get(conversation_id, [])
+        left = [one for one in before if one.id != message_id]
+        if len(left) == len(before):
+            return False
+        self._queues[conversation_id] = left
+        self._events.publish("queue", {"conversation": conversation_id})
+        return True
+
+    def stop_turn(self, conversation_id: str) -> bool:
+        """Ends the running turn; whether there was one. What the model has said is kept."""
+        live = self._live.get(conversation_id)
+        if live is not None:
+            live.stop()
+        return live is not None
+
+    async def close(self, caller: Caller, conversation_id: str) -> bool:
+        """Ends the running turn, forgets what is queued, and marks the conversation as closed. Whether a turn ran."""
+        await self.ensure(caller, conversation_id)
+        if self._queues.pop(conversation_id, None):
+            self._events.publish("queue", {"conversation": conversation_id})
+        live = self._live.get(conversation_id)
+        if live is not None:
+            live.closed = True
+            live.stop()
+        await self._set_status(conversation_id, "closed")
+        self._events.publish("conversation_closed", {"conversation": conversation_id})
+        return live is not None
+
+    async def open_in_clients(self, caller: Caller, conversation_id: str) -> None:
+        """Has those who look open it."""
+        found = await self.find(caller, conversation_id)
+        facts = {"conversation": conversation_id, "workspace": found.workspace if found is not None else "default"}
+        self._events.publish("conversation_opened", {**facts, "caller": maker(caller)})
+
+    async def stop(self) -> None:
+        """chomp is shutting down: turns end, and what their models have said is kept."""
+        self._stopping = True
+        lives = list(self._live.values())
+        for live in lives:
+            live.stop()
+        if lives:
+            await asyncio.wait([cast(Any, one.task) for one in lives], timeout=ENDING_TOOLS_S + 2)
+        for watchers in list(self._watchers.values()):
+            for watcher in list(watchers):
+                watcher.end()
+
+    async def forget(self, name: str) -> None:
+        """Ends and forgets all conversations of a caller."""
+        for live in [one for one in self._live.values() if maker(one.caller) == name]:
+            live.closed = True
+            live.stop()
+            await live.over.wait()
+        await self.store.forget(name)
+
+    # -- what is said
+
+    async def last(self, caller: Caller, conversation_id: str, wait_s: float) -> dict[str, Any]:
+        """The model's last words, after the running turn where one runs, or after `wait_s`."""
+        await self.find(caller, conversation_id)
+        live = self._live.get(conversation_id)
+        if live is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await live.over.wait()
+        found = {"conversationId": conversation_id, "content": await self.store.last_text(conversation_id)}
+        return found if live is None else {**found, "turnId": live.id}
+
+    # -- compaction and warming
+
+    async def warm(self, caller: Caller, conversation_id: str, model: str = "", cwd: str = "") -> dict[str, Any]:
+        """Asks for one token of the conversation's next request, so that its beginning stays in the provider's cache.
+
+        Raises Conflict when that cannot be.
+        """
+        conversation = await self.find(caller, conversation_id)
+        lock = self._lock(conversation_id)
+        if conversation_id in self._live or lock.locked():
+            raise Conflict("a turn of this conversation is active")
+        if conversation is None or not conversation.seq:
+            raise Conflict("the conversation has no history yet")
+        if cwd:
+            conversation = msgspec.structs.replace(conversation, cwd=cwd)
+        async with lock:
+            try:
+                brief = await self._brief_again(caller, conversation, model)
+            except (NotFound, BadRequest) as error:
+                raise Conflict(error.message) from None
+            usage, _, failed = await self._once(caller, brief, WARM_WORD, 1, f"warm-{self._ms()}")
+        if failed is not None or usage is None:
+            raise Conflict(failed.message if failed is not None else "the provider did not tell its tokens")
+        read, write = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
+        return {
+            "inputTokens": usage.input_tokens, "outputTokens": usage.output_tokens, "cacheReadTokens": read,
+            "cacheWriteTokens": write,
+            "cachePct": min(100, max(0, round(100 * read / usage.input_tokens))) if usage.input_tokens > 0 else 0,
+            "expectedCacheRate": round(100 * read / (read + write)) if read + write else 0,
+        }  # fmt: skip
+
+    async def _brief_again(self, caller: Caller, conversation: Conversation, model: str) -> _Brief:
+        """A brief for a request that is no turn; nothing is remembered of it but the prompt."""
+        fields = ChatFields()
+        if model:
+            conversation = msgspec.structs.replace(conversation, model=model)
+        return await self._brief(caller, conversation, fields, "")
+
+    async def _once(
+        self, caller: Caller, brief: _Brief, words: str, max_tokens: int, request_id: str
+    ) -> tuple[TokenUsage | None, str, Failed | None]:
+        """One request to a conversation's model, of which nothing is stored: its tokens, its words, what went wrong."""
+        said = ChatMessage("user", (TextChunk(words),))
+        chat = ChatModel(self._proxy, caller, brief, max_tokens=max_tokens, settled=lambda exchange: None)
+        usage: TokenUsage | None = None
+        failed: Failed | None = None
+        pieces: list[str] = []
+        async with contextlib.aclosing(
+            cast(Any, chat.ask([*with_prompt(brief.prompt, brief.history), said], request_id))
+        ) as events:
+            async for event in events:
+                match event:
+                    case TextDelta(delta):
+                        pieces.append(delta)
+                    case UsageTold(found):
+                        usage = found
+                    case Failed():
+                        failed = event
+        return usage, "".join(pieces), failed
+
+    async def compact(self, caller: Caller, conversation_id: str, keep: int = 10, model: str = "") -> dict[str, Any]:
+        """Puts a summary in the place of all but the last messages; the whole history stays in an archive.
+
+        Raises Conflict when that cannot be.
+        """
+        conversation = await self.get(caller, conversation_id)
+        lock = self._lock(conversation_id)
+        if conversation_id in self._live or lock.locked():
+            raise Conflict("a turn of this conversation is active")
+        async with lock:
+            return await self._compact(caller, conversation, keep, model)
+
+    async def _compact(self, caller: Caller, conversation: Conversation, keep: int, model: str) -> dict[str, Any]:
+        history, _ = reconcile(list(one_answer_each(await self.store.messages(conversation.id))))
+        if len(history) <= keep:
+            raise Conflict(f"there are {len(history)} messages, of which {keep} are to be kept")
+        cut = split_history(history, keep)
+        if not cut:
+            raise Conflict("there is nothing to summarize in front of the last request")
+        old, kept = history[:cut], history[cut:]
+        await self.store.set(conversation.id, prompt=None)  # made anew
+        conversation = msgspec.structs.replace(conversation, prompt=None)
+        try:
+            brief = await self._brief_again(caller, conversation, model)
+        except (NotFound, BadRequest, Forbidden) as error:
+            raise Conflict(error.message) from None
+        brief = msgspec.structs.replace(brief, tools=(), history=())
+        words = f"{_SUMMARY_WORDS}\n\n<conversation>\n{rendered(old)}\n</conversation>"
+        _, summary, failed = await self._once(caller, brief, words, SUMMARY_TOKENS, f"compact-{self._ms()}")
+        if failed is not None:
+            raise Conflict(f"the model did not summarize it: {failed.message}")
+        if not summary.strip():
+            raise Conflict("the model answered with an empty summary")
+        verbatim = await self._kernel.filtered("compaction", list[str](), brief.facts)
+        goal = next((one.text for one in reversed(old) if one.role == "user"), "")
+        parts = [f"Summary of the conversation so far:\n\n{summary.strip()}"]
+        if goal:
+            parts.append(f"The last request before that, word for word:\n\n{goal}")
+        system = ChatMessage("system", (SystemChunk("\n\n".join([*parts, *verbatim])),))
+        archive = str(uuid.uuid4())
+        await self.store.fork(conversation, archive, [system, *kept])
+        found = {
+            "conversationId": conversation.id, "newConversationId": archive, "messagesSummarized": len(old),
+            "messagesKept": len(kept),
+        }  # fmt: skip
+        told = {"conversation": conversation.id, "caller": conversation.caller, "workspace": conversation.workspace}
+        self._events.publish("conversation_compacted", {**told, **found})
+        return found
+
+    async def _compact_when_full(self, caller: Caller, conversation_id: str, model: str, size: int) -> None:
+        """Compacts a conversation whose last turn filled enough of its model's context."""
+        conversation = await self.store.get(conversation_id)
+        try:
+            window = await self._proxy.routing.context(model, "")
+        except ChompError:
+            return
+        if conversation is None or not window:
+            return
+        percent = compact_percent(conversation, self._settings().agent)
+        if percent <= 0 or size < window * percent // 100:
+            return
+        try:
+            await self.compact(caller, conversation_id)
+        except ChompError as error:
+            log.warning("the conversation %s was not compacted: %s", conversation_id, error.message)
+
+
+MESSAGES_QUEUED = 100
+
+
+def maker(caller: Caller) -> str:
+    """To whom a conversation belongs that `caller` begins."""
+    return caller.name if caller.kind == "user" else OWNER.name
+
+
+def owns(caller: Caller, conversation: Conversation) -> bool:
+    """Whether it is the caller's; the agent of a task has those of its task."""
+    if caller.kind == "task":
+        return conversation.task == caller.task
+    return conversation.caller == maker(caller)
+
+
+def check_workspace(workspace_id: str) -> None:
+    """Raises BadRequest for what is no id of a workspace."""
+    if not WORKSPACE_ID.fullmatch(workspace_id):
+        words = "the id of a workspace has 1 to 40 of a-z, 0-9 and -, the first and the last no hyphen"
+        raise BadRequest(words, param="workspaceId")
+
+
+def compact_percent(conversation: Conversation | None, agent: AgentSettings) -> int:
+    """How much of its model's context a conversation may fill; 0: as much as it takes."""
+    own = conversation.compact_percent if conversation is not None else None
+    return agent.compact_percent if own is None else own
+
+
+def with_prompt(prompt: str, history: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """A history with the system prompt in front: one message, which some models insist on."""
+    first = list(itertools.takewhile(lambda one: one.role == "system", history))
+    words = [word for word in (prompt, *(one.text for one in first)) if word]
+    rest = list(history[len(first) :])
+    return [ChatMessage("system", (SystemChunk("\n\n".join(words)),)), *rest] if words else rest
+
+
+def rendered(messages: Sequence[ChatMessage]) -> str:
+    """A history as plain text, for a summary."""
+    lines = []
+    for message in messages:
+        for chunk in message.chunks:
+            match chunk:
+                case TextChunk(text) | SystemChunk(text):
+                    lines.append(f"{message.role}: {text}")
+                case ToolCallChunk():
+                    lines.append(
+                        f"{message.role} calls {chunk.tool_name}: {wire_arguments(chunk.input)[:RESULT_SHOWN]}"
+                    )
+                case ToolResultChunk():
+                    lines.append(f"{chunk.tool_name} answers: {shortened(chunk.content, RESULT_SHOWN)}")
+                case _:
+                    pass
+    return "\n\n".join(lines)
+
+
+def remember_model(live: LiveTurn, exchange: Exchange) -> None:
+    """Which model it was that answered."""
+    if (target := exchange.aim) is not None:
+        live.model = f"{target.router.id}/{target.model}"
 
 
 # == Dispatch ==========================================================================================================
@@ -14926,6 +17385,34 @@ _LINUX_ONLY = (
 )
 
 
+class Piped:
+    """A process with pipes that works in a sandbox for as long as somebody wants it."""
+
+    def __init__(self, spawned: Spawned):
+        self._spawned = spawned
+        self._input = cast(asyncio.StreamWriter, spawned.child.stdin)
+        self._output = cast(asyncio.StreamReader, spawned.child.stdout)
+
+    async def write(self, data: bytes) -> None:
+        """Raises OSError when it is gone."""
+        self._input.write(data)
+        await self._input.drain()
+
+    async def read(self, most_bytes: int = 65536) -> bytes:
+        """What it has said since; empty when it is over."""
+        return await self._output.read(most_bytes)
+
+    async def wait(self) -> int:
+        """Its exit status."""
+        return await self._spawned.child.wait()
+
+    async def kill(self) -> None:
+        """Ends it and all it has started."""
+        self._input.close()
+        self._spawned.strike()
+        await self._spawned.gone(ENDING_S)
+
+
 class LocalRunner:
     """Runs agents on this machine: in a sandbox where bubblewrap works, else below a process that ends what they start.
 
@@ -14998,14 +17485,23 @@ class LocalRunner:
         return terminal
 
     async def capture(
-        self, launch: Launch, limit_s: float, most_bytes: int, secrets: Sequence[str] = ()
-    ) -> tuple[int | None, bytes]:
+        self, launch: Launch, limit_s: float, most_bytes: int, secrets: Sequence[str] = (), *, stdin: bytes = b"",
+        heard: Callable[[bytes], None] | None = None,
+    ) -> tuple[int | None, bytes]:  # fmt: skip
         """The exit code and the output, errors included; None when the time was over. Raises Unavailable or OSError.
 
-        Of an output above `most_bytes` the middle is left out. What was started is gone when this returns or raises.
+        Of an output above `most_bytes` the middle is left out; `heard` is told all of it as it comes. What was started
+        is gone when this returns or raises.
         """
         self._check(launch)
-        return await self._run(self.argv(launch, terminal=False), launch, limit_s, most_bytes, secrets)
+        argv = self.argv(launch, terminal=False)
+        return await self._run(argv, launch, limit_s, most_bytes, secrets, stdin=stdin, heard=heard)
+
+    async def open(self, launch: Launch) -> Piped:
+        """`launch` with pipes, running. Raises Unavailable or OSError."""
+        self._check(launch)
+        pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+        return Piped(await self._spawn(self.argv(launch, terminal=False), launch, stdin=pipe, stdout=pipe, stderr=none))
 
     async def sweep(self, runs: Collection[str], grace_s: float = 2.0) -> list[int]:
         """Ends every process that has one of `runs` as TASK_RUN, and what descends from it; the pids that are left."""
@@ -15031,16 +17527,23 @@ class LocalRunner:
         return Spawned(child, launch, info)
 
     async def _run(
-        self, argv: Sequence[str], launch: Launch, limit_s: float, most_bytes: int, secrets: Sequence[str] = ()
-    ) -> tuple[int | None, bytes]:
+        self, argv: Sequence[str], launch: Launch, limit_s: float, most_bytes: int, secrets: Sequence[str] = (), *,
+        stdin: bytes = b"", heard: Callable[[bytes], None] | None = None,
+    ) -> tuple[int | None, bytes]:  # fmt: skip
         pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-        spawned = await self._spawn(argv, launch, stdin=none, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
+        given = pipe if stdin else none
+        spawned = await self._spawn(argv, launch, stdin=given, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
         hider, kept = SecretFilter(secrets), _BothEnds(most_bytes)
+        if spawned.child.stdin is not None:
+            spawned.child.stdin.write(stdin)  # the transport has it; a pipe nobody reads is no reason to wait
+            spawned.child.stdin.close()
         output, code = cast(asyncio.StreamReader, spawned.child.stdout), None
         try:
             async with asyncio.timeout(limit_s):
                 while data := await output.read(65536):
                     kept.add(hider.feed(data))
+                    if heard is not None:
+                        heard(data)
                 code = await spawned.child.wait()
         except TimeoutError:
             pass
@@ -15399,7 +17902,7 @@ class Folders:
 
     def _found(self, text: str, in_place: bool) -> tuple[Path, _Repository | None]:
         """The folder of a task's `dir`, and the repository it is in. Raises BadRequest where tasks may not work."""
-        path = self._directory(text)
+        path = self.directory(text)
         self._allow(path)
         found = _locate(path)
         if found is None:
@@ -15427,7 +17930,7 @@ class Folders:
             return msgspec.structs.replace(folder, path=folder.root)
         return folder
 
-    def _directory(self, text: str) -> Path:
+    def directory(self, text: str) -> Path:
         """The real path of a task's `dir`. Raises BadRequest."""
         home = self._settings().environ.get("HOME", "/")
         if re.search(r"[\0-\x1f\x7f]", text):
@@ -15483,6 +17986,16 @@ class Folders:
             raise BadRequest(
                 f"{what} has all of your files in it: give a folder below it, or name it in tasks.roots", param="dir"
             )
+
+    def shared(self, folder: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+        """What somebody who works in a folder itself may change, and what of it not; of its repository only git's own.
+
+        Raises BadRequest.
+        """
+        found = _locate(folder)
+        if found is None:
+            return (folder,), ()
+        return (folder, *dict.fromkeys((found.git, found.common))), (found.top, *_protected(found))
 
     async def _source(self, folder: Folder) -> _Repository:
         """The repository a clone was made of, as it is now. Raises Unavailable or BadRequest."""
@@ -15587,7 +18100,7 @@ class Folders:
             return text
         if not text.startswith(("/", "~/")):
             raise BadRequest(said, param="repo_url")
-        path = self._directory(text)
+        path = self.directory(text)
         self._allow(path)
         return str(path)
 
@@ -15726,7 +18239,7 @@ class Folders:
         head = next((session.head for session in reversed(task.sessions) if session.head), "")
         if not (base and head and task.dir) or task.repo_url:
             return ""
-        path = self._directory(task.dir)
+        path = self.directory(task.dir)
         self._allow(path)
         if (source := _locate(path)) is None:
             return ""
@@ -16873,9 +19386,9 @@ class Machine:
         owner = stay.env["OWNER_HOME"]
         shown = [Path(owner, one.removeprefix("~/")) for one in stay.platform.home]
         shown += self._platforms.binaries(stay.platform, stay.env.get("PATH", ""))
-        return await self.runner.start(self._launch(stay, argv, {**stay.env, **env}, shown), output)
+        return await self.runner.start(self.launch(stay, argv, {**stay.env, **env}, shown), output)
 
-    def _launch(self, stay: Stay, argv: Sequence[str], env: Mapping[str, str], shown: Iterable[Path]) -> Launch:
+    def launch(self, stay: Stay, argv: Sequence[str], env: Mapping[str, str], shown: Iterable[Path]) -> Launch:
         """A process in a task's folder, that sees of what is hidden only what it needs."""
         folder, path, env = stay.folder, stay.folder.path, dict(env)
         if not (path.is_dir() and path.resolve().is_relative_to(folder.root.resolve())):
@@ -16897,7 +19410,7 @@ class Machine:
         try:
             home.mkdir(mode=0o700)
             tools = self._platforms.tools(env["PATH"], argv[0])
-            return await self.runner.capture(self._launch(stay, argv, env, tools), limit_s, most_bytes, secrets)
+            return await self.runner.capture(self.launch(stay, argv, env, tools), limit_s, most_bytes, secrets)
         finally:
             await asyncio.to_thread(_delete, home)
 
@@ -17106,6 +19619,100 @@ class Gates:
             "gate_output": text_of(output),
             "gate_edited": edited,
         }
+
+
+FILES_S = 30.0  # one look at a file, or one written
+FILES_BYTES = 64 << 20  # of what bin/files says
+
+
+class ChatBench:
+    """This machine as the place where tools of conversations work: in the sandbox that agents of tasks have.
+
+    The tools of a task's agent work where that agent does.
+    """
+
+    def __init__(
+        self, settings: Callable[[], Settings], machine: Machine, platforms: Platforms, stay: Callable[[Caller], Stay]
+    ):
+        self._settings, self._machine, self._platforms, self._stay = settings, machine, platforms, stay
+        self._runner = machine.runner
+
+    def sandboxed(self, caller: Caller) -> bool:
+        """See Workbench."""
+        if caller.kind == "task":
+            return True  # as shut in as the task is, which is the owner's choice
+        return self._runner.level != "none" or (caller.kind == "owner" and self._wants_none)
+
+    @property
+    def _wants_none(self) -> bool:
+        return self._settings().tasks.isolation == "none"
+
+    async def folder(self, caller: Caller, conversation_id: str, text: str) -> str:
+        """See Workbench."""
+        if caller.kind == "task":
+            return str(self._stay(caller).folder.path)
+        own = self._settings().state.resolve() / "agent" / ("users" if caller.kind == "user" else "")
+        if caller.kind == "user":
+            own = own / caller.name
+            if ".." in Path(text).parts or "\0" in text or not (place := own / text).is_relative_to(own):
+                raise BadRequest(f"{text} is outside of the folders of {caller.name}", param="cwd")
+            await asyncio.to_thread(WorkFiles.folder, place, own)
+            return str(place)
+        if not text:
+            place = own / conversation_id.replace(".", "_")
+            await asyncio.to_thread(WorkFiles.folder, place, own)
+            return str(place)
+        await self._machine.check(text, in_place=True)
+        return str(self._machine.folders.directory(text))
+
+    def _launch(
+        self, caller: Caller, cwd: str, argv: Sequence[str], *, changes: bool = True, network: bool = True
+    ) -> Launch:
+        if caller.kind == "task":
+            stay = self._stay(caller)
+            env = {name: value for name, value in stay.env.items() if name != "TASK_EVENTS"}
+            return self._machine.launch(stay, argv, env, self._platforms.tools(env["PATH"]))
+        folder = Path(cwd)
+        if os.path.realpath(folder) != cwd or not folder.is_dir():
+            raise BadRequest(f"the folder {cwd} is not there any more", param="cwd")
+        level = "none" if self._wants_none and caller.kind == "owner" else self._runner.level
+        writable, readable = self._machine.folders.shared(folder) if changes else ((), (folder,))
+        env = {**agent_environment(self._settings()), "HOME": "/tmp", "TERM": "dumb", "TASK_RUN": secrets.token_hex(16)}
+        shown = self._platforms.tools(env["PATH"])
+        return Launch(
+            tuple(argv), folder, env, level, writable, (HERE / "bin", *readable, *shown), self._runner.hidden(),
+            network or level == "none",
+        )  # fmt: skip
+
+    async def run(
+        self, caller: Caller, cwd: str, argv: Sequence[str], *, timeout_s: float, most_bytes: int = 200_000,
+        stdin: bytes = b"", heard: Callable[[str, str], None] | None = None,
+    ) -> Ran:  # fmt: skip
+        """See Workbench."""
+        launch = self._launch(caller, cwd, argv)
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+        def hear(data: bytes) -> None:
+            if heard is not None and (text := decoder.decode(data)):
+                heard(text, "stdout")
+
+        code, output = await self._runner.capture(launch, timeout_s, most_bytes, stdin=stdin, heard=hear)
+        return Ran(code, output.decode(errors="replace"))
+
+    async def start(self, caller: Caller, cwd: str, argv: Sequence[str]) -> Piped:
+        """See Workbench."""
+        return await self._runner.open(self._launch(caller, cwd, argv))
+
+    async def file(self, caller: Caller, cwd: str, question: dict[str, Any]) -> Any:
+        """See Workbench."""
+        changes = question["op"] != "look"
+        launch = self._launch(caller, cwd, program("files"), changes=changes, network=False)
+        data = msgspec.json.encode({**question, "base": cwd})
+        code, output = await self._runner.capture(launch, FILES_S, FILES_BYTES, stdin=data)
+        try:
+            return msgspec.json.decode(output)
+        except msgspec.DecodeError:
+            raise ValueError(f"the file could not be reached: {_why(code, output)}") from None
 
 
 class Run:
@@ -17721,6 +20328,13 @@ class Dispatch:
             action = decide(self._outcome(run, asked, gate, facts))
         return await self._close(run, action, facts, asked=asked != "")
 
+    def stay_of(self, caller: Caller) -> Stay:
+        """Where the agent of a task works. Raises NotFound or Conflict."""
+        run = self.claimant(caller.task, caller.session)
+        if run.stay is None:
+            raise Conflict(f"the session of task {caller.task} has not begun")
+        return self._stay(run)
+
     def _place(self, run: Run) -> Place:
         return self.places[run.place]
 
@@ -18007,6 +20621,7 @@ class Services(msgspec.Struct):
     kernel: Kernel
     jobs: JobQueue
     dispatch: Dispatch
+    conversations: Conversations
     responses: ResponseStore
     local: LocalModel
     prices: PriceTable
@@ -18284,9 +20899,25 @@ def _for_tasks(method: str, path: str, *, is_direct: bool) -> bool:
     """Whether a task's token is good for that; whether the task of a callback is its own, its handler knows."""
     if is_direct:
         return True
+    if path == "/chat" or path.startswith("/conversations/"):  # those of the task itself
+        return True
     if method == "POST":
         return path.startswith(_MODELS_PATHS) or path in _CALLBACKS
     return method in ("GET", "HEAD") and path.startswith(("/v1/models", "/v1beta/models"))
+
+
+def is_chat(path: str) -> bool:
+    """Whether it is an address of the built-in agent, whose errors are words alone."""
+    return path.startswith(_CHAT_PATHS) or path in (
+        "/chat",
+        "/conversations",
+        "/workspaces",
+        "/models",
+        "/system-prompt",
+    )
+
+
+_CHAT_PATHS = ("/chat/", "/conversations/", "/workspaces/", "/system-prompt/", "/metrics/")
 
 
 def _api_key(request: web.Request) -> str:
@@ -18314,7 +20945,9 @@ def authenticate(request: web.Request, services: Services) -> Caller:
         if caller.kind == "task" and not _for_tasks(request.method, path, is_direct=is_direct):
             raise Forbidden(f"{request.method} {path[:100]} is not for a task's agent")
         if caller.kind == "user" and not (is_direct or path.startswith(_USERS_PATHS)):
-            raise Forbidden(f"{path[:100]} is for the owner")
+            has_agent = caller.user is not None and caller.user.agent
+            if not (has_agent and (is_chat(path) or path == "/ws")):
+                raise Forbidden(f"{path[:100]} is for the owner" + ", and users with `agent = true`" * is_chat(path))
         return caller
     # one that looks like a task's is dead
     is_open = services.settings.v1_no_auth and (is_direct or path.startswith(_MODELS_PATHS))
@@ -18383,6 +21016,8 @@ def error_response(request: web.Request, error: ChompError, credentials: Credent
     """`error` as aiohttp answers it."""
     request_id = request.get(REQUEST_ID) or new_request_id(request.headers.get("x-request-id"))
     headers, text = error_answer(error, request_id, credentials.redact, client_dialect(request))
+    if is_chat(request.path):
+        text = msgspec.json.encode({"error": credentials.redact(error.message), "code": error.code})
     response = web.Response(body=text, status=error.status, headers=headers, content_type="application/json")
     if error.status in (408, 413):
         response.force_close()  # the rest of the body is not read
@@ -18521,7 +21156,7 @@ async def guard(
 def _preflight(request: web.Request, origin: str) -> dict[str, str]:
     return {
         "access-control-allow-origin": origin,
-        "access-control-allow-methods": "GET, POST, DELETE",
+        "access-control-allow-methods": "GET, POST, PUT, DELETE",
         "access-control-allow-headers": request.headers.get(
             "access-control-request-headers", "authorization, content-type"
         ),
@@ -19782,7 +22417,7 @@ def _listed(row: RouterDef, model: Model) -> dict[str, Any]:
     return entry
 
 
-async def _all_models(services: Services, caller: Caller) -> list[dict[str, Any]]:
+async def all_models(services: Services, caller: Caller) -> list[dict[str, Any]]:
     """The models a caller may use, as GET /v1/models lists them."""
     routing, user = services.routing, caller.user
     await routing.first_lists()
@@ -19808,7 +22443,7 @@ async def list_models(request: web.Request) -> web.Response:
 
     The models of all routers that have a key, and the aliases.
     """
-    entries = await _all_models(request.app[SERVICES], request[CALLER])
+    entries = await all_models(request.app[SERVICES], request[CALLER])
     dialect = client_dialect(request)
     if dialect == "gemini":
         return reply({"models": [_gemini_model(entry) for entry in entries]})
@@ -19852,7 +22487,7 @@ async def show_gemini_model(request: web.Request) -> web.StreamResponse:
 async def show_model(request: web.Request) -> web.Response:
     """GET /v1/models/{id} -> one model, by `router/model` or a bare name"""
     wanted = request.match_info["id"]
-    entries = await _all_models(request.app[SERVICES], request[CALLER])
+    entries = await all_models(request.app[SERVICES], request[CALLER])
     shaped = _SHAPES.get(client_dialect(request), dict)
     for entry in entries:
         if entry["id"] == wanted:
@@ -20407,6 +23042,465 @@ async def restore_task(dispatch: Dispatch, caller: Caller, fields: TaskId) -> Ta
     return await dispatch.queue.restore(fields.id)
 
 
+# == Chat API ==========================================================================================================
+
+LAST_S = 60.0  # how long /last waits for a turn to end
+NDJSON = {**SAFE_HEADERS, "content-type": "application/x-ndjson", "x-accel-buffering": "no"}
+
+
+class _Chat(ChatFields, frozen=True, rename="camel"):
+    message: Any = None
+    conversation_id: str | None = None
+    approvals: bool = False  # whether the client can ask a person
+
+
+class _ChatText(msgspec.Struct, frozen=True):
+    message: Any = None
+    text: Any = None
+
+
+async def _fields(request: web.Request) -> dict[str, Any]:
+    """The JSON object that a request has. Raises BadRequest: a form is what a foreign page can send."""
+    if request.can_read_body and request.content_type != "application/json":
+        raise BadRequest("the body must be JSON, with content-type: application/json", code="invalid_json")
+    return await body_of(request, dict[str, Any])
+
+
+def text_in(fields: Mapping[str, Any], *names: str) -> str:
+    """The words of a request, without blanks around them. Raises BadRequest."""
+    found = next((fields[name] for name in names if fields.get(name) is not None), None)
+    if not isinstance(found, str) or not found.strip():
+        raise BadRequest(f"{names[0]} must be a text that is not empty", param=names[0])
+    return found.strip()
+
+
+def chat_fields(fields: Mapping[str, Any]) -> ChatFields:
+    """What a request says of a turn. Raises BadRequest."""
+    effort = fields.get("reasoningEffort")
+    if effort is not None and effort not in EFFORTS:
+        raise BadRequest(f"reasoningEffort must be one of {', '.join(EFFORTS)}", param="reasoningEffort")
+    named = {"model", "cwd", "reasoningEffort", "workspaceId", "mode"}
+    found = {name: value for name, value in fields.items() if name in named}
+    try:
+        made = msgspec.convert(found, ChatFields)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"wrong field: {error}", param=(error_path(error) or "").lstrip("$.") or None) from None
+    if made.workspace_id:
+        check_workspace(made.workspace_id)
+    return made
+
+
+def _conversation_id(request: web.Request) -> str:
+    found = request.match_info["id"]
+    if not CONVERSATION_ID.fullmatch(found):
+        raise BadRequest("the id of a conversation has up to 128 letters, digits and . _ : -", param="conversationId")
+    return found
+
+
+def _number(request: web.Request, name: str, least: int) -> int:
+    """A number of the query; 0 when it is not there. Raises BadRequest."""
+    text = request.query.get(name, "")
+    if not text:
+        return 0
+    if not re.fullmatch(r"\d{1,15}", text, re.ASCII) or int(text) < least:
+        raise BadRequest(f"{name} must be a whole number from {least} on", param=name)
+    return int(text)
+
+
+def _meta(one: Conversation) -> dict[str, Any]:
+    more = {"compactedFrom": one.compacted_from} if one.compacted_from else {}
+    return {
+        "id": one.id, "createdAt": one.created_at, "lastActivityAt": one.last_activity_at,
+        "title": one.title or UNTITLED, "status": one.status, "workspaceId": one.workspace, **more,
+    }  # fmt: skip
+
+
+async def _own(request: web.Request) -> tuple[Conversations, Caller, str]:
+    """Conversations, who asks, and the id that is asked about: of nobody's, or the caller's. Raises NotFound."""
+    chats, caller, conversation_id = request.app[SERVICES].conversations, request[CALLER], _conversation_id(request)
+    await chats.find(caller, conversation_id)
+    return chats, caller, conversation_id
+
+
+@routes.get("/models")
+async def list_chat_models(request: web.Request) -> web.Response:
+    """GET /models -> {models: ["router/model"], modelInfo?: {NAME: {contextWindow}}}"""
+    found: dict[str, dict[str, int]] = {}
+    for entry in await all_models(request.app[SERVICES], request[CALLER]):
+        info = {"contextWindow": entry["context_length"]} if entry.get("context_length") else {}
+        found[entry["id"]] = info
+        if entry["id"].startswith("zen-go/"):
+            found[f"opencode/{entry['id'].removeprefix('zen-go/')}"] = info
+    if not found:
+        raise UpstreamFailed("no router has a list of models", code="no_catalog")
+    infos = {name: info for name, info in found.items() if info}
+    return reply({"models": [*found], **({"modelInfo": infos} if infos else {})})
+
+
+@routes.post("/chat")
+async def chat(request: web.Request) -> web.StreamResponse:
+    """POST /chat {message, conversationId?, model?, cwd?, reasoningEffort?, workspaceId?, mode?} -> NDJSON of events
+
+    Says something in a conversation, a new one without `conversationId`; `X-Conversation-Id` names it. The turn goes
+    on when the client leaves, but for the agent of a task.
+    """
+    fields = await _fields(request)
+    text, more = text_in(fields, "message"), chat_fields(fields)
+    named = fields.get("conversationId") or ""
+    if not isinstance(named, str):
+        raise BadRequest("conversationId must be a text", param="conversationId")
+    services, caller = request.app[SERVICES], request[CALLER]
+    chats, conversation_id = services.conversations, named or str(uuid.uuid4())
+    await chats.find(caller, conversation_id)
+    watcher = ChatWatcher(approvals=fields.get("approvals") is True)
+    response = web.StreamResponse(headers={**NDJSON, "x-conversation-id": conversation_id})
+    if cross := request.get(CROSS_ORIGIN):
+        own = {
+            "access-control-allow-origin": cross,
+            "vary": "origin",
+            "access-control-expose-headers": "*, X-Conversation-Id",
+        }
+        response.headers.update(own)
+    live: LiveTurn | None = None
+    try:
+        live = chats.begin(caller, conversation_id, text, more, watcher)
+    except Conflict as error:
+        event = {"type": "error", "conversationId": conversation_id, "turnId": "", "message": error.message}
+        watcher.put(msgspec.json.encode({**event, "code": error.code}))
+        watcher.end()
+    try:
+        await response.prepare(request)
+        while lines := await watcher.take():
+            await response.write(b"".join(line + b"\n" for line in lines))
+    finally:
+        if live is not None:
+            chats.unsubscribe(conversation_id, watcher)
+            if caller.kind == "task" and not live.over.is_set():
+                live.stop()
+    if watcher.phase == "overrun":
+        raise ConnectionError("the client is too slow")
+    return response
+
+
+@routes.post("/chat/warm")
+async def warm_chat(request: web.Request) -> web.Response:
+    """POST /chat/warm {conversationId, model?, cwd?} -> {inputTokens, cacheReadTokens, cachePct, ...}"""
+    fields = await _fields(request)
+    conversation_id, more = text_in(fields, "conversationId"), chat_fields(fields)
+    chats = request.app[SERVICES].conversations
+    return reply(await chats.warm(request[CALLER], conversation_id, more.model or "", more.cwd or ""))
+
+
+@routes.get("/conversations")
+async def list_conversations(request: web.Request) -> web.Response:
+    """GET /conversations?q=&status=&workspaceId= -> {conversations: [{id, title, status, ...}]}, the newest first"""
+    query, caller = request.query, request[CALLER]
+    statuses = {one for one in query.get("status", "").split(",") if one in ("active", "idle", "closed")}
+    found = await request.app[SERVICES].conversations.store.recent(
+        maker(caller), query.get("q", "").strip(), sorted(statuses), query.get("workspaceId", "").strip()
+    )
+    return reply({"conversations": [_meta(one) for one in found if owns(caller, one)]})
+
+
+@routes.get("/conversations/{id}")
+async def show_conversation(request: web.Request) -> web.Response:
+    """GET /conversations/{id}?sinceSeq=&beforeSeq=&limit= -> {chunks: [{seq, role, chunk}], latestSeq}
+
+    Of those in between the newest `limit`, in order.
+    """
+    chats, _, conversation_id = await _own(request)
+    since, before, limit = (
+        _number(request, "sinceSeq", 0),
+        _number(request, "beforeSeq", 1),
+        _number(request, "limit", 1),
+    )
+    chunks = await chats.store.history(conversation_id, since, before, limit)
+    return reply({"chunks": chunks, "latestSeq": chunks[-1].seq if chunks else since})
+
+
+@routes.get("/conversations/{id}/status")
+async def show_conversation_status(request: web.Request) -> web.Response:
+    """GET /conversations/{id}/status -> {conversationId, isActive, status}"""
+    chats, caller, conversation_id = await _own(request)
+    found = await chats.get(caller, conversation_id)
+    return reply({"conversationId": found.id, "isActive": chats.active(found.id), "status": found.status})
+
+
+@routes.get("/conversations/{id}/last")
+async def show_last_words(request: web.Request) -> web.Response:
+    """GET /conversations/{id}/last -> {conversationId, content, turnId?}; waits for a running turn, 60 s at most"""
+    chats, caller, conversation_id = await _own(request)
+    return reply(await chats.last(caller, conversation_id, LAST_S))
+
+
+@routes.get("/conversations/{id}/metrics")
+async def show_turn_metrics(request: web.Request) -> web.Response:
+    """GET /conversations/{id}/metrics -> {turns: [{turnId, usage, durationMs, steps, contextSize}]}"""
+    chats, _, conversation_id = await _own(request)
+    return reply({"turns": await chats.store.metrics(conversation_id)})
+
+
+async def _setting(request: web.Request, name: str, column: str) -> web.Response:
+    chats, _, conversation_id = await _own(request)
+    found = await chats.store.get(conversation_id)
+    return reply({"conversationId": conversation_id, name: None if found is None else getattr(found, column)})
+
+
+async def _change(request: web.Request, name: str, column: str, value: Any, workspace: str = "") -> web.Response:
+    chats, caller, conversation_id = await _own(request)
+    await chats.change(caller, conversation_id, workspace, **{column: value})
+    return reply({"conversationId": conversation_id, name: value})
+
+
+@routes.get("/conversations/{id}/cwd")
+async def show_cwd(request: web.Request) -> web.Response:
+    """GET /conversations/{id}/cwd -> {conversationId, cwd}; null: its workspace's"""
+    return await _setting(request, "cwd", "cwd")
+
+
+@routes.put("/conversations/{id}/cwd")
+async def set_cwd(request: web.Request) -> web.Response:
+    """PUT /conversations/{id}/cwd {cwd, workspaceId?} -> {conversationId, cwd}"""
+    fields = await _fields(request)
+    cwd, workspace = text_in(fields, "cwd"), chat_fields(fields).workspace_id
+    return await _change(request, "cwd", "cwd", cwd, workspace or "")
+
+
+@routes.delete("/conversations/{id}/cwd")
+async def clear_cwd(request: web.Request) -> web.Response:
+    """DELETE /conversations/{id}/cwd -> {conversationId, cwd: null}"""
+    return await _change(request, "cwd", "cwd", None)
+
+
+@routes.get("/conversations/{id}/model")
+async def show_chat_model(request: web.Request) -> web.Response:
+    """GET /conversations/{id}/model -> {conversationId, model}; null: the default"""
+    return await _setting(request, "model", "model")
+
+
+@routes.put("/conversations/{id}/model")
+async def set_chat_model(request: web.Request) -> web.Response:
+    """PUT /conversations/{id}/model {model} -> {conversationId, model}; null or "" clears it"""
+    fields = await _fields(request)
+    if "model" not in fields or not isinstance(fields["model"], str | None):
+        raise BadRequest("model must be a text or null", param="model")
+    return await _change(request, "model", "model", fields["model"] or None)
+
+
+@routes.get("/conversations/{id}/reasoning-effort")
+async def show_effort(request: web.Request) -> web.Response:
+    """GET /conversations/{id}/reasoning-effort -> {conversationId, reasoningEffort}; null: the default"""
+    return await _setting(request, "reasoningEffort", "effort")
+
+
+@routes.put("/conversations/{id}/reasoning-effort")
+async def set_effort(request: web.Request) -> web.Response:
+    """PUT /conversations/{id}/reasoning-effort {reasoningEffort: low|medium|high|xhigh|max} -> the same"""
+    effort = chat_fields(await _fields(request)).reasoning_effort
+    if effort is None:
+        raise BadRequest(f"reasoningEffort must be one of {', '.join(EFFORTS)}", param="reasoningEffort")
+    return await _change(request, "reasoningEffort", "effort", effort)
+
+
+@routes.get("/conversations/{id}/mode")
+async def show_mode(request: web.Request) -> web.Response:
+    """GET /conversations/{id}/mode -> {conversationId, mode}; null: the default"""
+    return await _setting(request, "mode", "mode")
+
+
+@routes.put("/conversations/{id}/mode")
+async def set_mode(request: web.Request) -> web.Response:
+    """PUT /conversations/{id}/mode {mode: plan|ask|auto|null} -> {conversationId, mode}: what tools may do"""
+    fields = await _fields(request)
+    if "mode" not in fields:
+        raise BadRequest("mode must be plan, ask, auto or null", param="mode")
+    return await _change(request, "mode", "mode", chat_fields(fields).mode)
+
+
+@routes.get("/conversations/{id}/queue")
+async def show_queue(request: web.Request) -> web.Response:
+    """GET /conversations/{id}/queue -> {conversationId, queue: [{id, text, queuedAt}]}"""
+    chats, _, conversation_id = await _own(request)
+    return reply({"conversationId": conversation_id, "queue": chats.queued(conversation_id)})
+
+
+@routes.post("/conversations/{id}/queue")
+async def queue_message(request: web.Request) -> web.Response:
+    """POST /conversations/{id}/queue {text, workspaceId?} -> {conversationId, startedTurn, queue}
+
+    Said at once where no turn runs, else after the tools that it calls next.
+    """
+    fields = await _fields(request)
+    text, more = text_in(fields, "text", "message"), chat_fields(fields)
+    chats, caller, conversation_id = await _own(request)
+    started = chats.enqueue(caller, conversation_id, text, more)
+    queue = chats.queued(conversation_id)
+    return reply({"conversationId": conversation_id, "startedTurn": started, "queue": queue})
+
+
+@routes.delete("/conversations/{id}/queue/{message}")
+async def unqueue_message(request: web.Request) -> web.Response:
+    """DELETE /conversations/{id}/queue/{message} -> {conversationId, cancelled, queue}"""
+    chats, _, conversation_id = await _own(request)
+    cancelled = chats.unqueue(conversation_id, request.match_info["message"])
+    queue = chats.queued(conversation_id)
+    return reply({"conversationId": conversation_id, "cancelled": cancelled, "queue": queue})
+
+
+@routes.get("/conversations/{id}/approvals")
+async def list_approvals(request: web.Request) -> web.Response:
+    """GET /conversations/{id}/approvals -> {conversationId, approvals: [{callId, toolName, input, reason}]}"""
+    chats, _, conversation_id = await _own(request)
+    return reply({"conversationId": conversation_id, "approvals": chats.approvals(conversation_id)})
+
+
+@routes.post("/conversations/{id}/approvals/{call}")
+async def answer_approval(request: web.Request) -> web.Response:
+    """POST /conversations/{id}/approvals/{call} {allow} -> {conversationId, callId, allow}: a person's word"""
+    fields = await _fields(request)
+    if not isinstance(fields.get("allow"), bool):
+        raise BadRequest("allow must be true or false", param="allow")
+    chats, caller, conversation_id = await _own(request)
+    if caller.kind == "task":
+        raise Forbidden("an agent does not answer for a person")
+    chats.answer(conversation_id, request.match_info["call"], fields["allow"])
+    return reply({"conversationId": conversation_id, "callId": request.match_info["call"], "allow": fields["allow"]})
+
+
+@routes.post("/conversations/{id}/stop")
+async def stop_turn(request: web.Request) -> web.Response:
+    """POST /conversations/{id}/stop -> {conversationId, abortedTurn}"""
+    chats, _, conversation_id = await _own(request)
+    return reply({"conversationId": conversation_id, "abortedTurn": chats.stop_turn(conversation_id)})
+
+
+@routes.post("/conversations/{id}/close")
+async def close_conversation(request: web.Request) -> web.Response:
+    """POST /conversations/{id}/close -> {conversationId, abortedTurn}; what is queued is forgotten"""
+    chats, caller, conversation_id = await _own(request)
+    return reply({"conversationId": conversation_id, "abortedTurn": await chats.close(caller, conversation_id)})
+
+
+@routes.post("/conversations/{id}/open")
+async def open_conversation(request: web.Request) -> web.Response:
+    """POST /conversations/{id}/open -> {conversationId}; clients that look open it"""
+    chats, caller, conversation_id = await _own(request)
+    await chats.open_in_clients(caller, conversation_id)
+    return reply({"conversationId": conversation_id})
+
+
+@routes.put("/conversations/{id}/title")
+async def set_title(request: web.Request) -> web.Response:
+    """PUT /conversations/{id}/title {title} -> {conversationId, title}"""
+    return await _change(request, "title", "title", text_in(await _fields(request), "title"))
+
+
+@routes.post("/conversations/{id}/compact")
+async def compact_conversation(request: web.Request) -> web.Response:
+    """POST /conversations/{id}/compact {keepLastN?, modelName?} -> {newConversationId, messagesSummarized, ...}
+
+    A summary takes the place of all but the last messages; the whole history stays as `newConversationId`.
+    """
+    fields = await _fields(request)
+    keep, model = fields.get("keepLastN", 10), fields.get("modelName") or ""
+    if not isinstance(keep, int) or isinstance(keep, bool) or keep < 0 or not isinstance(model, str):
+        raise BadRequest("keepLastN must be a whole number from 0 on, modelName a text", param="keepLastN")
+    chats, caller, conversation_id = await _own(request)
+    return reply(await chats.compact(caller, conversation_id, keep, model))
+
+
+async def _percent(request: web.Request) -> web.Response:
+    services = request.app[SERVICES]
+    chats, _, conversation_id = await _own(request)
+    value = compact_percent(await chats.store.get(conversation_id), services.settings.agent)
+    return reply({"conversationId": conversation_id, "threshold": value, "percent": value})
+
+
+@routes.get("/conversations/{id}/compact-percent")
+async def show_compact_percent(request: web.Request) -> web.Response:
+    """GET /conversations/{id}/compact-percent -> {conversationId, threshold, percent}: of the context; 0: never"""
+    return await _percent(request)
+
+
+@routes.put("/conversations/{id}/compact-percent")
+async def set_compact_percent(request: web.Request) -> web.Response:
+    """PUT /conversations/{id}/compact-percent {threshold or percent} -> the same: when it is compacted by itself"""
+    fields = await _fields(request)
+    value = fields.get("threshold", fields.get("percent"))
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 10**6:
+        raise BadRequest("threshold must be a number from 0 on", param="threshold")
+    await _change(request, "threshold", "compact_percent", int(value))
+    return await _percent(request)
+
+
+# -- workspaces
+
+
+def _workspace_id(request: web.Request) -> str:
+    check_workspace(request.match_info["id"])
+    return request.match_info["id"]
+
+
+@routes.get("/workspaces")
+async def list_workspaces(request: web.Request) -> web.Response:
+    """GET /workspaces -> {workspaces: [{id, title, defaultCwd, conversationCount, ...}]}, the newest activity first"""
+    found = await request.app[SERVICES].conversations.store.workspaces(maker(request[CALLER]))
+    listed = [{**msgspec.to_builtins(one), "conversationCount": number} for one, number in found]
+    return reply({"workspaces": listed})
+
+
+@routes.get("/workspaces/{id}")
+async def show_workspace(request: web.Request) -> web.Response:
+    """GET /workspaces/{id} -> {id, title, defaultCwd, createdAt, lastActivityAt}"""
+    workspace_id = _workspace_id(request)
+    found = await request.app[SERVICES].conversations.store.workspace(maker(request[CALLER]), workspace_id)
+    if found is None:
+        raise NotFound(f"no workspace {workspace_id}")
+    return reply(found)
+
+
+async def _put_workspace(request: web.Request, **values: Any) -> web.Response:
+    store, workspace_id = request.app[SERVICES].conversations.store, _workspace_id(request)
+    return reply(await store.put_workspace(maker(request[CALLER]), workspace_id, **values))
+
+
+@routes.put("/workspaces/{id}")
+async def put_workspace(request: web.Request) -> web.Response:
+    """PUT /workspaces/{id} {title?, defaultCwd?} -> the workspace, made or changed"""
+    fields, values = await _fields(request), dict[str, Any]()
+    if fields.get("title") is not None:
+        values["title"] = text_in(fields, "title")
+    if "defaultCwd" in fields:
+        values["default_cwd"] = fields["defaultCwd"] if isinstance(fields["defaultCwd"], str) else None
+    return await _put_workspace(request, **values)
+
+
+@routes.put("/workspaces/{id}/title")
+async def set_workspace_title(request: web.Request) -> web.Response:
+    """PUT /workspaces/{id}/title {title} -> the workspace"""
+    return await _put_workspace(request, title=text_in(await _fields(request), "title"))
+
+
+@routes.put("/workspaces/{id}/default-cwd")
+async def set_workspace_folder(request: web.Request) -> web.Response:
+    """PUT /workspaces/{id}/default-cwd {defaultCwd} -> the workspace; what is no text clears it"""
+    cwd = (await _fields(request)).get("defaultCwd")
+    return await _put_workspace(request, default_cwd=cwd if isinstance(cwd, str) and cwd else None)
+
+
+@routes.delete("/workspaces/{id}")
+async def delete_workspace(request: web.Request) -> web.Response:
+    """DELETE /workspaces/{id} -> {workspaceId, closedCount}; its conversations are closed and go to `default`"""
+    chats, workspace_id, caller = request.app[SERVICES].conversations, _workspace_id(request), request[CALLER]
+    if workspace_id == "default":
+        raise Conflict("the workspace default cannot be deleted")
+    for one in await chats.store.recent(maker(caller), "", (), workspace_id):
+        if one.status != "closed":
+            await chats.close(caller, one.id)
+    count = await chats.store.drop_workspace(maker(caller), workspace_id)
+    return reply({"workspaceId": workspace_id, "closedCount": count})
+
+
 # == Settings API ======================================================================================================
 
 
@@ -20428,6 +23522,7 @@ class _NewUser(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     tokens_per_day: int | None = None
     usd_per_month: float | None = None
     strict: bool = False
+    agent: bool = False
 
 
 class _UserName(msgspec.Struct):
@@ -20483,6 +23578,7 @@ async def delete_user(services: Services, caller: Caller, fields: _UserName) -> 
     await services.responses.forget(name)
     services.proxy.thoughts.forget(name)
     await services.jobs.forget(name)
+    await services.conversations.forget(name)
     return {"name": name}
 
 
@@ -21176,6 +24272,224 @@ async def _show_ended(socket: web.WebSocketResponse, ended: Ended) -> None:
         await socket.close()
 
 
+CHAT_BYTES = 4 << 20  # one frame of a client
+FOLLOWED_MOST = 500  # conversations, and surfaces, of one client
+
+
+class _Client(msgspec.Struct, frozen=True, rename="camel"):
+    """What a client says on /ws."""
+
+    type: str
+    surface_id: str = ""
+    conversation_id: str | None = None
+    action_id: str = ""
+    payload: Any = None
+    message_id: str = ""
+
+
+class ChatSocket:
+    """One client of /ws: surfaces it looks at, and conversations it follows."""
+
+    _BROADCAST: Mapping[str, str] = {
+        "conversation_opened": "conversation.open",
+        "conversation_status": "conversation.statusChanged",
+        "conversation_compacted": "conversation.compacted",
+    }
+
+    def __init__(self, socket: web.WebSocketResponse, services: Services, caller: Caller, approvals: bool):
+        self._socket, self._services, self._caller = socket, services, caller
+        self._chats, self._surfaces = services.conversations, services.kernel.surfaces()
+        self.watcher = ChatWatcher(approvals, b'{"type":"chat.delta","event":', b"}")
+        self._followed: set[str] = set()
+        self._looked_at: set[tuple[str, str | None]] = set()
+        self._stale: dict[tuple[str, str | None], None] = {}
+        self._changed = asyncio.Event()
+
+    def _say(self, **message: Any) -> None:
+        self.watcher.put(msgspec.json.encode(message))
+
+    def hear(self, event: Event) -> None:
+        """Passes on what happens to the caller's conversations."""
+        kind = self._BROADCAST.get(event.kind)
+        if kind is None or event.data.get("caller") != maker(self._caller):
+            return
+        data = event.data
+        match event.kind:
+            case "conversation_opened":
+                self._say(type=kind, conversationId=data["conversation"], workspaceId=data["workspace"])
+            case "conversation_status":
+                status, workspace = data["status"], data["workspace"]
+                self._say(type=kind, conversationId=data["conversation"], status=status, workspaceId=workspace)
+            case _:
+                names = ("conversationId", "newConversationId", "messagesSummarized", "messagesKept")
+                self._say(type=kind, **{name: data[name] for name in names})
+
+    async def send(self) -> None:
+        """Sends what there is to say, until nobody is there any more."""
+        while lines := await self.watcher.take():
+            for line in lines:
+                await self._socket.send_str(line.decode())
+        if self.watcher.phase == "overrun":
+            await self._socket.close(code=1013, message=b"too slow")
+
+    async def show_changes(self) -> None:
+        """Sends surfaces anew that have changed, each as it is then."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            while self._stale:
+                key = next(iter(self._stale))
+                del self._stale[key]
+                if key in self._looked_at:
+                    await self._show(key, is_update=True)
+
+    async def _show(self, key: tuple[str, str | None], *, is_update: bool) -> None:
+        surface_id, conversation = key
+        spec = await self._surfaces[surface_id].shown(conversation)
+        more = {} if conversation is None else {"conversationId": conversation}
+        if is_update:
+            self._say(type="update", update={"surfaceId": surface_id, "spec": spec, **more})
+        else:
+            self._say(type="surface", spec=spec, **more)
+
+    def _note(self, surface_id: str, conversation: str | None) -> None:
+        for key in self._looked_at:
+            if key[0] == surface_id and (conversation is None or key[1] in (None, conversation)):
+                self._stale[key] = None
+                self._changed.set()
+
+    def greet(self) -> None:
+        """The catalogue of surfaces."""
+        self._say(type="catalog", catalog=[one.entry for one in self._surfaces.values()])
+
+    async def heard(self, text: str) -> None:
+        """Does what a client says."""
+        try:
+            fields = msgspec.json.decode(text, type=dict[str, Any])
+            said = msgspec.convert({name: value for name, value in fields.items() if value is not None}, _Client)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            self._say(type="error", message=f"that is no message: {error}")
+            return
+        try:
+            if said.type.startswith("chat."):
+                await self._chat(said, fields)
+            else:
+                await self._surface(said)
+        except (ChompError, ValueError) as error:
+            words = error.message if isinstance(error, ChompError) else str(error)
+            if said.type.startswith("chat."):
+                more = {} if said.conversation_id is None else {"conversationId": said.conversation_id}
+                self._say(type="chat.error", **more, message=words)
+            else:
+                self._say(type="error", **({"surfaceId": said.surface_id} if said.surface_id else {}), message=words)
+
+    async def _surface(self, said: _Client) -> None:
+        if said.type not in ("subscribe", "unsubscribe", "invoke"):
+            raise BadRequest(f"there is no message of type {said.type[:100]!r}")
+        surface = self._surfaces.get(said.surface_id)
+        if surface is None:
+            raise NotFound(f"there is no surface {said.surface_id[:100]!r}")
+        if said.conversation_id is not None:
+            await self._chats.find(self._caller, said.conversation_id)
+        elif surface.scope == "global" and self._caller.kind != "owner" and said.type == "invoke":
+            raise Forbidden(f"the surface {surface.id} is for the owner")
+        key = (said.surface_id, said.conversation_id)
+        if said.type == "unsubscribe":
+            self._looked_at.discard(key)
+        elif said.type == "invoke":
+            await surface.invoke(said.action_id, said.payload, said.conversation_id)
+        else:
+            if len(self._looked_at) >= FOLLOWED_MOST:
+                raise Busy(f"one client looks at {FOLLOWED_MOST} surfaces at most")
+            self._looked_at.add(key)
+            surface.watch((self, said.surface_id), functools.partial(self._note, said.surface_id))
+            await self._show(key, is_update=False)
+
+    def _follow(self, conversation_id: str) -> None:
+        if len(self._followed) >= FOLLOWED_MOST:
+            raise Busy(f"one client follows {FOLLOWED_MOST} conversations at most")
+        self._followed.add(conversation_id)
+        self._chats.subscribe(conversation_id, self.watcher)
+
+    async def _chat(self, said: _Client, fields: Mapping[str, Any]) -> None:
+        conversation_id = said.conversation_id or (str(uuid.uuid4()) if said.type == "chat.send" else "")
+        await self._chats.find(self._caller, conversation_id)
+        match said.type:
+            case "chat.subscribe":
+                self._follow(conversation_id)
+            case "chat.unsubscribe":
+                self._followed.discard(conversation_id)
+                self._chats.unsubscribe(conversation_id, self.watcher)
+            case "chat.send":
+                text, more = text_in(fields, "message"), chat_fields(fields)
+                if self._chats.active(conversation_id):
+                    raise Conflict("a turn of this conversation is active already")
+                self._follow(conversation_id)
+                self._chats.begin(self._caller, conversation_id, text, more)
+            case "chat.queue":
+                text, more = text_in(fields, "text", "message"), chat_fields(fields)
+                if not self._chats.active(conversation_id):
+                    self._follow(conversation_id)
+                self._chats.enqueue(self._caller, conversation_id, text, more)
+            case "chat.queue.cancel":
+                self._chats.unqueue(conversation_id, said.message_id)
+            case _:
+                raise BadRequest(f"there is no message of type {said.type[:100]!r}")
+
+    def leave(self) -> None:
+        """The client is gone; turns go on."""
+        self.watcher.end()
+        for conversation_id in self._followed:
+            self._chats.unsubscribe(conversation_id, self.watcher)
+        for surface in self._surfaces.values():
+            surface.unwatch((self, surface.id))
+
+
+@routes.get("/ws")
+async def serve_chat(request: web.Request) -> web.WebSocketResponse:
+    """GET /ws?approvals= -> web socket: surfaces, and the events of conversations, as JSON text
+
+    A client says `subscribe`, `unsubscribe`, `invoke` (surfaceId, conversationId?, actionId, payload), `chat.send`
+    (as POST /chat), `chat.subscribe`, `chat.unsubscribe`, `chat.queue` and `chat.queue.cancel`; the server `catalog`,
+    `surface`, `update`, `error`, `chat.delta` (an event), `chat.error`, `conversation.open`,
+    `conversation.statusChanged` and `conversation.compacted`. With `approvals=1` the client asks a person.
+    """
+    services = request.app[SERVICES]
+    socket = web.WebSocketResponse(
+        heartbeat=HEARTBEAT_S, max_msg_size=CHAT_BYTES, compress=False, timeout=2.0, protocols=(SOCKET_PROTOCOL,)
+    )
+    if not socket.can_prepare(request):
+        raise BadRequest("this address is for web sockets", status=426, code="upgrade_required")
+    await socket.prepare(request)
+    services.sockets.add(socket)
+    client = ChatSocket(socket, services, request[CALLER], request.query.get("approvals") == "1")
+    client.greet()
+    work = [
+        services.background.start("a client of /ws", client.send()),
+        services.background.start("surfaces of /ws", client.show_changes()),
+    ]
+
+    def look(event: Event) -> None:
+        client.hear(event)
+        if event.kind == "logins" and not is_known(request):
+            services.background.start("a client is signed out", socket.close(code=4401))
+
+    try:
+        with services.events.subscribe(look):
+            async for message in socket:
+                if not is_known(request):
+                    break
+                if message.type == aiohttp.WSMsgType.TEXT:
+                    await client.heard(message.data)
+    finally:
+        client.leave()
+        for one in work:
+            one.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
+        services.sockets.discard(socket)
+    return socket
+
+
 async def close_sockets(app: web.Application) -> None:
     """Ends every web socket: at shutdown they would be waited for."""
     sockets = tuple(app[SERVICES].sockets)
@@ -21738,8 +25052,8 @@ async def show_page_part(request: web.Request) -> web.Response:
 PAGES = (Page("/", "Tasks", "list"), Page("/usage", "Usage", "chart"), Page("/docs", "Documentation", "book"))
 
 _DOCS = (
-    "clients", "tasks", "models", "hosts", "subscriptions", "tower", "dialects", "failover", "users", "usage", "api",
-    "settings", "safety", "running",
+    "clients", "chat", "tasks", "models", "hosts", "subscriptions", "tower", "dialects", "failover", "users", "usage",
+    "api", "settings", "safety", "running",
 )  # fmt: skip
 _ORIGIN = "http://127.0.0.1:8001"  # as it is written in the docs; a page has its own address in its place
 
@@ -22187,6 +25501,8 @@ def _answering(extension: Extension, handle: Handle) -> Callable[[web.Request], 
         if extension.phase != "active":
             raise Unavailable(f"the extension {extension.id} is disabled: {extension.reason}", should_retry=False)
         try:
+            if request[CALLER].kind != "owner":
+                raise Forbidden(f"{request.path[:100]} is for the owner")
             found = await handle(request)
             if isinstance(found, web.StreamResponse):
                 return found
@@ -22400,7 +25716,11 @@ def make_app(
             accounts = made.routing.accounts
             accounts.rewrite = functools.partial(change_file, made, "settings.json")
             kernel.services.update(
-                tasks=made.dispatch.queue, requests=made.proxy, routing=made.routing, accounts=accounts
+                tasks=made.dispatch.queue,
+                requests=made.proxy,
+                routing=made.routing,
+                accounts=accounts,
+                conversations=made.conversations,
             )
             kernel.own_services = frozenset(kernel.services)
             await kernel.activate(_tools_for(made, session, now_set, clocks))
@@ -22425,7 +25745,7 @@ def make_app(
         try:
             yield
         finally:
-            await made.dispatch.stop()
+            await asyncio.gather(made.dispatch.stop(), made.conversations.stop())
             await kernel.stop()
             await made.routing.accounts.close()
             await made.background.stop()
@@ -22472,17 +25792,22 @@ def _services(
     runner = LocalRunner(background, now_set)
     folders = Folders(settings.state / "work", now_set, runner.capture, runner.sandboxed, clocks.wall)
     platforms = Platforms(HERE / "adapters", store.agents, runner.capture, agent_environment(settings))
+    machine = Machine(now_set, runner, folders, platforms)
     dispatch = Dispatch(
         now_set,
         TaskQueue(store, events, lambda: now_set().tasks, clocks=clocks),
         store,
-        Machine(now_set, runner, folders, platforms),
+        machine,
         platforms,
         meters,
         credentials,
         background,
         events,
         routing,
+    )
+    bench = ChatBench(now_set, machine, platforms, dispatch.stay_of)
+    chats = Conversations(
+        ConversationStore(database, clocks.wall), proxy, kernel, bench, background, events, now_set, clocks
     )
     return Services(
         settings=settings,
@@ -22496,6 +25821,7 @@ def _services(
         kernel=kernel,
         jobs=JobQueue(proxy, database, background, settings),
         dispatch=dispatch,
+        conversations=chats,
         responses=ResponseStore(database, settings.limits, clocks.wall),
         local=local,
         prices=prices,
@@ -22524,6 +25850,7 @@ async def _open_database(services: Services) -> None:
     database, began_at = services.store.database, services.started_at
     steps: list[Callable[[], Awaitable[None]]] = [
         database.open, services.usage.open, services.responses.open, lambda: JobQueue.open(database),
+        services.conversations.store.open,
         lambda: services.allowances.open(began_at), lambda: services.meters.read_today(began_at),
         lambda: services.kernel.make_tables(database),
     ]  # fmt: skip
@@ -22788,6 +26115,7 @@ async def serve(settings: Settings, store: Store, sources: Sources) -> None:
         app[LIVE].close()
         runner.close()
         services.meters.stop()
+        await services.conversations.stop()
         await asyncio.gather(services.dispatch.stop(), services.proxy.drain(settings.timeouts.drain_s))
         await runner.answered(limit_s=2.0)
     finally:
