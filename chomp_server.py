@@ -122,7 +122,7 @@ from msgspec import UNSET, Raw, UnsetType
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from adapters.dialects import chat as chat_dialect
-from adapters.dialects import form
+from adapters.dialects import form, textcalls
 from adapters.dialects import gemini as gemini_dialect
 from adapters.dialects import messages as messages_dialect
 from adapters.dialects import responses as responses_dialect
@@ -395,6 +395,8 @@ class Settings(msgspec.Struct, frozen=True):
     log_form: str = "text"
     log_level: str = "INFO"
     local_gguf: Path | None = None
+    record: Path | None = None  # folders for recorded exchanges with upstreams
+    replay: Path | None = None
     cache_dir: Path = Path()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
@@ -497,6 +499,8 @@ VARIABLES = (  # of the environment or state/.env: name, meaning, default
     ("CHOMP_ALLOWED_HOSTS", "further `Host` names served, separated by commas", ""),
     ("CHOMP_PREFER", "`fast`, `cheap` or `free`: how targets are ranked", "the order of the table"),
     ("CHOMP_LOCAL_GGUF", "another model file for the embedded router", ""),
+    ("CHOMP_RECORD", "a folder where every exchange with a router is recorded, keys left out", ""),
+    ("CHOMP_REPLAY", "a folder of such recordings that answer in the place of routers, which are not asked", ""),
     ("CHOMP_LOG", "`json` for log lines as JSON", "text"),
     ("CHOMP_LOG_LEVEL", "`DEBUG`, `INFO`, `WARNING` or `ERROR`", "INFO"),
     ("CHOMP_<ROUTER>_BASE_URL", "another base URL for a router: `CHOMP_GROQ_BASE_URL`, `CHOMP_ZEN_GO_BASE_URL`", ""),
@@ -754,6 +758,8 @@ def read_settings(
         log_form=log_form,
         log_level=pick("log_level", "CHOMP_LOG_LEVEL").upper(),
         local_gguf=Path(gguf).expanduser() if gguf else None,
+        record=Path(words).expanduser() if (words := environ.get("CHOMP_RECORD")) else None,
+        replay=Path(words).expanduser() if (words := environ.get("CHOMP_REPLAY")) else None,
         cache_dir=Path(cache) / "chomp",
         timeouts=read_table("timeouts", Timeouts, tables.get("timeouts", {})),
         limits=read_table("limits", Limits, tables.get("limits", {})),
@@ -952,6 +958,7 @@ class RouterDef(msgspec.Struct, frozen=True):
     prefix: str = ""  # of subscriptions: where requests come in that go on as they are
     beta: str = ""  # of subscriptions: what anthropic-beta begins with
     keys: tuple[str, ...] = ()  # literal keys from chomp.toml
+    text_calls: bool = False  # its models write calls of tools as words, which the built-in agent takes out of them
     efforts: tuple[tuple[str, str], ...] = ()  # how much to think, in our words and in those it takes in chat
 
 
@@ -1693,8 +1700,11 @@ SUBSCRIPTIONS: tuple[RouterDef, ...] = (  # a person's own plans; their keys are
 _ROUTER_KEYS = {
     "id", "name", "base_url", "key_env", "keys", "color", "default_model", "auth", "headers", "stream_options",
     "effort", "models", "price_unit", "prices", "apis", "model_apis", "messages_auth", "enabled", "kind", "slots",
+    "text_calls",
 }  # fmt: skip
-_HOST_KEYS = ("name", "url", "priority", "enabled", "backend", "api_key", "models", "slots", "context")
+_HOST_KEYS = (
+    "name", "url", "priority", "enabled", "backend", "api_key", "models", "slots", "context", "text_calls",
+)  # fmt: skip
 
 
 _ROUTER_ID = re.compile(r"[a-z0-9]+([-_.][a-z0-9]+)*")
@@ -1815,9 +1825,11 @@ def host_row(written: Mapping[str, Any]) -> RouterDef | None:
     api_key, enabled = written.get("api_key", ""), written.get("enabled", True)
     if not isinstance(api_key, str) or not isinstance(enabled, bool):
         raise SettingsError(f"{where}: api_key is a text, enabled is true or false")
-    fields = {key: written[key] for key in ("priority", "backend", "models", "slots", "context") if key in written}
+    named = ("priority", "backend", "models", "slots", "context", "text_calls")
+    fields = {key: written[key] for key in named if key in written}
     made = {
         "id": name, "name": name, "base_url": f"{url}/v1", "kind": "host", "default_rule": "first", "color": "#0891B2",
+        "text_calls": True,
         "key_env": [host_variable(name)], "keys": [api_key.strip()] if api_key else [],
     }  # fmt: skip
     try:
@@ -7903,10 +7915,227 @@ async def _tunnelled(sock: socket.socket, origin: Origin, proxy: str) -> None:
 _PROXY_HEAD_BYTES = 64 << 10  # of a proxy's answer
 
 
+RECORDED_BYTES = 64 << 20  # of one exchange; of a longer one the end is left out
+_SECRET_HEADERS = ("authorization", "proxy-authorization", "x-api-key", "x-goog-api-key", "cookie", "set-cookie")
+_OF_CONNECTION = ("connection", "keep-alive", "transfer-encoding", "content-length")
+
+
+def masked(secret: str) -> str:
+    """A secret that can be told from others, and no more."""
+    shown = 3 if len(secret) >= 13 else 2 if len(secret) >= 11 else 1 if len(secret) >= 8 else 0
+    return f"{secret[:shown]}...{secret[len(secret) - shown :]}" if shown else "..."
+
+
+def _head_fields(head: bytes) -> tuple[str, list[list[str]]]:
+    """The first line of a head, and its headers, secrets masked."""
+    first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
+    fields = [[name.strip().lower(), value.strip()] for name, _, value in (line.partition(":") for line in lines)]
+    for field in fields:
+        if field[0] in _SECRET_HEADERS:
+            scheme, space, secret = field[1].rpartition(" ")
+            field[1] = f"{scheme}{space}{masked(secret)}"
+    return first, fields
+
+
+def _unchunked(data: bytes) -> bytes:
+    """A body without the framing of its chunks, as far as it is whole."""
+    found, at = bytearray(), 0
+    while (end := data.find(b"\r\n", at)) >= 0:
+        try:
+            size = int(data[at:end].partition(b";")[0], 16)
+        except ValueError:
+            break
+        if not size:
+            break
+        found += data[end + 2 : end + 2 + size]
+        at = end + 2 + size + 2
+    return bytes(found)
+
+
+def _as_text(body: bytes) -> dict[str, str]:
+    """A body for JSON: as text, or in base64 where it is none."""
+    try:
+        return {"body": body.decode()}
+    except UnicodeDecodeError:
+        return {"bodyBase64": base64.b64encode(body).decode()}
+
+
+class Recorder:
+    """Writes exchanges with upstreams into files, one each: {request, response, meta}.
+
+    What cannot be written is told in the log, and disturbs nothing.
+    """
+
+    def __init__(self, folder: Path, redact: Callable[[str], str]):
+        self._folder, self._redact = folder, redact
+        self._number = 0
+
+    def keep(self, origin: Origin, head: bytes, body: bytes, answer: bytes, at: float) -> None:
+        """Has an exchange written."""
+        self._number += 1
+        name = f"{int(at * 1000)}-{self._number:06d}.json"
+        asyncio.get_running_loop().run_in_executor(None, self._write, name, origin, head, body, answer, at)
+
+    def _write(self, name: str, origin: Origin, head: bytes, body: bytes, answer: bytes, at: float) -> None:
+        try:
+            line, sent = _head_fields(head.removesuffix(b"\r\n"))
+            method, path, _ = line.split(" ", 2)
+            top, _, rest = answer.partition(b"\r\n\r\n")
+            status, headers = _head_fields(top)
+            if any(one == ["transfer-encoding", "chunked"] for one in headers):
+                rest = _unchunked(rest)
+            words = status.split(" ", 2)
+            scheme = "https" if origin.tls else "http"
+            found = {
+                "request": {
+                    "method": method, "url": f"{scheme}://{_authority(origin)}{path}", "headers": sent,
+                    **_as_text(body),
+                },
+                "response": {
+                    "status": int(words[1]) if len(words) > 1 else 0, "statusText": words[2] if len(words) > 2 else "",
+                    "headers": headers, **_as_text(rest),
+                },
+                "meta": {"at": at, "chomp": VERSION},
+            }  # fmt: skip
+            text = self._redact(json.dumps(found, ensure_ascii=False, indent=1))
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            replace_file(self._folder / name, text.encode())
+        except Exception:  # whatever it is: an answer is worth more than its recording
+            log.exception("an exchange could not be recorded in %s", self._folder)
+
+
+class RecordedWire(Wire):
+    """A connection whose exchanges are kept."""
+
+    __slots__ = ("_answer", "_question", "_recorder", "_size")
+
+    def __init__(self, pool: UpstreamPool, origin: Origin, head_limit: int, proxy: str = ""):
+        super().__init__(pool, origin, head_limit, proxy)
+        self._recorder = cast(Recorder, pool.recorder)
+        self._question: tuple[bytes, bytes, float] | None = None
+        self._answer: list[bytes] = []
+        self._size = 0
+
+    def start(self, taker: Taker, head: bytes, body: bytes) -> None:
+        self._question, self._size = (head, body, time.time()), 0
+        self._answer.clear()
+        super().start(taker, head, body)
+
+    def data_received(self, data: bytes) -> None:
+        if self._size < RECORDED_BYTES:
+            self._answer.append(data)
+            self._size += len(data)
+        super().data_received(data)
+        self._keep_if_over()
+
+    def abort(self, taker: Taker) -> None:
+        super().abort(taker)
+        self._keep_if_over()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._keep_if_over()
+
+    def _keep_if_over(self) -> None:
+        if self._taker is None and self._question is not None:
+            head, body, at = self._question
+            self._question = None
+            self._recorder.keep(self.origin, head, body, b"".join(self._answer), at)
+
+
+class _Replayed(msgspec.Struct):
+    method: str
+    url: str
+    body: str = ""
+
+
+class _ReplayedAnswer(msgspec.Struct, rename="camel"):
+    status: int
+    headers: list[tuple[str, str]] = []
+    status_text: str = "OK"
+    body: str = ""
+    body_base64: str = ""
+
+
+class _Recording(msgspec.Struct):
+    request: _Replayed
+    response: _ReplayedAnswer
+
+
+class Replay:
+    """Answers in the place of all upstreams from recordings: the next one of the same request, else of its address."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._left: list[_Recording] = []
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> int:
+        """Reads the recordings and listens; the port, on 127.0.0.1. Raises SettingsError."""
+        if self._server is None:
+            self._left = await asyncio.to_thread(self._read)
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
+        return cast(int, self._server.sockets[0].getsockname()[1])
+
+    def _read(self) -> list[_Recording]:
+        found = []
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                found.append(msgspec.json.decode(path.read_bytes(), type=_Recording))
+            except (OSError, msgspec.DecodeError) as error:
+                raise SettingsError(f"CHOMP_REPLAY: {path} is no recording: {error}") from None
+        return found
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            line, fields = _head_fields(head)
+            size = next((value for name, value in fields if name == "content-length"), "0")
+            body = await reader.readexactly(int(size))
+            method, path, _ = line.split(" ", 2)
+            writer.write(self._answer(method, path, body.decode(errors="replace")))
+            await writer.drain()
+        except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass
+        finally:
+            writer.close()
+
+    def _answer(self, method: str, path: str, body: str) -> bytes:
+        here = [
+            one for one in self._left
+            if one.request.method == method and one.request.url.split("/", 3)[-1] == path.removeprefix("/")
+        ]  # fmt: skip
+        found = next((one for one in here if one.request.body == body), here[0] if here else None)
+        if found is None:
+            words = json.dumps(
+                {"error": {"message": f"nothing is recorded for {method} {path}", "type": "not_recorded"}}
+            )
+            found = _Recording(
+                _Replayed(method, path), _ReplayedAnswer(501, [("content-type", "application/json")], "", words)
+            )
+        else:
+            self._left.remove(found)
+        answer = found.response
+        data = base64.b64decode(answer.body_base64) if answer.body_base64 else answer.body.encode()
+        lines = [f"{name}: {value}" for name, value in answer.headers if name.lower() not in _OF_CONNECTION]
+        lines += [f"content-length: {len(data)}", "connection: close"]
+        head = f"HTTP/1.1 {answer.status} {answer.status_text or 'OK'}\r\n" + "\r\n".join(lines) + "\r\n\r\n"
+        return head.encode("latin-1", "replace") + data
+
+
 class UpstreamPool:
     """Keep-alive connections to upstreams, by origin; the last used is the first used again."""
 
-    def __init__(self, timeouts: Timeouts, limits: Limits, proxies: Proxies = NO_PROXIES):
+    def __init__(
+        self, timeouts: Timeouts, limits: Limits, proxies: Proxies = NO_PROXIES, recorder: Recorder | None = None,
+        replay: Replay | None = None,
+    ):  # fmt: skip
+        self.recorder, self._replay = recorder, replay
+        self._wire = Wire if recorder is None else RecordedWire
         self._timeouts = timeouts
         self.lost_s = timeouts.connect_s  # what is sent over a connection that was idle is acknowledged by then
         self._limits = limits
@@ -7930,6 +8159,8 @@ class UpstreamPool:
     async def connect(self, origin: Origin) -> Wire:
         """A new connection, through the proxy that is set for it. Raises UpstreamError."""
         loop = asyncio.get_running_loop()
+        if self._replay is not None:
+            origin = Origin(False, "127.0.0.1", await self._replay.open())
         proxy = self._proxies.of(origin.tls, origin.host, origin.port)
         tls: dict[str, Any] = {}
         if origin.tls:
@@ -7947,7 +8178,9 @@ class UpstreamPool:
                     if origin.tls:
                         await _tunnelled(sock, origin, proxy)
                 _, wire = await loop.create_connection(
-                    lambda: Wire(self, origin, self._limits.head_bytes, "" if origin.tls else proxy), sock=sock, **tls
+                    lambda: self._wire(self, origin, self._limits.head_bytes, "" if origin.tls else proxy),
+                    sock=sock,
+                    **tls,
                 )
         except TimeoutError:
             words = f"no connection{through} within {self._timeouts.connect_s:g} s"
@@ -8005,6 +8238,8 @@ class UpstreamPool:
         """Closes all connections."""
         for wire in tuple(self._open):
             wire.drop()
+        if self._replay is not None:
+            self._replay.close()
 
 
 async def whole_body(answer: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
@@ -15916,12 +16151,13 @@ class ChatModel:
         self, proxy: Proxy, caller: Caller, brief: _Brief, *, max_tokens: int = 0, settled: Callable[[Exchange], None]
     ):
         self._proxy, self._caller, self._effort, self._settled = proxy, caller, brief.effort, settled
-        head: dict[str, Any] = {"model": brief.model, "stream": True, "stream_options": {"include_usage": True}}
+        head: dict[str, Any] = {"model": brief.model, "stream": True}  # usage is asked for where it can be
         if max_tokens:
             head["max_tokens"] = max_tokens
         if brief.tools:
             head["tools"] = [tool.wire() for tool in brief.tools]
         self._head = form.encode(head)[:-1] + b',"messages":['
+        self._names = frozenset(tool.name for tool in brief.tools)
         self._encoded: list[bytes] = []  # messages: what was sent once is sent the same way again
 
     def body(self, messages: Sequence[ChatMessage]) -> bytes:
@@ -15944,6 +16180,8 @@ class ChatModel:
         try:
             async with contextlib.aclosing(cast(Any, exchange.__aiter__())) as pieces:
                 async for piece in pieces:
+                    if not reader.started:
+                        reader.begin(self._names if exchange.target.router.text_calls else frozenset())
                     for payload in payloads(framer.feed(piece)):
                         for event in reader.read(payload):
                             yield event
@@ -16001,7 +16239,23 @@ class _AnswerReader:
         self._decoder = chat_dialect.Decoder(answer)
         self._details: list[Any] = []
         self._told: set[int] = set()  # calls, by identity of their part
+        self._words: textcalls.TextCalls | None = None
+        self._written = 0  # calls in its words
+        self.started = False
         self.failed: Failed | None = None
+
+    def begin(self, names: frozenset[str]) -> None:
+        """`names` are tools that it may call in words, none for a model that does not."""
+        self.started = True
+        self._words = textcalls.TextCalls(names) if names else None
+
+    def _said(self, found: Iterable[str | textcalls.Written]) -> Iterator[ModelEvent]:
+        for one in found:
+            if isinstance(one, str):
+                yield TextDelta(one)
+            else:
+                self._written += 1
+                yield CallMade(f"call_{secrets.token_hex(12)}", one.name, one.input)
 
     def read(self, payload: bytes) -> Iterator[ModelEvent]:
         """What a payload says."""
@@ -16033,7 +16287,10 @@ class _AnswerReader:
         for part in self._answer.news():
             if part.kind != "call" and (words := part.take()):
                 yield from self._whole_calls(part)
-                yield ReasoningDelta(words) if part.kind == "thinking" else TextDelta(words)
+                if part.kind == "thinking":
+                    yield ReasoningDelta(words)
+                else:
+                    yield from self._said([words] if self._words is None else self._words.feed(words))
         if self._answer.parts:
             yield from self._whole_calls(self._answer.parts[-1])
 
@@ -16063,6 +16320,8 @@ class _AnswerReader:
         if finish is not None:
             finish()
         yield from self._news()
+        if self._words is not None:
+            yield from self._said(self._words.finish())
         for part in self._answer.calls:
             if id(part) not in self._told and not (is_broken and not part.is_whole()):
                 yield self._call(part)
@@ -16195,6 +16454,14 @@ class Conversations:
                 self._listeners.remove(hear)
 
     # -- turns
+
+    async def meta(self, conversation_id: str) -> Conversation | None:
+        """A conversation, for an extension."""
+        return await self.store.get(conversation_id)
+
+    def extensions(self) -> list[dict[str, Any]]:
+        """All extensions with what they say of themselves, for an extension that shows them."""
+        return [{"id": id, **found} for id, found in self._kernel.report().items()]
 
     def active(self, conversation_id: str) -> bool:
         """Whether a turn runs."""
@@ -25605,6 +25872,7 @@ class Sources:
 
 
 _AT_START = {  # settings that take a restart, with the names they are written by
+    "record": "CHOMP_RECORD", "replay": "CHOMP_REPLAY",
     "host": "host", "port": "port", "log_form": "log", "log_level": "log_level", "local_gguf": "local_gguf",
     "timeouts": "timeouts", "limits": "limits", "extensions": "extensions",
     "cache_dir": "XDG_CACHE_HOME", "proxies": "the proxy variables",
@@ -25785,7 +26053,9 @@ def _services(
     files = AccountFiles(settings.state / "accounts")
     accounts = Accounts(settings, files, session, background, events, credentials, clocks)
     routing = RouterPool(rows, settings, credentials, prices, session, background, events, hosts, accounts, clocks)
-    pool = UpstreamPool(settings.timeouts, settings.limits, settings.proxies)
+    recorder = Recorder(settings.record, credentials.redact) if settings.record is not None else None
+    replay = Replay(settings.replay) if settings.replay is not None else None
+    pool = UpstreamPool(settings.timeouts, settings.limits, settings.proxies, recorder, replay)
     proxy = Proxy(
         settings, credentials, pool, routing, usage, allowances, meters, events, local, background, clocks.wall
     )

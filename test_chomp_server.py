@@ -5942,7 +5942,7 @@ class TestHouse:
         assert sources and self.strangers("import os, chomp_server as cs", known) == {"chomp_server"}
 
     def test_every_dialect_is_in_the_table(self) -> None:
-        assert {path.stem for path in self.DIALECT_MODULES} == {*cs.DIALECTS, "form"}
+        assert {path.stem for path in self.DIALECT_MODULES} == {*cs.DIALECTS, "form", "textcalls"}
         for name, dialect in cs.DIALECTS.items():
             assert dialect.__name__ == f"adapters.dialects.{name}"  # type: ignore[attr-defined]
 
