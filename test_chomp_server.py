@@ -87,6 +87,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import chomp_server as cs
 from adapters import accounts as accounts_extension
 from adapters import notify
+from adapters.dialects import textcalls
 from adapters.hosts import kinds, llamacpp, lmstudio, ollama, seen, vllm
 from adapters.hosts import openai as any_other
 from adapters.hosts.seen import CannotDo, Down, HostModel, NotThis, Reply, Seen
@@ -3611,6 +3612,80 @@ def counts_of(usage: dict[str, Any]) -> tuple[int, int, int]:
     return usage["prompt_tokens"], usage["completion_tokens"], usage["prompt_tokens_details"]["cached_tokens"]
 
 
+class TestTextCalls:
+    """Calls that a local model writes as words."""
+
+    NAMES = frozenset({"read_file", "sh"})
+
+    def read(self, text: str, size: int) -> tuple[str, list[tuple[str, Any]]]:
+        reader = textcalls.TextCalls(self.NAMES)
+        found = [one for at in range(0, len(text), size) for one in reader.feed(text[at : at + size])]
+        found += reader.finish()
+        prose = "".join(one for one in found if isinstance(one, str))
+        return prose, [tuple(one) for one in found if isinstance(one, textcalls.Written)]  # type: ignore[misc]
+
+    @pytest.mark.parametrize("size", [1, 3, 7, 10**6])
+    @pytest.mark.parametrize(
+        ("text", "prose", "calls"),
+        [
+            ('<tool_call>\n{"name": "sh", "arguments": {"c": "ls"}}\n</tool_call>', "", [("sh", {"c": "ls"})]),
+            (
+                'Look.\n<tool_call>{"name": "read_file", "arguments": {}}</tool_call>\n'
+                '<tool_call>{"name": "sh", "arguments": "{\\"c\\": 1}"}</tool_call>',
+                "Look.\n\n",
+                [("read_file", {}), ("sh", {"c": 1})],
+            ),
+            ('<function=sh>{"c": 1}</function>', "", [("sh", {"c": 1})]),
+            (
+                "<tool_call>\n<function=sh>\n<parameter=c>\nls -la <x>\n</parameter>\n<parameter=n>\n3\n</parameter>\n"
+                "</function>\n</tool_call>",
+                "",
+                [("sh", {"c": "ls -la <x>", "n": 3})],
+            ),
+            ('{"name": "sh", "arguments": {"c": 1}}', "", [("sh", {"c": 1})]),
+            ('```json\n{"name": "sh", "parameters": {"c": 1}}\n```', "", [("sh", {"c": 1})]),
+            ('[{"type": "function", "function": {"name": "sh", "arguments": {}}}]', "", [("sh", {})]),
+            ('<tool_call>{"name": "sh", "arguments": {}}', "", [("sh", {})]),  # the end was forgotten
+        ],
+    )
+    def test_a_call_is_taken_out_of_the_words(self, text: str, prose: str, calls: list[Any], size: int) -> None:
+        assert self.read(text, size) == (prose, calls)
+
+    @pytest.mark.parametrize("size", [1, 3, 10**6])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            '{"name": "other", "arguments": {}}',
+            '{"name": "sh", "arguments": {}, "note": "of mine"}',
+            '{"name": "sh", "arguments": [1]}',
+            '{"name": "Ann"}\nis an object.',
+            'Write `<tool_call>{"name": "sh", "arguments": {}}</tool_call>` to call it.',
+            '```\n<tool_call>{"name": "sh", "arguments": {}}</tool_call>\n```\nis an example.',
+            'The tag <tool_call>{"name": "sh", "arguments": {}}</tool_call> calls it.',
+            "<tool_call>not JSON</tool_call>",
+            "<function=unknown>{}</function>",
+            "<function=sh>words</function>",
+            "if a <function and b <tool",
+            "`````",
+            "",
+            "[1, 2",
+        ],
+    )
+    def test_prose_stays_prose(self, text: str, size: int) -> None:
+        assert self.read(text, size) == (text, [])
+
+    def test_words_are_shown_as_they_come(self) -> None:
+        reader = textcalls.TextCalls(self.NAMES)
+        assert reader.feed("Well, a <") == ["Well, a "]
+        assert reader.feed("b") == ["<b"]
+        assert reader.feed("\n<tool_") == ["\n"] and reader.feed("call>{") == []
+
+    def test_a_call_without_end_is_not_kept_for_ever(self) -> None:
+        reader = textcalls.TextCalls(self.NAMES)
+        found = [one for _ in range(40) for one in reader.feed("<tool_call>" + "x" * 10_000)]
+        assert sum(map(len, found)) > 200_000 and not any(isinstance(one, textcalls.Written) for one in found)
+
+
 # == Policy ============================================================================================================
 
 PRICES = cs.PriceTable((HERE / "static" / "prices.json").read_text("utf-8"))
@@ -6528,6 +6603,48 @@ def deaf(address: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
 
 
 class TestUpstream:
+    @pytest.mark.parametrize("is_stream", [False, True])
+    async def test_an_exchange_is_recorded_and_answers_again_without_its_router(
+        self, chomp: Any, upstream: Any, tmp_path: Path, is_stream: bool
+    ) -> None:
+        folder = tmp_path / "recorded"
+        frame = 'data: {"choices":[{"index":0,"delta":{"content":"Grüße ✓"},"finish_reason":"stop"}]}\n\n'.encode()
+        up = await upstream(streams(frame, b"data: [DONE]\n\n") if is_stream else says("Grüße ✓"))
+
+        async def asked(client: Any) -> tuple[int, bytes]:
+            body = {"model": up.model, "messages": [{"role": "user", "content": "hi"}], "stream": is_stream}
+            async with client.post("/v1/chat/completions", json=body) as answer:
+                return answer.status, await answer.read()
+
+        client = await chomp(up, environ={"CHOMP_RECORD": str(folder)})
+        first = await asked(client)
+        await until(lambda: list(folder.glob("*.json")), "recorded")
+        (path,) = folder.glob("*.json")
+        text = path.read_text("utf-8")
+        recorded = json.loads(text)
+        assert recorded["request"]["url"].endswith("/v1/chat/completions") and "✓" in recorded["response"]["body"]
+        assert up.router["keys"][0] not in text
+        await client.stop()
+
+        again = await chomp(up, environ={"CHOMP_REPLAY": str(folder)})
+        assert await asked(again) == first and first[0] == 200
+        assert len(up.calls) == 1
+        status, body = await asked(again)  # each answers once
+        assert status >= 500 and b"nothing is recorded" in body
+
+    async def test_what_cannot_be_recorded_disturbs_nothing(
+        self, chomp: Any, upstream: Any, tmp_path: Path, caplog: Any
+    ) -> None:
+        (tmp_path / "file").write_text("in the way")
+        client = await chomp(up := await upstream(says("hi")), environ={"CHOMP_RECORD": str(tmp_path / "file" / "x")})
+        assert (await ask(client, up.model))[0] == 200
+        await until(lambda: "could not be recorded" in caplog.text, "told")
+        assert (await ask(client, up.model))[0] == 200
+
+    def test_a_secret_is_masked_by_its_length(self) -> None:
+        shown = [cs.masked("x" * n) for n in (13, 12, 11, 10, 8, 7, 0)]
+        assert shown == ["xxx...xxx", "xx...xx", "xx...xx", "x...x", "x...x", "...", "..."]
+
     async def test_no_more_connections_stay_idle_than_may(self, chomp: Any, upstream: Any) -> None:
         client = await chomp(up := await upstream(says("hi")), limits={"idle_connections": 2})
         pool = client.services.proxy.pool
