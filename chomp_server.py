@@ -16584,8 +16584,13 @@ class Conversations:
             await self.store.set(conversation.id, cwd=fields.cwd)
         await self._set_status(conversation.id, "active")
 
-    async def _brief(self, caller: Caller, conversation: Conversation, fields: ChatFields, turn_id: str) -> _Brief:
-        """What a request to the model of a conversation needs. Raises ChompError."""
+    async def _brief(
+        self, caller: Caller, conversation: Conversation, fields: ChatFields, turn_id: str, *, anew: bool = False
+    ) -> _Brief:
+        """What a request to the model of a conversation needs; `anew` with another system prompt than it has had.
+
+        Raises ChompError.
+        """
         agent = self._settings().agent
         model = fields.model or conversation.model or self.default_model
         await self._known_model(caller, model)
@@ -16596,9 +16601,10 @@ class Conversations:
         facts = self._facts(caller, conversation, turn_id, model, cwd, fields.mode)
         tools = await self._kernel.filtered("tools", self._tools(facts.mode), facts)
         prompt = conversation.prompt
-        if prompt is None or conversation.prompt_cwd != cwd:
+        if anew or prompt is None or conversation.prompt_cwd != cwd:
             prompt = await self._kernel.filtered("system-prompt", DEFAULT_PROMPT, facts)
-            await self.store.set(conversation.id, prompt=prompt, prompt_cwd=cwd)
+            if not anew:
+                await self.store.set(conversation.id, prompt=prompt, prompt_cwd=cwd)
         messages = one_answer_each(await self.store.messages(conversation.id))
         history, repair = reconcile(list(messages))
         return _Brief(conversation, facts, model, effort, prompt, tuple(tools), tuple(history), repair)
@@ -16871,10 +16877,7 @@ class Conversations:
         if cwd:
             conversation = msgspec.structs.replace(conversation, cwd=cwd)
         async with lock:
-            try:
-                brief = await self._brief_again(caller, conversation, model)
-            except (NotFound, BadRequest) as error:
-                raise Conflict(error.message) from None
+            brief = await self._brief_again(caller, conversation, model)
             usage, _, failed = await self._once(caller, brief, WARM_WORD, 1, f"warm-{self._ms()}")
         if failed is not None or usage is None:
             raise Conflict(failed.message if failed is not None else "the provider did not tell its tokens")
@@ -16886,12 +16889,16 @@ class Conversations:
             "expectedCacheRate": round(100 * read / (read + write)) if read + write else 0,
         }  # fmt: skip
 
-    async def _brief_again(self, caller: Caller, conversation: Conversation, model: str) -> _Brief:
-        """A brief for a request that is no turn; nothing is remembered of it but the prompt."""
-        fields = ChatFields()
+    async def _brief_again(
+        self, caller: Caller, conversation: Conversation, model: str, *, anew: bool = False
+    ) -> _Brief:
+        """A brief for a request that is no turn. Raises Conflict where there can be none."""
         if model:
             conversation = msgspec.structs.replace(conversation, model=model)
-        return await self._brief(caller, conversation, fields, "")
+        try:
+            return await self._brief(caller, conversation, ChatFields(), "", anew=anew)
+        except (NotFound, BadRequest, Forbidden) as error:
+            raise Conflict(error.message) from None
 
     async def _once(
         self, caller: Caller, brief: _Brief, words: str, max_tokens: int, request_id: str
@@ -16935,12 +16942,7 @@ class Conversations:
         if not cut:
             raise Conflict("there is nothing to summarize in front of the last request")
         old, kept = history[:cut], history[cut:]
-        await self.store.set(conversation.id, prompt=None)  # made anew
-        conversation = msgspec.structs.replace(conversation, prompt=None)
-        try:
-            brief = await self._brief_again(caller, conversation, model)
-        except (NotFound, BadRequest, Forbidden) as error:
-            raise Conflict(error.message) from None
+        brief = await self._brief_again(caller, conversation, model, anew=True)
         brief = msgspec.structs.replace(brief, tools=(), history=())
         words = f"{_SUMMARY_WORDS}\n\n<conversation>\n{rendered(old)}\n</conversation>"
         _, summary, failed = await self._once(caller, brief, words, SUMMARY_TOKENS, f"compact-{self._ms()}")
