@@ -16311,7 +16311,7 @@ class TestKernel:
 
     async def test_the_example_of_the_docs_works(self, chomp: Any, tmp_path: Path) -> None:
         text = (HERE / "adapters" / "README.md").read_text("utf-8")
-        (source,) = re.findall(r"```python\n(.*?)```", text, re.S)
+        source, _ = re.findall(r"```python\n(.*?)```", text, re.S)
         folder = tmp_path / "mine"
         folder.mkdir()
         (folder / "hello.py").write_text(source)
@@ -38731,7 +38731,7 @@ class TestContributed:
     """Commands of extensions: they run in the server, and print here."""
 
     async def test_the_example_of_the_docs_runs(self, chomp: Any, tmp_path: Path) -> None:
-        (source,) = re.findall(r"```python\n(.*?)```", (HERE / "adapters" / "README.md").read_text("utf-8"), re.S)
+        source, _ = re.findall(r"```python\n(.*?)```", (HERE / "adapters" / "README.md").read_text("utf-8"), re.S)
         folder = tmp_path / "mine"
         folder.mkdir()
         (folder / "hello.py").write_text(source)
