@@ -40270,6 +40270,1036 @@ done
         assert len(up.calls) > 5
 
 
+LONG_ID = "0f8fad5b-d9cb-469f-a165-70867728950e"  # 36 characters: not looked up
+
+
+def chat_event(kind: str, **members: Any) -> dict[str, Any]:
+    """An event of a turn."""
+    return {"type": kind, "conversationId": LONG_ID, "turnId": "turn-1-abcdef", **members}
+
+
+def chat_word(text: str) -> dict[str, Any]:
+    return chat_event("text-delta", delta=text)
+
+
+TURN_BEGINS = (chat_event("user-message", text="hello"), chat_event("turn-start"))
+TURN_ENDS = (chat_event("done", reason="stop", durationMs=5), chat_event("turn-sealed"))
+
+
+def json_lines(*events: dict[str, Any]) -> bytes:
+    return b"".join(json.dumps(one).encode() + b"\n" for one in events)
+
+
+async def chat_head(call: Call, conversation: str = LONG_ID) -> None:
+    await call.head(content_type="application/x-ndjson", X_Conversation_Id=conversation)
+
+
+def chat_turn(*events: dict[str, Any], cut: bool = False) -> Act:
+    """The answer of /chat: these events, each on its own."""
+
+    async def act(call: Call) -> None:
+        await chat_head(call)
+        for one in events:
+            await call.chunk(json_lines(one))
+        if cut:
+            call._writer.close()  # what was sent arrives, the end does not
+        else:
+            await call.end()
+
+    return act
+
+
+class ChatGateway(Gateway):
+    """What bin/chomp talks to of conversations, as the owner."""
+
+    def __init__(self, folder: Path):
+        super().__init__(folder)
+        self.answers["/api/users"] = (200, {"users": []})
+
+    async def _answers_aside(self, call: Call) -> bool:
+        return call.method == "GET" and await super()._answers_aside(call)
+
+    async def runs(self, *words: str, given: str | bytes = b"", **environ: str) -> tuple[int, str, str]:
+        """In a folder that one works in."""
+        work = self._folder / "work"
+        work.mkdir(exist_ok=True)
+        return await ran(COMMAND, *words, given=given, cwd=work, environ=self.environ(**environ))
+
+    def has(self, *rows: dict[str, Any], query: str = "status=active%2Cidle") -> None:
+        """The conversations that are there for one who asks so."""
+        self.answers[f"/conversations?{query}"] = (200, {"conversations": list(rows)})
+
+    def starts(self, *ids: str) -> None:
+        """Whatever the beginning of these ids is called, they are found by it."""
+        for length in range(1, 32):
+            for prefix in {one[:length] for one in ids}:
+                rows = [conversation_row(one, title=f"about {one}") for one in ids if one.startswith(prefix)]
+                self.has(*rows, query=f"q={prefix}")
+
+    @property
+    def posted(self) -> list[tuple[str, Any]]:
+        return [(path, fields) for method, path, fields in self.asked if method == "POST"]
+
+
+def conversation_row(which: str = LONG_ID, title: str = "Untitled", age_s: float = 0.0, **more: Any) -> dict[str, Any]:
+    at = int((time.time() - age_s) * 1000)
+    return {
+        "id": which, "createdAt": at, "lastActivityAt": at, "title": title, "status": "idle", "workspaceId": "default",
+        **more,
+    }  # fmt: skip
+
+
+@pytest.fixture
+async def talk(tmp_path: Path) -> AsyncIterator[ChatGateway]:
+    one = ChatGateway(tmp_path)
+    await one.start()
+    yield one
+    for child in one.children:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    await one.stop()
+
+
+class TestConversationCommand:
+    """chomp chat, and chomp ROUTER/MODEL --text: against a server that is told what to say."""
+
+    # -- which there are
+
+    async def test_conversations_are_listed_a_line_each(self, talk: ChatGateway) -> None:
+        talk.has(
+            conversation_row("0123456789abcdef", "fix \x1b[31mthe\n build", 30),
+            conversation_row("abcdefgh" * 4, "Untitled", 3 * 3600 + 59),
+        )
+        lines = ["01234567 | fix [31mthe build | just now", "abcdefgh | Untitled | 3h ago"]
+        assert await talk.runs("chat", "list") == (0, "\n".join(lines) + "\n", "")
+        assert await talk.runs("chat") == (0, "\n".join(lines) + "\n", "")
+        told = json.loads((await talk.runs("chat", "list", "--json"))[1])
+        assert [row["id"] for row in told] == ["0123456789abcdef", "abcdefgh" * 4]
+
+    async def test_nothing_at_all_is_printed_of_none(self, talk: ChatGateway) -> None:
+        talk.has()
+        assert await talk.runs("chat", "list") == (0, "", "")
+
+    @pytest.mark.parametrize(
+        ("words", "query"),
+        [
+            (("4f", "--all"), "q=4f"),
+            (("--all",), ""),
+            (("--status", "closed"), "status=closed"),
+            (("4f", "-w", "my-work"), "q=4f&status=active%2Cidle&workspaceId=my-work"),
+            (("--workspace", "x", "--all"), "workspaceId=x"),
+        ],
+    )
+    async def test_a_list_is_of_those_asked_for(self, talk: ChatGateway, words: Sequence[str], query: str) -> None:
+        path = f"/conversations?{query}".rstrip("?")
+        talk.answers[path] = (200, {"conversations": []})
+        assert await talk.runs("chat", "list", *words) == (0, "", "")
+        assert talk.asked == [("GET", path, None)]
+
+    @pytest.mark.parametrize(
+        ("age_s", "words"),
+        [
+            (-90, "just now"), (59, "just now"), (61, "1m ago"), (3599, "59m ago"), (3601, "1h ago"), (86399, "23h ago"),
+            (86401, "1d ago"), (7 * 86400 - 1, "6d ago"),
+        ],
+    )  # fmt: skip
+    def test_an_age_is_told_in_its_largest_unit(
+        self, command_module: Any, monkeypatch: pytest.MonkeyPatch, age_s: float, words: str
+    ) -> None:
+        monkeypatch.setattr(time, "time", lambda: 1_790_000_000.0)
+        assert command_module.ago((1_790_000_000 - age_s) * 1000) == words
+
+    def test_after_a_week_it_is_a_day(self, command_module: Any) -> None:
+        assert command_module.ago(1_790_000_000_000) == time.strftime("%Y-%m-%d", time.localtime(1_790_000_000))
+
+    # -- which is meant
+
+    async def test_the_beginning_of_an_id_will_do(self, talk: ChatGateway) -> None:
+        talk.starts("4f1c-one", "4f1c-two", "77aa")
+        talk.answers["/conversations/77aa/stop"] = (200, {"conversationId": "77aa", "abortedTurn": True})
+        talk.answers["/conversations/4f1c-two/stop"] = (200, {"conversationId": "4f1c-two", "abortedTurn": False})
+        assert await talk.runs("chat", "stop", "7") == (0, "Stopped generation for 77aa\n", "")
+        assert await talk.runs("chat", "stop", "4f1c-t") == (0, "No active generation for 4f1c-two\n", "")
+
+    async def test_several_are_listed_and_none_is_taken(self, talk: ChatGateway) -> None:
+        talk.starts("4f1c-one-more", "4f1c-two-more")
+        status, out, said = await talk.runs("compact", "4f")
+        lines = [
+            'Multiple conversations matching "4f"',
+            "4f1c-one  about 4f1c-one-more",
+            "4f1c-two  about 4f1c-two-more",
+        ]
+        assert (status, out, said.splitlines(), talk.posted) == (1, "", lines, [])
+
+    async def test_a_whole_id_is_that_one_though_others_begin_with_it(self, talk: ChatGateway) -> None:
+        talk.has(conversation_row("test"), conversation_row("test-2"), query="q=test")
+        talk.answers["/conversations/test/open"] = (200, {"conversationId": "test"})
+        assert await talk.runs("open", "test") == (0, "Signaled frontend to open test\n", "")
+
+    @pytest.mark.parametrize("words", [("read",), ("chat", "stop"), ("send", "--text", "x"), ("compact",), ("open",)])
+    async def test_one_that_is_not_there_is_said(self, talk: ChatGateway, words: Sequence[str]) -> None:
+        talk.has(query="q=zz")
+        assert await talk.runs(*words, "zz") == (1, "", 'No conversation matching "zz"\n')
+        assert talk.posted == []
+
+    async def test_a_long_id_is_not_looked_up(self, talk: ChatGateway) -> None:
+        talk.answers[f"/conversations/{LONG_ID}/open"] = (200, {"conversationId": LONG_ID})
+        talk.answers["/conversations/%2F..%2Fx%3F" + "y" * 30 + "/open"] = (200, {})
+        assert (await talk.runs("chat", "open", LONG_ID))[:2] == (0, f"Signaled frontend to open {LONG_ID}\n")
+        status, _, _ = await talk.runs(
+            "chat", "open", "/../x?" + "y" * 30
+        )  # and is one part of the path, whatever it is
+        assert status == 0
+        assert [method for method, _, _ in talk.asked] == ["POST", "POST"]
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("read", ""), ("chat", "stop", " "), ("chat", "stop"), ("read",), ("send", LONG_ID), ("compact",), ("chat", "open"),
+            ("send", LONG_ID, "--text", " "), ("send", LONG_ID, "--text", "x", "--effort", "huge"), ("groq/m",),
+            ("groq/m", "--text", ""), ("groq/m", "--text", "x", "--mode", "yolo"), ("groq/m", "hello"), ("chat", "dance"),
+            ("send", LONG_ID, "--text", "x", "--queue", "--effort", "low"), ("chat", "list", "--all", "--status", "idle"),
+            ("read", LONG_ID, "--server", "file:///etc"),
+        ],
+    )  # fmt: skip
+    async def test_wrong_use_is_told_and_nothing_is_asked(self, talk: ChatGateway, words: Sequence[str]) -> None:
+        status, out, said = await talk.runs(*words)
+        assert (status, out, talk.asked) == (2, "", [])
+        assert said.splitlines()[-1].startswith("chomp")
+
+    async def test_the_efforts_are_listed_to_one_who_names_another(self, talk: ChatGateway) -> None:
+        said = (await talk.runs("groq/m", "--text", "x", "--effort", "huge"))[2]
+        assert all(effort in said for effort in ("low", "medium", "high", "xhigh", "max"))
+
+    async def test_tasks_keep_their_words(self, talk: ChatGateway) -> None:
+        assert (await talk.runs("stop", "zz"))[0] == 2  # no id of a task
+        talk.answers["/api/state"] = (200, {"tasks": []})
+        assert "no tasks" in (await talk.runs("list"))[1]
+        talk.answers["/api/login"] = (200, {"url": "http://x/#code"})
+        assert await talk.runs("open") == (0, "http://x/#code\n", "")
+        assert [path for _, path, _ in talk.asked] == ["/api/state", "/api/login"]
+
+    # -- what is done with one
+
+    @pytest.mark.parametrize("words", [("read",), ("chat", "read")])
+    async def test_the_last_answer_is_read_when_the_agent_has_done_its_work(
+        self, talk: ChatGateway, words: Sequence[str]
+    ) -> None:
+        active = iter((True, True, False))
+        lasts = iter(("first", "second", "third\nand last"))
+
+        async def last(call: Call) -> None:
+            await call.whole(json.dumps({"conversationId": LONG_ID, "content": next(lasts)}).encode())
+
+        async def status(call: Call) -> None:
+            await call.whole(json.dumps({"isActive": next(active)}).encode())
+
+        talk.answers[f"/conversations/{LONG_ID}/last"] = last
+        talk.answers[f"/conversations/{LONG_ID}/status"] = status
+        assert await talk.runs(*words, LONG_ID) == (0, "third\nand last\n", "")
+
+    async def test_nothing_is_read_where_nothing_was_said(self, talk: ChatGateway) -> None:
+        found = {"conversationId": LONG_ID, "content": ""}
+        talk.answers[f"/conversations/{LONG_ID}/last"] = (200, found)  # whose status is 404: it is not stored yet
+        assert await talk.runs("read", LONG_ID) == (0, "", "")
+        assert json.loads((await talk.runs("read", LONG_ID, "--json"))[1]) == found
+
+    @pytest.mark.parametrize("words", [("compact",), ("chat", "compact")])
+    async def test_what_compaction_did_is_told(self, talk: ChatGateway, words: Sequence[str]) -> None:
+        path = f"/conversations/{LONG_ID}/compact"
+        talk.answers[path] = (200, {"newConversationId": "x", "messagesSummarized": 31, "messagesKept": 10})
+        assert await talk.runs(*words, LONG_ID) == (0, f"Compacted {LONG_ID}: 31 messages summarized, 10 kept.\n", "")
+        talk.answers[path] = (409, {"error": "a turn is running"})
+        assert await talk.runs(*words, LONG_ID) == (1, "", "chomp: a turn is running\n")
+        talk.answers[path] = (409, {"error": {"message": "there is too little to compact"}})
+        assert await talk.runs(*words, LONG_ID) == (1, "", "chomp: there is too little to compact\n")
+
+    @pytest.mark.parametrize("started", [True, False])
+    async def test_a_message_is_queued(self, talk: ChatGateway, started: bool) -> None:
+        talk.answers[f"/conversations/{LONG_ID}/queue"] = (200, {"startedTurn": started, "queue": []})
+        talk.answers[f"/conversations/{LONG_ID}/open"] = (200, {})
+        status, out, _ = await talk.runs("send", LONG_ID, "--queue", "--open", "--text", "and test", "--workspace", "w")
+        words = f"Started turn for {LONG_ID}" if started else f"Queued to {LONG_ID}"
+        assert (status, out) == (0, f"Signaled frontend to open {LONG_ID}\n{words}\n")
+        assert talk.posted[1] == (f"/conversations/{LONG_ID}/queue", {"text": "and test", "workspaceId": "w"})
+
+    @pytest.mark.parametrize("words", [("send",), ("chat", "send")])
+    async def test_the_words_of_an_answer_are_printed(self, talk: ChatGateway, words: Sequence[str]) -> None:
+        thinks = chat_event("reasoning-delta", delta="hm")
+        reads = chat_event("tool-call", stepId="s", toolCallId="c", toolName="read_file", input={})
+        talk.answers["/chat"] = chat_turn(*TURN_BEGINS, thinks, chat_word("Hel"), reads, chat_word("lo"), *TURN_ENDS)
+        assert await talk.runs(*words, LONG_ID, "--text", "hi") == (0, f"Hello\n[conversation] {LONG_ID}\n", "")
+        assert talk.posted == [("/chat", {"message": "hi", "conversationId": LONG_ID})]
+
+    async def test_what_is_said_of_a_message_goes_with_it(self, talk: ChatGateway, tmp_path: Path) -> None:
+        talk.answers["/chat"] = chat_turn(*TURN_BEGINS, *TURN_ENDS)
+        how = ("--text", "hi", "--effort", "xhigh", "--mode", "plan")
+        assert (await talk.runs("send", *how, "--cwd", "sub/..", LONG_ID))[0] == 0
+        assert (await talk.runs("send", *how, "--cwd", "sub", "--workspace", "w", LONG_ID))[0] == 0
+        fixed = {"message": "hi", "conversationId": LONG_ID, "reasoningEffort": "xhigh", "mode": "plan"}
+        assert talk.posted == [
+            ("/chat", {**fixed, "cwd": str(tmp_path / "work")}),
+            ("/chat", {**fixed, "cwd": "sub", "workspaceId": "w"}),  # a folder of the workspace
+        ]
+
+    @pytest.mark.parametrize("before", ["", "half an answer"])
+    async def test_an_error_is_told_and_is_no_success(self, talk: ChatGateway, before: str) -> None:
+        words = [chat_word(before)] if before else []
+        wrong = chat_event("error", message="HTTP 400: no such model", code="400")
+        talk.answers["/chat"] = chat_turn(
+            *TURN_BEGINS, *words, wrong, chat_event("done", reason="error"), chat_event("turn-sealed")
+        )
+        out = f"{before}\n" if before else ""
+        assert await talk.runs("send", LONG_ID, "--text", "hi") == (1, out, "HTTP 400: no such model\n")
+
+    # -- one turn
+
+    CALLS = chat_event(
+        "tool-call", stepId="s#0", toolCallId="c1", toolName="run_shell", input={"command": "ls «x»", "n": [1, None]}
+    )
+    STEP = (
+        chat_event("reasoning-delta", delta="I look."), chat_word("Let me "), chat_word("see."), CALLS,
+        chat_event("usage", stepId="s#0", usage={"inputTokens": 12, "outputTokens": 3, "cacheReadTokens": 4}),
+        chat_event("step-complete", stepId="s#0", ttftMs=1), chat_event("tool-output", toolCallId="c1", data="a.txt\n", stream="stdout"),
+        chat_event("tool-output", toolCallId="c1", data="no b\n", stream="stderr"),
+        chat_event("tool-result", stepId="s#0", toolCallId="c1", toolName="run_shell", content="a.txt\nno b", isError=False),
+        chat_event("tool-result", stepId="s#0", toolCallId="c2", toolName="nope", content="no such tool", isError=True),
+        chat_event("steering", text="faster"), chat_event("provider-retry", attempt=0, delayMs=5000, message="busy"),
+        chat_event("status", status="active"), chat_event("of-tomorrow", delta="never seen"), {"type": None}, {},
+        chat_word("Done"), chat_event("usage", usage={"inputTokens": 20, "outputTokens": 1}),
+    )  # fmt: skip
+    SHOWN = (
+        'Let me see.\n[tool] run_shell {"command":"ls «x»","n":[1,null]}\n\n[usage] in=12 out=3\na.txt\nno b\n'
+        "[tool:run_shell] a.txt\nno b\n[tool:nope] ERROR no such tool\nDone\n[usage] in=20 out=1\n"
+        f"\n[conversation] {LONG_ID}\n"
+    )
+
+    async def test_a_turn_is_shown_as_it_goes_on(self, talk: ChatGateway) -> None:
+        talk.answers["/chat"] = chat_turn(*TURN_BEGINS, *self.STEP, *TURN_ENDS)
+        assert await talk.runs("groq/llama/3", "--text", "hi") == (0, self.SHOWN, "")
+        status, out, _ = await talk.runs("groq/llama/3", "--show-reasoning", "--text", "hi")
+        assert (status, out) == (0, "I look." + self.SHOWN)
+
+    async def test_it_works_in_this_folder_with_what_is_said_of_it(self, talk: ChatGateway, tmp_path: Path) -> None:
+        talk.answers["/chat"] = chat_turn(*TURN_BEGINS, chat_word("Hi"), *TURN_ENDS)
+        assert await talk.runs("groq/m", "--text", "hi") == (0, f"Hi\n\n[conversation] {LONG_ID}\n", "")
+        talk.starts("4f1c")
+        more = ("--conversation", "4f", "--effort", "max", "--workspace", "w", "--mode", "auto", "--cwd", "/srv/x")
+        assert (await talk.runs("groq/m", *more, "--text=-v"))[0] == 0
+        talk.has(query="q=new")
+        assert (await talk.runs("groq/m", "--conversation", "new", "--text", "- a list"))[0] == 0
+        assert (await talk.runs("groq/m", "--conversation", "", "--text", "a \udcff b"))[0] == 0
+        fixed = {"model": "groq/m", "cwd": str(tmp_path / "work")}
+        assert talk.posted == [
+            ("/chat", {**fixed, "message": "hi"}),
+            ("/chat", {"message": "-v", "model": "groq/m", "cwd": "/srv/x", "conversationId": "4f1c",
+                       "reasoningEffort": "max", "workspaceId": "w", "mode": "auto"}),
+            ("/chat", {**fixed, "message": "- a list", "conversationId": "new"}),
+            ("/chat", {**fixed, "message": "a � b"}),
+        ]  # fmt: skip
+
+    async def test_no_folder_is_named_where_no_agent_may_work(self, talk: ChatGateway, tmp_path: Path) -> None:
+        talk.answers["/chat"] = chat_turn(*TURN_BEGINS, *TURN_ENDS)
+        (home := tmp_path / "users" / "ann").mkdir(parents=True)
+        (tmp_path / "server" / "state").mkdir(parents=True)
+        environ = talk.environ(CHOMP_DIR=str(tmp_path / "server"), HOME=str(home))
+        words, sent = ("groq/m", "--text", "x"), []
+        for folder in ("users/ann", "users", "server", "server/state"):
+            sent.append((tmp_path / folder, (await ran(COMMAND, *words, cwd=tmp_path / folder, environ=environ))[0]))
+        assert (await ran(COMMAND, *words, "--cwd", ".", cwd=home, environ=environ))[0] == 0  # as it is said
+        assert [status for _, status in sent] == [0, 0, 0, 0]
+        assert [fields.get("cwd") for _, fields in talk.posted] == [None, None, None, None, str(home)]
+
+    async def test_folders_of_this_machine_are_named_to_its_own_chomp_only(
+        self, talk: ChatGateway, tmp_path: Path
+    ) -> None:
+        talk.answers["/chat"] = chat_turn(*TURN_BEGINS, *TURN_ENDS)
+        talk.answers["/api/users"] = (403, {"error": {"message": "that is for the owner"}})
+        for words in ((), ("--cwd", "sub"), ("--cwd", "/srv")):  # a user's are in one of their own
+            assert (await talk.runs("groq/m", "--text", "x", *words))[0] == 0
+        (tmp_path / "state").mkdir()
+        (tmp_path / "state" / "token").write_text(TOKEN)
+        assert (await talk.runs("groq/m", "--text", "x", CHOMP_API_TOKEN=""))[0] == 0  # the owner, beyond doubt
+        cwds = [fields.get("cwd") for _, fields in talk.posted]
+        assert cwds == [None, "sub", "/srv", str(tmp_path / "work")]
+        assert [path for method, path, _ in talk.asked if method == "GET"] == ["/api/users"] * 2
+
+    async def test_a_file_goes_with_the_words_or_alone(self, talk: ChatGateway, tmp_path: Path) -> None:
+        (tmp_path / "work" / "sub").mkdir(parents=True)
+        (tmp_path / "work" / "sub" / "notes é.txt").write_bytes("one\r\ntwo «ü»\n".encode() + b"\xff")
+        talk.answers["/chat"] = chat_turn(*TURN_BEGINS, *TURN_ENDS)
+        for words in (("--text", "look", "--file", "sub/notes é.txt"), ("--file", "sub/notes é.txt")):
+            assert (await talk.runs("groq/m", *words))[0] == 0
+        file = "Attached file (notes é.txt):\none\r\ntwo «ü»\n�"
+        assert [fields["message"] for _, fields in talk.posted] == [f"look\n\n{file}", file]
+        status, out, said = await talk.runs("groq/m", "--text", "x", "--file", "missing")
+        assert (status, out, said) == (1, "", "chomp: cannot read missing: No such file or directory\n")
+        assert len(talk.posted) == 2
+
+    async def test_it_is_opened_where_chomp_is_shown(self, talk: ChatGateway) -> None:
+        talk.answers["/chat"] = chat_turn(*TURN_BEGINS, chat_word("Hi"), *TURN_ENDS)
+        talk.answers[f"/conversations/{LONG_ID}/open"] = (200, {"conversationId": LONG_ID})
+        status, out, _ = await talk.runs("groq/m", "--open", "--text", "hi")
+        assert (status, out) == (0, f"Signaled frontend to open {LONG_ID}\nHi\n\n[conversation] {LONG_ID}\n")
+        assert [path for path, _ in talk.posted] == ["/chat", f"/conversations/{LONG_ID}/open"]
+
+    async def test_words_come_as_they_are_sent(self, talk: ChatGateway) -> None:
+        is_read = asyncio.Event()
+
+        async def act(call: Call) -> None:
+            await chat_head(call)
+            await call.chunk(json_lines(*TURN_BEGINS, chat_word("one ")))
+            await is_read.wait()
+            await call.chunk(json_lines(*TURN_ENDS))
+            await call.gone.wait()  # the turn is over when it is sealed, whatever the connection does
+
+        talk.answers["/chat"] = act
+        child = await talk.begins("groq/m", "--text", "hi")
+        assert await soon(child.stdout.readexactly(4)) == b"one "
+        is_read.set()
+        assert await soon(child.wait()) == 0
+
+    @pytest.mark.parametrize("size", [1, 7, 100_000])
+    async def test_events_are_read_wherever_they_are_cut(self, talk: ChatGateway, size: int) -> None:
+        data = json_lines(*TURN_BEGINS, chat_word("Grüße 你好 🎉"), *TURN_ENDS).replace(b"\n", b"\n\n").rstrip(b"\n")
+        data = data.decode("unicode_escape").encode("utf-16", "surrogatepass").decode("utf-16").encode()
+
+        async def act(call: Call) -> None:
+            await chat_head(call)
+            for at in range(0, len(data), size):
+                await call.chunk(data[at : at + size])
+            await call.end()
+
+        talk.answers["/chat"] = act
+        out = f"Grüße 你好 🎉\n[conversation] {LONG_ID}\n"
+        assert await talk.runs("send", LONG_ID, "--text", "x", LC_ALL="C") == (0, out, "")
+
+    @pytest.mark.parametrize(
+        ("act", "words"),
+        [
+            (chat_turn(*TURN_BEGINS, chat_word("half"), cut=True), "broke off"),
+            (chat_turn(*TURN_BEGINS, chat_word("half")), "the stream broke off"),
+            (
+                chat_turn(*TURN_BEGINS, chat_word("half"), chat_event("done", reason="stop")),
+                "the stream broke off",
+            ),  # it is not stored
+            (chat_turn(*TURN_BEGINS, chat_word("half"), [1]), "no JSON object"),  # type: ignore[arg-type]
+        ],
+    )
+    async def test_a_stream_that_breaks_off_is_told(self, talk: ChatGateway, act: Act, words: str) -> None:
+        talk.answers["/chat"] = act
+        status, out, said = await talk.runs("groq/m", "--text", "hi")
+        assert (status, out, said.count("\n")) == (1, f"half\n\n[conversation] {LONG_ID}\n", 1)
+        assert said.startswith("chomp: ") and words in said and f"chomp read {LONG_ID[:8]}" in said
+        status, out, again = await talk.runs("send", LONG_ID, "--text", "hi")
+        assert (status, out, again) == (1, f"half\n[conversation] {LONG_ID}\n", said)
+
+    async def test_a_turn_that_could_not_begin_is_told(self, talk: ChatGateway) -> None:
+        talk.answers["/chat"] = chat_turn({**chat_event("error", message="a turn is already active"), "turnId": ""})
+        tail = f"\n[conversation] {LONG_ID}\n"
+        assert await talk.runs("groq/m", "--text", "hi") == (1, tail, "[error] a turn is already active\n")
+
+    @pytest.mark.parametrize(
+        ("reason", "status", "words"),
+        [
+            ("stop", 0, ""),
+            ("tool_calls", 0, ""),
+            ("length", 0, "the answer was cut"),
+            ("aborted", 1, "the turn was stopped"),
+            ("loop", 1, "the same call again"),
+            ("max-steps", 1, "as many steps"),
+            ("error", 1, "the turn failed"),
+        ],
+    )
+    async def test_the_exit_status_says_whether_a_turn_came_to_its_end(
+        self, talk: ChatGateway, reason: str, status: int, words: str
+    ) -> None:
+        talk.answers["/chat"] = chat_turn(
+            *TURN_BEGINS, chat_word("Hi"), chat_event("done", reason=reason), chat_event("turn-sealed")
+        )
+        found, out, said = await talk.runs("groq/m", "--text", "hi")
+        assert (found, out, words in said, bool(said)) == (
+            status,
+            f"Hi\n\n[conversation] {LONG_ID}\n",
+            True,
+            bool(words),
+        )
+
+    async def test_what_came_of_a_turn_is_one_object(self, talk: ChatGateway) -> None:
+        used = {"inputTokens": 20, "outputTokens": 1}
+        done = chat_event("done", reason="stop", durationMs=5, usage=used, contextSize=21)
+        talk.answers["/chat"] = chat_turn(*TURN_BEGINS, *self.STEP, done, chat_event("turn-sealed"))
+        talk.answers[f"/conversations/{LONG_ID}/open"] = (200, {})
+        told = {"conversationId": LONG_ID, "content": "Let me see.Done", "reason": "stop", "usage": used}
+        for words in (("groq/m",), ("send", LONG_ID)):
+            status, out, said = await talk.runs(*words, "--open", "--json", "--text", "hi")
+            assert (status, json.loads(out), said) == (0, {**told, "durationMs": 5, "contextSize": 21}, "")
+        talk.answers["/chat"] = chat_turn(
+            *TURN_BEGINS, chat_event("error", message="no"), chat_event("done", reason="error")
+        )
+        status, out, said = await talk.runs("groq/m", "--json", "--text", "hi")
+        told = {"conversationId": LONG_ID, "content": "", "reason": "error", "error": "no"}
+        assert (status, json.loads(out), said) == (1, told, "[error] no\n")
+
+    async def test_a_refusal_is_chomps_own_sentence(self, talk: ChatGateway) -> None:
+        talk.answers["/chat"] = (400, {"error": "message must not be empty"})
+        assert await talk.runs("groq/m", "--text", "x") == (1, "", "chomp: message must not be empty\n")
+        talk.answers["/chat"] = (200, {"ok": True})
+        status, out, said = await talk.runs("groq/m", "--text", "x")
+        assert (status, out, "is no chomp with an agent" in said) == (1, "", True)
+
+    async def test_nobody_who_answers_is_3(self, tmp_path: Path) -> None:
+        environ = environ_for(f"http://127.0.0.1:{closed_port()}", tmp_path)
+        for words in (("groq/m", "--text", "x"), ("chat", "list"), ("read", "4f"), ("send", LONG_ID, "--text", "x")):
+            status, out, said = await ran(COMMAND, *words, environ=environ)
+            assert (status, out, "no chomp answers at" in said) == (3, "", True)
+
+    # -- how it is stopped
+
+    @staticmethod
+    def stoppable(talk: ChatGateway, first: str = "begun ") -> None:
+        """A turn that goes on until it is stopped, and says how it ends then."""
+        stopped = asyncio.Event()
+
+        async def chat(call: Call) -> None:
+            await chat_head(call)
+            await call.chunk(json_lines(*TURN_BEGINS, chat_word(first)))
+            await stopped.wait()
+            await call.chunk(
+                json_lines(chat_word("and ended"), chat_event("done", reason="aborted"), chat_event("turn-sealed"))
+            )
+            await call.end()
+
+        async def stop(call: Call) -> None:
+            await call.whole(json.dumps({"conversationId": LONG_ID, "abortedTurn": True}).encode())
+            stopped.set()
+
+        talk.answers["/chat"] = chat
+        talk.answers[f"/conversations/{LONG_ID}/stop"] = stop
+
+    async def test_ctrl_c_stops_the_turn_and_shows_its_end(self, talk: ChatGateway) -> None:
+        self.stoppable(talk)
+        child = await talk.begins("groq/m", "--text", "hi")
+        assert await soon(child.stdout.readexactly(6)) == b"begun "
+        child.send_signal(signal.SIGINT)
+        out, said = await soon(child.communicate())
+        assert (child.returncode, out.decode(), said) == (130, f"and ended\n\n[conversation] {LONG_ID}\n", b"")
+        assert talk.posted[1:] == [(f"/conversations/{LONG_ID}/stop", {})]
+
+    async def test_ctrl_c_stops_a_message_too(self, talk: ChatGateway) -> None:
+        self.stoppable(talk)
+        child = await talk.begins("send", LONG_ID, "--json", "--text", "hi")
+        await until(lambda: bool(talk.calls), "nothing is said")
+        child.send_signal(signal.SIGINT)
+        out, said = await soon(child.communicate())
+        told = {"conversationId": LONG_ID, "content": "begun and ended", "reason": "aborted"}
+        assert (child.returncode, json.loads(out), said) == (130, told, b"")
+
+    async def test_ctrl_c_before_the_answer_stops_it_when_it_begins(self, talk: ChatGateway) -> None:
+        self.stoppable(talk)
+        chat, begins = talk.answers["/chat"], asyncio.Event()
+
+        async def late(call: Call) -> None:
+            await begins.wait()
+            await chat(call)  # type: ignore[operator]
+
+        talk.answers["/chat"] = late
+        child = await talk.begins("groq/m", "--text", "hi")
+        await until(lambda: bool(talk.calls), "nothing is asked")
+        child.send_signal(signal.SIGINT)
+        begins.set()
+        out, _ = await soon(child.communicate())
+        assert (child.returncode, b"and ended" in out) == (130, True)
+
+    @pytest.mark.parametrize("stops", [True, False])  # whether the request to stop it is answered
+    async def test_a_second_ctrl_c_ends_at_once(self, talk: ChatGateway, stops: bool) -> None:
+        talk.answers["/chat"] = lambda call: self.silent_turn(call)
+        path = f"/conversations/{LONG_ID}/stop"
+        talk.answers[path] = (200, {"abortedTurn": True}) if stops else (lambda call: call.gone.wait())  # type: ignore[assignment]
+        child = await talk.begins("groq/m", "--text", "hi")
+        assert await soon(child.stdout.readexactly(5)) == b"begun"
+        child.send_signal(signal.SIGINT)
+        await until(lambda: talk.asked[-1][1] == path, "it is not stopped")
+        child.send_signal(signal.SIGINT)
+        assert await soon(child.communicate()) == (b"", b"")
+        assert child.returncode == 130
+        await soon(talk.calls[0].gone.wait())
+
+    @staticmethod
+    async def silent_turn(call: Call) -> None:
+        await chat_head(call)
+        await call.chunk(json_lines(*TURN_BEGINS, chat_word("begun")))
+        await call.gone.wait()
+
+    async def test_a_stop_that_is_refused_is_told(self, talk: ChatGateway) -> None:
+        ends = asyncio.Event()
+
+        async def chat(call: Call) -> None:
+            await chat_head(call)
+            await call.chunk(json_lines(*TURN_BEGINS, chat_word("begun")))
+            await ends.wait()
+            await call.chunk(json_lines(*TURN_ENDS))
+            await call.end()
+
+        talk.answers["/chat"] = chat
+        talk.answers[f"/conversations/{LONG_ID}/stop"] = (500, {"error": "the disk is full"})
+        child = await talk.begins("groq/m", "--text", "hi")
+        assert await soon(child.stdout.readexactly(5)) == b"begun"
+        child.send_signal(signal.SIGINT)
+        assert await soon(child.stderr.readline()) == b"chomp: the disk is full\n"
+        ends.set()
+        assert (await soon(child.wait())) == 130
+
+    async def test_one_who_has_read_enough_leaves_it_to_go_on(self, talk: ChatGateway) -> None:
+        async def chat(call: Call) -> None:
+            await chat_head(call)
+            for number in itertools.count():
+                await call.chunk(json_lines(chat_word(f"{number}\n")))
+
+        talk.answers["/chat"] = chat
+        shell = f"{shlex.quote(sys.executable)} {COMMAND} groq/m --text hi | head -1; echo ${{PIPESTATUS[0]}}"
+        child = await asyncio.create_subprocess_exec(
+            "bash", "-c", shell, env=talk.environ(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )  # fmt: skip
+        out, said = await soon(child.communicate())
+        assert (out.splitlines(), said) == ([b"0", b"0"], b"")
+        assert [path for path, _ in talk.posted] == ["/chat"]
+
+    # -- on a terminal
+
+    @staticmethod
+    def asks(talk: ChatGateway, *calls: tuple[str, Any, str]) -> list[dict[str, Any]]:
+        """A turn whose calls must have a yes, one after the other; the answers it gets."""
+        answers: list[dict[str, Any]] = []
+        answered = asyncio.Event()
+
+        async def chat(call: Call) -> None:
+            await chat_head(call)
+            await call.chunk(json_lines(*TURN_BEGINS, chat_word("I go")))
+            for at, (name, fields, reason) in enumerate(calls):
+                answered.clear()
+                await call.chunk(
+                    json_lines(chat_event("approval", callId=f"c/{at}", toolName=name, input=fields, reason=reason))
+                )
+                await answered.wait()
+                await call.chunk(
+                    json_lines(
+                        chat_event(
+                            "tool-result",
+                            toolCallId=f"c/{at}",
+                            toolName=name,
+                            content=f"was {answers[at]}",
+                            isError=False,
+                        )
+                    )
+                )
+            await call.chunk(json_lines(*TURN_ENDS))
+            await call.end()
+
+        def answer(at: int) -> Act:
+            async def act(call: Call) -> None:
+                await call.whole(b'{"ok": true}')
+                answers.append(call.json)
+                answered.set()
+
+            return act
+
+        talk.answers["/chat"] = chat
+        for at in range(len(calls)):
+            talk.answers[f"/conversations/{LONG_ID}/approvals/c%2F{at}"] = answer(at)
+        return answers
+
+    async def test_somebody_at_a_terminal_is_asked(self, talk: ChatGateway, screen: Any) -> None:
+        answers = self.asks(
+            talk,
+            ("run_shell", {"command": "rm -r build"}, "it changes files"),
+            ("run_shell", {"command": "ls \u202ex\u200b\u009b2J é\n"}, ""),
+            ("write_file", {"path": "x"}, ""),
+            ("edit_file", {"path": "y"}, ""),
+        )
+        shows = await screen(columns=200).start(
+            "groq/m", "--mode", "ask", "--text", "hi", environ=talk.environ(NO_COLOR="1")
+        )
+        await shows.sees(
+            b'I go\r\n[approval] run_shell {"command":"rm -r build"}\r\nit changes files\r\nAllow it? [y/N] '
+        )
+        assert talk.posted[0][1].items() >= {"approvals": True, "mode": "ask"}.items()
+        shows.type(b"y\r")
+        await shows.sees(b"was {'allow': True}")
+        await shows.sees('ls \\u202ex\\u200b\\u009b2J é\\n"}\r\nAllow it? [y/N] '.encode())
+        shows.type(b"yeah\r")
+        await until(lambda: len(answers) == 2, "it is not answered")
+        await shows.sees(b'[approval] write_file {"path":"x"}\r\nAllow it? [y/N] ')
+        shows.type(b"\r")
+        await shows.sees(b'[approval] edit_file {"path":"y"}\r\nAllow it? [y/N] ')
+        shows.type(b"\x04")  # the end of a file
+        assert await shows.ended() == 0
+        assert answers == [{"allow": True}, {"allow": False}, {"allow": False}, {"allow": False}]
+        await shows.sees(f"[conversation] {LONG_ID}".encode())
+
+    async def test_an_agent_at_a_terminal_answers_for_nobody(self, talk: ChatGateway, screen: Any) -> None:
+        talk.answers["/chat"] = chat_turn(*TURN_BEGINS, *TURN_ENDS)
+        shows = await screen().start("send", LONG_ID, "--text", "x", environ=talk.environ(TASK_ID="3"))
+        assert await shows.ended() == 0
+        assert talk.posted == [("/chat", {"message": "x", "conversationId": LONG_ID})]
+
+    async def test_the_question_is_seen_where_output_goes_elsewhere(
+        self, talk: ChatGateway, screen: Any, tmp_path: Path
+    ) -> None:
+        answers = self.asks(talk, ("run_shell", {"command": "make"}, ""))
+        shows = screen()
+        with (tmp_path / "out").open("wb") as out:
+            shows.child = await asyncio.create_subprocess_exec(
+                "setsid", "-c", sys.executable, str(COMMAND), "send", LONG_ID, "--text", "hi",
+                env=talk.environ(), stdin=shows.slave, stdout=out, stderr=out,
+            )  # fmt: skip
+        await shows.sees(b'[approval] run_shell {"command":"make"}')
+        shows.type(b"y\r")
+        assert await shows.ended() == 0
+        assert (answers, (tmp_path / "out").read_text()) == ([{"allow": True}], f"I go\n[conversation] {LONG_ID}\n")
+
+    async def test_what_was_typed_before_is_no_answer(self, talk: ChatGateway, screen: Any) -> None:
+        begins, answers = asyncio.Event(), self.asks(talk, ("run_shell", {}, ""))
+        chat = talk.answers["/chat"]
+
+        async def late(call: Call) -> None:
+            await begins.wait()
+            await chat(call)  # type: ignore[operator]
+
+        talk.answers["/chat"] = late
+        shows = await screen().start("groq/m", "--text", "hi", environ=talk.environ())
+        await until(lambda: bool(talk.calls), "nothing is asked")
+        shows.type(b"y\r")
+        await shows.sees(b"y\r\n")  # the terminal has it
+        begins.set()
+        await shows.sees(b"Allow it?")
+        shows.type(b"n\r")
+        assert await shows.ended() == 0
+        assert answers == [{"allow": False}]
+
+    async def test_a_question_that_somebody_else_has_answered_is_over(self, talk: ChatGateway, screen: Any) -> None:
+        seen = asyncio.Event()
+
+        async def chat(call: Call) -> None:
+            await chat_head(call)
+            asked = [
+                chat_event("approval", callId=f"c{at}", toolName="run_shell", input={"n": at}, reason="")
+                for at in (0, 1)
+            ]
+            await call.chunk(json_lines(*TURN_BEGINS, *asked))
+            await seen.wait()
+            done = chat_event(
+                "tool-result", toolCallId="c0", toolName="run_shell", content="as the phone said", isError=False
+            )
+            await call.chunk(json_lines(done))
+            await call.gone.wait()
+
+        talk.answers["/chat"] = chat
+        talk.answers[f"/conversations/{LONG_ID}/approvals/c1"] = (404, {"error": "c1 waits for no answer"})
+        shows = await screen().start("groq/m", "--text", "hi", environ=talk.environ(NO_COLOR="1"))
+        await shows.sees(b'[approval] run_shell {"n":0}\r\nAllow it? [y/N] ')
+        seen.set()
+        await shows.sees(b"Allow it? [y/N] \r\n[tool:run_shell] as the phone said\r\n")
+        await shows.sees(b'[approval] run_shell {"n":1}\r\nAllow it? [y/N] ')
+        shows.type(b"y\r")
+        await shows.sees(b"chomp: c1 waits for no answer\r\n")
+        assert talk.posted[-1] == (f"/conversations/{LONG_ID}/approvals/c1", {"allow": True})
+
+    async def test_ctrl_c_at_a_question_stops_the_turn(self, talk: ChatGateway, screen: Any) -> None:
+        stopped = asyncio.Event()
+
+        async def chat(call: Call) -> None:
+            await chat_head(call)
+            await call.chunk(
+                json_lines(*TURN_BEGINS, chat_event("approval", callId="c", toolName="run_shell", input={}, reason=""))
+            )
+            await stopped.wait()
+            await call.chunk(json_lines(chat_event("done", reason="aborted"), chat_event("turn-sealed")))
+            await call.end()
+
+        async def stop(call: Call) -> None:
+            await call.whole(b'{"abortedTurn": true}')
+            stopped.set()
+
+        talk.answers["/chat"] = chat
+        talk.answers[f"/conversations/{LONG_ID}/stop"] = stop
+        shows = await screen().start("groq/m", "--text", "hi", environ=talk.environ())
+        await shows.sees(b"Allow it? [y/N] ")
+        shows.type(b"\x03")
+        assert await shows.ended() == 130
+        await shows.sees(f"\r\n[conversation] {LONG_ID}".encode())
+        assert [path for path, _ in talk.posted] == ["/chat", f"/conversations/{LONG_ID}/stop"]
+
+    @pytest.mark.parametrize(("environ", "dimmed"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
+    async def test_a_terminal_shows_the_answer_apart_from_the_rest(
+        self, talk: ChatGateway, screen: Any, environ: dict[str, str], dimmed: bool
+    ) -> None:
+        talk.answers["/chat"] = chat_turn(*TURN_BEGINS, *self.STEP, *TURN_ENDS)
+        shows = await screen(columns=200).start("groq/m", "--text", "hi", environ=talk.environ(**environ))
+        assert await shows.ended() == 0
+        await shows.sees(b"[conversation]")
+        plain = re.sub(rb"\x1b\[\d+m", b"", shows.shown).replace(b"\r\n", b"\n")
+        retry = b"chomp: busy; it tries again in 5s\n"  # somebody waits, and is told
+        assert plain.replace(retry, b"").decode() == self.SHOWN and retry in plain
+        assert (b"\x1b[2m\r\n[tool] run_shell" in shows.shown, b"\x1b" in shows.shown) == (dimmed, dimmed)
+        assert b"\x1b[2mDone" not in shows.shown
+
+    async def test_what_a_model_writes_steers_no_terminal(self, talk: ChatGateway, screen: Any) -> None:
+        evil = "a\x1b]52;c;eHg=\x07b\x9b2Jc\x1b[31mred\x1b[0m\r\nd\u202e"
+        output = chat_event("tool-output", toolCallId="c", data=evil, stream="stdout")
+        talk.answers["/chat"] = chat_turn(
+            *TURN_BEGINS, chat_word(evil), output, chat_event("error", message=evil), *TURN_ENDS
+        )
+        shows = await screen(columns=200).start("groq/m", "--text", "hi", environ=talk.environ(NO_COLOR="1"))
+        assert await shows.ended() == 1
+        await shows.sees(b"[conversation]")
+        assert shows.shown.startswith(b"a]52;c;eHg=b2Jcred\r\nda]52;c;eHg=b2Jcred\r\nd\r\n[error] a]52")
+        assert not {b"\x1b", b"\x07", "\x9b".encode(), "\u202e".encode()} & {bytes([one]) for one in shows.shown}
+        status, out, _ = await talk.runs("send", LONG_ID, "--text", "hi")
+        assert (status, out) == (1, evil + "\n")  # a pipe gets it as it is
+
+    # -- which chomp
+
+    async def test_another_chomp_is_asked_with_the_token_in_the_environment(
+        self, talk: ChatGateway, tmp_path: Path
+    ) -> None:
+        url = f"http://127.0.0.1:{talk.port}"
+        environ = {**talk.environ(), "PORT": str(closed_port())}
+        talk.answers["/chat"] = chat_turn(*TURN_BEGINS, chat_word("Hi"), *TURN_ENDS)
+        talk.has(conversation_row("4f1c"))
+        words = ("groq/m", "--text", "x", "--server", url + "/")
+        assert (await ran(COMMAND, *words, environ=environ))[0] == 0
+        assert (await ran(COMMAND, "chat", "list", "--server", url, environ=environ))[1].startswith("4f1c | ")
+        assert (await ran(COMMAND, "chat", "list", environ=environ))[0] == 3
+        session = {**environ, "CHOMP_API": f"http://127.0.0.1:{closed_port()}"}
+        assert (await ran(COMMAND, "chat", "list", environ=session))[0] == 69
+        assert (await ran(COMMAND, "chat", "list", "--server", url, environ=session))[0] == 0
+
+    async def test_the_token_of_the_chomp_here_goes_nowhere_else(self, tmp_path: Path) -> None:
+        (tmp_path / "state").mkdir()
+        (tmp_path / "state" / "token").write_text("sk-secret\n")
+        environ = environ_for("http://127.0.0.1:1", tmp_path, CHOMP_API_TOKEN="")
+        for url in ("http://127.0.0.1.nip.example:1", "https://chomp.example"):
+            status, out, said = await ran(COMMAND, "chat", "list", "--server", url, environ=environ)
+            assert (status, out) == (2, "") and said.startswith(f"chomp: set CHOMP_API_TOKEN to a token of {url}")
+        at_home = ("chat", "list", "--server", f"http://127.0.0.1:{closed_port()}")
+        assert (await ran(COMMAND, *at_home, environ=environ))[0] == 3
+
+    async def test_an_agents_session_asks_its_own_chomp(self, talk: ChatGateway, tmp_path: Path) -> None:
+        talk.answers["/chat"] = chat_turn(*TURN_BEGINS, chat_word("Hi"), *TURN_ENDS)
+        environ = {"PATH": os.environ["PATH"], "CHOMP_API": f"http://127.0.0.1:{talk.port}", "CHOMP_API_TOKEN": TOKEN}
+        found = await ran(COMMAND, "groq/m", "--text", "x", environ=environ, cwd=tmp_path)
+        assert found == (0, f"Hi\n\n[conversation] {LONG_ID}\n", "")
+
+    async def test_help_tells_of_it(self, talk: ChatGateway) -> None:
+        talk.rows = []
+        assert "ROUTER/MODEL" in (await talk.runs("--help"))[1]
+        for words in (("groq/m", "--help"), ("help", "send")):
+            status, out, _ = await talk.runs(*words)
+            assert (status, "Ctrl-C stops the turn" in out) == (0, True)
+
+    # -- with a chomp that has an agent
+
+    PAD = """
+MANIFEST = {"id": "pad", "name": "Pad", "version": "1.0.0", "apiVersion": "^1"}
+
+
+def activate(host):
+    @host.tool(access="write")
+    async def note(ctx, text: str) -> str:
+        \"\"\"Notes something.\"\"\"
+        ctx.output("writing\\n")
+        return f"noted {text}"
+"""
+
+    @staticmethod
+    def plays(*steps: Sequence[bytes] | Act) -> Act:
+        """A model that answers each request with the next of `steps`, and the last of them again."""
+        left = list(steps)
+
+        async def act(call: Call) -> None:
+            step = left.pop(0) if len(left) > 1 else left[0]
+            if callable(step):
+                return await step(call)
+            await streams(*step, chat_chunk(None, usage=USAGE), DONE)(call)
+
+        return act
+
+    @staticmethod
+    def calls_note(which: str, text: str) -> list[bytes]:
+        function = {"name": "note", "arguments": json.dumps({"text": text})}
+        call = {"index": 0, "id": which, "type": "function", "function": function}
+        return [chat_chunk({"content": "I note it."}), chat_chunk({"tool_calls": [call]}), chat_chunk({}, "tool_calls")]
+
+    SAYS_DONE = (chat_chunk({"content": "Do"}), chat_chunk({"content": "ne."}), chat_chunk({}, "stop"))
+
+    @pytest.fixture
+    async def real(self, chomp: Any, upstream: Any, tmp_path: Path) -> Any:
+        """Starts a chomp, with a tool, whose model does this; runs bin/chomp against it."""
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "pad.py").write_text(self.PAD)
+        (tmp_path / "work").mkdir()
+
+        async def start(*steps: Sequence[bytes] | Act, **more: Any) -> Any:
+            up = await upstream(self.plays(*steps))
+            tables = {"extensions": {"folders": [str(tmp_path / "mine")]}, "tasks": {"isolation": "none"}}
+            client = await chomp(up, **tables, **more)
+            environ = environ_for(client.url, tmp_path, NO_COLOR="1")
+
+            async def run(*words: str) -> tuple[int, str, str]:
+                return await ran(COMMAND, *words, environ=environ, cwd=tmp_path / "work")
+
+            asks = (up.model, "--text", "x", "--mode", "ask", "--cwd", str(tmp_path / "work"))
+            return types.SimpleNamespace(up=up, client=client, environ=environ, run=run, model=up.model, asks=asks)
+
+        return start
+
+    @staticmethod
+    def id_in(out: str) -> str:
+        (found,) = re.findall(r"^\[conversation\] (.+)$", out, re.M)
+        return str(found)
+
+    async def test_a_conversation_is_begun_gone_on_with_and_read(self, real: Any, tmp_path: Path) -> None:
+        at = await real(self.SAYS_DONE)
+        status, out, said = await at.run(at.model, "--text", "Fix it", "--workspace", "mine")
+        which = self.id_in(out)
+        assert (status, out, said) == (0, f"Done.\n[usage] in=7 out=2\n\n[conversation] {which}\n", "")
+        assert await at.run("send", which[:6], "--text", "And now?") == (0, f"Done.\n[conversation] {which}\n", "")
+        said_before = [one["content"] for one in at.up.calls[-1].json["messages"] if one["role"] != "system"]
+        assert said_before == ["Fix it", "Done.", "And now?"]
+        assert at.up.calls[-1].json["model"] == "m"  # as before
+        assert await at.run("read", which[:8]) == (0, "Done.\n", "")
+        assert await at.run("chat", "list") == (0, f"{which[:8]} | Fix it | just now\n", "")
+        assert await at.run("chat", "list", "--workspace", "other") == (0, "", "")
+        (row,) = json.loads((await at.run("chat", "list", which[:3], "--json"))[1])
+        assert (row["id"], row["status"], row["workspaceId"]) == (which, "idle", "mine")
+        async with at.client.get(f"/conversations/{which}/cwd") as answer:
+            assert (await answer.json())["cwd"] == str(tmp_path / "work")
+        assert await at.run("chat", "stop", which) == (0, f"No active generation for {which}\n", "")
+        assert await at.run("open", which[:5]) == (0, f"Signaled frontend to open {which}\n", "")
+        assert (await at.run("compact", which))[:2] == (1, "")  # there is too little
+
+    async def test_a_real_turn_with_a_tool_is_shown(self, real: Any) -> None:
+        at = await real(self.calls_note("c1", "x"), self.SAYS_DONE)
+        used = "\n[usage] in=7 out=2\n"
+        status, out, said = await at.run(at.model, "--text", "Note it")
+        tail = f"Done.{used}\n[conversation] {self.id_in(out)}\n"
+        shown = f'I note it.\n[tool] note {{"text":"x"}}\n{used}writing\n[tool:note] noted x\n{tail}'
+        assert (status, sorted(out.splitlines()), said) == (0, sorted(shown.splitlines()), "")  # a tool may be quick
+        assert out.endswith(f"[tool:note] noted x\n{tail}")
+        at = await real(self.calls_note("c1", "x"), self.SAYS_DONE)
+        status, out, said = await at.run(at.model, "--text", "Note it", "--mode", "plan")
+        assert (status, said, "[tool:note] ERROR There is no tool note" in out) == (0, "", True)
+
+    async def test_a_user_may_have_conversations_of_their_own(self, real: Any) -> None:
+        ann = {"name": "ann", "token": "ann-token-0123456789", "agent": True}
+        at = await real(self.SAYS_DONE, users=[ann])
+        owners = self.id_in((await at.run(at.model, "--text", "mine"))[1])
+        at.environ["CHOMP_API_TOKEN"] = ann["token"]
+        for words in ((), ("--cwd", "sub")):
+            status, out, said = await at.run(at.model, "--text", "hers", *words)
+            assert (status, said) == (0, "")
+        which = self.id_in(out)
+        assert await at.run("read", which[:8]) == (0, "Done.\n", "")
+        assert len((await at.run("chat", "list"))[1].splitlines()) == 2
+        assert (await at.run("read", owners[:12]))[2] == f'No conversation matching "{owners[:12]}"\n'
+        assert (await at.run("chat", "stop", owners))[0] == 1
+
+    async def test_a_failure_of_the_model_is_told(self, real: Any) -> None:
+        at = await real(fails(400))
+        status, out, said = await at.run(at.model, "--text", "x")
+        assert (status, out, said.startswith("[error] "), "no, 400" in said) == (
+            1, f"\n[conversation] {self.id_in(out)}\n", True, True,
+        )  # fmt: skip
+        status, out, said = await at.run("nobody/knows-it", "--text", "x")
+        assert (status, self.id_in(out) != "", said.startswith("[error] ")) == (1, True, True)
+
+    async def test_ctrl_c_leaves_what_was_said_and_a_conversation_that_goes_on(self, real: Any) -> None:
+        async def endless(call: Call) -> None:
+            await call.head()
+            await call.chunk(chat_chunk({"content": "half of it"}))
+            await call.gone.wait()
+
+        at = await real(endless, self.SAYS_DONE)
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, str(COMMAND), at.model, "--text", "x",
+            env=at.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert child.stdout is not None
+        first = await soon(child.stdout.readexactly(10))
+        child.send_signal(signal.SIGINT)
+        out, said = await soon(child.communicate())
+        which = self.id_in(out.decode())
+        assert (child.returncode, first, out.decode(), said) == (
+            130,
+            b"half of it",
+            f"\n\n[conversation] {which}\n",
+            b"",
+        )
+        await soon(at.up.calls[0].gone.wait())
+        assert await at.run("read", which) == (0, "half of it\n", "")
+        assert await at.run("send", which, "--text", "go on") == (0, f"Done.\n[conversation] {which}\n", "")
+
+    async def test_what_is_queued_reaches_the_model_and_a_second_turn_is_refused(self, real: Any) -> None:
+        goes_on = asyncio.Event()
+
+        async def slow(call: Call) -> None:
+            await call.head()
+            await call.chunk(chat_chunk({"content": "Slow"}))
+            await goes_on.wait()
+            await call.chunk(chat_chunk({}, "stop"))
+            await call.chunk(DONE)
+            await call.end()
+
+        at = await real(slow, self.SAYS_DONE)
+        begun = asyncio.ensure_future(at.run(at.model, "--text", "one", "--conversation", LONG_ID))
+        await until(lambda: bool(at.up.calls), "the model is not asked")
+        status, out, said = await at.run("send", LONG_ID, "--text", "two")
+        assert (status, out, "active" in said) == (1, "", True)
+        assert await at.run("send", LONG_ID, "--queue", "--text", "three") == (0, f"Queued to {LONG_ID}\n", "")
+        reads = asyncio.ensure_future(at.run("read", LONG_ID))
+        goes_on.set()
+        assert (await begun)[1].startswith("Slow")
+        assert await reads == (0, "Done.\n", "")  # of the turn that the queued message began
+        said_to_it = [one["content"] for one in at.up.calls[-1].json["messages"] if one["role"] == "user"]
+        assert said_to_it == ["one", "three"]
+        assert await at.run("send", LONG_ID, "--queue", "--text", "four") == (0, f"Started turn for {LONG_ID}\n", "")
+
+    @pytest.mark.parametrize(
+        ("key", "came"), [(b"y\r", b"[tool:note] noted x"), (b"\r", b"The person did not allow note")]
+    )
+    async def test_a_tool_waits_for_the_person_at_the_terminal(
+        self, real: Any, screen: Any, key: bytes, came: bytes
+    ) -> None:
+        at = await real(self.calls_note("call/1", "x"), self.SAYS_DONE)
+        shows = await screen(columns=200).start(*at.asks, environ=at.environ)
+        await shows.sees(b'[approval] note {"text":"x"}\r\nAllow it? [y/N] ')
+        assert len(at.up.calls) == 1
+        shows.type(key)
+        assert await shows.ended() == 0
+        await shows.sees(b"Done.")
+        assert came in shows.shown
+
+    async def test_a_question_that_was_answered_on_the_dashboard_goes_away(self, real: Any, screen: Any) -> None:
+        at = await real(self.calls_note("c1", "x"), self.SAYS_DONE)
+        shows = await screen(columns=200).start(*at.asks, "--conversation", LONG_ID, environ=at.environ)
+        await shows.sees(b"Allow it? [y/N] ")
+        async with at.client.post(f"/conversations/{LONG_ID}/approvals/c1", json={"allow": True}) as answer:
+            assert answer.status == 200
+        assert await shows.ended() == 0
+        await shows.sees(b"Allow it? [y/N] \r\nwriting\r\n[tool:note] noted x\r\n")
+
+    async def test_an_older_part_is_replaced_by_a_summary(self, real: Any) -> None:
+        at = await real(self.SAYS_DONE)
+        for number in range(7):
+            assert (await at.run(at.model, "--conversation", LONG_ID, "--text", f"number {number}"))[0] == 0
+        status, out, said = await at.run("chat", "compact", LONG_ID)
+        assert (status, said) == (0, "")
+        assert re.fullmatch(rf"Compacted {LONG_ID}: \d+ messages summarized, \d+ kept\.\n", out)
+        assert len(json.loads((await at.run("chat", "list", "--all", "--json"))[1])) == 2  # the archive, too
+
+
 # == What users of such tools suffer from ==============================================================================
 
 # What went wrong elsewhere, and the tests that see to it that it does not here. A sentence in place of tests says why
