@@ -21168,7 +21168,7 @@ def _for_tasks(method: str, path: str, *, is_direct: bool) -> bool:
     """Whether a task's token is good for that; whether the task of a callback is its own, its handler knows."""
     if is_direct:
         return True
-    if path == "/chat" or path.startswith("/conversations/"):  # those of the task itself
+    if path in ("/chat", "/conversations") or path.startswith("/conversations/"):  # those of the task itself
         return True
     if method == "POST":
         return path.startswith(_MODELS_PATHS) or path in _CALLBACKS
