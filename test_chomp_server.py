@@ -39608,6 +39608,7 @@ class TestInstall:
         kept = [
             *(HERE / "adapters").glob("*.sh"),
             HERE / "bin" / "chomp",
+            HERE / "bin" / "files",
             HERE / "bin" / "folder",
             HERE / "bin" / "shut-in",
         ]
@@ -39853,7 +39854,7 @@ class TestInstall:
             shutil.copy2(HERE / name, root / name)
         for name in ("adapters", "static", "templates"):
             shutil.copytree(HERE / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "recorded"))
-        for name in ("chomp", "folder", "shut-in", "adapter", "local-model"):
+        for name in ("chomp", "files", "folder", "shut-in", "adapter", "local-model"):
             (root / "bin" / name).symlink_to(HERE / "bin" / name)
         environ = {
             "PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(root), "CHOMP_DIR": str(tmp_path),
