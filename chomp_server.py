@@ -19948,10 +19948,10 @@ class ChatBench:
         writable, readable = self._machine.folders.shared(folder) if changes else ((), (folder,))
         env = {**agent_environment(self._settings()), "HOME": "/tmp", "TERM": "dumb", "TASK_RUN": secrets.token_hex(16)}
         shown = self._platforms.tools(env["PATH"])
+        seen = (HERE / "bin", *_PYTHON, *readable, *shown)
         return Launch(
-            tuple(argv), folder, env, level, writable, (HERE / "bin", *readable, *shown), self._runner.hidden(),
-            network or level == "none",
-        )  # fmt: skip
+            tuple(argv), folder, env, level, writable, seen, self._runner.hidden(), network or level == "none"
+        )
 
     async def run(
         self, caller: Caller, cwd: str, argv: Sequence[str], *, timeout_s: float, most_bytes: int = 200_000,
@@ -19976,7 +19976,9 @@ class ChatBench:
         """See Workbench."""
         changes = question["op"] != "look"
         launch = self._launch(caller, cwd, program("files"), changes=changes, network=False)
-        data = msgspec.json.encode({**question, "base": cwd})
+        there = os.lstat(cwd)
+        mounted = [there.st_dev, there.st_ino]  # it may be another folder by then
+        data = msgspec.json.encode({**question, "base": cwd, "mounted": mounted})
         code, output = await self._runner.capture(launch, FILES_S, FILES_BYTES, stdin=data)
         try:
             return msgspec.json.decode(output)

@@ -23806,6 +23806,1037 @@ class TestTraps:
             assert (path / "new").read_text() == "x\ny\n"
 
 
+class ToolDesk:
+    """What a tool of the built-in agent is handed, in a folder of this test: what bin/files says."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.files = cs.ToolFiles(self._ask)
+        self.asked: list[dict[str, Any]] = []
+        self.before_write: Callable[[], object] = lambda: None  # what somebody else does meanwhile
+
+    async def _ask(self, question: dict[str, Any]) -> Any:
+        if question["op"] == "write":
+            self.before_write()
+        self.asked.append(question)
+        pipe = asyncio.subprocess.PIPE
+        child = await asyncio.create_subprocess_exec(*cs.program("files"), stdin=pipe, stdout=pipe)
+        out, _ = await asyncio.wait_for(
+            child.communicate(json.dumps({**question, "base": str(self.folder)}).encode()), 30
+        )
+        assert child.returncode == 0, out
+        return msgspec.json.decode(out)
+
+
+def tool(name: str) -> Callable[..., Awaitable[str]]:
+    """The tool of an extension, called as a model does: `await tool("read-file")(desk, path="a")`."""
+    tools: list[cs.Tool] = []
+
+    def contributes(access: Any, concurrency_safe: bool) -> Callable[[Any], Any]:
+        made = functools.partial(cs.make_tool, extension=name, name="", description="", access=access, parameters=None)
+        return lambda run: tools.append(made(run, concurrency_safe=concurrency_safe))
+
+    part(name).activate(types.SimpleNamespace(tool=contributes))
+    (made,) = tools
+
+    async def called(ctx: Any, **arguments: Any) -> str:
+        answer = await made.run(ctx, **cs.arguments_for(made, arguments))
+        assert isinstance(answer, str) and len(answer) <= 50_000
+        return answer
+
+    return called
+
+
+def part(name: str) -> types.SimpleNamespace:
+    """The functions of an extension whose name is no word."""
+    return types.SimpleNamespace(**runpy.run_path(str(HERE / "adapters" / f"{name}.py"), run_name=name))
+
+
+def files_program(folder: Path, **request: Any) -> dict[str, Any]:
+    """An answer of bin/files."""
+    argv = (sys.executable, "-I", "-S", str(HERE / "bin" / "files"))
+    text = json.dumps({"base": str(folder), **request}).encode()
+    done = subprocess.run(argv, input=text, capture_output=True, timeout=30, check=True)
+    answer: dict[str, Any] = msgspec.json.decode(done.stdout)
+    return answer
+
+
+EDITS = [  # name, file, oldString, newString, what becomes of it
+    ("a word", "a b c\n", "b", "x", "a x c\n"),
+    ("the whole file", "a", "a", "b", "b"),
+    ("no newline at the end", "a\nb", "b", "c", "a\nc"),
+    ("more lines at an end without newline", "a\r\nb", "b", "b\nc", "a\r\nb\r\nc"),
+    ("a last line without its newline", "a\nb", "b\n", "c\n", "a\nc"),
+    ("a last line that grows", "a\r\nb", "b\n", "b\nc\n", "a\r\nb\r\nc"),
+    ("a last line that goes", "a\nb", "b\n", "", "a\n"),
+    ("a byte order mark", "\ufeffa\r\n", "a", "b", "\ufeffb\r\n"),
+    ("a byte order mark that is given", "\ufeffa\n", "\ufeffa", "\ufeffb", "\ufeffb\n"),
+    ("CRLF, given as LF", "a\r\nb\r\nc\r\n", "a\nb\n", "x\ny\n", "x\r\ny\r\nc\r\n"),
+    ("LF, given as CRLF", "a\nb\nc\n", "a\r\nb\r\n", "x\r\ny\r\n", "x\ny\nc\n"),
+    ("CRLF, in one line", "a\r\nb\r\n", "a", "x\ny", "x\r\ny\r\nb\r\n"),
+    ("CRLF, before a newline", "a\r\nb\r\n", "\nb", "b", "ab\r\n"),
+    ("line endings that are written out", "a\r\nb\r\n", "a\r\nb", "a\nb", "a\nb\r\n"),
+    ("CR alone", "a\rb\rc\r", "a\nb\n", "x\ny\nz\n", "x\ry\rz\rc\r"),
+    ("mixed line endings", "a\r\nb\nc\r\nd\n", "a\nb\nc\nd", "a\nB\nc\nd", "a\r\nB\nc\r\nd\n"),
+    ("a line more in mixed ones", "a\nb\r\nc\nd\r\n", "a\nb\nc\nd\n", "a\nb\nx\nc\nd\n", "a\nb\r\nx\r\nc\nd\r\n"),
+    ("a line less in mixed ones", "a\r\nb\nc\r\nd\n", "a\nb\nc\nd\n", "a\nc\nd\n", "a\r\nc\r\nd\n"),
+    ("blanks at ends of lines", "a  \nb\t\nc\n", "a\nb\nc", "x\ny\nz", "x\ny\nz\n"),
+    ("blanks of lines that stay", "a  \nb\nc \n", "a\nb\nc", "a\nB\nc", "a  \nB\nc \n"),
+    ("blanks that are only given", "a\nb\n", "a \nb  ", "x\ny", "x\ny\n"),
+    ("blanks and line endings", "if a: \r\n\tb\r\n", "if a:\n\tb\n", "if a:\n\tc\n", "if a: \r\n\tc\r\n"),
+    ("blanks only in the end are part of what is exact", "a \na\n", "a \n", "b\n", "b\na\n"),
+    ("an empty line with blanks", "a\n   \nb\n", "a\n\nb", "a\nb", "a\nb\n"),
+    ("signs of patterns", "a.*(b)\n", ".*(", "\\1", "a\\1b)\n"),
+    ("more than the first plane", "a😀b\n", "😀", "é", "aéb\n"),
+    ("separators that are no line endings", "a\u2028b\x0cc\x85d\n", "b\x0cc", "x", "a\u2028x\x85d\n"),
+    ("a blank line at the beginning", "x\n\n\na\n", "\n\na", "\na", "x\n\na\n"),
+]
+REFUSED_EDITS = [  # name, file, oldString, newString, what is said
+    ("twice", "a a\n", "a", "b", "2 times: give more"),
+    ("overlapping", "aaa", "aa", "b", "2 times"),
+    ("twice but for line endings", "a\r\nb\na\rb\n", "a\nb", "x", "2 times"),
+    ("twice but for blanks", "a \nb\na\t\nb\n", "a\nb\n", "x", "2 times"),
+    ("blanks alone", "a\n\n\nb\n", " \n \n", "x", "is not in"),
+    ("blanks that are not at an end", "ab\n", "a ", "x", "is not in"),
+    ("blanks before", "\ta\n", "    a", "x", 'line 1: it is "\\ta", and in oldString "    a"'),
+    ("nothing like it", "a\n", "something else", "x", "Nothing there is like it"),
+    ("nothing at all", "", "a", "x", "Nothing there is like it"),
+    ("with numbers of lines", "alpha\nbeta\n", "1: alpha\n2: beta\n", "x", "line numbers as read_file shows them"),
+    ("only line endings", "a\r\nb\r\n", "a\nb", "a\r\nb", "nothing would change"),
+    ("half a character", "a", "a", "\ud83d", "newString has half a character"),
+]
+
+
+class TestFilesOfTools:
+    """bin/files: what a model may reach, and what not."""
+
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> Path:
+        """A folder, and something beside it that is to stay unknown and as it is."""
+        (tmp_path / "beside").mkdir()
+        (tmp_path / "beside" / "secret").write_text("secret")
+        base = tmp_path / "base"
+        (base / "sub" / "deep").mkdir(parents=True)
+        (base / "file").write_text("text\n")
+        (base / "sub" / "inner").write_text("inner\n")
+        return base
+
+    LINKS: Any = {
+        "to-file": "file",
+        "to-folder": "sub",
+        "up-and-down": "sub/../sub/inner",
+        "in-base": "{base}/sub/inner",
+        "chain": "to-folder/back",
+        "sub/back": "../file",
+        "dangling": "sub/new",
+        "out": "../beside",
+        "out-file": "../beside/secret",
+        "out-absolute": "{base}/../beside/secret",
+        "absolute": "/etc/passwd",
+        "out-dangling": "../beside/new",
+        "by-two": "sub/up",
+        "sub/up": "../..",
+        "here": ".",
+        "root": "/",
+        "around": "around",
+        "one": "two",
+        "two": "one",
+    }
+
+    @pytest.fixture
+    def linked(self, place: Path) -> Path:
+        for name, target in self.LINKS.items():
+            (place / name).symlink_to(target.format(base=place))
+        return place
+
+    @pytest.mark.parametrize(
+        ("path", "leads_to"),
+        [
+            ("file", "file"),
+            ("./sub//inner", "sub/inner"),
+            ("sub/../file", "file"),
+            ("{base}/sub/inner", "sub/inner"),
+            ("{base}", "."),
+            (".", "."),
+            ("sub/deep/..", "sub"),
+            ("sub/", "sub"),
+            ("to-file", "file"),
+            ("to-folder/inner", "sub/inner"),
+            ("to-folder/", "sub"),
+            ("up-and-down", "sub/inner"),
+            ("in-base", "sub/inner"),
+            ("chain", "file"),
+            ("to-folder/../file", "file"),
+            ("here/here/here/file", "file"),
+        ],
+    )
+    def test_a_path_leads_to_what_is_in_the_folder(self, linked: Path, path: str, leads_to: str) -> None:
+        said = files_program(linked, op="look", path=path.format(base=linked), most_bytes=1000)
+        kind = "folder" if (linked / leads_to).is_dir() else "file"
+        assert (said["path"], said["kind"]) == (leads_to, kind)
+        if kind == "file":
+            data = (linked / leads_to).read_bytes()
+            assert base64.b64decode(said["data"]) == data
+            assert (said["size"], said["digest"]) == (len(data), hashlib.sha256(data).hexdigest())
+
+    OUTSIDE: Any = (
+        "../beside/secret", "..", "sub/../../beside/secret", "/etc/passwd", "{base}/../beside/secret", "{base}x/secret",
+        "../base/file", "missing/../../beside/secret", "/", "out/secret", "out", "out/", "out-file", "out-absolute",
+        "absolute", "out-dangling", "by-two", "by-two/beside/secret", "root", "root/etc/passwd", "here/out-file",
+        "sub/up/beside/secret", "to-folder/up", "to-folder/../out-file",
+    )  # fmt: skip
+
+    @pytest.mark.parametrize("op", ["look", "write"])
+    @pytest.mark.parametrize("path", OUTSIDE)
+    def test_nothing_leads_out_of_it(self, linked: Path, op: str, path: str) -> None:
+        beside = linked.parent / "beside"
+        fields = {"most_bytes": 1000} if op == "look" else {"data": "eA==", "digest": None}
+        said = files_program(linked, op=op, path=path.format(base=linked), **fields)
+        assert [*said] == ["error"] and "outside of the working folder" in said["error"]
+        assert {one.name: one.read_text() for one in beside.iterdir()} == {"secret": "secret"}
+
+    @pytest.mark.parametrize("path", ["around", "one", "around/x", "sub/../two/y"])
+    def test_links_without_an_end(self, linked: Path, path: str) -> None:
+        assert "from link to link" in files_program(linked, op="look", path=path, most_bytes=10)["error"]
+
+    def test_a_folder_that_is_reached_by_a_link(self, linked: Path) -> None:
+        alias = linked.parent / "alias"
+        alias.symlink_to(linked)
+        for path in ("file", f"{alias}/file", f"{linked}/file", "in-base"):
+            said = files_program(alias, op="look", path=path, most_bytes=100)
+            assert said["path"] in ("file", "sub/inner")
+        assert "outside" in files_program(alias, op="look", path="../beside/secret", most_bytes=100)["error"]
+
+    @pytest.mark.parametrize(
+        ("path", "words"),
+        [
+            ("", "the path is empty"),
+            ("a\0b", "signs that no name can have"),
+            ("\ud83d", "signs that no name can have"),
+            ("x" * 5000, "too long"),
+            ("x" * 300, "name too long"),
+            ("file/inner", "file is no folder"),
+            ("file/", "file is no folder"),
+            ("file/..", "file is no folder"),
+            ("/".join("d" * 300), "is not there"),
+        ],
+    )
+    def test_paths_that_are_none(self, place: Path, path: str, words: str) -> None:
+        said = files_program(place, op="look", path=path, most_bytes=100)
+        if words == "is not there":
+            assert said["kind"] == "missing"
+        else:
+            assert words in said["error"]
+
+    def test_a_folder_that_was_put_in_the_place_of_the_base(self, place: Path) -> None:
+        found = place.stat()
+        ask = {"op": "look", "path": "file", "most_bytes": 10, "mounted": [found.st_dev, found.st_ino]}
+        assert files_program(place, **ask)["kind"] == "file"
+        place.rename(place.parent / "moved")
+        place.symlink_to("beside")
+        assert "was changed while it was mounted" in files_program(place, **{**ask, "path": "secret"})["error"]
+
+    def test_what_is_not_there(self, linked: Path) -> None:
+        for path, leads_to in (("new", "new"), ("sub/a/b", "sub/a/b"), ("dangling", "sub/new"), ("new/", "new")):
+            said = files_program(linked, op="look", path=path, most_bytes=10)
+            assert (said["kind"], said["path"], said["size"], said["digest"]) == ("missing", leads_to, 0, "")
+        assert "cannot be opened" in files_program(linked / "none", op="look", path="x", most_bytes=10)["error"]
+
+    def test_what_is_neither_file_nor_folder_is_not_waited_for(self, place: Path) -> None:
+        os.mkfifo(place / "pipe")
+        with contextlib.chdir(place), socket.socket(socket.AF_UNIX) as listening:
+            listening.bind("socket")
+        names = ["pipe", "socket"]
+        if os.geteuid() == 0:
+            os.mknod(place / "device", stat.S_IFCHR | 0o666, os.makedev(1, 5))  # /dev/zero
+            names.append("device")
+        for name in names:
+            assert files_program(place, op="look", path=name, most_bytes=10)["kind"] == "other"
+            for digest in (None, hashlib.sha256().hexdigest()):
+                said = files_program(place, op="write", path=name, data="eA==", digest=digest)
+                assert "no file that can be written" in said["error"]
+            assert "is no folder" in files_program(place, op="look", path=f"{name}/x", most_bytes=10)["error"]
+        assert sorted(one.name for one in place.iterdir()) == sorted([*names, "file", "sub"])
+
+    def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(self, place: Path) -> None:
+        os.mkfifo(place / "pipe")
+        opened = os.open(place, os.O_PATH)
+        with pytest.raises(Exception, match="pipe is no file any more"):
+            list(program("files").pieces(opened, b"pipe", "pipe", 10))
+        (place / "link").symlink_to("file")
+        with pytest.raises(OSError, match="symbolic links"):
+            list(program("files").pieces(opened, b"link", "link", 10))
+        os.close(opened)
+
+    def test_a_file_that_is_too_large_is_told_and_not_read(self, place: Path) -> None:
+        with (place / "large").open("wb") as file:
+            file.truncate(1 << 40)
+        for most in (10, 1 << 60):
+            said = files_program(place, op="look", path="large", most_bytes=most)
+            assert "large is too large: it has 1,099,511,627,776 bytes" in said["error"]
+        (place / "just").write_bytes(b"0123456789")
+        assert files_program(place, op="look", path="just", most_bytes=10)["size"] == 10
+        assert "it has 10 bytes" in files_program(place, op="look", path="just", most_bytes=9)["error"]
+
+    def test_what_a_file_is_can_be_asked_for_alone(self, place: Path) -> None:
+        data = b"0123456789" * 1_000_000
+        (place / "large").write_bytes(data)
+        said = files_program(place, op="look", path="large", most_bytes=0)
+        assert (said["kind"], said["data"], said["size"]) == ("file", "", len(data))
+        assert said["digest"] == hashlib.sha256(data).hexdigest()
+
+    def test_a_file_that_says_it_is_empty_and_is_not(self) -> None:
+        said = files_program(Path("/proc/self"), op="look", path="status", most_bytes=50)
+        assert "is too large" in said["error"]  # /proc tells no sizes
+
+    def test_the_names_in_a_folder(self, place: Path) -> None:
+        (place / "line\nbreak").touch()
+        (place / "to-folder").symlink_to("sub")
+        said = files_program(place, op="look", path=".", most_bytes=10)
+        assert said["names"] == ["file", "line\\x0abreak", "sub/", "to-folder"]
+        assert (said["size"], said["data"], said["digest"]) == (4, "", "")
+        for number in range(6000):
+            (place / "sub" / "deep" / f"{number:05}").touch()
+        said = files_program(place, op="look", path="sub/deep", most_bytes=10)
+        assert (said["size"], len(said["names"]), said["names"][-1]) == (6000, 5000, "04999")
+
+    def test_long_names_in_a_folder_are_bounded(self, place: Path) -> None:
+        for number in range(5000):
+            (place / "sub" / "deep" / f"{number:05}{'ü' * 100}\x01").touch()
+        said = files_program(place, op="look", path="sub/deep", most_bytes=10)
+        assert said["size"] == 5000 and len(json.dumps(said)) < 8 << 20
+
+    @pytest.mark.parametrize(
+        ("name", "seen"),
+        [
+            (b"caf\xe9", "caf\\xe9"),
+            ("café".encode(), "café"),
+            (b"a\nb", "a\\x0ab"),
+            (b"\x1b[31m", "\\x1b[31m"),
+            ("a\u202eb".encode(), "a\\xe2\\x80\\xaeb"),
+            (b"\\x41", "\\x41"),
+        ],
+    )
+    def test_any_name_can_be_shown_and_be_meant(self, place: Path, name: bytes, seen: str) -> None:
+        path = os.path.join(os.fsencode(place), name)
+        with open(path, "wb") as file:
+            file.write(b"1")
+        assert seen in files_program(place, op="look", path=".", most_bytes=10)["names"]
+        said = files_program(place, op="look", path=seen, most_bytes=10)
+        assert (said["kind"], said["path"]) == ("file", seen)
+        said = files_program(place, op="look", path=os.fsdecode(name), most_bytes=10)
+        assert (said["kind"], said["path"]) == ("file", seen)
+        said = files_program(place, op="write", path=seen, data="Mg==", digest=said["digest"])
+        with open(path, "rb") as file:
+            assert (said["path"], file.read()) == (seen, b"2")
+
+    @pytest.mark.parametrize(
+        "path", ["\\x2e\\x2e/beside/secret", "sub\\x2f..\\x2f..\\x2fbeside", "\\x00", "\\x2e\\x2e"]
+    )
+    def test_an_escaped_name_is_no_way_out(self, place: Path, path: str) -> None:
+        assert files_program(place, op="look", path=path, most_bytes=10)["kind"] == "missing"
+
+    # -- written
+
+    @staticmethod
+    def write(base: Path, path: str, data: bytes, digest: str | None = None) -> dict[str, Any]:
+        return files_program(base, op="write", path=path, data=base64.b64encode(data).decode(), digest=digest)
+
+    @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o644)])
+    def test_a_new_file(self, place: Path, umask: int, mode: int) -> None:
+        argv = (sys.executable, "-I", "-S", str(HERE / "bin" / "files"))
+        request = {"op": "write", "base": str(place), "path": "sub/new", "data": "aGk=", "digest": None}
+        done = subprocess.run(argv, input=json.dumps(request).encode(), capture_output=True, umask=umask, check=True)
+        said = json.loads(done.stdout)
+        assert said == {
+            "kind": "file", "path": "sub/new", "data": "", "size": 2, "names": [],
+            "digest": hashlib.sha256(b"hi").hexdigest(),
+        }  # fmt: skip
+        assert (place / "sub" / "new").read_bytes() == b"hi"
+        assert stat.S_IMODE((place / "sub" / "new").stat().st_mode) == mode
+        assert sorted(one.name for one in (place / "sub").iterdir()) == ["deep", "inner", "new"]
+
+    def test_a_file_that_is_replaced_keeps_its_mode_and_its_other_names(self, place: Path) -> None:
+        (place / "file").chmod(0o755)
+        outside = place.parent / "beside" / "hard"
+        os.link(place / "file", outside)
+        said = self.write(place, "file", b"new", hashlib.sha256(b"text\n").hexdigest())
+        assert said["digest"] == hashlib.sha256(b"new").hexdigest()
+        assert ((place / "file").read_bytes(), outside.read_bytes()) == (b"new", b"text\n")
+        assert stat.S_IMODE((place / "file").stat().st_mode) == 0o755
+
+    def test_nothing_is_replaced_that_was_not_read(self, place: Path) -> None:
+        old = hashlib.sha256(b"before").hexdigest()
+        assert "has changed since it was read" in self.write(place, "file", b"x", old)["error"]
+        assert "is there already" in self.write(place, "file", b"x")["error"]
+        assert "is not there any more" in self.write(place, "new", b"x", old)["error"]
+        assert (place / "file").read_bytes() == b"text\n"
+        assert sorted(one.name for one in place.iterdir()) == ["file", "sub"]
+
+    @pytest.mark.parametrize(
+        ("path", "words"),
+        [
+            ("sub", "sub is a folder"),
+            ("sub/", "sub is a folder"),
+            (".", "is a folder"),
+            ("new/", "new/ would be a folder"),
+            ("no/new", "its folder is not there"),
+            ("no/such/new", "its folder is not there"),
+            ("file/new", "file is no folder"),
+        ],
+    )
+    def test_where_nothing_can_be_written(self, place: Path, path: str, words: str) -> None:
+        for digest in (None, hashlib.sha256(b"text\n").hexdigest()):
+            said = self.write(place, path, b"x", digest)
+            assert words in said["error"] or (digest and "is not there any more" in said["error"])
+        assert sorted(one.name for one in place.rglob("*")) == ["deep", "file", "inner", "sub"]
+
+    def test_a_link_stays_a_link(self, linked: Path) -> None:
+        digest = hashlib.sha256(b"text\n").hexdigest()
+        assert self.write(linked, "to-file", b"by a link", digest)["path"] == "file"
+        assert (linked / "to-file").is_symlink() and (linked / "file").read_bytes() == b"by a link"
+        assert self.write(linked, "dangling", b"new")["path"] == "sub/new"
+        assert (linked / "dangling").is_symlink() and (linked / "sub" / "new").read_bytes() == b"new"
+
+    def test_a_full_disk_leaves_the_file_as_it_was(self, place: Path) -> None:
+        request = {
+            "op": "write", "base": str(place), "path": "file", "digest": hashlib.sha256(b"text\n").hexdigest(),
+            "data": base64.b64encode(b"x" * 100_000).decode(),
+        }  # fmt: skip
+        limit = "import resource, signal, runpy; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        limit += (
+            f"resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); runpy.run_path({str(HERE / 'bin' / 'files')!r}, "
+        )
+        limit += "run_name='__main__')"
+        argv = (sys.executable, "-I", "-S", "-c", limit)
+        done = subprocess.run(argv, input=json.dumps(request).encode(), capture_output=True, check=True)
+        assert "cannot be written: file too large" in json.loads(done.stdout)["error"]
+        assert (place / "file").read_bytes() == b"text\n"
+        assert sorted(one.name for one in place.iterdir()) == ["file", "sub"]
+
+    def test_of_writers_at_once_one_makes_a_file(self, place: Path) -> None:
+        argv = (sys.executable, "-I", "-S", str(HERE / "bin" / "files"))
+        children = [subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(8)]
+        for number, child in enumerate(children):
+            request = {"op": "write", "base": str(place), "path": "new", "digest": None}
+            request["data"] = base64.b64encode(str(number).encode()).decode()
+            assert child.stdin
+            child.stdin.write(json.dumps(request).encode())
+        for child in children:
+            assert child.stdin
+            child.stdin.close()
+        said = [json.loads(child.stdout.read()) if child.stdout else {} for child in children]
+        assert [child.wait() for child in children] == [0] * 8
+        (winner,) = [number for number, answer in enumerate(said) if "error" not in answer]
+        assert (place / "new").read_text() == str(winner)
+        assert all("is there already" in answer["error"] for number, answer in enumerate(said) if number != winner)
+        assert sorted(one.name for one in place.iterdir()) == ["file", "new", "sub"]
+
+    def test_a_folder_that_changes_all_the_time_lets_nothing_out(self, place: Path) -> None:
+        beside = place.parent / "beside"
+        (beside / "inner").write_text("secret")
+        (place / "other").symlink_to("../beside")
+        swap = "import os, sys\nos.chdir(sys.argv[1])\nprint(flush=True)\nwhile True:\n"
+        swap += " os.rename('sub', 'x'); os.rename('other', 'sub'); os.rename('sub', 'other'); os.rename('x', 'sub')\n"
+        swapping = subprocess.Popen((sys.executable, "-c", swap, str(place)), stdout=subprocess.PIPE)
+        try:
+            assert swapping.stdout and swapping.stdout.readline()
+            files = program("files")
+            said = []
+            for _ in range(3000):
+                for ask in (
+                    {"op": "look", "path": "sub/inner", "most_bytes": 100},
+                    {"op": "write", "path": "sub/new", "data": "eA==", "digest": None},
+                ):
+                    try:
+                        said.append(base64.b64decode(files.asked({"base": str(place), **ask})["data"]))
+                    except files.Refused as error:
+                        said.append(str(error).encode())
+        finally:
+            swapping.kill()
+            swapping.communicate()
+        assert b"inner\n" in said and any(b"outside" in one for one in said) and b"secret" not in said
+        assert sorted(one.name for one in beside.iterdir()) == ["inner", "secret"]
+
+    STEPS: Any = (
+        st.lists(st.sampled_from(["a", "b", "c", "..", ".", ""]), min_size=1, max_size=6)
+        .map("/".join)
+        .map("./".__add__)
+    )
+    TREES: Any = st.lists(
+        st.tuples(
+            st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map("/".join),
+            st.one_of(st.just(None), st.just(""), STEPS, STEPS.map("/base/".__add__)),
+        ),
+        max_size=12,
+    )
+
+    @given(TREES, st.lists(STEPS, min_size=1, max_size=8))
+    @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    def test_links_lead_where_the_system_has_them_lead(
+        self, tmp_path: Path, tree: list[tuple[str, str | None]], paths: list[str]
+    ) -> None:
+        """None is a folder, "" a file, all else where a link leads to."""
+        base = tmp_path / "base"
+        shutil.rmtree(base, ignore_errors=True)
+        base.mkdir()
+        for name, target in tree:
+            with contextlib.suppress(OSError):
+                if target is None:
+                    (base / name).mkdir()
+                elif not target:
+                    (base / name).write_text(name)
+                else:
+                    (base / name).symlink_to(target.replace("/base", str(base), 1))
+        files = self._files()
+        inner = not any(target and (".." in target or target.startswith("/")) for _, target in tree)
+        for path in paths:
+            whole = f"{base}/{path}"
+            try:
+                with contextlib.closing(files.Walk(os.fsencode(base), os.fsencode(path))) as walk:
+                    place = walk.end()
+            except (OSError, files.Refused) as error:
+                outside = "outside" in str(error) and (not inner or ".." in path)
+                assert outside or not os.path.exists(whole), (path, tree)
+                continue
+            if place.found is None:
+                assert not os.path.exists(whole), (path, tree)
+            else:
+                assert os.path.samestat(place.found, os.stat(whole))
+                assert os.path.realpath(whole) == os.path.normpath(base / place.path)
+
+    FILES: Any = None
+
+    @classmethod
+    def _files(cls) -> Any:
+        cls.FILES = cls.FILES or program("files")
+        return cls.FILES
+
+    def test_a_file_system_without_hard_links(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuses(*_: object, **__: object) -> None:
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", refuses)
+        ask = {"op": "write", "base": str(place), "data": "eA==", "digest": None}
+        assert self._files().asked({**ask, "path": "new"})["size"] == 1
+        assert (place / "new").read_text() == "x"
+        with pytest.raises(self._files().Refused, match="file is there already"):
+            self._files().asked({**ask, "path": "file"})
+        assert sorted(one.name for one in place.iterdir()) == ["file", "new", "sub"]
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            b"", b"{", b"[]", b"null", b"{}", b'{"op": "look"}', b'{"op": "sing", "base": "/", "path": "x"}',
+            b'{"op": "look", "base": "/", "path": "x", "most_bytes": "1"}', b'{"op": "look", "base": "/", "path": 1}',
+            b'{"op": "look", "base": "x", "path": "x", "most_bytes": 1}', b"[" * 100_000,
+            b'{"op": "write", "base": "/tmp", "path": "x", "data": "?", "digest": null}',
+        ],
+    )  # fmt: skip
+    def test_requests_that_are_none(self, text: bytes) -> None:
+        argv = (sys.executable, "-I", "-S", str(HERE / "bin" / "files"))
+        done = subprocess.run(argv, input=text, capture_output=True, timeout=30, check=True)
+        assert [*json.loads(done.stdout)] == ["error"] and not done.stderr
+
+    def test_it_imports_little(self) -> None:
+        argv = (sys.executable, "-I", "-S", "-X", "importtime", str(HERE / "bin" / "files"))
+        done = subprocess.run(argv, input=b"{}", capture_output=True, timeout=30, check=True)
+        loaded = set(re.findall(r"\| +(\w+)\n", done.stderr.decode()))
+        assert {"json", "hashlib"} <= loaded
+        assert not {"pathlib", "typing", "subprocess", "base64", "tempfile", "shutil", "asyncio"} & loaded
+
+
+class TestFileTools:
+    """read_file, write_file and edit_file, in a folder, by bin/files."""
+
+    @pytest.fixture
+    def desk(self, tmp_path: Path) -> ToolDesk:
+        (tmp_path / "work").mkdir()
+        return ToolDesk(tmp_path / "work")
+
+    # -- read_file
+
+    @pytest.mark.parametrize(
+        ("data", "asked", "answer"),
+        [
+            (b"a\nb\n", {}, "1: a\n2: b"),
+            (b"a\nb", {}, "1: a\n2: b"),
+            (b"a\r\nb\r\n\r\nc", {}, "1: a\n2: b\n3: \n4: c"),
+            (b"a\rb\r", {}, "1: a\n2: b"),
+            (b"\n", {}, "1: "),
+            (b"", {}, "(the file is empty)"),
+            (b"\xef\xbb\xbfa\n", {}, "1: a"),
+            (b"a\nb\nc\nd\n", {"offset": 2, "limit": 2}, "2: b\n3: c\n(lines 2 to 3 of 4; go on with offset 4)"),
+            (b"a\nb\nc\nd\n", {"offset": 3}, "3: c\n4: d"),
+            (b"a\x0cb\xe2\x80\xa8c\n", {}, "1: a\x0cb\u2028c"),
+        ],
+    )
+    async def test_lines_of_a_file(self, desk: ToolDesk, data: bytes, asked: dict[str, Any], answer: str) -> None:
+        (desk.folder / "file").write_bytes(data)
+        assert await tool("read-file")(desk, path="file", **asked) == answer
+
+    async def test_a_long_file_is_shown_in_parts(self, desk: ToolDesk) -> None:
+        (desk.folder / "file").write_text("".join(f"line {number}\n" for number in range(1, 20_001)))
+        read = tool("read-file")
+        first = await read(desk, path="file")
+        assert first.endswith("500: line 500\n(lines 1 to 500 of 20,000; go on with offset 501)")
+        most = await read(desk, path="file", limit=20_000)  # cut where an answer ends
+        assert len(most) > 49_000
+        (last, on) = re.findall(r"\(lines 1 to ([\d,]+) of 20,000; go on with offset (\d+)\)", most)[0]
+        assert int(last.replace(",", "")) + 1 == int(on) and f"\n{int(on) - 1}: line {int(on) - 1}\n" in most
+        assert (await read(desk, path="file", offset=int(on), limit=1)).startswith(f"{on}: line {on}\n")
+        (desk.folder / "file").write_text("\n" * 20_000)
+        assert "(lines 1 to 5,000 of 20,000; go on with offset 5001)" in await read(desk, path="file", limit=20_000)
+
+    async def test_a_long_line_is_cut(self, desk: ToolDesk) -> None:
+        (desk.folder / "file").write_text("x" * 2000 + "\n" + "y" * 123_456 + "\nend\n")
+        shown = (await tool("read-file")(desk, path="file")).split("\n")
+        assert shown[0] == f"1: {'x' * 2000}" and shown[2] == "3: end"
+        assert shown[1] == f"2: {'y' * 2000}… (cut: this line has 123,456 characters)"
+
+    @pytest.mark.parametrize(
+        ("data", "words"),
+        [
+            (b"PNG\0\0", "file is no text but a binary file of 5 bytes"),
+            (b"a\ncaf\xe9\n", r"file \(7 bytes\) is no UTF-8: line 2"),
+            ("ab".encode("utf-16"), r"file is UTF-16 \(6 bytes\)"),
+            (b"a\n" * 5 * (1 << 20), "file is too large: it has 10,485,760 bytes"),
+        ],
+    )
+    async def test_what_is_no_text_is_told_so(self, desk: ToolDesk, data: bytes, words: str) -> None:
+        (desk.folder / "file").write_bytes(data)
+        with pytest.raises(ValueError, match=words):
+            await tool("read-file")(desk, path="file")
+
+    async def test_an_offset_behind_the_end(self, desk: ToolDesk) -> None:
+        (desk.folder / "file").write_text("a\nb\n")
+        (desk.folder / "empty").touch()
+        for path, count in (("file", 2), ("empty", 0)):
+            with pytest.raises(ValueError, match=f"{path} has {count} lines: there is none with the number 3"):
+                await tool("read-file")(desk, path=path, offset=3)
+
+    async def test_names_in_a_folder(self, desk: ToolDesk) -> None:
+        read = tool("read-file")
+        assert await read(desk, path=".") == "(the folder is empty)"
+        for name in ("b", "B", "a.txt"):
+            (desk.folder / name).touch()
+        (desk.folder / "c").mkdir()
+        assert await read(desk, path=".") == "B\na.txt\nb\nc/"
+        assert await read(desk, path=".", offset=2, limit=2) == "a.txt\nb\n(names 2 to 3 of 4; go on with offset 4)"
+        for number in range(5500):
+            (desk.folder / "c" / f"{number:05}").touch()
+        last = await read(desk, path="c", offset=4990)
+        assert last.endswith("04999\n(names 4,990 to 5,000 of 5,500; the others are left out)")
+        with pytest.raises(ValueError, match="c has 5,500 names, of which the first 5,000 can be shown"):
+            await read(desk, path="c", offset=5001)
+
+    async def test_a_name_that_is_not_there_is_told_with_what_is_like_it(self, desk: ToolDesk) -> None:
+        (desk.folder / "src").mkdir()
+        for name in ("README.md", "src/settings.py", "src/other"):
+            (desk.folder / name).touch()
+        read = tool("read-file")
+        for path, words in (
+            ("readme.md", "readme.md is not there; there is README.md"),
+            ("src/setings.py", "src/setings.py is not there; there is settings.py"),
+            ("src/zzz", "src/zzz is not there"),
+            ("no/such", "no/such is not there"),
+        ):
+            with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
+                await read(desk, path=path)
+        os.mkfifo(desk.folder / "pipe")
+        with pytest.raises(ValueError, match="pipe is neither a file nor a folder"):
+            await read(desk, path="pipe")
+
+    # -- write_file
+
+    async def test_a_file_is_written(self, desk: ToolDesk) -> None:
+        write = tool("write-file")
+        assert await write(desk, path="new", content="größe\n") == "Created new (8 bytes)"
+        assert await write(desk, path="new", content="", overwrite=True) == "Overwrote new (0 bytes)"
+        assert await write(desk, path="new", content="x", overwrite=True) == "Overwrote new (1 bytes)"
+        assert (desk.folder / "new").read_text() == "x"
+
+    async def test_a_large_file_can_be_replaced(self, desk: ToolDesk) -> None:
+        (desk.folder / "large").write_bytes(b"x" * (40 << 20))
+        assert await tool("write-file")(desk, path="large", content="x", overwrite=True) == "Overwrote large (1 bytes)"
+
+    async def test_a_file_is_not_written_where_it_should_not(self, desk: ToolDesk) -> None:
+        write = tool("write-file")
+        (desk.folder / "there").write_text("a")
+        (desk.folder / "folder").mkdir()
+        os.mkfifo(desk.folder / "pipe")
+        for words, asked in (
+            ("there is there already", {"path": "there"}),
+            ("new is not there, so it cannot be replaced", {"path": "new", "overwrite": True}),
+            ("folder is a folder", {"path": "folder", "overwrite": True}),
+            ("folder is a folder", {"path": "folder"}),
+            ("pipe is no file", {"path": "pipe", "overwrite": True}),
+            ("its folder is not there", {"path": "no/new"}),
+            ("outside of the working folder", {"path": "../new"}),
+            ("half a character", {"path": "new", "content": "\ud83d"}),
+            ("33,554,433 bytes are more than", {"path": "new", "content": "x" * ((32 << 20) + 1)}),
+        ):
+            with pytest.raises(ValueError, match=words):
+                await write(desk, **{"content": "b", **asked})
+        assert sorted(one.name for one in desk.folder.iterdir()) == ["folder", "pipe", "there"]
+        assert [one.name for one in desk.folder.parent.iterdir()] == ["work"]
+
+    # -- edit_file
+
+    @pytest.mark.parametrize(
+        ("file", "old", "new", "becomes"), [row[1:] for row in EDITS], ids=[row[0] for row in EDITS]
+    )
+    async def test_a_piece_is_replaced(self, desk: ToolDesk, file: str, old: str, new: str, becomes: str) -> None:
+        (desk.folder / "file").write_bytes(file.encode())
+        said = await tool("edit-file")(desk, path="file", oldString=old, newString=new)
+        assert (desk.folder / "file").read_bytes().decode() == becomes
+        assert said.startswith("Edited file: 1 replacement, in line ")
+
+    @pytest.mark.parametrize(
+        ("file", "old", "new", "words"), [row[1:] for row in REFUSED_EDITS], ids=[row[0] for row in REFUSED_EDITS]
+    )
+    async def test_a_piece_is_not_replaced(self, desk: ToolDesk, file: str, old: str, new: str, words: str) -> None:
+        (desk.folder / "file").write_bytes(file.encode())
+        with pytest.raises(ValueError, match=re.escape(words)):
+            await tool("edit-file")(desk, path="file", oldString=old, newString=new)
+        assert (desk.folder / "file").read_bytes() == file.encode()
+
+    @pytest.mark.parametrize(
+        ("file", "old", "new", "becomes", "said"),
+        [
+            ("a b a\n", "a", "x", "x b x\n", "Edited file: 2 replacements"),
+            ("aaaa", "aa", "a", "aa", "Edited file: 2 replacements"),
+            ("a\r\nb\r\na\r\n", "a", "x\ny", "x\r\ny\r\nb\r\nx\r\ny\r\n", "Edited file: 2 replacements"),
+            ("a\nb\r\na\r\nb\n", "a\nb", "x\ny", "x\ny\r\nx\r\ny\n", "(line endings were not compared)"),
+            ("a\nb\na\r\nb", "a\nb\n", "c\n", "c\nc", "(line endings were not compared)"),
+            ("a \nb\na\t\nb \n", "a\nb", "x", "x\nx\n", "and the blanks before them were not compared)"),
+            ("a\n\n\n\nb", "\n\n", "\n", "a\n\nb", "Edited file: 2 replacements"),
+        ],
+    )
+    async def test_all_places_are_replaced(
+        self, desk: ToolDesk, file: str, old: str, new: str, becomes: str, said: str
+    ) -> None:
+        (desk.folder / "file").write_bytes(file.encode())
+        assert said in await tool("edit-file")(desk, path="file", oldString=old, newString=new, replaceAll=True)
+        assert (desk.folder / "file").read_bytes().decode() == becomes
+
+    async def test_what_cannot_be_an_edit_reads_nothing(self, desk: ToolDesk) -> None:
+        for old, new, words in (("", "x", "oldString is empty"), ("x", "x", "are identical")):
+            with pytest.raises(ValueError, match=words):
+                await tool("edit-file")(desk, path="missing", oldString=old, newString=new)
+        assert desk.asked == []
+
+    async def test_what_cannot_be_edited(self, desk: ToolDesk) -> None:
+        (desk.folder / "folder").mkdir()
+        (desk.folder / "binary").write_bytes(b"a\0b")
+        (desk.folder / "latin").write_bytes(b"caf\xe9")
+        os.mkfifo(desk.folder / "pipe")
+        for path, words in (
+            ("missing", "missing is not there: write_file makes a new file"),
+            ("folder", "folder is a folder"),
+            ("pipe", "pipe is no file"),
+            ("binary", "binary is no text but a binary file of 3 bytes"),
+            ("latin", r"latin \(4 bytes\) is no UTF-8"),
+            ("../outside", "outside of the working folder"),
+        ):
+            with pytest.raises(ValueError, match=words):
+                await tool("edit-file")(desk, path=path, oldString="a", newString="b")
+        assert (desk.folder / "binary").read_bytes() == b"a\0b"
+
+    async def test_a_file_that_changes_meanwhile_is_left_alone(self, desk: ToolDesk) -> None:
+        (desk.folder / "file").write_text("a")
+        desk.before_write = lambda: (desk.folder / "file").write_text("a person's")
+        with pytest.raises(ValueError, match="file has changed since it was read: read it again"):
+            await tool("edit-file")(desk, path="file", oldString="a", newString="b")
+        assert (desk.folder / "file").read_text() == "a person's"
+        with pytest.raises(ValueError, match="new is there already"):
+            desk.before_write = lambda: (desk.folder / "new").write_text("a person's")
+            await tool("write-file")(desk, path="new", content="x")
+        assert (desk.folder / "new").read_text() == "a person's"
+
+    async def test_a_miss_shows_the_nearest_lines(self, desk: ToolDesk) -> None:
+        body = [f"def function_{number}(value):\n    return value + {number}\n\n" for number in range(200)]
+        (desk.folder / "file.py").write_text("".join(body))
+        with pytest.raises(ValueError) as caught:
+            old = "def function_150(value):\n    return value - 150\n\ndef function_151(value):\n"
+            await tool("edit-file")(desk, path="file.py", oldString=old, newString="x")
+        assert str(caught.value) == (
+            "oldString is not in file.py. Nearest to it there:\n"
+            "451: def function_150(value):\n452:     return value + 150\n453: \n454: def function_151(value):\n"
+            "The first that differs is line 452: "
+            'it is "    return value + 150", and in oldString "    return value - 150".'
+        )
+        with pytest.raises(ValueError) as caught:
+            await tool("edit-file")(desk, path="file.py", oldString="def funktion_77(value):", newString="x")
+        assert "232: def function_77(value):" in str(caught.value)
+
+    async def test_a_miss_of_much_shows_where_it_differs(self, desk: ToolDesk) -> None:
+        there = [f"line number {number} of many" for number in range(100)]
+        (desk.folder / "file").write_text("\n".join(there))
+        given = [*there[10:60], "but this", *there[61:90]]
+        with pytest.raises(ValueError) as caught:
+            await tool("edit-file")(desk, path="file", oldString="\n".join(given), newString="x")
+        shown = str(caught.value).split("\n")
+        assert len(shown) == 22 and "61: line number 60 of many" in shown
+        assert shown[-1].startswith('The first that differs is line 61: it is "line number 60 of many"')
+
+    EDIT: Any = None
+
+    @pytest.mark.parametrize(
+        ("file", "old", "all_of_them"),
+        [
+            ("a" * (8 << 20), "a" * (4 << 20), False),
+            ("a" * (8 << 20), "b" * (4 << 20), False),
+            (" " * (8 << 20), "\n x", False),
+            ("\n" * (8 << 20), " \n \n", False),
+            ("xy\n" * (1 << 18), "xy\n" * (1 << 17) + "x ", False),
+            ("a" * (1 << 20), "a", True),
+            ("ab" * (1 << 20), "ba\n", True),
+            ("a\n" * (1 << 18), "a\r\n", True),
+            ("a" * 200 + "\n", "a" * 199 + "b", False),
+            (("a" * 199 + "b\n") * 20_000, ("b" + "a" * 199 + "\n") * 50, False),
+            ("".join(map(chr, range(97, 123))) * 100_000, "zyxwvu" * 1000, False),
+        ],
+    )
+    def test_what_is_hard_to_find_is_given_up_in_time(self, file: str, old: str, all_of_them: bool) -> None:
+        edit = part("edit-file")
+        before = types.SimpleNamespace(data=file.encode(), size=len(file), path="file")
+        begun = time.process_time()
+        with contextlib.suppress(ValueError):
+            edit.edited(before, old, "x\ny", all_of_them)
+        assert time.process_time() - begun < 10
+
+    def test_a_result_that_is_too_large_is_not_made(self) -> None:
+        edit = part("edit-file")
+        before = types.SimpleNamespace(data=b"a" * 100_000, size=100_000, path="file")
+        with pytest.raises(ValueError, match="would have more than 8,388,608 bytes"):
+            edit.edited(before, "a", "x" * 10_000, True)
+        with pytest.raises(ValueError, match="would have more than 8,388,608 bytes"):
+            edit.edited(before, "a", "ü" * 50, True)
+
+    PIECES: Any = st.lists(
+        st.sampled_from(["a", "b", " ", "\t", "\n", "\r\n", "\r", "a\n", "b\r\n", "a \n"]), max_size=14
+    )
+
+    @given(PIECES.map("".join), PIECES.map("".join), PIECES.map("".join), st.booleans())
+    @example("a \r\nb", "a\nb\n", "a\nc\n", False)
+    @settings(max_examples=1500, deadline=None)
+    def test_an_edit_changes_nothing_else(self, file: str, old: str, new: str, all_of_them: bool) -> None:
+        edit = self._edit()
+        if not old or old == new:
+            return
+        before = types.SimpleNamespace(data=file.encode(), size=len(file), path="file")
+        plain, sought = edit.unified(file), edit.unified(old)
+        try:
+            made = edit.edited(before, old, new, all_of_them)
+        except ValueError as error:
+            # only what is not there is not found
+            assert (
+                "not in" not in str(error) or (old not in file and sought not in plain) or edit.unified(old)[0] == "\n"
+            )
+            assert all_of_them is False or "times" not in str(error)
+            return
+        text, at = made.data.decode(), edit.places(file, old, all_of_them).spans
+        assert len(at) == made.count and text.startswith(file[: at[0][0]]) and text.endswith(file[at[-1][1] :])
+        if "\r" not in f"{file}{old}{new}" and old in file and not made.note:  # what any editor does
+            assert text == (file.replace(old, new) if all_of_them else file.replace(old, new, 1))
+        alone = re.compile("\r(?!\n)")
+        if not alone.search(f"{file} {old} {new}") and len(at) == 1 and at[0][1] <= len(file) and made.note == "":
+            (start, end), plainly = at[0], edit.unified
+            assert plainly(text) == plainly(file[:start]) + plainly(new) + plainly(file[end:])
+        if not re.search(r"\r(?!\n)|(?<!\r)\n", file) and "\r\n" in file and "\r" not in f"{old}{new}":
+            assert not re.search(r"\r(?!\n)|(?<!\r)\n", text)  # a file with CRLF throughout stays one
+
+    @classmethod
+    def _edit(cls) -> Any:
+        cls.EDIT = cls.EDIT or part("edit-file")
+        return cls.EDIT
+
+
+def calls_tools(*calls: tuple[str, dict[str, Any]]) -> Act:
+    """A model that calls one tool after another, then says "done"."""
+
+    async def act(call: Call) -> None:
+        done = sum(message["role"] == "tool" for message in call.json["messages"])
+        await call.head()
+        if done < len(calls):
+            name, arguments = calls[done]
+            function = {"name": name, "arguments": json.dumps(arguments)}
+            one = {"index": 0, "id": f"call_{done}", "type": "function", "function": function}
+            await call.chunk(chat_chunk({"tool_calls": [one]}) + chat_chunk({}, "tool_calls") + DONE)
+        else:
+            await call.chunk(chat_chunk({"content": "done"}) + chat_chunk({}, "stop") + DONE)
+        await call.end()
+
+    return act
+
+
+class TestToolsInTheSandbox:
+    """The tools that are shipped, called by a model, in a conversation of a whole server."""
+
+    @pytest.fixture(params=["auto", "none"])
+    def isolation(self, request: pytest.FixtureRequest) -> str:
+        if request.param == "auto" and not bwrap_works():
+            pytest.skip("bubblewrap does not work here")
+        return str(request.param)
+
+    @pytest.fixture
+    def work(self, tmp_path: Path) -> Path:
+        (tmp_path / "beside").mkdir()
+        (tmp_path / "beside" / "secret").write_text("secret")
+        (tmp_path / "work").mkdir()
+        return tmp_path / "work"
+
+    @pytest.fixture
+    def calls(
+        self, chomp: Any, upstream: Any, isolation: str, work: Path
+    ) -> Callable[..., Awaitable[list[dict[str, Any]]]]:
+        """What comes of calls of tools, in a folder: `await calls(("read_file", {"path": "a"}))`, the events."""
+
+        async def calls(*calls: tuple[str, dict[str, Any]], mode: str = "auto") -> list[dict[str, Any]]:
+            model = await upstream(calls_tools(*calls))
+            server = await (await chomp(model, tasks={"isolation": isolation})).runs_tasks()
+            asked = {"message": "go", "model": model.model, "cwd": str(work), "mode": mode}
+            async with server.post("/chat", json=asked) as answer:
+                events = [json.loads(line) for line in (await answer.read()).splitlines()]
+            assert [one["reason"] for one in events if one["type"] == "done"] == ["stop"], events
+            return events
+
+        return calls
+
+    @staticmethod
+    def results(events: Sequence[dict[str, Any]]) -> list[tuple[str, bool]]:
+        return [(one["content"], one["isError"]) for one in events if one["type"] == "tool-result"]
+
+    async def test_files_are_made_read_and_changed(self, calls: Any, work: Path) -> None:
+        events = await calls(
+            ("write_file", {"path": "a.py", "content": "one\r\ntwo\r\n"}),
+            ("read_file", {"path": "a.py"}),
+            ("edit_file", {"path": "a.py", "oldString": "one\ntwo", "newString": "1\n2\n3"}),
+            ("edit_file", {"path": "a.py", "oldString": "two", "newString": "2", "replaceAll": True}),
+            ("write_file", {"path": "a.py", "content": ""}),
+            ("read_file", {"path": str(work)}),
+            ("read_file", {"path": "../beside/secret"}),
+            ("write_file", {"path": "../beside/secret", "content": "x", "overwrite": True}),
+            ("read_file", {"path": "a.py", "offset": 0}),
+            ("edit_file", {"path": "a.py", "old_string": "2", "newString": "3"}),
+        )
+        results = self.results(events)
+        assert results[:3] == [
+            ("Created a.py (10 bytes)", False),
+            ("1: one\n2: two", False),
+            ("Edited a.py: 1 replacement, in line 1 (line endings were not compared)", False),
+        ]
+        assert [is_error for _, is_error in results[3:]] == [True, True, False, True, True, True, True]
+        assert results[3][0].startswith("oldString is not in a.py") and results[5] == ("a.py", False)
+        assert all("outside of the working folder" in content for content, _ in results[6:8])
+        assert "offset" in results[8][0] and "old_string" in results[9][0]
+        assert (work / "a.py").read_bytes() == b"1\r\n2\r\n3\r\n"
+        assert (work.parent / "beside" / "secret").read_text() == "secret"
+
+    async def test_links_are_followed_in_the_folder_alone(self, calls: Any, work: Path) -> None:
+        (work / "out").symlink_to(work.parent / "beside")
+        (work / "in").symlink_to("real")
+        (work / "real").write_text("a\n")
+        os.mkfifo(work / "pipe")
+        events = await calls(
+            ("read_file", {"path": "out/secret"}),
+            ("write_file", {"path": "out/new", "content": "x"}),
+            ("edit_file", {"path": "in", "oldString": "a", "newString": "b"}),
+            ("read_file", {"path": "pipe"}),
+        )
+        assert [is_error for _, is_error in self.results(events)] == [True, True, False, True]
+        assert (work / "real").read_text() == "b\n" and (work / "in").is_symlink()
+        assert [one.name for one in (work.parent / "beside").iterdir()] == ["secret"]
+
+    async def test_who_may_only_read_changes_nothing(self, calls: Any, work: Path) -> None:
+        (work / "a").write_text("a\n")
+        events = await calls(
+            ("read_file", {"path": "a"}),
+            ("write_file", {"path": "b", "content": "x"}),
+            ("edit_file", {"path": "a", "oldString": "a", "newString": "b"}),
+            ("run_shell", {"command": "rm a"}),
+            mode="plan",
+        )
+        assert [is_error for _, is_error in self.results(events)] == [False, True, True, True]
+        assert [one.name for one in work.iterdir()] == ["a"] and (work / "a").read_text() == "a\n"
+
+    async def test_commands(self, calls: Any, work: Path) -> None:
+        long = "seq -f 'line number %.0f' 200000"
+        commands = (
+            ("pwd; cat; echo oops >&2", 120_000, f"{work}\noops\n", False),
+            (":", 120_000, "(it has printed nothing)", False),
+            ("echo before; exit 3", 120_000, "before\n(exit code 3)", True),
+            ("exit 7", 120_000, "(exit code 7)", True),
+            ("echo x; kill -SEGV $$", 120_000, "x\n(exit code {}: ended by SIGSEGV)", True),
+            ("sh -c 'kill -TERM $$'; exit $?", 120_000, "(exit code 143: ended by SIGTERM)", True),
+            (
+                "echo begun; sleep 1000 & sleep 1000",
+                700,
+                "begun\n(ended after 0.7 s, when its time was over; timeout",
+                True,
+            ),
+            ("no-such-program-at-all", 120_000, "not found\n(exit code 127)", True),
+            ("sleep 1000 & echo at once", 120_000, "at once\n", False),
+            ("printf 'caf\\351\\n'", 120_000, "caf\ufffd\n", False),
+            (long, 120_000, "characters or more are left out here]\n", False),
+            (f"{long}; exit 2", 120_000, "line number 200000\n(exit code 2)", True),
+            ("  ", 120_000, "the command is empty", True),
+            ("echo \0", 120_000, "signs in it that no command can have", True),
+            ("x" * 100_001, 120_000, "the command is too long", True),
+            ("true", 0, "timeout", True),
+            ("true", 3_600_001, "timeout", True),
+        )
+        events = await calls(*(("run_shell", {"command": one[0], "timeout": one[1]}) for one in commands))
+        results = self.results(events)
+        for (command, _, words, failed), (content, is_error) in zip(commands, results, strict=True):
+            assert is_error == failed, (command, content)
+            variants = {words.format(code) for code in (-11, 139)} if "{}" in words else {words}
+            assert any(one in content for one in variants), (command, content[-300:])
+        for content, _ in results[10:12]:
+            assert 49_000 < len(content) <= 50_000
+            assert content.startswith("line number 1\nline number 2\n") and "line number 199999\n" in content
+            assert content.count("left out") == 1
+        shown = [one["data"] for one in events if one["type"] == "tool-output" and one["toolCallId"] == "call_2"]
+        assert "".join(shown) == "before\n"
+
+    async def test_a_stopped_turn_ends_its_command(self, chomp: Any, upstream: Any, isolation: str, work: Path) -> None:
+        marks = f"mark-{os.getpid()}-{isolation}"
+        script = f"(exec -a {marks} sleep 1000) & setsid bash -c 'exec -a {marks} sleep 1000' & touch begun; sleep 1000"
+        model = await upstream(calls_tools(("run_shell", {"command": f"bash -c {shlex.quote(script)}"})))
+        server = await (await chomp(model, tasks={"isolation": isolation})).runs_tasks()
+
+        def running() -> list[int]:
+            return [one.pid for one in psutil.process_iter(["cmdline"]) if marks in " ".join(one.info["cmdline"] or ())]
+
+        asked = {"message": "go", "model": model.model, "cwd": str(work), "mode": "auto"}
+        async with server.post("/chat", json=asked) as answer:
+            conversation = answer.headers["x-conversation-id"]
+            await eventually(lambda: (work / "begun").exists() and len(running()) >= 2)
+            async with server.post(f"/conversations/{conversation}/stop") as stopped:
+                assert (await stopped.json())["abortedTurn"] is True
+            events = [json.loads(line) for line in (await answer.read()).splitlines()]
+        assert [one["reason"] for one in events if one["type"] == "done"] == ["aborted"]
+        assert running() == []
+
+    async def test_rights_of_files_count(self, calls: Any, work: Path, isolation: str) -> None:
+        if isolation == "none" and os.geteuid() == 0:
+            pytest.skip("root may do everything outside of a sandbox")
+        (work / "sub").mkdir()
+        for name in ("frozen", "hidden"):
+            (work / name).write_text("a\n")
+        (work / "frozen").chmod(0o444)
+        (work / "hidden").chmod(0)
+        (work / "sub").chmod(0o555)
+        events = await calls(
+            ("edit_file", {"path": "frozen", "oldString": "a", "newString": "b"}),
+            ("read_file", {"path": "hidden"}),
+            ("write_file", {"path": "sub/new", "content": "x"}),
+        )
+        assert [words.partition(": ")[2] for words, _ in self.results(events)] == ["permission denied"] * 3
+        assert (work / "frozen").read_text() == "a\n" and sorted(os.listdir(work)) == ["frozen", "hidden", "sub"]
+
+
 # == Web ===============================================================================================================
 
 
