@@ -1,0 +1,1 @@
+"""What people write for agents, and where it stands."""
