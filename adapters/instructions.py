@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from adapters.written.own import OwnFolder
+from adapters.written.own import OwnFolder, may_be
 
 MANIFEST = {
     "id": "instructions",
@@ -140,6 +140,8 @@ class Reader:
         """What a folder's own file says: the first of `names` that is there. `shown` is how `base` is called."""
         for name in names:
             path = os.path.join(folder, name)
+            if not await asyncio.to_thread(may_be, base, path):
+                continue
             look = await self._look(files, path)
             if look is None or look.kind != "missing":
                 return await self._parts(files, base, path, shown, look, 0)

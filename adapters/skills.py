@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import collections
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import stat
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Protocol
 
 import msgspec
 
-from adapters.written.own import OwnFolder
+from adapters.written.own import OwnFolder, may_be
 
 MANIFEST = {
     "id": "skills",
@@ -23,8 +26,12 @@ MANIFEST = {
 PLACES = (".agents/skills", ".claude/skills", ".skills")  # of the working folder and the owner's home; the first counts
 FLAT = ".skills"  # there single files are skills, too
 FILE_BYTES = 256 << 10
-MOST = 200  # skills of one place
-LEVELS = 4  # of folders within a place
+LOOKS = 400  # at files and folders, for the skills of one folder
+AT_ONCE = 4
+LEVELS = 3  # of folders within a place
+STAMPED = 2000  # files in all places of a folder
+LINKED_S = 30.0  # so long is remembered what there is, where a link leads somewhere
+REMEMBERED = 100  # folders
 HEAD_LINES, HEAD_CHARS = 300, 16_000  # of front matter
 CATALOGUE_CHARS = 16_000
 NAME_CHARS, DESCRIPTION_CHARS = 64, 1024
@@ -219,64 +226,131 @@ def _short(text: str, chars: int) -> str:
     return text if len(text) <= chars else f"{text[: chars - 1]}…" if chars else ""
 
 
+def stamp(folder: str, now_s: float) -> tuple[Any, ...] | None:
+    """How the places of a folder look from outside: it changes with what is in them. None when that cannot be said.
+
+    No link is followed: where there is one, what is known gets old.
+    """
+    seen: list[tuple[str, int, int, int]] = []
+    waiting: list[tuple[str, int]] = []
+    linked = False
+    try:
+        os.lstat(folder)
+        for place in PLACES:
+            path = folder
+            for step in place.split("/"):
+                path = os.path.join(path, step)
+                try:
+                    found = os.lstat(path)
+                except FileNotFoundError:
+                    break
+                seen.append((path, found.st_ino, found.st_mtime_ns, found.st_size))
+                linked = linked or stat.S_ISLNK(found.st_mode)
+                if not stat.S_ISDIR(found.st_mode):
+                    break
+            else:
+                waiting.append((path, LEVELS + 1))
+        while waiting:
+            path, levels = waiting.pop()
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    found = entry.stat(follow_symlinks=False)
+                    seen.append((entry.path, found.st_ino, found.st_mtime_ns, found.st_size))
+                    linked = linked or stat.S_ISLNK(found.st_mode)
+                    if len(seen) > STAMPED:
+                        return None
+                    if stat.S_ISDIR(found.st_mode) and levels:
+                        waiting.append((entry.path, levels - 1))
+    except OSError:
+        return None
+    return (*sorted(seen), now_s // LINKED_S if linked else 0)
+
+
+class Scan:
+    """Looks for the skills of one folder, or of the home folder."""
+
+    def __init__(self, files: Files, warn: Callable[[str, str], None], *, home: bool):
+        self._files, self._warn, self._home = files, warn, home
+        self._left = LOOKS
+        self._limit = asyncio.Semaphore(AT_ONCE)
+
+    async def skills(self, places: Iterable[str] = PLACES) -> dict[str, Skill]:
+        """By name; of two with one name the first counts."""
+        found: dict[str, Skill] = {}
+        for place in places:
+            for skill in await self._folder(place, place, LEVELS):
+                if found.setdefault(skill.name, skill) is not skill:
+                    self._warn(skill.shown, f"{found[skill.name].shown} has its name")
+        return dict(sorted(found.items()))
+
+    async def _look(self, path: str) -> Any:
+        """What is there. Raises ValueError where that cannot be said."""
+        async with self._limit:
+            self._left -= 1
+            if self._left < 0:
+                raise ValueError("there are too many files")
+            return await self._files.look(path, most_bytes=FILE_BYTES)
+
+    async def _folder(self, folder: str, place: str, levels: int) -> list[Skill]:
+        """The skills in a folder and those within it."""
+        try:
+            look = await self._look(folder)
+        except (OSError, ValueError) as error:
+            self._warn(self._shown(folder), str(error))
+            return []
+        names = [name for name in look.names if not name.startswith(".")]
+        found = await asyncio.gather(*(self._entry(folder, name, place, levels) for name in names))
+        return [skill for skills in found for skill in skills]
+
+    async def _entry(self, folder: str, name: str, place: str, levels: int) -> list[Skill]:
+        path = f"{folder}/{name.removesuffix('/')}"
+        is_flat = name.endswith(".md")
+        if is_flat and place != FLAT:
+            return []
+        if not is_flat and not name.endswith("/") and not _NAME.fullmatch(name):  # which a link to a folder would have
+            return []
+        try:
+            look = await self._look(path if is_flat else f"{path}/SKILL.md")
+            if look.kind == "file" and is_flat:
+                return [flat_skill(text_of(look.data), path, home=self._home)]
+            if look.kind == "file":
+                return [skill_of(text_of(look.data), f"{path}/SKILL.md", path, home=self._home)]
+        except (OSError, ValueError) as error:
+            self._warn(self._shown(path), str(error))
+            return []
+        return await self._folder(path, place, levels - 1) if name.endswith("/") and levels else []
+
+    def _shown(self, path: str) -> str:
+        return f"~/{path}" if self._home else path
+
+
 class Skills:
     """The skills of a turn: those of its folder, and, for the owner, those of the home folder."""
 
     def __init__(self, host: Any):
-        self._log = host.log
+        self._log, self._clock = host.log, host.clocks.steady
         self._warned: set[tuple[str, str]] = set()
-
-    @staticmethod
-    def _folders(turn: Any) -> list[tuple[Files, bool]]:
-        own: list[tuple[Files, bool]] = [(OwnFolder(turn.home), True)] if turn.home else []
-        return [*own, (turn.files, False)]
+        self._known: collections.OrderedDict[str, tuple[Any, dict[str, Skill]]] = collections.OrderedDict()
 
     async def all(self, turn: Any) -> dict[str, Skill]:
         """By name; one of the working folder comes before one of the home folder."""
-        found: dict[str, Skill] = {}
-        for files, home in self._folders(turn):
-            here: dict[str, Skill] = {}
-            for place in PLACES:
-                for skill in await self._walk(files, place, place, home, LEVELS):
-                    if here.setdefault(skill.name, skill) is not skill:
-                        self._warn(skill.shown, f"{here[skill.name].shown} has its name")
-            found |= here
+        own = await Scan(OwnFolder(turn.home), self._warn, home=True).skills() if turn.home else {}
+        return own | await self._here(turn)
+
+    async def _here(self, turn: Any) -> dict[str, Skill]:
+        """Those of the working folder: it is looked at in the sandbox again when something has changed there."""
+        now = await asyncio.to_thread(stamp, turn.cwd, self._clock())
+        known = self._known.get(turn.cwd)
+        if now is not None and known is not None and known[0] == now:
+            self._known.move_to_end(turn.cwd)
+            return known[1]
+        places = [place for place in PLACES if await asyncio.to_thread(may_be, turn.cwd, place)]
+        found = await Scan(turn.files, self._warn, home=False).skills(places)
+        self._known[turn.cwd] = now, found
+        self._known.move_to_end(turn.cwd)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
         return found
-
-    async def _walk(self, files: Files, folder: str, place: str, home: bool, levels: int) -> list[Skill]:
-        """The skills in a folder and those within it."""
-        look = await self._look(files, folder, home)
-        if look is None or look.kind != "folder":
-            return []
-        if "SKILL.md" in look.names and folder != place:
-            return await self._read(files, f"{folder}/SKILL.md", folder, home)
-        found: list[Skill] = []
-        for name in look.names:
-            if len(found) >= MOST or name.startswith("."):
-                continue
-            if name.endswith("/") and levels:
-                found += await self._walk(files, f"{folder}/{name[:-1]}", place, home, levels - 1)
-            elif name.endswith(".md") and place == FLAT:
-                found += await self._read(files, f"{folder}/{name}", "", home)
-        return found[:MOST]
-
-    async def _look(self, files: Files, path: str, home: bool) -> Any:
-        try:
-            return await files.look(path, most_bytes=FILE_BYTES)
-        except (OSError, ValueError) as error:
-            self._warn(f"~/{path}" if home else path, str(error))
-            return None
-
-    async def _read(self, files: Files, path: str, folder: str, home: bool) -> list[Skill]:
-        look = await self._look(files, path, home)
-        if look is None or look.kind != "file":
-            return []
-        try:
-            text = text_of(look.data)
-            return [skill_of(text, path, folder, home=home) if folder else flat_skill(text, path, home=home)]
-        except ValueError as error:
-            self._warn(f"~/{path}" if home else path, str(error))
-            return []
 
     def _warn(self, path: str, words: str) -> None:
         """Says in the log, once, why a skill is not offered."""
@@ -292,7 +366,7 @@ class Skills:
         skills = await self.all(turn)
         if (skill := skills.get(name)) is None:
             raise ValueError(f"there is no skill {name}. There are: {', '.join(sorted(skills)) or 'none'}")
-        files = next(files for files, home in self._folders(turn) if home == skill.home)
+        files: Files = OwnFolder(turn.home) if skill.home else turn.files
         if file:
             return await self._file(files, skill, file)
         text = text_of((await files.look(skill.path, most_bytes=FILE_BYTES)).data)

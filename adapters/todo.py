@@ -97,7 +97,7 @@ def activate(host: Any) -> None:
 
     surface = host.surface("todo", "Tasks", spec, region="side", scope="conversation")
 
-    async def todo_write(ctx: Any, todos: Any = None) -> str:
+    async def todo_write(ctx: Any, arguments: Any) -> str:
         """Write the list of what is to be done in this conversation; the user sees it.
 
         Use it for work of three steps or more, and whenever the user names several things at once. Send the whole list
@@ -106,7 +106,7 @@ def activate(host: Any) -> None:
         """
         if not ctx.turn.conversation:
             raise ValueError("there is no conversation that the list could belong to")
-        made = todos_of(todos)
+        made = todos_of(arguments.get("todos") if isinstance(arguments, dict) else None)
         await lists.set(ctx.turn.conversation, made)
         surface.changed(ctx.turn.conversation)
         return written(made)

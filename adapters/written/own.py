@@ -24,7 +24,7 @@ class Look(msgspec.Struct, frozen=True):
     kind: Literal["file", "folder", "missing", "other"]
     path: str  # from the folder on, links resolved
     data: bytes = b""
-    names: tuple[str, ...] = ()  # of a folder, those of folders with a slash
+    names: tuple[str, ...] = ()  # of a folder, those of folders with a slash, those of links without
 
 
 class OwnFolder:
@@ -77,6 +77,11 @@ class OwnFolder:
         return Look("file", shown, bytes(data))
 
 
+def may_be(folder: str, path: str) -> bool:
+    """Whether something may be at a path in a folder. Nobody needs to look in a sandbox for what is not there."""
+    return not os.path.isdir(folder) or os.path.lexists(os.path.join(folder, path))
+
+
 def _within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
@@ -87,12 +92,5 @@ def _names(opened: int) -> tuple[str, ...]:
         for entry in entries:
             if len(names) == NAMES:
                 break
-            names.append(f"{entry.name}/" if _is_folder(entry) else entry.name)
+            names.append(f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name)
     return tuple(sorted(names))
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads to itself
-        return False
