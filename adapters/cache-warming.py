@@ -152,10 +152,11 @@ class Warmer:
             self.schedule(conversation)
         self.changed(conversation)
 
-    def hear_started(self, event: Any) -> None:
-        """A turn warms by itself."""
-        self.rest(event.data["conversation"])
-        self.changed(event.data["conversation"])
+    def hear_agent(self, event: Mapping[str, Any]) -> None:
+        """A turn that begins warms by itself, and waits for no warming that is under way."""
+        if event["type"] == "user-message":
+            self.rest(event["conversationId"])
+            self.changed(event["conversationId"])
 
     def hear_settled(self, event: Any) -> None:
         """From now on a person may be thinking."""
@@ -203,6 +204,6 @@ def activate(host: Any) -> None:
     )
     warmer.changed = surface.changed
     host.on("conversation_warmed", warmer.hear_warmed)
-    host.on("turn_started", warmer.hear_started)
     host.on("turn_settled", warmer.hear_settled)
     host.on("conversation_closed", warmer.hear_closed)
+    host.service("conversations").listen(warmer.hear_agent)
