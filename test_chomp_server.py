@@ -5994,7 +5994,8 @@ class TestHouse:
         ("dialects/[!_]*.py", ("msgspec", "adapters.dialects")),
         ("hosts/[!_]*.py", ("msgspec", "adapters.hosts")),
         ("subscriptions/[!_]*.py", ("msgspec", "adapters.subscriptions")),
-        ("[!_]*.py", ("msgspec", "aiohttp", "adapters.hosts", "adapters.subscriptions")),  # extensions
+        ("written/[!_]*.py", ("msgspec", "adapters.written")),
+        ("[!_]*.py", ("msgspec", "aiohttp", "adapters.hosts", "adapters.subscriptions", "adapters.written")),  # extensions
     )
 
     @staticmethod
