@@ -5995,7 +5995,10 @@ class TestHouse:
         ("hosts/[!_]*.py", ("msgspec", "adapters.hosts")),
         ("subscriptions/[!_]*.py", ("msgspec", "adapters.subscriptions")),
         ("written/[!_]*.py", ("msgspec", "adapters.written")),
-        ("[!_]*.py", ("msgspec", "aiohttp", "adapters.hosts", "adapters.subscriptions", "adapters.written")),  # extensions
+        (
+            "[!_]*.py",
+            ("msgspec", "aiohttp", "adapters.hosts", "adapters.subscriptions", "adapters.written"),
+        ),  # extensions
     )
 
     @staticmethod

@@ -26,6 +26,7 @@ NAMES = ("AGENTS.md", "CLAUDE.md")  # the first that is there counts
 OWN = (".agents/AGENTS.md", "AGENTS.md")  # of the owner's home folder: both
 OWN_ELSE = ".claude/CLAUDE.md"  # where there is none of them
 MOST_BYTES = 32 << 10  # of all together, as Codex has it
+MET_BYTES = 11 << 10  # of those that a tool's result ends with: so much of its end is kept when it is too long
 FILE_BYTES = 256 << 10  # a longer file is left out
 DEPTH = 5  # of imports within imports
 IMPORTS = 40  # in one file; more are not looked at
@@ -271,7 +272,7 @@ class Instructions:
                 await self._kept.set(turn.conversation, known.kept())
         is_told = ctx.name != "edit_file" and not {"offset", "limit"} & ctx.arguments.keys()  # the file itself
         told = [[part for part in group if not (is_told and part.shown == inner)] for group in groups]
-        text, _ = joined(group for group in told if group)
+        text, _ = joined((group for group in told if group), MET_BYTES)
         if not text:
             return result
         words = "These instructions are for the files in that folder:"

@@ -274,22 +274,22 @@ class Scan:
         self._left = LOOKS
         self._limit = asyncio.Semaphore(AT_ONCE)
 
-    async def skills(self, places: Iterable[str] = PLACES) -> dict[str, Skill]:
+    async def skills(self, places: Sequence[str] = PLACES) -> dict[str, Skill]:
         """By name; of two with one name the first counts."""
         found: dict[str, Skill] = {}
         for place in places:
             for skill in await self._folder(place, place, LEVELS):
                 if found.setdefault(skill.name, skill) is not skill:
                     self._warn(skill.shown, f"{found[skill.name].shown} has its name")
+        if self._left < 0:
+            self._warn(self._shown(", ".join(places)), f"there is more than chomp looks at: {LOOKS} files and folders")
         return dict(sorted(found.items()))
 
     async def _look(self, path: str) -> Any:
-        """What is there. Raises ValueError where that cannot be said."""
+        """What is there; None when enough has been looked at. Raises ValueError where that cannot be said."""
         async with self._limit:
             self._left -= 1
-            if self._left < 0:
-                raise ValueError("there are too many files")
-            return await self._files.look(path, most_bytes=FILE_BYTES)
+            return await self._files.look(path, most_bytes=FILE_BYTES) if self._left >= 0 else None
 
     async def _folder(self, folder: str, place: str, levels: int) -> list[Skill]:
         """The skills in a folder and those within it."""
@@ -298,7 +298,7 @@ class Scan:
         except (OSError, ValueError) as error:
             self._warn(self._shown(folder), str(error))
             return []
-        names = [name for name in look.names if not name.startswith(".")]
+        names = [] if look is None else [name for name in look.names if not name.startswith(".")]
         found = await asyncio.gather(*(self._entry(folder, name, place, levels) for name in names))
         return [skill for skills in found for skill in skills]
 
@@ -311,6 +311,8 @@ class Scan:
             return []
         try:
             look = await self._look(path if is_flat else f"{path}/SKILL.md")
+            if look is None:
+                return []
             if look.kind == "file" and is_flat:
                 return [flat_skill(text_of(look.data), path, home=self._home)]
             if look.kind == "file":
