@@ -764,6 +764,7 @@ def read_settings(
         timeouts=read_table("timeouts", Timeouts, tables.get("timeouts", {})),
         limits=read_table("limits", Limits, tables.get("limits", {})),
         tasks=read_table("tasks", TaskSettings, tables.get("tasks", {})),
+        agent=read_table("agent", AgentSettings, tables.get("agent", {})),
         extensions=read_table("extensions", ExtensionSettings, tables.get("extensions", {})),
         of_extensions=_tables_of_extensions(tables, flags),
         routers=tuple(tables.get("routers", ())),
@@ -14932,7 +14933,7 @@ class Surface:
 
 
 class Storage:
-    """Texts of an extension by key, in the database."""
+    """Texts of an extension by key, in the database. What has a conversation's id as its key is forgotten with it."""
 
     def __init__(self, database: Database, extension: str, namespace: str):
         self._database, self._place = database, (extension, namespace)
@@ -15179,6 +15180,7 @@ class ExtensionApi:
     def start(self, name: str, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Work in the background, which ends with chomp; when it dies that is logged and shown."""
         task = self._tools.background.start(f"{self.id}: {name}", self._kernel.watched(self._extension, name, work))
+        task.add_done_callback(lambda over: work.close())  # which nothing does for a task that has not begun
         if not self._sealed:
             self._begun.append(task)
         return task
@@ -15912,8 +15914,8 @@ class ConversationStore:
         """Forgets all of a caller: whoever gets the name next is somebody else."""
 
         def drop(connection: sqlite3.Connection) -> None:
-            for table in ("chunks", "turns"):
-                sql = f"DELETE FROM {table} WHERE conversation IN (SELECT id FROM conversations WHERE caller = ?)"  # noqa: S608
+            for table, column in (("chunks", "conversation"), ("turns", "conversation"), ("extension_storage", "key")):
+                sql = f"DELETE FROM {table} WHERE {column} IN (SELECT id FROM conversations WHERE caller = ?)"  # noqa: S608
                 connection.execute(sql, (name,))
             connection.execute("DELETE FROM conversations WHERE caller = ?", (name,))
             connection.execute("DELETE FROM workspaces WHERE caller = ?", (name,))
@@ -16334,9 +16336,9 @@ class Conversations:
 
     def __init__(
         self, store: ConversationStore, proxy: Proxy, kernel: Kernel, workbench: Workbench, background: Background,
-        events: EventBus, settings: Callable[[], Settings], clocks: Clocks,
+        events: EventBus, settings: Callable[[], Settings], clocks: Clocks, credentials: Credentials,
     ):  # fmt: skip
-        self.store = store
+        self.store, self._credentials = store, credentials
         self._proxy, self._kernel, self._bench, self._background = proxy, kernel, workbench, background
         self._events, self._settings, self._clocks = events, settings, clocks
         self._live: dict[str, LiveTurn] = {}
@@ -16378,6 +16380,15 @@ class Conversations:
         if found is None:
             raise NotFound(f"no conversation {conversation_id}")
         return found
+
+    def caller_of(self, conversation: Conversation) -> Caller:
+        """To whom it belongs, with what that may do. Raises NotFound when that user is no more."""
+        name = conversation.caller
+        if name == OWNER.name:
+            return OWNER
+        if (user := self._credentials.users.get(name)) is None:
+            raise NotFound(f"no user {name}")
+        return Caller("user", name, user=user)
 
     async def ensure(self, caller: Caller, conversation_id: str, workspace: str = "") -> Conversation:
         """The caller's conversation, made where there is none. Raises BadRequest or NotFound."""
@@ -16654,7 +16665,7 @@ class Conversations:
         found = await self.store.get(conversation_id)
         if found is None:
             raise NotFound(f"no conversation {conversation_id}")
-        caller = OWNER if found.caller == OWNER.name else Caller("user", found.caller)
+        caller = self.caller_of(found)
         cwd = await self.folder(caller, found)
         return self._facts(caller, found, "", found.model or self.default_model, cwd)
 
@@ -16863,12 +16874,12 @@ class Conversations:
 
     # -- compaction and warming
 
-    async def warm(self, caller: Caller, conversation_id: str, model: str = "", cwd: str = "") -> dict[str, Any]:
+    async def warm(self, conversation_id: str, model: str = "", cwd: str = "") -> dict[str, Any]:
         """Asks for one token of the conversation's next request, so that its beginning stays in the provider's cache.
 
         Raises Conflict when that cannot be.
         """
-        conversation = await self.find(caller, conversation_id)
+        conversation = await self.store.get(conversation_id)
         lock = self._lock(conversation_id)
         if conversation_id in self._live or lock.locked():
             raise Conflict("a turn of this conversation is active")
@@ -16876,18 +16887,21 @@ class Conversations:
             raise Conflict("the conversation has no history yet")
         if cwd:
             conversation = msgspec.structs.replace(conversation, cwd=cwd)
+        caller = self.caller_of(conversation)
         async with lock:
             brief = await self._brief_again(caller, conversation, model)
             usage, _, failed = await self._once(caller, brief, WARM_WORD, 1, f"warm-{self._ms()}")
         if failed is not None or usage is None:
             raise Conflict(failed.message if failed is not None else "the provider did not tell its tokens")
         read, write = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
-        return {
+        told = {
             "inputTokens": usage.input_tokens, "outputTokens": usage.output_tokens, "cacheReadTokens": read,
             "cacheWriteTokens": write,
             "cachePct": min(100, max(0, round(100 * read / usage.input_tokens))) if usage.input_tokens > 0 else 0,
             "expectedCacheRate": round(100 * read / (read + write)) if read + write else 0,
         }  # fmt: skip
+        self._events.publish("conversation_warmed", {"conversation": conversation_id, **told})
+        return told
 
     async def _brief_again(
         self, caller: Caller, conversation: Conversation, model: str, *, anew: bool = False
@@ -23459,7 +23473,8 @@ async def warm_chat(request: web.Request) -> web.Response:
     fields = await _fields(request)
     conversation_id, more = text_in(fields, "conversationId"), chat_fields(fields)
     chats = request.app[SERVICES].conversations
-    return reply(await chats.warm(request[CALLER], conversation_id, more.model or "", more.cwd or ""))
+    await chats.find(request[CALLER], conversation_id)
+    return reply(await chats.warm(conversation_id, more.model or "", more.cwd or ""))
 
 
 @routes.get("/conversations")
@@ -26081,7 +26096,15 @@ def _services(
     )
     bench = ChatBench(now_set, machine, platforms, dispatch.stay_of)
     chats = Conversations(
-        ConversationStore(database, clocks.wall), proxy, kernel, bench, background, events, now_set, clocks
+        ConversationStore(database, clocks.wall),
+        proxy,
+        kernel,
+        bench,
+        background,
+        events,
+        now_set,
+        clocks,
+        credentials,
     )
     return Services(
         settings=settings,
