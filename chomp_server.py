@@ -959,6 +959,7 @@ class RouterDef(msgspec.Struct, frozen=True):
     prefix: str = ""  # of subscriptions: where requests come in that go on as they are
     beta: str = ""  # of subscriptions: what anthropic-beta begins with
     keys: tuple[str, ...] = ()  # literal keys from chomp.toml
+    tools: bool = True  # its models can be offered tools
     text_calls: bool = False  # its models write calls of tools as words, which the built-in agent takes out of them
     efforts: tuple[tuple[str, str], ...] = ()  # how much to think, in our words and in those it takes in chat
 
@@ -1672,6 +1673,7 @@ ROUTERS: tuple[RouterDef, ...] = (
         color="#C8A630",
         default_model="smollm2-135m",
         kind="local",
+        tools=False,
         # its stream of responses lacks the output_index that OpenAI's SDK needs: those are translated
         apis=("chat", "completions", "messages", "count_tokens"),
         models=("smollm2-135m",),
@@ -16111,11 +16113,11 @@ class Workbench(Protocol):
 
     async def run(
         self, caller: Caller, cwd: str, argv: Sequence[str], *, timeout_s: float, most_bytes: int = 200_000,
-        stdin: bytes = b"", heard: Callable[[str, str], None] | None = None,
+        stdin: bytes = b"", heard: Callable[[str, str], None] | None = None, changes: bool = True,
     ) -> Ran:  # fmt: skip
-        """Runs a command there. Raises Unavailable."""
+        """Runs a command there, which may change something or not. Raises Unavailable."""
 
-    async def start(self, caller: Caller, cwd: str, argv: Sequence[str]) -> Any:
+    async def start(self, caller: Caller, cwd: str, argv: Sequence[str], *, changes: bool = True) -> Any:
         """A process with pipes, shut in. Raises Unavailable."""
 
     async def file(self, caller: Caller, cwd: str, question: dict[str, Any]) -> Any:
@@ -16146,6 +16148,11 @@ RESULT_SHOWN = 200  # characters of a tool's result that a summary is made of
 WARM_WORD = "ping"
 
 
+# Ollama, vLLM, llama.cpp, OpenRouter: what they say of a model that was not trained for tools
+NO_TOOLS = re.compile(r"(?i)(does not|doesn't|not) support (tools|tool use|tool calling|function calling)"
+                      r"|no endpoints found that support tool use|cannot use tools")  # fmt: skip
+
+
 class ChatModel:
     """The router pool as the model of a conversation."""
 
@@ -16156,6 +16163,7 @@ class ChatModel:
         head: dict[str, Any] = {"model": brief.model, "stream": True}  # usage is asked for where it can be
         if max_tokens:
             head["max_tokens"] = max_tokens
+        self._bare = form.encode(head)[:-1] + b',"messages":['  # for a model that takes no tools
         if brief.tools:
             head["tools"] = [tool.wire() for tool in brief.tools]
         self._head = form.encode(head)[:-1] + b',"messages":['
@@ -16169,7 +16177,21 @@ class ChatModel:
         return self._head + b",".join(self._encoded) + b"]}"
 
     async def ask(self, messages: Sequence[ChatMessage], request_id: str) -> AsyncIterator[ModelEvent]:
-        """What the model answers. It raises nothing: a failure is the last event."""
+        """What the model answers; one that can use no tools is asked again without. A failure is the last event."""
+        async with contextlib.aclosing(cast(Any, self._ask(messages, request_id))) as events:
+            async for event in events:
+                no_tools = isinstance(event, Failed) and not event.retryable and NO_TOOLS.search(event.message)
+                if not (no_tools and self._head != self._bare):
+                    yield event
+                    continue
+                self._head = self._bare
+        if self._head == self._bare and self._names:
+            self._names = frozenset()
+            async with contextlib.aclosing(cast(Any, self._ask(messages, f"{request_id}.bare"))) as events:
+                async for event in events:
+                    yield event
+
+    async def _ask(self, messages: Sequence[ChatMessage], request_id: str) -> AsyncIterator[ModelEvent]:
         request = ChatRequest(
             "chat", self.body(messages), headers=JSON_HEADERS, request_id=request_id,
             received_at=time.perf_counter(), effort=self._effort,
@@ -16604,13 +16626,16 @@ class Conversations:
         """
         agent = self._settings().agent
         model = fields.model or conversation.model or self.default_model
-        await self._known_model(caller, model)
+        targets = await self._targets(caller, model)
         if fields.model and fields.model != conversation.model:
             await self.store.set(conversation.id, model=fields.model)
         effort = fields.reasoning_effort or conversation.effort or agent.effort
         cwd = await self.folder(caller, conversation)
         facts = self._facts(caller, conversation, turn_id, model, cwd, fields.mode)
-        tools = await self._kernel.filtered("tools", self._tools(facts.mode), facts)
+        tools = await self._kernel.filtered("tools", self._kernel.tools(), facts)
+        tools = [one for one in tools if facts.mode != "plan" or one.access in ("read", "network")]
+        if targets and not any(one.router.tools for one in targets):
+            tools = []
         prompt = conversation.prompt
         if anew or prompt is None or conversation.prompt_cwd != cwd:
             prompt = await self._kernel.filtered("system-prompt", DEFAULT_PROMPT, facts)
@@ -16620,22 +16645,19 @@ class Conversations:
         history, repair = reconcile(list(messages))
         return _Brief(conversation, facts, model, effort, prompt, tuple(tools), tuple(history), repair)
 
-    def _tools(self, mode: Mode) -> list[Tool]:
-        return [one for one in self._kernel.tools() if mode != "plan" or one.access in ("read", "network")]
-
     @property
     def default_model(self) -> str:
         """Of conversations that name none."""
         settings = self._settings()
         return settings.environ.get("DISPATCH_MODEL") or settings.agent.model
 
-    async def _known_model(self, caller: Caller, model: str) -> None:
-        """Raises ModelNotFound or Forbidden for one that the caller cannot have."""
+    async def _targets(self, caller: Caller, model: str) -> Sequence[Target]:
+        """Who could be asked now. Raises ModelNotFound or Forbidden for a model that the caller cannot have."""
         try:
             targets = await self._proxy.routing.plan(model, "", "", "chat")
         except (Busy, Unavailable):
-            return  # it is there, and the turn waits for it as long as it may
-        permitted(caller, model, "", targets, self._proxy.routing.rows)
+            return ()  # it is there, and the turn waits for it as long as it may
+        return permitted(caller, model, "", targets, self._proxy.routing.rows)
 
     async def folder(self, caller: Caller, conversation: Conversation) -> str:
         """Where a conversation's tools work. Raises BadRequest."""
@@ -16651,13 +16673,15 @@ class Conversations:
     ) -> TurnFacts:
         bench = self._bench
         chosen = mode or conversation.mode or self._settings().agent.mode
+        chosen = chosen or ("ask" if self._attended(conversation.id) else "auto")
+        changes = chosen != "plan"
         return TurnFacts(
             conversation.id, turn_id, cwd, conversation.workspace, model, conversation.caller,
             self._settings().environ.get("HOME", "") if caller.kind == "owner" else "",
-            chosen or ("ask" if self._attended(conversation.id) else "auto"),
+            chosen,
             ToolFiles(functools.partial(bench.file, caller, cwd)),
-            functools.partial(bench.run, caller, cwd),
-            functools.partial(bench.start, caller, cwd),
+            functools.partial(bench.run, caller, cwd, changes=changes),
+            functools.partial(bench.start, caller, cwd, changes=changes),
         )  # fmt: skip
 
     async def turn_facts(self, conversation_id: str) -> TurnFacts:
@@ -17678,8 +17702,11 @@ class Piped:
 
     async def write(self, data: bytes) -> None:
         """Raises OSError when it is gone."""
-        self._input.write(data)
-        await self._input.drain()
+        try:
+            self._input.write(data)
+            await self._input.drain()
+        except RuntimeError as error:  # uvloop's word for it
+            raise BrokenPipeError(str(error)) from None
 
     async def read(self, most_bytes: int = 65536) -> bytes:
         """What it has said since; empty when it is over."""
@@ -19969,10 +19996,10 @@ class ChatBench:
 
     async def run(
         self, caller: Caller, cwd: str, argv: Sequence[str], *, timeout_s: float, most_bytes: int = 200_000,
-        stdin: bytes = b"", heard: Callable[[str, str], None] | None = None,
+        stdin: bytes = b"", heard: Callable[[str, str], None] | None = None, changes: bool = True,
     ) -> Ran:  # fmt: skip
         """See Workbench."""
-        launch = self._launch(caller, cwd, argv)
+        launch = self._launch(caller, cwd, argv, changes=changes)
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
         def hear(data: bytes) -> None:
@@ -19982,9 +20009,9 @@ class ChatBench:
         code, output = await self._runner.capture(launch, timeout_s, most_bytes, stdin=stdin, heard=hear)
         return Ran(code, output.decode(errors="replace"))
 
-    async def start(self, caller: Caller, cwd: str, argv: Sequence[str]) -> Piped:
+    async def start(self, caller: Caller, cwd: str, argv: Sequence[str], *, changes: bool = True) -> Piped:
         """See Workbench."""
-        return await self._runner.open(self._launch(caller, cwd, argv))
+        return await self._runner.open(self._launch(caller, cwd, argv, changes=changes))
 
     async def file(self, caller: Caller, cwd: str, question: dict[str, Any]) -> Any:
         """See Workbench."""
