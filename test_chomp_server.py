@@ -86,7 +86,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import chomp_server as cs
 from adapters import accounts as accounts_extension
-from adapters import notify
+from adapters import lsp, notify, trace
 from adapters.dialects import textcalls
 from adapters.hosts import kinds, llamacpp, lmstudio, ollama, seen, vllm
 from adapters.hosts import openai as any_other
@@ -94,6 +94,7 @@ from adapters.hosts.seen import CannotDo, Down, HostModel, NotThis, Reply, Seen
 from adapters.subscriptions import claude, codex, siwc
 from adapters.subscriptions import kinds as sign_ins
 from adapters.subscriptions import seen as account
+from adapters.written.own import OwnFolder
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -560,6 +561,797 @@ def said(body: bytes) -> str:
     """The words of a chat stream, one space between frames."""
     words = [c["delta"].get("content") for f in frames(body) if f != "[DONE]" for c in f.get("choices", ())]
     return " ".join(word for word in words if word)
+
+
+# -- a scripted model: what it does with each request is a list of moves
+
+Move = bytes | asyncio.Event | Callable[[Call], Awaitable[None]]
+_call_ids = itertools.count(1)
+
+
+class Play:
+    """What a scripted model does with one request: `Play().says("Let me see").calls(("echo", {"text": "a"}))`.
+
+    It ends as models do, with a finish marker, usage where it is asked for and [DONE], unless it is told otherwise.
+    """
+
+    def __init__(self) -> None:
+        self.moves: list[Move] = []
+        self.reason = "stop"
+        self.tokens: tuple[int, int] = (10, 5)
+        self.bare = False  # how it ends is said by its moves
+        self.refusal: tuple[int, bytes, tuple[tuple[str, str], ...]] | None = None
+        self.piece_bytes = 0
+        self.came = asyncio.Event()  # the request is here
+
+    def says(self, *words: str) -> Play:
+        """A delta each."""
+        self.moves += [chat_chunk({"content": one}) for one in words]
+        return self
+
+    def thinks(self, *words: str) -> Play:
+        self.moves += [chat_chunk({"reasoning_content": one}) for one in words]
+        return self
+
+    def calls(
+        self, *calls: tuple[str, Any], ids: Sequence[str | None] = (), pieces: int = 1, mixed: bool = False
+    ) -> Play:
+        """Tools called beside one another: name and arguments, which are a text when they are to be broken.
+
+        The arguments come in `pieces`; when they are `mixed`, a call's between the others'.
+        """
+        self.reason = "tool_calls"
+        names = list(ids) or [f"call_{next(_call_ids)}" for _ in calls]
+        rounds: list[list[bytes]] = [[] for _ in range(pieces + 1)]
+        for at, (name, given_) in enumerate(calls):
+            first = {"index": at, "type": "function", "function": {"name": name, "arguments": ""}}
+            if names[at] is not None:
+                first["id"] = names[at]
+            text = given_ if isinstance(given_, str) else json.dumps(given_)
+            parts = [text[len(text) * n // pieces : len(text) * (n + 1) // pieces] for n in range(pieces)]
+            rounds[0].append(chat_chunk({"tool_calls": [first]}))
+            for n, part in enumerate(parts):
+                rounds[n + 1].append(chat_chunk({"tool_calls": [{"index": at, "function": {"arguments": part}}]}))
+        self.moves += itertools.chain(*rounds) if mixed else itertools.chain(*zip(*rounds, strict=True))
+        return self
+
+    def waits(self, gate: asyncio.Event) -> Play:
+        self.moves.append(gate)
+        return self
+
+    def sends(self, *raw: bytes) -> Play:
+        self.moves += raw
+        return self
+
+    def uses(self, prompt: int, completion: int) -> Play:
+        """The tokens it says it used, at the end."""
+        self.tokens = prompt, completion
+        return self
+
+    def usage(self, prompt: int, completion: int, **more: Any) -> Play:
+        """A report of tokens right here."""
+        counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+        return self.sends(chat_chunk(None, usage={**counts, **more}))
+
+    def finishes(self, reason: str = "") -> Play:
+        """A finish marker right here."""
+        return self.sends(chat_chunk({}, reason or self.reason))
+
+    def errs(self, message: str, **more: Any) -> Play:
+        """An error object in the stream."""
+        return self.sends(b"data: " + json.dumps({"error": {"message": message, **more}}).encode() + b"\n\n")
+
+    def ends(self) -> Play:
+        """The body is over here, with what has been said."""
+        self.bare = True
+        return self
+
+    def is_cut(self) -> Play:
+        """The connection breaks here."""
+
+        async def cut(call: Call) -> None:
+            await asyncio.sleep(0.02)  # so that what was sent is not lost to the reset
+            call.cut()
+
+        self.moves.append(cut)
+        return self.ends()
+
+    def is_silent(self) -> Play:
+        """Nothing comes any more, until chomp leaves."""
+
+        async def wait(call: Call) -> None:
+            await call.gone.wait()
+
+        self.moves.append(wait)
+        return self.ends()
+
+    def refuses(self, status: int, message: str = "no", *headers: tuple[str, str]) -> Play:
+        """An HTTP error instead of all that."""
+        body = json.dumps({"error": {"message": message, "type": "x", "code": f"c{status}"}}).encode()
+        self.refusal = status, body, headers
+        return self
+
+    def in_pieces(self, size: int) -> Play:
+        """All bytes come in pieces of `size`, wherever that cuts them."""
+        self.piece_bytes = size
+        return self
+
+    async def __call__(self, call: Call) -> None:
+        self.came.set()
+        if self.refusal is not None:
+            status, body, headers = self.refusal
+            await call.whole(body, status, headers=headers)
+            return
+        if not call.streams:
+            await self._whole(call)
+            return
+        moves = list(self.moves)
+        if not self.bare:
+            moves.append(chat_chunk({}, self.reason))
+            if (call.json.get("stream_options") or {}).get("include_usage"):
+                prompt, completion = self.tokens
+                counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+                moves.append(chat_chunk(None, usage=counts))
+            moves.append(DONE)
+        headed = False
+        waiting = b""
+        for move in [*moves, None]:
+            if isinstance(move, bytes):
+                waiting += move
+                if not self.piece_bytes:
+                    headed = await self._chunk(call, waiting, headed)
+                    waiting = b""
+                continue
+            for at in range(0, len(waiting), self.piece_bytes or 1):
+                headed = await self._chunk(call, waiting[at : at + self.piece_bytes], headed)
+            waiting = b""
+            if isinstance(move, asyncio.Event):
+                await move.wait()
+            elif move is not None:
+                await move(call)
+                return
+        await call.end()
+
+    @staticmethod
+    async def _chunk(call: Call, data: bytes, headed: bool) -> bool:
+        if not headed:
+            await call.head()
+        await call.chunk(data)
+        return True
+
+    async def _whole(self, call: Call) -> None:
+        for move in self.moves:
+            if isinstance(move, asyncio.Event):
+                await move.wait()
+            elif not isinstance(move, bytes):
+                await move(call)
+                return
+        said_ = [f for f in frames(b"".join(m for m in self.moves if isinstance(m, bytes))) if f != "[DONE]"]
+        words = [c["delta"].get("content") or "" for f in said_ for c in f.get("choices", ())]
+        prompt, completion = self.tokens
+        counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+        await call.whole(chat_answer("".join(words), usage=counts))
+
+
+class Scripted:
+    """A model that does a play for each request, in their order, or what `otherwise` says when there is none left."""
+
+    def __init__(self, *plays: Play):
+        self.plays = collections.deque(plays)
+        self.otherwise: Callable[[Call], Play] | None = None
+        self.unscripted: list[Call] = []
+        self.up: Upstream
+
+    async def __call__(self, call: Call) -> None:
+        if self.plays:
+            play = self.plays.popleft()
+        elif self.otherwise is not None:
+            play = self.otherwise(call)
+        else:
+            self.unscripted.append(call)
+            play = Play().says("there is no play left")
+        await play(call)
+
+    def then(self, *plays: Play) -> None:
+        self.plays.extend(plays)
+
+    @property
+    def name(self) -> str:
+        """What its model is called."""
+        return self.up.model
+
+    @property
+    def calls(self) -> list[Call]:
+        return self.up.calls
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        return [call.json for call in self.up.calls]
+
+    def messages(self, at: int = -1) -> list[dict[str, Any]]:
+        """Those of a request, without the system prompt; they make sense to every API."""
+        found = [one for one in self.requests[at]["messages"] if one["role"] not in ("system", "developer")]
+        check_messages(found)
+        return found
+
+    def roles(self, at: int = -1) -> str:
+        """`user assistant tool` of a request."""
+        return " ".join(one["role"] for one in self.messages(at))
+
+    def system(self, at: int = -1) -> str:
+        """The system prompt of a request."""
+        found = [one for one in self.requests[at]["messages"] if one["role"] in ("system", "developer")]
+        return "\n".join(words_of(one) for one in found)
+
+    def tools(self, at: int = -1) -> list[str]:
+        return [one["function"]["name"] for one in self.requests[at].get("tools") or ()]
+
+
+def words_of(message: dict[str, Any]) -> str:
+    """The text of a chat message, whichever form it has."""
+    content = message.get("content") or ""
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+
+
+def check_messages(messages: Sequence[dict[str, Any]]) -> None:
+    """Each call is answered once, right behind it and in order; nothing else is; arguments are JSON objects."""
+    waiting: list[str] = []
+    for at, one in enumerate(messages):
+        if one["role"] == "tool":
+            assert waiting and one["tool_call_id"] == waiting.pop(0), (at, messages)
+            continue
+        assert not waiting, (at, waiting, messages)
+        if one["role"] == "assistant":
+            calls = one.get("tool_calls") or []
+            for call in calls:
+                assert isinstance(json.loads(call["function"]["arguments"]), dict), call
+            waiting = [call["id"] for call in calls]
+            assert all(waiting) and len(set(waiting)) == len(waiting), one
+            assert calls or words_of(one) or one.get("reasoning_content") is not None or "content" in one, one
+    assert not waiting, messages
+
+
+# -- what clients of the chat API see
+
+
+class Told:
+    """The events a POST /chat was answered with."""
+
+    def __init__(self, conversation: str, events: list[dict[str, Any]]):
+        self.conversation = conversation
+        self.events = events
+
+    @property
+    def types(self) -> list[str]:
+        return [one["type"] for one in self.events]
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [one for one in self.events if one["type"] == kind]
+
+    @property
+    def text(self) -> str:
+        return "".join(one["delta"] for one in self.of("text-delta"))
+
+    @property
+    def reason(self) -> str:
+        """Why the turn ended."""
+        (done,) = self.of("done")
+        return str(done["reason"])
+
+    @property
+    def results(self) -> list[tuple[str, bool]]:
+        """Content and failure of each tool result."""
+        return [(one["content"], one["isError"]) for one in self.of("tool-result")]
+
+
+def check_turn(events: Sequence[dict[str, Any]]) -> None:
+    """The events of one whole turn stand in their order."""
+    kinds = [one["type"] for one in events]
+    assert kinds[:2] == ["user-message", "turn-start"], kinds
+    assert kinds[-1] == "turn-sealed" and kinds.count("turn-sealed") == 1, kinds
+    assert kinds[-2] == "done" and kinds.count("done") == 1, kinds
+    assert len({(one["conversationId"], one["turnId"]) for one in events}) == 1 and events[0]["turnId"]
+    assert not any("seq" in one for one in events)
+    for at, one in enumerate(events):
+        if one["type"] == "tool-result":
+            before = events[:at]
+            called = [
+                n for n, e in enumerate(before) if e["type"] == "tool-call" and e["toolCallId"] == one["toolCallId"]
+            ]
+            assert called, one
+            complete = [e for e in before if e["type"] == "step-complete" and e["stepId"] == one["stepId"]]
+            assert len(complete) == 1, (one, kinds)
+            assert isinstance(one["content"], str) and isinstance(one["isError"], bool)
+    results = kinds.count("tool-result")
+    assert results == kinds.count("tool-call") or events[-2]["reason"] in ("aborted", "error", "loop"), kinds
+
+
+def with_joined_deltas(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same, with deltas of one kind as one: late watchers may be told of them so."""
+    found: list[dict[str, Any]] = []
+    for one in events:
+        if "delta" in one and found and found[-1]["type"] == one["type"]:
+            found[-1] = {**one, "delta": found[-1]["delta"] + one["delta"]}
+        else:
+            found.append(one)
+    return found
+
+
+class Asking:
+    """A POST /chat that is being answered."""
+
+    def __init__(self, answer: aiohttp.ClientResponse):
+        self.answer = answer
+        self.conversation = answer.headers["X-Conversation-Id"]
+        self.events: list[dict[str, Any]] = []
+        self._news = asyncio.Event()
+        self._over = False
+        self._read = asyncio.ensure_future(self._follow())
+        self._read.add_done_callback(lambda read: read.cancelled() or read.exception())
+
+    async def _follow(self) -> None:
+        buffered = b""
+        try:
+            async for data in self.answer.content.iter_any():
+                *lines, buffered = (buffered + data).split(b"\n")
+                self.events += map(json.loads, lines)
+                self._news.set()
+            assert buffered == b"", buffered
+        finally:
+            self._news.set()
+            self._over = True
+
+    async def seen(self, kind: str, count: int = 1, **fields: Any) -> dict[str, Any]:
+        """The event of that kind (the `count`th), as soon as it is here."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                self._news.clear()
+                found = [
+                    one
+                    for one in self.events
+                    if one["type"] == kind and all(one.get(k) == v for k, v in fields.items())
+                ]
+                if len(found) >= count:
+                    return found[count - 1]
+                assert not self._over, (kind, self.events)
+                await self._news.wait()
+
+    async def end(self) -> Told:
+        """All of them; whole turns are checked."""
+        await soon(self._read)
+        told = Told(self.conversation, self.events)
+        if "turn-sealed" in told.types:
+            check_turn(told.events)
+        return told
+
+    def leave(self) -> None:
+        """The client is gone."""
+        self._read.cancel()
+        self.answer.close()
+
+
+class Watcher:
+    """A client on the WebSocket: all that it is sent, in order."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse):
+        self.socket = socket
+        self.heard: list[dict[str, Any]] = []
+        self.over = False
+        self._news = asyncio.Event()
+        self._read = asyncio.ensure_future(self._follow())
+
+    async def _follow(self) -> None:
+        async for frame in self.socket:
+            assert frame.type is aiohttp.WSMsgType.TEXT, frame
+            self.heard.append(json.loads(frame.data))
+            self._news.set()
+        self.over = True
+        self._news.set()
+
+    async def says(self, kind: str, **fields: Any) -> None:
+        await self.socket.send_str(json.dumps({"type": kind, **fields}))
+
+    async def until(self, holds: Callable[[], Any]) -> Any:
+        """What `holds` says, as soon as what was heard makes that true."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not (found := holds()):
+                assert not self.over, self.heard
+                self._news.clear()
+                await self._news.wait()
+        return found
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [one for one in self.heard if one["type"] == kind]
+
+    async def hears(self, kind: str, count: int = 1) -> dict[str, Any]:
+        """The `count`th message of that kind."""
+        await self.until(lambda: len(self.of(kind)) >= count)
+        return self.of(kind)[count - 1]
+
+    def events(self, conversation: str = "") -> list[dict[str, Any]]:
+        """The events of the agent."""
+        found = [one["event"] for one in self.of("chat.delta")]
+        return [one for one in found if not conversation or one["conversationId"] == conversation]
+
+    async def sees(self, kind: str, count: int = 1) -> dict[str, Any]:
+        """The `count`th event of that kind."""
+        await self.until(lambda: len([one for one in self.events() if one["type"] == kind]) >= count)
+        return [one for one in self.events() if one["type"] == kind][count - 1]
+
+    def surface(self, surface: str) -> dict[str, Any]:
+        """The last that was told of a surface: its spec."""
+        told = [one["spec"] for one in self.of("surface")] + [one["update"]["spec"] for one in self.of("update")]
+        found = [
+            one
+            for one in self.heard
+            if (one.get("spec") or one.get("update", {}).get("spec") or {}).get("id") == surface
+        ]
+        assert told and found, self.heard
+        last = found[-1]
+        return dict(last.get("spec") or last["update"]["spec"])
+
+    def waiting(self) -> list[str]:
+        """The texts of the surface of queued messages."""
+        (field,) = self.surface("message-queue")["fields"]
+        assert (field["kind"], field["rendererId"]) == ("custom", "message-queue")
+        return [one["text"] for one in field["payload"]["messages"]]
+
+    async def close(self) -> None:
+        await self.socket.close()
+        await soon(self._read)
+
+
+class Chats:
+    """The chat API of a chomp, as one of its callers uses it."""
+
+    def __init__(self, url: str, token: str = TOKEN, **headers: str):
+        self.url = url
+        connector = aiohttp.TCPConnector(limit=0)
+        self.http = aiohttp.ClientSession(
+            headers={"authorization": f"Bearer {token}", **headers}, connector=connector, read_bufsize=1 << 20
+        )
+        self.server: Any = None  # the Chomp, where it runs in this process
+        self._watchers: list[Watcher] = []
+
+    async def close(self) -> None:
+        for one in self._watchers:
+            await one.socket.close()
+        await self.http.close()
+
+    async def asks(self, message: str, conversation: str = "", **fields: Any) -> Asking:
+        """A turn that is begun."""
+        body = {"message": message, **({"conversationId": conversation} if conversation else {}), **fields}
+        answer = await self.http.post(f"{self.url}/chat", json=body, timeout=aiohttp.ClientTimeout(total=120))
+        assert answer.status == 200, (answer.status, await answer.text())
+        assert answer.content_type == "application/x-ndjson"
+        return Asking(answer)
+
+    async def chat(self, message: str, conversation: str = "", **fields: Any) -> Told:
+        """A turn, to its end."""
+        return await (await self.asks(message, conversation, **fields)).end()
+
+    async def call(self, method: str, path: str, body: Any = None, **more: Any) -> tuple[int, Any]:
+        """Status and body of a request."""
+        async with self.http.request(
+            method, self.url + path, **({} if body is None else {"json": body}), **more
+        ) as answer:
+            text = await answer.text()
+            return answer.status, json.loads(text) if text else None
+
+    async def get(self, path: str) -> Any:
+        """The body of what is there."""
+        status, body = await self.call("GET", path)
+        assert status == 200, (path, status, body)
+        return body
+
+    async def does(self, method: str, path: str, body: Any = None) -> Any:
+        """The body of what worked."""
+        status, got = await self.call(method, path, body)
+        assert status == 200, (method, path, status, got)
+        return got
+
+    async def history(self, conversation: str, query: str = "") -> list[dict[str, Any]]:
+        """The stored chunks; their `seq` has no gap."""
+        answer = await self.get(f"/conversations/{conversation}{query}")
+        chunks: list[dict[str, Any]] = answer["chunks"]
+        numbers = [one["seq"] for one in chunks]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers))) if numbers else True, numbers
+        assert not numbers or answer["latestSeq"] == numbers[-1]
+        assert all(one.keys() == {"seq", "role", "chunk"} for one in chunks), chunks
+        return chunks
+
+    async def story(self, conversation: str) -> list[tuple[str, str, str]]:
+        """The stored chunks in short: role, type, and the words or the tool's name."""
+        found = []
+        for one in await self.history(conversation):
+            chunk = one["chunk"]
+            words = chunk.get("text") or chunk.get("content") or chunk.get("message") or chunk.get("toolName") or ""
+            found.append((one["role"], chunk["type"], words))
+        return found
+
+    async def status(self, conversation: str) -> tuple[bool, str]:
+        """Whether it runs, and its status."""
+        got = await self.get(f"/conversations/{conversation}/status")
+        assert got["conversationId"] == conversation
+        return got["isActive"], got["status"]
+
+    async def idle(self, conversation: str) -> None:
+        """Waits until no turn runs."""
+        await eventually_async(lambda: self.status(conversation), (False, "idle"), PATIENCE_S)
+
+    async def queue(self, conversation: str, text: str) -> dict[str, Any]:
+        got: dict[str, Any] = await self.does("POST", f"/conversations/{conversation}/queue", {"text": text})
+        assert got.keys() == {"conversationId", "startedTurn", "queue"}, got
+        return got
+
+    async def stop(self, conversation: str) -> bool:
+        got = await self.does("POST", f"/conversations/{conversation}/stop")
+        assert got.keys() == {"conversationId", "abortedTurn"}
+        return bool(got["abortedTurn"])
+
+    async def meta(self, conversation: str) -> dict[str, Any]:
+        """Its line in the list."""
+        (found,) = (await self.get(f"/conversations?q={conversation}"))["conversations"]
+        return dict(found)
+
+    async def watches(self, *conversations: str) -> Watcher:
+        """A socket, subscribed to conversations."""
+        watcher = Watcher(await self.http.ws_connect(f"{self.url}/ws", max_msg_size=0))
+        self._watchers.append(watcher)
+        await watcher.hears("catalog")
+        for one in conversations:
+            await watcher.says("chat.subscribe", conversationId=one)
+        return watcher
+
+
+# -- tools told what to do, in an extension of ours
+
+BENCH_TOOLS = '''
+import asyncio
+import collections
+import pathlib
+
+MANIFEST = {"id": "bench_tools", "name": "Bench tools", "version": "1.0.0", "apiVersion": "^1"}
+
+
+class Bench:
+    """What the tools did, and what they wait for."""
+
+    def __init__(self):
+        self.gates = collections.defaultdict(asyncio.Event)
+        self.began, self.ended, self.cancelled, self.overlaps = [], [], [], []
+        self.running = collections.Counter()
+        self.most = 0
+
+    async def hold(self, kind, name):
+        if self.running["alone"] or (kind == "alone" and self.running.total()):
+            self.overlaps.append(name)
+        self.running[kind] += 1
+        self.most = max(self.most, self.running.total())
+        self.began.append(name)
+        try:
+            await self.gates[name].wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(name)
+            raise
+        finally:
+            self.running[kind] -= 1
+        self.ended.append(name)
+
+
+def activate(host):
+    bench = Bench()
+    host.provide("bench", bench)
+
+    @host.tool(access="read")
+    async def echo(ctx, text: str) -> str:
+        """Says the text again."""
+        bench.began.append(text)
+        return text
+
+    @host.tool(access="read")
+    async def slow(ctx, name: str) -> str:
+        """Waits until it may end."""
+        await bench.hold("any", name)
+        return "slow " + name
+
+    @host.tool(access="read", concurrency_safe=False)
+    async def alone(ctx, name: str) -> str:
+        """Waits until it may end, with no other tool beside it."""
+        await bench.hold("alone", name)
+        return "alone " + name
+
+    @host.tool(access="read")
+    async def until_file(ctx, path: str) -> str:
+        """Waits for a file."""
+        began = pathlib.Path(path + ".began")
+        began.write_text(began.read_text() + "x" if began.exists() else "x")
+        while not pathlib.Path(path).exists():
+            await asyncio.sleep(0.01)
+        return "it is there"
+
+    @host.tool(access="read")
+    async def boom(ctx) -> str:
+        """Has a bug."""
+        raise KeyError("a bug")
+
+    @host.tool(access="read")
+    async def refuses(ctx) -> str:
+        """Cannot do it."""
+        raise ValueError("not on a Sunday")
+
+    @host.tool(access="read")
+    async def huge(ctx, mib: int) -> str:
+        """A long text."""
+        return "x" * (mib << 20)
+
+    @host.tool(access="shell", concurrency_safe=False)
+    async def runs(ctx, command: str, seconds: float = 60.0) -> str:
+        """Runs a command."""
+        ran = await ctx.run(["sh", "-c", command], timeout_s=seconds, most_bytes=200_000)
+        return f"[{ran.code}] {ran.output}"
+
+    @host.tool(access="read", parameters={"type": "object", "properties": {"text": {"type": "string"}}})
+    async def unchecked(ctx, arguments=None, **more) -> str:
+        """Takes anything."""
+        bench.began.append(ctx.arguments)
+        return "taken"
+
+    @host.tool(access="read")
+    async def speaks(ctx, lines: int) -> str:
+        """Shows what it does while it works."""
+        for n in range(lines):
+            ctx.output(f"line {n}\\n", stream="stderr" if n % 2 else "stdout")
+        return "spoken"
+
+    @host.tool(access="read")
+    async def looks(ctx, path: str) -> str:
+        """What stands at a path."""
+        look = await ctx.files.look(path)
+        return f"{look.kind} {look.path} {look.data.decode(errors='replace')}"
+
+    @host.tool(access="write", concurrency_safe=False)
+    async def puts(ctx, path: str, text: str) -> str:
+        """Writes a new file."""
+        await ctx.files.write(path, text.encode(), None)
+        return "written"
+
+    @host.tool(access="network")
+    async def works_behind(ctx) -> str:
+        """Starts work that dies by itself."""
+        async def die():
+            raise ConnectionResetError("the work behind died")
+        host.start("work behind", die())
+        await asyncio.sleep(0)
+        return "begun"
+'''
+
+
+def retries(*pauses_s: float) -> dict[str, Any]:
+    """The [agent] settings with which a failed request is sent again after these times."""
+    return {"retry_pauses": list(pauses_s), "retry_total": sum(pauses_s)}
+
+
+class Bench:
+    """A scripted model, a chomp with the test's tools and a chat API, and a folder to work in."""
+
+    def __init__(self, folder: Path, upstream: Any, process: Any):
+        self.folder = folder
+        self.work, self.home, self._extensions = folder / "work", folder / "home", folder / "extensions"
+        for one in (self.work, self.home, self._extensions):
+            one.mkdir()
+        self.extension("bench_tools", BENCH_TOOLS)
+        self._upstream, self._process = upstream, process
+        self.models: list[Scripted] = []
+        self.server: Chomp | None = None
+        self.real: Any = None
+        self._tables: dict[str, Any] = {}
+        self._clients: list[Chats] = []
+
+    def extension(self, name: str, source: str) -> None:
+        """One more extension of the servers that are started from now on."""
+        (self._extensions / f"{name}.py").write_text(textwrap.dedent(source))
+
+    async def model(self, *plays: Play, names: Sequence[str] = ("m",), **speaks: Any) -> Scripted:
+        made = Scripted(*plays)
+        made.up = await self._upstream(made, *names)
+        made.up.speaks = speaks
+        self.models.append(made)
+        return made
+
+    def tables(self, **tables: Any) -> dict[str, Any]:
+        """The settings: the first model is the default."""
+        more = dict(tables.pop("agent", {}))
+        found = {
+            "extensions": {"folders": [str(self._extensions)]},
+            "agent": {"model": self.models[0].name, "folder": str(self.work), **more},
+            **tables,
+        }
+        return found
+
+    async def start(self, *plays: Play, sandbox: bool = False, **tables: Any) -> Chats:
+        """A chomp in this process; `plays` are those of its first model.
+
+        With a `sandbox` it is known what shuts its tools in.
+        """
+        if not self.models:
+            await self.model(*plays)
+        else:
+            self.models[0].then(*plays)
+        self._tables = self.tables(**tables)
+        chats = await self._started()
+        if sandbox:
+            await chats.server.runs_tasks()
+        return chats
+
+    async def _started(self) -> Chats:
+        config = {"routers": [one.up.router for one in self.models], **self._tables}
+        config["timeouts"] = {**SHORT, **self._tables.get("timeouts", {})}
+        place = self.folder / "chomp"
+        place.mkdir(exist_ok=True)
+        self.server = await Chomp(place, config, {"HOME": str(self.home)}, None).start()
+        return self.caller()
+
+    def caller(self, token: str = TOKEN, **headers: str) -> Chats:
+        """Somebody who uses it."""
+        made = Chats(self.server.url if self.server else self.real.url, token, **headers)
+        made.server = self.server
+        self._clients.append(made)
+        return made
+
+    async def stop(self) -> None:
+        for one in self._clients:
+            await one.close()
+        self._clients.clear()
+        if self.server is not None:
+            server, self.server = self.server, None
+            await soon(server.stop())
+
+    async def again(self, **tables: Any) -> Chats:
+        """The same chomp, stopped and started."""
+        await self.stop()
+        self._tables.update(tables)
+        return await self._started()
+
+    def database(self) -> sqlite3.Connection:
+        """That of a chomp that does not run."""
+        assert self.server is None
+        return sqlite3.connect(self.folder / "chomp" / "state" / "chomp.db", isolation_level=None)
+
+    @property
+    def tools(self) -> Any:
+        """What the tools did, and what they wait for."""
+        assert self.server is not None
+        return self.server.services.kernel.services["bench"]
+
+    async def process(self, **tables: Any) -> Chats:
+        """A chomp as a user starts it."""
+        self._tables = self.tables(**tables)
+        ups = [one.up for one in self.models]
+        self.real = self._process(*ups, CHOMP_API_TOKEN=TOKEN, HOME=str(self.home), **self._tables)
+        await self.real.up()
+        return self.caller()
+
+    async def killed(self) -> Chats:
+        """The process is killed, as by a power cut, and started again."""
+        self.real.child.kill()
+        await self.real.child.wait()
+        for one in self._clients:
+            await one.close()
+        self._clients.clear()
+        await self.real.up()
+        return self.caller()
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, upstream: Any, process: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+    """A scripted model and a chomp with tools: `chats = await bench.start(Play().says("hi"))`."""
+    made = Bench(tmp_path, upstream, process)
+    monkeypatch.chdir(made.work)
+    yield made
+    await made.stop()
+    unasked = [call.json["messages"][-1] for one in made.models for call in one.unscripted]
+    assert unasked == []
 
 
 # == Fixtures ==
@@ -24839,6 +25631,2487 @@ class TestToolsInTheSandbox:
         )
         assert [words.partition(": ")[2] for words, _ in self.results(events)] == ["permission denied"] * 3
         assert (work / "frozen").read_text() == "a\n" and sorted(os.listdir(work)) == ["frozen", "hidden", "sub"]
+
+
+def extension(id: str) -> types.ModuleType:
+    """An extension's module, for what is pure in it."""
+    spec = importlib.util.spec_from_file_location(f"tested_{id}", HERE / "adapters" / f"{id}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class TestSystemPrompt:
+    """The template of the system prompt, and what it may name."""
+
+    prompt = extension("system-prompt")
+    TYPES = frozenset(("file", "prompt", "git"))
+    VALUES = {("file", "a.md"): "A", ("file", "empty"): "", ("prompt", "cwd"): "/w", ("git", "branch"): None}
+
+    def rendered(self, template: str, **more: Any) -> str:
+        return self.prompt.rendered(self.prompt.pieces_of(template, self.TYPES), self.VALUES, **more)
+
+    @pytest.mark.parametrize(
+        ("template", "text"),
+        [
+            ("", ""),
+            ("in [prompt:cwd].", "in /w."),
+            ("[file:a.md][file:a.md]", "AA"),
+            ("[file:b.md]|[git:branch]|[prompt:nothing]|[file:empty]", "|||"),
+            ("[if file:a.md]yes[endif]", "yes"),
+            ("[if file:a.md]yes[else]no[endif]", "yes"),
+            ("[if file:b.md]yes[else]no[endif]", "no"),
+            ("[if !file:b.md]yes[endif]", "yes"),
+            ("[if !file:a.md]yes[else]no[endif]", "no"),
+            ("[if ! file:b.md]yes[endif]", "yes"),
+            ("[if git:branch]yes[else]no[endif]", "no"),  # None does not exist
+            ("[if file:empty]yes[else]no[endif]", "yes"),  # an empty file does
+            ("[if file:a.md]1[if file:b.md]2[else]3[if prompt:cwd]4[endif][endif]5[endif]6", "13456"),
+            ("[if file:b.md]1[if file:a.md]2[else]3[endif]4[else]5[endif]", "5"),
+            # what is no tag
+            ("[", "["),
+            ("a ] b [ c", "a ] b [ c"),
+            ("[x] [1:2] [a:] [a: b] [:b] [A:b] [file: a.md]", "[x] [1:2] [a:] [a: b] [:b] [A:b] [file: a.md]"),
+            ("[note:this] [https://example.com] [file:a.md", "[note:this] [https://example.com] [file:a.md"),
+            ("[file:a\n.md]", "[file:a\n.md]"),
+            ("[[file:a.md]]", "[A]"),
+            ("[note:[file:a.md]]", "[note:A]"),
+            ("[file:a[1].md]", ".md]"),  # a tag ends at the first ]
+            ("[file:a.md ]", "A"),
+            # control tags without the others are text, what they hold is not
+            ("[endif][else][file:a.md]", "[endif][else]A"),
+            ("[if file:b.md]x[file:a.md]", "[if file:b.md]xA"),
+            ("[if file:b.md]x[else]y", "[if file:b.md]x[else]y"),
+            ("[if file:a.md]x[else]y[else]z[endif]", "x"),
+            ("[if file:b.md]x[else]y[else]z[endif]", "y[else]z"),
+            ("[if file:a.md]1[if file:b.md]2[endif]3", "[if file:a.md]13"),
+            # so are conditions of unknown types, with their own [else] and [endif]
+            ("[if note:x]1[else]2[file:a.md][endif]3", "[if note:x]1[else]2A[endif]3"),
+            ("[if file:a.md]1[if note:x]2[else]3[endif]4[else]5[endif]", "1[if note:x]2[else]3[endif]4"),
+        ],
+    )
+    def test_a_template_is_rendered(self, template: str, text: str) -> None:
+        assert self.rendered(template) == text
+
+    @settings(max_examples=300, deadline=None)
+    @given(
+        st.lists(
+            st.sampled_from(
+                (
+                    "[",
+                    "]",
+                    "[if file:a.md]",
+                    "[if !git:x]",
+                    "[else]",
+                    "[endif]",
+                    "[file:a.md]",
+                    "[if x:y]",
+                    "[if ",
+                    ":",
+                    "\n",
+                    "é",
+                )
+            )
+            | st.text(max_size=5)
+        )
+    )
+    def test_nothing_is_lost_and_nothing_raises(self, parts: list[str]) -> None:
+        template = "".join(parts)
+        pieces = self.prompt.pieces_of(template, self.TYPES)
+        assert "".join(piece.raw for piece in pieces) == template
+        assert isinstance(self.prompt.rendered(pieces, self.VALUES), str)
+        kinds = [piece.kind for piece in pieces]
+        assert kinds.count("if") == kinds.count("endif") >= kinds.count("else")
+        untagged = template.replace("[", "(")
+        assert self.prompt.rendered(self.prompt.pieces_of(untagged, self.TYPES), {}) == untagged
+        assert self.prompt.rendered(self.prompt.pieces_of(template, frozenset()), {}) == template
+
+    @pytest.mark.parametrize(
+        "part",
+        [
+            "[",
+            "[if file:a.md]",
+            "[file:",
+            "[if ",
+            "[if file:a\n",
+            "[else]",
+            "[endif]",
+            "[if file:a.md][else]x[endif]",
+            "[if x:y]",
+            "]",
+        ],
+    )
+    def test_time_grows_with_the_length_alone(self, part: str) -> None:
+        def took(bytes: int) -> float:
+            template = part * (bytes // len(part)) + "[file:a.md]"
+            begin = time.process_time()
+            for _ in range(3):
+                self.rendered(template)
+            return time.process_time() - begin
+
+        took(1 << 16)
+        assert took(1 << 20) < 60 * max(took(1 << 16), 0.005)  # 16 times as long; a square would be 256 times
+
+    def test_a_prompt_has_a_limit(self) -> None:
+        assert (
+            self.rendered("[file:a.md]" * 20, most=5) == "AAAAA\n(Cut here: a system prompt has at most 5 characters.)"
+        )
+        assert self.rendered("[file:a.md]" * 5, most=5) == "AAAAA"
+
+    async def test_what_a_template_names_is_looked_up(self, bench: Bench) -> None:
+        subprocess.run(["git", "init", "-qb", "trunk", bench.work], check=True)
+        (bench.work / "new.py").write_text("x")
+        (bench.folder / "secret").write_text("secret")
+        (bench.work / "link").symlink_to("../secret")
+        os.mkfifo(bench.work / "pipe")
+        chats = await bench.start(Play().says("a"), Play().says("b"))
+        template = "[git:branch]|[git:status]|[file:new.py]|[file:link]|[file:../secret]|[file:pipe]|[file:.]|[system:date]|[note:x]"
+        await chats.does("PUT", "/system-prompt", {"template": template})
+        await chats.chat("go", cwd=str(bench.work))
+        (model,) = bench.models
+        assert model.system() == f"trunk|?? link\n?? new.py|x|||||{datetime.date.today()}|[note:x]"
+        (bench.work / ".git" / "HEAD").write_text("nothing")
+        await chats.chat("go", cwd=str(bench.work))
+        assert model.system().startswith("||x|")
+
+    async def test_templates_that_cannot_be_are_refused(self, bench: Bench) -> None:
+        chats = await bench.start()
+        before = await chats.get("/system-prompt")
+        many = "".join(f"[file:{number}]" for number in range(101))
+        for template, words in (
+            ("x" * (256 * 1024 + 1), "256 KiB"), ("[if file:a]" * 1_000_000, "256 KiB"), ("é" * (128 * 1024 + 1), "256 KiB"), (many, "100 variables"), ([], "must be a text"),
+        ):  # fmt: skip
+            status, got = await chats.call("PUT", "/system-prompt", {"template": template})
+            assert status == 400 and words in got["error"]
+        data, head = b'{"template": "\\ud83d"}', {"content-type": "application/json"}
+        async with chats.http.put(f"{chats.url}/system-prompt", data=data, headers=head) as answer:
+            assert answer.status == 400
+        assert await chats.get("/system-prompt") == before
+
+    async def test_a_variable_of_another_extension_that_fails_is_absent(self, bench: Bench) -> None:
+        bench.extension(
+            "adds",
+            """
+            import asyncio
+            MANIFEST = {"id": "adds", "name": "Adds", "version": "1.0.0", "apiVersion": "^1.1", "dependsOn": ["system-prompt"]}
+
+            def activate(host):
+                async def later(turn):
+                    await asyncio.sleep(0)
+                    return "later in " + turn.workspace
+                add = host.service("system-prompt").variable
+                add("mine", "now", "At once", lambda turn: "now")
+                add("mine", "later", "Later", later)
+                add("mine", "broken", "Broken", lambda turn: 1 / 0)
+                add("mine", "odd", "No text", lambda turn: 5)
+                add("any", "<name>", "Any", lambda turn, name: name.upper(), dynamic=True)
+                for type, name in (("Odd", "x"), ("odd", ""), ("odd", "a]")):
+                    try:
+                        add(type, name, "", None)
+                    except ValueError:
+                        continue
+                    raise AssertionError(name)
+        """,
+        )
+        chats = await bench.start(Play().says("a"))
+        template = "[mine:now] [mine:later] [mine:broken] [mine:odd] [any:thing] [any:]"
+        await chats.does("PUT", "/system-prompt", {"template": template})
+        await chats.chat("go")
+        assert bench.models[0].system() == "now later in default   THING [any:]"
+        listed = (await chats.get("/system-prompt/variables"))["variables"]
+        assert {"type": "any", "name": "<name>", "description": "Any", "dynamic": True} in listed
+        assert {"type": "mine", "name": "now", "description": "At once"} in listed
+
+
+class TestInstructions:
+    """AGENTS.md, CLAUDE.md, and what they import."""
+
+    instructions = extension("instructions")
+
+    @pytest.mark.parametrize(
+        ("text", "paths"),
+        [
+            ("See @docs/a.md, and (@b.md).", ["docs/a.md", "b.md"]),
+            ("@a.md\n@a.md", ["a.md"]),
+            ("@~/own.md", ["~/own.md"]),
+            ("mail a@b.md, `@code.md`, ``@two.md ` x``", []),
+            ("```\n@a.md\n```\n@b.md", ["b.md"]),
+            ("````\n```\n@a.md\n````\n@b.md", ["b.md"]),
+            ("~~~md\n@a.md\n```\n@b.md\n~~~", []),
+            ("@ nothing @@", []),
+        ],
+    )
+    def test_imports_are_found(self, text: str, paths: list[str]) -> None:
+        assert self.instructions.imports_of(text) == paths
+
+    @pytest.mark.parametrize(
+        ("target", "path", "home", "found"),
+        [
+            ("a.md", "AGENTS.md", False, "a.md"),
+            ("a.md", "sub/AGENTS.md", False, "sub/a.md"),
+            ("../a.md", "sub/AGENTS.md", False, "a.md"),
+            ("../a.md", "AGENTS.md", False, ""),
+            ("x/../../../a", "AGENTS.md", False, ""),
+            ("/etc/passwd", "AGENTS.md", False, ""),
+            ("~/.ssh/id", "AGENTS.md", False, ""),
+            ("~/notes.md", ".agents/AGENTS.md", True, "notes.md"),
+            ("~/../notes.md", ".agents/AGENTS.md", True, ""),
+            ("..", "sub/AGENTS.md", False, "."),
+            ("..", "AGENTS.md", False, ""),
+        ],
+    )
+    def test_an_import_stays_in_its_folder(self, target: str, path: str, home: bool, found: str) -> None:
+        assert self.instructions.imported(target, path, from_home=home) == found
+
+    @pytest.mark.parametrize(
+        ("path", "folders"),
+        [
+            ("a.py", []),
+            ("a/b/c.py", ["a", "a/b"]),
+            ("/w/a/c.py", ["a"]),
+            ("a/../b/c.py", ["b"]),
+            ("../x/c.py", []),
+            ("/etc/passwd", []),
+            ("a/node_modules/x/c.js", []),
+        ],
+    )
+    def test_a_path_leads_through_folders(self, path: str, folders: list[str]) -> None:
+        assert self.instructions.folders_of(self.instructions.inner_path(path, "/w")) == folders
+
+    def test_the_nearest_instructions_are_kept_when_there_are_too_many(self) -> None:
+        part = self.instructions.Part
+        far, near = [part("~/AGENTS.md", "f" * 900)], [part("AGENTS.md", "n" * 900), part("more.md", "m" * 900)]
+        whole, cut = self.instructions.joined([far, near], 3000)
+        assert cut == [] and whole.index("## ~/AGENTS.md") < whole.index("## AGENTS.md") < whole.index("## more.md")
+        text, cut = self.instructions.joined([far, near], 2048)
+        assert cut == ["the end of ~/AGENTS.md"]
+        assert "n" * 900 in text and "m" * 900 in text and 50 < text.count("f") - 1 < 250
+        assert text.endswith("(Left out, since instructions may have 2 KiB: the end of ~/AGENTS.md)")
+        text, cut = self.instructions.joined([far, near], 1000)
+        assert cut == ["more.md", "~/AGENTS.md"] and text.startswith("## AGENTS.md\n\nnnn") and "mm" not in text
+        snow, _ = self.instructions.joined([[part("a", "☃" * 900)]], 1025)
+        assert "�" not in snow
+
+    @staticmethod
+    def write(folder: Path, **texts: str) -> None:
+        """Files, `__` for a slash in their names."""
+        for name, text in texts.items():
+            path = folder / name.replace("__", "/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.with_suffix(".md").write_text(text)
+
+    async def test_a_prompt_has_those_of_the_owner_the_repository_and_the_folder(self, bench: Bench) -> None:
+        self.write(
+            bench.home,
+            AGENTS="of home, @notes",
+            notes="none",
+            **{".agents__AGENTS": "of agents, see @../notes.md", ".claude__CLAUDE": "unread"},
+        )
+        self.write(
+            bench.work, AGENTS="of root\n@docs/a.md @../home/notes.md", CLAUDE="unread", docs__a="of docs, @b.md", docs__b="of b, @a.md @../AGENTS.md",
+            sub__CLAUDE="of sub, @~/notes.md, @../docs/a.md", sub__deep__AGENTS="of deep", sub__deep__below__AGENTS="of below",
+        )  # fmt: skip
+        (bench.work / ".git").mkdir()
+        chats = await bench.start(Play().says("a"))
+        await chats.chat("go", cwd=str(bench.work / "sub" / "deep"))
+        system = bench.models[0].system()
+        heads = [line[3:] for line in system.splitlines() if line.startswith("## ")]
+        root = str(bench.work)
+        assert heads == [
+            "~/.agents/AGENTS.md", "~/notes.md", "~/AGENTS.md", f"{root}/AGENTS.md", f"{root}/docs/a.md", f"{root}/docs/b.md",
+            f"{root}/sub/CLAUDE.md", f"{root}/sub/deep/AGENTS.md",
+        ]  # fmt: skip
+        assert "unread" not in system and "of below" not in system
+        assert [system.count(words) for words in ("of home", "of root", "of docs", "of sub", "of deep")] == [1] * 5
+
+    async def test_links_pipes_and_files_of_others_are_no_instructions(self, bench: Bench) -> None:
+        (bench.folder / "secret").write_text("secret words")
+        (bench.work / ".git").mkdir()
+        (bench.work / "AGENTS.md").symlink_to("../secret")
+        for name in ("a", "a/b", "a/b/c"):
+            (bench.work / name).mkdir()
+        os.mkfifo(bench.work / "a" / "AGENTS.md")
+        (bench.work / "a" / "b" / "AGENTS.md").write_bytes(b"\0" * 10)
+        (bench.work / "a" / "b" / "c" / "AGENTS.md").symlink_to("../../../../secret")
+        chats = await bench.start(Play().says("a"))
+        told = await chats.chat("go", cwd=str(bench.work / "a" / "b" / "c"))
+        assert told.text == "a"
+        assert "##" not in bench.models[0].system() and "secret words" not in bench.models[0].system()
+
+    async def test_there_are_at_most_32_kib_of_them(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+        (bench.work / ".git").mkdir()
+        self.write(bench.work, AGENTS="far " * 4000, sub__AGENTS="near " * 4000)
+        (bench.work / "sub" / "deep").mkdir()
+        chats = await bench.start(Play().says("a"))
+        await chats.chat("go", cwd=str(bench.work / "sub" / "deep"))
+        system = bench.models[0].system()
+        assert 32_000 < len(system) < 33_800 and system.count("near") >= 4000 and 2000 < system.count("far ") < 4000
+        assert f"(Left out, since instructions may have 32 KiB: the end of {bench.work}/AGENTS.md)" in system
+        assert f"left out: the end of {bench.work}/AGENTS.md" in caplog.text
+
+    async def test_a_folder_that_a_tool_works_in_is_told_once(self, bench: Bench) -> None:
+        self.write(
+            bench.work,
+            AGENTS="of work",
+            a__AGENTS="of a, @more.md",
+            a__more="more of a",
+            a__b__CLAUDE="of b",
+            a__b__x="x",
+            a__c__AGENTS="of work",
+            node_modules__y__AGENTS="of y",
+            node_modules__y__z="z",
+        )
+        read = [
+            ("read_file", {"path": path})
+            for path in ("AGENTS.md", "a/b/x.md", "a/b/x.md", "./a/../a/b/x.md", "a/c/AGENTS.md", "node_modules/y/z.md")
+        ]
+        chats = await bench.start(*(Play().calls(one) for one in read), Play().says("a"))
+        told = await chats.chat("go", cwd=str(bench.work))
+        results = [content for content, _ in told.results]
+        assert [
+            words in results[1]
+            for words in ("## a/AGENTS.md\n\nof a", "## a/more.md\n\nmore of a", "## a/b/CLAUDE.md\n\nof b")
+        ] == [True] * 3
+        assert results[1].index("of a") < results[1].index("of b")
+        assert [("##" in one, "of y" in one) for one in results] == [
+            (False, False),
+            (True, False),
+            *[(False, False)] * 4,
+        ]
+        chats = await bench.again()
+        (model,) = bench.models
+        model.then(Play().calls(read[1]), Play().says("b"))
+        again = await chats.chat("on", told.conversation)
+        assert "##" not in again.results[0][0]
+        model.then(
+            Play().calls(read[1]), Play().says("c"), Play().says("d"), Play().says("a summary"), Play().says("e")
+        )
+        other = await chats.chat("go", cwd=str(bench.work))
+        assert "of b" in other.results[0][0]
+        await chats.chat("on", other.conversation)
+        await chats.does("POST", f"/conversations/{other.conversation}/compact", {"keepLastN": 1})
+        await chats.chat("on", other.conversation)
+        assert "## a/AGENTS.md\n\nof a" in model.system() and "## a/b/CLAUDE.md\n\nof b" in model.system()
+
+    async def test_instructions_outlast_a_long_result(self, bench: Bench) -> None:
+        self.write(bench.work, a__AGENTS="of a " * 3000, a__long=("x" * 95 + "\n") * 480)
+        chats = await bench.start(Play().calls(("read_file", {"path": "a/long.md"})), Play().says("a"))
+        told = await chats.chat("go", cwd=str(bench.work))
+        ((content, _),) = told.results
+        assert len(content) < 50_200 and "characters are left out here" in content
+        assert "These instructions are for the files in that folder:\n\n## a/AGENTS.md\n\nof a of a" in content
+        assert "instructions may have 11 KiB: the end of a/AGENTS.md" in content
+
+    async def test_a_file_that_is_written_or_read_itself_is_not_told_again(self, bench: Bench) -> None:
+        (bench.work / "a").mkdir()
+        write = ("write_file", {"path": "a/AGENTS.md", "content": "of a"})
+        read, part = ("read_file", {"path": "b/AGENTS.md"}), ("read_file", {"path": "c/AGENTS.md", "limit": 1})
+        self.write(bench.work, b__AGENTS="of b", c__AGENTS="1\n2\n3 of c")
+        chats = await bench.start(Play().calls(write), Play().calls(read), Play().calls(part), Play().says("a"))
+        told = await chats.chat("go", cwd=str(bench.work), mode="auto")
+        results = [content for content, _ in told.results]
+        assert ["##" in one for one in results] == [False, False, True] and "3 of c" in results[2]
+
+
+class TestOwnFolders:
+    """Reading in a folder of the owner's, without a sandbox."""
+
+    async def test_only_regular_files_in_it_are_read(self, tmp_path: Path) -> None:
+        inside = tmp_path / "in"
+        (inside / "sub").mkdir(parents=True)
+        (inside / "sub" / "a.md").write_text("hello")
+        (tmp_path / "secret").write_text("secret")
+        (tmp_path / "in2").mkdir()
+        (tmp_path / "in2" / "x").write_text("other")
+        (inside / "link").symlink_to("sub/a.md")
+        (inside / "out").symlink_to("../secret")
+        (inside / "loop").symlink_to("loop")
+        (inside / "away").symlink_to(tmp_path)
+        os.mkfifo(inside / "pipe")
+        own = OwnFolder(str(inside))
+        for path in ("sub/a.md", "link", str(inside / "link"), "sub/../link"):
+            look = await own.look(path)
+            assert (look.kind, look.path, look.data) == ("file", "sub/a.md", b"hello")
+        assert (await own.look(".")).names == ("away", "link", "loop", "out", "pipe", "sub/")
+        assert [(await own.look(path)).kind for path in ("nothing", "link/x", "pipe", "loop", "sub")] == [
+            "missing", "missing", "other", "other", "folder",
+        ]  # fmt: skip
+        for path in ("out", "../secret", str(tmp_path / "secret"), "away/secret", "../in2/x"):
+            with pytest.raises(ValueError):
+                await own.look(path)
+        with pytest.raises(ValueError, match="has more than 4 bytes"):
+            await own.look("link", most_bytes=4)
+        with pytest.raises(ValueError, match="belongs to another user"):
+            await OwnFolder(str(inside), {os.getuid() + 1}).look("link")
+
+
+class TestSkills:
+    """Skills: their front matter, where they stand, and how a model is told of them."""
+
+    skills = extension("skills")
+
+    @pytest.mark.parametrize(
+        ("lines", "fields"),
+        [
+            ("name: a\ndescription: Does it", {"name": "a", "description": "Does it"}),
+            ("name:   a   # comment\n# more\n\ndescription: b#c", {"name": "a", "description": "b#c"}),
+            ("description: Use when: it rains", {"description": "Use when: it rains"}),
+            (
+                'name: "a"\ndescription: "say \\"hi\\"\\tthere \\u2603" # c',
+                {"name": "a", "description": 'say "hi"\tthere ☃'},
+            ),
+            ("description: 'it''s so'", {"description": "it's so"}),
+            ('description: "one\n  two\n\n  three\\\n  four"', {"description": "one two\nthreefour"}),
+            ("description: one\n  two\n\n  three", {"description": "one two\nthree"}),
+            ("description:\n  one\n  two", {"description": "one two"}),
+            ("description: >\n  one\n  two\n\n  three\n", {"description": "one two\nthree"}),
+            ("description: >-\n  one\n    two\n  three", {"description": "one\n  two three"}),
+            ("description: |+\n  one\n   two\n\n", {"description": "one\n two"}),
+            ("description: |2\n   one\n  two", {"description": "one\ntwo"}),
+            ("a: |\nb: x", {"a": "", "b": "x"}),
+            ("a:\n- x\n- y\nb: z", {"a": None, "b": "z"}),
+            ("a:\n  k: v\n  l:\n    - m\nb: z", {"a": None, "b": "z"}),
+            ("a: [x, y]\nb: {c: d}\nc: ~\nd:\ne: null", {"a": None, "b": None, "c": None, "d": None, "e": None}),
+            ('"name": a', {"name": "a"}),
+            ("name: 1.0", {"name": "1.0"}),
+            ("url: http://a:8/b", {"url": "http://a:8/b"}),
+        ],
+    )
+    def test_front_matter_is_read(self, lines: str, fields: dict[str, str | None]) -> None:
+        assert self.skills.front_matter(f"---\n{lines}\n---\nbody\n") == (fields, "body\n")
+        crlf = f"\ufeff---\r\n{lines}\r\n---\r\nbody\r\n".replace("\r\n", "\n").replace("\n", "\r\n")
+        assert self.skills.front_matter(crlf) == (fields, "body\n")
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("", "does not begin"),
+            ("# Title", "does not begin"),
+            ("---\nname: a", "does not begin"),
+            ("---\nname a\n---", "line 2 is no `key: value`"),
+            ("---\n  name: a\n---", "line 2 is no `key: value`"),
+            ("---\n- a\n---", "line 2 is no"),
+            ("---\nname:a\n---", "line 2 is no"),
+            ("---\nname: a\nname: b\n---", "line 3: name is there twice"),
+            ('---\na: "b\n---', "line 2: a: its quotes do not end"),
+            ('---\na: "b" c\n---', "line 2: a: its quotes do not end, or something follows"),
+            ('---\na: "\\q"\n---', "\\q is no sign"),
+            ('---\na: "\\UFFFFFFFF"\n---', "is no sign"),
+            ('---\na: "\\ud800"\n---', "half of a sign"),
+            ("---\na: @b\n---", "cannot begin with @"),
+            ("---\na: |x\n  b\n---", "begins no block"),
+            ("---\na: |\n\tb\n---", "indented"),
+            ("---\na: |\n   b\n  c\n---", "indented less"),
+            ("---\n" + "a: b\n" * 400 + "---", "does not begin"),
+            ("---\na: " + "b" * 20_000 + "\n---", "does not begin"),
+        ],
+    )
+    def test_front_matter_that_cannot_be(self, text: str, words: str) -> None:
+        with pytest.raises(ValueError, match=re.escape(words)):
+            self.skills.front_matter(text)
+
+    @settings(max_examples=300, deadline=None)
+    @given(
+        st.lists(
+            st.sampled_from(("a:", " ", "\n", '"', "'", "|", ">", "- ", "#", "\\", "\t", "---", ": "))
+            | st.text(max_size=4)
+        )
+    )
+    def test_any_front_matter_is_read_or_refused(self, parts: list[str]) -> None:
+        with contextlib.suppress(ValueError):
+            fields, _ = self.skills.front_matter("---\n" + "".join(parts) + "\n---\n")
+            for value in fields.values():
+                assert value is None or value.encode() is not None
+
+    @pytest.mark.parametrize(
+        ("name", "description", "words"),
+        [
+            ("", "d", "its name has to be"),
+            ("Pdf", "d", "its name has to be"),
+            ("a--b", "d", "its name has to be"),
+            ("a" * 65, "d", "its name has to be"),
+            ("other", "d", "its name other is not that of its folder"),
+            ("pdf", "", "its description has to be"),
+            ("pdf", "d" * 1025, "its description has to be"),
+        ],
+    )
+    def test_a_skill_has_a_name_and_a_description(self, name: str, description: str, words: str) -> None:
+        text = f"---\nname: {name}\ndescription: {description}\n---\n"
+        with pytest.raises(ValueError, match=words):
+            self.skills.skill_of(text, "p/pdf/SKILL.md", "p/pdf", home=False)
+
+    @pytest.mark.parametrize(
+        ("text", "summary", "body"),
+        [
+            ("Mends things\n---\nDo this", "Mends things", "Do this"),
+            ("Mends things\r\n---\r\nDo this", "Mends things\r", "Do this"),
+            ("Mends things\n --- \nDo this", "", "Mends things\n --- \nDo this"),
+            ("# Title\n\ntext", "", "# Title\n\ntext"),
+            ("---\nname: x\ndescription: Mends\n---\nDo", "Mends", "Do"),
+            ("---\n---\nDo", "", "Do"),
+            ("", "", ""),
+        ],
+    )
+    def test_a_single_file_says_what_it_is_for(self, text: str, summary: str, body: str) -> None:
+        assert self.skills.split_flat(text) == (summary, body)
+
+    def test_a_catalogue_is_bounded_and_in_order(self) -> None:
+        many = [self.skills.Skill(f"s{number:03}", "d" * 900, "", "") for number in range(150)][::-1]
+        for most in (200_000, 50_000, 16_000, 900):
+            text, names = self.skills.catalogue(many, most)
+            assert len(text) < most + 40
+            assert (
+                names == sorted(names) and [line.split(":")[0][2:] for line in text.splitlines()][: len(names)] == names
+            )
+        assert text.endswith("more are left out)")
+        assert self.skills.catalogue(many[-1:]) == ("- s000: " + "d" * 900, ["s000"])
+        assert self.skills.catalogue([self.skills.Skill("a", "", "", "")]) == ("- a", ["a"])
+
+    SKILL = "---\nname: {0}\ndescription: {1}\n---\n\nThe body of {0}: {1}\n"
+
+    def write(self, folder: Path, *paths: str, says: str = "") -> None:
+        for path in paths:
+            (folder / path).mkdir(parents=True)
+            (folder / path / "SKILL.md").write_text(self.SKILL.format(Path(path).name, says or path))
+
+    @staticmethod
+    def offered(model: Scripted, at: int = -1) -> tuple[list[str], list[str]]:
+        """The lines about skills of a request's tool, and the names that it may be called with."""
+        (tool,) = [one["function"] for one in model.requests[at]["tools"] if one["function"]["name"] == "load_skill"]
+        return [line for line in tool["description"].splitlines() if line[:2] == "- "], tool["parameters"][
+            "properties"
+        ]["name"].get("enum", [])
+
+    async def test_skills_are_offered_and_loaded(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+        self.write(bench.home, ".agents/skills/own", ".claude/skills/both", says="at home")
+        (bench.home / ".agents" / "skills" / "own" / "more.md").write_text("more of own")
+        (bench.home / ".agents" / "skills" / "own" / "out").symlink_to("../../../.claude/skills/both/SKILL.md")
+        (bench.home / ".claude" / "skills" / "away").symlink_to(bench.folder)
+        self.write(bench.work, ".agents/skills/pdf", ".skills/group/deep", ".skills/both")
+        self.write(bench.work, ".claude/skills/pdf", says="another")
+        self.write(bench.work, ".claude/skills/Bad")
+        (bench.work / ".claude" / "skills" / "linked").symlink_to("../../.skills/linked")
+        self.write(bench.work, ".skills/linked")
+        (bench.work / ".agents" / "skills" / "README.md").write_text("no skill")
+        (bench.work / ".skills" / "flat.md").write_text("Says flat\n---\nThe body of flat")
+        (bench.work / ".skills" / "group" / "plain.md").write_text("# Only a body")
+        calls = [("load_skill", {"name": name}) for name in ("pdf", "both", "flat", "plain", "own")]
+        more = [
+            ("load_skill", {"name": "own", "file": file})
+            for file in ("more.md", "../own/more.md", "../both/SKILL.md", "/etc/passwd", "none.md", "out")
+        ]
+        wrong = [("load_skill", {"name": name}) for name in ("Bad", "../pdf", "", "a/b")]
+        chats = await bench.start(Play().calls(*calls, *more, *wrong), Play().says("done"))
+        told = await chats.chat("go", cwd=str(bench.work))
+        lines, names = self.offered(bench.models[0])
+        assert lines == [
+            "- both: .skills/both", "- deep: .skills/group/deep", "- flat: Says flat", "- linked: .skills/linked", "- own: at home",
+            "- pdf: .agents/skills/pdf", "- plain",
+        ]  # fmt: skip
+        assert names == ["both", "deep", "flat", "linked", "own", "pdf", "plain"]
+        assert "the skill .claude/skills/Bad is not offered: its name has to be" in caplog.text
+        assert (
+            "the skill .claude/skills/pdf/SKILL.md is not offered: .agents/skills/pdf/SKILL.md has its name"
+            in caplog.text
+        )
+        results = told.results
+        assert results[0] == (
+            "The skill pdf stands in .agents/skills/pdf.\n\nThe body of pdf: .agents/skills/pdf",
+            False,
+        )
+        assert results[1][0].endswith("The body of both: .skills/both")
+        assert results[2:4] == [("The body of flat", False), ("# Only a body", False)]
+        assert "Beside it: more.md, out." in results[4][0] and results[4][0].endswith("The body of own: at home")
+        assert results[5:7] == [("more of own", False)] * 2
+        assert [is_error for _, is_error in results[7:]] == [True] * 8
+        assert (
+            "outside of the skill's folder" in results[7][0]
+            and "leads out of" in results[10][0]
+            and "There are: both, deep" in results[11][0]
+        )
+        assert "the skill ~/.claude/skills/away is not offered" in caplog.text
+
+    async def test_a_folder_full_of_skills_is_bounded(self, bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+        (bench.home / ".skills").mkdir()
+        for number in range(450):
+            (bench.home / ".skills" / f"s{number:03}.md").write_text("Does something\n---\n")
+        chats = await bench.start(Play().says("a"))
+        await chats.chat("go")
+        lines, names = self.offered(bench.models[0])
+        assert 390 < len(lines) == len(names) < 400 and sum(map(len, lines)) < 16_000
+        assert "there is more than chomp looks at: 400 files" in caplog.text
+
+    async def test_what_changes_is_seen_in_the_next_turn(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        chats = await bench.start(*(Play().says("a") for _ in range(5)))
+        (model,) = bench.models
+        asked: list[str] = []
+        look = cs.ToolFiles.look
+        monkeypatch.setattr(
+            cs.ToolFiles,
+            "look",
+            lambda self, path, *more, **named: asked.append(path) or look(self, path, *more, **named),
+        )
+        told = await chats.chat("go", cwd=str(bench.work))
+        assert self.offered(model) == ([], []) and asked == []  # nobody looks where nothing is
+        self.write(bench.work, ".skills/one")
+        await chats.chat("go", told.conversation)
+        assert self.offered(model)[1] == ["one"] and asked == [".skills", ".skills/one/SKILL.md"]
+        await chats.chat("go", told.conversation)
+        assert json.dumps(model.requests[-1]["tools"]) == json.dumps(model.requests[-2]["tools"]) and len(asked) == 2
+        (bench.work / ".skills" / "one" / "SKILL.md").write_text(self.SKILL.format("one", "changed"))
+        await chats.chat("go", told.conversation)
+        assert self.offered(model)[0] == ["- one: changed"]
+        shutil.rmtree(bench.work / ".skills" / "one")
+        await chats.chat("go", told.conversation)
+        assert self.offered(model)[1] == []
+
+
+class TestThroughput:
+    """How fast models have answered."""
+
+    throughput = extension("throughput")
+
+    @pytest.mark.parametrize(
+        ("period", "date", "first", "after"),
+        [
+            ("day", "2026-03-01", "2026-03-01", "2026-03-02"),
+            ("day", "2024-02-29", "2024-02-29", "2024-03-01"),
+            ("week", "2026-01-01", "2025-12-29", "2026-01-05"),
+            ("week", "2026-01-04", "2025-12-29", "2026-01-05"),
+            ("week", "2026-01-05", "2026-01-05", "2026-01-12"),
+            ("month", "2026-12", "2026-12-01", "2027-01-01"),
+            ("month", "2024-02", "2024-02-01", "2024-03-01"),
+        ],
+    )
+    def test_a_period_begins_and_ends_at_midnight(self, period: str, date: str, first: str, after: str) -> None:
+        span = tuple(datetime.datetime.fromisoformat(one).timestamp() for one in (first, after))
+        assert self.throughput.span_of(period, date) == span
+
+    def test_a_day_may_have_23_hours(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TZ", "Europe/Vienna")
+        time.tzset()
+        try:
+            hours = [
+                (end - start) / 3600
+                for start, end in (self.throughput.span_of("day", f"2026-{one}") for one in ("03-29", "10-25", "06-01"))
+            ]
+        finally:
+            monkeypatch.undo()
+            time.tzset()
+        assert hours == [23, 25, 24]
+
+    @pytest.mark.parametrize(
+        ("period", "date"),
+        [
+            ("day", ""), ("day", "2026-02-30"), ("day", "2026-2-3"), ("day", "20260203"), ("day", "2026-02"), ("day", "0000-01-01"),
+            ("day", "9999-12-31"), ("week", "9999-12-31"), ("week", "0001-01-01"), ("month", "2026-13"), ("month", "2026-01-01"), ("month", "9999-12"),
+            ("day", "٢٠٢٦-01-01"), ("day", "2026-01-01\n"),
+        ],
+    )  # fmt: skip
+    def test_a_day_that_is_none_is_refused(self, period: str, date: str) -> None:
+        with pytest.raises(ValueError):
+            self.throughput.span_of(period, date)
+
+    async def test_turns_are_added_up_by_model(self, bench: Bench) -> None:
+        chats = await bench.start()
+        assert bench.server is not None
+        noon = datetime.datetime(2026, 3, 4, 12).timestamp()
+        end = self.throughput.span_of("day", "2026-03-04")[1]
+        rows = [
+            ("a/slow", noon, 100, 4000), ("a/slow", noon, 100, 1000), ("a/fast", noon, 90, 1000), ("a/fast", end, 1000, 1000),
+            ("a/untimed", noon, 5, None), ("a/zero", noon, 5, 0), ("", noon, 5, 5), ("a/fast", end - 86400 * 2.5, 10, 1000),
+        ]  # fmt: skip
+        sql = (
+            "INSERT INTO turns (conversation, turn, at, model, reason, input_tokens, output_tokens, duration_ms, gen_ms, steps) "
+            "VALUES ('c', 't', ?, ?, 'stop', 1, ?, 1, ?, '[]')"
+        )
+
+        def add(connection: sqlite3.Connection) -> None:
+            connection.executemany(sql, [(at, model, tokens, ms) for model, at, tokens, ms in rows])
+
+        await bench.server.store.database.write(add)
+        got = await chats.get("/metrics/throughput?period=day&date=2026-03-04")
+        assert got == {
+            "period": "day", "date": "2026-03-04", "start": round(end * 1000) - 86_400_000, "end": round(end * 1000),
+            "models": [
+                {"model": "a/fast", "tokensPerSecond": 90.0, "totalOutputTokens": 90, "totalGenMs": 1000, "turns": 1},
+                {"model": "a/slow", "tokensPerSecond": 40.0, "totalOutputTokens": 200, "totalGenMs": 5000, "turns": 2},
+            ],
+        }  # fmt: skip
+        (fast, _) = (await chats.get("/metrics/throughput?period=week&date=2026-03-08"))["models"]
+        assert (fast["totalOutputTokens"], fast["turns"]) == (1100, 3)
+        await bench.server.store.database.write(lambda connection: connection.execute("DROP TABLE turns"))
+        status, got = await chats.call("GET", "/metrics/throughput")
+        assert (status, "could not be added up" in got["error"]) == (502, True)
+
+
+class TestTodo:
+    """The list of what an agent is to do."""
+
+    todo = extension("todo")
+
+    @pytest.mark.parametrize(
+        ("todos", "words"),
+        [
+            (None, "todos: must be a list"),
+            ({}, "todos: must be a list"),
+            ([5], "todos[0]: Expected `object`"),
+            (
+                [{"content": "a", "status": "pending"}, {"content": "a", "status": "x"}],
+                "todos[1].status: Invalid enum value 'x'; it is one of pending, in_progress",
+            ),
+            ([{"content": "", "status": "pending"}], "todos[0].content: Expected"),
+            ([{"content": " ", "status": "pending"}], "todos[0].content: it is empty"),
+            ([{"status": "pending"}], "todos[0]: Object missing required field `content`"),
+            ([{"content": "a", "status": "pending"}] * 201, "todos: has 201 entries"),
+        ],
+    )
+    def test_a_list_that_cannot_be_is_refused_in_words(self, todos: Any, words: str) -> None:
+        with pytest.raises(ValueError, match=re.escape(words)):
+            self.todo.todos_of(todos)
+
+    async def test_a_list_is_written_shown_kept_and_cleared(self, bench: Bench) -> None:
+        todos = [{"content": "first", "status": "in_progress"}, {"content": "zweitens ☃", "status": "pending"}]
+        write = Play().calls(("todo_write", {"todos": todos}))
+        chats = await bench.start(write, Play().calls(("todo_write", {"todos": "x"})), Play().says("a"))
+        watcher = await chats.watches()
+        await watcher.says("subscribe", surfaceId="todo", conversationId="mine")
+        await watcher.hears("surface")
+
+        def shown() -> Any:
+            spec = watcher.surface("todo")
+            assert (spec["title"], spec["region"]) == ("Tasks", "side")
+            (field,) = spec["fields"]
+            assert (field["kind"], field["rendererId"]) == ("custom", "todo")
+            return field["payload"]["todos"]
+
+        assert shown() == []
+        told = await chats.chat("go", "mine", mode="plan")
+        assert [is_error for _, is_error in told.results] == [False, True]
+        assert told.results[0][0] == json.dumps(todos, indent=2, ensure_ascii=False)
+        assert shown() == todos
+        chats = await bench.again()
+        (model,) = bench.models
+        watcher = await chats.watches()
+        await watcher.says("subscribe", surfaceId="todo", conversationId="mine")
+        await watcher.hears("surface")
+        assert shown() == todos
+        model.then(Play().says("b"), Play().says("a summary"), Play().says("c"))
+        await chats.chat("more", "mine")
+        await chats.does("POST", "/conversations/mine/compact", {"keepLastN": 1})
+        await chats.chat("on", "mine")
+        assert json.dumps(todos, indent=2, ensure_ascii=False) in model.system()
+        model.then(Play().calls(("todo_write", {"todos": []})), Play().says("d"))
+        told = await chats.chat("on", "mine")
+        assert told.results == [("[]", False)]
+        await watcher.until(lambda: shown() == [])
+
+
+class TestSurfaces:
+    """What clients can show beside a conversation."""
+
+    async def test_queued_messages_are_shown(self, bench: Bench) -> None:
+        chats = await bench.start(Play().calls(("slow", {"name": "x"})), Play().says("b"))
+        watcher = await chats.watches()
+        await watcher.says("subscribe", surfaceId="message-queue", conversationId="mine")
+        await watcher.hears("surface")
+        asking = await chats.asks("go", "mine")
+        await until(lambda: "x" in bench.tools.began, "it does not run")
+        await chats.queue("mine", "more")
+        await watcher.until(lambda: watcher.waiting() == ["more"])
+        ((message,),) = [field["payload"]["messages"] for field in watcher.surface("message-queue")["fields"]]
+        assert message.keys() == {"id", "text", "queuedAt"}
+        bench.tools.gates["x"].set()
+        await asking.end()
+        await watcher.until(lambda: watcher.waiting() == [])
+
+    async def test_extensions_in_use_are_shown(self, bench: Bench) -> None:
+        bench.extension("broken", "1 / 0")
+        chats = await bench.start()
+        watcher = await chats.watches()
+        entry = next(one for one in watcher.heard[0]["catalog"] if one["id"] == "loaded-extensions")
+        assert (entry["scope"], entry["region"]) == ("global", "side")
+        await watcher.says("subscribe", surfaceId="loaded-extensions")
+        await watcher.hears("surface")
+        count, table = watcher.surface("loaded-extensions")["fields"]
+        rows = table["payload"]["rows"]
+        assert count == {"kind": "stat", "label": "Loaded", "value": str(len(rows))}
+        assert (table["kind"], table["rendererId"]) == ("custom", "table")
+        assert table["payload"]["columns"] == ["Name", "Version", "Trust", "Activation"]
+        assert ["Skills", "1.0.0", "bundled", "eager"] in rows and ["Bench tools", "1.0.0", "external", "eager"] in rows
+        assert not any("roken" in row[0] for row in rows)
+
+
+class TestCacheWarming:
+    """Keeping a provider's cache warm."""
+
+    warming = extension("cache-warming")
+    USAGE = {"prompt_tokens": 1000, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 900}}
+
+    @pytest.mark.parametrize(
+        ("payload", "seconds"),
+        [(120, 120), (1.5, 1.5), ({"value": 60}, 60), ("90", 90.0), ({"value": "x"}, None), (None, None), (True, None), ([], None), (math.nan, None), ("inf", None)],
+    )  # fmt: skip
+    def test_an_interval_is_read(self, payload: Any, seconds: float | None) -> None:
+        assert self.warming.seconds_of(payload) == seconds
+
+    def warm(self) -> Play:
+        return Play().says("x").finishes("length").sends(chat_chunk(None, usage=self.USAGE)).sends(DONE).ends()
+
+    @staticmethod
+    async def shown(watcher: Watcher, conversation: str = "mine") -> Callable[[], dict[str, Any]]:
+        """What the surface has, by name."""
+        await watcher.says("subscribe", surfaceId="cache-warming", conversationId=conversation)
+        await watcher.hears("surface")
+
+        def found() -> dict[str, Any]:
+            toggle, number, rate, retention, timer = watcher.surface("cache-warming")["fields"]
+            assert (toggle["action"], number["action"]) == (
+                {"actionId": "cache-warming/toggle"},
+                {"actionId": "cache-warming/set-interval"},
+            )
+            assert (number["unit"], number["min"], timer["rendererId"]) == ("s", 1, "cache-warming-timer")
+            return {
+                "on": toggle["value"],
+                "s": number["value"],
+                "rate": rate["value"],
+                "kept": retention["value"],
+                **timer["payload"],
+            }
+
+        return found
+
+    @staticmethod
+    async def act(watcher: Watcher, action: str, payload: Any = None) -> None:
+        await watcher.says(
+            "invoke",
+            surfaceId="cache-warming",
+            actionId=f"cache-warming/{action}",
+            payload=payload,
+            conversationId="mine",
+        )
+
+    async def test_it_is_off_until_somebody_wants_it(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("a"), Play().says("b"))
+        watcher = await chats.watches()
+        shown = await self.shown(watcher)
+        off = {"on": False, "s": 240, "rate": "—", "kept": "—", "nextWarmAt": None, "lastWarmAt": None}
+        assert shown() == off
+        await chats.chat("go", "mine")
+        await chats.idle("mine")
+        assert shown() == off
+        await self.act(watcher, "toggle")
+        at = time.time() * 1000
+        await watcher.until(lambda: shown()["on"] and shown()["nextWarmAt"])
+        assert 230_000 < shown()["nextWarmAt"] - at < 250_000
+        await self.act(watcher, "set-interval", {"value": 100})
+        await watcher.until(lambda: shown()["s"] == 100 and 90_000 < (shown()["nextWarmAt"] or 0) - at < 110_000)
+        await self.act(watcher, "set-interval", "soon")
+        assert "number" in (await watcher.hears("error"))["message"]
+        await self.act(watcher, "toggle")
+        await watcher.until(lambda: not shown()["on"])
+        assert shown() == {**off, "s": 100}
+        await watcher.says("subscribe", surfaceId="cache-warming")
+        await watcher.hears("surface", 2)
+        (field,) = watcher.surface("cache-warming")["fields"]
+        assert field["kind"] == "stat"
+
+    async def test_it_warms_again_and_again_until_a_turn_begins(self, bench: Bench) -> None:
+        gate = asyncio.Event()
+        chats = await bench.start(
+            Play().says("a"), self.warm(), Play().refuses(500), self.warm(), Play().says("b").waits(gate)
+        )
+        (model,) = bench.models
+        watcher = await chats.watches()
+        shown = await self.shown(watcher)
+        await self.act(watcher, "set-interval", 0)
+        await self.act(watcher, "toggle")
+        await watcher.until(lambda: shown()["on"])
+        assert (shown()["s"], shown()["nextWarmAt"]) == (1, None)  # there is nothing to warm yet
+        await chats.chat("go", "mine")
+        await watcher.until(lambda: shown()["lastWarmAt"])
+        assert shown()["nextWarmAt"] > shown()["lastWarmAt"] and (shown()["rate"], shown()["kept"]) == ("90%", "100%")
+        first = shown()["lastWarmAt"]
+        await watcher.until(lambda: shown()["lastWarmAt"] > first)  # one between them failed
+        assert len(model.calls) == 4
+        asking = await chats.asks("on", "mine")
+        await asking.seen("text-delta")
+        await watcher.until(lambda: shown()["nextWarmAt"] is None)
+        await self.act(watcher, "toggle", False)
+        await watcher.until(lambda: not shown()["on"])
+        gate.set()
+        await asking.end()
+        assert len(await chats.history("mine")) == 4
+
+    async def test_a_turn_does_not_wait_for_a_warming(self, bench: Bench) -> None:
+        silent = Play().is_silent()
+        chats = await bench.start(Play().says("a"), silent, Play().says("b"))
+        watcher = await chats.watches()
+        shown = await self.shown(watcher)
+        await self.act(watcher, "set-interval", 1)
+        await self.act(watcher, "toggle", True)
+        await watcher.until(lambda: shown()["on"])
+        await chats.chat("go", "mine")
+        await soon(silent.came.wait())
+        told = await soon(chats.chat("on", "mine"))
+        assert told.text == "b"
+        await soon(bench.models[0].calls[1].gone.wait())
+
+    async def test_a_warming_by_hand_begins_the_interval_anew(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("a"), self.warm())
+        watcher = await chats.watches()
+        shown = await self.shown(watcher)
+        await chats.chat("go", "mine")
+        await self.act(watcher, "toggle")
+        await watcher.until(lambda: shown()["nextWarmAt"])
+        before = shown()["nextWarmAt"]
+        await chats.does("POST", "/chat/warm", {"conversationId": "mine"})
+        await watcher.until(lambda: shown()["lastWarmAt"] and shown()["nextWarmAt"] > before)
+        assert shown()["rate"] == "90%"
+
+    async def test_what_is_wanted_lasts_and_a_close_ends_it(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("a"), Play().says("b"))
+        watcher = await chats.watches()
+        shown = await self.shown(watcher)
+        await chats.chat("go", "mine")
+        await self.act(watcher, "toggle")
+        await self.act(watcher, "set-interval", 500)
+        await watcher.until(lambda: shown()["on"] and shown()["s"] == 500)
+        chats = await bench.again()
+        watcher = await chats.watches()
+        shown = await self.shown(watcher)
+        assert (shown()["on"], shown()["s"], shown()["nextWarmAt"]) == (True, 500, None)  # until the next turn
+        await chats.chat("on", "mine")
+        await watcher.until(lambda: shown()["nextWarmAt"])
+        await chats.does("POST", "/conversations/mine/close")
+        await watcher.until(lambda: not shown()["on"])
+        assert (shown()["s"], shown()["nextWarmAt"]) == (500, None)
+
+
+class Standing:
+    """What stands for the server while one extension is tried: the real host, database and events, without a server."""
+
+    def __init__(self, folder: Path, id: str, clock: Any = None, **settings: Any):
+        self.background, self.events, self.session = cs.Background(), cs.EventBus(cs.Limits()), aiohttp.ClientSession()
+        self.database = cs.Database(folder / "chomp.db")
+        self.kernel = cs.Kernel(cs.Settings(dir=folder))
+        (self.extension,) = [one for one in self.kernel.extensions if one.id == id]
+        self.kernel.extensions = [self.extension]
+        self.kernel.services.update(conversations=self, requests=types.SimpleNamespace(traces=[]))
+        self.module = self.extension.module
+        self.extension.phase, self.extension.reason = "loaded", ""
+        self.settle(**settings)
+        self.known = credentials()
+        self.clocks = cs.Clocks(clock, clock, clock) if clock else cs.Clocks()
+        self.hears: list[Callable[[dict[str, Any]], object]] = []
+
+    def settle(self, **settings: Any) -> None:
+        """Settings, as they are in force from now on."""
+        self.extension.settings = self.module.Settings(**settings)
+
+    def listen(self, hear: Callable[[dict[str, Any]], object]) -> Callable[[], None]:
+        self.hears.append(hear)
+        return lambda: self.hears.remove(hear)
+
+    async def start(self) -> Standing:
+        await self.database.open()
+        tools: Any = (
+            self.background, self.events, self.database, self.session, lambda: cs.Settings(dir=Path()), self.known,
+            self.clocks, None, None, None,
+        )  # fmt: skip
+        await self.kernel.activate(cs.Toolbox(*tools))
+        assert self.extension.phase == "active", self.extension.reason
+        await self.kernel.make_tables(self.database)
+        await self.database.write(lambda connection: connection.execute(cs.LEDGER_SQL))
+        return self
+
+    async def stop(self) -> None:
+        await self.kernel.stop()
+        await self.background.stop()
+        await self.session.close()
+        await self.database.close()
+
+    def tell(self, turn: str, *events: dict[str, Any]) -> None:
+        """What happens in a turn, by the type of each event."""
+        for event in events:
+            for hear in self.hears:
+                hear({"conversationId": "c1", "turnId": turn, **event})
+
+    async def run(self, *args: str) -> tuple[str, int]:
+        """What a command of the extension prints, and its exit status."""
+        out, status = "", 0
+        try:
+            async for piece in self.kernel.run(self.extension.commands[0].name, cs.Call(args)):
+                if isinstance(piece, int):
+                    status = piece
+                else:
+                    out += piece
+        except cs.ChompError as error:
+            return str(error.message), 2 if error.code == "usage" else 1
+        return out, status
+
+
+@pytest.fixture
+async def standing(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Standing]]]:
+    """Starts one extension: `await standing("trace", bodies=True)`."""
+    started: list[Standing] = []
+
+    async def start(id: str, **more: Any) -> Standing:
+        folder = tmp_path / f"standing{len(started)}"
+        folder.mkdir()
+        started.append(Standing(folder, id, **more))
+        return await started[-1].start()
+
+    yield start
+    for one in started:
+        await one.stop()
+
+
+class TestTrace:
+    """The story of a turn, as it was heard."""
+
+    def ended(self, id: str, number: int = 1, **facts: Any) -> cs.RequestEnd:
+        """A request that is over."""
+        records = facts.pop("records", ())
+        given = {"at": 1_790_000_000.0, "request_id": id, "caller": "owner", "router": "groq", "sent_model": "m",
+                 "status": 200, "duration_ms": 1800.0, **facts}  # fmt: skip
+        return cs.RequestEnd(number, cs.LedgerRow(**given), None, facts.get("error_type", ""), records)
+
+    def plays(self, host: Standing, clock: Clock, turn: str = "turn-1") -> None:
+        """A turn of two steps: a tool that fails, and a retry."""
+        usage = {"inputTokens": 7, "outputTokens": 2}
+        host.tell(turn, {"type": "user-message", "text": "mend it"}, {"type": "turn-start"})
+        host.events.publish("turn_started", {"turn": turn, "model": "groq/m", "caller": "owner"})
+        clock.now += 0.5
+        call = {"stepId": f"{turn}#0", "toolCallId": "call_0", "toolName": "read_file"}
+        host.tell(
+            turn,
+            {"type": "text-delta", "delta": "I look"},
+            {"type": "tool-call", **call, "input": {"path": "secret.txt"}},
+        )
+        host.events.publish("request_complete", self.ended(f"{turn}#0", at=clock.now - 0.5))
+        host.tell(
+            turn,
+            {"type": "usage", "usage": usage},
+            {"type": "step-complete", "stepId": f"{turn}#0", "ttftMs": 120, "decodeMs": 300.4},
+        )
+        clock.now += 0.012
+        host.tell(turn, {"type": "tool-result", **call, "content": "no such file", "isError": True, "durationMs": 12})
+        host.tell(turn, {"type": "provider-retry", "attempt": 0, "delayMs": 5000, "message": "HTTP 429: slow down"})
+        clock.now += 125
+        failed = [cs.AttemptRecord("zen", "m", "K", 503, 90, "overloaded, s3cret")]
+        host.events.publish("request_complete", self.ended(f"{turn}#1.1", 2, at=clock.now - 1.8, records=failed))
+        host.tell(turn, {"type": "text-delta", "delta": "done"}, {"type": "step-complete", "stepId": f"{turn}#1"})
+        host.tell(turn, {"type": "done", "reason": "stop", "usage": usage}, {"type": "turn-sealed"})
+        host.events.publish(
+            "turn_settled", {"turn": turn, "reason": "stop", "sealed": True, "model": "groq/m", "usage": usage}
+        )
+
+    async def test_a_turn_is_told_as_an_outline(self, standing: Any) -> None:
+        host = await standing("trace", clock=(clock := Clock()))
+        host.known.hide("s3cret")
+        self.plays(host, clock)
+        told, status = await host.run("turn-1")
+        assert (told.splitlines(), status) == (
+            [
+                "- turn 2m6s {model: groq/m, reason: stop, outputTokens: 2}",
+                "  - step 512ms {inputTokens: 7, outputTokens: 2}",
+                "    - provider.request 1.8s {router: groq, model: m, status: 200}",
+                "    - ttft 120ms",
+                "    - decode 300ms",
+                "    - tool-call 12ms ERR {tool: read_file, contentLength: 12}",
+                "  - step 2m5s",
+                "    - [warn] retry 1 in 5.0s: HTTP 429: slow down",
+                "    - provider.request 1.8s {router: groq, model: m, status: 200}",
+                "      - attempt 90ms ERR {router: zen, status: 503, error: overloaded, [hidden]}",
+            ],
+            0,
+        )
+        step, status = await host.run("turn-1#0")
+        assert step.splitlines()[0] == "- step 512ms {inputTokens: 7, outputTokens: 2}" and len(step.splitlines()) == 5
+        request, status = await host.run("turn-1#1.1")
+        assert request.startswith("- provider.request") and "attempt 90ms ERR" in request
+        listed, status = await host.run()
+        assert (listed, status) == ("turn-1  2m ago  turn 2m6s {model: groq/m, reason: stop, outputTokens: 2}\n", 0)
+
+    async def test_what_was_said_is_kept_only_where_that_is_wanted(self, standing: Any) -> None:
+        host = await standing("trace", clock=(clock := Clock()))
+        self.plays(host, clock)
+        await host.run()
+        rows = await host.database.read("SELECT * FROM trace_rows")
+        assert not [word for word in ("mend it", "I look", "secret.txt", "no such file") if word in str(rows)]
+        assert await host.database.read("SELECT * FROM trace_bodies") == []
+        host.settle(bodies=True)
+        self.plays(host, clock, "turn-2")
+        told, _ = await host.run("--bodies", "turn-2")
+        for words in ("- turn 2m6s {model: groq/m, reason: stop, outputTokens: 2} [body 7]", "  | mend it", "    | I look",
+                      '      | {"path":"secret.txt"}', "      | no such file"):  # fmt: skip
+            assert words in told.splitlines()
+
+    async def test_a_body_is_kept_once_and_packed(self, standing: Any) -> None:
+        host = await standing("trace", bodies=True)
+        long = "na" * 4000
+        for turn in ("turn-1", "turn-2"):
+            host.tell(turn, {"type": "user-message", "text": long}, {"type": "steering", "text": "short"})
+        await host.run()
+        kept = await host.database.read("SELECT sha256, packed, data FROM trace_bodies ORDER BY packed")
+        assert [(row["packed"], len(row["data"]) < 1024) for row in kept] == [(0, True), (1, True)]
+        assert (kept[0]["data"], zlib.decompress(kept[1]["data"])) == (b"short", long.encode())
+        assert kept[1]["sha256"] == hashlib.sha256(long.encode()).hexdigest()
+
+    async def test_a_turn_that_a_crash_has_ended_is_open(self, standing: Any, tmp_path: Path) -> None:
+        host = await standing("trace")
+        call = {"stepId": "turn-1#0", "toolCallId": "a", "toolName": "run_shell"}
+        host.tell("turn-1", {"type": "user-message", "text": "x"}, {"type": "tool-call", **call, "input": {}})
+        told, _ = await host.run("turn-1")
+        assert told.splitlines() == [
+            "- turn (open)", "  - step (open)", "    - tool-call (open) {tool: run_shell}",
+        ]  # fmt: skip
+
+    async def test_a_call_that_was_stopped_is_orphaned_and_a_turn_that_broke_has_failed(self, standing: Any) -> None:
+        host = await standing("trace", clock=Clock())
+        call = {"stepId": "turn-1#0", "toolCallId": "a", "toolName": "run_shell"}
+        host.tell("turn-1", {"type": "user-message", "text": "x"}, {"type": "tool-call", **call, "input": {}})
+        host.tell("turn-1", {"type": "done", "reason": "aborted"}, {"type": "turn-sealed"})
+        host.events.publish("turn_settled", {"turn": "turn-1", "reason": "aborted", "sealed": True})
+        told, _ = await host.run("turn-1")
+        assert told.splitlines() == [
+            "- turn 0ms {reason: aborted}", "  - step 0ms", "    - tool-call 0ms ERR {tool: run_shell, orphaned: true}",
+        ]  # fmt: skip
+        host.tell("turn-2", {"type": "user-message", "text": "x"}, {"type": "error", "message": "no model\nx"})
+        host.events.publish("turn_settled", {"turn": "turn-2", "reason": "error", "sealed": False, "usage": None})
+        told, _ = await host.run("turn-2")
+        assert told.splitlines() == ["- turn 0ms ERR {reason: error}", "  - [error] no model x"]
+
+    async def test_a_plain_request_is_told_from_the_ledger_and_its_failed_attempts_are_kept(
+        self, standing: Any
+    ) -> None:
+        host = await standing("trace", clock=Clock())
+        failed = [cs.AttemptRecord("zen", "m", "K", 503, 90, "overloaded")]
+        row = self.ended("req-1").row
+        values = msgspec.structs.astuple(row)
+        insert = f"INSERT INTO requests VALUES ({','.join('?' * len(values))})"
+        await host.database.write(lambda connection: connection.execute(insert, values))
+        host.events.publish("request_complete", self.ended("req-1"))
+        host.events.publish(
+            "request_error", self.ended("req-2", status=502, error_type="upstream_error", records=failed)
+        )
+        host.kernel.services["requests"].traces.append(types.SimpleNamespace(end=self.ended("req-3")))
+        kept = await host.run("req-2")
+        assert kept[0].splitlines() == [
+            "- provider.request 1.8s ERR {router: groq, status: 502, error: upstream_error}",
+            "  - attempt 90ms ERR {router: zen, status: 503, error: overloaded}",
+        ]
+        for id in ("req-1", "req-3"):
+            assert await host.run(id) == ("- provider.request 1.8s {router: groq, model: m, status: 200}\n", 0)
+        assert {one["story"] for one in await host.database.read("SELECT story FROM trace_rows")} == {"req-2"}
+
+    async def test_what_is_not_known_is_said(self, standing: Any) -> None:
+        host = await standing("trace")
+        assert await host.run("turn-9") == ("no turn or request turn-9 is known", 1)
+        assert await host.run("turn-1#0") == ("no turn or request turn-1#0 is known", 1)
+        assert await host.run() == ("no turn is known yet\n", 0)
+        for args in (("a", "b"), ("--all",), ("",)):
+            told, status = await host.run(*args)
+            assert (told.startswith("usage: chomp trace"), status) == (True, 2)
+
+    @pytest.mark.parametrize(
+        ("ms", "words"),
+        [(0, "0ms"), (12.4, "12ms"), (999.4, "999ms"), (999.6, "1.0s"), (1800, "1.8s"), (59_940, "59.9s"),
+         (59_960, "1m0s"), (125_000, "2m5s"), (7_265_000, "121m5s")],
+    )  # fmt: skip
+    def test_durations_are_short_words(self, ms: float, words: str) -> None:
+        assert trace.duration_words(ms) == words
+
+    async def test_the_same_is_kept_once(self, standing: Any) -> None:
+        host = await standing("trace", clock=(clock := Clock()))
+        for _ in range(2):
+            clock.now = 1_790_000_000.0
+            self.plays(host, clock)
+            await host.run()
+        rows = await host.database.read("SELECT level, count(*) AS n FROM trace_rows GROUP BY level ORDER BY level")
+        assert rows == [{"level": "", "n": 7}, {"level": "warn", "n": 2}]
+
+    async def test_odd_events_and_signs_disturb_nothing(self, standing: Any) -> None:
+        host = await standing("trace", bodies=True, journal="/nowhere/x.ndjson")
+        host.tell("turn-1", {"type": "user-message", "text": "half \ud800"}, {"type": "no-such"}, {"type": "tool-call"})
+        host.tell(
+            "turn-1",
+            {"type": "error", "message": "esc \x1b[31m \udfff"},
+            {"type": "tool-result", "toolCallId": "x", "content": ""},
+        )
+        host.tell("", {"type": "error", "message": "no turn"}, {"type": "status", "status": "idle"})
+        host.tell("turn-7", {"type": "text-delta", "delta": "of a turn that nobody knows"})
+        told, _ = await host.run("turn-1")
+        assert told.splitlines() == ["- turn (open) ERR [body 6]", "  - [error] esc ?[31m ?"]
+        assert host.kernel.report()["trace"]["dropped"] == 1
+
+    async def test_too_much_is_left_out_and_counted(
+        self, standing: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        host = await standing("trace")
+        monkeypatch.setattr(host.module, "WAITING_MOST", 3)
+        for number in range(5):
+            host.tell(f"turn-{number}", {"type": "user-message", "text": "x"})
+        assert host.kernel.report()["trace"]["dropped"] == 2
+        await host.run()
+        assert len(await host.database.read("SELECT * FROM trace_rows")) == 3
+        assert caplog.text.count("rows of traces were not kept") == 1
+
+    @pytest.mark.parametrize(("errorcode", "kept"), [(13, 2), (1, 1)], ids=["disk full", "another fault"])
+    async def test_a_database_that_cannot_be_written_disturbs_nothing(
+        self, standing: Any, monkeypatch: pytest.MonkeyPatch, errorcode: int, kept: int
+    ) -> None:
+        host = await standing("trace")
+        write, full = host.database.write, [True]
+
+        async def fails(work: Any, first: Any = None) -> Any:
+            if full[0]:
+                fault = cs.DatabaseFault("database or disk is full")
+                fault.errorcode = errorcode
+                raise fault
+            return await write(work, first)
+
+        monkeypatch.setattr(host.database, "write", fails)
+        monkeypatch.setattr(host.module, "RETRY_S", 0.01)
+        host.tell("turn-1", {"type": "user-message", "text": "x"})
+        await until(lambda: host.kernel.report()["trace"]["fault"], "nobody has noticed")
+        full[0] = False
+        host.tell("turn-2", {"type": "user-message", "text": "x"})
+        await until(lambda: host.kernel.report()["trace"]["written"] >= kept, "it is not written")
+        assert host.kernel.report()["trace"]["dropped"] == 2 - kept
+        assert len(await host.database.read("SELECT * FROM trace_rows")) == kept
+
+    async def test_a_locked_database_is_waited_for(self, standing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        host = await standing("trace")
+        monkeypatch.setattr(cs, "DATABASE_WAIT_S", 0.05)
+        monkeypatch.setattr(host.module, "RETRY_S", 0.01)
+        with contextlib.closing(sqlite3.connect(host.database._path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            host.tell("turn-1", {"type": "user-message", "text": "x"})
+            await until(lambda: "locked" in (host.kernel.report()["trace"]["fault"] or ""), "nobody has noticed")
+            other.execute("ROLLBACK")
+        await until(lambda: host.kernel.report()["trace"]["written"] == 1, "it is not written")
+
+    async def test_a_writer_that_fails_goes_on(
+        self, standing: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        host = await standing("trace", journal=str(tmp_path / "j"))
+        writer = host.kernel.services["traces"]
+        monkeypatch.setattr(host.module, "RETRY_S", 0.01)
+        write = writer.journal.write
+        monkeypatch.setattr(writer.journal, "write", lambda path, now_s: 1 / 0)
+        host.tell("turn-1", {"type": "user-message", "text": "x"})
+        await until(lambda: "ZeroDivisionError" in writer.fault, "nobody has noticed")
+        monkeypatch.setattr(writer.journal, "write", write)
+        host.tell("turn-2", {"type": "user-message", "text": "x"})
+        await until(lambda: writer.written == 2, "it is not written")
+
+    async def test_who_waits_no_more_takes_nothing_along(self, standing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        host = await standing("trace")
+        writer = host.kernel.services["traces"]
+        monkeypatch.setattr(host.module, "FLUSH_S", 0.2)
+        host.tell("turn-1", {"type": "user-message", "text": "x"})
+        flush = asyncio.ensure_future(writer.flush())
+        await asyncio.sleep(0)
+        flush.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await flush
+        await until(lambda: writer.written == 1, "it is lost")
+
+    async def test_what_is_old_and_what_is_too_much_goes(self, standing: Any) -> None:
+        host = await standing("trace", bodies=True, clock=(clock := Clock()), keep_s=100.0)
+        clock.now -= 101
+        host.tell("turn-old", {"type": "user-message", "text": "old"})
+        clock.now += 101
+        for number in range(40):
+            clock.now += 0.1
+            host.tell(
+                f"turn-{number}",
+                {"type": "user-message", "text": f"{number} " + random.Random(number).randbytes(2000).hex()},
+            )
+        await host.run()
+        tidy = host.kernel.services["traces"].tidy
+        await tidy()
+        stories = [one["story"] for one in await host.database.read("SELECT story FROM trace_rows ORDER BY at")]
+        assert stories == [f"turn-{number}" for number in range(40)]
+        assert len(await host.database.read("SELECT 1 FROM trace_bodies")) == 40
+        host.settle(bodies=True, keep_s=100.0, keep_bytes=50_000)
+        await tidy()
+        stories = [one["story"] for one in await host.database.read("SELECT story FROM trace_rows ORDER BY at")]
+        assert 10 < len(stories) < 30 and stories == [f"turn-{number}" for number in range(40)][-len(stories) :]
+        assert len(await host.database.read("SELECT 1 FROM trace_bodies")) == len(stories)
+
+    async def test_tables_of_a_newer_one_disable_it_alone(self, standing: Any) -> None:
+        host = await standing("trace")
+        await host.database.write(lambda connection: connection.execute("UPDATE extensions SET version = 9"))
+        await host.kernel.make_tables(host.database)
+        assert host.extension.phase == "disabled" and "written by a newer one" in host.extension.reason
+
+    # -- the journal
+
+    async def test_the_journal_has_a_line_for_all_that_begins_and_ends(self, standing: Any, tmp_path: Path) -> None:
+        path = tmp_path / "trace.ndjson"
+        host = await standing("trace", clock=(clock := Clock()), journal=str(path))
+        self.plays(host, clock)
+        await host.run()
+        lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+        assert [(one["kind"], one.get("name") or one["msg"]) for one in lines][:4] == [
+            ("span-open", "turn"), ("span-open", "step"), ("span-open", "tool-call"), ("span-close", "provider.request"),
+        ]  # fmt: skip
+        (log,) = [one for one in lines if one["kind"] == "log"]
+        assert (log["level"], log["msg"]) == ("warn", "retry 1 in 5.0s: HTTP 429: slow down")
+        last = lines[-1]
+        assert (last["name"], last["status"], last["turnId"]) == ("turn", "ok", "turn-1") and last[
+            "durationMs"
+        ] > 125_000
+        assert "mend it" not in path.read_text() and stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    def test_a_full_journal_goes_on_in_a_new_file_and_loses_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(trace, "JOURNAL_BYTES", 500)
+        path, journal = tmp_path / "j", trace.Journal()
+        found: list[dict[str, Any]] = []
+        for number in range(12):
+            journal.add(trace.Row(f"{number}", "turn-1", "", "turn", 1.0, number), 1.0)
+            journal.write(str(path), float(number))
+            if Path(f"{path}.1").exists() and path.stat().st_size < 150:  # it has just gone on
+                found += [json.loads(line) for line in Path(f"{path}.1").read_text().splitlines()]
+        found += [json.loads(line) for line in path.read_text().splitlines()]
+        assert [one["spanId"] for one in found] == [str(number) for number in range(12)]
+        assert path.stat().st_size <= 500 and Path(f"{path}.1").stat().st_size <= 500
+
+    def test_a_line_that_a_full_disk_has_cut_costs_no_other(self, tmp_path: Path) -> None:
+        path, journal = tmp_path / "j", trace.Journal()
+        path.write_bytes(b'{"whole": 1}\n{"cut')
+        journal.add(trace.Row("a", "turn-1", "", "turn", 1.0, 1), 1.0)
+        journal.write(str(path), 0.0)
+        lines = path.read_bytes().splitlines()
+        assert lines[:2] == [b'{"whole": 1}', b'{"cut'] and json.loads(lines[2])["spanId"] == "a"
+
+    def test_the_journal_is_synced_at_most_every_five_seconds(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        synced: list[float] = []
+        path, journal, now = tmp_path / "j", trace.Journal(), 0.0
+        monkeypatch.setattr(os, "fsync", lambda file: synced.append(now))
+        for now in (0.0, 1.0, 4.9, 5.0, 6.0, 11.0):
+            if now < 11:
+                journal.add(trace.Row("a", "turn-1", "", "turn", 1.0, 1), 1.0)
+            journal.write(str(path), now)
+        assert synced == [0.0, 5.0, 11.0] and not journal.unsynced
+
+    @pytest.mark.parametrize("odd", ["link", "pipe", "folder", "nowhere"])
+    async def test_a_journal_that_cannot_be_written_costs_its_lines_alone(
+        self, standing: Any, tmp_path: Path, odd: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        path, victim = tmp_path / "j", tmp_path / "victim"
+        victim.write_text("mine")
+        if odd == "link":
+            path.symlink_to(victim)
+        elif odd == "pipe":
+            os.mkfifo(path)
+        elif odd == "folder":
+            path.mkdir()
+        else:
+            path = tmp_path / "nowhere" / "j"
+        host = await standing("trace", journal=str(path))
+        for number in range(3):
+            host.tell(f"turn-{number}", {"type": "user-message", "text": "x"})
+            await host.run()
+        report = host.kernel.report()["trace"]
+        assert (report["journal_dropped"], report["dropped"], report["written"]) == (3, 0, 3)
+        assert str(path) in report["journal_fault"] and victim.read_text() == "mine"
+        assert caplog.text.count("lines of the journal were not kept") == 1
+
+    def test_a_journal_is_named_from_the_root(self) -> None:
+        with pytest.raises(ValueError, match="begins with /"):
+            trace.Settings(journal="state/trace.ndjson")
+
+    async def test_hearing_costs_a_turn_nothing(self, standing: Any) -> None:
+        host = await standing("trace")
+        host.tell("turn-1", {"type": "user-message", "text": "x"}, {"type": "text-delta", "delta": "a"})
+        (hear,) = host.hears
+        event = {"type": "text-delta", "conversationId": "c1", "turnId": "turn-1", "delta": "a"}
+        began = time.perf_counter()
+        for _ in range(10_000):
+            hear(event)
+        assert (time.perf_counter() - began) / 10_000 < 100e-6  # ten times what it takes here
+
+
+class TestTraceOfTurns:
+    """Traces of a whole server."""
+
+    TOOL = """
+        def activate(host):
+            @host.tool()
+            async def shout(ctx, words: str) -> str:
+                '''Shouts.'''
+                if words == "fail":
+                    raise ValueError("too loud")
+                return words.upper()
+        """
+
+    @staticmethod
+    async def trace(client: Chomp, *args: str) -> tuple[list[str], int]:
+        """What `chomp trace` prints, and its exit status."""
+        async with client.post("/api/commands/trace", json={"args": args}) as answer:
+            pieces = [json.loads(line) for line in (await answer.text()).splitlines()]
+        text = "".join(piece.get("out", "") + piece.get("err", "") for piece in pieces)
+        return text.splitlines(), pieces[-1]["exit"]
+
+    @pytest.fixture
+    async def client(self, chomp: Any, upstream: Any, tmp_path: Path) -> Callable[..., Awaitable[Chomp]]:
+        """A chomp with a tool, and a model that does what it is told."""
+        (tmp_path / "shout.py").write_text(TestKernel.HEAD % "" + textwrap.dedent(self.TOOL))
+
+        async def start(*acts: Act, **tables: Any) -> Chomp:
+            left = list(acts)
+            self.up = await upstream(lambda call: left.pop(0)(call))
+            agent = {"model": self.up.model, "retry_pauses": [0.01]}
+            client: Chomp = await chomp(self.up, extensions={"folders": [str(tmp_path)]}, agent=agent, **tables)
+            return client
+
+        return start
+
+    @staticmethod
+    def calls(*inputs: str) -> Act:
+        calls = [
+            {"index": at, "id": f"call_{at}", "function": {"name": "shout", "arguments": json.dumps({"words": words})}}
+            for at, words in enumerate(inputs)
+        ]
+        return streams(
+            chat_chunk({"tool_calls": calls}), chat_chunk({}, "tool_calls"), chat_chunk(None, usage=USAGE), DONE
+        )
+
+    @staticmethod
+    async def ask(client: Chomp, text: str = "hello") -> str:
+        """Has a turn; its id."""
+        async with client.post("/chat", json={"message": text}) as answer:
+            events = [json.loads(line) for line in (await answer.text()).splitlines()]
+        assert events[-1]["type"] == "turn-sealed", events
+        return str(events[0]["turnId"])
+
+    async def test_a_turn_of_a_real_server_has_its_story(self, client: Any) -> None:
+        server = await client(self.calls("fail", "hi"), fails(503), says("done now"))
+        turn = await self.ask(server)
+        lines, status = await self.trace(server, turn)
+        shown = [re.sub(r"\b[\d.]+(ms|s)\b", "T", line) for line in lines]
+        name = self.up.id
+        assert (shown, status) == (
+            [
+                f"- turn T {{model: {self.up.model}, reason: stop, outputTokens: 4}}",
+                "  - step T {inputTokens: 7, outputTokens: 2}",
+                f"    - provider.request T {{router: {name}, model: m, status: 200}}",
+                "    - tool-call T ERR {tool: shout, contentLength: 8}",
+                "    - tool-call T {tool: shout, contentLength: 2}",
+                "  - step T {inputTokens: 7, outputTokens: 2}",
+                f"    - provider.request T ERR {{router: {name}, status: 503, error: no, 503}}",
+                f"      - attempt T ERR {{router: {name}, status: 503, error: no, 503}}",
+                "    - [warn] retry 1 in T: no, 503",
+                f"    - provider.request T {{router: {name}, model: m, status: 200}}",
+                "    - ttft T",
+                "    - decode T",
+            ],
+            0,
+        ), lines
+
+    async def test_a_plain_request_has_its_story(self, client: Any) -> None:
+        server = await client(says())
+        async with server.chat(self.up.model, headers={"x-request-id": "mine-1"}) as answer:
+            assert answer.status == 200
+            await answer.read()
+        lines, status = await self.trace(server, "mine-1")
+        assert status == 0 and lines[0].startswith("- provider.request ") and lines[0].endswith("status: 200}")
+        assert await server.store.database.read("SELECT * FROM trace_rows") == []  # the ledger has it
+        assert await self.trace(server, "mine-2") == (["no turn or request mine-2 is known"], 1)
+        assert (await self.trace(server, "a", "b"))[1] == 2
+
+    async def test_a_stopped_chomp_has_written_what_it_knows(self, client: Any) -> None:
+        server = await client(says())
+        turn = await self.ask(server)
+        await server.stop()
+        with contextlib.closing(sqlite3.connect(server.settings.state / "chomp.db")) as database:
+            rows = database.execute("SELECT name, duration_ms > 0 FROM trace_rows WHERE story = ?", (turn,)).fetchall()
+        assert {("turn", 1), ("step", 1), ("provider.request", 1)} == {*rows}
+
+    async def test_an_older_database_is_opened(self, client: Any) -> None:
+        server = await client(says())
+        async with server.get("/status") as answer:
+            assert (await answer.json())["extensions"]["trace"]["state"] == "active"
+        await server.store.database.write(
+            lambda one: one.executescript(
+                "DROP TABLE trace_rows; DROP TABLE trace_bodies; DELETE FROM extensions WHERE id = 'trace'"
+            )
+        )
+        await server.services.kernel.make_tables(server.store.database)
+        turn = await self.ask(server)
+        assert (await self.trace(server, turn))[1] == 0
+
+    async def test_a_writer_that_fails_disturbs_no_turn(self, client: Any, caplog: pytest.LogCaptureFixture) -> None:
+        server = await client(says(), says())
+        await server.store.database.write(lambda one: one.execute("DROP TABLE trace_rows"))
+        turn = await self.ask(server)
+        await until(lambda: "rows of traces were not kept" in caplog.text, "nobody has said so")
+        assert (await self.trace(server, turn))[1] == 1
+        assert await self.ask(server)  # the next one is well, too
+
+
+class Service:
+    """A service on a real port that answers what it is told, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.answers: list[tuple[int, Any]] = []
+        self.asked: list[tuple[str, str, Any, str]] = []  # method, path, fields, authorization
+        self.headers: dict[str, str] = {}
+        self.hangs = asyncio.Event()
+
+    async def answer(self, request: web.Request) -> web.Response:
+        fields = await request.json() if request.can_read_body else None
+        self.asked.append((request.method, request.path_qs, fields, request.headers.get("authorization", "")))
+        status, body = self.answers.pop(0) if self.answers else (404, {})
+        if body is None:
+            await self.hangs.wait()
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return web.Response(status=status, body=data, headers=self.headers, content_type="application/json")
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    """A service for tools: `service.url`."""
+    made, app = Service(), web.Application()
+    app.router.add_route("*", "/{tail:.*}", made.answer)
+    server = TestServer(app)
+    await server.start_server()
+    made.url = str(server.make_url("")).rstrip("/")
+    yield made
+    made.hangs.set()
+    await server.close()
+
+
+async def call_tool(host: Standing, **arguments: Any) -> tuple[str, bool]:
+    """What the tool of an extension answers, and whether that is an error."""
+    (tool,) = host.extension.tools
+    turn: Any = types.SimpleNamespace(files=None)
+    context = cs.ToolContext(cs.ToolCallChunk("call_0", tool.name, arguments, "s"), turn, logging.getLogger("x"), print)
+    result = await host.kernel.call_tool(tool, context)
+    return result.content, result.is_error
+
+
+class TestWebSearch:
+    """The tool web_search."""
+
+    @pytest.fixture
+    async def host(self, standing: Any, service: Any) -> Standing:
+        host: Standing = await standing("web-search", url=service.url, key="k3y-of-the-service")
+        return host
+
+    PAGE: Any = {"markdown": "# Hello\n[a link](http://x) **bold**", "html": "<h1>Hello</h1>",
+                 "metadata": {"title": "Hello", "sourceURL": "https://example.com/"}}  # fmt: skip
+
+    async def test_it_is_offered_only_where_a_service_is_set(self, standing: Any) -> None:
+        host = await standing("web-search")
+        (tool,) = host.extension.tools
+        assert tool.access == "network" and tool.concurrency_safe
+        for wanted, offered in (
+            ({}, []),
+            ({"url": "http://a.example"}, [tool]),
+            ({"searxng": "http://a.example"}, [tool]),
+        ):
+            host.settle(**wanted)
+            assert await host.kernel.filtered("tools", [tool], None) == offered
+        for name in ("url", "searxng"):
+            with pytest.raises(ValueError, match=f"{name}: must be an http or https address"):
+                host.settle(**{name: "ftp://x"})
+
+    @pytest.mark.parametrize(
+        ("arguments", "path", "fields", "answer", "words"),
+        [
+            (
+                {"query": "what is it", "lang": "de", "country": "at"}, "/v1/search",
+                {"query": "what is it", "limit": 7, "lang": "de", "country": "at"},
+                {"success": True, "data": [{"title": "One", "url": "https://a.example", "description": "about\nit"}, {"url": "https://b.example"}]},
+                "1. One\n   https://a.example\n   about it\n2. (no title)\n   https://b.example",
+            ),
+            (
+                {"query": "x", "scrape": True, "limit": 50, "format": "text"}, "/v1/search",
+                {"query": "x", "limit": 10, "scrapeOptions": {"formats": ["markdown"]}},
+                {"data": {"web": [{"title": "One", "url": "https://a.example", **PAGE}]}},
+                "1. One\n   https://a.example\n\nHello\na link bold\n",
+            ),
+            ({"query": "nothing"}, "/v1/search", {"query": "nothing", "limit": 7}, {"data": []}, "Nothing was found for 'nothing'."),
+            (
+                {"url": "https://example.com"}, "/v1/scrape", {"url": "https://example.com", "formats": ["markdown"]},
+                {"success": True, "data": PAGE}, "Hello\nhttps://example.com/\n\n# Hello\n[a link](http://x) **bold**",
+            ),
+            (
+                {"url": "https://example.com", "format": "html"}, "/v1/scrape", {"url": "https://example.com", "formats": ["html"]},
+                {"data": {"html": ""}}, "https://example.com\n\n(The page is empty.)",
+            ),
+            (
+                {"mode": "map", "url": "https://example.com", "query": "docs"}, "/v1/map",
+                {"url": "https://example.com", "limit": 10, "search": "docs"},
+                {"links": ["https://example.com/a", {"url": "https://example.com/b"}, 7]}, "https://example.com/a\nhttps://example.com/b",
+            ),
+        ],
+    )  # fmt: skip
+    async def test_a_service_like_firecrawl_is_asked(
+        self, host: Standing, service: Any, arguments: dict[str, Any], path: str, fields: Any, answer: Any, words: str
+    ) -> None:
+        service.answers = [(200, answer)]
+        assert await call_tool(host, **arguments) == (words, False)
+        assert service.asked == [("POST", path, fields, "Bearer k3y-of-the-service")]
+
+    async def test_a_crawl_is_waited_for(self, host: Standing, service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(host.module, "POLL_S", 0.01)
+        page = {"markdown": "two", "metadata": {"url": "https://example.com/2"}}
+        service.answers = [(200, {"success": True, "id": "a/b"}), (200, {"status": "scraping", "data": []}),
+                           (200, {"status": "completed", "data": [self.PAGE, page], "next": "http://elsewhere.example"})]  # fmt: skip
+        told, is_error = await call_tool(host, mode="crawl", url="https://example.com")
+        assert not is_error and told.endswith("\n\n---\n\nhttps://example.com/2\n\ntwo")
+        assert [(method, path) for method, path, *_ in service.asked] == [
+            ("POST", "/v1/crawl"), ("GET", "/v1/crawl/a%2Fb"), ("GET", "/v1/crawl/a%2Fb"),
+        ]  # fmt: skip
+        assert service.asked[0][2]["limit"] == 3
+
+    async def test_a_crawl_that_takes_too_long_is_ended(
+        self, host: Standing, service: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(host.module, "POLL_S", 0.01)
+        monkeypatch.setattr(host.module, "CRAWL_S", 0.2)
+        service.answers = [(200, {"id": "c"}), *[(200, {"status": "scraping", "data": [self.PAGE]})] * 100]
+        told, is_error = await call_tool(host, mode="crawl", url="https://example.com")
+        assert not is_error and told.endswith("(The crawl has not ended within 0.2 s: this is what there was.)")
+        await until(lambda: service.asked[-1][0] == "DELETE", "it goes on")
+
+    async def test_a_crawl_whose_turn_is_stopped_is_ended(
+        self, host: Standing, service: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(host.module, "POLL_S", 0.01)
+        service.answers = [(200, {"id": "c"}), *[(200, {"status": "scraping"})] * 1000]
+        asked = asyncio.ensure_future(call_tool(host, mode="crawl", url="https://example.com"))
+        await until(lambda: len(service.asked) > 1, "it has not begun")
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        await until(lambda: service.asked[-1][:2] == ("DELETE", "/v1/crawl/c"), "it goes on")
+
+    async def test_searxng_is_asked_for_searches(self, standing: Any, service: Any) -> None:
+        host = await standing("web-search", searxng=f"{service.url}/sx/")
+        service.answers = [
+            (200, {"results": [{"title": "One", "url": "https://a.example", "content": "words"}] * 9})
+        ] * 2
+        told, is_error = await call_tool(host, query="a & b", lang="de", country="at", limit=2)
+        assert (told.count("https://a.example"), is_error) == (2, False)
+        assert service.asked == [("GET", "/sx/search?q=a+%26+b&format=json&language=de-AT", None, "")]
+        told, _ = await call_tool(host, query="x", scrape=True)
+        assert told.endswith("(The pages themselves cannot be read here.)")
+        assert await call_tool(host, url="https://example.com") == (
+            "mode scrape is not to be had: only searches can be made here", True,
+        )  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            ({}, "a query or a url is needed"),
+            ({"mode": "crawl", "query": "x"}, "mode crawl needs a url"),
+            ({"mode": "search", "url": "https://x.example"}, "mode search needs a query"),
+            ({"url": "file:///etc/passwd"}, "url must be an http or https address"),
+            ({"url": "http://10.0.0.1\\@example.com/"}, "url must be an http or https address"),
+            ({"query": "x", "limit": 0}, "limit"),
+            ({"query": "x", "lang": "&q="}, "lang"),
+            ({"query": "x", "format": "pdf"}, "format"),
+        ],
+    )
+    async def test_what_cannot_be_asked_is_an_error_in_words(
+        self, host: Standing, service: Any, arguments: dict[str, Any], words: str
+    ) -> None:
+        told, is_error = await call_tool(host, **arguments)
+        assert is_error and words in told and service.asked == []
+
+    @pytest.mark.parametrize(
+        ("address", "private"),
+        [
+            ("http://localhost:8001", True), ("http://127.0.0.1", True), ("http://127.1", True), ("http://2130706433", True),
+            ("http://0x7f.0.0.1", True), ("http://[::1]/", True), ("http://[::ffff:10.0.0.1]/", True), ("http://10.1.2.3", True),
+            ("http://169.254.169.254/latest", True), ("http://router", True), ("http://nas.local", True), ("http://a.internal.", True),
+            ("http://user@192.168.1.1", True), ("http://127%2e0.0.1", True), ("http://１２７.0.0.1", True), ("http://127。0。0。1", True),
+            ("http://example.com", False), ("http://93.184.215.14", False), ("http://[2606:2800:21f::1]", False), ("https://a.b.example:8443", False),
+        ],
+    )  # fmt: skip
+    async def test_private_addresses_are_not_asked_for(
+        self, standing: Any, service: Any, address: str, private: bool
+    ) -> None:
+        host = await standing("web-search", url=service.url)
+        assert host.module.is_private(address) is private
+        if private:
+            told, is_error = await call_tool(host, url=address)
+            assert is_error and told.endswith("is in a private network, and is not asked for") and service.asked == []
+
+    @pytest.mark.parametrize(
+        ("status", "body", "words"),
+        [
+            (401, {"error": "bad key k3y-of-the-service"}, "answered 401: bad key [hidden]"),
+            (402, b"", "answered 402: its credit is used up"),
+            (302, b"", "answered 302: redirects are not followed"),
+            (200, {"success": False, "error": "blocked"}, "the service refused: blocked"),
+            (200, b"<html>", "did not answer with a JSON object"),
+            (200, {"data": "odd"}, "the service sent no page"),
+        ],
+    )
+    async def test_what_goes_wrong_is_said_without_secrets(
+        self, host: Standing, service: Any, status: int, body: Any, words: str
+    ) -> None:
+        service.headers = {"location": f"{service.url}/elsewhere"} if status == 302 else {}
+        service.answers = [(status, body)]
+        told, is_error = await call_tool(host, url="https://example.com")
+        assert is_error and words in told and "k3y" not in told and len(service.asked) == 1
+
+    async def test_a_service_that_is_slow_silent_or_talks_too_much_is_left(
+        self, host: Standing, service: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(host.module, "ANSWER_BYTES", 10_000)
+        service.answers = [(200, b"[" * 10_001)]
+        assert (await call_tool(host, query="x"))[0].endswith("answered with more than 0 MiB")
+        monkeypatch.setattr(host.module, "ANSWER_S", 0.1)
+        service.answers = [(200, None)]
+        assert (await call_tool(host, query="x"))[0].endswith("did not answer within 0.1 s")
+        host.settle(url="http://user:pa55@127.0.0.1:9/secret")
+        assert await call_tool(host, query="x") == ("127.0.0.1:9 cannot be asked: ClientConnectorError", True)
+
+    async def test_a_long_page_is_cut(self, host: Standing, service: Any) -> None:
+        service.answers = [(200, {"data": {"markdown": "[" * 200_000}})]
+        told, is_error = await call_tool(host, url="https://example.com", format="text")
+        assert not is_error and len(told) == 50_000 and told.endswith("... [cut: 50000 characters are the most]")
+
+
+class TestYoutubeTranscript:
+    """The tool youtube_transcript."""
+
+    VIDEO = "https://www.youtube.com/watch?v=x"
+
+    @pytest.fixture
+    async def host(self, standing: Any, service: Any) -> Standing:
+        host: Standing = await standing(
+            "youtube-transcript", url=f"{service.url}/api", key="k3y-of-the-service", clock=Clock()
+        )
+        return host
+
+    async def test_it_is_offered_only_where_a_service_is_set(self, standing: Any) -> None:
+        host = await standing("youtube-transcript")
+        (tool,) = host.extension.tools
+        assert (tool.access, await host.kernel.filtered("tools", [tool], None)) == ("network", [])
+        host.settle(url="https://t.example")
+        assert await host.kernel.filtered("tools", [tool], None) == [tool]
+
+    @pytest.mark.parametrize(
+        ("answer", "words", "is_error"),
+        [
+            (
+                {"status": "completed", "title": "A talk", "text": "all",
+                 "segments": [{"start": 7.9, "text": "so\nhello"}, {"start": 3723, "text": "bye"}, {"start": "x", "text": "odd"}, 7]},
+                "A talk\n\n[0:07] so hello\n[1:02:03] bye\nodd", False,
+            ),
+            ({"status": "completed", "text": " all of it "}, "all of it", False),
+            ({"status": "completed"}, "the transcript is empty", True),
+            ({"status": "queued", "position": 3, "eta": 90},
+             "The transcript is not ready: it is queued at position 3, and expected at 2026-09-21T14:14:50Z. Ask again later.", False),
+            ({"status": "processing", "eta": "2026-09-21T15:00:00Z"},
+             "The transcript is not ready: it is processing, and expected at 2026-09-21T15:00:00Z. Ask again later.", False),
+            ({"status": "queued", "eta": 1_790_000_030_000, "position": True},
+             "The transcript is not ready: it is queued, and expected at 2026-09-21T14:13:50Z. Ask again later.", False),
+            ({"status": "failed", "error": {"type": "private", "details": "members only, k3y-of-the-service"}},
+             "there is no transcript: private: members only, [hidden]", True),
+            ({"status": "failed"}, "there is no transcript: the service does not say why", True),
+            ({"status": "odd"}, "the service did not say what became of it", True),
+        ],
+    )  # fmt: skip
+    async def test_what_the_service_answers_is_told(
+        self, host: Standing, service: Any, answer: Any, words: str, is_error: bool
+    ) -> None:
+        service.answers = [(200, answer)]
+        assert await call_tool(host, url=self.VIDEO) == (words, is_error)
+        assert service.asked == [("POST", "/api", {"url": self.VIDEO}, "Bearer k3y-of-the-service")]
+
+    @pytest.mark.parametrize(
+        "url",
+        ["https://example.com/youtube.com", "https://youtube.com.evil.example", "file:///etc", "x", "http://127.0.0.1"],
+    )
+    async def test_nothing_but_videos_is_asked_for(self, host: Standing, service: Any, url: str) -> None:
+        assert await call_tool(host, url=url) == ("url must be the address of a video of YouTube", True)
+        assert service.asked == []
+
+    @pytest.mark.parametrize(
+        ("status", "body", "words"),
+        [
+            (500, {"error": "broken"}, "answered 500: broken"), (302, b"", "answered 302"), (200, b"[]", "did not answer with a JSON object"),
+            (422, {"status": "failed", "error": "gone"}, "there is no transcript: gone"), (200, b"[" * 10_001, "more than 0 MiB"),
+            (200, None, "did not answer within 0.3 s"),
+        ],
+    )  # fmt: skip
+    async def test_what_goes_wrong_is_said(
+        self, host: Standing, service: Any, monkeypatch: pytest.MonkeyPatch, status: int, body: Any, words: str
+    ) -> None:
+        monkeypatch.setattr(host.module, "ANSWER_BYTES", 10_000)
+        monkeypatch.setattr(host.module, "ANSWER_S", 0.3)
+        service.headers = {"location": f"{service.url}/elsewhere"} if status == 302 else {}
+        service.answers = [(status, body)]
+        told, is_error = await call_tool(host, url=self.VIDEO)
+        assert is_error and words in told and len(service.asked) == 1
+
+
+FAKE_SERVER = r'''
+"""A language server that is told by its settings what to do, and notes what it hears."""
+import json, os, sys, time
+
+SETTINGS, TEXTS = {}, {}
+
+def send(**message):
+    body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+    sys.stdout.buffer.write(b"Content-Type: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    sys.stdout.buffer.flush()
+
+def read():
+    size = 0
+    while (line := sys.stdin.buffer.readline().strip()):
+        if line.lower().startswith(b"content-length:"):
+            size = int(line.split(b":")[1])
+    return json.loads(sys.stdin.buffer.read(size)) if size else None
+
+def note(message):
+    if log := SETTINGS.get("log"):
+        with open(log, "a") as file:
+            file.write(json.dumps(message) + "\n")
+
+def problems(uri):
+    found = []
+    for number, line in enumerate(TEXTS[uri].splitlines()):
+        if "BAD" in line:
+            at = line[: line.index("BAD")].encode("utf-16-le")
+            start = {"line": number, "character": len(at) // 2}
+            found.append({"range": {"start": start, "end": start}, "severity": 2, "source": "fake", "code": 7, "message": "this is\nbad"})
+    return found
+
+def publish(uri):
+    if "push" in SETTINGS.get("says", ["push"]):
+        send(method="textDocument/publishDiagnostics", params={"uri": uri, "diagnostics": problems(uri)})
+
+while (message := read()) is not None:
+    method, params, id = message.get("method"), message.get("params") or {}, message.get("id")
+    if method == "initialize":
+        SETTINGS = params.get("initializationOptions") or {}
+        note({"pid": os.getpid(), "env": os.environ.get("FAKE"), "root": params["rootUri"]})
+        if SETTINGS.get("starts") == "never":
+            time.sleep(600)
+        if SETTINGS.get("starts") == "dies":
+            sys.exit(3)
+        if SETTINGS.get("starts") == "garbage":
+            sys.stdout.write("no server\n" * 2000); sys.stdout.flush(); time.sleep(600)
+        can = {name: True for name in ("hoverProvider", "definitionProvider", "referencesProvider", "documentSymbolProvider")}
+        if "pull" in SETTINGS.get("says", ()):
+            can["diagnosticProvider"] = {}
+        send(id=id, result={"capabilities": can})
+    elif method == "initialized" and SETTINGS.get("watches"):
+        watchers = [{"globPattern": one} for one in SETTINGS["watches"]]
+        send(id="w", method="client/registerCapability", params={"registrations": [
+            {"id": "1", "method": "workspace/didChangeWatchedFiles", "registerOptions": {"watchers": watchers}}]})
+        send(id="c", method="workspace/configuration", params={"items": [{"section": "a.b"}, {}]})
+        send(id="u", method="workspace/unknown", params={})
+    elif method in ("textDocument/didOpen", "textDocument/didChange"):
+        uri = params["textDocument"]["uri"]
+        TEXTS[uri] = (params["contentChanges"][0] if "contentChanges" in params else params["textDocument"])["text"]
+        publish(uri)
+    elif method == "textDocument/didClose":
+        del TEXTS[params["textDocument"]["uri"]]
+    elif method == "textDocument/diagnostic":
+        send(id=id, result={"kind": "full", "items": problems(params["textDocument"]["uri"])})
+    elif method == "textDocument/hover":
+        if SETTINGS.get("hover") == "dies":
+            os._exit(9)
+        if SETTINGS.get("hover") != "never":
+            line = TEXTS[params["textDocument"]["uri"]].splitlines()[params["position"]["line"]]
+            rest = line.encode("utf-16-le")[params["position"]["character"] * 2 :].decode("utf-16-le")
+            send(id=id, result={"contents": {"kind": "markdown", "value": "you mean " + rest}})
+    elif method == "textDocument/definition":
+        start = {"line": 4, "character": 2}
+        send(id=id, result=[{"targetUri": "file:///usr/lib/x%20y.py", "targetSelectionRange": {"start": start, "end": start}}])
+    elif method == "textDocument/references":
+        start = {"line": 0, "character": 0}
+        send(id=id, result=[{"uri": params["textDocument"]["uri"], "range": {"start": start, "end": start}}] * 2)
+    elif method == "textDocument/documentSymbol":
+        where = {"start": {"line": 1, "character": 0}}
+        inner = {"name": "inner", "kind": 6, "range": where, "selectionRange": where}
+        send(id=id, result=[{"name": "Outer", "kind": 5, "range": where, "selectionRange": where, "children": [inner]}, "odd"])
+    elif method == "shutdown":
+        send(id=id, result=None)
+    elif method == "exit":
+        note({"method": "exit", "params": "bye"})
+        break
+    note({"method": method, "params": params} if method else message)
+'''
+
+
+class PlainFiles:
+    """Files of a folder, without a sandbox."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    async def look(self, path: str, most_bytes: int = 8 << 20) -> cs.Look:
+        there = self.folder / path
+        if there.is_dir():
+            names = tuple(sorted(f"{one.name}/" if one.is_dir() else one.name for one in there.iterdir()))
+            return cs.Look("folder", path, names=names)
+        if not there.exists():
+            return cs.Look("missing", path)
+        data = there.read_bytes()
+        return cs.Look("file", path, data[:most_bytes], len(data), digest=hashlib.sha256(data).hexdigest())
+
+
+class PlainProcess:
+    """A process with pipes, without a sandbox."""
+
+    def __init__(self, child: asyncio.subprocess.Process):
+        self.child = child
+
+    async def write(self, data: bytes) -> None:
+        assert self.child.stdin is not None
+        self.child.stdin.write(data)
+        await self.child.stdin.drain()
+
+    async def read(self, most_bytes: int = 65536) -> bytes:
+        assert self.child.stdout is not None
+        return await self.child.stdout.read(most_bytes)
+
+    async def wait(self) -> int:
+        return await self.child.wait()
+
+    async def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.child.pid, signal.SIGKILL)
+        await self.child.wait()
+
+
+class TestLsp:
+    """Asking language servers, here a fake one."""
+
+    @pytest.fixture
+    async def host(self, standing: Any) -> Standing:
+        host: Standing = await standing("lsp")
+        return host
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        (tmp_path / "fake.py").write_text(FAKE_SERVER)
+        (place := tmp_path / "work").mkdir()
+        return place
+
+    def serve(self, host: Standing, folder: Path, id: str = "fake", **settings: Any) -> Path:
+        """Has files that end in .x asked about at a fake server; where it notes what it hears."""
+        log = folder.parent / f"{id}.ndjson"
+        command = [sys.executable, str(folder.parent / "fake.py")]
+        one = {"command": command, "extensions": ["x"], "env": {"FAKE": id}, "rootMarkers": ["root.json"],
+               "initialization": {"log": str(log), "a": {"b": 5}, **settings}}  # fmt: skip
+        servers = {**host.extension.settings.servers, id: one}
+        host.settle(servers=servers)
+        return log
+
+    def turn(self, folder: Path, conversation: str = "c1", caller: str = "owner") -> Any:
+        self.started: list[asyncio.subprocess.Process] = getattr(self, "started", [])
+
+        async def start(argv: Sequence[str]) -> PlainProcess:
+            pipe = asyncio.subprocess.PIPE
+            if not shutil.which(argv[0]):
+                raise cs.Unavailable(f"{argv[0]} cannot be run: install it, or put it on PATH")
+            child = await asyncio.create_subprocess_exec(
+                *argv, stdin=pipe, stdout=pipe, start_new_session=True, cwd=folder
+            )
+            self.started.append(child)
+            return PlainProcess(child)
+
+        return types.SimpleNamespace(
+            conversation=conversation, caller=caller, cwd=str(folder), files=PlainFiles(folder), start=start
+        )
+
+    async def ask(self, host: Standing, turn: Any, **arguments: Any) -> tuple[str, bool]:
+        """What the tool answers, and whether that is an error."""
+        (tool,) = host.extension.tools
+        chunk = cs.ToolCallChunk("call_0", "lsp", arguments, "s")
+        result = await host.kernel.call_tool(tool, cs.ToolContext(chunk, turn, logging.getLogger("x"), print))
+        return result.content, result.is_error
+
+    @staticmethod
+    def heard(log: Path, method: str = "") -> list[Any]:
+        """What a fake server has noted."""
+        lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        return [line.get("params") for line in lines if line.get("method") == method] if method else lines
+
+    async def test_what_is_wrong_is_told_with_its_place(self, host: Standing, folder: Path) -> None:
+        log, turn = self.serve(host, folder), self.turn(folder)
+        (folder / "a.x").write_text("fine\n🎉é BAD\n")
+        wrong = ("a.x:2:4: warning: this is bad [fake, 7]", False)
+        assert await self.ask(host, turn, operation="diagnostics", path="a.x") == wrong
+        assert await self.ask(host, turn, operation="diagnostics", path="a.x") == wrong  # what is known is told again
+        (folder / "a.x").write_text("fine\n")
+        assert await self.ask(host, turn, operation="diagnostics", path="a.x") == (
+            "No diagnostics: nothing is wrong in a.x.", False,
+        )  # fmt: skip
+        assert [len(self.heard(log, f"textDocument/did{what}")) for what in ("Open", "Change", "Save")] == [1, 1, 1]
+        assert self.heard(log)[0]["env"] == "fake" and len(self.started) == 1
+
+    @pytest.mark.parametrize("says", [["pull"], ["push", "pull"]])
+    async def test_what_is_asked_for_and_what_is_said_unasked_is_merged(
+        self, host: Standing, folder: Path, says: list[str]
+    ) -> None:
+        self.serve(host, folder, says=says)
+        (folder / "a.x").write_text("BAD\n")
+        told = await self.ask(host, self.turn(folder), operation="diagnostics", path="a.x")
+        assert told == ("a.x:1:1: warning: this is bad [fake, 7]", False)
+
+    async def test_places_are_counted_from_one_in_characters(self, host: Standing, folder: Path) -> None:
+        self.serve(host, folder)
+        (folder / "a.x").write_text("one\n🎉 two\n")
+        turn = self.turn(folder)
+        asked = {
+            "hover": "you mean two", "definition": "/usr/lib/x y.py:5:3", "references": "a.x:1:1",
+            "documentSymbol": "class Outer (line 2)\n  method inner (line 2)",
+        }  # fmt: skip
+        for operation, words in asked.items():
+            told = await self.ask(host, turn, operation=operation, path="a.x", line=2, character=3)
+            assert told == (words, False), operation
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            ({"operation": "hover", "path": "a.x"}, "hover needs line and character, both counted from 1"),
+            ({"operation": "definition", "path": "a.x", "line": 1}, "definition needs line and character"),
+            ({"operation": "hover", "path": "a.x", "line": 0, "character": 1}, "line"),
+            ({"operation": "rename", "path": "a.x"}, "operation"),
+            ({"operation": "diagnostics", "path": "b.x"}, "b.x is not there"),
+            ({"operation": "diagnostics", "path": "."}, ". is no file"),
+            ({"operation": "diagnostics", "path": "a.unknown"}, "there is no language server for a.unknown"),
+            ({"operation": "diagnostics", "path": "big.x"}, "big.x has more than 2 MiB"),
+        ],
+    )
+    async def test_what_cannot_be_asked_is_an_error_in_words(
+        self, host: Standing, folder: Path, arguments: dict[str, Any], words: str
+    ) -> None:
+        self.serve(host, folder)
+        for name in ("a.x", "a.unknown"):
+            (folder / name).write_text("")
+        (folder / "big.x").write_bytes(b"a" * (2 << 20) + b"a")
+        told, is_error = await self.ask(host, self.turn(folder), **arguments)
+        assert is_error and words in told
+        assert self.started == []
+
+    async def test_the_root_is_the_nearest_folder_with_a_marker_and_never_above_the_working_folder(
+        self, host: Standing, folder: Path
+    ) -> None:
+        log, turn = self.serve(host, folder), self.turn(folder)
+        (folder.parent / "root.json").write_text("")
+        for path in ("a.x", "p/a.x", "p/q/r/a.x"):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text("")
+        (folder / "p" / "q" / "root.json").write_text("")
+        for path in ("a.x", "p/a.x", "p/q/r/a.x"):
+            await self.ask(host, turn, operation="diagnostics", path=path)
+        assert [line["root"] for line in self.heard(log) if "root" in line] == [
+            f"file://{folder}", f"file://{folder}/p/q",
+        ]  # fmt: skip
+
+    async def test_a_server_that_dies_is_an_error_and_is_not_started_in_a_storm(
+        self, host: Standing, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.serve(host, folder, hover="dies")
+        (folder / "a.x").write_text("BAD\n")
+        turn = self.turn(folder)
+        assert await self.ask(host, turn, operation="hover", path="a.x", line=1, character=1) == (
+            "fake was left out: it has ended with status 9", True,
+        )  # fmt: skip
+        for _ in range(3):
+            told, is_error = await self.ask(host, turn, operation="diagnostics", path="a.x")
+            assert is_error and "it has ended with status 9 (it is tried again in 10 s)" in told
+        assert len(self.started) == 1
+        self.serve(host, folder, hover="well")  # who changes its settings has it tried at once
+        told, is_error = await self.ask(host, turn, operation="hover", path="a.x", line=1, character=1)
+        assert (told, is_error, len(self.started)) == ("you mean BAD", False, 2)
+
+    @pytest.mark.parametrize(
+        ("settings", "words"),
+        [
+            ({"starts": "dies"}, "it has ended with status 3"),
+            ({"starts": "garbage"}, "it said something that is no message"),
+            ({"starts": "never"}, "it did not answer within 0.3 s"),
+            ({"hover": "never"}, "it did not answer within 0.2 s"),
+        ],
+    )
+    async def test_a_server_that_does_not_keep_to_the_rules_is_left_out(
+        self, host: Standing, folder: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], words: str
+    ) -> None:
+        if settings.get("starts") == "never":
+            monkeypatch.setattr(host.module, "START_S", 0.3)
+        monkeypatch.setattr(host.module, "ANSWER_S", 0.2 if "hover" in settings else 30)
+        self.serve(host, folder, **settings)
+        (folder / "a.x").write_text("word\n")
+        told = await self.ask(host, self.turn(folder), operation="hover", path="a.x", line=1, character=1)
+        assert told == (f"fake was left out: {words}", True)
+        if "starts" in settings:
+            await until(lambda: self.started[0].returncode is not None, "it still runs")
+
+    async def test_one_that_is_slow_or_not_there_costs_the_others_nothing(
+        self, host: Standing, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(host.module, "DIAGNOSTICS_S", 0.5)
+        self.serve(host, folder, "quick")
+        self.serve(host, folder, "slow", says=[])
+        none = {"command": ["no-such-program"], "extensions": [".x"]}
+        host.settle(servers={**host.extension.settings.servers, "none": none})
+        (folder / "a.x").write_text("BAD\n")
+        told, is_error = await self.ask(host, self.turn(folder), operation="diagnostics", path="a.x")
+        assert not is_error and told.splitlines() == [
+            "a.x:1:1: warning: this is bad [fake, 7]",
+            "(slow was left out: it did not answer within 0.5 s)",
+            "(none was left out: no-such-program cannot be run: install it, or put it on PATH)",
+        ]
+
+    async def test_servers_stand_in_files_of_the_folder(self, host: Standing, folder: Path) -> None:
+        one = {"command": ["one"], "extensions": [".x"]}
+        files = {
+            ".dispatch/lsp.json": {"servers": {"a": one}},
+            "opencode.json": {"lsp": {"b": one, "c": {"disabled": True}}},
+        }
+        read = host.module.servers_of
+        encoded = {name: json.dumps(found).encode() for name, found in files.items()}
+
+        def ids(names: Sequence[str], own: dict[str, Any]) -> dict[str, str]:
+            return {one.id: one.source for one in read({name: encoded[name] for name in names}, own)[0]}
+
+        assert ids(list(files), {}) == {"a": ".dispatch/lsp.json"}
+        assert ids(["opencode.json"], {}) == {"b": "opencode.json"}
+        assert ids([], {"typescript": {"disabled": True}, "d": one}) == {
+            **dict.fromkeys(("python", "go", "rust", "c"), "built-in"), "d": "chomp.toml",
+        }  # fmt: skip
+        for broken in (b"{", b"[]", b'{"servers": {"a": {"command": 5}}}', b'{"servers": {"a": {}}}'):
+            found, faults = read({".dispatch/lsp.json": broken}, {})
+            assert "typescript" in {one.id for one in found} and ".dispatch/lsp.json" in faults[0]
+        with pytest.raises(ValueError, match=r"a of chomp\.toml has no command"):
+            host.settle(servers={"a": {"extensions": [".x"]}})
+
+    async def test_using_one_is_running_something_unless_that_is_allowed(self, host: Standing, folder: Path) -> None:
+        (tool,) = host.extension.tools
+        assert tool.access == "shell" and tool.concurrency_safe
+        assert [one.access for one in await host.kernel.filtered("tools", [tool], None)] == ["shell"]
+        host.settle(asks=False)
+        assert [one.access for one in await host.kernel.filtered("tools", [tool], None)] == ["read"]
+
+    async def test_a_server_hears_of_files_that_change(self, host: Standing, folder: Path) -> None:
+        log = self.serve(
+            host, folder, watches=["**/*.{py,toml}", {"baseUri": f"file://{folder}/sub", "pattern": "*.cfg"}]
+        )
+        (folder / "a.x").write_text("")
+        (folder / "sub").mkdir()
+        await self.ask(host, self.turn(folder), operation="diagnostics", path="a.x")
+        await until(lambda: len(self.started) == 2, "nobody watches")
+        await until(lambda: any(one.get("id") == "u" for one in self.heard(log)), "nobody has answered it")
+        answers = {one["id"]: one for one in self.heard(log) if one.get("id") in ("w", "c", "u")}
+        assert answers["c"]["result"][0] == 5 and answers["u"]["error"]["code"] == -32601
+        wanted = {folder / "deep" / "er" / "b.py": 1, folder / "sub" / "c.cfg": 1}
+
+        def told() -> set[tuple[str, int]]:
+            changes = [
+                one for params in self.heard(log, "workspace/didChangeWatchedFiles") for one in params["changes"]
+            ]
+            return {(one["uri"].removeprefix("file://"), one["type"]) for one in changes}
+
+        def write() -> bool:
+            for path in wanted:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.with_suffix(".other").write_text("")
+                path.unlink(missing_ok=True)
+                path.write_text("x")
+            return {(str(path), kind) for path, kind in wanted.items()} <= told()
+
+        await until(write, "it has not heard of them")
+        (folder / "sub" / "c.cfg").unlink()
+        await until(lambda: (str(folder / "sub" / "c.cfg"), 3) in told(), "it has not heard that it is gone")
+        assert {Path(path).suffix for path, _ in told()} == {".py", ".cfg"}
+
+    async def test_documents_and_servers_are_bounded(
+        self, host: Standing, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(host.module, "OPEN_MOST", 3)
+        monkeypatch.setattr(host.module, "PUSHED_MOST", 2)
+        monkeypatch.setattr(host.module, "SERVERS_MOST", 2)
+        log, turn = self.serve(host, folder), self.turn(folder)
+        for number in range(6):
+            (folder / f"{number}.x").write_text("BAD")
+            await self.ask(host, turn, operation="diagnostics", path=f"{number}.x")
+        assert len(self.heard(log, "textDocument/didClose")) == 3
+        clients = host.kernel.services["language-servers"]
+        (client,) = clients._running.values()
+        assert (len(client._documents), len(client._pushed)) == (3, 2)
+        others = []
+        for name in ("b", "c"):
+            (place := folder.parent / name).mkdir()
+            (place / "a.x").write_text("")
+            others.append(self.turn(place))
+            await self.ask(host, others[-1], operation="diagnostics", path="a.x")
+        assert len(clients._running) == 2 and client.phase == "ended"
+        await until(lambda: self.started[0].returncode is not None, "it still runs")
+        assert await self.ask(host, turn, operation="diagnostics", path="0.x") == (
+            "0.x:1:1: warning: this is bad [fake, 7]", False,
+        )  # fmt: skip
+
+    async def test_a_server_serves_one_caller_and_ends_when_nobody_wants_it(
+        self, host: Standing, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.serve(host, folder)
+        (folder / "a.x").write_text("")
+        for turn in (self.turn(folder), self.turn(folder, "c2"), self.turn(folder, "c3", "ann")):
+            await self.ask(host, turn, operation="diagnostics", path="a.x")
+        assert len(self.started) == 2  # nobody's server does what another one asks for
+        clients = host.kernel.services["language-servers"]
+        host.events.publish("conversation_closed", {"conversation": "c1"})
+        host.events.publish("conversation_closed", {"conversation": "c3"})
+        await until(lambda: self.started[1].returncode is not None, "it still runs")
+        assert self.started[0].returncode is None
+        await clients.tidy()
+        assert self.started[0].returncode is None
+        monkeypatch.setattr(host.module, "IDLE_S", -1.0)
+        await clients.tidy()
+        assert self.started[0].returncode is not None and clients._running == {}
+
+    async def test_nothing_is_left_when_chomp_stops(self, host: Standing, folder: Path) -> None:
+        log = self.serve(host, folder, watches=["**/*"])
+        (folder / "a.x").write_text("")
+        await self.ask(host, self.turn(folder), operation="diagnostics", path="a.x")
+        await until(lambda: len(self.started) == 2, "nobody watches")
+        await host.kernel.stop()
+        assert all(child.returncode is not None for child in self.started)
+        assert self.heard(log, "exit") == ["bye"]  # it was told before
+
+    async def test_a_server_that_is_not_wanted_any_more_while_it_starts_is_ended(
+        self, host: Standing, folder: Path
+    ) -> None:
+        self.serve(host, folder)
+        (folder / "a.x").write_text("")
+        turn, go = self.turn(folder), asyncio.Event()
+        start = turn.start
+
+        async def slow(argv: Sequence[str]) -> PlainProcess:
+            process: PlainProcess = await start(argv)
+            await go.wait()
+            return process
+
+        turn.start = slow
+        asked = asyncio.ensure_future(self.ask(host, turn, operation="diagnostics", path="a.x"))
+        await until(lambda: self.started != [], "it does not start")
+        await host.kernel.services["language-servers"].close()
+        go.set()
+        assert (await asked)[1]
+        await until(lambda: self.started[0].returncode is not None, "it still runs")
+
+    async def test_many_who_ask_at_once_start_it_once(self, host: Standing, folder: Path) -> None:
+        self.serve(host, folder)
+        turn = self.turn(folder)
+        for number in range(8):
+            (folder / f"{number}.x").write_text("BAD")
+        told = await asyncio.gather(
+            *(self.ask(host, turn, operation="diagnostics", path=f"{one}.x") for one in range(8))
+        )
+        assert told == [(f"{one}.x:1:1: warning: this is bad [fake, 7]", False) for one in range(8)]
+        assert len(self.started) == 1
+
+    async def test_a_turn_that_is_stopped_waits_no_more_and_the_server_is_told(
+        self, host: Standing, folder: Path
+    ) -> None:
+        log = self.serve(host, folder, hover="never")
+        (folder / "a.x").write_text("word")
+        asked = asyncio.ensure_future(
+            self.ask(host, self.turn(folder), operation="hover", path="a.x", line=1, character=1)
+        )
+        await until(lambda: self.heard(log, "textDocument/hover") != [], "it was not asked")
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        await until(lambda: self.heard(log, "$/cancelRequest") != [], "it was not told")
+
+    @pytest.mark.parametrize(
+        ("glob", "fits", "fits_not"),
+        [
+            ("**/*.py", ("a.py", "a/b.py"), ("a.pyc", "a.py/b")),
+            ("*.py", ("a.py",), ("a/b.py",)),
+            ("**/{a,b*}/c?.[jt]s", ("a/c1.js", "x/bb/c2.ts"), ("a/c.js", "c/c1.js")),
+            ("**", ("a", "a/b"), ()),
+            ("[!a].x", ("b.x",), ("a.x",)),
+            ("a(b|c", ("a(b|c",), ("ab",)),
+        ],
+    )
+    def test_globs_of_servers(self, glob: str, fits: tuple[str, ...], fits_not: tuple[str, ...]) -> None:
+        pattern = lsp.glob_pattern(glob)
+        assert all(map(pattern.match, fits)) and not any(map(pattern.match, fits_not))
+
+    @pytest.mark.parametrize(
+        "data",
+        [b"Content-Length: x\r\n\r\n", b"\r\n\r\n", b"Content-Length: 99999999999\r\n\r\n", b"a" * 9000,
+         b"Content-Length: 1\r\n\r\n{"],
+    )  # fmt: skip
+    def test_what_is_no_message_is_refused(self, data: bytes) -> None:
+        with pytest.raises(ValueError):
+            list(lsp.Framer().feed(data))
+
+    @given(st.data())
+    def test_messages_come_out_whole_however_they_are_cut(self, data: Any) -> None:
+        messages = [{"a": "ü" * 5}, {"b": []}, None, 7]
+        stream = b"".join(map(lsp.framed, messages))
+        framer, found = lsp.Framer(), []
+        while stream:
+            cut = data.draw(st.integers(1, len(stream)))
+            found += list(framer.feed(stream[:cut]))
+            stream = stream[cut:]
+        assert found == messages
+
+    async def test_a_real_server_finds_what_is_wrong(self, host: Standing, folder: Path) -> None:
+        pylsp = os.environ.get("PYLSP") or shutil.which("pylsp")
+        if not pylsp:
+            pytest.skip("python-lsp-server is not installed (pylsp on PATH, or PYLSP names it)")
+        host.settle(servers={"python": {"command": [pylsp], "extensions": [".py"]}})
+        (folder / "a.py").write_text("import os\n\n\ndef double(x):\n    return x * 2\n\n\nprint(double(2), nope)\n")
+        turn = self.turn(folder)
+        told, is_error = await self.ask(host, turn, operation="diagnostics", path="a.py")
+        assert not is_error and "a.py:8:18: error: undefined name 'nope'" in told and "'os' imported but unused" in told
+        told, _ = await self.ask(host, turn, operation="definition", path="a.py", line=8, character=7)
+        assert told == "a.py:4:5"
+        told, _ = await self.ask(host, turn, operation="references", path="a.py", line=4, character=5)
+        assert told.splitlines() == ["a.py:4:5", "a.py:8:7"]
+        told, _ = await self.ask(host, turn, operation="hover", path="a.py", line=8, character=7)
+        assert "double(x)" in told
+        told, _ = await self.ask(host, turn, operation="documentSymbol", path="a.py")
+        assert "function double (line 4)" in told
+
+
+class TestToolsOfTurns:
+    """The tools of extensions in turns of a whole server, in its sandbox."""
+
+    @staticmethod
+    def calls(name: str, *inputs: Any) -> Act:
+        calls = [
+            {"index": at, "id": f"call_{at}", "function": {"name": name, "arguments": json.dumps(one)}}
+            for at, one in enumerate(inputs)
+        ]
+        return streams(
+            chat_chunk({"tool_calls": calls}), chat_chunk({}, "tool_calls"), chat_chunk(None, usage=USAGE), DONE
+        )
+
+    @pytest.fixture
+    async def client(self, chomp: Any, upstream: Any) -> Callable[..., Awaitable[Chomp]]:
+        """A chomp, and a model that does what it is told."""
+
+        async def start(*acts: Act, **tables: Any) -> Chomp:
+            self.left = list(acts)
+            self.up = await upstream(lambda call: self.left.pop(0)(call))
+            agent = {"model": self.up.model, "mode": "auto"}
+            client: Chomp = await chomp(self.up, agent=agent, **tables)
+            await client.runs_tasks()
+            return client
+
+        return start
+
+    @staticmethod
+    async def ask(client: Chomp, **fields: Any) -> list[dict[str, Any]]:
+        """Has a turn; its events."""
+        async with client.post("/chat", json={"message": "go on", "conversationId": "c1", **fields}) as answer:
+            events = [json.loads(line) for line in (await answer.text()).splitlines()]
+        assert events[-1]["type"] == "turn-sealed", events
+        return events
+
+    async def results(self, client: Chomp, **fields: Any) -> list[tuple[str, bool]]:
+        events = await self.ask(client, **fields)
+        return [(one["content"], one["isError"]) for one in events if one["type"] == "tool-result"]
+
+    async def test_a_language_server_works_in_the_sandbox(self, client: Any, tmp_path: Path) -> None:
+        (work := tmp_path / "work").mkdir()
+        (work / "fake.py").write_text(FAKE_SERVER)
+        (work / "a.x").write_text("fine\nBAD\n")
+        one = {"command": ["python3", str(work / "fake.py")], "extensions": [".x"], "rootMarkers": [],
+               "initialization": {"log": str(work / "log"), "watches": ["**/*.py"]}}  # fmt: skip
+        (work / ".dispatch").mkdir()
+        (work / ".dispatch" / "lsp.json").write_text(json.dumps({"servers": {"fake": one}}))
+        server = await client(
+            self.calls("lsp", {"operation": "diagnostics", "path": "a.x"}, {"operation": "hover", "path": "a.x", "line": 2, "character": 1}),
+            says("done"), self.calls("lsp", {"operation": "diagnostics", "path": "../secret.x"}), says("done"),
+        )  # fmt: skip
+        (tmp_path / "secret.x").write_text("BAD")
+        async with server.get("/conversations/c1/lsp") as answer:
+            assert await answer.json() == {"conversationId": "c1", "cwd": None, "servers": []}
+        assert await self.results(server, cwd=str(work)) == [
+            ("a.x:2:1: warning: this is bad [fake, 7]", False),
+            ("you mean BAD", False),
+        ]
+        row = {
+            "id": "fake",
+            "name": "fake",
+            "root": str(work),
+            "extensions": [".x"],
+            "state": "connected",
+            "configSource": ".dispatch/lsp.json",
+        }
+        async with server.get("/conversations/c1/lsp") as answer:
+            assert await answer.json() == {"conversationId": "c1", "cwd": str(work), "servers": [row]}
+        clients = server.services.kernel.services["language-servers"]
+        (running,) = clients._running.values()
+        await until(lambda: running._watcher is not None, "nobody watches")
+        heard = [json.loads(line) for line in (work / "log").read_text().splitlines()]
+        assert heard[0]["pid"] != running._process._spawned.child.pid  # it has numbers of its own in there
+
+        def told() -> bool:
+            (work / f"new{time.monotonic_ns()}.py").write_text("")
+            return "didChangeWatchedFiles" in (work / "log").read_text()
+
+        await until(told, "it does not hear of changes")
+        ((words, is_error),) = await self.results(server)
+        assert is_error and "outside" in words
+        async with server.post("/conversations/c1/close") as answer:
+            assert answer.status == 200
+        await until(lambda: running._process._spawned.child.returncode is not None, "it still runs")
+        assert clients._running == {}
+
+    async def test_language_servers_are_shown_to_whose_conversation_it_is(self, client: Any) -> None:
+        users = [{"name": "ann", "token": "ann-token-0123456789", "agent": True}]
+        server = await client(says("hi"), users=users)
+        ann = {"authorization": "Bearer ann-token-0123456789"}
+        async with server.post("/chat", json={"message": "x", "conversationId": "hers"}, headers=ann) as answer:
+            assert answer.status == 200 and "turn-sealed" in await answer.text()
+        async with server.get("/conversations/hers/lsp") as answer:
+            assert answer.status == 404
+        async with server.get("/conversations/c1/lsp", headers=ann) as answer:
+            assert answer.status == 403
+
+    async def test_the_web_is_searched_where_a_service_is_set(self, client: Any, service: Any) -> None:
+        server = await client(
+            self.calls("web_search", {"query": "x"}), says("done"), **{"web-search": {"url": service.url, "key": "k3y"}}
+        )
+        service.answers = [(200, {"data": [{"title": "One", "url": "https://a.example"}]})]
+        assert await self.results(server) == [("1. One\n   https://a.example", False)]
+        offered = {tool["function"]["name"]: tool["function"] for tool in self.up.calls[0].json["tools"]}
+        assert "youtube_transcript" not in offered
+        fields = offered["web_search"]["parameters"]["properties"]
+        assert list(fields) == ["query", "url", "mode", "limit", "scrape", "lang", "country", "format"]
+        async with server.get("/api/config") as answer:
+            assert (await answer.json())["web-search"]["key"] is True
+
+    async def test_a_video_is_read_where_a_service_is_set(self, client: Any, service: Any) -> None:
+        video = {"url": "https://youtu.be/x"}
+        server = await client(
+            self.calls("youtube_transcript", video), says("done"), **{"youtube-transcript": {"url": service.url}}
+        )
+        service.answers = [(200, {"status": "completed", "text": "hello"})]
+        assert await self.results(server) == [("hello", False)]
+        assert "web_search" not in {tool["function"]["name"] for tool in self.up.calls[0].json["tools"]}
 
 
 # == Web ===============================================================================================================
