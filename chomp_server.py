@@ -17732,12 +17732,29 @@ class LocalRunner:
     def __init__(self, background: Background, settings: Callable[[], Settings]):
         self.level: Level = "none"
         self.level_why = "not tried yet"
+        self._tried: asyncio.Event | None = None  # once somebody is to try it
         self._background = background
         self._settings = settings
         self._private: tuple[Path, ...] = ()  # what only root may read of the system's settings
 
+    def expect(self) -> None:
+        """Somebody is about to find out what isolation works here."""
+        self._tried = asyncio.Event()
+
+    async def tried(self) -> None:
+        """Waits for whoever finds that out."""
+        if self._tried is not None:
+            await self._tried.wait()
+
     async def probe(self) -> None:
         """Finds out what isolation works here, by trying it."""
+        try:
+            await self._probe()
+        finally:
+            if self._tried is not None:
+                self._tried.set()
+
+    async def _probe(self) -> None:
         self.level = "none"
         if PLATFORM != "linux":
             self.level_why = _LINUX_ONLY
@@ -19959,6 +19976,7 @@ class ChatBench:
 
     async def folder(self, caller: Caller, conversation_id: str, text: str) -> str:
         """See Workbench."""
+        await self._runner.tried()
         if caller.kind == "task":
             return str(self._stay(caller).folder.path)
         own = self._settings().state.resolve() / "agent" / ("users" if caller.kind == "user" else "")
@@ -20397,6 +20415,7 @@ class Dispatch:
 
     def open(self, address: str) -> None:
         """Agents reach chomp at `address`: tasks start as soon as it is known what shuts them in."""
+        self.machine.runner.expect()
         self._background.start("tasks", self._watch(address))
 
     async def _watch(self, address: str) -> None:

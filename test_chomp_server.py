@@ -28114,6 +28114,94 @@ class TestToolsOfTurns:
         assert "web_search" not in {tool["function"]["name"] for tool in self.up.calls[0].json["tools"]}
 
 
+class TestAgentAtWork:
+    """A model that reads, edits and runs, in a folder of a person's and on a task."""
+
+    BROKEN = "def add(a, b):\n    return a - b\n"
+    CHECK = "import sys\nfrom sums import add\nsys.exit(0 if add(2, 3) == 5 else 'add(2, 3) is not 5')\n"
+
+    def plays(self, *last: tuple[str, Any]) -> list[Play]:
+        edit = {"path": "sums.py", "oldString": "return a - b", "newString": "return a + b"}
+        return [
+            Play().calls(("run_shell", {"command": "python3 check.py"})),
+            Play().calls(("read_file", {"path": "sums.py"})),
+            Play().calls(("edit_file", edit)),
+            Play().calls(("run_shell", {"command": "python3 check.py && echo it holds"})),
+            *(Play().calls(one) for one in last),
+            Play().says("add() subtracted; it adds now."),
+        ]
+
+    async def test_a_failing_test_is_mended_in_a_chat_of_the_command(self, bench: Bench, tmp_path: Path) -> None:
+        chats = await bench.start(*self.plays(), sandbox=True)
+        (bench.work / "sums.py").write_text(self.BROKEN)
+        (bench.work / "check.py").write_text(self.CHECK)
+        model, environ = bench.models[0], environ_for(chats.url, tmp_path)
+        words = (model.name, "--text", "Mend the failing test", "--cwd", str(bench.work), "--conversation", "mending")
+        status, out, err = await ran(COMMAND, *words, environ=environ)
+        assert (status, err) == (0, ""), out
+        assert "[tool:run_shell] ERROR add(2, 3) is not 5" in out and "it holds" in out
+        assert (bench.work / "sums.py").read_text() == self.BROKEN.replace("-", "+")
+        assert await ran(COMMAND, "read", "mending", environ=environ) == (0, "add() subtracted; it adds now.\n", "")
+        assert len(model.calls) == 5
+        check_messages(model.messages())
+
+    async def test_a_failing_test_is_mended_in_a_task_with_a_gate(self, workshop: Any, upstream: Any) -> None:
+        model = Scripted(
+            *self.plays(("run_shell", {"command": "git commit -qam 'Add adds' && git log --oneline | wc -l"}))
+        )
+        up = model.up = await upstream(model)
+        shop = await workshop(up)
+        gate = "#!/bin/sh\npython3 check.py\n"
+        source = shop.source(**{"sums.py": self.BROKEN, "check.py": self.CHECK, "gates/health.sh": gate})
+        task = await shop.runs(
+            "Mend the failing test", platform="chomp", dir=str(source), model=up.model, isolation="auto",
+            gate="gates/health.sh",
+        )  # fmt: skip
+        output = await shop.output(task["id"])
+        assert task["status"] == "done", output
+        assert "it holds" in output
+        assert shop.git(source, "show", f"{task['branch']}:sums.py") == self.BROKEN.replace("-", "+").strip()
+        assert shop.git(source, "show", "HEAD:sums.py") == self.BROKEN.strip()  # only on its branch
+        assert task["tokens"] == 15 * 6 and task["sessions"][0]["summary"] == "add() subtracted; it adds now."
+        assert "Commit your work" in words_of(model.messages(0)[-1])
+
+    async def test_a_task_that_is_stopped_stops_its_turn(self, workshop: Any, upstream: Any) -> None:
+        model = Scripted(Play().is_silent())
+        model.up = await upstream(model)
+        shop = await workshop(model.up)
+        task = await shop.add("Think", platform="chomp", model=model.up.model)
+        await until(lambda: model.calls, "asked")
+        await shop.post("/stop", id=task)
+        await until(lambda: model.calls[0].gone.is_set(), "the model is not asked any more")
+        await until(lambda: not shop.chomp.services.conversations._live, "no turn runs")
+
+    async def test_the_agent_of_a_task_reaches_only_its_own_conversations(self, workshop: Any, upstream: Any) -> None:
+        up = await upstream(says("hi"))
+        shop = await workshop(up)
+        mine = {"message": "mine", "conversationId": "mine", "model": up.model}
+        async with shop.chomp.post("/chat", json=mine) as answer:
+            assert "turn-sealed" in await answer.text()
+        tries = "\n".join(
+            f'curl -s -o /dev/null -w "%{{http_code}} " -H "Authorization: Bearer $CHOMP_API_TOKEN" '
+            f'-H "Content-Type: application/json" {way}'
+            for way in (
+                '"$CHOMP_API/conversations/mine"',
+                '-X POST "$CHOMP_API/conversations/mine/stop"',
+                '"$CHOMP_API/workspaces"',
+                '"$CHOMP_API/system-prompt"',
+                """-d '{"message": "x", "conversationId": "mine"}' "$CHOMP_API/chat" """,
+                f"""-d '{{"message": "x", "conversationId": "own", "model": "{up.model}"}}' "$CHOMP_API/chat" """,
+                '"$CHOMP_API/conversations/own"',
+            )
+        )
+        task = await shop.runs(
+            tries + '\ncurl -s -H "Authorization: Bearer $CHOMP_API_TOKEN" "$CHOMP_API/conversations"'
+        )
+        output = await shop.output(task["id"])
+        assert "404 404 403 403 404 200 200" in output, output
+        assert '"id":"own"' in output and '"id":"mine"' not in output
+
+
 # == Web ===============================================================================================================
 
 
