@@ -499,6 +499,7 @@ VARIABLES = (  # of the environment or state/.env: name, meaning, default
     ("CHOMP_ALLOWED_HOSTS", "further `Host` names served, separated by commas", ""),
     ("CHOMP_PREFER", "`fast`, `cheap` or `free`: how targets are ranked", "the order of the table"),
     ("CHOMP_LOCAL_GGUF", "another model file for the embedded router", ""),
+    ("DISPATCH_MODEL", "the model of conversations that name none, before `[agent] model`", ""),
     ("CHOMP_RECORD", "a folder where every exchange with a router is recorded, keys left out", ""),
     ("CHOMP_REPLAY", "a folder of such recordings that answer in the place of routers, which are not asked", ""),
     ("CHOMP_LOG", "`json` for log lines as JSON", "text"),
@@ -15912,17 +15913,26 @@ class ConversationStore:
 
         return await self._database.write(drop)
 
+    async def delete(self, conversation_id: str) -> None:
+        """Forgets a conversation."""
+        await self._database.write(lambda connection: _forget(connection, "id = ?", conversation_id))
+
     async def forget(self, name: str) -> None:
         """Forgets all of a caller: whoever gets the name next is somebody else."""
 
         def drop(connection: sqlite3.Connection) -> None:
-            for table, column in (("chunks", "conversation"), ("turns", "conversation"), ("extension_storage", "key")):
-                sql = f"DELETE FROM {table} WHERE {column} IN (SELECT id FROM conversations WHERE caller = ?)"  # noqa: S608
-                connection.execute(sql, (name,))
-            connection.execute("DELETE FROM conversations WHERE caller = ?", (name,))
+            _forget(connection, "caller = ?", name)
             connection.execute("DELETE FROM workspaces WHERE caller = ?", (name,))
 
         await self._database.write(drop)
+
+
+def _forget(connection: sqlite3.Connection, where: str, value: str) -> None:
+    """Deletes conversations, and what extensions have under their ids."""
+    for table, column in (("chunks", "conversation"), ("turns", "conversation"), ("extension_storage", "key")):
+        sql = f"DELETE FROM {table} WHERE {column} IN (SELECT id FROM conversations WHERE {where})"  # noqa: S608
+        connection.execute(sql, (value,))
+    connection.execute(f"DELETE FROM conversations WHERE {where}", (value,))  # noqa: S608
 
 
 def _append(connection: sqlite3.Connection, conversation_id: str, messages: Sequence[ChatMessage], now: int) -> int:
@@ -16157,9 +16167,17 @@ class ChatModel:
     """The router pool as the model of a conversation."""
 
     def __init__(
-        self, proxy: Proxy, caller: Caller, brief: _Brief, *, max_tokens: int = 0, settled: Callable[[Exchange], None]
+        self,
+        proxy: Proxy,
+        caller: Caller,
+        brief: _Brief,
+        *,
+        max_tokens: int = 0,
+        settled: Callable[[Exchange], None],
+        heard: Callable[[str, bytes], None],
     ):
-        self._proxy, self._caller, self._effort, self._settled = proxy, caller, brief.effort, settled
+        self._proxy, self._caller, self._effort = proxy, caller, brief.effort
+        self._settled, self._heard = settled, heard
         head: dict[str, Any] = {"model": brief.model, "stream": True}  # usage is asked for where it can be
         if max_tokens:
             head["max_tokens"] = max_tokens
@@ -16187,13 +16205,15 @@ class ChatModel:
                 self._head = self._bare
         if self._head == self._bare and self._names:
             self._names = frozenset()
-            async with contextlib.aclosing(cast(Any, self._ask(messages, f"{request_id}.bare"))) as events:
+            async with contextlib.aclosing(cast(Any, self._ask(messages, f"{request_id}.0"))) as events:
                 async for event in events:
                     yield event
 
     async def _ask(self, messages: Sequence[ChatMessage], request_id: str) -> AsyncIterator[ModelEvent]:
+        body = self.body(messages)
+        self._heard(request_id, body)
         request = ChatRequest(
-            "chat", self.body(messages), headers=JSON_HEADERS, request_id=request_id,
+            "chat", body, headers=JSON_HEADERS, request_id=request_id,
             received_at=time.perf_counter(), effort=self._effort,
         )  # fmt: skip
         exchange = self._proxy.exchange(request, self._caller)
@@ -16369,6 +16389,7 @@ class Conversations:
         self._watchers: dict[str, set[ChatWatcher]] = {}
         self._everybody: set[ChatWatcher] = set()  # who hears what happens to conversations, not in them
         self._listeners: list[Callable[[dict[str, Any]], object]] = []
+        self._readers: list[Callable[[str, bytes], object]] = []
         self._approvals: dict[tuple[str, str], tuple[dict[str, Any], asyncio.Future[bool]]] = {}
         self._stopping = False
         self._made = 0  # queued messages
@@ -16468,6 +16489,18 @@ class Conversations:
         """Calls `hear` with every event of every conversation, until what this returns is called."""
         self._listeners.append(hear)
         return lambda: self._listeners.remove(hear) if hear in self._listeners else None
+
+    def listen_to_requests(self, hear: Callable[[str, bytes], object]) -> None:
+        """Calls `hear` with the id and the body of every request to a model."""
+        self._readers.append(hear)
+
+    def _heard(self, request_id: str, body: bytes) -> None:
+        for hear in list(self._readers):
+            try:
+                hear(request_id, body)
+            except Exception:  # as in _emit
+                log.exception("a listener to requests failed, and hears no more")
+                self._readers.remove(hear)
 
     def _attended(self, conversation_id: str) -> bool:
         return any(one.approvals and one.phase == "open" for one in self._watchers.get(conversation_id, ()))
@@ -16600,6 +16633,8 @@ class Conversations:
             live.opening = None
         facts = {"conversation": conversation.id, "turn": live.id, "caller": conversation.caller}
         self._events.publish("turn_started", {**facts, "cwd": brief.facts.cwd, "model": brief.model})
+        if brief.repair != Repair():
+            self._events.publish("conversation_repaired", {**facts, **msgspec.structs.asdict(brief.repair)})
         return brief
 
     async def _aborted(self, live: LiveTurn) -> TurnEnd:
@@ -16701,7 +16736,9 @@ class Conversations:
             agent.result_chars,
         )  # fmt: skip
         tools = {tool.name: tool for tool in brief.tools}
-        chat = ChatModel(self._proxy, live.caller, brief, settled=functools.partial(remember_model, live))
+        chat = ChatModel(
+            self._proxy, live.caller, brief, settled=functools.partial(remember_model, live), heard=self._heard
+        )
 
         async def call(chunk: ToolCallChunk) -> ToolResult:
             tool = tools.get(chunk.tool_name)
@@ -16875,6 +16912,19 @@ class Conversations:
             for watcher in list(watchers):
                 watcher.end()
 
+    async def delete(self, caller: Caller, conversation_id: str) -> None:
+        """Ends and forgets a conversation. Raises NotFound."""
+        await self.get(caller, conversation_id)
+        if (live := self._live.get(conversation_id)) is not None:
+            live.closed = True
+            live.stop()
+            await live.over.wait()
+        self._queues.pop(conversation_id, None)
+        async with self._lock(conversation_id):
+            await self.store.delete(conversation_id)
+        facts = {"conversation": conversation_id, "status": "closed", "workspace": "", "caller": maker(caller)}
+        self._events.publish("conversation_status", facts)
+
     async def forget(self, name: str) -> None:
         """Ends and forgets all conversations of a caller."""
         for live in [one for one in self._live.values() if maker(one.caller) == name]:
@@ -16943,7 +16993,9 @@ class Conversations:
     ) -> tuple[TokenUsage | None, str, Failed | None]:
         """One request to a conversation's model, of which nothing is stored: its tokens, its words, what went wrong."""
         said = ChatMessage("user", (TextChunk(words),))
-        chat = ChatModel(self._proxy, caller, brief, max_tokens=max_tokens, settled=lambda exchange: None)
+        chat = ChatModel(
+            self._proxy, caller, brief, max_tokens=max_tokens, settled=lambda exchange: None, heard=self._heard
+        )
         usage: TokenUsage | None = None
         failed: Failed | None = None
         pieces: list[str] = []
@@ -21210,7 +21262,7 @@ def asks_for_websocket(request: web.Request) -> bool:
 def check_upgrade(request: web.Request, settings: Settings) -> None:
     """Raises Forbidden for a WebSocket of a foreign page. Who does not say where it is from is no browser."""
     origin = request.headers.get("origin")
-    if origin is not None and not _is_own(origin, request, settings):
+    if origin is not None and origin not in settings.cors_origins and not _is_own(origin, request, settings):
         raise Forbidden(f"WebSockets from {origin[:100]} are not allowed", code="foreign_origin")
 
 
@@ -21284,8 +21336,11 @@ def authenticate(request: web.Request, services: Services) -> Caller:
     is_open = services.settings.v1_no_auth and (is_direct or path.startswith(_MODELS_PATHS))
     if is_open and TASK_TOKENS not in authorization + api_key:
         return OWNER
-    if (key := browser_key(request)) and services.logins.check(key):
-        return OWNER
+    if key := browser_key(request):
+        if services.logins.check(key):
+            return OWNER
+        if path == "/ws" and (caller := services.credentials.caller(f"Bearer {key}", "")) is not None:
+            return caller  # a page of somebody else's, which has a token
     raise Unauthorized(
         "a valid chomp token is needed (`Authorization: Bearer ...` or `x-api-key: ...`); `bin/chomp token` prints it",
         headers={"www-authenticate": 'Bearer realm="chomp"'},
@@ -23548,6 +23603,14 @@ async def show_conversation(request: web.Request) -> web.Response:
     )
     chunks = await chats.store.history(conversation_id, since, before, limit)
     return reply({"chunks": chunks, "latestSeq": chunks[-1].seq if chunks else since})
+
+
+@routes.delete("/conversations/{id}")
+async def delete_conversation(request: web.Request) -> web.Response:
+    """DELETE /conversations/{id} -> {conversationId}; all of it is gone, archives of before a compaction are not"""
+    chats, caller, conversation_id = await _own(request)
+    await chats.delete(caller, conversation_id)
+    return reply({"conversationId": conversation_id})
 
 
 @routes.get("/conversations/{id}/status")

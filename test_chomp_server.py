@@ -26615,6 +26615,9 @@ class Standing:
         self.hears.append(hear)
         return lambda: self.hears.remove(hear)
 
+    def listen_to_requests(self, hear: Callable[[str, bytes], object]) -> None:
+        """No model is asked here."""
+
     async def start(self) -> Standing:
         await self.database.open()
         tools: Any = (
@@ -28112,6 +28115,156 @@ class TestToolsOfTurns:
         service.answers = [(200, {"status": "completed", "text": "hello"})]
         assert await self.results(server) == [("hello", False)]
         assert "web_search" not in {tool["function"]["name"] for tool in self.up.calls[0].json["tools"]}
+
+
+class TestModelsOfConversations:
+    """Whom the agent asks, and how each of them must be asked."""
+
+    async def asked(self, client: Chomp, **fields: Any) -> str:
+        async with client.post("/chat", json={"message": "hi", **fields}) as answer:
+            return await answer.text()
+
+    async def test_how_much_to_think_is_told_to_each_in_its_own_words(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(says("hi"), "m")
+        environ = {"CHOMP_UMANS_BASE_URL": up.router["base_url"], "UMANS_API_KEY": "uk-0123456789"}
+        client = await chomp(up, environ=environ)
+        for effort, told in (("low", "low"), ("xhigh", "high"), ("max", "high")):
+            assert "turn-sealed" in await self.asked(client, model="umans/m", reasoningEffort=effort)
+            assert up.calls[-1].json["reasoning_effort"] == told
+        assert "turn-sealed" in await self.asked(client, model=up.model, reasoningEffort="max")
+        assert "reasoning_effort" not in up.calls[-1].json  # it may not know the field
+        assert cs.sent_effort(target_for("responses"), "max") == "xhigh"
+        assert cs.sent_effort(target_for("messages"), "max") == "max"
+        assert cs.sent_effort(target_for("chat"), "max") == ""
+
+    async def test_a_router_answers_to_the_name_that_other_programs_have_for_it(
+        self, chomp: Any, upstream: Any
+    ) -> None:
+        up = await upstream(says("hi"), "deepseek-v4-flash")
+        environ = {"CHOMP_ZEN_GO_BASE_URL": up.router["base_url"], "OPENCODE_GO_API_KEY": "ok-0123456789"}
+        environ["DISPATCH_MODEL"] = "opencode/deepseek-v4-flash"
+        client = await chomp(environ=environ)
+        assert "turn-sealed" in await self.asked(client)
+        assert up.calls[-1].json["model"] == "deepseek-v4-flash"
+        async with client.get("/models") as answer:
+            models = (await answer.json())["models"]
+        assert {"opencode/deepseek-v4-flash", "zen-go/deepseek-v4-flash"} <= {*models}
+        own = await chomp({**(await upstream(says("mine"))).router, "id": "opencode"}, environ=environ)
+        assert "mine" in await self.asked(own, model="opencode/a")  # a router of that name comes first
+
+    @pytest.mark.parametrize(
+        "words",
+        ["registry.ollama.ai/library/gemma does not support tools", "No endpoints found that support tool use."],
+    )
+    async def test_a_model_that_takes_no_tools_is_asked_without(self, chomp: Any, upstream: Any, words: str) -> None:
+        async def act(call: Call) -> None:
+            await (
+                fails(400, json.dumps({"error": {"message": words}}).encode()) if "tools" in call.json else says("ok")
+            )(call)
+
+        up = await upstream(act)
+        client = await chomp(up)
+        told = await self.asked(client, model=up.model)
+        assert '"delta":"ok"' in told and '"type":"error"' not in told
+        assert ["tools" in call.json for call in up.calls] == [True, False]
+
+    async def test_another_refusal_is_no_reason_to_leave_tools_out(self, chomp: Any, upstream: Any) -> None:
+        up = await upstream(fails(400))
+        client = await chomp(up)
+        assert '"type":"error"' in await self.asked(client, model=up.model)
+        assert len(up.calls) == 1
+
+    async def test_calls_in_words_are_calls_where_the_router_says_so(self, bench: Bench) -> None:
+        written = '<tool_call>{"name": "echo", "arguments": {"text": "a"}}</tool_call>'
+        plays = (Play().says("Look: ", "\n<tool", written.removeprefix("<tool")), Play().says("done"))
+        await bench.model(*plays, text_calls=True)
+        chats = await bench.start()
+        told = await chats.chat("go")
+        assert told.results == [("a", False)] and told.text == "Look: \ndone"
+        assert [one for one in await chats.story(told.conversation) if written in one] == []
+        check_messages(bench.models[0].messages())
+
+    async def test_they_stay_words_elsewhere(self, bench: Bench) -> None:
+        written = '<tool_call>{"name": "echo", "arguments": {"text": "a"}}</tool_call>'
+        chats = await bench.start(Play().says(written))
+        assert (await chats.chat("go")).text == written
+
+    async def test_a_conversation_is_deleted_with_all_that_belongs_to_it(self, bench: Bench) -> None:
+        todo = {"todos": [{"content": "one", "status": "pending"}]}
+        chats = await bench.start(Play().calls(("todo_write", todo)), Play().says("done"), Play().says("hello"))
+        gone, stays = await chats.chat("go", "gone"), await chats.chat("hi", "stays")
+        assert gone.reason == stays.reason == "stop"
+        assert await chats.call("DELETE", "/conversations/gone") == (200, {"conversationId": "gone"})
+        assert (await chats.call("DELETE", "/conversations/gone"))[0] == 404
+        assert (await chats.get("/conversations/gone"))["chunks"] == []
+        await bench.stop()
+        database = bench.database()
+        for table, column in (("conversations", "id"), ("chunks", "conversation"), ("turns", "conversation")):
+            assert {one for (one,) in database.execute(f"SELECT {column} FROM {table}")} == {"stays"}
+        assert database.execute("SELECT count(*) FROM extension_storage WHERE key = 'gone'").fetchone() == (0,)
+
+    async def test_a_running_conversation_is_ended_before_it_is_deleted(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("never").is_silent())
+        asking = await chats.asks("go", "gone")
+        await asking.seen("text-delta")
+        assert (await chats.call("DELETE", "/conversations/gone"))[0] == 200
+        assert (await asking.end()).reason == "aborted"
+        assert (await chats.get("/conversations/gone"))["chunks"] == []
+
+    async def test_a_page_from_elsewhere_has_the_socket_where_its_origin_is_allowed(self, bench: Bench) -> None:
+        origin = "https://chat.example"
+        chats = await bench.start(Play().says("hi"), server={"cors_origins": [origin]})
+        address = f"{chats.url}/ws"
+        async with aiohttp.ClientSession() as page:
+            for headers, protocols, status in (
+                ({"origin": origin}, (), 401),
+                ({"origin": "https://evil.example"}, ("chomp", f"chomp.key.{TOKEN}"), 403),
+                ({"origin": origin}, ("chomp", "chomp.key.wrong-token-of-some-length"), 401),
+            ):
+                with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                    await page.ws_connect(address, headers=headers, protocols=protocols)
+                assert refused.value.status == status
+            protocols = ("chomp", f"chomp.key.{TOKEN}")
+            async with page.ws_connect(address, headers={"origin": origin}, protocols=protocols) as socket:
+                assert (await socket.receive_json())["type"] == "catalog"
+
+    async def test_what_a_model_is_told_is_kept_where_bodies_are(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("hi"), trace={"bodies": True})
+        told = await chats.chat("a question of mine")
+        turn = told.events[0]["turnId"]
+
+        async def story() -> str:
+            assert bench.server is not None
+            async with bench.server.post("/api/commands/trace", json={"args": ["--bodies", turn]}) as answer:
+                return await answer.text()
+
+        for _ in range(100):
+            if "provider.request" in (found := await story()) and "prompt" in found:
+                break
+            await asyncio.sleep(0.05)
+        assert found.count("a question of mine") >= 2  # the user's words, and the prompt that has them
+        assert '"messages":[' in found.replace("\\", "")
+
+    async def test_five_hundred_turns_leave_the_memory_as_it_was(self, bench: Bench) -> None:
+        await bench.model(*(Play().says("word " * 200) for _ in range(1100)))
+        chats = await bench.process()
+        pid = bench.real.child.pid
+
+        def resident() -> int:
+            return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+
+        sizes = []
+        for n in range(1100):
+            told = await chats.chat("go", f"c{n % 50}")
+            assert told.reason == "stop"
+            if n in (599, 1099):  # the first fill what is remembered of the last 500 requests
+                sizes.append(resident())
+        assert sizes[1] - sizes[0] < 16 << 20  # 32 KiB a turn, which is less than its events
+
+
+def target_for(api: Any) -> cs.Target:
+    """A target that is asked in that dialect."""
+    return cs.Target(cs.RouterDef("r", "R", "http://127.0.0.1:1"), cs.Key("k", "s"), "m", api)
 
 
 class TestAgentAtWork:

@@ -246,6 +246,17 @@ class Story:
         self.row.failed = True
         self._recorder.end(self.row)
 
+    def repaired(self, facts: Mapping[str, Any]) -> None:
+        """Its history was not as models take it."""
+        counts = {name: value for name, value in facts.items() if isinstance(value, int) and value}
+        row = self._recorder.row(self._turn, self.row.id, "reconcile.repair", row_id(self._turn, "repair"), **counts)
+        self._recorder.end(row)
+
+    def asked(self, step: int, request: str, body: bytes) -> None:
+        """What a model is told, as it is before it is fitted to a router."""
+        row = self._recorder.row(self._turn, self.step(step).row.id, "prompt", row_id(request, "prompt"))
+        self._recorder.end(row, 0.0, body[:BODY_BYTES].decode("utf-8", "replace"))
+
     def request(self, fields: Mapping[str, Any], step: int) -> None:
         """A model was asked."""
         for row in self._recorder.rows_of(fields, self._turn, self.step(step).row.id):
@@ -319,6 +330,17 @@ class Recorder:
         if (story := self._stories.get(event.data["turn"])) is not None:
             names = ("model", "caller")
             story.row.attributes.update({name: attribute(event.data[name]) for name in names if event.data.get(name)})
+
+    def hear_repair(self, event: Any) -> None:
+        """A history had to be mended before a model could be told of it."""
+        if (story := self._stories.get(event.data["turn"])) is not None:
+            story.repaired(event.data)
+
+    def hear_body(self, request: str, body: bytes) -> None:
+        """A model is asked something."""
+        found = _STEP.fullmatch(request) if self.bodies else None
+        if found and (story := self._stories.get(found[1])) is not None:
+            story.asked(int(found[2]), request, body)
 
     def hear_settled(self, event: Any) -> None:
         """A turn is over, however it ended."""
@@ -799,7 +821,9 @@ def activate(host: Any) -> None:
     host.tables(TABLES)
     host.provide("traces", writer)
     host.service("conversations").listen(recorder.hear)
+    host.service("conversations").listen_to_requests(recorder.hear_body)
     host.on("turn_started", recorder.hear_started)
+    host.on("conversation_repaired", recorder.hear_repair)
     host.on("turn_settled", recorder.hear_settled)
     for kind in ("request_complete", "request_error"):
         host.on(kind, recorder.hear_request)
