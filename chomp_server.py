@@ -14320,6 +14320,7 @@ class Tool(msgspec.Struct, frozen=True):
     run: Callable[..., Awaitable[Any]]
     kind: type[Any] | None = None  # of its arguments; None: they are not checked
     extension: str = ""
+    shipped: bool = False  # with chomp: it is always offered
 
     def wire(self) -> dict[str, Any]:
         """As chat completions have it."""
@@ -14443,6 +14444,44 @@ def arguments_for(tool: Tool, input: Any) -> dict[str, Any]:
     except msgspec.ValidationError as error:
         raise ValueError(f"wrong arguments for {tool.name}: {error}") from None
     return {name: getattr(found, name) for name in tool.kind.__struct_fields__}
+
+
+SEARCH_TOOL, USE_TOOL = "tool_search", "use_tool"
+TOOLS_SHARE = 10  # definitions of tools that take more than a tenth of a model's context stand behind a search
+CHARS_PER_TOKEN = 4
+
+
+def offered_tools(tools: Sequence[Tool], window: int) -> tuple[list[Tool], list[Tool]]:
+    """What a model with so many tokens of context is told of, and what it has to search for.
+
+    A search changes nothing of what it was told before, which its provider may have in a cache.
+    """
+    more = [one for one in tools if not one.shipped]
+    size = sum(len(form.encode(one.wire())) for one in more) // CHARS_PER_TOKEN
+    if not window or size <= window // TOOLS_SHARE:
+        return list(tools), []
+
+    async def tool_search(ctx: ToolContext, query: str, limit: int = 5) -> str:
+        """Finds more tools by what they do, with their parameters; use_tool calls them."""
+        words = re.findall(r"\w+", query.lower())
+
+        def rank(tool: Tool) -> int:
+            name, text = tool.name.lower(), f"{tool.name} {tool.description}".lower()
+            return sum(3 * (word in name) + (word in text) for word in words)
+
+        found = sorted((one for one in more if rank(one)), key=rank, reverse=True)[: max(1, min(limit, 20))]
+        names = ", ".join(one.name for one in more)[:2000]
+        return (
+            "\n".join(form.encode(one.wire()["function"]).decode() for one in found) or f"None fits; there are: {names}"
+        )
+
+    async def use_tool(ctx: ToolContext, name: str, arguments: dict[str, Any]) -> str:
+        """Calls a tool that tool_search has found."""
+        raise ValueError(f"there is no tool {name}: tool_search finds them")
+
+    search = make_tool(tool_search, "", "", "", "read", concurrency_safe=True, parameters=None)
+    use = make_tool(use_tool, "", "", "", "read", concurrency_safe=False, parameters=None)
+    return [*(one for one in tools if one.shipped), search, use], more
 
 
 # -- a turn
@@ -14623,6 +14662,12 @@ def capped_result(result: ToolResult, most: int) -> ToolResult:
 ENDING_TOOLS_S = 3.0  # for tools that are told to stop
 
 
+def end_now(scope: asyncio.Timeout) -> None:
+    """What waits within `scope` waits no longer."""
+    with contextlib.suppress(RuntimeError):  # it is ending already
+        scope.reschedule(asyncio.get_running_loop().time())
+
+
 class Turn:
     """One turn: asks the model, runs the tools it calls, asks again, until it calls none.
 
@@ -14643,7 +14688,7 @@ class Turn:
         """Ends it as soon as it can be: what the model has said so far is kept."""
         self.aborted = True
         if self._scope is not None:
-            self._scope.reschedule(asyncio.get_running_loop().time())
+            end_now(self._scope)
 
     async def run(self) -> TurnEnd:
         """Runs it to its end. Raises what storing raises."""
@@ -15484,6 +15529,7 @@ class Kernel:
 
     def add_tool(self, extension: Extension, tool: Tool) -> None:
         """A tool of an extension that is being activated; of two with one name the last counts."""
+        tool = msgspec.structs.replace(tool, shipped=extension.trust == "bundled")
         if any(tool.name == one.name for other in self.extensions for one in other.tools):
             log.warning("the tool %s is defined anew by %s", tool.name, extension.id)
         extension.tools.append(tool)
@@ -15996,12 +16042,18 @@ class ChatWatcher:
         self.turn: LiveTurn | None = None  # after which it is over; None: it stays
         self.phase: Literal["open", "ended", "overrun"] = "open"
         self._lines: collections.deque[bytes] = collections.deque()
-        self._size = 0
+        self._size, self._most = 0, self.MOST_BYTES
         self._some = asyncio.Event()
 
     def event(self, line: bytes) -> None:
         """An event of a conversation."""
         self.put(self._before + line + self._after)
+
+    def replay(self, lines: Sequence[bytes]) -> None:
+        """Events of before, which are bounded by themselves."""
+        self._most += sum(map(len, lines)) + len(lines) * (len(self._before) + len(self._after))
+        for line in lines:
+            self.event(line)
 
     def put(self, line: bytes) -> None:
         """Anything else."""
@@ -16009,7 +16061,7 @@ class ChatWatcher:
             return
         self._lines.append(line)
         self._size += len(line)
-        if self._size > self.MOST_BYTES:
+        if self._size > self._most:
             self.phase = "overrun"
             self._lines.clear()
         self._some.set()
@@ -16027,7 +16079,7 @@ class ChatWatcher:
             await self._some.wait()
         lines = list(self._lines)
         self._lines.clear()
-        self._size = 0
+        self._size, self._most = 0, self.MOST_BYTES
         return lines
 
 
@@ -16109,7 +16161,7 @@ class LiveTurn:
         if self.turn is not None:
             self.turn.abort()
         elif self.opening is not None:
-            self.opening.reschedule(asyncio.get_running_loop().time())
+            end_now(self.opening)
 
 
 class Workbench(Protocol):
@@ -16143,6 +16195,7 @@ class _Brief(msgspec.Struct, frozen=True):
     effort: Effort
     prompt: str
     tools: tuple[Tool, ...]
+    hidden: tuple[Tool, ...]  # that the model has to search for
     history: tuple[ChatMessage, ...]
     repair: Repair
 
@@ -16156,6 +16209,7 @@ _SUMMARY_WORDS = (
 SUMMARY_TOKENS = 2000
 RESULT_SHOWN = 200  # characters of a tool's result that a summary is made of
 WARM_WORD = "ping"
+OUTPUT_CHARS = 512 << 10  # of what one tool prints, shown while it runs
 
 
 # Ollama, vLLM, llama.cpp, OpenRouter: what they say of a model that was not trained for tools
@@ -16471,8 +16525,7 @@ class Conversations:
             return
         watchers.add(watcher)
         if (live := self._live.get(conversation_id)) is not None:
-            for line in live.events.lines():
-                watcher.event(line)
+            watcher.replay(live.events.lines())
 
     def unsubscribe(self, conversation_id: str, watcher: ChatWatcher) -> None:
         """Tells it no more; the turn goes on."""
@@ -16596,7 +16649,9 @@ class Conversations:
         del self._live[live.conversation_id]
         for watcher in [one for one in self._watchers.get(live.conversation_id, ()) if one.turn is live]:
             watcher.end()
+            watcher.turn = None
             self.unsubscribe(live.conversation_id, watcher)
+        live.turn, live.events = None, EventLog()  # freed now: the collector seldom comes
         live.over.set()
         queued = [] if live.closed or self._stopping else self._queues.pop(live.conversation_id, [])
         if queued:
@@ -16671,6 +16726,7 @@ class Conversations:
         tools = [one for one in tools if facts.mode != "plan" or one.access in ("read", "network")]
         if targets and not any(one.router.tools for one in targets):
             tools = []
+        tools, hidden = offered_tools(tools, await self._window(model))
         prompt = conversation.prompt
         if anew or prompt is None or conversation.prompt_cwd != cwd:
             prompt = await self._kernel.filtered("system-prompt", DEFAULT_PROMPT, facts)
@@ -16678,13 +16734,20 @@ class Conversations:
                 await self.store.set(conversation.id, prompt=prompt, prompt_cwd=cwd)
         messages = one_answer_each(await self.store.messages(conversation.id))
         history, repair = reconcile(list(messages))
-        return _Brief(conversation, facts, model, effort, prompt, tuple(tools), tuple(history), repair)
+        return _Brief(conversation, facts, model, effort, prompt, tuple(tools), tuple(hidden), tuple(history), repair)
 
     @property
     def default_model(self) -> str:
         """Of conversations that name none."""
         settings = self._settings()
         return settings.environ.get("DISPATCH_MODEL") or settings.agent.model
+
+    async def _window(self, model: str) -> int:
+        """Tokens of a model's context; 0 when nobody says."""
+        try:
+            return await self._proxy.routing.context(model, "")
+        except ChompError:
+            return 0
 
     async def _targets(self, caller: Caller, model: str) -> Sequence[Target]:
         """Who could be asked now. Raises ModelNotFound or Forbidden for a model that the caller cannot have."""
@@ -16697,7 +16760,10 @@ class Conversations:
     async def folder(self, caller: Caller, conversation: Conversation) -> str:
         """Where a conversation's tools work. Raises BadRequest."""
         workspace = await self.store.workspace(conversation.caller, conversation.workspace)
-        base = (workspace.default_cwd if workspace is not None else None) or self._settings().agent.folder
+        base = workspace.default_cwd if workspace is not None else None
+        if not base and caller.kind == "owner":
+            base = self._settings().agent.folder
+        base = base or ""
         own = conversation.cwd or ""
         if own and not re.match(r"[/~]", own):
             own = f"{base or await self._bench.folder(caller, conversation.id, '')}/{own}"
@@ -16735,23 +16801,43 @@ class Conversations:
             agent.max_steps, agent.parallel, agent.eager, agent.repeats, agent.retry_pauses, agent.retry_total_s,
             agent.result_chars,
         )  # fmt: skip
-        tools = {tool.name: tool for tool in brief.tools}
+        tools = {tool.name: tool for tool in (*brief.hidden, *brief.tools)}
+
+        def meant(chunk: ToolCallChunk) -> ToolCallChunk:
+            """The call that is behind another."""
+            fields = chunk.input
+            if not brief.hidden or chunk.tool_name != USE_TOOL or not isinstance(fields, dict):
+                return chunk
+            if not isinstance(name := fields.get("name"), str) or name not in tools or name == USE_TOOL:
+                return chunk
+            return ToolCallChunk(chunk.tool_call_id, name, fields.get("arguments") or {}, chunk.step_id)
+
         chat = ChatModel(
             self._proxy, live.caller, brief, settled=functools.partial(remember_model, live), heard=self._heard
         )
 
         async def call(chunk: ToolCallChunk) -> ToolResult:
+            chunk = meant(chunk)
             tool = tools.get(chunk.tool_name)
             if tool is None:
                 return ToolResult(f"There is no tool {chunk.tool_name}. There are: {', '.join(tools) or 'none'}.", True)
 
+            shown = 0
+
             def output(data: str, stream: str = "stdout") -> None:
+                nonlocal shown
+                if shown > OUTPUT_CHARS:
+                    return
+                shown += len(data)
+                if shown > OUTPUT_CHARS:
+                    data = f"{data[: 64 << 10]}\n[more is printed than is shown here]\n"
                 self._emit(live, "tool-output", toolCallId=chunk.tool_call_id, data=data, stream=stream)
 
             logger = logging.getLogger(f"chomp.{tool.extension}")
             return await self._kernel.call_tool(tool, ToolContext(chunk, brief.facts, logger, output))
 
         async def permit(chunk: ToolCallChunk, why: str) -> str:
+            chunk = meant(chunk)
             tool = tools.get(chunk.tool_name)
             return "" if tool is None and not why else await self._permit(live, brief.facts, tool, chunk, why)
 
@@ -17033,7 +17119,7 @@ class Conversations:
             raise Conflict("there is nothing to summarize in front of the last request")
         old, kept = history[:cut], history[cut:]
         brief = await self._brief_again(caller, conversation, model, anew=True)
-        brief = msgspec.structs.replace(brief, tools=(), history=())
+        brief = msgspec.structs.replace(brief, tools=(), hidden=(), history=())
         words = f"{_SUMMARY_WORDS}\n\n<conversation>\n{rendered(old)}\n</conversation>"
         _, summary, failed = await self._once(caller, brief, words, SUMMARY_TOKENS, f"compact-{self._ms()}")
         if failed is not None:
@@ -17059,10 +17145,7 @@ class Conversations:
     async def _compact_when_full(self, caller: Caller, conversation_id: str, model: str, size: int) -> None:
         """Compacts a conversation whose last turn filled enough of its model's context."""
         conversation = await self.store.get(conversation_id)
-        try:
-            window = await self._proxy.routing.context(model, "")
-        except ChompError:
-            return
+        window = await self._window(model)
         if conversation is None or not window:
             return
         percent = compact_percent(conversation, self._settings().agent)
@@ -20015,6 +20098,7 @@ class ChatBench:
     ):
         self._settings, self._machine, self._platforms, self._stay = settings, machine, platforms, stay
         self._runner = machine.runner
+        self._looks = asyncio.Semaphore(_LOOKS // 2)  # the others are for tasks
 
     def sandboxed(self, caller: Caller) -> bool:
         """See Workbench."""
@@ -20042,8 +20126,9 @@ class ChatBench:
             place = own / conversation_id.replace(".", "_")
             await asyncio.to_thread(WorkFiles.folder, place, own)
             return str(place)
-        await self._machine.check(text, in_place=True)
-        return str(self._machine.folders.directory(text))
+        async with self._looks:
+            await self._machine.check(text, in_place=True)
+            return str(self._machine.folders.directory(text))
 
     def _launch(
         self, caller: Caller, cwd: str, argv: Sequence[str], *, changes: bool = True, network: bool = True
@@ -23537,7 +23622,7 @@ async def chat(request: web.Request) -> web.StreamResponse:
         raise BadRequest("conversationId must be a text", param="conversationId")
     services, caller = request.app[SERVICES], request[CALLER]
     chats, conversation_id = services.conversations, named or str(uuid.uuid4())
-    await chats.find(caller, conversation_id)
+    await chats.ensure(caller, conversation_id, more.workspace_id or "")
     watcher = ChatWatcher(approvals=fields.get("approvals") is True)
     response = web.StreamResponse(headers={**NDJSON, "x-conversation-id": conversation_id})
     if cross := request.get(CROSS_ORIGIN):
@@ -23728,6 +23813,7 @@ async def queue_message(request: web.Request) -> web.Response:
     fields = await _fields(request)
     text, more = text_in(fields, "text", "message"), chat_fields(fields)
     chats, caller, conversation_id = await _own(request)
+    await chats.ensure(caller, conversation_id, more.workspace_id or "")
     started = chats.enqueue(caller, conversation_id, text, more)
     queue = chats.queued(conversation_id)
     return reply({"conversationId": conversation_id, "startedTurn": started, "queue": queue})
@@ -24817,12 +24903,14 @@ class ChatSocket:
                 self._chats.unsubscribe(conversation_id, self.watcher)
             case "chat.send":
                 text, more = text_in(fields, "message"), chat_fields(fields)
+                await self._chats.ensure(self._caller, conversation_id, more.workspace_id or "")
                 if self._chats.active(conversation_id):
                     raise Conflict("a turn of this conversation is active already")
                 self._follow(conversation_id)
                 self._chats.begin(self._caller, conversation_id, text, more)
             case "chat.queue":
                 text, more = text_in(fields, "text", "message"), chat_fields(fields)
+                await self._chats.ensure(self._caller, conversation_id, more.workspace_id or "")
                 if not self._chats.active(conversation_id):
                     self._follow(conversation_id)
                 self._chats.enqueue(self._caller, conversation_id, text, more)

@@ -563,6 +563,19 @@ def said(body: bytes) -> str:
     return " ".join(word for word in words if word)
 
 
+def token_of(name: str) -> str:
+    return f"token-of-{name}-0123456789"
+
+
+def bearer(name: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token_of(name)}"}
+
+
+def member(name: str = "ann", **limits: Any) -> dict[str, Any]:
+    """A [[users]] table."""
+    return {"name": name, "token": token_of(name), **limits}
+
+
 # -- a scripted model: what it does with each request is a list of moves
 
 Move = bytes | asyncio.Event | Callable[[Call], Awaitable[None]]
@@ -847,6 +860,9 @@ class Told:
 def check_turn(events: Sequence[dict[str, Any]]) -> None:
     """The events of one whole turn stand in their order."""
     kinds = [one["type"] for one in events]
+    if kinds == ["user-message", "done", "turn-sealed"]:  # stopped before it had begun
+        assert events[1]["reason"] == "aborted"
+        return
     assert kinds[:2] == ["user-message", "turn-start"], kinds
     assert kinds[-1] == "turn-sealed" and kinds.count("turn-sealed") == 1, kinds
     assert kinds[-2] == "done" and kinds.count("done") == 1, kinds
@@ -24602,6 +24618,2759 @@ class TestTraps:
             assert (path / "new").read_text() == "x\ny\n"
 
 
+# == Conversations =====================================================================================================
+
+
+def chunks_with(database: sqlite3.Connection, *words: str) -> list[int]:
+    """The numbers of the chunks in which all of these words stand."""
+    rows = database.execute("SELECT seq, chunk FROM chunks ORDER BY seq").fetchall()
+    return [seq for seq, chunk in rows if all(one.encode() in bytes(chunk) for one in words)]
+
+
+class TestScriptedModel:
+    """The scripted model does what it is told."""
+
+    async def test_it_plays(self, upstream: Any, chomp: Any) -> None:
+        calls_ = ("echo", {"text": "x" * 20}), ("echo", "{bro")
+        model = Scripted(
+            Play().thinks("hm").says("a", "b").calls(*calls_, pieces=3, ids=["call_0", None]).in_pieces(3),
+            Play().refuses(400, "no way"),
+            Play().says("whole"),
+            Play().says("x").errs("bad").ends(),
+        )
+        model.up = await upstream(model, "m")
+        client = await chomp(model.up)
+        async with client.chat(model.name, stream=True, stream_options={"include_usage": True}) as answer:
+            got = frames(await answer.read())
+        assert got[-1] == "[DONE]"
+        calls = [c for f in got[:-1] for ch in f["choices"] for c in ch["delta"].get("tool_calls", ())]
+        assert "".join(c["function"]["arguments"] for c in calls if c["index"] == 0) == json.dumps({"text": "x" * 20})
+        assert "".join(c["function"]["arguments"] for c in calls if c["index"] == 1) == "{bro"
+        assert [f["usage"]["prompt_tokens"] for f in got[:-1] if f.get("usage")] == [10]
+        async with client.chat(model.name, stream=True) as answer:
+            assert answer.status == 400 and b"no way" in await answer.read()
+        async with client.chat(model.name) as answer:
+            assert (await answer.json())["choices"][0]["message"]["content"] == "whole"
+        async with client.chat(model.name, stream=True) as answer:
+            assert b"bad" in await answer.read()
+        assert len(model.requests) == 4
+
+
+class TestHistory:
+    """What is stored of a conversation, and what a model is shown of it."""
+
+    # -- whole turns
+
+    async def test_messages_keep_their_bounds_over_turns_and_a_restart(self, bench: Bench) -> None:  # A-01
+        chats = await bench.start(
+            Play().says("one"),
+            Play().says("tw", "o"),
+            Play().calls(("echo", {"text": "a"}), ("echo", {"text": "b"})),
+            Play().says("three"),
+        )
+        first = await chats.chat("first")
+        await chats.chat("second", first.conversation)
+        await chats.chat("third", first.conversation)
+        (model,) = bench.models
+        roles = "user assistant user assistant user assistant tool tool"
+        assert model.roles(3) == roles
+        assert [words_of(one) for one in model.messages(3)] == ["first", "one", "second", "two", "third", "", "a", "b"]
+        assert [(role, kind, words) for role, kind, words in await chats.story(first.conversation)] == [
+            ("user", "text", "first"), ("assistant", "text", "one"),
+            ("user", "text", "second"), ("assistant", "text", "two"),
+            ("user", "text", "third"), ("assistant", "tool-call", "echo"), ("assistant", "tool-call", "echo"),
+            ("tool", "tool-result", "a"), ("tool", "tool-result", "b"), ("assistant", "text", "three"),
+        ]  # fmt: skip
+        chats = await bench.again()
+        model.then(Play().says("four"))
+        told = await chats.chat("fourth", first.conversation)
+        assert told.text == "four"
+        assert model.roles() == f"{roles} assistant user"
+        assert model.messages()[: len(model.messages(3))] == model.messages(3)
+
+    async def test_text_and_thinking_keep_their_order(self, bench: Bench) -> None:
+        chats = await bench.start(Play().thinks("h", "m").says("a", "b").thinks("so").says("c"), Play().says("d"))
+        told = await chats.chat("go")
+        assert [one["type"] for one in told.events if "delta" in one] == [
+            "reasoning-delta", "reasoning-delta", "text-delta", "text-delta", "reasoning-delta", "text-delta",
+        ]  # fmt: skip
+        assert (await chats.story(told.conversation))[1:] == [
+            ("assistant", "thinking", "hm"), ("assistant", "text", "ab"),
+            ("assistant", "thinking", "so"), ("assistant", "text", "c"),
+        ]  # fmt: skip
+        await chats.chat("on", told.conversation)
+        (model,) = bench.models
+        (answer,) = [one for one in model.messages() if one["role"] == "assistant"]
+        assert words_of(answer).replace("\n", "") == "abc"  # thinking is not said again as text
+
+    async def test_an_answer_that_is_an_error_alone_is_not_shown_to_the_model(self, bench: Bench) -> None:  # A-02
+        chats = await bench.start(Play().refuses(400, "not like this"), Play().says("fine"))
+        told = await chats.chat("first")
+        assert told.reason == "error"
+        assert "not like this" in told.of("error")[0]["message"]
+        role, kind, words = (await chats.story(told.conversation))[-1]
+        assert (role, kind) == ("assistant", "error") and "not like this" in words
+        assert (await chats.chat("second", told.conversation)).text == "fine"
+        (model,) = bench.models
+        assert "assistant" not in model.roles()
+        assert [words_of(one) for one in model.messages()][-1].endswith("second")
+        assert "first" in words_of(model.messages()[0])
+
+    async def test_text_beside_an_error_stays(self, bench: Bench) -> None:  # A-02
+        chats = await bench.start(Play().says("so far").errs("it broke").ends(), Play().says("fine"))
+        told = await chats.chat("first")
+        assert (told.text, told.reason) == ("so far", "error")
+        assert [kind for _, kind, _ in await chats.story(told.conversation)] == ["text", "text", "error"]
+        await chats.chat("second", told.conversation)
+        (model,) = bench.models
+        assert [words_of(one) for one in model.messages()] == ["first", "so far", "second"]
+
+    async def test_an_answer_of_thinking_alone_is_kept(self, bench: Bench) -> None:  # A-03
+        chats = await bench.start(Play().thinks("deep thoughts"), Play().says("fine"))
+        told = await chats.chat("first")
+        assert (await chats.story(told.conversation))[-1] == ("assistant", "thinking", "deep thoughts")
+        assert (await chats.chat("second", told.conversation)).text == "fine"
+        assert (await chats.story(told.conversation))[1] == ("assistant", "thinking", "deep thoughts")
+        (model,) = bench.models
+        assert not any("deep thoughts" in words_of(one) for one in model.messages())
+
+    async def test_an_empty_answer_stores_nothing_and_ends_the_turn(self, bench: Bench) -> None:
+        chats = await bench.start(Play().sends(chat_chunk({"role": "assistant", "content": ""})), Play().says("fine"))
+        told = await chats.chat("first")
+        assert told.types[-1] == "turn-sealed" and told.text == ""
+        roles = [role for role, kind, _ in await chats.story(told.conversation) if kind != "error"]
+        assert roles == ["user"]
+        assert (await chats.chat("second", told.conversation)).text == "fine"
+
+    # -- calls without results
+
+    @pytest.mark.parametrize("ids", [("call_7",), ("call_0",)], ids=["unique", "reused"])
+    async def test_a_dangling_call_is_answered_next_to_it(self, bench: Bench, ids: tuple[str]) -> None:  # A-05, A-06
+        chats = await bench.start(
+            Play().calls(("echo", {"text": "one"}), ids=["call_0"]),
+            Play().calls(("echo", {"text": "two"}), ids=ids),
+            Play().says("done"),
+        )
+        told = await chats.chat("first")
+        await bench.stop()
+        database = bench.database()
+        (number,) = chunks_with(database, '"tool-result"', '"two"')
+        database.execute("DELETE FROM chunks WHERE seq = ?", (number,))
+        database.close()
+        chats = await bench.again()
+        (model,) = bench.models
+        model.then(Play().says("second answer"), Play().says("third answer"), Play().says("fourth answer"))
+        for words in ("second", "third"):
+            await chats.chat(words, told.conversation)
+        roles = "user assistant tool assistant tool assistant user assistant user"
+        assert model.roles() == roles  # which also finds each call answered
+        results = [words_of(one) for one in model.messages() if one["role"] == "tool"]
+        assert results[0] == "one" and "interrupted" in results[1].lower()
+        raw = (await chats.get(f"/conversations/{told.conversation}"))["chunks"]
+        assert [one["chunk"]["type"] for one in raw].count("tool-result") == 1  # the repair is not stored
+        before = model.messages()
+        chats = await bench.again()
+        await chats.chat("fourth", told.conversation)
+        assert model.messages()[: len(before)] == before  # and always the same
+
+    async def test_a_result_without_its_call_is_dropped(self, bench: Bench) -> None:
+        chats = await bench.start(Play().calls(("echo", {"text": "one"})), Play().says("done"))
+        told = await chats.chat("first")
+        await bench.stop()
+        database = bench.database()
+        (number,) = chunks_with(database, '"tool-call"')
+        database.execute("DELETE FROM chunks WHERE seq = ?", (number,))
+        database.close()
+        chats = await bench.again()
+        (model,) = bench.models
+        model.then(Play().says("fine"))
+        assert (await chats.chat("second", told.conversation)).text == "fine"
+        assert "tool" not in model.roles()
+
+    async def test_ids_that_are_used_again_are_matched_within_their_step(self, bench: Bench) -> None:  # A-06
+        chats = await bench.start(
+            *(
+                Play().calls(("echo", {"text": str(n)}), ("echo", {"text": f"{n}b"}), ids=["call_0", "call_1"])
+                for n in range(3)
+            ),
+            Play().says("done"),
+        )
+        told = await chats.chat("go")
+        assert [one for one, _ in told.results] == ["0", "0b", "1", "1b", "2", "2b"]
+        (model,) = bench.models
+        assert [words_of(one) for one in model.messages() if one["role"] == "tool"] == ["0", "0b", "1", "1b", "2", "2b"]
+
+    @pytest.mark.parametrize("text", ['{"text": "a', "not json", "[1, 2]", '"words"', "{'text': 'a'}", "{" * 5000, ""])
+    async def test_broken_arguments_reach_the_tool_and_go_back_as_json(self, bench: Bench, text: str) -> None:  # A-07
+        chats = await bench.start(
+            Play().calls(("unchecked", text), ("echo", text), pieces=3),
+            Play().says("done"),
+            Play().says("more"),
+        )
+        told = await chats.chat("go")
+        assert told.reason == "stop" and told.text == "done"
+        first, second = told.of("tool-call")
+        if text == "":  # no arguments at all
+            assert first["input"] in ({}, "")
+        elif text in ("[1, 2]", '"words"'):
+            assert first["input"] in (text, json.loads(text))
+        else:
+            assert first["input"] == second["input"] == text
+        unchecked, echo = told.of("tool-result")
+        assert (unchecked["content"], unchecked["isError"]) == ("taken", False) or unchecked["isError"]
+        assert echo["isError"]  # it wants a text
+        (model,) = bench.models
+        assert len(model.messages(1)) == 4  # with arguments that are objects, as is checked there
+        await chats.chat("on", told.conversation)
+        assert model.messages()[:4] == model.messages(1)
+
+    # -- stopped and killed
+
+    async def test_a_stop_while_tools_run_keeps_text_and_no_half_of_the_exchange(self, bench: Bench) -> None:  # A-08
+        chats = await bench.start(
+            Play().calls(("echo", {"text": "before"})),
+            Play().thinks("hm").says("let me look").calls(("slow", {"name": "x"}), ("slow", {"name": "y"})),
+            Play().says("on we go"),
+        )
+        asking = await chats.asks("go")
+        await asking.seen("tool-call", 3)
+        await until(lambda: "x" in bench.tools.began, "it does not run")
+        assert await chats.stop(asking.conversation) is True
+        told = await asking.end()
+        assert told.reason == "aborted"
+        assert bench.tools.cancelled == ["x"] and bench.tools.running.total() == 0
+        assert await chats.story(asking.conversation) == [
+            ("user", "text", "go"), ("assistant", "tool-call", "echo"), ("tool", "tool-result", "before"),
+            ("assistant", "thinking", "hm"), ("assistant", "text", "let me look"),
+        ]  # fmt: skip
+        await chats.idle(asking.conversation)
+        assert await chats.stop(asking.conversation) is False
+        assert (await chats.chat("more", asking.conversation)).text == "on we go"
+        (model,) = bench.models
+        assert model.roles() == "user assistant tool assistant user"
+
+    @pytest.mark.parametrize("said_before", [None, [], ["half an "]], ids=["no head", "no text", "text"])
+    async def test_a_stop_reaches_a_silent_model(self, bench: Bench, said_before: list[str] | None) -> None:  # A-09
+        play = Play().is_silent()
+        if said_before is not None:
+            play = Play().sends(chat_chunk({"role": "assistant", "content": ""})).says(*said_before).is_silent()
+        chats = await bench.start(play, Play().says("fine"))
+        asking = await chats.asks("go")
+        await soon(play.came.wait())
+        if said_before:
+            await asking.seen("text-delta")
+        (model,) = bench.models
+        assert not model.calls[0].gone.is_set()
+        assert await chats.stop(asking.conversation)
+        told = await asking.end()
+        assert (told.types[-2:], told.reason) == (["done", "turn-sealed"], "aborted")
+        await soon(model.calls[0].gone.wait())
+        assert [words for _, _, words in await chats.story(asking.conversation)] == ["go", *(said_before or [])]
+        assert (await chats.chat("again", asking.conversation)).text == "fine"
+
+    async def test_it_may_be_stopped_as_often_as_one_likes(self, bench: Bench) -> None:
+        chats = await bench.start()
+        (model,) = bench.models
+        stop = chats.server.services.conversations.stop_turn
+        for n in range(36):
+            play = Play().says("a").is_silent() if n % 2 else Play().calls(("slow", {"name": f"x{n}"}))
+            model.plays = collections.deque([play])
+            asking = await chats.asks("go", "mine")
+            if n % 3:  # else even before it is asked
+                await soon(play.came.wait())
+            assert stop("mine")
+            for _ in range(n // 6):  # while it ends
+                await asyncio.sleep(0)
+                stop("mine")
+            assert {
+                status for status, _ in [await chats.call("POST", "/conversations/mine/stop") for _ in range(3)]
+            } == {200}
+            assert (await asking.end()).reason == "aborted"
+        model.plays.clear()
+
+    async def test_a_stop_before_the_model_is_asked_or_after_the_end_does_no_harm(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("fine"))
+        assert await chats.stop("nobody-knows-it") is False
+        told = await chats.chat("go")
+        for _ in range(2):
+            assert await chats.stop(told.conversation) is False
+        await chats.idle(told.conversation)
+
+    async def test_a_kill_between_call_and_result_leaves_a_usable_conversation(
+        self, bench: Bench
+    ) -> None:  # A-04, A-10
+        gate = str(bench.folder / "gate")
+        model = await bench.model(
+            Play().calls(("echo", {"text": "kept"})),
+            Play().says("wait").calls(("until_file", {"path": gate}), ids=["call_0"]),
+        )
+        chats = await bench.process()
+        asking = await chats.asks("go", model=model.name, mode="auto")
+        await until(Path(f"{gate}.began").exists, "the tool does not run")
+        assert await chats.status(asking.conversation) == (True, "active")
+        chats = await bench.killed()
+        await chats.idle(asking.conversation)
+        assert (await chats.meta(asking.conversation))["status"] == "idle"
+        story = await chats.story(asking.conversation)
+        assert story[:3] == [
+            ("user", "text", "go"),
+            ("assistant", "tool-call", "echo"),
+            ("tool", "tool-result", "kept"),
+        ]
+        assert [kind for _, kind, _ in story].count("tool-result") == 1  # what is read is raw
+        model.then(Play().says("alive"), Play().says("still"))
+        for words in ("alive", "still"):
+            told = await chats.chat("more", asking.conversation)
+            assert (told.text, told.reason) == (words, "stop")
+        results = [words_of(one) for one in model.messages() if one["role"] == "tool"]
+        assert results[0] == "kept" and all("interrupted" in one for one in results[1:])
+        assert Path(f"{gate}.began").read_text() == "x"  # nothing is done a second time
+
+    async def test_a_kill_during_compaction_loses_nothing(self, bench: Bench) -> None:  # A-10, A-14
+        model = await bench.model()
+        chats = await bench.process()
+        conversation = await self.with_calls(bench, chats)
+        before = await chats.story(conversation)
+        gate = asyncio.Event()
+        model.then(slow := Play().waits(gate).says("the summary"))
+        compacting = asyncio.ensure_future(
+            chats.call("POST", f"/conversations/{conversation}/compact", {"keepLastN": 1})
+        )
+        await soon(slow.came.wait())
+        chats = await bench.killed()
+        gate.set()
+        await asyncio.gather(compacting, return_exceptions=True)
+        assert await chats.story(conversation) == before
+        assert [one["id"] for one in (await chats.get("/conversations"))["conversations"]] == [conversation]
+        model.then(Play().says("alive"))
+        assert (await chats.chat("more", conversation)).text == "alive"
+
+    async def test_a_stop_of_the_server_ends_turns_in_order(self, bench: Bench) -> None:  # A-10
+        gate = str(bench.folder / "gate")
+        model = await bench.model(Play().says("wait").calls(("until_file", {"path": gate})))
+        chats = await bench.process(timeouts={"drain": "1s"})
+        asking = await chats.asks("go")
+        await until(Path(f"{gate}.began").exists, "the tool does not run")
+        bench.real.child.terminate()
+        assert await bench.real.ended() == 0
+        assert "Traceback" not in bench.real.err.read_text()
+        asking.leave()
+        await bench.real.up()
+        chats = bench.caller()
+        assert await chats.status(asking.conversation) == (False, "idle")
+        model.then(Play().says("alive"))
+        assert (await chats.chat("more", asking.conversation)).text == "alive"
+        assert [words_of(one) for one in model.messages() if one["role"] == "user"] == ["go", "more"]
+
+    @pytest.mark.parametrize("moment", ["text", "silence", "retry"])
+    async def test_a_kill_at_any_moment_leaves_a_usable_conversation(self, bench: Bench, moment: str) -> None:  # A-10
+        play = {
+            "text": Play().says("half an answer").is_silent(),
+            "silence": Play().is_silent(),
+            "retry": Play().refuses(429),
+        }[moment]
+        model = await bench.model(Play().calls(("echo", {"text": "kept"})), play)
+        chats = await bench.process(agent=retries(600))
+        asking = await chats.asks("go")
+        await {
+            "text": asking.seen("text-delta"),
+            "silence": soon(play.came.wait()),
+            "retry": asking.seen("provider-retry"),
+        }[moment]
+        chats = await bench.killed()
+        await chats.idle(asking.conversation)
+        assert (await chats.story(asking.conversation))[:3] == [
+            ("user", "text", "go"), ("assistant", "tool-call", "echo"), ("tool", "tool-result", "kept"),
+        ]  # fmt: skip
+        model.then(Play().says("alive"))
+        assert (await chats.chat("more", asking.conversation)).text == "alive"
+        assert [words_of(one) for one in model.messages() if one["role"] == "user"][-1].endswith("more")
+
+    async def test_one_corrupt_chunk_does_not_brick_a_conversation(
+        self, bench: Bench, caplog: pytest.LogCaptureFixture
+    ) -> None:  # A-11
+        chats = await bench.start(Play().says("one"), Play().says("two"))
+        told = await chats.chat("first")
+        await chats.chat("second", told.conversation)
+        await bench.stop()
+        database = bench.database()
+        (number,) = chunks_with(database, '"one"')
+        database.execute("UPDATE chunks SET chunk = ? WHERE seq = ?", (b'{"type": "te', number))
+        database.close()
+        chats = await bench.again()
+        (model,) = bench.models
+        model.then(Play().says("three"))
+        assert (await chats.chat("third", told.conversation)).text == "three"
+        assert [words_of(one) for one in model.messages() if one["role"] == "assistant"] == ["two"]
+        assert [one for one in caplog.records if one.levelname == "WARNING" and told.conversation in one.getMessage()]
+        status, _ = await chats.call("GET", f"/conversations/{told.conversation}")
+        assert status == 200
+
+    async def test_history_can_be_read_while_a_turn_runs(self, bench: Bench) -> None:  # A-12
+        play = Play().says("half").is_silent()
+        chats = await bench.start(Play().says("one"), Play().calls(("echo", {"text": "a"})), play)
+        first = await chats.chat("first")
+        seen = await chats.history(first.conversation)
+        asking = await chats.asks("second", first.conversation)
+        await asking.seen("text-delta")
+        more = await chats.history(first.conversation, f"?sinceSeq={seen[-1]['seq']}")
+        assert [one["seq"] for one in more] == [3, 4, 5]
+        assert [one["chunk"]["type"] for one in more] == ["text", "tool-call", "tool-result"]
+        await chats.stop(first.conversation)
+        await asking.end()
+        rest = await chats.history(first.conversation, f"?sinceSeq={more[-1]['seq']}")
+        assert [*seen, *more, *rest] == await chats.history(first.conversation)
+
+    async def test_what_is_stored_says_what_the_events_said(self, bench: Bench) -> None:
+        chats = await bench.start(
+            Play().thinks("hm").says("look").calls(("echo", {"text": "a"}), ("boom", {})),
+            Play().says("done"),
+        )
+        told = await chats.chat("go")
+        chunks = await chats.history(told.conversation)
+        calls = [one["chunk"] for one in chunks if one["chunk"]["type"] == "tool-call"]
+        for event, chunk in zip(told.of("tool-call"), calls, strict=True):
+            assert {name: event[name] for name in ("toolCallId", "toolName", "input", "stepId")} == {
+                name: value for name, value in chunk.items() if name != "type"
+            }
+        results = [one["chunk"] for one in chunks if one["chunk"]["type"] == "tool-result"]
+        for event, chunk in zip(told.of("tool-result"), results, strict=True):
+            names = ("toolCallId", "toolName", "content", "isError", "stepId")
+            assert {name: event[name] for name in names} == {
+                name: value for name, value in chunk.items() if name != "type"
+            }
+        turn = told.events[0]["turnId"]
+        assert [one["stepId"] for one in told.of("step-complete")] == [f"{turn}#0", f"{turn}#1"]
+
+    # -- windows
+
+    async def test_a_window_of_history_is_read(self, bench: Bench) -> None:  # A-44
+        chats = await bench.start(*(Play().says(f"answer {n}") for n in range(4)))
+        told = await chats.chat("question 0")
+        for n in range(1, 4):
+            await chats.chat(f"question {n}", told.conversation)
+
+        async def numbers(query: str) -> list[int]:
+            return [one["seq"] for one in await chats.history(told.conversation, query)]
+
+        for query, expected in {
+            "": [1, 2, 3, 4, 5, 6, 7, 8],
+            "?limit=2": [7, 8],
+            "?limit=100": [1, 2, 3, 4, 5, 6, 7, 8],
+            "?sinceSeq=0": [1, 2, 3, 4, 5, 6, 7, 8],
+            "?sinceSeq=6": [7, 8],
+            "?beforeSeq=3": [1, 2],
+            "?beforeSeq=7&limit=2": [5, 6],
+            "?sinceSeq=2&beforeSeq=7": [3, 4, 5, 6],
+            "?sinceSeq=2&beforeSeq=7&limit=1": [6],
+            "?sinceSeq=&beforeSeq=&limit=": [1, 2, 3, 4, 5, 6, 7, 8],
+        }.items():
+            assert await numbers(query) == expected, query
+        for query, latest in {"?sinceSeq=8": 8, "?sinceSeq=50": 50, "?beforeSeq=1": 0, "": 8}.items():
+            assert (await chats.get(f"/conversations/{told.conversation}{query}"))["latestSeq"] == latest, query
+        for query in (
+            "limit=0", "limit=-1", "limit=abc", "limit=1.5", "beforeSeq=0", "beforeSeq=-2", "beforeSeq=x",
+            "sinceSeq=-1", "sinceSeq=x", "limit=1e3", "sinceSeq=99999999999999999999999999",
+        ):  # fmt: skip
+            status, body = await chats.call("GET", f"/conversations/{told.conversation}?{query}")
+            assert status == 400 and query.split("=")[0] in json.dumps(body["error"]), (query, body)
+        assert await chats.get("/conversations/nobody-knows-it") == {"chunks": [], "latestSeq": 0}
+
+    async def test_a_long_history_opens_windowed_and_quickly(self, bench: Bench) -> None:
+        chats = await bench.start()
+        (model,) = bench.models
+        steps = itertools.count()
+
+        def goes_on(call: Call) -> Play:
+            if (n := next(steps)) % 51 == 50:
+                return Play().says("done")
+            return Play().calls(*(("echo", {"text": f"{n} {m} " + "x" * 200}) for m in range(50)))
+
+        model.otherwise = goes_on
+        told = await chats.chat("begin")  # 5,000 calls and their results
+        assert told.types[-1] == "turn-sealed"
+        await chats.chat("and again", told.conversation)
+
+        async def takes(query: str) -> tuple[float, int, int]:
+            began = time.perf_counter()
+            async with chats.http.get(f"{chats.url}/conversations/{told.conversation}{query}") as answer:
+                data = await answer.read()
+            return time.perf_counter() - began, len(json.loads(data)["chunks"]), len(data)
+
+        count = (await chats.history(told.conversation))[-1]["seq"]
+        assert count > 10_000
+        whole = min([await takes("") for _ in range(3)])
+        for query in ("?limit=50", "?beforeSeq=5000&limit=50", f"?sinceSeq={count - 50}"):
+            window = min([await takes(query) for _ in range(5)])
+            assert window[1] == 50
+            assert window[0] < whole[0] / 4, (query, window, whole)
+
+    # -- compaction
+
+    @staticmethod
+    async def with_calls(bench: Bench, chats: Chats, turns: int = 3) -> str:
+        """A conversation of turns with a call each."""
+        (model,) = bench.models
+        conversation = ""
+        for n in range(turns):
+            model.then(Play().calls(("echo", {"text": f"result {n}"})), Play().says(f"answer {n}"))
+            conversation = (await chats.chat(f"question {n}", conversation)).conversation
+        return conversation
+
+    @pytest.mark.parametrize("kept", range(1, 9))
+    async def test_compaction_never_parts_a_call_and_its_result(self, bench: Bench, kept: int) -> None:  # A-13
+        chats = await bench.start()
+        (model,) = bench.models
+        conversation = await self.with_calls(bench, chats)
+        before = await chats.story(conversation)
+        watcher = await chats.watches()
+        model.then(Play().says("the summary"))
+        done = await chats.does("POST", f"/conversations/{conversation}/compact", {"keepLastN": kept})
+        assert done.keys() == {"conversationId", "newConversationId", "messagesSummarized", "messagesKept"}
+        assert done["conversationId"] == conversation != done["newConversationId"]
+        assert done["messagesSummarized"] + done["messagesKept"] == 12 and done["messagesSummarized"] > 0
+        asked = model.requests[-1]
+        assert not asked.get("tools") and 0 < (asked.get("max_tokens") or asked["max_completion_tokens"]) <= 2000
+        heard = await watcher.hears("conversation.compacted")
+        assert heard == {"type": "conversation.compacted", **done}
+        after = await chats.story(conversation)
+        assert after[0][:2] == ("system", "system") and "the summary" in after[0][2]
+        assert after[1:] == before[len(before) - len(after) + 1 :]
+        assert len(after) == 1 or after[1][0] == "user"
+        assert [one["seq"] for one in await chats.history(conversation)] == list(range(1, len(after) + 1))
+        model.then(Play().says("fine"))
+        assert (await chats.chat("and now", conversation)).text == "fine"
+        sent = model.requests[-1]["messages"]
+        assert any("the summary" in words_of(one) for one in sent)
+        assert words_of(model.messages()[-1]).endswith("and now")  # which also finds the pairs whole
+        archive = done["newConversationId"]
+        assert await chats.story(archive) == before
+        told = await chats.meta(archive)
+        assert (told["title"], told["status"]) == ("Archive: question 0", "closed")
+        assert (await chats.meta(conversation))["compactedFrom"] == archive
+
+    async def test_archives_are_a_chain(self, bench: Bench) -> None:  # A-13
+        chats = await bench.start()
+        (model,) = bench.models
+        conversation = await self.with_calls(bench, chats)
+        archives = []
+        for n in range(2):
+            model.then(Play().says(f"summary {n}"))
+            done = await chats.does("POST", f"/conversations/{conversation}/compact", {"keepLastN": 1})
+            archives.append(done["newConversationId"])
+            await self.with_more(bench, chats, conversation)
+        assert (await chats.meta(conversation))["compactedFrom"] == archives[1]
+        assert (await chats.meta(archives[1]))["compactedFrom"] == archives[0]
+        assert "compactedFrom" not in await chats.meta(archives[0])
+        assert any("summary 0" in words for _, _, words in await chats.story(archives[1]))
+
+    async def with_more(self, bench: Bench, chats: Chats, conversation: str) -> None:
+        (model,) = bench.models
+        model.then(*(Play().says("more") for _ in range(3)))
+        for n in range(3):
+            await chats.chat(f"more {n}", conversation)
+
+    async def test_a_turn_begun_during_compaction_is_not_lost(self, bench: Bench) -> None:  # A-14
+        chats = await bench.start()
+        (model,) = bench.models
+        conversation = await self.with_calls(bench, chats)
+        gate = asyncio.Event()
+        slow = Play().waits(gate).says("the summary")
+        model.then(slow, Play().says("answered"))
+        compacting = asyncio.ensure_future(
+            chats.call("POST", f"/conversations/{conversation}/compact", {"keepLastN": 1})
+        )
+        await soon(slow.came.wait())
+        asking = asyncio.ensure_future(chats.chat("in between", conversation))
+        queued = asyncio.ensure_future(chats.queue(conversation, "queued in between"))
+        await asyncio.sleep(0.1)  # so that both are there
+        model.then(Play().says("answered"), Play().says("answered"))
+        gate.set()
+        status, _ = await soon(compacting)
+        assert status == 200
+        told = await soon(asking)
+        await soon(queued)
+        await chats.idle(conversation)
+        words = " ".join(words for _, _, words in await chats.story(conversation))
+        assert "the summary" in words
+        assert words.count("queued in between") == 1
+        if told.types != ["error"]:  # it may be refused, in words
+            assert words.replace("queued in between", "").count("in between") == 1 and told.text == "answered"
+        model.plays.clear()
+
+    async def test_what_cannot_be_compacted_is_refused_with_a_reason(self, bench: Bench) -> None:
+        silent_ = Play().is_silent()
+        chats = await bench.start()
+        (model,) = bench.models
+        conversation = await self.with_calls(bench, chats)
+        before = await chats.story(conversation)
+
+        async def refused(body: Any, id: str = conversation) -> str:
+            status, got = await chats.call("POST", f"/conversations/{id}/compact", body)
+            assert status == 409 or (status == 404 and id != conversation), (status, got)
+            return json.dumps(got["error"])
+
+        await refused({"keepLastN": 50})
+        await refused({"keepLastN": 1}, "nobody-knows-it")
+        assert "no/such" in await refused({"keepLastN": 1, "modelName": "no/such"})
+        model.then(Play().refuses(400, "too long for me"))
+        assert "too long for me" in await refused({"keepLastN": 1})
+        model.then(Play().says(""))
+        await refused({"keepLastN": 1})
+        model.then(silent_)
+        asking = await chats.asks("go", conversation)
+        await soon(silent_.came.wait())
+        await refused({"keepLastN": 1})
+        await chats.stop(conversation)
+        await asking.end()
+        assert (await chats.story(conversation))[: len(before)] == before
+        assert "compactedFrom" not in await chats.meta(conversation)
+        for body in ({"keepLastN": "many"}, {"keepLastN": -1}, {"modelName": 5}):
+            status, _ = await chats.call("POST", f"/conversations/{conversation}/compact", body)
+            assert status == 400, body
+
+    async def test_a_full_context_is_compacted_by_itself(self, bench: Bench) -> None:
+        window = {"id": "m", "object": "model", "context_length": 1000}
+        model = await bench.model()
+        model.up.list_act = lists(window)
+        model.up.speaks = {"models": []}
+        chats = await bench.start()
+        conversation = ""
+        for n in range(12):
+            model.then(Play().says(f"answer {n}").uses(100, 10))
+            conversation = (await chats.chat(f"question {n}", conversation)).conversation
+            await chats.idle(conversation)
+        assert "compactedFrom" not in await chats.meta(conversation)
+        watcher = await chats.watches()
+        model.then(Play().says("the last").uses(840, 10), Play().says("the summary"))
+        await chats.chat("fill it", conversation)
+        heard = await watcher.hears("conversation.compacted")
+        assert heard["conversationId"] == conversation
+        assert (await chats.story(conversation))[0][0] == "system"
+        assert (await chats.meta(conversation))["compactedFrom"] == heard["newConversationId"]
+        model.then(Play().says("not again").uses(840, 10))
+        await chats.does("PUT", f"/conversations/{conversation}/compact-percent", {"threshold": 0})
+        await chats.chat("fill it again", conversation)
+        await chats.idle(conversation)
+        assert len(watcher.of("conversation.compacted")) == 1
+
+    async def test_after_compaction_rules_todos_and_the_goal_are_still_there(self, bench: Bench) -> None:  # B3.3
+        rules = "Always answer in verse.\n\n- two  blanks\n"
+        (bench.work / "AGENTS.md").write_text(rules)
+        chats = await bench.start(sandbox=True)
+        (model,) = bench.models
+        todos = [{"content": "feed the cat", "status": "pending"}, {"content": "sleep", "status": "completed"}]
+        model.then(Play().calls(("todo_write", {"todos": todos})), Play().says("noted"))
+        told = await chats.chat("the goal of it all is a green build", cwd=str(bench.work))
+        for n in range(6):
+            model.then(Play().says(f"answer {n}"))
+            await chats.chat(f"small talk {n}", told.conversation)
+        assert rules.strip() in model.system(0)
+        model.then(Play().says("we talked"), Play().says("fine"))
+        await chats.does("POST", f"/conversations/{told.conversation}/compact", {"keepLastN": 1})
+        await chats.chat("go on", told.conversation)
+        sent = "\n".join(words_of(one) for one in model.requests[-1]["messages"])
+        assert rules.strip() in sent
+        assert "feed the cat" in sent
+        assert "small talk 5" in sent  # the last that was asked for
+
+
+CALL_IDS = st.sampled_from(["call_0", "call_1", "call_2"])
+
+
+def any_chunks(*kinds: str) -> st.SearchStrategy[dict[str, Any]]:
+    """Chunks of some types."""
+    made = {
+        "text": st.builds(lambda t: {"type": "text", "text": t}, st.text(max_size=5)),
+        "thinking": st.builds(lambda t: {"type": "thinking", "text": t}, st.text(max_size=5)),
+        "error": st.just({"type": "error", "message": "it broke"}),
+        "tool-call": st.builds(
+            lambda i, s: {"type": "tool-call", "toolCallId": i, "toolName": "echo", "input": {}, **s},
+            CALL_IDS,
+            st.sampled_from([{}, {"stepId": "t#1"}]),
+        ),
+        "tool-result": st.builds(
+            lambda i: {"type": "tool-result", "toolCallId": i, "toolName": "echo", "content": "r", "isError": False},
+            CALL_IDS,
+        ),
+        "system": st.just({"type": "system", "text": "a summary"}),
+    }
+    return st.one_of(*(made[kind] for kind in kinds))
+
+
+def any_histories() -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Any messages, sensible or not."""
+    of_role = {
+        "user": st.lists(any_chunks("text"), min_size=1, max_size=2),
+        "assistant": st.lists(any_chunks("text", "thinking", "error", "tool-call"), max_size=4),
+        "tool": st.lists(any_chunks("tool-result"), min_size=1, max_size=2),
+        "system": st.lists(any_chunks("system"), min_size=1, max_size=1),
+    }
+    return st.lists(
+        st.one_of(*(st.builds(lambda c, r=role: {"role": r, "chunks": c}, found) for role, found in of_role.items())),
+        max_size=12,
+    )
+
+
+class TestReconcile:
+    """The repair of a history before a model sees it."""
+
+    @staticmethod
+    def repaired(messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], Any]:
+        """What `reconcile` makes of them."""
+        given = msgspec.convert(messages, list[cs.ChatMessage])
+        made, repair = cs.reconcile(given)
+        assert json.loads(msgspec.json.encode(given)) == messages  # it is pure
+        return json.loads(msgspec.json.encode(made)), repair
+
+    @staticmethod
+    def parts(message: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+        return [one for one in message["chunks"] if one["type"] == kind]
+
+    @given(messages=any_histories())
+    @settings(max_examples=500, deadline=None)
+    def test_any_history_becomes_one_that_models_take(self, messages: list[dict[str, Any]]) -> None:  # A-02 to A-06
+        made, _ = self.repaired(messages)
+        waiting: list[str] = []
+        for one in made:
+            assert one["chunks"]
+            assert not self.parts(one, "error")
+            for result in self.parts(one, "tool-result"):
+                assert one["role"] == "tool"
+                assert result["toolCallId"] in waiting, (made, messages)
+                waiting.remove(result["toolCallId"])
+            if one["role"] != "tool":
+                assert not waiting, (made, messages)
+                waiting = [call["toolCallId"] for call in self.parts(one, "tool-call")]
+        assert not waiting
+
+    @given(messages=any_histories())
+    @settings(max_examples=300, deadline=None)
+    def test_it_repairs_once(self, messages: list[dict[str, Any]]) -> None:
+        made, _ = self.repaired(messages)
+        again, repair = self.repaired(made)
+        assert again == made
+        assert repair == type(repair)()
+
+    @given(messages=any_histories())
+    @settings(max_examples=300, deadline=None)
+    def test_what_was_said_stays_in_its_order(self, messages: list[dict[str, Any]]) -> None:
+        made, _ = self.repaired(messages)
+
+        def said_in(found: list[dict[str, Any]]) -> list[Any]:
+            kinds = ("text", "thinking", "tool-call", "system")
+            return [
+                (m["role"], c["type"], c.get("text"), c.get("toolCallId"))
+                for m in found
+                for c in m["chunks"]
+                if c["type"] in kinds
+            ]
+
+        assert said_in(made) == said_in(messages)
+        real = [c for m in made for c in self.parts(m, "tool-result") if c["content"] == "r"]
+        assert len(real) <= sum(len(self.parts(m, "tool-result")) for m in messages)
+
+    def test_a_made_result_carries_the_step_of_its_call(self) -> None:
+        call = {"type": "tool-call", "toolCallId": "a", "toolName": "echo", "input": {}}
+        messages = [
+            {"role": "user", "chunks": [{"type": "text", "text": "go"}]},
+            {"role": "assistant", "chunks": [{**call, "stepId": "t#1"}, {**call, "toolCallId": "b"}]},
+            {
+                "role": "tool",
+                "chunks": [
+                    {"type": "tool-result", "toolCallId": "b", "toolName": "echo", "content": "r", "isError": False}
+                ],
+            },
+            {"role": "user", "chunks": [{"type": "text", "text": "on"}]},
+        ]
+        made, repair = self.repaired(messages)
+        results = {c["toolCallId"]: c for m in made for c in self.parts(m, "tool-result")}
+        assert results["a"]["isError"] is True and results["a"]["stepId"] == "t#1"
+        assert results["b"]["content"] == "r"
+        assert [m["role"] for m in made] == ["user", "assistant", "tool", "tool", "user"]
+        assert repair != type(repair)()
+
+
+class TestContinuity:
+    """Turns belong to the server: who watches, who leaves, who queues, who stops."""
+
+    # -- detached turns and their watchers
+
+    async def test_a_turn_outlives_the_client_that_began_it(self, bench: Bench) -> None:  # A-15
+        gate = asyncio.Event()
+        chats = await bench.start(
+            Play().says("be", "fore").waits(gate).calls(("slow", {"name": "x"})), Play().says("after")
+        )
+        watcher = await chats.watches("mine")
+        asking = await chats.asks("go", "mine")
+        await asking.seen("text-delta", 2)
+        asking.leave()
+        gate.set()
+        await until(lambda: "x" in bench.tools.began, "the turn did not go on")
+        bench.tools.gates["x"].set()
+        await watcher.sees("turn-sealed")
+        check_turn(watcher.events())
+        assert "".join(one["delta"] for one in watcher.events() if one["type"] == "text-delta") == "beforeafter"
+        assert await chats.story("mine") == [
+            ("user", "text", "go"), ("assistant", "text", "before"), ("assistant", "tool-call", "slow"),
+            ("tool", "tool-result", "slow x"), ("assistant", "text", "after"),
+        ]  # fmt: skip
+
+    async def test_a_turn_outlives_the_socket_that_began_it(self, bench: Bench) -> None:  # A-15
+        gate = asyncio.Event()
+        chats = await bench.start(Play().says("a").waits(gate).says("b"))
+        other = await chats.watches("mine")
+        sender = await chats.watches()
+        await sender.says("chat.send", conversationId="mine", message="go")
+        await sender.sees("text-delta")
+        await sender.close()
+        gate.set()
+        await other.sees("turn-sealed")
+        assert (await chats.story("mine"))[-1] == ("assistant", "text", "ab")
+
+    async def test_a_watcher_hears_all_of_it_from_before_the_turn(self, bench: Bench) -> None:  # A-16
+        chats = await bench.start(Play().thinks("hm").says("a", "b").calls(("speaks", {"lines": 3})), Play().says("c"))
+        watcher = await chats.watches("mine")
+        told = await chats.chat("go", "mine")
+        await watcher.sees("turn-sealed")
+        assert watcher.events("mine") == told.events
+        assert watcher.events()[0] == {
+            "type": "user-message", "text": "go", "conversationId": "mine", "turnId": told.events[0]["turnId"],
+        }  # fmt: skip
+        assert [(one["data"], one["stream"]) for one in told.of("tool-output")] == [
+            ("line 0\n", "stdout"), ("line 1\n", "stderr"), ("line 2\n", "stdout"),
+        ]  # fmt: skip
+        assert all(frame.keys() == {"type", "event"} for frame in watcher.of("chat.delta"))
+
+    async def test_a_late_watcher_hears_it_from_the_beginning_and_nothing_twice(self, bench: Bench) -> None:  # A-16
+        gates = [asyncio.Event() for _ in range(4)]
+        play = Play()
+        for n, gate in enumerate(gates):
+            play.says(*(f"{n}.{m} " for m in range(20))).waits(gate)
+        chats = await bench.start(play.calls(("slow", {"name": "x"})), Play().says("end"))
+        asking = await chats.asks("go", "mine")
+        watchers = []
+        for n, gate in enumerate(gates):
+            await asking.seen("text-delta", 20 * (n + 1))
+            watchers.append(await chats.watches("mine", "mine"))  # twice: that changes nothing
+            await watchers[-1].sees("user-message")
+            gate.set()
+        await until(lambda: "x" in bench.tools.began, "it does not run")
+        watchers.append(await chats.watches("mine"))
+        await watchers[-1].sees("user-message")
+        bench.tools.gates["x"].set()
+        told = await asking.end()
+        for one in watchers:
+            await one.sees("turn-sealed")
+            assert with_joined_deltas(one.events()) == with_joined_deltas(told.events)
+
+    async def test_a_late_watcher_of_a_long_turn_hears_all_of_it(self, bench: Bench) -> None:  # A-16
+        calls = [("echo", {"text": f"{n} " + "e" * 45_000}) for n in range(130)]
+        chats = await bench.start(Play().calls(*calls), Play().says("b").is_silent())
+        asking = await chats.asks("go", "mine")
+        await asking.seen("text-delta")
+        watcher = await chats.watches("mine")
+        await watcher.sees("text-delta")
+        await chats.stop("mine")
+        told = await asking.end()
+        await watcher.sees("turn-sealed")
+        assert watcher.events() == told.events
+
+    async def test_a_conversation_is_there_as_soon_as_it_has_a_name(self, bench: Bench) -> None:
+        chats = await bench.start(*(Play().says("a") for _ in range(20)))
+        for n in range(20):
+            asking = await chats.asks("go", f"c{n}")
+            assert (await chats.call("GET", f"/conversations/c{n}/status"))[0] == 200
+            await asking.end()
+
+    async def test_one_who_no_longer_watches_hears_nothing(self, bench: Bench) -> None:
+        gate = asyncio.Event()
+        chats = await bench.start(Play().says("a").waits(gate).says("b"), Play().says("c"))
+        watcher, other = await chats.watches("mine"), await chats.watches("mine")
+        asking = await chats.asks("go", "mine")
+        await watcher.sees("text-delta")
+        await watcher.says("chat.unsubscribe", conversationId="mine")
+        await watcher.says("subscribe", surfaceId="message-queue", conversationId="mine")
+        await watcher.hears("surface")  # so that it has been heard, too
+        gate.set()
+        await asking.end()
+        await other.sees("turn-sealed")
+        await watcher.says("chat.subscribe", conversationId="mine")  # nothing runs: nothing is told again
+        told = await chats.chat("again", "mine")
+        await watcher.until(lambda: [one for one in watcher.events() if one["type"] == "turn-sealed"])
+        kinds = [one["type"] for one in watcher.events()]
+        assert kinds[:3] == ["user-message", "turn-start", "text-delta"]
+        assert watcher.events()[3:] == told.events
+        await other.until(lambda: len([one for one in other.events() if one["type"] == "turn-sealed"]) == 2)
+
+    async def test_conversations_are_not_mixed_up(self, bench: Bench) -> None:
+        chats = await bench.start()
+        (model,) = bench.models
+        model.otherwise = lambda call: Play().says(f"to {words_of(call.json['messages'][-1])}")
+        watcher = await chats.watches(*(f"c{n}" for n in range(0, 20, 2)))
+        answers = await asyncio.gather(*(chats.chat(f"message {n}", f"c{n}") for n in range(20)))
+        assert [one.text for one in answers] == [f"to message {n}" for n in range(20)]
+        await watcher.until(lambda: len([one for one in watcher.events() if one["type"] == "turn-sealed"]) == 10)
+        for n in range(20):
+            assert watcher.events(f"c{n}") == (answers[n].events if n % 2 == 0 else [])
+
+    async def test_many_conversations_may_begin_at_once(self, bench: Bench) -> None:
+        chats = await bench.start()
+        (model,) = bench.models
+        model.otherwise = lambda call: Play().says("ok")
+        for n in range(5):
+            answers = await asyncio.gather(*(chats.chat("hello", f"c{n}-{m}") for m in range(40)))
+            assert [one.events for one in answers if one.text != "ok"] == []
+
+    async def test_a_watcher_that_reads_nothing_costs_the_turn_nothing(self, bench: Bench) -> None:  # A-17
+        model = await bench.model()
+        chats = await bench.process()
+        words = "w" * 16_000
+        model.then(Play().says("warm"), Play().says(*([words] * 1500)), Play().says("fine"))
+        await chats.chat("warm up", "mine")
+        before = bench.real.seen.memory_info().rss
+        stalled = []
+        for _ in range(12):
+            raw = socket.socket()
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            raw.connect(("127.0.0.1", bench.real.port))
+            raw.sendall(
+                f"GET /ws HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {TOKEN}\r\nupgrade: websocket\r\n"
+                "connection: Upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+            )
+            assert b" 101 " in raw.recv(100)
+            asked_ = json.dumps({"type": "chat.subscribe", "conversationId": "mine"}).encode()
+            raw.sendall(bytes([0x81, 0x80 | len(asked_), 0, 0, 0, 0]) + asked_)
+            stalled.append(raw)
+        watcher = await chats.watches("mine")
+        told = await chats.chat("write a book", "mine")  # 24 MB
+        assert told.text == words * 1500
+        await watcher.sees("turn-sealed")
+        assert watcher.events() == told.events
+        after = bench.real.seen.memory_info().rss
+        assert after - before < 200 << 20, (before >> 20, after >> 20)  # twelve times 24 MB and more, if it were kept
+        assert (await chats.chat("still there?", "mine")).text == "fine"
+        for raw in stalled:
+            raw.close()
+
+    # -- the queue
+
+    async def test_what_is_queued_comes_in_behind_the_results(self, bench: Bench) -> None:  # A-18
+        chats = await bench.start(Play().calls(("slow", {"name": "x"}), ("echo", {"text": "e"})), Play().says("I see"))
+        watcher = await chats.watches("mine")
+        await watcher.says("subscribe", surfaceId="message-queue", conversationId="mine")
+        asking = await chats.asks("go", "mine")
+        await until(lambda: "x" in bench.tools.began, "it does not run")
+        for n, words in enumerate(("one more thing", "and\nanother")):
+            got = await chats.queue("mine", words)
+            assert (got["conversationId"], got["startedTurn"], len(got["queue"])) == ("mine", False, n + 1)
+            assert got["queue"][n].keys() == {"id", "text", "queuedAt"} and got["queue"][n]["text"] == words
+            assert abs(got["queue"][n]["queuedAt"] / 1000 - time.time()) < 600
+        await watcher.until(lambda: watcher.waiting() == ["one more thing", "and\nanother"])
+        bench.tools.gates["x"].set()
+        told = await asking.end()
+        await watcher.sees("turn-sealed")
+        assert watcher.waiting() == []
+        joined_ = "one more thing\n\nand\nanother"
+        (steering,) = told.of("steering")
+        assert steering["text"] == joined_
+        assert told.types.index("steering") > max(n for n, kind in enumerate(told.types) if kind == "tool-result")
+        (model,) = bench.models
+        assert model.roles() == "user assistant tool tool user"
+        assert words_of(model.messages()[-1]) == joined_
+        assert [one for one in await chats.story("mine") if one[0] == "user"] == [
+            ("user", "text", "go"), ("user", "text", joined_),
+        ]  # fmt: skip
+        model.then(Play().says("yes"))
+        chats = await bench.again()
+        await chats.chat("do you remember", "mine")
+        assert model.roles() == "user assistant tool tool user assistant user"
+
+    async def test_what_is_queued_without_tools_is_the_next_turn_and_turns_chain(self, bench: Bench) -> None:  # A-19
+        gates = [asyncio.Event() for _ in range(3)]
+        chats = await bench.start(*(Play().says(f"a{n}").waits(gate) for n, gate in enumerate(gates)))
+        watcher = await chats.watches("mine")
+        asking = await chats.asks("go", "mine")
+        for n, words in enumerate(("first", "second")):
+            await watcher.until(lambda n=n: [one for one in watcher.events() if one.get("delta") == f"a{n}"])
+            await chats.queue("mine", words)
+            gates[n].set()
+        gates[2].set()
+        told = await asking.end()  # which hears its own turn
+        assert told.text == "a0" and told.of("steering") == []
+        await watcher.until(lambda: len([one for one in watcher.events() if one["type"] == "turn-sealed"]) == 3)
+        turns = [list(part) for _, part in itertools.groupby(watcher.events(), lambda one: one["turnId"])]
+        assert [part[0]["text"] for part in turns] == ["go", "first", "second"]
+        for part in turns:
+            check_turn(part)
+            assert not any(one["type"] == "steering" for one in part)
+        await chats.idle("mine")
+        (model,) = bench.models
+        assert model.roles() == "user assistant user assistant user"
+
+    async def test_the_status_stays_active_between_chained_turns(self, bench: Bench) -> None:
+        gate = asyncio.Event()
+        chats = await bench.start(Play().says("a").waits(gate), Play().says("b"))
+        watcher = await chats.watches()
+        asking = await chats.asks("go", "mine")
+        await asking.seen("text-delta")
+        await chats.queue("mine", "more")
+        gate.set()
+        await asking.end()
+        await chats.idle("mine")
+        await watcher.until(
+            lambda: [one for one in watcher.of("conversation.statusChanged") if one["status"] == "idle"]
+        )
+        changes = [one["status"] for one in watcher.of("conversation.statusChanged") if one["conversationId"] == "mine"]
+        assert changes[-1] == "idle" and changes.count("idle") == 1, changes
+
+    async def test_what_is_queued_before_a_turn_fails_is_not_lost(self, bench: Bench) -> None:  # A-20
+        gate = asyncio.Event()
+        chats = await bench.start(
+            Play().says("a").waits(gate).errs("it broke").ends(), Play().says("b"), Play().says("c")
+        )
+        asking = await chats.asks("go", "mine")
+        await asking.seen("text-delta")
+        await chats.queue("mine", "please go on")
+        gate.set()
+        assert (await asking.end()).reason == "error"
+        (model,) = bench.models
+        await chats.idle("mine")
+        if len(model.calls) == 1:  # it waits, and is shown to wait
+            watcher = await chats.watches()
+            await watcher.says("subscribe", surfaceId="message-queue", conversationId="mine")
+            await watcher.hears("surface")
+            assert watcher.waiting() == ["please go on"]
+            await chats.queue("mine", "now")
+            await eventually(lambda: len(model.calls) > 1)
+            await chats.idle("mine")
+        stored = [words for role, _, words in await chats.story("mine") if role == "user"]
+        assert "\n".join(stored).count("please go on") == 1
+        asked_ = [words_of(one) for one in model.messages(-1) if one["role"] == "user"]
+        assert "\n".join(asked_).count("please go on") == 1
+        watcher = await chats.watches()
+        await watcher.says("subscribe", surfaceId="message-queue", conversationId="mine")
+        await watcher.hears("surface")
+        assert watcher.waiting() == []
+        model.plays.clear()
+
+    async def test_what_is_queued_before_a_stop_is_not_lost(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("a").is_silent(), Play().says("b"), Play().says("c"))
+        asking = await chats.asks("go", "mine")
+        await asking.seen("text-delta")
+        await chats.queue("mine", "and this")
+        await chats.stop("mine")
+        assert (await asking.end()).reason == "aborted"
+        (model,) = bench.models
+        await chats.idle("mine")
+        watcher = await chats.watches()
+        await watcher.says("subscribe", surfaceId="message-queue", conversationId="mine")
+        await watcher.hears("surface")
+        words = "\n".join([*(w for role, _, w in await chats.story("mine") if role == "user"), *watcher.waiting()])
+        assert words.count("and this") == 1
+        model.plays.clear()
+
+    async def test_a_close_discards_the_queue_and_stays(self, bench: Bench) -> None:  # A-21
+        chats = await bench.start(Play().says("a").is_silent(), Play().says("b"))
+        watcher = await chats.watches("mine")
+        await watcher.says("subscribe", surfaceId="message-queue", conversationId="mine")
+        asking = await chats.asks("go", "mine")
+        await asking.seen("text-delta")
+        await chats.queue("mine", "never mind")
+        got = await chats.does("POST", "/conversations/mine/close")
+        assert got == {"conversationId": "mine", "abortedTurn": True}
+        told = await asking.end()
+        assert told.reason == "aborted"
+        (model,) = bench.models
+        await soon(model.calls[0].gone.wait())
+        await eventually_async(lambda: chats.status("mine"), (False, "closed"))
+        await watcher.until(lambda: watcher.waiting() == [])
+        got = await chats.does("POST", "/conversations/mine/close")
+        assert got == {"conversationId": "mine", "abortedTurn": False}
+        told = await chats.chat("hello again", "mine")  # a new turn opens it again
+        assert told.text == "b" and len(model.calls) == 2
+        await chats.idle("mine")
+
+        def changes() -> list[str]:
+            told_ = [one["status"] for one in watcher.of("conversation.statusChanged")]
+            return [one for one, _ in itertools.groupby(told_)]
+
+        await watcher.until(lambda: changes()[-1] == "idle")
+        assert changes() == ["active", "closed", "active", "idle"]
+
+    async def test_a_close_while_idle_is_a_close(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("a"))
+        told = await chats.chat("go")
+        await chats.idle(told.conversation)
+        await chats.does("POST", f"/conversations/{told.conversation}/close")
+        assert await chats.status(told.conversation) == (False, "closed")
+        chats = await bench.again()
+        assert await chats.status(told.conversation) == (False, "closed")
+
+    async def test_a_queued_message_can_be_taken_back(self, bench: Bench) -> None:
+        chats = await bench.start(Play().calls(("slow", {"name": "x"})), Play().says("done"))
+        asking = await chats.asks("go", "mine")
+        await until(lambda: "x" in bench.tools.began, "it does not run")
+        await chats.queue("mine", "keep")
+        got = await chats.queue("mine", "take back")
+        path = f"/conversations/mine/queue/{got['queue'][1]['id']}"
+        for cancelled in (True, False):
+            got = await chats.does("DELETE", path)
+            assert (got["conversationId"], got["cancelled"]) == ("mine", cancelled)
+            assert [one["text"] for one in got["queue"]] == ["keep"]
+        bench.tools.gates["x"].set()
+        assert [one["text"] for one in (await asking.end()).of("steering")] == ["keep"]
+
+    async def test_a_message_queued_for_an_idle_conversation_is_a_turn(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("a"), Play().says("b"))
+        watcher = await chats.watches("new")
+        got = await chats.queue("new", "hello")
+        assert got == {"conversationId": "new", "startedTurn": True, "queue": []}
+        await watcher.sees("turn-sealed")
+        await chats.idle("new")
+        got = await chats.does("POST", "/conversations/new/queue", {"message": "again"})
+        assert got["startedTurn"] is True
+        await chats.idle("new")
+        assert [words for _, _, words in await chats.story("new")] == ["hello", "a", "again", "b"]
+        for body in ({"text": "  "}, {}, {"text": 5}, {"message": ""}, []):
+            status, got = await chats.call("POST", "/conversations/new/queue", body)
+            assert status == 400 and got["error"], body
+
+    @pytest.mark.parametrize("seed", range(10))
+    async def test_whatever_races_each_text_arrives_once(self, bench: Bench, seed: int) -> None:  # A-22
+        chance = random.Random(seed)
+        chats = await bench.start()
+        (model,) = bench.models
+        gates: list[asyncio.Event] = []
+
+        def play(call: Call) -> Play:
+            gates.append(gate := asyncio.Event())
+            made = Play().says("x").waits(gate).says("y")
+            return made.calls(("echo", {"text": str(next(_call_ids))})) if chance.random() < 0.4 else made
+
+        model.otherwise = play
+        watcher = await chats.watches("mine")
+        sent: list[str] = []
+        running: list[asyncio.Future[Any]] = []
+
+        async def queues(words: str) -> None:
+            await chats.queue("mine", words)
+            sent.append(words)
+
+        async def begins(words: str) -> None:
+            told = await chats.chat(words, "mine")
+            if told.types != ["error"]:
+                sent.append(words)
+
+        async def over_the_socket(words: str) -> None:
+            await watcher.says("chat.queue", conversationId="mine", text=words)
+            sent.append(words)
+
+        for n in range(40):
+            move = chance.choice([queues, queues, begins, over_the_socket, None, None, None])
+            if move is not None:
+                running.append(asyncio.ensure_future(move(f"<{n}>")))
+            elif waiting := [one for one in gates if not one.is_set()]:
+                waiting[-1].set()
+            for _ in range(chance.randrange(4)):
+                await asyncio.sleep(0 if chance.random() < 0.7 else 0.003)
+
+        async def all_there() -> bool:
+            for one in gates:
+                one.set()
+            if not all(one.done() for one in running):
+                return False
+            active, _ = await chats.status("mine")
+            words = [words for role, _, words in await chats.story("mine") if role == "user"]
+            return not active and all(one in "".join(words) for one in sent)
+
+        await eventually_async(all_there, True, PATIENCE_S)
+        for one in running:
+            await one
+        stored = "\n\n".join(words for role, _, words in await chats.story("mine") if role == "user").split("\n\n")
+        assert sorted(stored) == sorted(sent)
+        asked_ = "\n\n".join(words_of(one) for one in model.messages() if one["role"] == "user").split("\n\n")
+        assert asked_ == stored
+        turns = [list(part) for _, part in itertools.groupby(watcher.events(), lambda one: one["turnId"])]
+        assert len(turns) == len({part[0]["turnId"] for part in turns})  # one at a time
+        told_ = [one["text"] for part in turns for one in part if one["type"] in ("user-message", "steering")]
+        assert sorted("\n\n".join(told_).split("\n\n")) == sorted(sent)
+        for part in turns:
+            check_turn(part)
+        await chats.idle("mine")
+
+    @pytest.mark.parametrize("seed", range(6))
+    async def test_whatever_is_stopped_each_text_arrives_once(self, bench: Bench, seed: int) -> None:  # A-22
+        chance = random.Random(seed)
+        chats = await bench.start()
+        (model,) = bench.models
+        gates: list[asyncio.Event] = []
+
+        def play(call: Call) -> Play:
+            gates.append(gate := asyncio.Event())
+            made = Play().says("x").waits(gate).says("y")
+            return made.calls(("slow", {"name": str(next(_call_ids))})) if chance.random() < 0.4 else made
+
+        model.otherwise = play
+        sent: list[str] = []
+        running: list[asyncio.Future[Any]] = []
+
+        async def queues(n: int) -> None:
+            await chats.queue("mine", f"<{n}>")
+            sent.append(f"<{n}>")
+
+        async def stops(n: int) -> None:
+            await chats.stop("mine")
+
+        for n in range(40):
+            move = chance.choice([queues, queues, stops, None, None, None])
+            if move is not None:
+                running.append(asyncio.ensure_future(move(n)))
+            else:
+                for gate in [*gates, *bench.tools.gates.values()]:
+                    gate.set()
+            for _ in range(chance.randrange(4)):
+                await asyncio.sleep(0 if chance.random() < 0.7 else 0.003)
+        await asyncio.gather(*running)
+
+        async def idle() -> bool:
+            for gate in [*gates, *bench.tools.gates.values()]:
+                gate.set()
+            return not (await chats.status("mine"))[0]
+
+        await eventually_async(idle, True, PATIENCE_S)
+        await queues(99)  # what a stop has left waiting comes along
+
+        async def all_there() -> bool:
+            return await idle() and "<99>" in str(await chats.story("mine"))
+
+        await eventually_async(all_there, True, PATIENCE_S)
+        stored = "\n\n".join(words for role, _, words in await chats.story("mine") if role == "user").split("\n\n")
+        assert sorted(stored) == sorted(sent)
+        for at in range(len(model.calls)):
+            model.messages(at)  # which finds each request valid
+        await chats.idle("mine")
+
+    async def test_the_last_answer_is_waited_for_and_never_missed(self, bench: Bench) -> None:  # A-23
+        chats = await bench.start()
+        (model,) = bench.models
+        conversation = "mine"
+        chance = random.Random(7)
+        for n in range(25):
+            gate = asyncio.Event()
+            model.then(Play().says(f"answer {n}").waits(gate))
+            asking = await chats.asks("go", conversation)
+            await asking.seen("text-delta")
+            waiting = [asyncio.ensure_future(chats.get(f"/conversations/{conversation}/last")) for _ in range(n % 2)]
+            gate.set()
+            for _ in range(3):
+                for _ in range(chance.randrange(30)):
+                    await asyncio.sleep(0)
+                waiting.append(asyncio.ensure_future(chats.get(f"/conversations/{conversation}/last")))
+            async with asyncio.timeout(PATIENCE_S):  # and not after 60 s
+                answers = await asyncio.gather(*waiting)
+            told = await asking.end()
+            for one in answers:
+                assert (one["conversationId"], one["content"]) == (conversation, f"answer {n}")
+                assert one.get("turnId", told.events[0]["turnId"]) == told.events[0]["turnId"]
+
+    async def test_the_last_answer_is_its_last_text(self, bench: Bench) -> None:
+        chats = await bench.start(
+            Play().says("one").calls(("echo", {"text": "a"})),
+            Play().thinks("hm").says("two"),
+            Play().thinks("only thoughts"),
+        )
+        assert await chats.get("/conversations/nobody-knows-it/last") == {
+            "conversationId": "nobody-knows-it", "content": "",
+        }  # fmt: skip
+        told = await chats.chat("go")
+        path = f"/conversations/{told.conversation}/last"
+        assert await chats.get(path) == {"conversationId": told.conversation, "content": "two"}
+        await chats.chat("more", told.conversation)
+        assert (await chats.get(path))["content"] == ""
+
+    async def test_a_second_turn_is_refused_while_one_runs(self, bench: Bench) -> None:  # A-24
+        gate = asyncio.Event()
+        chats = await bench.start(Play().says("a").waits(gate).says("b"))
+        asking = await chats.asks("go", "mine")
+        await asking.seen("text-delta")
+        second = await chats.chat("me too", "mine")
+        assert second.conversation == "mine" and second.types == ["error"]
+        assert "active" in second.events[0]["message"]
+        watcher = await chats.watches()
+        await watcher.says("chat.send", conversationId="mine", message="and me")
+        error = await watcher.hears("chat.error")
+        assert error["conversationId"] == "mine" and "active" in error["message"]
+        gate.set()
+        told = await asking.end()
+        assert (told.text, told.reason) == ("ab", "stop")
+        assert [words for _, _, words in await chats.story("mine")] == ["go", "ab"]
+        (model,) = bench.models
+        assert len(model.calls) == 1
+
+
+class TestToolCalls:
+    """How the tools of a step are run, and what comes of them."""
+
+    async def test_one_and_the_same_call_is_done_once_for_all(self, bench: Bench) -> None:  # A-25
+        calls = [("echo", {"text": "same"})] * 150
+        chats = await bench.start(Play().calls(*calls), Play().says("done"))
+        told = await chats.chat("go")
+        assert bench.tools.began == ["same"]
+        assert told.results == [("same", False)] * 150
+        assert [one["toolCallId"] for one in told.of("tool-result")] == [
+            one["toolCallId"] for one in told.of("tool-call")
+        ]
+        (model,) = bench.models
+        assert model.roles() == "user assistant" + " tool" * 150
+        assert len(await chats.history(told.conversation)) == 302
+
+    async def test_results_come_in_the_order_of_the_calls(self, bench: Bench) -> None:  # A-26
+        names = [f"n{n}" for n in range(8)]
+        calls = [("alone" if n in (2, 5) else "slow", {"name": name}) for n, name in enumerate(names)]
+        chats = await bench.start(Play().calls(*calls), Play().says("done"), agent={"parallel": 4})
+        asking = await chats.asks("go")
+        tools = bench.tools
+        chance = random.Random(3)
+        while len(tools.ended) < 8:
+            await until(lambda: tools.running.total() > 0, "nothing runs")
+            await asyncio.sleep(0.02)  # all that may run does
+            assert tools.running.total() <= 4 and (not tools.running["alone"] or tools.running.total() == 1)
+            open_ = [name for name in tools.began if name not in tools.ended]
+            ended = len(tools.ended)
+            tools.gates[chance.choice(open_)].set()
+            await until(lambda ended=ended: len(tools.ended) > ended, "it does not end")
+        told = await asking.end()
+        assert [one for one, _ in told.results] == [f"{kind} {fields['name']}" for kind, fields in calls]
+        assert tools.overlaps == [] and tools.most > 1
+        assert tools.began.index("n0") < tools.began.index("n3")
+        (model,) = bench.models
+        assert [words_of(one) for one in model.messages() if one["role"] == "tool"] == [one for one, _ in told.results]
+
+    async def test_tools_run_one_at_a_time_unless_more_are_allowed(self, bench: Bench) -> None:
+        chats = await bench.start(Play().calls(*(("slow", {"name": f"n{n}"}) for n in range(4))), Play().says("done"))
+        asking = await chats.asks("go")
+        for n in range(4):
+            await until(lambda n=n: len(bench.tools.began) == n + 1, "it does not run")
+            bench.tools.gates[f"n{n}"].set()
+        await asking.end()
+        assert (bench.tools.began, bench.tools.most) == ([f"n{n}" for n in range(4)], 1)
+
+    async def test_a_tool_begins_while_the_model_still_speaks(self, bench: Bench) -> None:
+        gate = asyncio.Event()
+        chats = await bench.start(
+            Play().calls(("echo", {"text": "first"})).sends(
+                chat_chunk({"tool_calls": [{"index": 1, "id": "later", "type": "function", "function": {"name": "echo", "arguments": ""}}]})
+            ).waits(gate).sends(chat_chunk({"tool_calls": [{"index": 1, "function": {"arguments": '{"text": "second"}'}}]})),
+            Play().says("done"),
+        )  # fmt: skip
+        asking = await chats.asks("go")
+        await until(lambda: bench.tools.began == ["first"], "the first waits for the second")
+        gate.set()
+        assert [one for one, _ in (await asking.end()).results] == ["first", "second"]
+
+    async def test_what_fails_is_told_to_the_model_and_the_turn_goes_on(
+        self, bench: Bench, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        calls = [
+            ("boom", {}), ("refuses", {}), ("no_such_tool", {}), ("echo", {"txt": "a"}), ("echo", {"text": 5}),
+            ("echo", {"text": "fine"}),
+        ]  # fmt: skip
+        chats = await bench.start(Play().calls(*calls), Play().says("I see"))
+        told = await chats.chat("go")
+        assert (told.text, told.reason) == ("I see", "stop")
+        assert [failed for _, failed in told.results] == [True] * 5 + [False]
+        boom, refuses, unknown, missing, wrong, _ = (words for words, _ in told.results)
+        assert refuses == "not on a Sunday"
+        assert "no_such_tool" in unknown and "txt" in missing and "text" in wrong
+        assert boom and any("a bug" in one.getMessage() or one.exc_info for one in caplog.records)
+        (model,) = bench.models
+        assert [words_of(one) for one in model.messages() if one["role"] == "tool"] == [one for one, _ in told.results]
+
+    async def test_calls_without_ids_and_with_equal_ones_are_told_apart(self, bench: Bench) -> None:
+        chats = await bench.start(
+            Play().calls(("echo", {"text": "a"}), ("echo", {"text": "b"}), ids=[None, None]),
+            Play().calls(("echo", {"text": "c"}), ("echo", {"text": "d"}), ids=["same", "same"]),
+            Play().calls(("echo", {"text": "e"}), ids=[""]),
+            Play().says("done"),
+        )
+        told = await chats.chat("go")
+        assert [one for one, _ in told.results] == ["a", "b", "c", "d", "e"]
+        (model,) = bench.models
+        assert model.roles() == "user assistant tool tool assistant tool tool assistant tool"
+        assert [words_of(one) for one in model.messages() if one["role"] == "tool"] == ["a", "b", "c", "d", "e"]
+        assert all(one["toolCallId"] for one in told.of("tool-call"))
+
+    async def test_300_mb_of_a_tool_are_bounded(self, bench: Bench) -> None:  # A-27
+        model = await bench.model(Play().says("warm"))
+        chats = await bench.process()
+        await chats.chat("warm up")
+        before = bench.real.seen.memory_info().rss
+        model.then(Play().calls(("huge", {"mib": 300})), Play().says("that was a lot"))
+        told = await chats.chat("go")
+        ((words, _),) = told.results
+        assert 1000 < len(words) < 60_000 and words.startswith("xxx")
+        assert words.strip("x")  # a notice
+        assert told.text == "that was a lot"
+        assert words_of(model.messages()[-1]) == words
+        assert (await chats.story(told.conversation))[2] == ("tool", "tool-result", words)
+        assert bench.real.seen.memory_info().rss - before < 100 << 20
+
+    @staticmethod
+    async def isolation(chats: Chats) -> str:
+        return str((await chats.get("/status"))["tasks"]["isolation"])
+
+    async def test_300_mb_of_a_program_are_bounded(self, bench: Bench) -> None:  # A-27
+        model = await bench.model(Play().says("warm"))
+        chats = await bench.process()
+        await chats.chat("warm up")
+        await eventually_async(lambda: self.isolation(chats), "bubblewrap", PATIENCE_S)
+
+        def peak() -> int:
+            (line,) = re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{bench.real.child.pid}/status").read_text())
+            return int(line) << 10
+
+        before = peak()
+        command = "yes 0123456789 | head -c 300000000; echo the end"
+        model.then(Play().calls(("runs", {"command": command})), Play().says("that was a lot"))
+        asking = await chats.asks("go", "mine", mode="auto")
+        await asking.seen("tool-call")
+        await chats.idle("mine")
+        (_, _, words), (_, _, said_) = (await chats.story("mine"))[2:]
+        assert 1000 < len(words) < 250_000 and words.startswith("[0] 0123456789") and said_ == "that was a lot"
+        assert peak() - before < 100 << 20
+        told = await asking.end()  # which has not been left behind
+        assert told.types[-1] == "turn-sealed" and told.results == [(words, False)]
+
+    async def test_a_command_right_after_the_start_waits_for_the_sandbox(self, bench: Bench) -> None:
+        model = await bench.model(Play().calls(("runs", {"command": "echo it runs"})), Play().says("fine"))
+        chats = await bench.process()
+        told = await chats.chat("go", model=model.name, mode="auto")
+        assert told.results == [("[0] it runs\n", False)]
+
+    async def test_a_stop_ends_all_that_a_command_has_started(self, bench: Bench) -> None:  # A-29
+        word = f"{next(_call_ids)}98765"
+        command = f"(sleep {word} & sleep {word} & (setsid sleep {word} &) ; echo up; wait)"
+        chats = await bench.start(Play().calls(("runs", {"command": command})), Play().says("fine"), sandbox=True)
+        asking = await chats.asks("go", mode="auto")
+        await asking.seen("tool-output")
+        await eventually(lambda: len(with_argument(word)) >= 3)
+        await chats.stop(asking.conversation)
+        assert (await asking.end()).reason == "aborted"
+        assert with_argument(word) == []
+
+    async def test_a_timeout_ends_all_that_a_command_has_started(self, bench: Bench) -> None:  # A-29
+        word = f"{next(_call_ids)}87654"
+        command = f"echo begun; sleep {word} & sleep {word}"
+        chats = await bench.start(
+            Play().calls(("runs", {"command": command, "seconds": 1.0})), Play().says("fine"), sandbox=True
+        )
+        told = await chats.chat("go", mode="auto")
+        ((words, _),) = told.results
+        assert words.startswith("[None] begun")
+        assert with_argument(word) == []
+
+    async def test_tools_stay_in_their_folder(self, bench: Bench) -> None:  # A-30
+        outside = bench.folder / "outside"
+        outside.mkdir()
+        (outside / "secret").write_text("the secret")
+        (bench.work / "link").symlink_to(outside)
+        (bench.work / "file").symlink_to(outside / "secret")
+        (bench.work / "sub").mkdir()
+        (bench.work / "sub" / "in").write_text("inside")
+        (bench.work / "good").symlink_to("sub/in")
+        reads = [
+            "../outside/secret",
+            str(outside / "secret"),
+            "link/secret",
+            "file",
+            "sub/../../outside/secret",
+            "/etc/passwd",
+        ]
+        writes = ["../outside/new", str(outside / "new"), "link/new", "sub/../../outside/new"]
+        fine = ["sub/in", "good", str(bench.work / "sub" / "in"), "sub/../sub/in"]
+        chats = await bench.start(
+            Play().calls(*(("looks", {"path": one}) for one in [*reads, *fine])),
+            Play().calls(*(("puts", {"path": one, "text": "x"}) for one in [*writes, "sub/new"])),
+            Play().says("done"),
+            sandbox=True,
+        )
+        told = await chats.chat("go", cwd=str(bench.work), mode="auto")
+        results = told.results
+        for path, (words, failed) in zip(reads, results, strict=False):
+            assert failed and "outside" in words and "the secret" not in words, (path, words)
+        for path, (words, failed) in zip(fine, results[len(reads) :], strict=False):
+            assert not failed and words.startswith("file ") and words.endswith(" inside"), (path, words)
+        written = results[len(reads) + len(fine) :]
+        assert [failed for _, failed in written] == [True] * len(writes) + [False]
+        assert sorted(one.name for one in outside.iterdir()) == ["secret"]
+        assert (bench.work / "sub" / "new").read_text() == "x"
+
+    async def test_plan_mode_changes_nothing(self, bench: Bench) -> None:
+        (bench.work / "here").write_text("it is")
+        calls = [
+            ("puts", {"path": "new", "text": "x"}),
+            ("runs", {"command": "touch other"}),
+            ("looks", {"path": "here"}),
+        ]
+        chats = await bench.start(Play().calls(*calls), Play().says("I see"), sandbox=True)
+        told = await chats.chat("go", mode="plan", cwd=str(bench.work))
+        assert [failed for _, failed in told.results] == [True, True, False]
+        assert sorted(one.name for one in bench.work.iterdir()) == ["here"]
+        assert (told.text, told.reason) == ("I see", "stop")
+
+    # -- with a person's yes
+
+    async def test_a_write_waits_for_a_yes(self, bench: Bench) -> None:
+        put = ("puts", {"path": "new", "text": "x"})
+        look = ("looks", {"path": "new"})
+        chats = await bench.start(Play().calls(put, look), Play().says("done"), sandbox=True)
+        asking = await chats.asks("go", "mine", mode="ask", approvals=True)
+        question = await asking.seen("approval")
+        call = asking.events[[one["type"] for one in asking.events].index("tool-call")]
+        assert {name: question[name] for name in ("callId", "toolName", "input")} == {
+            "callId": call["toolCallId"], "toolName": "puts", "input": put[1],
+        }  # fmt: skip
+        (listed,) = (await chats.get("/conversations/mine/approvals"))["approvals"]
+        assert listed.items() <= question.items() and listed["callId"] == call["toolCallId"]
+        late = await chats.watches("mine")
+        assert (await late.sees("approval"))["callId"] == call["toolCallId"]
+        assert not (bench.work / "new").exists()
+        path = f"/conversations/mine/approvals/{call['toolCallId']}"
+        assert (await chats.call("POST", path, {}))[0] == (await chats.call("POST", path, {"allow": "yes"}))[0] == 400
+        assert (await chats.call("POST", "/conversations/mine/approvals/none", {"allow": True}))[0] == 404
+        await chats.does("POST", path, {"allow": True})
+        told = await asking.end()
+        assert told.results == [("written", False), ("file new x", False)]
+        assert (await chats.call("POST", path, {"allow": False}))[0] in (404, 409)
+        assert (await late.sees("approval-answered"))["allowed"] is True
+        assert (await chats.get("/conversations/mine/approvals"))["approvals"] == []
+
+    @pytest.mark.parametrize("how", ["no", "time", "stop", "close"])
+    async def test_without_a_yes_nothing_is_written(self, bench: Bench, how: str) -> None:
+        put = Play().calls(("puts", {"path": "new", "text": "x"}), ("runs", {"command": "touch other"}))
+        more = {"approval": "300ms"} if how == "time" else {}
+        chats = await bench.start(put, Play().says("I see"), agent=more, sandbox=True)
+        asking = await chats.asks("go", "mine", mode="ask", approvals=True)
+        for n in range(2 if how == "no" else 1):
+            question = await asking.seen("approval", n + 1)
+            if how == "no":
+                await chats.does("POST", f"/conversations/mine/approvals/{question['callId']}", {"allow": False})
+        if how in ("stop", "close"):
+            await chats.does("POST", f"/conversations/mine/{how}")
+        told = await asking.end()
+        assert list(bench.work.iterdir()) == []
+        assert (await chats.get("/conversations/mine/approvals"))["approvals"] == []
+        if how in ("stop", "close"):
+            assert told.reason == "aborted" and told.results == []
+            bench.models[0].plays.clear()
+        else:
+            assert told.text == "I see" and [failed for _, failed in told.results] == [True, True]
+
+    async def test_where_nobody_can_be_asked_the_model_is_told(self, bench: Bench) -> None:
+        calls = [("puts", {"path": "new", "text": "x"}), ("runs", {"command": "touch other"}), ("echo", {"text": "a"})]
+        chats = await bench.start(Play().calls(*calls), Play().says("I see"))  # and no sandbox is known
+        told = await chats.chat("go", mode="auto")
+        assert [failed for _, failed in told.results] == [True, True, False]
+        assert all("sandbox" in words for words, _ in told.results[:2])
+        assert list(bench.work.iterdir()) == [] and told.text == "I see"
+
+    @pytest.mark.parametrize("allow", [True, False])
+    async def test_a_person_is_asked_about_a_loop(self, bench: Bench, allow: bool) -> None:  # B3.4
+        plays = [Play().calls(("echo", {"text": "again"})) for _ in range(4)]
+        chats = await bench.start(*plays, Play().says("done"))
+        asking = await chats.asks("go", "mine", approvals=True)
+        question = await asking.seen("approval")
+        assert question["toolName"] == "echo" and question["reason"]
+        assert bench.tools.began == ["again"] * 2 and asking.events[-1]["type"] != "done"
+        await chats.does("POST", f"/conversations/mine/approvals/{question['callId']}", {"allow": allow})
+        told = await asking.end()
+        assert told.reason == ("stop" if allow else "loop")
+        assert bench.tools.began == ["again"] * (4 if allow else 2)
+        bench.models[0].plays.clear()
+
+    # -- again and again the same
+
+    async def test_the_same_call_in_a_third_step_ends_a_turn_nobody_attends(self, bench: Bench) -> None:  # B3.4
+        plays = [Play().calls(("echo", {"text": "again"}), ("echo", {"text": f"beside {n}"})) for n in range(5)]
+        chats = await bench.start(*plays, Play().says("fine"))
+        told = await chats.chat("go", mode="auto")
+        assert told.reason == "loop"
+        assert bench.tools.began.count("again") == 2
+        (model,) = bench.models
+        assert len(model.calls) == 3
+        model.plays.clear()
+        model.then(Play().says("fine"))
+        assert (await chats.chat("go on", told.conversation)).text == "fine"  # with a history that is valid
+
+    async def test_a_failing_call_is_one_too(self, bench: Bench) -> None:  # B3.4
+        chats = await bench.start(*(Play().calls(("refuses", {})) for _ in range(5)))
+        told = await chats.chat("go", mode="auto")
+        assert told.reason == "loop"
+        (model,) = bench.models
+        assert len(model.calls) == 3
+        model.plays.clear()
+
+    async def test_other_calls_between_are_no_loop(self, bench: Bench) -> None:  # B3.4
+        plays = []
+        for n in range(4):
+            plays += [Play().calls(("echo", {"text": "again"})), Play().calls(("echo", {"text": f"other {n}"}))]
+        chats = await bench.start(*plays, Play().calls(*[("echo", {"text": "many"})] * 5), Play().says("done"))
+        told = await chats.chat("go", mode="auto")
+        assert (told.reason, told.text) == ("stop", "done")
+
+    # -- many tools
+
+    MANY = """
+        MANIFEST = {"id": "many", "name": "Many", "version": "1.0.0", "apiVersion": "^1"}
+        def activate(host):
+            for n in range(60):
+                fields = {f"field{m}": {"type": "string", "description": f"what is put in place {m} of tool {n}"} for m in range(12)}
+                @host.tool(name=f"rare_{n}", description=f"Does the rare thing {n}.", access="read",
+                           parameters={"type": "object", "properties": fields})
+                async def rare(ctx, arguments=None, n=n, **more) -> str:
+                    return f"rare thing {n} done"
+        """
+
+    async def test_many_tools_stand_behind_a_search_and_the_prompt_stays(self, bench: Bench) -> None:  # B3.6
+        bench.extension("many", self.MANY)
+        model = await bench.model()
+        model.up.speaks = {"models": []}
+        model.up.list_act = lists({"id": "m", "context_length": 32_000})
+        chats = await bench.start()
+        await eventually_async(lambda: TestChatApi.has(chats, model.name), True)
+        model.then(Play().says("a"))
+        told = await chats.chat("go")
+        assert len(json.dumps(model.requests[0]["tools"])) / 4 < 3200 + 3000  # a tenth, beside what is shipped
+        assert "rare_17" not in model.tools(0)
+        (search,) = [one for one in model.tools(0) if "search" in one and "web" not in one]
+        model.then(
+            Play().calls((search, {"query": "rare thing 17"})),
+            Play().calls(("rare_17", {"field1": "x"})),
+            Play().says("done"),
+        )
+        told = await chats.chat("do the rare thing 17", told.conversation)
+        (found, _), (done, failed) = told.results
+        assert "rare_17" in found and "field1" in found
+        assert (done, failed) == ("rare thing 17 done", False)
+        TestPromptCache.check_growth(model.calls)
+
+    # -- calls that are written as text
+
+    WRITTEN = (
+        '<tool_call>\n{"name": "echo", "arguments": {"text": "a"}}\n</tool_call>',
+        "<function=echo>\n<parameter=text>\na\n</parameter>\n</function>",
+        '{"name": "echo", "arguments": {"text": "a"}}',
+    )
+
+    @pytest.mark.parametrize("written", WRITTEN)
+    async def test_a_call_written_as_text_is_text_unless_the_row_says_so(
+        self, bench: Bench, written: str
+    ) -> None:  # B3.5
+        chats = await bench.start(Play().says(written))
+        told = await chats.chat("go")
+        assert told.of("tool-call") == [] and told.text == written
+
+
+class TestPromptCache:
+    """A prompt grows at its end only."""
+
+    @staticmethod
+    def check_growth(requests: Sequence[Call]) -> None:
+        """Each request is the one before, byte for byte, with more at the end of its messages."""
+        for before, after in itertools.pairwise(requests):
+            old, new = (msgspec.json.decode(one.body, type=dict[str, msgspec.Raw]) for one in (before, after))
+            assert list(old) == list(new)
+            for name, value in old.items():
+                if name == "messages":
+                    assert bytes(new[name]).startswith(bytes(value)[:-1])  # all but the closing bracket
+                else:
+                    assert bytes(new[name]) == bytes(value), name
+
+    async def test_each_request_begins_with_the_bytes_of_the_one_before(self, bench: Bench) -> None:  # A-31
+        plays = [
+            Play()
+            .thinks("hm")
+            .says(f"step {n}")
+            .calls(("unchecked", {"b": n, "text": f"{n}é", "a": 2.50}), ("echo", "{}}" * n))
+            for n in range(3)
+        ]
+        chats = await bench.start(
+            *plays, Play().says("done"), Play().calls(("echo", {"text": "4"})), Play().says("end")
+        )
+        told = await chats.chat("go")
+        (model,) = bench.models
+        assert model.roles(3) == "user" + " assistant tool tool" * 3
+        self.check_growth(model.calls)
+        await chats.chat("and now", told.conversation)
+        self.check_growth(model.calls)
+        assert model.requests[0]["tools"] and len(model.requests[0]["tools"]) > 5
+
+    async def test_a_restart_changes_no_byte_of_it(self, bench: Bench) -> None:
+        (bench.work / "AGENTS.md").write_text("Be kind.")
+        plays = [Play().thinks("hm").calls(("echo", {"text": "a"})), Play().says("one")]
+        chats = await bench.start(*plays, sandbox=True)
+        told = await chats.chat("go", cwd=str(bench.work))
+        chats = await bench.again()
+        (model,) = bench.models
+        model.then(Play().says("two"))
+        await chats.chat("on", told.conversation)
+        self.check_growth(model.calls)
+
+    async def test_warming_sends_what_the_next_turn_will_send(self, bench: Bench) -> None:  # A-32, A-33
+        (bench.work / "AGENTS.md").write_text("Be kind.")
+        model = await bench.model(names=("m", "other"))
+        chats = await bench.start(sandbox=True)
+        model.then(Play().calls(("echo", {"text": "a"})), Play().says("one"))
+        other = f"{model.up.id}/other"
+        told = await chats.chat("go", model=other, cwd=str(bench.work), reasoningEffort="low")
+        before = await chats.story(told.conversation)
+        await chats.does("PUT", f"/conversations/{told.conversation}/reasoning-effort", {"reasoningEffort": "low"})
+        watcher = await chats.watches(told.conversation)
+        cached = {"prompt_tokens": 1000, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 900}}
+        model.then(Play().says("x").finishes("length").sends(chat_chunk(None, usage=cached)).sends(DONE).ends())
+        warmed = await chats.does("POST", "/chat/warm", {"conversationId": told.conversation})
+        assert warmed == {
+            "inputTokens": 1000, "outputTokens": 1, "cacheReadTokens": 900, "cacheWriteTokens": 0, "cachePct": 90,
+            "expectedCacheRate": 100,
+        }  # fmt: skip
+        model.then(Play().says("two"))
+        await chats.chat("on", told.conversation)
+        warm, real = model.requests[-2:]
+        assert warm["messages"][:-1] == real["messages"][:-1]
+        assert warm["messages"][-1]["role"] == "user"
+        assert json.dumps(warm["tools"]) == json.dumps(real["tools"])
+        assert warm["model"] == real["model"] == "other"
+        assert (warm.get("max_tokens") or warm.get("max_completion_tokens")) == 1
+        loose = ("messages", "max_tokens", "max_completion_tokens")
+        assert {k: v for k, v in warm.items() if k not in loose} == {k: v for k, v in real.items() if k not in loose}
+        assert (await chats.story(told.conversation))[: len(before)] == before
+        assert len(await chats.history(told.conversation)) == len(before) + 2  # nothing of it is stored
+        kinds = [one["type"] for one in watcher.events()]
+        assert kinds[0] == "user-message"  # or streamed
+        turns = (await chats.get(f"/conversations/{told.conversation}/metrics"))["turns"]
+        assert len(turns) == 2
+
+    async def test_warming_is_refused_in_words(self, bench: Bench) -> None:
+        silent_ = Play().is_silent()
+        chats = await bench.start(Play().says("one"), silent_)
+        for body, expected in (
+            ({"conversationId": "nobody-knows-it"}, 409), ({}, 400), ({"conversationId": 5}, 400), ({"conversationId": ""}, 400),
+        ):  # fmt: skip
+            status, got = await chats.call("POST", "/chat/warm", body)
+            assert status == expected and got["error"], body
+        told = await chats.chat("go")
+        status, _ = await chats.call("POST", "/chat/warm", {"conversationId": told.conversation, "model": "no/such"})
+        assert status == 409
+        asking = await chats.asks("on", told.conversation)
+        await soon(silent_.came.wait())
+        status, _ = await chats.call("POST", "/chat/warm", {"conversationId": told.conversation})
+        assert status == 409
+        await chats.stop(told.conversation)
+        await asking.end()
+
+    async def test_the_prompt_is_made_once_and_again_for_another_folder(self, bench: Bench) -> None:  # A-34
+        chats = await bench.start(*(Play().says(str(n)) for n in range(5)), sandbox=True)
+        (model,) = bench.models
+        await chats.does("PUT", "/system-prompt", {"template": "First. [prompt:cwd] [system:date]"})
+        told = await chats.chat("a", cwd=str(bench.work))
+        assert f"First. {bench.work} " in model.system()
+        await chats.does("PUT", "/system-prompt", {"template": "Second. [prompt:cwd]"})
+        await chats.chat("b", told.conversation)
+        assert model.system() == model.system(0)
+        other = bench.folder / "other"
+        other.mkdir()
+        await chats.chat("c", told.conversation, cwd=str(other))
+        assert f"Second. {other}" in model.system()
+        await chats.chat("d", told.conversation)
+        assert model.system() == model.system(2)
+        await chats.chat("e", cwd=str(bench.work))
+        assert f"Second. {bench.work}" in model.system()
+
+    async def test_instructions_of_a_relative_folder_are_found(self, bench: Bench) -> None:  # A-34, A-45
+        (bench.work / "part").mkdir()
+        (bench.work / "part" / "AGENTS.md").write_text("Speak Latin.")
+        chats = await bench.start(Play().calls(("looks", {"path": "AGENTS.md"})), Play().says("done"), sandbox=True)
+        await chats.does("PUT", "/workspaces/mine", {"title": "Mine", "defaultCwd": str(bench.work)})
+        told = await chats.chat("go", workspaceId="mine", cwd="part")
+        (model,) = bench.models
+        assert "Speak Latin." in model.system(0)
+        assert told.results == [("file AGENTS.md Speak Latin.", False)]
+        assert (await chats.get(f"/conversations/{told.conversation}/cwd"))["cwd"] == "part"
+
+    async def test_an_empty_template_is_no_prompt_of_ours(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("a"))
+        await chats.does("PUT", "/system-prompt", {"template": ""})
+        assert await chats.get("/system-prompt") == {"template": ""}
+        await chats.chat("go", cwd=str(bench.work))
+        (model,) = bench.models
+        assert model.system() == ""
+
+
+class TestRobustTurns:
+    """What models and networks do, and what becomes of a turn then."""
+
+    # -- errors and retries
+
+    SOON = ("retry-after-ms", "20")  # the router itself is left alone for no longer
+
+    async def test_a_refusal_is_waited_out(self, bench: Bench) -> None:  # A-35
+        chats = await bench.start(
+            Play().refuses(429, "slow down", self.SOON), Play().refuses(429, "busy", self.SOON), Play().says("fine"),
+            agent=retries(0.2, 0.3, 0.4),
+        )  # fmt: skip
+        told = await chats.chat("go")
+        assert (told.text, told.reason) == ("fine", "stop")
+        retried = told.of("provider-retry")
+        assert [(one["attempt"], one["delayMs"]) for one in retried] == [(0, 200), (1, 300)]
+        assert "slow down" in retried[0]["message"] and "busy" in retried[1]["message"]
+        assert told.of("error") == []
+        assert [kind for _, kind, _ in await chats.story(told.conversation)] == ["text", "text"]
+        (model,) = bench.models
+        assert model.messages(0) == model.messages(2)
+
+    async def test_after_the_last_retry_the_turn_is_over_and_sealed(self, bench: Bench) -> None:  # A-35
+        chats = await bench.start(*(Play().refuses(500, f"broken {n}") for n in range(3)), agent=retries(0.01, 0.01))
+        told = await chats.chat("go")
+        assert told.reason == "error" and len(told.of("provider-retry")) == 2
+        assert told.types[-4:] in (
+            ["error", "step-complete", "done", "turn-sealed"],
+            ["step-complete", "error", "done", "turn-sealed"],
+        )
+        assert "broken 2" in told.of("error")[0]["message"]
+        await chats.idle(told.conversation)
+
+    async def test_a_router_that_is_not_there_is_tried_again(self, bench: Bench) -> None:  # A-35
+        gone = {"id": "gone", "base_url": f"http://127.0.0.1:{closed_port()}/v1", "keys": ["k"], "models": ["m"]}
+        model = await bench.model(Play().says("there"))
+        chats = await bench.start(agent=retries(0.01), routers=[gone, model.up.router])
+        told = await chats.chat("go", model="gone/m")
+        assert told.reason == "error" and len(told.of("provider-retry")) == 1
+        assert (await chats.chat("go", model=model.name)).text == "there"
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
+    async def test_what_will_not_get_better_is_not_retried(self, bench: Bench, status: int) -> None:  # A-35
+        chats = await bench.start(Play().refuses(status, "never"), agent=retries(600))
+        told = await chats.chat("go")
+        assert told.reason == "error" and told.of("provider-retry") == []
+        assert "never" in told.of("error")[0]["message"]
+
+    async def test_after_the_first_word_nothing_is_retried(self, bench: Bench) -> None:  # A-35
+        for play in (
+            Play().says("half").errs("it broke").ends(),
+            Play().says("half").is_cut(),
+            Play().says("half").errs("later", code=429).ends(),
+        ):
+            if bench.server is None:
+                chats = await bench.start(play, agent=retries(600))
+            else:
+                bench.models[0].then(play)
+            told = await chats.chat("go")
+            assert (told.text, told.reason) == ("half", "error"), told.events
+            assert told.of("provider-retry") == []
+            story = await chats.story(told.conversation)
+            assert [kind for _, kind, _ in story] == ["text", "text", "error"]
+
+    async def test_a_stop_ends_the_wait_for_a_retry(self, bench: Bench) -> None:  # A-35
+        other = await bench.model(Play().says("fine"))
+        bench.models.insert(0, await bench.model(Play().refuses(429)))
+        bench.models.pop()
+        chats = await bench.start(agent=retries(600))
+        asking = await chats.asks("go")
+        await asking.seen("provider-retry")
+        assert await chats.status(asking.conversation) == (True, "active")
+        await chats.stop(asking.conversation)
+        told = await asking.end()
+        assert told.reason == "aborted"
+        assert await chats.story(asking.conversation) == [("user", "text", "go")]
+        assert (await chats.chat("again", asking.conversation, model=other.name)).text == "fine"
+
+    async def test_a_stream_that_breaks_before_a_word_is_retried(self, bench: Bench) -> None:
+        chats = await bench.start(
+            Play().sends(chat_chunk({"role": "assistant", "content": ""})).is_cut(),
+            Play().errs("overloaded", code=503).ends(),
+            Play().says("fine"),
+            agent=retries(0.01, 0.01, 0.01),
+        )
+        told = await chats.chat("go")
+        assert (told.text, told.reason) == ("fine", "stop")
+        assert 1 <= len(told.of("provider-retry")) <= 2
+
+    @pytest.mark.parametrize("end", ["cut", "error"])
+    async def test_a_call_before_the_stream_breaks_is_paired_and_ends_the_turn(
+        self, bench: Bench, end: str
+    ) -> None:  # A-49
+        play = Play().says("look").calls(("echo", {"text": "a"}))
+        # a second call begins, so that the first is complete
+        play.sends(
+            chat_chunk(
+                {
+                    "tool_calls": [
+                        {
+                            "index": 1,
+                            "id": "half",
+                            "type": "function",
+                            "function": {"name": "echo", "arguments": '{"te'},
+                        }
+                    ]
+                }
+            )
+        )
+        chats = await bench.start(
+            play.is_cut() if end == "cut" else play.errs("it broke").ends(), Play().says("fine"), agent=retries(600)
+        )
+        told = await chats.chat("go")
+        assert told.reason == "error" and len(told.of("error")) == 1
+        calls = [one["toolCallId"] for one in told.of("tool-call")]
+        assert [one["toolCallId"] for one in told.of("tool-result")] == calls
+        stored = await chats.history(told.conversation)
+        for kind in ("tool-call", "tool-result"):
+            assert [one["chunk"]["toolCallId"] for one in stored if one["chunk"]["type"] == kind] == calls
+        await chats.idle(told.conversation)
+        assert (await chats.chat("on", told.conversation)).text == "fine"
+        (model,) = bench.models
+        assert len(model.calls) == 2 and len(model.messages()) >= 2
+
+    async def test_an_unknown_model_is_an_event_and_the_text_is_kept(self, bench: Bench) -> None:  # A-50
+        chats = await bench.start(Play().says("fine"))
+        told = await chats.chat("remember me", model="no/such")
+        assert len(told.of("error")) == 1 and told.types[-1] in ("error", "turn-sealed")
+        assert "no/such" in told.of("error")[0]["message"]
+        await chats.idle(told.conversation)
+        assert ("user", "text", "remember me") in await chats.story(told.conversation)
+        assert (await chats.get(f"/conversations/{told.conversation}/model"))["model"] is None
+        (model,) = bench.models
+        assert model.calls == []
+        assert (await chats.chat("now", told.conversation, model=model.name)).text == "fine"
+        assert "remember me" in words_of(model.messages()[0])
+        assert (await chats.get(f"/conversations/{told.conversation}/model"))["model"] == model.name
+
+    # -- what a stream may look like
+
+    @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+    async def test_bytes_may_be_split_anywhere(self, bench: Bench, size: int) -> None:  # A-42
+        words = ["grüße ", "日本", " 👋🏽", ' "q" \n\t']
+        first = (
+            Play()
+            .thinks("hé")
+            .says(*words)
+            .calls(("echo", {"text": "日本"}), ("echo", {"text": "👋"}), pieces=4, mixed=True)
+        )
+        chats = await bench.start(first.uses(100, 20).in_pieces(size), Play().says("done").in_pieces(size))
+        told = await chats.chat("go")
+        assert told.text == "".join(words) + "done"
+        assert [one["input"] for one in told.of("tool-call")] == [{"text": "日本"}, {"text": "👋"}]
+        assert told.results == [("日本", False), ("👋", False)]
+        assert told.of("done")[0]["usage"] == {"inputTokens": 110, "outputTokens": 25}
+        assert told.of("done")[0]["contextSize"] == 15
+
+    @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+    async def test_line_ends_of_all_kinds_and_comments_are_fine(self, bench: Bench, newline: str) -> None:
+        parts = [
+            b": hello\n\n",
+            chat_chunk({"content": "a"}),
+            b"event: x\nid: 5\n",
+            chat_chunk({"content": "b"}),
+            chat_chunk({}, "stop"),
+            DONE,
+        ]
+        chats = await bench.start(Play().sends(*(one.replace(b"\n", newline.encode()) for one in parts)).ends())
+        told = await chats.chat("go")
+        assert (told.text, told.reason) == ("ab", "stop")
+
+    async def test_a_last_line_without_its_end_counts(self, bench: Bench) -> None:  # A-42
+        last = chat_chunk({"content": "end"}, "stop")
+        chats = await bench.start(Play().says("the ").sends(last.rstrip(b"\n")).ends())
+        told = await chats.chat("go")
+        assert (told.text, told.reason) == ("the end", "stop")
+
+    async def test_finish_markers_and_usage_may_come_twice(self, bench: Bench) -> None:  # A-42
+        first = Play().says("a").calls(("echo", {"text": "x"}))
+        first.usage(100, 10).finishes("tool_calls").usage(100, 20).finishes("tool_calls").usage(100, 20).sends(
+            DONE, DONE
+        ).ends()
+        chats = await bench.start(first, Play().says("b"))
+        told = await chats.chat("go")
+        assert told.text == "ab"
+        assert len(told.of("tool-call")) == len(told.of("tool-result")) == 1
+        assert bench.tools.began == ["x"]
+        assert told.of("done")[0]["usage"] == {"inputTokens": 110, "outputTokens": 25}
+        (turn,) = (await chats.get(f"/conversations/{told.conversation}/metrics"))["turns"]
+        assert [one["usage"]["outputTokens"] for one in turn["steps"]] == [20, 5]
+        assert turn["usage"] == told.of("done")[0]["usage"] and turn["contextSize"] == 15
+
+    async def test_calls_count_without_a_finish_marker(self, bench: Bench) -> None:  # A-42
+        chats = await bench.start(
+            Play().calls(("echo", {"text": "x"})).sends(DONE).ends(),
+            Play().calls(("echo", {"text": "y"})).finishes("stop").sends(DONE).ends(),
+            Play().says("done"),
+        )
+        told = await chats.chat("go")
+        assert [one for one, _ in told.results] == ["x", "y"] and told.text == "done"
+
+    async def test_an_error_in_the_stream_is_told(self, bench: Bench) -> None:  # A-42
+        chats = await bench.start(Play().says("a").errs("the model fell over", code="oops").ends())
+        told = await chats.chat("go")
+        assert told.reason == "error" and "fell over" in told.of("error")[0]["message"]
+
+    async def test_cached_tokens_are_counted_as_part_of_the_prompt(self, bench: Bench) -> None:
+        one = (
+            Play()
+            .says("a")
+            .finishes("stop")
+            .usage(100, 5, prompt_tokens_details={"cached_tokens": 80})
+            .sends(DONE)
+            .ends()
+        )
+        chats = await bench.start(one, Play().says("b"))
+        told = await chats.chat("go")
+        usage = told.of("done")[0]["usage"]
+        assert (usage["inputTokens"], usage["outputTokens"], usage["cacheReadTokens"]) == (100, 5, 80)
+        assert told.of("usage")[-1]["usage"]["cacheReadTokens"] == 80
+        told = await chats.chat("on", told.conversation)
+        assert "cacheReadTokens" not in told.of("done")[0]["usage"]
+
+    @pytest.mark.parametrize(
+        ("said_", "reason"), [("length", "length"), ("content_filter", "content_filter"), ("odd", "odd")]
+    )
+    async def test_the_reason_of_the_model_is_that_of_the_turn(self, bench: Bench, said_: str, reason: str) -> None:
+        chats = await bench.start(Play().says("a").finishes(said_).sends(DONE).ends())
+        told = await chats.chat("go")
+        assert told.reason in (reason, reason.replace("_", "-"))
+
+    async def test_a_limit_of_steps_is_kept(self, bench: Bench) -> None:
+        chats = await bench.start(*(Play().calls(("echo", {"text": str(n)})) for n in range(3)), agent={"max_steps": 3})
+        told = await chats.chat("go")
+        assert told.reason == "max-steps" and len(told.of("tool-result")) == 3
+        await chats.idle(told.conversation)
+
+    async def test_times_are_measured(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("a").calls(("echo", {"text": "x"})), Play().says("b", "c"))
+        told = await chats.chat("go")
+        for one in told.of("step-complete"):
+            assert one["ttftMs"] >= 0 and one["decodeMs"] >= 0
+            assert abs(one["genTotalMs"] - one["ttftMs"] - one["decodeMs"]) <= 1
+        assert told.of("done")[0]["durationMs"] >= 0
+        assert told.of("tool-result")[0]["durationMs"] >= 0
+        (turn,) = (await chats.get(f"/conversations/{told.conversation}/metrics"))["turns"]
+        assert turn["turnId"] == told.events[0]["turnId"] and turn["durationMs"] >= 0
+        assert [one["stepId"] for one in turn["steps"]] == [one["stepId"] for one in told.of("step-complete")]
+
+    # -- what goes wrong elsewhere
+
+    async def test_work_that_dies_in_the_background_is_logged_and_harms_nobody(
+        self, bench: Bench, caplog: pytest.LogCaptureFixture
+    ) -> None:  # A-36
+        chats = await bench.start(Play().calls(("works_behind", {})), Play().says("done"), Play().says("fine"))
+        told = await chats.chat("go", mode="auto")
+        assert (told.text, told.results) == ("done", [("begun", False)])
+        await eventually(lambda: "the work behind died" in caplog.text)
+        assert (await chats.chat("on")).text == "fine"
+
+    async def test_a_failing_extension_leaves_text_turns(self, bench: Bench) -> None:  # A-48
+        bench.extension(
+            "broken",
+            "MANIFEST = {'id': 'broken', 'name': 'x', 'version': '1', 'apiVersion': '^1'}\ndef activate(host): 1 / 0\n",
+        )
+        bench.extension(
+            "needs",
+            "MANIFEST = {'id': 'needs', 'name': 'x', 'version': '1', 'apiVersion': '^1', 'dependsOn': ['broken']}\n"
+            "def activate(host):\n    @host.tool(access='read')\n    async def from_needs(ctx) -> str:\n        'Never there.'\n        return ''\n",
+        )
+        bench.extension(
+            "bad_filter",
+            """
+            MANIFEST = {"id": "bad_filter", "name": "x", "version": "1", "apiVersion": "^1"}
+            def activate(host):
+                def fail(value, turn):
+                    raise KeyError("a bad filter")
+                for name in ("tools", "system-prompt", "tool-result", "compaction"):
+                    host.filter(name, fail)
+            """,
+        )
+        chats = await bench.start(Play().calls(("echo", {"text": "a"})), Play().says("done"))
+        assert (await chats.get("/health"))["ok"] is True
+        told = await chats.chat("go")
+        assert (told.text, told.results) == ("done", [("a", False)])
+        (model,) = bench.models
+        assert "from_needs" not in model.tools() and "echo" in model.tools()
+
+    async def test_a_turn_needs_no_extension_at_all(self, bench: Bench) -> None:
+        every = [one.stem for one in (HERE / "adapters").glob("*.py") if one.stem != "__init__"]
+        chats = await bench.start(Play().says("fine"), Play().says("still"), extensions={"off": every})
+        told = await chats.chat("go")
+        assert (told.text, told.reason) == ("fine", "stop")
+        (model,) = bench.models
+        assert "tools" not in model.requests[0]
+        assert (await chats.chat("on", told.conversation)).text == "still"
+
+    async def test_memory_comes_back_after_many_turns(self, bench: Bench) -> None:  # A-39
+        model = await bench.model()
+        model.otherwise = lambda call: (
+            Play().says("a" * 500_000)
+            if call.json["messages"][-1]["role"] == "tool"
+            else Play().thinks("t" * 300_000).calls(("echo", {"text": "e" * 200_000}))
+        )
+        chats = await bench.process()
+
+        async def turns(first: int, count: int) -> int:
+            for n in range(first, first + count):
+                model.calls.clear()
+                told = await chats.chat("go", f"c{n}")
+                assert told.types[-1] == "turn-sealed"
+            return int(bench.real.seen.memory_info().rss)
+
+        sizes = [await turns(n, 100) for n in range(0, 300, 100)]
+        assert sizes[-1] - sizes[0] < 100 << 20, [one >> 20 for one in sizes]  # of 200 turns of 1 MB each
+
+    async def test_a_turn_that_is_over_is_freed_without_the_collector(self, bench: Bench) -> None:  # A-39
+        chats = await bench.start()
+        (model,) = bench.models
+        model.otherwise = lambda call: (
+            Play().says("done") if "tool" in model.roles() else Play().says("a").calls(("echo", {"text": "b"}))
+        )
+        await chats.chat("first")
+        gc.collect()
+        gc.disable()  # what it would find is kept for hundreds of turns
+        try:
+            for n in range(5):
+                told = await chats.chat("go", f"c{n}")
+                await chats.idle(told.conversation)
+            kinds = (cs.LiveTurn, cs.Turn, cs.EventLog)
+            left_ = collections.Counter(type(one).__name__ for one in gc.get_objects() if isinstance(one, kinds))
+        finally:
+            gc.enable()
+        assert all(count <= 1 for count in left_.values()), left_  # the last may still be looked at
+
+
+# == Chat API ==========================================================================================================
+
+
+class TestChatApi:
+    """Addresses, fields, statuses and shapes, as front ends depend on them."""
+
+    async def test_chat_answers_lines_with_the_id_in_a_header(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("a"), Play().says("b"), Play().says("c"))
+        ids = []
+        for given_ in ({}, {"conversationId": ""}, {"conversationId": "my-own-id"}):
+            async with chats.http.post(f"{chats.url}/chat", json={"message": " hi \n", **given_}) as answer:
+                assert (answer.status, answer.content_type) == (200, "application/x-ndjson")
+                ids.append(answer.headers["X-Conversation-Id"])
+                lines_ = (await answer.read()).split(b"\n")
+            assert lines_.pop() == b""
+            events_ = [json.loads(one) for one in lines_]
+            check_turn(events_)
+            assert events_[0]["text"] == "hi" and {one["conversationId"] for one in events_} == {ids[-1]}
+        assert (
+            all(re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", one) for one in ids[:2]) and ids[0] != ids[1]
+        )
+        assert ids[2] == "my-own-id"
+
+    @pytest.mark.parametrize(
+        ("body", "word"),
+        [
+            (b"", ""), (b"{", ""), (b"[]", ""), (b'"hi"', ""), (b"{}", "message"), (b'{"message": ""}', "message"),
+            (b'{"message": " \\n"}', "message"), (b'{"message": 5}', "message"), (b'{"message": null}', "message"),
+            (b'{"message": "a", "model": 5}', "model"), (b'{"message": "a", "cwd": 5}', "cwd"),
+            (b'{"message": "a", "workspaceId": 5}', "workspaceId"), (b'{"message": "a", "workspaceId": "../x"}', "workspace"),
+            (b'{"message": "a", "reasoningEffort": "huge"}', "low, medium, high, xhigh"),
+            (b'{"message": "a", "reasoningEffort": 5}', "reasoningEffort"), (b'{"message": "a", "mode": "yolo"}', "mode"),
+            (b'{"message": "a", "conversationId": 5}', "conversationId"),
+        ],
+    )  # fmt: skip
+    async def test_a_bad_field_is_a_400_that_names_it(self, bench: Bench, body: bytes, word: str) -> None:
+        chats = await bench.start()
+        headers = {"content-type": "application/json"}
+        async with chats.http.post(f"{chats.url}/chat", data=body, headers=headers) as answer:
+            assert answer.status == 400
+            error = (await answer.json())["error"]
+        words = error if isinstance(error, str) else error["message"]
+        assert words and word in words
+        assert (await chats.get("/conversations"))["conversations"] == []
+
+    async def test_errors_are_a_text(self, bench: Bench) -> None:
+        chats = await bench.start()
+        for method, path, expected in (
+            ("GET", "/conversations/none/status", 404), ("GET", "/workspaces/none", 404),
+            ("DELETE", "/workspaces/default", 409), ("PUT", "/workspaces/Not_A_Slug", 400),
+        ):  # fmt: skip
+            status, got = await chats.call(method, path, {} if method == "PUT" else None)
+            assert status == expected, (path, status, got)
+            assert isinstance(got["error"], str) and got["error"], got
+
+    async def test_models_are_named_with_what_is_known_of_them(self, bench: Bench) -> None:
+        first = await bench.model(names=("m", "org/other"))
+        second = await bench.model()
+        second.up.speaks = {"models": []}
+        second.up.list_act = lists({"id": "wide", "context_length": 4096}, {"id": "plain"})
+        chats = await bench.start()
+        await eventually_async(lambda: self.has(chats, f"{second.up.id}/wide"), True)
+        got = await chats.get("/models")
+        assert {f"{first.up.id}/m", f"{first.up.id}/org/other", f"{second.up.id}/wide", f"{second.up.id}/plain"} <= set(
+            got["models"]
+        )
+        assert len(set(got["models"])) == len(got["models"])
+        assert got["modelInfo"][f"{second.up.id}/wide"]["contextWindow"] == 4096
+        assert "contextWindow" not in got["modelInfo"].get(f"{second.up.id}/plain", {})
+
+    @staticmethod
+    async def has(chats: Chats, name: str) -> bool:
+        return name in (await chats.get("/models"))["models"]
+
+    async def test_one_list_of_models_that_fails_hides_no_other(self, bench: Bench) -> None:  # A-43
+        good, bad, deaf_ = await bench.model(), await bench.model(), await bench.model()
+        bad.up.speaks = {"models": []}
+        bad.up.list_act = fails(500)
+        deaf_.up.speaks = {"models": []}
+        deaf_.up.list_act = silent
+        chats = await bench.start(timeouts={"catalog": "300ms", "catalog_wait": "300ms"})
+        assert good.name in (await chats.get("/models"))["models"]
+
+    async def test_a_new_front_ends_names_for_models_are_understood(self, bench: Bench) -> None:
+        model = await bench.model(Play().says("one"))
+        row_ = {**model.up.router, "id": "zen-go"}
+        chats = await bench.start(routers=[row_])
+        told = await chats.chat("go", model="opencode/m")
+        assert told.text == "one"
+
+    # -- conversations
+
+    async def test_conversations_are_listed(self, bench: Bench) -> None:
+        chats = await bench.start()
+        (model,) = bench.models
+        model.otherwise = lambda call: Play().says("ok")
+        began = time.time() * 1000
+        for name in ("aa-1", "aa-2", "bb-1"):
+            await chats.chat(f"hello from {name}", name, **({"workspaceId": "mine"} if name == "aa-2" else {}))
+        await chats.chat("once more", "aa-1")
+        await chats.does("POST", "/conversations/bb-1/close")
+
+        async def listed(query: str = "") -> list[str]:
+            return [one["id"] for one in (await chats.get(f"/conversations{query}"))["conversations"]]
+
+        assert await listed() == ["aa-1", "bb-1", "aa-2"]
+        for query, expected in {
+            "?q=aa": ["aa-1", "aa-2"], "?q=aa-2": ["aa-2"], "?q=a-1": [], "?q=": ["aa-1", "bb-1", "aa-2"], "?q=%25": [], "?q=_": [],
+            "?status=idle": ["aa-1", "aa-2"], "?status=closed": ["bb-1"], "?status=idle,closed": ["aa-1", "bb-1", "aa-2"],
+            "?status=idle,odd": ["aa-1", "aa-2"], "?status=odd": ["aa-1", "bb-1", "aa-2"], "?status=": ["aa-1", "bb-1", "aa-2"],
+            "?workspaceId=mine": ["aa-2"], "?workspaceId=default": ["aa-1", "bb-1"], "?workspaceId=": ["aa-1", "bb-1", "aa-2"],
+            "?q=aa&workspaceId=mine&status=idle": ["aa-2"], "?q=bb&workspaceId=mine": [],
+        }.items():  # fmt: skip
+            assert await listed(query) == expected, query
+        told = await chats.meta("aa-2")
+        assert told.keys() >= {"id", "createdAt", "lastActivityAt", "title", "status", "workspaceId"}
+        assert (told["title"], told["status"], told["workspaceId"]) == ("hello from aa-2", "idle", "mine")
+        assert began - 5000 < told["createdAt"] <= told["lastActivityAt"] < time.time() * 1000 + 5000
+
+    async def test_a_title_is_the_first_text_or_what_is_set(self, bench: Bench) -> None:
+        chats = await bench.start()
+        (model,) = bench.models
+        model.otherwise = lambda call: Play().says("ok")
+        await chats.chat("x" * 80, "exact")
+        await chats.chat("y" * 81, "long")
+        assert (await chats.meta("exact"))["title"] == "x" * 80
+        assert (await chats.meta("long"))["title"] == "y" * 80 + "…"
+        got = await chats.does("PUT", "/conversations/new/title", {"title": "  My title "})
+        assert got == {"conversationId": "new", "title": "My title"}
+        before = await chats.meta("long")
+        await chats.does("PUT", "/conversations/long/title", {"title": "Renamed"})
+        assert await chats.meta("long") == {**before, "title": "Renamed"}  # which is no activity
+        for name in ("new", "long"):
+            await chats.chat("hello", name)
+        assert [(await chats.meta(name))["title"] for name in ("new", "long")] == ["My title", "Renamed"]
+        await chats.does("PUT", "/conversations/untitled/cwd", {"cwd": "/tmp"})
+        assert (await chats.meta("untitled"))["title"] == "Untitled"
+        for body in ({"title": " "}, {}, {"title": 5}):
+            status, _ = await chats.call("PUT", "/conversations/long/title", body)
+            assert status == 400
+
+    async def test_settings_of_a_conversation_are_kept(self, bench: Bench) -> None:  # A-46
+        model = await bench.model(names=("m", "n"))
+        chats = await bench.start()
+        model.otherwise = lambda call: Play().says("ok")
+        c = "/conversations/mine"
+        for name, empty in (("cwd", "cwd"), ("model", "model"), ("reasoning-effort", "reasoningEffort")):
+            assert await chats.get(f"{c}/{name}") == {"conversationId": "mine", empty: None}
+        assert await chats.does("PUT", f"{c}/cwd", {"cwd": str(bench.work)}) == {
+            "conversationId": "mine",
+            "cwd": str(bench.work),
+        }
+        assert await chats.does("PUT", f"{c}/model", {"model": f"{model.up.id}/n"}) == {
+            "conversationId": "mine", "model": f"{model.up.id}/n",
+        }  # fmt: skip
+        assert await chats.does("PUT", f"{c}/reasoning-effort", {"reasoningEffort": "max"}) == {
+            "conversationId": "mine", "reasoningEffort": "max",
+        }  # fmt: skip
+        chats = await bench.again()
+        for name, field, value in (
+            ("cwd", "cwd", str(bench.work)), ("model", "model", f"{model.up.id}/n"), ("reasoning-effort", "reasoningEffort", "max"),
+        ):  # fmt: skip
+            assert (await chats.get(f"{c}/{name}"))[field] == value
+        await chats.chat("go", "mine")
+        assert model.requests[-1]["model"] == "n"
+        await chats.chat("go", "mine", model=model.name)
+        await chats.chat("go", "mine")
+        assert [one["model"] for one in model.requests] == ["n", "m", "m"]
+        told = await chats.chat("go", "mine", model="no/such")  # is not stored
+        assert told.of("error")
+        assert (await chats.get(f"{c}/model"))["model"] == model.name
+        await chats.chat("go", "mine", reasoningEffort="low")  # for this turn
+        assert (await chats.get(f"{c}/reasoning-effort"))["reasoningEffort"] == "max"
+        for value in (None, ""):
+            await chats.does("PUT", f"{c}/model", {"model": value})
+            assert (await chats.get(f"{c}/model"))["model"] is None
+        assert await chats.does("DELETE", f"{c}/cwd") == {"conversationId": "mine", "cwd": None}
+        assert await chats.does("DELETE", f"{c}/cwd") == {"conversationId": "mine", "cwd": None}
+        for path, body in (
+            ("cwd", {}), ("cwd", {"cwd": ""}), ("cwd", {"cwd": 5}), ("cwd", {"cwd": "/tmp", "workspaceId": "No"}),
+            ("model", {}), ("model", {"model": 5}), ("reasoning-effort", {"reasoningEffort": "huge"}), ("reasoning-effort", {}),
+        ):  # fmt: skip
+            status, got = await chats.call("PUT", f"{c}/{path}", body)
+            assert status == 400 and got["error"], (path, body)
+
+    async def test_the_default_model_is_not_stored(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("a"))
+        told = await chats.chat("go")
+        assert (await chats.get(f"/conversations/{told.conversation}/model"))["model"] is None
+
+    async def test_compact_percent_has_two_spellings(self, bench: Bench) -> None:
+        chats = await bench.start()
+        c = "/conversations/mine/compact-percent"
+        got = await chats.get(c)
+        assert (got["conversationId"], got["threshold"], got["percent"]) == ("mine", 85, 85)
+        for body, value in (({"threshold": 70}, 70), ({"percent": 60.9}, 60), ({"threshold": 0}, 0)):
+            assert await chats.does("PUT", c, body) == {"conversationId": "mine", "threshold": value, "percent": value}
+            assert (await chats.get(c))["threshold"] == value
+        for body in ({}, {"threshold": -1}, {"percent": "many"}, {"threshold": None}):
+            status, _ = await chats.call("PUT", c, body)
+            assert status == 400, body
+
+    async def test_opening_is_told_to_all(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("a"))
+        await chats.chat("go", "mine", workspaceId="here")
+        watcher = await chats.watches()
+        for name, workspace in (("mine", "here"), ("unknown", "default")):
+            assert await chats.does("POST", f"/conversations/{name}/open") == {"conversationId": name}
+            await watcher.until(
+                lambda name=name: [o for o in watcher.of("conversation.open") if o["conversationId"] == name]
+            )
+            assert watcher.of("conversation.open")[-1] == {
+                "type": "conversation.open", "conversationId": name, "workspaceId": workspace,
+            }  # fmt: skip
+
+    async def test_metrics_are_those_of_sealed_turns(self, bench: Bench) -> None:
+        silent_ = Play().says("x").is_silent()
+        chats = await bench.start(
+            Play().calls(("echo", {"text": "a"})).uses(100, 10), Play().says("b").uses(120, 20), silent_
+        )
+        assert await chats.get("/conversations/mine/metrics") == {"turns": []}
+        told = await chats.chat("go", "mine")
+        asking = await chats.asks("on", "mine")
+        await asking.seen("text-delta")
+        (turn,) = (await chats.get("/conversations/mine/metrics"))["turns"]
+        assert turn["turnId"] == told.events[0]["turnId"]
+        assert turn["usage"] == told.of("done")[0]["usage"] == {"inputTokens": 220, "outputTokens": 30}
+        assert turn["contextSize"] == told.of("done")[0]["contextSize"] == 140
+        assert [one["usage"] for one in turn["steps"]] == [
+            {"inputTokens": 100, "outputTokens": 10}, {"inputTokens": 120, "outputTokens": 20},
+        ]  # fmt: skip
+        await chats.stop("mine")
+        await asking.end()
+        assert len((await chats.get("/conversations/mine/metrics"))["turns"]) == 2
+
+    async def test_throughput_is_of_a_period(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("a").uses(10, 50))
+        await chats.chat("go")
+        today = datetime.date.today()
+        await eventually_async(lambda: self.measured(chats), [bench.models[0].name])
+        got = await chats.get("/metrics/throughput")
+        assert (got["period"], got["date"]) == ("day", today.isoformat())
+        (one,) = (await chats.get(f"/metrics/throughput?period=month&date={today:%Y-%m}"))["models"]
+        assert one.keys() == {"model", "tokensPerSecond", "totalOutputTokens", "totalGenMs", "turns"}
+        assert (one["totalOutputTokens"], one["turns"]) == (50, 1)
+        assert (await chats.get("/metrics/throughput?period=day&date=2020-02-29"))["models"] == []
+        for query in (
+            "period=day",
+            "date=2020-01-01",
+            "period=year&date=2020",
+            "period=day&date=2021-02-29",
+            "period=month&date=2020-01-01",
+            "period=day&date=x",
+        ):
+            status, _ = await chats.call("GET", f"/metrics/throughput?{query}")
+            assert status == 400, query
+
+    @staticmethod
+    async def measured(chats: Chats) -> list[str]:
+        return [one["model"] for one in (await chats.get("/metrics/throughput"))["models"]]
+
+    # -- workspaces
+
+    async def test_workspaces_are_made_changed_and_listed(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("a"))
+        got = await chats.get("/workspaces")
+        (default,) = got["workspaces"]
+        assert (default["id"], default["createdAt"], default["conversationCount"]) == ("default", 0, 0)
+        made = await chats.does("PUT", "/workspaces/my-place", {"title": "My place"})
+        assert made.keys() >= {"id", "title", "defaultCwd", "createdAt", "lastActivityAt"}
+        assert (made["id"], made["title"], made["defaultCwd"]) == ("my-place", "My place", None)
+        changed = await chats.does("PUT", "/workspaces/my-place", {"defaultCwd": str(bench.work)})
+        assert (changed["title"], changed["defaultCwd"]) == ("My place", str(bench.work))
+        assert await chats.get("/workspaces/my-place") == changed
+        assert (await chats.does("PUT", "/workspaces/my-place/title", {"title": " Ours "}))["title"] == "Ours"
+        assert (await chats.does("PUT", "/workspaces/other/title", {"title": "New"}))["id"] == "other"
+        got = await chats.does("PUT", "/workspaces/my-place/default-cwd", {"defaultCwd": None})
+        assert got["defaultCwd"] is None
+        for slug in ("Upper", "a_b", "-a", "a-", "x" * 41, "a.b"):
+            for path, body in (("", {}), ("/title", {"title": "x"}), ("/default-cwd", {"defaultCwd": "/tmp"})):
+                status, _ = await chats.call("PUT", f"/workspaces/{slug}{path}", body)
+                assert status in (400, 404), (slug, path, status)
+        assert (await chats.call("PUT", f"/workspaces/{'x' * 40}", {}))[0] == 200
+        assert (await chats.call("PUT", "/workspaces/my-place/title", {"title": " "}))[0] == 400
+        assert (await chats.get("/workspaces/default"))["id"] == "default"
+        await chats.chat("go", workspaceId="my-place")
+        entries = (await chats.get("/workspaces"))["workspaces"]
+        assert (entries[0]["id"], entries[0]["conversationCount"]) == ("my-place", 1)
+
+    async def test_a_relative_folder_is_one_of_the_workspace(self, bench: Bench) -> None:  # A-45
+        (bench.work / "part").mkdir()
+        (bench.work / "part" / "here").write_text("found")
+        look = ("looks", {"path": "here"})
+        chats = await bench.start(
+            Play().calls(look), Play().says("done"), Play().calls(look), Play().says("done"), sandbox=True
+        )
+        await chats.does("PUT", "/workspaces/mine", {"defaultCwd": str(bench.work)})
+        told = await chats.chat("go", workspaceId="mine", cwd="part")
+        assert told.results == [("file here found", False)]
+        assert (await chats.get(f"/conversations/{told.conversation}/cwd"))["cwd"] == "part"
+        assert (await chats.meta(told.conversation))["workspaceId"] == "mine"
+        await chats.does("PUT", "/workspaces/mine/default-cwd", {"defaultCwd": str(bench.work / "part")})
+        told = await chats.chat("go", workspaceId="mine")
+        assert told.results == [("file here found", False)]
+
+    async def test_a_deleted_workspace_leaves_nothing_behind(self, bench: Bench) -> None:  # A-47
+        gate = asyncio.Event()
+        chats = await bench.start(Play().says("a"), Play().says("b").waits(gate), Play().says("c"))
+        await chats.does("PUT", "/workspaces/mine", {"title": "Mine", "defaultCwd": str(bench.work)})
+        await chats.chat("go", "one", workspaceId="mine")
+        asking = await chats.asks("go", "two", workspaceId="mine")
+        await asking.seen("text-delta")
+        assert await chats.does("DELETE", "/workspaces/mine") == {"workspaceId": "mine", "closedCount": 2}
+        gate.set()
+        await asking.end()
+        for name in ("one", "two"):
+            await eventually_async(lambda name=name: chats.status(name), (False, "closed"))
+            assert (await chats.meta(name))["workspaceId"] == "default"
+        assert (await chats.call("GET", "/workspaces/mine"))[0] == 404
+        again = await chats.does("PUT", "/workspaces/mine", {})
+        assert again["defaultCwd"] is None and again["title"] != "Mine"
+        entries = {one["id"]: one for one in (await chats.get("/workspaces"))["workspaces"]}
+        assert (entries["mine"]["conversationCount"], entries["default"]["conversationCount"]) == (0, 2)
+        assert (await chats.call("DELETE", "/workspaces/none"))[0] in (200, 404)
+
+    # -- the system prompt
+
+    async def test_the_system_prompt_is_a_template(self, bench: Bench) -> None:
+        (bench.work / "notes.md").write_text("remember the milk")
+        chats = await bench.start(Play().says("a"), sandbox=True)
+        first = (await chats.get("/system-prompt"))["template"]
+        assert first
+        kinds = {(one["type"], one["name"]) for one in (await chats.get("/system-prompt/variables"))["variables"]}
+        assert kinds >= {
+            ("system", "time"), ("system", "date"), ("system", "os"), ("system", "hostname"), ("prompt", "cwd"), ("prompt", "model"),
+            ("prompt", "conversation_id"), ("prompt", "workspace_id"), ("git", "branch"), ("git", "status"),
+        }  # fmt: skip
+        template = (
+            "[prompt:conversation_id]|[prompt:workspace_id]|[prompt:model]|[file:notes.md]|[file:none.md]|"
+            "[if file:notes.md]yes[if git:branch]git[else]no git[endif][else]no[endif]|[if !file:none.md]none[endif]|"
+            "[odd:thing]|[not a tag]|[endif]|a [ b"
+        )
+        assert await chats.does("PUT", "/system-prompt", {"template": template}) == {"template": template}
+        await chats.chat("go", "mine", cwd=str(bench.work))
+        (model,) = bench.models
+        expected = f"mine|default|{model.name}|remember the milk||yesno git|none|[odd:thing]|[not a tag]|[endif]|a [ b"
+        assert model.system().startswith(expected)
+        for body in ({}, {"template": 5}, {"template": None}):
+            assert (await chats.call("PUT", "/system-prompt", body))[0] == 400
+
+    # -- who may
+
+    async def test_strangers_are_let_in_nowhere(self, bench: Bench) -> None:  # A-51
+        chats = await bench.start()
+        for stranger in (bench.caller("wrong-token-0123456789"), bench.caller("")):
+            for method, path in (
+                ("POST", "/chat"), ("POST", "/chat/warm"), ("GET", "/conversations"), ("GET", "/conversations/x"),
+                ("POST", "/conversations/x/queue"), ("POST", "/conversations/x/stop"), ("GET", "/workspaces"),
+                ("PUT", "/workspaces/x"), ("GET", "/system-prompt"), ("PUT", "/system-prompt"), ("GET", "/models"),
+                ("GET", "/metrics/throughput"), ("GET", "/conversations/x/status"), ("GET", "/ws"),
+            ):  # fmt: skip
+                status, _ = await stranger.call(method, path, {"message": "x"} if method in ("POST", "PUT") else None)
+                assert status == 401, (method, path, status)
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await stranger.http.ws_connect(f"{chats.url}/ws")
+            assert refused.value.status == 401
+        assert (await bench.caller("").call("GET", "/health"))[0] == 200
+
+    @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example"])
+    async def test_a_foreign_page_can_do_nothing(self, bench: Bench, origin: str) -> None:  # A-51
+        chats = await bench.start()
+        message = b'{"message": "run something", "text": "run something"}'
+        for token in (TOKEN, ""):
+            foreign = bench.caller(token, Origin=origin)
+            for path in ("/chat", "/conversations/x/queue", "/conversations/x/open"):
+                for kind in ("application/json", "text/plain", "application/x-www-form-urlencoded"):
+                    async with foreign.http.post(
+                        chats.url + path, data=message, headers={"content-type": kind}
+                    ) as answer:
+                        assert answer.status in (401, 403), (path, kind, answer.status)
+                        assert "access-control-allow-origin" not in answer.headers
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await foreign.http.ws_connect(f"{chats.url}/ws")
+            assert refused.value.status in (401, 403)
+        assert (await chats.get("/conversations"))["conversations"] == []
+
+    async def test_an_allowed_page_may_and_reads_the_header(self, bench: Bench) -> None:  # A-51
+        chats = await bench.start(Play().says("a"), server={"cors_origins": ["https://friend.example"]})
+        friend = bench.caller(TOKEN, Origin="https://friend.example")
+        async with friend.http.post(f"{chats.url}/chat", json={"message": "hi"}) as answer:
+            assert (answer.status, answer.headers["access-control-allow-origin"]) == (200, "https://friend.example")
+            assert "x-conversation-id" in answer.headers["access-control-expose-headers"].lower()
+            await answer.read()
+        watcher = await friend.watches()
+        assert watcher.heard[0]["type"] == "catalog"
+
+    @pytest.mark.parametrize(
+        "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
+    )
+    async def test_a_body_must_say_that_it_is_json(self, bench: Bench, kind: str) -> None:  # A-51
+        chats = await bench.start()
+        headers = {"content-type": kind}
+        for path in ("/chat", "/conversations/x/queue"):
+            async with chats.http.post(
+                chats.url + path, data=b'{"message": "x", "text": "x"}', headers=headers
+            ) as answer:
+                assert answer.status in (400, 415), path
+        assert (await chats.get("/conversations"))["conversations"] == []
+
+    USERS = (member("ann", agent=True), member("bob", agent=True), member("cat"))
+
+    async def test_users_may_where_their_row_says_so(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("for ann"), users=list(self.USERS), agent={"folder": ""})
+        ann, cat = bench.caller(token_of("ann")), bench.caller(token_of("cat"))
+        assert (await ann.chat("hello")).text == "for ann"
+        for method, path, body in (
+            ("POST", "/chat", {"message": "hello"}), ("GET", "/conversations", None), ("GET", "/conversations/x", None),
+            ("POST", "/conversations/x/queue", {"text": "hello"}), ("POST", "/conversations/x/stop", None),
+        ):  # fmt: skip
+            status, _ = await cat.call(method, path, body)
+            assert status == 403, (method, path, status)
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await cat.http.ws_connect(f"{chats.url}/ws")
+        assert refused.value.status == 403
+        rows = await chats.server.rows(1)
+        assert [one["caller"] for one in rows] == ["ann"]
+
+    async def test_the_folder_of_the_owner_is_no_users(self, bench: Bench) -> None:
+        (bench.work / "private").write_text("the owner's")
+        look = ("looks", {"path": "private"})
+        chats = await bench.start(Play().calls(look), Play().says("done"), users=list(self.USERS), sandbox=True)
+        assert chats.server.settings.agent.folder == str(bench.work)
+        told = await bench.caller(token_of("ann")).chat("hello")
+        assert told.text == "done" and "the owner's" not in told.results[0][0]
+        told = await bench.caller(token_of("ann")).chat("hello", cwd=str(bench.work))
+        assert told.types[-1] == "error" and "outside" in told.events[-1]["message"]
+
+    async def test_a_conversation_is_its_makers(self, bench: Bench) -> None:
+        chats = await bench.start(
+            Play().says("for ann"),
+            Play().says("x").is_silent(),
+            Play().says("for the owner"),
+            users=list(self.USERS),
+            agent={"folder": ""},
+        )
+        ann, bob = bench.caller(token_of("ann")), bench.caller(token_of("bob"))
+        await ann.chat("my secret", "anns")
+        asking = await ann.asks("more", "anns")
+        await asking.seen("text-delta")
+        watchers = [await bob.watches("anns"), await ann.watches("anns")]
+        requests = [
+            ("GET", "", None), ("GET", "/status", None), ("GET", "/last", None), ("GET", "/metrics", None), ("GET", "/cwd", None),
+            ("PUT", "/cwd", {"cwd": "/tmp"}), ("DELETE", "/cwd", None), ("GET", "/model", None), ("PUT", "/model", {"model": "x/y"}),
+            ("GET", "/reasoning-effort", None), ("PUT", "/reasoning-effort", {"reasoningEffort": "low"}),
+            ("POST", "/queue", {"text": "x"}), ("DELETE", "/queue/x", None), ("POST", "/stop", None), ("POST", "/close", None),
+            ("POST", "/open", None), ("PUT", "/title", {"title": "x"}), ("POST", "/compact", {}),
+            ("GET", "/compact-percent", None), ("PUT", "/compact-percent", {"threshold": 1}),
+        ]  # fmt: skip
+        before = await ann.meta("anns")
+        for method, path, body in requests:
+            status, got = await bob.call(method, f"/conversations/anns{path}", body)
+            assert status == 404, (method, path, status, got)
+        status, got = await bob.call("POST", "/chat", {"message": "let me in", "conversationId": "anns"})
+        assert status == 404, got
+        assert (await bob.call("POST", "/chat/warm", {"conversationId": "anns"}))[0] in (404, 409)
+        assert (await bob.get("/conversations"))["conversations"] == []
+        for kind, fields in (("chat.send", {"message": "x"}), ("chat.queue", {"text": "x"})):
+            await watchers[0].says(kind, conversationId="anns", **fields)
+        await watchers[0].says("subscribe", surfaceId="message-queue", conversationId="anns")
+        await watchers[0].says("invoke", surfaceId="todo", actionId="todo/clear", conversationId="anns")
+        await watchers[0].until(lambda: watchers[0].of("chat.error") or watchers[0].of("error"))
+        assert await ann.meta("anns") == before
+        await ann.stop("anns")
+        await asking.end()
+        await watchers[1].sees("turn-sealed")
+        assert watchers[0].events() == []
+        told_ = [
+            one
+            for one in watchers[0].heard
+            if one["type"] in ("conversation.open", "conversation.statusChanged", "surface", "update")
+        ]
+        assert "anns" not in json.dumps(told_)
+        assert [words for _, _, words in await ann.story("anns")] == ["my secret", "for ann", "more", "x"]
+        told = await chats.chat("hello", "owners")
+        assert told.text == "for the owner"
+        for caller in (ann, bob):
+            assert (await caller.call("GET", "/conversations/owners"))[0] == 404
+
+    async def test_a_name_two_users_want_at_once_goes_to_one(self, bench: Bench) -> None:
+        await bench.start(users=list(self.USERS), agent={"folder": ""})
+        (model,) = bench.models
+        model.otherwise = lambda call: Play().says("ok")
+        callers = {name: bench.caller(token_of(name)) for name in ("ann", "bob")}
+
+        async def begins(name: str, id: str) -> bool:
+            body = {"message": f"the secret of {name}", "conversationId": id}
+            async with callers[name].http.post(f"{callers[name].url}/chat", json=body) as answer:
+                text = await answer.text()
+            return answer.status == 200 and '"turn-sealed"' in text
+
+        for n in range(20):
+            names = list(callers) if n % 2 else list(callers)[::-1]
+            had = await asyncio.gather(*(begins(name, f"c{n}") for name in names))
+            (owner,) = [name for name, one in zip(names, had, strict=True) if one]
+            (other,) = [name for name in names if name != owner]
+            assert (await callers[other].call("GET", f"/conversations/c{n}"))[0] == 404
+            assert await callers[owner].story(f"c{n}") == [
+                ("user", "text", f"the secret of {owner}"),
+                ("assistant", "text", "ok"),
+            ]
+
+    async def test_an_agent_of_a_task_sees_no_conversation_but_its_own(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("for the owner"))
+        await chats.chat("a secret", "owners")
+        agent_ = Agent(chats.server)
+        caller = bench.caller(agent_.token)
+        for method, path, body in (
+            ("GET", "/conversations/owners", None), ("POST", "/conversations/owners/queue", {"text": "x"}),
+            ("POST", "/chat", {"message": "x", "conversationId": "owners"}), ("PUT", "/system-prompt", {"template": "x"}),
+            ("POST", "/conversations/owners/stop", None),
+        ):  # fmt: skip
+            status, _ = await caller.call(method, path, body)
+            assert status in (403, 404), (method, path, status)
+        status, got = await caller.call("GET", "/conversations")
+        assert status == 403 or got["conversations"] == []
+        for watched in ({"type": "chat.subscribe"}, {"type": "subscribe", "surfaceId": "message-queue"}):
+            with contextlib.suppress(aiohttp.WSServerHandshakeError):
+                watcher = await caller.watches()
+                await watcher.socket.send_str(json.dumps({**watched, "conversationId": "owners"}))
+                await watcher.hears("error")
+                assert "a secret" not in json.dumps(watcher.heard)
+        agent_.end()
+        assert (await caller.call("GET", "/conversations"))[0] == 401
+
+
+class TestSockets:
+    """The WebSocket: what it says at first, and what it answers."""
+
+    async def test_it_begins_with_the_catalogue(self, bench: Bench) -> None:
+        chats = await bench.start()
+        watcher = await chats.watches()
+        (catalog,) = watcher.heard
+        found = {one["id"]: one for one in catalog["catalog"]}
+        for name in ("message-queue", "todo", "cache-warming"):
+            assert (found[name]["region"], found[name]["scope"]) == ("side", "conversation"), name
+            assert found[name]["title"]
+
+    async def test_nonsense_is_answered_in_words(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("fine"))
+        watcher = await chats.watches()
+        for n, sent_ in enumerate(("{", "5", "[]", '"x"', "{}", '{"type": 5}', '{"type": "no-such"}')):
+            await watcher.socket.send_str(sent_)
+            error = await watcher.hears("error", n + 1)
+            assert error["message"], sent_
+        await watcher.says("subscribe", surfaceId="no-such")
+        await watcher.until(lambda: watcher.of("error")[-1].get("surfaceId") == "no-such")
+        count = len(watcher.of("error")) + len(watcher.of("chat.error"))
+        for fields in (
+            {"type": "subscribe"}, {"type": "chat.send"}, {"type": "chat.send", "message": " "},
+            {"type": "chat.send", "message": "x", "reasoningEffort": "huge"}, {"type": "chat.subscribe"},
+            {"type": "chat.queue", "conversationId": "x", "text": ""}, {"type": "invoke", "surfaceId": "no-such", "actionId": "x"},
+        ):  # fmt: skip
+            await watcher.socket.send_str(json.dumps(fields))
+            count += 1
+            await watcher.until(lambda count=count: len(watcher.of("error")) + len(watcher.of("chat.error")) >= count)
+        await watcher.says("unsubscribe", surfaceId="no-such")
+        await watcher.says("chat.unsubscribe", conversationId="no-such")
+        await watcher.says("chat.send", conversationId="mine", message="hello")
+        await watcher.sees("turn-sealed")
+        check_turn(watcher.events())
+
+    async def test_a_message_of_the_socket_begins_a_turn_its_sender_hears(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("a"), Play().says("b"))
+        watcher = await chats.watches()
+        await watcher.says("chat.send", message=" hello ", workspaceId="mine")
+        await watcher.sees("turn-sealed")
+        check_turn(watcher.events())
+        conversation = watcher.events()[0]["conversationId"]
+        assert watcher.events()[0]["text"] == "hello"
+        assert (await chats.meta(conversation))["workspaceId"] == "mine"
+        await chats.idle(conversation)
+        other = await chats.watches()
+        await other.says("chat.queue", conversationId=conversation, text="and")
+        await other.sees("turn-sealed")  # which it began
+        assert "".join(one.get("delta", "") for one in other.events()) == "b"
+
+    async def test_statuses_are_told_to_all(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("a"))
+        watcher = await chats.watches()
+        told = await chats.chat("go", workspaceId="mine")
+        await chats.idle(told.conversation)
+        await chats.does("POST", f"/conversations/{told.conversation}/close")
+        await watcher.until(lambda: len(watcher.of("conversation.statusChanged")) == 3)
+        assert [one["status"] for one in watcher.of("conversation.statusChanged")] == ["active", "idle", "closed"]
+        for one in watcher.of("conversation.statusChanged"):
+            assert (one["conversationId"], one["workspaceId"]) == (told.conversation, "mine")
+
+    async def test_a_surface_is_told_and_told_again(self, bench: Bench) -> None:
+        chats = await bench.start(Play().calls(("slow", {"name": "x"})), Play().says("b"))
+        watcher = await chats.watches()
+        for n in range(2):
+            await watcher.says("subscribe", surfaceId="message-queue", conversationId="mine")
+            got = await watcher.hears("surface", n + 1)
+            assert got["conversationId"] == "mine"
+            spec = got["spec"]
+            assert spec.keys() == {"id", "region", "title", "fields"}
+            assert spec["fields"] == [{"kind": "custom", "rendererId": "message-queue", "payload": {"messages": []}}]
+        asking = await chats.asks("go", "mine")
+        await until(lambda: "x" in bench.tools.began, "it does not run")
+        await chats.queue("mine", "more")
+        update = await watcher.hears("update")
+        assert update["update"]["surfaceId"] == "message-queue" and update["update"]["conversationId"] == "mine"
+        assert update["update"]["spec"].keys() == spec.keys()
+        await watcher.says("unsubscribe", surfaceId="message-queue", conversationId="mine")
+        await watcher.says("subscribe", surfaceId="no-such")
+        await watcher.hears("error")  # so that the other has been heard, too
+        count = len(watcher.of("update"))
+        await chats.queue("mine", "and more")
+        bench.tools.gates["x"].set()
+        await asking.end()
+        assert len(watcher.of("update")) == count
+
+    async def test_a_request_that_is_no_upgrade_is_told_so(self, bench: Bench) -> None:
+        chats = await bench.start()
+        status, _ = await chats.call("GET", "/ws")
+        assert status == 426
+
+
 class ToolDesk:
     """What a tool of the built-in agent is handed, in a folder of this test: what bin/files says."""
 
@@ -30570,19 +33339,6 @@ async def serves_all(call: Call) -> None:
         await call.whole(b'{"object":"list","data":[{"embedding":[1.0]}],"usage":{"prompt_tokens":3}}')
     else:
         await says("hi there")(call)
-
-
-def token_of(name: str) -> str:
-    return f"token-of-{name}-0123456789"
-
-
-def bearer(name: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {token_of(name)}"}
-
-
-def member(name: str = "ann", **limits: Any) -> dict[str, Any]:
-    """A [[users]] table."""
-    return {"name": name, "token": token_of(name), **limits}
 
 
 def costs(model: str = "m", *, input: float = 0.0, output: float = 0.0) -> dict[str, Any]:
