@@ -784,7 +784,7 @@ def read_settings(
 
 _OWN_PATHS = frozenset(  # what chomp's own addresses begin with
     ("v1", "v1beta", "api", "static", "partials", "docs", "usage", "login", "logout", "health", "status", "metrics",
-     "events", "ws", "tower", "accounts")
+     "events", "ws", "tower", "accounts", "chat", "conversations", "workspaces", "models", "system-prompt")
 )  # fmt: skip
 ACCOUNT_NAME = re.compile(r"[a-z0-9]+([-_.@][a-z0-9]+)*")
 
@@ -21347,7 +21347,8 @@ def asks_for_websocket(request: web.Request) -> bool:
 def check_upgrade(request: web.Request, settings: Settings) -> None:
     """Raises Forbidden for a WebSocket of a foreign page. Who does not say where it is from is no browser."""
     origin = request.headers.get("origin")
-    if origin is not None and origin not in settings.cors_origins and not _is_own(origin, request, settings):
+    allowed = settings.cors_origins if request.path == "/ws" else ()
+    if origin is not None and origin not in allowed and not _is_own(origin, request, settings):
         raise Forbidden(f"WebSockets from {origin[:100]} are not allowed", code="foreign_origin")
 
 
