@@ -27254,6 +27254,28 @@ class TestChatApi:
                 ("assistant", "text", "ok"),
             ]
 
+    async def test_who_watched_before_it_was_made_hears_nothing_of_anothers(self, bench: Bench) -> None:
+        chats = await bench.start(
+            Play().calls(("slow", {"name": "x"})), Play().says("for ann"), users=list(self.USERS), agent={"folder": ""}
+        )
+        ann, bob = bench.caller(token_of("ann")), bench.caller(token_of("bob"))
+        early = [await bob.watches("anns"), await chats.watches("anns")]
+        for one in early:
+            await one.says("subscribe", surfaceId="message-queue", conversationId="anns")
+            await one.until(lambda one=one: one.of("surface") or one.of("error"))
+        asking = await ann.asks("my secret", "anns")
+        await until(lambda: "x" in bench.tools.began, "it does not run")
+        await ann.queue("anns", "another secret")
+        await ann.does("POST", "/conversations/anns/open")
+        bench.tools.gates["x"].set()
+        assert (await asking.end()).text == "for ann"
+        await ann.idle("anns")
+        for one in early:
+            await one.says("subscribe", surfaceId="no-such")
+            await one.until(lambda one=one: [o for o in one.of("error") if o.get("surfaceId") == "no-such"])
+            assert one.events() == [] and "secret" not in json.dumps(one.heard)
+            assert not one.of("conversation.statusChanged") and not one.of("conversation.open")
+
     async def test_an_agent_of_a_task_sees_no_conversation_but_its_own(self, bench: Bench) -> None:
         chats = await bench.start(Play().says("for the owner"))
         await chats.chat("a secret", "owners")
