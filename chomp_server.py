@@ -16036,7 +16036,8 @@ class ChatWatcher:
 
     MOST_BYTES = 4 << 20
 
-    def __init__(self, approvals: bool = False, before: bytes = b"", after: bytes = b""):
+    def __init__(self, caller: Caller, approvals: bool = False, before: bytes = b"", after: bytes = b""):
+        self.caller = caller
         self.approvals = approvals  # whether it can ask a person
         self._before, self._after = before, after  # what stands around an event
         self.turn: LiveTurn | None = None  # after which it is over; None: it stays
@@ -16520,11 +16521,14 @@ class Conversations:
 
     def subscribe(self, conversation_id: str, watcher: ChatWatcher) -> None:
         """Tells `watcher` what has happened in the running turn, and then what happens."""
+        live = self._live.get(conversation_id)
+        if live is not None and not may_hear(watcher.caller, live.caller):
+            return
         watchers = self._watchers.setdefault(conversation_id, set())
         if watcher in watchers:
             return
         watchers.add(watcher)
-        if (live := self._live.get(conversation_id)) is not None:
+        if live is not None:
             watcher.replay(live.events.lines())
 
     def unsubscribe(self, conversation_id: str, watcher: ChatWatcher) -> None:
@@ -16598,6 +16602,9 @@ class Conversations:
             raise Unavailable("chomp is shutting down", code="shutting_down")
         if conversation_id in self._live:
             raise Conflict("a turn of this conversation is active already")
+        for one in list(self._watchers.get(conversation_id, ())):
+            if not may_hear(one.caller, caller):  # it waited for an id that was nobody's
+                self.unsubscribe(conversation_id, one)
         live = LiveTurn(caller, conversation_id, text, fields, self._ms())
         self._live[conversation_id] = live
         if watcher is not None:
@@ -17170,6 +17177,13 @@ def owns(caller: Caller, conversation: Conversation) -> bool:
     if caller.kind == "task":
         return conversation.task == caller.task
     return conversation.caller == maker(caller)
+
+
+def may_hear(caller: Caller, of: Caller) -> bool:
+    """Whether `caller` may hear of a turn of `of`."""
+    if caller.kind == "task":
+        return of.kind == "task" and of.task == caller.task
+    return maker(caller) == maker(of)
 
 
 def check_workspace(workspace_id: str) -> None:
@@ -23624,7 +23638,7 @@ async def chat(request: web.Request) -> web.StreamResponse:
     services, caller = request.app[SERVICES], request[CALLER]
     chats, conversation_id = services.conversations, named or str(uuid.uuid4())
     await chats.ensure(caller, conversation_id, more.workspace_id or "")
-    watcher = ChatWatcher(approvals=fields.get("approvals") is True)
+    watcher = ChatWatcher(caller, fields.get("approvals") is True and caller.kind != "task")
     response = web.StreamResponse(headers={**NDJSON, "x-conversation-id": conversation_id})
     if cross := request.get(CROSS_ORIGIN):
         own = {
@@ -24781,7 +24795,7 @@ class ChatSocket:
     def __init__(self, socket: web.WebSocketResponse, services: Services, caller: Caller, approvals: bool):
         self._socket, self._services, self._caller = socket, services, caller
         self._chats, self._surfaces = services.conversations, services.kernel.surfaces()
-        self.watcher = ChatWatcher(approvals, b'{"type":"chat.delta","event":', b"}")
+        self.watcher = ChatWatcher(caller, approvals and caller.kind != "task", b'{"type":"chat.delta","event":', b"}")
         self._followed: set[str] = set()
         self._looked_at: set[tuple[str, str | None]] = set()
         self._stale: dict[tuple[str, str | None], None] = {}
@@ -24827,6 +24841,12 @@ class ChatSocket:
 
     async def _show(self, key: tuple[str, str | None], *, is_update: bool) -> None:
         surface_id, conversation = key
+        if conversation is not None:
+            try:
+                await self._chats.find(self._caller, conversation)
+            except ChompError:  # somebody else has made one of that id meanwhile
+                self._looked_at.discard(key)
+                return
         spec = await self._surfaces[surface_id].shown(conversation)
         more = {} if conversation is None else {"conversationId": conversation}
         if is_update:
