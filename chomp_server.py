@@ -4674,10 +4674,31 @@ def wire_message(message: ChatMessage) -> dict[str, Any]:
     if details := [detail for one in thoughts for detail in one.details]:
         made["reasoning_details"] = details
     if calls := [one for one in message.chunks if isinstance(one, ToolCallChunk)]:
-        made["tool_calls"] = [form.call_of(one.tool_call_id, one.tool_name, wire_arguments(one.input)) for one in calls]
+        made["tool_calls"] = [
+            form.call_of(one.tool_call_id, form.fitting(one.tool_name, TOOL_NAME), wire_arguments(one.input))
+            for one in calls
+        ]  # a model may call what no tool can be called
     if made["content"] is None and not calls:
         made["content"] = ""
     return made
+
+
+def whole_signs(text: str) -> str:
+    """`text` with halves of signs put together; one that is left alone is no sign."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def whole_input(input: Any) -> Any:
+    """The same for a call's arguments."""
+    try:
+        msgspec.json.encode(input)
+    except UnicodeEncodeError:
+        return json.loads(whole_signs(json.dumps(input, ensure_ascii=False)))
+    return input
 
 
 def wire_arguments(input: Any) -> str:
@@ -4709,6 +4730,8 @@ def split_history(messages: Sequence[ChatMessage], keep: int) -> int:
 
     Never between a call and its result.
     """
+    if not keep:
+        return len(messages)
     at = max(0, len(messages) - keep)
     for cut in range(at, len(messages)):
         if messages[cut].role == "user":
@@ -14621,7 +14644,7 @@ class _Step:
     def message(self, *, with_calls: bool) -> ChatMessage | None:
         """What the model said; None when that is nothing."""
         made: list[Chunk] = []
-        details = self.details
+        details = self.details if with_calls or not self.calls else ()  # they may be those of the calls
         for (kind, words), chunk in zip(self.pieces, self.chunks, strict=True):
             if kind == "text":
                 made.append(TextChunk("".join(words)))
@@ -14651,9 +14674,9 @@ def _sorted_input(input: Any) -> Any:
 
 def capped_result(result: ToolResult, most: int) -> ToolResult:
     """A result no longer than `most` characters: its beginning and its end, and what is between them in numbers."""
-    content = result.content
+    content = whole_signs(result.content)
     if len(content) <= most:
-        return result
+        return ToolResult(content, result.is_error)
     head, tail = most * 3 // 4, most // 4
     note = f"\n\n[{len(content) - head - tail:,} of {len(content):,} characters are left out here]\n\n"
     return ToolResult(content[:head] + note + content[-tail:], result.is_error)
@@ -14948,9 +14971,11 @@ class Surface:
             fields = self._spec(conversation)
             if inspect.isawaitable(fields):
                 fields = await fields
+            fields = Raw(msgspec.json.encode(list(fields)))
         except Exception as error:  # the others are shown all the same
             self.extension.failed(f"the surface {self.id}", error)
-        return {"id": self.id, "region": self.region, "title": self.title, "fields": list(fields)}
+            fields = []
+        return {"id": self.id, "region": self.region, "title": self.title, "fields": fields}
 
     async def invoke(self, action: str, payload: Any, conversation: str | None) -> None:
         """Does what a client asks for. Raises NotFound or what the extension raises for it."""
@@ -15937,16 +15962,20 @@ class ConversationStore:
 
     async def put_workspace(self, caller: str, workspace_id: str, **values: Any) -> Workspace:
         """Makes a workspace, or changes what is named of it."""
-        before = await self.workspace(caller, workspace_id)
         now = self._ms()
-        made = before or Workspace(workspace_id, workspace_id, None, now, now)
-        if not made.created_at:
-            made = msgspec.structs.replace(made, created_at=now, last_activity_at=now)
-        made = msgspec.structs.replace(made, **values)
-        row = (caller, made.id, made.title, made.default_cwd, made.created_at, made.last_activity_at)
-        sql = "INSERT OR REPLACE INTO workspaces VALUES (?, ?, ?, ?, ?, ?)"
-        await self._database.write(lambda connection: connection.execute(sql, row))
-        return made
+
+        def put(connection: sqlite3.Connection) -> Workspace:
+            sql = ("SELECT id, title, default_cwd, created_at, last_activity_at FROM workspaces "
+                   "WHERE caller = ? AND id = ?")  # fmt: skip
+            row = connection.execute(sql, (caller, workspace_id)).fetchone()
+            title = "Default" if workspace_id == "default" else workspace_id
+            before = Workspace(*row) if row else Workspace(workspace_id, title, None, now, now)
+            made = msgspec.structs.replace(before, **values)
+            sql = "INSERT OR REPLACE INTO workspaces VALUES (?, ?, ?, ?, ?, ?)"
+            connection.execute(sql, (caller, *msgspec.structs.astuple(made)))
+            return made
+
+        return await self._database.write(put)
 
     async def drop_workspace(self, caller: str, workspace_id: str) -> int:
         """Forgets a workspace; its conversations are closed and go to `default`. How many those are."""
@@ -16043,12 +16072,13 @@ class ChatWatcher:
         self.turn: LiveTurn | None = None  # after which it is over; None: it stays
         self.phase: Literal["open", "ended", "overrun"] = "open"
         self._lines: collections.deque[bytes] = collections.deque()
-        self._size, self._most = 0, self.MOST_BYTES
+        self._size, self._most, self._longest = 0, self.MOST_BYTES, 0
         self._some = asyncio.Event()
 
-    def event(self, line: bytes) -> None:
-        """An event of a conversation."""
-        self.put(self._before + line + self._after)
+    def event(self, line: bytes, *, needed: bool = True) -> None:
+        """An event of a conversation; who has fallen behind goes without those that are not needed."""
+        if needed or self._size < self._most // 2:
+            self.put(self._before + line + self._after)
 
     def replay(self, lines: Sequence[bytes]) -> None:
         """Events of before, which are bounded by themselves."""
@@ -16062,7 +16092,8 @@ class ChatWatcher:
             return
         self._lines.append(line)
         self._size += len(line)
-        if self._size > self._most:
+        self._longest = max(self._longest, len(line))  # one is taken, however long it is
+        if self._size > self._most + self._longest:
             self.phase = "overrun"
             self._lines.clear()
         self._some.set()
@@ -16080,7 +16111,7 @@ class ChatWatcher:
             await self._some.wait()
         lines = list(self._lines)
         self._lines.clear()
-        self._size, self._most = 0, self.MOST_BYTES
+        self._size, self._most, self._longest = 0, self.MOST_BYTES, 0
         return lines
 
 
@@ -16153,6 +16184,7 @@ class LiveTurn:
         self.model = ""  # that answered last, with its router
         self.opening: asyncio.Timeout | None = None  # until the model can be asked
         self.stopped = self.closed = self.sealed = False
+        self.queued: Sequence[QueuedMessage] = ()  # of which its text is made, until that is stored
         self.task: asyncio.Task[None] | None = None
         self.over = asyncio.Event()
 
@@ -16339,7 +16371,7 @@ class _AnswerReader:
         self._details: list[Any] = []
         self._told: set[int] = set()  # calls, by identity of their part
         self._words: textcalls.TextCalls | None = None
-        self._written = 0  # calls in its words
+        self._halves = {"text": "", "thinking": ""}  # of signs, by kind of words: the other half comes next
         self.started = False
         self.failed: Failed | None = None
 
@@ -16353,8 +16385,7 @@ class _AnswerReader:
             if isinstance(one, str):
                 yield TextDelta(one)
             else:
-                self._written += 1
-                yield CallMade(f"call_{secrets.token_hex(12)}", one.name, one.input)
+                yield CallMade(f"call_{secrets.token_hex(12)}", one.name, whole_input(one.input))
 
     def read(self, payload: bytes) -> Iterator[ModelEvent]:
         """What a payload says."""
@@ -16365,9 +16396,22 @@ class _AnswerReader:
             chunk: _DetailsChunk | None = decode_or_none(payload, msgspec.json.Decoder(_DetailsChunk).decode)
             for choice in chunk.choices or () if chunk is not None else ():
                 details = choice.delta.reasoning_details if choice.delta is not None else None
-                self._details += [form.decode(bytes(one)) for one in details or ()]
+                for one in details or ():
+                    self._add_detail(form.decode(bytes(one)))
         self._decoder.feed(payload)
         yield from self._news()
+
+    def _add_detail(self, detail: Any) -> None:
+        """A detail, or more of the last: of one block there come many pieces, and it has to go back as one."""
+        last: Any = self._details[-1] if self._details else None
+        same = isinstance(detail, dict) and isinstance(last, dict) and not ({"data", "id"} & detail.keys())
+        if not (same and all(detail.get(name) == last.get(name) for name in ("type", "index"))):
+            self._details.append(detail)
+            return
+        for name, value in detail.items():
+            is_more = name in ("text", "summary") and isinstance(value, str) and isinstance(last.get(name), str)
+            if value is not None:
+                last[name] = last[name] + value if is_more else value
 
     @staticmethod
     def _fault(payload: bytes) -> Failed | None:
@@ -16386,12 +16430,20 @@ class _AnswerReader:
         for part in self._answer.news():
             if part.kind != "call" and (words := part.take()):
                 yield from self._whole_calls(part)
-                if part.kind == "thinking":
-                    yield ReasoningDelta(words)
-                else:
-                    yield from self._said([words] if self._words is None else self._words.feed(words))
+                yield from self._worded(part.kind, words)
         if self._answer.parts:
             yield from self._whole_calls(self._answer.parts[-1])
+
+    def _worded(self, kind: str, words: str, *, last: bool = False) -> Iterator[ModelEvent]:
+        kind = "thinking" if kind == "thinking" else "text"
+        words, self._halves[kind] = self._halves[kind] + words, ""
+        if not last and "\ud800" <= words[-1] <= "\udbff":
+            words, self._halves[kind] = words[:-1], words[-1]
+        words = whole_signs(words)
+        if kind == "thinking" and words:
+            yield ReasoningDelta(words)
+        elif words:
+            yield from self._said([words] if self._words is None else self._words.feed(words))
 
     def _whole_calls(self, before: form.Part) -> Iterator[CallMade]:
         """Calls in front of a part that nobody has been told of."""
@@ -16411,7 +16463,7 @@ class _AnswerReader:
             found = form.decode(text)
         except (ValueError, RecursionError):
             found = text
-        return CallMade(part.id, part.name, found)
+        return CallMade(whole_signs(part.id), whole_signs(part.name), whole_input(found))
 
     def finish(self, is_broken: bool) -> Iterator[ModelEvent]:
         """What is left at the end; of an answer that broke off, no call that may be half of one."""
@@ -16419,6 +16471,8 @@ class _AnswerReader:
         if finish is not None:
             finish()
         yield from self._news()
+        for kind in [kind for kind, half in self._halves.items() if half]:
+            yield from self._worded(kind, "", last=True)
         if self._words is not None:
             yield from self._said(self._words.finish())
         for part in self._answer.calls:
@@ -16446,6 +16500,8 @@ class Conversations:
         self._listeners: list[Callable[[dict[str, Any]], object]] = []
         self._readers: list[Callable[[str, bytes], object]] = []
         self._approvals: dict[tuple[str, str], tuple[dict[str, Any], asyncio.Future[bool]]] = {}
+        self._aside: dict[str, asyncio.Timeout] = {}  # what has a history and is no turn, as long as it can be ended
+        self._full: set[str] = set()  # conversations that were to be compacted and could not be
         self._stopping = False
         self._made = 0  # queued messages
 
@@ -16458,6 +16514,30 @@ class Conversations:
         if lock is None:
             lock = self._locks[conversation_id] = asyncio.Lock()
         return lock
+
+    @contextlib.asynccontextmanager
+    async def _beside(self, conversation_id: str) -> AsyncIterator[None]:
+        """Has the history for what is no turn; who stops a turn that waits for it ends it. Raises Conflict."""
+        lock = self._lock(conversation_id)
+        if conversation_id in self._live or lock.locked():
+            raise Conflict("a turn of this conversation is active")
+        async with lock:
+            scope = asyncio.timeout(None)
+            try:
+                async with scope:
+                    self._aside[conversation_id] = scope
+                    yield
+            except TimeoutError:
+                if not scope.expired():
+                    raise
+                raise Conflict("it was stopped") from None
+            finally:
+                self._aside.pop(conversation_id, None)
+
+    def _end_beside(self, conversation_id: str) -> None:
+        scope = self._aside.get(conversation_id)
+        if scope is not None:
+            end_now(scope)
 
     # -- whose it is
 
@@ -16568,7 +16648,7 @@ class Conversations:
         if watchers := self._watchers.get(live.conversation_id):
             line = msgspec.json.encode(event)
             for watcher in list(watchers):
-                watcher.event(line)
+                watcher.event(line, needed=kind != "tool-output")
         for hear in list(self._listeners):
             try:
                 hear(event)
@@ -16647,8 +16727,11 @@ class Conversations:
             "contextSize": None if metrics is None else metrics.context_size,
         }  # fmt: skip
         self._events.publish("turn_settled", facts)
-        if not carried and metrics is not None and metrics.context_size and not self._stopping and not live.closed:
-            work = self._compact_when_full(live.caller, live.conversation_id, model, metrics.context_size)
+        size = None if metrics is None else metrics.context_size
+        if size is None and live.conversation_id in self._full:  # it may be too long for its model by now
+            size = sys.maxsize
+        if not carried and size and not self._stopping and not live.closed:
+            work = self._compact_when_full(live.caller, live.conversation_id, model, size)
             self._background.start(f"compaction of {live.conversation_id}", work)
 
     async def _settle(self, live: LiveTurn) -> bool:
@@ -16660,16 +16743,34 @@ class Conversations:
             self.unsubscribe(live.conversation_id, watcher)
         live.turn, live.events = None, EventLog()  # freed now: the collector seldom comes
         live.over.set()
-        queued = [] if live.closed or self._stopping else self._queues.pop(live.conversation_id, [])
+        if live.queued and not live.closed:  # nothing could be stored: it waits for the next turn
+            self._queues[live.conversation_id] = [*live.queued, *self._queues.get(live.conversation_id, ())]
+            self._events.publish("queue", {"conversation": live.conversation_id})
+        carries = not (live.closed or live.queued or self._stopping)
+        queued = self._queues.pop(live.conversation_id, []) if carries else []
         if queued:
             self._events.publish("queue", {"conversation": live.conversation_id})
             fields = msgspec.structs.replace(live.fields, cwd=None)
             text = "\n\n".join(one.text for one in queued)
-            self.begin(live.caller, live.conversation_id, text, fields)
+            self.begin(live.caller, live.conversation_id, text, fields).queued = queued
             return True
-        with contextlib.suppress(DatabaseFault):
-            await self._set_status(live.conversation_id, "closed" if live.closed else "idle")
+        status: ConversationStatus = "closed" if live.closed else "idle"
+        try:
+            await self._set_status(live.conversation_id, status)
+        except DatabaseFault:
+            work = self._set_status_later(live.conversation_id, status)
+            self._background.start(f"status of {live.conversation_id}", work)
         return False
+
+    async def _set_status_later(self, conversation_id: str, status: ConversationStatus) -> None:
+        """Where a disk is full, again until it succeeds: what does not run is not to be shown as running for ever."""
+        while True:
+            await asyncio.sleep(DATABASE_RETRY_S)
+            with contextlib.suppress(DatabaseFault):
+                found = await self.store.get(conversation_id)
+                if found is not None and found.status == "active" and conversation_id not in self._live:
+                    await self._set_status(conversation_id, status)
+                return
 
     async def _set_status(self, conversation_id: str, status: ConversationStatus) -> None:
         await self.store.set(conversation_id, status=status)
@@ -16710,24 +16811,28 @@ class Conversations:
         conversation = await self.ensure(caller, live.conversation_id, fields.workspace_id or "")
         said = ChatMessage("user", (TextChunk(live.text),))
         await self.store.append(conversation.id, [said])
-        if fields.cwd:
-            await self.store.set(conversation.id, cwd=fields.cwd)
+        live.queued = ()
         await self._set_status(conversation.id, "active")
 
     async def _brief(
-        self, caller: Caller, conversation: Conversation, fields: ChatFields, turn_id: str, *, anew: bool = False
-    ) -> _Brief:
+        self, caller: Caller, conversation: Conversation, fields: ChatFields, turn_id: str, *, anew: bool = False,
+        keeps: bool = True,
+    ) -> _Brief:  # fmt: skip
         """What a request to the model of a conversation needs; `anew` with another system prompt than it has had.
 
-        Raises ChompError.
+        That prompt is not the conversation's from then on, nor is any other where it `keeps` none. Raises ChompError.
         """
         agent = self._settings().agent
+        if fields.cwd:
+            conversation = msgspec.structs.replace(conversation, cwd=fields.cwd)
+        cwd = await self.folder(caller, conversation)
+        if fields.cwd:
+            await self.store.set(conversation.id, cwd=fields.cwd)
         model = fields.model or conversation.model or self.default_model
         targets = await self._targets(caller, model)
         if fields.model and fields.model != conversation.model:
             await self.store.set(conversation.id, model=fields.model)
         effort = fields.reasoning_effort or conversation.effort or agent.effort
-        cwd = await self.folder(caller, conversation)
         facts = self._facts(caller, conversation, turn_id, model, cwd, fields.mode)
         tools = await self._kernel.filtered("tools", self._kernel.tools(), facts)
         tools = [one for one in tools if facts.mode != "plan" or one.access in ("read", "network")]
@@ -16737,7 +16842,7 @@ class Conversations:
         prompt = conversation.prompt
         if anew or prompt is None or conversation.prompt_cwd != cwd:
             prompt = await self._kernel.filtered("system-prompt", DEFAULT_PROMPT, facts)
-            if not anew:
+            if keeps and not anew:
                 await self.store.set(conversation.id, prompt=prompt, prompt_cwd=cwd)
         messages = one_answer_each(await self.store.messages(conversation.id))
         history, repair = reconcile(list(messages))
@@ -16838,7 +16943,7 @@ class Conversations:
                 shown += len(data)
                 if shown > OUTPUT_CHARS:
                     data = f"{data[: 64 << 10]}\n[more is printed than is shown here]\n"
-                self._emit(live, "tool-output", toolCallId=chunk.tool_call_id, data=data, stream=stream)
+                self._emit(live, "tool-output", toolCallId=chunk.tool_call_id, data=whole_signs(data), stream=stream)
 
             logger = logging.getLogger(f"chomp.{tool.extension}")
             return await self._kernel.call_tool(tool, ToolContext(chunk, brief.facts, logger, output))
@@ -16946,9 +17051,12 @@ class Conversations:
 
     def enqueue(self, caller: Caller, conversation_id: str, text: str, fields: ChatFields) -> bool:
         """Says something: at once where no turn runs, else after the tools it calls. Whether a turn was started."""
-        if conversation_id not in self._live:
+        live = self._live.get(conversation_id)
+        if live is None:
             self.begin(caller, conversation_id, text, fields)
             return True
+        if live.closed:
+            raise Conflict("this conversation is being closed")
         queue = self._queues.setdefault(conversation_id, [])
         if len(queue) >= MESSAGES_QUEUED:
             raise Busy(f"{MESSAGES_QUEUED} messages are waiting already", retry_after_s=10)
@@ -16972,6 +17080,7 @@ class Conversations:
         live = self._live.get(conversation_id)
         if live is not None:
             live.stop()
+            self._end_beside(conversation_id)
         return live is not None
 
     async def close(self, caller: Caller, conversation_id: str) -> bool:
@@ -16982,7 +17091,7 @@ class Conversations:
         live = self._live.get(conversation_id)
         if live is not None:
             live.closed = True
-            live.stop()
+            self.stop_turn(conversation_id)
         await self._set_status(conversation_id, "closed")
         self._events.publish("conversation_closed", {"conversation": conversation_id})
         return live is not None
@@ -16998,7 +17107,7 @@ class Conversations:
         self._stopping = True
         lives = list(self._live.values())
         for live in lives:
-            live.stop()
+            self.stop_turn(live.conversation_id)
         if lives:
             await asyncio.wait([cast(Any, one.task) for one in lives], timeout=ENDING_TOOLS_S + 2)
         for watchers in list(self._watchers.values()):
@@ -17008,6 +17117,7 @@ class Conversations:
     async def delete(self, caller: Caller, conversation_id: str) -> None:
         """Ends and forgets a conversation. Raises NotFound."""
         await self.get(caller, conversation_id)
+        self._end_beside(conversation_id)
         if (live := self._live.get(conversation_id)) is not None:
             live.closed = True
             live.stop()
@@ -17022,8 +17132,9 @@ class Conversations:
         """Ends and forgets all conversations of a caller."""
         for live in [one for one in self._live.values() if maker(one.caller) == name]:
             live.closed = True
-            live.stop()
+            self.stop_turn(live.conversation_id)
             await live.over.wait()
+            self._queues.pop(live.conversation_id, None)
         await self.store.forget(name)
 
     # -- what is said
@@ -17047,16 +17158,15 @@ class Conversations:
         Raises Conflict when that cannot be.
         """
         conversation = await self.store.get(conversation_id)
-        lock = self._lock(conversation_id)
-        if conversation_id in self._live or lock.locked():
+        if conversation_id in self._live or self._lock(conversation_id).locked():
             raise Conflict("a turn of this conversation is active")
         if conversation is None or not conversation.seq:
             raise Conflict("the conversation has no history yet")
         if cwd:
             conversation = msgspec.structs.replace(conversation, cwd=cwd)
         caller = self.caller_of(conversation)
-        async with lock:
-            brief = await self._brief_again(caller, conversation, model)
+        async with self._beside(conversation_id):
+            brief = await self._brief_again(caller, conversation, model, keeps=not cwd)
             usage, _, failed = await self._once(caller, brief, WARM_WORD, 1, f"warm-{self._ms()}")
         if failed is not None or usage is None:
             raise Conflict(failed.message if failed is not None else "the provider did not tell its tokens")
@@ -17071,13 +17181,13 @@ class Conversations:
         return told
 
     async def _brief_again(
-        self, caller: Caller, conversation: Conversation, model: str, *, anew: bool = False
+        self, caller: Caller, conversation: Conversation, model: str, *, anew: bool = False, keeps: bool = True
     ) -> _Brief:
         """A brief for a request that is no turn. Raises Conflict where there can be none."""
         if model:
             conversation = msgspec.structs.replace(conversation, model=model)
         try:
-            return await self._brief(caller, conversation, ChatFields(), "", anew=anew)
+            return await self._brief(caller, conversation, ChatFields(), "", anew=anew, keeps=keeps)
         except (NotFound, BadRequest, Forbidden) as error:
             raise Conflict(error.message) from None
 
@@ -17111,10 +17221,7 @@ class Conversations:
         Raises Conflict when that cannot be.
         """
         conversation = await self.get(caller, conversation_id)
-        lock = self._lock(conversation_id)
-        if conversation_id in self._live or lock.locked():
-            raise Conflict("a turn of this conversation is active")
-        async with lock:
+        async with self._beside(conversation_id):
             return await self._compact(caller, conversation, keep, model)
 
     async def _compact(self, caller: Caller, conversation: Conversation, keep: int, model: str) -> dict[str, Any]:
@@ -17140,6 +17247,8 @@ class Conversations:
             parts.append(f"The last request before that, word for word:\n\n{goal}")
         system = ChatMessage("system", (SystemChunk("\n\n".join([*parts, *verbatim])),))
         archive = str(uuid.uuid4())
+        await asyncio.sleep(0)  # who ends it has done so by now
+        self._aside.pop(conversation.id).reschedule(None)
         await self.store.fork(conversation, archive, [system, *kept])
         found = {
             "conversationId": conversation.id, "newConversationId": archive, "messagesSummarized": len(old),
@@ -17156,11 +17265,13 @@ class Conversations:
         if conversation is None or not window:
             return
         percent = compact_percent(conversation, self._settings().agent)
+        self._full.discard(conversation_id)
         if percent <= 0 or size < window * percent // 100:
             return
         try:
             await self.compact(caller, conversation_id)
         except ChompError as error:
+            self._full.add(conversation_id)
             log.warning("the conversation %s was not compacted: %s", conversation_id, error.message)
 
 

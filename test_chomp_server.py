@@ -30908,6 +30908,343 @@ class TestToolsOfTurns:
         assert "web_search" not in {tool["function"]["name"] for tool in self.up.calls[0].json["tools"]}
 
 
+class TestFaultsOfConversations:
+    """What went wrong in conversations once."""
+
+    # -- stopping
+
+    async def test_a_turn_that_waits_for_a_compaction_can_be_stopped(self, bench: Bench) -> None:
+        chats = await bench.start(*(Play().says("a") for _ in range(3)))
+        for _ in range(3):
+            await chats.chat("go", "c")
+        summary = Play().is_silent()
+        bench.models[0].then(summary)
+        compacting = asyncio.ensure_future(chats.call("POST", "/conversations/c/compact", {"keepLastN": 2}))
+        await soon(summary.came.wait())
+        asking = await chats.asks("more", "c")
+        await asking.seen("user-message")
+        assert await chats.stop("c")
+        told = await asyncio.wait_for(asking.end(), 3)
+        assert told.reason == "aborted"
+        assert (await compacting)[0] == 409
+        assert (await chats.story("c"))[-1] == ("user", "text", "more")
+
+    # -- compaction
+
+    async def test_a_compaction_may_keep_nothing(self, bench: Bench) -> None:
+        chats = await bench.start(*(Play().says("a") for _ in range(2)), Play().says("the summary"), Play().says("b"))
+        for _ in range(2):
+            await chats.chat("go", "c")
+        status, told = await chats.call("POST", "/conversations/c/compact", {"keepLastN": 0})
+        assert (status, told.get("messagesSummarized"), told.get("messagesKept")) == (200, 4, 0)
+        assert (await chats.chat("on", "c")).reason == "stop"
+        assert bench.models[0].roles() == "user"
+
+    # -- what cannot be said in UTF-8
+
+    @pytest.mark.parametrize("watched", [True, False])
+    async def test_a_sign_whose_halves_come_apart_is_one_sign(self, bench: Bench, watched: bool) -> None:
+        halves = [
+            b'data: {"choices":[{"index":0,"delta":{"content":"a\\ud83d"}}]}\n\n',
+            b'data: {"choices":[{"index":0,"delta":{"content":"\\ude00b"}}]}\n\n',
+            b'data: {"choices":[{"index":0,"delta":{"content":"\\ud83d"}}]}\n\n',
+        ]
+        chats = await bench.start(Play().sends(*halves), Play().says("fine"))
+        if watched:
+            told = await chats.chat("go", "c")
+            assert told.reason == "stop"
+        else:
+            await chats.queue("c", "go")
+            await until(lambda: not chats.server.services.conversations.active("c"), "it goes on")
+        assert await chats.story("c") == [("user", "text", "go"), ("assistant", "text", "a\U0001f600b\ufffd")]
+        assert (await chats.chat("on", "c")).text == "fine"
+
+    async def test_half_a_sign_in_a_call_and_in_its_result_ends_no_turn(self, bench: Bench) -> None:
+        bench.extension(
+            "halves",
+            """
+            MANIFEST = {"id": "halves", "name": "Halves", "version": "1.0.0", "apiVersion": "^1"}
+            def activate(host):
+                @host.tool(access="read")
+                async def halves(ctx) -> str:
+                    '''Lists a file with an odd name.'''
+                    ctx.output("x\\udcff")
+                    return "name \\udcff"
+            """,
+        )
+        chats = await bench.start(
+            Play().calls(("unchecked", '{"text": "\\ud83d"}'), ("halves", {})), Play().says("done")
+        )
+        told = await chats.chat("go", "c")
+        assert (told.reason, [bad for _, bad in told.results]) == ("stop", [False, False])
+        assert [one[1] for one in await chats.story("c")] == [
+            "text", "tool-call", "tool-call", "tool-result", "tool-result", "text",
+        ]  # fmt: skip
+
+    # -- who looks
+
+    async def test_a_long_turn_is_told_to_those_who_come_late(self, bench: Bench) -> None:
+        gate = asyncio.Event()
+        texts = [f"{n}" + "x" * 49_000 for n in range(100)]
+        plays = [Play().calls(*(("echo", {"text": one}) for one in texts)), Play().says("a").waits(gate).says("b")]
+        chats = await bench.start(*plays)
+        asking = await chats.asks("go", "c")
+        await asking.seen("text-delta")
+        late = await chats.watches("c")
+        await late.sees("tool-result", 100)
+        gate.set()
+        await late.sees("turn-sealed")
+        assert (await asking.end()).reason == "stop"
+
+    async def test_a_long_message_is_answered(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("long"))
+        assert (await chats.chat("x" * (5 << 20), "c")).text == "long"
+
+    async def test_a_flood_of_output_takes_nobody_away(self, bench: Bench) -> None:
+        chats = await bench.start(Play().calls(("speaks", {"lines": 60_000})), Play().says("done"))
+        told = await chats.chat("go", "c")
+        assert told.reason == "stop" and told.text == "done"
+
+    async def test_a_surface_that_cannot_be_told_leaves_the_socket(self, bench: Bench) -> None:
+        bench.extension(
+            "odd",
+            """
+            MANIFEST = {"id": "odd", "name": "Odd", "version": "1.0.0", "apiVersion": "^1.1"}
+            def activate(host):
+                host.surface("odd", "Odd", lambda conversation: [{"kind": "custom", "payload": object()}])
+                host.surface("none", "None", lambda conversation: None)
+            """,
+        )
+        chats = await bench.start()
+        watcher = await chats.watches()
+        for n, name in enumerate(("odd", "none", "todo")):
+            await watcher.says("subscribe", surfaceId=name)
+            await watcher.hears("surface", n + 1)
+        assert [one["spec"]["fields"] for one in watcher.of("surface")][:2] == [[], []]
+
+    # -- the queue
+
+    async def test_what_is_queued_while_a_conversation_is_closed_is_not_forgotten(self, bench: Bench) -> None:
+        bench.extension(
+            "stays",
+            """
+            import asyncio
+            MANIFEST = {"id": "stays", "name": "Stays", "version": "1.0.0", "apiVersion": "^1"}
+            def activate(host):
+                gate, began = asyncio.Event(), asyncio.Event()
+                host.provide("stays", (gate, began))
+                @host.tool(access="read")
+                async def stays(ctx) -> str:
+                    '''Ends late.'''
+                    began.set()
+                    try:
+                        await asyncio.Event().wait()
+                    finally:
+                        await gate.wait()
+                    return ""
+            """,
+        )
+        chats = await bench.start(Play().calls(("stays", {})))
+        gate, began = chats.server.services.kernel.services["stays"]
+        asking = await chats.asks("go", "c")
+        await soon(began.wait())
+        await chats.does("POST", "/conversations/c/close")
+        status, _ = await chats.call("POST", "/conversations/c/queue", {"text": "late"})
+        gate.set()
+        await asking.end()
+        await eventually_async(lambda: chats.status("c"), (False, "closed"), PATIENCE_S)
+        left = (await chats.get("/conversations/c/queue"))["queue"]
+        assert (status, left) == (409, [])  # it is said that it is not taken; it does not wait for ever
+
+    async def test_what_was_queued_survives_a_full_disk(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        gate = asyncio.Event()
+        chats = await bench.start(Play().says("a").waits(gate), Play().says("b"))
+        asking = await chats.asks("go", "c")
+        await asking.seen("text-delta")
+        await chats.queue("c", "kept")
+
+        async def full(*args: Any) -> int:
+            raise cs.DatabaseFault("the disk is full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(chats.server.services.conversations.store, "append", full)
+            gate.set()
+            await asking.end()
+            await eventually_async(lambda: chats.status("c"), (False, "idle"), PATIENCE_S)
+            left = (await chats.get("/conversations/c/queue"))["queue"]
+        assert [one["text"] for one in left] == ["kept"]
+        await chats.chat("on", "c")
+        await until(lambda: len(bench.models[0].calls) >= 2, "nobody asked")
+        bench.models[0].then(Play().says("c"))
+        await eventually_async(
+            lambda: chats.story("c"),
+            [("user", "text", "go"), ("user", "text", "on"), ("assistant", "text", "b"), ("user", "text", "kept"),
+             ("assistant", "text", "c")], PATIENCE_S,
+        )  # fmt: skip
+
+    async def test_a_status_that_could_not_be_kept_is_kept_later(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gate = asyncio.Event()
+        chats = await bench.start(Play().says("a").waits(gate))
+        asking = await chats.asks("go", "c")
+        await asking.seen("text-delta")
+        store = chats.server.services.conversations.store
+        whole = store.set
+        tried = asyncio.Event()
+
+        async def full(*args: Any, **values: Any) -> None:
+            tried.set()
+            raise cs.DatabaseFault("the disk is full")
+
+        monkeypatch.setattr(store, "set", full)
+        gate.set()
+        await asking.end()
+        await soon(tried.wait())
+        monkeypatch.setattr(store, "set", whole)
+        await eventually_async(lambda: chats.status("c"), (False, "idle"), PATIENCE_S)
+
+    # -- histories
+
+    async def test_a_name_that_no_tool_can_have_is_sent_back_as_one_that_can(self, bench: Bench) -> None:
+        plays = [Play().calls(("functions.read file", {}), ("x" * 200, {})), Play().says("sorry"), Play().says("b")]
+        chats = await bench.start(*plays)
+        told = await chats.chat("go", "c")
+        assert [bad for _, bad in told.results] == [True, True]
+        await chats.chat("on", "c")
+        for at in (1, 2):
+            called = [
+                call["function"]["name"] for one in bench.models[0].messages(at) for call in one.get("tool_calls", ())
+            ]
+            assert len(called) == 2 and all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) for name in called)
+        assert (await chats.story("c"))[1][2] == "functions.read file"
+
+    async def test_a_stopped_step_leaves_no_seal_of_calls_that_are_gone(self, bench: Bench) -> None:
+        sealed = chat_chunk({"reasoning_details": [{"type": "reasoning.encrypted", "data": "abc", "index": 0}]})
+        chats = await bench.start(Play().thinks("hm").sends(sealed).calls(("slow", {"name": "s"})), Play().says("fine"))
+        asking = await chats.asks("go", "c")
+        await until(lambda: bench.tools.began == ["s"], "it did not begin")
+        await asking.seen("step-complete")
+        await chats.stop("c")
+        await asking.end()
+        await chats.chat("on", "c")
+        assert all("reasoning_details" not in one for one in bench.models[0].messages())
+
+    async def test_what_a_provider_thought_is_sent_back_in_whole_pieces(self, bench: Bench) -> None:
+        pieces: list[dict[str, Any]] = [{"text": "I "}, {"text": "think"}, {"signature": "s"}]
+        details = [{"type": "reasoning.text", "index": 0, "format": "anthropic-claude-v1", **one} for one in pieces]
+        play = (
+            Play().sends(*(chat_chunk({"reasoning_details": [one]}) for one in details)).calls(("echo", {"text": "a"}))
+        )
+        chats = await bench.start(play, Play().says("fine"))
+        await chats.chat("go", "c")
+        (assistant,) = [one for one in bench.models[0].messages() if one["role"] == "assistant"]
+        assert assistant["reasoning_details"] == [
+            {"type": "reasoning.text", "index": 0, "format": "anthropic-claude-v1", "text": "I think", "signature": "s"}
+        ]
+
+    # -- settings of a conversation
+
+    async def test_changes_of_a_workspace_at_once_are_all_kept(self, bench: Bench) -> None:
+        chats = await bench.start()
+        for n in range(10):
+            name = f"w{n}"
+            await asyncio.gather(
+                chats.does("PUT", f"/workspaces/{name}/title", {"title": "T"}),
+                chats.does("PUT", f"/workspaces/{name}/default-cwd", {"defaultCwd": "/tmp"}),
+            )
+            found = await chats.get(f"/workspaces/{name}")
+            assert (found["title"], found["defaultCwd"]) == ("T", "/tmp")
+
+    async def test_a_folder_that_is_none_is_not_kept(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("a"))
+        told = await chats.chat("go", "c", cwd=str(bench.work / "nowhere"))
+        assert told.types[-1] == "error"
+        assert (await chats.get("/conversations/c/cwd"))["cwd"] is None
+        assert (await chats.chat("on", "c")).text == "a"
+
+    async def test_warming_in_another_folder_leaves_the_prompt(self, bench: Bench) -> None:
+        other = bench.folder / "other"
+        other.mkdir()
+        (bench.work / "AGENTS.md").write_text("first")
+        chats = await bench.start(*(Play().says("a") for _ in range(3)))
+        await chats.chat("go", "c")
+        before = bench.models[0].system()
+        (bench.work / "AGENTS.md").write_text("second")
+        await chats.does("POST", "/chat/warm", {"conversationId": "c", "cwd": str(other)})
+        await chats.chat("on", "c")
+        assert bench.models[0].system() == before
+
+    async def test_a_conversation_too_long_for_its_model_is_compacted_when_it_can_be(self, bench: Bench) -> None:
+        model = await bench.model()
+        model.up.list_act = lists({"id": "m", "object": "model", "context_length": 1000})
+        model.up.speaks = {"models": []}
+        chats = await bench.start()
+        model.then(*(Play().calls(("echo", {"text": str(n)})) for n in range(12)), Play().says("a").uses(900, 10))
+        await chats.chat("go", "c")  # all of it is one request, in front of which there is nothing
+        watcher = await chats.watches()
+        model.then(Play().refuses(400, "too long"), Play().says("the summary"), Play().says("b"))
+        assert (await chats.chat("on", "c")).reason == "error"
+        await watcher.hears("conversation.compacted")
+        assert (await chats.chat("and on", "c")).text == "b"
+        assert "the summary" in model.system()
+
+    # -- figures, warming
+
+    async def test_tokens_of_a_step_without_words_make_no_model_fast(self, bench: Bench) -> None:
+        gate = asyncio.Event()
+        chats = await bench.start(
+            Play().calls(("echo", {"text": "a"})).uses(10, 50_000), Play().says("a").waits(gate).says("b").uses(10, 10)
+        )
+        asking = await chats.asks("go", "c")
+        await asking.seen("text-delta")
+        await asyncio.sleep(0.05)  # it takes its time
+        gate.set()
+        await asking.end()
+        (found,) = (await chats.get("/metrics/throughput"))["models"]
+        assert found["tokensPerSecond"] == 10 * 1000 / found["totalGenMs"]
+        assert found["totalOutputTokens"] == 50_010
+
+    async def test_a_database_that_cannot_be_read_once_ends_no_warming(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        chats = await bench.start(Play().says("a"))
+        await chats.chat("go", "c")
+        watcher = await chats.watches()
+        await watcher.says(
+            "invoke", surfaceId="cache-warming", conversationId="c", actionId="cache-warming/set-interval", payload=1
+        )
+        warmed = Play().says("x")
+        bench.models[0].otherwise = lambda call: warmed
+        failing, whole = asyncio.Event(), cs.Storage.get
+
+        async def fails_once(self: Any, key: str) -> Any:
+            if not failing.is_set() and "warming c" in asyncio.current_task().get_name():
+                failing.set()
+                raise cs.DatabaseFault("the database is locked")
+            return await whole(self, key)
+
+        await until(lambda: not any("warming c" in one.get_name() for one in asyncio.all_tasks()), "it warms")
+        monkeypatch.setattr(cs.Storage, "get", fails_once)
+        await watcher.says("invoke", surfaceId="cache-warming", conversationId="c", actionId="cache-warming/toggle")
+        await soon(failing.wait())
+        await soon(warmed.came.wait())
+
+    # -- calls in words
+
+    @pytest.mark.parametrize("cut", [1, 2])
+    def test_code_is_over_however_its_signs_come(self, cut: int) -> None:
+        words = "Look:\n```sh\nls\n```\n"
+        call = '<tool_call>{"name": "echo", "arguments": {"text": "a"}}</tool_call>'
+        at = words.index("```") + cut
+        reader = cs.textcalls.TextCalls(frozenset(["echo"]))
+        end = words.rindex("```") + cut
+        found = [one for piece in (words[:at], words[at:end], words[end:], call) for one in reader.feed(piece)]
+        found += reader.finish()
+        assert [one for one in found if not isinstance(one, str)] == [("echo", {"text": "a"})]
+        assert "".join(one for one in found if isinstance(one, str)) == words
+
+
 class TestModelsOfConversations:
     """Whom the agent asks, and how each of them must be asked."""
 

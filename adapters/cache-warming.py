@@ -17,6 +17,7 @@ MANIFEST = {
     "capabilities": {"network": True},
 }
 INTERVAL_MS = 240_000  # a provider forgets after five minutes
+RETRY_S = 5.0  # after a database that could not be read
 LEAST_S, MOST_S = 1, 24 * 3600
 TOGGLE, SET_INTERVAL = "cache-warming/toggle", "cache-warming/set-interval"
 UNKNOWN = "—"
@@ -118,7 +119,7 @@ class Warmer:
 
     async def _warm_on(self, conversation: str) -> None:
         try:
-            while (wish := await self.wish(conversation)).enabled:
+            while (wish := await self._wish_patiently(conversation)).enabled:
                 self._next_ms[conversation] = self._now_ms() + wish.interval_ms
                 self.changed(conversation)
                 await asyncio.sleep(wish.interval_ms / 1000)
@@ -133,6 +134,15 @@ class Warmer:
             if self._timers.get(conversation) is asyncio.current_task():
                 del self._timers[conversation]
                 self._next_ms.pop(conversation, None)
+
+    async def _wish_patiently(self, conversation: str) -> Wish:
+        """What is wanted, as soon as that can be read."""
+        while True:
+            try:
+                return await self.wish(conversation)
+            except Exception as error:  # of the database
+                self._host.log.warning("%s is not warmed for now: %s", conversation, error)
+                await asyncio.sleep(RETRY_S)
 
     def _now_ms(self) -> int:
         now: float = self._host.clocks.wall()

@@ -17,8 +17,10 @@ DAYS = {"day": 1, "week": 7, "month": 31}  # by period
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MONTH = re.compile(r"\d{4}-\d{2}", re.ASCII)
 _SUMS = (
-    "SELECT model, coalesce(sum(output_tokens), 0) AS tokens, sum(gen_ms) AS gen_ms, count(*) AS turns FROM turns "
-    "WHERE at >= ? AND at < ? AND model != '' AND gen_ms > 0 GROUP BY model"
+    "SELECT model, coalesce(sum(output_tokens), 0) AS tokens, sum(gen_ms) AS gen_ms, count(*) AS turns, "
+    "sum(coalesce((SELECT sum(json_extract(value, '$.usage.outputTokens')) FROM json_each(steps) "
+    "WHERE json_extract(value, '$.genTotalMs') IS NOT NULL), output_tokens)) AS timed "  # calls alone have no time
+    "FROM turns WHERE at >= ? AND at < ? AND model != '' AND gen_ms > 0 GROUP BY model"
 )
 
 
@@ -50,7 +52,7 @@ def stats_of(sums: list[dict[str, Any]]) -> list[dict[str, Any]]:
     told = [
         {
             "model": one["model"],
-            "tokensPerSecond": one["tokens"] * 1000 / one["gen_ms"],
+            "tokensPerSecond": one["timed"] * 1000 / one["gen_ms"],
             "totalOutputTokens": one["tokens"],
             "totalGenMs": one["gen_ms"],
             "turns": one["turns"],

@@ -83,7 +83,7 @@ class TextCalls:
         at = self._held.rfind("<", max(0, len(self._held) - _LONGEST))
         tail = self._held[at:]
         may_open = at >= 0 and ("<tool_call>".startswith(tail) or "<function=".startswith(tail[:10]))
-        return at if may_open else len(self._held)
+        return at if may_open else len(self._held.rstrip("`"))  # more of those may come
 
     def _prose(self, cut: int) -> list[str | Written]:
         words, self._held = self._held[:cut], self._held[cut:]
