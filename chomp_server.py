@@ -1263,6 +1263,7 @@ class Launch(msgspec.Struct, frozen=True):
     hidden: tuple[Path, ...] = ()
     network: bool = True
     as_root: bool = False  # with root's right to write to what belongs to others, and no other
+    itself: tuple[Path, ...] = ()  # to which no link may lead, as to what is writable
 
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
@@ -5981,9 +5982,34 @@ class WorkFiles:
     @staticmethod
     def folder(path: Path, base: Path) -> None:
         """Makes a folder below `base`, that nobody else may look into. Raises Unavailable for a link on the way."""
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.resolve() != path or not path.is_relative_to(base):
-            raise Unavailable(f"{path} leads to another folder", code="moved", should_retry=False)
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        here = os.open(base, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            for step in path.relative_to(base).parts:  # what is below may be an agent's, who moves it meanwhile
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(step, 0o700, dir_fd=here)
+                below = os.open(step, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+                os.close(here)
+                here = below
+        except OSError as error:
+            words = f"{path} leads to another folder, or cannot be made: {error.strerror}"
+            raise Unavailable(words, code="moved", should_retry=False) from None
+        finally:
+            os.close(here)
+
+    @staticmethod
+    def itself(path: Path) -> tuple[int, int]:
+        """Device and number of a folder: no link is followed, whatever is exchanged meanwhile. Raises OSError."""
+        here = os.open("/", os.O_PATH)
+        try:
+            for step in path.parts[1:]:
+                below = os.open(step, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+                os.close(here)
+                here = below
+            found = os.fstat(here)
+            return found.st_dev, found.st_ino
+        finally:
+            os.close(here)
 
     @staticmethod
     def _regular(path: Path) -> BinaryIO | None:
@@ -14691,6 +14717,9 @@ def end_now(scope: asyncio.Timeout) -> None:
         scope.reschedule(asyncio.get_running_loop().time())
 
 
+CALLS_MOST = 256  # of one answer
+
+
 class Turn:
     """One turn: asks the model, runs the tools it calls, asks again, until it calls none.
 
@@ -14821,6 +14850,9 @@ class Turn:
                             step.details = details
                         case CallMade():
                             step.heard = True
+                            if len(step.calls) >= CALLS_MOST:
+                                failed = Failed(f"it calls more than {CALLS_MOST} tools at once", "too_many", False)
+                                break
                             self._called(step, event)
                         case UsageTold(usage):
                             step.heard = True
@@ -16297,6 +16329,9 @@ class ChatModel:
                     yield event
 
     async def _ask(self, messages: Sequence[ChatMessage], request_id: str) -> AsyncIterator[ModelEvent]:
+        if self._caller.kind == "task" and self._proxy.meters.of(self._caller) is None:
+            yield Failed("the session of its task is over", "session_over", False)
+            return
         body = self.body(messages)
         self._heard(request_id, body)
         request = ChatRequest(
@@ -16826,7 +16861,7 @@ class Conversations:
         if fields.cwd:
             conversation = msgspec.structs.replace(conversation, cwd=fields.cwd)
         cwd = await self.folder(caller, conversation)
-        if fields.cwd:
+        if fields.cwd and caller.kind != "task":  # its owner may go on with it
             await self.store.set(conversation.id, cwd=fields.cwd)
         model = fields.model or conversation.model or self.default_model
         targets = await self._targets(caller, model)
@@ -17052,16 +17087,17 @@ class Conversations:
     def enqueue(self, caller: Caller, conversation_id: str, text: str, fields: ChatFields) -> bool:
         """Says something: at once where no turn runs, else after the tools it calls. Whether a turn was started."""
         live = self._live.get(conversation_id)
+        self._made += 1
+        said = QueuedMessage(f"q{self._ms()}-{self._made}", text, self._ms())
         if live is None:
-            self.begin(caller, conversation_id, text, fields)
+            self.begin(caller, conversation_id, text, fields).queued = (said,)
             return True
         if live.closed:
             raise Conflict("this conversation is being closed")
         queue = self._queues.setdefault(conversation_id, [])
         if len(queue) >= MESSAGES_QUEUED:
             raise Busy(f"{MESSAGES_QUEUED} messages are waiting already", retry_after_s=10)
-        self._made += 1
-        queue.append(QueuedMessage(f"q{self._ms()}-{self._made}", text, self._ms()))
+        queue.append(said)
         self._events.publish("queue", {"conversation": conversation_id})
         return False
 
@@ -18185,6 +18221,7 @@ class LocalRunner:
         """The command of bin/shut-in; without `bwrap` there is no sandbox."""
         words = ["--bwrap", bwrap] if bwrap else ["--parent", str(os.getpid())]
         lists = {"--write": launch.writable, "--read": launch.readable, "--hide": launch.hidden if bwrap else ()}
+        lists["--itself"] = launch.itself if bwrap else ()
         for option, paths in lists.items():
             words += itertools.chain.from_iterable((option, str(path)) for path in paths)
         flags = {"--offline": not launch.network, "--as-root": launch.as_root, "--terminal": terminal}
@@ -18580,9 +18617,16 @@ class Folders:
         Raises BadRequest.
         """
         found = _locate(folder)
+        git = folder / ".git"  # one that git would not take now may be mended later: its hooks are the owner's
+        broken = (git,) if os.path.lexists(git) and (found is None or found.top != folder) else ()
         if found is None:
-            return (folder,), ()
-        return (folder, *dict.fromkeys((found.git, found.common))), (found.top, *_protected(found))
+            self._allow(folder, changes=True)
+            return (folder,), broken
+        if found.bare:
+            raise BadRequest(f"{folder} is a bare repository: give a folder of files", param="cwd")
+        for needed in {found.top, found.common}:
+            self._allow(needed, changes=True, of=folder)
+        return (folder, *dict.fromkeys((found.git, found.common))), (found.top, *_protected(found), *broken)
 
     async def _source(self, folder: Folder) -> _Repository:
         """The repository a clone was made of, as it is now. Raises Unavailable or BadRequest."""
@@ -20266,13 +20310,21 @@ class ChatBench:
         if os.path.realpath(folder) != cwd or not folder.is_dir():
             raise BadRequest(f"the folder {cwd} is not there any more", param="cwd")
         level = "none" if self._wants_none and caller.kind == "owner" else self._runner.level
-        writable, readable = self._machine.folders.shared(folder) if changes else ((), (folder,))
+        if level == "none" and self._settings().tasks.isolation == "required":
+            raise Unavailable(f"isolation is required, and there is none here: {self._runner.level_why}")
+        writable: tuple[Path, ...] = ()
+        readable: tuple[Path, ...] = (folder,)
+        if changes and folder.is_relative_to(self._settings().state.resolve() / "agent"):
+            writable, readable = (folder,), ()  # of no repository around it: that is chomp's, or its owner's
+        elif changes:
+            writable, readable = self._machine.folders.shared(folder)
         env = {**agent_environment(self._settings()), "HOME": "/tmp", "TERM": "dumb", "TASK_RUN": secrets.token_hex(16)}
         shown = self._platforms.tools(env["PATH"])
         seen = (HERE / "bin", *_PYTHON, *readable, *shown)
         return Launch(
-            tuple(argv), folder, env, level, writable, seen, self._runner.hidden(), network or level == "none"
-        )
+            tuple(argv), folder, env, level, writable, seen, self._runner.hidden(), network or level == "none",
+            itself=(folder,) * network,  # bin/files looks itself
+        )  # fmt: skip
 
     async def run(
         self, caller: Caller, cwd: str, argv: Sequence[str], *, timeout_s: float, most_bytes: int = 200_000,
@@ -20297,8 +20349,10 @@ class ChatBench:
         """See Workbench."""
         changes = question["op"] != "look"
         launch = self._launch(caller, cwd, program("files"), changes=changes, network=False)
-        there = os.lstat(cwd)
-        mounted = [there.st_dev, there.st_ino]  # it may be another folder by then
+        try:
+            mounted = WorkFiles.itself(Path(cwd))  # it may be another folder by then
+        except OSError as error:
+            raise ValueError(f"the folder {cwd} was moved: {error.strerror}") from None
         data = msgspec.json.encode({**question, "base": cwd, "mounted": mounted})
         code, output = await self._runner.capture(launch, FILES_S, FILES_BYTES, stdin=data)
         try:
@@ -20926,6 +20980,8 @@ class Dispatch:
         run = self.claimant(caller.task, caller.session)
         if run.stay is None:
             raise Conflict(f"the session of task {caller.task} has not begun")
+        if run.agent is None or run.agent.output.exit_code is not None:
+            raise Conflict(f"the agent of task {caller.task} has ended")  # from now on its work is judged
         return self._stay(run)
 
     def _place(self, run: Run) -> Place:
@@ -23854,6 +23910,8 @@ async def _setting(request: web.Request, name: str, column: str) -> web.Response
 
 async def _change(request: web.Request, name: str, column: str, value: Any, workspace: str = "") -> web.Response:
     chats, caller, conversation_id = await _own(request)
+    if caller.kind == "task" and column in ("cwd", "mode"):
+        raise Forbidden("where the tools of a task work, and what they may, is said by who made it")
     await chats.change(caller, conversation_id, workspace, **{column: value})
     return reply({"conversationId": conversation_id, name: value})
 
@@ -24101,8 +24159,8 @@ async def delete_workspace(request: web.Request) -> web.Response:
     chats, workspace_id, caller = request.app[SERVICES].conversations, _workspace_id(request), request[CALLER]
     if workspace_id == "default":
         raise Conflict("the workspace default cannot be deleted")
-    for one in await chats.store.recent(maker(caller), "", (), workspace_id):
-        if one.status != "closed":
+    while found := await chats.store.recent(maker(caller), "", ("active", "idle"), workspace_id):
+        for one in found:
             await chats.close(caller, one.id)
     count = await chats.store.drop_workspace(maker(caller), workspace_id)
     return reply({"workspaceId": workspace_id, "closedCount": count})
@@ -24955,7 +25013,7 @@ class ChatSocket:
         if conversation is not None:
             try:
                 await self._chats.find(self._caller, conversation)
-            except ChompError:  # somebody else has made one of that id meanwhile
+            except NotFound:  # somebody else has made one of that id meanwhile
                 self._looked_at.discard(key)
                 return
         spec = await self._surfaces[surface_id].shown(conversation)

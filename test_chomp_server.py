@@ -30735,19 +30735,18 @@ class TestLsp:
         await until(lambda: self.heard(log, "$/cancelRequest") != [], "it was not told")
 
     @pytest.mark.parametrize(
-        ("glob", "fits", "fits_not"),
+        ("glob", "endings"),
         [
-            ("**/*.py", ("a.py", "a/b.py"), ("a.pyc", "a.py/b")),
-            ("*.py", ("a.py",), ("a/b.py",)),
-            ("**/{a,b*}/c?.[jt]s", ("a/c1.js", "x/bb/c2.ts"), ("a/c.js", "c/c1.js")),
-            ("**", ("a", "a/b"), ()),
-            ("[!a].x", ("b.x",), ("a.x",)),
-            ("a(b|c", ("a(b|c",), ("ab",)),
+            ("**/*.py", (".py",)),
+            ("**/*.{js,ts}", (".js", ".ts")),
+            ("**/{a,b*}/c?.[jt]s", ("s",)),
+            ("**/go.mod", ("/go.mod",)),
+            ("**", ("",)),
+            ("**/" * 99 + "x", ("/x",)),
         ],
     )
-    def test_globs_of_servers(self, glob: str, fits: tuple[str, ...], fits_not: tuple[str, ...]) -> None:
-        pattern = lsp.glob_pattern(glob)
-        assert all(map(pattern.match, fits)) and not any(map(pattern.match, fits_not))
+    def test_how_the_files_of_a_glob_end(self, glob: str, endings: tuple[str, ...]) -> None:
+        assert lsp.endings(glob) == endings
 
     @pytest.mark.parametrize(
         "data",
@@ -31243,6 +31242,345 @@ class TestFaultsOfConversations:
         found += reader.finish()
         assert [one for one in found if not isinstance(one, str)] == [("echo", {"text": "a"})]
         assert "".join(one for one in found if isinstance(one, str)) == words
+
+
+ANN = {"name": "ann", "token": "ann-token-0123456789", "agent": True}
+
+
+def git_in(folder: Path, *words: str) -> str:
+    """What git says there, as the owner runs it."""
+    own = ("-c", "user.name=o", "-c", "user.email=o@example.com")
+    ran = subprocess.run(
+        ["git", "-C", str(folder), *own, *words], capture_output=True, text=True, timeout=30, check=False,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder)},
+    )  # fmt: skip
+    return ran.stdout + ran.stderr
+
+
+def a_repository(folder: Path) -> Path:
+    """One with a commit."""
+    folder.mkdir(exist_ok=True, parents=True)
+    (folder / "tracked").write_text("one\n")
+    git_in(folder, "init", "-q", "-b", "main")
+    git_in(folder, "add", "tracked")
+    git_in(folder, "commit", "-qm", "one")
+    assert git_in(folder, "rev-parse", "--verify", "main^{commit}").strip().isalnum()
+    return folder
+
+
+def runs(command: str, **more: Any) -> tuple[str, dict[str, Any]]:
+    return ("run_shell", {"command": command, **more})
+
+
+def contents(told: Told) -> list[str]:
+    return [one["content"] for one in told.events if one["type"] == "tool-result"]
+
+
+@pytest.mark.skipif(not bwrap_works(), reason="bubblewrap does not work here")
+class TestWhatAnAgentOfConversationsReaches:
+    """What models, users and tasks must not get at, in a sandbox that works."""
+
+    async def test_the_repository_around_chomps_state_is_not_an_agents(self, bench: Bench) -> None:
+        """chomp runs in a checkout, and its state is in there."""
+        checkout = a_repository(bench.folder / "chomp")
+        planted = checkout / ".git" / "rebase-merge"
+        await bench.start(
+            Play().calls(runs(f"echo mine > own; mkdir {planted}; echo 'exec evil' > {planted}/git-rebase-todo")),
+            Play().says("done"), sandbox=True, users=[ANN], agent={"folder": ""},
+        )  # fmt: skip
+        told = await bench.caller(ANN["token"]).chat("go")
+        own = bench.folder / "chomp" / "state" / "agent" / "users" / "ann" / "own"
+        assert own.read_text() == "mine\n", contents(told)
+        assert not planted.exists(), git_in(checkout, "status")
+
+    async def test_a_home_folder_that_is_a_repository_stays_hidden(self, bench: Bench) -> None:
+        """The owner keeps dotfiles in git, and chomp's state below the home folder."""
+        a_repository(bench.folder)
+        bench.home = bench.folder
+        (bench.folder / ".ssh").mkdir()
+        (bench.folder / ".ssh" / "id").write_text("PRIVATE KEY")
+        await bench.start(
+            Play().calls(runs(f"echo hello; cat {bench.folder}/.ssh/id")), Play().says("done"),
+            sandbox=True, users=[ANN], agent={"folder": ""},
+        )  # fmt: skip
+        (said,) = contents(await bench.caller(ANN["token"]).chat("go"))
+        assert "hello" in said
+        assert "PRIVATE KEY" not in said
+
+    async def test_hooks_stay_protected_when_a_repository_is_broken_and_mended(self, bench: Bench) -> None:
+        a_repository(bench.work)
+        marker = bench.folder / "ran-as-the-owner"
+        hook = f"printf '#!/bin/sh\\ntouch {marker}\\n' > .git/hooks/pre-commit && chmod +x .git/hooks/pre-commit"
+        chats = await bench.start(
+            Play().calls(runs(f"({hook}) 2>&1; echo two > tracked; mv .git/HEAD .git/H")),
+            Play().calls(runs(f"{hook}; mv .git/H .git/HEAD")),
+            Play().calls(runs("mv .git/H .git/HEAD")),
+            Play().says("done"), sandbox=True,
+        )  # fmt: skip
+        said = contents(await chats.chat("go"))
+        assert "Read-only file system" in said[0]  # as it is meant to be
+        assert (bench.work / "tracked").read_text() == "two\n"
+        if (bench.work / ".git" / "H").exists():
+            (bench.work / ".git" / "H").rename(bench.work / ".git" / "HEAD")
+        git_in(bench.work, "commit", "-qam", "two")
+        assert not marker.exists(), said
+
+    async def test_a_link_of_an_agents_makes_no_folders_elsewhere(self, bench: Bench) -> None:
+        elsewhere = bench.folder / "elsewhere"
+        elsewhere.mkdir()
+        await bench.start(
+            Play().calls(runs(f"ln -s {elsewhere} link")), Play().says("done"), Play().says("inside"), Play().says("x"),
+            sandbox=True, users=[ANN], agent={"folder": ""},
+        )  # fmt: skip
+        ann = bench.caller(ANN["token"])
+        await ann.chat("go")
+        await ann.chat("go", cwd="a/b")
+        assert (bench.folder / "chomp" / "state" / "agent" / "users" / "ann" / "a" / "b").is_dir()
+        await ann.chat("go", cwd="link/made/by/chomp")
+        assert list(elsewhere.iterdir()) == []
+
+    async def test_who_follows_an_id_before_its_time_hears_nothing_of_others(self, bench: Bench) -> None:
+        owner = await bench.start(
+            Play().says("for ann"), Play().says("the owner's secret"), sandbox=True, users=[ANN], agent={"folder": ""}
+        )
+        ann = bench.caller(ANN["token"])
+        watcher = await ann.watches("later", "hers")
+        await ann.chat("mine", "hers")
+        await watcher.until(lambda: [one for one in watcher.events("hers") if one["type"] == "turn-sealed"])
+        await owner.chat("what is the password?", "later")
+        await ann.call("GET", "/conversations")
+        await watcher.says("unknown")
+        await watcher.hears("error")
+        assert watcher.events("later") == []
+
+    async def test_what_a_language_server_asks_for_holds_up_nobody(self, bench: Bench) -> None:
+        """It may name patterns of files that a regular expression tries in endless ways."""
+        (bench.work / ".dispatch").mkdir()
+        server = bench.work / "server.py"
+        server.write_text(
+            textwrap.dedent("""
+            import json, sys
+            def say(message):
+                data = json.dumps({"jsonrpc": "2.0", **message}).encode()
+                sys.stdout.buffer.write(b"Content-Length: %d\\r\\n\\r\\n" % len(data) + data)
+                sys.stdout.buffer.flush()
+            while line := sys.stdin.buffer.readline():
+                size = int(line.split(b":")[1])
+                sys.stdin.buffer.readline()
+                said = json.loads(sys.stdin.buffer.read(size))
+                if said.get("method") == "initialize":
+                    say({"id": said["id"], "result": {"capabilities": {"hoverProvider": True}}})
+                    watchers = [{"globPattern": PATTERN}]
+                    one = {"id": "w", "method": "workspace/didChangeWatchedFiles", "registerOptions": {"watchers": watchers}}
+                    say({"id": 1, "method": "client/registerCapability", "params": {"registrations": [one]}})
+                elif "id" in said and "method" in said:
+                    say({"id": said["id"], "result": {"contents": "words"}})
+                if said.get("method") == "workspace/didChangeWatchedFiles":
+                    open("heard", "a").write("x")
+            """).replace("PATTERN", '"**/" * 8 + "nothing" if "slow" in sys.argv else "**/*"')
+        )
+        deep = bench.work / "/".join("abcdefghijklmnopqrstuvwxyz")
+        deep.mkdir(parents=True)
+        (bench.work / "a.x").write_text("x")
+        hover = ("lsp", {"operation": "hover", "path": "a.x", "line": 1, "character": 1})
+        chats = await bench.start(
+            Play().calls(hover), Play().says("done"), Play().calls(hover), Play().says("done"), sandbox=True
+        )
+
+        async def slowest(*words: str) -> float:
+            """How long chomp answers nobody while a file changes."""
+            command = ["python3", "server.py", *words]
+            listed = {"servers": {"x": {"command": command, "extensions": [".x"]}}}
+            (bench.work / ".dispatch" / "lsp.json").write_text(json.dumps(listed))
+            (said,) = contents(await chats.chat("go"))
+            assert said == "words"
+            clients = bench.server.services.kernel.services["language-servers"]
+            (running,) = clients._running.values()
+            await until(lambda: running._watcher is not None, "nobody watches")
+            await asyncio.sleep(0.5)
+            for number in range(3):
+                (deep / f"{number}.py").write_text("x")
+            most, ends = 0.0, time.monotonic() + 3
+            while time.monotonic() < ends:
+                began = time.monotonic()
+                await asyncio.sleep(0.01)
+                most = max(most, time.monotonic() - began)
+            await clients.close()
+            return most
+
+        assert await slowest() < 0.5 and (bench.work / "heard").exists()
+        assert await slowest("slow") < 0.5
+
+    async def test_isolation_that_is_required_is_so_for_chats(self, bench: Bench) -> None:
+        chats = await bench.start(
+            Play().calls(runs("echo out > there")), Play().says("done"), tasks={"isolation": "required"}
+        )
+        runner = bench.server.services.dispatch.places["local"].runner
+        runner.level, runner.level_why = "none", "bubblewrap is not installed"
+        asking = await chats.asks("go", approvals=True, cwd=str(bench.work))
+        with contextlib.suppress(AssertionError):
+            asked = await asking.seen("approval")
+            path = f"/conversations/{asking.conversation}/approvals/{asked['callId']}"
+            await chats.call("POST", path, {"allow": True})
+        told = await asking.end()
+        assert not (bench.work / "there").exists(), contents(told)
+
+
+@pytest.mark.skipif(not bwrap_works(), reason="bubblewrap does not work here")
+class TestWhatATasksTokenReaches:
+    async def test_a_turn_of_a_tasks_agent_ends_with_its_session(self, workshop: Any, upstream: Any) -> None:
+        going, asked = asyncio.Event(), 0
+
+        async def model(call: Call) -> None:
+            nonlocal asked
+            asked += 1
+            if asked == 3:
+                going.set()
+            await asyncio.sleep(0.05)
+            done = [("run_shell", {"command": f"echo {number}"}) for number in range(asked + 2)]
+            await calls_tools(*done)(call)
+
+        up = await upstream(model)
+        shop = await workshop(up)
+        work = shop.folder / "plain"
+        work.mkdir()
+        script = (
+            'curl -sS -m 5 -H "authorization: Bearer $CHOMP_API_TOKEN" -H "content-type: application/json" '
+            f"""-d '{{"message": "go on", "model": "{up.model}"}}' "$CHOMP_API/conversations/loop/queue"; sleep 60"""
+        )
+        task_id = await shop.add(script, dir=str(work), isolation="auto", model=up.model)
+        try:
+            async with asyncio.timeout(15):
+                await going.wait()
+        except TimeoutError:
+            pytest.fail(await shop.output(task_id))
+        await shop.post("/stop", id=task_id)
+        await shop.ended(task_id)
+        before = asked
+        await asyncio.sleep(2)
+        assert asked <= before + 1
+
+    async def test_no_tool_works_on_while_a_gate_judges(self, workshop: Any, upstream: Any) -> None:
+        async def model(call: Call) -> None:
+            number = len(call.json["messages"])
+            done = [("run_shell", {"command": f"sleep 0.3; echo {n} > n{n}"}) for n in range(number + 2)]
+            await calls_tools(*done)(call)
+
+        up = await upstream(model)
+        shop = await workshop(up)
+        gate = '#!/bin/sh\necho n*; a=$(echo n*); sleep 4; b=$(echo n*); echo $b; test "$a" = "$b"\n'
+        source = shop.source(**{"gates/health.sh": gate})
+        script = (
+            'curl -sS -m 5 -H "authorization: Bearer $CHOMP_API_TOKEN" -H "content-type: application/json" '
+            f"""-d '{{"message": "go on", "model": "{up.model}"}}' "$CHOMP_API/conversations/loop/queue"; """
+            "while ! test -e n3; do sleep 0.1; done; git add -A; git commit -qm all"
+        )
+        task = await shop.runs(script, dir=str(source), isolation="auto", model=up.model, gate="gates/health.sh")
+        assert task["sessions"][0]["verdict"] == "passed", await shop.output(task["id"])
+
+    async def test_a_task_does_not_say_where_its_owner_works(self, workshop: Any, upstream: Any) -> None:
+        """The owner goes on in a conversation of a task: not in a folder that the task's agent has named."""
+        up = await upstream(calls_tools(("run_shell", {"command": "echo x > planted"})))
+        shop = await workshop(up)
+        work, mine = shop.folder / "plain", shop.folder / "mine"
+        work.mkdir()
+        mine.mkdir()
+        ask = 'curl -sS -m 9 -H "authorization: Bearer $CHOMP_API_TOKEN" -H "content-type: application/json" '
+        where = '"$CHOMP_API/conversations/c1'
+        script = (
+            f"""{ask} -d '{{"message": "hi", "model": "{up.model}", "conversationId": "c1"}}' "$CHOMP_API/chat"; """
+            f"""{ask} -X PUT -d '{{"cwd": "{mine}"}}' {where}/cwd"; {ask} -X PUT -d '{{"mode": "auto"}}' {where}/mode" """
+        )
+        await shop.runs(script, dir=str(work), isolation="auto", model=up.model)
+        assert (work / "planted").exists()
+        up.act = calls_tools(
+            ("run_shell", {"command": "echo x > planted"}), ("run_shell", {"command": "echo y > more"})
+        )
+        asked = {"message": "what was that?", "conversationId": "c1", "model": up.model}
+        async with shop.chomp.post("/chat", json=asked) as answer:
+            events = await answer.text()
+        assert "turn-sealed" in events
+        assert list(mine.iterdir()) == [], events
+
+
+@pytest.mark.skipif(not bwrap_works(), reason="bubblewrap does not work here")
+class TestWhatAnAgentUsesUp:
+    async def test_a_command_that_prints_without_an_end_slows_nobody_down(self, bench: Bench) -> None:
+        chats = await bench.start(Play().calls(runs("yes", timeout=8000)), Play().says("done"), sandbox=True)
+
+        async def median() -> float:
+            took = []
+            for _ in range(30):
+                began = time.monotonic()
+                await chats.call("GET", "/health")
+                took.append(time.monotonic() - began)
+            return sorted(took)[15]
+
+        before = await median()
+        asking = await chats.asks("go")
+        await asking.seen("tool-output")
+        during = await median()
+        await asking.end()
+        assert during < max(0.05, before * 10), (before, during)
+
+    async def test_a_model_that_calls_without_an_end_holds_up_nobody(self, bench: Bench) -> None:
+        chats = await bench.start(
+            Play().calls(*[("echo", {"text": f"{n}"}) for n in range(8000)]), Play().says("done"), sandbox=True
+        )
+        most, over = 0.0, False
+
+        async def watch() -> None:
+            nonlocal most
+            while not over:
+                began = time.monotonic()
+                await asyncio.sleep(0.01)
+                most = max(most, time.monotonic() - began)
+
+        watching = asyncio.ensure_future(watch())
+        began = time.monotonic()
+        told = await chats.chat("go")
+        over = True
+        await watching
+        assert most < 1.0, (most, time.monotonic() - began, len(told.events))
+
+
+@pytest.mark.skipif(not bwrap_works(), reason="bubblewrap does not work here")
+class TestFoldersThatAreExchanged:
+    """Somebody in a folder exchanges one on the way with a link, while another of his commands is shut in there."""
+
+    @pytest.mark.parametrize("exchanged", [False, True])
+    def test_nothing_hidden_is_written_to(self, tmp_path: Path, exchanged: bool) -> None:
+        own, home = tmp_path / "state" / "own", tmp_path / "home"
+        (own / "a" / ".ssh").mkdir(parents=True)
+        (home / ".ssh").mkdir(parents=True)
+        (own / "b").symlink_to(home)
+        cwd = str(own / "a" / ".ssh")
+        program = textwrap.dedent(f"""
+            import ctypes, os, runpy, sys
+            import importlib.machinery, importlib.util
+            loader = importlib.machinery.SourceFileLoader("shut_in", {str(HERE / "bin" / "shut-in")!r})
+            spec = importlib.util.spec_from_loader("shut_in", loader)
+            module = importlib.util.module_from_spec(spec)
+            loader.exec_module(module)
+            real, looked = os.path.realpath, []
+
+            def realpath(path, *more, **named):  # the first look finds the folder, what follows the link
+                found = real(path, *more, **named)
+                if {exchanged} and path == {cwd!r} and not looked:
+                    looked.append(path)
+                    a, b = {str(own / "a")!r}.encode(), {str(own / "b")!r}.encode()
+                    assert ctypes.CDLL(None).renameat2(-100, a, -100, b, 2) == 0
+                return found
+
+            os.path.realpath = realpath
+            words = ["--bwrap", {shutil.which("bwrap")!r}, "--write", {cwd!r}]
+            words += ["--hide", {str(tmp_path / "state")!r}, "--hide", {str(home)!r}, "--"]
+            module.main([*words, "sh", "-c", "echo x > " + {cwd!r} + "/planted"])
+        """)
+        ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd="/")
+        assert list((home / ".ssh").iterdir()) == [], ran
+        if not exchanged:
+            assert (own / "a" / ".ssh" / "planted").exists(), ran
 
 
 class TestModelsOfConversations:

@@ -45,6 +45,7 @@ DIAGNOSTICS_MOST = 1000  # of one document
 HEAD_BYTES, MESSAGE_BYTES = 8 << 10, 16 << 20
 FILE_BYTES = 2 << 20
 CHANGES_MOST = 1000  # told at once
+WATCHES_MOST = 200  # patterns of one server
 LINES_MOST = 200
 CONFIG_BYTES = 256 << 10
 ROOTS_MOST = 500
@@ -162,37 +163,16 @@ def characters_before(line: str, units: int, encoding: str) -> int:
     return len(line.encode(codec, "replace")[: units * size].decode(codec, "ignore"))
 
 
-def glob_pattern(glob: str) -> re.Pattern[str]:
-    """A glob as servers write it: * ? ** {a,b} [a-z] [!a]. Raises ValueError for one that cannot be."""
-    parts: list[str] = []
-    at, depth = 0, 0
-    while at < len(glob):
-        sign = glob[at]
-        at += 1
-        if sign == "*" and glob.startswith("*", at):
-            at += 1
-            if glob.startswith("/", at):
-                at += 1
-                parts.append("(?:.*/)?")
-            else:
-                parts.append(".*")
-        elif sign == "*":
-            parts.append("[^/]*")
-        elif sign == "?":
-            parts.append("[^/]")
-        elif sign == "[" and (end := glob.find("]", at + 1)) > 0:
-            inside = glob[at:end].replace("\\", "\\\\").replace("[", "\\[")
-            parts.append(f"[{'^' + inside[1:] if inside.startswith('!') else inside}]")
-            at = end + 1
-        elif sign in "{}," and (depth or sign == "{"):
-            depth += {"{": 1, "}": -1}.get(sign, 0)
-            parts.append({"{": "(?:", "}": ")", ",": "|"}[sign])
-        else:
-            parts.append(re.escape(sign))
-    try:
-        return re.compile("".join(parts) + r"\Z", re.S)
-    except re.error:
-        raise ValueError(f"{glob!r} is no pattern of paths") from None
+def endings(glob: str) -> tuple[str, ...]:
+    """How the paths end that a glob may match, such as (".js", ".ts") for "**/*.{js,ts}"; ("",) for any.
+
+    It is not matched as a whole: a server may write one that takes forever, and it knows itself what it wants.
+    """
+    found = re.search(r"[^*?\[\]{}]*(?:\{([^*?\[\]{}]*)\})?\Z", glob[-1000:])
+    if found is None or found[1] is None:
+        return (found[0] if found else "",)
+    before = found[0].partition("{")[0]
+    return tuple(before + one for one in found[1].split(",")[:100])
 
 
 # -- the protocol
@@ -256,12 +236,11 @@ class Watch(msgspec.Struct, frozen=True):
     """Which changes of files a server wants to hear of."""
 
     base: str  # a folder
-    pattern: re.Pattern[str]
+    endings: tuple[str, ...]  # one of them
     kinds: int  # 1 created, 2 changed, 4 deleted
 
     def wants(self, kind: int, path: str) -> bool:
-        below = path.removeprefix(f"{self.base}/")
-        return bool(self.kinds & 1 << (kind - 1)) and any(self.pattern.match(one) for one in {below, path})
+        return bool(self.kinds & 1 << (kind - 1)) and path.endswith(self.endings)
 
 
 class Client:
@@ -534,20 +513,21 @@ class Client:
             options, id = one.get("registerOptions") or {}, str(one.get("id"))
             if one.get("method") == "textDocument/diagnostic":
                 self._pulls.add(id)
-            elif one.get("method") == "workspace/didChangeWatchedFiles" and len(self._watches) < OPEN_MOST:
-                self._watches[id] = list(self._read_watches(options.get("watchers") or ()))
+            elif one.get("method") == "workspace/didChangeWatchedFiles":
+                left = WATCHES_MOST - sum(map(len, self._watches.values()))
+                self._watches[id] = list(self._read_watches(itertools.islice(options.get("watchers") or (), left)))
                 if self._watches[id] and self._watcher is None:
                     await self._watch()
 
     def _read_watches(self, watchers: Iterable[Any]) -> Iterator[Watch]:
-        for one in itertools.islice(watchers, 200):
+        for one in watchers:
             glob, base = one.get("globPattern"), self.root
             if isinstance(glob, dict):
                 uri = glob.get("baseUri")
                 base = path_of(str(uri["uri"] if isinstance(uri, dict) else uri))
                 glob = glob.get("pattern")
             with contextlib.suppress(ValueError, TypeError):
-                yield Watch(base.rstrip("/"), glob_pattern(glob), one.get("kind") or 7)
+                yield Watch(base.rstrip("/"), endings(glob), one.get("kind") or 7)
 
     async def _watch(self) -> None:
         """Has a process say what changes below the root: it sees no more than the server does."""

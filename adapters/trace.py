@@ -56,7 +56,7 @@ CREATE INDEX trace_turns ON trace_rows (at) WHERE name = 'turn';
 CREATE TABLE trace_bodies (sha256 TEXT PRIMARY KEY, packed INTEGER NOT NULL, data BLOB NOT NULL);
 """
 _KEEP = "INSERT OR REPLACE INTO trace_rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_STEP = re.compile(r"(.+)#(\d{1,9})(?:\.\d{1,9})?")  # the id of a step's request: the turn's, and which step it is
+_STEP = re.compile(r"(.+)#(\d{1,9})(?:\.\d{1,9}){0,2}")  # the id of a step's request: the turn's, and which step it is
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
