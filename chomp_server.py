@@ -15785,6 +15785,11 @@ CREATE TABLE IF NOT EXISTS workspaces (
   caller TEXT NOT NULL, id TEXT NOT NULL, title TEXT NOT NULL, default_cwd TEXT, created_at INTEGER NOT NULL,
   last_activity_at INTEGER NOT NULL, PRIMARY KEY (caller, id)
 ) WITHOUT ROWID""",
+    """
+CREATE TABLE IF NOT EXISTS queued (
+  conversation TEXT NOT NULL, id TEXT NOT NULL, text TEXT NOT NULL, queued_at INTEGER NOT NULL,
+  PRIMARY KEY (conversation, id)
+)""",
     STORAGE_SQL,
     "UPDATE conversations SET status = 'idle' WHERE status NOT IN ('idle', 'closed')",  # of a process that is gone
 )
@@ -15868,14 +15873,34 @@ class ConversationStore:
 
     # -- its history
 
-    async def append(self, conversation_id: str, messages: Sequence[ChatMessage]) -> int:
-        """Adds messages, all or none; the number of the last chunk."""
+    async def append(
+        self, conversation_id: str, messages: Sequence[ChatMessage], queued: Sequence[QueuedMessage] = ()
+    ) -> int:
+        """Adds messages, all or none; the number of the last chunk. What was `queued` is not any more."""
         now = self._ms()
 
         def add(connection: sqlite3.Connection) -> int:
+            _unqueue(connection, conversation_id, queued)
             return _append(connection, conversation_id, messages, now)
 
         return await self._database.write(add)
+
+    async def queue(self, conversation_id: str, message: QueuedMessage) -> None:
+        """Keeps what is to be said later."""
+        row = (conversation_id, message.id, message.text, message.queued_at)
+        await self._database.write(lambda connection: connection.execute("INSERT INTO queued VALUES (?,?,?,?)", row))
+
+    async def unqueue(self, conversation_id: str, messages: Sequence[QueuedMessage]) -> None:
+        """Forgets it."""
+        await self._database.write(lambda connection: _unqueue(connection, conversation_id, messages))
+
+    async def queues(self) -> dict[str, list[QueuedMessage]]:
+        """What is to be said later, by conversation."""
+        found: dict[str, list[QueuedMessage]] = {}
+        for row in await self._database.read("SELECT * FROM queued ORDER BY rowid"):
+            said = QueuedMessage(row["id"], row["text"], row["queued_at"])
+            found.setdefault(row["conversation"], []).append(said)
+        return found
 
     async def history(self, conversation_id: str, since: int = 0, before: int = 0, limit: int = 0) -> list[StoredChunk]:
         """Chunks with since < seq < before, the newest `limit` of them, in order. What cannot be read is left out."""
@@ -16034,9 +16059,15 @@ class ConversationStore:
         await self._database.write(drop)
 
 
+def _unqueue(connection: sqlite3.Connection, conversation_id: str, messages: Sequence[QueuedMessage]) -> None:
+    rows = [(conversation_id, one.id) for one in messages]
+    connection.executemany("DELETE FROM queued WHERE conversation = ? AND id = ?", rows)
+
+
 def _forget(connection: sqlite3.Connection, where: str, value: str) -> None:
     """Deletes conversations, and what extensions have under their ids."""
-    for table, column in (("chunks", "conversation"), ("turns", "conversation"), ("extension_storage", "key")):
+    of_conversation = (("chunks", "conversation"), ("turns", "conversation"), ("queued", "conversation"))
+    for table, column in (*of_conversation, ("extension_storage", "key")):
         sql = f"DELETE FROM {table} WHERE {column} IN (SELECT id FROM conversations WHERE {where})"  # noqa: S608
         connection.execute(sql, (value,))
     connection.execute(f"DELETE FROM conversations WHERE {where}", (value,))  # noqa: S608
@@ -16574,6 +16605,11 @@ class Conversations:
         if scope is not None:
             end_now(scope)
 
+    async def open(self) -> None:
+        """Makes the tables; what was queued when chomp ended still is."""
+        await self.store.open()
+        self._queues.update(await self.store.queues())
+
     # -- whose it is
 
     async def find(self, caller: Caller, conversation_id: str) -> Conversation | None:
@@ -16845,7 +16881,7 @@ class Conversations:
         caller, fields = live.caller, live.fields
         conversation = await self.ensure(caller, live.conversation_id, fields.workspace_id or "")
         said = ChatMessage("user", (TextChunk(live.text),))
-        await self.store.append(conversation.id, [said])
+        await self.store.append(conversation.id, [said], live.queued)
         live.queued = ()
         await self._set_status(conversation.id, "active")
 
@@ -17014,7 +17050,7 @@ class Conversations:
             return None
         said = ChatMessage("user", (TextChunk("\n\n".join(one.text for one in queued)),))
         try:
-            await self.store.append(live.conversation_id, [said])
+            await self.store.append(live.conversation_id, [said], queued)
         except BaseException:  # it is not lost: it begins the next turn
             self._queues[live.conversation_id] = [*queued, *self._queues.get(live.conversation_id, [])]
             raise
@@ -17084,31 +17120,38 @@ class Conversations:
         """What was said while a turn runs, and no model has been told."""
         return list(self._queues.get(conversation_id, ()))
 
-    def enqueue(self, caller: Caller, conversation_id: str, text: str, fields: ChatFields) -> bool:
-        """Says something: at once where no turn runs, else after the tools it calls. Whether a turn was started."""
-        live = self._live.get(conversation_id)
+    async def enqueue(self, caller: Caller, conversation_id: str, text: str, fields: ChatFields) -> bool:
+        """Says something: at once where no turn runs, else after the tools it calls. Whether a turn was started.
+
+        It is on disk when this returns.
+        """
+        if len(self._queues.get(conversation_id, ())) >= MESSAGES_QUEUED:
+            raise Busy(f"{MESSAGES_QUEUED} messages are waiting already", retry_after_s=10)
         self._made += 1
         said = QueuedMessage(f"q{self._ms()}-{self._made}", text, self._ms())
-        if live is None:
-            self.begin(caller, conversation_id, text, fields).queued = (said,)
+        await self.store.queue(conversation_id, said)
+        live = self._live.get(conversation_id)
+        if live is None and not self._stopping:
+            before = self._queues.pop(conversation_id, [])
+            words = "\n\n".join(one.text for one in (*before, said))
+            self.begin(caller, conversation_id, words, fields).queued = (*before, said)
             return True
-        if live.closed:
+        if live is not None and live.closed:
+            await self.store.unqueue(conversation_id, [said])
             raise Conflict("this conversation is being closed")
-        queue = self._queues.setdefault(conversation_id, [])
-        if len(queue) >= MESSAGES_QUEUED:
-            raise Busy(f"{MESSAGES_QUEUED} messages are waiting already", retry_after_s=10)
-        queue.append(said)
+        self._queues.setdefault(conversation_id, []).append(said)
         self._events.publish("queue", {"conversation": conversation_id})
         return False
 
-    def unqueue(self, conversation_id: str, message_id: str) -> bool:
+    async def unqueue(self, conversation_id: str, message_id: str) -> bool:
         """Takes a queued message back. Whether it was there."""
         before = self._queues.get(conversation_id, [])
-        left = [one for one in before if one.id != message_id]
-        if len(left) == len(before):
+        gone = [one for one in before if one.id == message_id]
+        if not gone:
             return False
-        self._queues[conversation_id] = left
+        self._queues[conversation_id] = [one for one in before if one.id != message_id]
         self._events.publish("queue", {"conversation": conversation_id})
+        await self.store.unqueue(conversation_id, gone)
         return True
 
     def stop_turn(self, conversation_id: str) -> bool:
@@ -17122,12 +17165,13 @@ class Conversations:
     async def close(self, caller: Caller, conversation_id: str) -> bool:
         """Ends the running turn, forgets what is queued, and marks the conversation as closed. Whether a turn ran."""
         await self.ensure(caller, conversation_id)
-        if self._queues.pop(conversation_id, None):
-            self._events.publish("queue", {"conversation": conversation_id})
         live = self._live.get(conversation_id)
         if live is not None:
             live.closed = True
             self.stop_turn(conversation_id)
+        if queued := self._queues.pop(conversation_id, None):
+            self._events.publish("queue", {"conversation": conversation_id})
+            await self.store.unqueue(conversation_id, queued)
         await self._set_status(conversation_id, "closed")
         self._events.publish("conversation_closed", {"conversation": conversation_id})
         return live is not None
@@ -23998,7 +24042,7 @@ async def queue_message(request: web.Request) -> web.Response:
     text, more = text_in(fields, "text", "message"), chat_fields(fields)
     chats, caller, conversation_id = await _own(request)
     await chats.ensure(caller, conversation_id, more.workspace_id or "")
-    started = chats.enqueue(caller, conversation_id, text, more)
+    started = await chats.enqueue(caller, conversation_id, text, more)
     queue = chats.queued(conversation_id)
     return reply({"conversationId": conversation_id, "startedTurn": started, "queue": queue})
 
@@ -24007,7 +24051,7 @@ async def queue_message(request: web.Request) -> web.Response:
 async def unqueue_message(request: web.Request) -> web.Response:
     """DELETE /conversations/{id}/queue/{message} -> {conversationId, cancelled, queue}"""
     chats, _, conversation_id = await _own(request)
-    cancelled = chats.unqueue(conversation_id, request.match_info["message"])
+    cancelled = await chats.unqueue(conversation_id, request.match_info["message"])
     queue = chats.queued(conversation_id)
     return reply({"conversationId": conversation_id, "cancelled": cancelled, "queue": queue})
 
@@ -25103,9 +25147,9 @@ class ChatSocket:
                 await self._chats.ensure(self._caller, conversation_id, more.workspace_id or "")
                 if not self._chats.active(conversation_id):
                     self._follow(conversation_id)
-                self._chats.enqueue(self._caller, conversation_id, text, more)
+                await self._chats.enqueue(self._caller, conversation_id, text, more)
             case "chat.queue.cancel":
-                self._chats.unqueue(conversation_id, said.message_id)
+                await self._chats.unqueue(conversation_id, said.message_id)
             case _:
                 raise BadRequest(f"there is no message of type {said.type[:100]!r}")
 
@@ -26534,7 +26578,7 @@ async def _open_database(services: Services) -> None:
     database, began_at = services.store.database, services.started_at
     steps: list[Callable[[], Awaitable[None]]] = [
         database.open, services.usage.open, services.responses.open, lambda: JobQueue.open(database),
-        services.conversations.store.open,
+        services.conversations.open,
         lambda: services.allowances.open(began_at), lambda: services.meters.read_today(began_at),
         lambda: services.kernel.make_tables(database),
     ]  # fmt: skip

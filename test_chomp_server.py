@@ -31583,6 +31583,40 @@ class TestFoldersThatAreExchanged:
             assert (own / "a" / ".ssh" / "planted").exists(), ran
 
 
+class TestQueuesThatLast:
+    """What a person has said while a turn ran, and was told that it is kept."""
+
+    async def test_it_outlasts_a_kill_and_is_said_once(self, bench: Bench) -> None:
+        model = await bench.model(Play().says("never").is_silent())
+        chats = await bench.process()
+        asking = await chats.asks("go", "mine")
+        await asking.seen("text-delta")
+        assert not (await chats.queue("mine", "and this"))["startedTurn"]
+        chats = await bench.killed()
+        (waiting,) = (await chats.get("/conversations/mine/queue"))["queue"]
+        assert waiting["text"] == "and this"
+        model.then(Play().says("hello"), Play().says("that, too"))
+        await chats.chat("hi", "mine")
+        await eventually_async(lambda: chats.status("mine"), (False, "idle"))
+        assert [words for role, _, words in await chats.story("mine") if role == "user"] == ["go", "hi", "and this"]
+        assert (await chats.get("/conversations/mine/queue"))["queue"] == []
+        chats = await bench.killed()
+        assert (await chats.get("/conversations/mine/queue"))["queue"] == []
+
+    async def test_what_is_taken_back_or_closed_does_not_come_again(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("a").is_silent(), Play().says("b").is_silent())
+        for name in ("taken", "closed"):
+            await (await chats.asks("go", name)).seen("text-delta")
+            await chats.queue(name, "more")
+        (waiting,) = (await chats.get("/conversations/taken/queue"))["queue"]
+        _, answer = await chats.call("DELETE", f"/conversations/taken/queue/{waiting['id']}")
+        assert (answer["cancelled"], answer["queue"]) == (True, [])
+        await chats.does("POST", "/conversations/closed/close")
+        chats = await bench.again()
+        for name in ("taken", "closed"):
+            assert (await chats.get(f"/conversations/{name}/queue"))["queue"] == []
+
+
 class TestModelsOfConversations:
     """Whom the agent asks, and how each of them must be asked."""
 
