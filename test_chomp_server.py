@@ -31583,6 +31583,34 @@ class TestFoldersThatAreExchanged:
             assert (own / "a" / ".ssh" / "planted").exists(), ran
 
 
+class TestToolOfTheDocs:
+    """The tool that adapters/README.md shows, as it stands there."""
+
+    async def test_it_is_called_checked_and_shown(self, bench: Bench) -> None:
+        _, source = re.findall(r"```python\n(.*?)```", (HERE / "adapters" / "README.md").read_text("utf-8"), re.S)
+        assert len(source.split("\n")) < 24
+        bench.extension("dice", source)
+        calls = [("throw_dice", {"sides": 6, "count": 3}), ("throw_dice", {"sides": 1}), ("throw_dice", {"count": 101})]
+        chats = await bench.start(Play().calls(*calls), Play().says("done"))
+        watcher = await chats.watches()
+        await watcher.says("subscribe", surfaceId="dice")
+        assert (await watcher.hears("surface"))["spec"]["fields"][0]["value"] == "0"
+        told = await chats.chat("throw")
+        thrown, low, many = told.results
+        assert re.fullmatch("[1-6] [1-6] [1-6]", thrown[0]) and not thrown[1]
+        assert low[1] and "sides" in low[0]
+        assert many == ("count is 1 to 100", True)
+        (shown,) = [
+            one["function"] for one in bench.models[0].requests[0]["tools"] if one["function"]["name"] == "throw_dice"
+        ]
+        assert shown["description"] == "Throws dice, and says what they show."
+        assert shown["parameters"]["properties"]["sides"] == {
+            "type": "integer", "minimum": 2, "description": "sides of a die", "default": 6,
+        }  # fmt: skip
+        await watcher.says("subscribe", surfaceId="dice")
+        assert (await watcher.hears("surface", 2))["spec"]["fields"][0]["value"] == "3"
+
+
 class TestQueuesThatLast:
     """What a person has said while a turn ran, and was told that it is kept."""
 
