@@ -4601,6 +4601,7 @@ def read_claim(given: Mapping[str, Any]) -> Claim:
 
 # -- conversations
 
+TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 INTERRUPTED = "The call was interrupted before it had a result."
 
 
@@ -4715,6 +4716,16 @@ def one_answer_each(messages: Iterable[ChatMessage]) -> Iterator[ChatMessage]:
             yield from (ChatMessage("tool", (chunk,)) for chunk in message.chunks)
         else:
             yield message
+
+
+def joined_users(messages: Iterable[ChatMessage]) -> Iterator[ChatMessage]:
+    """The same, what the user says twice in a row as one message: some models' templates refuse two."""
+    for role, group in itertools.groupby(messages, lambda one: one.role):
+        several = list(group)
+        if role == "user" and len(several) > 1:
+            yield ChatMessage("user", (TextChunk("\n\n".join(one.text for one in several)),))
+        else:
+            yield from several
 
 
 def sent_effort(target: Target, effort: str) -> str:
@@ -14355,7 +14366,6 @@ class Toolbox(msgspec.Struct, frozen=True):
 Access = Literal[
     "read", "write", "shell", "network"
 ]  # what a tool does: only with "write" and "shell" anything changes
-TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -16917,6 +16927,7 @@ class Conversations:
                 await self.store.set(conversation.id, prompt=prompt, prompt_cwd=cwd)
         messages = one_answer_each(await self.store.messages(conversation.id))
         history, repair = reconcile(list(messages))
+        history = list(joined_users(history))
         return _Brief(conversation, facts, model, effort, prompt, tuple(tools), tuple(hidden), tuple(history), repair)
 
     @property
@@ -17242,6 +17253,8 @@ class Conversations:
             raise Conflict("a turn of this conversation is active")
         if conversation is None or not conversation.seq:
             raise Conflict("the conversation has no history yet")
+        if conversation.task:
+            raise Conflict("the conversation is a task's, whose agent alone asks for it")
         if cwd:
             conversation = msgspec.structs.replace(conversation, cwd=cwd)
         caller = self.caller_of(conversation)
@@ -18671,6 +18684,13 @@ class Folders:
         for needed in {found.top, found.common}:
             self._allow(needed, changes=True, of=folder)
         return (folder, *dict.fromkeys((found.git, found.common))), (found.top, *_protected(found), *broken)
+
+    @staticmethod
+    def tidy(folder: Path) -> None:
+        """Takes away what somebody who worked in a folder has put there to lead its owner's git elsewhere."""
+        top = next((one for one in (folder, *folder.parents) if os.path.lexists(one / ".git")), folder)
+        if note := _unplanted(top / ".git"):
+            log.warning("%s", note)
 
     async def _source(self, folder: Folder) -> _Repository:
         """The repository a clone was made of, as it is now. Raises Unavailable or BadRequest."""
@@ -20382,7 +20402,11 @@ class ChatBench:
             if heard is not None and (text := decoder.decode(data)):
                 heard(text, "stdout")
 
-        code, output = await self._runner.capture(launch, timeout_s, most_bytes, stdin=stdin, heard=hear)
+        try:
+            code, output = await self._runner.capture(launch, timeout_s, most_bytes, stdin=stdin, heard=hear)
+        finally:
+            if changes and caller.kind != "task":  # whose folder is looked at when its session ends
+                self._machine.folders.tidy(Path(cwd))
         return Ran(code, output.decode(errors="replace"))
 
     async def start(self, caller: Caller, cwd: str, argv: Sequence[str], *, changes: bool = True) -> Piped:

@@ -31611,6 +31611,20 @@ class TestToolOfTheDocs:
         assert (await watcher.hears("surface", 2))["spec"]["fields"][0]["value"] == "3"
 
 
+class TestWhatGitIsLedTo:
+    """What a model leaves for its owner's git."""
+
+    async def test_a_file_that_leads_git_elsewhere_is_gone_after_the_command(self, bench: Bench) -> None:
+        subprocess.run(["git", "init", "-q", str(bench.work)], check=True)
+        command = "mkdir evil && git init -q --bare evil/common && echo ../evil/common > .git/commondir; ls .git"
+        chats = await bench.start(Play().calls(("run_shell", {"command": command})), Play().says("done"), sandbox=True)
+        ((listed, failed),) = (await chats.chat("go")).results
+        assert "commondir" in listed.split() and not failed  # it was there
+        assert not (bench.work / ".git" / "commondir").exists()
+        found = subprocess.run(["git", "-C", str(bench.work), "rev-parse", "--git-common-dir"], capture_output=True)
+        assert found.stdout.strip() == b".git"
+
+
 class TestQueuesThatLast:
     """What a person has said while a turn ran, and was told that it is kept."""
 
