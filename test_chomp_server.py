@@ -91,6 +91,7 @@ from adapters.dialects import textcalls
 from adapters.hosts import kinds, llamacpp, lmstudio, ollama, seen, vllm
 from adapters.hosts import openai as any_other
 from adapters.hosts.seen import CannotDo, Down, HostModel, NotThis, Reply, Seen
+from adapters.services import web as services_web
 from adapters.subscriptions import claude, codex, siwc
 from adapters.subscriptions import kinds as sign_ins
 from adapters.subscriptions import seen as account
@@ -6802,11 +6803,12 @@ class TestHouse:
         ("dialects/[!_]*.py", ("msgspec", "adapters.dialects")),
         ("hosts/[!_]*.py", ("msgspec", "adapters.hosts")),
         ("subscriptions/[!_]*.py", ("msgspec", "adapters.subscriptions")),
+        ("services/[!_]*.py", ("msgspec", "aiohttp", "adapters.services")),
         ("written/[!_]*.py", ("msgspec", "adapters.written")),
-        (
+        (  # extensions
             "[!_]*.py",
-            ("msgspec", "aiohttp", "adapters.hosts", "adapters.subscriptions", "adapters.written"),
-        ),  # extensions
+            ("msgspec", "aiohttp", *(f"adapters.{one}" for one in ("hosts", "services", "subscriptions", "written"))),
+        ),
     )
 
     @staticmethod
@@ -24972,11 +24974,10 @@ class TestHistory:
         model = await bench.model(Play().calls(("echo", {"text": "kept"})), play)
         chats = await bench.process(agent=retries(600))
         asking = await chats.asks("go")
-        await {
-            "text": asking.seen("text-delta"),
-            "silence": soon(play.came.wait()),
-            "retry": asking.seen("provider-retry"),
-        }[moment]
+        if moment == "silence":
+            await soon(play.came.wait())
+        else:
+            await asking.seen("text-delta" if moment == "text" else "provider-retry")
         chats = await bench.killed()
         await chats.idle(asking.conversation)
         assert (await chats.story(asking.conversation))[:3] == [
@@ -30168,10 +30169,10 @@ class TestWebSearch:
     async def test_a_service_that_is_slow_silent_or_talks_too_much_is_left(
         self, host: Standing, service: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(host.module, "ANSWER_BYTES", 10_000)
+        monkeypatch.setattr(services_web, "ANSWER_BYTES", 10_000)
         service.answers = [(200, b"[" * 10_001)]
         assert (await call_tool(host, query="x"))[0].endswith("answered with more than 0 MiB")
-        monkeypatch.setattr(host.module, "ANSWER_S", 0.1)
+        monkeypatch.setattr(services_web, "ANSWER_S", 0.1)
         service.answers = [(200, None)]
         assert (await call_tool(host, query="x"))[0].endswith("did not answer within 0.1 s")
         host.settle(url="http://user:pa55@127.0.0.1:9/secret")
@@ -30250,8 +30251,8 @@ class TestYoutubeTranscript:
     async def test_what_goes_wrong_is_said(
         self, host: Standing, service: Any, monkeypatch: pytest.MonkeyPatch, status: int, body: Any, words: str
     ) -> None:
-        monkeypatch.setattr(host.module, "ANSWER_BYTES", 10_000)
-        monkeypatch.setattr(host.module, "ANSWER_S", 0.3)
+        monkeypatch.setattr(services_web, "ANSWER_BYTES", 10_000)
+        monkeypatch.setattr(services_web, "ANSWER_S", 0.3)
         service.headers = {"location": f"{service.url}/elsewhere"} if status == 302 else {}
         service.answers = [(status, body)]
         told, is_error = await call_tool(host, url=self.VIDEO)

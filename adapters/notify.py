@@ -7,11 +7,12 @@ import base64
 import collections
 import datetime
 import json
-import urllib.parse
 from typing import Any
 
 import aiohttp
 import msgspec
+
+from adapters.services.web import web_host
 
 MANIFEST = {
     "id": "notify",
@@ -55,18 +56,6 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
     tries: int
     status: int = 0  # of the last answer
     error: str = ""
-
-
-def web_host(address: str) -> str:
-    """Host and port of an http or https address; "" when it is none. More of it may be secret."""
-    try:
-        url = urllib.parse.urlsplit(address)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            return ""
-        host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
-        return f"{host}:{url.port}" if url.port else host
-    except ValueError:
-        return ""
 
 
 def header_words(text: str) -> str:

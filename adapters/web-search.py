@@ -8,15 +8,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-import json
 import re
 import unicodedata
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-import aiohttp
 import msgspec
+
+from adapters.services.web import ask_json, web_host
 
 MANIFEST = {
     "id": "web-search",
@@ -27,9 +27,7 @@ MANIFEST = {
     "capabilities": {"network": True},
 }
 SECRETS = ("key",)
-ANSWER_S = 30.0  # of one request
 CRAWL_S, POLL_S = 300.0, 2.0
-ANSWER_BYTES = 8 << 20
 RESULT_CHARS = 50_000
 DEFAULTS, MOST = {"search": 7, "crawl": 3}, 10  # results or pages
 
@@ -49,18 +47,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in ("url", "searxng"):
             if (address := getattr(self, name)) and not web_host(address):
                 raise ValueError(f"{name}: must be an http or https address")
-
-
-def web_host(address: str) -> str:
-    """Host and port of an http or https address; "" when it is none. More of it may be secret."""
-    try:
-        url = urllib.parse.urlsplit(address)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            return ""
-        host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
-        return f"{host}:{url.port}" if url.port else host
-    except ValueError:
-        return ""
 
 
 def is_private(address: str) -> bool:
@@ -200,30 +186,8 @@ class Search:
         return answer
 
     async def _request(self, method: str, url: str, fields: Any, key: str) -> Mapping[str, Any]:
-        place, headers = web_host(url), {"accept": "application/json"}
-        if key:
-            self._host.hide(key)
-            headers["authorization"] = f"Bearer {key}"
-        body = None
-        if fields is not None:
-            headers["content-type"], body = "application/json", json.dumps(fields).encode()
-        try:
-            async with asyncio.timeout(ANSWER_S), self._host.request(method, url, headers=headers, data=body) as answer:
-                data = b""
-                async for piece in answer.content.iter_chunked(1 << 16):
-                    data += piece
-                    if len(data) > ANSWER_BYTES:
-                        raise ValueError(f"{place} answered with more than {ANSWER_BYTES >> 20} MiB")
-                status = answer.status
-        except TimeoutError:
-            raise ValueError(f"{place} did not answer within {ANSWER_S:g} s") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise ValueError(f"{place} cannot be asked: {type(error).__name__}") from None
-        try:
-            found = msgspec.json.decode(data)
-        except msgspec.DecodeError:
-            found = None
-        answered: dict[str, Any] = found if isinstance(found, dict) else {}
+        place = web_host(url)
+        status, answered = await ask_json(self._host, method, url, fields, key)
         if not 200 <= status < 300:
             raise ValueError(f"{place} answered {status}{self._reason(status, answered.get('error'))}")
         if not answered:

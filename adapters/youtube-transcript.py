@@ -7,15 +7,13 @@ The service gets `POST {"url": ...}`, and answers with JSON whose `status` is "c
 
 from __future__ import annotations
 
-import asyncio
 import datetime
-import json
-import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-import aiohttp
 import msgspec
+
+from adapters.services.web import ask_json, web_host
 
 MANIFEST = {
     "id": "youtube-transcript",
@@ -26,8 +24,6 @@ MANIFEST = {
     "capabilities": {"network": True},
 }
 SECRETS = ("key",)
-ANSWER_S = 60.0
-ANSWER_BYTES = 16 << 20
 RESULT_CHARS = 50_000
 HOSTS = ("youtube.com", "youtu.be", "youtube-nocookie.com")
 
@@ -41,18 +37,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.url and not web_host(self.url):
             raise ValueError("url: must be an http or https address")
-
-
-def web_host(address: str) -> str:
-    """Host and port of an http or https address; "" when it is none. More of it may be secret."""
-    try:
-        url = urllib.parse.urlsplit(address)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            return ""
-        host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
-        return f"{host}:{url.port}" if url.port else host
-    except ValueError:
-        return ""
 
 
 def is_video(address: str) -> bool:
@@ -136,31 +120,8 @@ class Transcripts:
 
     async def _ask(self, url: str) -> Mapping[str, Any]:
         settings = self._host.settings
-        place, headers = web_host(settings.url), {"content-type": "application/json", "accept": "application/json"}
-        if settings.key:
-            self._host.hide(settings.key)
-            headers["authorization"] = f"Bearer {settings.key}"
-        body = json.dumps({"url": url}).encode()
-        try:
-            async with (
-                asyncio.timeout(ANSWER_S),
-                self._host.request("POST", settings.url, headers=headers, data=body) as answer,
-            ):
-                data = b""
-                async for piece in answer.content.iter_chunked(1 << 16):
-                    data += piece
-                    if len(data) > ANSWER_BYTES:
-                        raise ValueError(f"{place} answered with more than {ANSWER_BYTES >> 20} MiB")
-                status = answer.status
-        except TimeoutError:
-            raise ValueError(f"{place} did not answer within {ANSWER_S:g} s") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise ValueError(f"{place} cannot be asked: {type(error).__name__}") from None
-        try:
-            found = msgspec.json.decode(data)
-        except msgspec.DecodeError:
-            found = None
-        fields = found if isinstance(found, dict) else {}
+        place = web_host(settings.url)
+        status, fields = await ask_json(self._host, "POST", settings.url, {"url": url}, settings.key)
         if not 200 <= status < 300 and fields.get("status") not in ("failed", "queued", "processing"):
             raise ValueError(f"{place} answered {status}: {self._why(fields)}")
         if not fields:
