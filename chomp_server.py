@@ -264,7 +264,7 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     model: str = "auto"  # of conversations that name none
     effort: Literal["low", "medium", "high", "xhigh", "max"] = "high"  # the same: how much it is to think
-    mode: Literal["", "plan", "ask", "auto"] = ""  # what its tools may do; "": "ask" where somebody can answer
+    mode: Literal["", "plan", "ask", "auto"] = ""  # what its tools may do; "": "ask" where a person looks on, else auto
     folder: str = ""  # where conversations work that name no folder; "": in one of their own
     max_steps: _Many = 0  # of a turn; 0: no limit
     parallel: _Many = 1  # tools of a step at once; 0: no limit
@@ -16572,7 +16572,6 @@ class Conversations:
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._queues: dict[str, list[QueuedMessage]] = {}
         self._watchers: dict[str, set[ChatWatcher]] = {}
-        self._everybody: set[ChatWatcher] = set()  # who hears what happens to conversations, not in them
         self._listeners: list[Callable[[dict[str, Any]], object]] = []
         self._readers: list[Callable[[str, bytes], object]] = []
         self._approvals: dict[tuple[str, str], tuple[dict[str, Any], asyncio.Future[bool]]] = {}
@@ -16827,6 +16826,9 @@ class Conversations:
         if live.queued and not live.closed:  # nothing could be stored: it waits for the next turn
             self._queues[live.conversation_id] = [*live.queued, *self._queues.get(live.conversation_id, ())]
             self._events.publish("queue", {"conversation": live.conversation_id})
+        if live.queued and live.closed:
+            with contextlib.suppress(DatabaseFault):
+                await self.store.unqueue(live.conversation_id, live.queued)
         carries = not (live.closed or live.queued or self._stopping)
         queued = self._queues.pop(live.conversation_id, []) if carries else []
         if queued:
@@ -16968,7 +16970,9 @@ class Conversations:
     ) -> TurnFacts:
         bench = self._bench
         chosen = mode or conversation.mode or self._settings().agent.mode
-        chosen = chosen or ("ask" if self._attended(conversation.id) else "auto")
+        watchers = self._watchers.get(conversation.id, ())
+        # whoever asks for one turn alone has it done; where a person looks on, it is asked
+        chosen = chosen or ("ask" if any(one.approvals and one.turn is None for one in watchers) else "auto")
         changes = chosen != "plan"
         return TurnFacts(
             conversation.id, turn_id, cwd, conversation.workspace, model, conversation.caller,
@@ -23767,17 +23771,6 @@ async def restore_task(dispatch: Dispatch, caller: Caller, fields: TaskId) -> Ta
 
 LAST_S = 60.0  # how long /last waits for a turn to end
 NDJSON = {**SAFE_HEADERS, "content-type": "application/x-ndjson", "x-accel-buffering": "no"}
-
-
-class _Chat(ChatFields, frozen=True, rename="camel"):
-    message: Any = None
-    conversation_id: str | None = None
-    approvals: bool = False  # whether the client can ask a person
-
-
-class _ChatText(msgspec.Struct, frozen=True):
-    message: Any = None
-    text: Any = None
 
 
 async def _fields(request: web.Request) -> dict[str, Any]:

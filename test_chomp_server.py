@@ -26176,6 +26176,31 @@ class TestToolCalls:
         assert all("sandbox" in words for words, _ in told.results[:2])
         assert list(bench.work.iterdir()) == [] and told.text == "I see"
 
+    @pytest.mark.skipif(not bwrap_works(), reason="bubblewrap does not work here")
+    async def test_who_asks_for_one_turn_has_it_done_in_the_sandbox(self, bench: Bench) -> None:
+        call = ("runs", {"command": "echo x > new"})
+        chats = await bench.start(Play().calls(call), Play().says("done"), sandbox=True)
+        told = await chats.chat("go", "mine", approvals=True)
+        assert "approval" not in told.types and (bench.work / "new").read_text() == "x\n"
+
+    @pytest.mark.skipif(not bwrap_works(), reason="bubblewrap does not work here")
+    async def test_where_a_person_looks_on_it_is_asked(self, bench: Bench) -> None:
+        call = ("runs", {"command": "echo x > new"})
+        chats = await bench.start(Play().calls(call), Play().says("I see"), sandbox=True)
+        async with (
+            aiohttp.ClientSession(headers={"authorization": f"Bearer {TOKEN}"}) as page,
+            page.ws_connect(f"{chats.url}/ws?approvals=1") as socket,
+        ):
+            await socket.send_json({"type": "chat.send", "conversationId": "mine", "message": "go"})
+            async with asyncio.timeout(PATIENCE_S):
+                while (said_ := await socket.receive_json()).get("event", {}).get("type") != "approval":
+                    pass
+            assert not (bench.work / "new").exists()
+            call_id = said_["event"]["callId"]
+            await chats.does("POST", f"/conversations/mine/approvals/{call_id}", {"allow": False})
+            await chats.idle("mine")
+        assert not (bench.work / "new").exists()
+
     @pytest.mark.parametrize("allow", [True, False])
     async def test_a_person_is_asked_about_a_loop(self, bench: Bench, allow: bool) -> None:  # B3.4
         plays = [Play().calls(("echo", {"text": "again"})) for _ in range(4)]
