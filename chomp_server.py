@@ -12873,6 +12873,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
                 yield piece
         finally:
             self.leave()
+            reader.exchange = None  # neither waits for the collector
 
     async def read(self, limit_bytes: int) -> bytes:
         """The whole answer. Raises UpstreamFailed when it breaks off or is larger than that."""

@@ -31825,9 +31825,9 @@ class TestModelsOfConversations:
         for n in range(1100):
             told = await chats.chat("go", f"c{n % 50}")
             assert told.reason == "stop"
-            if n in (599, 1099):  # the first fill what is remembered of the last 500 requests
+            if n in (599, 1099):  # the first fill what is remembered of the last events and requests
                 sizes.append(resident())
-        assert sizes[1] - sizes[0] < 16 << 20  # 32 KiB a turn, which is less than its events
+        assert sizes[1] - sizes[0] < 4 << 20, sizes  # nothing of a turn waits for the collector, which seldom comes
 
 
 def target_for(api: Any) -> cs.Target:
