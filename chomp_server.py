@@ -19847,8 +19847,11 @@ _GATE_RECORD = "gate.json"
 _INTERPRETERS = re.compile(r"(ba|da|z|k)?sh|python[\d.]*|node|ruby|perl|php|deno|bun")
 # runs what follows with the original file in place, then gives the agent its own version back
 _PUT_BACK = (
-    'o=$1 p=$2; shift 2; k=$(mktemp); cp -p -- "$p" "$k" 2>/dev/null || k=; mkdir -p -- "${p%/*}"; '
-    'cp -p -- "$o" "$p" || exit 70; "$@"; s=$?; [ -z "$k" ] || cp -p -- "$k" "$p"; exit $s'
+    "o=$1 p=$2; shift 2; k=$(mktemp); m=; "
+    'if [ -L "$p" ] || { [ -e "$p" ] && [ ! -f "$p" ]; }; then m=$p.$$; mv -- "$p" "$m" || exit 70; '  # a pipe waits
+    'else cp -p -- "$p" "$k" 2>/dev/null || k=; fi; '
+    'mkdir -p -- "${p%/*}"; cp -p -- "$o" "$p" || exit 70; "$@"; s=$?; '
+    'if [ "$m" ]; then rm -rf -- "$p"; mv -- "$m" "$p"; elif [ "$k" ]; then cp -p -- "$k" "$p"; fi; exit $s'
 )
 
 

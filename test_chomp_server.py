@@ -23200,6 +23200,25 @@ class TestDispatch:
         task = await here.runs("rm -rf gates; touch fixed", dir=str(source))
         assert (task["status"], task["sessions"][0]["gate_edited"]) == ("done", True)
 
+    @pytest.mark.parametrize(
+        "odd",
+        [
+            "mkfifo gates/health.sh",
+            "mkdir gates/health.sh; touch gates/health.sh/x",
+            "ln -s /etc/passwd gates/health.sh",
+        ],
+    )
+    async def test_whatever_the_agent_put_in_its_place_the_gate_judges(self, workshop: Any, odd: str) -> None:
+        """A pipe would be waited for, until the gate's time was over."""
+        here = await workshop(tasks={"max_gate_loops": 1})
+        source = here.source(**{"gates/health.sh": self.GATE})
+        task = await here.runs(f"rm gates/health.sh; {odd}; touch fixed", dir=str(source))
+        (session,) = task["sessions"]
+        assert (task["status"], session["verdict"], session["gate_edited"]) == ("done", "passed", True)
+        place = here.dispatch.machine.folders.place(here.dispatch.queue.get(task["id"]))
+        (left,) = place.glob("*/gates/health.sh*")
+        assert left.name == "health.sh" and not (left.is_file() and not left.is_symlink())  # its own is back
+
     async def test_a_gate_has_its_time(self, workshop: Any) -> None:
         here = await workshop(tasks={"max_gate_loops": 1, "gate_timeout": "300ms"})
         task = await here.runs(
