@@ -6841,7 +6841,8 @@ class TestHouse:
         assert {*re.findall(r"""HERE / ["'](\w+)["']""", SOURCE), "templates"} <= tops
         for top in tops:
             folders = {one.parent.relative_to(HERE) for one in (HERE / top).rglob("*") if one.is_file()}
-            read = {".".join(one.parts) for one in folders if not {"recorded", "__pycache__"} & {*one.parts}}
+            left_out = {"recorded", "__pycache__", "node_modules", "test"}
+            read = {".".join(one.parts) for one in folders if not left_out & {*one.parts}}
             assert read <= {*packed}
 
     def test_tasks_are_created_in_one_place(self) -> None:
@@ -31940,6 +31941,2143 @@ class TestAgentAtWork:
         output = await shop.output(task["id"])
         assert "404 404 403 403 404 200 200" in output, output
         assert '"id":"own"' in output and '"id":"mine"' not in output
+
+
+RUN_AGENT = HERE / "adapters" / "cloudflare" / "run-agent"
+AGENT_ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "TERM": "xterm-256color"}
+SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin:/bin")
+AS_ROOT = pytest.mark.skipif(
+    os.geteuid() != 0 or not bwrap_works() or shutil.which("nsenter") is None,
+    reason="another user is needed, so root, bubblewrap and nsenter are",
+)
+
+
+class Reading:
+    """What `read` says of a run."""
+
+    def __init__(self, fields: dict[str, Any]):
+        self.state, self.code, self.size, self.asks = (fields[n] for n in ("state", "exit_code", "size", "asks"))
+        self.begins, self.silent_s, self.cols, self.rows = (fields[n] for n in ("begins", "silent_s", "cols", "rows"))
+        self.data, self.events = base64.b64decode(fields["data"]), base64.b64decode(fields["events"])
+        self.events_next = fields["events_next"]
+        self.fields = fields
+
+    @property
+    def text(self) -> str:
+        return self.data.decode().replace("\r\n", "\n")
+
+
+class RunAgents:
+    """Starts runs and looks at them, by the program."""
+
+    python = sys.executable
+
+    def __init__(self, base: Path, wrap: Sequence[str] = (), program: str = str(RUN_AGENT), user: str = "root"):
+        self.base, self.user = base, user
+        self.wrap, self.program = tuple(wrap), program
+        self.started: set[str] = set()
+
+    async def call(self, *words: Any, **env: str) -> tuple[int, Any]:
+        """Its exit status and what it says."""
+        settings = {"PATH": os.environ["PATH"], "CHOMP_RUNS": str(self.base), **env}
+        child = await asyncio.create_subprocess_exec(
+            *self.wrap, self.python, "-I", "-S", "-X", "utf8", self.program, *map(str, words),
+            env=settings, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE, limit=16 << 20,
+        )  # fmt: skip
+        async with asyncio.timeout(60):
+            out, err = await child.communicate()
+        assert child.returncode is not None
+        if child.returncode == 64:
+            return 64, err.decode()
+        assert not err, err.decode()
+        return child.returncode, json.loads(out)
+
+    async def says(self, *words: Any, **env: str) -> Any:
+        code, said = await self.call(*words, **env)
+        assert code == 0, said
+        return said
+
+    async def refused(self, *words: Any, **env: str) -> str:
+        code, said = await self.call(*words, **env)
+        assert code == 1, said
+        return str(said["error"])
+
+    @staticmethod
+    def spec(**fields: Any) -> str:
+        return base64.b64encode(json.dumps(fields).encode()).decode()
+
+    async def start(self, name: str, *argv: str, wait: float = 0, most: int = 65536, **spec: Any) -> Reading:
+        self.started.add(name)
+        fields = {
+            "argv": argv,
+            "env": AGENT_ENV,
+            "cwd": "/",
+            "user": self.user,
+            "pty": True,
+            "cols": 80,
+            "rows": 24,
+            **spec,
+        }
+        return Reading(await self.says("start", name, wait, most, CHOMP_SPEC=self.spec(**fields)))
+
+    async def read(self, name: str, since: int = 0, wait: float = 0, most: int = 4 << 20, events: int = 0) -> Reading:
+        return Reading(await self.says("read", name, since, wait, most, events))
+
+    async def until(self, name: str, wanted: str, limit_s: float = 20) -> str:
+        """All output so far, as soon as it has `wanted`."""
+        at, text = 0, b""
+        async with asyncio.timeout(limit_s):
+            while wanted.encode() not in text.replace(b"\r\n", b"\n"):
+                told = await self.read(name, at, 5)
+                assert told.begins == at and (told.data or told.state == "running"), (text, told.fields)
+                text, at = text + told.data, at + len(told.data)
+        return text.decode().replace("\r\n", "\n")
+
+    async def end(self, name: str, limit_s: float = 30) -> Reading:
+        """The last look at a run, with all that it has printed since the beginning."""
+        at, data = 0, b""
+        async with asyncio.timeout(limit_s):
+            while True:
+                told = await self.read(name, at, 5)
+                data, at = data + told.data, told.begins + len(told.data)
+                if told.state != "running" and at == told.size:
+                    told.data = data
+                    return told
+
+    async def run(self, *argv: str, name: str = "", **spec: Any) -> Reading:
+        name = name or f"run-{len(self.started)}"
+        await self.start(name, *argv, **spec)
+        return await self.end(name)
+
+    async def types(self, name: str, data: bytes) -> None:
+        await self.says("input", name, CHOMP_INPUT=base64.b64encode(data).decode())
+
+    def pids(self, name: str) -> tuple[int, int]:
+        """The supervisor's and the command's."""
+        supervisor, child = json.loads((self.base / name / "pids").read_text())
+        return supervisor, child
+
+    async def close(self) -> None:
+        for name in self.started:
+            await self.call("stop", name, 0)
+
+
+@pytest.fixture
+async def agents(tmp_path: Path) -> AsyncIterator[RunAgents]:
+    """Runs of whoever tests."""
+    made = RunAgents(tmp_path / "runs")
+    yield made
+    await made.close()
+
+
+class Container(RunAgents):
+    """A machine of its own: its processes, its /run and /tmp and users; what runs there is gone with it."""
+
+    python = SYSTEM_PYTHON or os.path.realpath(sys.executable)
+
+    def __init__(self, tmp: Path):
+        (tmp / "passwd").write_text("root:x:0:0::/root:/bin/sh\nagent:x:4321:4321::/home/agent:/bin/sh\n")
+        (tmp / "group").write_text("root:x:0:\nagent:x:4321:\nhelpers:x:4322:agent\n")
+        told, tells = os.pipe()
+        own = ("/run", "/tmp", "/var/tmp", "/opt", "/home")
+        self._bwrap = subprocess.Popen(
+            [
+                BWRAP or "", "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--info-fd", str(tells),
+                "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", *(w for p in own for w in ("--tmpfs", p)),
+                "--ro-bind", str(tmp / "passwd"), "/etc/passwd", "--ro-bind", str(tmp / "group"), "/etc/group",
+                "--ro-bind", str(RUN_AGENT), "/opt/chomp/run-agent", "--dir", "/home/agent", "--chmod", "1777", "/tmp",
+                "--", "sh", "-c", "chown 4321:4321 /home/agent; chmod 755 /opt /opt/chomp; chmod 1777 /var/tmp /dev/shm; echo ready; exec sleep 1000",
+            ],
+            pass_fds=(tells,), stdout=subprocess.PIPE,
+        )  # fmt: skip
+        os.close(tells)
+        with open(told) as info:
+            first = json.load(info)["child-pid"]
+        assert self._bwrap.stdout is not None and self._bwrap.stdout.readline() == b"ready\n"
+        enter = ("nsenter", "--target", str(first), "--mount", "--pid", "--wd=/", "--")
+        super().__init__(Path("/run/chomp"), enter, "/opt/chomp/run-agent", "agent")
+
+    def sh(self, script: str, *words: str, uid: int = 0) -> str:
+        """What a shell in it prints, as root or somebody else."""
+        setpriv = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--"] if uid else []
+        done = subprocess.run(
+            [*self.wrap, *setpriv, "sh", "-c", script, "sh", *words], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done
+        return done.stdout
+
+    async def close(self) -> None:
+        self._bwrap.kill()
+        self._bwrap.wait()
+
+
+@pytest.fixture
+async def machine(tmp_path: Path) -> AsyncIterator[Container]:
+    made = Container(tmp_path)
+    yield made
+    await made.close()
+
+
+def shell(script: str) -> tuple[str, str, str]:
+    return "sh", "-c", script
+
+
+class TestRunAgent:
+    # -- started and read
+
+    async def test_a_run_is_started_read_and_ended(self, agents: RunAgents) -> None:
+        first = await agents.start("one", *shell("echo hello; exit 3"), wait=10)
+        assert first.text == "hello\n"
+        told = await agents.end("one")
+        assert (told.state, told.code, told.begins, told.size, told.text) == ("ended", 3, 0, 7, "hello\n")
+        fields = [
+            "run",
+            "state",
+            "exit_code",
+            "begins",
+            "data",
+            "size",
+            "events",
+            "events_next",
+            "silent_s",
+            "asks",
+            "cols",
+            "rows",
+        ]
+        assert list(told.fields) == fields
+        ended = json.loads((agents.base / "one" / "exit").read_text())
+        assert ended["exit_code"] == 3 and abs(ended["at"] - time.time()) < 60
+
+    @pytest.mark.parametrize(
+        ("script", "code"), [("exit 0", 0), ("exit 255", 255), ("kill -9 $$", -9), ("kill -TERM $$", -15)]
+    )
+    async def test_how_it_ended_is_told(self, agents: RunAgents, script: str, code: int) -> None:
+        assert (await agents.run(*shell(script))).code == code
+
+    async def test_a_run_that_was_never_started_is_unknown(self, agents: RunAgents) -> None:
+        told = await agents.read("never", 7, 60, events=9)
+        assert (told.state, told.code, told.size, told.events_next) == ("unknown", None, 0, 9)
+        for words in (("input", "never"), ("resize", "never", 80, 24), ("nudge", "never"), ("stop", "never", 1)):
+            assert "there is no run never" in await agents.refused(*words)
+
+    async def test_what_cannot_be_asked_is_refused(self, agents: RunAgents) -> None:
+        for words in ((), ("start", "a"), ("read", "a", -1, 0, 0, 0), ("read", "a", "x", 0, 0, 0), ("read", "a", 0, "nan", 0, 0),
+                      ("stop", "a", "soon"), ("pack", "a", 1, "b", "c"), ("attach",), ("grow", "a")):  # fmt: skip
+            assert (await agents.call(*words))[0] == 64, words
+        for name in ("", "..", "a/b", "A", "a" * 41, "a\n", ".new"):
+            assert "no name" in await agents.refused("read", name, 0, 0, 0, 0)
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"argv": []}, {"argv": [""]}, {"argv": "ls"}, {"argv": ["a\0b"]}, {"argv": [1]}, {"argv": ["\ud800"]},
+            {"env": {"A=B": "c"}}, {"env": {"": "c"}}, {"env": {"A": 1}}, {"env": {"A": "b\0c"}}, {"env": []},
+            {"cwd": "here"}, {"cwd": "/a/../b"}, {"user": "nobody"}, {"pty": 1}, {"cols": "80"}, {"rows": True},
+            {"limit_s": "1"}, {"stdin": "é"}, {"events": "events"}, {"folders": ["home"]}, {"folders": "/a"}, {"callback": {"url": 1}},
+        ],
+    )  # fmt: skip
+    async def test_a_spec_that_is_none_starts_nothing(self, agents: RunAgents, fields: dict[str, Any]) -> None:
+        text = agents.spec(**{"argv": ["true"], **fields})
+        assert await agents.refused("start", "bad", 0, 0, CHOMP_SPEC=text)
+        assert (await agents.read("bad")).state == "unknown"
+
+    @pytest.mark.parametrize("text", ["", "%", "bm8=", "W10=", base64.b64encode(b"[" * 90_000).decode()])
+    async def test_what_is_no_spec_starts_nothing(self, agents: RunAgents, text: str) -> None:
+        assert "CHOMP_SPEC" in await agents.refused("start", "bad", 0, 0, CHOMP_SPEC=text)
+
+    async def test_words_and_environment_arrive_as_they_are(self, agents: RunAgents) -> None:
+        odd = ["", " ", "a'b", 'a"b', "$(id)", "`id`", "a\nb", "\\", "-e", "--", "é漢😀", "\udcff", "*", "\x1b[31m"]
+        env = {
+            **AGENT_ENV,
+            **{f"ODD{n}": one for n, one in enumerate(odd)},
+            "odd name": "x",
+            "1": "2",
+            "TASK": "a\n\nb",
+        }
+        program = "import json,os,sys; print(json.dumps([sys.argv[1:], {k: v for k, v in os.environ.items()}]))"
+        words = [sys.executable, "-I", "-S", "-X", "utf8", "-c", program, *odd]
+        told = await agents.run(*words, env=env, pty=False)
+        assert json.loads(told.data) == [odd, env]
+
+    async def test_its_folder_umask_and_terminal_are_as_said(self, agents: RunAgents, tmp_path: Path) -> None:
+        script = "pwd; umask; stty size; test -t 0 && test -t 1 && test -t 2 && echo terminal; echo x >/dev/tty; ls /proc/self/fd | wc -l"
+        told = await agents.run(*shell(script), cwd=str(tmp_path), cols=91, rows=17)
+        assert told.text == f"{tmp_path}\n0022\n17 91\nterminal\nx\n4\n"
+        assert (told.cols, told.rows) == (91, 17)
+
+    async def test_without_a_terminal_it_has_pipes(self, agents: RunAgents) -> None:
+        told = await agents.run(
+            *shell("cat; test -t 0 || echo none; echo error >&2; printf 'a\\nb'"),
+            pty=False,
+            stdin=base64.b64encode(b"in\0put").decode(),
+        )
+        assert told.data == b"in\0putnone\nerror\na\nb"
+        assert (await agents.run("cat", pty=False)).data == b""  # nothing is typed to it
+        large = os.urandom(50_000)
+        assert (await agents.run("cat", pty=False, stdin=base64.b64encode(large).decode())).data == large
+
+    async def test_what_stdin_says_is_typed_into_a_terminal(self, agents: RunAgents) -> None:
+        told = await agents.run(*shell("read a; echo got $a"), stdin=base64.b64encode(b"yes\n").decode())
+        assert "got yes" in told.text
+
+    async def test_a_program_that_is_not_there_says_so_and_ends(self, agents: RunAgents, tmp_path: Path) -> None:
+        told = await agents.run("no-such-program")
+        assert told.code == 127 and "no-such-program: No such file" in told.text
+        told = await agents.run("ls", cwd=str(tmp_path / "none"))
+        assert told.code == 127 and "No such file" in told.text
+        (tmp_path / "plain").write_text("x")
+        assert "Permission denied" in (await agents.run(str(tmp_path / "plain"))).text
+
+    async def test_a_name_is_started_once(self, agents: RunAgents, tmp_path: Path) -> None:
+        script = f"echo x >> {tmp_path}/count; read a"
+        told = await asyncio.gather(*[agents.start("once", *shell(script), wait=0.1) for _ in range(8)])
+        assert {one.state for one in told} == {"running"}
+        await agents.types("once", b"\n")
+        assert (await agents.end("once")).code == 0
+        assert (await agents.start("once", *shell(script))).state == "ended"  # nor when it has ended
+        assert (tmp_path / "count").read_text() == "x\n"
+        assert [path.name for path in agents.base.iterdir()] == ["once"]
+
+    async def test_who_starts_one_may_go(self, agents: RunAgents) -> None:
+        """`start` ends at once, though what it has started goes on: nobody is left that holds its pipes."""
+        began = time.monotonic()
+        assert (await agents.start("long", "sleep", "1000")).state == "running"
+        assert time.monotonic() - began < 10
+        supervisor, child = agents.pids("long")
+        assert (psutil.Process(supervisor).ppid(), psutil.Process(child).ppid()) == (1, supervisor)
+        assert os.getsid(supervisor) not in (supervisor, os.getsid(0))
+        for number in (0, 1, 2):
+            assert os.readlink(f"/proc/{supervisor}/fd/{number}") == "/dev/null"
+
+    async def test_its_files_are_its_owners(self, agents: RunAgents) -> None:
+        await agents.start("one", "sleep", "1000")
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (agents.base, *agents.base.rglob("*"))}
+        assert modes.pop("runs") == modes.pop("one") == 0o700
+        assert set(modes.values()) <= {0o600, 0o700} and {"lock", "heartbeat", "out.0"} < set(modes)
+
+    async def test_a_folder_of_runs_that_is_a_link_is_refused(self, agents: RunAgents, tmp_path: Path) -> None:
+        (tmp_path / "elsewhere").mkdir()
+        agents.base.symlink_to(tmp_path / "elsewhere")
+        assert "is no folder" in await agents.refused("start", "a", 0, 0, CHOMP_SPEC=agents.spec(argv=["true"]))
+        agents.base.unlink()
+        agents.base.mkdir()
+        (agents.base / "a").symlink_to(tmp_path / "elsewhere")
+        assert "is no folder" in await agents.refused("read", "a", 0, 0, 0, 0)
+
+    async def test_others_rights_on_the_folder_of_runs_are_taken_back(self, agents: RunAgents) -> None:
+        agents.base.mkdir()
+        agents.base.chmod(0o777)
+        await agents.run("true")
+        assert stat.S_IMODE(agents.base.stat().st_mode) == 0o700
+
+    async def test_the_spec_is_not_to_be_found_in_any_process(self, agents: RunAgents) -> None:
+        callback = {"url": "http://127.0.0.1:9/", "key": "canary-key", "sandbox": "s"}
+        await agents.start("quiet", "sleep", "1000", callback=callback, env={**AGENT_ENV, "MINE": "own"})
+        secret = agents.spec(callback=callback)[20:60].encode()
+        for pid in agents.pids("quiet"):
+            environ, words = Path(f"/proc/{pid}/environ").read_bytes(), Path(f"/proc/{pid}/cmdline").read_bytes()
+            for text in (environ, words):
+                assert b"canary" not in text and secret not in text and b"eyJ" not in text
+        assert b"MINE=own" in Path(f"/proc/{agents.pids('quiet')[1]}/environ").read_bytes()
+        for path in (agents.base / "quiet").iterdir():
+            assert path.is_socket() or b"canary" not in path.read_bytes()
+
+    # -- reading
+
+    async def test_every_position_can_be_read_from(self, agents: RunAgents) -> None:
+        whole = (await agents.run(*shell("printf 'é\\0\\377\\033[1mx\\r\\ny'; exit 1"), name="p")).data
+        assert whole == "é".encode() + b"\0\xff\x1b[1mx\r\r\ny"
+        for since in range(len(whole) + 3):
+            told = await agents.read("p", since)
+            assert (told.begins, told.data, told.size) == (min(since, len(whole)), whole[since:], len(whole))
+            assert (told.state, told.code) == ("ended", 1)
+        for most in (1, 4):
+            told = await agents.read("p", 2, most=most)
+            assert (told.data, told.state, told.code) == (
+                whole[2 : 2 + most],
+                "running",
+                None,
+            )  # its end is not reached yet
+        assert (await agents.read("p", most=0)).state == "ended"
+
+    async def test_a_reader_waits_for_output(self, agents: RunAgents) -> None:
+        await agents.start("w", *shell("echo a; read x; echo b; read x; exit 5"))
+        at = len(await agents.until("w", "a\n")) + 1  # \r
+        waiting = [asyncio.create_task(agents.read("w", at, 30)) for _ in range(20)]
+        assert not (await asyncio.wait(waiting, timeout=0.5))[0]
+        await agents.types("w", b"\n")
+        for told in await asyncio.gather(*waiting):
+            assert told.begins == at and told.data.startswith(b"\r\n")
+        text = await agents.until("w", "b\n")
+        waiting = [asyncio.create_task(agents.read("w", 10**6, 30)) for _ in range(3)]
+        await agents.types("w", b"\n")
+        assert {(told.state, told.code) for told in await asyncio.gather(*waiting)} == {("ended", 5)}
+        assert text == "a\n\nb\n"
+
+    async def test_a_reader_waits_no_longer_than_it_said(self, agents: RunAgents) -> None:
+        await agents.start("silent", "sleep", "1000")
+        began = time.monotonic()
+        told = await agents.read("silent", wait=0.5)
+        assert 0.5 <= time.monotonic() - began < 5
+        assert (told.state, told.data) == ("running", b"") and told.silent_s >= 0.5
+
+    async def test_much_output_comes_whole_to_many_readers(self, agents: RunAgents) -> None:
+        """20 MB over several files, while it is written."""
+        await agents.start("much", *shell("seq 1 2600000; echo end"), pty=False, kept_bytes=64 << 20)
+        wanted = "".join(f"{n}\n" for n in range(1, 2600001)) + "end\n"
+        for told in await asyncio.gather(*[agents.end("much", 60) for _ in range(3)]):
+            assert told.data.decode() == wanted and told.code == 0
+        names = sorted(path.name for path in (agents.base / "much").glob("out.*"))
+        assert names == ["out.0", "out.16777216", "out.8388608"]
+
+    async def test_of_what_is_too_much_to_keep_the_beginning_and_the_end_are_kept(self, agents: RunAgents) -> None:
+        """100 MB: what is read says where it begins."""
+        script = "head -c 104857600 /dev/zero | tr '\\0' x; echo; echo end"
+        told = await agents.run(*shell(script), pty=False, kept_bytes=1 << 20, name="huge")
+        assert told.size == (100 << 20) + 5 and told.data.endswith(b"x\nend\n")
+        told = await agents.read("huge")
+        assert told.begins == 0 and told.state == "running" and len(told.data) == 4 << 20
+        told = await agents.read("huge", 6 << 20)
+        assert told.begins == 6 << 20 and len(told.data) == 2 << 20  # up to where something is left out
+        told = await agents.read("huge", 8 << 20)
+        assert told.begins == 12 * (8 << 20) and told.state == "running" and len(told.data) == 4 << 20
+        kept = sum(path.stat().st_size for path in (agents.base / "huge").glob("out.*"))
+        assert 1 << 20 <= kept <= 17 << 20
+        assert (await agents.read("huge", told.size - 5)).text == "\nend\n"[-5:]
+
+    async def test_a_flood_costs_little(self, agents: RunAgents) -> None:
+        await agents.start("flood", "yes", kept_bytes=1 << 20)
+        await agents.until("flood", "y\ny\n")
+        supervisor = psutil.Process(agents.pids("flood")[0])
+        before, began = sum(supervisor.cpu_times()[:2]), time.monotonic()
+        await agents.read("flood", 10**9, 3)
+        share = (sum(supervisor.cpu_times()[:2]) - before) / (time.monotonic() - began)
+        assert share < 0.5, share
+        began = time.monotonic()
+        await agents.types("flood", b"\x03")
+        assert (await agents.end("flood")).code == -signal.SIGINT
+        assert time.monotonic() - began < 10
+
+    async def test_a_full_disk_holds_up_the_program_and_loses_nothing(self, agents: RunAgents) -> None:
+        """RLIMIT_FSIZE is not it: the error is that of a device without room."""
+        program = runpy.run_path(str(RUN_AGENT), run_name="run_agent")
+        spec = program["Spec"](agents.spec(argv=["true"], kept_bytes=1 << 20))
+        agents.base.mkdir()
+        run = program["Run"]("full", os.open(agents.base, os.O_RDONLY))
+        one = program["Supervisor"](run, spec, None)
+        one._segment = run.open("out.0", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        real, room = os.write, 5
+
+        def write(file: int, data: bytes) -> int:
+            nonlocal room
+            if file != one._segment:
+                return real(file, data)
+            if not room:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            done = real(file, data[:room])
+            room -= done
+            return done
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "write", write)
+            one._keep(b"hello ")
+            one._keep(b"world")
+            assert run.output(0, 99)[1] == b"hello"
+            room = 3
+            one._watch_output()
+            assert run.output(0, 99)[1] == b"hello wo" and one._timers
+            room = 99
+            one._watch_output()
+        assert run.output(0, 99) == (0, b"hello world", 11)
+
+    async def test_a_supervisor_that_is_killed_is_seen_at_once(self, agents: RunAgents) -> None:
+        await agents.start("lost", *shell("echo before; exec sleep 1000"), env={**AGENT_ENV, "TASK_RUN": "lost-one"})
+        await agents.until("lost", "before\n")
+        waiting = asyncio.create_task(agents.read("lost", 10**6, 60))
+        await asyncio.sleep(0.3)
+        supervisor, child = agents.pids("lost")
+        began = time.monotonic()
+        os.kill(supervisor, signal.SIGKILL)
+        assert (await waiting).state == "lost" and time.monotonic() - began < 5
+        told = await agents.read("lost")
+        assert (told.state, told.code, told.text) == ("lost", None, "before\n")
+        await eventually_async(lambda: gone(child), True)  # nobody would see to it any more
+        assert "is lost" in await agents.refused("nudge", "lost")
+        assert Reading(await agents.says("stop", "lost", 0)).state == "lost"
+
+    async def test_what_a_lost_run_has_left_is_ended_by_stop(self, agents: RunAgents) -> None:
+        env = {**AGENT_ENV, "TASK_RUN": "left-one"}
+        await agents.start("left", *shell("nohup setsid sleep 1001 & nohup sleep 1002 & echo $!; wait"), env=env)
+        await agents.until("left", "\n")
+        supervisor, child = agents.pids("left")
+        below = [one.pid for one in psutil.Process(child).children(recursive=True)]
+        assert len(below) == 2
+        os.kill(supervisor, signal.SIGKILL)
+        await agents.says("stop", "left", 0)
+        for pid in below:
+            await eventually_async(lambda pid=pid: gone(pid), True)
+
+    async def test_a_supervisor_that_stands_still_is_no_hindrance(self, agents: RunAgents) -> None:
+        """Without root, an agent could do that."""
+        await agents.start("still", *shell("echo up; exec sleep 1000"))
+        await agents.until("still", "up\n")
+        supervisor, child = agents.pids("still")
+        os.kill(supervisor, signal.SIGSTOP)
+        told = await agents.read("still")
+        assert (told.state, told.text) == ("running", "up\n")
+        assert Reading(await agents.says("stop", "still", 1)).state == "ended"
+        assert await gone(child)
+
+    async def test_a_heartbeat_is_kept(self, agents: RunAgents) -> None:
+        await agents.start("beats", "sleep", "1000")
+        beats = agents.base / "beats" / "heartbeat"
+        os.utime(beats, (1, 1))
+
+        async def fresh() -> bool:
+            return beats.stat().st_mtime > 1
+
+        await eventually_async(fresh, True, 20)
+
+    # -- events
+
+    async def test_events_are_read_from_their_position(self, agents: RunAgents, tmp_path: Path) -> None:
+        events = tmp_path / "events"
+        await agents.start(
+            "e",
+            *shell("read a; echo first >> $E; read a; echo second >> $E; read a"),
+            events=str(events),
+            env={**AGENT_ENV, "E": str(events)},
+        )
+        assert (await agents.read("e")).events == b""
+        waiting = asyncio.create_task(agents.read("e", 10**6, 30))
+        await agents.types("e", b"\n")
+        told = await waiting
+        assert (told.events, told.events_next) == (b"first\n", 6)
+        waiting = asyncio.create_task(agents.read("e", 10**6, 30, events=6))
+        await agents.types("e", b"\n")
+        told = await waiting
+        assert (told.events, told.events_next) == (b"second\n", 13)
+        assert (await agents.read("e", events=99)).events_next == 99
+
+    @pytest.mark.parametrize("kind", ["link", "folder-link", "pipe", "folder", "socket", "device", "huge"])
+    async def test_events_that_are_no_plain_file_are_none(self, agents: RunAgents, tmp_path: Path, kind: str) -> None:
+        (tmp_path / "real").mkdir()
+        (tmp_path / "real" / "events").write_text("secret")
+        events = tmp_path / "home" / "events"
+        if kind == "folder-link":
+            (tmp_path / "home").symlink_to(tmp_path / "real")
+        else:
+            (tmp_path / "home").mkdir()
+        if kind == "link":
+            events.symlink_to(tmp_path / "real" / "events")
+        elif kind == "pipe":
+            os.mkfifo(events)
+        elif kind == "folder":
+            events.mkdir()
+        elif kind == "socket":
+            (listening := socket.socket(socket.AF_UNIX)).bind(str(events))
+            listening.close()
+        elif kind == "device":
+            events = Path("/dev/zero")
+        elif kind == "huge":
+            with open(events, "wb") as file:
+                file.truncate(1 << 33)
+        await agents.start("e", "sleep", "1000", events=str(events))
+        told = await agents.read("e", wait=0.1)
+        assert len(told.events) == (1 << 20 if kind == "huge" else 0)
+
+    # -- typed
+
+    async def test_what_is_typed_arrives(self, agents: RunAgents) -> None:
+        await agents.start("t", *shell("stty -echo raw; echo ready; head -c 70000 | sha256sum"))
+        await agents.until("t", "ready")
+        data = os.urandom(70000)
+        for at in range(0, len(data), 30000):
+            await agents.types("t", data[at : at + 30000])
+        assert hashlib.sha256(data).hexdigest() in (await agents.end("t")).text
+
+    async def test_more_than_a_program_reads_is_refused_and_costs_nothing(self, agents: RunAgents) -> None:
+        await agents.start("t", *shell("stty -echo raw; echo ready; exec sleep 1000"))
+        await agents.until("t", "ready")
+        for _ in range(16):
+            code, said = await agents.call("input", "t", CHOMP_INPUT=base64.b64encode(bytes(65536)).decode())
+            if code:
+                break
+        assert code == 0 or "does not read" in said["error"]
+        for _ in range(2):
+            code, said = await agents.call("input", "t", CHOMP_INPUT=base64.b64encode(bytes(65536)).decode())
+        assert code == 1 and "does not read" in said["error"]
+        supervisor = psutil.Process(agents.pids("t")[0])
+        before = sum(supervisor.cpu_times()[:2])
+        assert (await agents.read("t", 10**6, 2)).state == "running"
+        assert sum(supervisor.cpu_times()[:2]) - before < 0.5
+        assert "too much" in await agents.refused("input", "t", CHOMP_INPUT=base64.b64encode(bytes(65537)).decode())
+        assert "no base64" in await agents.refused("input", "t", CHOMP_INPUT="é")
+
+    async def test_nothing_is_typed_where_no_terminal_is(self, agents: RunAgents) -> None:
+        await agents.start("t", "sleep", "1000", pty=False)
+        assert "no terminal" in await agents.refused("input", "t", CHOMP_INPUT="YQ==")
+        await agents.run("true", name="over")
+        assert "is ended" in await agents.refused("input", "over", CHOMP_INPUT="YQ==")
+
+    async def test_its_size_changes_and_it_is_told(self, agents: RunAgents) -> None:
+        script = "trap 'stty size' WINCH; echo ready; while :; do read -t 1 x || :; done"
+        await agents.start("s", "bash", "-c", script, cols=80, rows=24)
+        await agents.until("s", "ready")
+        await agents.says("resize", "s", 100, 30)
+        await agents.until("s", "30 100")
+        told = await agents.read("s")
+        assert (told.cols, told.rows) == (100, 30)
+        await agents.says("nudge", "s")
+        text = await agents.until("s", "30 99")
+        assert text.count("30 100") >= 1
+        await agents.says("resize", "s", 0, 100000)
+        told = await agents.read("s")
+        assert (told.cols, told.rows) == (2, 1000)
+
+    async def test_it_asks_when_it_reads_after_an_unfinished_line(self, agents: RunAgents) -> None:
+        await agents.start(
+            "a",
+            *shell("printf 'working'; read x <$F; printf '\\nGo on? '; read a; sleep 1000"),
+            env={**AGENT_ENV, "F": "/dev/tty"},
+        )
+        assert await agents.until("a", "working")
+        await eventually_async(lambda: is_asking(agents, "a"), True)
+        await agents.types("a", b"\n")
+        await agents.until("a", "Go on? ")
+        await eventually_async(lambda: is_asking(agents, "a"), True)
+        await agents.types("a", b"yes\n")
+        await eventually_async(lambda: is_asking(agents, "a"), False)
+        await agents.start("b", *shell("printf 'busy? '; sleep 1000"))
+        await agents.until("b", "busy?")
+        assert not (await agents.read("b", 10**6, 0.5)).asks
+        await agents.start("c", *shell("echo done; read a"))
+        await agents.until("c", "done\n")
+        assert not (await agents.read("c", 10**6, 0.5)).asks
+
+    # -- ended
+
+    async def test_who_has_the_terminal_is_asked_to_end_first(self, agents: RunAgents) -> None:
+        await agents.start("s", *shell("trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.05; done"))
+        await agents.until("s", "ready")
+        told = Reading(await agents.says("stop", "s", 20))
+        assert (told.state, told.code, told.data) == ("ended", 7, b"")
+        assert "bye" in (await agents.end("s")).text
+
+    async def test_who_does_not_listen_is_killed_after_half_of_the_time(self, agents: RunAgents) -> None:
+        await agents.start("s", *shell("trap '' TERM HUP INT; echo ready; while :; do sleep 1000; done"))
+        await agents.until("s", "ready")
+        began = time.monotonic()
+        told = Reading(await agents.says("stop", "s", 2))
+        assert (told.state, told.code) == ("ended", -9) and 1 <= time.monotonic() - began < 10
+        assert Reading(await agents.says("stop", "s", 2)).code == -9  # once more changes nothing
+
+    async def test_who_stands_still_ends_as_well(self, agents: RunAgents) -> None:
+        await agents.start("s", *shell("echo ready; kill -STOP $$"))
+        await agents.until("s", "ready")
+        assert Reading(await agents.says("stop", "s", 10)).code == -15
+
+    async def test_its_time_is_over(self, agents: RunAgents) -> None:
+        told = await agents.run(*shell("echo hello; exec sleep 1000"), limit_s=0.5)
+        assert (told.state, told.code, told.text) == ("ended", None, "hello\n")
+        assert json.loads((agents.base / "run-0" / "exit").read_text())["exit_code"] is None
+
+    @pytest.mark.parametrize("is_pty", [True, False])
+    async def test_what_it_has_started_ends_with_it(self, agents: RunAgents, is_pty: bool) -> None:
+        """In the background, in a session of its own, forked twice, without a terminal, deaf to signals: all of them."""
+        script = """
+            sleep 2001 & nohup sleep 2002 & setsid sleep 2003 & (setsid sh -c 'trap "" TERM HUP; env -i sleep 2004 & sleep 2005' &)
+            (setsid setsid sh -c 'exec </dev/null >/dev/null 2>&1; sleep 2006' &) &
+            wait %1 & echo started; sleep 0.3; exit 4
+        """
+        began = time.monotonic()
+        await agents.start("s", *shell(script), pty=is_pty)
+        await agents.until("s", "started")
+        supervisor = psutil.Process(agents.pids("s")[0])
+        below = supervisor.children(recursive=True)
+        told = await agents.end("s")
+        assert told.code == 4 and time.monotonic() - began < 15
+        assert len(below) > 4
+        assert [one for one in below if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
+
+    async def test_a_program_that_closes_its_terminal_runs_on(self, agents: RunAgents) -> None:
+        script = "echo a; exec </dev/null >/dev/null 2>&1; sleep 0.3; echo b >/dev/tty; sleep 0.3; exit 6"
+        told = await agents.run(*shell(script))
+        assert (told.code, told.text) == (6, "a\nb\n")
+        supervisor = await agents.start("closed", *shell("exec </dev/null >/dev/null 2>&1; sleep 1000"), pty=False)
+        assert supervisor.state == "running"
+        one = psutil.Process(agents.pids("closed")[0])
+        before = sum(one.cpu_times()[:2])
+        await agents.read("closed", wait=1.5)
+        assert sum(one.cpu_times()[:2]) - before < 0.5
+
+    async def test_the_last_of_its_output_is_not_lost(self, agents: RunAgents) -> None:
+        for number in range(10):
+            told = await agents.run(
+                *shell(f"head -c 30000 /dev/zero | tr '\\0' a; printf end{number}"), pty=number % 2 == 0
+            )
+            assert told.data == b"a" * 30000 + f"end{number}".encode()
+
+    @pytest.mark.parametrize("answers", [(200,), (500, 200), (0, 0, 0)])
+    async def test_chomp_is_told_of_the_end(self, agents: RunAgents, answers: tuple[int, ...]) -> None:
+        calls: list[tuple[bytes, str, int]] = []
+
+        async def take(request: web.Request) -> web.Response:
+            body = await request.read()
+            assert request.headers["Authorization"] == "Bearer a-token"
+            calls.append((body, request.headers["X-Chomp-Signature"], (await agents.read("called")).state == "ended"))
+            if not answers[len(calls) - 1]:
+                assert request.transport is not None
+                request.transport.abort()
+            return web.Response(status=answers[len(calls) - 1] or 200)
+
+        app = web.Application()
+        app.router.add_post("/api/{rest:.*}", take)
+        server = TestServer(app)
+        await server.start_server()
+        callback = {
+            "url": str(server.make_url("/api/ended?x=1")),
+            "key": "the key",
+            "sandbox": "box-1",
+            "token": "a-token",
+        }
+        await agents.start("called", *shell("exit 9"), callback=callback)
+        supervisor = agents.pids("called")[0] if (agents.base / "called" / "pids").exists() else 0
+        assert (await agents.end("called")).code == 9
+
+        async def count() -> int:
+            return len(calls)
+
+        await eventually_async(count, len(answers))
+        if supervisor:
+            await eventually_async(lambda: gone(supervisor), True, 20)
+        assert len(calls) == len(answers)
+        for body, signature, ended in calls:
+            fields = json.loads(body)
+            assert ended and signature == "sha256=" + hmac.new(b"the key", body, "sha256").hexdigest()
+            assert fields.pop("nonce") and fields == {"sandbox": "box-1", "run": "called", "exit_code": 9}
+        assert len({body for body, _, _ in calls}) == 1  # the same, however often it is told
+        await server.close()
+
+    # -- folders
+
+    async def test_folders_are_made_before_it_starts(self, agents: RunAgents, tmp_path: Path) -> None:
+        home, there = tmp_path / "a" / "b" / "home", tmp_path / "there"
+        there.mkdir(mode=0o755)
+        (there / "kept").touch()
+        told = await agents.run(*shell(f"cd {home} && stat -c %a . {there}"), folders=[str(home), str(there)])
+        assert told.text == "700\n700\n" and (there / "kept").exists()
+
+    @pytest.mark.parametrize("where", ["link", "link/home", "file", "file/home"])
+    async def test_folders_behind_links_are_refused(self, agents: RunAgents, tmp_path: Path, where: str) -> None:
+        (tmp_path / "elsewhere").mkdir(mode=0o755)
+        (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "file").touch()
+        told = await agents.run("echo", "started", folders=[str(tmp_path / where)])
+        assert told.code == 126 and "cannot be prepared" in told.text and "started" not in told.text
+        assert list((tmp_path / "elsewhere").iterdir()) == []
+        assert stat.S_IMODE((tmp_path / "elsewhere").stat().st_mode) == 0o755
+
+    # -- a person's terminal
+
+    async def test_who_attaches_sees_the_last_of_it_and_types(self, agents: RunAgents) -> None:
+        await agents.start(
+            "t",
+            *shell("seq 1 30000; stty size; printf 'Name? '; read a; echo hello $a; stty size; exit 11"),
+            kept_bytes=64 << 20,
+        )
+        await agents.until("t", "Name? ")
+        person = Person(agents, "t", 100, 30)
+        shown = await person.sees("Name? ")
+        assert 60_000 < len(shown) <= 65_536 + 2 and shown.startswith("\x1bc\n") and "\r\n30000\r\n" in shown
+        assert person.is_raw
+        person.types(b"you\r")
+        assert "hello you\r\n30 100\r\n" in await person.sees("30 100")
+        assert await person.left() == 11
+        assert not person.is_raw
+
+    async def test_who_attaches_has_the_size_and_the_keys(self, agents: RunAgents) -> None:
+        script = "trap 'stty size' WINCH; trap 'echo int' INT; echo ready; while :; do read -t 1 x || :; done"
+        await agents.start("t", "bash", "-c", script)
+        await agents.until("t", "ready")
+        first = Person(agents, "t", 100, 30)
+        await first.sees("30 100")
+        second = Person(agents, "t", 90, 20)
+        await second.sees("20 90")
+        first.resize(70, 10)
+        await second.sees("10 70")
+        first.types(b"\x03")
+        await second.sees("int")
+        third = Person(agents, "t", 70, 10)  # as it is already: it is painted anew
+        await third.sees("10 69")
+        for one in (first, third):
+            one.leaves()
+            await one.left()
+        assert (await agents.read("t")).state == "running"
+        await agents.says("stop", "t", 0)
+        assert await second.left() in (128 + signal.SIGTERM, 128 + signal.SIGKILL)
+
+    async def test_who_attaches_to_what_is_over_sees_it(self, agents: RunAgents) -> None:
+        await agents.run(*shell("printf hello; exit 12"), name="over")
+        person = Person(agents, "over", 80, 24)
+        assert await person.left() == 12 and person.shown == "hello"
+        nobody = Person(agents, "nobody", 80, 24)
+        assert await nobody.left() == 1 and "there is no run nobody" in nobody.shown
+
+    async def test_a_slow_person_slows_nobody_else(self, agents: RunAgents) -> None:
+        await agents.start("flood", "yes", kept_bytes=1 << 20)
+        person = Person(agents, "flood", 80, 24)  # it looks at nothing
+        assert len(await agents.until("flood", "y\n" * 500_000)) >= 1_000_000
+        await agents.says("stop", "flood", 0)
+        person.leaves()
+        await person.left()
+
+    # -- checkpoints
+
+    async def test_a_checkpoint_comes_back_as_it_was(
+        self, agents: RunAgents, tmp_path: Path, repos: Repositories
+    ) -> None:
+        top = tmp_path / "box"
+        work = repos.source("box/work", a="1\n", kept__b="2\n", **{".gitignore": "*.log\nbuild/\n"})
+        odd = ["-rf", "--files-from=x", "a b", "a\nb", "é", "\\n", "*", "~", "x:y", "\udcff", "deep/er/f"]
+        for name in odd:
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            (work / name).write_text(f"of {name!r}")
+        (work / "some.log").write_text("x")
+        (work / "build").mkdir()
+        (work / "build" / "out").write_text("x")
+        (work / "a").write_text("changed")
+        (work / "a").chmod(0o755)
+        (work / "link").symlink_to("kept")
+        (work / "away").symlink_to("/etc/passwd")
+        (work / "gone").symlink_to("nowhere")
+        os.link(work / "a", work / "hard")
+        os.mkfifo(work / "pipe")
+        home = top / "home-claude"
+        for name in (".claude/x", ".cache/x", ".npm/x", ".bun/x", "deep/node_modules/x", "kept"):
+            (home / name).parent.mkdir(parents=True, exist_ok=True)
+            (home / name).write_text(name)
+        (top / "notes").mkdir()
+        (top / "notes" / ".cache").write_text("kept")
+        out = tmp_path / "out.tar.gz"
+        said = await agents.says("pack", out, 10 << 20, top, "--", "work", "home-claude", "notes", "not-there")
+        assert said == {"size": out.stat().st_size, "left_out": ["not-there"]}
+        back = tmp_path / "back"
+        assert (await agents.says("unpack", out, back))["left_out"] == []
+        for name in odd:
+            assert (back / "work" / name).read_text() == f"of {name!r}"
+        left_out = [
+            "work/some.log",
+            "work/build",
+            "work/pipe",
+            *(f"home-claude/{n}" for n in (".cache", ".npm", ".bun", "deep/node_modules")),
+        ]
+        for name in left_out:
+            assert not os.path.lexists(back / name), name
+        assert (back / "work" / "a").read_text() == (back / "work" / "hard").read_text() == "changed"
+        assert os.access(back / "work" / "a", os.X_OK)
+        for link in ("link", "away", "gone"):
+            assert os.readlink(back / "work" / link) == os.readlink(work / link)
+        assert (back / "home-claude" / ".claude" / "x").exists() and (back / "notes" / ".cache").read_text() == "kept"
+        before, after = (repos.git(one, "status", "--porcelain") for one in (work, back / "work"))
+        assert before == after and repos.git(back / "work", "log", "--format=%s") == "first"
+        repos.git(back / "work", "fsck", "--strict")
+        assert [path.name for path in tmp_path.glob("out*")] == ["out.tar.gz"]
+
+    async def test_repositories_in_a_repository_come_with_it(
+        self, agents: RunAgents, tmp_path: Path, repos: Repositories
+    ) -> None:
+        inner = repos.source("inner", i="1\n", **{".gitignore": "*.log\n"})
+        work = repos.source("box/work", a="1\n")
+        repos.nest(work, inner, "sub")
+        (work / "sub" / "new").write_text("new")
+        (work / "sub" / "x.log").write_text("x")
+        shutil.copytree(inner, work / "own")
+        await agents.says("pack", tmp_path / "o", 10 << 20, tmp_path / "box", "--", "work")
+        await agents.says("unpack", tmp_path / "o", tmp_path / "back")
+        back = tmp_path / "back" / "work"
+        assert (back / "sub" / "new").read_text() == "new" and not (back / "sub" / "x.log").exists()
+        for place in (back, back / "sub", back / "own"):
+            assert repos.git(place, "log", "-1", "--format=%H") == repos.git(
+                work / place.relative_to(back), "log", "-1", "--format=%H"
+            )
+        assert repos.git(back, "status", "--porcelain") == repos.git(work, "status", "--porcelain")
+
+    async def test_a_checkpoint_that_is_too_large_is_without_homes(self, agents: RunAgents, tmp_path: Path) -> None:
+        for name in ("work", "home-a", "home-b"):
+            (tmp_path / "box" / name).mkdir(parents=True)
+            (tmp_path / "box" / name / "f").write_bytes(os.urandom(300_000))
+        pack = ("pack", tmp_path / "o")
+        rest = (tmp_path / "box", "--", "home-a", "work", "home-b")
+        said = await agents.says(*pack, 500_000, *rest)
+        assert said["left_out"] == ["home-a", "home-b"] and 300_000 < said["size"] < 500_000
+        await agents.says("unpack", tmp_path / "o", tmp_path / "back")
+        assert [path.name for path in (tmp_path / "back").iterdir()] == ["work"]
+        (tmp_path / "o").unlink()
+        assert "larger than 1000 bytes" in await agents.refused(*pack, 1000, *rest)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "box"]
+        for path in ("/etc", "..", "work/../../x", "", "."):
+            assert "leads out" in await agents.refused(*pack, 1000, tmp_path / "box", "--", path)
+
+    async def test_what_git_is_told_in_a_folder_starts_nothing(
+        self, agents: RunAgents, tmp_path: Path, repos: Repositories
+    ) -> None:
+        work = repos.source("box/work", a="1\n", d__f="2\n")
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "elsewhere" / "f").write_text("secret")
+        repos.git(work, "config", "core.fsmonitor", f"touch {tmp_path}/ran; false")
+        repos.git(work, "config", "core.worktree", str(tmp_path / "elsewhere"))
+        shutil.rmtree(work / "d")
+        (work / "d").symlink_to(tmp_path / "elsewhere")  # a file that git knows is now behind a link
+        await agents.says("pack", tmp_path / "o", 10 << 20, tmp_path / "box", "--", "work")
+        assert not (tmp_path / "ran").exists()
+        with tarfile.open(tmp_path / "o") as tar:
+            names = tar.getnames()
+        assert (
+            "./work/a" in names and "./work/d" in names and "./work/d/f" not in names and len(set(names)) == len(names)
+        )
+        (work / ".git" / "HEAD").write_text("nonsense")
+        (work / "more").touch()
+        await agents.says("pack", tmp_path / "o", 10 << 20, tmp_path / "box", "--", "work")
+        with tarfile.open(tmp_path / "o") as tar:
+            assert {"./work/more", "./work/.git/HEAD"} <= {*tar.getnames()}
+
+    @pytest.mark.parametrize(
+        "members",
+        [
+            [("../out", b"x")], [("/tmp/out", b"x")], [("a/../../out", b"x")], [("link", "ELSEWHERE"), ("link/out", b"x")],
+            [("there/out", b"x")], [("a", b"x"), ("a/b", b"y")], [("dev", "CHAR")], [("hard", "HARD")], [("pipe", "PIPE")],
+            [("x", "ELSEWHERE"), ("x", "ELSEWHERE"), ("x/y/z", b"x")],
+        ],
+    )  # fmt: skip
+    async def test_a_checkpoint_leads_nowhere_else(self, agents: RunAgents, tmp_path: Path, members: list[Any]) -> None:
+        elsewhere, back = tmp_path / "elsewhere", tmp_path / "back"
+        elsewhere.mkdir()
+        back.mkdir()
+        (back / "there").symlink_to(elsewhere)
+        kinds = {
+            "ELSEWHERE": tarfile.SYMTYPE,
+            "CHAR": tarfile.CHRTYPE,
+            "HARD": tarfile.LNKTYPE,
+            "PIPE": tarfile.FIFOTYPE,
+        }
+        with tarfile.open(tmp_path / "o", "w:gz") as tar:
+            for name, what in members:
+                member = tarfile.TarInfo(name)
+                if isinstance(what, bytes):
+                    member.size = len(what)
+                    tar.addfile(member, io.BytesIO(what))
+                else:
+                    member.type, member.linkname = kinds[what], str(elsewhere)
+                    tar.addfile(member)
+        await agents.refused("unpack", tmp_path / "o", back)
+        assert list(elsewhere.iterdir()) == [] and not (tmp_path / "out").exists() and not Path("/tmp/out").exists()
+
+    async def test_no_depth_is_too_much_for_a_checkpoint(
+        self, agents: RunAgents, tmp_path: Path, repos: Repositories
+    ) -> None:
+        work, back = repos.source("box/work", a="1\n"), tmp_path / "back" / "work"
+        deep = "d/" * 1500
+        try:
+            for place in (work, work / ".git"):
+                subprocess.run(["mkdir", "-p", deep], cwd=place, check=True)
+                (place / deep / "f").write_text("x\n")
+            await agents.says("pack", tmp_path / "o", 1 << 20, tmp_path / "box", "--", "work")
+            await agents.says("unpack", tmp_path / "o", tmp_path / "back")
+            for place in (back, back / ".git"):
+                assert (place / deep / "f").read_text() == "x\n"
+        finally:  # pytest cannot
+            subprocess.run(["rm", "-rf", str(tmp_path / "box"), str(tmp_path / "back")], check=True)
+
+    async def test_a_part_of_a_checkpoint_comes_back_alone(self, agents: RunAgents, tmp_path: Path) -> None:
+        for name in ("work/a", "work/b/c", "work2/a", "home-x/work"):
+            (tmp_path / "box" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "box" / name).write_text(name)
+        await agents.says("pack", tmp_path / "o", 1 << 20, tmp_path / "box", "--", "work", "work2", "home-x")
+        await agents.says("unpack", tmp_path / "o", tmp_path / "back", "work")
+        names = {str(path.relative_to(tmp_path / "back")) for path in (tmp_path / "back").rglob("*")}
+        assert names == {"work", "work/a", "work/b", "work/b/c"}
+
+    async def test_a_file_is_shown_that_is_below_the_folder(self, agents: RunAgents, tmp_path: Path) -> None:
+        top = tmp_path / "top"
+        (top / "d").mkdir(parents=True)
+        (top / "d" / "f").write_bytes(b"\0x")
+        (top / "d" / "run").write_text("#!/bin/sh")
+        (top / "d" / "run").chmod(0o755)
+        (top / "link").symlink_to("d/f")
+        (tmp_path / "secret").write_text("secret")
+        (top / "out").symlink_to(tmp_path / "secret")
+        (top / "out-folder").symlink_to(tmp_path)
+        os.mkfifo(top / "pipe")
+        (top / "large").write_bytes(bytes(3 << 20))
+        for path in ("d/f", "link", top / "d" / "f"):
+            assert await agents.says("show", top, path) == {"data": "AHg=", "executable": False}
+        assert (await agents.says("show", top, "d/run"))["executable"]
+        for path in ("out", "out-folder/secret", "../secret", "pipe", "d", "none", ".", tmp_path / "secret"):
+            assert await agents.says("show", top, path) == {"data": None, "executable": False}, path
+        assert len(base64.b64decode((await agents.says("show", top, "large"))["data"])) == (1 << 20) + 1
+
+    async def test_what_is_no_checkpoint_is_refused(self, agents: RunAgents, tmp_path: Path) -> None:
+        whole = gzip.compress(os.urandom(3000))
+        for data in (b"", b"nonsense", whole, whole[:200]):
+            (tmp_path / "o").write_bytes(data)
+            assert await agents.refused("unpack", tmp_path / "o", tmp_path / "back")
+        assert "No such file" in await agents.refused("unpack", tmp_path / "none", tmp_path / "back")
+
+    # -- as a program
+
+    def test_it_runs_where_python_is_old(self) -> None:
+        ast.parse(RUN_AGENT.read_text("utf-8"), feature_version=(3, 9))
+        assert os.access(RUN_AGENT, os.X_OK)
+
+    def test_a_look_costs_little(self, agents: RunAgents) -> None:
+        """It imports nothing that it does not need for one: each is asked for many times a minute."""
+        words = [
+            sys.executable,
+            "-I",
+            "-S",
+            "-X",
+            "utf8",
+            "-X",
+            "importtime",
+            str(RUN_AGENT),
+            "read",
+            "none",
+            "0",
+            "0",
+            "0",
+            "0",
+        ]
+        done = subprocess.run(words, env={"CHOMP_RUNS": str(agents.base)}, capture_output=True, text=True, timeout=60)
+        imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+        assert "json" in imported and not imported & {
+            "ctypes",
+            "subprocess",
+            "tarfile",
+            "http.client",
+            "pathlib",
+            "pwd",
+            "threading",
+            "asyncio",
+        }
+
+
+@AS_ROOT
+class TestRunAgentOfAnother:
+    """As it is in a sandbox: root starts it, and who runs is somebody else."""
+
+    async def test_it_is_the_agents_account(self, machine: Container) -> None:
+        script = "id -u; id -g; id -G; umask; grep NoNewPrivs /proc/self/status; grep CapEff /proc/self/status; echo x >$(tty)"
+        told = await machine.run(*shell(script))
+        assert told.text == "4321\n4321\n4321 4322\n0022\nNoNewPrivs:\t1\nCapEff:\t0000000000000000\nx\n"
+        assert (
+            await machine.run(*shell("id -u; grep NoNewPrivs /proc/self/status"), user="root")
+        ).text == "0\nNoNewPrivs:\t0\n"
+
+    @pytest.mark.parametrize(
+        "passwd", ["root:x:0:0::/root:/bin/sh\nsomebody:x:1000:1000::/:/bin/sh\n", "root:x:0:0::/root:/bin/sh\n"]
+    )
+    async def test_where_there_is_no_such_account_it_is_uid_1000(self, tmp_path: Path, passwd: str) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            machine = Container(tmp_path)
+            stack.push_async_callback(machine.close)
+            (tmp_path / "passwd").write_text(passwd)
+            assert (await machine.run(*shell("id -u; id -g; id -G"))).text == "1000\n1000\n1000\n"
+
+    async def test_its_folders_are_its_own(self, machine: Container) -> None:
+        machine.sh(
+            "mkdir /work; mkdir -m 700 /opt/made; ln -s /etc /home/agent/link; mkdir /opt/other; chown 7 /opt/other"
+        )
+        script = "stat -c '%u %a' /work/a/b /work/a /opt/made /home/agent/x/y /home/agent/x; touch /work/a/b/z"
+        folders = ["/opt/work/a/b", "/opt/made", "/home/agent/x/y"]
+        told = await machine.run(*shell(script.replace("/work", "/opt/work")), folders=folders)
+        assert told.text == "4321 700\n0 755\n4321 700\n4321 700\n4321 755\n" and told.code == 0
+        for path in ("/home/agent/link", "/home/agent/link/x", "/opt/other", "/"):
+            told = await machine.run("true", folders=[path])
+            assert told.code == 126, path
+        assert machine.sh("stat -c '%u %a' /etc /opt/other / ; ls -d /etc/x || echo none").split()[:2] == ["0", "755"]
+
+    async def test_it_can_read_and_write_nothing_of_its_run(self, machine: Container) -> None:
+        callback = {"url": "http://127.0.0.1:9/", "key": "canary-key", "sandbox": "s"}
+        script = """
+            sup=$PPID
+            for f in /run/chomp /run/chomp/a /run/chomp/a/exit /run/chomp/a/out.0 /run/chomp/a/socket /proc/$sup/environ /proc/$sup/mem \
+              /proc/$sup/maps /proc/$sup/fd/3 /proc/$sup/fd/4 /proc/$sup/cwd/run/chomp/a/out.0 /proc/$sup/root/run/chomp/a/about; do
+              cat $f 2>/dev/null && echo "read $f"; ls $f/ 2>/dev/null && echo "listed $f"; (echo forged >$f) 2>/dev/null && echo "wrote $f"
+            done
+            kill -9 $sup 2>/dev/null && echo killed; kill -STOP $sup 2>/dev/null && echo stopped
+            mv /run/chomp /run/other 2>/dev/null && echo moved; rm -rf /run/chomp 2>/dev/null; ln -sf /tmp /run/chomp/x 2>/dev/null
+            tr '\\0' ' ' </proc/$sup/cmdline; echo; ls -l /proc/self/fd | grep -c run/chomp; echo done
+        """
+        told = await machine.run(*shell(script), name="a", callback=callback)
+        assert told.code == 0
+        assert told.text.splitlines()[-2:] == ["0", "done"], told.text
+        assert not re.search("^(read|listed|wrote|killed|stopped|moved)|canary|forged", told.text, re.M), told.text
+        assert "run-agent start a 0 65536" in told.text
+
+    async def test_an_agent_that_kills_all_it_can_only_ends_itself(self, machine: Container) -> None:
+        await machine.start("other", *shell("echo root; read x; exit 3"), user="root")
+        await machine.until("other", "root\n")
+        told = await machine.run(*shell("echo going; kill -9 -1; kill -9 $$"), name="a")
+        assert (told.state, told.code, told.text) == ("ended", -9, "going\n")
+        told = await machine.run(
+            *shell(
+                "trap '' HUP TERM; kill -TERM -1; kill -HUP -1; kill -STOP $PPID; kill -CONT -1; echo still here; exit 2"
+            )
+        )
+        assert (told.code, told.text.splitlines()[-1]) == (2, "still here")
+        await machine.types("other", b"\n")
+        assert (await machine.end("other")).code == 3
+
+    async def test_what_it_left_elsewhere_is_ended_by_its_mark(self, machine: Container) -> None:
+        """A process that is not below the supervisor: another run has started it."""
+        env = {**AGENT_ENV, "TASK_RUN": "mark-1"}
+        await machine.start("first", *shell("echo up; TASK_RUN=mark-2 sleep 3001; exit 8"), env=env)
+        await machine.until("first", "up\n")
+        await eventually_async(lambda: among(machine, "sleep 3001"), True)
+        await machine.run("true", env={**AGENT_ENV, "TASK_RUN": "mark-2"})
+        assert (await machine.end("first")).code == 8
+
+    async def test_a_fork_bomb_ends(self, machine: Container) -> None:
+        script = "ulimit -u 300; b() { sleep 0.01; b & b & }; b & echo ready; sleep 1; exit 5"
+        told = await machine.run("bash", "-c", script, name="bomb")
+        assert told.state == "ended"
+        await eventually_async(lambda: among(machine, "bash -c"), False)
+
+    async def test_clean_ends_and_removes_what_another_run_left(self, machine: Container) -> None:
+        machine.sh("touch /tmp/roots /dev/shm/roots; mkdir -m 1777 /tmp/shared /tmp/d; touch /tmp/shared/roots")
+        machine.sh(
+            "setsid sleep 3002 >/dev/null 2>&1 & mkdir -p /tmp/a/b /var/tmp/c; touch /tmp/a/b/f /tmp/shared/f /dev/shm/f; ln -s /etc /tmp/d/link",
+            uid=4321,
+        )
+        await machine.start("root", "sleep", "3003", user="root")
+        await machine.start("old", *shell("trap '' TERM HUP; sleep 3004; sleep 3005"))
+        told = await machine.run(
+            *shell("find /tmp /var/tmp /dev/shm -mindepth 1 | sort; ps -e -o args= | grep '[s]leep 30'"), clean=True
+        )
+        assert told.text.split("\n") == [
+            "/dev/shm/roots",
+            "/tmp/d",
+            "/tmp/roots",
+            "/tmp/shared",
+            "/tmp/shared/roots",
+            "sleep 3003",
+            "",
+        ]
+        assert (await machine.end("old")).code == -9
+        assert machine.sh("ls /etc/passwd").strip() == "/etc/passwd"
+        machine.sh(
+            "mkdir -p /tmp/mine/kept/x; touch /tmp/mine/kept/f /tmp/mine/g; mkdir -p /tmp/$(printf 'd/%.0s' $(seq 1900))",
+            uid=4321,
+        )
+        told = await machine.run("find", "/tmp/mine", "/tmp/d", "-mindepth", "1", clean=True, spared="/tmp/mine/kept")
+        assert sorted(told.text.split("\n")[-4:]) == ["", "/tmp/mine/kept", "/tmp/mine/kept/f", "/tmp/mine/kept/x"], (
+            told.text[-500:]
+        )
+        told = await machine.run("true", clean=True, user="root")
+        assert told.code == 0 and (await machine.read("root")).state == "running"
+
+    async def test_events_tell_only_what_the_agent_may_read(self, machine: Container) -> None:
+        machine.sh(
+            "echo secret > /opt/secret; chmod 600 /opt/secret; mkdir -m 700 /opt/hidden; echo s > /opt/hidden/events; chmod 644 /opt/hidden/events"
+        )
+        await machine.start(
+            "a", *shell("echo mine > /home/agent/events; echo up; sleep 1000"), events="/home/agent/events"
+        )
+        await machine.until("a", "up\n")
+        assert (await machine.read("a")).events == b"mine\n"
+        for number, path in enumerate(("/opt/secret", "/opt/hidden/events", "/run/chomp/a/about")):
+            await machine.start(f"e{number}", "sleep", "1000", events=path)
+            assert (await machine.read(f"e{number}")).events == b""
+
+    async def test_without_root_all_is_the_same(self, machine: Container) -> None:
+        machine.sh("mkdir -m 1777 /tmp/theirs")
+        own = RunAgents(
+            Path("/tmp/theirs/runs"),
+            (*machine.wrap, "setpriv", "--reuid=77", "--regid=77", "--clear-groups", "--"),
+            machine.program,
+            "agent",
+        )
+        own.python = machine.python
+        if subprocess.run([*own.wrap, own.python, "-c", ""], capture_output=True).returncode:
+            pytest.skip(f"another user cannot run {own.python}")
+        await own.start(
+            "a",
+            *shell("id -u; cat /proc/$PPID/environ; echo; read x; exit 4"),
+            clean=True,
+            folders=["/tmp/theirs/home"],
+        )
+        assert await own.until("a", "77\n")
+        await own.types("a", b"\n")
+        assert (await own.end("a")).code == 4
+
+
+async def among(machine: Container, words: str) -> bool:
+    """Whether a process with such words runs there."""
+    return words in machine.sh("for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline; echo; done 2>/dev/null; :")
+
+
+class Person:
+    """Somebody at a terminal of their own, attached to a run."""
+
+    def __init__(self, agents: RunAgents, name: str, cols: int, rows: int):
+        self._master, slave = os.openpty()
+        self._slave = slave
+        self.resize(cols, rows)
+        words = [*agents.wrap, agents.python, "-I", "-S", "-X", "utf8", agents.program, "attach", name]
+        env = {"PATH": os.environ["PATH"], "CHOMP_RUNS": str(agents.base)}
+        self._child = subprocess.Popen(["setsid", "-c", *words], env=env, stdin=slave, stdout=slave, stderr=slave)
+        os.set_blocking(self._master, False)
+        self._data = b""
+
+    @property
+    def shown(self) -> str:
+        with contextlib.suppress(BlockingIOError, OSError):
+            while data := os.read(self._master, 65536):
+                self._data += data
+        return self._data.decode(errors="replace")
+
+    @property
+    def is_raw(self) -> bool:
+        return not termios.tcgetattr(self._slave)[3] & termios.ICANON
+
+    async def sees(self, words: str) -> str:
+        async def is_there() -> bool:
+            return words in self.shown
+
+        await eventually_async(is_there, True, 20)
+        return self.shown
+
+    def types(self, data: bytes) -> None:
+        os.write(self._master, data)
+
+    def resize(self, cols: int, rows: int) -> None:
+        termios.tcsetwinsize(self._master, (rows, cols))
+
+    def leaves(self) -> None:
+        os.close(self._slave)
+        os.close(self._master)
+
+    async def left(self) -> int:
+        """Its exit status."""
+
+        async def is_over() -> bool:
+            with contextlib.suppress(OSError):
+                _ = self.shown
+            return self._child.poll() is not None
+
+        await eventually_async(is_over, True, 20)
+        with contextlib.suppress(OSError):
+            _ = self.shown
+        return self._child.returncode
+
+
+async def gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+async def is_asking(agents: RunAgents, name: str) -> bool:
+    return (await agents.read(name)).asks
+
+
+CLOUDFLARE = HERE / "adapters/cloudflare"
+
+
+def cloud_missing() -> str | None:
+    """Why the Worker cannot be run here; bin/test installs what it needs."""
+    modules = CLOUDFLARE / "node_modules"
+    if not (modules / ".bin/esbuild").exists() or not any(modules.glob("@cloudflare/workerd-*/bin/workerd")):
+        return "the Worker's packages are not there: npm ci --ignore-scripts in adapters/cloudflare"
+    return next((f"{program} is not there" for program in ("bwrap", "setpriv") if not shutil.which(program)), None)
+
+
+class Cloudflare:
+    """The Worker as it is deployed, in workerd and with the SDK's real proxy; its containers are bubblewraps."""
+
+    async def start(self, folder: Path, token: str | None = None, paths: tuple[Path, ...] = ()) -> Cloudflare:
+        return await asyncio.to_thread(self.begin, folder, token, paths)
+
+    def begin(self, folder: Path, token: str | None = None, paths: tuple[Path, ...] = ()):
+        """`paths`: folders with programs that the image would have."""
+        argv = [sys.executable, str(CLOUDFLARE / "test/emulator.py"), "--state", str(folder)]
+        argv += ["--token", token] if token is not None else []
+        argv += [word for path in paths for word in ("--path", str(path))]
+        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.log = folder / "workerd/log"
+        line = self._process.stdout.readline()  # it gives up by itself when something does not start
+        assert line, "the emulator ended"
+        found = json.loads(line)
+        self.url, self.token, self._control = found["url"], found["token"], found["control"]
+        return self
+
+    async def control(self, what: str, **fields: object) -> dict:
+        async with aiohttp.ClientSession() as client, client.post(f"{self._control}/{what}", json=fields) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.json()
+
+    async def fail(self, how: str, count: int = 1, method: str | None = None) -> None:
+        """The next `count` calls of the SDK's object: "error", "hang", "capacity" or "rate_limit". A count of 0 ends it."""
+        await self.control("fail", how=how, count=count, **({"method": method} if method else {}))
+
+    async def lose(self, sandbox: str) -> None:
+        """The platform evicts it and tells nobody; who asks next finds an empty one."""
+        await self.control("lose", id=sandbox)
+
+    async def alive(self) -> list[str]:
+        return (await self.control("alive"))["alive"]
+
+    async def calls(self) -> list[list]:
+        return (await self.control("calls"))["calls"]
+
+    async def worker(self, on: bool) -> None:
+        """Kills the Worker, or starts it again on its port, with what it had stored. Sandboxes run on."""
+        await self.control("worker", on=on)
+
+    async def reset(self) -> None:
+        """As if nobody had asked for anything yet."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        async with aiohttp.ClientSession(headers=headers) as client:
+            async with client.get(f"{self.url}/sandboxes") as answer:
+                sandboxes = (await answer.json())["sandboxes"]
+            for sandbox in sandboxes:
+                await client.post(f"{self.url}/kill/{sandbox['id']}")
+        await self.control("reset")
+
+    async def stop(self) -> None:
+        await asyncio.to_thread(self.end)
+
+    def end(self) -> None:
+        self._process.stdin.close()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # workerd and the sandboxes die with it
+            self._process.wait()
+        self._process.stdout.close()
+
+
+@pytest.fixture(scope="class")
+def cloudflare(tmp_path_factory):
+    """One for a class; `reset` between its tests."""
+    if why := cloud_missing():
+        pytest.skip(why)
+    made = Cloudflare().begin(tmp_path_factory.mktemp("cloud"))
+    yield made
+    made.end()
+
+
+NASTY = "a b'c\"d $(touch /tmp/pwned) `touch /tmp/pwned` $HOME ; & | \\ \n\t * ~ ! # é -- \u2028"
+OPEN, DATA, END, ABORT, CREDIT = 1, 2, 3, 4, 5
+
+
+class WorkerClient:
+    """Asks the Worker as chomp does."""
+
+    def __init__(self, cloud, client):
+        self.cloud, self.client = cloud, client
+
+    def key(self, sandbox):
+        return hmac.new(self.cloud.token.encode(), f"from:{sandbox}".encode(), hashlib.sha256).hexdigest()[:32]
+
+    async def ask(self, method, path, **options):
+        """Status, and the body: an object when it is JSON."""
+        options.setdefault("headers", {"Authorization": f"Bearer {self.cloud.token}"})
+        url = path if path.startswith("http") else self.cloud.url + path
+        async with self.client.request(method, yarl.URL(url, encoded=True), **options) as answer:
+            body = await answer.read()
+            return answer.status, json.loads(body) if answer.content_type == "application/json" else body
+
+    async def open(self, sandbox="task-1", owner="me", lease_s=60):
+        status, answer = await self.ask("POST", "/dispatch", json={"id": sandbox, "owner": owner, "lease_s": lease_s})
+        assert status == 200, answer
+        return answer["status"]
+
+    async def exec(self, *argv, sandbox="task-1", **fields):
+        status, answer = await self.ask("POST", f"/exec/{sandbox}", json={"argv": argv, **fields})
+        assert status == 200, answer
+        return answer
+
+    async def put(self, path, body, offset=0, sandbox="task-1"):
+        return await self.ask("PUT", f"/files/{sandbox}", params={"path": path, "offset": offset}, data=body)
+
+    async def get(self, path, offset=0, most=4 << 20, sandbox="task-1"):
+        return await self.ask("GET", f"/files/{sandbox}", params={"path": path, "offset": offset, "most": most})
+
+    def from_sandbox(self, path, sandbox="task-1"):
+        return f"{self.cloud.url}/from/{sandbox}/{self.key(sandbox)}{path}"
+
+
+class Peer:
+    """The other end of the tunnel: chomp, frame by frame."""
+
+    def __init__(self, ws):
+        self.ws = ws
+
+    async def next(self, *kinds):
+        """The next frame, of one of these kinds: (stream, kind, payload)."""
+        async with asyncio.timeout(10):
+            while True:
+                message = await self.ws.receive()
+                assert message.type is aiohttp.WSMsgType.BINARY, message
+                stream, kind = struct.unpack_from(">IB", message.data)
+                if not kinds or kind in kinds:
+                    return stream, kind, message.data[5:]
+
+    async def request(self):
+        stream, _, payload = await self.next(OPEN)
+        return stream, json.loads(payload)
+
+    async def send(self, stream, kind, payload=b""):
+        await self.ws.send_bytes(struct.pack(">IB", stream, kind) + payload)
+
+    async def head(self, stream, status=200, headers=()):
+        await self.send(stream, OPEN, json.dumps({"status": status, "headers": list(headers)}).encode())
+
+    async def answer(self, stream, body=b"", status=200, headers=()):
+        await self.head(stream, status, headers)
+        await self.send(stream, DATA, body)
+        await self.send(stream, END)
+
+
+@pytest.fixture
+async def worker(cloudflare):
+    await cloudflare.reset()
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as client:
+        yield WorkerClient(cloudflare, client)
+
+
+@pytest.fixture
+async def tunnel(worker):
+    """Opens tunnels; those of a test end with it."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def connect(owner="me"):
+            headers = {"Authorization": f"Bearer {worker.cloud.token}"}
+            url = f"{worker.cloud.url}/tunnel?owner={owner}"
+            return Peer(await stack.enter_async_context(worker.client.ws_connect(url, headers=headers, max_msg_size=0)))
+
+        yield connect
+
+
+class TestSandboxWorker:
+    # -- who may ask --
+
+    @pytest.mark.parametrize("header", [None, "Bearer ", "Bearer wrong", "Basic {token}", "{token}", "Bearer {token}x"])
+    async def test_a_stranger_learns_nothing(self, worker, header):
+        headers = {"Authorization": header.format(token=worker.cloud.token)} if header else {}
+        for method, path in [
+            ("GET", "/health"),
+            ("POST", "/dispatch"),
+            ("POST", "/kill/task-1"),
+            ("GET", "/tunnel?owner=me"),
+            ("GET", "/nothing"),
+        ]:
+            status, answer = await worker.ask(method, path, headers=headers)
+            assert (status, answer["error"]["code"]) == (401, "unauthorized")
+        assert await worker.cloud.calls() == []
+
+    async def test_the_scheme_is_read_in_any_case_and_no_page_is_let_in(self, worker):
+        headers = {"Authorization": f"bEARER {worker.cloud.token}", "Origin": "https://elsewhere.example"}
+        async with worker.client.get(f"{worker.cloud.url}/health", headers=headers) as answer:
+            assert await answer.json() == {"status": "ok", "service": "chomp-sandbox", "version": 1, "tunnel": False}
+            assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+        assert (await worker.ask("GET", "/nothing"))[0] == 404
+        assert (await worker.ask("POST", "/health"))[0] == 404
+
+    async def test_without_a_token_it_answers_nobody(self, tmp_path):
+        if why := cloud_missing():
+            pytest.skip(why)
+        cloud = await Cloudflare().start(tmp_path / "cloud", token="")
+        async with aiohttp.ClientSession() as client:
+            worker = WorkerClient(cloud, client)
+            key = worker.key("task-1")
+            for method, path in [
+                ("GET", "/health"),
+                ("POST", "/dispatch"),
+                ("GET", f"/from/task-1/{key}/v1/models"),
+                ("GET", "/ws/terminal/task-1"),
+            ]:
+                for headers in ({}, {"Authorization": "Bearer "}, {"Authorization": "Bearer undefined"}):
+                    status, answer = await worker.ask(method, path, headers=headers)
+                    assert (status, answer["error"]["code"]) == (503, "token_unset")
+        await cloud.stop()
+
+    # -- what may be sent --
+
+    async def test_ids_names_paths_and_numbers_are_checked_before_anything_runs(self, worker):
+        await worker.open()
+        before = await worker.cloud.calls()
+        for fields in [
+            {"id": "Task"}, {"id": "-a"}, {"id": "a" * 64}, {"id": ""}, {"id": 1}, {"id": "a b"}, {"id": "a\n"}, {},
+            {"id": "a", "owner": "me me"}, {"id": "a", "owner": None}, {"id": "a", "owner": "me", "lease_s": 0},
+            {"id": "a", "owner": "me", "lease_s": 86401}, {"id": "a", "owner": "me", "lease_s": 60.5}, {"id": "a", "owner": "me"},
+        ]:  # fmt: skip
+            assert (await worker.ask("POST", "/dispatch", json=fields))[0] == 400, fields
+        for fields in [
+            {}, {"argv": []}, {"argv": "id"}, {"argv": [1]}, {"argv": [""]}, {"argv": ["a\0b"]}, {"argv": ["\ud800"]},
+            {"argv": ["id"], "env": []}, {"argv": ["id"], "env": {"A-B": "x"}}, {"argv": ["id"], "env": {"A": 1}}, {"argv": ["id"], "env": {"A=B": "x"}},
+            {"argv": ["id"], "cwd": "tmp"}, {"argv": ["id"], "timeout_s": 121}, {"argv": ["id"], "timeout_s": 0},
+        ]:  # fmt: skip
+            assert (await worker.ask("POST", "/exec/task-1", json=fields))[0] == 400, fields
+        for path in ["", "x", "/a/../b", "/..", "/a\nb", "/a\x7f", "/" + "a" * 1024, "/a\0b"]:
+            assert (await worker.get(path))[0] == (await worker.put(path, b"x"))[0] == 400, path
+        for query in [
+            {"path": "/a", "offset": "-1"},
+            {"path": "/a", "offset": "x"},
+            {"path": "/a", "most": str((4 << 20) + 1)},
+        ]:
+            assert (await worker.ask("GET", "/files/task-1", params=query))[0] == 400, query
+        for query in ["", "?run=", "?run=A", "?run=a&since=-1", "?run=a&wait=61", "?run=a%20b"]:
+            assert (await worker.ask("GET", f"/logs/task-1{query}"))[0] == 400, query
+        assert (await worker.ask("POST", "/ticket/task-1", json={"run": "$(id)"}))[0] == 400
+        assert (await worker.ask("POST", "/exec/task-1", data=b"[1]"))[0] == 400
+        assert (await worker.ask("POST", "/exec/task-1", data=b"\xff{"))[0] == 400
+        assert (await worker.ask("GET", "/tunnel?owner=A"))[0] == 400
+        assert (await worker.ask("GET", "/tunnel?owner=me"))[0] == 426
+        assert await worker.cloud.calls() == before
+
+    async def test_bodies_are_bounded(self, worker):
+        await worker.open()
+        assert (await worker.put("/a", b"x" * (4 << 20)))[1] == {"size": 4 << 20}
+        assert (await worker.put("/b", b"x" * ((4 << 20) + 1)))[0] == 413
+        assert (await worker.ask("POST", "/exec/task-1", data=b" " * ((1 << 20) + 1)))[0] == 413
+
+        async def chunks():
+            for _ in range(70):
+                yield b"x" * 65536
+
+        assert (await worker.put("/c", chunks()))[0] == 413  # without a length, too
+        # one argument of a Linux command has at most 128 KiB
+        assert len((await worker.exec("echo", "-n", "x" * 100_000))["stdout"]) == 100_000
+        status, answer = await worker.ask("POST", "/exec/task-1", json={"argv": ["echo", "x" * 125_000]})
+        assert (status, answer["error"]["code"]) == (413, "too_long")
+        status, answer = await worker.ask("POST", "/exec/task-1", json={"argv": ["true"], "env": {"A": "x" * 125_000}})
+        assert (status, answer["error"]["code"]) == (413, "too_long")
+
+    async def test_what_is_sent_arrives_as_it_is(self, worker):
+        await worker.open()
+        folder = "/root/" + NASTY.replace("\n", "").replace("\t", "")
+        assert (await worker.put(f"{folder}/file", NASTY.encode()))[0] == 200
+        show = "import json, os, sys; print(json.dumps([sys.argv[1:], os.environ['A'], os.getcwd(), open('file', newline='').read()]))"
+        ran = await worker.exec("python3", "-c", show, NASTY, "", "-n", "'", env={"A": NASTY}, cwd=folder)
+        assert json.loads(ran["stdout"]) == [[NASTY, "", "-n", "'"], NASTY, folder, NASTY], ran
+        assert (await worker.get(f"{folder}/file"))[1] == NASTY.encode()
+        assert (await worker.exec("ls", "/tmp"))["stdout"] == ""
+        logged = json.dumps(await worker.cloud.calls())  # the SDK logs command lines: what is secret goes by env
+        await worker.exec("true", env={"CANARY": "canary-secret"})
+        assert "canary-secret" not in "".join(str(call[2]) for call in await worker.cloud.calls()) + logged
+        assert "canary-secret" not in worker.cloud.log.read_text()
+
+    # -- commands --
+
+    async def test_a_command_gives_its_exit_code_and_both_outputs(self, worker):
+        await worker.open()
+        assert await worker.exec("sh", "-c", "echo out; echo err >&2; exit 7") == {
+            "exit_code": 7,
+            "stdout": "out\n",
+            "stderr": "err\n",
+        }
+        assert (await worker.exec("no-such-program"))["exit_code"] == 127
+        assert (await worker.exec("pwd", cwd="/no/such/folder"))["exit_code"] != 0
+        status, answer = await worker.ask("POST", "/exec/task-1", json={"argv": ["sleep", "30"], "timeout_s": 1})
+        assert (status, answer["error"]["code"]) == (504, "timeout")
+        assert (await worker.exec("sh", "-c", "exit 124"))["exit_code"] == 124  # its own, no timeout
+
+    async def test_a_long_poll_holds_up_nobody(self, worker):
+        await worker.open()
+        wait = asyncio.create_task(
+            worker.exec("sh", "-c", "until test -e /tmp/go; do sleep 0.05; done; echo went", timeout_s=30)
+        )
+        await asyncio.gather(*(worker.exec("echo", str(n)) for n in range(8)))
+        assert not wait.done()
+        await worker.put("/tmp/go", b"")
+        assert (await wait)["stdout"] == "went\n"
+
+    # -- files --
+
+    async def test_files_are_written_at_offsets_and_twice_is_once(self, worker):
+        await worker.open()
+        path = "/root/x/state/work/task-1/file"
+        assert await worker.put(path, b"0123456789") == (200, {"size": 10})
+        for _ in range(2):
+            assert await worker.put(path, b"abc", 4) == (200, {"size": 7})
+        assert await worker.get(path) == (200, b"0123abc")
+        assert await worker.get(path, 2, 3) == (200, b"23a")
+        assert await worker.get(path, 7) == await worker.get(path, 700) == await worker.get(path, 0, 0) == (200, b"")
+        status, answer = await worker.put(path, b"x", 8)
+        assert (status, answer["error"]["code"]) == (409, "gap")
+        status, answer = await worker.put("/root/none", b"x", 1)
+        assert (status, answer["error"]["code"]) == (409, "gap")
+        assert await worker.put(path, b"", 0) == (200, {"size": 0})
+        status, answer = await worker.get("/root/none")
+        assert (status, answer["error"]["code"]) == (404, "no_file")
+        assert (await worker.get("/root"))[0] == 404
+        assert (await worker.put("/root", b"x"))[1]["error"]["code"] == "not_written"
+        assert (await worker.put(f"{path}/below", b"x"))[1]["error"]["code"] == "not_written"
+        data = os.urandom(3 << 20)
+        assert await worker.put(path, data) == (200, {"size": len(data)})
+        async with worker.client.get(
+            f"{worker.cloud.url}/files/task-1",
+            params={"path": path, "offset": 1 << 20},
+            headers={"Authorization": f"Bearer {worker.cloud.token}"},
+        ) as answer:
+            assert await answer.read() == data[1 << 20 :] and answer.headers["X-Size"] == str(len(data))
+        assert (await worker.exec("ls", "/run/chomp.parts"))["stdout"] == ""
+
+    # -- which are there, and until when --
+
+    async def test_asking_for_one_that_is_not_there_starts_none(self, worker):
+        for method, path, options in [
+            ("POST", "/exec/task-9", {"json": {"argv": ["id"]}}),
+            ("GET", "/files/task-9?path=/etc/passwd", {}),
+            ("PUT", "/files/task-9?path=/x", {"data": b"x"}),
+            ("GET", "/status/task-9?run=a", {}),
+            ("GET", "/logs/task-9?run=a", {}),
+            ("POST", "/ticket/task-9", {"json": {"run": "a"}}),
+        ]:
+            status, answer = await worker.ask(method, path, **options)
+            assert (status, answer["error"]["code"]) == (404, "no_sandbox"), path
+        assert await worker.ask("POST", "/kill/task-9") == (200, {"id": "task-9", "status": "gone"})
+        assert (await worker.cloud.alive(), await worker.cloud.calls()) == ([], [])
+
+    async def test_opening_twice_is_once_and_killing_twice_too(self, worker):
+        assert sorted(await asyncio.gather(worker.open(), worker.open())) == ["running", "started"]
+        await worker.open("task-2", owner="other")
+        assert (await worker.ask("POST", "/dispatch", json={"id": "task-2", "owner": "me", "lease_s": 60}))[0] == 409
+        _, answer = await worker.ask("GET", "/sandboxes?owner=me")
+        (lease,) = answer["sandboxes"]
+        assert (lease["id"], lease["owner"], lease["lease_until"] - lease["opened_at"]) == ("task-1", "me", 60)
+        assert len((await worker.ask("GET", "/sandboxes"))[1]["sandboxes"]) == 2
+        assert await worker.cloud.alive() == ["task-1", "task-2"]
+        assert await worker.ask("POST", "/kill/task-1") == (200, {"id": "task-1", "status": "destroyed"})
+        assert await worker.ask("POST", "/kill/task-1") == (200, {"id": "task-1", "status": "gone"})
+        assert await worker.cloud.alive() == ["task-2"]
+
+    async def test_a_lease_that_is_over_ends_its_sandbox_and_asking_renews_it(self, worker, tunnel):
+        await tunnel()
+        await worker.open("asked", lease_s=6)
+        await worker.open("left", lease_s=2)
+        async with asyncio.timeout(20):
+            while "left" in await worker.cloud.alive():
+                await worker.exec("true", sandbox="asked")
+                await asyncio.sleep(0.2)
+        assert await worker.cloud.alive() == ["asked"]
+        await worker.cloud.worker(False)  # leases are remembered
+        await worker.cloud.worker(True)
+        async with asyncio.timeout(40):
+            while await worker.cloud.alive():
+                await asyncio.sleep(0.2)
+        assert (await worker.ask("GET", "/sandboxes"))[1] == {"sandboxes": []}
+
+    async def test_one_that_cannot_be_destroyed_stays_noted(self, worker):
+        await worker.open()
+        await worker.cloud.fail("error", method="destroy")
+        assert (await worker.ask("POST", "/kill/task-1"))[0] == 502
+        assert len((await worker.ask("GET", "/sandboxes"))[1]["sandboxes"]) == 1
+        assert (await worker.ask("POST", "/kill/task-1"))[1]["status"] == "destroyed"
+
+    async def test_one_that_the_platform_took_away_is_gone_and_not_a_new_empty_one(self, worker):
+        await worker.open()
+        await worker.put("/root/work", b"x")
+        await worker.cloud.lose("task-1")
+        status, answer = await worker.ask("POST", "/exec/task-1", json={"argv": ["ls", "/root"]})
+        assert (status, answer["error"]["code"]) == (404, "no_sandbox")
+        assert await worker.cloud.alive() == []  # the empty one that asking has started
+        assert await worker.open() == "started"
+        await worker.cloud.lose("task-1")
+        assert await worker.open() == "started"  # never "running" when what was in it is lost
+        await worker.cloud.lose("task-1")
+        assert (await worker.put("/root/work", b"x", 1))[0] == 404
+        assert (await worker.get("/root/work"))[0] == 404
+
+    @pytest.mark.parametrize(
+        ("how", "status", "code"),
+        [("capacity", 503, "capacity"), ("rate_limit", 429, "rate_limit"), ("error", 502, "sandbox")],
+    )
+    async def test_the_platforms_refusals_pass(self, worker, how, status, code):
+        await worker.cloud.fail(how)
+        async with worker.client.post(
+            f"{worker.cloud.url}/dispatch",
+            json={"id": "task-1", "owner": "me", "lease_s": 60},
+            headers={"Authorization": f"Bearer {worker.cloud.token}"},
+        ) as answer:
+            assert (answer.status, (await answer.json())["error"]["code"]) == (status, code)
+            assert int(answer.headers["Retry-After"]) > 0
+        assert (await worker.ask("GET", "/sandboxes"))[1] == {"sandboxes": []}  # none that would cost
+        assert await worker.open() == "started"
+        await worker.cloud.fail(how)
+        assert (await worker.ask("POST", "/exec/task-1", json={"argv": ["true"]}))[0] == status
+        assert (await worker.exec("echo", "still there"))["stdout"] == "still there\n"
+
+    # -- runs and their terminals --
+
+    async def start_run(self, worker, name, *argv, **spec):
+        program = CLOUDFLARE / "run-agent"
+        if not program.exists():
+            pytest.skip("adapters/cloudflare/run-agent is not there")
+        await worker.put("/opt/chomp/run-agent", program.read_bytes())
+        spec = {
+            "argv": argv,
+            "env": {"PATH": "/usr/bin:/bin"},
+            "cwd": "/tmp",
+            "user": "agent",
+            "pty": True,
+            "cols": 80,
+            "rows": 24,
+            "limit_s": 60,
+            "kept_bytes": 1 << 20,
+        } | spec
+        ran = await worker.exec(
+            "python3",
+            "-I",
+            "-S",
+            "-X",
+            "utf8",
+            "/opt/chomp/run-agent",
+            "start",
+            name,
+            "0",
+            "0",
+            env={"CHOMP_SPEC": base64.b64encode(json.dumps(spec).encode()).decode()},
+        )
+        assert ran["exit_code"] == 0, ran
+
+    async def read_to_end(self, worker, name):
+        output, run = b"", {}
+        async with asyncio.timeout(30):
+            while run.get("state") != "ended" or len(output) < run["size"]:
+                status, run = await worker.ask("GET", f"/logs/task-1?run={name}&since={len(output)}&wait=10&most=65536")
+                assert status == 200, run
+                output += base64.b64decode(run["data"])
+        return output, run
+
+    async def test_a_run_is_read_to_its_end(self, worker):
+        await worker.open()
+        assert (await worker.ask("GET", "/status/task-1?run=none"))[0] == 502  # no run-agent yet: its words, not ours
+        await self.start_run(worker, "first", "sh", "-c", "echo one; sleep 0.3; echo two; exit 3")
+        output, run = await self.read_to_end(worker, "first")
+        assert (output, run["exit_code"]) == (b"one\r\ntwo\r\n", 3)
+        status, answer = await worker.ask("GET", "/status/task-1?run=first")
+        assert (status, answer["state"], answer["data"]) == (200, "ended", "")
+        assert (await worker.ask("GET", "/status/task-1?run=none"))[1]["state"] == "unknown"
+
+    async def terminal(self, worker, ticket, sandbox="task-1", **query):
+        return await worker.client.ws_connect(
+            f"{worker.cloud.url}/ws/terminal/{sandbox}", params={"ticket": ticket, **query}
+        )
+
+    async def test_a_terminal_attaches_to_the_run_itself(self, worker):
+        await worker.open()
+        await self.start_run(
+            worker, "ask", "bash", "-c", "echo begins; read -p 'approve? ' word; stty size; echo got $word; exit 5"
+        )
+        _, answer = await worker.ask("POST", "/ticket/task-1", json={"run": "ask"})
+        assert answer["expires_s"] == 60
+        ws = await self.terminal(worker, answer["ticket"], cols=100, rows=30)
+        seen, texts = b"", []
+
+        async def until(words):
+            nonlocal seen
+            async with asyncio.timeout(15):
+                while words not in seen:
+                    message = await ws.receive()
+                    if message.type is aiohttp.WSMsgType.BINARY:
+                        seen += message.data
+                    else:
+                        assert message.type is aiohttp.WSMsgType.TEXT, (message, seen)
+                        texts.append(json.loads(message.data))
+
+        await until(b"approve? ")
+        await ws.send_json({"type": "resize", "cols": 90, "rows": 20})
+        async with asyncio.timeout(15):
+            while True:
+                _, run = await worker.ask("GET", "/status/task-1?run=ask")
+                if (run["cols"], run["rows"]) == (90, 20):
+                    break
+                await asyncio.sleep(0.05)
+        await ws.send_bytes(b"y\xc3\xa9s\r")
+        await until("got yés".encode())
+        assert b"20 90" in seen and {"type": "ready"} in texts
+        output, run = await self.read_to_end(worker, "ask")
+        assert run["exit_code"] == 5 and b"begins" in output
+        await ws.close()
+
+    async def test_a_ticket_is_good_once_for_one_sandbox(self, worker):
+        await worker.open()
+        await worker.open("task-2")
+        await self.start_run(worker, "a", "sleep", "30")
+
+        async def refused(ticket, sandbox):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as error:
+                await self.terminal(worker, ticket, sandbox)
+            assert error.value.status == 403
+
+        _, answer = await worker.ask("POST", "/ticket/task-1", json={"run": "a"})
+        await refused(answer["ticket"], "task-2")
+        await refused("", "task-1")
+        await refused(worker.cloud.token, "task-1")
+        ws = await self.terminal(worker, answer["ticket"])
+        await refused(answer["ticket"], "task-1")
+        await ws.close()
+
+    # -- the tunnel --
+
+    async def test_a_request_goes_to_the_owner_and_its_answer_comes_back(self, worker, tunnel):
+        await worker.open()
+        peer = await tunnel()
+        assert (await worker.ask("GET", "/health"))[1]["tunnel"] is True
+        body = os.urandom(5 << 20)
+        sent = {
+            "Authorization": "Bearer task-token",
+            "X-Own": "é".encode().decode("latin-1"),
+            "X-Forwarded-For": "1.2.3.4",
+            "Connection": "x-hop",
+            "X-Hop": "1",
+            "CF-Ray": "x",
+        }
+        ask = asyncio.create_task(
+            worker.ask("POST", worker.from_sandbox("/v1/chat?a=%20b&c=%2F/%C3%A9"), data=body, headers=sent)
+        )
+        stream, request = await peer.request()
+        assert (request["method"], request["path"]) == ("POST", "/v1/chat?a=%20b&c=%2F/%C3%A9")
+        headers = {key.lower(): value for key, value in request["headers"]}
+        assert headers["authorization"] == "Bearer task-token" and headers["content-length"] == str(len(body))
+        assert not headers.keys() & {
+            "host",
+            "x-forwarded-for",
+            "connection",
+            "x-hop",
+            "cf-ray",
+            "transfer-encoding",
+            "cf-connecting-ip",
+        }
+        came = b""
+        while len(came) < 256 << 10:
+            _, _, payload = await peer.next(DATA)
+            assert len(payload) <= 64 << 10
+            came += payload
+        assert len(came) == 256 << 10  # not one byte more than was granted
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await peer.next()
+        while len(came) < len(body):
+            await peer.send(stream, CREDIT, struct.pack(">I", 100_000))
+            wished = min(len(came) + 100_000, len(body))
+            while len(came) < wished:
+                came += (await peer.next(DATA))[2]
+        assert (await peer.next())[1] == END
+        assert came == body
+        await peer.answer(
+            stream, b'{"ok": 1}', 201, [["content-type", "application/json"], ["x-two", "1"], ["connection", "close"]]
+        )
+        assert await ask == (201, {"ok": 1})
+
+    async def test_events_come_one_by_one(self, worker, tunnel):
+        await worker.open()
+        peer = await tunnel()
+        ask = asyncio.create_task(
+            worker.client.get(worker.from_sandbox("/v1/chat/completions"), headers={"Accept-Encoding": "gzip, br"})
+        )
+        stream, _ = await peer.request()
+        await peer.head(stream, 200, [["Content-Type", "text/event-stream"], ["Cache-Control", "no-cache"]])
+        answer = await asyncio.wait_for(ask, 10)  # the head alone: nothing is held back
+        assert "no-transform" in answer.headers.getall("Cache-Control")[-1] and "Content-Encoding" not in answer.headers
+        for n in range(20):
+            await peer.send(stream, DATA, b"data: %d\n\n" % n)
+            assert await asyncio.wait_for(answer.content.readany(), 10) == b"data: %d\n\n" % n
+        await peer.send(stream, END)
+        assert await asyncio.wait_for(answer.content.readany(), 10) == b"" and answer.content.at_eof()
+
+    async def test_empty_answers_and_encoded_ones_pass(self, worker, tunnel):
+        await worker.open()
+        peer = await tunnel()
+        for status in (204, 304):
+            ask = asyncio.create_task(worker.ask("GET", worker.from_sandbox("/")))
+            stream, request = await peer.request()
+            assert request["path"] == "/"
+            await peer.head(stream, status)
+            await peer.send(stream, END)
+            assert (await ask)[0] == status
+        packed = b"\x1f\x8b not unpacked on the way"
+        async with aiohttp.ClientSession(auto_decompress=False) as client:
+            ask = asyncio.create_task(client.get(worker.from_sandbox("/x"), headers={"Accept-Encoding": "gzip"}))
+            stream, _ = await peer.request()
+            await peer.answer(stream, packed, 200, [["content-encoding", "gzip"]])
+            answer = await ask
+            assert answer.headers["Content-Encoding"] == "gzip" and await answer.read() == packed
+            ask = asyncio.create_task(client.get(worker.from_sandbox("/x"), allow_redirects=False))
+            stream, _ = await peer.request()
+            await peer.answer(stream, b"there", 302, [["location", "/y"], ["set-cookie", "a=1"], ["set-cookie", "b=2"]])
+            answer = await ask  # followed by nobody on the way
+            assert (answer.status, answer.headers["Location"]) == (302, "/y")
+            assert answer.headers.getall("Set-Cookie") == ["a=1", "b=2"]
+            for bad in (
+                {"status": 42, "headers": []},
+                {"status": 200, "headers": [["a\nb", "x"]]},
+                {"headers": []},
+                [],
+            ):
+                ask = asyncio.create_task(client.get(worker.from_sandbox("/x")))
+                stream, _ = await peer.request()
+                await peer.send(stream, OPEN, json.dumps(bad).encode())
+                assert (await peer.next(ABORT))[0] == stream
+                assert (await ask).status == 502, bad
+
+    async def test_a_reader_that_is_slow_slows_its_own_stream_only(self, worker, tunnel):
+        await worker.open()
+        peer = await tunnel()
+        slow = asyncio.create_task(worker.client.get(worker.from_sandbox("/slow")))
+        stream, _ = await peer.request()
+        await peer.head(stream)
+        answer = await slow
+        total, sent, granted = 64 << 20, 0, 256 << 10
+        digest = hashlib.sha256()
+        block = os.urandom(64 << 10)
+
+        async def pump():
+            """As much as is granted; ends when nothing more is granted for a second."""
+            nonlocal sent, granted
+            while sent < total:
+                while granted - sent < len(block):
+                    try:
+                        async with asyncio.timeout(1):
+                            _, _, payload = await peer.next(CREDIT)
+                    except TimeoutError:
+                        return
+                    granted += struct.unpack(">I", payload)[0]
+                await peer.send(stream, DATA, block)
+                sent += len(block)
+                digest.update(block)
+
+        await pump()
+        assert sent < total  # its reader does not read: what lies between is bounded
+        held = sent
+        other = asyncio.create_task(worker.ask("GET", worker.from_sandbox("/other")))
+        second, _ = await peer.request()
+        await peer.answer(second, b"quick")
+        assert await other == (200, b"quick")
+        reading = asyncio.create_task(answer.read())
+        await pump()
+        assert sent == total, (held, sent)
+        await peer.send(stream, END)
+        assert hashlib.sha256(await reading).digest() == digest.digest()
+
+    async def test_more_than_was_granted_breaks_the_stream(self, worker, tunnel):
+        await worker.open()
+        peer = await tunnel()
+        ask = asyncio.create_task(worker.client.get(worker.from_sandbox("/flood")))
+        stream, _ = await peer.request()
+        await peer.head(stream)
+        answer = await ask
+        with contextlib.suppress(ConnectionError):
+            for _ in range(1000):
+                await peer.send(stream, DATA, b"x" * 65536)
+        assert (await peer.next(ABORT))[0] == stream
+        with pytest.raises(aiohttp.ClientError):
+            await answer.read()
+
+    @pytest.mark.parametrize("when", ["before the head", "in the body"])
+    async def test_who_leaves_is_told(self, worker, tunnel, when):
+        """At the next bytes for the client at the latest: workerd looks no earlier."""
+        await worker.open()
+        peer = await tunnel()
+        ask = asyncio.create_task(worker.client.get(worker.from_sandbox("/long")))
+        stream, _ = await peer.request()
+        if when == "in the body":
+            await peer.head(stream)
+            await peer.send(stream, DATA, b"begin")
+            answer = await ask
+            assert await answer.content.readany() == b"begin"
+            answer.close()
+        else:
+            ask.cancel()
+            await asyncio.sleep(0)
+            await peer.head(stream)
+
+        async def write():
+            while True:
+                await peer.send(stream, DATA, b"more")
+                await asyncio.sleep(0.05)
+
+        writing = asyncio.create_task(write())
+        assert (await peer.next(ABORT))[0] == stream
+        writing.cancel()
+
+    async def test_an_answer_that_is_cut_does_not_look_whole(self, worker, tunnel):
+        await worker.open()
+        peer = await tunnel()
+        for how in ("abort", "drop"):
+            ask = asyncio.create_task(worker.client.get(worker.from_sandbox("/cut")))
+            stream, _ = await peer.request()
+            await peer.head(stream)
+            await peer.send(stream, DATA, b"half")
+            answer = await ask
+            assert await answer.content.readany() == b"half"
+            await (peer.send(stream, ABORT) if how == "abort" else peer.ws.close())
+            with pytest.raises(aiohttp.ClientError):
+                await asyncio.wait_for(answer.read(), 10)
+
+    async def test_an_upload_that_breaks_off_is_told(self, worker, tunnel):
+        await worker.open()
+        peer = await tunnel()
+        gone = asyncio.Event()
+
+        async def half():
+            yield b"half"
+            await gone.wait()
+            raise OSError("gone")
+
+        ask = asyncio.create_task(worker.client.post(worker.from_sandbox("/up"), data=half()))
+        await peer.request()
+        assert (await peer.next(DATA))[2] == b"half"
+        gone.set()
+        assert (await peer.next(ABORT, END))[1:] == (ABORT, b"")
+        with pytest.raises(aiohttp.ClientError):
+            await ask
+
+    async def test_an_answer_before_the_body_was_read_stops_the_upload(self, worker, tunnel):
+        await worker.open()
+        peer = await tunnel()
+        ask = asyncio.create_task(worker.ask("POST", worker.from_sandbox("/big"), data=b"x" * (3 << 20)))
+        stream, _ = await peer.request()
+        await peer.answer(stream, b"no", 413)
+        with contextlib.suppress(aiohttp.ClientError):  # the client may see the end of its upload first
+            assert (await ask)[0] == 413
+        ask = asyncio.create_task(worker.ask("GET", worker.from_sandbox("/next")))
+        stream, _ = await peer.request()
+        await peer.answer(stream, b"yes")
+        assert await ask == (200, b"yes")
+
+    async def test_who_asks_without_a_tunnel_waits_for_the_next(self, worker, tunnel):
+        await worker.open()
+        first = await tunnel()
+        await first.ws.close()
+        ask = asyncio.create_task(worker.ask("GET", worker.from_sandbox("/v1/models"), headers={}))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(ask), 0.5)
+        peer = await tunnel()
+        stream, _ = await peer.request()
+        await peer.answer(stream, b"here")
+        assert await ask == (200, b"here")
+
+    async def test_the_newest_tunnel_of_an_owner_wins_and_two_owners_do_not_mix(self, worker, tunnel):
+        await worker.open("mine", owner="me")
+        await worker.open("yours", owner="you")
+        old, yours = await tunnel("me"), await tunnel("you")
+        cut = asyncio.create_task(worker.ask("GET", worker.from_sandbox("/cut", "mine"), headers={}))
+        await old.next(END)
+        new = await tunnel("me")
+        message = await asyncio.wait_for(old.ws.receive(), 10)
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 4000)
+        status, answer = await cut
+        assert (status, answer["error"]["type"]) == (502, "server_error")
+        asks = [
+            asyncio.create_task(worker.ask("GET", worker.from_sandbox(f"/{name}", name))) for name in ("mine", "yours")
+        ]
+        for peer, path in ((new, "/mine"), (yours, "/yours")):
+            stream, request = await peer.request()
+            assert request["path"] == path
+            await peer.answer(stream, path.encode())
+        assert await asyncio.gather(*asks) == [(200, b"/mine"), (200, b"/yours")]
+
+    async def test_only_the_sandbox_itself_comes_in(self, worker, tunnel):
+        await worker.open()
+        peer = await tunnel()
+        good = worker.key("task-1")
+        for sandbox, key, status in [
+            ("task-1", "0" * 32, 403), ("task-1", good[:-1], 403), ("task-1", good + "0", 403), ("task-1", worker.key("task-2"), 403),
+            ("task-2", good, 403), ("task-2", worker.key("task-2"), 404), ("Task", good, 400),
+        ]:  # fmt: skip
+            assert (await worker.ask("GET", f"/from/{sandbox}/{key}/v1/models"))[0] == status, (sandbox, key)
+        assert (
+            await worker.ask("GET", f"/from/task-1/{good}/x", headers={"Upgrade": "websocket", "Connection": "Upgrade"})
+        )[0] == 501
+        await worker.ask("POST", "/kill/task-1")
+        assert (await worker.ask("GET", f"/from/task-1/{good}/v1/models"))[0] == 404
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await peer.next()
+
+    async def test_so_many_at_once_and_no_more(self, worker, tunnel):
+        await worker.open()
+        peer = await tunnel()
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client:
+            asks = [asyncio.create_task(client.get(worker.from_sandbox(f"/{n}"))) for n in range(200)]
+            streams = [await peer.request() for _ in asks]
+            async with client.get(worker.from_sandbox("/one-more")) as answer:
+                assert (
+                    answer.status == 503
+                    and (await answer.json())["error"]["code"] == "busy"
+                    and "Retry-After" in answer.headers
+                )
+            for stream, request in streams:
+                await peer.answer(stream, request["path"].encode())
+            assert [await (await ask).text() for ask in asks] == [f"/{n}" for n in range(200)]
+
+    async def test_a_sandbox_calls_its_owner(self, worker, tunnel):
+        """From inside, with what is there: curl."""
+        await worker.open()
+        peer = await tunnel()
+        ran = asyncio.create_task(worker.exec("curl", "-sS", "-d", "what?", worker.from_sandbox("/v1/ask")))
+        stream, request = await peer.request()
+        assert (request["method"], (await peer.next(DATA))[2]) == ("POST", b"what?")
+        await peer.answer(stream, b"that")
+        assert (await ran)["stdout"] == "that"
+
+    # -- what is deployed --
+
+    def test_its_types_hold(self):
+        if not (CLOUDFLARE / "node_modules/.bin/tsc").exists():
+            pytest.skip("typescript is not there: npm ci --ignore-scripts in adapters/cloudflare")
+        argv = [CLOUDFLARE / "node_modules/.bin/tsc", "--noEmit", "-p", CLOUDFLARE]
+        checked = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+        assert checked.returncode == 0, checked.stdout
+
+    def test_image_and_package_are_of_one_version_and_no_secret_is_configured(self):
+        (image,) = re.findall(
+            r"^FROM docker.io/cloudflare/sandbox:(\S+)$", (CLOUDFLARE / "Dockerfile").read_text(), re.M
+        )
+        assert json.loads((CLOUDFLARE / "package.json").read_text())["dependencies"]["@cloudflare/sandbox"] == image
+        locked = json.loads((CLOUDFLARE / "package-lock.json").read_text())["packages"]
+        assert locked["node_modules/@cloudflare/sandbox"]["version"] == image
+        assert "vars" not in re.sub(r"//.*", "", (CLOUDFLARE / "wrangler.jsonc").read_text())
+
+    def test_only_one_file_knows_the_sdk(self):
+        assert [
+            file.name for file in (CLOUDFLARE / "src").glob("*.ts") if "@cloudflare/sandbox" in file.read_text()
+        ] == ["sandbox.ts"]
+
+    def test_wrangler_would_deploy_it(self, tmp_path):
+        """Bundles, bindings, migrations and containers as wrangler wants them; bin/test puts it where it is looked for."""
+        version = runpy.run_path(str(HERE / "bin/sandbox"))["WRANGLER"].removeprefix("wrangler@")
+        cache = (
+            Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / f"chomp/wrangler-{version}/node_modules"
+        )
+        node = next(iter(cache.glob("node-*/bin/node")), None)
+        if (
+            not (cache / "wrangler").exists()
+            or node is None
+            or not (CLOUDFLARE / "node_modules/@cloudflare/sandbox").exists()
+        ):
+            pytest.skip(f"wrangler {version} or a Node for it is not there: bin/test installs them")
+        argv = [
+            node,
+            cache / "wrangler/bin/wrangler.js",
+            "deploy",
+            "--dry-run",
+            "--containers-rollout=none",
+            "--outdir",
+            tmp_path,
+        ]
+        env = os.environ | {"WRANGLER_SEND_METRICS": "false", "CI": "1"}
+        ran = subprocess.run(argv, cwd=CLOUDFLARE, env=env, capture_output=True, text=True, timeout=120)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        for words in ("env.Sandbox (Sandbox)", "env.Desk (Desk)", "Dockerfile"):
+            assert words in ran.stdout
 
 
 # == Web ===============================================================================================================

@@ -1,0 +1,3 @@
+export { Desk } from "./desk";
+export { Sandbox } from "./sandbox";
+export { default } from "./worker";
