@@ -82,6 +82,7 @@ import sqlite3
 import ssl
 import stat
 import sys
+import tarfile
 import termios
 import textwrap
 import threading
@@ -129,6 +130,9 @@ from adapters.dialects import responses as responses_dialect
 from adapters.dialects.form import Usage
 from adapters.hosts.kinds import BACKENDS, Backend, identify, speaks
 from adapters.hosts.seen import CannotDo, Down, HostModel, NotThis, Reply, Seen
+from adapters.places.bridge import Bridge
+from adapters.places.cloudflare import Tunnel, Worker
+from adapters.places.seen import PIECE_BYTES, Sandboxes, Trouble, read_as
 from adapters.subscriptions.kinds import KINDS as ACCOUNT_KINDS
 from adapters.subscriptions.kinds import Kind as AccountKind
 from adapters.subscriptions.kinds import kind_of
@@ -254,9 +258,23 @@ class TaskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kept_failed_s: float = 30 * 86400.0  # and of those that failed
     finished: int = 200  # finished tasks in state.json; older ones are in archive.jsonl
     transcript_bytes: int = 32 << 20  # kept of a session's output
+    place: Literal["local", "sandbox"] = "local"  # of tasks that name none: this machine, or where [sandbox] says
 
 
 _Many = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class SandboxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sandboxes of somebody else, in which tasks can run; `_s` are seconds, without it in chomp.toml."""
+
+    url: str = ""  # of the Worker that `bin/sandbox deploy` makes; "": there is none
+    token: str = ""  # what it takes for a password; better in SANDBOX_WORKER_TOKEN, or state/.env
+    kind: Literal["cloudflare", "bridge"] = "cloudflare"  # "bridge": the one that Cloudflare's SDK brings
+    max_parallel: _Some = 3  # at once, beside what [tasks] says
+    idle_s: float = 1800.0  # a sandbox that hears nothing of chomp for so long ends by itself
+    lost_s: float = 300.0  # one that cannot be reached for so long is given up, and its session interrupted
+    checkpoint_s: float = 300.0  # so often what an agent has made is fetched; 0: only when a session ends
+    checkpoint_bytes: int = 256 << 20  # the most that is fetched so: what Git does not ignore, and the agent's home
 
 
 class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -411,6 +429,7 @@ class Settings(msgspec.Struct, frozen=True):
     headers: dict[str, dict[str, str]] = {}
     accounts: AccountSettings = AccountSettings()
     agent: AgentSettings = AgentSettings()
+    sandbox: SandboxSettings = SandboxSettings()
     proxies: Proxies = NO_PROXIES
     environ: dict[str, str] = {}  # router keys and base URLs by variable name, dotenv included
 
@@ -478,13 +497,14 @@ def field_notes(kind: type[Any]) -> dict[str, str]:
 
 _TABLES = (
     "server", "timeouts", "limits", "tasks", "extensions", "routers", "hosts", "users", "aliases", "headers",
-    "accounts", "agent",
+    "accounts", "agent", "sandbox",
 )  # fmt: skip
 _LISTS = ("routers", "hosts", "users")
 _NUMBERS = ("timeouts", "limits")
 WRITTEN_TABLES: dict[str, type[Any]] = {
     "server": _Server, "timeouts": Timeouts, "limits": Limits, "tasks": TaskSettings,
     "extensions": ExtensionSettings, "accounts": AccountSettings, "agent": AgentSettings,
+    "sandbox": SandboxSettings,
 }  # fmt: skip
 VARIABLES = (  # of the environment or state/.env: name, meaning, default
     ("PORT", "where it listens; also `--port`", "8001"),
@@ -498,6 +518,8 @@ VARIABLES = (  # of the environment or state/.env: name, meaning, default
     ("CHOMP_PUBLIC_URL", "how others reach it: scheme and host, such as `https://chomp.example`, without a path", ""),
     ("CHOMP_ALLOWED_HOSTS", "further `Host` names served, separated by commas", ""),
     ("CHOMP_PREFER", "`fast`, `cheap` or `free`: how targets are ranked", "the order of the table"),
+    ("SANDBOX_WORKER_URL", "the address of the Worker in whose sandboxes tasks can run, before `[sandbox] url`", ""),
+    ("SANDBOX_WORKER_TOKEN", "what it takes for a password, before `[sandbox] token`", ""),
     ("CHOMP_LOCAL_GGUF", "another model file for the embedded router", ""),
     ("DISPATCH_MODEL", "the model of conversations that name none, before `[agent] model`", ""),
     ("CHOMP_RECORD", "a folder where every exchange with a router is recorded, keys left out", ""),
@@ -766,6 +788,7 @@ def read_settings(
         limits=read_table("limits", Limits, tables.get("limits", {})),
         tasks=read_table("tasks", TaskSettings, tables.get("tasks", {})),
         agent=read_table("agent", AgentSettings, tables.get("agent", {})),
+        sandbox=read_sandbox(tables.get("sandbox", {}), env),
         extensions=read_table("extensions", ExtensionSettings, tables.get("extensions", {})),
         of_extensions=_tables_of_extensions(tables, flags),
         routers=tuple(tables.get("routers", ())),
@@ -807,6 +830,25 @@ def read_accounts(table: Any) -> AccountSettings:
         raise SettingsError(f"[accounts] claude_beta: cannot be sent as a header: {found.claude_beta[:100]!r}")
     files, pins = ({name: value for name, value in one.items() if value} for one in (found.files, found.pins))
     return msgspec.structs.replace(found, files=files, pins=pins)  # "" takes out what chomp.toml says
+
+
+def read_sandbox(table: Any, env: Mapping[str, str]) -> SandboxSettings:
+    """[sandbox], over which the variables win. Raises SettingsError."""
+    found: SandboxSettings = read_table("sandbox", SandboxSettings, table)
+    url = (env.get("SANDBOX_WORKER_URL") or found.url).strip().rstrip("/")
+    token = (env.get("SANDBOX_WORKER_TOKEN") or found.token).strip()
+    if url:
+        try:
+            parts = urllib.parse.urlsplit(url)
+            host, tls = parts.hostname or "", parts.scheme == "https"
+            usable = host and (tls or (parts.scheme == "http" and is_loopback(host))) and not parts.query
+        except ValueError:
+            usable = False
+        if not usable or "@" in url or not re.fullmatch(r"[!-~]+", url):
+            raise SettingsError("[sandbox] url: is an address such as https://chomp-sandbox.me.workers.dev")
+        if len(token) < 16 or not re.fullmatch(r"[!-~]+", token):
+            raise SettingsError("[sandbox] token: must have at least 16 characters; SANDBOX_WORKER_TOKEN has it, too")
+    return msgspec.structs.replace(found, url=url, token=token)
 
 
 def _tables_of_extensions(tables: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -1156,9 +1198,9 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ended_at: str = ""
     result: str = ""  # done, failed, handoff, stopped, interrupted, limit; "" while it is open
     summary: str = ""  # what the agent claims to have done
-    sandbox_id: str = ""
-    place: str = "local"  # where it runs; later also a sandbox
-    isolation: str = ""  # bubblewrap or none
+    place: str = "local"  # where it runs: this machine, or a sandbox of somebody else
+    sandbox_id: str = ""  # which one
+    isolation: str = ""  # bubblewrap or none; container: the sandbox itself
     run: str = ""  # random; in the environment of all its processes as TASK_RUN
     pid: int = 0
     pid_started: int = 0  # of /proc, so that another process with the same pid is not taken for it
@@ -1224,6 +1266,7 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     grants: int = 0  # further budgets of the same size
     isolation: str = ""  # auto, required, none; "" = as set for all
     in_place: bool = False  # works in `dir` itself
+    place: str = ""  # where it runs: local or sandbox; "" = as set for all
     branch: str = ""
     finished: str = ""
     cost_usd: float | None = None
@@ -1251,13 +1294,16 @@ class State(msgspec.Struct):
     more: dict[str, dict[str, Any]] = {}  # what else a newer one has written: fields by task; "" for those of the file
 
 
+Level = Literal["bubblewrap", "none", "container"]  # of isolation; a container is somebody else's
+
+
 class Launch(msgspec.Struct, frozen=True):
     """A process that is to run for a session: what, where, and what it may see."""
 
     argv: tuple[str, ...]
     cwd: Path
     env: dict[str, str]
-    level: Literal["bubblewrap", "none"] = "none"
+    level: Level = "none"
     writable: tuple[Path, ...] = ()
     readable: tuple[Path, ...] = ()  # shown although they lie in something hidden
     hidden: tuple[Path, ...] = ()
@@ -4485,6 +4531,7 @@ class _NewTask(msgspec.Struct, forbid_unknown_fields=True):
     budget_usd: float | None = None
     isolation: Literal["", "auto", "required", "none"] = ""
     in_place: bool = False
+    place: Literal["", "local", "sandbox"] = ""
     handoff: str = ""
     run: bool = False
 
@@ -4554,6 +4601,10 @@ def checked_fields(state: State, task_id: str, fields: Mapping[str, Any]) -> dic
     stored = state.tasks.get(task_id)
     if all(said.get(name, getattr(stored, name, "")) for name in ("in_place", "repo_url")):
         raise BadRequest("a repository's address is cloned; in_place is for a folder that is here", param="in_place")
+    if said.get("in_place", getattr(stored, "in_place", False)) and (
+        said.get("place", getattr(stored, "place", "")) == "sandbox"
+    ):
+        raise BadRequest("a sandbox works in a clone: leave in_place out", param="in_place")
     check_blockers(state, task_id or str(state.next_id), task.blocked_by)
     return said
 
@@ -5677,6 +5728,12 @@ class Store:
         """Where the transcript of a session is."""
         return self.folder / "output" / f"task-{task_id}" / f"{session_id}.log"
 
+    def forget_output(self, task_id: str, session_id: str) -> None:
+        """Deletes the transcript of a session. Raises OSError."""
+        path = self.output(task_id, session_id)
+        for part in (path, *path.parent.glob(f"{glob.escape(path.stem)}.*{path.suffix}")):
+            part.unlink(missing_ok=True)
+
     def forget_outputs(self, before: float, running: Collection[str]) -> None:
         """Deletes transcripts of tasks that printed nothing since `before` (unix seconds) and are not `running`."""
         for folder in (self.folder / "output").glob("task-*"):
@@ -5706,6 +5763,17 @@ class Store:
         token = "chomp-" + secrets.token_urlsafe(32)
         self._write(path, (token + "\n").encode())
         return token
+
+    def mark(self) -> str:
+        """Whose state this is, for others: in state/mark, made at first use. A host's name changes with its network.
+
+        On a full disk it is another after the next start.
+        """
+        if not (found := self._text("mark").strip()):
+            found = secrets.token_hex(16)
+            with contextlib.suppress(StoreError):
+                self._write(self.folder / "mark", f"{found}\n".encode())
+        return found
 
     def stamps(self) -> tuple[object, ...]:
         """Change when the files do that a person or the CLI writes settings to."""
@@ -6053,12 +6121,17 @@ class WorkFiles:
         end = data.rfind(b"\n") + 1
         if not end and len(data) == EVENTS_BYTES:
             end = len(data)  # a line longer than that says nothing
+        return WorkFiles.parsed(data[:end].splitlines()), offset + end
+
+    @staticmethod
+    def parsed(lines: Iterable[bytes]) -> list[dict[str, Any]]:
+        """The JSON objects among these lines."""
         found = []
-        for line in data[:end].splitlines():
+        for line in lines:
             with contextlib.suppress(ValueError, RecursionError):
                 if isinstance(event := json.loads(line), dict):
                     found.append(event)
-        return found, offset + end
+        return found
 
     @staticmethod
     def inside(path: Path, root: Path) -> tuple[bytes, bool] | None:
@@ -6994,9 +7067,19 @@ class Meters:
 
     # -- sessions
 
-    def open(self, task: Task, session_id: str, on_change: Callable[[Meter], None]) -> Meter:
-        """The meter of a session that starts. `on_change` is called when a request ends, is held or goes on."""
+    def open(
+        self, task: Task, session_id: str, on_change: Callable[[Meter], None], recorded: Mapping[str, Any] = {}
+    ) -> Meter:
+        """The meter of a session that starts. `on_change` is called when a request ends, is held or goes on.
+
+        One that goes on after a restart has used what is `recorded` of it.
+        """
         meter = Meter(task.id, session_id, on_change, self._steady())
+        if recorded:
+            counted = ("prompt_tokens", "completion_tokens", "cached_tokens")
+            meter.prompt, meter.completion, meter.cached = (recorded[name] for name in counted)
+            for name in ("requests", "cost_usd", "unpriced", "estimated"):
+                setattr(meter, name, recorded[name])
         before = [one for one in task.sessions if one.id != session_id]
         meter.earlier = (sum(map(budget_use, before)), sum(one.cost_usd or 0.0 for one in before))
         self._set_budgets(meter, task)
@@ -7192,8 +7275,9 @@ class Credentials:
         self._owner_token = owner_token.encode()
         self.users = {user.name: user for user in users}
         self._callers = {user.token_sha256: Caller("user", user.name, user=user) for user in users} | self._agents
-        for secret in (owner_token, *(given.get("token") for given in settings.users), *settings.proxies.secrets):
-            if isinstance(secret, str):
+        users_tokens = (given.get("token") for given in settings.users)
+        for secret in (owner_token, settings.sandbox.token, *users_tokens, *settings.proxies.secrets):
+            if isinstance(secret, str) and secret:
                 self.hide(secret)
 
     def keys(self, row: RouterDef) -> tuple[Key, ...]:
@@ -7236,13 +7320,16 @@ class Credentials:
         self._secrets.discard(secret)
         self._forget_pattern()
 
-    def issue(self, task_id: str, session_id: str, router: str = "") -> str:
+    def issue(self, task_id: str, session_id: str, router: str = "", *, run: str = "") -> str:
         """A token for one session of a task, whose requests go to `router` where one is named.
 
-        Only its hash is kept, in memory. It is good until `revoke`, or until another is issued for the session.
+        Only its hash is kept, in memory. It is good until `revoke`, or until another is issued for the session. With
+        `run`, the session's own mark, it is the same after a restart: an agent elsewhere goes on with it.
         """
         self.revoke(task_id, session_id)
-        token = f"{TASK_TOKENS}{task_id}-{secrets.token_hex(16)}"
+        words = f"{task_id} {session_id} {run}".encode()
+        lasting = hmac.new(self._owner_token, words, hashlib.sha256).hexdigest()[:32]
+        token = f"{TASK_TOKENS}{task_id}-{lasting if run else secrets.token_hex(16)}"
         digest = hashlib.sha256(token.encode()).hexdigest()
         agent = Caller("task", f"task-{task_id}", task_id, session_id, router=router)
         self._issued[task_id, session_id] = digest
@@ -17443,7 +17530,6 @@ def remember_model(live: LiveTurn, exchange: Exchange) -> None:
 
 # == Dispatch ==========================================================================================================
 
-Level = Literal["bubblewrap", "none"]
 SCREEN = 120, 32  # columns and rows of a terminal that nobody looks at yet
 RING_BYTES = 1 << 20  # of a terminal's output, in memory
 INPUT_BYTES = 1 << 20  # waiting to be read by the program in a terminal
@@ -17813,6 +17899,7 @@ class Pty:
         process = _process(self.pid)
         self.pid_started = process.started if process else 0
         self.typed_s = -math.inf
+        self.lost = ""
         self.level = launch.level
         self.output = output
         self._spawned = spawned
@@ -18337,6 +18424,7 @@ class Saved(msgspec.Struct, frozen=True):
     readable: bool = True  # else `note` says why not
 
 
+TIP = "refs/chomp/tip"  # what bin/folder calls the commits of a session
 DIFF_CUT = "… cut here: the diff is longer"  # last line of a diff that was cut
 
 _GIT_S = 60.0  # one git command on files that are here
@@ -18447,6 +18535,18 @@ def _why(code: int | None, output: bytes) -> str:
     return " ".join(fatal[:4] or lines[-1:])[:600] or f"it ended with {code}"
 
 
+def _read_answer(command: str, kind: type[T], code: int | None, output: bytes) -> T:
+    """What bin/folder has answered. Raises BadRequest or Unavailable with what it says."""
+    try:
+        answer = msgspec.json.decode(output)
+        words, param = (answer.get("error"), answer.get("param")) if isinstance(answer, dict) else (None, None)
+        if words is None:
+            return msgspec.convert(answer, kind)
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        raise Unavailable(f"git {command}: {_why(code, output)}", should_retry=False) from None
+    raise BadRequest(words, param=param) if param else Unavailable(words, should_retry=False)
+
+
 class _Repository(msgspec.Struct, frozen=True):
     """A repository a folder is in."""
 
@@ -18469,6 +18569,8 @@ class _Kept(msgspec.Struct, frozen=True):
     ready: bool = False  # it was made completely
     set_up: bool = False  # its setup script ran well
     saved: dict[str, str] = {}  # the commit we put on each branch of the source
+    unsaved: str = ""  # of what was fetched from elsewhere, in words: what would be lost with it
+    packed: str = ""  # the commit that the last checkpoint was made at
 
 
 class Folders:
@@ -18513,6 +18615,10 @@ class Folders:
         self._opened[task.id] += 1
         place = self.place(task)
         kept = self._kept(place)
+        if self.checkpoint(place).exists():
+            await asyncio.to_thread(_delete, place / _ASIDE)
+        elif kept is not None and (place / _ASIDE).is_dir() and not kept.folder.root.exists():
+            (place / _ASIDE).rename(kept.folder.root)  # nothing was fetched from where it was copied to
         if kept is not None and kept.ready and kept.folder.root.is_dir():
             folder = self._again(kept.folder)
             await self._unlock(task, folder)
@@ -18527,12 +18633,23 @@ class Folders:
                     raise
             except OSError as error:
                 raise Unavailable(f"the folder of task {task.id} cannot be made: {error}", should_retry=False) from None
-            self._keep(place, _Kept(folder, ready=True, saved=saved))
+            before = (kept.unsaved, kept.packed) if kept is not None else ("", "")
+            self._keep(place, _Kept(folder, True, False, saved, *before))
+        return self.signed(folder, platform, model or task.model)
+
+    @staticmethod
+    def signed(folder: Folder, platform: Platform, model: str) -> Folder:
+        """The same, whose commits say who has made them: a clone's hook adds it."""
         if folder.kind != "clone":
             return folder
-        signed = {"chomp.agent": platform.name, "chomp.model": model or task.model or "auto"}  # by the clone's hook
+        signed = {"chomp.agent": platform.name, "chomp.model": model or "auto"}
         words = {name: re.sub(r"[\0-\x1f\x7f]+", " ", text).strip() for name, text in signed.items()}
         return msgspec.structs.replace(folder, env=_configuring(words))
+
+    def known(self, task: Task) -> Folder | None:
+        """The folder of a task's earlier session, as it was made, wherever it is now; None when there was none."""
+        kept = self._kept(self.place(task))
+        return kept.folder if kept is not None and kept.ready else None
 
     async def _unlock(self, task: Task, folder: Folder) -> tuple[str, ...]:
         """Removes locks that a git of this task's sessions has left, which was killed; those of others stay.
@@ -18812,15 +18929,9 @@ class Folders:
         None when there is nothing to run. Raises BadRequest when the task names a script that is not there.
         """
         kept = self._kept(self.place(task))
-        if folder.kind != "clone" or kept is None or kept.set_up:
+        if kept is None or kept.set_up or not (argv := self.setup_command(task, folder)):
             return None
         settings = self._settings().tasks
-        script = _script(folder, task.setup or settings.setup)
-        if script is None:
-            if task.setup:
-                raise BadRequest(f"the setup script {task.setup} is not in {folder.root}: commit it", param="setup")
-            return None
-        argv = (str(script),) if os.access(script, os.X_OK) else ("/bin/sh", str(script))
         home = Path(env.get("HOME", "/"))
         own = (home,) if home.is_relative_to(self.place(task)) else ()
         launch = self._launch(argv, folder, env, (*folder.writable, *own))
@@ -18829,6 +18940,71 @@ class Folders:
         if code == 0:
             self._keep(self.place(task), msgspec.structs.replace(kept, set_up=True))
         return code, output
+
+    def setup_command(self, task: Task, folder: Folder) -> tuple[str, ...]:
+        """What sets up a clone; () for nothing. Raises BadRequest when the task names a script that is not there."""
+        script = _script(folder, task.setup or self._settings().tasks.setup) if folder.kind == "clone" else None
+        if script is None:
+            if task.setup and folder.kind == "clone":
+                raise BadRequest(f"the setup script {task.setup} is not in {folder.root}: commit it", param="setup")
+            return ()
+        return (str(script),) if os.access(script, os.X_OK) else ("/bin/sh", str(script))
+
+    def fetched(self, task: Task, saved: Saved) -> None:
+        """A clone that is elsewhere was fetched, with what the source does not have."""
+        place = self.place(task)
+        if (kept := self._kept(place)) is None:
+            return
+        words = "its last checkpoint has files that are not committed" if saved.dirty_count else ""
+        if saved.commits and not saved.branch:
+            words = "its commits are nowhere else"
+        if kept.unsaved != words:
+            self._keep(place, msgspec.structs.replace(kept, unsaved=words))
+
+    @staticmethod
+    def checkpoint(place: Path) -> Path:
+        """The file with what was fetched from elsewhere: where there is one it counts, not the clone beside it."""
+        return place / "checkpoint.tar.gz"
+
+    def take_away(self, task: Task) -> None:
+        """A clone was copied elsewhere, where its task is done: it is aside until that was fetched. Raises OSError."""
+        folder, place = self.known(task), self.place(task)
+        if folder is not None and folder.kind == "clone" and folder.root.is_dir():
+            folder.root.rename(place / _ASIDE)
+            if self.checkpoint(place).exists():
+                _delete(place / _ASIDE)
+
+    def packed(self, task: Task, head: str) -> None:
+        """There is a checkpoint, made at a commit: what is aside is older. Raises OSError."""
+        place = self.place(task)
+        if (kept := self._kept(place)) is not None and kept.packed != head:
+            self._keep(place, msgspec.structs.replace(kept, packed=head))
+        _delete(place / _ASIDE)
+
+    def outdated(self, task: Task, saved: Saved) -> None:
+        """What was fetched has commits of which there is no checkpoint: the next clone has them, and nothing older."""
+        place = self.place(task)
+        if saved.branch and (kept := self._kept(place)) is not None and kept.packed != saved.head:
+            self.checkpoint(place).unlink(missing_ok=True)
+            _delete(place / _ASIDE)
+            self._keep(place, msgspec.structs.replace(kept, unsaved=""))
+
+    async def restore(self, task: Task, folder: Folder) -> None:
+        """Has in a task's folder here what it was when it was elsewhere. Raises Unavailable."""
+        file = self.checkpoint(self.place(task))
+        if file.exists():
+            if folder.kind == "clone":
+                await self.unpack(folder, file, _CLEARED)
+            file.unlink()
+
+    async def unpack(self, folder: Folder, file: Path, cleared: str) -> None:
+        """Unpacks what of a checkpoint is a task's folder, once a script has `cleared` that. Raises Unavailable."""
+        words = ("-I", "-S", "-X", "utf8", str(_RUN_AGENT), "unpack", str(file), str(folder.root.parent))
+        script = f'cd "$1" && shift && {cleared} && exec "$@"'
+        argv = ("/bin/sh", "-c", script, "sh", str(folder.root), str(_PYTHON[0]), *words, folder.root.name)
+        code, said = await self.shut_in(argv, folder, (file, _RUN_AGENT, *_PYTHON))
+        if code != 0:
+            raise Unavailable(f"its files cannot be unpacked: {_why(code, said)}", should_retry=False)
 
     # -- what is in it
 
@@ -18840,16 +19016,34 @@ class Folders:
         try:
             note = _unplanted(folder.root / ".git") if folder.kind == "in_place" else ""
             locks = await self._unlock(task, folder)
-            with self._scratch(task) as scratch:
-                work = await self._work_in(folder, scratch if folder.kind == "clone" else None)
-                seen = self._saved(folder, work)
-                seen = msgspec.structs.replace(seen, locks=locks, note=_sentences(seen.note, note))
-                if folder.kind == "clone" and work.commits:
-                    seen = await self._bring_back(task, folder, work, seen, scratch)
+            with self.scratch(task) as scratch:
+                place = scratch if folder.kind == "clone" else None
+                seen = await self.bring(
+                    task, folder, locks, lambda whole: self._work_in(folder, place, whole=whole), place
+                )
+                seen = msgspec.structs.replace(seen, note=_sentences(seen.note, note))
         except (ChompError, OSError) as error:
             note = f"the commits are in {folder.root} only: {error}"
             return msgspec.structs.replace(seen, branch="", note=_sentences(seen.note, note))
         return seen
+
+    async def bring(
+        self, task: Task, folder: Folder, locks: tuple[str, ...], work_in: Callable[[bool], Awaitable[_Work]],
+        scratch: Path | None,
+    ) -> Saved:  # fmt: skip
+        """What a session has left, and where its commits are now: `work_in` has put them into `scratch`, as a bundle.
+
+        It is called with True when all there are are needed, not only those since the task began.
+        """
+        work = await work_in(False)
+        seen = msgspec.structs.replace(self._saved(folder, work), locks=locks)
+        if scratch is None or not work.commits:
+            return seen
+        try:
+            return await self._bring_back(task, folder, work, seen, scratch / "bundle", work_in)
+        except (ChompError, OSError) as error:
+            note = f"the commits are in {folder.root} only: {error}"
+            return msgspec.structs.replace(seen, branch="", note=_sentences(seen.note, note))
 
     async def _work_in(self, folder: Folder, scratch: Path | None = None, *, whole: bool = False) -> _Work:
         """What is in a repository now; its commits as a bundle, where there is a folder for it. Raises Unavailable."""
@@ -18860,9 +19054,6 @@ class Folders:
             base=folder.base, branch=folder.branch, in_place=folder.kind == "in_place", whole=whole,
             bundle=bundle or "", store=_store_of(folder.root.parent) if bundle is not None else "",
         )  # fmt: skip
-        # the sandbox wrote it: a link, or a file that leads git to a repository, would be read by the next one
-        if work.commits and bundle is not None and not _is_bundle(bundle):
-            raise Unavailable("git made no bundle")
         return work
 
     def _saved(self, folder: Folder, work: _Work) -> Saved:
@@ -18874,23 +19065,35 @@ class Folders:
         here = branch if folder.kind == "in_place" else ""
         return Saved(_oid(work.head), work.commits, here, work.dirty, work.dirty_count, work.stat, note, log=work.log)
 
-    async def _bring_back(self, task: Task, folder: Folder, work: _Work, seen: Saved, scratch: Path) -> Saved:
+    async def _bring_back(
+        self, task: Task, folder: Folder, work: _Work, seen: Saved, bundle: Path,
+        work_in: Callable[[bool], Awaitable[_Work]],
+    ) -> Saved:  # fmt: skip
         """Has a session's commits in the task's store, and on a branch of its source.
 
         Raises Unavailable or BadRequest.
         """
-        store, bundle = _store_of(self.place(task)), scratch / "bundle"
+        store = _store_of(self.place(task))
+        # an agent may have had a hand in it: a link, or a file that leads git to a repository, would be read now
+        if not _is_bundle(bundle):
+            raise Unavailable("git made no bundle")
         if store.is_dir():
             taken = await self._git("take", _Span, (bundle,), (store,), store=store, bundle=bundle, base=folder.base)
             seen = msgspec.structs.replace(seen, head=_oid(taken.head), commits=taken.commits, stat=taken.stat)
         if folder.source is None:
             note = f"the commits are in {folder.root}, and in its origin if the agent could push"
+            if not folder.root.is_dir():  # it is in a sandbox, and ends with it
+                file = self.place(task) / f"commits-{task.sessions[-1].id}.bundle"  # the next may begin without them
+                await asyncio.to_thread(shutil.copyfile, bundle, file)
+                note = f"the commits are in {file}: git fetch {file} {TIP}"
             return msgspec.structs.replace(seen, note=_sentences(seen.note, note))
         source = await self._source(folder)
         kept = self._kept(self.place(task)) or _Kept(folder)
         for whole in (False, True):
             if whole:  # the source has rewritten its history: the commits are needed from the beginning
-                await self._work_in(folder, scratch, whole=True)
+                await work_in(True)
+                if not _is_bundle(bundle):
+                    raise Unavailable("git made no bundle")
             given = await self._git(
                 "give", _Given, (*source.shown, bundle), _refs_of(source), source=source, owner=True, bundle=bundle,
                 head=seen.head, branch=_branch(task), saved=kept.saved, task=task.id,
@@ -18937,11 +19140,16 @@ class Folders:
             return ""
         base = next((session.base for session in task.sessions if session.base), "")
         head = next((session.head for session in reversed(task.sessions) if session.head), "")
-        if not (base and head and task.dir) or task.repo_url:
+        if not (base and head):
             return ""
-        path = self.directory(task.dir)
-        self._allow(path)
-        if (source := _locate(path)) is None:
+        if task.repo_url or not task.dir:
+            store = _store_of(self.place(task))
+            source = _Repository(store, store, store, "", True) if store.is_dir() else None
+        else:
+            path = self.directory(task.dir)
+            self._allow(path)
+            source = _locate(path)
+        if source is None:
             return ""
         answer = await self._git(
             "compare",
@@ -19031,7 +19239,12 @@ class Folders:
         """What would be lost with the folder of a task, in words; "" when nothing."""
         try:
             kept = self._kept(place)
-            return await self._unsaved(kept.folder) if kept is not None and kept.ready else ""
+            if kept is None or not kept.ready:
+                return ""
+            if kept.folder.kind == "clone" and self.checkpoint(place).exists():
+                return kept.unsaved
+            aside = msgspec.structs.replace(kept.folder, root=place / _ASIDE, path=place / _ASIDE)
+            return await self._unsaved(aside if aside.root.is_dir() else kept.folder)
         except (ChompError, OSError) as error:
             return str(error)
 
@@ -19116,14 +19329,14 @@ class Folders:
         path = self._settings().environ.get("PATH", os.defpath)
         launch = msgspec.structs.replace(launch, argv=argv, env={"PATH": path, "LC_ALL": "C.UTF-8"})
         code, output = await self._ran(launch, limit_s, most_bytes)
-        try:
-            answer = msgspec.json.decode(output)
-            words, param = (answer.get("error"), answer.get("param")) if isinstance(answer, dict) else (None, None)
-            if words is None:
-                return msgspec.convert(answer, kind)
-        except (msgspec.DecodeError, msgspec.ValidationError):
-            raise Unavailable(f"git {command}: {_why(code, output)}", should_retry=False) from None
-        raise BadRequest(words, param=param) if param else Unavailable(words, should_retry=False)
+        return _read_answer(command, kind, code, output)
+
+    async def shut_in(self, argv: tuple[str, ...], folder: Folder, shown: tuple[Path, ...]) -> tuple[int | None, bytes]:
+        """Runs a program of chomp's that may see this, and write to a task's folder. Raises Unavailable."""
+        launch = self._sandboxed(argv, _BIN, {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}, (folder.root,))
+        readable = (*launch.readable, _BIN, *shown)  # it may be in a home, which is hidden
+        launch = msgspec.structs.replace(launch, readable=readable, network=launch.level == "none")
+        return await self._ran(launch, _GIT_S)
 
     def _repository(self, folder: Folder) -> _Repository:
         """Where the repository of a folder is that an agent has worked in. Raises Unavailable or BadRequest."""
@@ -19176,7 +19389,7 @@ class Folders:
         temporary.replace(place / _RECORD)
 
     @contextlib.contextmanager
-    def _scratch(self, task: Task) -> Iterator[Path]:
+    def scratch(self, task: Task) -> Iterator[Path]:
         """A folder the sandbox may write to, for as long as it is needed."""
         path = self.place(task) / f".scratch-{secrets.token_hex(8)}"
         path.mkdir(mode=0o700, parents=True)
@@ -19187,6 +19400,7 @@ class Folders:
 
 
 _RECORD = ".folder.json"
+_ASIDE = ".aside"  # a clone that was copied elsewhere
 
 
 _IN_GIT = (
@@ -19770,10 +19984,13 @@ class Platforms:
         said = text_of(printed).strip().splitlines()
         return "" if status == 0 else said[-1][:300] if said else f"{asked} ended with {status}"
 
-    async def pick(self) -> Platform | None:
-        """The first that is available, for a task that names none; those that must be named are left out."""
+    async def pick(self, available: Callable[[Platform], Awaitable[str]] | None = None) -> Platform | None:
+        """The first that is available, for a task that names none; those that must be named are left out.
+
+        `available` says of one what is missing where the task is to run, else here.
+        """
         for platform in self.all().values():
-            if platform.order < NAMED_ONLY and not await self.available(platform):
+            if platform.order < NAMED_ONLY and not await (available or self.available)(platform):
                 return platform
         return None
 
@@ -19901,6 +20118,7 @@ class Agent(Protocol):
     pid_started: int
     typed_s: float  # when something was last typed
     output: Output
+    lost: str  # why nobody knows how it has ended, in words; "" where that is known
 
     def input(self, data: bytes) -> None:
         """Types `data`. Raises Busy or Conflict."""
@@ -19927,6 +20145,8 @@ class Stay(msgspec.Struct, frozen=True):
     level: Level
     folder: Folder
     env: dict[str, str]  # of everything that runs for it
+    sandbox: str = ""  # the one it is in, where that is not this machine
+    warning: str = ""  # of that, which a person should know
 
 
 class Place(Protocol):
@@ -19938,6 +20158,15 @@ class Place(Protocol):
     async def check(self, folder: str, *, in_place: bool) -> str:
         """What a task would work in: "clone", "in_place" or "plain". Raises BadRequest where it must not."""
 
+    def room(self, here: int) -> bool:
+        """Whether another session can be here, where there are so many."""
+
+    async def available(self, platform: Platform) -> str:
+        """What is missing for a platform to work here, in words; "" where nothing is known to be."""
+
+    def address(self, stay: Stay, own: str) -> str:
+        """Where agents reach chomp, whose address on its own machine is `own`."""
+
     async def prepare(self, task: Task, platform: Platform, level: Level, model: str) -> Stay:
         """The folder of a task for its open session: the same as before where there is one."""
 
@@ -19947,7 +20176,7 @@ class Place(Protocol):
     async def file(self, stay: Stay, name: str, *, original: bool = False) -> tuple[bytes, bool] | None:
         """A file of the folder, and whether it can be run; the `original` is that of the commit a clone began with."""
 
-    def program(self, stay: Stay, name: str) -> str:
+    async def program(self, stay: Stay, name: str) -> str:
         """The path of a program that no agent can have put there; "" without."""
 
     async def put(self, stay: Stay, name: str, data: bytes, *, executable: bool = False) -> str:
@@ -19966,6 +20195,21 @@ class Place(Protocol):
 
     async def bundle(self, stay: Stay) -> Saved:
         """Brings the session's commits back."""
+
+    async def checkpoint(self, stay: Stay) -> None:
+        """Has what an agent at work has made outlast the place, as far as it can be seen now."""
+
+    async def again(self, task: Task, platform: Platform) -> Stay:
+        """Where the open session of a task is that goes on though chomp has ended meanwhile."""
+
+    async def join(self, stay: Stay, output: Callable[[], Awaitable[Output]]) -> Agent:
+        """Its agent, once it is known to be there: `output` makes what all goes to that it has printed."""
+
+    async def leave(self, task_id: str) -> None:
+        """Nothing runs for a task now: what costs is let go."""
+
+    async def tend(self, sessions: Collection[Session]) -> None:
+        """Ends what is left of sessions that are none of these, which are open. From time to time."""
 
     async def diff(self, task: Task, most_bytes: int) -> str:
         """What a task has changed."""
@@ -20025,9 +20269,22 @@ class Machine:
                 f"{folder} does not answer within {_LOOK_S:.0f} s: is its disk there?", param="dir"
             ) from None
 
+    def room(self, here: int) -> bool:
+        """See Place."""
+        return True  # [tasks] parallel is what there is
+
+    async def available(self, platform: Platform) -> str:
+        """See Place."""
+        return await self._platforms.available(platform)
+
+    def address(self, stay: Stay, own: str) -> str:
+        """See Place."""
+        return own
+
     async def prepare(self, task: Task, platform: Platform, level: Level, model: str) -> Stay:
         """See Place."""
         folder = await self.folders.prepare(task, platform, model)
+        await self.folders.restore(task, folder)
         session = cast(Session, open_session(task))
         env = self._environ(task, session, folder, level)
         await asyncio.to_thread(WorkFiles.write, Path(env["HOME"]), {env["TASK_EVENTS"]: ""})
@@ -20035,21 +20292,9 @@ class Machine:
 
     def _environ(self, task: Task, session: Session, folder: Folder, level: Level) -> dict[str, str]:
         """What an agent, a setup script and a gate may know."""
-        outer, place = agent_environment(self._settings()), self.folders.place(task)
-        home = place / f"home-{session.id}"
-        return {
-            **outer,
-            **folder.env,
-            **task_environment(task, session),
-            "HOME": str(home),
-            "OWNER_HOME": outer["HOME"],
-            "TASK_DIR": str(folder.path),
-            "TASK_ISOLATION": level,
-            "TASK_PROMPT_FILE": str(place / f"prompt-{session.id}.txt"),
-            "TASK_FEEDBACK_FILE": str(place / f"feedback-{session.id}.txt"),
-            "TASK_EVENTS": str(home / "events.jsonl"),
-            "CHOMP_BIN": str(HERE / "bin" / "chomp"),
-        }
+        outer = agent_environment(self._settings())
+        own = {"OWNER_HOME": outer["HOME"], "CHOMP_BIN": str(HERE / "bin" / "chomp")}
+        return {**outer, **own, **task_environment(task, session, folder, self.folders.place(task), level)}
 
     async def setup(self, stay: Stay) -> None:
         """See Place."""
@@ -20074,7 +20319,7 @@ class Machine:
             if os.path.isabs(one) and not Path(os.path.realpath(one)).is_relative_to(folder.root)
         )  # fmt: skip
 
-    def program(self, stay: Stay, name: str) -> str:
+    async def program(self, stay: Stay, name: str) -> str:
         """See Place."""
         return shutil.which(name, path=self._trusted_path(stay.folder)) or ""
 
@@ -20125,6 +20370,23 @@ class Machine:
         """See Place."""
         return await self.folders.save(stay.task, stay.folder)
 
+    async def checkpoint(self, stay: Stay) -> None:
+        """See Place. The folder is here."""
+
+    async def again(self, task: Task, platform: Platform) -> Stay:
+        """See Place."""
+        raise Unavailable("what runs on this machine ends with chomp")
+
+    async def join(self, stay: Stay, output: Callable[[], Awaitable[Output]]) -> Agent:
+        """See Place."""
+        raise Unavailable("what runs on this machine ends with chomp")
+
+    async def leave(self, task_id: str) -> None:
+        """See Place."""
+
+    async def tend(self, sessions: Collection[Session]) -> None:
+        """See Place."""
+
     async def diff(self, task: Task, most_bytes: int) -> str:
         """See Place."""
         return await self.folders.diff(task, most_bytes)
@@ -20134,9 +20396,17 @@ class Machine:
         return await self.runner.sweep(runs)
 
 
-def task_environment(task: Task, session: Session) -> dict[str, str]:
+def task_environment(task: Task, session: Session, folder: Folder, place: Path, level: Level) -> dict[str, str]:
     """What everything that runs for a session knows of it, wherever that is."""
+    home = place / f"home-{session.id}"
     return {
+        **folder.env,
+        "HOME": str(home),
+        "TASK_DIR": str(folder.path),
+        "TASK_ISOLATION": level,
+        "TASK_PROMPT_FILE": str(place / f"prompt-{session.id}.txt"),
+        "TASK_FEEDBACK_FILE": str(place / f"feedback-{session.id}.txt"),
+        "TASK_EVENTS": str(home / "events.jsonl"),
         "TERM": "xterm-256color",
         "TASK_ID": task.id,
         "TASK_RUN": session.run,
@@ -20144,6 +20414,984 @@ def task_environment(task: Task, session: Session) -> dict[str, str]:
         "TASK_EFFORT": task.effort,
         "SESSION_ID": session.id,
     }
+
+
+KIT = Path("/opt/chomp")  # chomp's programs in a sandbox
+SANDBOX_LOST = "sandbox_lost"
+CALL_S, HEARD_S = 30.0, 20.0  # one command in a sandbox; how long it waits for output
+HEARD_BYTES = 256 << 10
+LET_GO_S = 8.0  # for one to end that nobody waits for any more
+TYPED_BYTES = 32 << 10  # sent at once
+SPEC_BYTES = 64 << 10  # of what run-agent is to start: it is handed to it as a variable
+AGAIN_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # between two tries to reach a sandbox
+TEND_S = 60.0  # one that nobody knows may just be opened
+_AGENTS = ("claude-code", "codex", "opencode", "pi")  # in the image of adapters/cloudflare
+_PATH_INSIDE = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PYTHON_INSIDE = ("python3", "-I", "-S", "-X", "utf8")
+_RUN_AGENT = HERE / "adapters" / "cloudflare" / "run-agent"
+_PROGRAMS = ("adapter", "changes", "chomp", "files", "folder")  # of bin/
+# what Git knows goes: what it ignores was not fetched, and stays
+_FED = 'f=$1; shift; exec "$@" <"$f"'
+_CLEARED = (
+    "git -c core.fsmonitor=false ls-files -z --cached --others --exclude-standard | xargs -0r rm -rf -- && rm -rf .git "
+    "&& find . -mindepth 1 -depth -type d -empty -delete"  # what was a folder may be a file now
+)
+
+
+def _inside(name: str, *words: str) -> tuple[str, ...]:
+    """A program of the kit, as it is run in a sandbox."""
+    return (*_PYTHON_INSIDE, str(KIT / name), *words)
+
+
+def packed(folder: Path, to: Path, names: Iterable[str] = (".",)) -> None:
+    """A tar.gz of what is in a folder; no link in it is followed. Raises OSError."""
+
+    def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        file.inodes.clear()  # type: ignore[attr-defined]  # each name of a file is a file of its own there
+        file.members.clear()  # type: ignore[attr-defined]  # of many files it would remember all
+        return entry if entry.isreg() or entry.isdir() or entry.issym() else None
+
+    with tarfile.open(to, "w:gz", compresslevel=1) as file:
+        for name in names:
+            file.add(folder / name, name, filter=plain)
+
+
+def _kit(to: Path) -> None:
+    """The same of chomp's programs, for a sandbox."""
+    programs = {"run-agent": _RUN_AGENT, **{f"bin/{name}": HERE / "bin" / name for name in _PROGRAMS}}
+    programs |= {f"adapters/{path.name}": path for path in sorted((HERE / "adapters").glob("*.sh"))}
+
+    def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        entry.mode, entry.uid, entry.gid, entry.uname, entry.gname = 0o755, 0, 0, "", ""
+        return entry
+
+    with tarfile.open(to, "w:gz", compresslevel=6) as file:
+        for name, path in programs.items():
+            file.add(path, name, filter=plain)
+
+
+class Heard(msgspec.Struct):
+    """What run-agent knows of something that was started in a sandbox."""
+
+    state: Literal["running", "ended", "lost", "unknown"] = "unknown"
+    size: int = 0
+    begins: int = 0  # where `data` does: later than was asked for when that is not kept
+    data: bytes = b""
+    exit_code: int | None = None
+    events: bytes = b""
+    events_next: int = 0
+    asks: bool = False
+
+
+class Inside:
+    """A sandbox, as far as chomp sees into it. All of it raises Trouble."""
+
+    def __init__(self, sandboxes: Sandboxes, sandbox: str, patience_s: Callable[[], float]):
+        self.sandboxes = sandboxes
+        self.sandbox = sandbox
+        self._patience_s = patience_s
+        self._waits = set[asyncio.Timeout]()  # for answers
+        self.hurry = asyncio.Event()  # it is worth asking now
+        self._answered_s = math.inf  # when it was heard of last; inf: never
+        self.lost = ""  # why it is, in words
+
+    def lose(self, words: str) -> None:
+        """It is gone: who waits for an answer waits in vain."""
+        self.lost = self.lost or words
+        self.hurry.set()
+        for wait in self._waits:
+            wait.reschedule(asyncio.get_running_loop().time())
+
+    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
+        if self.lost:
+            raise Trouble("gone", self.lost)
+        try:
+            async with asyncio.timeout(None) as wait:
+                self._waits.add(wait)
+                try:
+                    answer = await ask()
+                    self._answered_s = time.monotonic()
+                    return answer
+                finally:
+                    self._waits.discard(wait)
+        except TimeoutError:
+            raise Trouble("gone", self.lost) from None
+
+    async def patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What `ask` comes to, which is asked again while nobody answers."""
+        began_s = time.monotonic()
+        ends_s = began_s + self._patience_s()
+        for pause_s in itertools.chain(AGAIN_S, itertools.repeat(AGAIN_S[-1])):
+            try:
+                return await self._asked(ask)
+            except Trouble as trouble:
+                if trouble.fault == "gone":
+                    self.lose(f"the sandbox is not there any more ({trouble})")
+                    raise
+                wait_s = max(pause_s, min(trouble.after_s or 0.0, 60.0))
+                if trouble.fault == "refused":
+                    raise
+                if time.monotonic() + wait_s > ends_s:
+                    if self._answered_s < began_s:  # nobody needs to be as patient once more
+                        self.lose(f"the sandbox cannot be reached: {trouble}")
+                        raise Trouble("gone", self.lost) from None
+                    raise
+                self.hurry.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self.hurry.wait()
+        raise AssertionError
+
+    async def call(
+        self, *words: str, env: Mapping[str, str] = {}, limit_s: float = CALL_S, again: bool = True
+    ) -> Heard:
+        """What run-agent answers."""
+
+        async def ask() -> Heard:
+            done = await self.sandboxes.execute(self.sandbox, _inside("run-agent", *words), env, limit_s)
+            if done.exit_code == 0:
+                return read_as(Heard, done.stdout.encode())
+            if "can't open file" in done.stderr:  # another one has taken its place, and has nothing of it
+                raise Trouble("gone", "it was begun anew, and what was in it is gone")
+            raise Trouble("refused", f"run-agent {words[0]}: {(done.stdout or done.stderr).strip()[:300]}")
+
+        return await (self.patiently(ask) if again else self._asked(ask))
+
+    async def hear(self, name: str, since: int, events: int, wait_s: float = HEARD_S) -> Heard:
+        """What has come of a run after these positions: at once, or when something does."""
+        words = ("read", name, str(since), f"{wait_s:g}", str(HEARD_BYTES), str(events))
+        return await self.call(*words, limit_s=wait_s + CALL_S)
+
+    async def start(self, name: str, run: Mapping[str, Any], wait_s: float = 0.0) -> Heard:
+        """Starts a run, if there is none of that name; what has come of it after so long."""
+        env = {"CHOMP_SPEC": base64.b64encode(msgspec.json.encode(run)).decode()}
+        words = ("start", name, f"{wait_s:g}", str(HEARD_BYTES))
+        return await self.call(*words, env=env, limit_s=wait_s + CALL_S)
+
+    async def stop(self, name: str, grace_s: float) -> None:
+        """Ends a run."""
+        await self.call("stop", name, f"{grace_s:g}", limit_s=grace_s + CALL_S)
+
+    async def capture(
+        self, run: Mapping[str, Any], limit_s: float, most_bytes: int, secrets: Sequence[str] = (), *,
+        tell: Callable[[bytes], None] | None = None,
+    ) -> tuple[int | None, bytes]:  # fmt: skip
+        """As LocalRunner's; `tell` is told all of it as it comes."""
+        name = f"x{os.urandom(8).hex()}"
+        hider, both = SecretFilter(secrets), _BothEnds(most_bytes)
+        since, ended = 0, False
+        try:
+            whole = {**run, "pty": False, "limit_s": limit_s, "kept_bytes": 2 * most_bytes}
+            heard = await self.start(name, whole, HEARD_S)
+            while True:
+                if heard.begins > since:
+                    both.add(left_out_note(heard.begins - since))
+                both.add(hider.feed(heard.data))
+                if tell is not None:
+                    tell(heard.data)
+                since = heard.begins + len(heard.data)
+                if heard.state != "running" and since >= heard.size:
+                    break
+                heard = await self.hear(name, since, 0)
+            ended = True
+        finally:
+            if not ended and not self.lost:
+                with contextlib.suppress(Trouble, TimeoutError):  # who has given up does not wait
+                    async with asyncio.timeout(LET_GO_S):
+                        await self.stop(name, 0)
+        if heard.state != "ended":
+            raise Trouble("gone", "what was run in it was ended by somebody else")
+        both.add(hider.flush())
+        return heard.exit_code, both.kept
+
+    async def upload(self, file: Path, path: Path) -> None:
+        """Has a file of this machine there."""
+        offset = 0
+        with file.open("rb") as opened:
+            while (data := await asyncio.to_thread(opened.read, PIECE_BYTES)) or not offset:
+                await self.patiently(lambda: self.sandboxes.write(self.sandbox, str(path), data, offset))  # noqa: B023
+                offset += len(data)
+                if not data:
+                    break
+
+    async def download(self, path: Path, file: Path, most_bytes: int) -> None:
+        """Has a file of its on this machine, all of it or nothing."""
+        temporary = file.with_name(f".{file.name}.new")
+        offset, size = 0, 1
+        try:
+            with temporary.open("wb") as opened:
+                while offset < size:
+                    data, size = await self.patiently(lambda: self.sandboxes.read(self.sandbox, str(path), offset))  # noqa: B023
+                    if size > most_bytes:
+                        raise Trouble("refused", f"{path} is larger than {most_bytes:,} bytes")
+                    if not data and offset < size:
+                        raise Trouble("refused", f"{path} became shorter while it was read")
+                    await asyncio.to_thread(opened.write, data)
+                    offset += len(data)
+            temporary.replace(file)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+class Remote:
+    """An agent in a sandbox: what it prints is fetched there, what is typed is sent."""
+
+    pid = pid_started = 0  # of no process here
+
+    def __init__(self, inside: Inside, name: str, output: Output, background: Background):
+        self.typed_s = -math.inf
+        self.lost = ""
+        self.output = output
+        self.said: list[dict[str, Any]] = []  # what its adapter wrote to TASK_EVENTS
+        self._inside, self._name, self._background = inside, name, background
+        self._line = b""  # of events, that is not finished
+        self._asks = False
+        self._stopped = False
+        self._typed = bytearray()
+        self._commands: list[tuple[str, ...]] = []  # to be sent before that
+        self._sends: asyncio.Task[None] | None = None
+        background.start(f"agent in {inside.sandbox}", self._follow())
+
+    def input(self, data: bytes) -> None:
+        """See Agent."""
+        self.typed_s = time.monotonic()
+        if self.output.ended:
+            raise Conflict("the session has ended")
+        if len(self._typed) + len(data) > INPUT_BYTES:
+            raise Busy("what was typed has not reached the sandbox yet")
+        self._typed += data
+        self._send()
+
+    def resize(self, cols: int, rows: int) -> None:
+        """See Agent."""
+        self.output.resized(min(max(cols, 2), _SCREEN_COLS), min(max(rows, 1), _SCREEN_ROWS))
+        self._order("resize", str(self.output.cols), str(self.output.rows))
+
+    def nudge(self) -> None:
+        """See Agent."""
+        self._order("nudge")
+
+    def _order(self, *words: str) -> None:
+        if self.output.ended:
+            return
+        self._commands = [one for one in self._commands if one[0] != words[0]]  # the last counts
+        self._commands.append(words)
+        self._send()
+
+    def _send(self) -> None:
+        if self._sends is None or self._sends.done():
+            self._sends = self._background.start(f"typing into {self._inside.sandbox}", self._sending())
+
+    async def _sending(self) -> None:
+        while self._commands or self._typed:
+            env = {}
+            if self._commands:
+                word, *words = self._commands.pop(0)
+            else:
+                word, words = "input", []
+                env["CHOMP_INPUT"] = base64.b64encode(self._typed[:TYPED_BYTES]).decode()
+                del self._typed[:TYPED_BYTES]
+            try:  # once: nobody knows whether keys have arrived whose answer got lost
+                await self._inside.call(word, self._name, *words, env=env, again=False)
+            except Trouble as trouble:
+                log.warning("what was typed did not reach the sandbox %s: %s", self._inside.sandbox, trouble)
+
+    def asks(self) -> bool:
+        """See Agent."""
+        return self._asks and not self.output.ended
+
+    async def stop(self) -> list[int]:
+        """See Agent. What cannot be ended goes with its sandbox."""
+        self._stopped = True
+        if not (self.output.ended or self._inside.lost):
+            with contextlib.suppress(Trouble, TimeoutError):
+                async with asyncio.timeout(CALL_S):
+                    await self._inside.stop(self._name, 4.0)
+                    await self.output.wait()
+        if not self.output.ended:
+            self.output.end(-signal.SIGKILL)
+        return []
+
+    async def _follow(self) -> None:
+        """Everything it prints, from the beginning on, until it is known to have ended, or to be lost."""
+        since = events = 0
+        code = -int(signal.SIGKILL)
+        try:
+            while True:
+                if self.output.transcript.waiting > TRANSCRIPT_WAITING_BYTES:
+                    await asyncio.sleep(UNFINISHED_S)  # a disk that is behind
+                heard = await self._inside.hear(self._name, since, events)
+                if heard.begins > since:
+                    self.output.feed(left_out_note(heard.begins - since))
+                if heard.data:
+                    self.output.feed(heard.data)
+                since, events = heard.begins + len(heard.data), heard.events_next
+                self._hear(heard.events)
+                self._asks = heard.asks
+                if heard.state != "running" and since >= heard.size:
+                    break
+            if heard.state == "ended":
+                code = code if heard.exit_code is None else heard.exit_code
+            elif not self._stopped:
+                self.lost = "what looked after the agent in the sandbox is gone"
+        except Trouble as trouble:
+            if not self._stopped:
+                self.lost = self._inside.lost or f"the sandbox cannot be reached: {trouble}"
+        finally:
+            if not self.output.ended:
+                self.output.end(code)
+        await self.output.transcript.close()
+
+    def _hear(self, data: bytes) -> None:
+        *lines, self._line = (self._line + data).split(b"\n")
+        self._line = self._line[-EVENTS_BYTES:]
+        self.said += WorkFiles.parsed(lines)
+
+
+class _Berth:
+    """What a task has in a sandbox for as long as it is active."""
+
+    def __init__(self, inside: Inside, folder: Folder, setup: tuple[str, ...] = ()):
+        self.inside = inside
+        self.folder = folder
+        self.setup = setup  # what sets up its clone; () where that is done
+        self.warning: str | None = None  # of the sandbox; None: not looked for
+        self.agents: dict[str, Remote] = {}  # by session
+        self.saved = Saved(readable=False)
+        self.fetched_s = time.monotonic()  # when what was made was fetched
+        self.fetches: asyncio.Task[None] | None = None
+
+
+class Cloud:
+    """Sandboxes of somebody else, as a place for agents.
+
+    A task's clone is made here, copied into a sandbox of its own, and put aside until work was fetched: from then on it
+    is there, at the same path. Its commits come back as a bundle, by the way those of a clone here go. What else there
+    is, changed files and the agent's home, is fetched from time to time, for another sandbox where the first is lost.
+
+    Nothing that is heard from there is believed to be an end but what the files of run-agent say.
+    """
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        machine: Machine,
+        background: Background,
+        credentials: Credentials,
+        session: aiohttp.ClientSession,
+        mark: str,
+    ):
+        self._settings = settings
+        self._owner = hashlib.sha256(mark.encode()).hexdigest()[:12]
+        self._machine = machine
+        self._folders = machine.folders
+        self._background = background
+        self._credentials = credentials
+        self._session = session
+        self._berths: dict[str, _Berth] = {}  # by task
+        self._opening: set[str] = set()  # sandboxes
+        self._ends: set[asyncio.Task[None]] = set()  # of others
+        self._address = ""  # of chomp, on this machine
+        self._tunnels: dict[tuple[str, str], asyncio.Task[None]] = {}  # by address and password of the Worker
+        self._complaint = ""
+
+    # -- whose sandboxes
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there are any."""
+        return bool(self._settings().sandbox.url)
+
+    def sandboxes(self) -> Sandboxes:
+        """Raises BadRequest when there are none."""
+        sandbox = self._settings().sandbox
+        if not sandbox.url:
+            words = "there are no sandboxes: `bin/sandbox deploy` makes them, [sandbox] url and token say where"
+            raise BadRequest(words, param="place", code="no_sandboxes")
+        kind = Bridge if sandbox.kind == "bridge" else Worker
+        return kind(self._ask, sandbox.url, sandbox.token, self._owner)
+
+    @contextlib.asynccontextmanager
+    async def _ask(
+        self, method: str, address: Any, *, headers: Any = None, **more: Any
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        given = dict(headers or {})
+        proxied = self._settings().proxies.options(str(address), given)
+        try:
+            async with self._session.request(method, address, allow_redirects=False, **{**more, **proxied}) as answer:
+                yield answer
+        except RuntimeError as error:  # the session is closed: chomp ends
+            raise aiohttp.ClientConnectionError(str(error)) from None
+
+    def _inside_of(self, sandbox: str) -> Inside:
+        return Inside(self.sandboxes(), sandbox, lambda: self._settings().sandbox.lost_s)
+
+    def isolation(self, task: Task) -> Level:
+        """See Place. It is always the sandbox's."""
+        return "container"
+
+    async def check(self, folder: str, *, in_place: bool) -> str:
+        """See Place."""
+        kind = await self._machine.check(folder, in_place=in_place)
+        if kind != "clone":
+            raise BadRequest(f"a sandbox works in a clone: {folder} is in no Git repository", param="dir")
+        return kind
+
+    def room(self, here: int) -> bool:
+        """See Place."""
+        return here < self._settings().sandbox.max_parallel
+
+    async def available(self, platform: Platform) -> str:
+        """See Place. Whether it is installed there is seen there."""
+        if not self.is_set:
+            return "there are no sandboxes: [sandbox] url and token say where"
+        if platform.adapter is None or platform.id in _AGENTS or platform.script:
+            return ""
+        return "" if set(platform.needs) <= {"bash", "python3"} else f"{platform.name} is not in the sandbox's image"
+
+    def address(self, stay: Stay, own: str) -> str:
+        """See Place."""
+        through = self._berth(stay).inside.sandboxes.address(stay.sandbox)
+        if not (public := self._settings().public_url or through):
+            raise Unavailable("agents in a sandbox reach chomp at CHOMP_PUBLIC_URL: set it", should_retry=False)
+        return public
+
+    # -- a sandbox for a task
+
+    async def prepare(self, task: Task, platform: Platform, level: Level, model: str) -> Stay:
+        """See Place."""
+        session = cast(Session, open_session(task))
+        with self._troubles("no sandbox could be made"):
+            if (berth := self._berths.get(task.id)) is None:
+                berth = await self._moored(task, session, platform, model)
+            stay = self._stay(task, session, platform, berth, model)
+            await self._checked(stay, berth)
+        return msgspec.structs.replace(stay, warning=berth.warning or "")
+
+    def _stay(self, task: Task, session: Session, platform: Platform, berth: _Berth, model: str) -> Stay:
+        folder = self._folders.signed(berth.folder, platform, model or task.model)
+        env = {
+            "PATH": _PATH_INSIDE, "LANG": "C.UTF-8", "USER": "agent", "LOGNAME": "agent", "SHELL": "/bin/bash",
+            "OWNER_HOME": "", "CHOMP_BIN": str(KIT / "bin" / "chomp"),
+            **task_environment(task, session, folder, self._folders.place(task), "container"),
+        }  # fmt: skip
+        return Stay(task, session.id, platform, "container", folder, env, berth.inside.sandbox)
+
+    @contextlib.contextmanager
+    def _troubles(self, what: str) -> Iterator[None]:
+        """Trouble, for who asked for a task."""
+        try:
+            yield
+        except Trouble as trouble:
+            known = self._credentials.redact(str(trouble))
+            code = SANDBOX_LOST if trouble.fault == "gone" else "no_sandbox"
+            raise Unavailable(f"{what}: {known}", code=code, should_retry=False) from None
+
+    async def _moored(self, task: Task, session: Session, platform: Platform, model: str) -> _Berth:
+        """A sandbox with all that a task needs. Raises ChompError or Trouble."""
+        inside = self._inside_of(f"t{task.id}-{session.run[:12]}")
+        self._opening.add(inside.sandbox)
+        try:
+            folder = await self._folders.prepare(task, platform, model)
+            if folder.kind not in ("clone", "empty"):
+                raise BadRequest(f"a sandbox works in a clone: {folder.root} is in no Git repository", param="dir")
+            setup = self._folders.setup_command(task, folder)
+            await self._open(inside)
+            await self._ship(task, folder, inside)
+            if folder.kind == "clone":
+                await asyncio.to_thread(self._folders.take_away, task)
+            berth = self._berths[task.id] = _Berth(inside, folder, setup)
+            self._dig()
+            return berth
+        except BaseException:
+            self._let_end(inside)
+            raise
+        finally:
+            self._opening.discard(inside.sandbox)
+
+    async def _open(self, inside: Inside) -> None:
+        lease_s = self._settings().sandbox.idle_s
+        try:
+            await inside.sandboxes.open(inside.sandbox, lease_s)
+        except Trouble as trouble:
+            if trouble.fault == "busy":  # it is worth no agent's place in the queue
+                words = f"there is no room for another sandbox: {self._credentials.redact(str(trouble))}"
+                raise Unavailable(words, code="no_room", retry_after_s=trouble.after_s) from None
+            if trouble.fault != "away":
+                raise
+            await inside.patiently(lambda: inside.sandboxes.open(inside.sandbox, lease_s))
+
+    async def _ship(self, task: Task, folder: Folder, inside: Inside) -> None:
+        place, root = self._folders.place(task), folder.root
+        checkpoint = self._folders.checkpoint(place)
+        with self._folders.scratch(task) as scratch:
+            kit = scratch / "kit.tar.gz"
+            await asyncio.to_thread(_kit, kit)
+            await inside.upload(kit, place / kit.name)
+            for name, of in (("store", _store_of(place)), ("files", root)):
+                if of.is_dir():
+                    file = scratch / f"{name}.tar.gz"
+                    await asyncio.to_thread(packed, of, file)
+                    await inside.upload(file, place / file.name)
+                    file.unlink()
+        make = f'mkdir -p -- "$1" && tar -xzf "$2" -C "$1" && {_FENCED} && {_REACHABLE}'
+        await self._shell(inside, make, KIT, place / "kit.tar.gz", place)
+        if folder.kind == "clone":
+            await self._unpacked(inside, place / "store.tar.gz", _store_of(place), "root")
+            await self._shell(inside, 'chmod -R a+rX -- "$1"', _store_of(place))
+        await self._unpacked(inside, place / "files.tar.gz", root, "agent")
+        if checkpoint.exists():
+            await inside.upload(checkpoint, place / checkpoint.name)
+            if folder.kind == "clone":
+                run = {"argv": ("/bin/sh", "-c", _CLEARED), "cwd": str(root), "user": "agent", "env": _plain_env(place)}
+                code, said = await inside.capture(run, _GIT_S, 4096)
+                if code != 0:
+                    raise Trouble("refused", f"the clone cannot be made as it was: {_why(code, said)}")
+            # the files of a task without a repository are here, and its owner may have changed them
+            names = [root.name] * (folder.kind == "clone") + [f"home-{one.id}" for one in task.sessions[:-1]]
+            for name in names:
+                await self._unpacked(inside, place / checkpoint.name, place, "agent", name)
+            await self._shell(inside, 'rm -f -- "$1"', place / checkpoint.name)
+
+    async def _shell(self, inside: Inside, script: str, *words: Path) -> None:
+        """Before run-agent is there. The script may run twice: when its answer was lost."""
+        argv = ("/bin/sh", "-c", script, "sh", *map(str, words))
+        done = await inside.patiently(lambda: inside.sandboxes.execute(inside.sandbox, argv, {}, 2 * CALL_S))
+        if done.exit_code != 0:
+            raise Trouble("refused", f"it cannot be made ready: {(done.stderr or done.stdout).strip()[-300:]}")
+
+    async def _unpacked(self, inside: Inside, file: Path, folder: Path, user: str, name: str = "") -> None:
+        """Unpacks a file that was sent, or of a checkpoint what has that name: the folder of it is the user's own."""
+        words = ("unpack", str(file), str(folder), *([name] if name else ()))
+        run = {
+            "argv": _inside("run-agent", *words), "cwd": "/", "user": user, "env": _plain_env(Path("/")),
+            "folders": [str(folder / name)] * (user == "agent"),
+        }  # fmt: skip
+        code, said = await inside.capture(run, 10 * _GIT_S, 4096)
+        if code != 0:
+            raise Trouble("refused", f"{file.name} cannot be unpacked: {_why(code, said)}")
+        if not name:
+            await self._shell(inside, 'rm -f -- "$1"', file)
+
+    async def _checked(self, stay: Stay, berth: _Berth) -> None:
+        """Raises Unavailable when the platform does not work there."""
+        platform = stay.platform
+        argv: tuple[str, ...] = ("/bin/sh", "-c", 'command -v -- "$1"', "sh", *platform.command[:1])
+        if platform.adapter is not None:
+            argv = (str(KIT / "adapters" / platform.adapter.name), "available")
+        run = {"argv": argv, "cwd": str(KIT), "user": "agent", "env": _plain_env(KIT)}
+        code, said = await berth.inside.capture(run, CALL_S, 4096)
+        if code != 0:
+            words = text_of(said).strip().splitlines()[-1:] or [f"{platform.name} is not installed"]
+            raise Unavailable(f"in the sandbox: {words[0][:300]}", code="no_program", should_retry=False)
+        if berth.warning is None:
+            argv = ("timeout", "5", "bash", "-c", _UNFENCED)
+            code, said = await berth.inside.capture({**run, "argv": argv}, CALL_S, 4096)
+            berth.warning = _CAN_BE_ROOT if code == 0 else ""
+
+    # -- what happens there
+
+    def _berth(self, stay: Stay) -> _Berth:
+        if (berth := self._berths.get(stay.task.id)) is None:
+            raise Unavailable(f"task {stay.task.id} has no sandbox", code=SANDBOX_LOST)
+        return berth
+
+    def _run(self, stay: Stay, argv: Sequence[str], env: Mapping[str, str], **more: Any) -> dict[str, Any]:
+        """What run-agent is to start in the task's folder, as its agent."""
+        return {"argv": argv, "env": env, "cwd": str(stay.folder.path), "user": "agent", **more}
+
+    async def setup(self, stay: Stay) -> None:
+        """See Place."""
+        berth = self._berth(stay)
+        if not berth.setup:
+            return
+        limit_s = self._settings().tasks.setup_timeout_s
+        with self._troubles("the setup script was not run"):
+            env = {name: value for name, value in stay.env.items() if name != "TASK_EVENTS"}
+            run = self._run(stay, berth.setup, env, folders=[stay.env["HOME"]])
+            code, said = await berth.inside.capture(run, limit_s, 256 << 10)
+        if code != 0:
+            how = "took too long" if code is None else f"ended with {code}"
+            raise Unavailable(f"the setup script {how}:\n{text_of(said[-16384:])[-2000:].strip()}")
+        berth.setup = ()
+
+    async def file(self, stay: Stay, name: str, *, original: bool = False) -> tuple[bytes, bool] | None:
+        """See Place."""
+        if original:
+            return await self._folders.original(stay.task, stay.folder, name)
+        berth = self._berth(stay)
+        with self._troubles(f"{name} cannot be read"):
+            run = self._run(
+                stay, _inside("run-agent", "show", str(stay.folder.root), str(stay.folder.path / name)), _plain_env(KIT)
+            )
+            code, said = await berth.inside.capture({**run, "cwd": "/"}, CALL_S, 2 * GATE_FILE_BYTES)
+        if code != 0:
+            return None
+        found = msgspec.json.decode(said, type=_File)
+        return None if found.data is None else (found.data, found.executable)
+
+    async def program(self, stay: Stay, name: str) -> str:
+        """See Place."""
+        with self._troubles(f"{name} cannot be looked for"):
+            run = self._run(stay, ("/bin/sh", "-c", 'command -v -- "$1"', "sh", name), _plain_env(KIT))
+            code, said = await self._berth(stay).inside.capture({**run, "cwd": "/"}, CALL_S, 4096)
+        path = said.decode(errors="replace").strip()
+        return path if code == 0 and path.startswith("/") else ""
+
+    async def put(self, stay: Stay, name: str, data: bytes, *, executable: bool = False) -> str:
+        """See Place."""
+        path, inside = self._folders.place(stay.task) / name, self._berth(stay).inside
+        with self._troubles(f"{name} cannot be written"):
+            with self._folders.scratch(stay.task) as scratch:
+                (scratch / "file").write_bytes(data)
+                await inside.upload(scratch / "file", path)
+            if executable:
+                await self._shell(inside, 'chmod 755 -- "$1"', path)
+        return str(path)
+
+    async def start(self, stay: Stay, argv: Sequence[str], env: Mapping[str, str], output: Output) -> Agent:
+        """See Place."""
+        berth, platform = self._berth(stay), stay.platform
+        if platform.adapter is not None:
+            argv = (str(KIT / "adapters" / platform.adapter.name), *argv[1:])
+        whole = {**stay.env, **env}
+        run = self._run(
+            stay, argv, whole, pty=True, cols=output.cols, rows=output.rows, events=stay.env["TASK_EVENTS"],
+            folders=[stay.env["HOME"]], kept_bytes=self._settings().tasks.transcript_bytes,
+            callback=self._callback(stay, env),
+        )  # fmt: skip
+        if len(msgspec.json.encode(run)) > SPEC_BYTES:
+            whole.pop("TASK_PROMPT", None)  # it is in a file, too
+        with self._troubles("the agent cannot be started"):
+            await berth.inside.start(_agent_run(stay), run)
+        return self._remote(stay, berth, output)
+
+    def _remote(self, stay: Stay, berth: _Berth, output: Output) -> Remote:
+        agent = berth.agents[stay.session] = Remote(berth.inside, _agent_run(stay), output, self._background)
+        berth.fetched_s = time.monotonic()
+        return agent
+
+    def _callback(self, stay: Stay, env: Mapping[str, str]) -> dict[str, str]:
+        return {
+            "url": f"{env['CHOMP_API']}/api/tasks/ended", "token": env["CHOMP_API_TOKEN"], "sandbox": stay.sandbox,
+            "key": self._key(stay.sandbox),
+        }  # fmt: skip
+
+    def _key(self, sandbox: str) -> str:
+        """What a sandbox signs with."""
+        token = self._settings().sandbox.token.encode()
+        return hmac.new(token, f"callback {sandbox}".encode(), hashlib.sha256).hexdigest()
+
+    def look(self, sandbox: str) -> None:
+        """Something has ended there, as it seems: nobody waits any longer to look again."""
+        for berth in self._berths.values():
+            if berth.inside.sandbox == sandbox:
+                berth.inside.hurry.set()
+
+    def signed(self, sandbox: str, body: bytes, signature: str) -> bool:
+        """Whether a sandbox has said that. It is looked at in any case: this proves no end."""
+        expected = f"sha256={hmac.new(self._key(sandbox).encode(), body, hashlib.sha256).hexdigest()}"
+        known = any(berth.inside.sandbox == sandbox for berth in self._berths.values())
+        return hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace")) and known
+
+    async def capture(
+        self, stay: Stay, argv: Sequence[str], limit_s: float, most_bytes: int, secrets: Sequence[str]
+    ) -> tuple[int | None, bytes]:
+        """See Place."""
+        home = self._folders.place(stay.task) / f"gate-home-{os.urandom(8).hex()}"
+        env = {**stay.env, "HOME": str(home), "TMPDIR": str(home)}
+        del env["TASK_EVENTS"]
+        spared = str(self._folders.place(stay.task))  # it may lie in a folder for temporary files
+        run = self._run(stay, argv, env, folders=[str(home)], clean=True, spared=spared)
+        with self._troubles("the gate was not run"):
+            return await self._berth(stay).inside.capture(run, limit_s, most_bytes, secrets)
+
+    async def run(
+        self, stay: Stay, argv: Sequence[str], limit_s: float, most_bytes: int, *, stdin: bytes = b"",
+        heard: Callable[[bytes], None] | None = None,
+    ) -> tuple[int | None, bytes]:  # fmt: skip
+        """Runs a command of the built-in agent where a task's agent works."""
+        # whatever has the mark of the session ends with what is run
+        env = {name: value for name, value in stay.env.items() if name not in ("TASK_EVENTS", "TASK_RUN")}
+        inside, large = self._berth(stay).inside, len(stdin) > TYPED_BYTES
+        with self._troubles("the command was not run"):
+            if large:  # more than a command can be handed
+                file = self._folders.place(stay.task) / f"stdin-{os.urandom(6).hex()}"
+                await self.put(stay, file.name, stdin)
+                argv, stdin = ("/bin/sh", "-c", _FED, "sh", str(file), *argv), b""
+            run = self._run(stay, argv, env, folders=[env["HOME"]], stdin=base64.b64encode(stdin).decode())
+            try:
+                return await inside.capture(run, limit_s, most_bytes, tell=heard)
+            finally:
+                if large and not inside.lost:
+                    await self._shell(inside, 'rm -f -- "$1"', file)
+
+    async def events(self, stay: Stay, since: int) -> tuple[list[dict[str, Any]], int]:
+        """See Place."""
+        berth = self._berths.get(stay.task.id)
+        agent = berth.agents.get(stay.session) if berth is not None else None
+        said = agent.said[since:] if agent is not None else []
+        return said, since + len(said)
+
+    # -- what is fetched
+
+    async def bundle(self, stay: Stay) -> Saved:
+        """See Place."""
+        berth = self._berth(stay)
+        if (fetches := berth.fetches) is not None and not fetches.done():
+            await asyncio.wait({fetches})
+        try:
+            await self._fetch(stay, berth)
+        except (Trouble, ChompError, OSError) as error:
+            known = self._credentials.redact(str(error))
+            note = f"what was made since the last checkpoint could not be fetched from the sandbox: {known}"
+            return msgspec.structs.replace(berth.saved, note=_sentences(berth.saved.note, note))
+        return berth.saved
+
+    async def checkpoint(self, stay: Stay) -> None:
+        """See Place. It goes on by itself."""
+        berth, every_s = self._berth(stay), self._settings().sandbox.checkpoint_s
+        if not every_s or time.monotonic() - berth.fetched_s < every_s or berth.inside.lost:
+            return
+        if berth.fetches is None or berth.fetches.done():
+            berth.fetched_s = time.monotonic()
+            berth.fetches = self._background.start(
+                f"checkpoint of task {stay.task.id}", self._fetch_or_log(stay, berth)
+            )
+
+    async def _fetch_or_log(self, stay: Stay, berth: _Berth) -> None:
+        try:
+            await self._fetch(stay, berth)
+        except (Trouble, ChompError, OSError) as error:
+            log.warning("no checkpoint of task %s: %s", stay.task.id, self._credentials.redact(str(error)))
+
+    async def _fetch(self, stay: Stay, berth: _Berth) -> None:
+        """Brings the commits back, and has the rest here. Raises Trouble, ChompError or OSError."""
+        there, inside = self._folders.place(stay.task) / f"fetched-{os.urandom(6).hex()}", berth.inside
+        try:
+            await self._fetch_by(stay, berth, there)
+        finally:  # also of what failed: each time it would be more
+            if not inside.lost:
+                with contextlib.suppress(Trouble, TimeoutError):
+                    async with asyncio.timeout(LET_GO_S):
+                        await self._shell(inside, 'rm -rf -- "$1"', there)
+
+    async def _fetch_by(self, stay: Stay, berth: _Berth, there: Path) -> None:
+        """The same, by way of a folder in the sandbox."""
+        task, folder, inside = stay.task, berth.folder, berth.inside
+        place = self._folders.place(task)
+        names = [folder.root.name, *(f"home-{one.id}" for one in task.sessions)]
+        with self._folders.scratch(task) as scratch:
+            if folder.kind == "clone":
+                locks = await self._unlocked(stay, berth)
+
+                async def work_in(whole: bool) -> _Work:
+                    bundle = there / f"bundle-{int(whole)}"
+                    work = await self._git(
+                        stay, "save", _Work, 3 * _GIT_S, folders=[str(there)], repo=_repository_of(folder),
+                        base=folder.base, branch=folder.branch, in_place=False, whole=whole, bundle=bundle,
+                        store=_store_of(place),
+                    )  # fmt: skip
+                    if work.commits:
+                        await inside.download(bundle, scratch / "bundle", BUNDLE_BYTES)
+                    return work
+
+                berth.saved = await self._folders.bring(task, folder, locks, work_in, scratch)
+                self._folders.fetched(task, berth.saved)
+            try:
+                await self._pack(stay, berth, there, names)
+            except (Trouble, ChompError, OSError):
+                await asyncio.to_thread(self._folders.outdated, task, berth.saved)
+                raise
+            await asyncio.to_thread(self._folders.packed, task, berth.saved.head)
+        if folder.kind == "empty":  # its owner looks for it here; what was deleted there shall not come back
+            file = self._folders.checkpoint(place)
+            await self._folders.unpack(folder, file, "find . -mindepth 1 -delete")
+
+    async def _pack(self, stay: Stay, berth: _Berth, there: Path, names: Sequence[str]) -> None:
+        """A new checkpoint."""
+        place, most = self._folders.place(stay.task), self._settings().sandbox.checkpoint_bytes
+        packs = _inside("run-agent", "pack", str(there / "pack"), str(most), str(place), "--", *names)
+        run = self._run(stay, packs, _plain_env(there), folders=[str(there)])
+        code, said = await berth.inside.capture({**run, "cwd": "/"}, 5 * _GIT_S, 4096)
+        if code != 0:
+            raise Trouble("refused", f"what is not committed cannot be fetched: {_why(code, said)}")
+        await berth.inside.download(there / "pack", self._folders.checkpoint(place), most)
+
+    async def _unlocked(self, stay: Stay, berth: _Berth) -> tuple[str, ...]:
+        """Removes locks of git that an agent has left which has ended; the names of all there were."""
+        agent = berth.agents.get(stay.session)
+        if agent is not None and not agent.output.ended:
+            return ()
+        run = self._run(stay, ("find", ".git", "-name", "*.lock", "-print", "-delete"), _plain_env(KIT))
+        code, said = await berth.inside.capture({**run, "cwd": str(berth.folder.root)}, _GIT_S, 65536)
+        names = said.decode(errors="replace").split("\n") if code == 0 else []
+        return tuple(name.rpartition("/")[2] for name in names if name)
+
+    async def _git(
+        self, stay: Stay, command: str, kind: type[T], limit_s: float, *, folders: Sequence[str] = (),
+        most_bytes: int = _GIT_BYTES, **fields: Any,
+    ) -> T:  # fmt: skip
+        """As that of Folders, in the sandbox."""
+        text = json.dumps(msgspec.to_builtins(fields, enc_hook=str))
+        run = self._run(stay, _inside("bin/folder", command, text), _plain_env(Path("/tmp")), folders=folders)
+        code, output = await self._berth(stay).inside.capture({**run, "cwd": "/"}, limit_s, most_bytes)
+        return _read_answer(command, kind, code, output)
+
+    async def diff(self, task: Task, most_bytes: int) -> str:
+        """See Place."""
+        berth, session = self._berths.get(task.id), open_session(task)
+        if berth is None or session is None or berth.folder.kind != "clone":
+            return await self._folders.diff(task, most_bytes)
+        platform = Platform(id=session.agent, name=session.agent)
+        most = most_bytes + 1
+        with self._troubles("what was changed cannot be seen"):
+            answer = await self._git(
+                self._stay(task, session, platform, berth, ""), "diff", _Diff, _GIT_S, most_bytes=8 * most,
+                repo=_repository_of(berth.folder), base=berth.folder.base, most=most, in_place=False,
+            )  # fmt: skip
+        return _cut(answer.diff, most_bytes)
+
+    # -- goes on, and ends
+
+    async def again(self, task: Task, platform: Platform) -> Stay:
+        """See Place."""
+        session, folder = cast(Session, open_session(task)), self._folders.known(task)
+        if folder is None:
+            raise Unavailable(f"nothing is known of the folder of task {task.id}", code=SANDBOX_LOST)
+        folder = msgspec.structs.replace(folder, base=session.base or folder.base)
+        berth = self._berths[task.id] = _Berth(self._inside_of(session.sandbox_id), folder)
+        self._dig()
+        return self._stay(task, session, platform, berth, "")
+
+    async def join(self, stay: Stay, output: Callable[[], Awaitable[Output]]) -> Agent:
+        """See Place."""
+        berth = self._berth(stay)
+        try:
+            heard = await berth.inside.hear(_agent_run(stay), 0, 0, 0.0)
+        except Trouble as trouble:
+            how = "is lost" if trouble.fault == "gone" else "cannot be reached"
+            words = f"chomp ended while it ran, and the sandbox {how}: {self._credentials.redact(str(trouble))}"
+            raise Unavailable(words, code=SANDBOX_LOST, should_retry=False) from None
+        if heard.state == "unknown":
+            raise Unavailable("chomp ended while it ran, before its agent had begun; Resume goes on", code=SANDBOX_LOST)
+        return self._remote(stay, berth, await output())
+
+    async def leave(self, task_id: str) -> None:
+        """See Place."""
+        if (berth := self._berths.pop(task_id, None)) is not None:
+            if berth.fetches is not None:
+                berth.fetches.cancel()
+            self._let_end(berth.inside)
+
+    def _let_end(self, inside: Inside) -> None:
+        ends = self._background.start(f"end of {inside.sandbox}", self._end(inside))
+        self._ends.add(ends)
+        ends.add_done_callback(self._ends.discard)
+
+    async def all_ended(self) -> None:
+        """Waits until the sandboxes are gone whose tasks have left them: chomp is about to end, and they cost."""
+        while self._ends:
+            await asyncio.wait(self._ends)
+
+    async def _end(self, inside: Inside) -> None:
+        """Destroys a sandbox; one that cannot be reached is found later, and ends by itself."""
+        try:
+            for pause_s in (*AGAIN_S[:4], 0.0):
+                try:
+                    await inside.sandboxes.end(inside.sandbox)
+                    break
+                except Trouble as trouble:
+                    if trouble.fault == "gone":
+                        break
+                    log.warning(
+                        "the sandbox %s did not end: %s", inside.sandbox, self._credentials.redact(str(trouble))
+                    )
+                    await asyncio.sleep(pause_s)
+        finally:
+            while not self._berths and self._tunnels:
+                self._tunnels.popitem()[1].cancel()
+
+    async def tend(self, sessions: Collection[Session]) -> None:
+        """See Place."""
+        if not self.is_set:
+            return
+        try:
+            sandboxes = self.sandboxes()
+            there = await sandboxes.all()
+            used = {one.sandbox_id for one in sessions} | self._opening
+            used |= {berth.inside.sandbox for berth in self._berths.values()}
+            for sandbox in there:
+                if sandbox not in used:
+                    log.warning("the sandbox %s is no task's any more: it is ended", sandbox)
+                    await sandboxes.end(sandbox)
+        except Trouble as trouble:
+            log.warning(
+                "sandboxes that nobody needs could not be looked for: %s", self._credentials.redact(str(trouble))
+            )
+
+    async def sweep(self, runs: Collection[str]) -> list[int]:
+        """See Place."""
+        return []
+
+    # -- how agents there reach chomp
+
+    def reached_at(self, address: str) -> None:
+        """chomp's address on this machine."""
+        self._address = address
+
+    def _dig(self) -> None:
+        """Has requests come through the Worker while there is a sandbox, where there is no other way."""
+        sandbox, worker = self._settings().sandbox, self.sandboxes()
+        key = sandbox.url, sandbox.token
+        if key in self._tunnels or not isinstance(worker, Worker) or self._settings().public_url:
+            return
+        tunnel = Tunnel(
+            worker, sandbox.token, self._connect, self._session.request, self._address, self._admits,
+            self._background.start,
+        )  # fmt: skip
+        self._tunnels[key] = self._background.start("tunnel", tunnel.serve(self._say))
+
+    def _say(self, words: str) -> None:
+        if words != self._complaint:
+            self._complaint = words
+            log.warning("%s", self._credentials.redact(words))
+
+    def _connect(self, url: str, *, headers: dict[str, str], **more: Any) -> Any:
+        return self._session.ws_connect(url, **more, **self._settings().proxies.options(url, headers))
+
+    def _admits(self, token: str) -> bool:
+        """Whether it is a task's agent: nobody else comes in this way."""
+        caller = self._credentials.caller("", token)
+        return caller is not None and caller.kind == "task"
+
+
+BUNDLE_BYTES = 2 << 30
+# what the image has against the control server; where it does not work, `_UNFENCED` says so
+_FENCED = "{ [ ! -x /usr/local/sbin/chomp-fence ] || /usr/local/sbin/chomp-fence || :; }"
+_UNFENCED = "exec 3<>/dev/tcp/127.0.0.1/3000 || exec 3<>/dev/tcp/::1/3000"
+_CAN_BE_ROOT = (
+    "the agent can reach the control server of its sandbox, and become root there: what its gate says proves less"
+)
+# folders on the way to a task's are closed to others on this machine, and agents there are others
+# none of them may be an agent's, such as /home/agent: root writes below them, and would follow links put there
+_REACHABLE = (
+    'p=$3; mkdir -p -- "$p" && while [ "$p" != / ]; do '
+    'chmod go+x -- "$p"; chown -h "$(id -u)" -- "$p"; p=${p%/*}; p=${p:-/}; done'
+)
+
+
+def _plain_env(home: Path) -> dict[str, str]:
+    """For what chomp itself runs in a sandbox."""
+    return {"PATH": _PATH_INSIDE, "HOME": str(home), "LC_ALL": "C.UTF-8"}
+
+
+def _agent_run(stay: Stay) -> str:
+    return f"agent-{stay.session}"
+
+
+def _repository_of(folder: Folder) -> _Repository:
+    return _Repository(folder.root, folder.root / ".git", folder.root / ".git", "", False)
 
 
 def folder_facts(folder: Folder, saved: Saved) -> str:
@@ -20173,7 +21421,8 @@ def save_warnings(folder: Folder, saved: Saved) -> Iterator[str]:
         yield saved.note
     if saved.dirty_count and folder.kind == "clone":
         names = ", ".join(saved.dirty[:3]) + (", …" if saved.dirty_count > 3 else "")
-        yield f"not committed, so it is in {folder.root} only: {saved.dirty_count} files ({names})"
+        where = folder.root if folder.root.is_dir() else "its last checkpoint"
+        yield f"not committed, so it is in {where} only: {saved.dirty_count} files ({names})"
 
 
 class Gates:
@@ -20195,6 +21444,11 @@ class Gates:
         self._remember(stay.task, msgspec.structs.replace(gate, left=None))  # what this session leaves is not known yet
         return gate if gate.argv else None
 
+    def known(self, task: Task) -> Gate | None:
+        """The gate of a session that goes on, as it was decided when that began; None without. Raises Unavailable."""
+        gate = self._known(task)
+        return gate if gate is not None and gate.argv else None
+
     async def _decided(self, place: Place, stay: Stay, named: str, before: Gate | None) -> Gate:
         try:
             argv = tuple(shlex.split(named))
@@ -20204,7 +21458,7 @@ class Gates:
             return Gate(named)
         name, program = _named_in(stay.folder, argv[0]), ""
         if not name or "/" not in name:  # a program is the owner's, whatever the folder has
-            program = place.program(stay, argv[0])
+            program = await place.program(stay, argv[0])
         if program:
             gate, script = Gate(named, (program, *argv[1:])), _script_of(argv)
             file = await self._file(place, stay, script, before) if script else None
@@ -20218,7 +21472,9 @@ class Gates:
     async def _file(self, place: Place, stay: Stay, name: str, before: Gate | None) -> tuple[bytes, bool] | None:
         """A file of the folder that is to be the gate, and whether it can be run, as no agent has changed it."""
         task, folder = stay.task, stay.folder
-        if all(one.exit_code is None and not one.pid for one in task.sessions[:-1]):  # none has been here yet
+        if all(
+            one.exit_code is None and not (one.pid or one.sandbox_id) for one in task.sessions[:-1]
+        ):  # none was here
             file = await place.file(stay, name)
         elif folder.kind == "clone" and folder.source is not None:
             file = await place.file(stay, name, original=True)
@@ -20275,9 +21531,11 @@ class Gates:
 
     async def leave(self, place: Place, stay: Stay) -> None:
         """Notes what the session has made of the gate's file: who changes it after that is not its agent."""
-        with contextlib.suppress(OSError, ChompError):  # what is not noted is not taken for the owner's, no more
+        # what is not noted is not taken for the owner's, no more
+        with contextlib.suppress(OSError, ChompError, TimeoutError):
             if (gate := self._known(stay.task)) is not None and gate.path:
-                found = await place.file(stay, gate.path)
+                async with asyncio.timeout(LET_GO_S):  # chomp may be about to end
+                    found = await place.file(stay, gate.path)
                 left = hashlib.sha256(found[0]).hexdigest() if found is not None else ""
                 self._remember(stay.task, msgspec.structs.replace(gate, left=left))
 
@@ -20305,7 +21563,7 @@ class Gates:
                 edited = found is None or found[0] != original
                 if gate.argv[0] == gate.path:
                     script = (path, *gate.argv[1:])
-                    argv = script if gate.executable else (place.program(stay, "bash") or "bash", *script)
+                    argv = script if gate.executable else (await place.program(stay, "bash") or "bash", *script)
                 if edited:
                     mode = gate.executable
                     copy = await place.put(stay, f"gate-{stay.session}", original, executable=mode)
@@ -20313,6 +21571,8 @@ class Gates:
             limit_s = self._settings().tasks.gate_timeout_s
             exit_code, output = await place.capture(stay, argv, limit_s, GATE_BYTES, secrets)
         except (OSError, ChompError) as error:
+            if getattr(error, "code", "") in (SANDBOX_LOST, "no_sandbox"):
+                raise  # that judges nothing
             exit_code, output = 127, f"the gate cannot be run: {error}".encode()
         finally:
             await self.leave(place, stay)  # the gate has run what the agent wrote, too
@@ -20335,8 +21595,10 @@ class ChatBench:
     """
 
     def __init__(
-        self, settings: Callable[[], Settings], machine: Machine, platforms: Platforms, stay: Callable[[Caller], Stay]
-    ):
+        self, settings: Callable[[], Settings], machine: Machine, cloud: Cloud, platforms: Platforms,
+        stay: Callable[[Caller], Stay],
+    ):  # fmt: skip
+        self._cloud = cloud
         self._settings, self._machine, self._platforms, self._stay = settings, machine, platforms, stay
         self._runner = machine.runner
         self._looks = asyncio.Semaphore(_LOOKS // 2)  # the others are for tasks
@@ -20376,6 +21638,8 @@ class ChatBench:
     ) -> Launch:
         if caller.kind == "task":
             stay = self._stay(caller)
+            if stay.sandbox:
+                raise Unavailable("what goes on running, such as a language server, does not run in a sandbox")
             env = {name: value for name, value in stay.env.items() if name != "TASK_EVENTS"}
             return self._machine.launch(stay, argv, env, self._platforms.tools(env["PATH"]))
         folder = Path(cwd)
@@ -20403,13 +21667,16 @@ class ChatBench:
         stdin: bytes = b"", heard: Callable[[str, str], None] | None = None, changes: bool = True,
     ) -> Ran:  # fmt: skip
         """See Workbench."""
-        launch = self._launch(caller, cwd, argv, changes=changes)
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
         def hear(data: bytes) -> None:
             if heard is not None and (text := decoder.decode(data)):
                 heard(text, "stdout")
 
+        if caller.kind == "task" and (stay := self._stay(caller)).sandbox:
+            code, output = await self._cloud.run(stay, argv, timeout_s, most_bytes, stdin=stdin, heard=hear)
+            return Ran(code, output.decode(errors="replace"))
+        launch = self._launch(caller, cwd, argv, changes=changes)
         try:
             code, output = await self._runner.capture(launch, timeout_s, most_bytes, stdin=stdin, heard=hear)
         finally:
@@ -20424,13 +21691,17 @@ class ChatBench:
     async def file(self, caller: Caller, cwd: str, question: dict[str, Any]) -> Any:
         """See Workbench."""
         changes = question["op"] != "look"
-        launch = self._launch(caller, cwd, program("files"), changes=changes, network=False)
-        try:
-            mounted = WorkFiles.itself(Path(cwd))  # it may be another folder by then
-        except OSError as error:
-            raise ValueError(f"the folder {cwd} was moved: {error.strerror}") from None
-        data = msgspec.json.encode({**question, "base": cwd, "mounted": mounted})
-        code, output = await self._runner.capture(launch, FILES_S, FILES_BYTES, stdin=data)
+        if caller.kind == "task" and (stay := self._stay(caller)).sandbox:
+            data = msgspec.json.encode({**question, "base": cwd})
+            code, output = await self._cloud.run(stay, _inside("bin/files"), FILES_S, FILES_BYTES, stdin=data)
+        else:
+            launch = self._launch(caller, cwd, program("files"), changes=changes, network=False)
+            try:
+                mounted = WorkFiles.itself(Path(cwd))  # it may be another folder by then
+            except OSError as error:
+                raise ValueError(f"the folder {cwd} was moved: {error.strerror}") from None
+            data = msgspec.json.encode({**question, "base": cwd, "mounted": mounted})
+            code, output = await self._runner.capture(launch, FILES_S, FILES_BYTES, stdin=data)
         try:
             return msgspec.json.decode(output)
         except msgspec.DecodeError:
@@ -20449,6 +21720,7 @@ class Run:
         self.counted = asyncio.Event()  # set when its meter has changed
         self.stay: Stay | None = None
         self.dropped = False  # when it is stopped, it goes
+        self.goes_on = False  # without chomp: its agent is elsewhere, and is joined by the next one
         self._step: asyncio.Task[Any] | None = None  # what may be cancelled
         self._cancels = 0
         self.begin("")
@@ -20457,6 +21729,7 @@ class Run:
         """Another session."""
         self.session_id = session_id
         self.place = place
+        self.joins = False  # it goes on from before chomp was there
         self.agent: Agent | None = None
         self.meter: Meter | None = None
         self.asked = ""  # the action of somebody who wants another end
@@ -20510,6 +21783,7 @@ class Dispatch:
         queue: TaskQueue,
         store: Store,
         machine: Machine,
+        cloud: Cloud,
         platforms: Platforms,
         meters: Meters,
         credentials: Credentials,
@@ -20521,7 +21795,9 @@ class Dispatch:
         self.queue = queue
         self._store = store
         self.machine = machine
-        self.places: dict[str, Place] = {"local": machine}
+        self.cloud = cloud
+        self.places: dict[str, Place] = {"local": machine, "sandbox": cloud}
+        self._to_join: list[Task] = []  # sessions that went on while chomp was not there
         self._gates = Gates(settings, store, machine.folders.judged)
         self.platforms = platforms
         self._meters = meters
@@ -20620,16 +21896,23 @@ class Dispatch:
             return
         for task in self.queue.startable():
             if task.platform and task.id not in self._runs and self.queue.room(task.platform):
-                self._launch(task.id)
+                name = self._place_of(task)
+                if self.places[name].room(sum(run.place == name for run in self._runs.values())):
+                    self._launch(task.id)
+
+    def _place_of(self, task: Task) -> str:
+        return task.place or self._settings().tasks.place
 
     async def add(self, fields: Mapping[str, Any]) -> Task:
         """A new task; when it is to run, running or waiting for room. Raises BadRequest, TooLarge or Conflict."""
         said = checked_fields(self.queue.state, "", fields)
+        if (place := said.get("place") or self._settings().tasks.place) == "sandbox":
+            self.cloud.sandboxes()
         if said.get("dir") and not said.get("blocked_by"):  # what another task makes first cannot be looked at now
-            await self.check(said["dir"], in_place=said.get("in_place", False))
+            await self.places[place].check(said["dir"], in_place=said.get("in_place", False))
         if not said.get("run"):
             return await self.queue.add(fields)
-        task = await self.queue.add({**fields, "platform": said.get("platform") or await self._pick()})
+        task = await self.queue.add({**fields, "platform": said.get("platform") or await self._pick(place)})
         return await self._pumped(task.id)
 
     async def check(self, folder: str, *, in_place: bool = False) -> str:
@@ -20640,7 +21923,7 @@ class Dispatch:
         """The task, running, or waiting for room. Raises NotFound or Conflict."""
         task = self.queue.get(task_id)
         if not (fields.get("platform") or task.platform):
-            fields["platform"] = await self._pick()
+            fields["platform"] = await self._pick(self._place_of(task))
         await self.queue.act(task_id, "want", wanted=True, **fields)
         return await self._pumped(task_id)
 
@@ -20779,10 +22062,10 @@ class Dispatch:
             await self._store.saved()
         return self.queue.live(self.queue.get(task_id))
 
-    async def _pick(self) -> str:
+    async def _pick(self, place: str) -> str:
         if wished := self._settings().tasks.platform:
             return wished
-        if (picked := await self.platforms.pick()) is None:
+        if (picked := await self.platforms.pick(self.places[place].available)) is None:
             raise Conflict("no agent is available: name a platform, or install one", code="no_platform")
         return picked.id
 
@@ -20790,7 +22073,11 @@ class Dispatch:
 
     async def recover(self) -> None:
         """Settles what a dead process left: survivors are ended, their tasks fail as interrupted."""
-        left = self.queue.unowned()
+        left: list[Task] = []
+        for task in self.queue.unowned():
+            current = open_session(task)
+            goes_on = current is not None and current.place == "sandbox" and current.sandbox_id and self.cloud.is_set
+            (self._to_join if goes_on else left).append(task)
         runs = {current.run for task in left if (current := open_session(task)) is not None and current.run}
         survivors = [one for place in self.places.values() for one in await place.sweep(runs)] if runs else []
         for task in left:
@@ -20808,6 +22095,10 @@ class Dispatch:
     def open(self, address: str) -> None:
         """Agents reach chomp at `address`: tasks start as soon as it is known what shuts them in."""
         self.machine.runner.expect()
+        self.cloud.reached_at(address)
+        for task in self._to_join:  # before anybody can ask for its end
+            self._launch(task.id, joins=True)
+        self._to_join.clear()
         self._background.start("tasks", self._watch(address))
 
     async def _watch(self, address: str) -> None:
@@ -20859,13 +22150,16 @@ class Dispatch:
         with contextlib.suppress(Conflict, NotFound):  # there is none
             for task in self.queue.startable():
                 if not task.platform:
-                    picked = await self._pick()
+                    picked = await self._pick(self._place_of(task))
                     now = self.queue.get(task.id)
                     if now.status == "queued" and not now.platform:
                         self.queue.set_now(task.id, platform=picked)
 
     async def _clean(self, now: float) -> None:
         """Deletes folders and output kept long enough."""
+        for place in self.places.values():
+            sessions = (open_session(task) for task in self.queue.unowned())
+            await place.tend([one for one in sessions if one is not None])
         said = await self.machine.folders.clean(lambda: self._store.state.tasks, now)
         for words in said:
             if words not in self._not_cleaned:  # once
@@ -20893,37 +22187,55 @@ class Dispatch:
     async def stop(self) -> None:
         """chomp is shutting down: agents are ended, their tasks can be resumed."""
         self._stopping = True
-        runs = tuple(self._runs.values())
+        for run in self._runs.values():
+            run.goes_on = self._outlasts(run)
+        runs = tuple(run for run in self._runs.values() if not run.goes_on)
         for run in runs:
             run.ask("interrupt", "chomp was shut down while it ran; Resume goes on in the same folder")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOPPING_S):
                 for run in runs:
                     await run.ended.wait()
+                await self.cloud.all_ended()
 
     # -- one task
 
-    def _launch(self, task_id: str) -> None:
+    def _launch(self, task_id: str, *, joins: bool = False) -> None:
         run = Run(task_id)
         try:
-            self._open(run, "run")
+            if joins:
+                if (session := open_session(self.queue.get(task_id))) is None:
+                    return  # somebody has ended it meanwhile
+                run.begin(session.id, session.place)
+                run.joins = True
+            else:
+                self._open(run, "run")
         except ChompError as error:
             self._complain(f"task {task_id} could not be started: {error}")
             return
         self._complaint = ""
         self._runs[task_id] = run
-        self._background.start(f"task {task_id}", self._work(run))
+        self._background.start(f"task {task_id}", self._work(run, joins=joins))
 
     def _open(self, run: Run, action: str) -> None:
         """A session opened; what it is run under is on record before anything runs."""
-        task = self.queue.act_now(run.task_id, action, session={"run": secrets.token_hex(12)})
+        place = run.place if action == "open" else self._place_of(self.queue.get(run.task_id))
+        task = self.queue.act_now(run.task_id, action, session={"run": secrets.token_hex(12), "place": place})
         session = cast(Session, open_session(task))
         run.begin(session.id, session.place)
 
-    async def _work(self, run: Run) -> None:
+    def _outlasts(self, run: Run) -> bool:
+        """Whether a session goes on without chomp: its agent is elsewhere, and what it has made.
+
+        One that has ended is joined as well, and is fetched and judged then.
+        """
+        return run.place != "local" and (run.joins or run.agent is not None) and not run.asked
+
+    async def _work(self, run: Run, *, joins: bool = False) -> None:
         """Session after session, until the task is done, failed or queued again."""
         try:
-            while await self._session(run):
+            while await self._session(run, joins=joins):
+                joins = False
                 if run.asked not in ("", "follow"):  # between two sessions
                     await self._close(run, run.asked, {}, asked=True)
                     break
@@ -20934,8 +22246,11 @@ class Dispatch:
             await self._end(run)
             await self._refused(run, error)
         except asyncio.CancelledError:
-            await self._end(run)
-            await self._settle(run, "interrupt", {"error": "chomp ended while it ran"})
+            if run.goes_on:
+                run.agent = None
+            else:
+                await self._end(run)
+                await self._settle(run, "interrupt", {"error": "chomp ended while it ran"})
             raise
         except Exception:  # a bug: the task fails, the log has the reason
             log.exception("task %s failed", run.task_id)
@@ -20944,24 +22259,37 @@ class Dispatch:
         finally:
             await self._end(run)
             self._close_meter(run)
+            if not run.goes_on:
+                await self._places_left(run)
             self._runs.pop(run.task_id, None)
             run.begun.set()
             run.ended.set()
             self.queue.shown_anew(run.task_id)
             self.pump()
 
+    async def _places_left(self, run: Run) -> None:
+        """Whatever happens there: the task has ended, and others may start."""
+        try:
+            await self._place(run).leave(run.task_id)
+        except Exception:  # it is tried again
+            log.exception("the place of task %s could not be left", run.task_id)
+
     async def _refused(self, run: Run, error: ChompError | OSError) -> None:
         """A session that could not be begun, or not be settled."""
-        facts = {"error": str(error)}
+        facts, code = {"error": str(error)}, getattr(error, "code", "")
         if self._store.fault and run.agent is None:  # its agent never ran: it waits until it can be on record
             await self._settle(run, "wait", facts, wanted=True, until="", note="", phase="")
         elif (
-            getattr(error, "code", "") == "router_unavailable"
+            code in ("router_unavailable", "no_room")
             and run.agent is None
             and limit_waits(self.queue.get(run.task_id)) < LIMIT_WAITS
         ):
             wait_s = cast(ChompError, error).retry_after_s
-            await self._settle(run, "wait", facts, **self._until(run, wait_s, "its router has been failing"))
+            note = "its router has been failing" if code == "router_unavailable" else "there is no room in the cloud"
+            await self._settle(run, "wait", facts, **self._until(run, wait_s, note))
+        elif code == SANDBOX_LOST:
+            words = "" if "Resume" in facts["error"] else "; Resume goes on from what was fetched last"
+            await self._settle(run, "interrupt", {"error": facts["error"] + words})
         else:
             await self._settle(run, "refuse", facts)
 
@@ -21019,14 +22347,12 @@ class Dispatch:
         if run.session_id:
             self._credentials.revoke(run.task_id, run.session_id)
 
-    async def _session(self, run: Run) -> bool:
+    async def _session(self, run: Run, *, joins: bool = False) -> bool:
         """One session, opened already, to its end. Whether another is to follow."""
         gate, interrupted = None, run.asked == "follow"
-        if (prepared := await run.unless_asked(self._prepare(run))) is not None:
-            gate, argv, env = prepared
-            await self._store.saved()  # what is started must be on record before it is
-            await self._start(run, argv, env)
-            await run.unless_asked(self._attend(run))
+        if (begun := await run.unless_asked(self._join(run) if joins else self._begin(run))) is not None:
+            gate = begun[0]
+            await run.unless_asked(self._attend(run, joins=joins))
             interrupted = run.asked == "follow"  # later there is no turn to end: the agent itself has
             await self._end(run)
             await self._hear(run)
@@ -21132,16 +22458,45 @@ class Dispatch:
 
     # -- before it runs
 
+    async def _begin(self, run: Run) -> tuple[Gate | None]:
+        """A session's agent, running, and what judges it. Raises ChompError, with the remedy."""
+        gate, argv, env = await self._prepare(run)
+        await self._store.saved()  # what is started must be on record before it is
+        await self._start(run, argv, env)
+        return (gate,)
+
+    async def _join(self, run: Run) -> tuple[Gate | None]:
+        """The same of a session that went on while chomp was not there."""
+        task, place = self.queue.get(run.task_id), self._place(run)
+        session = cast(Session, open_session(task))
+        run.red = sum(1 for _ in itertools.takewhile(lambda one: one.result == "failed", task.sessions[-2::-1]))
+        stay = run.stay = await place.again(task, await self._platform(session.agent, place))
+        gate = self._gates.known(task)
+        token = self._credentials.issue(run.task_id, session.id, task.router, run=session.run)
+        recorded = await self._meters.recorded(task.id, session.id)
+        run.meter = self._meters.open(task, session.id, lambda meter: self._metered(run), recorded)
+
+        async def output() -> Output:
+            await asyncio.to_thread(self._store.forget_output, run.task_id, run.session_id)  # all of it comes again
+            return self._output(run, token)
+
+        run.agent = await place.join(stay, output)
+        self._watch_over(run)
+        return (gate,)
+
     async def _prepare(self, run: Run) -> tuple[Gate | None, tuple[str, ...], dict[str, str]]:
         """Folder, gate, home, prompt and token for a session. Raises ChompError, with the remedy."""
         task, place = self.queue.get(run.task_id), self._place(run)
-        platform = await self._platform(task.platform)
+        platform = await self._platform(task.platform, place)
         level = place.isolation(task)
         context = await self._context(task, platform)
         self.queue.set_session(run.task_id, agent=platform.id, isolation=level)
         model = asked_model(task) if platform.metered else task.model
         stay = run.stay = await place.prepare(task, platform, level, model)
-        self.queue.set_session(run.task_id, base=stay.folder.base, left_out=stay.folder.left_out)
+        run.warnings += [stay.warning] * bool(stay.warning)
+        self.queue.set_session(
+            run.task_id, base=stay.folder.base, left_out=stay.folder.left_out, sandbox_id=stay.sandbox
+        )
         gate = await self._gates.of(place, stay, run.warnings.append)
         await place.setup(stay)
         self._deliver(run)
@@ -21149,23 +22504,24 @@ class Dispatch:
         prompt, feedback = briefing(task, platform)
         path = await place.put(stay, f"prompt-{stay.session}.txt", prompt.encode())
         await place.put(stay, f"feedback-{stay.session}.txt", feedback.encode())
-        token = self._credentials.issue(run.task_id, run.session_id, task.router)
+        mark = stay.env["TASK_RUN"] if stay.sandbox else ""
+        token = self._credentials.issue(run.task_id, run.session_id, task.router, run=mark)
         run.meter = self._meters.open(task, run.session_id, lambda meter: self._metered(run))
         argv = self.platforms.command(platform, task, Path(path), stay.folder.path)
-        env = self._addresses(token)
+        env = self._addresses(place.address(stay, self._address), token)
         if context:
             env["TASK_CONTEXT"] = str(context)
         if len(prompt.encode()) <= PROMPT_IN_ENVIRONMENT_BYTES:
             env["TASK_PROMPT"] = prompt
         return gate, argv, env
 
-    async def _platform(self, name: str) -> Platform:
-        """A task's platform. Raises Unavailable when it cannot run here."""
+    async def _platform(self, name: str, place: Place) -> Platform:
+        """A task's platform. Raises Unavailable when it cannot run there."""
         platforms = self.platforms.all()
         platform = platforms.get(name)
         if platform is None:
             raise Unavailable(f"there is no platform {name!r}{near_name(name, platforms)}")
-        if remedy := await self.platforms.available(platform):
+        if remedy := await place.available(platform):
             raise Unavailable(remedy)
         return platform
 
@@ -21177,9 +22533,9 @@ class Dispatch:
             return await self._routing.context(asked_model(task), task.router)
         return 0
 
-    def _addresses(self, token: str) -> dict[str, str]:
+    @staticmethod
+    def _addresses(api: str, token: str) -> dict[str, str]:
         """Where an agent's model traffic goes, and as whom."""
-        api = self._address
         return {
             "CHOMP_API": api,
             "CHOMP_API_TOKEN": token,
@@ -21200,20 +22556,31 @@ class Dispatch:
 
     async def _start(self, run: Run, argv: Sequence[str], env: Mapping[str, str]) -> None:
         """Starts the agent. Raises Unavailable."""
-        secret = (*self._credentials.known(), env["CHOMP_API_TOKEN"])
-        output = Output(self._transcript(run.task_id, run.session_id), secret, SCREEN)
+        output = self._output(run, env["CHOMP_API_TOKEN"])
         try:
             run.agent = await self._place(run).start(self._stay(run), argv, env, output)
         except OSError as error:
             raise Unavailable(f"{argv[0]} cannot be started: {error}") from None
+        self._watch_over(run)
+
+    def _output(self, run: Run, token: str) -> Output:
+        secret = (*self._credentials.known(), token)
+        return Output(self._transcript(run.task_id, run.session_id), secret, SCREEN)
+
+    def _watch_over(self, run: Run) -> None:
+        """Its agent runs."""
+        agent = cast(Agent, run.agent)
         run.begun.set()
         with contextlib.suppress(Unavailable):
-            self.queue.set_session(run.task_id, pid=run.agent.pid, pid_started=run.agent.pid_started)
+            self.queue.set_session(run.task_id, pid=agent.pid, pid_started=agent.pid_started)
         self._phase(run, "running")
 
-    async def _attend(self, run: Run) -> None:
+    async def _attend(self, run: Run, *, joins: bool) -> None:
         """Looks after an agent until it has ended, or is to end."""
-        output, began = cast(Agent, run.agent).output, time.monotonic()
+        agent = cast(Agent, run.agent)
+        session = cast(Session, open_session(self.queue.get(run.task_id)))
+        ran_s = max(0.0, self.queue.now() - unix_s(session.started_at)) if joins else 0.0
+        output, began = agent.output, time.monotonic() - ran_s  # one that was joined has run before
         while not output.ended and not run.asked:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(WATCH_S):
@@ -21221,6 +22588,9 @@ class Dispatch:
             await self._hear(run)
             if not output.ended:
                 self._judge(run, time.monotonic() - began)
+                await self._place(run).checkpoint(self._stay(run))
+        if agent.lost:
+            run.ask("interrupt", f"{agent.lost}; Resume goes on from what was fetched last")
 
     def _judge(self, run: Run, ran_s: float) -> None:
         """What the agent is doing, as far as one can see from outside; ends it when it has done nothing for long."""
@@ -21396,7 +22766,9 @@ routes = web.RouteTableDef()
 _OPEN_PATHS = frozenset({"/health", "/login", "/", "/docs", "/usage"})  # the pages are shells: they show no data
 _SOCKET_KEY = "chomp.key."  # a subprotocol that carries the browser's key: no header can be set on a WebSocket there
 SOCKET_PROTOCOL = "chomp"
-_CALLBACKS = frozenset({"/api/tasks/update", "/api/tasks/done", "/api/tasks/handoff"})  # of a task's own agent
+_CALLBACKS = frozenset(  # of a task's own agent, and of what looks after it in a sandbox
+    {"/api/tasks/update", "/api/tasks/done", "/api/tasks/handoff", "/api/tasks/ended"}
+)
 _MODELS_PATHS = ("/v1/", "/v1beta/")
 _USERS_PATHS = (  # beside the owner
     *_MODELS_PATHS, "/api/models/", "/api/usage", "/api/dispatch", "/api/result/", "/api/jobs",
@@ -23321,9 +24693,9 @@ async def show_status(request: web.Request) -> web.Response:
     """GET /status -> version, uptime, requests, hosts, queues, tasks, isolation, routers, extensions
 
     `total_requests`, `active_requests` and `hosts` by name, with their state, models, slots and who waits;
-    `found_hosts` are not used yet. What is in the queues and how agents are isolated, the state of every router (keys,
-    cooldowns, breaker, model list, limits left), and of every extension: why it is disabled, what it says of itself
-    (the last notices).
+    `found_hosts` are not used yet. What is in the queues, how agents are isolated, where they run (`place`) and whether
+    there are `sandboxes`, the state of every router (keys, cooldowns, breaker, model list, limits left), and of every
+    extension: why it is disabled, what it says of itself (the last notices).
     """
     services = request.app[SERVICES]
     return reply(
@@ -23349,6 +24721,8 @@ async def show_status(request: web.Request) -> web.Response:
                 **services.dispatch.queue.counts(),
                 "isolation": services.dispatch.machine.runner.level,
                 "isolation_why": services.dispatch.machine.runner.level_why,
+                "place": services.settings.tasks.place,
+                "sandboxes": services.dispatch.cloud.is_set,
                 "state_fault": services.store.fault or None,
             },
             "local_model": {
@@ -23587,8 +24961,8 @@ async def add_task(request: web.Request) -> web.Response:
     """POST /api/tasks {prompt, dir?, repo_url?, platform?, model?, effort?, ..., run?} -> Task
 
     Fields: `prompt`, and if wanted `dir` or `repo_url`, `platform` (or `agent`), `model`, `effort`, `router`,
-    `gate`, `setup`, `priority`, `blocked_by`, `budget_tokens`, `budget_usd`, `isolation`, `in_place`, `handoff`,
-    `run`.
+    `gate`, `setup`, `priority`, `blocked_by`, `budget_tokens`, `budget_usd`, `isolation`, `in_place`, `place`
+    (`local` or `sandbox`), `handoff`, `run`.
     """
     services, fields = request.app[SERVICES], await given_fields(request)
     check_names(services, fields)
@@ -23682,6 +25056,31 @@ async def hand_off_task(dispatch: Dispatch, caller: Caller, fields: _Claimed) ->
     """POST /api/tasks/handoff {id, summary?|result?|context?} -> {status, task}; the next session goes on from there"""
     claim = read_claim({"result": fields.summary or fields.context or fields.result or ""})
     return await dispatch.hand_off(fields.id, claim.result, wait=caller.kind != "task")
+
+
+class _Ended(msgspec.Struct):
+    sandbox: str
+    run: str = ""
+    exit_code: int | None = None
+    nonce: str = ""
+
+
+@routes.post("/api/tasks/ended")
+async def hear_of_end(request: web.Request) -> web.Response:
+    """POST /api/tasks/ended {sandbox, run, exit_code, nonce} -> {status}; of a sandbox, whose signature it has
+
+    A word of run-agent's, in `X-Chomp-Signature`: chomp looks into the sandbox now, as it does from time to time. It
+    proves no end, and the same again changes nothing.
+    """
+    services = request.app[SERVICES]
+    cloud = services.dispatch.cloud
+    async with services.bodies.of(request, services.settings.timeouts.body_s) as body:
+        fields = decoded_body(body, _Ended)
+        is_signed = cloud.signed(fields.sandbox, body, request.headers.get("x-chomp-signature", ""))
+    if not is_signed:
+        raise Forbidden("that is not the signature of a sandbox in use")
+    cloud.look(fields.sandbox)
+    return reply({"status": "ok"})
 
 
 @routes.get("/api/clean")
@@ -24341,11 +25740,24 @@ async def change_file(
     All sources are read again, or what `force` makes of the file is taken, whatever state the others are in. What
     cannot be used is taken back. Raises ChompError, Unavailable where the file cannot be read or written.
     """
-    before, after = rewrite(services.store, name, change)
+    return await _change_files(services, {name: change}, force)
+
+
+async def _change_files(
+    services: Services,
+    changes: Mapping[str, Callable[[Tables], Tables]],
+    force: Callable[[Tables], Settings] | None = None,
+) -> list[str]:
+    """As `change_file`, for files that make sense only together; `force` makes settings of the last."""
+    before: dict[str, Tables] = {}
+    after: Tables = {}
     try:
+        for name, change in changes.items():
+            before[name], after = rewrite(services.store, name, change)
         return await services.reload(None if force is None else force(after))
     except ChompError:
-        rewrite(services.store, name, lambda _: before)
+        for name, tables in before.items():
+            rewrite(services.store, name, lambda _: tables)  # noqa: B023
         raise
 
 
@@ -24582,6 +25994,10 @@ def preview(secret: str) -> str:
     return f"{secret[:4]}...{secret[-4:]}" if len(secret) >= 20 else "****"
 
 
+def _shown_sandbox(sandbox: SandboxSettings) -> dict[str, Any]:
+    return {**msgspec.to_builtins(sandbox), "token": preview(sandbox.token) if sandbox.token else ""}
+
+
 async def shown_config(services: Services) -> dict[str, Any]:
     """GET /api/config, also for the pages."""
     dispatch = services.dispatch
@@ -24593,8 +26009,10 @@ async def shown_config(services: Services) -> dict[str, Any]:
     remedies = await asyncio.gather(*looks)
     agents = {}
     for platform, remedy in zip(found, remedies, strict=True):
+        inside = await dispatch.cloud.available(platform) if dispatch.cloud.is_set else None
         agents[platform.id] = {
             "name": platform.name, "builtin": platform.builtin, "available": not remedy, "remedy": remedy,
+            "sandbox": None if inside is None else {"available": not inside, "remedy": inside},
             "command": shlex.join(platform.command), "models": platform.models, "efforts": platform.efforts,
             "color": platform.color, "note": platform.note, "metered": platform.metered,
         }  # fmt: skip
@@ -24616,6 +26034,7 @@ async def shown_config(services: Services) -> dict[str, Any]:
         "agents": agents,
         "routers": routers,
         "tasks": msgspec.to_builtins(services.settings.tasks),
+        "sandbox": _shown_sandbox(services.settings.sandbox),
         **services.kernel.shown_settings(),
         "isolation": {"level": dispatch.machine.runner.level, "why": dispatch.machine.runner.level_why},
     }
@@ -24623,9 +26042,10 @@ async def shown_config(services: Services) -> dict[str, Any]:
 
 @routes.get("/api/config")
 async def show_config(request: web.Request) -> web.Response:
-    """GET /api/config -> {agents, routers, tasks, isolation, notify, ...}; secrets only by their ends
+    """GET /api/config -> {agents, routers, tasks, sandbox, isolation, notify, ...}; secrets only by their ends
 
-    Agents and what they lack, routers and the ends of their keys, the tables of extensions.
+    Agents and what they lack, here and (`sandbox`) in a sandbox where there are any; routers and the ends of their
+    keys; the tables of extensions.
     """
     return reply(await shown_config(request.app[SERVICES]))
 
@@ -24651,13 +26071,15 @@ def _tables(fields: Mapping[str, Any], kinds: Mapping[str, type[Any]]) -> Tables
 
 @routes.post("/api/config")
 async def change_config(request: web.Request) -> web.Response:
-    """POST /api/config {tasks?, notify?, ...} -> {status, restart}; names as in chomp.toml
+    """POST /api/config {tasks?, sandbox?, notify?, ...} -> {status, restart, verdict?, words?}; names as in chomp.toml
 
-    Tables of tasks and of extensions; kept in `state/settings.json`.
+    Tables of tasks, of sandboxes and of extensions; kept in `state/settings.json`, the `token` of the sandboxes in
+    `state/keys.json`: as it is shown it stays, and "" takes it away. Where `sandbox` is among them and has an `url`,
+    it is tried: the `verdict` is `accepted`, `refused` or `unreachable`.
     """
     services = request.app[SERVICES]
     kernel = services.kernel
-    kinds: dict[str, type[Any]] = {"tasks": TaskSettings, **kernel.kinds()}
+    kinds: dict[str, type[Any]] = {"tasks": TaskSettings, "sandbox": SandboxSettings, **kernel.kinds()}
     new = _tables(await given_fields(request), kinds)
     for name, table in new.items():
         if name not in kinds:
@@ -24667,6 +26089,13 @@ async def change_config(request: web.Request) -> web.Response:
         for key in kernel.secrets(name):  # an address that comes back as it was shown is the one there is
             if table.get(key) and table[key] == shown_address(getattr(kernel.settings(name), key)):
                 new[name] = {other: value for other, value in new[name].items() if other != key}
+    changes: dict[str, Callable[[Tables], Tables]] = {}
+    if "token" in new.get("sandbox", {}):
+        token = _read_sandbox_token(services, new["sandbox"]["token"])
+        new["sandbox"] = _without(new["sandbox"], "token")
+        if token is not None:
+            entry = {SANDBOX_KEY: token} if token else {}
+            changes["keys.json"] = lambda keys: {**_without(keys, SANDBOX_KEY), **entry}
 
     def changed(tables: Tables) -> Tables:
         after = merged(upgraded(tables), {name: table for name, table in new.items() if table})
@@ -24678,8 +26107,44 @@ async def change_config(request: web.Request) -> web.Response:
         return after
 
     check_names(services, {"platform": new.get("tasks", {}).get("platform")})
-    restart = await change_file(services, "settings.json", changed)
-    return reply({"status": "ok", "restart": restart}, trigger=signals_of("settings"))
+    restart = await _change_files(services, {**changes, "settings.json": changed})
+    answer: dict[str, Any] = {"status": "ok", "restart": restart}
+    if "sandbox" in new and services.settings.sandbox.url:
+        verdict, words = await _try_sandboxes(services)
+        answer |= {"verdict": verdict, "words": words}
+    return reply(answer, trigger=signals_of("settings"))
+
+
+SANDBOX_KEY = "SANDBOX_WORKER_TOKEN"  # the variable of the sandboxes' token, also in state/keys.json
+
+
+def _read_sandbox_token(services: Services, value: object) -> str | None:
+    """A token that was sent; "" takes it away, None leaves it: it came back as it was shown. Raises BadRequest."""
+    known = services.settings.sandbox.token
+    token = value.strip() if isinstance(value, str) else ""
+    if value is None or (known and token == preview(known)):
+        return None
+    if value != "" and not re.fullmatch(r"[!-~]{16,4096}", token):
+        words = "[sandbox] token: must have at least 16 characters, of printable ASCII"
+        raise BadRequest(words, code="invalid_settings", param="sandbox.token")
+    return token
+
+
+async def _try_sandboxes(services: Services) -> tuple[str, str]:
+    """What the Worker says to the token, in a word and a sentence."""
+    if (sandbox := services.settings.sandbox).kind == "bridge":  # it has no question that costs nothing
+        return "unproven", "Saved. The first task will tell if the token is good"
+    try:
+        async with asyncio.timeout(services.settings.timeouts.catalog_s):
+            count = len(await services.dispatch.cloud.sandboxes().all())
+    except Trouble as trouble:
+        words = services.credentials.redact(str(trouble))
+        if trouble.fault in ("away", "busy"):
+            return "unreachable", f"Saved. {sandbox.url} was asked: {words}"
+        return "refused", f"Saved, but {sandbox.url} refuses this token, or is not the Worker: {words}"
+    except TimeoutError:
+        return "unreachable", f"Saved. {sandbox.url} was asked: it does not answer"
+    return "accepted", f"The Worker takes this token{f'; sandboxes open: {count}' if count else ''}"
 
 
 class _NewKey(msgspec.Struct):
@@ -25675,8 +27140,15 @@ def set_up_pages(app: web.Application, folder: Path, further: Sequence[Path] = (
     for path in (folder / "templates").rglob("*.html"):
         environment.get_template(str(path.relative_to(folder / "templates")))  # compiled now, not when somebody asks
     environment.globals.update(
-        PAGES=PAGES, asset=asset, version=VERSION, budget_of=budget_of, open_session=open_session
+        PAGES=PAGES, asset=asset, version=VERSION, budget_of=budget_of, open_session=open_session, place_of=place_of
     )
+
+
+def place_of(task: Task, tasks: TaskSettings) -> str:
+    """Where a task runs, has run, or is going to: "local" or "sandbox"."""
+    if task.sessions and task.status != "queued":
+        return task.sessions[-1].place
+    return task.place or tasks.place
 
 
 def html_page(request: web.Request, template: str, status: int = 200, **shown: Any) -> web.Response:
@@ -25790,8 +27262,8 @@ async def show_page_part(request: web.Request) -> web.Response:
 PAGES = (Page("/", "Tasks", "list"), Page("/usage", "Usage", "chart"), Page("/docs", "Documentation", "book"))
 
 _DOCS = (
-    "clients", "chat", "tasks", "models", "hosts", "subscriptions", "tower", "dialects", "failover", "users", "usage",
-    "api", "settings", "safety", "running",
+    "clients", "chat", "tasks", "sandboxes", "models", "hosts", "subscriptions", "tower", "dialects", "failover",
+    "users", "usage", "api", "settings", "safety", "running",
 )  # fmt: skip
 _ORIGIN = "http://127.0.0.1:8001"  # as it is written in the docs; a page has its own address in its place
 
@@ -26033,18 +27505,20 @@ async def show_create(request: web.Request) -> web.Response:
     waiting = await request.app[BOARD].tasks("active", "", "", "", PAGE_MOST)
     config = await request.app[BOARD].config()
     return html_page(
-        request, "partials/create.html", config=config, settings=services.settings, waiting=waiting, kind="", fault=""
-    )
+        request, "partials/create.html", config=config, settings=services.settings, waiting=waiting, kind="", fault="",
+        sandboxes=services.dispatch.cloud.is_set,
+    )  # fmt: skip
 
 
 @routes.get("/partials/folder")
 async def show_folder(request: web.Request) -> web.Response:
-    """GET /partials/folder?dir=&in_place= -> what a task would work in there, or why it must not"""
+    """GET /partials/folder?dir=&in_place=&place= -> what a task would work in there, or why it must not"""
     wanted, kind, fault = request.query.get("dir", "").strip(), "", ""
+    places, inside = request.app[SERVICES].dispatch.places, request.query.get("place") == "sandbox"
     try:
         if wanted:
-            in_place = bool(request.query.get("in_place"))
-            kind = await request.app[SERVICES].dispatch.check(wanted, in_place=in_place)
+            in_place = bool(request.query.get("in_place")) and not inside
+            kind = await places["sandbox" if inside else "local"].check(wanted, in_place=in_place)
     except (BadRequest, Unavailable) as error:
         fault = error.message
     return html_page(request, "partials/folder.html", kind=kind, fault=fault)
@@ -26328,10 +27802,11 @@ class Sources:
     def read(self) -> Settings:
         """Raises SettingsError or StoreError."""
         self.seen = self.stamp()
+        entered = {name: value for name, value in self._store.keys().items() if name == SANDBOX_KEY}
         return read_settings(
             self._folder,
             flags=self._flags,
-            environ=self._environ,
+            environ={**self._environ, **entered},  # as with keys of routers, what a person entered wins
             dotenv=self._store.dotenv(),
             overrides=self._store.overrides(),
             file=read_toml(self.path, required=self._named),
@@ -26539,6 +28014,7 @@ def _services(
         TaskQueue(store, events, lambda: now_set().tasks, clocks=clocks),
         store,
         machine,
+        Cloud(now_set, machine, background, credentials, session, store.mark()),
         platforms,
         meters,
         credentials,
@@ -26546,7 +28022,7 @@ def _services(
         events,
         routing,
     )
-    bench = ChatBench(now_set, machine, platforms, dispatch.stay_of)
+    bench = ChatBench(now_set, machine, dispatch.cloud, platforms, dispatch.stay_of)
     chats = Conversations(
         ConversationStore(database, clocks.wall),
         proxy,

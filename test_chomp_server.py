@@ -91,6 +91,7 @@ from adapters.dialects import textcalls
 from adapters.hosts import kinds, llamacpp, lmstudio, ollama, seen, vllm
 from adapters.hosts import openai as any_other
 from adapters.hosts.seen import CannotDo, Down, HostModel, NotThis, Reply, Seen
+from adapters.places import cloudflare as cloudflare_place
 from adapters.services import web as services_web
 from adapters.subscriptions import claude, codex, siwc
 from adapters.subscriptions import kinds as sign_ins
@@ -1999,7 +2000,8 @@ class TestSettings:
         assert set(tables["timeouts"]) == {name.removesuffix("_s") for name in cs.Timeouts.__struct_fields__}
         assert set(tables["limits"]) == set(cs.Limits.__struct_fields__)
         assert set(tables["tasks"]) == {name.removesuffix("_s") for name in cs.TaskSettings.__struct_fields__}
-        for name, kind in {"extensions": cs.ExtensionSettings, "accounts": cs.AccountSettings, **kinds}.items():
+        of_tables = {"extensions": cs.ExtensionSettings, "accounts": cs.AccountSettings, "sandbox": cs.SandboxSettings}
+        for name, kind in {**of_tables, **kinds}.items():
             assert set(tables[name]) == {field.removesuffix("_s") for field in kind.__struct_fields__}
         assert set().union(*tables["routers"]) >= cs._ROUTER_KEYS - {"kind"}
         assert set().union(*tables["hosts"]) == set(cs._HOST_KEYS)
@@ -6802,6 +6804,7 @@ class TestHouse:
     STAND_ON: Any = (  # files in adapters/, and what they may import beside the standard library
         ("dialects/[!_]*.py", ("msgspec", "adapters.dialects")),
         ("hosts/[!_]*.py", ("msgspec", "adapters.hosts")),
+        ("places/[!_]*.py", ("msgspec", "aiohttp", "yarl", "adapters.places")),
         ("subscriptions/[!_]*.py", ("msgspec", "adapters.subscriptions")),
         ("services/[!_]*.py", ("msgspec", "aiohttp", "adapters.services")),
         ("written/[!_]*.py", ("msgspec", "adapters.written")),
@@ -22658,6 +22661,7 @@ class FarAgent:
     def __init__(self, output: cs.Output, env: Mapping[str, str]):
         self.output, self.env = output, env
         self.typed_s = -math.inf
+        self.lost = ""
         self.typed = asyncio.Queue[bytes]()
         self.events: list[dict[str, Any]] = []
         self.acting: asyncio.Task[None] | None = None
@@ -22709,12 +22713,22 @@ class FarPlace:
         self.calls.append("check")
         return "clone"
 
+    def room(self, here: int) -> bool:
+        return True
+
+    async def available(self, platform: cs.Platform) -> str:
+        return ""
+
+    def address(self, stay: cs.Stay, own: str) -> str:
+        return own
+
     async def prepare(self, task: cs.Task, platform: cs.Platform, level: Any, model: str) -> cs.Stay:
         self.calls.append("prepare")
         session, far = cs.open_session(task), Path("/far/project")
         assert session
         folder = cs.Folder(far, far, "clone", Path("/near/project"), "b" * 40, f"chomp/task-{task.id}")
-        return cs.Stay(task, session.id, platform, level, folder, cs.task_environment(task, session))
+        env = cs.task_environment(task, session, folder, Path("/far"), level)
+        return cs.Stay(task, session.id, platform, level, folder, env)
 
     async def setup(self, stay: cs.Stay) -> None:
         self.calls.append("setup")
@@ -22722,7 +22736,7 @@ class FarPlace:
     async def file(self, stay: cs.Stay, name: str, *, original: bool = False) -> tuple[bytes, bool] | None:
         return (b"#!/bin/sh\n", True) if Path(name) == Path("check.sh") else None
 
-    def program(self, stay: cs.Stay, name: str) -> str:
+    async def program(self, stay: cs.Stay, name: str) -> str:
         return ""
 
     async def put(self, stay: cs.Stay, name: str, data: bytes, *, executable: bool = False) -> str:
@@ -22745,6 +22759,13 @@ class FarPlace:
     async def bundle(self, stay: cs.Stay) -> cs.Saved:
         self.calls.append("bundle")
         return self.saved
+
+    async def checkpoint(self, stay: cs.Stay) -> None: ...
+
+    async def leave(self, task_id: str) -> None:
+        self.calls.append("leave")
+
+    async def tend(self, sessions: Any) -> None: ...
 
     async def diff(self, task: cs.Task, most_bytes: int) -> str:
         return "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-old\n+far\n"
@@ -22787,7 +22808,7 @@ class TestPlaces:
         assert [one["verdict"] for one in task["sessions"]] == ["failed", "passed"]
         assert [(one["base"], one["head"]) for one in task["sessions"]] == [("b" * 40, "c" * 40)] * 2
         again = ["prepare", "setup", "start", "bundle", "/far/project/check.sh all"]
-        assert place.calls == again * 2
+        assert place.calls[:10] == again * 2
         assert b"2 tests fail" in place.files["feedback-s2.txt"]
 
     async def test_a_gate_that_stays_red_fails_the_task(self, workshop: Any) -> None:
@@ -22821,7 +22842,17 @@ class TestPlaces:
         await here.post("/retry", id=task_id, run=True)
         task = await here.ended(task_id)
         assert (task["status"], task["result"], told) == ("done", "all is well", ["done"])
-        assert place.calls == ["prepare", "setup", "start", "bundle"] * 2
+        assert place.calls[:9] == [
+            "prepare",
+            "setup",
+            "start",
+            "bundle",
+            "leave",
+            "prepare",
+            "setup",
+            "start",
+            "bundle",
+        ]
 
     async def test_another_end_that_is_wanted_twice_leaves_no_cancellation_behind(self) -> None:
         run = cs.Run("1")
@@ -34080,6 +34111,2520 @@ class TestSandboxWorker:
             assert words in ran.stdout
 
 
+class TestSandboxProgram:
+    """bin/sandbox, with others in the place of npx, npm, node and docker."""
+
+    @pytest.fixture
+    def desk(self, tmp_path):
+        """A folder for PATH, a project folder for state/, and what was called."""
+        programs = tmp_path / "bin"
+        programs.mkdir()
+
+        def program(name, script):
+            (programs / name).write_text(f'#!/bin/bash\necho {name} "$@" >>{tmp_path}/calls\n{script}\n')
+            (programs / name).chmod(0o755)
+
+        program("node", "echo v22.12.0")
+        program("npm", "true")
+        program("docker", "true")
+        program(
+            "npx",
+            f"""case $3 in
+            whoami) echo 'You are logged in' ;;
+            deploy) echo 'Deployed chomp-sandbox triggers'; echo '  https://chomp-sandbox.me.workers.dev' ;;
+            secret) case $4 in put) cat >{tmp_path}/secret ;; list) cat {tmp_path}/secrets 2>/dev/null || echo '[]' ;; esac ;;
+            esac""",
+        )
+        (tmp_path / "project/state").mkdir(parents=True)
+
+        def run(*words, **env):
+            path = f"{programs}:{os.environ['PATH']}"
+            base = {k: v for k, v in os.environ.items() if not k.startswith("SANDBOX_WORKER")}
+            env = base | {"PATH": path, "CHOMP_DIR": str(tmp_path / "project")} | env
+            argv = [sys.executable, str(HERE / "bin/sandbox"), *words]
+            return subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+
+        run.program, run.folder, run.env_file = program, tmp_path, tmp_path / "project/state/.env"
+        return run
+
+    def calls(self, desk):
+        return (desk.folder / "calls").read_text() if (desk.folder / "calls").exists() else ""
+
+    def test_deploy_sets_the_token_by_stdin_and_says_what_chomp_needs(self, desk):
+        ran = desk("deploy", "--yes")
+        assert ran.returncode == 0, ran.stderr
+        token = (desk.folder / "secret").read_text()
+        assert len(token) > 40 and token not in self.calls(desk)
+        assert f"SANDBOX_WORKER_URL=https://chomp-sandbox.me.workers.dev\nSANDBOX_WORKER_TOKEN={token}\n" in ran.stdout
+        assert "Workers Paid" in ran.stdout and "At most 5" in ran.stdout and "containers/pricing" in ran.stdout
+        assert not desk.env_file.exists()
+
+    def test_write_puts_them_into_the_env_file_and_deploying_again_keeps_the_token(self, desk):
+        desk.env_file.write_text("# mine\nOTHER=1\n")
+        ran = desk("deploy", "--yes", "--write")
+        assert ran.returncode == 0, ran.stderr
+        token = (desk.folder / "secret").read_text()
+        assert token not in ran.stdout
+        lines = desk.env_file.read_text().splitlines()
+        assert lines[:2] == ["# mine", "OTHER=1"] and set(lines[2:]) == {
+            "SANDBOX_WORKER_URL=https://chomp-sandbox.me.workers.dev",
+            f"SANDBOX_WORKER_TOKEN={token}",
+        }
+        assert stat.S_IMODE(desk.env_file.stat().st_mode) == 0o600
+        assert desk("deploy", "--yes").returncode == 0
+        assert (desk.folder / "secret").read_text() == token
+        assert desk("deploy", "--yes", "--new-token").returncode == 0
+        assert (desk.folder / "secret").read_text() != token
+
+    def test_a_token_that_is_set_there_is_not_replaced_unasked(self, desk):
+        (desk.folder / "secrets").write_text('[{"name": "DISPATCH_TOKEN", "type": "secret_text"}]')
+        ran = desk("deploy", "--yes")
+        assert ran.returncode == 1 and "--new-token" in ran.stderr
+        assert not (desk.folder / "secret").exists()
+        assert desk("deploy", "--yes", SANDBOX_WORKER_TOKEN="known").returncode == 0
+        assert (desk.folder / "secret").read_text() == "known"
+
+    @pytest.mark.parametrize(
+        ("name", "script", "words"),
+        [
+            ("node", "echo v20.20.2", "Node 22.12"),
+            ("docker", "exit 1", "Docker"),
+            ("npx", "echo 'You are not authenticated. Please run `wrangler login`.'", "login"),
+            ("npm", "exit 1", "npm ci"),
+        ],
+    )
+    def test_what_is_missing_is_said_and_nothing_is_deployed(self, desk, name, script, words):
+        desk.program(name, script)
+        ran = desk("deploy", "--yes")
+        assert ran.returncode == 1 and words in ran.stderr
+        assert " deploy" not in self.calls(desk) and not (desk.folder / "secret").exists()
+
+    def test_nothing_is_done_unasked(self, desk):
+        for command in ("deploy", "destroy"):
+            ran = desk(command)
+            assert ran.returncode == 1 and "--yes" in ran.stderr
+            assert f" {command}" not in self.calls(desk) and " delete" not in self.calls(desk)
+
+    async def test_status_shows_what_runs_and_destroy_ends_it(self, desk, cloudflare):
+        await cloudflare.reset()
+        async with aiohttp.ClientSession() as client:
+            await WorkerClient(cloudflare, client).open()
+        env = {"SANDBOX_WORKER_URL": cloudflare.url, "SANDBOX_WORKER_TOKEN": cloudflare.token}
+        ran = await asyncio.to_thread(desk, "status", **env)
+        assert ran.returncode == 0 and "no chomp is connected" in ran.stdout and "task-1  of me" in ran.stdout, ran
+        ran = await asyncio.to_thread(desk, "status", **env | {"SANDBOX_WORKER_TOKEN": "wrong-wrong-wrong"})
+        assert ran.returncode == 1 and "401" in ran.stderr
+        ran = await asyncio.to_thread(desk, "destroy", "--yes", **env)
+        assert ran.returncode == 0, ran.stderr
+        assert await cloudflare.alive() == [] and " delete --force" in self.calls(desk)
+
+
+CLOUD_S = 60.0  # for what takes a sandbox a second
+
+
+class Far:
+    """A chomp whose tasks run in sandboxes, and what a person does with it. The agents are scripts."""
+
+    git = Workshop.git
+    source = Workshop.source
+
+    def __init__(self, process: Process, clouds: Cloudflare, folder: Path):
+        self.process, self.clouds, self.folder = process, clouds, folder
+        self.said = b""  # by chomps that have ended
+        self.own: set[str] = set()  # its sandboxes, as far as they were seen
+
+    async def up(self) -> Far:
+        await self.process.up()
+        return self
+
+    async def killed(self) -> None:
+        """As by a power cut."""
+        assert self.process.child
+        self.process.child.kill()
+        await self.process.ended()
+        self._keep()
+
+    async def closed(self) -> None:
+        """As by its owner."""
+        assert self.process.child
+        self.process.child.terminate()
+        async with asyncio.timeout(CLOUD_S):
+            await self.process.child.wait()
+        self._keep()
+
+    def _keep(self) -> None:
+        self.said += self.process.out.read_bytes() + self.process.err.read_bytes()
+
+    @property
+    def log(self) -> bytes:
+        """All that chomp has printed."""
+        return self.said + self.process.out.read_bytes() + self.process.err.read_bytes()
+
+    async def ask(self, method: str, path: str, status: int = 200, **more: Any) -> Any:
+        headers = {"authorization": f"Bearer {TOKEN}", **more.pop("headers", {})}
+        async with (
+            aiohttp.ClientSession(self.process.url, headers=headers) as http, http.request(method, path, **more) as answer
+        ):  # fmt: skip
+            found = await (answer.json() if answer.content_type == "application/json" else answer.text())
+            assert answer.status == status, found
+            return found
+
+    async def post(self, what: str, status: int = 200, **fields: Any) -> Any:
+        told = {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}
+        found = await self.ask("POST", f"/api/tasks{what}", status, json=told)
+        return found.get("task") or found
+
+    async def add(self, script: str, **fields: Any) -> str:
+        """The id of a task that starts at once."""
+        how = {"platform": "shell", "place": "sandbox", "run": True, **fields}
+        return str((await self.post("", prompt=script, **how))["id"])
+
+    async def task(self, task_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = await self.ask("GET", f"/api/tasks/{task_id}")
+        self.own |= {one["sandbox_id"] for one in found.get("sessions", ()) if one.get("sandbox_id")}
+        return found
+
+    async def when(
+        self, task_id: str, holds: Callable[[dict[str, Any]], Any], limit_s: float = CLOUD_S
+    ) -> dict[str, Any]:
+        """The task as soon as `holds` says yes."""
+        task: dict[str, Any] = {}
+        try:
+            async with asyncio.timeout(limit_s):
+                while not holds(task := await self.task(task_id)):
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError((task, self.log[-2000:])) from None
+        return task
+
+    async def ended(self, task_id: str) -> dict[str, Any]:
+        return await self.when(task_id, lambda task: task["status"] in ("done", "failed"))
+
+    async def phase(self, task_id: str, phase: str) -> dict[str, Any]:
+        return await self.when(task_id, lambda task: task.get("phase") == phase)
+
+    async def runs(self, script: str, **fields: Any) -> dict[str, Any]:
+        """The task, ended."""
+        return await self.ended(await self.add(script, **fields))
+
+    async def output(self, task_id: str, session: str = "") -> str:
+        return (await self.raw(task_id, session)).decode().replace("\r\n", "\n")
+
+    async def raw(self, task_id: str, session: str = "") -> bytes:
+        """Every byte a session has printed."""
+        data, since = b"", 0
+        while True:
+            params = {"session": session, "since": str(since), "raw": "1"}
+            found = await self.ask("GET", f"/api/tasks/{task_id}/output", params=params)
+            assert found["since"] == since, "bytes are missing"
+            data += base64.b64decode(found["data"])
+            if found["next"] == since:
+                return data
+            since = found["next"]
+
+    async def prints(self, task_id: str, words: str, session: str = "") -> None:
+        """Waits until a session has printed that."""
+        said = ""
+        try:
+            async with asyncio.timeout(CLOUD_S):
+                while words not in said:
+                    await asyncio.sleep(0.05)
+                    with contextlib.suppress(AssertionError):  # it has no terminal yet
+                        said = await self.output(task_id, session)
+        except TimeoutError:
+            raise AssertionError((words, said, await self.task(task_id), self.log[-2000:])) from None
+
+    async def all_ended(self, limit_s: float = 20.0) -> None:
+        """No sandbox is left."""
+        left: list[str] = []
+        try:
+            async with asyncio.timeout(limit_s):
+                while left := await self.clouds.alive():
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError((left, self.log[-2000:])) from None
+
+    def root(self, task_id: str) -> Path:
+        """chomp's folder of a task, here."""
+        return self.process.folder / "state" / "work" / f"task-{task_id}"
+
+    def transcript(self, task_id: str, session: str = "s1") -> bytes:
+        return (self.process.folder / "state" / "output" / f"task-{task_id}" / f"{session}.log").read_bytes()
+
+    @contextlib.asynccontextmanager
+    async def view(self, task_id: str, **query: str) -> AsyncIterator[Screen]:
+        await self.when(task_id, lambda task: task["status"] != "queued")
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        async with (
+            aiohttp.ClientSession(self.process.url, headers=headers) as http,
+            http.ws_connect(f"/ws/terminal/{task_id}", params=query, max_msg_size=0) as ws,
+        ):
+            yield Screen(ws)
+
+    async def ask_worker(self, method: str, route: str, **more: Any) -> Any:
+        headers = {"authorization": f"Bearer {self.clouds.token}"}
+        async with (
+            aiohttp.ClientSession() as http,
+            http.request(method, f"{self.clouds.url}/{route}", headers=headers, **more) as answer,
+        ):
+            assert answer.status == 200, await answer.text()
+            return await answer.json()
+
+    def is_in(self, found: Path, folder: Path) -> bool:
+        """Whether a process is in the sandbox that a folder was found in."""
+        return os.readlink(found / "ns/pid") == os.readlink(Path(*folder.parts[:3]) / "ns/pid")
+
+    def inside(self, sandbox: str) -> Path:
+        """The root folder of a running sandbox, as its first process sees it."""
+        for found in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                words = (found / "cmdline").read_bytes().split(b"\0")
+                is_one = b"/container-server/inside.py" in words and words[0].endswith(b"python3")
+                if is_one and f"/{sandbox}." in (found / "mountinfo").read_text():
+                    return found / "root"
+        raise AssertionError(f"{sandbox} does not run")
+
+    async def folder_inside(self, task_id: str) -> Path:
+        """A task's clone, where its agent has it."""
+        sandbox = (await self.task(task_id))["sessions"][-1]["sandbox_id"]
+        place = self.inside(sandbox) / str(self.root(task_id).resolve()).lstrip("/")
+        return next(path.parent for path in place.glob("*/.git"))
+
+
+@pytest.fixture(scope="class")
+def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloudflare]:
+    """The cloud of a class; what a test breaks it mends."""
+    if why := cloud_missing():
+        pytest.skip(why)
+    with asyncio.Runner() as runner:
+        made = runner.run(Cloudflare().start(tmp_path_factory.mktemp("cloud")))
+        yield made
+        runner.run(made.stop())
+
+
+@pytest.fixture
+async def far(clouds: Cloudflare, process: Any, tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Far]]]:
+    """Starts chomps: `await far(upstream, tasks={"parallel": 1}, sandbox={"lost": "2s"})`."""
+    made: list[Far] = []
+
+    async def start(*upstreams: Upstream, runs: bool = True, **more: Any) -> Far:
+        (home := tmp_path / "owner").mkdir(exist_ok=True)
+        where = {"SANDBOX_WORKER_URL": clouds.url, "SANDBOX_WORKER_TOKEN": clouds.token}
+        environ = {"HOME": str(home), "CHOMP_API_TOKEN": TOKEN, "CHOMP_LOCAL_GGUF": "", "LANG": "C.UTF-8", **where}
+        tables = {"tasks": {"isolation": "none", **more.pop("tasks", {})}}
+        made.append(Far(process(*upstreams, **{**environ, **tables, **more}), clouds, tmp_path))
+        return await made[-1].up() if runs else made[-1]
+
+    yield start
+    await clouds.fail("error", 0)
+    await clouds.worker(on=True)
+    for one in made:
+        if one.process.child is not None and one.process.child.returncode is None:
+            one.process.child.kill()
+            await one.process.child.wait()
+    left = await clouds.alive()
+    while found := await clouds.alive():  # nothing of it is to be another test's
+        for sandbox in found:
+            await clouds.lose(sandbox)
+    assert left == [], "sandboxes were left, which cost"
+
+
+TO_DONE = "[ -e done.txt ] || { echo \"there is no done.txt: \\$(no) \\`no\\` 'no'\"; exit 1; }"
+GATE = f"#!/bin/sh\necho looking; {TO_DONE}\n"
+
+
+class TestSandboxPlace:
+    """A task in a sandbox, from its start to its end."""
+
+    async def test_a_task_goes_through_a_sandbox_and_its_work_comes_back(self, far: Any) -> None:
+        one = await far()
+        source = one.source(**{"check.sh": GATE})
+        config = (source / ".git/config").read_text()
+        before = (one.git(source, "rev-parse", "HEAD"), one.git(source, "for-each-ref"))
+        script = """
+            printf 'I am %s, at %s\\n' "$(id -un)" "$(pwd)"
+            if [ -s "$TASK_FEEDBACK_FILE" ]; then echo FEEDBACK; cat "$TASK_FEEDBACK_FILE"; echo done >done.txt; git add -A; fi
+            git commit -q --allow-empty -m "of $SESSION_ID"
+        """
+        task = await one.runs(script, dir=source, gate="./check.sh")
+        assert (task["status"], task.get("verified"), task.get("phase")) == ("done", True, None), task
+        first, second = task["sessions"]
+        assert (first["verdict"], first["gate_exit"], second["verdict"], second["gate_exit"]) == (
+            "failed",
+            1,
+            "passed",
+            0,
+        )
+        told = "looking\nthere is no done.txt: $(no) `no` 'no'\n"
+        assert first["gate_output"] == told and second["gate_output"] == "looking\n"
+        for session in (first, second):
+            assert (session["place"], session["isolation"], session["exit_code"]) == ("sandbox", "container", 0)
+        assert first["sandbox_id"] == second["sandbox_id"] != ""
+        assert "I am agent, at " in await one.output(task["id"], "s1")
+        again = await one.output(task["id"], "s2")
+        assert "FEEDBACK\n" in again and all(line in again for line in told.splitlines())
+        # the branch is there, and nothing else of the source has changed
+        branch = f"chomp/task-{task['id']}"
+        assert one.git(source, "log", "--format=%s", branch).split("\n") == ["of s2", "of s1", "first"]
+        assert one.git(source, "show", f"{branch}:done.txt") == "done"
+        assert second["base"] == before[0] and second["head"] == one.git(source, "rev-parse", branch)
+        assert "+done" in (await one.ask("GET", f"/api/tasks/{task['id']}/diff"))["diff"]
+        one.git(source, "update-ref", "-d", f"refs/heads/{branch}")
+        assert (one.git(source, "rev-parse", "HEAD"), one.git(source, "for-each-ref")) == before
+        assert (source / ".git/config").read_text() == config
+        assert one.git(source, "status", "--porcelain") == ""
+        await one.all_ended(5)
+
+    async def test_it_is_added_from_the_command_line(self, far: Any) -> None:
+        one = await far()
+        source = one.source(**{"check.sh": GATE})
+        words = [
+            "add",
+            "--run",
+            "--wait",
+            "--place",
+            "sandbox",
+            "--platform",
+            "shell",
+            "--repo",
+            str(source),
+            "--gate",
+            "./check.sh",
+        ]
+        script = '[ ! -s "$TASK_FEEDBACK_FILE" ] || { echo done >done.txt; git add -A; git commit -qm done; }; echo "said $(id -un)"'
+        code, out, error = await ran(COMMAND, *words, script, environ=one.process.environ, limit_s=CLOUD_S)
+        assert code == 0, (out, error)
+        assert "said agent" in out
+        task = await one.task("1")
+        assert (task["status"], task.get("verified"), task["sessions"][1]["place"]) == ("done", True, "sandbox")
+        bundle = one.root("1") / "commits-s2.bundle"
+        assert str(bundle) in json.dumps(task)  # of a repository that is cloned, nothing is changed: its owner is told
+        heads = one.git(source, "bundle", "list-heads", str(bundle)).split()
+        one.git(source, "fetch", "-q", str(bundle), f"{heads[1]}:refs/heads/back")
+        assert one.git(source, "show", "back:done.txt") == "done"
+        await one.all_ended(5)
+
+    async def test_the_built_in_agent_works_there(self, far: Any, upstream: Any) -> None:
+        async def model(call: Call) -> None:
+            if call.json["messages"][-1]["role"] == "tool":
+                await Play().says("It is done.")(call)
+            else:
+                command = "id -un >who; pwd >>who; git add -A; git commit -qm who; cat who"
+                await Play().calls(("run_shell", {"command": command}))(call)
+
+        router = await upstream(model)
+        one = await far(router)
+        source = one.source()
+        task = await one.runs("who are you?", dir=source, platform="chomp", model=router.model)
+        assert (task["status"], task["result"]) == ("done", "It is done."), (task, await one.output(task["id"]))
+        assert one.git(source, "show", f"chomp/task-{task['id']}:who").startswith("agent\n")
+        assert task["tokens"] == 30
+        await one.all_ended(5)
+
+    async def test_its_terminal_is_live(self, far: Any) -> None:
+        one = await far()
+        script = r"""
+            stty -echo; printf 'who\303\251? '; read -r name; printf 'h\303\251llo <%s>\n' "$name"
+            trap 'stty size' WINCH; stty size
+            while [ ! -e go ]; do sleep 0.05; done
+            stty raw; printf '\000\001\033[31m\377\376\360\237\230\200'; head -c 6 | od -An -tx1
+        """
+        task_id = await one.add(script, dir=one.source())
+        async with one.view(task_id) as screen:
+            await screen.until(lambda: "whoé? ".encode() in screen.shown)
+            await screen.socket.send_bytes("Zoë $(id) `x` '\"\n".encode())
+            await screen.until(lambda: "héllo <Zoë $(id) `x` '\">".encode() in screen.shown)
+            await screen.say(type="resize", cols=101, rows=37)
+            await screen.until(lambda: b"37 101" in screen.shown)
+            (await one.folder_inside(task_id) / "go").touch()
+            await screen.until(lambda: b"\0\x01\x1b[31m\xff\xfe\xf0\x9f\x98\x80" in screen.shown)
+            await screen.socket.send_bytes(b"\x00\x01\xff\xfe\x7f\x80")
+            await screen.until(lambda: b"00 01 ff fe 7f 80" in screen.shown)
+            await screen.until(lambda: screen.was_told("exit"))
+            assert screen.was_told("exit")[0]["code"] == 0
+        task = await one.ended(task_id)
+        assert task["status"] == "done"
+        assert screen.shown.removeprefix(b"\x1bc") == one.transcript(task_id) == await one.raw(task_id)
+
+    @pytest.mark.parametrize("public", [False, True])
+    async def test_what_an_agent_asks_there_is_measured(self, far: Any, upstream: Any, public: bool) -> None:
+        router = await upstream(Play().says("It ", "is ", "here."))
+        one = await far(router, runs=False)
+        if public:
+            one.process.environ["CHOMP_PUBLIC_URL"] = one.process.url
+        await one.up()
+        task = await one.runs("where?", dir=one.source(), platform="ask", model=router.model)
+        assert (task["status"], task["result"]) == ("done", "It is here."), task
+        session = task["sessions"][0]
+        assert (session["prompt_tokens"], session["completion_tokens"], session["tokens"], task["tokens"]) == (
+            10,
+            5,
+            15,
+            15,
+        )
+        usage = await one.ask("GET", "/api/usage", params={"by": "task"})
+        assert any(row.get("task", row.get("key")) == task["id"] for row in usage["rows"]), usage
+        assert router.calls[0].headers["authorization"] == f"Bearer key-of-{router.id}"
+        await one.all_ended(5)
+
+
+LINES = "for n in $(seq {}); do printf 'line %05d\\n' $n; done"
+
+
+def printed_lines(most: int) -> bytes:
+    return b"".join(b"line %05d\r\n" % number for number in range(1, most + 1))
+
+
+@pytest.mark.skipif(not bwrap_works(), reason="bubblewrap does not work here")
+class TestSandboxesThatDoNotAnswer:
+    """In this process, where its patience is short."""
+
+    @pytest.fixture
+    async def shop(self, clouds: Cloudflare, workshop: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Workshop]:
+        for where, name, seconds in (
+            (cs, "CALL_S", 1.0), (cs, "HEARD_S", 0.5), (cloudflare_place, "REQUEST_S", 0.5), (cloudflare_place, "OPEN_S", 1.5),
+        ):  # fmt: skip
+            monkeypatch.setattr(where, name, seconds)
+        monkeypatch.setattr(cs.Inside.hear, "__defaults__", (0.5,))
+        environ = {"SANDBOX_WORKER_URL": clouds.url, "SANDBOX_WORKER_TOKEN": clouds.token}
+        yield await workshop(environ=environ, sandbox={"lost": "8s"}, tasks={"isolation": "none"})
+        await clouds.fail("error", 0)
+        for sandbox in await clouds.alive():
+            await clouds.lose(sandbox)
+
+    async def gone(self, clouds: Cloudflare) -> None:
+        async def none() -> bool:
+            return await clouds.alive() == []
+
+        await eventually_async(none, True, CLOUD_S)
+
+    async def test_one_that_hangs_for_a_while_is_asked_again(self, shop: Workshop, clouds: Cloudflare) -> None:
+        source = shop.source()
+        script = "echo here; until [ -e go ]; do sleep 0.02; done; echo on; git commit -q --allow-empty -m on"
+        await clouds.fail("hang", 1, "exec")
+        task_id = await shop.add(script, dir=str(source), place="sandbox")
+        async with asyncio.timeout(CLOUD_S):
+            while "here" not in (
+                (await shop.output(task_id)) if (await shop.task(task_id)).get("phase") == "running" else ""
+            ):
+                await asyncio.sleep(0.05)
+        await clouds.fail("hang", 2, "exec")
+        sandbox = (await shop.task(task_id))["sessions"][0]["sandbox_id"]
+        inside = Far.inside(None, sandbox)  # type: ignore[arg-type]
+        place = inside / str(shop.dispatch.machine.folders.place(shop.dispatch.queue.get(task_id))).lstrip("/")
+        (next(path.parent for path in place.glob("*/.git")) / "go").touch()
+        async with asyncio.timeout(CLOUD_S):
+            while (task := await shop.task(task_id))["status"] == "active":
+                await asyncio.sleep(0.05)
+        assert (task["status"], await shop.output(task_id)) == ("done", "here\non\n"), task
+        await self.gone(clouds)
+
+    async def test_one_that_hangs_for_good_is_given_up(self, shop: Workshop, clouds: Cloudflare) -> None:
+        task_id = await shop.add("echo here; sleep 1000", dir=str(shop.source()), place="sandbox")
+        await shop.phase(task_id, "running")
+        await clouds.fail("hang", 1000, "exec")
+        async with asyncio.timeout(CLOUD_S):
+            while (task := await shop.task(task_id))["status"] == "active":
+                await asyncio.sleep(0.05)
+        assert (task["status"], task["reason"]) == ("failed", "interrupted"), task
+        assert "Resume" in task["sessions"][0]["error"]
+        await clouds.fail("error", 0)
+        await self.gone(clouds)
+
+    async def test_one_that_never_opens_is_said(self, shop: Workshop, clouds: Cloudflare) -> None:
+        await clouds.fail("hang", 1000, "exec")
+        task_id = await shop.add("echo here", dir=str(shop.source()), place="sandbox")
+        async with asyncio.timeout(CLOUD_S):
+            while (task := await shop.task(task_id))["status"] not in ("failed", "done"):
+                await asyncio.sleep(0.05)
+        assert "no sandbox could be made" in task["sessions"][0]["error"], task
+        await clouds.fail("error", 0)
+        await self.gone(clouds)
+
+
+class TestSandboxOutlastsChomp:
+    """chomp ends, and is there again: an agent in a sandbox has not noticed."""
+
+    @pytest.mark.parametrize("how", ["killed", "closed"])
+    async def test_an_agent_works_on_without_chomp(self, far: Any, upstream: Any, how: str) -> None:
+        router = await upstream(Play().says("yes"))
+        one = await far(router)
+        asks = f'printf asked | "$CHOMP_BIN" ask --model {router.model}'
+        script = f"""
+            echo first >first.txt; git add -A; git commit -q -m first; {asks}
+            {LINES.format(3000)}
+            until [ -e go ]; do sleep 0.02; done
+            {LINES.format(2000)}
+            touch printed; until [ -e on ]; do sleep 0.02; done
+            {asks}; read -r said; echo "heard <$said>"; git commit -q --allow-empty -m second
+        """
+        source = one.source(**{"check.sh": "#!/bin/sh\ntest -e first.txt\n"})
+        task_id = await one.add(script, dir=source, gate="./check.sh")
+        await one.prints(task_id, "line 03000")
+        folder = await one.folder_inside(task_id)
+        before = await one.task(task_id)
+        assert before["tokens"] == 15
+        await one.ask("GET", "/api/usage")  # from now on it is on disk
+        await getattr(one, how)()
+        (folder / "go").touch()
+        await until(lambda: (folder / "printed").exists(), "its agent has ended with chomp")
+        await one.up()
+        await one.prints(
+            task_id, printed_lines(3000).decode().replace("\r", "") + printed_lines(2000).decode().replace("\r", "")
+        )
+        task = await one.when(task_id, lambda task: task.get("phase") == "running")
+        assert (task["status"], len(task["sessions"]), task["tokens"]) == ("active", 1, 15)
+        assert task["sessions"][0]["sandbox_id"] == before["sessions"][0]["sandbox_id"]
+        (folder / "on").touch()
+        await one.when(task_id, lambda task: task["tokens"] == 30)
+        await one.post("/input", id=task_id, text="héé $(x)", enter=True)
+        task = await one.ended(task_id)
+        assert (task["status"], task.get("verified"), task["tokens"], len(task["sessions"])) == ("done", True, 30, 1), (
+            task
+        )
+        assert (task["sessions"][0]["requests"], len(router.calls)) == (2, 2)
+        expected = (
+            b"yes\r\n"
+            + printed_lines(3000)
+            + printed_lines(2000)
+            + b"yes\r\n"
+            + "héé $(x)\r\nheard <héé $(x)>\r\n".encode()
+        )
+        assert await one.raw(task_id) == expected == one.transcript(task_id)
+        assert one.git(source, "log", "--format=%s", f"chomp/task-{task_id}") == "second\nfirst\nfirst"
+        await one.all_ended()
+
+    async def test_an_agent_that_ended_meanwhile_is_judged(self, far: Any) -> None:
+        one = await far()
+        source = one.source(**{"check.sh": GATE})
+        script = """
+            if [ -e go ]; then echo done >done.txt; git add done.txt; git commit -q -m done; echo ended; exit; fi
+            echo waiting; until [ -e go ]; do sleep 0.02; done; echo ended; touch over
+        """
+        task_id = await one.add(script, dir=source, gate="./check.sh")
+        await one.prints(task_id, "waiting")
+        folder = await one.folder_inside(task_id)
+        await one.killed()
+        (folder / "go").touch()
+        await until(lambda: (folder / "over").exists(), "its agent has ended with chomp")
+        await one.up()
+        task = await one.ended(task_id)
+        assert (task["status"], task.get("verified")) == ("done", True), task
+        assert [one["verdict"] for one in task["sessions"]] == ["failed", "passed"]
+        assert await one.raw(task_id, "s1") == b"waiting\r\nended\r\n"
+        await one.all_ended()
+
+    @pytest.mark.parametrize("how", ["killed", "closed"])
+    async def test_a_gate_that_was_at_work_is_run_again(self, far: Any, how: str) -> None:
+        one = await far()
+        gate = "#!/bin/sh\necho run >>runs\n[ -e red ] || until [ -e go ]; do sleep 0.02; done\n"
+        source = one.source(**{"check.sh": gate})
+        task_id = await one.add("echo work; git commit -q --allow-empty -m work", dir=source, gate="./check.sh")
+        await one.phase(task_id, "verifying")
+        folder = await one.folder_inside(task_id)
+        await until(lambda: (folder / "runs").exists(), "the gate does not run")
+        await getattr(one, how)()
+        await one.up()
+        await until(lambda: (folder / "runs").read_text() == "run\nrun\n", "the gate is not run again")
+        (folder / "go").touch()
+        task = await one.when(task_id, lambda task: task["status"] != "active")
+        assert (task["status"], task.get("verified")) == ("done", True), task
+        assert await one.raw(task_id) == b"work\r\n"
+        await one.all_ended()
+
+    @pytest.mark.parametrize("how", ["killed", "closed"])
+    @pytest.mark.parametrize("moment", ["alive", "setup"])
+    async def test_what_was_being_prepared_can_be_resumed(self, far: Any, moment: str, how: str) -> None:
+        one = await far()
+        source = one.source(**{".chomp/setup.sh": "echo set up >>prepared; [ -e go ] || sleep 1000\n"})
+        task_id = await one.add('cat prepared; git commit -q --allow-empty -m "of $SESSION_ID"', dir=source)
+        await until_alive(one)
+        if moment == "setup":
+            await one.when(task_id, lambda task: task["sessions"][-1].get("sandbox_id"))
+            folder = await one.folder_inside(task_id)
+            await until(lambda: (folder / "prepared").exists(), "there is no setup")
+        await getattr(one, how)()
+        if how == "closed":
+            await one.all_ended(5)  # not only when it is there again
+        await one.up()
+        task = await one.ended(task_id)
+        assert (task["status"], task["reason"]) == ("failed", "interrupted")
+        await one.all_ended()  # what it left is found
+        await one.post("/retry", id=task_id, run=True)
+        await one.when(task_id, lambda task: len(task["sessions"]) == 2 and task["sessions"][-1].get("sandbox_id"))
+        folder = await one.folder_inside(task_id)
+        await until(lambda: (folder / "prepared").exists(), "there is no setup")
+        (folder / "go").touch()
+        await one.post("/stop", id=task_id)
+        task = await one.task(task_id)
+        assert (task["status"], task["reason"]) == ("failed", "stopped")
+        await one.all_ended()
+
+    async def test_much_output_and_secrets_in_it(self, far: Any) -> None:
+        one = await far()
+        script = """
+            echo "<$CHOMP_API_TOKEN>"; echo "$CHOMP_API_TOKEN" >token; stty -onlcr; seq 300000
+            until [ -e go ]; do sleep 0.02; done; seq 300000; echo "<$CHOMP_API_TOKEN>"; head -c 100 token
+        """
+        task_id = await one.add(script, dir=one.source())
+        whole = b"".join(b"%d\n" % number for number in range(1, 300001))
+        await until_transcript(one, task_id, whole[-100:])
+        folder = await one.folder_inside(task_id)
+        token = (folder / "token").read_text().strip()
+        assert token.encode() not in one.transcript(task_id)
+        await one.killed()
+        (folder / "go").touch()
+        await one.up()
+        assert (await one.ended(task_id))["status"] == "done"
+        said = await one.raw(task_id)
+        assert said == one.transcript(task_id) and token.encode() not in said
+        first, _, rest = said.partition(b">\r\n")
+        assert rest.startswith(whole + whole + b"<") and first.startswith(b"<") and first[1:] in rest[2 * len(whole) :]
+
+    async def test_a_budget_holds_when_chomp_is_there_again(self, far: Any, upstream: Any) -> None:
+        router = await upstream(Play().says("yes"))
+        one = await far(router)
+        asks = f'printf asked | "$CHOMP_BIN" ask --model {router.model}'
+        script = f"{asks}; echo waiting; until [ -e go ]; do sleep 0.02; done; {asks}; echo got it"
+        task_id = await one.add(script, dir=one.source(), budget_tokens=10)
+        await one.prints(task_id, "waiting")
+        folder = await one.folder_inside(task_id)
+        await one.killed()
+        await one.up()
+        await one.phase(task_id, "running")
+        (folder / "go").touch()
+        task = await one.phase(task_id, "waiting")
+        assert (task["status"], len(router.calls)) == ("active", 1)
+        await one.post("/continue", id=task_id)
+        task = await one.ended(task_id)
+        assert (task["status"], task["tokens"], len(router.calls)) == ("done", 30, 2), task
+        assert await one.raw(task_id) == b"yes\r\nwaiting\r\nyes\r\ngot it\r\n"
+
+    async def test_a_worker_that_is_away_meanwhile_is_waited_for(self, far: Any) -> None:
+        one = await far()
+        task_id = await one.add("echo here; until [ -e go ]; do sleep 0.02; done; echo on", dir=one.source())
+        await one.prints(task_id, "here")
+        folder = await one.folder_inside(task_id)
+        await one.killed()
+        await one.clouds.worker(on=False)
+        await one.up()
+        await until(lambda: b"tunnel" in one.log, "chomp has not noticed")
+        assert (await one.task(task_id))["status"] == "active"
+        await one.clouds.worker(on=True)
+        (folder / "go").touch()
+        task = await one.ended(task_id)
+        assert (task["status"], await one.raw(task_id)) == ("done", b"here\r\non\r\n"), task
+        await one.all_ended()
+
+    async def test_a_worker_that_is_away_for_long_meanwhile_interrupts(self, far: Any) -> None:
+        one = await far(sandbox={"lost": "1s"})
+        task_id = await one.add("echo here; [ $SESSION_ID = s2 ] || sleep 1000", dir=one.source())
+        await one.prints(task_id, "here")
+        await one.killed()
+        await one.clouds.worker(on=False)
+        await one.up()
+        task = await one.ended(task_id)
+        assert (task["status"], task["reason"]) == ("failed", "interrupted"), task
+        assert "Resume" in task["sessions"][0]["error"]
+        assert await one.raw(task_id, "s1") == b"here\r\n"
+        await one.clouds.worker(on=True)
+        await one.post("/retry", id=task_id, run=True)
+        assert (await one.ended(task_id))["status"] == "done"
+        await one.killed()
+        await one.up()
+        await one.all_ended()
+
+    async def test_a_sandbox_that_is_lost_meanwhile_can_be_resumed(self, far: Any) -> None:
+        one = await far()
+        source = one.source()
+        script = "echo $SESSION_ID; [ $SESSION_ID = s2 ] || sleep 1000"
+        task_id = await one.add(script, dir=source)
+        await one.prints(task_id, "s1")
+        sandbox = (await one.task(task_id))["sessions"][0]["sandbox_id"]
+        await one.killed()
+        await one.clouds.lose(sandbox)
+        await one.up()
+        task = await one.ended(task_id)
+        assert (task["status"], task["reason"]) == ("failed", "interrupted"), task
+        assert "Resume" in task["sessions"][0]["error"]
+        await one.all_ended()
+        await one.post("/retry", id=task_id, run=True)
+        task = await one.ended(task_id)
+        assert (task["status"], await one.raw(task_id, "s2")) == ("done", b"s2\r\n")
+        assert await one.raw(task_id, "s1") == b"s1\r\n"  # what it had printed is not lost
+        await one.all_ended()
+
+
+async def until_transcript(one: Far, task_id: str, end: bytes) -> None:
+    def there() -> bool:
+        with contextlib.suppress(FileNotFoundError):
+            return end in one.transcript(task_id)
+        return False
+
+    async with asyncio.timeout(CLOUD_S):
+        while not there():
+            await asyncio.sleep(0.05)
+
+
+async def until_alive(one: Far) -> list[str]:
+    """Waits for a sandbox."""
+    found: list[str] = []
+    async with asyncio.timeout(CLOUD_S):
+        while not (found := await one.clouds.alive()):
+            await asyncio.sleep(0.01)
+    return found
+
+
+class TestSandboxIsLost:
+    """The platform evicts a sandbox, without a word."""
+
+    async def test_the_next_one_goes_on_from_the_checkpoint(self, far: Any) -> None:
+        one = await far(sandbox={"checkpoint": "1s"})
+        source = one.source(**{".gitignore": "ignored\n", "gone.txt": "x\n", "deep/old.txt": "old\n"})
+        script = """
+            if [ "$SESSION_ID" = s2 ]; then
+                git status --porcelain; git --no-pager log --format=%s; cat a.txt new.txt deep/old.txt; ls -l run.sh link; cat link
+                [ -e gone.txt ] || echo it is gone; [ -e ignored ] || echo not ignored
+                cat "$HOME/../home-s1/mine"; [ -e "$HOME/../home-s1/.cache" ] || echo no cache
+                stat -c %U . a.txt .git "$HOME/../home-s1"; git commit -q -a -m second; exit
+            fi
+            echo a >a.txt; git add a.txt; git commit -q -m 'a "$(x)"'; echo new >"new.txt"; rm gone.txt; echo more >>deep/old.txt
+            echo ignored >ignored; printf '#!/bin/sh\n' >run.sh; chmod +x run.sh; ln -s new.txt link
+            echo mine >"$HOME/mine"; mkdir "$HOME/.cache"; touch "$HOME/.cache/x"; git add new.txt; echo ready; sleep 1000
+        """
+        task_id = await one.add(script, dir=source)
+        await one.prints(task_id, "ready")
+        sandbox = (await one.task(task_id))["sessions"][0]["sandbox_id"]
+        await checkpointed(one, task_id, "home-s1/mine")
+        assert one.git(source, "log", "--format=%s", f"chomp/task-{task_id}").startswith('a "$(x)"\n')  # while it works
+        began = time.monotonic()
+        await one.clouds.lose(sandbox)
+        task = await one.ended(task_id)
+        assert time.monotonic() - began < 20
+        assert (task["status"], task["reason"], task["sessions"][0]["result"]) == (
+            "failed",
+            "interrupted",
+            "interrupted",
+        )
+        assert "Resume" in task["sessions"][0]["error"]
+        await one.all_ended()
+        await one.post("/retry", id=task_id, run=True)
+        task = await one.ended(task_id)
+        assert task["status"] == "done", (task, await one.output(task_id))
+        said = await one.output(task_id, "s2")
+        status, _, rest = said.partition('a "$(x)"\n')
+        assert sorted(status.splitlines()) == [" D gone.txt", " M deep/old.txt", "?? link", "?? run.sh", "A  new.txt"]
+        assert rest.startswith("first\na\nnew\nold\nmore\n")
+        for words in ("it is gone", "not ignored", "mine\nno cache\n", "agent\nagent\nagent\nagent\n", "-rwxr-xr-x"):
+            assert words in rest, rest
+        assert task["sessions"][1]["sandbox_id"] != sandbox
+        assert one.git(source, "log", "--format=%s", f"chomp/task-{task_id}").startswith("second\n")
+        await one.all_ended()
+
+    async def test_without_a_checkpoint_it_begins_where_the_last_session_ended(self, far: Any) -> None:
+        one = await far(sandbox={"checkpoint": "0s"})
+        source = one.source(**{"check.sh": "#!/bin/sh\nfalse\n"})
+        script = """
+            git --no-pager log --format=%s; ls -1
+            case $SESSION_ID in s1) touch open; git commit -q --allow-empty -m one; exit;; s3 | s4 | s5) exit;; esac
+            git commit -q --allow-empty -m two; touch late; echo ready; sleep 1000
+        """
+        task_id = await one.add(script, dir=source, gate="./check.sh")
+        await one.prints(task_id, "ready", "s2")
+        await one.clouds.lose((await one.task(task_id))["sessions"][1]["sandbox_id"])
+        task = await one.ended(task_id)
+        assert (task["status"], task["reason"]) == ("failed", "interrupted")
+        await one.post("/retry", id=task_id, run=True)
+        await one.when(task_id, lambda task: len(task["sessions"]) >= 3 and task["sessions"][2].get("verdict"))
+        assert await one.output(task_id, "s3") == "one\nfirst\nREADME\ncheck.sh\nopen\n"
+        await one.ended(task_id)
+        await one.all_ended()
+
+    async def test_one_that_is_lost_while_its_gate_runs_judges_nothing(self, far: Any) -> None:
+        one = await far()
+        gate = "#!/bin/sh\n[ -e go ] || { touch gating; sleep 1000; }\n"
+        source = one.source(**{"check.sh": gate})
+        task_id = await one.add(
+            "cat x; echo x >>x; git add x; git commit -q -m work; touch loose", dir=source, gate="./check.sh"
+        )
+        await one.phase(task_id, "verifying")
+        folder = await one.folder_inside(task_id)
+        await until(lambda: (folder / "gating").exists(), "the gate does not run")
+        await one.clouds.lose((await one.task(task_id))["sessions"][0]["sandbox_id"])
+        task = await one.ended(task_id)
+        assert (task["status"], task["reason"], task.get("verified")) == ("failed", "interrupted", None), task
+        assert "verdict" not in task["sessions"][0]
+        assert one.git(source, "log", "--format=%s", f"chomp/task-{task_id}") == "work\nfirst"
+        await one.all_ended()
+        await one.post("/retry", id=task_id, run=True)
+        await one.phase(task_id, "verifying")
+        folder = await one.folder_inside(task_id)
+        assert (folder / "loose").exists() and (folder / "x").read_text() == "x\nx\n"
+        await until(lambda: (folder / "gating").exists(), "the gate does not run")
+        await one.post("/stop", id=task_id)
+        await one.all_ended(5)
+
+    async def test_its_supervisor_is_lost_and_the_sandbox_is_not(self, far: Any) -> None:
+        one = await far(sandbox={"checkpoint": "0s"})
+        task_id = await one.add("[ -e late ] && exit; echo here; touch late; sleep 1000", dir=one.source())
+        await one.prints(task_id, "here")
+        folder = await one.folder_inside(task_id)
+        for found in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                words = (found / "cmdline").read_bytes()
+                if (
+                    b"run-agent\0start\0agent-s1" in words
+                    and os.readlink(found / "root") == "/"
+                    and one.is_in(found, folder)
+                ):
+                    os.kill(int(found.name), signal.SIGKILL)
+        task = await one.ended(task_id)
+        assert (task["status"], task["reason"]) == ("failed", "interrupted"), task
+        await one.all_ended()
+        await one.post("/retry", id=task_id, run=True)
+        assert (await one.ended(task_id))["status"] == "done"  # what it had made was fetched
+
+
+async def checkpointed(one: Far, task_id: str, name: str) -> None:
+    """Waits until what was fetched has a file of that name."""
+
+    def has() -> bool:
+        with (
+            contextlib.suppress(OSError, tarfile.TarError, EOFError),
+            tarfile.open(one.root(task_id) / "checkpoint.tar.gz") as file,
+        ):
+            return f"./{name}" in file.getnames()
+        return False
+
+    await until(has, f"no checkpoint: {one.log.decode()[-2000:]}")
+
+
+class Broken:
+    """A Worker that answers what it is told."""
+
+    def __init__(self, status: int, body: bytes, **headers: str):
+        self.status, self.body, self.headers = status, body, headers
+        self.asked: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def there(self) -> AsyncIterator[str]:
+        async def answer(request: web.Request) -> web.Response:
+            self.asked.append(f"{request.method} {request.path}")
+            return web.Response(status=self.status, body=self.body, headers=self.headers)
+
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await runner.cleanup()
+
+
+class TestSandboxWorkerFails:
+    """The Worker dies, hangs, has no room, answers nonsense."""
+
+    async def test_a_worker_that_is_away_for_a_while_costs_nothing(self, far: Any, upstream: Any) -> None:
+        router = await upstream(Play().says("yes"))
+        one = await far(router)
+        script = f"""
+            {LINES.format(1000)}; until [ -e go ]; do sleep 0.02; done; {LINES.format(500)}; touch printed
+            until [ -e on ]; do sleep 0.02; done; printf x | "$CHOMP_BIN" ask --model {router.model}; git commit -q --allow-empty -m on
+        """
+        source = one.source()
+        task_id = await one.add(script, dir=source)
+        await one.prints(task_id, "line 01000")
+        folder = await one.folder_inside(task_id)
+        await one.clouds.worker(on=False)
+        (folder / "go").touch()
+        await until(lambda: (folder / "printed").exists(), "its agent has ended")
+        await until(lambda: b"tunnel" in one.log, "chomp has not noticed")
+        assert (await one.task(task_id))["status"] == "active"
+        await one.clouds.worker(on=True)
+        await one.when(task_id, lambda task: one.transcript(task_id) == printed_lines(1000) + printed_lines(500))
+        (folder / "on").touch()
+        task = await one.ended(task_id)
+        assert (task["status"], task["tokens"], len(router.calls)) == ("done", 15, 1), (task, await one.output(task_id))
+        assert await one.raw(task_id) == printed_lines(1000) + printed_lines(500) + b"yes\r\n"
+        await one.all_ended()
+
+    async def test_a_worker_that_is_away_for_long_interrupts(self, far: Any) -> None:
+        one = await far(sandbox={"lost": "2s"})
+        task_id = await one.add("[ $SESSION_ID = s2 ] && exit; echo here; sleep 1000", dir=one.source())
+        await one.prints(task_id, "here")
+        await one.clouds.worker(on=False)
+        task = await one.ended(task_id)
+        assert (task["status"], task["reason"]) == ("failed", "interrupted"), task
+        assert "cannot be reached" in task["sessions"][0]["error"] and "Resume" in task["sessions"][0]["error"]
+        await one.clouds.worker(on=True)
+        await one.post("/retry", id=task_id, run=True)
+        assert (await one.ended(task_id))["status"] == "done"
+        await one.killed()
+        await one.up()
+        await one.all_ended()  # the first one, too
+
+    async def test_a_worker_that_is_away_while_the_gate_runs_judges_nothing(self, far: Any) -> None:
+        one = await far(sandbox={"lost": "1s"})
+        source = one.source(**{"check.sh": "#!/bin/sh\n[ -e go ] || { touch gating; sleep 1000; }\n"})
+        task_id = await one.add("git commit -q --allow-empty -m work", dir=source, gate="./check.sh")
+        await one.phase(task_id, "verifying")
+        folder = await one.folder_inside(task_id)
+        await until(lambda: (folder / "gating").exists(), "the gate does not run")
+        await one.clouds.worker(on=False)
+        task = await one.ended(task_id)
+        assert (task["status"], task["reason"], task.get("verified")) == ("failed", "interrupted", None), task
+        assert "Resume" in task["sessions"][0]["error"]
+        await one.clouds.worker(on=True)
+        await one.killed()
+        await one.up()
+        await one.all_ended()
+
+    @pytest.mark.parametrize("how", ["capacity", "rate_limit"])
+    async def test_without_room_a_task_waits(self, far: Any, how: str) -> None:
+        one = await far()
+        await one.clouds.fail(how, 1)
+        task_id = await one.add("echo here", dir=one.source())
+        task = await one.when(task_id, lambda task: task["status"] != "active" and task.get("sessions"))
+        assert (task["status"], task["phase"]) == ("queued", "waiting"), task
+        assert task["until"] and "no room" in task["note"]
+        await one.all_ended()
+        await one.post("/continue", id=task_id)
+        task = await one.ended(task_id)
+        assert (task["status"], await one.output(task_id)) == ("done", "here\n"), task
+        await one.all_ended()
+
+    async def test_faults_on_the_way_are_tried_again(self, far: Any) -> None:
+        """One at a time, at every call there is."""
+        one = await far()
+        source = one.source(**{"check.sh": GATE, ".chomp/setup.sh": "echo set up\n"})
+        script = "echo here; echo done >done.txt; git add -A; git commit -q -m done; sleep 1"
+        first = await one.runs(script, dir=source, gate="./check.sh")
+        assert first["status"] == "done"
+        calls = [call[1] for call in await one.clouds.calls() if call[0] == first["sessions"][0]["sandbox_id"]]
+        faults = 0
+        task_id = await one.add(script, dir=source, gate="./check.sh")
+        async with asyncio.timeout(CLOUD_S):
+            seen = 0
+            while (await one.task(task_id))["status"] not in ("done", "failed"):
+                if (count := len(await one.clouds.calls())) > seen + 5:
+                    await one.clouds.fail("error", 1)
+                    seen, faults = count, faults + 1
+                await asyncio.sleep(0.05)
+        await one.clouds.fail("error", 0)
+        task = await one.task(task_id)
+        assert (task["status"], task.get("verified")) == ("done", True), (task, one.log[-3000:])
+        assert len(calls) > 5 and faults > 3
+        assert one.git(source, "log", "--format=%s", f"chomp/task-{task_id}") == "done\nfirst"
+        await one.all_ended()
+
+    @pytest.mark.parametrize(
+        ("status", "body", "words"),
+        [
+            (500, b'{"error": {"code": "x", "message": "it broke"}}', "500: it broke"),
+            (500, b"", "answered 500"),
+            (502, b"<html>bad gateway</html>", "answered 502"),
+            (200, b"<html>Sign in</html>", "something else"),
+            (302, b"", "answered 302"),
+            (401, b'{"error": {"code": "unauthorized", "message": "wrong token"}}', "wrong token"),
+            (404, b"<html>there is nothing here</html>", "answered 404"),
+            (503, b'{"error": {"code": "token_unset", "message": "DISPATCH_TOKEN is not set"}}', "DISPATCH_TOKEN is not set"),
+            (200, b"[" * 100_000, "something else"),
+            (200, b"x" * (17 << 20), "MiB"),
+        ],
+    )  # fmt: skip
+    async def test_what_a_broken_worker_says_is_told(self, far: Any, status: int, body: bytes, words: str) -> None:
+        broken = Broken(status, body, location="/elsewhere")
+        async with broken.there() as url:
+            one = await far(runs=False, sandbox={"lost": "1s"})
+            one.process.environ["SANDBOX_WORKER_URL"] = url
+            await one.up()
+            task = await one.runs("echo here", dir=one.source())
+            assert task["status"] == "failed", task
+            assert words in task["sessions"][-1]["error"], task
+            assert one.clouds.token.encode() not in one.log and one.clouds.token not in json.dumps(task)
+
+    async def test_a_worker_that_is_not_there_is_told(self, far: Any) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            one = await far(runs=False, sandbox={"lost": "1s"})
+            one.process.environ["SANDBOX_WORKER_URL"] = f"http://127.0.0.1:{free.getsockname()[1]}"
+            await one.up()
+            task = await one.runs("echo here", dir=one.source())
+        assert task["status"] == "failed" and "cannot be reached" in task["sessions"][-1]["error"], task
+
+    async def test_a_wrong_token_fails_at_once(self, far: Any) -> None:
+        one = await far(runs=False)
+        one.process.environ["SANDBOX_WORKER_TOKEN"] = "x" * 24
+        await one.up()
+        began = time.monotonic()
+        task = await one.runs("echo here", dir=one.source())
+        assert time.monotonic() - began < 20
+        assert (
+            task["status"] == "failed"
+            and "401" in task["sessions"][-1]["error"]
+            and "token" in task["sessions"][-1]["error"]
+        ), task
+
+    async def test_without_a_worker_it_is_refused(self, far: Any) -> None:
+        one = await far(runs=False)
+        del one.process.environ["SANDBOX_WORKER_URL"]
+        await one.up()
+        found = await one.ask("POST", "/api/tasks", 400, json={"prompt": "x", "place": "sandbox"})
+        assert (found["error"]["param"], found["error"]["code"]) == ("place", "no_sandboxes")
+        assert "bin/sandbox deploy" in found["error"]["message"]
+
+    async def test_sandboxes_of_others_are_left_alone(self, far: Any) -> None:
+        one = await far(runs=False)
+        await one.ask_worker("POST", "dispatch", json={"id": "of-others", "owner": "somebody-else", "lease_s": 600})
+        task_id = ""
+        try:
+            await one.up()
+            task_id = await one.add("echo here; sleep 1000", dir=one.source())
+            await one.prints(task_id, "here")
+            await one.killed()
+            state = one.process.folder / "state" / "state.json"
+            kept = json.loads(state.read_text())
+            kept["tasks"] = []
+            state.write_text(json.dumps(kept))
+            await one.up()  # of its own one it knows no task
+            async with asyncio.timeout(CLOUD_S):
+                while await one.clouds.alive() != ["of-others"]:
+                    await asyncio.sleep(0.05)
+        finally:
+            await one.ask_worker("POST", "kill/of-others")
+        await one.all_ended()
+
+
+# each wants its red gate to be green; the gate asks Python, Git and programs of the system
+RED = """#!/bin/bash
+set -u
+python3 -c 'import sys; print("python says", len(sys.argv)); sys.exit(0)' || echo no python
+git status --porcelain >/dev/null; git log -1 --format=%s >/dev/null; ls >/dev/null
+touch made-by-gate; sleep 0.3
+if test "$(cat secret-of-the-gate 2>/dev/null)" = 'not to be guessed'; then exit 0; fi
+echo it is red
+exit 1
+"""
+TRICKS = {
+    "the gate edited": "printf '#!/bin/sh\\nexit 0\\n' >check.sh; git commit -qam edited",
+    "the gate a link": "rm check.sh; ln -s /bin/true check.sh; git add -A; git commit -qm link",
+    "the gate a pipe, with a folder in its way": "rm check.sh; mkfifo check.sh; mkdir -p ../gate-s1 2>/dev/null; true",
+    "a home that decides": """
+        for v in 3.9 3.10 3.11 3.12 3.13; do
+            mkdir -p $HOME/.local/lib/python$v/site-packages
+            for n in usercustomize sitecustomize; do echo 'import os; os._exit(0)' >$HOME/.local/lib/python$v/site-packages/$n.py; done
+        done
+        for n in .bashrc .bash_profile .profile .bash_login .bash_logout .zshenv .kshrc .gitconfig .inputrc; do echo 'exit 0' >$HOME/$n; done
+        mkdir -p /home/agent 2>/dev/null && for n in .bashrc .profile .bash_profile; do echo 'exit 0' >/home/agent/$n; done
+        cp -r $HOME/.local /home/agent/
+    """,
+    "programs of its own": """
+        mkdir -p bin $HOME/bin $HOME/.local/bin /home/agent/.local/bin /home/agent/bin
+        for d in . bin $HOME/bin $HOME/.local/bin /home/agent/bin /home/agent/.local/bin /usr/local/bin /usr/local/sbin; do
+            for p in test cat git bash python3 sh touch ls '[' true; do
+                printf '#!/bin/sh\\nkill -9 $PPID; exit 0\\n' >"$d/$p" && chmod +x "$d/$p"
+            done
+        done 2>/dev/null
+        printf 'import os; os._exit(0)\\n' | tee sys.py sitecustomize.py usercustomize.py encodings.py >/dev/null
+    """,
+    "Git led astray": """
+        printf '#!/bin/sh\\npkill -9 -f check.sh; exit 0\\n' >evil; chmod +x evil
+        git config core.fsmonitor "$PWD/evil"; git config core.hooksPath "$PWD"; git config core.pager "$PWD/evil"
+        git config alias.status '!exit 0'; git config filter.x.clean "$PWD/evil"; git config filter.x.process "$PWD/evil"
+        git config core.sshCommand "$PWD/evil"; git config gc.auto 1; git config core.editor "$PWD/evil"
+        git config uploadpack.packObjectsHook "$PWD/evil"; git config credential.helper "!$PWD/evil"; git config diff.external "$PWD/evil"
+        echo '* filter=x diff=x' >.git/info/attributes; for h in pre-commit post-checkout post-index-change; do cp evil .git/hooks/$h; cp evil $h; done
+    """,
+    "processes that stay": """
+        for n in 1 2 3; do
+            (trap '' HUP TERM INT; unset TASK_RUN; setsid env -i sh -c 'while :; do [ ! -e made-by-gate ] || printf "not to be guessed" >secret-of-the-gate; done' & ) >/dev/null 2>&1
+        done
+        python3 - <<'END'
+import os
+if os.fork(): os._exit(0)
+os.setsid()
+if os.fork(): os._exit(0)
+os.chdir("/tmp")
+os.closerange(0, 100)
+os.execve("/bin/sh", ["sh", "-c", "while :; do pkill -9 -f check.sh; done"], {})
+END
+    """,
+    "what looks after it": """
+        kill -9 -1 2>/dev/null; for p in /proc/[0-9]*; do p=${p#/proc/}; [ $p = $$ ] || kill -9 $p; done 2>/dev/null
+        for f in /run/chomp /opt/chomp /container-server /etc/passwd /etc/ld.so.preload; do
+            chmod -R 777 $f; mv $f $f.old; echo '{"exit_code": 0, "at": 1}' >$f/exit; echo x >>$f; rm -rf $f
+        done 2>/dev/null
+        python3 /opt/chomp/run-agent stop agent-s1 0 2>/dev/null; python3 /opt/chomp/run-agent read agent-s1 0 0 100 0 2>/dev/null
+        mkdir -p /tmp/chomp && ln -s /tmp/chomp /run/x 2>/dev/null; ls /run/chomp/ 2>/dev/null; cat /proc/1/environ 2>/dev/null; true
+    """,
+    "folders exchanged": """
+        cd ..; mv project away; ln -s / project; mkdir project/x; rm -rf gate* prompt* feedback*; ln -s /etc prompt-s2.txt
+        cd away 2>/dev/null; rm -rf $HOME; ln -s / $HOME; for f in ../*; do echo x >$f; done
+    """,
+    "what waits in /tmp": """
+        for f in /tmp /var/tmp /dev/shm; do
+            echo 'exit 0' >$f/.bashrc; mkdir -p $f/gate $f/chomp; printf '#!/bin/sh\\nexit 0\\n' >$f/sh; chmod +x $f/sh; ln -s /etc/passwd $f/link
+            mkdir $f/closed; chmod 000 $f/closed; mkfifo $f/pipe
+        done
+    """,
+}  # fmt: skip
+
+
+class TestSandboxedAgentsTricks:
+    """What an agent in a sandbox tries, and what it does not get."""
+
+    async def test_no_trick_makes_a_red_gate_green(self, far: Any) -> None:
+        one = await far(tasks={"max_gate_loops": 1, "parallel": 3, "gate_timeout": "15s"}, sandbox={"max_parallel": 3})
+        source = one.source(**{"check.sh": RED})
+        ids = {
+            name: await one.add(f"{script}\necho done; exit 0\n", dir=source, gate="./check.sh")
+            for name, script in TRICKS.items()
+        }
+        green = await one.add(
+            "printf 'not to be guessed' >secret-of-the-gate", dir=source, gate="./check.sh"
+        )  # it can be
+        for name, task_id in ids.items():
+            task = await one.when(task_id, lambda task: task["status"] in ("done", "failed"), 2 * CLOUD_S)
+            (session,) = task["sessions"]
+            assert (task["status"], task.get("verified"), task.get("reason")) == ("failed", False, "gate"), (name, task)
+            assert session["verdict"] in ("failed", "timeout"), (name, session)
+            if not name.startswith(("the gate a ", "Git ")):  # which end the gate
+                assert session["gate_exit"] == 1 and "it is red" in session["gate_output"], (name, session)
+                assert "python says 1" in session["gate_output"], (name, session)
+            assert bool(session.get("gate_edited")) == name.startswith("the gate "), name
+        task = await one.ended(green)
+        assert (task["status"], task.get("verified")) == ("done", True), task
+        await one.all_ended()
+
+    async def test_words_arrive_as_they_are(self, far: Any) -> None:
+        one = await far()
+        nasty = "$(touch pwned) `touch pwned` '\"\\ ; & | <x> \u00e9 \u4e16 \U0001f600 %s {0} -n"
+        gate = '#!/bin/sh\nfor word in "$@"; do printf "<%s>\\n" "$word"; done; cat "$TASK_PROMPT_FILE"\n'
+        source = one.source(**{"check it.sh": gate, "na$(x)`y`'\"\n\u00e9.txt": "odd\n", "-n": "dash\n"})
+        branch = "b$(touch${IFS}pwned)`x`'\"é"
+        one.git(source, "checkout", "-q", "-b", branch)
+        script = f"""printf %s "$TASK_PROMPT" | cmp - "$TASK_PROMPT_FILE" || exit 8; ls -1 | cat -A >list; for f in *; do cat "./$f" >/dev/null || exit 9; done
+            printf x >"new \\$(touch pwned)
+            'line' `id`.txt" || true; printf new >'"; exit 5 #'; git add -A; git commit -qm '$(touch pwned) `x` "q" é'; exit 0
+            {nasty}
+            """
+        words = [nasty, "two  words", "", "-n"]
+        task = await one.runs(script, dir=source, gate=shlex.join(["./check it.sh", *words]))
+        assert (task["status"], task.get("verified")) == ("done", True), (task, await one.output(task["id"]))
+        said = task["sessions"][0]["gate_output"]
+        assert said.startswith("".join(f"<{word}>\n" for word in words)), said
+        assert nasty in said.partition("<-n>")[2]
+        back = f"chomp/task-{task['id']}"
+        names = one.git(source, "ls-tree", "-r", "-z", "--name-only", back).split("\0")
+        assert (
+            '"; exit 5 #' in names
+            and "na$(x)`y`'\"\n\u00e9.txt" in names
+            and not any(name == "pwned" for name in names)
+        )
+        assert one.git(source, "log", "-1", "--format=%s", back) == '$(touch pwned) `x` "q" é'
+        assert not list(one.folder.rglob("pwned"))
+        await one.all_ended()
+
+    async def test_secrets_stay_at_home(self, far: Any, upstream: Any) -> None:
+        router = await upstream(Play().says("yes"))
+        one = await far(router, runs=False)
+        canaries = {"OPENROUTER_API_KEY": "sk-or-canary-1111111111", "ANTHROPIC_API_KEY": "sk-ant-canary-2222222222"}
+        one.process.environ |= canaries
+        (one.process.folder / "state").mkdir()
+        (one.process.folder / "state" / ".env").write_text("GROQ_API_KEY=gsk-canary-3333333333\n")
+        (one.folder / "owner" / ".netrc").write_text("machine example.org login x password canary-4444444444\n")
+        await one.up()
+        script = f"""
+            printf x | "$CHOMP_BIN" ask --model {router.model}; echo "$CHOMP_API_TOKEN" >token; echo "$CHOMP_API" >api
+            env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'; echo shown
+            until [ -e go ]; do sleep 0.02; done
+        """
+        task_id = await one.add(script, dir=one.source(**{"check.sh": "#!/bin/sh\nenv\n"}), gate="./check.sh")
+        await one.prints(task_id, "\nshown")
+        folder = await one.folder_inside(task_id)
+        token, sandbox = (folder / "token").read_text().strip(), (await one.task(task_id))["sessions"][0]["sandbox_id"]
+        secrets = [
+            *canaries.values(),
+            "gsk-canary-3333333333",
+            "canary-4444444444",
+            TOKEN,
+            one.clouds.token,
+            f"key-of-{router.id}",
+        ]
+        root = one.inside(sandbox)
+        found = b"".join(searched(root, one.root(task_id)))
+        assert token.encode() in found and b"CHOMP_BIN" in found  # it is looked for where things are
+        for secret in secrets:
+            assert secret.encode() not in found, secret
+            assert secret not in json.dumps(await one.clouds.calls()), secret
+        assert await self.as_agent(one, token) == 200
+        (folder / "go").touch()
+        task = await one.ended(task_id)
+        assert (task["status"], task.get("verified")) == ("done", True)
+        assert await self.as_agent(one, token) == 401
+        told = [
+            one.log,
+            one.transcript(task_id),
+            json.dumps(await one.ask("GET", "/api/state")).encode(),
+            json.dumps(task).encode(),
+        ]
+        told += [
+            path.read_bytes()
+            for path in (one.process.folder / "state").rglob("*")
+            if path.is_file() and path.name not in (".env", "token")
+        ]
+        for secret in [*secrets, token]:
+            for text in told:
+                assert secret.encode() not in text, (secret, text[:300])
+        assert "CHOMP_API_TOKEN" not in task["sessions"][0]["gate_output"]
+        await one.all_ended()
+
+    @staticmethod
+    async def as_agent(one: Far, token: str) -> int:
+        headers = {"authorization": f"Bearer {token}"}
+        async with aiohttp.ClientSession() as http, http.get(f"{one.process.url}/v1/models", headers=headers) as answer:
+            return answer.status
+
+    async def test_only_tasks_come_in_by_the_tunnel(self, far: Any, upstream: Any) -> None:
+        router = await upstream(Play().says("yes"))
+        one = await far(router)
+        script = (
+            'echo "$CHOMP_API_TOKEN" >token; echo "$CHOMP_API" >api; echo ready; until [ -e go ]; do sleep 0.02; done'
+        )
+        task_id = await one.add(script, dir=one.source())
+        await one.prints(task_id, "ready")
+        folder = await one.folder_inside(task_id)
+        api, token = (folder / "api").read_text().strip(), (folder / "token").read_text().strip()
+        assert api.startswith(f"{one.clouds.url}/from/")
+        wrong = api[:-1] + ("0" if api[-1] != "0" else "1")
+        body = {"model": router.model, "messages": [{"role": "user", "content": "x"}]}
+
+        async def asked(address: str, **headers: str) -> int:
+            async with (
+                aiohttp.ClientSession() as http,
+                http.post(f"{address}/v1/chat/completions", json=body, headers=headers) as answer,
+            ):
+                await answer.read()
+                return answer.status
+
+        bearer = {"authorization": f"Bearer {token}"}
+        assert await asked(api, **bearer) == 200
+        assert await asked(api, **{"x-api-key": token}) == 200
+        for headers in (
+            {},
+            {"authorization": f"Bearer {TOKEN}"},
+            {"x-api-key": TOKEN},
+            {"authorization": f"Bearer {one.clouds.token}"},
+        ):
+            assert await asked(api, **headers) == 401
+        for address in (wrong, api.rpartition("/")[0], f"{one.clouds.url}/from/t9-000000000000/{api[-32:]}"):
+            assert await asked(address, **bearer) in (401, 403, 404)
+        assert len(router.calls) == 2
+        async with aiohttp.ClientSession() as http:
+            for path in ("/api/state", "/api/settings", "/events", "/api/tasks"):  # what is the owner's
+                async with http.get(api + path, headers={"authorization": f"Bearer {TOKEN}"}) as answer:
+                    assert answer.status == 401, path
+                async with http.get(api + path, headers=bearer, allow_redirects=False) as answer:
+                    assert answer.status in (401, 403, 404), (path, answer.status)
+        (folder / "go").touch()
+        await one.ended(task_id)
+        await one.all_ended()
+        assert await asked(api, **bearer) in (401, 403, 404)
+        assert len(router.calls) == 2
+
+    async def test_a_word_from_inside_is_no_end(self, far: Any) -> None:
+        one = await far()
+        script = 'echo "$CHOMP_API_TOKEN" >token; echo here; until [ -e go ]; do sleep 0.02; done; echo on; exit 3'
+        task_id = await one.add(script, dir=one.source())
+        await one.prints(task_id, "here")
+        folder = await one.folder_inside(task_id)
+        token, sandbox = (folder / "token").read_text().strip(), (await one.task(task_id))["sessions"][0]["sandbox_id"]
+
+        async def says(key: str, status: int, **more: Any) -> None:
+            body = json.dumps({"sandbox": sandbox, "run": "agent-s1", "exit_code": 0, "nonce": "n", **more}).encode()
+            signed = "sha256=" + hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
+            headers = {
+                "x-chomp-signature": signed,
+                "authorization": f"Bearer {token}",
+                "content-type": "application/json",
+            }
+            async with (
+                aiohttp.ClientSession() as http,
+                http.post(f"{one.process.url}/api/tasks/ended", data=body, headers=headers) as answer,
+            ):
+                assert answer.status == status, await answer.text()
+
+        key = hmac.new(one.clouds.token.encode(), f"callback {sandbox}".encode(), hashlib.sha256).hexdigest()
+        for _ in range(5):
+            await says(key, 200)
+        await says(token, 403)
+        await says(one.clouds.token, 403)
+        await says(key, 403, sandbox="t9-000000000000")
+        await says("", 403)
+        task = await one.task(task_id)
+        assert (task["status"], len(task["sessions"])) == ("active", 1)
+        (folder / "go").touch()
+        task = await one.ended(task_id)
+        assert (task["status"], task["reason"], task["sessions"][0]["exit_code"]) == ("failed", "crash", 3), task
+        assert await one.raw(task_id) == b"here\r\non\r\n"
+        await one.all_ended()
+
+    @pytest.mark.parametrize(
+        ("script", "words"),
+        [
+            ("rm -f $TASK_EVENTS; ln -s /etc/passwd $TASK_EVENTS", ""),
+            ("rm -f $TASK_EVENTS; mkfifo $TASK_EVENTS", ""),
+            ("rm -f $TASK_EVENTS; ln -s /dev/zero $TASK_EVENTS", ""),
+            ("head -c 30000000 /dev/zero | tr '\\0' x >>$TASK_EVENTS; echo >>$TASK_EVENTS", ""),
+            ("truncate -s 9G big; truncate -s 9G $HOME/big", "checkpoint"),
+            (
+                "ln -s / root; ln -s ../../.. up; mkfifo pipe; mkdir -p a/b; ln -s . a/b/loop; ln -s /root/secret $HOME/x",
+                "",
+            ),
+            ("mv .git g; ln -s / .git", "fetched"),
+            ("rm -rf .git; git init -q", "no commits were made"),
+            ("echo /etc >>.git/objects/info/alternates; printf '[include]\\npath = /etc/passwd\\n' >>.git/config", ""),
+            ("touch .git/index.lock .git/refs/heads/chomp.lock; chmod 000 .git/config", "fetched"),
+            ("for n in $(seq 300); do mkdir d && cd d; done; echo x >f", ""),
+            ("touch \"$(printf 'a\\nb')\" \"$(printf '\\377\\376')\" -- -rf; chmod 000 README; chmod 4755 .", ""),
+        ],
+    )
+    async def test_odd_files_are_no_trap(self, far: Any, script: str, words: str) -> None:
+        one = await far(sandbox={"checkpoint_bytes": 8 << 20})
+        source = one.source()
+        began = time.monotonic()
+        script = f'[ "$SESSION_ID" = s1 ] || {{ echo again; exit 0; }}\ngit commit -q --allow-empty -m work\n{script}\nexit 0'
+        task_id = await one.add(script, dir=source)
+        task = await one.ended(task_id)
+        assert time.monotonic() - began < 45
+        assert task["sessions"][0].get("exit_code") == 0, task
+        said = " ".join([*task["sessions"][0].get("warnings", ()), task["sessions"][0].get("error", "")])
+        if words:
+            assert words in said, task
+        assert len(said) < 3000
+        assert "root:x" not in json.dumps(task)
+        if not any(one in script for one in ("rm -rf .git", "mv .git", "chmod 000 .git")):
+            assert one.git(source, "log", "-1", "--format=%s", f"chomp/task-{task_id}") == "work", task
+        await one.all_ended()
+        await one.post("/retry", id=task_id, run=True)
+        task = await one.ended(task_id)
+        if not words:
+            assert "again" in await one.output(task_id, "s2"), task
+        await one.all_ended()
+
+
+def searched(root: Path, place: Path) -> Iterator[bytes]:
+    """All that is in a sandbox beside the system: files, and what its processes were started with."""
+    space = os.readlink(Path(*root.parts[:3]) / "ns/pid")
+    for found in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if os.readlink(found / "ns/pid") == space:
+                yield (found / "environ").read_bytes() + (found / "cmdline").read_bytes()
+    for top in (
+        "run",
+        "opt",
+        "tmp",
+        "var",
+        "home",
+        "root",
+        "workspace",
+        "dev/shm",
+        "etc",
+        str(place.resolve()).lstrip("/"),
+    ):
+        for folder, _, names in os.walk(root / top):
+            for name in names:
+                path = Path(folder, name)
+                with contextlib.suppress(OSError):
+                    if stat.S_ISREG(path.lstat().st_mode):
+                        data = path.read_bytes()
+                        yield data + (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else b"")
+
+
+WAITS_FOR_IT = "echo ready; until [ -e go ]; do sleep 0.02; done"
+
+
+class TestSandboxTasks:
+    """What can be done with a task here can be done with one in a sandbox."""
+
+    async def test_a_message_reaches_the_next_turn(self, far: Any) -> None:
+        one = await far()
+        task_id = await one.add(
+            f'cat "$TASK_FEEDBACK_FILE"; {WAITS_FOR_IT}; git commit -q --allow-empty -m $SESSION_ID', dir=one.source()
+        )
+        await one.prints(task_id, "ready")
+        folder = await one.folder_inside(task_id)
+        await one.post("/message", id=task_id, text="and $(now) `é` 'this'")
+        (folder / "go").touch()
+        task = await one.ended(task_id)
+        assert [session["result"] for session in task["sessions"]] == ["done", "done"]
+        assert len({session["sandbox_id"] for session in task["sessions"]}) == 1
+        assert "and $(now) `é` 'this'" in await one.output(task_id, "s2")
+        await one.all_ended(5)
+
+    async def test_a_message_that_is_not_to_wait_interrupts(self, far: Any) -> None:
+        one = await far()
+        script = 'cat "$TASK_FEEDBACK_FILE"; echo $SESSION_ID >>left; echo ready; [ $SESSION_ID = s2 ] || sleep 1000; cat left'
+        task_id = await one.add(script, dir=one.source())
+        await one.prints(task_id, "ready")
+        await one.post("/message", id=task_id, text="at once", now=True)
+        task = await one.ended(task_id)
+        assert (task["status"], len(task["sessions"])) == ("done", 2), task
+        assert "at once" in (said := await one.output(task_id, "s2")) and said.endswith("s1\ns2\n")
+        await one.all_ended(5)
+
+    async def test_a_handoff_goes_on_in_another_sandbox(self, far: Any) -> None:
+        one = await far()
+        source = one.source()
+        script = f"[ -e half ] && {{ cat half; git commit -q -a --allow-empty -m two; exit; }}; git commit -q --allow-empty -m one; echo half >half; {WAITS_FOR_IT}"
+        task_id = await one.add(script, dir=source)
+        await one.prints(task_id, "ready")
+        task = await one.post("/handoff", id=task_id, context="half of it is there")
+        assert task["status"] == "queued" and "half of it is there" in task["handoff"]
+        assert f"chomp/task-{task_id}" in task["handoff"] and "half" in task["handoff"]
+        await one.all_ended(5)
+        await one.post("/run", id=task_id)
+        task = await one.ended(task_id)
+        first, second = task["sessions"]
+        assert (task["status"], first["result"]) == ("done", "handoff") and first["sandbox_id"] != second["sandbox_id"]
+        assert await one.output(task_id, "s2") == "half\n"
+        assert one.git(source, "log", "--format=%s", f"chomp/task-{task_id}") == "two\none\nfirst"
+        await one.all_ended(5)
+
+    @pytest.mark.parametrize("while_", ["preparing", "running", "verifying"])
+    @pytest.mark.parametrize("what", ["stop", "delete", "done"])
+    async def test_its_sandbox_ends_with_it(self, far: Any, what: str, while_: str) -> None:
+        one = await far()
+        files = {".chomp/setup.sh": "sleep 1000\n"} if while_ == "preparing" else {}
+        files |= {"check.sh": "#!/bin/sh\nsleep 1000\n"} if while_ == "verifying" else {}
+        script = "git commit -q --allow-empty -m work; echo x >loose; " + ("sleep 1000" if while_ == "running" else "")
+        source = one.source(**files)
+        task_id = await one.add(script, dir=source, gate="./check.sh" if while_ == "verifying" else "")
+        if while_ == "preparing":
+            await until_alive(one)
+        elif while_ == "running":
+            await one.when(task_id, lambda task: task.get("phase") == "running")
+            folder = await one.folder_inside(task_id)
+            await until(lambda: (folder / "loose").exists(), "it does not run")
+        else:
+            await one.phase(task_id, "verifying")
+        began = time.monotonic()
+        task = await one.post(f"/{what}", id=task_id, **({"result": "enough"} if what == "done" else {}))
+        await one.all_ended(10)
+        assert time.monotonic() - began < 20
+        status = "done" if what == "done" else "failed"
+        assert task["status"] == status and bool(task.get("deleted")) == (what == "delete"), task
+        if while_ != "preparing":
+            assert one.git(source, "log", "-1", "--format=%s", f"chomp/task-{task_id}") == "work"
+
+    async def test_limits_hold(self, far: Any) -> None:
+        limits = {
+            "session": "6s",
+            "gate_timeout": "2s",
+            "max_gate_loops": 1,
+            "stalled": "1s",
+            "stalled_stop": "2s",
+            "parallel": 3,
+        }
+        one = await far(tasks=limits)
+        source = one.source(**{"check.sh": "#!/bin/sh\necho before; sleep 1000\n"})
+        busy = await one.add("while :; do echo x; sleep 0.2; done", dir=source)
+        slow = await one.add("true", dir=source, gate="./check.sh")
+        still = await one.add("sleep 1000", dir=source)
+        task = await one.ended(busy)
+        assert (task["status"], task["reason"]) == ("failed", "limit") and "(session)" in task["sessions"][0][
+            "error"
+        ], task
+        task = await one.ended(slow)
+        assert (task["reason"], task["sessions"][0]["verdict"]) == ("gate", "timeout"), task
+        assert task["sessions"][0]["gate_output"] == "before\n"
+        task = await one.ended(still)
+        assert "stalled_stop" in task["sessions"][0]["error"], task
+        await one.all_ended()
+
+    async def test_a_new_clone_is_set_up_there(self, far: Any) -> None:
+        one = await far()
+        setup = "echo set up as $(id -un) in $(pwd) with $(cat .env.local) >made; cat sub/inner.txt >>made; [ ! -e broken ] || { echo oh no; exit 3; }\n"
+        source = one.source(
+            **{".chomp/setup.sh": setup, ".gitignore": ".env.local\nnot-this\n", ".worktreeinclude": ".env.local\n"}
+        )
+        (inner := one.folder / "inner").mkdir()
+        (inner / "inner.txt").write_text("inner\n")
+        for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "i")):
+            one.git(inner, *words)
+        one.git(source, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(inner), "sub")
+        one.git(source, "commit", "-q", "-m", "a submodule")
+        (source / ".env.local").write_text("secret of the project")
+        (source / "not-this").write_text("x")
+        task = await one.runs("cat made; ls -A; git status --porcelain", dir=source)
+        assert task["status"] == "done", (task, await one.output(task["id"]))
+        said = await one.output(task["id"])
+        assert said.startswith("set up as agent in ") and "with secret of the project\ninner\n" in said
+        assert "not-this" not in said and ".env.local" in said
+        (source / "broken").touch()
+        one.git(source, "add", "broken")
+        one.git(source, "commit", "-q", "-m", "broken")
+        task = await one.runs("echo never", dir=source)
+        assert task["status"] == "failed" and "the setup script ended with 3" in task["sessions"][0]["error"], task
+        assert "oh no" in task["sessions"][0]["error"]
+        await one.all_ended(5)
+
+    async def test_the_password_of_a_private_repository_stays_at_home(self, far: Any) -> None:
+        one = await far(runs=False)
+        source, password = one.source(), "canary-of-a-forge-5555"
+        bare = one.folder / "served" / "private.git"
+        one.git(source, "clone", "-q", "--bare", str(source), str(bare))
+        one.git(bare, "update-server-info")
+        asked: list[bool] = []
+
+        async def serve(request: web.Request) -> web.StreamResponse:
+            known = request.headers.get("authorization") == aiohttp.BasicAuth("ada", password).encode()
+            asked.append(known)
+            if not known:
+                return web.Response(status=401, headers={"www-authenticate": 'Basic realm="x"'})
+            path = bare.parent / request.match_info["path"]
+            return web.FileResponse(path) if path.is_file() else web.Response(status=404)
+
+        app = web.Application()
+        app.router.add_get("/{path:.*}", serve)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await (site := web.TCPSite(runner, "127.0.0.1", 0)).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}/private.git"
+        home = one.folder / "owner"
+        (home / ".gitconfig").write_text(
+            "[credential]\n\thelper = store\n[user]\n\tname = Ada\n\temail = ada@example.org\n"
+        )
+        (home / ".git-credentials").write_text(url.replace("//", f"//ada:{password}@") + "\n")
+        await one.up()
+        task_id = await one.add(
+            f"git remote -v; git config -l; cat README; echo new >new.txt; git add -A; git commit -q -m new; {WAITS_FOR_IT}",
+            repo_url=url,
+        )
+        await one.prints(task_id, "ready")
+        folder, sandbox = await one.folder_inside(task_id), (await one.task(task_id))["sessions"][0]["sandbox_id"]
+        assert any(asked)
+        for data in searched(one.inside(sandbox), one.root(task_id)):
+            assert password.encode() not in data
+        assert password not in json.dumps(await one.clouds.calls())
+        (folder / "go").touch()
+        task = await one.ended(task_id)
+        assert task["status"] == "done", task
+        assert "hello\n" in await one.output(task_id) and password not in await one.output(task_id)
+        assert "+new" in (await one.ask("GET", f"/api/tasks/{task_id}/diff"))["diff"]
+        assert password.encode() not in one.log and password not in json.dumps(task)
+        await one.post("/retry", id=task_id, run=True)  # what it has made is here, whoever has it
+        await one.when(task_id, lambda task: len(task["sessions"]) == 2 and task.get("phase") == "running")
+        assert (await one.folder_inside(task_id) / "new.txt").read_text() == "new\n"
+        await one.post("/stop", id=task_id)
+        await one.all_ended(5)
+        await site.stop()
+        await runner.cleanup()
+
+    @pytest.mark.parametrize("isolation", ["none", "auto"])
+    async def test_files_of_a_task_without_a_folder_come_back(self, far: Any, isolation: str) -> None:
+        one = await far(tasks={"isolation": isolation})
+        script = r"""
+            [ "$SESSION_ID" = s1 ] || { cat out.txt; rm out.txt; echo second >second.txt; exit; }
+            pwd; echo made >out.txt; mkdir -p deep/er; printf '\000\377' >deep/er/bin; chmod 755 out.txt; ln -s out.txt link; ln -s /etc/passwd bad
+            ln -s ../../../.. up; printf x >"$(printf 'a\nb$(x)')"
+        """
+        task = await one.runs(script)
+        assert task["status"] == "done", task
+        root = next(path.parent for path in one.root(task["id"]).glob("*/out.txt"))
+        assert root == Path((await one.output(task["id"])).splitlines()[0])
+        assert (root / "out.txt").read_text() == "made\n" and os.access(root / "out.txt", os.X_OK)
+        assert (root / "deep/er/bin").read_bytes() == b"\0\xff" and (root / "a\nb$(x)").read_text() == "x"
+        assert os.readlink(root / "link") == "out.txt"
+        await one.post("/retry", id=task["id"], run=True)
+        task = await one.ended(task["id"])
+        assert (task["status"], await one.output(task["id"], "s2")) == ("done", "made\n")
+        assert not (root / "out.txt").exists() and (root / "second.txt").exists()
+        await one.all_ended(5)
+
+    async def test_what_cannot_go_there_is_refused(self, far: Any) -> None:
+        one = await far()
+        (plain := one.folder / "plain").mkdir()
+        found = await one.ask("POST", "/api/tasks", 400, json={"prompt": "x", "place": "sandbox", "dir": str(plain)})
+        assert found["error"]["param"] == "dir" and "Git repository" in found["error"]["message"]
+        fields = {"prompt": "x", "place": "sandbox", "dir": str(one.source()), "in_place": True}
+        found = await one.ask("POST", "/api/tasks", 400, json=fields)
+        assert found["error"]["param"] in ("in_place", "dir") and "sandbox" in found["error"]["message"], found
+        found = await one.ask("POST", "/api/tasks", 400, json={"prompt": "x", "place": "moon"})
+        assert found["error"]["param"] == "place", found
+        task = await one.runs("x", dir=one.source("other"), platform="cursor")
+        assert task["status"] == "failed" and "image" in task["sessions"][-1]["error"], task
+        await one.all_ended(5)
+
+    async def test_only_so_many_are_open_at_once(self, far: Any) -> None:
+        one = await far(sandbox={"max_parallel": 1}, tasks={"place": "sandbox"})
+        source = one.source()
+        first = await one.add(WAITS_FOR_IT, dir=source, place="")
+        await one.prints(first, "ready")
+        second = await one.add("echo second", dir=source)
+        here = await one.add("echo here", dir=source, place="local")  # has room
+        assert (await one.ended(here))["sessions"][0].get("place", "local") == "local"
+        assert (await one.task(second))["status"] == "queued"
+        assert len(await one.clouds.alive()) == 1
+        (await one.folder_inside(first) / "go").touch()
+        for task_id in (first, second):
+            task = await one.ended(task_id)
+            assert (task["status"], task["sessions"][0]["place"]) == ("done", "sandbox"), task
+        await one.all_ended(5)
+
+
+emulator_program = types.SimpleNamespace(
+    **runpy.run_path(str(HERE / "adapters/cloudflare/test/emulator.py"), run_name="emulator")
+)
+
+
+class SdkBridge:
+    """The bridge of Cloudflare's SDK, as far as chomp asks it: as its source says, over containers of the emulator."""
+
+    token = "key-of-the-bridge-0123456789"
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.containers: dict[str, Any] = {}
+        self.full = 0  # so often there is no room
+        self.asked: list[str] = []
+
+    @contextlib.asynccontextmanager
+    async def there(self) -> AsyncIterator[SdkBridge]:
+        app = web.Application(client_max_size=33 << 20, middlewares=[self.known])
+        app.router.add_post("/v1/sandbox/{id}/exec", self.execute)
+        app.router.add_put("/v1/sandbox/{id}/file/{path:.+}", self.write)
+        app.router.add_delete("/v1/sandbox/{id}", self.delete)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        try:
+            yield self
+        finally:
+            await runner.cleanup()
+            for container in self.containers.values():
+                await container.stop()
+
+    @staticmethod
+    def refuses(words: str, code: str, status: int) -> web.Response:
+        return web.json_response({"error": words, "code": code}, status=status)
+
+    @web.middleware
+    async def known(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if not re.fullmatch("[a-z2-7]{1,128}", request.match_info.get("id", "")):
+            return self.refuses("Invalid sandbox ID format", "invalid_request", 400)
+        if request.headers.get("authorization") != f"Bearer {self.token}":
+            return self.refuses("Unauthorized", "unauthorized", 401)
+        self.asked.append(f"{request.method} {request.path}")
+        answer: web.StreamResponse = await handler(request)
+        return answer
+
+    async def container(self, name: str) -> Any:
+        if name not in self.containers:
+            if self.full:
+                self.full -= 1
+                return None
+            made = emulator_program.Container(name, self.folder / f"{name}.{len(self.asked)}", [])
+            await made.start()
+            self.containers[name] = made
+        return self.containers[name]
+
+    async def execute(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        if (container := await self.container(request.match_info["id"])) is None:
+            return self.refuses("instance limit reached", "capacity_exceeded", 503)
+        answer = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await answer.prepare(request)
+
+        async def say(event: str, data: str) -> None:
+            await answer.write(f"event: {event}\ndata: {data}\n\n".encode())
+
+        try:
+            done = await container.call(
+                "exec", command=shlex.join(body["argv"]), timeout=body.get("timeout_ms"), cwd="/workspace"
+            )
+            for name in ("stdout", "stderr"):
+                text = done[name]
+                for at in range(0, len(text), 1000):
+                    await say(name, base64.b64encode(text[at : at + 1000].encode()).decode())
+            await say("exit", json.dumps({"exit_code": done["exitCode"]}))
+        except (RuntimeError, OSError) as error:
+            with contextlib.suppress(ConnectionError):  # chomp was killed
+                await say("error", json.dumps({"error": f"exec failed: {error}", "code": "exec_transport_error"}))
+        with contextlib.suppress(ConnectionError):
+            await answer.write_eof()
+        return answer
+
+    async def write(self, request: web.Request) -> web.StreamResponse:
+        path = os.path.normpath("/" + request.match_info["path"])
+        if not path.startswith("/workspace/"):
+            return self.refuses("path must resolve to a location within /workspace", "invalid_request", 403)
+        data = base64.b64encode(await request.read()).decode()
+        if (container := await self.container(request.match_info["id"])) is None:
+            return self.refuses("instance limit reached", "capacity_exceeded", 503)
+        await container.call("write", path=path, content=data, encoding="base64")
+        return web.json_response({"ok": True})
+
+    async def delete(self, request: web.Request) -> web.StreamResponse:
+        if (container := self.containers.pop(request.match_info["id"], None)) is not None:
+            await container.stop()
+        return web.Response(status=204)
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not there")
+class TestSandboxesOfTheBridge:
+    """Sandboxes of the SDK's own bridge, without chomp's Worker."""
+
+    @pytest.fixture
+    async def bridge(self, tmp_path: Path) -> AsyncIterator[SdkBridge]:
+        async with SdkBridge(tmp_path / "bridge").there() as made:
+            yield made
+
+    @pytest.fixture
+    async def far(self, bridge: SdkBridge, process: Any, tmp_path: Path) -> Callable[..., Awaitable[Far]]:
+        async def start(*upstreams: Upstream, public: bool = True, **more: Any) -> Far:
+            (tmp_path / "owner").mkdir()
+            environ = {
+                "SANDBOX_WORKER_URL": bridge.url,
+                "SANDBOX_WORKER_TOKEN": bridge.token,
+                "HOME": str(tmp_path / "owner"),
+            }
+            environ |= {"CHOMP_API_TOKEN": TOKEN, "CHOMP_LOCAL_GGUF": "", "LANG": "C.UTF-8"}
+            tables = {"tasks": {"isolation": "none"}, "sandbox": {"kind": "bridge", **more.pop("sandbox", {})}}
+            made = Far(process(*upstreams, **environ, **tables, **more), Cloudflare(), tmp_path)
+            made.inside = lambda sandbox: Far.inside(
+                made, next(iter(bridge.containers))
+            )  # it has a name of its own there
+            if public:
+                made.process.environ["CHOMP_PUBLIC_URL"] = made.process.url
+            return await made.up()
+
+        return start
+
+    async def gone(self, bridge: SdkBridge) -> None:
+        await until(lambda: not bridge.containers, "sandboxes are left")
+
+    async def test_a_task_goes_there_and_its_work_comes_back(self, far: Any, bridge: SdkBridge, upstream: Any) -> None:
+        router = await upstream(Play().says("It is here."))
+        one = await far(router)
+        source = one.source(**{"check.sh": GATE, "large": "0123456789abcdef" * 600_000})
+        script = f"""
+            [ ! -s "$TASK_FEEDBACK_FILE" ] || {{ cat "$TASK_FEEDBACK_FILE"; echo done >done.txt; git add -A; }}
+            printf 'where $(x)?' | "$CHOMP_BIN" ask --model {router.model}; read -r said; echo "<$said>"
+            git commit -q --allow-empty -m "of $SESSION_ID"
+        """
+        task_id = await one.add(script, dir=source, gate="./check.sh")
+        for session in ("s1", "s2"):
+            await one.prints(task_id, "It is here.", session)
+            await one.post("/input", id=task_id, text="é `x` '\"", enter=True)
+            await one.when(task_id, lambda task: task["sessions"][0].get("ended_at"))
+        task = await one.ended(task_id)
+        assert (task["status"], task.get("verified"), task["tokens"]) == ("done", True, 30), task
+        assert [one["verdict"] for one in task["sessions"]] == ["failed", "passed"]
+        assert "there is no done.txt: $(no) `no` 'no'" in await one.output(task_id, "s2")
+        assert (await one.output(task_id, "s1")).endswith("<é `x` '\">\n")  # nothing lies where the agent could read it
+        assert one.git(source, "log", "--format=%s", f"chomp/task-{task_id}") == "of s2\nof s1\nfirst"
+        assert b"where $(x)?" in router.calls[0].body
+        await self.gone(bridge)
+
+    async def test_without_an_address_of_chomp_it_says_so(self, far: Any, bridge: SdkBridge) -> None:
+        one = await far(public=False)
+        task = await one.runs("true", dir=one.source())
+        assert task["status"] == "failed" and "CHOMP_PUBLIC_URL" in task["sessions"][0]["error"], task
+        await self.gone(bridge)
+
+    async def test_without_room_a_task_waits(self, far: Any, bridge: SdkBridge) -> None:
+        one = await far()
+        bridge.full = 1
+        task_id = await one.add("echo here", dir=one.source())
+        task = await one.when(task_id, lambda task: task["status"] == "queued" and task.get("sessions"))
+        assert task["phase"] == "waiting" and "no room" in task["note"]
+        await one.post("/continue", id=task_id)
+        assert (await one.ended(task_id))["status"] == "done"
+        await self.gone(bridge)
+
+    async def test_one_that_is_exchanged_for_an_empty_one_is_lost(self, far: Any, bridge: SdkBridge) -> None:
+        one = await far(sandbox={"checkpoint": "1s"})
+        script = "[ $SESSION_ID = s2 ] && { cat loose; exit; }; echo it >loose; echo here; sleep 1000"
+        task_id = await one.add(script, dir=one.source())
+        await one.prints(task_id, "here")
+        await checkpointed(one, task_id, "project/loose")
+        (name,) = bridge.containers
+        await bridge.containers.pop(name).stop()
+        task = await one.ended(task_id)
+        assert (task["status"], task["reason"]) == ("failed", "interrupted"), task
+        await one.post("/retry", id=task_id, run=True)
+        task = await one.ended(task_id)
+        assert (task["status"], await one.output(task_id, "s2")) == ("done", "it\n"), task
+        await self.gone(bridge)
+
+    async def test_kill_9_of_chomp_is_survived(self, far: Any, bridge: SdkBridge) -> None:
+        one = await far()
+        script = f"{LINES.format(2000)}; until [ -e go ]; do sleep 0.02; done; {LINES.format(10)}"
+        task_id = await one.add(script, dir=one.source())
+        await one.prints(task_id, "line 02000")
+        folder = await one.folder_inside(task_id)
+        await one.killed()
+        (folder / "go").touch()
+        await one.up()
+        task = await one.ended(task_id)
+        assert (task["status"], await one.raw(task_id)) == ("done", printed_lines(2000) + printed_lines(10)), task
+        await self.gone(bridge)
+
+    async def test_an_agent_gets_no_hold_of_what_is_handed_in(self, far: Any, bridge: SdkBridge) -> None:
+        """It may write to /workspace, where the bridge puts what chomp sends."""
+        one = await far(sandbox={"checkpoint": "1s"})
+        script = """
+            cat >race.py <<'END'
+import contextlib, os, time
+ends, seen = time.monotonic() + 5, 0
+while time.monotonic() < ends:
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/workspace"):
+            if name.startswith(".chomp") and not name.endswith(".mine"):
+                seen += 1
+                path = "/workspace/" + name
+                with contextlib.suppress(OSError), open(path, "rb") as file:
+                    if b"CHOMP_SPEC" in file.read():
+                        open("/tmp/read", "w").close()
+                with contextlib.suppress(OSError):
+                    with open(path + ".mine", "w") as file:
+                        file.write("id >/tmp/ran-as; chmod 666 /tmp/ran-as\\n")
+                    os.rename(path + ".mine", path)
+print("seen", seen)
+END
+            python3 race.py; cat /tmp/ran-as 2>/dev/null; echo; test -e /tmp/read && echo read; git commit -q --allow-empty -m x; exit 0
+        """
+        task = await one.runs(script, dir=one.source())
+        said = await one.output(task["id"])
+        assert said == "seen 0\n\n", (said, task)
+        assert sum("/file/workspace/.chomp" in line for line in bridge.asked) > 10  # there was something to be had
+
+
+CLIS = Path(
+    os.environ.get("CHOMP_TEST_AGENTS", "~/.cache/chomp/agents")
+).expanduser()  # npm install --prefix this pi and claude
+
+
+class TestRealAgentsInSandboxes:
+    """The CLIs themselves, whose model is scripted."""
+
+    @pytest.fixture(scope="class")
+    def clouds(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloudflare]:
+        if why := cloud_missing():
+            pytest.skip(why)
+        if not (CLIS / "node_modules/.bin").is_dir():
+            pytest.skip(
+                f"no agents in {CLIS}: npm install --prefix {CLIS} @mariozechner/pi-coding-agent @anthropic-ai/claude-code"
+            )
+        with asyncio.Runner() as runner:
+            made = runner.run(Cloudflare().start(tmp_path_factory.mktemp("cloud"), paths=(CLIS,)))
+            yield made
+            runner.run(made.stop())
+
+    @pytest.mark.parametrize("platform", ["pi", "claude-code"])
+    async def test_a_task_is_done_there(self, far: Any, upstream: Any, platform: str) -> None:
+        if not (CLIS / "node_modules/.bin" / platform.removesuffix("-code")).exists():
+            pytest.skip(f"{platform} is not in {CLIS}")
+
+        async def model(call: Call) -> None:
+            tool = next(
+                (
+                    one["function"]["name"]
+                    for one in call.json.get("tools", ())
+                    if one["function"]["name"].lower() == "bash"
+                ),
+                "",
+            )
+            if not tool:
+                await Play().says("a title")(call)
+            elif call.json["messages"][-1]["role"] == "tool":
+                await Play().says("It is ", "done.").uses(100, 7)(call)
+            else:
+                name = "done.txt" if "there is no done.txt" in call.body.decode() else "draft.txt"
+                command = (
+                    f"echo it >{name}; git add -A; git -c user.name=x -c user.email=x@y commit -q -m {name}; id -un"
+                )
+                await Play().calls((tool, {"command": command, "description": "works"})).uses(90, 9)(call)
+
+        router = await upstream(model)
+        one = await far(router)
+        source = one.source(**{"check.sh": GATE})
+        task = await one.runs(
+            "make done.txt, $(please) 'now'", dir=source, gate="./check.sh", platform=platform, model=router.model
+        )
+        assert (task["status"], task.get("verified")) == ("done", True), (task, await one.output(task["id"]))
+        assert [session["verdict"] for session in task["sessions"]] == ["failed", "passed"]
+        assert one.git(source, "log", "--format=%s", f"chomp/task-{task['id']}") == "done.txt\ndraft.txt\nfirst"
+        for session in task["sessions"]:
+            assert session["summary"] == "It is done." and session["tokens"] >= 206 and session["requests"] >= 2, (
+                session
+            )
+        said = await one.output(task["id"], "s1")
+        assert "It is done." in said and "agent" in said
+        assert any("make done.txt, $(please) 'now'" in call.body.decode() for call in router.calls)
+        await one.all_ended()
+
+
+class TestSandboxTunnel:
+    """Requests of an agent come to chomp as if it were there."""
+
+    async def test_an_answer_comes_as_it_is_made(self, far: Any, upstream: Any) -> None:
+        go = asyncio.Event()
+        router = await upstream(Play().says("first ").waits(go).says("second"))
+        one = await far(router)
+        task_id = await one.add("where?", dir=one.source(), platform="ask", model=router.model)
+        await one.prints(task_id, "first ")
+        assert "second" not in await one.output(task_id)
+        go.set()
+        task = await one.ended(task_id)
+        assert (task["status"], task["result"], task["tokens"]) == ("done", "first second", 15), task
+        await one.all_ended()
+
+    async def test_one_that_is_cut_is_no_end(self, far: Any, upstream: Any) -> None:
+        router = await upstream(Play().says("first ").is_cut())
+        one = await far(router)
+        task = await one.runs("where?", dir=one.source(), platform="ask", model=router.model)
+        assert task["status"] == "failed", task
+        await one.all_ended()
+
+    async def test_who_hangs_up_is_not_answered_on(self, far: Any, upstream: Any) -> None:
+        router = await upstream(Play().says("first ").is_silent())
+        one = await far(router)
+        task_id = await one.add("where?", dir=one.source(), platform="ask", model=router.model)
+        await one.prints(task_id, "first ")
+        await one.post("/stop", id=task_id)
+        async with asyncio.timeout(CLOUD_S):
+            await router.calls[0].gone.wait()
+        await one.all_ended()
+
+    async def test_large_requests_and_answers_are_whole(self, far: Any, upstream: Any) -> None:
+        words = [f"{number:07d} " for number in range(100_000)]
+        router = await upstream(Play().says(*("".join(words[at : at + 1000]) for at in range(0, len(words), 1000))))
+        one = await far(router)
+        script = f"""
+            seq 300000 >asked; "$CHOMP_BIN" ask --model {router.model} <asked >answer; echo $?; sha256sum <answer; sha256sum <asked
+        """
+        task = await one.runs(script, dir=one.source())
+        assert task["status"] == "done"
+        said = (await one.output(task["id"])).split()
+        asked = "".join(f"{number}\n" for number in range(1, 300_001))
+        assert router.calls[0].json["messages"][-1]["content"].strip() == asked.strip()
+        answered = "".join(words)
+        assert said[0] == "0" and said[1] in {
+            hashlib.sha256(text.encode()).hexdigest() for text in (answered, answered + "\n")
+        }, said
+        await one.all_ended()
+
+    async def test_many_at_once(self, far: Any, upstream: Any) -> None:
+        router = await upstream(says("yes"))
+        one = await far(router)
+        script = f'for n in $(seq 12); do (printf "n$n" | "$CHOMP_BIN" ask --model {router.model} >a$n) & done; wait; cat a* | sort | uniq -c'
+        task = await one.runs(script, dir=one.source())
+        assert (await one.output(task["id"])).split() == ["12", "yes"], task
+        assert (task["tokens"], len(router.calls)) == (12 * 9, 12)
+        await one.all_ended()
+
+
+class TestSandboxAndHere:
+    """A task that goes from one place to another, and what is left of it."""
+
+    @pytest.mark.parametrize("isolation", ["none", "auto"])
+    async def test_a_task_goes_from_one_place_to_another_and_takes_all_with_it(self, far: Any, isolation: str) -> None:
+        one = await far(tasks={"isolation": isolation})
+        source = one.source()
+        script = """
+            git --no-pager log --format=%s; cat loose here 2>/dev/null
+            echo $SESSION_ID >>loose; [ $SESSION_ID != s2 ] || { echo made here >here; rm README; }; git commit -q --allow-empty -m $SESSION_ID
+        """
+        task = await one.runs(script, dir=source)
+        assert task["status"] == "done", task
+        for place, said in (
+            ("local", "s1\nfirst\ns1\n"), ("sandbox", "s2\ns1\nfirst\ns1\ns2\nmade here\n"), ("local", "s3\ns2\ns1\nfirst\ns1\ns2\ns3\nmade here\n"),
+        ):  # fmt: skip
+            await one.post("/retry", id=task["id"], run=False)
+            await one.post("/update", id=task["id"], place=place)
+            await one.post("/run", id=task["id"])
+            task = await one.ended(task["id"])
+            assert task["status"] == "done" and task["sessions"][-1].get("place", "local") == place, task
+            assert await one.output(task["id"], task["sessions"][-1]["id"]) == said
+        await one.all_ended()
+
+    async def test_what_its_owner_changes_between_two_sessions_stays(self, far: Any) -> None:
+        one = await far()
+        task = await one.runs('cat mine 2>/dev/null; echo "by $SESSION_ID" >mine; ls; echo x >other')
+        root = one.root(task["id"]) / "files"
+        (root / "mine").write_text("by its owner\n")
+        (root / "other").unlink()
+        await one.post("/retry", id=task["id"], run=True)
+        task = await one.ended(task["id"])
+        assert await one.output(task["id"], "s2") == "by its owner\nmine\n"
+        assert (root / "mine").read_text() == "by s2\n"
+        await one.all_ended()
+
+    async def test_what_was_fetched_is_cleaned_up(self, far: Any) -> None:
+        one = await far()
+        source = one.source()
+        clean = await one.runs("git commit -q --allow-empty -m x", dir=source)
+        loose = await one.runs("echo x >loose", dir=source)
+        found = {one["task"]: one for one in (await one.ask("GET", "/api/clean"))["folders"]}
+        assert set(found) == {clean["id"], loose["id"]}, found
+        told = await one.ask("POST", "/api/clean", json={"ids": [clean["id"], loose["id"]]})
+        assert told["deleted"] == [clean["id"]] and "checkpoint" in told["kept"][loose["id"]], told
+        assert not one.root(clean["id"]).exists() and one.root(loose["id"]).exists()
+        await one.ask("POST", "/api/clean", json={"ids": [loose["id"]], "unsaved": True})
+        assert not one.root(loose["id"]).exists()
+        await one.post("/retry", id=clean["id"], run=True)  # it begins anew, from its branch
+        assert (await one.ended(clean["id"]))["status"] == "done"
+        await one.all_ended()
+
+
+# == paste from here ===================================================================================================
+
+
+class TestWhatSandboxesSuffer:
+    async def retried(self, one: Far, task_id: str, **fields: Any) -> dict[str, Any]:
+        await one.post("/retry", id=task_id)
+        if fields:
+            await one.post("/update", id=task_id, **fields)
+        await one.post("/run", id=task_id)
+        return await one.ended(task_id)
+
+    async def test_a_submodule_is_there_when_a_task_goes_on(self, far: Any) -> None:
+        one = await far()
+        inner, source = one.source("inner"), one.source("outer")
+        one.git(source, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(inner), "sub")
+        one.git(source, "commit", "-q", "-m", "with sub")
+        script = "ls -a sub; git status --porcelain; echo x >>own; [ -e go ] || { touch go; exit 1; }"
+        task = await one.runs(script, dir=source)
+        assert task["status"] == "failed", task
+        task = await self.retried(one, task["id"])
+        assert task["status"] == "done", task
+
+    async def test_a_folder_that_became_a_file_comes_back(self, far: Any) -> None:
+        one = await far()
+        source = one.source(**{"deep/a/b.txt": "b\n", "deeper/c.txt": "c\n"})
+        script = """
+            if [ -f deep ]; then cat deep; readlink deeper; exit; fi
+            rm -r deep deeper; echo now a file >deep; ln -s README deeper; exit 1
+        """
+        task = await one.runs(script, dir=source)
+        assert task["status"] == "failed", task
+        task = await self.retried(one, task["id"])
+        assert task["status"] == "done", task
+        assert await one.output(task["id"], "s2") == "now a file\nREADME\n"
+
+    @pytest.mark.parametrize("isolation", ["none", "auto"])
+    async def test_what_was_done_at_home_meanwhile_counts(self, far: Any, isolation: str) -> None:
+        """s1 in a sandbox, s2 here, s3 in a sandbox: nothing older comes over it."""
+        one = await far(tasks={"isolation": isolation})
+        source = one.source()
+        script = """
+            git --no-pager log --format=%s; cat loose 2>/dev/null
+            echo "of $SESSION_ID" >>loose; git commit -q --allow-empty -m "$SESSION_ID"; [ "$SESSION_ID" = s3 ]
+        """
+        task_id = (await one.runs(script, dir=source))["id"]
+        await self.retried(one, task_id, place="local")
+        assert await one.output(task_id, "s2") == "s1\nfirst\nof s1\n"
+        task = await self.retried(one, task_id, place="sandbox")
+        assert await one.output(task_id, "s3") == "s2\ns1\nfirst\nof s1\nof s2\n"
+        assert task["status"] == "done", task
+        assert one.git(source, "log", "--format=%s", f"chomp/task-{task_id}") == "s3\ns2\ns1\nfirst"
+
+    async def test_what_was_left_at_home_outlasts_a_sandbox_that_is_lost_at_once(self, far: Any) -> None:
+        one = await far(sandbox={"checkpoint": "0s"})
+        source = one.source()
+        script = """
+            case $SESSION_ID in s1) echo work >loose; exit 1;; s2) echo here; sleep 1000;; *) cat loose;; esac
+        """
+        task_id = (await one.runs(script, dir=source, place="local"))["id"]
+        await one.post("/retry", id=task_id)
+        await one.post("/update", id=task_id, place="sandbox")
+        await one.post("/run", id=task_id)
+        await one.prints(task_id, "here", "s2")
+        await one.clouds.lose((await one.task(task_id))["sessions"][1]["sandbox_id"])
+        await one.ended(task_id)
+        left = {found["task"]: found["unsaved"] for found in (await one.ask("GET", "/api/clean"))["folders"]}
+        assert "1 file" in left[task_id], left
+        task = await self.retried(one, task_id)
+        assert (task["status"], await one.output(task_id, "s3")) == ("done", "work\n"), task
+
+    async def test_commits_of_which_there_is_no_checkpoint_are_not_passed_over(self, far: Any) -> None:
+        one = await far(sandbox={"checkpoint_bytes": 200_000})
+        source = one.source()
+        script = """
+            git --no-pager log --format=%s; ls -1
+            git commit -q --allow-empty -m "$SESSION_ID"; [ "$SESSION_ID" != s2 ] || head -c 1000000 /dev/urandom >large
+            touch "loose-$SESSION_ID"; [ "$SESSION_ID" = s3 ]
+        """
+        task_id = (await one.runs(script, dir=source))["id"]
+        await self.retried(one, task_id)
+        assert await one.output(task_id, "s2") == "s1\nfirst\nREADME\nloose-s1\n"
+        task = await self.retried(one, task_id)
+        assert await one.output(task_id, "s3") == "s2\ns1\nfirst\nREADME\n"
+        assert one.git(source, "log", "--format=%s", f"chomp/task-{task_id}") == "s3\ns2\ns1\nfirst", task
+
+    async def test_whatever_was_left_at_home_goes_into_a_sandbox(self, far: Any) -> None:
+        one = await far()
+        script = """
+            if [ "$SESSION_ID" = s1 ]; then
+                echo x >one; ln one two; mkfifo pipe; exit 1
+            fi
+            cat one two
+        """
+        task_id = (await one.runs(script, dir=one.source(), place="local"))["id"]
+        task = await self.retried(one, task_id, place="sandbox")
+        assert (task["status"], await one.output(task_id, "s2")) == ("done", "x\nx\n"), task
+
+    async def test_a_hiccup_while_work_is_fetched_costs_nothing(self, far: Any) -> None:
+        one = await far(sandbox={"checkpoint": "0s"})
+        source = one.source()
+        hiccup = Hiccup(one.clouds.url)
+        await hiccup.start()
+        try:
+            one.process.environ["SANDBOX_WORKER_URL"] = hiccup.url
+            await one.closed()
+            await one.up()
+            hiccup.broken = {("GET", "/files/"): 1}
+            task = await one.runs("git commit -q --allow-empty -m work; echo x >loose", dir=source)
+            assert not hiccup.broken, "nothing was broken"
+            assert one.git(source, "log", "--format=%s", f"chomp/task-{task['id']}") == "work\nfirst", task
+            await one.all_ended()
+        finally:
+            await hiccup.stop()
+
+    @pytest.mark.parametrize("how", ["every", "garbles"])
+    async def test_answers_that_do_not_arrive_cost_nothing(self, far: Any, how: str) -> None:
+        one = await far(sandbox={"checkpoint": "0s"})
+        source = one.source()
+        hiccup = Hiccup(one.clouds.url)
+        await hiccup.start()
+        try:
+            one.process.environ["SANDBOX_WORKER_URL"] = hiccup.url
+            await one.closed()
+            await one.up()
+            setattr(hiccup, how, 3)
+            task = await one.runs("git commit -q --allow-empty -m work; echo x >loose", dir=source)
+            assert (task["status"], hiccup.seen > 3) == ("done", True), task
+            assert one.git(source, "log", "--format=%s", f"chomp/task-{task['id']}") == "work\nfirst"
+            await one.all_ended()
+        finally:
+            await hiccup.stop()
+
+    async def test_another_name_of_the_host_makes_no_other_owner(self, far: Any, upstream: Any) -> None:
+        """A laptop's changes with its network, that of a container with each new one."""
+        router = await upstream(Play().says("yes"))
+        one = await far(router, runs=False)
+        site = one.folder / "site"
+        site.mkdir()
+        (site / "sitecustomize.py").write_text(
+            "import itertools, socket\nnames = itertools.count()\nsocket.gethostname = lambda: f'host-{next(names)}'\n"
+        )
+        one.process.environ["PYTHONPATH"] = str(site)
+        await one.up()
+        task = await one.runs("where?", dir=one.source(), platform="ask", model=router.model)
+        assert (task["status"], task["result"]) == ("done", "yes"), task
+        task_id = await one.add("echo here; sleep 1000", dir=one.source("other"))
+        await one.prints(task_id, "here")
+        owners = {found["owner"] for found in (await one.ask_worker("GET", "sandboxes"))["sandboxes"]}
+        await one.killed()
+        await one.up()
+        await one.phase(task_id, "running")
+        assert len(owners) == 1
+        await one.post("/stop", id=task_id)
+        await one.all_ended()
+
+    async def test_chomp_may_end_again_before_it_has_joined_a_session(self, far: Any) -> None:
+        one = await far(sandbox={"checkpoint": "0s"})
+        source = one.source()
+        script = "git commit -q --allow-empty -m work; echo here; until [ -e go ]; do sleep 0.05; done"
+        task_id = await one.add(script, dir=source)
+        await one.prints(task_id, "here")
+        folder = await one.folder_inside(task_id)
+        await one.closed()
+        await one.clouds.worker(on=False)
+        await one.up()
+        await asyncio.sleep(1)
+        began = time.monotonic()
+        await one.closed()
+        assert time.monotonic() - began < 30
+        await one.clouds.worker(on=True)
+        await one.up()
+        (folder / "go").touch()
+        task = await one.ended(task_id)
+        assert (task["status"], len(task["sessions"])) == ("done", 1), task
+        assert one.git(source, "log", "--format=%s", f"chomp/task-{task_id}") == "work\nfirst"
+        await one.all_ended()
+
+    async def test_chomp_may_end_while_work_is_judged_though_the_worker_is_away(self, far: Any) -> None:
+        one = await far(sandbox={"checkpoint": "0s"})
+        source = one.source(**{"check.sh": "#!/bin/sh\n[ -e go ] || { touch gating; sleep 1000; }\n"})
+        task_id = await one.add("git commit -q --allow-empty -m work; echo x >loose", dir=source, gate="./check.sh")
+        await one.phase(task_id, "verifying")
+        folder = await one.folder_inside(task_id)
+        await until(lambda: (folder / "gating").exists(), "the gate does not run")
+        await one.clouds.worker(on=False)
+        began = time.monotonic()
+        await one.closed()
+        assert time.monotonic() - began < 40
+        (folder / "go").touch()
+        await one.clouds.worker(on=True)
+        await one.up()
+        task = await one.ended(task_id)
+        assert (task["status"], task["verified"], len(task["sessions"])) == ("done", True, 1), task
+        await one.all_ended()
+
+    async def test_the_gate_of_a_session_that_goes_on_is_that_of_its_begin(self, far: Any) -> None:
+        one = await far(tasks={"gate": "./check.sh", "max_gate_loops": 1})
+        source = one.source(**{"check.sh": "#!/bin/sh\necho red; false\n"})
+        script = "printf '#!/bin/sh\ntrue\n' >check.sh; echo here; until [ -e go ]; do sleep 0.05; done"
+        task_id = await one.add(script, dir=source)
+        await one.prints(task_id, "here")
+        folder = await one.folder_inside(task_id)
+        await one.killed()
+        settings = one.process.folder / "state" / "settings.json"
+        settings.write_text(json.dumps({"version": 1, "tasks": {"gate": "./check.sh -x"}}))
+        await one.up()
+        (folder / "go").touch()
+        task = await one.ended(task_id)
+        assert (task["status"], task["sessions"][0]["verdict"], task["verified"]) == ("failed", "failed", False), task
+        await one.all_ended()
+
+    async def test_whoever_comes_in_is_the_task_that_was_let_in(self, far: Any, upstream: Any) -> None:
+        """Where no token is needed at home, one is from a sandbox: and what it asks is measured."""
+        router = await upstream(Play().says("yes"))
+        one = await far(router, CHOMP_V1_NO_AUTH="1", CHOMP_API_TOKEN=TOKEN)
+        script = (
+            'echo "$CHOMP_API_TOKEN" >token; echo "$CHOMP_API" >api; echo ready; until [ -e go ]; do sleep 0.05; done'
+        )
+        task_id = await one.add(script, dir=one.source())
+        await one.prints(task_id, "ready")
+        folder = await one.folder_inside(task_id)
+        api, token = (folder / "api").read_text().strip(), (folder / "token").read_text().strip()
+        body = {"contents": [{"role": "user", "parts": [{"text": "x"}]}]}
+
+        async def asked(query: str, **headers: str) -> int:
+            async with aiohttp.ClientSession() as http:
+                url = yarl.URL(f"{api}/v1beta/models/{router.model}:generateContent{query}", encoded=True)
+                async with http.post(url, json=body, headers=headers) as answer:
+                    await answer.read()
+                    return answer.status
+
+        assert await asked("", **{"x-goog-api-key": token}) == 200
+        assert await asked(f"?key={token}") == 200
+        assert await asked("?key=junk", **{"x-api-key": token}) == 200
+        assert await asked("?key=junk", authorization="Bearer junk", **{"x-goog-api-key": token}) == 200
+        assert await asked("?key=junk") == await asked("") == 401
+        (folder / "go").touch()
+        task = await one.ended(task_id)
+        assert task["tokens"] == 4 * 15, task
+        await one.all_ended()
+
+    async def test_what_was_fetched_in_vain_does_not_fill_the_sandbox(self, far: Any) -> None:
+        one = await far(sandbox={"checkpoint": "1s", "checkpoint_bytes": 100_000})
+        script = "git commit -q --allow-empty -m x; head -c 900000 /dev/urandom >large; echo here; until [ -e go ]; do sleep 0.05; done"
+        task_id = await one.add(script, dir=one.source())
+        await one.prints(task_id, "here")
+        folder = await one.folder_inside(task_id)
+        await until(lambda: one.log.count(b"no checkpoint of task") >= 2, "nothing was fetched")
+        assert len(list(folder.parent.glob("fetched-*"))) <= 1
+        (folder / "go").touch()
+        task = await one.ended(task_id)
+        assert "larger" in json.dumps(task), task
+        await one.all_ended()
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders to others")
+    def test_no_agent_has_the_folders_on_the_way_to_a_task(self, tmp_path: Path) -> None:
+        place = tmp_path / "home" / "chomp" / "task-1"
+        place.mkdir(parents=True)
+        for folder in (place.parent.parent, place.parent):
+            os.chown(folder, 1000, 1000)
+            folder.chmod(0o700)
+        script = cs._REACHABLE.replace('"$p" != /', f'"$p" != {tmp_path}')
+        subprocess.run(["sh", "-ec", script, "sh", "", "", str(place)], check=True)
+        for folder in (place, place.parent, place.parent.parent):
+            assert (folder.stat().st_uid, folder.stat().st_mode & 0o11) == (0, 0o11)
+
+    async def test_commits_of_a_cloned_address_are_never_lost(self, far: Any) -> None:
+        one = await far(sandbox={"checkpoint": "0s", "checkpoint_bytes": 100_000})
+        source = one.source()
+        script = """
+            git --no-pager log --format=%s; echo x >"$SESSION_ID"; git add -A; git commit -q -m "$SESSION_ID"
+            [ "$SESSION_ID" != s1 ] || head -c 900000 /dev/urandom >large; [ "$SESSION_ID" = s2 ]
+        """
+        task_id = (await one.runs(script, repo_url=str(source)))["id"]
+        task = await self.retried(one, task_id)
+        assert task["status"] == "done", task
+        subjects = set()
+        for bundle in one.root(task_id).glob("*.bundle"):
+            one.git(source, "fetch", "-q", str(bundle), "refs/chomp/tip")
+            subjects |= set(one.git(source, "log", "--format=%s", "FETCH_HEAD").split("\n"))
+        assert subjects == {"first", "s1", "s2"}, (await one.output(task_id, "s2"), task)
+
+    async def test_sandboxes_that_are_taken_from_the_settings_are_used_up(self, far: Any, clouds: Cloudflare) -> None:
+        sandbox = {"url": clouds.url, "token": clouds.token, "checkpoint": "1s"}
+        one = await far(sandbox=sandbox, SANDBOX_WORKER_URL="", SANDBOX_WORKER_TOKEN="", tasks={"place": "sandbox"})
+        source = one.source()
+        task_id = await one.add(
+            "git commit -q --allow-empty -m a; echo here; until [ -e go ]; do sleep 0.05; done", dir=source
+        )
+        other = await one.add("echo here; sleep 1000", dir=source)
+        await one.prints(task_id, "here")
+        await one.prints(other, "here")
+        folder = await one.folder_inside(task_id)
+        await one.ask("POST", "/api/config", json={"sandbox": {"url": ""}})
+        await one.post("", 400, prompt="x", platform="shell", run=True, dir=source, place="sandbox")
+        (folder / "go").touch()
+        assert (await one.ended(task_id))["status"] == "done"
+        await one.post("/stop", id=other)
+        await one.all_ended()
+        assert one.git(source, "log", "--format=%s", f"chomp/task-{task_id}") == "a\nfirst"
+        assert b"Traceback" not in one.log, one.log[-2000:]
+
+    async def test_a_folder_of_chomp_may_have_any_name(self, far: Any) -> None:
+        one = await far(runs=False)
+        folder = one.folder / 'my chömp\'s $(x) "home"'
+        folder.mkdir()
+        for file in one.process.folder.iterdir():
+            shutil.move(file, folder / file.name)
+        one.process.folder = folder
+        await one.up()
+        source = one.source("a b é '$x'", **{"check.sh": "#!/bin/sh\n[ -e go ]\n"})
+        script = 'git status --porcelain; echo "$SESSION_ID" >>x; git add x; git commit -q -m "$SESSION_ID"; [ $SESSION_ID = s1 ] && exit 1; touch go'
+        task = await one.runs(script, dir=source, gate="./check.sh")
+        task = await self.retried(one, task["id"])
+        assert (task["status"], task["verified"]) == ("done", True), task
+        assert one.git(source, "log", "--format=%s", f"chomp/task-{task['id']}") == "s2\ns1\nfirst"
+        await one.all_ended()
+
+    async def test_the_last_that_is_printed_arrives(self, far: Any) -> None:
+        one = await far()
+        source = one.source()
+        script = "stty -opost; head -c 5000000 /dev/zero | tr '\\0' x; printf end; exit 3"
+        tasks = [await one.add(script, dir=source) for _ in range(2)]
+        for task_id in tasks:
+            task = await one.ended(task_id)
+            said = await one.raw(task_id)
+            assert (len(said), said[-4:], task["sessions"][0]["exit_code"]) == (5_000_003, b"xend", 3), task
+        await one.all_ended()
+
+    async def test_large_requests_and_many_come_through(self, far: Any, upstream: Any) -> None:
+        router = await upstream(Play().says("yes"))
+        one = await far(router)
+        script = f"""
+            python3 - <<'EOF'
+import concurrent.futures, json, os, urllib.request
+def ask(size):
+    body = {{"model": "{router.model}", "messages": [{{"role": "user", "content": "x" * size}}]}}
+    url, key = os.environ["CHOMP_API"] + "/v1/chat/completions", os.environ["CHOMP_API_TOKEN"]
+    made = urllib.request.Request(url, json.dumps(body).encode(), {{"authorization": "Bearer " + key, "content-type": "application/json"}})
+    with urllib.request.urlopen(made, timeout=50) as answer:
+        return json.load(answer)["choices"][0]["message"]["content"]
+with concurrent.futures.ThreadPoolExecutor(30) as pool:
+    found = list(pool.map(ask, [3_000_000] * 3 + [1000] * 57))
+print(sorted(set(found)), len(found))
+EOF
+        """
+        task = await one.runs(script, dir=one.source())
+        assert "['yes'] 60" in await one.output(task["id"]), (await one.output(task["id"]), one.log[-2000:])
+        assert task["sessions"][0]["requests"] == 60, task
+        await one.all_ended()
+
+    async def test_who_stops_and_resumes_at_once_has_all_of_it(self, far: Any) -> None:
+        one = await far(sandbox={"checkpoint": "1s"})
+        source = one.source()
+        script = "cat loose; echo of $SESSION_ID >>loose; git commit -q --allow-empty -m $SESSION_ID; echo here; [ $SESSION_ID = s4 ] || sleep 1000"
+        task_id = await one.add(script, dir=source)
+        for session in ("s1", "s2", "s3"):
+            await one.prints(task_id, "here", session)
+            await one.post("/stop", id=task_id)
+            await one.post("/retry", id=task_id, run=True)
+        task = await one.ended(task_id)
+        assert (task["status"], await one.output(task_id, "s4")) == ("done", "of s1\nof s2\nof s3\nhere\n"), task
+        assert one.git(source, "log", "--format=%s", f"chomp/task-{task_id}") == "s4\ns3\ns2\ns1\nfirst"
+        await one.all_ended()
+
+    async def test_two_kills_in_a_row_while_a_sandbox_is_made_leave_nothing(self, far: Any) -> None:
+        one = await far()
+        source = one.source(**{"setup.sh": "#!/bin/sh\nsleep 3\n"})
+        task_id = await one.add(
+            "echo here; cat loose; echo x >loose; [ $SESSION_ID = s3 ]", dir=source, setup="setup.sh"
+        )
+        await one.when(task_id, lambda task: task["status"] == "active")
+        for _ in range(2):
+            await asyncio.sleep(0.7)
+            await one.killed()
+            await one.up()
+            await one.ended(task_id)
+            await one.post("/retry", id=task_id, run=True)
+        task = await one.ended(task_id)
+        assert (task["status"], len(task["sessions"])) == ("done", 3), task
+        await one.all_ended(100)
+
+
+class Hiccup:
+    """What stands before a Worker, and fails."""
+
+    def __init__(self, target: str):
+        self.target = target
+        self.broken: dict[tuple[str, str], int] = {}
+        self.every = 0  # of so many answers to a command one is lost
+        self.garbles = 0  # of so many one is cut
+        self.seen = self.asked = 0
+
+    async def start(self) -> None:
+        self.http = aiohttp.ClientSession(auto_decompress=False)
+        app = web.Application(client_max_size=1 << 26)
+        app.router.add_route("*", "/{path:.*}", self.pass_on)
+        self.runner = web.AppRunner(app, shutdown_timeout=1)
+        await self.runner.setup()
+        site = web.TCPSite(self.runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{self.runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        await self.runner.cleanup()
+        await self.http.close()
+
+    async def pass_on(self, request: web.Request) -> web.StreamResponse:
+        for (method, path), count in list(self.broken.items()):
+            if request.method == method and request.path.startswith(path):
+                self.broken[method, path] = count - 1
+                if count <= 1:
+                    del self.broken[method, path]
+                return web.json_response({"error": {"code": "sandbox", "message": "hiccup"}}, status=502)
+        headers = {
+            name: value
+            for name, value in request.headers.items()
+            if name.lower() not in ("host", "content-length", "transfer-encoding")
+        }
+        if request.headers.get("upgrade"):
+            return web.Response(status=503)
+        async with self.http.request(
+            request.method, self.target + str(request.rel_url), headers=headers, data=await request.read()
+        ) as answer:
+            body = await answer.read()
+            if request.path.startswith("/exec/") and self.every:
+                self.asked += 1
+                if self.asked % self.every == 0:
+                    self.seen += 1
+                    return web.json_response({"error": {"code": "sandbox", "message": "lost"}}, status=502)
+            if request.path.startswith("/exec/") and self.garbles:
+                said = json.loads(body)
+                self.asked += 1
+                if said["stdout"].startswith('{"run"') and self.asked % self.garbles == 0:
+                    self.seen += 1
+                    body = json.dumps({**said, "stdout": said["stdout"][:40]}).encode()
+            kept = {
+                name: value
+                for name, value in answer.headers.items()
+                if name.lower() in ("content-type", "x-size", "retry-after")
+            }
+            return web.Response(status=answer.status, body=body, headers=kept)
+
+
 # == Web ===============================================================================================================
 
 
@@ -40314,7 +42859,7 @@ class TestTaskApi:
     ) -> None:
         client = await serves()
 
-        async def nothing() -> None:
+        async def nothing(*_: Any) -> None:
             return None
 
         monkeypatch.setattr(client.chomp.services.dispatch.platforms, "pick", nothing)
@@ -40329,7 +42874,7 @@ class TestTaskApi:
     async def test_those_without_an_agent_hold_up_nobody(self, serves: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         client = await serves(tasks={"auto": True})
 
-        async def nothing() -> None:
+        async def nothing(*_: Any) -> None:
             return None
 
         monkeypatch.setattr(client.chomp.services.dispatch.platforms, "pick", nothing)
@@ -43059,7 +45604,7 @@ class TestBrowser:
         await page.fill("#message-1", "and the docs")
         await page.locator("#message-1 + div").get_by_text("Add").click()
         await until(lambda: len(here.posted) == 1, "a message")
-        await page.wait_for_function("document.querySelector('#message-1').value === ''")
+        await eventually_async(lambda: page.input_value("#message-1"), "")
         await page.click("#edit-1-m2 summary")
         await page.fill("#edit-text-1-m2", "changed")
         await page.locator("#edit-1-m2").get_by_text("Send now").click()
@@ -44640,7 +47185,7 @@ class TestFirstWalk:
         assert all([await one.locator("input").is_enabled() for one in shown]) and len(shown) > 1
         box, height = await page.locator("[data-next]").bounding_box(), PHONE[1]
         assert box["y"] + box["height"] <= height
-        folded = page.locator("#missing-agents")
+        folded = page.locator("#missing-local")
         await folded.locator("summary").click()
         assert all([await one.is_disabled() for one in await folded.locator("input").all()])
 
@@ -44994,6 +47539,513 @@ class TestBrowserWalk:
         await walk.is_now("Stopped")
         await page.keyboard.press("Escape")
         await page.wait_for_selector("#detail", state="hidden")
+
+
+WORKER_TOKEN = "wk-0123456789-abcdefgh"
+NOWHERE = {"url": "http://127.0.0.1:1", "token": WORKER_TOKEN}  # sandboxes that nobody asks
+
+
+class FarWorker:
+    """What a Worker says to who asks for its sandboxes; `says` is what it answers whatever it is asked."""
+
+    def __init__(self) -> None:
+        self.says: tuple[int, str] | None = None
+        self.asked: list[str] = []
+        self.url = ""
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.asked.append(request.path)
+        if self.says is not None:
+            return web.Response(status=self.says[0], text=self.says[1])
+        if request.headers.get("authorization") != f"Bearer {WORKER_TOKEN}":
+            error = {"code": "unauthorized", "message": f"no: {request.headers.get('authorization')}"}
+            return web.json_response({"error": error}, status=401)
+        return web.json_response({"sandboxes": []})
+
+
+@pytest.fixture
+async def far_worker() -> AsyncIterator[FarWorker]:
+    one = FarWorker()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", one.answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    one.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield one
+    await runner.cleanup()
+
+
+class TestPlacesSet:
+    """Sandboxes, set up while chomp runs."""
+
+    @staticmethod
+    def files(client: Client) -> tuple[dict[str, Any], dict[str, Any]]:
+        store = client.chomp.store
+        return store.read_json("settings.json"), store.read_json("keys.json")
+
+    async def test_a_token_is_kept_where_keys_are_and_shown_by_its_ends(
+        self, serves: Any, far_worker: FarWorker
+    ) -> None:
+        client = await serves(written=True, runs=False)
+        assert (await client.get("/api/config"))["sandbox"].items() >= {"url": "", "token": ""}.items()
+        told = await client.post("config", sandbox={"url": far_worker.url, "token": WORKER_TOKEN, "idle": "10m"})
+        assert told == {
+            "status": "ok", "restart": [], "verdict": "accepted", "words": "The Worker takes this token",
+        } and far_worker.asked == ["/sandboxes"]  # fmt: skip
+        sandbox = client.chomp.services.settings.sandbox
+        assert (sandbox.url, sandbox.token, sandbox.idle_s) == (far_worker.url, WORKER_TOKEN, 600)
+        assert client.chomp.services.dispatch.cloud.is_set
+        assert self.files(client) == (
+            {"sandbox": {"url": far_worker.url, "idle": "10m"}}, {"SANDBOX_WORKER_TOKEN": WORKER_TOKEN},
+        )  # fmt: skip
+        assert (client.chomp.store.folder / "keys.json").stat().st_mode & 0o777 == 0o600
+        shown = (await client.get("/api/config"))["sandbox"]
+        assert (shown["token"], shown["url"], shown["idle_s"]) == ("wk-0...efgh", far_worker.url, 600)
+        for path in ("/api/config", "/partials/settings", "/partials/create", "/status", "/api/state"):
+            async with client.chomp.get(path) as answer:
+                assert answer.status == 200 and WORKER_TOKEN not in await answer.text()
+        assert client.chomp.services.credentials.redact(WORKER_TOKEN) == cs.SHOWN_SECRET
+
+    async def test_a_token_as_it_is_shown_stays_and_an_empty_one_goes(self, serves: Any, far_worker: FarWorker) -> None:
+        client = await serves(written=True, runs=False)
+        await client.post("config", sandbox={"url": far_worker.url, "token": WORKER_TOKEN})
+        form = {"sandbox.url": far_worker.url, "sandbox.token": "wk-0...efgh", "sandbox.max_parallel": "2"}
+        assert (await client.post("config", form=True, **form))["verdict"] == "accepted"
+        assert (await client.post("config", sandbox={"token": None}))["verdict"] == "accepted"
+        settings, keys = self.files(client)
+        assert (settings["sandbox"]["max_parallel"], keys) == (2, {"SANDBOX_WORKER_TOKEN": WORKER_TOKEN})
+        error = await client.send("config", 400, json={"sandbox": {"token": ""}})  # the address needs one
+        assert (error["param"], self.files(client)) == ("sandbox.token", (settings, keys))
+        await client.post("config", form=True, **{"sandbox.url": "", "sandbox.token": "", "tasks.place": "local"})
+        assert self.files(client)[1] == {} and not client.chomp.services.dispatch.cloud.is_set
+        assert (await client.get("/api/config"))["sandbox"].items() >= {"url": "", "token": ""}.items()
+
+    async def test_what_is_entered_wins_over_the_environment_also_after_a_restart(
+        self, chomp: Any, far_worker: FarWorker
+    ) -> None:
+        environ = {"SANDBOX_WORKER_TOKEN": "of-the-environment-0123", "SANDBOX_WORKER_URL": far_worker.url}
+        client = Client(await chomp(environ=environ, written=True, sandbox={"token": "of-chomp-toml-0123456"}))
+        assert client.chomp.services.settings.sandbox.token == "of-the-environment-0123"
+        assert (await client.post("config", sandbox={"token": WORKER_TOKEN}))["verdict"] == "accepted"
+        again = cs.Sources(client.chomp.store, client.chomp.settings.dir, {}, environ).read()
+        assert again.sandbox.token == WORKER_TOKEN == client.chomp.services.settings.sandbox.token
+        told = await client.post("config", sandbox={"token": ""})
+        assert told["verdict"] == "refused"  # that of the environment counts again
+        assert client.chomp.services.settings.sandbox.token == "of-the-environment-0123"
+        async with client.chomp.get("/partials/settings") as answer:
+            text = await answer.text()
+        assert re.search(r'id="sandbox-url"[^>]* disabled', text) and "As SANDBOX_WORKER_URL says" in text
+        assert "no-sandboxes" not in text and "of-the-environment" not in text
+
+    def test_keys_say_nothing_else_of_settings(self, tmp_path: Path) -> None:
+        store = cs.Store(tmp_path / "state")
+        store.open()
+        try:
+            entered = {"PORT": "9", "SANDBOX_WORKER_URL": "http://127.0.0.1:2", "GROQ_API_KEY": "k"}
+            store.write_json("keys.json", entered)
+            found = cs.Sources(store, tmp_path, {}, {}).read()
+            assert (found.port, found.sandbox.url, "GROQ_API_KEY" in found.environ) == (8001, "", False)
+        finally:
+            store.unlock()
+
+    @pytest.mark.parametrize(
+        ("says", "verdict", "words"),
+        [
+            ((401, '{"error": {"code": "unauthorized", "message": "no"}}'), "refused", "refuses this token, or is not the Worker: it answered 401: no"),
+            ((404, "<h1>nothing here</h1>"), "refused", "is not the Worker: it answered 404"),
+            ((503, '{"error": {"code": "token_unset", "message": "unset"}}'), "refused", "it answered 503: unset"),
+            ((503, "busy"), "unreachable", "it answered 503"),
+            ((200, "<h1>hello</h1>"), "unreachable", "it answered something else"),
+            (None, "unreachable", "it cannot be reached"),
+        ],
+    )  # fmt: skip
+    async def test_a_worker_is_tried_when_it_is_entered(
+        self, serves: Any, far_worker: FarWorker, says: Any, verdict: str, words: str
+    ) -> None:
+        client, far_worker.says = await serves(written=True, runs=False), says
+        url = f"http://127.0.0.1:{closed_port()}" if says is None else far_worker.url
+        told = await client.post("config", sandbox={"url": url, "token": WORKER_TOKEN})
+        assert (told["verdict"], words in told["words"], WORKER_TOKEN in told["words"]) == (verdict, True, False), told
+        assert client.chomp.services.settings.sandbox.url == url  # it is kept all the same
+
+    async def test_a_worker_that_tells_the_token_again_is_not_repeated(
+        self, serves: Any, far_worker: FarWorker
+    ) -> None:
+        client = await serves(written=True, runs=False)
+        other = "wk-another-0123456789"
+        told = await client.post("config", sandbox={"url": far_worker.url, "token": other})
+        assert told["verdict"] == "refused" and other not in told["words"] and cs.SHOWN_SECRET in told["words"]
+
+    async def test_a_bridge_has_no_question_that_costs_nothing(self, serves: Any, far_worker: FarWorker) -> None:
+        client = await serves(written=True, runs=False)
+        told = await client.post("config", sandbox={"url": far_worker.url, "token": WORKER_TOKEN, "kind": "bridge"})
+        assert (told["verdict"], far_worker.asked) == ("unproven", [])
+
+    @pytest.mark.parametrize(
+        ("table", "param"),
+        [
+            ({"url": "ftp://example.org", "token": WORKER_TOKEN}, "url"),
+            ({"url": "http://example.org", "token": WORKER_TOKEN}, "url"),
+            ({"url": "https://me:pw@example.org", "token": WORKER_TOKEN}, "url"),
+            ({"url": "https://example.org"}, "token"),
+            ({"url": "https://example.org", "token": "short"}, "token"),
+            ({"token": "with spaces in it, and long"}, "token"),
+            ({"token": "ungültig-0123456789"}, "token"),
+            ({"token": 5}, "token"),
+            ({"kind": "aws"}, "kind"),
+            ({"max_parallel": 0}, "max_parallel"),
+            ({"idle": "banana"}, "idle"),
+            ({"checkpoint": -1}, "checkpoint"),
+            ({"checkpoint_bytes": "much"}, "checkpoint_bytes"),
+        ],
+    )
+    async def test_what_cannot_be_is_refused_at_its_field_and_nothing_changes(
+        self, serves: Any, table: dict[str, Any], param: str
+    ) -> None:
+        client = await serves(written=True, runs=False)
+        error = await client.send("config", 400, json={"sandbox": table, "tasks": {"parallel": 2}})
+        assert error["param"] == f"sandbox.{param}", error
+        assert self.files(client) == ({}, {}) and client.chomp.services.settings.tasks.parallel != 2
+        error = await client.send("config", 400, json={"sandbox": {"nothing": 1}})
+        assert "[sandbox] has no setting 'nothing'" in error["message"]
+        assert (await client.send("config", 400, json={"sandbox": 5}))["param"] == "sandbox"
+
+    async def test_files_that_make_sense_together_are_changed_together(
+        self, serves: Any, far_worker: FarWorker
+    ) -> None:
+        client = await serves(written=True, runs=False)
+        (file := client.chomp.store.folder / "settings.json").write_text("{")
+        await client.send("config", 503, json={"sandbox": {"url": far_worker.url, "token": WORKER_TOKEN}})
+        assert client.chomp.store.keys() == {} and file.read_text() == "{"
+        file.unlink()
+
+    async def test_the_place_of_tasks_is_in_the_status(self, chomp: Any) -> None:
+        all_there: dict[str, Any] = {"sandbox": NOWHERE, "tasks": {"place": "sandbox"}}
+        for tables, place, there in (({}, "local", False), (all_there, "sandbox", True)):
+            client = Client(await chomp(**tables))
+            told = (await client.get("/status"))["tasks"]
+            assert (told["place"], told["sandboxes"]) == (place, there)
+
+
+def sandboxed(id: str, status: str, **more: Any) -> cs.Task:
+    """A task whose session is, or was, in a sandbox."""
+    ended = {"ended_at": ago(60), "result": "done", "exit_code": 0} if status == "done" else {}
+    session = cs.Session(
+        id="s1", agent="pi", model="groq/m", started_at=ago(600), tokens=5, place="sandbox", isolation="container",
+        sandbox_id=f"t{id}-0f8fad5bd9cb", **ended,
+    )  # fmt: skip
+    phase = {"phase": "running"} if status == "active" else {"finished": ago(60)}
+    return shown_task(id, f"Work of {id}", status, platform="pi", sessions=(session,), place="sandbox", **phase, **more)
+
+
+class TestPlacesShown:
+    """Where tasks run, on the dashboard."""
+
+    async def test_a_sandbox_is_offered_where_there_are_any(self, dashboard: Any) -> None:
+        text = await (await dashboard()).text("/partials/create")
+        assert 'name="place"' not in text and 'data-at="sandbox"' not in text
+        text = await (await dashboard(sandbox=NOWHERE)).text("/partials/create")
+        here, there = text.partition('data-at="sandbox"')[::2]
+        assert re.search(r'name="place" value="local" checked', text) and "Nothing of your home folder" in there
+        for name in ("claude-code", "pi", "ask", "shell", "my-agent"):
+            assert re.search(rf'name="agent" value="{name}"[^>]*>', there)[0].endswith('">'), name  # type: ignore[index]
+        assert "If it is there" in there and "If it is there" not in here
+        assert re.search(r'name="agent" value="exedev"[^>]* disabled>', there)
+        assert 'value="" checked' in here and 'value="" checked' not in there
+
+    async def test_what_is_set_for_all_is_chosen(self, dashboard: Any) -> None:
+        text = await (await dashboard(sandbox=NOWHERE, tasks={"place": "sandbox"})).text("/partials/create")
+        assert re.search(r'name="place" value="sandbox" checked', text)
+        assert re.search(r'data-at="local"[^>]* hidden disabled', text)
+        assert not re.search(r'data-at="sandbox"[^>]* hidden disabled', text)
+
+    async def test_agents_are_known_for_each_place(self, dashboard: Any) -> None:
+        async def agents(**tables: Any) -> Any:
+            return json.loads(await (await dashboard(**tables)).text("/api/config"))["agents"]
+
+        assert {one["sandbox"] for one in (await agents()).values()} == {None}
+        found = {name: one["sandbox"] for name, one in (await agents(sandbox=NOWHERE)).items()}
+        assert found["pi"] == {"available": True, "remedy": ""}
+        assert (found["exedev"]["available"], "image" in found["exedev"]["remedy"]) == (False, True)
+
+    async def test_a_folder_is_judged_for_its_place(self, dashboard: Any, tmp_path: Path, repos: Repositories) -> None:
+        shown = await dashboard(sandbox=NOWHERE)
+        (plain := tmp_path / "plain").mkdir()
+        source = repos.source(README="hello\n")
+        for folder, more, words in (
+            (plain, "", "in no Git repository: the agent works in it as it is"),
+            (plain, "&place=local", "the agent works in it as it is"),
+            (plain, "&place=sandbox", "data-fault>a sandbox works in a clone"),
+            (source, "&place=sandbox", "its own clone"), (source, "&place=sandbox&in_place=true", "its own clone"),
+            (source, "&place=elsewhere", "its own clone"),
+        ):  # fmt: skip
+            text = await shown.text(f"/partials/folder?dir={folder}{more}")
+            assert words in text, (folder, more, text)
+
+    async def test_cards_and_details_say_where(self, dashboard: Any) -> None:
+        tasks = (
+            sandboxed("1", "active"), sandboxed("2", "done"), shown_task("3", "Waits", place="sandbox"),
+            shown_task("4", "As set"), shown_task("5", "Was here", "done", finished=ago(60), place="sandbox",
+                sessions=(cs.Session(id="s1", agent="pi", model="", started_at=ago(600), tokens=0, ended_at=ago(90)),)),
+        )  # fmt: skip
+        shown = await dashboard(*tasks, sandbox=NOWHERE)
+        for path in ("/partials/tasks", "/partials/tasks?tab=completed"):
+            for id, card in re.findall(r'<li class="card[^"]*" id="task-(\d)"(.*?)</li>', await shown.text(path), re.S):
+                assert ("sandbox" in card) == (id in "123"), (path, id)
+        for id, place in (("1", True), ("2", True), ("3", True), ("4", False), ("5", False)):
+            text = await shown.text(f"/partials/detail/{id}")
+            assert ("<dd>a sandbox</dd>" in text, f">t{id}-0f8fad5bd9cb<" in text) == (place, place and id != "3")
+        shown = await dashboard(*tasks, sandbox=NOWHERE, tasks={"place": "sandbox"})
+        assert "<dd>a sandbox</dd>" in await shown.text("/partials/detail/4")
+
+    @pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+    async def test_a_task_for_a_sandbox_is_made_with_the_keyboard_alone(
+        self, browse: Any, tmp_path: Path, repos: Repositories
+    ) -> None:
+        here = await browse(PHONE, sandbox=NOWHERE)
+        page = await here.open("/")
+        (plain := tmp_path / "plain").mkdir()
+        await here.sheet("n", "create")
+        assert await here.focused("id") == "new-prompt"
+        await page.keyboard.type("Do it")
+        await page.keyboard.press("Tab")
+        assert await here.focused("value") == "local"
+        await page.keyboard.press("ArrowRight")
+        assert await here.focused("value") == "sandbox"
+        await page.keyboard.press("Tab")
+        await page.keyboard.type(str(plain))
+        await page.locator("#folder-hint").get_by_text("a sandbox works in a clone").wait_for()
+        await page.keyboard.press("Enter")
+        assert await page.inner_text("#create .sheet-title") == "New Task"
+        await page.get_by_text("This machine", exact=True).click()
+        await page.locator("#folder-hint").get_by_text("as it is").wait_for()
+        await page.get_by_text("A sandbox", exact=True).click()
+        await page.fill("#new-dir", str(source := repos.source(README="hello\n")))
+        await page.locator("#folder-hint").get_by_text("its own clone").wait_for()
+        await page.keyboard.press("Enter")
+        await page.get_by_text("Step 2 of 4").wait_for()
+        await page.keyboard.press("ArrowDown")
+        assert await here.focused("value") == "claude-code"
+        assert await page.evaluate(SMALL_TARGETS) == [] and await page.evaluate(TOO_WIDE) == []
+        assert await axe(page) == []
+        await page.keyboard.press("Control+Enter")
+        await page.keyboard.press("Control+Enter")
+        await page.get_by_text("Step 4 of 4").wait_for()
+        assert "A sandbox" in await page.inner_text("#review")
+        await page.click("#new-more summary")
+        assert not await page.locator("#new-isolation, #in-place").locator("visible=true").count()
+        await page.click("[data-next]")
+        await page.wait_for_selector("#detail-7")
+        given = {"prompt": "Do it", "dir": str(source), "place": "sandbox", "agent": "claude-code", "run": "true"}
+        assert here.posted == [("/api/tasks", given)]
+
+    @pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+    async def test_what_was_chosen_stays_when_the_place_changes_or_the_page_is_loaded_again(self, browse: Any) -> None:
+        here = await browse(PHONE, sandbox=NOWHERE)
+        page = await here.open("/")
+        await here.sheet("n", "create")
+        await page.fill("#new-prompt", "x")
+        await page.get_by_text("A sandbox", exact=True).click()
+        await page.click("[data-next]")
+        chosen = page.locator("[name=agent]:checked:enabled")
+        await page.locator("[data-at=sandbox]").get_by_text("Shell", exact=True).click()
+        await page.reload()
+        await here.sheet("n", "create")
+        assert await page.inner_text("#create .sheet-title") == "Pick Agent"
+        assert (await chosen.count(), await chosen.input_value()) == (1, "shell")
+        await page.click("[data-back]")
+        await page.get_by_text("This machine", exact=True).click()
+        await page.click("[data-next]")
+        assert (await chosen.input_value(), await page.locator("[name=agent]:checked").count()) == ("shell", 1)
+        await page.click("[data-back]")
+        await page.get_by_text("A sandbox", exact=True).click()
+        await page.click("[data-next]")
+        await page.locator("[data-at=sandbox]").get_by_text("Claude Code", exact=True).click()
+        await page.click("[data-back]")
+        await page.get_by_text("This machine", exact=True).click()  # where it is not installed
+        await page.click("[data-next]")
+        missing = page.locator('[data-at=local] [value="claude-code"]')
+        assert await chosen.input_value() == ("" if await missing.is_disabled() else "claude-code")
+
+    @pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+    @pytest.mark.parametrize(("size", "dark"), [(PHONE, False), (PHONE, True), (DESK, False)])
+    async def test_a_session_in_a_sandbox_is_shown(self, browse: Any, size: tuple[int, int], dark: bool) -> None:
+        tasks = (sandboxed("1", "active"), shown_task("2", "Waits", place="sandbox"))
+        here = await browse(size, *tasks, dark=dark, sandbox=NOWHERE)
+        page = await here.open("/?task=1")
+        await page.locator("#session-1-s1").get_by_text("in a sandbox t1-0f8fad5bd9cb").wait_for()
+        assert await page.evaluate(TOO_WIDE) == [] and await axe(page) == []
+        await here.open("/")
+        await page.locator("#task-1 .chip").get_by_text("sandbox", exact=True).wait_for()
+        await page.get_by_label("Run task 2").click()
+        await until(lambda: here.posted, "nothing was asked for")
+        assert here.posted == [("/api/tasks/run", {"id": "2"})]
+        assert await page.evaluate(TOO_WIDE) == [] and await axe(page) == []
+
+    @pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+    @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+    async def test_sandboxes_are_set_up_changed_and_taken_away_in_the_settings(
+        self, chomp: Any, browse: Any, far_worker: FarWorker, size: tuple[int, int]
+    ) -> None:
+        server = await chomp(written=True, environ={"PATH": os.environ["PATH"]})
+        here = await browse(size, shared=Dashboard(server), real=True)
+        here.expected = "400"  # what is refused on the way
+        page, now = here.page, lambda: server.services.settings
+        await here.sheet("s", "settings")
+        await page.click("#sandbox-fold summary")
+        await page.fill("#sandbox-url", far_worker.url)
+        await page.get_by_text("Save sandboxes").click()
+        await page.locator("#sandbox-token + .fault").get_by_text("at least 16 characters").wait_for()
+        assert await here.focused("id") == "sandbox-token"
+        await page.keyboard.type(WORKER_TOKEN)
+        await page.fill("#sandbox-idle", "banana")
+        await page.keyboard.press("Enter")
+        await page.locator("#sandbox-idle + .fault").get_by_text("'banana' is not a duration").wait_for()
+        await page.fill("#sandbox-idle", "15m")
+        await page.select_option("#sandbox-place", "sandbox")
+        assert await page.evaluate(SMALL_TARGETS) == [] and await page.evaluate(TOO_WIDE) == []
+        assert await axe(page) == []
+        await page.get_by_text("Save sandboxes").click()
+        await page.get_by_text("The Worker takes this token").wait_for()
+        assert (now().sandbox.token, now().sandbox.idle_s, now().tasks.place) == (WORKER_TOKEN, 900, "sandbox")
+        await page.get_by_text(f"Tasks can run at {far_worker.url}").wait_for()
+        await page.click("#sandbox-fold summary")
+        await page.locator("label[for=sandbox-token]").get_by_text("wk-0...efgh").wait_for()
+        assert WORKER_TOKEN not in await page.content()
+        await page.fill("#sandbox-parallel", "7")
+        await page.get_by_text("Save sandboxes").click()
+        await until(lambda: now().sandbox.max_parallel == 7, "it was not saved")
+        assert now().sandbox.token == WORKER_TOKEN  # it went as it was shown
+        await page.locator("#sandbox-fold:not([open])").wait_for()
+        await page.click("#sandbox-fold summary")
+        await page.click("#sandbox-token")
+        await page.keyboard.type("wk-another-0123456789")  # in the place of what is shown
+        await page.get_by_text("Save sandboxes").click()
+        await page.get_by_text("refuses this token").wait_for()
+        assert now().sandbox.token == "wk-another-0123456789"
+        await page.locator("#no-sandboxes").click()
+        await page.get_by_text("There are no sandboxes now").wait_for()
+        assert (now().sandbox.url, now().sandbox.token, now().tasks.place) == ("", "", "local")
+        await page.locator("#sandboxes-title + p").get_by_text("bin/sandbox deploy").wait_for()
+
+
+class TestPlacesNamed:
+    """Where tasks run, on the command line."""
+
+    async def test_a_task_is_added_for_a_sandbox(self, board: Board, chomps: Any) -> None:
+        assert (await chomps("add", "x", "--place", "sandbox"))[0] == 0
+        assert board.said == [("add", {"prompt": "x", "place": "sandbox"})]
+        status, _, said = await chomps("add", "x", "--place", "moon")
+        assert (status, "--place" in said, len(board.said)) == (2, True, 1)
+
+    async def test_the_place_is_listed_where_one_is_in_a_sandbox(self, board: Board, chomps: Any) -> None:
+        board.begin(board.put("here"), place="local")
+        for words in (("list",), ("status",)):
+            assert "PLACE" not in (await chomps(*words))[1]
+        board.begin(task := board.put("there"), place="sandbox", sandbox_id="t2-0f8fad", isolation="container")
+        board.put("waits", place="sandbox")
+        _, out, _ = await chomps("list")
+        head, *rows = out.splitlines()
+        assert head.split()[:4] == ["ID", "STATUS", "PLATFORM", "PLACE"]
+        assert [" sandbox " in row for row in rows] == [False, True, True]
+        assert "PLACE" in (await chomps("status"))[1]
+        _, out, _ = await chomps("show", "2")
+        assert re.search(r"place +sandbox\n +sandbox +t2-0f8fad\n +isolation +container", out), out
+        assert re.search(r"^  place +sandbox$", (await chomps("show", "3"))[1], re.M)
+        assert "sandbox" not in (await chomps("show", "1"))[1]
+        board.end(task, "done")
+        assert " sandbox " in (await chomps("list"))[1].splitlines()[2]
+
+    async def test_agents_that_are_ready_elsewhere_are_called_so(self, chomps: Any) -> None:
+        command = as_module(COMMAND)
+        there = {"available": True, "remedy": ""}
+        for agent, words in (
+            ({"available": True, "builtin": True, "sandbox": there}, "ready"),
+            ({"available": False, "builtin": True, "sandbox": there}, "in a sandbox"),
+            ({"available": False, "builtin": False, "sandbox": there}, "unavailable"),  # nobody knows
+            ({"available": False, "builtin": True, "sandbox": None}, "unavailable"), ({}, "unavailable"),
+        ):  # fmt: skip
+            assert command.readiness(agent) == words
+
+    async def test_with_no_chomp_running_it_works_too(self, alone: Any) -> None:
+        assert (await alone("add", "x", "--place", "sandbox"))[0] == 0
+        assert re.search(r"^  place +sandbox$", (await alone("show", "1"))[1], re.M)
+        status, _, said = await alone("add", "x", "--place", "sandbox", "--in-place", "--dir", "/")
+        assert (status, "a sandbox works in a clone" in said) == (1, True)
+
+
+class TestPlacesTold:
+    """What the docs say of sandboxes."""
+
+    def test_settings_of_the_docs_are_the_defaults(self) -> None:
+        (block,) = re.findall(r"```toml\n(.*?)```", cs.docs_texts()["sandboxes"], re.S)
+        table = tomllib.loads(block)["sandbox"]
+        found = cs.read_sandbox({**table, "token": WORKER_TOKEN}, {})
+        plain = cs.SandboxSettings()
+        assert len(table) > 3 and msgspec.structs.replace(found, url="", token="") == plain
+        assert (plain.lost_s, "`lost` (5 minutes)" in cs.docs_texts()["sandboxes"]) == (300, True)
+
+    def test_the_docs_name_the_tools_that_are_used(self) -> None:
+        program = (HERE / "bin" / "sandbox").read_text("utf-8")
+        (wrangler,) = re.findall(r'^WRANGLER = "(.+)"', program, re.M)
+        (node,) = re.findall(r"^NODE = \((\d+, \d+)\)", program, re.M)
+        text = cs.docs_texts()["sandboxes"]
+        assert f"npx {wrangler} login" in text and f"Node {node.replace(', ', '.')} or newer" in text
+        for command in ("deploy --write", "deploy --new-token", "status", "logs", "destroy"):
+            assert f"bin/sandbox {command}" in text
+            assert all(word in program for word in command.split())
+
+    def test_agents_of_the_image_stand_in_the_docs(self) -> None:
+        (sentence,) = re.findall(r"^(.*) are in the image", cs.docs_texts()["sandboxes"], re.M)
+        adapters = cs.Platforms(HERE / "adapters", dict, None, {}).all()  # type: ignore[arg-type]
+        assert {re.sub(",| and", "", sentence).lower()} == {" ".join(adapters[id].name.lower() for id in cs._AGENTS)}
+
+
+class TestPlacesWalk:
+    """From the settings to a branch that came back, as a person does it."""
+
+    @pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+    @pytest.mark.parametrize("walk", [PHONE], indirect=True, ids=["phone"])
+    async def test_sandboxes_are_set_up_and_a_task_runs_in_one(self, walk: Walk, cloudflare: Any) -> None:
+        page, server = walk.page, walk.server
+        await walk.here.sheet("s", "settings")
+        await page.click("#sandbox-fold summary")
+        await page.fill("#sandbox-url", cloudflare.url)
+        await page.fill("#sandbox-token", cloudflare.token)
+        await page.get_by_text("Save sandboxes").click()
+        await page.get_by_text("The Worker takes this token").wait_for()
+        await page.keyboard.press("Escape")
+        await page.get_by_role("button", name="New task").click()
+        await page.fill("#new-prompt", WANTS_A_COLOUR)
+        await page.locator("#new-task").get_by_text("A sandbox", exact=True).click()
+        await page.fill("#new-dir", str(walk.shop))
+        await page.locator("#folder-hint").get_by_text("its own clone").wait_for()
+        await page.click("[data-next]")
+        await page.locator("[data-at=sandbox]").get_by_text("Shell", exact=True).click()
+        await page.click("[data-skip]")
+        await page.click("[data-next]")
+        page.set_default_timeout(60_000)
+        await walk.shows("this is session s1")
+        await walk.shows("Which colour?")
+        await walk.types("blue")
+        await walk.shows("this is session s2")  # its gate was red
+        (sandbox,) = await cloudflare.alive()
+        shown = server.store.state.tasks["1"].sessions[-1].sandbox_id
+        assert shown and shown in sandbox
+        await page.locator("#session-1-s2").get_by_text(f"in a sandbox {shown}").wait_for()
+        await walk.shows("Which colour?")
+        await walk.types("green")
+        await walk.is_now("Done")
+        told = subprocess.run(["git", "show", "chomp/task-1:colour"], cwd=walk.shop, capture_output=True, text=True)
+        assert told.stdout == "green\n"
+        async with asyncio.timeout(30):
+            while await cloudflare.alive():
+                await asyncio.sleep(0.1)
+        await page.locator("#detail-1").get_by_text("a sandbox", exact=True).wait_for()
+        async with server.get("/api/state") as answer:
+            assert cloudflare.token not in await answer.text()
 
 
 # == App ===============================================================================================================
@@ -49834,7 +52886,9 @@ class TestInstall:
         names = ("chomp_server.py", "pyproject.toml", "LICENSE", "README.md", "adapters", "bin", "static", "templates")
         for name in names:
             if (HERE / name).is_dir():
-                shutil.copytree(HERE / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "recorded"))
+                shutil.copytree(
+                    HERE / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "recorded", "node_modules")
+                )
             else:
                 shutil.copy2(HERE / name, source / name)
         for argv in (
@@ -49873,7 +52927,9 @@ class TestInstall:
             HERE / "bin" / "chomp",
             HERE / "bin" / "files",
             HERE / "bin" / "folder",
+            HERE / "bin" / "sandbox",
             HERE / "bin" / "shut-in",
+            *(HERE / "adapters" / "cloudflare" / name for name in ("fence", "run-agent")),
         ]
         for path in kept:
             assert os.access(place / path.relative_to(HERE), os.X_OK), path
@@ -49881,7 +52937,7 @@ class TestInstall:
             missing = {
                 path.relative_to(HERE)
                 for path in (HERE / folder).rglob("*")
-                if path.is_file() and not {"__pycache__", "recorded"} & set(path.parts)
+                if path.is_file() and not {"__pycache__", "recorded", "node_modules", "test", ".gitignore"} & set(path.parts)
                 and not (place / path.relative_to(HERE)).is_file()
             }  # fmt: skip
             assert missing == set()
@@ -50475,6 +53531,7 @@ class TestReadme:
         "bin/up", "bin/test", "bin/bench", "docker ",  # these install, or last
         "~/project", "~/chomp-two",  # a repository of the reader's, a second chomp
         "~/.claude/",  # a plan of the reader's
+        "bin/sandbox",  # an account at Cloudflare
         "aider ", "gemini ",  # real clients; a stand-in answers to claude
     )  # fmt: skip
     CURL = """

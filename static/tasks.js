@@ -235,6 +235,8 @@
     wakeTerminals();
   }, true);
 
+  document.addEventListener("focusin", ({ target }) => { if ("whole" in (target.dataset ?? {})) target.select(); });  // what is typed takes the place of what is shown
+
   // -- the new task: four steps of one form
 
   const TITLES = ["New Task", "Pick Agent", "Pick Model", "Review"];
@@ -256,7 +258,7 @@
       if (step === 2) { this.efforts(); htmx.trigger(one("#models"), "load-models"); }
       if (this.last()) this.review();
       one("#create-body").scrollTop = 0;
-      if (focus) (one("input:checked", steps[step]) ?? one("textarea, input:not([type=hidden])", steps[step]) ?? one("[data-next]", form)).focus();
+      if (focus) (one("textarea, input:checked:enabled", steps[step]) ?? one("input:not([type=hidden])", steps[step]) ?? one("[data-next]", form)).focus();
     },
     move(by) {
       const step = all("[data-step]", this.form)[this.step];
@@ -269,6 +271,15 @@
       this.show(TITLES.length - 1);
       this.save();
     },
+    place() {  // what is ready there, and what can be said of it there
+      const form = this.form, at = one("[name=place]:checked", form)?.value ?? "local", agent = one("[name=agent]:checked", form)?.value;
+      for (const part of all("[data-at]", form)) part.hidden = part.disabled = part.dataset.at !== at;
+      const choices = all(`[data-at=${at}] [name=agent]:enabled`, form), chosen = choices.find(({ value }) => value === agent) ?? choices[0];
+      chosen.checked = true;
+      const fold = chosen.closest("details");
+      if (fold) fold.open = true;
+      if (form.elements.dir.value) htmx.trigger(form.elements.dir, "look");
+    },
     efforts() {
       const known = one("[name=agent]:checked", this.form)?.dataset.efforts ?? "";
       for (const option of one("#new-effort").options) option.hidden = option.disabled = Boolean(known && option.value && !known.split(" ").includes(option.value));
@@ -276,8 +287,8 @@
     },
     review() {
       const form = this.form, shown = Object.fromEntries(new FormData(form)), list = one("#review");
-      const agent = one("[name=agent]:checked", form).closest("label"), router = one("#new-router");
-      const rows = [["Task", shown.prompt], ["Folder", shown.dir], ["Repository", shown.repo_url],
+      const agent = one("[name=agent]:checked", form).closest("label"), place = one("[name=place]:checked", form)?.closest("label"), router = one("#new-router");
+      const rows = [["Task", shown.prompt], ["Where", place?.textContent], ["Folder", shown.dir], ["Repository", shown.repo_url],
         ["Agent", one(".font-semibold", agent).textContent], ["Model", shown.model || "default"],
         ["Router", shown.router && router.selectedOptions[0].textContent], ["Effort", shown.effort]];
       list.replaceChildren(...rows.filter(([, value]) => value).map(([name, value]) => {
@@ -301,10 +312,9 @@
       }
     }
     if (draft.run === false) form.elements.run.checked = false;
-    const folded = one("#missing-agents", form);
-    if (folded && one(":checked", folded)) folded.open = true;
     form.addEventListener("input", ({ target }) => {
       wizard.save();
+      if (target.name === "place") wizard.place();
       if (target.id === "new-dir") one("[data-fault]", form)?.remove();  // of another text
       if (target.id === "new-model" || target.id === "new-router") htmx.trigger(one("#models"), "load-models");
     });
@@ -321,8 +331,8 @@
     }, true);
     const step = form.elements.prompt.value.trim() ? draft.step ?? 0 : 0;
     show(one("#create"));
+    wizard.place();
     wizard.show(step);
-    if (form.elements.dir.value) htmx.trigger(form.elements.dir, "look");
   }
 
   // -- keys
