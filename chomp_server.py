@@ -20484,10 +20484,13 @@ class Heard(msgspec.Struct):
 
 
 class Inside:
-    """A sandbox, as far as chomp sees into it. All of it raises Trouble."""
+    """A sandbox, as far as chomp sees into it. All of it raises Trouble, whose words have no secrets."""
 
-    def __init__(self, sandboxes: Sandboxes, sandbox: str, patience_s: Callable[[], float]):
+    def __init__(
+        self, sandboxes: Sandboxes, sandbox: str, patience_s: Callable[[], float], redact: Callable[[str], str]
+    ):
         self.sandboxes = sandboxes
+        self._redact = redact
         self.sandbox = sandbox
         self._patience_s = patience_s
         self._waits = set[asyncio.Timeout]()  # for answers
@@ -20502,7 +20505,8 @@ class Inside:
         for wait in self._waits:
             wait.reschedule(asyncio.get_running_loop().time())
 
-    async def _asked(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def once(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What `ask` comes to."""
         if self.lost:
             raise Trouble("gone", self.lost)
         try:
@@ -20516,6 +20520,8 @@ class Inside:
                     self._waits.discard(wait)
         except TimeoutError:
             raise Trouble("gone", self.lost) from None
+        except Trouble as trouble:  # its words are somebody else's
+            raise Trouble(trouble.fault, self._redact(str(trouble)), trouble.after_s) from None
 
     async def patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         """What `ask` comes to, which is asked again while nobody answers."""
@@ -20523,7 +20529,7 @@ class Inside:
         ends_s = began_s + self._patience_s()
         for pause_s in itertools.chain(AGAIN_S, itertools.repeat(AGAIN_S[-1])):
             try:
-                return await self._asked(ask)
+                return await self.once(ask)
             except Trouble as trouble:
                 if trouble.fault == "gone":
                     self.lose(f"the sandbox is not there any more ({trouble})")
@@ -20555,7 +20561,7 @@ class Inside:
                 raise Trouble("gone", "it was begun anew, and what was in it is gone")
             raise Trouble("refused", f"run-agent {words[0]}: {(done.stdout or done.stderr).strip()[:300]}")
 
-        return await (self.patiently(ask) if again else self._asked(ask))
+        return await (self.patiently(ask) if again else self.once(ask))
 
     async def hear(self, name: str, since: int, events: int, wait_s: float = HEARD_S) -> Heard:
         """What has come of a run after these positions: at once, or when something does."""
@@ -20824,7 +20830,7 @@ class Cloud:
             raise aiohttp.ClientConnectionError(str(error)) from None
 
     def _inside_of(self, sandbox: str) -> Inside:
-        return Inside(self.sandboxes(), sandbox, lambda: self._settings().sandbox.lost_s)
+        return Inside(self.sandboxes(), sandbox, lambda: self._settings().sandbox.lost_s, self._credentials.redact)
 
     def isolation(self, task: Task) -> Level:
         """See Place. It is always the sandbox's."""
@@ -20883,9 +20889,8 @@ class Cloud:
         try:
             yield
         except Trouble as trouble:
-            known = self._credentials.redact(str(trouble))
             code = SANDBOX_LOST if trouble.fault == "gone" else "no_sandbox"
-            raise Unavailable(f"{what}: {known}", code=code, should_retry=False) from None
+            raise Unavailable(f"{what}: {trouble}", code=code, should_retry=False) from None
 
     async def _moored(self, task: Task, session: Session, platform: Platform, model: str) -> _Berth:
         """A sandbox with all that a task needs. Raises ChompError or Trouble."""
@@ -20911,15 +20916,19 @@ class Cloud:
 
     async def _open(self, inside: Inside) -> None:
         lease_s = self._settings().sandbox.idle_s
+
+        def opened() -> Awaitable[None]:
+            return inside.sandboxes.open(inside.sandbox, lease_s)
+
         try:
-            await inside.sandboxes.open(inside.sandbox, lease_s)
+            await inside.once(opened)
         except Trouble as trouble:
             if trouble.fault == "busy":  # it is worth no agent's place in the queue
-                words = f"there is no room for another sandbox: {self._credentials.redact(str(trouble))}"
+                words = f"there is no room for another sandbox: {trouble}"
                 raise Unavailable(words, code="no_room", retry_after_s=trouble.after_s) from None
             if trouble.fault != "away":
                 raise
-            await inside.patiently(lambda: inside.sandboxes.open(inside.sandbox, lease_s))
+            await inside.patiently(opened)
 
     async def _ship(self, task: Task, folder: Folder, inside: Inside) -> None:
         place, root = self._folders.place(task), folder.root
@@ -21143,8 +21152,7 @@ class Cloud:
         try:
             await self._fetch(stay, berth)
         except (Trouble, ChompError, OSError) as error:
-            known = self._credentials.redact(str(error))
-            note = f"what was made since the last checkpoint could not be fetched from the sandbox: {known}"
+            note = f"what was made since the last checkpoint could not be fetched from the sandbox: {error}"
             return msgspec.structs.replace(berth.saved, note=_sentences(berth.saved.note, note))
         return berth.saved
 
@@ -21163,7 +21171,7 @@ class Cloud:
         try:
             await self._fetch(stay, berth)
         except (Trouble, ChompError, OSError) as error:
-            log.warning("no checkpoint of task %s: %s", stay.task.id, self._credentials.redact(str(error)))
+            log.warning("no checkpoint of task %s: %s", stay.task.id, error)
 
     async def _fetch(self, stay: Stay, berth: _Berth) -> None:
         """Brings the commits back, and has the rest here. Raises Trouble, ChompError or OSError."""
@@ -21271,7 +21279,7 @@ class Cloud:
             heard = await berth.inside.hear(_agent_run(stay), 0, 0, 0.0)
         except Trouble as trouble:
             how = "is lost" if trouble.fault == "gone" else "cannot be reached"
-            words = f"chomp ended while it ran, and the sandbox {how}: {self._credentials.redact(str(trouble))}"
+            words = f"chomp ended while it ran, and the sandbox {how}: {trouble}"
             raise Unavailable(words, code=SANDBOX_LOST, should_retry=False) from None
         if heard.state == "unknown":
             raise Unavailable("chomp ended while it ran, before its agent had begun; Resume goes on", code=SANDBOX_LOST)

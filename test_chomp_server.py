@@ -34545,6 +34545,7 @@ class TestSandboxPlace:
         task = await one.ended(task_id)
         assert task["status"] == "done"
         assert screen.shown.removeprefix(b"\x1bc") == one.transcript(task_id) == await one.raw(task_id)
+        assert b"did not reach the sandbox" not in one.log
 
     @pytest.mark.parametrize("public", [False, True])
     async def test_what_an_agent_asks_there_is_measured(self, far: Any, upstream: Any, public: bool) -> None:
@@ -34576,6 +34577,50 @@ def printed_lines(most: int) -> bytes:
 
 
 @pytest.mark.skipif(not bwrap_works(), reason="bubblewrap does not work here")
+class TestSandboxFence:
+    """Through its control server an agent could become root in its sandbox."""
+
+    async def test_whether_it_can_be_reached_is_tried(self) -> None:
+        async def opens(port: int) -> bool:
+            words = cs._UNFENCED.replace("3000", str(port))
+            child = await asyncio.create_subprocess_exec("bash", "-c", words, stderr=subprocess.DEVNULL)
+            return await child.wait() == 0
+
+        server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            assert await opens(port)
+        assert not await opens(port)
+
+    async def test_a_session_says_where_it_can(
+        self, clouds: Cloudflare, workshop: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cs, "_UNFENCED", "true")
+        environ = {"SANDBOX_WORKER_URL": clouds.url, "SANDBOX_WORKER_TOKEN": clouds.token}
+        shop = await workshop(environ=environ)
+        task = await shop.runs("git commit -q --allow-empty -m on", dir=str(shop.source()), place="sandbox")
+        assert [one["warnings"] for one in task["sessions"]] == [[cs._CAN_BE_ROOT]], task
+
+
+class TestSandboxWords:
+    @pytest.mark.parametrize("fault", ["gone", "busy", "away", "refused"])
+    @pytest.mark.parametrize("again", [False, True])
+    async def test_what_a_service_says_is_told_without_secrets(self, fault: Any, again: bool) -> None:
+        inside = cs.Inside(
+            cs.Worker(None, "http://x", "secret-token-0123456789", "o"),
+            "t1",
+            lambda: 0.0,
+            lambda text: text.replace("wk-1", "***"),
+        )
+
+        async def ask() -> None:
+            raise cs.Trouble(fault, "it answered 500: wk-1 is wrong", 2.0)
+
+        with pytest.raises(cs.Trouble) as raised:
+            await (inside.patiently(ask) if again else inside.once(ask))
+        assert "***" in str(raised.value) and "wk-1" not in str(raised.value) + inside.lost
+
+
 class TestSandboxesThatDoNotAnswer:
     """In this process, where its patience is short."""
 
