@@ -93,6 +93,7 @@ import uuid
 import weakref
 import zlib
 from collections.abc import (
+    AsyncGenerator,
     AsyncIterator,
     Awaitable,
     Callable,
@@ -1273,6 +1274,7 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     messages: tuple[Message, ...] = ()
     handoff: str = ""  # for the next session; may be edited
     deleted: str = ""  # when; it can be restored for a while
+    group: str = ""  # the first of the tasks of one prompt, each for another platform, of which one is chosen
 
 
 class Archived(msgspec.Struct, frozen=True):
@@ -4537,6 +4539,7 @@ class _NewTask(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _LONG = ("prompt", "handoff")
+SIBLINGS_MOST = 16  # tasks of one prompt
 
 
 def read_ids(given: object) -> list[str]:
@@ -4619,6 +4622,16 @@ def new_task(state: State, fields: Mapping[str, Any], now: float) -> Task:
     state.next_id += 1
     state.tasks[task_id] = task
     return task
+
+
+def read_platforms(value: object) -> list[str]:
+    """The platforms of tasks of one prompt: a list, or names joined by commas. Raises BadRequest."""
+    words = value.replace(",", " ").split() if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(one, str) and one for one in words):
+        raise BadRequest("platforms must be a list of names", param="platforms")
+    if not 2 <= len(set(words)) == len(words) <= SIBLINGS_MOST:
+        raise BadRequest(f"platforms must name 2 to {SIBLINGS_MOST}, each once", param="platforms")
+    return words
 
 
 def check_text(name: str, text: str, most: int) -> None:
@@ -10204,6 +10217,7 @@ CATALOG_GRACE_S = 0.5  # for further lists once the first is in
 HOSTS_GRACE_S = 0.1  # for the first answers of hosts
 
 
+ANSWER_TOKENS = 100  # of an answer, where hosts are compared
 WAKING_S = 30.0  # after the machine has slept, connections still turn out to be dead
 _NEAR_CHARS = 300 * 50**2
 
@@ -10284,6 +10298,7 @@ class RouterPool:
         self._serving: dict[str, list[str]] = {}  # model -> routers, in registry order
         self._benched_until = -math.inf
         self._price_of: dict[tuple[str, str], Price | None] = {}
+        self.speeds: dict[tuple[str, str], float] = {}  # tok/s of a router's model at its best; whoever measures it
         self._plans: dict[Question, Plan] = {}
         self.adopt(rows, settings)
 
@@ -10730,17 +10745,25 @@ class RouterPool:
                 turns = {id: (at - shift) % len(ids) for at, id in enumerate(ids)}
                 stays = self._conversations.get(conversation, "")
                 hosts = [target for target in hosts if target.router.id in self.hosts.all]  # none taken out just now
-                hosts.sort(key=lambda target: self._host_rank(target, strategy, stays, turns[target.router.id]))
+                known = [self.speeds.get((target.router.id, target.model), 0.0) for target in hosts]
+                best = max(known, default=0.0)  # who was never measured counts as that fast, and so is tried
+                pace = {id(target): speed or best for target, speed in zip(hosts, known, strict=True)}
+                hosts.sort(key=lambda one: self._host_rank(one, strategy, stays, turns[one.router.id], pace[id(one)]))
             made += hosts
         if not made and refusal is not None:
             raise refusal
         return made
 
-    def _host_rank(self, target: Target, strategy: str, stays: str, turn: int) -> tuple[Any, ...]:
-        """The lower, the better: awake, the conversation in its cache, the model in memory, idle, then `strategy`."""
+    def _host_rank(self, target: Target, strategy: str, stays: str, turn: int, pace: float) -> tuple[Any, ...]:
+        """The lower, the better: awake, the conversation in its cache, the model in memory, idle, then `strategy`.
+
+        `pace` is its speed in tok/s, 0 when nobody knows any: the latency is that of an answer of ANSWER_TOKENS.
+        """
         host, lane = self.hosts.all[target.router.id], self._known[target.router.id].lane
         resident = host.is_resident(target.model)
         latency = math.inf if host.latency_ms is None else host.latency_ms
+        if pace:
+            latency += ANSWER_TOKENS / pace * 1000
         load = max(len(lane.seats) + len(lane.waiting), host.seen.busy or 0) / max(1, host.slots)
         order: dict[str, tuple[float, ...]] = {
             "latency": (latency, host.row.priority), "priority": (host.row.priority, latency), "round-robin": (turn,),
@@ -14126,6 +14149,37 @@ class TaskQueue:
             task = new_task(state, fields, self.now())
         return await self._changed(task, None)
 
+    async def add_siblings(self, fields: Mapping[str, Any]) -> list[Task]:
+        """New tasks of one prompt, one for each of the `platforms`: all of them or none. Raises as `add` does."""
+        platforms = read_platforms(fields["platforms"])
+        fields = {name: value for name, value in fields.items() if name not in ("platforms", "platform", "agent")}
+        with self._store.change() as state:
+            group = str(state.next_id)
+            tasks = [new_task(state, {**fields, "platform": one}, self.now()) for one in platforms]
+            if tasks[0].in_place:
+                raise BadRequest("several agents do not work in one folder: leave in_place out", param="in_place")
+            tasks = [msgspec.structs.replace(one, group=group) for one in tasks]
+            state.tasks.update((one.id, one) for one in tasks)
+        for one in tasks:
+            self._told(one.id, "change")
+        try:
+            await self._store.saved()
+        except Unavailable:
+            with contextlib.suppress(Unavailable), self._store.change() as state:
+                for one in tasks:
+                    if state.tasks.get(one.id) is one:  # nobody has built on it meanwhile
+                        del state.tasks[one.id]
+            raise
+        return tasks
+
+    def siblings(self, task_id: str) -> list[Task]:
+        """The others of a task's group. Raises NotFound or Conflict."""
+        task = self.get(task_id)
+        others = [one for one in self.all() if task.group and one.group == task.group and one.id != task_id]
+        if not others:
+            raise Conflict(f"task {task_id} has no siblings to be chosen from")
+        return others
+
     async def act(self, task_id: str, action: str, *, session: Mapping[str, Any] | None = None, **fields: Any) -> Task:
         """One transition. Raises NotFound or Conflict."""
         before = self._store.state.tasks.get(task_id)
@@ -14331,7 +14385,7 @@ class TaskQueue:
 
 # == Kernel ============================================================================================================
 
-API_VERSION = (1, 1, 0)  # of what extensions are handed
+API_VERSION = (1, 2, 0)  # of what extensions are handed
 ACTIVATION_S = 10.0  # an extension that takes longer is disabled
 COMMAND_BYTES = 1 << 20  # of what is piped into a command
 RESERVED_IDS = frozenset(("server", "timeouts", "limits", "tasks", "extensions", "routers", "hosts", "users", "aliases",
@@ -14381,6 +14435,7 @@ class Page(msgspec.Struct, frozen=True):
     title: str
     icon: str  # of macros.html
     template: str = ""  # of an extension's
+    data: Callable[[Any], Awaitable[Any]] | None = None  # what is there for who asks for no HTML
 
 
 Handle = Callable[[Any], Awaitable[Any]]
@@ -14447,6 +14502,7 @@ class Toolbox(msgspec.Struct, frozen=True):
     fields: Callable[[Any], Awaitable[dict[str, Any]]]  # of a request's body
     render: Callable[..., Any]  # a page
     is_known: Callable[[Any], bool]  # who asks
+    ask: Callable[[Mapping[str, Any], str], Any]  # a model
 
 
 # -- tools
@@ -15220,9 +15276,12 @@ class ExtensionApi:
 
         return routed
 
-    def page(self, path: str, title: str, template: str, icon: str = "list") -> None:
-        """A page in the bar above every page: `template` is a shell that everybody may see and that shows no data."""
-        self._open().pages.append(Page(path, title, icon, template))
+    def page(self, path: str, title: str, template: str, icon: str = "list", *, data: Handle | None = None) -> None:
+        """A page in the bar above every page: `template` is a shell that everybody may see and that shows no data.
+
+        With `data`, a handler as of a route, the owner's programs get that at its address: who asks for no HTML.
+        """
+        self._open().pages.append(Page(path, title, icon, template, data))
 
     def panel(self, template: str) -> None:
         """A part of the settings drawer; the template finds `settings` there."""
@@ -15413,6 +15472,15 @@ class ExtensionApi:
         """A page or a part of one: a template of `templates/`, beside chomp's or beside the extension."""
         return self._tools.render(request, template, **shown)
 
+    def ask(self, fields: Mapping[str, Any], name: str) -> Any:
+        """A question to a model, in the fields of a chat completion, as the owner's client would ask it.
+
+        `async for kind, words in question` gives "text" or "thinking" as it comes, and raises what a client would be
+        told. Then `question.end` is what the ledger knows of it: `row`, `tokens_per_s`; `finish_reason` how it ended.
+        The request is called ID-NAME. Leaving the loop frees the router at once, inside `contextlib.aclosing`.
+        """
+        return self._tools.ask(fields, f"{self.id}-{name}")
+
     def redact(self, text: str) -> str:
         """`text` without secrets that chomp knows."""
         return self._tools.credentials.redact(text)
@@ -15461,7 +15529,7 @@ class Kernel:
         self._hearing: dict[str, list[tuple[Extension, Callable[[Event], object]]]] = {}
         self._started: list[tuple[Extension, ExtensionApi]] = []
         self._listening = contextlib.ExitStack()
-        self.open_paths: frozenset[str] = frozenset()  # of pages: shells that everybody may see
+        self.open_paths: dict[str, Page] = {}  # of pages: shells that everybody may see
         self.services: dict[str, Any] = {}  # of the server and of extensions, by name
         self.own_services: frozenset[str] = frozenset()
         self.adopt(settings)
@@ -16469,32 +16537,19 @@ class ChatModel:
         )  # fmt: skip
         exchange = self._proxy.exchange(request, self._caller)
         answer = form.Answer()
-        reader = _AnswerReader(answer)
-        framer = Framer(self._proxy.limits.frame_bytes)
+        reader = _AnswerReader(answer, self._names)
         failed: Failed | None = None
         try:
-            async with contextlib.aclosing(cast(Any, exchange.__aiter__())) as pieces:
-                async for piece in pieces:
-                    if not reader.started:
-                        reader.begin(self._names if exchange.target.router.text_calls else frozenset())
-                    for payload in payloads(framer.feed(piece)):
-                        for event in reader.read(payload):
-                            yield event
-                        if reader.failed is not None:
-                            break
-                    if reader.failed is not None:
-                        break
-                if reader.failed is None:
-                    for payload in payloads(framer.close()):
-                        for event in reader.read(payload):
-                            yield event
+            async with contextlib.aclosing(chat_events(exchange, reader)) as events:
+                async for event in events:
+                    yield event
             failed = reader.failed
         except ChompError as error:
             failed = _failure(error)
         finally:
             self._settled(exchange)
-        for event in reader.finish(failed is not None):
-            yield event
+        for last in reader.finish(failed is not None):
+            yield last
         if (usage := exchange.usage()) is not None:
             yield UsageTold(_token_usage(usage))
         yield failed or Finished(answer.stop or answer.finish_reason())
@@ -16526,23 +16581,47 @@ class _ErrorFrame(msgspec.Struct):
     error: Any = None
 
 
+async def chat_events(exchange: Exchange, reader: _AnswerReader) -> AsyncGenerator[ModelEvent, None]:
+    """What a streamed answer says, until `reader` has failed; its `finish` is still to come. Raises ChompError."""
+    framer = Framer(exchange.proxy.limits.frame_bytes)
+    begun = False
+    async with contextlib.aclosing(cast(Any, exchange.__aiter__())) as pieces:
+        async for piece in pieces:
+            if not begun:
+                begun = True
+                reader.begin(exchange.target.router)
+            for payload in payloads(framer.feed(piece)):
+                for event in reader.read(payload):
+                    yield event
+                if reader.failed is not None:
+                    return
+    for payload in payloads(framer.close()):
+        for event in reader.read(payload):
+            yield event
+
+
+async def whole_events(exchange: Exchange, reader: _AnswerReader) -> AsyncGenerator[ModelEvent, None]:
+    """What an answer says that is no stream. Raises ChompError."""
+    answer = await exchange.read(exchange.proxy.limits.body_bytes)
+    for event in reader.read_whole(answer):
+        yield event
+
+
 class _AnswerReader:
     """Reads a chat stream as events of a turn."""
 
-    def __init__(self, answer: form.Answer):
-        self._answer = answer
+    def __init__(self, answer: form.Answer, names: frozenset[str] = frozenset()):
+        self._answer, self._names = answer, names
         self._decoder = chat_dialect.Decoder(answer)
         self._details: list[Any] = []
         self._told: set[int] = set()  # calls, by identity of their part
         self._words: textcalls.TextCalls | None = None
         self._halves = {"text": "", "thinking": ""}  # of signs, by kind of words: the other half comes next
-        self.started = False
         self.failed: Failed | None = None
 
-    def begin(self, names: frozenset[str]) -> None:
-        """`names` are tools that it may call in words, none for a model that does not."""
-        self.started = True
-        self._words = textcalls.TextCalls(names) if names else None
+    def begin(self, router: RouterDef) -> None:
+        """It is a model of `router` that answers: it may call tools in words, or does not."""
+        self._words = textcalls.TextCalls(self._names) if self._names and router.text_calls else None
 
     def _said(self, found: Iterable[str | textcalls.Written]) -> Iterator[ModelEvent]:
         for one in found:
@@ -16563,6 +16642,14 @@ class _AnswerReader:
                 for one in details or ():
                     self._add_detail(form.decode(bytes(one)))
         self._decoder.feed(payload)
+        yield from self._news()
+
+    def read_whole(self, answer: bytes) -> Iterator[ModelEvent]:
+        """What a whole answer says."""
+        try:
+            self._decoder.whole(form.decode(answer))
+        except (msgspec.DecodeError, *form.ODD):
+            self.failed = Failed("the answer has no message", "bad_upstream_answer", False)
         yield from self._news()
 
     def _add_detail(self, detail: Any) -> None:
@@ -16644,6 +16731,64 @@ class _AnswerReader:
                 yield self._call(part)
         if any(isinstance(one, dict) and (one.get("data") or one.get("signature")) for one in self._details):
             yield Thought(tuple(self._details))
+
+
+_KIND_OF: Mapping[type, str] = {TextDelta: "text", ReasoningDelta: "thinking"}
+
+
+class Inquiry:
+    """A question of the server's own to a model, through the proxy as a client's: an iterator over its answer.
+
+    It gives ("text" | "thinking", words) as they come, and raises ChompError. In either case `end` is there then, with
+    the figures that ledger and tower have. It is left inside `contextlib.aclosing`, which frees the router at once.
+    """
+
+    def __init__(self, proxy: Proxy, fields: Mapping[str, Any], request_id: str):
+        self._proxy, self._streams = proxy, bool(fields.get("stream"))
+        self._body, self._id = form.encode(dict(fields)), request_id
+        self._answer = form.Answer()
+        self._events = self._read()
+        self.end: RequestEnd | None = None
+
+    @property
+    def finish_reason(self) -> str:
+        """How the answer ended, as chat completions have it."""
+        return self._answer.stop or self._answer.finish_reason()
+
+    def __aiter__(self) -> Inquiry:
+        return self
+
+    async def __anext__(self) -> tuple[str, str]:
+        return await anext(self._events)
+
+    async def aclose(self) -> None:
+        """Ends it, whatever is still to come."""
+        await self._events.aclose()
+
+    async def _read(self) -> AsyncGenerator[tuple[str, str], None]:
+        request = ChatRequest(
+            "chat", self._body, headers=JSON_HEADERS, request_id=self._id, received_at=time.perf_counter()
+        )
+        exchange = self._proxy.exchange(request, OWNER)
+        try:
+            reader = _AnswerReader(self._answer)
+            events = chat_events(exchange, reader) if self._streams else whole_events(exchange, reader)
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    if isinstance(event, TextDelta | ReasoningDelta):
+                        for part in self._answer.parts[-2:]:  # whoever asks has the words; a long answer is kept once
+                            if part.kind != "call":
+                                part.pieces.clear()
+                        yield _KIND_OF[type(event)], event.delta
+            for event in reader.finish(reader.failed is not None):
+                if isinstance(event, TextDelta | ReasoningDelta):
+                    yield _KIND_OF[type(event)], event.delta
+            if reader.failed is not None:
+                raise UpstreamFailed(reader.failed.message, code=reader.failed.code or "upstream_error")
+        finally:
+            exchange.leave()
+            ended = (one.end for one in reversed(self._proxy.traces))
+            self.end = next((one for one in ended if one.number == exchange.number), None)
 
 
 class Conversations:
@@ -20429,7 +20574,7 @@ _AGENTS = ("claude-code", "codex", "opencode", "pi")  # in the image of adapters
 _PATH_INSIDE = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PYTHON_INSIDE = ("python3", "-I", "-S", "-X", "utf8")
 _RUN_AGENT = HERE / "adapters" / "cloudflare" / "run-agent"
-_PROGRAMS = ("adapter", "changes", "chomp", "files", "folder")  # of bin/
+_PROGRAMS = ("adapter", "arena", "batch", "changes", "chomp", "files", "folder", "launch")  # of bin/
 # what Git knows goes: what it ignores was not fetched, and stays
 _FED = 'f=$1; shift; exec "$@" <"$f"'
 _CLEARED = (
@@ -21819,6 +21964,7 @@ class Dispatch:
         self._not_cleaned: frozenset[str] = frozenset()  # what was said of folders
         self._complaint = ""
         self._cleaning: asyncio.Task[None] | None = None
+        self._choosing = asyncio.Lock()
         queue.live = self.live
 
     # -- what others ask
@@ -21913,15 +22059,31 @@ class Dispatch:
 
     async def add(self, fields: Mapping[str, Any]) -> Task:
         """A new task; when it is to run, running or waiting for room. Raises BadRequest, TooLarge or Conflict."""
+        said, place = await self._checked(fields)
+        if not said.get("run"):
+            return await self.queue.add(fields)
+        task = await self.queue.add({**fields, "platform": said.get("platform") or await self._pick(place)})
+        return await self._pumped(task.id)
+
+    async def add_siblings(self, fields: Mapping[str, Any]) -> list[Task]:
+        """The same for each of `platforms`: all of them or none. Raises as `add` does."""
+        said, _ = await self._checked({name: value for name, value in fields.items() if name != "platforms"})
+        tasks = await self.queue.add_siblings(fields)
+        return [await self._pumped(one.id) for one in tasks] if said.get("run") else tasks
+
+    async def _checked(self, fields: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+        """What is said of a new task, which can be done, and where it would run."""
         said = checked_fields(self.queue.state, "", fields)
         if (place := said.get("place") or self._settings().tasks.place) == "sandbox":
             self.cloud.sandboxes()
         if said.get("dir") and not said.get("blocked_by"):  # what another task makes first cannot be looked at now
             await self.places[place].check(said["dir"], in_place=said.get("in_place", False))
-        if not said.get("run"):
-            return await self.queue.add(fields)
-        task = await self.queue.add({**fields, "platform": said.get("platform") or await self._pick(place)})
-        return await self._pumped(task.id)
+        return said, place
+
+    async def choose(self, task_id: str) -> list[str]:
+        """Deletes the other tasks of its group, for now; what runs of them is ended first. Raises as `drop` does."""
+        async with self._choosing:  # of two choices at once the second comes too late
+            return [(await self.drop(one.id)).id for one in self.queue.siblings(task_id)]
 
     async def check(self, folder: str, *, in_place: bool = False) -> str:
         """What a task would work in: "clone", "in_place" or "plain". Raises BadRequest where it must not."""
@@ -23034,12 +23196,18 @@ def _api_key(request: web.Request) -> str:
     return headers.get("x-api-key", "")
 
 
+def wants_html(request: web.Request) -> bool:
+    """Whether a browser asks for a page."""
+    return "text/html" in request.headers.get("accept", "")
+
+
 def authenticate(request: web.Request, services: Services) -> Caller:
     """Who is asking. Raises Unauthorized, with the same words for a missing and a wrong token."""
     path = request.path
     if path in _OPEN_PATHS or path.startswith("/static/"):
         return OWNER
-    if path in services.kernel.open_paths and request.method in ("GET", "HEAD"):
+    page = services.kernel.open_paths.get(path)
+    if page is not None and request.method in ("GET", "HEAD") and (page.data is None or wants_html(request)):
         return OWNER
     is_direct = services.direct(f"{path}/") is not None
     if is_direct and request.method == "HEAD" and f"{path.rstrip('/')}/" in services.prefixes:
@@ -24970,10 +25138,17 @@ async def add_task(request: web.Request) -> web.Response:
 
     Fields: `prompt`, and if wanted `dir` or `repo_url`, `platform` (or `agent`), `model`, `effort`, `router`,
     `gate`, `setup`, `priority`, `blocked_by`, `budget_tokens`, `budget_usd`, `isolation`, `in_place`, `place`
-    (`local` or `sandbox`), `handoff`, `run`.
+    (`local` or `sandbox`), `handoff`, `run`. With `platforms`, two or more, it is a task for each, all or none:
+    {tasks, group}.
     """
     services, fields = request.app[SERVICES], await given_fields(request)
     check_names(services, fields)
+    if fields.get("platforms") not in (None, ""):
+        for platform in read_platforms(fields["platforms"]):
+            check_names(services, {"platform": platform})
+        tasks = await services.dispatch.add_siblings(fields)
+        return reply({"tasks": tasks, "group": tasks[0].group}, trigger=signals_of("task"))
+    fields.pop("platforms", None)
     task = await services.dispatch.add(fields)
     return reply(task, trigger=signals_of("task", task.id))
 
@@ -25164,6 +25339,20 @@ async def message_task(dispatch: Dispatch, caller: Caller, fields: _Messaged) ->
     """
     task = await dispatch.queue.message(fields.id, fields.text, fields.message, delete=fields.delete)
     return await dispatch.interrupt(fields.id) if fields.now and task.status == "active" else task
+
+
+@routes.post("/api/tasks/choose")
+async def choose_task(request: web.Request) -> web.Response:
+    """POST /api/tasks/choose {id} -> {status, task, closed: [id]}: the others of its group are deleted
+
+    What runs of them is stopped first; they can be restored for an hour.
+    """
+    fields = fields_as(await given_fields(request), TaskId)
+    check_id(request[CALLER], fields.id)
+    dispatch = request.app[SERVICES].dispatch
+    closed = await dispatch.choose(fields.id)
+    return reply({"status": "ok", "task": dispatch.queue.live(dispatch.queue.get(fields.id)), "closed": closed},
+                 trigger=signals_of("task", fields.id))  # fmt: skip
 
 
 @_task_post("/api/tasks/delete", TaskId)
@@ -27270,8 +27459,8 @@ async def show_page_part(request: web.Request) -> web.Response:
 PAGES = (Page("/", "Tasks", "list"), Page("/usage", "Usage", "chart"), Page("/docs", "Documentation", "book"))
 
 _DOCS = (
-    "clients", "chat", "tasks", "sandboxes", "models", "hosts", "subscriptions", "tower", "dialects", "failover",
-    "users", "usage", "api", "settings", "safety", "running",
+    "clients", "chat", "tasks", "arena", "experiments", "sandboxes", "models", "hosts", "subscriptions", "tower",
+    "dialects", "failover", "users", "usage", "api", "settings", "safety", "running",
 )  # fmt: skip
 _ORIGIN = "http://127.0.0.1:8001"  # as it is written in the docs; a page has its own address in its place
 
@@ -27687,7 +27876,7 @@ def mount(app: web.Application, kernel: Kernel) -> None:
     taken: set[tuple[str, str]] = set()
     for extension in kernel.active:
         shells: list[tuple[str, str, Handle]] = [
-            ("GET", page.path, functools.partial(_show_shell, page.template)) for page in extension.pages
+            ("GET", page.path, functools.partial(_show_shell, page)) for page in extension.pages
         ]
         for method, path, handle in (*extension.routes, *shells):
             try:
@@ -27705,13 +27894,18 @@ def mount(app: web.Application, kernel: Kernel) -> None:
                 kernel.disable(extension, f"{method} {path} cannot be served: {error}")
                 break
             taken.add((method, path))
-    kernel.open_paths = frozenset(page.path for page in kernel.pages)
+    kernel.open_paths = {page.path: page for page in kernel.pages}
     environment = app[aiohttp_jinja2.APP_KEY]
     environment.globals["PAGES"] = (*PAGES[:-1], *kernel.pages, PAGES[-1])
 
 
-async def _show_shell(template: str, request: web.Request) -> web.Response:
-    return html_page(request, template)
+async def _show_shell(page: Page, request: web.Request) -> Any:
+    if page.data is not None and not wants_html(request):
+        return await page.data(request)
+    response = html_page(request, page.template)
+    if page.data is not None:
+        response.headers["vary"] = "accept"
+    return response
 
 
 def _answering(extension: Extension, handle: Handle) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -27943,6 +28137,7 @@ def make_app(
                 routing=made.routing,
                 accounts=accounts,
                 conversations=made.conversations,
+                platforms=made.dispatch.platforms,
             )
             kernel.own_services = frozenset(kernel.services)
             await kernel.activate(_tools_for(made, session, now_set, clocks))
@@ -28074,7 +28269,7 @@ def _tools_for(
     """What extensions are handed."""
     return Toolbox(
         services.background, services.events, services.store.database, session, now_set, services.credentials, clocks,
-        given_fields, html_page, is_known,
+        given_fields, html_page, is_known, functools.partial(Inquiry, services.proxy),
     )  # fmt: skip
 
 
@@ -28382,6 +28577,9 @@ _SERVED = 75  # exit status: a server has the state folder, it is to be asked in
 
 async def _offline(queue: TaskQueue, command: str, fields: Mapping[str, Any]) -> Any:
     """The answer to `command`, as the HTTP API shapes it. Raises ChompError."""
+    if command == "add" and fields.get("platforms"):
+        tasks = await queue.add_siblings(fields)
+        return {"tasks": tasks, "group": tasks[0].group}
     if command == "add":
         return {"status": "ok", "task": await queue.add(fields)}
     if command == "drop":

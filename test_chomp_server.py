@@ -44,6 +44,7 @@ import socket
 import sqlite3
 import ssl
 import stat
+import statistics
 import struct
 import subprocess
 import symtable
@@ -86,6 +87,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import chomp_server as cs
 from adapters import accounts as accounts_extension
+from adapters import experiments as experiments_extension
 from adapters import lsp, notify, trace
 from adapters.dialects import textcalls
 from adapters.hosts import kinds, llamacpp, lmstudio, ollama, seen, vllm
@@ -5184,7 +5186,8 @@ class TestStore:
         assert [path.name for path in state.iterdir() if path.suffix == ".tmp"] == []
 
     def test_no_text_file_is_opened_in_the_encoding_of_the_locale(self) -> None:
-        for path in (HERE / "chomp_server.py", HERE / "bin" / "chomp"):
+        programs = (HERE / "bin" / name for name in ("chomp", "arena", "batch", "launch"))
+        for path in (HERE / "chomp_server.py", *programs):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if not isinstance(node, ast.Call):
                     continue
@@ -5192,7 +5195,7 @@ class TestStore:
                 if called.endswith((".read_text", ".write_text")):
                     assert "utf-8" in words
                 elif called in ("open", "os.fdopen"):
-                    assert "utf-8" in words or re.search(r"'[rwx]b\+?'", words), words
+                    assert "utf-8" in words or re.search(r"'[rwxa]b\+?'", words), words
                 elif called.startswith("subprocess."):
                     assert not {"text", "universal_newlines"} & {one.arg for one in node.keywords}, words
 
@@ -17389,7 +17392,8 @@ class TestKernel:
             ("^1.0.0", True),
             ("1.0", True),
             ("^1.1", True),
-            ("^1.2", False),
+            ("^1.2", True),
+            ("^1.3", False),
             ("^2", False),
             ("^0.1.0", False),
             ("", False),
@@ -17533,7 +17537,9 @@ class TestNotify:
             (known := credentials()).hide("s3cret")
             clocks = cs.Clocks(clock, clock, clock)
             tools: Any = (background, self.events, None, session, lambda: settings, known, clocks, None, None, None)
-            made = notify.Notifier(cs.ExtensionApi(cs.Kernel(settings), extension, cs.Toolbox(*tools)))
+            made = notify.Notifier(
+                cs.ExtensionApi(cs.Kernel(settings), extension, cs.Toolbox(*tools, lambda fields, name: None))
+            )
             made.PAUSES_S = (0.01, 0.01)
             return made
 
@@ -29492,7 +29498,7 @@ class Standing:
             self.background, self.events, self.database, self.session, lambda: cs.Settings(dir=Path()), self.known,
             self.clocks, None, None, None,
         )  # fmt: skip
-        await self.kernel.activate(cs.Toolbox(*tools))
+        await self.kernel.activate(cs.Toolbox(*tools, lambda fields, name: None))
         assert self.extension.phase == "active", self.extension.reason
         await self.kernel.make_tables(self.database)
         await self.database.write(lambda connection: connection.execute(cs.LEDGER_SQL))
@@ -36224,9 +36230,6 @@ class TestSandboxAndHere:
         await one.post("/retry", id=clean["id"], run=True)  # it begins anew, from its branch
         assert (await one.ended(clean["id"]))["status"] == "done"
         await one.all_ended()
-
-
-# == paste from here ===================================================================================================
 
 
 class TestWhatSandboxesSuffer:
@@ -43897,11 +43900,31 @@ class TestLogin:
         is_open = {
             *(
                 ("GET", path)
-                for path in ("/", "/docs", "/usage", "/accounts", "/tower", "/login", "/health", "/static/{file}")
+                for path in (
+                    "/",
+                    "/docs",
+                    "/usage",
+                    "/accounts",
+                    "/arena",
+                    "/tower",
+                    "/login",
+                    "/health",
+                    "/static/{file}",
+                )
             ),
             *(
                 ("HEAD", path)
-                for path in ("/", "/docs", "/usage", "/accounts", "/tower", "/login", "/health", "/static/{file}")
+                for path in (
+                    "/",
+                    "/docs",
+                    "/usage",
+                    "/accounts",
+                    "/arena",
+                    "/tower",
+                    "/login",
+                    "/health",
+                    "/static/{file}",
+                )
             ),
             ("POST", "/login"),
         }
@@ -44283,10 +44306,11 @@ class TestPages:
     async def test_every_page_leads_to_every_page(self, chomp: Any) -> None:
         client = await chomp()
         pages = client.app[aiohttp_jinja2.APP_KEY].globals["PAGES"]
-        assert [one.path for one in pages] == ["/", "/usage", "/accounts", "/tower", "/docs"]
+        assert [one.path for one in pages] == ["/", "/usage", "/accounts", "/arena", "/experiments", "/tower", "/docs"]
         for page in pages:
-            async with aiohttp.ClientSession() as http, http.get(client.url + page.path) as answer:  # open to all
-                text = await answer.text()
+            headers = {"accept": "text/html"}
+            async with aiohttp.ClientSession() as http, http.get(client.url + page.path, headers=headers) as answer:
+                text = await answer.text()  # it is open to all
             links = re.findall(r'<a class="round" href="([^"]+)"[^>]*?( aria-current="page")?>', text)
             assert answer.status == 200 and [path for path, _ in links] == [one.path for one in pages]
             assert [path for path, current in links if current] == [page.path]
@@ -44543,6 +44567,10 @@ class TestPages:
         )
         own = {
             "accounts.js",
+            "arena.css",
+            "arena.js",
+            "experiments.css",
+            "experiments.js",
             "input.css",
             "style.css",
             "key.js",
@@ -44575,15 +44603,18 @@ class TestPages:
         assert made.read_bytes() == (HERE / "static" / "style.css").read_bytes()
 
     def test_nothing_is_laid_out_by_fixed_or_absolute_positions(self) -> None:
-        written = (HERE / "static" / "input.css").read_text()
+        written = "".join(
+            (HERE / "static" / name).read_text() for name in ("input.css", "arena.css", "experiments.css")
+        )
         written += "".join(path.read_text() for path in (HERE / "templates").rglob("*.html")).replace("sr-only", "")
         assert not re.search(
             r"position:\s*(fixed|absolute)|\b(fixed|absolute|inset-0)\b(?=[^.\n]*class|[\s\"])(?<!a fixed)", written
         )
         scripts = "".join(
             (HERE / "static" / name).read_text()
-            for name in ("key.js", "login.js", "chomp.js", "terminal.js", "tower.js", "usage.js", "theme.js")
-        )
+            for name in ("key.js", "login.js", "chomp.js", "terminal.js", "tower.js", "usage.js", "theme.js", "arena.js",
+                         "experiments.js")
+        )  # fmt: skip
         assert not re.search(r"\b(confirm|alert|eval)\(|new Function|innerHTML\b(?!Morph)", scripts)
 
     def test_only_key_js_knows_the_key_and_whatever_is_sent_goes_through_it(self) -> None:
@@ -44598,6 +44629,8 @@ class TestPages:
                 "tower.js",
                 "usage.js",
                 "theme.js",
+                "arena.js",
+                "experiments.js",
             )
         }
         for name, text in texts.items():
@@ -45474,6 +45507,19 @@ class TestBrowser:
         await page.locator("#tasks .card").nth(39).wait_for()
         await here.refreshed()
         assert await page.locator("#tasks .card").count() == 40
+
+    async def test_an_answer_that_is_no_html_is_not_read_as_html(self, browse: Any) -> None:
+        evil = "<hx-partial hx-target=.wordmark><b id=injected hx-get=/health hx-trigger=load>x</b></hx-partial><img src=/x>"
+        here = await browse(PHONE, shown_task("1", status="queued", prompt=f"Do it {evil}"))
+        await here.page.unroute_all()  # what is posted arrives
+        asked: list[str] = []
+        here.page.on("request", lambda request: asked.append(urllib.parse.urlsplit(request.url).path))
+        page = await here.open("/?task=1")
+        await page.locator("#delete-of-1").click()
+        await page.locator(".toast", has_text="Undo").wait_for()
+        await here.refreshed()
+        here.expected = "404"  # of the detail of what is deleted
+        assert await page.locator("#injected").count() == 0 and not {"/health", "/x"} & {*asked}
 
     async def test_a_task_is_made_with_the_keyboard_alone(self, browse: Any, tmp_path: Path) -> None:
         here = await browse(
@@ -53144,6 +53190,8 @@ class TestInstall:
     def test_almost_nothing_cannot_be_written(self) -> None:
         env = SETUP_ENV.Env.__new__(SETUP_ENV.Env)
         env._server = cs
+        env.path, env.text = Path(".env"), "C=#'"  # a comment with a quote in it
+        assert cs.parse_dotenv(env.edited({"C": "'"})) == {"C": "'"}
         for value in ("plain", "a#b", "#a", "a #b", "'", '"', "'a'", '"a"', "a'b\"c", "it's", "$HOME", "\\", "a=b"):
             assert cs.parse_dotenv(f"X={env.quoted('X', value)}") == {"X": value}
         with pytest.raises(SETUP_ENV.Failure, match="X cannot be written"):
@@ -53601,7 +53649,7 @@ done
         blocks = [block for block in self.blocks() if not block.startswith("#!")]
         kept_out = [[word for word in self.NOT_HERE if word in block] for block in blocks]
         assert {word for words in kept_out for word in words} == {*self.NOT_HERE}
-        assert sum(not words for words in kept_out) == 31
+        assert sum(not words for words in kept_out) == 36
         assert [block for block, words in zip(blocks, kept_out, strict=True) if "curl " in block and words] == []
 
     async def test_every_block_of_the_readme_and_the_docs_works(
@@ -54664,6 +54712,5191 @@ def activate(host):
         assert (status, said) == (0, "")
         assert re.fullmatch(rf"Compacted {LONG_ID}: \d+ messages summarized, \d+ kept\.\n", out)
         assert len(json.loads((await at.run("chat", "list", "--all", "--json"))[1])) == 2  # the archive, too
+
+
+# == Arena and experiments =============================================================================================
+
+
+# needs, beside the other extensions at the top:  from adapters import experiments as experiments_extension
+
+
+class TimelineTold:
+    """A chomp that is told of experiments, and a clock of its own."""
+
+    def __init__(self, served: Any, now: list[float]):
+        self.served, self.now = served, now
+
+    async def __call__(
+        self, type: str, session: Any = "s", step: Any = None, /, *, wait_s: float = 0.0, **data: Any
+    ) -> Any:
+        self.now[0] += wait_s
+        payload = {"type": type, "session_id": session, "data": data, **({} if step is None else {"step_id": step})}
+        async with self.served.post("/experiment", json=payload) as answer:
+            found = await answer.json()
+            assert answer.status == 200, found
+            return found
+
+    async def refused(self, payload: Any, status: int = 400) -> dict[str, Any]:
+        async with self.served.post("/experiment", json=payload) as answer:
+            assert answer.status == status, await answer.text()
+            return await error_of(answer)
+
+    async def session(self, id: str = "s") -> Any:
+        async with self.served.get(f"/experiments/{urllib.parse.quote(id, safe='')}") as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.json()
+
+    async def ids(self) -> list[str]:
+        async with self.served.get("/experiments") as answer:
+            assert answer.status == 200, await answer.text()
+            return [one["id"] for one in (await answer.json())["sessions"]]
+
+    async def part(self, query: str = "") -> str:
+        async with self.served.get(f"/partials/experiments{query}") as answer:
+            assert answer.status == 200, await answer.text()
+            return str(await answer.text())
+
+    @property
+    def module(self) -> Any:
+        """The extension, as this chomp has loaded it."""
+        return next(one.module for one in self.served.services.kernel.extensions if one.id == "experiments")
+
+
+@pytest.fixture
+async def told(chomp: Any) -> Callable[..., Awaitable[TimelineTold]]:
+    """`tell = await told(); await tell("step_start", "session", "step", number=1)`; `wait_s` passes before."""
+
+    async def start(**tables: Any) -> TimelineTold:
+        now = [WALL]
+        return TimelineTold(await chomp(clock=lambda: now[0], **tables), now)
+
+    return start
+
+
+EXPERIMENT: tuple[tuple[Any, ...], ...] = (  # seconds before it, type, step, data
+    (0, "session_start", None, {"name": "Fizzbuzz", "total_steps": 2}),
+    (1, "step_start", "plan", {"number": 1, "name": "Plan"}),
+    (0, "iteration_start", "plan", {"number": 1, "model": "qwen:7b", "host": "gpu", "prompt": "Plan it"}),
+    (2, "iteration_complete", "plan", {"number": 1, "duration_sec": 1.5, "tokens": 90, "tokens_sec": 60.0, "output": "1. …"}),
+    (0, "step_complete", "plan", {}),
+    (3, "step_start", "code", {"number": 2, "name": "Code"}),
+    (0, "iteration_start", "code", {"number": 1, "model": "qwen:7b", "host": "gpu", "prompt": "Write it"}),
+    (4, "iteration_fail", "code", {"number": 1, "error": "503: loading"}),
+    (0, "iteration_start", "code", {"number": 2, "model": "llama", "host": "pc"}),
+    (5, "iteration_complete", "code", {"number": 2, "tokens": 7, "context_size": 8192}),
+    (0, "validation", "code", {"command": "pytest", "status": "fail", "errors": ["1 failed"], "duration_sec": 0.5}),
+    (1, "validation", "code", {"command": "pytest", "status": "pass", "output": "ok", "duration_sec": 0.4}),
+    (0, "step_complete", "code", {}),
+    (0.25, "session_complete", None, {}),
+)  # fmt: skip
+
+
+def at(seconds: float) -> str:
+    """A moment, so long after the beginning."""
+    return str(experiments_extension.moment(WALL + seconds))
+
+
+class TestExperiments:
+    """What programs tell of experiments."""
+
+    async def test_a_whole_session_has_the_shape_that_clients_know(self, told: Any) -> None:
+        tell = await told()
+        for wait_s, type, step, data in EXPERIMENT:
+            await tell(type, "s", step, wait_s=wait_s, **data)
+        found = await tell.session()
+        plan, code = found.pop("steps")
+        none = {"error": None}
+        assert found == {
+            "id": "s", "name": "Fizzbuzz", "status": "completed", "start_time": at(0), "end_time": at(16.25), **none,
+            "duration_sec": 16.25, "measured": True, "last_event": at(16.25), "silent_since": None, "current_step": 2,
+            "total_steps": 2,
+        }  # fmt: skip
+        assert plan == {
+            "id": "plan", "name": "Plan", "number": 1, "status": "completed", "start_time": at(1), "end_time": at(3), **none,
+            "duration_sec": 2.0, "measured": True, "gap_sec": 0.0, "validation": None, "validations": [],
+            "iterations": [{
+                "number": 1, "model": "qwen:7b", "host": "gpu", "status": "completed", "start_time": at(1), "end_time": at(3),
+                "duration_sec": 1.5, "measured": False, "tokens": 90, "tokens_sec": 60.0, "context_size": None, **none,
+                "prompt": "Plan it", "output": "1. …",
+            }],
+        }  # fmt: skip
+        assert (code["gap_sec"], code["duration_sec"], code["start_time"]) == (3.0, 10.0, at(6))
+        first, second = code["iterations"]
+        assert (first["status"], first["error"], first["duration_sec"], first["measured"]) == (
+            "failed", "503: loading", 4.0, True,
+        )  # fmt: skip
+        assert (second["tokens"], second["tokens_sec"], second["context_size"], second["output"]) == (7, None, 8192, "")
+        assert [one["status"] for one in code["validations"]] == ["fail", "pass"]
+        assert code["validation"] == {
+            "command": "pytest", "status": "pass", "output": "ok", "errors": [], "duration_sec": 0.4, "time": at(16),
+        }  # fmt: skip
+
+    async def test_lists_are_the_same_without_texts_the_newest_first(self, told: Any) -> None:
+        tell = await told()
+        for wait_s, type, step, data in EXPERIMENT:
+            await tell(type, "s", step, wait_s=wait_s, **data)
+        await tell("session_start", "later", wait_s=1)
+        async with tell.served.get("/sessions") as answer:
+            listed = await answer.json()
+        async with tell.served.get("/experiments") as answer:
+            assert (await answer.json()) == {"sessions": listed}
+        assert [one["id"] for one in listed] == ["later", "s"]
+        whole = await tell.session()
+        for step in whole["steps"]:
+            for part in (*step["iterations"], *step["validations"], step["validation"] or {}):
+                part.pop("output", None)
+        assert listed[1] == whole
+
+    @pytest.mark.parametrize(
+        ("data", "status"),
+        [({}, "completed"), ({"status": "completed"}, "completed"), ({"status": "failed"}, "failed"), ({"error": "no"}, "failed"),
+         ({"success": False}, "failed"), ({"success": True}, "completed"), ({"status": "fail", "error": "no"}, "failed"),
+         ({"status": "pass", "error": "a warning"}, "completed")],
+    )  # fmt: skip
+    async def test_ends_that_do_not_say_how_are_understood(self, told: Any, data: Any, status: str) -> None:
+        tell = await told()
+        for about in ("session", "step", "iteration"):
+            await tell(f"{about}_start", "s", "a", number=1)
+        for about in ("iteration", "step", "session"):
+            await tell(f"{about}_end", "s", "a", **({"number": 1} if about == "iteration" else {}), **data)
+        found = await tell.session()
+        step = found["steps"][0]
+        assert [found["status"], step["status"], step["iterations"][0]["status"]] == [status] * 3
+        assert found["error"] == data.get("error")
+
+    @pytest.mark.parametrize("type", sorted(experiments_extension.EVENTS))
+    async def test_what_was_never_begun_is_made(self, told: Any, type: str) -> None:
+        tell = await told()
+        await tell(type, "s", "a", number=4, status="pass")
+        found = await tell.session()
+        assert (await tell.ids(), found["name"]) == (["s"], "s")
+        about, _, verb = type.partition("_")
+        if about != "session":
+            step = found["steps"][0]
+            assert (len(found["steps"]), step["id"]) == (1, "a")
+            assert len(step["validations"]) == (about == "validation")
+            assert [one["number"] for one in step["iterations"]] == [4] * (about == "iteration")
+        if about == "step":
+            assert step["status"] == {"start": "running", "fail": "failed"}.get(verb, "completed")
+            assert (step["start_time"] is None) == (verb != "start") and step["duration_sec"] is None
+
+    async def test_an_end_that_says_how_long_it_took_tells_the_beginning(self, told: Any) -> None:
+        tell = await told()
+        await tell("iteration_complete", "s", "a", number=1, duration_sec=3.5, wait_s=10)
+        await tell("iteration_start", "s", "a", number=1, model="late", wait_s=1)  # it came after its end
+        found = (await tell.session())["steps"][0]["iterations"][0]
+        assert (found["start_time"], found["end_time"], found["duration_sec"]) == (at(6.5), at(10), 3.5)
+        assert (found["status"], found["model"], found["measured"]) == ("completed", "late", False)
+
+    async def test_events_that_come_twice_change_nothing(self, told: Any) -> None:
+        tell = await told()
+        for wait_s, type, step, data in EXPERIMENT:
+            for again in range(2):
+                await tell(type, "s", step, wait_s=0 if again else wait_s, **data)
+        once = await tell.session()
+        assert once["duration_sec"] == 16.25
+        assert [len(step["iterations"]) + len(step["validations"]) for step in once["steps"]] == [1, 4]
+        for _, type, step, data in EXPERIMENT:  # all of it, later
+            await tell(type, "s", step, wait_s=7, **data)
+        again = await tell.session()
+        assert again.pop("last_event") != once.pop("last_event")
+        assert again == once
+
+    async def test_the_same_validation_is_another_one_where_nothing_tells(self, told: Any) -> None:
+        tell = await told()
+        for _ in range(2):
+            await tell("validation", "s", "a", command="ruff", status="pass")
+            await tell("validation", "s", "a", command="pytest", status="pass", duration_sec=0.5)
+        found = (await tell.session())["steps"][0]["validations"]
+        assert [one["command"] for one in found] == ["ruff", "pytest", "ruff"]
+
+    async def test_what_is_not_named_is_what_runs(self, told: Any) -> None:
+        tell = await told()
+        assert (await tell("step_start", "s", number=1, name="One"))["step"] == "1"
+        await tell("iteration_start", model="a")
+        await tell("iteration_complete", tokens=1)
+        await tell("iteration_start", model="b")
+        await tell("validation", status="skip")
+        assert (await tell("step_complete"))["step"] == "1"
+        assert (await tell("step_start", "s", name="Two"))["step"] == "2"
+        await tell("iteration_start", step=1, number=9, model="c")
+        await tell("iteration_start", step="Two", model="d")
+        assert (await tell("step_start", "s", "second", number=2))["step"] == "second"  # known by its number so far
+        await tell("iteration_fail", step="second")
+        first, second = (await tell.session())["steps"]
+        assert [(one["number"], one["model"], one["status"]) for one in first["iterations"]] == [
+            (1, "a", "completed"), (2, "b", "running"), (9, "c", "running"),
+        ]  # fmt: skip
+        assert (second["id"], second["name"], second["number"]) == ("second", "Two", 2)
+        assert [(one["model"], one["status"]) for one in second["iterations"]] == [("d", "failed")]
+
+    async def test_numbers_may_be_texts_and_texts_anything(self, told: Any) -> None:
+        tell = await told()
+        await tell(
+            "iteration_complete", 7, 3, number="2", tokens="12", duration_sec="1.5", output={"a": [1]}, error=None
+        )
+        found = await tell.session("7")
+        (one,) = found["steps"][0]["iterations"]
+        assert (found["steps"][0]["number"], one["number"], one["tokens"], one["duration_sec"]) == (3, 2, 12, 1.5)
+        assert one["output"] == '{"a":[1]}'
+
+    async def test_what_is_over_stays_over(self, told: Any) -> None:
+        tell = await told()
+        await tell("session_start")
+        assert (await tell("session_fail", error="no"))["state"] == "failed"
+        assert (await tell("session_start"))["state"] == "failed"
+        assert (await tell("step_start", "s", "more"))["state"] == "failed"
+        assert (await tell.session())["error"] == "no"
+
+    # -- what is refused
+
+    @pytest.mark.parametrize(
+        ("payload", "words"),
+        [
+            ({"type": "start", "session_id": "s"}, "there are iteration_complete, iteration_end, iteration_fail"),
+            ({"session_id": "s"}, "no type of an event"),
+            ({"type": ["session_start"], "session_id": "s"}, "no type of an event"),
+            ({"type": "x" * 9000, "session_id": "s"}, "no type of an event"),
+            ({"type": "session_start"}, "session_id"),
+            ({"type": "session_start", "session_id": " "}, "session_id: it must be named"),
+            ({"type": "session_start", "session_id": None}, "$.session_id"),
+            ({"type": "session_start", "session_id": "x" * 201}, "session_id: an id has 200 characters at most"),
+            ({"type": "session_start", "session_id": "a\nb"}, "session_id: an id"),
+            ({"type": "session_start", "session_id": ".."}, "session_id: an id"),
+            ({"type": "step_start", "session_id": "s", "step_id": "x" * 201}, "step_id: an id"),
+            ({"type": "iteration_start", "session_id": "s", "data": {"step": "x" * 201}}, "data.step: an id"),
+            ({"type": "step_start", "session_id": "s", "data": []}, "$.data"),
+            ({"type": "step_start", "session_id": "s", "data": {"number": -1}}, "$.data.number"),
+            ({"type": "step_start", "session_id": "s", "data": {"number": "one"}}, "$.data.number"),
+            ({"type": "step_complete", "session_id": "s", "data": {"duration_sec": -0.1}}, "$.data.duration_sec"),
+            ({"type": "iteration_end", "session_id": "s", "data": {"tokens": 1e30}}, "$.data.tokens"),
+            ({"type": "validation", "session_id": "s", "data": {"command": "x"}}, "data.status: a validation's is pass"),
+            ({"type": "validation", "session_id": "s", "data": {"status": "perhaps"}}, "data.status: a validation's is pass"),
+        ],
+    )  # fmt: skip
+    async def test_nonsense_is_refused_in_words_and_leaves_nothing(self, told: Any, payload: Any, words: str) -> None:
+        tell = await told()
+        error = await tell.refused(payload)
+        assert words in error["message"] and len(error["message"]) < 400
+        assert await tell.ids() == []
+
+    async def test_what_is_too_large_is_refused(self, told: Any) -> None:
+        tell = await told()
+        large = {"type": "session_start", "session_id": "s", "data": {"name": "x" * (64 << 10)}}
+        await tell.refused(large, 413)
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield json.dumps(large).encode()
+
+        async with tell.served.post(
+            "/experiment", data=pieces(), headers={"content-type": "application/json"}
+        ) as answer:
+            assert answer.status == 413
+        async with tell.served.post("/experiment", data=b'{"type": "session_') as answer:
+            assert answer.status == 400
+        assert await tell.ids() == []
+
+    async def test_at_most_six_hundred_a_minute(self, told: Any) -> None:
+        tell = await told()
+        for number in range(600):
+            await tell("session_start", f"s{number % 3}")
+        async with tell.served.post("/experiment", json={"type": "session_start", "session_id": "s"}) as answer:
+            assert (answer.status, answer.headers["retry-after"]) == (429, "60")
+        await tell("session_start", wait_s=60)
+
+    async def test_it_is_the_owners(self, told: Any) -> None:
+        tell = await told(users=[member()])
+        await tell("session_start", "secret-session")
+        paths = (("POST", "/experiment"), ("GET", "/experiments"), ("GET", "/experiments/secret-session"), ("GET", "/sessions"),
+                 ("DELETE", "/experiments/secret-session"), ("GET", "/partials/experiments"),
+                 ("GET", "/partials/experiments/text?session=s&number=1"))  # fmt: skip
+        async with aiohttp.ClientSession() as stranger:
+            for method, path in paths:
+                for headers, status in (({}, 401), (bearer("ann"), 403)):
+                    payload = {"type": "session_start", "session_id": "theirs"}
+                    async with stranger.request(
+                        method, tell.served.url + path, json=payload, headers=headers
+                    ) as answer:
+                        assert answer.status == status, path
+            async with stranger.get(f"{tell.served.url}/experiments", headers={"accept": "text/html,*/*"}) as answer:
+                text = await answer.text()  # the shell
+                assert (answer.status, answer.content_type) == (200, "text/html") and "secret-session" not in text
+        assert await tell.ids() == ["secret-session"]
+
+    # -- how much is kept
+
+    async def test_texts_are_cut_and_marked(self, told: Any) -> None:
+        tell = await told()
+        long = "x" * 17_000
+        await tell("session_start", "s", name=long)
+        await tell("iteration_start", "s", "a", number=1, model=long, host=long, prompt=long)
+        await tell("iteration_fail", "s", "a", number=1, error=long, output=long)
+        await tell("validation", "s", "a", command=long, status="fail", output=long, errors=["e" * 3000, *["e"] * 59])
+        found = await tell.session()
+        step = found["steps"][0]
+        (one,) = step["iterations"]
+        lengths = {"name": 200, "model": 200, "host": 200, "error": 2000, "prompt": 16384, "output": 16384}
+        for name, length in lengths.items():
+            text = found["name"] if name == "name" else one[name]
+            assert (len(text), text[-7:]) == (length, "… [cut]"), name
+        check = step["validation"]
+        assert [len(check["command"]), len(check["output"])] == [2000, 16384]
+        assert (len(check["errors"]), len(check["errors"][0]), check["errors"][-1]) == (51, 2000, "and 10 more … [cut]")
+        page = await tell.part("?session=s")
+        assert len(page) < 20_000 and "x" * 199 + "…" in page
+
+    @pytest.mark.parametrize("what", ["STEPS_MOST", "ITERATIONS_MOST", "VALIDATIONS_MOST"])
+    async def test_a_session_has_so_many_parts_at_most(self, told: Any, what: str) -> None:
+        tell = await told()
+        type = {"STEPS_MOST": "step_start", "ITERATIONS_MOST": "iteration_start"}.get(what, "validation")
+        setattr(tell.module, what, 3)
+        for number in range(3):
+            await tell(type, "s", f"step {number}", number=number, status="pass")
+        before = await tell.session()
+        payload = {"type": type, "session_id": "s", "step_id": "step 0" if what != "STEPS_MOST" else "x"}
+        error = await tell.refused({**payload, "data": {"number": 9, "status": "pass"}}, 409)
+        assert "has 3" in error["message"] and error["code"] == "session_full"
+        assert await tell.session() == before
+        await tell("session_complete")
+
+    async def test_all_texts_of_a_session_are_bounded(self, told: Any) -> None:
+        tell = await told()
+        tell.module.SESSION_CHARS = 50_000
+        for number in range(10):
+            await tell("iteration_start", "s", "a", number=number, prompt="x" * 16_000)
+        lengths = [len(one["prompt"]) for one in (await tell.session())["steps"][0]["iterations"]]
+        assert lengths == [16_000, 16_000, 16_000, 2000, *[200] * 6]
+
+    async def test_those_that_were_silent_longest_are_forgotten(self, told: Any) -> None:
+        tell = await told(experiments={"kept": 3})
+        for name in ("old", "lasting", "third", "fourth"):
+            await tell("iteration_start", name, "a", prompt="all of it", wait_s=1)
+            await tell("iteration_start", "lasting", "a", number=1, wait_s=1)
+        assert set(await tell.ids()) == {"lasting", "third", "fourth"}
+        rows = await tell.served.store.database.read("SELECT DISTINCT session FROM experiments_texts ORDER BY session")
+        assert [row["session"] for row in rows] == ["fourth", "lasting", "third"]
+
+    async def test_one_that_runs_and_says_nothing_for_a_day_is_silent(self, told: Any) -> None:
+        tell = await told()
+        await tell("session_start", "over")
+        await tell("session_complete", "over")
+        await tell("session_start", "s", wait_s=5)
+        tell.now[0] += 86_400
+        assert (await tell.session())["silent_since"] is None
+        tell.now[0] += 1
+        assert (await tell.session())["silent_since"] == at(5)
+        assert (await tell.session("over"))["silent_since"] is None
+        assert "Silent since" in await tell.part("?session=s")
+        await tell("step_start")
+        assert (await tell.session())["silent_since"] is None
+
+    async def test_one_is_deleted(self, told: Any) -> None:
+        tell = await told()
+        await tell("iteration_start", "s", "a", prompt="x")
+        await tell("session_start", "other")
+        for status in (200, 404):
+            async with tell.served.http.delete(f"{tell.served.url}/experiments/s") as answer:
+                assert answer.status == status
+        assert await tell.ids() == ["other"]
+        assert await tell.served.store.database.read("SELECT * FROM experiments_texts") == []
+        async with tell.served.get("/experiments/s") as answer:
+            assert answer.status == 404
+
+    @pytest.mark.parametrize("id", ["a/b", "50% done", "ü 你好", "a?b=c#d", "<b>", "'\"", "a+b&c", "%2F"])
+    async def test_ids_of_all_kinds_are_reached(self, told: Any, id: str) -> None:
+        tell = await told()
+        await tell("iteration_start", id, id, prompt="the prompt")
+        assert (await tell.session(id))["steps"][0]["id"] == id
+        page = await tell.part(f"?session={urllib.parse.quote(id, safe='')}")
+        (address,) = re.findall(r'hx-get="(/partials/experiments/text[^"]+)"', page)
+        url = yarl.URL(tell.served.url + address.replace("&amp;", "&"), encoded=True)
+        async with tell.served.http.get(url) as answer:
+            assert "the prompt" in await answer.text()
+        (address,) = re.findall(r'hx-delete="([^"]+)"', page)
+        url = yarl.URL(tell.served.url + address.replace("&amp;", "&"), encoded=True)
+        async with tell.served.http.delete(url) as answer:
+            assert answer.status == 200
+
+    # -- what weighs on it
+
+    async def test_markup_stays_text(self, told: Any) -> None:
+        tell = await told()
+        evil = "<img src=x onerror=alert(1)>\"'"
+        await tell("session_start", evil, name=evil)
+        await tell("step_start", evil, evil, name=evil)
+        await tell("iteration_start", evil, evil, number=1, model=evil, host=evil, prompt=evil)
+        await tell("iteration_fail", evil, evil, number=1, error=evil, output=evil)
+        await tell("validation", evil, evil, command=evil, status="fail", errors=[evil], output=evil)
+        await tell("step_fail", evil, evil, error=evil)
+        await tell("session_fail", evil, error=evil)
+        quoted = urllib.parse.quote(evil, safe="")
+        page = await tell.part(f"?session={quoted}")
+        assert "<img" not in page and page.count("&lt;img src=x") >= 10
+        for number in (1, 2, 3):
+            async with tell.served.get(f"/partials/experiments/text?session={quoted}&number={number}") as answer:
+                assert "<img" not in await answer.text()
+        assert "<img" not in await tell.part("?session=<img>")
+
+    async def test_secrets_are_not_kept(self, told: Any, upstream: Any) -> None:
+        tell = await told()
+        await tell("iteration_complete", "s", "a", number=1, output=f"the token is {TOKEN}", error=TOKEN)
+        assert TOKEN not in json.dumps(await tell.session())
+
+    async def test_two_writers_lose_nothing(self, told: Any) -> None:
+        tell = await told()
+
+        async def writer(host: str) -> None:
+            async with asyncio.TaskGroup() as group:
+                for number in range(40):
+                    group.create_task(tell("iteration_start", "s", host, number=number, model="m", prompt=host))
+
+        async with asyncio.TaskGroup() as group:
+            for host in ("a", "b"):
+                group.create_task(writer(host))
+        steps = (await tell.session())["steps"]
+        assert {step["id"]: sorted(one["number"] for one in step["iterations"]) for step in steps} == {
+            "a": [*range(40)], "b": [*range(40)],
+        }  # fmt: skip
+        assert {one["prompt"] for step in steps for one in step["iterations"] if step["id"] == "a"} == {"a"}
+
+    async def test_who_looks_and_reads_nothing_holds_up_nobody(self, told: Any) -> None:
+        tell = await told()
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            slow.connect(("127.0.0.1", tell.served.port))
+            for path in ("/events/pages", "/events"):
+                slow.send(f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {TOKEN}\r\n\r\n".encode())
+            begun = time.monotonic()
+            for number in range(300):
+                await tell("iteration_complete", "s", "a", number=number % 9, output="x" * 9000)
+            assert time.monotonic() - begun < PATIENCE_S
+
+    async def test_pages_hear_of_it_and_programs_too(self, told: Any) -> None:
+        tell = await told()
+        async with tell.served.get("/events/pages") as answer:
+            stream = EventStream(answer)
+            await soon(stream.frame())
+            await tell("session_start")
+            assert (await soon(stream.frame()))["event"] == "refreshExperiments"
+        events = [one for one in tell.served.services.events.recent() if one.kind == "experiments_changed"]
+        assert [one.data for one in events] == [{"id": "s", "type": "session_start"}]
+
+    async def test_a_killed_chomp_has_all_that_it_acknowledged(self, process: Any) -> None:
+        server = await process(CHOMP_API_TOKEN=TOKEN).up()
+
+        async def post(http: Any, type: str, **data: Any) -> None:
+            payload = {"type": type, "session_id": "s", "step_id": "a", "data": data}
+            async with http.post("/experiment", json=payload) as answer:
+                assert answer.status == 200, await answer.text()
+
+        async def session(http: Any) -> Any:
+            async with http.get("/experiments/s") as answer:
+                return await answer.json()
+
+        async with server.http as http:
+            await post(http, "session_start", name="It lasts")
+            await post(http, "iteration_start", number=1, model="m", prompt="the prompt")
+            before = await session(http)
+        server.child.kill()
+        await server.child.wait()
+        await server.up()
+        async with server.http as http:
+            assert await session(http) == before
+            await post(http, "iteration_complete", number=1, output="the output")
+            await post(http, "validation", command="pytest", status="pass")
+            after = await session(http)
+        (one,) = after["steps"][0]["iterations"]
+        assert (one["prompt"], one["output"], one["status"], one["measured"]) == (
+            "the prompt",
+            "the output",
+            "completed",
+            True,
+        )
+        server.child.terminate()
+        assert await server.ended() == 0
+        await server.up()
+        async with server.http as http:
+            assert await session(http) == after
+
+    async def test_a_disk_that_is_full_is_said(self, told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        tell = await told()
+        await tell("session_start")
+        patch = full_database(tell.served, monkeypatch)
+        try:
+            await tell.refused({"type": "step_start", "session_id": "s"}, 503)
+        finally:
+            patch.undo()
+        await tell("step_start")
+        assert len((await tell.session())["steps"]) == 1
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(sorted(experiments_extension.EVENTS)),
+                st.sampled_from([None, "a", "b", "1", 1, ""]),
+                st.fixed_dictionaries({}, optional={
+                    "number": st.integers(0, 3), "step": st.sampled_from(["a", 1, "2", None]), "name": st.sampled_from(["a", "b"]),
+                    "duration_sec": st.floats(0, 100), "status": st.sampled_from(["pass", "fail", 1]), "output": st.text(max_size=3),
+                    "error": st.sampled_from(["", "no"]), "errors": st.sampled_from(["x", ["x"], [], 3]),
+                }),
+                st.floats(0, 5),
+            ),
+            max_size=25,
+        )
+    )  # fmt: skip
+    def test_whatever_is_told_there_is_a_timeline(self, events: list[Any]) -> None:
+        made = experiments_extension
+        timeline, now = made.Timeline(made.Session(id="s", started_at=WALL, heard_at=WALL), []), WALL
+        for type, step, data, wait_s in events:
+            now += wait_s
+            payload = {"type": type, "session_id": "s", "step_id": step, "data": data}
+            with contextlib.suppress(ValueError):
+                timeline.hear(msgspec.convert(payload, made.Event, strict=False), now)
+        found = made.session_fields(timeline, now, timeline.texts)
+        ids = [step["id"] for step in found["steps"]]
+        assert len(ids) == len({*ids})
+        for step in found["steps"]:
+            numbers = [one["number"] for one in step["iterations"]]
+            assert len(numbers) == len({*numbers}) and step["gap_sec"] >= 0
+        for span in (timeline.session, *timeline.steps, *(one for step in timeline.steps for one in step.iterations)):
+            assert (span.ended_at is None) == (span.status == "running") and (span.seconds or 0) >= 0
+            assert all(0 <= part <= 100 for part in made.lane(span, timeline.session, now))
+        kept = msgspec.json.decode(msgspec.json.encode(timeline.steps), type=list[made.Step])
+        assert kept == timeline.steps
+        assert list(made.timeline_lines(timeline, now, str))
+
+    @pytest.mark.parametrize(
+        ("seconds", "words"),
+        [(None, ""), (0.0, "0.00 s"), (0.254, "0.25 s"), (12.34, "12.3 s"), (59.96, "1 m 0 s"), (185, "3 m 5 s"), (7800, "2 h 10 m")],
+    )  # fmt: skip
+    def test_lengths_in_words(self, seconds: Any, words: str) -> None:
+        assert experiments_extension.seconds_words(seconds) == words
+
+
+class TestExperimentsCommand:
+    """`chomp experiments`."""
+
+    async def test_it_lists_and_tells(self, told: Any, tmp_path: Path) -> None:
+        tell = await told()
+
+        async def runs(*words: str) -> tuple[int, str, str]:
+            return await ran(COMMAND, "experiments", *words, environ=environ_for(tell.served.url, tmp_path))
+
+        status, out, error = await runs()
+        assert (status, error) == (0, "") and "POST /experiment" in out
+        for wait_s, type, step, data in EXPERIMENT:
+            await tell(type, "s", step, wait_s=wait_s, **data)
+        await tell("session_start", "evil", name="\x1b[31mred", wait_s=1)
+        await tell("step_start", "evil", "a", wait_s=2, name="x\ny")
+        status, out, error = await runs()
+        assert (status, error) == (0, "")
+        assert [re.split(r" {2,}", line) for line in out.splitlines()] == [
+            ["evil", "running", "2.0 s", "step 1", "?[31mred"], ["s", "completed", "16.2 s", "2 of 2 steps", "Fizzbuzz"],
+        ]  # fmt: skip
+        status, out, error = await runs("s")
+        lines = [re.sub(r"\d\d:\d\d:\d\d", "*", line) for line in out.splitlines()]
+        assert (status, error, lines) == (0, "", [
+            "Fizzbuzz  completed  16.2 s  2 of 2 steps",
+            "  *  1. Plan  completed 2.0 s (measured here)",
+            "      * → *  #1 qwen:7b on gpu  completed 1.5 s, 90 tokens, 60.0 tok/s",
+            "  +3.0s gap",
+            "  *  2. Code  completed 10.0 s (measured here)",
+            "      * → *  #1 qwen:7b on gpu  failed 4.0 s (measured here)",
+            "          ! 503: loading",
+            "      * → *  #2 llama on pc  completed 5.0 s (measured here), 7 tokens, context 8,192",
+            "      *  validation: fail  pytest  0.50 s",
+            "          ! 1 failed",
+            "      *  validation: pass  pytest  0.40 s",
+        ])  # fmt: skip
+        assert "\x1b" not in (await runs("evil"))[1]
+        for words in (("s", "--json"), ("--json", "s")):
+            assert json.loads((await runs(*words))[1]) == await tell.session()
+        assert [one["id"] for one in json.loads((await runs("--json"))[1])["sessions"]] == ["evil", "s"]
+
+    @pytest.mark.parametrize(
+        ("words", "status", "said"),
+        [(("nothing",), 1, "there is no session 'nothing'"), (("a", "b"), 2, "usage: chomp experiments [ID] [--json]"),
+         (("--all",), 2, "usage: chomp experiments")],
+    )  # fmt: skip
+    async def test_what_it_cannot_do_it_says(
+        self, told: Any, tmp_path: Path, words: Any, status: int, said: str
+    ) -> None:
+        tell = await told()
+        code, out, error = await ran(COMMAND, "experiments", *words, environ=environ_for(tell.served.url, tmp_path))
+        assert (code, out) == (status, "") and said in error
+
+
+class TestExperimentsPage:
+    """Timelines in a browser."""
+
+    async def tells(self, here: Any, *events: tuple[Any, ...]) -> None:
+        for type, session, step, data in events:
+            payload = {"type": type, "session_id": session, "step_id": step, "data": data}
+            async with here.dashboard.server.post("/experiment", json=payload) as answer:
+                assert answer.status == 200, await answer.text()
+
+    WHOLE = tuple((type, "s/1", step, data) for _, type, step, data in EXPERIMENT)
+
+    @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+    async def test_a_session_is_seen_while_it_happens(self, browse: Any, size: Any) -> None:
+        here = await browse(size)
+        page = await here.open("/experiments")
+        await page.get_by_text("No session yet").wait_for()
+        assert await page.evaluate(TOO_WIDE) == [] and await axe(page) == []
+        name = "<img src=x onerror=alert(1)>"
+        await self.tells(here, ("session_start", "s/1", None, {"name": name, "total_steps": 2}))
+        await page.locator(".card").get_by_text(name).first.click()
+        await page.locator("#session-title", has_text=name).wait_for()
+        await self.tells(here, ("step_start", "s/1", "a", {"number": 1, "name": "Plan"}))
+        await page.locator("#step-1[data-state=running]").get_by_text("Plan").wait_for()
+        await self.tells(
+            here, ("iteration_start", "s/1", "a", {"number": 1, "model": name, "host": "gpu", "prompt": "p" * 300})
+        )
+        one = page.locator("#iteration-1-1")
+        await one.get_by_text(name).wait_for()
+        assert await one.locator(".clamp").inner_text() == "p" * 199 + "…"
+        await one.locator("summary").click()
+        await one.locator(".pre", has_text="p" * 300).wait_for()
+        clock = page.locator("[role=timer]")
+        first = await clock.inner_text()
+        assert re.fullmatch(r"\d\d:\d\d", first)
+        await here.holds(f"document.querySelector('[role=timer]').innerText !== '{first}'")
+        await self.tells(
+            here,
+            ("iteration_fail", "s/1", "a", {"number": 1, "error": "503: <b>loading</b>", "output": "half"}),
+            ("iteration_complete", "s/1", "a", {"number": 2, "model": "b", "duration_sec": 2.5, "tokens": 1234, "tokens_sec": 41.5}),
+            ("validation", "s/1", "a", {"command": "pytest -q", "status": "fail", "errors": ["E  1 != 2"], "duration_sec": 0.75}),
+            ("step_fail", "s/1", "a", {"error": "given up"}),
+            ("session_fail", "s/1", None, {"error": "no model was any good"}),
+        )  # fmt: skip
+        await page.locator("#timeline > header .badge", has_text="failed").wait_for()
+        text = await page.locator("#timeline").inner_text()
+        for words in ("503: <b>loading</b>", "2.5 s", "1,234 tokens", "41.5 tok/s", "on gpu", "pytest -q", "E  1 != 2", "0.75 s",
+                      "given up", "no model was any good"):  # fmt: skip
+            assert words in text, words
+        assert re.search(r"\d\d:\d\d:\d\d → \d\d:\d\d:\d\d", text)
+        assert await one.locator("details").first.evaluate("fold => fold.open")  # over all refreshes
+        assert await one.locator(".pre").inner_text() == "p" * 300
+        color = await page.get_by_text("given up").evaluate("one => getComputedStyle(one).color")
+        assert color == "rgb(185, 28, 28)"
+        await page.reload()
+        await page.locator("#iteration-1-2").get_by_text("1,234 tokens").wait_for()
+
+    @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+    @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+    async def test_nothing_is_too_wide_all_can_be_hit_and_axe_finds_nothing(
+        self, browse: Any, size: Any, dark: bool
+    ) -> None:
+        here = await browse(size, dark=dark)
+        long = "a-very-long-name-without-any-blank" * 5
+        await self.tells(
+            here,
+            *self.WHOLE,
+            ("session_start", "long", None, {"name": long, "total_steps": 50}),
+            ("step_start", "long", long, {"name": long}),
+            ("iteration_start", "long", long, {"number": 1, "model": long, "host": long, "prompt": long}),
+            ("iteration_fail", "long", long, {"number": 1, "error": long, "output": long}),
+            ("validation", "long", long, {"command": long, "status": "skip", "errors": [long], "output": long}),
+        )
+        for path in (
+            "/experiments",
+            "/experiments?session=long",
+            "/experiments?session=s%2F1",
+            "/experiments?session=none",
+        ):
+            page = await here.open(path)
+            await page.wait_for_selector("#experiments .card, #experiments .btn", state="attached")
+            await page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
+            await here.holds(
+                "![...document.querySelectorAll('#timeline details')].some((one) => one.innerText.includes('Reading'))"
+            )
+            assert await page.evaluate(TOO_WIDE) == [], path
+            assert await page.evaluate(SMALL_TARGETS) == [], path
+            assert await axe(page) == [], path
+        assert await page.get_by_text("There is no session none").is_visible()
+
+    async def test_gaps_are_shown_and_a_phone_goes_from_the_list_to_one_and_back(self, browse: Any) -> None:
+        here = await browse(PHONE)
+        await self.tells(here, *self.WHOLE[:5])
+        await asyncio.sleep(0.6)  # half a second of nothing is no gap
+        await self.tells(here, *self.WHOLE[5:6])
+        page = await here.open("/experiments")
+        assert not await page.locator("#timeline").is_visible()
+        await page.locator("nav .card").click()
+        await page.locator("#gap-2", has_text=re.compile(r"^\+0\.\ds gap$")).wait_for()
+        assert not await page.locator("nav .card").is_visible()
+        await page.get_by_text("All sessions").click()
+        await page.locator("nav .card").wait_for()
+
+    async def test_one_is_deleted_from_its_timeline(self, browse: Any) -> None:
+        here = await browse(DESK, real=True)
+        await self.tells(here, *self.WHOLE, ("session_start", "other", None, {}))
+        page = await here.open("/experiments?session=s%2F1")
+        await page.get_by_label("Delete this session").click()
+        await page.wait_for_url("**/experiments")
+        await page.wait_for_selector("html:not([data-shell])")
+        await here.holds("document.querySelectorAll('nav .card').length === 1")
+        assert await page.locator("#session-title").inner_text() == "other"
+
+
+class Batches:
+    """Runs `chomp batch` in a folder, against a chomp with a scripted upstream."""
+
+    def __init__(self, folder: Path, url: str):
+        self.folder, self.url = folder, url
+        self.children: list[asyncio.subprocess.Process] = []
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return environ_for(self.url, self.folder)
+
+    def file(self, name: str, *rows: Any) -> str:
+        """An input of these rows, texts as they are."""
+        lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+        (self.folder / name).write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        return name
+
+    async def run(self, *words: str, given: str | bytes = b"") -> tuple[int, str, str]:
+        return await ran(
+            COMMAND, "batch", *words, given=given, cwd=self.folder, environ=self.environ, limit_s=5 * PATIENCE_S
+        )
+
+    async def begins(self, *words: str) -> asyncio.subprocess.Process:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, str(COMMAND), "batch", *words, env=self.environ, cwd=self.folder,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        self.children.append(child)
+        return child
+
+    def lines(self, name: str = "out.jsonl") -> list[bytes]:
+        """The whole lines of an output."""
+        path = self.folder / name
+        return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+
+    def rows(self, name: str = "out.jsonl") -> dict[str, Any]:
+        """The rows of an output by their custom_id, each of which stands there once."""
+        found = [json.loads(line) for line in self.lines(name)]
+        assert all(set(row) == {"id", "custom_id", "response", "error"} for row in found)
+        assert len({row["custom_id"] for row in found}) == len(found)
+        return {row["custom_id"]: row for row in found}
+
+
+def batch_line(which: str, text: str, url: str = "/v1/chat/completions", **body: Any) -> dict[str, Any]:
+    """A line of an input as OpenAI has it."""
+    said = {"messages": [{"role": "user", "content": text}], **body}
+    return {"custom_id": which, "method": "POST", "url": url, "body": said}
+
+
+def echoes(call: Call) -> bytes:
+    """A whole answer with the last words of the question."""
+    return chat_answer(f"<{call.json['messages'][-1]['content']}>")
+
+
+class BatchGateway(Gateway):
+    """What `chomp batch` talks to, told how to answer each row."""
+
+    async def _act(self, call: Call) -> None:
+        if call.path == "/health":
+            await call.whole(b'{"ok":true,"status":"ok"}')
+        else:
+            await super()._act(call)
+
+
+class TestBatch:
+    """`chomp batch`."""
+
+    @pytest.fixture
+    async def rows_of(self, tmp_path: Path) -> AsyncIterator[BatchGateway]:
+        one = BatchGateway(tmp_path)
+        await one.start()
+        yield one
+        await one.stop()
+
+    @pytest.fixture
+    async def batches(self, chomp: Any, upstream: Any, tmp_path: Path) -> AsyncIterator[Any]:
+        """Starts a chomp whose upstream does this: `await batches(act)`."""
+        made: list[Batches] = []
+
+        async def start(act: Act | None = None, **more: Any) -> Batches:
+            async def echo(call: Call) -> None:
+                await call.whole(echoes(call))
+
+            up = await upstream(act or echo)
+            up.speaks = more.pop("speaks", {})
+            client = await chomp(up, **more)
+            folder = tmp_path / "work"
+            folder.mkdir()
+            made.append(Batches(folder, client.url))
+            made[-1].up, made[-1].client = up, client  # type: ignore[attr-defined]
+            return made[-1]
+
+        yield start
+        for one in made:
+            for child in one.children:
+                if child.returncode is None:
+                    child.kill()
+                    await child.wait()
+
+    # -- Done: a thousand lines, killed twice
+
+    async def test_a_thousand_lines_outlast_two_kills(self, batches: Any) -> None:
+        asked: collections.Counter[str] = collections.Counter()
+        refused: collections.Counter[str] = collections.Counter()
+
+        async def act(call: Call) -> None:
+            text = call.json["messages"][-1]["content"]
+            asked[text] += 1
+            await asyncio.sleep(0.004)
+            if int(text.split()[-1]) % 100 == 7 and not refused[text]:
+                refused[text] += 1
+                await call.whole(b'{"error": {"message": "not this one", "type": "x", "code": "odd"}}', 400)
+            else:
+                await call.whole(echoes(call))
+
+        at = await batches(act)
+        source = at.file("in.jsonl", *(batch_line(f"request-{n}", f"number {n}", model="m") for n in range(1000)))
+        words = ("--input", source, "--output", "out.jsonl", "--parallel", "8")
+        in_flight: collections.Counter[str] = collections.Counter()
+        for limit in (200, 600):
+            child = await at.begins(*words, *(("--resume",) if limit > 200 else ()))
+            await until(lambda limit=limit: len(at.lines()) >= limit, "no answers are written")
+            child.kill()
+            await child.wait()
+            await asyncio.sleep(0.1)  # what was on its way arrives upstream
+            on_disk = {json.loads(line)["custom_id"] for line in at.lines()}
+            in_flight.update(text for text in asked if f"request-{text.split()[-1]}" not in on_disk)
+            assert len(on_disk) < 1000
+            with (at.folder / "out.jsonl").open("ab") as file:
+                file.write(b'{"id": "row_x", "custom_id": "request-999", "resp')  # as a kill in a write leaves it
+        status, out, said = await at.run(*words, "--resume", "--json")
+        rows = at.rows()
+        assert set(rows) == {f"request-{n}" for n in range(1000)}
+        bad = {which for which, row in rows.items() if row["error"]}
+        summary = json.loads(out)
+        assert (summary["total"], summary["successful"], summary["failed"]) == (1000, 1000 - len(bad), len(bad))
+        assert status == int(bool(bad)), said
+        if bad:  # refused in this last part
+            status, out, said = await at.run(*words, "--resume", "--json")
+            assert (status, json.loads(out)["failed"]) == (0, 0), said
+            rows = at.rows()
+        for n in range(1000):
+            row = rows[f"request-{n}"]
+            assert (row["error"], row["response"]["status_code"]) == (None, 200)
+            assert row["response"]["request_id"]
+            answer = openai.types.chat.ChatCompletion.model_validate(row["response"]["body"], strict=True)
+            assert answer.choices[0].message.content == f"<number {n}>"
+            text = f"number {n}"
+            assert asked[text] <= 1 + refused[text] + in_flight[text], text
+        assert sum(in_flight.values()) <= 16  # as many as there are connections
+        assert json.loads(out)["total_tokens"] == 9000
+        assert not [one.name for one in at.folder.iterdir() if one.name not in ("in.jsonl", "out.jsonl")]
+
+    async def test_the_file_is_whole_wherever_it_was_killed(self, batches: Any) -> None:
+        at = await batches()
+        source = at.file("in.jsonl", *(batch_line(f"r{n}", f"n {n} é\u2028") for n in range(4)))
+        words = ("-i", source, "-o", "out.jsonl", "--parallel", "1")
+        assert (await at.run(*words))[0] == 0
+        data = (at.folder / "out.jsonl").read_bytes()
+        assert len(data.decode().splitlines()) == 4  # no sign in it ends a line, for anybody
+        first_ends = data.index(b"\n") + 1
+        second_ends = data.index(b"\n", first_ends) + 1
+        for length, left in (
+            (0, 4), (1, 4), (first_ends - 9, 4), (first_ends - 1, 3), (first_ends, 3), (first_ends + 1, 3),
+            (second_ends - 1, 2), (second_ends, 2), (len(data), 0),
+        ):  # fmt: skip
+            (at.folder / "out.jsonl").write_bytes(data[:length])
+            calls = len(at.up.calls)
+            status, _, said = await at.run(*words, "--resume")
+            assert (status, len(at.up.calls) - calls) == (0, left), said
+            assert set(at.rows()) == {"r0", "r1", "r2", "r3"}
+
+    # -- what an input may have in it
+
+    async def test_every_url_is_asked_and_its_answer_has_the_shape_of_its_sdk(self, batches: Any) -> None:
+        async def act(call: Call) -> None:
+            if call.path.endswith("/embeddings"):
+                vector = {"object": "embedding", "index": 0, "embedding": [1.0, -0.1]}
+                usage = {"prompt_tokens": 3, "total_tokens": 3}
+                await call.whole(
+                    json.dumps({"object": "list", "model": "m", "data": [vector], "usage": usage}).encode()
+                )
+            elif call.path.endswith("/v1/completions"):
+                choice = {"text": "yes", "index": 0, "finish_reason": "stop", "logprobs": None}
+                answer = {"id": "c", "object": "text_completion", "created": 1, "model": "m", "choices": [choice]}
+                await call.whole(json.dumps({**answer, "usage": USAGE}).encode())
+            else:
+                await call.whole(chat_answer("yes"))
+
+        at = await batches(act)
+        source = at.file(
+            "in.jsonl",
+            batch_line("chat", "hi", stream=True, stream_options={"include_usage": True}),
+            {"custom_id": "text", "method": "POST", "url": "/v1/completions", "body": {"prompt": "x", "model": "m"}},
+            {"custom_id": "vector", "method": "POST", "url": "/v1/embeddings", "body": {"input": "x", "model": "m"}},
+            {"custom_id": "later", "method": "POST", "url": "/v1/responses", "body": {"input": "x", "background": True}},
+            {
+                "custom_id": "claude", "method": "POST", "url": "/v1/messages",
+                "body": {"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "x"}]},
+            },
+        )  # fmt: skip
+        status, out, said = await at.run("-i", source, "-o", "out.jsonl", "--json", "--max-tokens", "40")
+        assert status == 0, said
+        assert "2 rows wanted a stream, or an answer later" in said
+        bodies = {which: row["response"]["body"] for which, row in at.rows().items()}
+        openai.types.chat.ChatCompletion.model_validate(bodies["chat"])
+        assert openai.types.Completion.model_validate(bodies["text"]).choices[0].text == "yes"
+        assert openai.types.CreateEmbeddingResponse.model_validate(bodies["vector"]).data[0].embedding == [1.0, -0.1]
+        assert openai.types.responses.Response.model_validate(bodies["later"]).output_text == "yes"
+        assert anthropic.types.Message.model_validate(bodies["claude"]).content[0].text == "yes"  # type: ignore[union-attr]
+        assert json.loads(out)["total_tokens"] == 9 + 9 + 3 + 9 + 9
+        sent = {call.path.rpartition("/v1/")[2]: call.json for call in at.up.calls}
+        assert "stream" not in sent["chat/completions"] or sent["chat/completions"]["stream"] is False
+        assert sent["completions"]["max_tokens"] == 40 and "max_tokens" not in sent["embeddings"]
+
+    @pytest.mark.parametrize(
+        ("name", "text", "words", "asked"),
+        [
+            ("a.jsonl", '{"prompt": "one"}\n\n"two"\n{"id": 7, "prompt": "three", "temperature": 0.5}\n', (), {
+                "row-1": "one", "row-3": "two", "7": "three"}),
+            ("a.json", '[{"prompt": "one"}, "two",\n {"id": "x", "prompt": "three"}]', (), {
+                "row-1": "one", "row-2": "two", "x": "three"}),
+            ("a.json", '{"prompt": "one"}\n{"prompt": "two"}\n', (), {"row-1": "one", "row-2": "two"}),
+            ("a.txt", "one\r\n\r\n  two {x} \n[three]", (), {"row-1": "one", "row-3": "two {x}", "row-4": "[three]"}),
+            ("a.txt", "one\ntwo", ("--prompt", "Say {input}, {input}!"), {"row-1": "Say one, one!", "row-2": "Say two, two!"}),
+            ("a.txt", "one\n", ("--prompt", "Translate:"), {"row-1": "Translate: one"}),
+            ("a.jsonl", '"one"\n', ("--prompt", "<{input}>"), {"row-1": "<one>"}),
+            ("a.jsonl", '\ufeff{"messages": [{"role": "user", "content": "one"}], "system": "s"}', (), {"row-1": "one"}),
+            ("a.txt", '"quoted" text\n', (), {"row-1": '"quoted" text'}),
+            ("-", '{"prompt": "one"}\n', (), {"row-1": "one"}),
+            ("-", '  [ "one", "two" ]', (), {"row-1": "one", "row-2": "two"}),
+            ("-", "one\ntwo\n", (), {"row-1": "one", "row-2": "two"}),
+        ],
+    )  # fmt: skip
+    async def test_rows_and_texts_are_asked(
+        self, batches: Any, name: str, text: str, words: Sequence[str], asked: dict[str, str]
+    ) -> None:
+        at = await batches()
+        if name != "-":
+            (at.folder / name).write_bytes(text.encode())
+        given = text if name == "-" else ""
+        status, out, said = await at.run("--input", name, "--model", "m", *words, given=given)
+        assert status == 0, said
+        rows = {row["custom_id"]: row["response"]["body"] for row in map(json.loads, out.splitlines())}
+        assert {which: body["choices"][0]["message"]["content"] for which, body in rows.items()} == {
+            which: f"<{one}>" for which, one in asked.items()
+        }
+
+    async def test_what_a_row_says_more_is_asked_too(self, batches: Any) -> None:
+        at = await batches()
+        row = {"id": "a", "prompt": "hi", "system": "be terse", "temperature": 0, "seed": 3, "max_tokens": 9}
+        other = {**row, "id": "b", "max_tokens": 90, "max_completion_tokens": 91}
+        source = at.file("in.jsonl", row, other)
+        status, _, said = await at.run("-i", source, "--max-tokens", "40", "--parallel", "1", "-m", "m")
+        assert status == 0, said
+        first, second = (call.json for call in at.up.calls)
+        assert first["messages"] == [{"role": "system", "content": "be terse"}, {"role": "user", "content": "hi"}]
+        assert (first["temperature"], first["seed"], first["model"], first["max_tokens"]) == (0, 3, "m", 9)
+        assert "id" not in first and "prompt" not in first
+        assert second["max_completion_tokens"] == 40
+
+    async def test_nothing_is_sent_of_a_file_that_is_broken(self, batches: Any) -> None:
+        at = await batches()
+        good = batch_line("good", "x")
+        source = at.file(
+            "in.jsonl", good, "{", "[1]", "7", {"prompt": ""}, good, batch_line("", "x"), batch_line("x" * 257, "x"),
+            {**good, "custom_id": "a", "url": "/v1/files"}, {**good, "custom_id": "b", "method": "GET"},
+            {**good, "custom_id": "c", "body": "x"}, {**good, "custom_id": 1.5}, "[" * 100_000,
+            batch_line("d", "x", model=3), {"method": "POST", "url": "/v1/messages", "body": {}},
+        )  # fmt: skip
+        with (at.folder / source).open("ab") as file:
+            file.write(b'"\xff"\n')
+        status, out, said = await at.run("-i", source, "-o", "out.jsonl")
+        assert (status, out, at.up.calls, (at.folder / "out.jsonl").exists()) == (2, "", [], False)
+        lines = said.splitlines()
+        assert [int(re.search(r", line (\d+): ", line)[1]) for line in lines[:-1]] == list(range(2, 17))  # type: ignore[index]
+        assert "the custom_id 'good' stands there twice" in lines[4]
+        assert lines[-1] == "chomp: 15 rows of in.jsonl cannot be asked, so nothing was (--skip-bad leaves them out)"
+        status, _, said = await at.run("-i", source, "-o", "out.jsonl", "--skip-bad", "-m", "m")
+        assert (status, set(at.rows()), len(at.up.calls)) == (0, {"good"}, 1)
+        assert ", line 2: it is no JSON" in said
+
+    async def test_of_many_faults_the_first_are_shown(self, batches: Any) -> None:
+        at = await batches()
+        status, _, said = await at.run("-i", at.file("in.jsonl", *["{"] * 50))
+        assert (status, len(said.splitlines()), "and 30 more" in said) == (2, 22, True)
+
+    @pytest.mark.parametrize(
+        ("text", "fault"),
+        [
+            ('["a", {]', "row 2: it is no JSON"), ('["a", "b"', "row 3: it is no JSON: the array has no end"),
+            ('["a", 5]', "row 2: it is neither an object nor a text"), ("[]", "there are no rows"),
+            ('["a", "' + "x" * 200_000 + '"', "row 3: it is no JSON: the array has no end"),
+        ],
+    )  # fmt: skip
+    async def test_an_array_is_read_to_its_fault(self, batches: Any, text: str, fault: str) -> None:
+        at = await batches()
+        (at.folder / "in.json").write_text(text)
+        status, out, said = await at.run("-i", "in.json")
+        assert (status, out, fault in said, at.up.calls) == (2, "", True, []), said
+
+    async def test_long_entries_of_an_array_are_read(self, batches: Any) -> None:
+        at = await batches()
+        texts = [str(n) * (70_000 * n) + "é" for n in range(1, 5)]
+        (at.folder / "in.json").write_bytes(json.dumps(texts, ensure_ascii=False, indent=1).encode())
+        status, out, _ = await at.run("-i", "in.json", "-m", "m")
+        found = {row["custom_id"]: row["response"]["body"] for row in map(json.loads, out.splitlines())}
+        said = [found[f"row-{n}"]["choices"][0]["message"]["content"] for n in range(1, 5)]
+        assert (status, said) == (0, [f"<{text}>" for text in texts])
+
+    async def test_a_rehearsal_asks_nothing_and_needs_no_chomp(self, batches: Any) -> None:
+        at = await batches()
+        at.url = f"http://127.0.0.1:{closed_port()}"
+        source = at.file("in.jsonl", *(batch_line(f"r{n}", "x" * 300, model="m") for n in range(5)), {"prompt": "p"})
+        status, out, said = await at.run("-i", source, "--dry-run")
+        assert (status, said) == (0, "")
+        assert out.startswith("5 rows for m at /v1/chat/completions\n1 row for auto at /v1/chat/completions\n")
+        assert len(out.splitlines()) == 7
+        told = json.loads((await at.run("-i", source, "--dry-run", "--json"))[1])
+        assert (told["total"], [row["custom_id"] for row in told["first"]]) == (6, ["r0", "r1", "r2"])
+        status, out, said = await at.run("-i", source, "-o", "out.jsonl")
+        assert (status, out, "no chomp answers" in said) == (3, "", True)
+        assert not (at.folder / "out.jsonl").exists()
+
+    # -- what becomes of rows
+
+    async def test_rows_that_failed_are_asked_again_and_no_others(self, batches: Any) -> None:
+        broken = {"b", "d"}
+
+        async def act(call: Call) -> None:
+            text = call.json["messages"][-1]["content"]
+            if text in broken:
+                await call.whole(b'{"error": {"message": "no \\u001b[31mluck", "type": "x", "code": "c"}}', 400)
+            else:
+                await call.whole(echoes(call))
+
+        at = await batches(act)
+        source = at.file("in.jsonl", *({"id": one, "prompt": one, "model": "m"} for one in "abcd"))
+        words = ("-i", source, "-o", "out.jsonl")
+        status, out, said = await at.run(*words)
+        assert (status, out) == (1, "")
+        assert "\n  b: 400 no [31mluck\n" in f"\n{said}" and "\n  d: 400 " in said
+        assert "2 of 4 rows are answered, 2 failed" in said and "--resume asks those again" in said
+        row = at.rows()["b"]
+        assert row["error"] == {"code": "c", "message": "no \x1b[31mluck"} or row["error"]["message"].endswith("luck")
+        assert row["response"]["status_code"] == 400 and "error" in row["response"]["body"]
+        broken.discard("b")
+        before = len(at.up.calls)
+        status, _, said = await at.run(*words, "--resume")
+        assert (status, len(at.up.calls) - before, set(at.rows())) == (1, 2, set("abcd"))
+        assert at.rows()["b"]["error"] is None and at.rows()["d"]["error"]
+        broken.clear()
+        assert (await at.run(*words, "--resume"))[0] == 0
+        before = len(at.up.calls)
+        status, _, said = await at.run(*words, "--resume")
+        assert (status, len(at.up.calls), "4 of 4 rows are answered" in said) == (0, before, True)
+
+    async def test_a_kill_while_failed_rows_are_taken_out_harms_nothing(self, batches: Any) -> None:
+        at = await batches()
+        source = at.file("in.jsonl", *({"id": one, "prompt": one, "model": "m"} for one in "abc"))
+        words = ("-i", source, "-o", "out.jsonl", "--resume")
+        assert (await at.run(*words))[0] == 0
+        lines = at.lines()
+        failed = json.loads(lines[1]) | {"response": None, "error": {"code": "connection", "message": "x"}}
+        (at.folder / "out.jsonl").write_bytes(b"\n".join([lines[0], json.dumps(failed).encode(), *lines[2:], b""]))
+        (at.folder / ".out.jsonl.new").write_bytes(b"half of it")  # as a kill before the rename leaves it
+        (at.folder / "out.jsonl").chmod(0o640)
+        assert (await at.run(*words))[0] == 0
+        assert set(at.rows()) == set("abc") and not any(row["error"] for row in at.rows().values())
+        assert stat.S_IMODE((at.folder / "out.jsonl").stat().st_mode) == 0o640
+        assert not (at.folder / ".out.jsonl.new").exists()
+
+    async def test_an_output_is_never_written_over(self, batches: Any) -> None:
+        at = await batches()
+        source = at.file("in.jsonl", {"prompt": "x", "model": "m"})
+        (at.folder / "out.jsonl").write_text("mine\n")
+        for words, fault in (((), "exists: --resume goes on with it"), (("--resume",), "is no answer of a batch")):
+            status, out, said = await at.run("-i", source, "-o", "out.jsonl", *words)
+            assert (status, out, fault in said) == (1, "", True), said
+        assert (at.folder / "out.jsonl").read_text() == "mine\n"
+        assert at.up.calls == []
+        for words in (("-o", source), ("--resume",), ("--json",)):
+            assert (await at.run("-i", source, *words))[0] == 2
+        assert (await at.run("-i", source, "-o", "."))[0] == (await at.run("-i", source, "-o", "no/such"))[0] == 1
+        assert (await at.run("-i", "no.jsonl"))[0] == 2
+
+    async def test_an_input_that_was_changed_is_noticed(self, batches: Any) -> None:
+        at = await batches()
+        words = ("-i", at.file("in.txt", "one", "two"), "-o", "out.jsonl", "-m", "m", "--parallel", "1")
+        assert (await at.run(*words))[0] == 0
+        at.file("in.txt", "zero", "one", "two")
+        status, _, said = await at.run(*words, "--resume")
+        assert (status, "2 answers in" in said, "row-1, row-2" in said) == (1, True, True), said
+        at.file("in.txt", "one", "two", "three")
+        status, _, said = await at.run(*words, "--resume")
+        assert (status, set(at.rows()), len(at.up.calls)) == (0, {"row-1", "row-2", "row-3"}, 3)
+
+    async def test_a_second_batch_on_one_output_is_refused(self, batches: Any) -> None:
+        go = asyncio.Event()
+
+        async def act(call: Call) -> None:
+            await go.wait()
+            await call.whole(echoes(call))
+
+        at = await batches(act)
+        words = ("-i", at.file("in.jsonl", {"prompt": "x", "model": "m"}), "-o", "out.jsonl", "--resume")
+        first = await at.begins(*words)
+        await until(lambda: at.up.calls, "nothing is asked")
+        status, _, said = await at.run(*words)
+        assert (status, "another batch writes to" in said, len(at.up.calls)) == (1, True, 1)
+        go.set()
+        await soon(first.communicate())
+        assert (first.returncode, len(at.rows())) == (0, 1)
+
+    async def test_a_slow_row_delays_nobody(self, batches: Any) -> None:
+        go = asyncio.Event()
+
+        async def act(call: Call) -> None:
+            if call.json["messages"][-1]["content"] == "0":
+                await go.wait()
+            await call.whole(echoes(call))
+
+        at = await batches(act)
+        source = at.file("in.jsonl", *({"prompt": str(n), "model": "m"} for n in range(50)))
+        child = await at.begins("-i", source, "-o", "out.jsonl", "--parallel", "2")
+        await until(lambda: len(at.lines()) == 49, "the others wait for it")
+        go.set()
+        _, said = await soon(child.communicate())
+        assert (child.returncode, len(at.rows())) == (0, 50), said
+        assert at.client  # connections of the command are kept: there are as many as rows at once
+
+    async def test_so_many_are_asked_at_once_on_connections_that_are_kept(self, batches: Any) -> None:
+        most = now = 0
+        full = asyncio.Event()
+
+        async def act(call: Call) -> None:
+            nonlocal most, now
+            now += 1
+            most = max(most, now)
+            if now == 5:
+                full.set()
+            if not full.is_set():
+                await full.wait()
+            await asyncio.sleep(0.01)
+            now -= 1
+            await call.whole(echoes(call))
+
+        at = await batches(act)
+        source = at.file("in.jsonl", *({"prompt": str(n), "model": "m"} for n in range(40)))
+        status, _, said = await at.run("-i", source, "-o", "out.jsonl", "--parallel", "5")
+        assert (status, most) == (0, 5), said
+        for number in ("0", "-1", "257", "x"):
+            assert (await at.run("-i", source, "--parallel", number))[0] == 2
+
+    async def test_a_router_that_is_busy_is_waited_for(self, tmp_path: Path, rows_of: BatchGateway) -> None:
+        replies = iter([(429, "0.01"), (503, "0"), (200, ""), (429, ""), (429, "9999"), *[(503, "0")] * 6])
+
+        async def act(call: Call) -> None:
+            status, after = next(replies)
+            headers = [("retry-after", after)] if after else []
+            body = chat_answer("yes") if status == 200 else b'{"error": {"message": "busy", "code": "rate_limited"}}'
+            await call.whole(body, status, headers=headers)
+
+        rows_of.answers = {"/v1/chat/completions": act}
+        (tmp_path / "in.txt").write_text("one\ntwo\nthree\nfour\n")
+        status, _, said = await rows_of.runs("batch", "-i", "in.txt", "-o", "out.jsonl", "--parallel", "1")
+        assert status == 1
+        rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+        assert [row["response"]["status_code"] for row in rows] == [200, 429, 429, 503]
+        assert rows[3]["error"] == {"code": "rate_limited", "message": "busy"}
+        assert next(replies, None) is None and "  row-2: 429 busy" in said
+
+    async def test_what_is_no_answer_is_a_failure(self, tmp_path: Path, rows_of: BatchGateway) -> None:
+        rows_of.answers = {"/v1/chat/completions": (200, b"<html>")}
+        (tmp_path / "in.txt").write_text("one\n")
+        assert (await rows_of.runs("batch", "-i", "in.txt", "-o", "out.jsonl"))[0] == 1
+        (row,) = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
+        assert (row["response"]["body"], row["error"]["message"]) == ("<html>", "what came is no JSON object")
+
+    async def test_a_wrong_token_stops_it_at_once(self, tmp_path: Path, rows_of: BatchGateway) -> None:
+        (tmp_path / "in.txt").write_text("one\n" * 500)
+        environ = rows_of.environ(CHOMP_API_TOKEN="another-token-0123456789")
+        words = ("batch", "-i", "in.txt", "-o", "out.jsonl", "--parallel", "2")
+        status, _, said = await ran(COMMAND, *words, cwd=tmp_path, environ=environ)
+        assert (status, "the token is wrong; the batch is stopped" in said) == (1, True)
+        assert len(rows_of.asked) < 10
+
+    async def test_a_connection_that_breaks_is_taken_anew(self, tmp_path: Path, rows_of: BatchGateway) -> None:
+        cuts = 2
+
+        async def act(call: Call) -> None:
+            nonlocal cuts
+            if call.json["messages"][0]["content"] == "two" or cuts:
+                cuts = max(cuts - 1, 0)
+                call.cut()
+            else:
+                await call.whole(chat_answer("yes"))
+
+        rows_of.answers = {"/v1/chat/completions": act}
+        (tmp_path / "in.txt").write_text("one\ntwo\nthree\n")
+        status, _, said = await rows_of.runs("batch", "-i", "in.txt", "-o", "out.jsonl", "--parallel", "1")
+        rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+        assert (status, [row["response"] and row["response"]["status_code"] for row in rows]) == (1, [200, None, 200])
+        assert rows[1]["error"]["code"] == "connection", said
+
+    async def test_it_outlives_a_crash_of_chomp(self, process: Any, upstream: Any, tmp_path: Path) -> None:
+        async def act(call: Call) -> None:
+            await asyncio.sleep(0.01)
+            await call.whole(echoes(call))
+
+        server = await process(await upstream(act), CHOMP_API_TOKEN=TOKEN).up()
+        at = Batches(tmp_path, server.url)
+        source = at.file("in.jsonl", *({"prompt": str(n), "model": "m"} for n in range(100)))
+        child = await at.begins("-i", source, "-o", "out.jsonl")
+        await until(lambda: len(at.lines()) >= 20, "no answers are written")
+        server.child.kill()
+        await server.ended()
+        await server.up()
+        _, said = await asyncio.wait_for(child.communicate(), 3 * PATIENCE_S)
+        assert (child.returncode, len(at.rows())) == (0, 100), said
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    async def test_a_signal_ends_what_runs_and_says_how_it_goes_on(self, batches: Any, number: int) -> None:
+        async def act(call: Call) -> None:
+            if int(call.json["messages"][-1]["content"]) < 10:
+                await call.whole(echoes(call))
+            else:
+                await call.gone.wait()
+
+        at = await batches(act)
+        source = at.file("in.jsonl", *({"prompt": str(n), "model": "m"} for n in range(30)))
+        child = await at.begins("-i", source, "-o", "out.jsonl", "--parallel", "3")
+        await until(lambda: len(at.lines()) == 10 and len(at.up.calls) == 13, "nothing is asked")
+        child.send_signal(number)
+        out, said = await soon(child.communicate())
+        assert (child.returncode, out) == (128 + number, b"")
+        assert said.decode().endswith("chomp: stopped: 10 of 30 rows are answered; --resume goes on from there\n")
+        for call in at.up.calls[10:]:
+            await soon(call.gone.wait())
+        assert len(at.rows()) == 10
+
+    async def test_a_pipe_that_breaks_ends_it_quietly(self, batches: Any) -> None:
+        at = await batches()
+        source = at.file("in.jsonl", *({"prompt": "x" * 5000, "model": "m"} for _ in range(2000)))
+        shell = f"{shlex.quote(sys.executable)} {COMMAND} batch -i {source} | head -1; echo ${{PIPESTATUS[0]}}"
+        child = await asyncio.create_subprocess_exec(
+            "bash", "-c", shell, env=at.environ, cwd=at.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        out, said = await soon(child.communicate())
+        assert (out.splitlines()[-1], b"Traceback" in said, len(at.up.calls) < 2000) == (b"0", False, True), said
+
+    async def test_a_full_disk_leaves_whole_rows(self, batches: Any) -> None:
+        at = await batches()
+        source = at.file("in.jsonl", *({"prompt": "x" * 3000, "model": "m"} for _ in range(100)))
+        shell = f"ulimit -f 40; exec {shlex.quote(sys.executable)} {COMMAND} batch -i {source} -o out.jsonl"
+        child = await asyncio.create_subprocess_exec(
+            "bash", "-c", f"trap '' XFSZ; {shell}", env=at.environ, cwd=at.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )  # fmt: skip
+        _, said = await soon(child.communicate())
+        assert (child.returncode, b"cannot write" in said, b"Traceback" in said) == (1, True, False), said
+        assert (at.folder / "out.jsonl").read_bytes().endswith(b"\n")
+        assert 0 < len(at.rows()) < 100
+        assert (await at.run("-i", source, "-o", "out.jsonl", "--resume"))[0] == 0
+        assert len(at.rows()) == 100
+
+    async def test_a_bar_is_drawn_on_a_terminal(self, batches: Any, screen: Any) -> None:
+        async def act(call: Call) -> None:
+            await asyncio.sleep(0.02)
+            await call.whole(echoes(call))
+
+        at = await batches(act)
+        source = at.folder / at.file("in.jsonl", *({"prompt": str(n), "model": "m"} for n in range(60)))
+        window = screen(columns=70)
+        await window.start("batch", "-i", str(source), "-o", str(at.folder / "out.jsonl"), environ=at.environ)
+        assert await window.ended() == 0
+        assert re.search(rb"\[#+\.+\] \d+/60 \(\d+ %\), [\d.]+/s, \d+s left", window.shown), window.shown
+        await window.sees(b"chomp: 60 of 60 rows are answered, in ")
+        assert max(map(len, re.split(rb"[\r\n]", re.sub(rb"\x1b\[[\d;]*[a-zA-Z]", b"", window.shown)))) < 100
+
+    async def test_a_hundred_thousand_lines_need_little_memory(self, batches: Any) -> None:
+        at = await batches()
+        with (at.folder / "in.jsonl").open("w") as source, (at.folder / "out.jsonl").open("w") as output:
+            for n in range(100_000):
+                source.write(json.dumps(batch_line(f"request-{n}", "x" * 1000, model="m")) + "\n")
+                answer = {"status_code": 200, "request_id": "r", "body": {"usage": {"total_tokens": 1}}}
+                if n % 10_000:
+                    output.write(json.dumps({"id": "x", "custom_id": f"request-{n}", "response": answer}) + "\n")
+        measured = (
+            "import re, runpy, sys; sys.argv = sys.argv[1:]\ntry: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        )
+        measured += (
+            r"finally: print(re.search(r'VmHWM:\s+(\d+)', open('/proc/self/status').read())[1], file=sys.stderr)"
+        )
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", measured, str(COMMAND), "batch", "-i", "in.jsonl", "-o", "out.jsonl", "--resume", "--json",
+            env=at.environ, cwd=at.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        out, said = await asyncio.wait_for(child.communicate(), 5 * PATIENCE_S)
+        summary = json.loads(out)
+        assert (summary["successful"], summary["total_tokens"], len(at.up.calls)) == (100_000, 99_990 + 90, 10), said
+        assert int(said.split()[-1]) < 110_000  # kB; the file has more
+
+
+def tells(text: str, *, first_s: float = 0.02, between_s: float = 0.01, go: asyncio.Event | None = None) -> Act:
+    """A streamed answer, word by word, with usage; with `go` it holds its last word back until then."""
+
+    async def act(call: Call) -> None:
+        words = text.split(" ")
+        await asyncio.sleep(first_s)
+        await call.head()
+        for at, word in enumerate(words):
+            if go is not None and at == len(words) - 1:
+                await go.wait()
+            await call.chunk(chat_chunk({"content": word + " " * (at < len(words) - 1)}))
+            await asyncio.sleep(between_s)
+        await call.chunk(chat_chunk({}, "stop"))
+        usage = {"prompt_tokens": 7, "completion_tokens": len(words), "total_tokens": 7 + len(words)}
+        await call.chunk(chat_chunk(None, usage=usage))
+        await call.chunk(DONE)
+        await call.end()
+
+    return act
+
+
+class TestArenaCommand:
+    """`chomp arena`, against a real chomp whose models do as they are told."""
+
+    @pytest.fixture
+    async def ring(self, process: Any, upstream: Any, tmp_path: Path) -> AsyncIterator[Any]:
+        """Starts a chomp with a router for each act: `await ring(a, b)`."""
+        children: list[asyncio.subprocess.Process] = []
+        folder = tmp_path / "work"
+        folder.mkdir()
+
+        async def start(*acts: Act, **more: Any) -> Any:
+            ups = [await upstream(act) for act in acts]
+            server = await process(*ups, CHOMP_API_TOKEN=TOKEN, **more).up()
+            environ = environ_for(server.url, folder, NO_COLOR="1")
+
+            async def run(*words: str, given: str = "", **other: str) -> tuple[int, str, str]:
+                limit_s = 3 * PATIENCE_S
+                return await ran(
+                    COMMAND, "arena", *words, given=given, cwd=folder, environ={**environ, **other}, limit_s=limit_s
+                )
+
+            async def begins(*words: str) -> asyncio.subprocess.Process:
+                child = await asyncio.create_subprocess_exec(
+                    sys.executable, str(COMMAND), "arena", *words, env=environ, cwd=folder, stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                )  # fmt: skip
+                children.append(child)
+                return child
+
+            async def get(path: str) -> Any:
+                headers = {"authorization": f"Bearer {TOKEN}"}
+                async with aiohttp.ClientSession(headers=headers) as http, http.get(server.url + path) as answer:
+                    return await answer.json()
+
+            return types.SimpleNamespace(
+                ups=ups, names=[up.model for up in ups], all=",".join(up.model for up in ups), run=run, begins=begins,
+                get=get, server=server, environ=environ, folder=folder,
+            )  # fmt: skip
+
+        yield start
+        for child in children:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
+
+    async def test_three_are_compared(self, ring: Any) -> None:
+        at = await ring(
+            tells("a b c d e f g h", first_s=0.05, between_s=0.03),
+            tells("\x1b[31mred\x1b[0m\x07 is `what` it\nsays\u202e ok", first_s=0.3, between_s=0.02),
+            fails(500, b'{"error": {"message": "out of \\u001b]0;order", "type": "x"}}'),
+        )
+        quick, red, broken = at.names
+        status, out, said = await at.run("Which", "is", "best?", "-m", at.all, "-s", "be terse")
+        assert status == 0, said
+        assert [one["content"] for one in at.ups[0].calls[0].json["messages"]] == ["be terse", "Which is best?"]
+        lines = said.splitlines()
+        assert len(lines) == 3 and any(
+            re.fullmatch(rf"{quick}: done, [\d.]+ m?s, 8 tokens, first after .+", one) for one in lines
+        )
+        assert any(one.startswith(f"{broken}: failed: ") for one in lines)
+        assert not set("\x1b\x07\u202e") & set(said) and "\x07" not in out
+        assert f"-- {quick}\na b c d e f g h\n" in out
+        rows = {line.split()[0]: line for line in out.splitlines() if line.startswith("up")}
+        assert rows[quick].split()[1] == rows[red].split()[1] == "done"
+        assert rows[broken].split()[1] == "failed"
+        for title in ("First token (median time to the first token)", "Overall (median time to the end of the answer; ",
+                      "Tokens per second (median, after the first token)"):  # fmt: skip
+            assert f"\n{title}" in out
+        places = out[out.index("First token (") :].splitlines()[1:3]
+        assert [line.split()[:2] for line in places] == [["1.", quick], ["2.", red]]
+        assert "2 of 3 answers succeeded" in out and re.search(r"\nrun \w+: done\n$", out)
+
+    async def test_json_is_the_run_and_nothing_else(self, ring: Any) -> None:
+        at = await ring(tells("one two"), tells("three"))
+        status, out, said = await at.run("hi", "-m", at.all, "--json", "--repeat", "2", "--max-tokens", "50")
+        run = json.loads(out)
+        assert (status, said) == (0, "")
+        assert run == await at.get(f"/api/arena/{run['id']}")
+        assert [[one["text"] for one in who["answers"]] for who in run["contenders"]] == [
+            ["one two"] * 2,
+            ["three"] * 2,
+        ]
+        assert {call.json["max_tokens"] for up in at.ups for call in up.calls} == {50}
+        assert json.loads((await at.run("--show", run["id"], "--json"))[1]) == run
+
+    async def test_a_report_in_markdown_has_all_texts(self, ring: Any) -> None:
+        at = await ring(tells("```\ncode | here\n````x\n# not a title"), fails(400), tells("fine"))
+        status, out, _ = await at.run("Say | it", "-m", at.all, "--markdown", "--repeat", "2")
+        assert status == 0
+        assert out.startswith("# Arena, ") and "```text\nSay | it\n```" in out
+        assert out.count("`````text\n```\ncode | here\n````x\n# not a title\n`````") == 2
+        (title,) = (line for line in out.splitlines() if line.startswith("| Contender"))
+        rows = [line for line in out.splitlines() if line.startswith("| up")]
+        assert len(rows) == 3 and {line.count(" | ") for line in (title, *rows)} == {title.count(" | ")}
+        assert "**First token** (median time" in out and out.count("\n### Answer ") == 6
+        which = re.search(r"\nRun (\w+), done\.\n$", out)[1]  # type: ignore[index]
+        assert (await at.run("--show", which, "--markdown"))[:2] == (0, out)
+
+    async def test_each_answer_is_a_file_as_it_ends(self, ring: Any) -> None:
+        go = asyncio.Event()
+        at = await ring(tells("at once"), tells("later on", go=go))
+        words = ("hi", "-m", at.all, "--output", "out", "-s", "one ../../x", "--system", "two\n/etc")
+        child = await at.begins(*words)
+        out = at.folder / "out"
+        await until(lambda: out.exists() and len(list(out.iterdir())) == 2, "nothing is written")
+        assert not (out / "run.json").exists()
+        go.set()
+        await soon(child.communicate())
+        assert child.returncode == 0
+        run = json.loads((out / "run.json").read_text())
+        assert run == await at.get(f"/api/arena/{run['id']}")
+        names = sorted(path.name for path in out.iterdir())
+        assert len(names) == 5 and all(re.fullmatch(r"0[1-4]-[\w.-]+\.txt|run\.json", name) for name in names)
+        assert [(out / name).read_text() for name in names[:4]] == ["at once", "at once", "later on", "later on"]
+        status, _, said = await at.run(*words)
+        assert (status, "is not empty" in said) == (1, True)
+
+    async def test_answers_that_fail_have_files_that_say_so(self, ring: Any) -> None:
+        at = await ring(fails(400), tells("x"))
+        assert (await at.run("hi", "-m", at.all, "--output", "new/out", "--repeat", "2"))[0] == 0
+        texts = {path.name: path.read_text() for path in (at.folder / "new" / "out").glob("*.txt")}
+        assert len(texts) == 4
+        for name, text in texts.items():
+            assert re.search(r"\.[12]\.txt$", name)
+            assert text == "x" or re.fullmatch(r"\[failed: .*no, 400.*\]\n", text)
+
+    @pytest.mark.parametrize("words", [(), ("--json",), ("--markdown",), ("--repeat", "2", "--mode", "sequential")])
+    async def test_that_all_fail_is_a_result(self, ring: Any, words: Sequence[str]) -> None:
+        at = await ring(fails(400), fails(400))
+        status, out, said = await at.run("hi", "-m", at.all, "--judge", at.names[0], *words)
+        assert status == 1
+        assert (json.loads(out)["status"] == "failed") if "--json" in words else "no, 400" in out, said
+
+    async def test_an_opinion_is_marked_as_one(self, ring: Any) -> None:
+        opinion = 'I think {"winner": "A", "reason": "it is \\u001b[1mcorrect"}'
+        at = await ring(tells("yes"), tells("no"), tells(opinion), tells("nonsense"))
+        two, judge, odd = ",".join(at.names[:2]), at.names[2], at.names[3]
+        status, out, said = await at.run("hi", "-m", two, "--judge", judge)
+        assert (status, f"asking {judge} for its opinion" in said) == (0, True)
+        found = re.search(rf"\nOpinion of {judge}, which is no measurement:\n  (\S+) is better: it is correct\n", out)
+        assert found and found[1] in at.names[:2]
+        assert (
+            "which is no measurement\n\n```text\n" in (await at.run("hi", "-m", two, "--judge", judge, "--markdown"))[1]
+        )
+        assert "no verdict; it wrote: nonsense" in (await at.run("hi", "-m", two, "--judge", odd))[1]
+        status, out, _ = await at.run("hi", "-m", two, "--judge", "no/such")
+        assert (status, "which is no measurement:\n  none: " in out) == (0, True)
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    async def test_a_signal_stops_the_run(self, ring: Any, number: int) -> None:
+        go = asyncio.Event()
+        at = await ring(tells("begun and never", go=go), tells("done"))
+        child = await at.begins("hi", "-m", at.all, "--output", "out")
+        await until(lambda: (at.folder / "out").exists() and any((at.folder / "out").iterdir()), "nothing is written")
+        child.send_signal(number)
+        out, said = await soon(child.communicate())
+        assert (child.returncode, out) == (128 + number, b"")
+        which = re.search(rb"chomp: run (\w+) is stopped: chomp arena --show \1 tells", said)[1].decode()  # type: ignore[index]
+        run = await at.get(f"/api/arena/{which}")
+        assert (run["status"], [who["answers"][0]["status"] for who in run["contenders"]]) == (
+            "stopped",
+            ["stopped", "done"],
+        )
+        texts = [path.read_text() for path in sorted((at.folder / "out").glob("*.txt"))]
+        assert texts == [run["contenders"][0]["answers"][0]["text"] + "\n[stopped]\n", "done"]
+        await soon(at.ups[0].calls[0].gone.wait())
+        assert json.loads((at.folder / "out" / "run.json").read_text()) == run
+        status, out, _ = await at.run("--show", which)
+        assert (status, "stopped" in out, "begun and" in out) == (0, True, True)
+
+    async def test_a_crash_of_chomp_leaves_what_there_was(self, ring: Any) -> None:
+        go = asyncio.Event()
+        at = await ring(tells("begun and never", go=go), tells("done"))
+        child = await at.begins("hi", "-m", at.all, "--output", "out")
+        await soon(child.stderr.readuntil(b"tokens"))
+        runs = (await at.get("/api/arena"))["runs"]
+        await asyncio.sleep(1.5)  # it is on the disk
+        at.server.child.kill()
+        await at.server.ended()
+        await at.server.up()
+        out, said = await asyncio.wait_for(child.communicate(), 3 * PATIENCE_S)
+        assert child.returncode == 1, said
+        assert out.decode().endswith(f"\nrun {runs[0]['id']}: interrupted\n") and "-- " in out.decode()
+        texts = [path.read_text() for path in sorted((at.folder / "out").glob("*.txt"))]
+        assert texts == ["begun and \n[interrupted]\n", "done"]
+
+    async def test_each_model_is_asked_on_each_host(self, ring: Any, upstream: Any) -> None:
+        gpu, nas, far = [await upstream(tells(name), *models) for name, models in (
+            ("gpu", ("qwen3:8b", "phi4:latest")), ("nas", ("qwen3:8b",)), ("far", ("qwen3:8b",)))]  # fmt: skip
+        hosts = [
+            {"name": "gpu", "url": f"http://127.0.0.1:{gpu.port}", "backend": "openai", "models": list(gpu.models)},
+            {"name": "nas", "url": f"http://127.0.0.1:{nas.port}", "backend": "openai", "models": list(nas.models)},
+            {"name": "same", "url": f"http://localhost:{nas.port}/", "backend": "openai", "models": list(nas.models)},
+            {"name": "away", "url": f"http://127.0.0.1:{closed_port()}", "backend": "openai", "enabled": False},
+        ]
+        at = await ring(far.act, toml=toml({"hosts": hosts}))
+
+        async def listed() -> set[str]:
+            return {row["name"] for row in (await at.get("/api/hosts"))["hosts"] if row["state"] in ("up", "checking")}
+
+        await eventually_async(listed, {"gpu", "nas", "same"}, 20)
+
+        async def labels(*words: str) -> tuple[list[str], list[str]]:
+            status, out, said = await at.run("hi", "--json", *words)
+            assert status == 0, said
+            return [who["label"] for who in json.loads(out)["contenders"]], said.splitlines()
+
+        assert await labels("--hosts", "gpu,nas", "-m", "qwen3,phi4") == (
+            ["gpu/qwen3:8b", "gpu/phi4:latest", "nas/qwen3:8b"], ["chomp: left out: nas has no phi4"],
+        )  # fmt: skip
+        assert (await labels("--hosts", "gpu"))[0] == ["gpu/qwen3:8b", "gpu/phi4:latest"]
+        found, said = await labels("--all-hosts", "-m", "qwen3:8b")
+        assert sorted(found) == ["gpu/qwen3:8b", "nas/qwen3:8b"]
+        assert "chomp: left out: away is off" in said and "chomp: left out: same is the same server as nas" in said
+        for words, fault in (
+            (("--hosts", "gpu", "-m", "other"), "no host that is there has such a model"),
+            (("--hosts", "gpuu"), "there is no host 'gpuu' (did you mean 'gpu'?)"), (("--hosts", "away"), "no host that is there"),
+        ):  # fmt: skip
+            status, out, said = await at.run("hi", *words)
+            assert (status, out, fault in said) == (1, "", True), said
+
+    async def test_a_run_needs_a_prompt_and_models(self, ring: Any) -> None:
+        at = await ring(tells("x"))
+        name = at.names[0]
+        (at.folder / "prompt.txt").write_text("from a file\n")
+        for words, fault in (
+            (("hi",), "as chomp models lists them"), (("-m", name), "there is nothing to ask"),
+            (("hi", "-m", name, "--blind"), "there is none"), (("hi", "-m", name, "--repeat", "0"), "--repeat"),
+            (("hi", "-m", ",".join([name] * 17)), "these are 17 contenders"), (("list",), "as chomp models lists them"),
+            (("hi", "-m", name, "--json", "--markdown"), "not both"), (("hi", "--list"), "does not go with --list"),
+            (("hi", "--hosts", "a", "--all-hosts"), "not allowed with"), (("--list", "--leaderboard"), "not allowed with"),
+        ):  # fmt: skip
+            status, out, said = await at.run(*words)
+            assert (status, out, fault in said) == (2, "", True), (words, said)
+        for words, text in ((("-m", name), "piped in"), (("-m", name, "-"), "piped in"), (("list", "-m", name), ""),
+                             (("-m", name, "-f", "prompt.txt"), ""), (("Look:", "-m", name, "--file", "prompt.txt"), "")):  # fmt: skip
+            status, _, said = await at.run(*words, given=text)
+            assert status == 0, said
+        asked = [call.json["messages"][0]["content"] for call in at.ups[0].calls]
+        assert asked == ["piped in", "piped in", "list", "from a file\n", "Look:\n\nfrom a file\n"]
+        status, _, said = await at.run("-m", name, "-f", "no.txt")
+        assert (status, "cannot read no.txt" in said) == (1, True)
+        assert (await at.run("hi", "-m", name, PORT=str(closed_port())))[0] == 3
+
+    async def test_runs_are_listed_shown_and_dropped(self, ring: Any) -> None:
+        at = await ring(tells("one"), tells("two"))
+        assert await at.run("--list") == (0, 'no runs: chomp arena "..." -m a,b makes one\n', "")
+        assert (await at.run("--leaderboard"))[1].startswith("nobody has voted")
+        run = json.loads((await at.run("first\x1b[1m", "of all", "-m", at.all, "--json"))[1])
+        status, out, _ = await at.run("--list")
+        assert (status, out.splitlines()[0].split()) == (0, ["ID", "BEGUN", "STATUS", "CONTENDERS", "PROMPT"])
+        assert out.splitlines()[1].startswith(f"{run['id']}  ") and out.endswith("first[1m of all\n")
+        assert [row["id"] for row in json.loads((await at.run("--list", "--json"))[1])["runs"]] == [run["id"]]
+        assert "-- " + at.names[0] in (await at.run("--show", run["id"]))[1]
+        assert await at.run("--drop", run["id"]) == (0, f"run {run['id']} is dropped\n", "")
+        for words in (("--show", run["id"]), ("--drop", run["id"]), ("--show", "../usage")):
+            status, out, said = await at.run(*words)
+            assert (status, out, "there is no run" in said) == (1, "", True), said
+
+    @pytest.mark.parametrize(
+        ("keys", "vote"), [(b"x\ra\r", "A"), (b"b\r", "B"), (b"tie\r", "tie"), (b"n\r", "both_bad"), (b"\r", None)]
+    )
+    async def test_a_blind_vote_is_asked_for(self, ring: Any, screen: Any, keys: bytes, vote: str | None) -> None:
+        at = await ring(tells("first \x1b[2Jtext"), tells("second text"))
+        window = await screen(columns=100).start("arena", "hi", "-m", at.all, "--blind", environ=at.environ)
+        await window.sees(b"Which is better?")
+        await window.sees(b"[Enter: no vote] ")
+        assert not any(name.encode() in window.shown for name in at.names) and b"\x1b[2J" not in window.shown
+        for line in keys.split(b"\r")[:-1]:
+            window.type(line + b"\r")
+            if line == b"x":
+                await until(lambda: window.shown.count(b"[Enter: no vote] ") > 1, "it is not asked again")
+        assert await window.ended() == 0
+        (run,) = (await at.get("/api/arena"))["runs"]
+        assert run["vote"] == vote
+        assert all((name.encode() in window.shown) == (vote is not None) for name in at.names)
+        assert (b"Your vote: " in window.shown) == (vote is not None)
+        board = (await at.run("--leaderboard"))[1]
+        if vote is None:
+            assert b"/arena" in window.shown and "nobody has voted" in board
+        else:
+            assert board.splitlines()[0].split() == [
+                "MODEL",
+                "SHARE",
+                "BATTLES",
+                "WINS",
+                "LOSSES",
+                "TIES",
+                "BOTH",
+                "BAD",
+            ]
+            assert len(board.splitlines()) == 3
+            assert len(json.loads((await at.run("--leaderboard", "--json"))[1])["pairs"]) == 1
+
+    async def test_there_is_no_vote_where_one_has_failed(self, ring: Any, screen: Any) -> None:
+        at = await ring(tells("text"), fails(400))
+        window = await screen(columns=100).start("arena", "hi", "-m", at.all, "--blind", environ=at.environ)
+        assert await window.ended() == 0
+        assert b"Which is better" not in window.shown and b"no, 400" in window.shown
+
+    @pytest.mark.parametrize("size", [{"columns": 60, "rows": 24}, {"columns": 30, "rows": 4}])
+    async def test_lines_are_written_anew_on_a_terminal(self, ring: Any, screen: Any, size: dict[str, int]) -> None:
+        at = await ring(*[tells("one two three four five six seven eight", between_s=0.06)] * 3)
+        window = await screen(**size).start("arena", "hi", "-m", at.all, environ=at.environ)
+        assert await window.ended() == 0
+        drawn, _, report = window.shown.replace(b"\r\n", b"\n").rpartition(b"\x1b[J")
+        assert re.search(rb"\x1b\[\d+A\x1b\[J", drawn) and b"\n" in report
+        frames_drawn = re.split(rb"\r(?:\x1b\[\d+A)?\x1b\[J", drawn)
+        assert len(frames_drawn) > 3
+        assert all(
+            frame.count(b"\n") < size["rows"] and max(map(len, frame.decode().split("\n"))) < size["columns"]
+            for frame in frames_drawn
+        )
+        if size["columns"] == 60:
+            assert re.search(rb"answers ~\d tokens, first after \d+ ms", drawn), drawn
+        assert f"-- {at.names[0]}".encode() in report
+
+    async def test_a_pipe_that_breaks_is_quiet(self, ring: Any) -> None:
+        at = await ring(tells("\n".join("line" for _ in range(100_000)), between_s=0.0))
+        shell = f"{shlex.quote(sys.executable)} {COMMAND} arena hi -m {at.all} | head -1; echo ${{PIPESTATUS[0]}}"
+        child = await asyncio.create_subprocess_exec(
+            "bash", "-c", shell, env=at.environ, cwd=at.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )  # fmt: skip
+        out, said = await soon(child.communicate())
+        assert (out.splitlines(), b"Traceback" in said) == ([f"-- {at.all}".encode(), b"0"], False)
+
+
+class TestModelsSpeed:
+    """What was measured of models, in `chomp models` and `chomp hosts show`."""
+
+    SPEEDS: Any = {
+        "speeds": [
+            {"router": "gpu", "model": "qwen3:8b", "tok_s": 81.26, "tokens": 900, "at": 1},
+            {"router": "nas", "model": "qwen3:8b", "tok_s": 7.5, "tokens": 900, "at": 1},
+        ]
+    }
+
+    @pytest.fixture
+    def listed(self, inner: Any) -> Any:
+        rows = [
+            {"id": "qwen3:8b", "object": "model"}, {"id": "gpu/qwen3:8b", "object": "model", "context_length": 8192},
+            {"id": "nas/qwen3:8b", "object": "model"}, {"id": "groq/other", "object": "model", "name": "Other"},
+        ]  # fmt: skip
+        inner.answers["/v1/models"] = {"object": "list", "data": rows}
+        return inner
+
+    def test_models_have_their_best_speed(self, listed: Any) -> None:
+        listed.answers["/api/speeds"] = self.SPEEDS
+        status, out, said = listed("models")
+        assert (status, said) == (0, "")
+        assert out.splitlines() == [
+            "MODEL         CONTEXT  TOK/S  NAME",
+            "qwen3:8b                81.3",
+            "gpu/qwen3:8b    8,192   81.3",
+            "nas/qwen3:8b             7.5",
+            "groq/other                    Other",
+        ]
+        told = json.loads(listed("models", "--json", "qwen")[1])
+        assert [row["tok_s"] for row in told] == [81.26, 81.26, 7.5]
+
+    def test_there_is_no_column_where_nothing_is_known(self, listed: Any) -> None:
+        assert listed("models")[1].splitlines()[0].split() == ["MODEL", "CONTEXT", "NAME"]
+        assert "tok_s" not in listed("models", "--json")[1]
+        listed.answers["/api/speeds"] = {"speeds": []}
+        assert listed("models")[1].splitlines()[0].split() == ["MODEL", "CONTEXT", "NAME"]
+        assert json.loads(listed("models", "--json", "other")[1])[0]["tok_s"] is None
+
+    def test_a_host_shows_them_too(self, inner: Any) -> None:
+        models = [TestHostCommands.model("qwen3:8b", resident=True), TestHostCommands.model("gemma3")]
+        inner.answers["/api/hosts"] = {"hosts": [TestHostCommands.host("gpu", models=models)], "strategy": "latency"}
+        assert "TOK/S" not in inner("hosts", "show", "gpu")[1]
+        inner.answers["/api/speeds"] = self.SPEEDS
+        rows = [line.split() for line in inner("hosts", "show", "gpu")[1].splitlines()[-3:]]
+        assert rows[0][-2:] == ["TOK/S", "UNTIL"] and rows[1][-1] == "81.3" and rows[2] == ["gemma3"]
+
+    async def test_a_user_sees_models_without(self, chomp: Any, upstream: Any, tmp_path: Path) -> None:
+        token = "token-of-a-user-0123456789"
+        client = await chomp(up := await upstream(), users=[{"name": "ann", "token": token}])
+        environ = environ_for(client.url, tmp_path, CHOMP_API_TOKEN=token)
+        status, out, said = await ran(COMMAND, "models", environ=environ)
+        assert (status, out.split(), said) == (0, ["MODEL", "CONTEXT", "NAME", up.model], "")
+
+
+class TestSiblingsCommand:
+    """One prompt to several agents: `chomp add --platform a,b`, `chomp choose`."""
+
+    @pytest.fixture
+    async def works(self, serves: Any) -> Client:
+        client: Client = await serves(tasks={"parallel": 2})
+        return client
+
+    @pytest.fixture
+    def command(self, works: Client, tmp_path: Path) -> Any:
+        async def run(*words: str) -> tuple[int, str, str]:
+            environ = environ_for(works.chomp.url, tmp_path)
+            return await ran(COMMAND, *words, cwd=tmp_path, environ=environ, limit_s=3 * PATIENCE_S)
+
+        return run
+
+    async def test_each_has_a_task_and_one_is_chosen(self, works: Client, command: Any) -> None:
+        status, out, said = await command("add", "echo hi", "--platform", "shell,ask", "--json")
+        assert (status, said) == (0, "")
+        assert [(task["platform"], task["group"]) for task in json.loads(out)] == [("shell", "1"), ("ask", "1")]
+        assert await command("add", "echo ho", "--platform", "shell, ask") == (
+            0, "added task 3, shell: echo ho\nadded task 4, ask: echo ho\n", "",
+        )  # fmt: skip
+        assert "sibling of  3" in (await command("show", "4"))[1]
+        status, out, said = await command("choose", "4")
+        assert (status, said) == (0, "")
+        assert out == "task 4 is chosen; closed: 3 (chomp restore 3 brings it back for a while)\n"
+        assert [task["id"] for task in json.loads((await command("list", "--json"))[1])] == ["1", "2", "4"]
+        assert await command("restore", "3") == (0, "task 3 is back: queued\n", "")
+        status, out, said = await command("choose", "9")
+        assert (status, out, said.startswith("chomp: no task")) == (1, "", True)
+
+    async def test_all_run_and_are_waited_for(self, works: Client, command: Any) -> None:
+        assert (await command("agents", "add", "mine", "--command", "sh {prompt_file}"))[0] == 0
+        status, out, said = await command("add", "echo hi", "--platform", "shell,mine", "--wait")
+        assert (status, out.count("added task")) == (0, 2), said
+        assert {"task 1 done (0 tokens)", "task 2 done (0 tokens)"} <= set(said.splitlines())
+        status, out, said = await command("add", "exit 3", "--platform", "mine,ask", "--wait", "--json")
+        assert (status, said) == (1, "")
+        assert [(task["platform"], task["status"]) for task in json.loads(out)] == [
+            ("mine", "failed"),
+            ("ask", "failed"),
+        ]
+        status, out, _ = await command("add", "true", "--platform", "shell,mine", "--run")
+        assert (status, out.count("added task"), out.count("\ntask ")) == (0, 2, 2)
+
+    async def test_it_is_all_or_none(self, works: Client, command: Any) -> None:
+        status, out, said = await command("add", "echo hi", "--platform", "shell,nobody")
+        assert (status, out, "nobody" in said) == (1, "", True)
+        assert json.loads((await command("list", "--json"))[1]) == []
+        assert await command("add", "echo hi", "--platform", "shell") == (0, "added task 1: echo hi\n", "")
+
+    async def test_without_a_chomp_they_are_added_to_its_files(self, alone: Any) -> None:
+        status, out, said = await alone("add", "echo hi", "--platform", "shell,ask")
+        assert (status, said) == (0, "")
+        assert out == "added task 1, shell: echo hi\nadded task 2, ask: echo hi\n"
+        tasks = json.loads((alone.root / "state" / "state.json").read_bytes())["tasks"]
+        assert [(task["platform"], task["group"]) for task in tasks] == [("shell", "1"), ("ask", "1")]
+
+
+STARTS = """#!/bin/sh
+while read -r name value; do [ "$name" != SigIgn: ] || export IGNORED=$value; done </proc/$$/status
+exec {python} {notes} "$@"
+"""
+NOTES = """
+import json, os, signal, sys, time
+import psutil
+noted = {{
+    "argv": sys.argv[1:], "cwd": os.getcwd(), "pid": os.getpid(),
+    "seen": psutil.Process().cmdline(), "ignored": int(os.environ.pop("IGNORED"), 16),
+}}
+noted["environ"] = dict(os.environ)
+with open({noted!r} + ".new", "w") as file:
+    json.dump(noted, file)
+signal.signal(signal.SIGINT, lambda *_: os._exit(9))
+os.rename({noted!r} + ".new", {noted!r})
+if os.environ.get("WAITS"):
+    time.sleep(60)
+sys.exit(int(os.environ.get("ENDS_WITH", "0")))
+"""
+
+
+class Launched:
+    """Programs called as the agents are, a home, and bin/chomp to launch them."""
+
+    def __init__(self, folder: Path, url: str):
+        self.folder, self.url = folder, url
+        self.programs, self.home, self.work = folder / "programs", folder / "home", folder / "work"
+        self.file = folder / "noted.json"
+        for one in (self.programs, self.home, self.work):
+            one.mkdir()
+        (self.programs / "python3").symlink_to(sys.executable)  # of bin/chomp itself
+        notes = folder / "notes.py"
+        notes.write_text(NOTES.format(noted=str(self.file)))
+        for name in ("claude", "codex", "opencode", "pi"):
+            path = self.programs / name
+            path.write_text(STARTS.format(python=sys.executable, notes=notes))
+            path.chmod(0o755)
+
+    def environ(self, **more: str) -> dict[str, str]:
+        plain = environ_for(self.url, self.folder / "chomp0", HOME=str(self.home))
+        return {**plain, "PATH": str(self.programs), **more}
+
+    async def run(self, *words: str, **more: str) -> tuple[int, str, str]:
+        """Exit status, output, errors of `chomp launch`."""
+        self.file.unlink(missing_ok=True)
+        return await ran(COMMAND, "launch", *words, environ=self.environ(**more), cwd=self.work)
+
+    async def noted(self, *words: str, **more: str) -> Any:
+        """What the agent was started with."""
+        status, out, said = await self.run(*words, **more)
+        assert (status, out) == (int(more.get("ENDS_WITH", "0")), ""), said
+        return {**json.loads(self.file.read_text()), "said": said}
+
+
+def options_of(argv: Sequence[str]) -> dict[str, Any]:
+    """What codex's -c say, as its configuration."""
+    names = list(argv)[: 2 * argv.count("-c")]
+    assert names[::2] == ["-c"] * (len(names) // 2)
+    return tomllib.loads("\n".join(names[1::2]))
+
+
+class TestLaunch:
+    """`bin/chomp launch`: what the agent's program is started with, and what comes back."""
+
+    @pytest.fixture
+    async def router(self, upstream: Any) -> Upstream:
+        made: Upstream = await upstream(says(), "coder", "claude-like")
+        entries = [{"id": "coder", "context_length": 64000}, {"id": "claude-like"}]
+        made.list_act = lambda call: call.whole(json.dumps({"data": entries}).encode())
+        made.speaks = {"models": []}
+        return made
+
+    @pytest.fixture
+    async def launched(self, chomp: Any, router: Upstream, tmp_path: Path) -> Launched:
+        server = await chomp(router, aliases={"mine": f"{router.id}/coder", "claude-*": f"{router.id}/claude-like"})
+        return Launched(tmp_path, server.url)
+
+    async def test_claude_code(self, launched: Launched, router: Upstream) -> None:
+        model = f"{router.id}/coder"
+        found = await launched.noted(
+            "claude", "--model", model, "-p", "say hi", ANTHROPIC_API_KEY="theirs", CLAUDE_CODE_USE_BEDROCK="1"
+        )
+        assert (found["cwd"], found["said"]) == (str(launched.work), "")
+        option, text, *words = found["argv"]
+        assert (option, words) == ("--settings", ["-p", "say hi"])
+        settings, environ = json.loads(text), found["environ"]
+        models = {
+            f"ANTHROPIC_{one}"
+            for one in (
+                "MODEL",
+                "SMALL_FAST_MODEL",
+                "DEFAULT_OPUS_MODEL",
+                "DEFAULT_SONNET_MODEL",
+                "DEFAULT_HAIKU_MODEL",
+                "DEFAULT_FABLE_MODEL",
+            )
+        }
+        for where in (settings["env"], environ):  # its files win over the environment, and --settings over them
+            assert {where[one] for one in (*models, "CLAUDE_CODE_SUBAGENT_MODEL")} == {model}
+            assert where["ANTHROPIC_BASE_URL"] == launched.url
+            assert [
+                where[one] for one in ("ANTHROPIC_API_KEY", "CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX")
+            ] == [""] * 3
+            assert where["CLAUDE_CODE_ENABLE_GATEWAY_MODEL_DISCOVERY"] == "1"
+            assert where["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "64000"
+            assert where["CLAUDE_CODE_ATTRIBUTION_HEADER"] == "0"
+        assert (environ["ANTHROPIC_AUTH_TOKEN"], environ["CHOMP_TOKEN"]) == (TOKEN, TOKEN)
+        assert settings["env"]["ANTHROPIC_AUTH_TOKEN"] == "" and set(settings) == {"env", "apiKeyHelper"}
+        printed = subprocess.run(
+            ["/bin/sh", "-c", settings["apiKeyHelper"]], env=environ, capture_output=True, text=True
+        )
+        assert printed.stdout == TOKEN
+
+    @pytest.mark.parametrize(
+        ("model", "is_sent"),
+        [("claude-sonnet-5", True), ("openrouter/anthropic/claude-x", True), ("claude/x", True), ("auto", False), ("groq/not-claude", False)],
+    )  # fmt: skip
+    async def test_only_claudes_own_models_get_its_line(self, launched: Launched, model: str, is_sent: bool) -> None:
+        found = await launched.noted("claude", "--model", model)
+        assert ("CLAUDE_CODE_ATTRIBUTION_HEADER" not in found["environ"]) == is_sent
+
+    async def test_codex(self, launched: Launched, router: Upstream) -> None:
+        found = await launched.noted(
+            "codex", "--effort=high", "--model", f"{router.id}/coder", "--", "exec", "--json", "say hi"
+        )
+        assert found["argv"][-3:] == ["exec", "--json", "say hi"]
+        provider = {
+            "name": "chomp",
+            "base_url": f"{launched.url}/v1",
+            "env_key": "CHOMP_TOKEN",
+            "wire_api": "responses",
+        }
+        assert options_of(found["argv"]) == {
+            "model": f"{router.id}/coder", "model_provider": "chomp", "model_providers": {"chomp": provider},
+            "model_reasoning_effort": "high", "model_context_window": 64000,
+        }  # fmt: skip
+        assert found["environ"]["CHOMP_TOKEN"] == TOKEN
+
+    async def test_opencode_gets_the_list_of_models_laid_over_its_configuration(
+        self, launched: Launched, router: Upstream
+    ) -> None:
+        own = {"theme": "mine", "model": "theirs/x", "provider": {"theirs": {"models": {"x": {}}}, "chomp": {"options": {"timeout": 5}}},
+               "agent": {"build": {"prompt": "p", "model": "theirs/x"}}}  # fmt: skip
+        found = await launched.noted(
+            "opencode", "--model", "mine", "--effort", "low", "run", "say hi", OPENCODE_CONFIG_CONTENT=json.dumps(own)
+        )
+        assert found["argv"] == ["run", "say hi"]
+        merged = json.loads(found["environ"]["OPENCODE_CONFIG_CONTENT"])
+        assert (merged["theme"], merged["provider"]["theirs"], merged["enabled_providers"]) == (
+            "mine",
+            {"models": {"x": {}}},
+            ["chomp"],
+        )
+        assert merged["model"] == merged["small_model"] == merged["agent"]["plan"]["model"] == "chomp/mine"
+        assert merged["agent"]["build"] == {"prompt": "p", "model": "chomp/mine"}
+        provider = merged["provider"]["chomp"]
+        assert provider["options"] == {"timeout": 5, "baseURL": f"{launched.url}/v1", "apiKey": "{env:CHOMP_TOKEN}"}
+        assert provider["models"] == {
+            "mine": {"options": {"reasoningEffort": "low"}}, "auto": {}, f"{router.id}/claude-like": {},
+            f"{router.id}/coder": {"limit": {"context": 64000, "output": 16000}},
+        }  # fmt: skip
+        assert TOKEN not in found["environ"]["OPENCODE_CONFIG_CONTENT"]
+        status, _, said = await launched.run("opencode", OPENCODE_CONFIG_CONTENT='{"a": 1, // mine\n}')
+        assert (status, "OPENCODE_CONFIG_CONTENT is set, and is not JSON" in said, launched.file.exists()) == (
+            2,
+            True,
+            False,
+        )
+
+    async def test_more_models_than_a_variable_can_hold(self, chomp: Any, upstream: Any, tmp_path: Path) -> None:
+        router = await upstream(says(), *(f"a-model-with-a-long-name-{n:05d}" for n in range(6000)))
+        server = await chomp(router)
+        launched = Launched(tmp_path, server.url)
+        found = await launched.noted("opencode", "--model", f"{router.id}/a-model-with-a-long-name-05999")
+        text = found["environ"]["OPENCODE_CONFIG_CONTENT"]
+        offered = json.loads(text)["provider"]["chomp"]["models"]
+        assert len(text) < 128 << 10 and 1000 < len(offered) < 6000
+        assert f"{router.id}/a-model-with-a-long-name-05999" in offered
+        assert f"it offers {len(offered)} of 6001 models" in found["said"]
+
+    async def test_pi(self, launched: Launched, router: Upstream) -> None:
+        found = await launched.noted("pi", "--model", f"{router.id}/coder", "--effort", "high", "-p", "say hi")
+        option, path, *words = found["argv"]
+        assert option == "--extension" and Path(path).is_file() and Path(path).parent == HERE / "adapters"
+        assert words == ["--provider", "chomp", "--model", f"{router.id}/coder", "--thinking", "high", "-p", "say hi"]
+        named = {name: found["environ"][name] for name in ("CHOMP_URL", "CHOMP_TOKEN", "CHOMP_MODEL", "CHOMP_EFFORT")}
+        assert named == {
+            "CHOMP_URL": launched.url,
+            "CHOMP_TOKEN": TOKEN,
+            "CHOMP_MODEL": f"{router.id}/coder",
+            "CHOMP_EFFORT": "high",
+        }
+        assert (await launched.noted("pi", "--", "install", "npm:x"))["argv"] == ["install", "npm:x"]
+
+    @pytest.mark.parametrize(
+        ("words", "passed"),
+        [
+            ("pi", ""), ("pi --", ""), ("pi -- -p x", "-p x"), ("pi -p x -y --zed=1", "-p x -y --zed=1"), ("pi x --model auto y", "x y"),
+            ("--model auto pi x", "x"), ("pi -- --model other --print --help", "--model other --print --help"), ("pi a -- b -- c", "a b -- c"),
+            ("pi -c model=x -", "-c model=x -"), ("pi --effortless --modelled x", "--effortless --modelled x"), ("-- pi -- x", "x"),
+        ],
+    )  # fmt: skip
+    async def test_words_of_the_agent_are_passed_as_they_are(self, launched: Launched, words: str, passed: str) -> None:
+        argv = (await launched.noted(*words.split()))["argv"]
+        assert argv[argv.index("auto") + 1 :] == passed.split()
+
+    async def test_any_bytes_and_signs_are_passed(self, launched: Launched) -> None:
+        odd = ["", "a b", "$(id)", "é☃", "it's", "\udcff", "two\nlines"]
+        argv = (await launched.noted("pi", "--", *odd))["argv"]
+        assert argv[-len(odd) :] == odd
+
+    @pytest.mark.parametrize("agent", ["claude", "codex", "opencode", "pi"])
+    async def test_no_agent_sees_a_token_where_others_do(self, launched: Launched, agent: str) -> None:
+        before = tree(launched.folder)
+        found = await launched.noted(agent, "--model", "mine")
+        assert TOKEN not in "\n".join(found["seen"]) and "auto" not in found["argv"]
+        assert TOKEN in found["environ"].values()
+        launched.file.unlink()
+        assert tree(launched.folder) == before  # and nothing is written
+        assert not found["environ"].keys() & {
+            "CODEX_HOME",
+            "CLAUDE_CONFIG_DIR",
+            "OPENCODE_CONFIG",
+            "PI_CODING_AGENT_DIR",
+        }
+        assert found["environ"]["HOME"] == str(launched.home)
+
+    @pytest.mark.parametrize(
+        ("agent", "effort", "option"),
+        [
+            ("claude", "max", ["--effort", "max"]), ("codex", "minimal", ["-c", 'model_reasoning_effort="minimal"']), ("pi", "off", ["--thinking", "off"]),
+        ],
+    )  # fmt: skip
+    async def test_an_effort_is_said_in_its_words(
+        self, launched: Launched, agent: str, effort: str, option: list[str]
+    ) -> None:
+        argv = (await launched.noted(agent, "--effort", effort))["argv"]
+        assert any(argv[at : at + 2] == option for at in range(len(argv)))
+        assert not any("effort" in word.lower() or "thinking" in word for word in (await launched.noted(agent))["argv"])
+        status, _, said = await launched.run(agent, "--effort", "hard")
+        assert (status, "knows no effort 'hard': " in said, launched.file.exists()) == (2, True, False)
+
+    async def test_names_of_models_are_looked_up_softly(self, launched: Launched, router: Upstream) -> None:
+        for good in ("auto", "mine", "coder", "claude-whatever", f"{router.id}/coder"):
+            assert (await launched.noted("pi", "--model", good))["said"] == "", good
+        found = await launched.noted("pi", "--model", f"{router.id}/codr")
+        assert (
+            found["said"]
+            == f"chomp: no router lists the model '{router.id}/codr' (did you mean '{router.id}/coder'?)\n"
+        )
+        assert found["environ"]["CHOMP_MODEL"] == f"{router.id}/codr"
+        assert (
+            "CLAUDE_CODE_MAX_CONTEXT_TOKENS"
+            not in (await launched.noted("claude", "--model", "claude-like"))["environ"]
+        )
+        assert (await launched.noted("claude", "--model", "coder"))["environ"][
+            "CLAUDE_CODE_MAX_CONTEXT_TOKENS"
+        ] == "64000"
+
+    async def test_without_a_chomp_nothing_starts(self, launched: Launched) -> None:
+        port = str(closed_port())
+        status, _, said = await launched.run("claude", PORT=port)
+        assert (status, f"no chomp answers at http://127.0.0.1:{port}" in said, "start it with" in said) == (
+            3,
+            True,
+            True,
+        )
+        status, _, said = await launched.run("claude", CHOMP_API=f"http://127.0.0.1:{port}")
+        assert (status, "the chomp of this session does not answer" in said) == (69, True)
+        status, _, said = await launched.run("claude", CHOMP_API_TOKEN="wrong-0123456789")
+        assert (status, "if that chomp has CHOMP_API_TOKEN" in said) == (1, True)
+        assert not launched.file.exists()
+
+    async def test_in_a_session_it_is_the_sessions_chomp_and_token(
+        self, chomp: Any, upstream: Any, tmp_path: Path
+    ) -> None:
+        server = await chomp(await upstream(), users=[member("ann")])
+        launched = Launched(tmp_path, "http://127.0.0.1:1")
+        found = await launched.noted("codex", CHOMP_API=server.url, CHOMP_API_TOKEN=token_of("ann"))
+        assert found["environ"]["CHOMP_TOKEN"] == token_of("ann")
+        assert options_of(found["argv"])["model_providers"]["chomp"]["base_url"] == f"{server.url}/v1"
+
+    @pytest.mark.parametrize(
+        ("agent", "words"),
+        [
+            ("claude", "Claude Code is not installed: npm install -g @anthropic-ai/claude-code"),
+            ("codex", "Codex is not installed: npm install -g @openai/codex"),
+            ("opencode", "OpenCode is not installed: npm install -g opencode-ai"),
+            ("pi", "pi is not installed: npm install -g @mariozechner/pi-coding-agent"),
+        ],
+    )
+    async def test_an_agent_that_is_not_installed(self, launched: Launched, agent: str, words: str) -> None:
+        (launched.programs / agent).unlink()
+        assert await launched.run(agent) == (69, "", f"chomp: {words}\n")
+        assert (
+            words in (HERE / "adapters" / f"{agent.replace('claude', 'claude-code')}.sh").read_text()
+        )  # one way to install it
+
+    async def test_an_agent_that_cannot_be_started(self, launched: Launched) -> None:
+        (launched.programs / "pi").write_text("#!/nowhere/at/all\n")
+        status, _, said = await launched.run("pi")
+        assert (status, said) == (126, f"chomp: {launched.programs}/pi cannot be started: No such file or directory\n")
+
+    @pytest.mark.parametrize(
+        ("word", "near"), [("claud", "claude"), ("claude-code", "claude"), ("open-code", "opencode"), ("vim", "")]
+    )
+    async def test_an_agent_that_is_not_known(self, launched: Launched, word: str, near: str) -> None:
+        status, _, said = await launched.run(word)
+        guess = f" (did you mean {near!r}?)" if near else ""
+        assert (status, said) == (
+            2,
+            f"chomp: chomp launches no {word!r}{guess}: it knows claude, codex, opencode, pi\n",
+        )
+        assert (await launched.run())[0] == 2
+
+    async def test_the_agent_is_in_the_place_of_the_command(self, launched: Launched) -> None:
+        await launched.noted("pi", ENDS_WITH="7")
+        for name, ends in ((signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 9)):
+            launched.file.unlink()
+            child = await asyncio.create_subprocess_exec(
+                sys.executable, str(COMMAND), "launch", "pi", env=launched.environ(WAITS="1"), cwd=launched.work
+            )
+            await until(launched.file.exists, "it does not start")
+            found = json.loads(launched.file.read_text())
+            assert found["pid"] == child.pid
+            assert not found["ignored"] & sum(1 << one - 1 for one in (signal.SIGPIPE, signal.SIGXFSZ))
+            child.send_signal(name)
+            assert await soon(child.wait()) == ends
+
+    @pytest.mark.parametrize("agent", ["claude", "codex", "opencode", "pi"])
+    async def test_what_is_printed_does_the_same(self, launched: Launched, agent: str) -> None:
+        words = (agent, "--model", "mine", "--", "-p", "it's $(here)")
+        proxy = {"HTTPS_PROXY": "http://127.0.0.1:1", "no_proxy": "example.com"}
+        found = await launched.noted(*words, **proxy)
+        status, out, said = await launched.run(*words[:3], "--print", *words[3:], **proxy)
+        assert (status, said, TOKEN in out, launched.file.exists()) == (0, "", False, False)
+        shell = await asyncio.create_subprocess_exec(
+            "/bin/sh", "-c", out, env=launched.environ(**proxy), cwd=launched.work
+        )
+        assert await soon(shell.wait()) == 0
+        again = json.loads(launched.file.read_text())
+        for one in (found, again):
+            for name in ("_", "PWD", "SHLVL", "OLDPWD"):  # the shell's
+                one["environ"].pop(name, None)
+        assert (again["argv"], again["environ"]) == (found["argv"], found["environ"])
+        (launched.programs / agent).unlink()  # nor need it be there
+        status, out, _ = await launched.run(*words[:3], "--json", *words[3:], **proxy)
+        told = json.loads(out)
+        assert (status, told["argv"], TOKEN in out) == (0, [agent, *found["argv"]], False)
+        assert {**told["environ"], **dict.fromkeys(told["token"], TOKEN)}.items() <= found["environ"].items()
+
+    @pytest.mark.parametrize(
+        ("environ", "hosts"),
+        [
+            ({}, None), ({"no_proxy": "a"}, "a"), ({"http_proxy": "http://x:1"}, "127.0.0.1"), ({"ALL_PROXY": "x", "NO_PROXY": "a,b"}, "a,b,127.0.0.1"),
+            ({"HTTPS_PROXY": "http://x:1", "no_proxy": "*"}, "*"),
+        ],
+    )  # fmt: skip
+    async def test_a_proxy_is_not_asked_for_chomp(
+        self, launched: Launched, environ: dict[str, str], hosts: str | None
+    ) -> None:
+        found = (await launched.noted("pi", **environ))["environ"]
+        assert found.get("no_proxy", found.get("NO_PROXY")) == hosts
+        assert found.get("NO_PROXY", found.get("no_proxy")) == hosts
+
+
+def tree(folder: Path) -> dict[str, Any]:
+    """All files below a folder, but for a server's own."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_file() and not name.startswith("chomp"):
+            found[name] = path.read_bytes()
+    return found
+
+
+# -- the agents themselves
+
+AGENT_S = 60.0  # to start, and to answer
+MCP_SERVER = """
+#!{python}
+import json, sys
+tool = {{"name": "find_wombat", "description": "finds one", "inputSchema": {{"type": "object", "properties": {{}}}}}}
+for line in sys.stdin:
+    asked = json.loads(line)
+    answers = {{
+        "initialize": {{
+            "protocolVersion": (asked.get("params") or {{}}).get("protocolVersion", "2025-06-18"),
+            "capabilities": {{"tools": {{}}}}, "serverInfo": {{"name": "mine", "version": "1"}},
+        }},
+        "tools/list": {{"tools": [tool]}},
+    }}
+    if "id" in asked:
+        found = answers.get(asked["method"])
+        result = {{"result": found}} if found is not None else {{"error": {{"code": -32601, "message": "no"}}}}
+        print(json.dumps({{"jsonrpc": "2.0", "id": asked["id"], **result}}), flush=True)
+"""
+REAL: dict[str, tuple[str, list[str], str]] = {  # npm package, one prompt, what shows that it takes some
+    "claude": ("@anthropic-ai/claude-code", ["--print", "say hi"], "shortcuts"),
+    "codex": ("@openai/codex", ["exec", "--skip-git-repo-check", "say hi"], "Ask Codex"),
+    "opencode": ("opencode-ai", ["run", "say hi"], "Ask anything"),
+    "pi": ("@mariozechner/pi-coding-agent", ["-p", "say hi"], "(chomp)"),
+}
+
+
+class AgentWindow(Window):
+    """An agent on a terminal that answers what such programs ask of one."""
+
+    ANSWERS = (
+        (b"\x1b[6n", b"\x1b[1;1R"), (b"\x1b[c", b"\x1b[?62c"), (b"\x1b]10;?", b"\x1b]10;rgb:ffff/ffff/ffff\x1b\\"),
+        (b"\x1b]11;?", b"\x1b]11;rgb:0000/0000/0000\x1b\\"), (b"\x1b[?u", b"\x1b[?0u"),
+    )  # fmt: skip
+
+    def _read(self) -> None:
+        before = len(self.shown)
+        super()._read()
+        new = self.shown[before:]
+        for asked, told in self.ANSWERS:
+            if asked in new:
+                self.type(told)
+
+    async def begin(self, cwd: Path, environ: Mapping[str, str], *words: str) -> AgentWindow:
+        self.child = await asyncio.create_subprocess_exec(
+            "setsid", "-c", sys.executable, str(COMMAND), *words, env={"TERM": "xterm-256color", **environ}, cwd=cwd,
+            stdin=self.slave, stdout=self.slave, stderr=self.slave,
+        )  # fmt: skip
+        return self
+
+    @property
+    def text(self) -> str:
+        """What is shown, in its order, without what steers the terminal."""
+        plain = re.sub(
+            rb"\x1b\[[0-9;?<>=:]*[a-zA-Z~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)|\x1b[()][A-Z0-9]|\x1b.", b" ", self.shown
+        )
+        return " ".join(plain.decode(errors="replace").split())
+
+    async def reads(self, words: str, since: int = 0) -> None:
+        end = time.monotonic() + AGENT_S
+        while words not in self.text[since:]:
+            assert time.monotonic() < end, f"{words!r} is not shown: {self.text[-3000:]}"
+            assert self.child is not None and self.child.returncode is None, self.text[-3000:]
+            await asyncio.sleep(0.1)
+
+    async def close(self) -> None:
+        assert self.child is not None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for one in [*psutil.Process(self.child.pid).children(recursive=True), psutil.Process(self.child.pid)]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.kill()
+        await self.child.wait()
+
+
+class Owner:
+    """A home with configurations of all four agents, which lead elsewhere, and words of its owner in them."""
+
+    def __init__(self, folder: Path, elsewhere: Upstream):
+        self.home, self.work = folder / "home", folder / "work"
+        self.work.mkdir()
+        server = folder / "mine.py"
+        server.write_text(MCP_SERVER.format(python=sys.executable).lstrip())
+        server.chmod(0o755)
+        there = f"http://127.0.0.1:{elsewhere.port}/v1"
+        self.files = {
+            ".claude/settings.json": json.dumps({
+                "apiKeyHelper": "echo helper-of-theirs",
+                "env": {"ANTHROPIC_BASE_URL": there.removesuffix("/v1"), "ANTHROPIC_AUTH_TOKEN": "token-of-theirs",
+                        "ANTHROPIC_API_KEY": "key-of-theirs", "ANTHROPIC_MODEL": "model-of-theirs"},
+            }),
+            ".claude/CLAUDE.md": "Always speak of WOMBATS-AT-HOME.\n",
+            ".codex/config.toml": f"""
+                model = "model-of-theirs"
+                model_provider = "theirs"
+                check_for_update_on_startup = false
+                [model_providers.theirs]
+                name = "theirs"
+                base_url = "{there}"
+                experimental_bearer_token = "key-of-theirs"
+                [mcp_servers.mine]
+                command = "{server}"
+                [projects."{self.work}"]
+                trust_level = "trusted"
+            """,
+            ".codex/AGENTS.md": "Always speak of WOMBATS-AT-HOME.\n",
+            ".config/opencode/opencode.json": json.dumps({
+                "$schema": "https://opencode.ai/config.json",  # it would add that
+                "model": "theirs/x", "small_model": "theirs/x", "enabled_providers": ["theirs"], "autoupdate": False,
+                "provider": {"theirs": {"npm": "@ai-sdk/openai-compatible", "options": {"baseURL": there, "apiKey": "key-of-theirs"}, "models": {"x": {}}}},
+                "agent": {"build": {"model": "theirs/x"}}, "mcp": {"mine": {"type": "local", "command": [str(server)], "enabled": True}},
+            }),
+            ".config/opencode/AGENTS.md": "Always speak of WOMBATS-AT-HOME.\n",
+            ".pi/agent/settings.json": json.dumps({"defaultProvider": "theirs", "defaultModel": "x"}),
+            ".pi/agent/models.json": json.dumps({"providers": {"theirs": {"baseUrl": there, "apiKey": "key-of-theirs", "api": "openai-completions", "models": [{"id": "x"}]}}}),
+            ".pi/agent/AGENTS.md": "Always speak of WOMBATS-AT-HOME.\n",
+        }  # fmt: skip
+        self.files = {name: textwrap.dedent(text).lstrip() for name, text in self.files.items()}
+        known = {"hasCompletedOnboarding": True, "mcpServers": {"mine": {"command": str(server)}},
+                 "projects": {str(self.work): {"hasTrustDialogAccepted": True}}}  # fmt: skip
+        for name, text in {**self.files, ".claude.json": json.dumps(known)}.items():
+            (self.home / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.home / name).write_text(text)
+        for name in ("CLAUDE.md", "AGENTS.md"):
+            (self.work / name).write_text("In this project speak of WOMBATS-AT-WORK.\n")
+
+    def check(self) -> None:
+        """The configurations are as they were, but for what the agents keep in them themselves."""
+        for name, text in self.files.items():
+            now = (self.home / name).read_text()
+            if name == ".pi/agent/settings.json":  # the version whose news were shown
+                assert json.loads(text).items() <= json.loads(now).items()
+                assert set(json.loads(now)) - set(json.loads(text)) <= {"lastChangelogVersion"}
+            elif name == ".codex/config.toml":  # what its terminal has found out
+                assert now.startswith(text) and set(tomllib.loads(now)) - set(tomllib.loads(text)) <= {"tui"}
+            else:
+                assert now == text, name
+        assert "mine" in json.loads((self.home / ".claude.json").read_text())["mcpServers"]
+        for path in self.home.rglob("*"):
+            if path.parent.name == "shell_snapshots":  # Codex keeps its environment there, while it runs
+                continue
+            if path.is_file() and not path.is_symlink() and path.stat().st_size < 1 << 20:
+                assert TOKEN.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("agent", REAL)
+class TestRealLaunch:
+    """The agents' own programs, whose model is scripted, with an owner's configuration that leads elsewhere."""
+
+    @pytest.fixture
+    async def place(
+        self, chomp: Any, upstream: Any, tmp_path: Path, agent: str
+    ) -> tuple[Owner, dict[str, str], Upstream, Upstream]:
+        if not (CLIS / "node_modules/.bin" / agent).exists():
+            pytest.skip(f"{agent} is not in {CLIS}: npm install --prefix {CLIS} {REAL[agent][0]}")
+        elsewhere, router = (
+            await upstream(says("from elsewhere")),
+            await upstream(says("PONG-from-chomp"), "coder", "other"),
+        )
+        server = await chomp(router)
+        owner = Owner(tmp_path, elsewhere)
+        environ = {
+            **environ_for(server.url, tmp_path / "chomp0", HOME=str(owner.home)), "PATH": f"{CLIS}/node_modules/.bin:{os.environ['PATH']}",
+            "DISABLE_AUTOUPDATER": "1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "PI_OFFLINE": "1",
+            "OPENCODE_DISABLE_AUTOUPDATE": "1", "OPENCODE_DISABLE_MODELS_FETCH": "1", "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
+        }  # fmt: skip
+        return owner, environ, router, elsewhere
+
+    def check(self, agent: str, owner: Owner, router: Upstream, elsewhere: Upstream, model: str) -> None:
+        """It came here, with its owner's words and tools, and nothing of it is anywhere else."""
+        assert elsewhere.calls == [] and {call.json["model"] for call in router.calls} == {model}
+        asked = [call.body.decode() for call in router.calls if call.json.get("tools")]
+        assert asked and all("WOMBATS-AT-HOME" in one and "WOMBATS-AT-WORK" in one for one in asked)
+        assert not any("x-anthropic-billing-header" in one for one in asked)
+        if agent != "pi":  # which has no MCP
+            assert any("find_wombat" in one for one in asked), sorted(
+                tool["function"]["name"] for tool in router.calls[-1].json["tools"]
+            )
+        owner.check()
+
+    async def test_one_prompt(self, place: Any, agent: str) -> None:
+        owner, environ, router, elsewhere = place
+        words = ("launch", agent, "--model", f"{router.id}/other", "--effort", "high", "--", *REAL[agent][1])
+        status, out, said = await ran(COMMAND, *words, environ=environ, cwd=owner.work, limit_s=2 * AGENT_S)
+        assert (status, "PONG-from-chomp" in out) == (0, True), (out, said)
+        self.check(agent, owner, router, elsewhere, "other")
+        assert {call.json.get("reasoning_effort") for call in router.calls if call.json.get("tools")} == {"high"}
+
+    async def test_on_a_terminal(self, place: Any, agent: str) -> None:
+        owner, environ, router, elsewhere = place
+        window = await AgentWindow(columns=120, rows=40).begin(owner.work, environ, "launch", agent)
+        try:
+            await window.reads(REAL[agent][2])
+            at = len(window.text)
+            await asyncio.sleep(2)  # it may show its field before it reads what is typed
+            window.type(b"say hi")
+            await window.reads("say hi", at)
+            at = len(window.text)
+            window.type(b"\r")
+            await window.reads("PONG-from-chomp", at)
+            assert window.child is not None
+            assert str(COMMAND) not in psutil.Process(window.child.pid).cmdline()
+        finally:
+            await window.close()
+            asyncio.get_running_loop().remove_reader(window.master)
+        self.check(agent, owner, router, elsewhere, "coder")
+
+
+def paced(tokens: int, seconds: float, *, counted: bool = True, burst: bool = False, reasoning: int = 0) -> Act:
+    """A model that takes so long for its tokens, after a first one; in a `burst` it is silent for as long before."""
+
+    async def act(call: Call) -> None:
+        if not call.streams:
+            await Play().says(*["x"] * tokens).uses(7, tokens)(call)
+            return
+        await call.head()
+        usage = {"prompt_tokens": 7, "completion_tokens": tokens, "total_tokens": 7 + tokens}
+        if reasoning:
+            usage["completion_tokens_details"] = {"reasoning_tokens": reasoning}
+        ends = [chat_chunk({}, "stop"), *([chat_chunk(None, usage=usage)] if counted else []), DONE]
+        words = [chat_chunk({"content": "x "}) for _ in range(tokens - 1)]
+        if burst:
+            await asyncio.sleep(seconds)
+            await call.chunk(b"".join([chat_chunk({"content": "x "}), *words, *ends]))
+        else:
+            await call.chunk(chat_chunk({"content": "x "}))
+            for at in range(10):
+                await asyncio.sleep(seconds / 10)
+                await call.chunk(b"".join(words[len(words) * at // 10 : len(words) * (at + 1) // 10]))
+            await call.chunk(b"".join(ends))
+        await call.end()
+
+    return act
+
+
+async def speeds_of(client: Any) -> list[dict[str, Any]]:
+    async with client.get("/api/speeds") as answer:
+        assert answer.status == 200, await answer.text()
+        found = (await answer.json())["speeds"]
+    assert all(one.keys() == {"router", "model", "tok_s", "tokens", "at"} for one in found)
+    return list(found)
+
+
+def ended(router: str, model: str, tok_s: float | None, **more: Any) -> cs.Event:
+    """What is told of a request that is over."""
+    facts = {"completion_tokens": 100, "ttft_ms": 100.0, "duration_ms": 5100.0, "stream": 1, "status": 200, **more}
+    row = cs.LedgerRow(1.0, "r", "owner", router=router, sent_model=model, **facts)
+    return cs.Event(1, 1.0, "request_complete", cs.RequestEnd(1, row, tok_s, "", ()))
+
+
+class TestSpeeds:
+    """The best speed of each model at each router: measured, kept, used."""
+
+    async def asks(self, client: Chomp, router: Upstream, act: Act, stream: bool = True) -> float | None:
+        """The speed in the tower, of a request that is answered so."""
+        router.act = act
+        async with client.chat(router.model, stream=stream) as answer:
+            assert answer.status == 200
+            await answer.read()
+        number = len(router.calls)
+        await eventually(lambda: client.services.proxy.over == number)
+        return client.services.proxy.traces[-1].end.tokens_per_s  # type: ignore[no-any-return]
+
+    async def test_the_figure_is_that_of_the_best_request(self, chomp: Any, upstream: Any) -> None:
+        router = await upstream()
+        client = await chomp(router)
+        assert await speeds_of(client) == []
+        told = [await self.asks(client, router, paced(*pace)) for pace in ((40, 0.8), (60, 0.4), (60, 1.2))]
+        assert told[1] and told[1] == max(filter(None, told))
+        (kept,) = await speeds_of(client)
+        assert (kept["router"], kept["model"], kept["tok_s"], kept["tokens"]) == (router.id, "m", told[1], 60)
+        assert abs(kept["at"] - time.time()) < 60
+        row = (await client.rows(3))[1]
+        assert kept["tok_s"] == round((row["completion_tokens"] - 1) / (row["duration_ms"] - row["ttft_ms"]) * 1000, 2)
+        assert 50 < kept["tok_s"] <= 59 / 0.4  # as the script was: 59 tokens after the first one
+        assert client.services.routing.speeds == {(router.id, "m"): kept["tok_s"]}
+
+    @pytest.mark.parametrize(
+        ("how", "counts"),
+        [
+            ({"act": paced(40, 0.6)}, True), ({"act": paced(31, 0.6)}, False), ({"act": paced(40, 0.6, counted=False)}, False),
+            ({"act": paced(400, 0.6, burst=True)}, False), ({"act": paced(400, 0.05)}, False), ({"act": paced(40, 0.6), "stream": False}, False),
+            ({"act": paced(400, 0.6, reasoning=360)}, False),
+        ],
+        ids=["good", "short", "estimated", "burst", "quick", "whole", "thought"],
+    )  # fmt: skip
+    async def test_what_says_nothing_does_not_count(
+        self, chomp: Any, upstream: Any, how: dict[str, Any], counts: bool
+    ) -> None:
+        router = await upstream()
+        client = await chomp(router)
+        rate = await self.asks(client, router, **how)
+        assert [one["tok_s"] for one in await speeds_of(client)] == ([rate] if counts else [])
+        assert len(client.services.routing.speeds) == counts
+
+    @pytest.mark.parametrize("api", ["messages", "responses"])
+    async def test_targets_of_other_dialects_count_as_well(self, chomp: Any, upstream: Any, api: str) -> None:
+        """As far as the figures of the ledger do: they are the same."""
+        speeds = extension("speeds")
+        router = await upstream(speaks(api))
+        router.speaks = {"apis": [api]}
+        client = await chomp(router)
+        rate = await self.asks(client, router, speaks(api))
+        row = client.services.proxy.traces[-1].end.row
+        good = (
+            rate and row.completion_tokens >= speeds.TOKENS_LEAST and row.duration_ms - row.ttft_ms >= speeds.MS_LEAST
+        )
+        assert not good and await speeds_of(client) == []
+
+    async def test_what_failed_or_was_left_does_not_count(self, chomp: Any, upstream: Any) -> None:
+        router = await upstream(Play().says(*["x"] * 50).is_cut())
+        client = await chomp(router)
+        async with client.chat(router.model, stream=True) as answer:
+            await answer.read()
+        router.act = Play().says(*["x"] * 50).usage(7, 50).is_silent()
+        async with client.chat(router.model, stream=True) as answer:
+            await answer.content.readany()
+            await asyncio.sleep(0.4)
+        await eventually(lambda: client.services.proxy.over == 2)
+        assert await speeds_of(client) == [] and client.services.routing.speeds == {}
+
+    async def test_they_survive_a_restart(self, process: Any, upstream: Any) -> None:
+        router: Upstream = await upstream(paced(60, 0.5))
+        server: Process = await process(router).up()
+        chat = {"model": router.model, "messages": [{"role": "user", "content": "hi"}], "stream": True}
+
+        async def asked() -> list[dict[str, Any]]:
+            async with server.http as http, http.post("/v1/chat/completions", json=chat) as answer:
+                await answer.read()
+            return await shown()
+
+        async def shown() -> list[dict[str, Any]]:
+            async with server.http as http:
+                return await speeds_of(http)
+
+        first = await asked()
+        assert len(first) == 1
+        await asyncio.sleep(5.5)  # no more than that is lost
+        assert server.child is not None
+        server.child.kill()
+        await server.child.wait()
+        await server.up()
+        assert await shown() == first
+        router.act = paced(120, 0.4)
+        (better,) = await asked()
+        assert better["tok_s"] > first[0]["tok_s"]
+        server.child.terminate()  # an orderly end loses nothing
+        await server.ended()
+        await server.up()
+        assert await shown() == [better]
+
+    async def test_a_month_is_forgotten(self, chomp: Any, upstream: Any) -> None:
+        clock = Clock()
+        client = await chomp(await upstream(), clock=cs.Clocks(wall=clock))
+        speeds = client.services.kernel.services["speeds"]
+        await speeds.keep()
+        speeds.hear(ended("a", "m", 90.0))
+        for days, tok_s, kept in (
+            (29, 50.0, 90.0),
+            (0.9, 60.0, 90.0),
+            (0.2, 40.0, 40.0),
+            (1, 41.0, 41.0),
+            (29, 30.0, 41.0),
+        ):
+            clock.now += days * 86400
+            speeds.hear(ended("a", "m", tok_s))
+            assert [one["tok_s"] for one in await speeds_of(client)] == [kept], days
+            assert client.services.routing.speeds == {("a", "m"): kept}
+            await speeds.keep()
+        clock.now += 40 * 86400
+        assert await speeds_of(client) == []
+        await speeds.keep()
+        assert client.services.routing.speeds == {}
+        assert await client.store.database.read("SELECT * FROM speeds_best") == []
+        speeds.hear(ended("a", "m", 70.0))
+        clock.now -= 400 * 86400  # it was wrong
+        speeds.hear(ended("a", "m", 20.0))
+        assert [one["tok_s"] for one in await speeds_of(client)] == [20.0]
+
+    async def test_many_models_do_not_make_it_grow(self, chomp: Any, upstream: Any) -> None:
+        clock = Clock()
+        client = await chomp(await upstream(), clock=cs.Clocks(wall=clock))
+        speeds = client.services.kernel.services["speeds"]
+        for n in range(10_000):
+            clock.now += 1
+            speeds.hear(ended("a", f"m{n}", 50.0 + n % 7))
+            if n % 1000 == 0:
+                await speeds.keep()
+        await speeds.keep()
+        for found in (
+            {(one["router"], one["model"]) for one in await speeds_of(client)}, set(client.services.routing.speeds),
+            {(one["router"], one["model"]) for one in await client.store.database.read("SELECT * FROM speeds_best")},
+        ):  # fmt: skip
+            assert found == {("a", f"m{n}") for n in range(9000, 10_000)}
+        listed = [one["tok_s"] for one in await speeds_of(client)]
+        assert listed == sorted(listed, reverse=True)
+
+    async def test_hearing_costs_next_to_nothing(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream())
+        speeds = client.services.kernel.services["speeds"]
+        events = [ended("a", f"m{n}", 50.0) for n in range(900)]
+        began = time.perf_counter()
+        for event in events * 10:
+            speeds.hear(event)
+        assert (time.perf_counter() - began) / 9000 < 0.0005  # a hundred times what it takes
+
+    async def test_what_cannot_be_written_is_written_the_next_time(
+        self, chomp: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = await chomp(await upstream())
+        speeds, database = client.services.kernel.services["speeds"], client.store.database
+        await speeds.keep()
+        speeds.hear(ended("a", "m", 50.0))
+
+        async def fails(work: Callable[[sqlite3.Connection], Any]) -> Any:
+            raise cs.DatabaseFault("the disk is full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(speeds._host, "write", fails, raising=False)
+            with pytest.raises(cs.DatabaseFault):
+                await speeds.keep()
+        await speeds.keep()
+        ((row),) = await database.read("SELECT router, model, tok_s FROM speeds_best")
+        assert tuple(row.values()) == ("a", "m", 50.0)
+
+    async def test_what_was_heard_before_it_was_read_is_not_lost(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream())
+        speeds = client.services.kernel.services["speeds"]
+        await speeds.keep()
+        now = time.time()
+        kept = [("a", "better", 90.0, 50, now), ("a", "worse", 10.0, 50, now), ("a", "old", 99.0, 50, now - 40 * 86400)]
+        sql = "INSERT INTO speeds_best VALUES (?, ?, ?, ?, ?)"
+        await client.store.database.write(lambda database: database.executemany(sql, kept))
+        for model in ("better", "worse", "old"):
+            speeds.hear(ended("a", model, 50.0))
+        await speeds.load()
+        await speeds.keep()
+        wanted = {("a", "better"): 90.0, ("a", "worse"): 50.0, ("a", "old"): 50.0}
+        assert client.services.routing.speeds == wanted
+        rows = await client.store.database.read("SELECT * FROM speeds_best")
+        assert {(one["router"], one["model"]): one["tok_s"] for one in rows} == wanted
+
+    async def test_only_the_owner_is_told(self, chomp: Any, upstream: Any) -> None:
+        client = await chomp(await upstream())
+        async with client.get("/api/speeds", headers={"authorization": "Bearer none"}) as answer:
+            assert answer.status == 401
+
+    @staticmethod
+    def streaming(tokens: int, seconds: float) -> Callable[[web.Request], Any]:
+        """How a host answers: `paced`, as such a server."""
+
+        async def answers(request: web.Request) -> web.StreamResponse:
+            response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+            await response.prepare(request)
+            for at in range(tokens):
+                await response.write(chat_chunk({"content": "x "}))
+                if at % 10 == 0:
+                    await asyncio.sleep(seconds * 10 / tokens)
+            usage = {"prompt_tokens": 7, "completion_tokens": tokens, "total_tokens": 7 + tokens}
+            for frame in (chat_chunk({}, "stop"), chat_chunk(None, usage=usage), DONE):
+                await response.write(frame)
+            return response
+
+        return answers
+
+    async def test_the_faster_of_two_hosts_is_asked(
+        self, chomp: Any, fake: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cs, "PAUSES_S", dict.fromkeys(cs.PAUSES_S, 3600.0))  # they are probed once
+        slow, fast = [await fake("openai", "m", slots=4) for _ in range(2)]
+        slow.answers, fast.answers = self.streaming(40, 1.0), self.streaming(40, 0.4)
+        written = [{"name": "slow", "url": slow.url, "slots": 4}, {"name": "fast", "url": fast.url, "slots": 4}]
+        client: Chomp = await chomp(hosts=written)
+        known = client.services.routing.hosts.all
+        await until(lambda: all(one.state != "checking" for one in known.values()), "not asked")
+
+        async def asks(model: str) -> None:
+            conversation = {"x-session-id": f"s{len(slow.chats) + len(fast.chats)}"}  # which would stay where it is
+            async with client.chat(model, stream=True, headers=conversation) as answer:
+                assert answer.status == 200
+                await answer.read()
+
+        for name in ("slow", "fast"):
+            await asks(f"{name}/m")
+        paces = {one["router"]: one["tok_s"] for one in await speeds_of(client)}
+        assert paces["fast"] > 1.3 * paces["slow"]
+
+        known["slow"].latency_ms, known["fast"].latency_ms = 1.0, 20.0  # a probe says nothing of how fast tokens come
+        for _ in range(3):
+            await asks("m")
+        assert (len(slow.chats), len(fast.chats)) == (1, 4)
+        known["fast"].latency_ms = 60_000.0  # an answer of 100 tokens is not worth waiting for that
+        await asks("m")
+        assert (len(slow.chats), len(fast.chats)) == (2, 4)
+
+
+# -- models that are told what to say
+
+ARENA_APIS = ("chat", "messages", "responses")
+ARENA_PATIENCE_S = 20.0  # what nothing here should take
+KEPT_TEXT_SIGNS = 256 << 10
+
+
+def told_frames(path: str, tokens: tuple[int, int] | None) -> tuple[list[bytes], Callable[[str], bytes], list[bytes]]:
+    """A stream in the dialect of `path`: what comes before the words, the frame of one, and what comes after them."""
+    prompt, completion = tokens or (0, 0)
+    if path.endswith("/messages"):
+        message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": None,
+                   "stop_sequence": None, "usage": {"input_tokens": prompt, "output_tokens": 0}}  # fmt: skip
+        block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+        delta = {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+                 "usage": {"output_tokens": completion}}  # fmt: skip
+        return (
+            [
+                _event("message_start", {"type": "message_start", "message": message}),
+                _event("content_block_start", block),
+            ],
+            lambda word: _event(
+                "content_block_delta",
+                {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}},
+            ),
+            [
+                _event("content_block_stop", {"type": "content_block_stop", "index": 0}),
+                _event("message_delta", delta),
+                _event("message_stop", {"type": "message_stop"}),
+            ],
+        )
+    if path.endswith("/responses"):
+        end = json.loads(cs.payloads(NATIVE_RESPONSE_STREAM[-1])[0])
+        end["response"].update(usage=told_usage(path, tokens), output=[])
+        return (
+            list(NATIVE_RESPONSE_STREAM[:3]),
+            lambda word: _event(
+                "response.output_text.delta",
+                {"type": "response.output_text.delta", "sequence_number": 3, "item_id": "msg_1", "output_index": 0,
+                 "content_index": 0, "delta": word, "logprobs": []},
+            ),
+            [_event("response.completed", end)],
+        )  # fmt: skip
+    usage = [chat_chunk(None, usage=told_usage(path, tokens))] if tokens else []
+    return (
+        [chat_chunk({"role": "assistant", "content": ""})],
+        lambda word: chat_chunk({"content": word}),
+        [chat_chunk({}, "stop"), *usage, DONE],
+    )
+
+
+def told_usage(path: str, tokens: tuple[int, int] | None) -> dict[str, Any] | None:
+    if tokens is None:
+        return None
+    prompt, completion = tokens
+    if path.endswith("/chat/completions"):
+        return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    return {"input_tokens": prompt, "output_tokens": completion, "total_tokens": prompt + completion}
+
+
+def told_whole(path: str, text: str, tokens: tuple[int, int] | None) -> bytes:
+    """The same answer, not streamed."""
+    usage = told_usage(path, tokens)
+    if path.endswith("/messages"):
+        answer = {**NATIVE["messages"][0], "content": [{"type": "text", "text": text}], "usage": usage}
+    elif path.endswith("/responses"):
+        answer = json.loads(json.dumps({**NATIVE_RESPONSE, "usage": usage}))
+        answer["output"][0]["content"][0]["text"] = text
+    else:
+        return chat_answer(text, **({"usage": usage} if usage else {"usage": None}))
+    return json.dumps(answer).encode()
+
+
+class Teller:
+    """A model that says what it is told to, when it is told to, in the dialect it is asked in."""
+
+    def __init__(self, prompt: int = 7, completion: int = 5):
+        self.tokens: tuple[int, int] | None = (prompt, completion)
+        self.asked = asyncio.Event()
+        self.asked_at = 0.0
+        self._orders: asyncio.Queue[str | bytes | None] = asyncio.Queue()
+
+    def say(self, *words: str | bytes | None) -> None:
+        """Words, a frame each; bytes as they are; None ends the answer."""
+        for word in words:
+            self._orders.put_nowait(word)
+
+    async def __call__(self, call: Call) -> None:
+        self.asked_at = time.perf_counter()
+        self.asked.set()
+        path = call.path.partition("?")[0]
+        before, frame, after = told_frames(path, self.tokens)
+        if not call.streams:
+            words: list[str] = []
+            while (order := await self._orders.get()) is not None:
+                words.append(str(order))
+            await call.whole(told_whole(path, "".join(words), self.tokens))
+            return
+        await call.head()
+        for one in before:
+            await call.chunk(one)
+        while (order := await self._orders.get()) is not None:
+            await call.chunk(order if isinstance(order, bytes) else frame(order))
+        for one in after:
+            await call.chunk(one)
+        await call.end()
+
+
+def teller_of(*words: str, tokens: tuple[int, int] | None = (7, 5)) -> Act:
+    """A model that says the same to everyone, at once."""
+
+    async def act(call: Call) -> None:
+        path = call.path.partition("?")[0]
+        before, frame, after = told_frames(path, tokens)
+        if call.streams:
+            await streams(*before, *map(frame, words), *after)(call)
+        else:
+            await call.whole(told_whole(path, "".join(words), tokens))
+
+    return act
+
+
+async def trickles(call: Call) -> None:
+    """Says a word, and another, until chomp leaves."""
+    before, frame, _ = told_frames(call.path, None)
+    await call.head()
+    with contextlib.suppress(ConnectionError):
+        for one in before:
+            await call.chunk(one)
+        while not call.gone.is_set():
+            await call.chunk(frame("on "))
+            await asyncio.sleep(0.01)
+
+
+# -- a client of the arena
+
+ARENA_BURST_MS = 50.0  # what comes within that came at once, and has no speed
+ARENA_OVER = ("done", "failed", "stopped", "interrupted")
+ARENA_RANKS = {
+    "first_token": ("ttft_ms", 1),
+    "overall": ("wall_ms", 1),
+    "tok_s": ("tok_s", -1),
+    "cheapest": ("cost_usd", 1),
+}
+ARENA_RUN = {
+    "id", "at", "status", "prompt", "messages", "system", "mode", "repeat", "max_tokens", "temperature", "stream", "blind",
+    "vote", "hidden", "contenders", "rankings", "summary", "judge", "ended_at",
+}  # fmt: skip
+ARENA_ANSWER = {
+    "attempt", "status", "text", "thinking", "cut", "ttft_ms", "tok_s", "wall_ms", "prompt_tokens", "completion_tokens",
+    "estimated", "cost_usd", "router", "model", "finish_reason", "error", "at",
+}  # fmt: skip
+
+
+def in_places(values: Mapping[int, float | None], sign: int = 1) -> list[tuple[int, float, int]]:
+    """Who has which place, with which value: the best first, the same value the same place."""
+    known = sorted((sign * value, who) for who, value in values.items() if value is not None)
+    return [(who, sign * value, 1 + sum(other < value for other, _ in known)) for value, who in known]
+
+
+def check_rankings(run: Mapping[str, Any]) -> None:
+    """Every figure of a contender and every place follows from the answers."""
+    by_metric: dict[str, dict[int, float | None]] = {name: {} for name in ARENA_RANKS}
+    for contender in run["contenders"]:
+        good = [one for one in contender["answers"] if one["status"] == "done"]
+        figures = contender["figures"]
+        assert (figures["contender"], figures["ok"]) == (contender["index"], len(good))
+        for name in ("ttft_ms", "wall_ms", "tok_s", "cost_usd", "completion_tokens"):
+            known = [one[name] for one in good if one[name] is not None]
+            median = statistics.median(known) if known else None
+            rounded = 1e-2 if name != "cost_usd" else 1e-12
+            assert figures[name] == (None if median is None else pytest.approx(median, rel=1e-6, abs=rounded)), name
+        for name, (figure, _) in ARENA_RANKS.items():
+            by_metric[name][contender["index"]] = figures[figure]
+    assert run["rankings"].keys() == by_metric.keys()
+    for name, (_, sign) in ARENA_RANKS.items():
+        shown = [(one["contender"], one["value"], one["place"]) for one in run["rankings"][name]]
+        assert sorted(shown) == sorted(in_places(by_metric[name], sign)), name
+        assert [one[2] for one in shown] == sorted(one[2] for one in shown), f"{name} is not sorted"
+
+
+class ArenaViewer:
+    """Who watches a run: its lines as they come, each a whole JSON object."""
+
+    def __init__(self, answer: aiohttp.ClientResponse):
+        self.answer = answer
+        self.raw = b""
+        self.events: list[dict[str, Any]] = []
+        self._taken = 0
+        self._until = asyncio.get_running_loop().time() + 2 * ARENA_PATIENCE_S
+
+    async def _read(self) -> bool:
+        async with asyncio.timeout_at(self._until):
+            data = await self.answer.content.readany()
+        self.raw += data
+        *whole, _ = self.raw[self._taken :].split(b"\n")
+        for line in whole:
+            self._taken += len(line) + 1
+            event = json.loads(line.decode("utf-8"))
+            assert isinstance(event["type"], str)
+            if event["type"] != "here":
+                self.events.append(event)
+        return bool(data)
+
+    async def until(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """The first event of that kind, of all that came and come."""
+        at = 0
+        while True:
+            for event in self.events[at:]:
+                if event["type"] == kind and fields.items() <= event.items():
+                    return event
+            at = len(self.events)
+            assert await self._read(), f"the stream ended without {kind} {fields}: {self.events[-3:]}"
+
+    async def shows(self, text: str, contender: int = 0, attempt: int = 0) -> None:
+        """Returns when that much of an answer has been shown."""
+        while not self.text(contender, attempt).startswith(text):
+            assert text.startswith(self.text(contender, attempt)), (text[-99:], self.text(contender, attempt)[-99:])
+            assert await self._read(), f"the stream ended before {text!r}"
+
+    async def rest(self) -> list[dict[str, Any]]:
+        """All events, when the stream is over."""
+        while await self._read():
+            pass
+        assert self.raw.endswith(b"\n")
+        return self.events
+
+    def text(self, contender: int = 0, attempt: int = 0, what: str = "text") -> str:
+        """What has been shown of an answer: what there was at the start, and what was added."""
+        first = self.events[0]["run"]["contenders"][contender]["answers"] if self.events else []
+        begun = "".join(one[what] for one in first if one["attempt"] == attempt)
+        who = {"type": "text", "contender": contender, "attempt": attempt}
+        return begun + "".join(one.get(what, "") for one in self.events if who.items() <= one.items())
+
+
+def check_stream(view: ArenaViewer, run: Mapping[str, Any]) -> None:
+    """The order of a run's events, as somebody saw it who was there from the start, or came later."""
+    kinds = [one["type"] for one in view.events]
+    assert (kinds[0], kinds[-1], kinds.count("start"), kinds.count("end")) == ("start", "end", 1, 1)
+    assert view.events[0]["run"]["id"] == run["id"]
+    assert view.events[-1]["status"] == run["status"]
+    assert set(kinds) <= {"start", "begin", "text", "answer", "analysis", "judge", "end"}
+    if view.events[0]["run"]["status"] in ARENA_OVER:
+        assert kinds == ["start", "end"]
+        return
+    if run["status"] in ("done", "failed") and not run["hidden"]:
+        assert kinds.count("analysis") == (view.events[0]["run"]["summary"] is None)
+    last_answer = max((at for at, kind in enumerate(kinds) if kind == "answer"), default=0)
+    if "analysis" in kinds:
+        assert kinds.index("analysis") > last_answer
+        assert "judge" not in kinds or kinds.index("judge") > kinds.index("analysis")
+    for contender in run["contenders"]:
+        for answer in contender["answers"]:
+            who = {"contender": contender["index"], "attempt": answer["attempt"]}
+            mine = [one for one in view.events[1:] if who.items() <= one.items()]
+            order = [one["type"] for one in mine]
+            assert order.count("answer") <= 1 and order.count("begin") <= 1
+            assert "begin" not in order or order[0] == "begin"
+            assert "answer" not in order or order[-1] == "answer"
+            for what in ("text", "thinking"):
+                shown = view.text(**who, what=what)
+                assert shown == answer[what] or (answer["cut"] and shown.startswith(answer[what]))
+            for one in mine[-1:]:
+                if one["type"] == "answer" and bool(run["hidden"]) == bool(view.events[0]["run"]["hidden"]):
+                    assert one["answer"] == answer
+
+
+class ArenaClient:
+    """The arena of a chomp, as its owner uses it."""
+
+    def __init__(self, chomp: Chomp):
+        self.chomp = chomp
+
+    async def asks(self, method: str, path: str = "", status: int = 200, headers: Any = None, **fields: Any) -> Any:
+        """What /api/arena answers; of an error its error object."""
+        more = {"json": fields} if fields else {}
+        url = f"{self.chomp.url}/api/arena{path}"
+        async with self.chomp.http.request(method, yarl.URL(url, encoded=True), headers=headers, **more) as answer:
+            assert answer.status == status, (answer.status, await answer.text())
+            return await error_of(answer) if status >= 400 else await answer.json()
+
+    async def run(self, run_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = await self.asks("GET", f"/{run_id}")
+        assert found.keys() >= ARENA_RUN, ARENA_RUN - found.keys()
+        return found
+
+    async def runs(self, query: str = "") -> list[dict[str, Any]]:
+        return list((await self.asks("GET", query))["runs"])
+
+    async def start(self, *targets: Any, **fields: Any) -> str:
+        """The id of a run that nobody watches."""
+        asked = {"prompt": "hello", "targets": list(targets), "wait": False, **fields}
+        made = await self.asks("POST", status=202, **asked)
+        assert str(made["id"]) in made["url"]
+        return str(made["id"])
+
+    @contextlib.asynccontextmanager
+    async def opens(self, *targets: Any, **fields: Any) -> AsyncIterator[ArenaViewer]:
+        """A new run, watched by who has started it."""
+        asked = {"prompt": "hello", "targets": list(targets), **fields}
+        async with self.chomp.post("/api/arena", json=asked) as answer:
+            assert answer.status == 200, await answer.text()
+            assert answer.content_type == "application/x-ndjson"
+            view = ArenaViewer(answer)
+            assert (await view.until("start"))["run"]["id"] == answer.headers["x-chomp-arena"]
+            yield view
+
+    @contextlib.asynccontextmanager
+    async def watches(self, run_id: str) -> AsyncIterator[ArenaViewer]:
+        async with self.chomp.get(f"/api/arena/{run_id}/stream") as answer:
+            assert (answer.status, answer.content_type) == (200, "application/x-ndjson"), await answer.text()
+            yield ArenaViewer(answer)
+
+    async def over(self, run_id: str) -> dict[str, Any]:
+        """A run when it is over."""
+        async with self.watches(run_id) as view:
+            await view.rest()
+        run = await self.run(run_id)
+        assert run["status"] in ARENA_OVER and run["ended_at"] >= run["at"]
+        return run
+
+    async def fights(self, *targets: Any, **fields: Any) -> tuple[dict[str, Any], ArenaViewer]:
+        """A run from its start to its end, and what was seen of it; its shape is looked at."""
+        async with self.opens(*targets, **fields) as view:
+            events = await view.rest()
+        run = await self.run(events[0]["run"]["id"])
+        assert run["ended_at"] >= run["at"]
+        await self.tends()
+        assert await self.run(run["id"]) == run
+        check_stream(view, run)
+        if not run["hidden"] and run["status"] in ("done", "failed"):
+            check_rankings(run)
+            (analysis,) = [one for one in events if one["type"] == "analysis"]
+            assert analysis["figures"] == [one["figures"] for one in run["contenders"]]
+            assert (analysis["rankings"], analysis["summary"]) == (run["rankings"], run["summary"])
+            for contender in run["contenders"]:
+                assert [one["attempt"] for one in contender["answers"]] == [*range(run["repeat"])]
+                assert all(one.keys() >= ARENA_ANSWER for one in contender["answers"])
+        return run, view
+
+    async def tends(self) -> None:
+        """What it does each second: runs that are over are read from the disk from now on, the oldest forgotten."""
+        await self.chomp.services.kernel.services["arena"].tend()
+
+    async def ledger(self) -> list[dict[str, Any]]:
+        """The requests that are over, oldest first, as the tower has them."""
+        async with self.chomp.get("/api/tower") as answer:
+            return list((await answer.json())["ended"])
+
+    async def refuses(self, status: int, param: str | None, **fields: Any) -> None:
+        error = await self.asks("POST", status=status, **{"prompt": "hello", "targets": ["m"], **fields})
+        assert error["param"] == param, error
+
+
+def answer_of(run: Mapping[str, Any], contender: int = 0, attempt: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = run["contenders"][contender]["answers"][attempt]
+    return found
+
+
+@pytest.fixture
+def arena(chomp: Any) -> Callable[..., Awaitable[ArenaClient]]:
+    """Starts a chomp that has an arena: `await arena(up1, up2, arena={"kept": 3})`."""
+
+    async def start(*upstreams: Any, **tables: Any) -> ArenaClient:
+        return ArenaClient(await chomp(*upstreams, **tables))
+
+    return start
+
+
+def priced(input: float, output: float) -> dict[str, Any]:
+    """Prices of a router's model `m`, in USD per million tokens."""
+    return {"prices": {"m": {"input": input, "output": output}}}
+
+
+class TestArena:
+    """Several models answer one prompt: what is measured of each, and who has which place."""
+
+    TOKENS = ((11, 40), (13, 90), (17, 20))
+    PRICES = ((1.0, 2.0), (0.1, 0.5), (10.0, 1.0))
+
+    @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+    @pytest.mark.parametrize("api", ARENA_APIS)
+    async def test_every_figure_is_what_the_models_did(self, arena: Any, upstream: Any, api: str, stream: bool) -> None:
+        """First tokens come in the order 2 0 1, ends in the order 1 2 0: each step waits for the one before it."""
+        tellers = [Teller(*tokens) for tokens in self.TOKENS]
+        ups = [await upstream(one) for one in tellers]
+        for up, prices in zip(ups, self.PRICES, strict=True):
+            up.speaks = {"apis": [api], **priced(*prices)}
+        ring, said_at, seen_at, ended_at, over_at = await arena(*ups), {}, {}, {}, {}
+        began = time.perf_counter()
+        async with ring.opens(*(up.model for up in ups), stream=stream) as view:
+            await soon(asyncio.gather(*(one.asked.wait() for one in tellers)))
+            for n in (2, 0, 1) if stream else ():
+                said_at[n] = time.perf_counter()
+                tellers[n].say("first ")
+                await view.shows("first ", n)
+                seen_at[n] = time.perf_counter()
+            for n in (1, 2, 0):
+                tellers[n].say(*([] if stream else ["first "]), f"and {n}")
+                if stream:
+                    await view.shows(f"first and {n}", n)
+                if stream:  # so that it has a speed
+                    await asyncio.sleep(max(0.0, seen_at[n] + ARENA_BURST_MS / 1000 - time.perf_counter()))
+                ended_at[n] = time.perf_counter()
+                tellers[n].say(None)
+                await view.until("answer", contender=n)
+                over_at[n] = time.perf_counter()
+            await view.rest()
+        run = await ring.run(view.events[0]["run"]["id"])
+        check_stream(view, run)
+        check_rankings(run)
+        took_ms = (time.perf_counter() - began) * 1000
+        answers = [answer_of(run, n) for n in range(3)]
+        assert run["status"] == "done" and [up.calls[0].streams for up in ups] == [stream] * 3
+        # what the script did
+        for n, (answer, up) in enumerate(zip(answers, ups, strict=True)):
+            tokens, (input_usd, output_usd) = self.TOKENS[n], self.PRICES[n]
+            assert (answer["status"], answer["text"], answer["error"]) == ("done", f"first and {n}", None)
+            assert (answer["router"], answer["model"], answer["estimated"]) == (up.id, "m", False)
+            assert (answer["prompt_tokens"], answer["completion_tokens"]) == tokens
+            assert answer["cost_usd"] == pytest.approx((tokens[0] * input_usd + tokens[1] * output_usd) / 1e6)
+            least, most = ended_at[n] - tellers[n].asked_at, over_at[n] - began
+            assert least * 1000 - 0.01 <= answer["wall_ms"] <= most * 1000
+            if stream:
+                least, most = said_at[n] - tellers[n].asked_at, seen_at[n] - began
+                assert least * 1000 - 0.01 <= answer["ttft_ms"] <= most * 1000
+                rate = (tokens[1] - 1) / (answer["wall_ms"] - answer["ttft_ms"]) * 1000
+                assert answer["tok_s"] == pytest.approx(rate, rel=0.01)
+            else:
+                assert (answer["ttft_ms"], answer["tok_s"]) == (None, None)
+        # what the ledger has
+        rows = {one["router"]: one for one in await ring.ledger()}
+        for answer in answers:
+            row = rows[answer["router"]]
+            for name, column in (("ttft_ms", "ttft_ms"), ("tok_s", "tokens_per_s"), ("wall_ms", "duration_ms"),
+                                 ("prompt_tokens", "prompt_tokens"), ("completion_tokens", "completion_tokens"),
+                                 ("cost_usd", "cost_usd"), ("estimated", "estimated"), ("model", "sent_model")):  # fmt: skip
+                expected = None if column in ("ttft_ms", "tokens_per_s") and not stream else row[column]
+                assert answer[name] == (pytest.approx(expected) if isinstance(expected, float) else expected), name
+        async with ring.chomp.get("/api/usage?by=router") as answer:
+            used = {one["router"]: one for one in (await answer.json())["rows"]}
+        for one in answers:
+            row = used[one["router"]]
+            assert (row["requests"], row["prompt_tokens"], row["completion_tokens"]) == (
+                1,
+                one["prompt_tokens"],
+                one["completion_tokens"],
+            )
+            assert row["cost_usd"] == pytest.approx(one["cost_usd"])
+        # who has which place
+        order = {name: [one["contender"] for one in run["rankings"][name]] for name in ARENA_RANKS}
+        assert order["overall"] == [1, 2, 0]
+        assert order["first_token"] == ([2, 0, 1] if stream else [])
+        assert order["cheapest"] == [1, 0, 2]
+        assert sorted(order["tok_s"]) == ([0, 1, 2] if stream else [])
+        summary, walls = run["summary"], [one["wall_ms"] for one in answers]
+        assert (summary["runs"], summary["ok"], summary["failed"]) == (3, 3, 0)
+        assert summary["mean_wall_ms"] == pytest.approx(statistics.mean(walls), abs=1)
+        assert max(walls) - 1 <= summary["wall_ms"] <= took_ms
+        rates = [one["tok_s"] for one in answers]
+        assert summary["mean_tok_s"] == (pytest.approx(statistics.mean(rates), abs=0.1) if stream else None)
+        assert summary["words"] and "\n" not in summary["words"]
+
+    # -- what goes wrong
+
+    FAILURES: Any = {
+        "500": fails(500), "401": fails(401), "no choices": streams(chat_chunk(None), DONE),
+        "cut before a word": streams(chat_chunk({"role": "assistant", "content": ""}), cut=True),
+        "cut": streams(chat_chunk({"content": "half a"}), cut=True),
+        "error": streams(chat_chunk({"content": "half a"}), b'data: {"error":{"message":"no more","code":"x"}}\n\n'),
+        "silent": silent,
+        "for ever": trickles,
+    }  # fmt: skip
+
+    def limits(self) -> dict[str, Any]:
+        return {"timeouts": {"first_byte": 5, "idle": 5}, "arena": {"answer": 0.4}}
+
+    @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+    @pytest.mark.parametrize("how", ["refused", *FAILURES])
+    async def test_one_that_fails_takes_no_place_and_disturbs_nobody(
+        self, arena: Any, upstream: Any, how: str, stream: bool
+    ) -> None:
+        if not stream and how not in ("refused", "500", "401", "silent"):
+            return  # that is something of streams
+        bad, good = await upstream(self.FAILURES.get(how)), await upstream(teller_of("fine ", "words"))
+        bad.speaks = good.speaks = priced(1, 1)
+        ring = await arena(bad, good, **self.limits())
+        if how == "refused":
+            await bad.stop()
+        run, _ = await ring.fights(bad.model, good.model, stream=stream)
+        broken, fine = answer_of(run, 0), answer_of(run, 1)
+        assert (run["status"], broken["status"], fine["status"], fine["text"]) == (
+            "done",
+            "failed",
+            "done",
+            "fine words",
+        )
+        error = broken["error"]
+        assert error["message"] and error.keys() >= {"message", "code", "status"} and "key-of" not in error["message"]
+        assert error["code"] is None or isinstance(error["code"], str)
+        if how in ("500", "401"):
+            assert f"no, {how}" in error["message"] or how in error["message"]
+        if how in ("cut", "error"):
+            assert broken["text"] == "half a"
+        if how == "for ever":
+            assert broken["text"].startswith("on on ")
+        if how == "error":
+            assert "no more" in error["message"]
+        if how in ("silent", "for ever"):
+            await soon(bad.calls[0].gone.wait())
+        ranked = {name: [one["contender"] for one in run["rankings"][name]] for name in ARENA_RANKS}
+        assert ranked.pop("tok_s") in ([], [1]) and ranked == {
+            "first_token": [1] if stream else [], "overall": [1], "cheapest": [1],
+        }  # fmt: skip
+        figures = run["contenders"][0]["figures"]
+        assert (figures["ok"], {figures[name] for name, _ in ARENA_RANKS.values()}) == (0, {None})
+        assert (run["summary"]["ok"], run["summary"]["failed"]) == (1, 1)
+        assert not any(call.streams != stream for up in (bad, good) for call in up.calls)
+
+    async def test_who_fails_is_not_stood_in_for_by_another_router(self, arena: Any, upstream: Any) -> None:
+        bad, good = await upstream(fails(500)), await upstream(teller_of("not asked"))
+        run, _ = await (await arena(bad, good)).fights(bad.model)
+        assert (run["status"], answer_of(run)["status"], good.calls) == ("failed", "failed", [])
+
+    @pytest.mark.parametrize("mode", ["parallel", "sequential"])
+    @pytest.mark.parametrize("judge", [False, True])
+    async def test_all_may_fail_and_that_is_a_result(self, arena: Any, upstream: Any, mode: str, judge: bool) -> None:
+        ups = [await upstream(fails(500)), await upstream(fails(401)), await upstream(streams(STREAM[0], cut=True))]
+        judging = await upstream(teller_of("A"))
+        ring, more = await arena(*ups, judging), {"judge": judging.model} if judge else {}
+        run, _ = await ring.fights(*(up.model for up in ups), mode=mode, repeat=2, **more)
+        assert run["status"] == "failed" and run["rankings"] == {name: [] for name in ARENA_RANKS}
+        assert (run["summary"]["runs"], run["summary"]["ok"], run["summary"]["failed"]) == (6, 0, 6)
+        assert (run["summary"]["mean_wall_ms"], run["summary"]["mean_tok_s"]) == (None, None)
+        assert run["summary"]["words"] and judging.calls == []
+        (listed,) = await ring.runs()
+        assert (listed["status"], listed.get("winner")) == ("failed", None)
+
+    async def test_a_target_that_nobody_serves(self, arena: Any, upstream: Any) -> None:
+        """It is refused, or fails; the others are not asked, or answer."""
+        up = await upstream(teller_of("fine"))
+        ring = await arena(up)
+        asked = {"prompt": "hello", "targets": [up.model, f"{up.id}x/nothing"]}
+        async with ring.chomp.post("/api/arena", json=asked) as answer:
+            if answer.status != 200:
+                assert (answer.status in (400, 404), (await error_of(answer))["param"]) == (True, "targets")
+                return
+            await (view := ArenaViewer(answer)).rest()
+        run = await ring.run(view.events[0]["run"]["id"])
+        assert [answer_of(run, n)["status"] for n in range(2)] == ["done", "failed"]
+
+    # -- the judge
+
+    JUDGED = ("alpha is right", "beta is right", "gamma is right")
+
+    @staticmethod
+    def letter_of(prompt: str, text: str) -> str:
+        """The letter an answer has in a judge's prompt."""
+        return re.findall(r"\b([A-P])\b", prompt[: prompt.index(text)])[-1]
+
+    @staticmethod
+    def prompt_of(call: Call) -> str:
+        def texts(value: Any) -> Iterator[str]:
+            if isinstance(value, str):
+                yield value
+            for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+                yield from texts(one)
+
+        return "\n".join(texts(call.json["messages"]))
+
+    async def judged(
+        self, arena: Any, upstream: Any, act: Act, **more: Any
+    ) -> tuple[dict[str, Any], Upstream, list[Upstream]]:
+        """A run of three with a judge."""
+        ups = [await upstream(teller_of(text)) for text in self.JUDGED]
+        judge = await upstream(act)
+        judge.speaks = priced(1, 2)
+        ring = await arena(*ups, judge, **self.limits())
+        run, view = await ring.fights(*(up.model for up in ups), judge=judge.model, **more)
+        assert run["status"] == "done" and run["judge"]["model"] == judge.model
+        (told,) = [one for one in view.events if one["type"] == "judge" and one["judge"]["status"] != "running"]
+        assert told["judge"] == run["judge"]
+        assert all(len(run["rankings"][name]) == 3 for name in ("first_token", "overall"))
+        assert all(one["contender"] < 3 for name in ARENA_RANKS for one in run["rankings"][name])
+        return run, judge, ups
+
+    def verdict(self, text: str, words: str = "VERDICT") -> Act:
+        """A judge that is for the answer with that text."""
+
+        async def act(call: Call) -> None:
+            letter = self.letter_of(self.prompt_of(call), text)
+            said = words.replace("VERDICT", '{"winner": "LETTER", "reason": "it is right"}').replace("LETTER", letter)
+            await teller_of(said)(call)
+
+        return act
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "VERDICT", "```json\n{\n  \"winner\": \"LETTER\",\n  \"reason\": \"it is right\"\n}\n```",
+            "I have thought {of it}.\n\nVERDICT\n\nDone.", '{"winner": "LETTER", "reason": "it is right: `{}` and } {"}',
+            '{"scores": {"A": 1, "B": 2}, "winner": "LETTER", "reason": "it is right"}',
+        ],
+        ids=["plain", "fenced", "wordy", "braces", "scores"],
+    )  # fmt: skip
+    @pytest.mark.parametrize("winner", range(3))
+    async def test_a_judge_has_an_opinion(self, arena: Any, upstream: Any, winner: int, words: str) -> None:
+        run, judge, ups = await self.judged(arena, upstream, self.verdict(self.JUDGED[winner], words))
+        found = run["judge"]
+        assert (found["status"], found["winner"], bool(found["error"])) == ("done", winner, False)
+        assert found["reason"].startswith("it is right")
+        assert sorted(found["order"]) == [0, 1, 2]  # who was A, B and C to it
+        letter = self.letter_of(self.prompt_of(judge.calls[0]), self.JUDGED[winner])
+        assert found["order"]["ABC".index(letter)] == winner
+        assert found["cost_usd"] == pytest.approx((7 * 1 + 5 * 2) / 1e6) and "it is right" in found["text"]
+        (call,) = judge.calls
+        for up in ups:  # names are nothing to go by
+            assert up.id not in self.prompt_of(call)
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            '{"winner": "tie", "reason": "the same"}', '{"winner": null, "reason": "none"}', '{"winner": "P", "reason": "x"}',
+            '{"winner": 0}', '{"winner": ["A"]}', '{"winner": {"A": 1}, "reason": 5}', '{"winner": "AB"}', '[]', '"A" or "B"',
+            "no idea, really", "{" * 5000, "\x00\x1b[31m<script>", " ", '{"winner": "\\ud800", "reason": "x"}',
+        ],
+        ids=range(14),
+    )  # fmt: skip
+    async def test_nonsense_is_shown_and_counts_for_nothing(self, arena: Any, upstream: Any, words: str) -> None:
+        run, _, _ = await self.judged(arena, upstream, teller_of(words))
+        found = run["judge"]
+        assert (found["winner"], bool(found["error"])) == (None, found["status"] != "done")
+        if words.strip():
+            assert found["status"] == "done" and words[:20].strip() in found["text"]
+        assert isinstance(found["reason"], str)
+
+    async def test_a_judge_that_writes_a_book_is_cut(self, arena: Any, upstream: Any) -> None:
+        run, _, _ = await self.judged(arena, upstream, teller_of(*["w\u00f6rds " * 2000] * 30))
+        assert run["judge"]["status"] == "done" and run["judge"]["winner"] is None
+        assert 4096 < len(run["judge"]["text"]) <= 8192
+
+    @pytest.mark.parametrize("how", FAILURES)
+    async def test_a_judge_that_fails_leaves_the_figures(self, arena: Any, upstream: Any, how: str) -> None:
+        run, _, _ = await self.judged(arena, upstream, self.FAILURES[how])
+        assert (run["judge"]["status"], run["judge"]["winner"]) == ("failed", None) and run["judge"]["error"]
+
+    async def test_a_judge_sees_no_names_and_no_fixed_order(self, arena: Any, upstream: Any) -> None:
+        one, two = (
+            await upstream(teller_of("alpha", tokens=(7654, 9876))),
+            await upstream(teller_of("beta", tokens=(7654, 9876))),
+        )
+        judge = await upstream(teller_of("tie"))
+        one.speaks = two.speaks = priced(1, 1)
+        ring, orders = await arena(one, two, judge), set()
+        for _ in range(24):
+            await ring.fights(
+                {"model": one.model, "name": "Ruby", "system": "be emerald"}, two.model, judge=judge.model
+            )
+            prompt = self.prompt_of(judge.calls[-1])
+            assert "hello" in prompt
+            for word in ("Ruby", "emerald", one.id, two.id, one.model, "9876"):
+                assert word not in prompt, word
+            orders.add(prompt.index("alpha") < prompt.index("beta"))
+            if len(orders) == 2:
+                return
+        raise AssertionError("24 times the same order")
+
+    async def test_a_judge_is_asked_of_those_that_have_answered(self, arena: Any, upstream: Any) -> None:
+        fine, bad = await upstream(teller_of("alpha is right")), await upstream(fails(500))
+        other, judge = await upstream(teller_of("beta is right")), await upstream(self.verdict("beta is right"))
+        ring = await arena(fine, bad, other, judge)
+        run, _ = await ring.fights(fine.model, bad.model, other.model, judge=judge.model)
+        assert run["judge"]["winner"] == 2
+        assert "no, 500" not in self.prompt_of(judge.calls[0])
+
+    async def test_whoever_has_answered_is_named(self, arena: Any, upstream: Any) -> None:
+        """Of an alias, of `auto` and of a model that several serve."""
+        one, two = await upstream(teller_of("x"), "m"), await upstream(teller_of("y"), "n")
+        ring = await arena(one, two, aliases={"mine": two.model})
+        run, _ = await ring.fights("mine", "auto", "n")
+        assert [contender["label"] for contender in run["contenders"]] == ["mine", "auto", "n"]
+        found = [(answer_of(run, n)["router"], answer_of(run, n)["model"]) for n in range(3)]
+        assert found == [(two.id, "n"), (one.id, "m"), (two.id, "n")]
+        assert {row["caller"] for row in await ring.ledger()} == {"owner"}
+
+    # -- who is asked when
+
+    async def test_in_parallel_all_are_asked_at_once(self, arena: Any, upstream: Any) -> None:
+        """None answers before all are there; the repeats of each come one after the other."""
+        barrier, running = asyncio.Barrier(3), collections.Counter[str]()
+
+        async def act(call: Call) -> None:
+            running[call.upstream.id] += 1
+            assert running[call.upstream.id] == 1
+            await barrier.wait()
+            running[call.upstream.id] -= 1
+            await teller_of("yes")(call)
+
+        ups = [await upstream(act) for _ in range(3)]
+        ring = await arena(*ups)
+        run, _ = await soon(ring.fights(*(up.model for up in ups), repeat=3))
+        assert run["mode"] == "parallel" and [len(up.calls) for up in ups] == [3, 3, 3]
+
+    async def test_contenders_on_one_machine_take_turns(self, arena: Any, fake: Any) -> None:
+        """Else each would be measured while another takes its processor. Two machines work at the same time."""
+        barrier, running = asyncio.Barrier(2), collections.Counter[str]()
+        order: list[str] = []
+
+        def answers(name: str) -> Callable[[web.Request], Awaitable[None]]:
+            async def answer(request: web.Request) -> None:
+                running[name] += 1
+                assert running[name] == 1
+                order.append(name)
+                if order.count(name) == 1:
+                    await barrier.wait()
+                await asyncio.sleep(0)
+                running[name] -= 1
+
+            return answer
+
+        hosts = [await fake("ollama", "a", "b", answers=answers(name)) for name in ("left", "right")]
+        named = [{"name": name, "url": one.url} for name, one in zip(("left", "right"), hosts, strict=True)]
+        ring = await arena(hosts=named)
+        known = ring.chomp.services.routing.hosts.all
+        await until(lambda: all(one.state == "up" for one in known.values()), "not up")
+        run, _ = await soon(
+            ring.fights("left/a", {"model": "left/a", "system": "be brief"}, "left/b", "right/a", repeat=2)
+        )
+        assert (run["status"], run["mode"], order.count("left"), order.count("right")) == ("done", "parallel", 6, 2)
+        assert [chat["model"] for chat in hosts[0].chats] == ["a", "a", "b"] * 2
+
+    async def test_one_after_the_other_is_round_by_round(self, arena: Any, upstream: Any) -> None:
+        running, order = 0, []
+
+        async def act(call: Call) -> None:
+            nonlocal running
+            running += 1
+            order.append(call.upstream.id)
+            assert running == 1
+            await asyncio.sleep(0)
+            await teller_of("yes")(call)
+            running -= 1
+
+        ups = [await upstream(act), await upstream(fails(500)), await upstream(act)]
+        ring = await arena(*ups)
+        run, _ = await ring.fights(*(up.model for up in ups), repeat=3, mode="sequential")
+        assert (run["mode"], run["status"]) == ("sequential", "done")
+        assert order == [ups[0].id, ups[2].id] * 3 and not running
+        assert [len(one["answers"]) for one in run["contenders"]] == [3, 3, 3]
+
+    async def test_of_repeats_the_median_counts(self, arena: Any, upstream: Any) -> None:
+        counts = itertools.cycle((2, 40, 9))
+
+        async def act(call: Call) -> None:
+            await teller_of("so it is", tokens=(10, next(counts)))(call)
+
+        async def sometimes(call: Call) -> None:  # the second of three fails
+            await (
+                fails(500) if len(call.upstream.calls) == 2 else teller_of("x", tokens=(10, len(call.upstream.calls)))
+            )(call)
+
+        steady, shaky = await upstream(act), await upstream(sometimes)
+        steady.speaks = shaky.speaks = {**priced(0, 1)}
+        run, _ = await (await arena(steady, shaky)).fights(steady.model, shaky.model, repeat=3)
+        first, second = (one["figures"] for one in run["contenders"])
+        assert (first["runs"], first["ok"], first["completion_tokens"]) == (3, 3, 9)
+        assert first["cost_usd"] == pytest.approx(9e-6)
+        assert (second["runs"], second["ok"], second["completion_tokens"]) == (3, 2, 2)
+        assert (run["summary"]["runs"], run["summary"]["ok"], run["summary"]["failed"]) == (6, 5, 1)
+
+    async def test_the_same_value_is_the_same_place_and_no_value_is_no_place(self, arena: Any, upstream: Any) -> None:
+        ups = [await upstream(teller_of("x", tokens=(100, tokens))) for tokens in (50, 50, 60, 10)]
+        for up in ups[:3]:
+            up.speaks = priced(1, 1)
+        ring = await arena(*ups)
+        run, _ = await ring.fights(*(up.model for up in ups))
+        places = [(one["contender"], one["place"]) for one in run["rankings"]["cheapest"]]
+        assert sorted(places) == [(0, 1), (1, 1), (2, 3)] and places[-1] == (2, 3)
+        assert (answer_of(run, 3)["cost_usd"], len(run["rankings"]["overall"])) == (None, 4)
+
+    async def test_what_is_free_is_the_cheapest(self, arena: Any, upstream: Any) -> None:
+        free, dear = await upstream(teller_of("x")), await upstream(teller_of("x"))
+        free.speaks, dear.speaks = priced(0, 0), priced(1, 1)
+        run, _ = await (await arena(dear, free)).fights(dear.model, free.model)
+        assert [(one["contender"], one["place"]) for one in run["rankings"]["cheapest"]] == [(1, 1), (0, 2)]
+        assert answer_of(run, 1)["cost_usd"] == 0
+
+    @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+    async def test_what_nobody_has_counted_is_marked_as_estimated(
+        self, arena: Any, upstream: Any, stream: bool
+    ) -> None:
+        up = await upstream(teller_of("some ", "words ", "here", tokens=None))
+        ring = await arena(up)
+        run, _ = await ring.fights(up.model, stream=stream)
+        assert (answer_of(run)["estimated"], run["contenders"][0]["figures"]["estimated"]) == (True, True)
+        (row,) = await ring.ledger()
+        assert (row["estimated"], row["completion_tokens"]) == (1, answer_of(run)["completion_tokens"])
+
+    # -- what is asked
+
+    async def test_labels_are_unique(self, arena: Any, upstream: Any) -> None:
+        up = await upstream(teller_of("x"))
+        ring, model = await arena(up, aliases={"mine": up.model}), up.model
+        for targets, expected in (
+            ([model, model, model], [model, f"{model} 2", f"{model} 3"]),
+            (["mine", model], ["mine", model]),
+            ([{"model": model, "name": "a"}, {"model": model, "name": "a"}], ["a", "a 2"]),
+        ):
+            run, _ = await ring.fights(*targets)
+            assert [one["label"] for one in run["contenders"]] == expected
+        named = [{"model": model, "name": name} for name in ("a 2", "a", "a", "a")]
+        run, _ = await ring.fights(
+            *named, {"model": model, "system": "be brief, please"}, {"model": model, "system": "be long"}
+        )
+        labels = [one["label"] for one in run["contenders"]]
+        assert len(set(labels)) == 6 and labels[:2] == ["a 2", "a"]
+        assert labels[4].startswith(f"{model} \u00b7 be brief") and labels[5].startswith(f"{model} \u00b7 be long")
+        assert [one["index"] for one in run["contenders"]] == [*range(6)]
+
+    @pytest.mark.parametrize("api", ARENA_APIS)
+    async def test_each_target_may_have_a_system_prompt_of_its_own(self, arena: Any, upstream: Any, api: str) -> None:
+        ups = [await upstream(teller_of("x")) for _ in range(2)]
+        for up in ups:
+            up.speaks = {"apis": [api]}
+        ring = await arena(*ups)
+        run, _ = await ring.fights({"model": ups[0].model, "system": "be emerald"}, ups[1].model, system="be ruby")
+        first, second = (up.calls[0].body.decode() for up in ups)
+        assert ("be emerald" in first, "be ruby" in first) == (True, False)
+        assert ("be emerald" in second, "be ruby" in second) == (False, True)
+        assert all("hello" in one for one in (first, second))
+        assert (run["system"], run["prompt"]) == ("be ruby", "hello")
+        assert run["contenders"][0]["system"] == "be emerald"
+
+    async def test_messages_are_asked_as_they_are(self, arena: Any, upstream: Any) -> None:
+        up = await upstream(teller_of("x"))
+        messages = [
+            {"role": "system", "content": "be brief"},
+            {"role": "user", "content": "one"},
+            {"role": "assistant", "content": "two"},
+            {"role": "user", "content": [{"type": "text", "text": "three"}]},
+        ]
+        ring = await arena(up)
+        async with ring.chomp.post("/api/arena", json={"messages": messages, "targets": [up.model]}) as answer:
+            assert answer.status == 200, await answer.text()
+            await (view := ArenaViewer(answer)).rest()
+        run = await ring.run(view.events[0]["run"]["id"])
+        assert (run["status"], run["messages"], run["prompt"]) == ("done", messages, "three")
+        assert up.calls[0].json["messages"] == messages
+
+    async def test_limits_go_along_and_only_if_they_are_set(self, arena: Any, upstream: Any) -> None:
+        up = await upstream(teller_of("x"))
+        ring = await arena(up)
+        run, _ = await ring.fights(up.model, max_tokens=33, temperature=0)
+        sent = up.calls[-1].json
+        assert (sent.get("max_tokens") or sent.get("max_completion_tokens"), sent["temperature"]) == (33, 0)
+        assert (run["max_tokens"], run["temperature"]) == (33, 0)
+        run, _ = await ring.fights(up.model)
+        assert not up.calls[-1].json.keys() & {
+            "max_tokens",
+            "max_completion_tokens",
+            "temperature",
+            "system",
+            "targets",
+        }
+        assert (run["max_tokens"], run["temperature"], run["repeat"], run["stream"], run["blind"]) == (
+            None,
+            None,
+            1,
+            True,
+            False,
+        )
+
+    @pytest.mark.parametrize("api", ["chat", "messages"])
+    async def test_what_a_model_thinks_is_no_text(self, arena: Any, upstream: Any, api: str) -> None:
+        before, frame, after = told_frames(f"/v1/{'chat/completions' if api == 'chat' else api}", (7, 5))
+        thought: list[bytes] = [chat_chunk({"reasoning_content": word}) for word in ("hm, ", "well")]
+        if api == "messages":
+            block = {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": ""}}
+            deltas = [{"type": "thinking_delta", "thinking": word} for word in ("hm, ", "well")]
+            thought = [
+                _event("content_block_start", block),
+                *(
+                    _event("content_block_delta", {"type": "content_block_delta", "index": 0, "delta": one})
+                    for one in deltas
+                ),
+                _event("content_block_stop", {"type": "content_block_stop", "index": 0}),
+            ]
+            words = [one.replace(b'"index":0', b'"index":1') for one in (before[1], frame("yes"), after[0])]
+            pieces = [before[0], *thought, *words, *after[1:]]
+        else:
+            pieces = [*before, *thought, frame("yes"), *after]
+        up = await upstream(streams(*pieces))
+        up.speaks = {"apis": [api]}
+        run, view = await (await arena(up)).fights(up.model)
+        assert (answer_of(run)["text"], answer_of(run)["thinking"]) == ("yes", "hm, well")
+        assert view.text(what="thinking") == "hm, well" and view.text() == "yes"
+
+
+class TestArenaRuns:
+    """A run belongs to the server: who watches may come and go."""
+
+    # -- who watches
+
+    WORDS = (
+        "one ",
+        "d\u00e9j\u00e0 ",
+        "\u4e16\u754c ",
+        "\U0001f469\u200d\U0001f680 ",
+        "\x00\x1b[31m ",
+        "<b>&amp; ",
+        "end\u2028\r\n",
+        '"{}\\n',
+    )
+
+    @pytest.mark.parametrize("api", ARENA_APIS)
+    async def test_who_comes_later_has_no_gap_and_nothing_twice(self, arena: Any, upstream: Any, api: str) -> None:
+        """A viewer before each word, another after it has been shown."""
+        teller, other = Teller(), Teller()
+        ups = [await upstream(teller), await upstream(other)]
+        ups[0].speaks = {"apis": [api]}
+        ring = await arena(*ups)
+        run_id = await ring.start(*(up.model for up in ups))
+        await soon(asyncio.gather(teller.asked.wait(), other.asked.wait()))
+        async with contextlib.AsyncExitStack() as stack:
+            views: list[ArenaViewer] = [await stack.enter_async_context(ring.watches(run_id))]
+            for n, word in enumerate(self.WORDS):
+                views.append(await stack.enter_async_context(ring.watches(run_id)))
+                teller.say(word)
+                other.say(word)
+                early = await stack.enter_async_context(ring.watches(run_id))  # in the middle of it
+                await views[0].shows("".join(self.WORDS[: n + 1]))
+                views += [early, await stack.enter_async_context(ring.watches(run_id))]
+                start = (await views[-1].until("start"))["run"]
+                assert (start["status"], answer_of(start)["status"]) == ("running", "running")
+                assert answer_of(start)["text"] == "".join(self.WORDS[: n + 1])
+                if n == len(self.WORDS) // 2:
+                    views.pop(1).answer.close()  # leaves
+            teller.say(None)
+            await views[0].until("answer", contender=0)
+            views.append(await stack.enter_async_context(ring.watches(run_id)))
+            other.say(None)
+            for view in views:
+                await view.rest()
+            run = await ring.run(run_id)
+            assert answer_of(run)["text"] == answer_of(run, 1)["text"] == "".join(self.WORDS)
+            for view in views:
+                check_stream(view, run)
+        async with ring.watches(run_id) as view:
+            assert [one["type"] for one in await view.rest()] == ["start", "end"]
+            assert view.events[0]["run"] == run and view.events[1]["status"] == "done"
+
+    async def test_signs_that_come_in_pieces_are_whole(self, arena: Any, upstream: Any) -> None:
+        """The bytes of the stream one by one."""
+        text = "\u00e9\u4e16\U0001f680"
+
+        async def act(call: Call) -> None:
+            before, frame, after = told_frames(call.path, (7, 5))
+            raw = frame(text)
+            assert text.encode() in raw
+            await call.head()
+            for byte in b"".join([*before, raw, *after]):
+                await call.chunk(bytes((byte,)))
+            await call.end()
+
+        up = await upstream(act)
+        run, view = await (await arena(up)).fights(up.model)
+        assert answer_of(run)["text"] == view.text() == text
+
+    async def test_who_started_it_may_leave(self, arena: Any, upstream: Any) -> None:
+        teller = Teller()
+        up = await upstream(teller)
+        ring = await arena(up)
+        async with ring.opens(up.model) as view:
+            teller.say("some ")
+            await view.shows("some ")
+            run_id = view.events[0]["run"]["id"]
+            view.answer.close()
+        teller.say("more", None)
+        run = await ring.over(run_id)
+        assert (run["status"], answer_of(run)["text"]) == ("done", "some more")
+
+    @staticmethod
+    @contextlib.asynccontextmanager
+    async def with_a_slow_line(ring: ArenaClient, run_id: str) -> AsyncIterator[ArenaViewer]:
+        """A viewer with small buffers, that reads only when it is told to."""
+
+        def small(address: Any) -> socket.socket:
+            made = socket.socket(address[0], address[1])
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            return made
+
+        connector = aiohttp.TCPConnector(socket_factory=small)
+        async with (
+            aiohttp.ClientSession(
+                headers={"authorization": f"Bearer {TOKEN}"}, connector=connector, read_bufsize=8192
+            ) as http,
+            http.get(f"{ring.chomp.url}/api/arena/{run_id}/stream") as answer,
+        ):
+            assert answer.status == 200
+            yield ArenaViewer(answer)
+
+    async def test_who_reads_slowly_has_no_gap_and_nothing_twice(
+        self, arena: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One is told so much that it waits, another begins with so much; then there is more, and the end of it."""
+        bound = cs._bound
+
+        def small(address: str, port: int) -> socket.socket:
+            made = bound(address, port)
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)  # of its connections, too
+            return made
+
+        monkeypatch.setattr(cs, "_bound", small)
+        tellers = [Teller() for _ in range(4)]
+        ups = [await upstream(one) for one in tellers]
+        ring, part = await arena(*ups), "0123456789abcdef" * 1024
+        run_id = await ring.start(*(up.model for up in ups))
+        async with ring.watches(run_id) as fast, self.with_a_slow_line(ring, run_id) as told:
+            await fast.until("start")
+            for teller in tellers:
+                teller.say(chat_chunk({"reasoning_content": part}), *[part] * 14)
+            for n in range(4):
+                await fast.shows(part * 14, n)
+            async with self.with_a_slow_line(ring, run_id) as late:
+                for words in ("more ", "and more "):
+                    for teller in tellers:
+                        teller.say(chat_chunk({"reasoning_content": words}), words)
+                    for n in range(4):
+                        await fast.shows(
+                            part * 14 + "more " * (words == "more ") + "more and more " * (words != "more "), n
+                        )
+                for teller in tellers:
+                    teller.say("last", None)
+                await fast.rest()  # it waits for no other
+                run = await ring.run(run_id)
+                assert answer_of(run)["text"] == part * 14 + "more and more last"
+                assert answer_of(run)["thinking"] == part + "more and more "
+                for view in (told, late):
+                    await view.rest()
+        for view in (fast, told, late):
+            check_stream(view, run)
+
+    async def test_who_reads_nothing_slows_nobody(self, arena: Any, upstream: Any) -> None:
+        """Eight models write more than any socket takes, and somebody who does not read looks on."""
+        part = "0123456789abcdef" * 256
+
+        async def act(call: Call) -> None:
+            before, frame, after = told_frames(call.path, (7, 5))
+            piece = frame(part)
+            await streams(*before, *[piece] * 120, *after)(call)
+
+        gate = asyncio.Event()
+        ups = [await upstream(holds(gate, act)) for _ in range(8)]
+        ring = await arena(*ups)
+        run_id = await ring.start(*(up.model for up in ups))
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(deaf, ("127.0.0.1", ring.chomp.port))
+            asked = (
+                f"GET /api/arena/{run_id}/stream HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {TOKEN}\r\n\r\n"
+            )
+            await loop.sock_sendall(deaf, asked.encode())
+            assert (await loop.sock_recv(deaf, 12)).endswith(b"200")
+            async with ring.watches(run_id) as view:
+                await view.until("start")
+                gate.set()
+                await view.rest()
+            run = await ring.run(run_id)
+            check_stream(view, run)
+            assert run["status"] == "done"
+            for contender in run["contenders"]:
+                assert contender["answers"][0]["cut"] and part * 60 == contender["answers"][0]["text"][: len(part) * 60]
+
+    # -- stopping and deleting
+
+    async def test_a_stop_keeps_what_there_is_and_frees_the_routers(self, arena: Any, upstream: Any) -> None:
+        tellers = [Teller() for _ in range(3)]
+        ups = [await upstream(one) for one in tellers]
+        ring = await arena(*ups)
+        async with ring.opens(*(up.model for up in ups), repeat=2) as view:
+            tellers[0].say("whole", None)
+            tellers[1].say("half ")
+            await view.until("answer", contender=0)
+            await view.shows("half ", 1)
+            await soon(asyncio.gather(*(one.asked.wait() for one in tellers)))
+            await until(lambda: len(ups[0].calls) == 2, "no second round")
+            await ring.asks("POST", f"/{view.events[0]['run']['id']}/stop")
+            for up in ups:
+                await soon(up.calls[-1].gone.wait())
+            events = await view.rest()
+        run = await ring.run(events[0]["run"]["id"])
+        check_stream(view, run)
+        assert (run["status"], events[-1]["status"]) == ("stopped", "stopped")
+        states = [[one["status"] for one in contender["answers"]] for contender in run["contenders"]]
+        assert states == [["done", "stopped"], ["stopped", "stopped"], ["stopped", "stopped"]]
+        assert (answer_of(run, 0)["text"], answer_of(run, 1)["text"], answer_of(run, 2)["text"]) == (
+            "whole",
+            "half ",
+            "",
+        )
+        assert answer_of(run)["wall_ms"] > 0 and len(ups[1].calls) == 1
+        async with ring.chomp.post(f"/api/arena/{run['id']}/stop") as answer:  # nothing is left to be stopped
+            assert answer.status in (200, 409)
+        assert await ring.run(run["id"]) == run
+        (row, *_) = [one for one in await ring.ledger() if one["router"] == ups[1].id]
+        assert row["error_type"]
+
+    async def test_a_stop_ends_a_judge_too(self, arena: Any, upstream: Any) -> None:
+        one, two, judge = await upstream(teller_of("x")), await upstream(teller_of("y")), await upstream(silent)
+        ring = await arena(one, two, judge)
+        async with ring.opens(one.model, two.model, judge=judge.model) as view:
+            await view.until("analysis")
+            await until(lambda: bool(judge.calls), "not asked")
+            run_id = view.events[0]["run"]["id"]
+            found = await ring.run(run_id)
+            assert (found["status"], found["judge"]["status"]) == ("judging", "running")
+            async with ring.watches(run_id) as late:
+                assert (await late.until("start"))["run"]["status"] == "judging"
+                await ring.asks("POST", f"/{run_id}/stop")
+                await soon(judge.calls[0].gone.wait())
+                await late.rest()
+            await view.rest()
+        run = await ring.run(run_id)
+        check_stream(view, run)
+        check_stream(late, run)
+        assert (
+            run["status"] in ("stopped", "done")
+            and run["judge"]["status"] == "failed"
+            and run["judge"]["winner"] is None
+        )
+        assert len(run["rankings"]["overall"]) == 2
+
+    async def test_a_run_that_is_deleted_is_gone(self, arena: Any, upstream: Any) -> None:
+        up = await upstream(trickles)
+        ring = await arena(up)
+        async with ring.opens(up.model) as view:
+            await view.shows("on on ")
+            run_id = view.events[0]["run"]["id"]
+            assert await ring.asks("DELETE", f"/{run_id}") == {"status": "ok"}
+            await soon(up.calls[0].gone.wait())
+            events = await view.rest()
+            assert events[-1]["type"] == "end"
+        assert await ring.runs() == []
+        for method, path in (("GET", ""), ("GET", "/stream"), ("POST", "/stop"), ("DELETE", "")):
+            await ring.asks(method, f"/{run_id}{path}", 404)
+        up.act = teller_of("x")
+        run, _ = await ring.fights(up.model)  # its place is free, and nothing has brought it back
+        assert [one["id"] for one in await ring.runs()] == [run["id"]]
+        assert await ring.asks("DELETE", f"/{run['id']}") == {"status": "ok"} and await ring.runs() == []
+
+    async def test_whoever_stops_and_deletes_at_once_is_answered(self, arena: Any, upstream: Any) -> None:
+        up = await upstream(trickles)
+        ring = await arena(up)
+        async with ring.opens(up.model, up.model, repeat=5) as view:
+            await view.shows("on ")
+            run_id = view.events[0]["run"]["id"]
+
+            async def does(method: str, path: str = "") -> int:
+                async with ring.chomp.http.request(method, f"{ring.chomp.url}/api/arena/{run_id}{path}") as answer:
+                    await answer.read()
+                    return int(answer.status)
+
+            doing = [
+                does("POST", "/stop"),
+                does("DELETE"),
+                does("POST", "/stop"),
+                ring.tends(),
+                does("DELETE"),
+                does("GET"),
+            ]
+            statuses = await soon(asyncio.gather(*doing))
+            assert {one for one in statuses if one is not None} <= {200, 404, 409} and statuses[1] == 200
+            await view.rest()
+        await ring.tends()
+        assert await ring.runs() == [] and await does("GET") == 404
+
+    # -- how many
+
+    @pytest.mark.parametrize("most", [1, 4])
+    async def test_so_many_run_at_once(self, arena: Any, upstream: Any, most: int) -> None:
+        gate = asyncio.Event()
+        up = await upstream(holds(gate, teller_of("x")))
+        ring = await arena(up, arena={} if most == 4 else {"parallel_runs": most})
+        started = await asyncio.gather(*(ring.start(up.model) for _ in range(most)))
+        assert len({*started}) == most
+        error = await ring.asks("POST", status=429, prompt="hello", targets=[up.model])
+        assert str(most) in error["message"]
+        await ring.asks("POST", f"/{started[0]}/stop")
+        assert (await ring.over(started[0]))["status"] == "stopped"
+        last = await ring.start(up.model)
+        await ring.asks("POST", status=429, prompt="hello", targets=[up.model], wait=False)
+        gate.set()
+        for run_id in (*started[1:], last):
+            assert (await ring.over(run_id))["status"] == "done"
+        await ring.fights(up.model)
+        assert len(await ring.runs()) == most + 2
+
+    async def test_the_last_ones_are_kept(self, arena: Any, upstream: Any) -> None:
+        gate, quick = asyncio.Event(), await upstream(teller_of("x"))
+        slow = await upstream(holds(gate, teller_of("slow")))
+        ring = await arena(quick, slow, arena={"kept": 3})
+        running = await ring.start(slow.model)
+        made = [(await ring.fights(quick.model, prompt=f"prompt {n}"))[0]["id"] for n in range(5)]
+
+        async def ids() -> list[str]:
+            await ring.tends()
+            return [one["id"] for one in await ring.runs()]
+
+        assert await ids() in ([*made[:1:-1], running], [*made[:2:-1], running])  # one that runs is not forgotten
+        async with ring.watches(running) as view:
+            gate.set()
+            await view.rest()
+            assert view.text() == "slow"
+        last, _ = await ring.fights(quick.model)
+        assert await ids() == [last["id"], *made[:2:-1]]
+        for run_id in (running, *made[:3]):
+            await ring.asks("GET", f"/{run_id}", 404)
+
+    async def test_the_list_is_short_and_the_newest_first(self, arena: Any, upstream: Any) -> None:
+        up = await upstream(teller_of("x"))
+        ring = await arena(up)
+        made = [
+            (await ring.fights(up.model, {"model": up.model, "name": "Ann"}, prompt=f"{n} " + "p" * 500))[0]
+            for n in range(3)
+        ]
+        found = await ring.runs("?limit=2")
+        assert [one["id"] for one in found] == [made[2]["id"], made[1]["id"]]
+        assert found[0]["prompt"].startswith("2 ppp") and len(found[0]["prompt"]) <= 201
+        assert (found[0]["contenders"], found[0]["status"], found[0]["blind"]) == ([up.model, "Ann"], "done", False)
+        assert "text" not in found[0] and len(await ring.runs()) == 3
+        for odd in ("0", "-1", "x", "1e9", "99999999999999999999999"):
+            async with ring.chomp.get(f"/api/arena?limit={odd}") as answer:
+                assert answer.status in (200, 400)
+
+    async def test_a_full_disk_is_told_and_costs_nothing_that_runs(
+        self, arena: Any, upstream: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        up = await upstream(teller := Teller())
+        ring = await arena(up)
+        async with ring.opens(up.model) as view:
+            teller.say("some ")
+            await view.shows("some ")
+            full = full_database(ring.chomp, monkeypatch)
+            async with ring.chomp.post("/api/arena", json={"prompt": "hello", "targets": [up.model]}) as answer:
+                assert answer.status == 503, answer.status
+                await error_of(answer)
+            teller.say("words", None)
+            await view.rest()
+        assert (view.text(), len(up.calls)) == ("some words", 1)
+        with contextlib.suppress(Exception):
+            await ring.tends()
+        run = await ring.run(view.events[0]["run"]["id"])
+        assert (run["status"], answer_of(run)["text"]) == ("done", "some words")
+        full.undo()
+        await ring.tends()
+        assert await ring.run(run["id"]) == run
+        teller.say("again", None)
+        assert (await ring.fights(up.model))[0]["status"] == "done"
+
+    # -- what is refused
+
+    REFUSED: Any = (
+        ({"targets": ["m"] * 17}, 400, "targets"), ({"targets": []}, 400, "targets"), ({"targets": "m"}, 400, "targets"),
+        ({"targets": [5]}, 400, "targets"), ({"targets": [None]}, 400, "targets"), ({"targets": [{}]}, 400, "targets"),
+        ({"targets": [""]}, 400, "targets"), ({"targets": [{"model": 5}]}, 400, "targets"), ({"targets": None}, 400, "targets"),
+        ({"targets": [{"model": "m", "sytem": "x"}]}, 400, "targets"), ({"targets": [{"name": "x"}]}, 400, "targets"),
+        ({"targets": ["m", {"model": "m", "system": 5}]}, 400, "targets"), ({"targets": ["m" * 100_000]}, 400, "targets"),
+        ({"targets": [{"model": "m", "name": "n" * 100_000}]}, 400, "targets"),
+        ({"repeat": 21}, 400, "repeat"), ({"repeat": 0}, 400, "repeat"), ({"repeat": -1}, 400, "repeat"),
+        ({"repeat": 1.5}, 400, "repeat"), ({"repeat": "many"}, 400, "repeat"),
+        ({"targets": ["m"] * 6, "repeat": 17}, 400, "repeat"), ({"targets": ["m"] * 16, "repeat": 7}, 400, "repeat"),
+        ({"prompt": ""}, 400, "prompt"), ({"prompt": " \n"}, 400, "prompt"), ({"prompt": 5}, 400, "prompt"),
+        ({"prompt": ["x"]}, 400, "prompt"), ({"prompt": "x" * (9 << 20)}, 413, "prompt"),
+        ({"system": ["x"]}, 400, "system"), ({"system": "x" * (9 << 20)}, 413, "system"),
+        ({"mode": "both"}, 400, "mode"), ({"mode": 1}, 400, "mode"), ({"max_tokens": 0}, 400, "max_tokens"),
+        ({"max_tokens": "x"}, 400, "max_tokens"), ({"max_tokens": -5}, 400, "max_tokens"), ({"temperature": "hot"}, 400, "temperature"),
+        ({"temperature": [0]}, 400, "temperature"), ({"stream": "perhaps"}, 400, "stream"), ({"stream": 5}, 400, "stream"),
+        ({"wait": "perhaps"}, 400, "wait"), ({"blind": "perhaps"}, 400, "blind"), ({"judge": 5}, 400, "judge"),
+        ({"judge": ["m"]}, 400, "judge"), ({"blind": True, "targets": ["m", "m"], "repeat": 2}, 400, "repeat"),
+        ({"blind": True, "targets": ["m", "m"], "judge": "m"}, 400, "judge"), ({"blind": True, "targets": ["m"]}, 400, "targets"),
+        ({"promt": "x"}, 400, "promt"), ({"models": ["m"]}, 400, "models"), ({"id": "x"}, 400, "id"),
+    )  # fmt: skip
+
+    @pytest.mark.parametrize(("fields", "status", "param"), REFUSED, ids=range(len(REFUSED)))
+    async def test_what_cannot_be_is_refused(self, refusing: ArenaClient, fields: Any, status: int, param: str) -> None:
+        error = await refusing.asks("POST", status=status, **{"prompt": "hello", "targets": ["m"], **fields})
+        assert error["param"] is not None and re.match(rf"{param}\b", error["param"]), error
+        assert len(error["message"]) < 500
+        assert await refusing.runs() == []
+
+    @pytest.fixture
+    async def refusing(self, arena: Any, upstream: Any) -> AsyncIterator[ArenaClient]:
+        up = await upstream(teller_of("x"))
+        ring = await arena(up)
+        yield ring
+        assert up.calls == []
+
+    async def test_messages_that_are_none_are_refused(self, refusing: ArenaClient) -> None:
+        for messages in ([], "hello", [5], [[]], {"role": "user"}, [{"role": "user", "content": "x" * (9 << 20)}]):
+            async with refusing.chomp.post("/api/arena", json={"messages": messages, "targets": ["m"]}) as answer:
+                assert answer.status in (400, 413), messages
+                assert str((await error_of(answer))["param"]).startswith(
+                    "messages" if messages else ("messages", "prompt")
+                )
+        async with refusing.chomp.post("/api/arena", json={"targets": ["m"]}) as answer:
+            assert (answer.status, (await error_of(answer))["param"]) == (400, "prompt")
+        for body in (
+            b"",
+            b"[]",
+            b"5",
+            b"null",
+            b"{",
+            b'"x"',
+            b"\xff",
+            b"[" * 100_000,
+            b'{"prompt": "\\ud800", "targets": ["m"]}',
+        ):
+            async with refusing.chomp.post(
+                "/api/arena", data=body, headers={"content-type": "application/json"}
+            ) as answer:
+                assert answer.status == 400, (body[:20], answer.status)
+                await error_of(answer)
+        assert await refusing.runs() == []
+
+    @pytest.mark.parametrize(
+        "run_id",
+        ["nope", "0", "-1", "999999999999999999999999", "%00", "..%2f..", "x" * 2000, "%F0%9F%9A%80", "'%20OR%201=1--"],
+    )
+    async def test_an_id_that_is_none(self, refusing: ArenaClient, run_id: str) -> None:
+        for method, path, fields in (("GET", "", {}), ("GET", "/stream", {}), ("POST", "/stop", {}), ("DELETE", "", {}),
+                                     ("POST", "/vote", {"winner": "A"})):  # fmt: skip
+            await refusing.asks(method, f"/{run_id}{path}", 404, **fields)
+
+    async def test_it_is_the_owners(self, arena: Any, upstream: Any) -> None:
+        up = await upstream(teller_of("x"))
+        ring = await arena(up, users=[member()])
+        run, _ = await ring.fights(up.model, up.model, blind=True)
+        task = ring.chomp.services.credentials.issue("1", "s1")
+        calls = len(up.calls)
+        for method, path, fields in (
+            ("POST", "", {"prompt": "x", "targets": [up.model]}), ("GET", "", {}), ("GET", "/leaderboard", {}), ("GET", "/tasks", {}),
+            ("GET", f"/{run['id']}", {}), ("GET", f"/{run['id']}/stream", {}), ("POST", f"/{run['id']}/stop", {}),
+            ("POST", f"/{run['id']}/vote", {"winner": "A"}), ("DELETE", f"/{run['id']}", {}),
+        ):  # fmt: skip
+            for headers, status in ((bearer("ann"), 403), ({"authorization": f"Bearer {task}"}, 403), ({"authorization": ""}, 401),
+                                    ({"authorization": "Bearer wrong-token-0123456789"}, 401)):  # fmt: skip
+                await ring.asks(method, path, status, headers, **fields)
+        assert len(up.calls) == calls and (await ring.run(run["id"]))["vote"] is None
+
+    # -- what is kept
+
+    async def test_a_long_text_is_cut_and_says_so(self, arena: Any, upstream: Any) -> None:
+        """Signs of two bytes, so that a cut in the middle of one would show; thoughts are cut as well."""
+        part, count = "\u00e9" * 5000, 60
+
+        async def act(call: Call) -> None:
+            before, frame, after = told_frames(call.path, (7, 5))
+            thoughts = [chat_chunk({"reasoning_content": part})] * count
+            await streams(*before, *thoughts, *[frame("x" + part)] * count, *after)(call)
+
+        up, small = await upstream(act), await upstream(teller_of("small"))
+        ring = await arena(up, small)
+        run, _ = await ring.fights(up.model, small.model)
+        answer = answer_of(run)
+        assert (answer["status"], answer["cut"], answer_of(run, 1)["cut"]) == ("done", True, False)
+        for name, sent in (("text", ("x" + part) * count), ("thinking", part * count)):
+            assert KEPT_TEXT_SIGNS - 20_000 <= len(answer[name]) <= KEPT_TEXT_SIGNS, name
+            assert sent.startswith(answer[name])
+        up.act = teller_of("\u00e9" * 400_000)
+        run, _ = await ring.fights(up.model, stream=False)
+        assert answer_of(run)["cut"] and answer_of(run)["text"] == "\u00e9" * KEPT_TEXT_SIGNS
+
+    async def test_memory_is_bounded(self, process: Any, upstream: Any) -> None:
+        """40 MB of an answer, while somebody looks on who does not read."""
+        gate = asyncio.Event()
+
+        async def act(call: Call) -> None:
+            before, frame, after = told_frames(call.path, (7, 5))
+            piece = frame("0123456789abcdef" * 4096)
+            await call.head()
+            await call.chunk(b"".join(before))
+            await gate.wait()
+            for _ in range(640):
+                await call.chunk(piece)
+            await call.chunk(b"".join(after))
+            await call.end()
+
+        up = await upstream(act)
+        server = await process(up, CHOMP_API_TOKEN=TOKEN).up()
+        async with server.http as http:
+            async with http.post("/api/arena", json={"prompt": "x", "targets": [up.model], "wait": False}) as answer:
+                run_id = (await answer.json())["id"]
+            async with http.get(f"/api/arena/{run_id}/stream") as deaf:
+                assert deaf.status == 200
+                before = server.seen.memory_info().rss
+                gate.set()
+                async with asyncio.timeout(60):
+                    while True:
+                        async with http.get(f"/api/arena/{run_id}") as answer:
+                            run = await answer.json()
+                        if run["status"] in ARENA_OVER:
+                            break
+                        await asyncio.sleep(0.05)
+                assert (run["status"], answer_of(run)["cut"]) == ("done", True)
+                assert server.seen.memory_info().rss - before < 24 << 20
+
+    @pytest.mark.parametrize("how", ["whole", "in the stream", "of the judge"])
+    async def test_a_routers_key_is_told_to_nobody(self, arena: Any, upstream: Any, how: str) -> None:
+        up, good = await upstream(), await upstream(teller_of("x"))
+        words = json.dumps({"error": {"message": f"bad key key-of-{up.id} (key-of-{up.id})", "code": "x"}}).encode()
+        up.act = (
+            streams(chat_chunk({"content": "hi"}), b"data: " + words + b"\n\n")
+            if how == "in the stream"
+            else fails(401, words)
+        )
+        ring = await arena(up, good)
+        if how == "of the judge":
+            run, view = await ring.fights(good.model, good.model, judge=up.model)
+            assert run["judge"]["error"]
+        else:
+            run, view = await ring.fights(up.model, good.model)
+            assert "bad key" in answer_of(run)["error"]["message"]
+        shown = [view.raw.decode(), json.dumps(run), json.dumps(await ring.runs())]
+        told = [one for one in ring.chomp.services.events.recent() if one.kind.startswith("arena_")]
+        shown += [msgspec.json.encode(one.data).decode() for one in told]
+        assert len(told) > 3
+        for text in shown:
+            assert "key-of-" not in text
+
+    ODD = (
+        '"\\ud83d\\ude80 \\u0000 \\u001b[31m <script>alert(1)</script> \\u2028 \\u007f \\r\\n \\ufeff \\uffff"',
+        '"lone \\ud800 and \\udc00 halves"',
+        '"half \\ud83d"',
+    )
+
+    @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+    @pytest.mark.parametrize("odd", range(len(ODD)))
+    async def test_whatever_a_model_says_is_told_in_json(
+        self, arena: Any, upstream: Any, odd: int, stream: bool
+    ) -> None:
+        """Halves of surrogate pairs are no text: all else is as it came."""
+        raw = self.ODD[odd].encode()
+        whole = chat_answer("WORDS").replace(b'"WORDS"', raw)
+        frame = chat_chunk({"content": "WORDS"}).replace(b'"WORDS"', raw)
+
+        async def act(call: Call) -> None:
+            if call.streams:
+                await streams(
+                    frame, chat_chunk({"content": " then"}), chat_chunk({}, "stop"), chat_chunk(None, usage=USAGE), DONE
+                )(call)
+            else:
+                await call.whole(whole)
+
+        up, other = await upstream(act), await upstream(teller_of("fine"))
+        ring = await arena(up, other)
+        run, view = await ring.fights(up.model, other.model, stream=stream)
+        assert (run["status"], answer_of(run, 1)["text"]) == ("done", "fine")
+        view.raw.decode("utf-8")
+        text = answer_of(run)["text"]
+        text.encode("utf-8")
+        if odd == 0:
+            assert text == json.loads(self.ODD[0]) + (" then" if stream else "")
+        elif answer_of(run)["status"] == "done" and stream:
+            assert text.endswith("then")
+        await ring.asks("GET", "")
+
+    async def test_a_pair_of_surrogates_in_two_frames_is_one_sign(self, arena: Any, upstream: Any) -> None:
+        """llama.cpp and others cut where a token ends: the words before and after must not be lost."""
+        frames_ = [
+            chat_chunk({"content": "WORDS"}).replace(b'"WORDS"', half) for half in (b'"a\\ud83d"', b'"\\ude80b"')
+        ]
+        up = await upstream(
+            streams(chat_chunk({"content": "before "}), *frames_, chat_chunk({"content": " after"}), FINISH, DONE)
+        )
+        run, _ = await (await arena(up)).fights(up.model)
+        text = answer_of(run)["text"]
+        text.encode("utf-8")
+        assert text.startswith("before ") and (answer_of(run)["status"] == "failed" or text.endswith(" after"))
+
+    # -- the end of chomp
+
+    async def test_a_run_survives_a_kill_in_parts(self, process: Any, upstream: Any) -> None:
+        """What was shown up to about a second before is there."""
+        shown_at: list[tuple[float, int]] = []  # when so many words had been shown
+
+        async def act(call: Call) -> None:
+            before, frame, _ = told_frames(call.path, None)
+            await call.head()
+            await call.chunk(b"".join(before))
+            with contextlib.suppress(ConnectionError):
+                for n in range(1000):
+                    await call.chunk(frame(f"w{n} "))
+                    await asyncio.sleep(0.02)
+
+        slow, quick = await upstream(act), await upstream(teller_of("all of it", tokens=(7, 5)))
+        server = await process(slow, quick, CHOMP_API_TOKEN=TOKEN).up()
+        targets = [slow.model, quick.model]
+        async with server.http as http:
+            asked = {"prompt": "hello", "targets": targets, "repeat": 2}
+            async with http.post("/api/arena", json=asked) as answer:
+                view = ArenaViewer(answer)
+                await view.until("answer", contender=1, attempt=1)
+                began = time.monotonic()
+                while time.monotonic() < began + 2.0:
+                    await view._read()
+                    shown_at.append((time.monotonic(), view.text().count(" ")))
+                server.child.kill()
+                killed_at = time.monotonic()
+                await server.ended()
+        least = max(words for at, words in shown_at if at < killed_at - 1.5)
+        assert least > 5
+        run_id = view.events[0]["run"]["id"]
+        await server.up()
+        async with server.http as http:
+            async with http.get(f"/api/arena/{run_id}") as answer:
+                assert answer.status == 200
+                run = await answer.json()
+            async with http.get("/api/arena") as answer:
+                (listed,) = (await answer.json())["runs"]
+            async with http.get(f"/api/arena/{run_id}/stream") as answer:
+                kinds = [one["type"] for one in await ArenaViewer(answer).rest()]
+            async with http.post("/api/arena", json={"prompt": "x", "targets": [quick.model]}) as answer:
+                again = await ArenaViewer(answer).rest()
+        assert (run["status"], listed["status"], kinds) == ("interrupted", "interrupted", ["start", "end"])
+        half, waiting, *whole = (one for contender in run["contenders"] for one in contender["answers"])
+        words = half["text"].split()
+        assert words == [f"w{n}" for n in range(len(words))] and len(words) >= least
+        assert (half["status"], waiting["status"], waiting["text"]) == ("interrupted", "interrupted", "")
+        for one in whole:
+            assert (one["status"], one["text"], one["completion_tokens"]) == ("done", "all of it", 5)
+        assert again[-1] == {"type": "end", "status": "done"}
+
+    async def test_a_shutdown_ends_runs_and_keeps_all_that_was_shown(self, process: Any, upstream: Any) -> None:
+        up, quick = await upstream(teller := Teller()), await upstream(teller_of("quick"))
+        judge = await upstream(silent)
+        server = await process(up, quick, judge, CHOMP_API_TOKEN=TOKEN, timeouts={"drain": "1s"}).up()
+        judged = {"prompt": "hello", "targets": [quick.model, quick.model], "judge": judge.model}
+        async with (
+            server.http as http,
+            http.post("/api/arena", json={"prompt": "hello", "targets": [up.model]}) as answer,
+            http.post("/api/arena", json=judged) as other,
+        ):
+            view, waiting = ArenaViewer(answer), ArenaViewer(other)
+            teller.say("some ", "words")
+            await view.shows("some words")
+            await waiting.until("analysis")
+            await until(lambda: bool(judge.calls), "the judge is not asked")
+            server.child.terminate()
+            for one in (view, waiting):
+                await one.rest()
+                assert one.events[-1] == {"type": "end", "status": "interrupted"}
+            assert await server.ended() == 0
+        for one in (up, judge):
+            await soon(one.calls[0].gone.wait())
+        await server.up()
+        async with server.http as http:
+            runs = []
+            for one in (view, waiting):
+                async with http.get(f"/api/arena/{one.events[0]['run']['id']}") as answer:
+                    runs.append(await answer.json())
+                check_stream(one, runs[-1])
+        run, unjudged = runs
+        assert (run["status"], answer_of(run)["status"], answer_of(run)["text"]) == (
+            "interrupted",
+            "interrupted",
+            "some words",
+        )
+        assert (unjudged["status"], unjudged["judge"]["status"]) == ("interrupted", "failed")
+        assert [answer_of(unjudged, n)["text"] for n in range(2)] == ["quick"] * 2
+        assert len(unjudged["rankings"]["overall"]) == 2
+
+
+class TestArenaBlind:
+    """Who does not know which is which votes for what it reads."""
+
+    CANARIES = ("ruby", "emerald", "7654", "9876", "0.01753", "end_turn", "be-a-jewel")
+
+    @pytest.fixture
+    async def blind(self, arena: Any, upstream: Any) -> ArenaClient:
+        """Two models whose names and figures are easily found in what is told of them."""
+        ups = []
+        for name in ("ruby", "emerald"):
+            ups.append(await upstream(teller_of("an ", "answer", tokens=(7654, 9876)), f"{name}-model"))
+            ups[-1].id = f"{name}-router"
+            ups[-1].speaks = {"prices": {f"{name}-model": {"input": 1.0, "output": 1.0}}}
+        ring: ArenaClient = await arena(*ups)
+        ring.ups = ups  # type: ignore[attr-defined]
+        return ring
+
+    TARGETS: Any = (
+        {"model": "ruby-router/ruby-model", "system": "be-a-jewel"},
+        {"model": "emerald-router/emerald-model", "name": "Emerald"},
+    )
+    SHOWN = {"attempt", "status", "text", "thinking", "cut", "error"}
+
+    def check_hidden(self, text: str) -> None:
+        for word in self.CANARIES:
+            assert word not in text.lower(), (word, text[:2000])
+
+    async def all_that_is_told(self, ring: ArenaClient, run_id: str, view: ArenaViewer) -> None:
+        async with ring.watches(run_id) as late:
+            await late.rest()
+        texts = [
+            view.raw.decode(),
+            late.raw.decode(),
+            json.dumps(await ring.run(run_id)),
+            json.dumps(await ring.runs()),
+        ]
+        arena_events = [one for one in ring.chomp.services.events.recent() if one.kind.startswith("arena_")]
+        texts += [one.kind + msgspec.json.encode(one.data).decode() for one in arena_events]
+        happenings = [
+            one for one in ring.chomp.services.kernel.services["tower"].happenings if one["kind"].startswith("arena_")
+        ]
+        texts.append(json.dumps(happenings))
+        assert arena_events and happenings
+        for text in texts:
+            self.check_hidden(text)
+
+    async def test_names_and_figures_are_hidden_until_the_vote(self, blind: ArenaClient) -> None:
+        run, view = await blind.fights(*self.TARGETS, blind=True)
+        assert (run["status"], run["hidden"], run["blind"], run["vote"]) == ("done", True, True, None)
+        assert run["summary"] is None or not any(run["summary"].get(name) for name in ("mean_tok_s", "mean_wall_ms"))
+        await self.all_that_is_told(blind, run["id"], view)
+        shown = [*run["contenders"], *(await view.until("start"))["run"]["contenders"]]
+        assert [one["label"] for one in shown] == ["A", "B"] * 2
+        for contender in shown:
+            assert (contender["model"], contender["system"]) == (None, None)
+        answers = [one for contender in run["contenders"] for one in contender["answers"]]
+        answers += [one["answer"] for one in view.events if one["type"] == "answer"]
+        for answer in answers:
+            assert (answer["status"], answer["text"]) == ("done", "an answer")
+            assert {name for name, value in answer.items() if value not in (None, False)} <= self.SHOWN
+        assert run["rankings"] is None and all(one["figures"] is None for one in run["contenders"])
+        assert (await blind.runs())[0]["contenders"] == ["A", "B"]
+        voted = await blind.asks("POST", f"/{run['id']}/vote", winner="B")
+        assert (voted["hidden"], voted["vote"], voted) == (False, "B", await blind.run(run["id"]))
+        check_rankings(voted)
+        assert {one["model"] for one in voted["contenders"]} == {one["model"] for one in self.TARGETS}
+        assert [one["answers"][0]["cost_usd"] for one in voted["contenders"]] == [pytest.approx(0.01753)] * 2
+        systems = {one["label"]: one["system"] for one in voted["contenders"]}
+        assert systems["Emerald"] is None or systems["Emerald"] == ""
+        assert [one for one in systems.values() if one] == ["be-a-jewel"]
+        assert sorted((await blind.runs())[0]["contenders"]) == sorted(systems)
+
+    async def test_an_error_names_nobody_while_there_may_be_a_vote(self, blind: ArenaClient) -> None:
+        """When it is over there is none: whom one has seen is shown, and nobody is counted."""
+        gate, (bad, good) = asyncio.Event(), blind.ups  # type: ignore[attr-defined]
+        good.act = holds(gate, good.act)
+        words = b'{"error": {"message": "ruby-model of ruby-router is busy, see https://ruby.example/", "type": "ruby_error", "code": "ruby"}}'
+        for act in (
+            fails(503, words),
+            streams(chat_chunk({"content": "an"}), b"data: " + words + b"\n\n"),
+            fails(401, words),
+        ):
+            bad.act = act
+            gate.clear()
+            async with blind.opens(*self.TARGETS, blind=True) as view:
+                told = (await view.until("answer"))["answer"]
+                run_id = view.events[0]["run"]["id"]
+                assert (told["status"], bool(told["error"]["message"])) == ("failed", True)
+                run = await blind.run(run_id)
+                assert run["hidden"] and run["status"] == "running"
+                texts = [view.raw.decode(), json.dumps(run), json.dumps(await blind.runs())]
+                texts += [msgspec.json.encode(one.data).decode() for one in blind.chomp.services.events.recent()
+                          if one.kind.startswith("arena_") and run_id in str(one.data)]  # fmt: skip
+                for text in texts:
+                    self.check_hidden(text)
+                gate.set()
+                await view.rest()
+            run = await blind.run(run_id)
+            assert sorted(one["answers"][0]["status"] for one in run["contenders"]) == ["done", "failed"]
+            assert not run["hidden"] and "Emerald" in [one["label"] for one in run["contenders"]]
+            await blind.asks("POST", f"/{run_id}/vote", 409, winner="A")
+            assert (await blind.run(run_id))["vote"] is None
+            await blind.asks("DELETE", f"/{run_id}")
+        assert (await blind.asks("GET", "/leaderboard")) == {"models": [], "pairs": []}
+
+    async def test_one_votes_once_and_for_what_can_be_voted_on(self, blind: ArenaClient) -> None:
+        gate = asyncio.Event()
+        for up in blind.ups:  # type: ignore[attr-defined]
+            up.act = holds(gate, up.act)
+        async with blind.opens(*self.TARGETS, blind=True) as view:
+            run_id = view.events[0]["run"]["id"]
+            await blind.asks("POST", f"/{run_id}/vote", 409, winner="A")  # it still runs
+            gate.set()
+            await view.rest()
+        for wrong in ({"winner": "C"}, {"winner": "a"}, {"winner": ""}, {"winner": None}, {"winner": 1}, {}, {"winner": ["A"]},
+                      {"winner": "ruby"}, {"winer": "A"}, {"winner": "A", "more": 1}):  # fmt: skip
+            error = await blind.asks("POST", f"/{run_id}/vote", 400, **(wrong or {"x": 1}))
+            assert error["param"] in ("winner", "winer", "more", "x")
+        assert (await blind.run(run_id))["hidden"]
+
+        async def vote(winner: str) -> int:
+            async with blind.chomp.post(f"/api/arena/{run_id}/vote", json={"winner": winner}) as answer:
+                return int(answer.status)
+
+        statuses = await asyncio.gather(*(vote(winner) for winner in ("A", "B", "tie", "both_bad", "A")))
+        assert sorted(statuses) == [200, 409, 409, 409, 409]
+        counted = await blind.asks("GET", "/leaderboard")
+        assert [one["battles"] for one in counted["models"]] == [1, 1]
+        open_run, _ = await blind.fights(*self.TARGETS)
+        await blind.asks("POST", f"/{open_run['id']}/vote", 409, winner="A")
+        assert await blind.asks("GET", "/leaderboard") == counted
+
+    async def test_one_that_was_stopped_is_not_voted_on(self, blind: ArenaClient) -> None:
+        blind.ups[1].act = trickles  # type: ignore[attr-defined]
+        async with blind.opens(*self.TARGETS, blind=True) as view:
+            run_id = view.events[0]["run"]["id"]
+            await view.until("answer")
+            self.check_hidden(view.raw.decode())
+            await blind.asks("POST", f"/{run_id}/stop")
+            await view.rest()
+        assert (await blind.run(run_id))["status"] == "stopped"
+        await blind.asks("POST", f"/{run_id}/vote", 409, winner="tie")
+        assert await blind.asks("GET", "/leaderboard") == {"models": [], "pairs": []}
+
+    async def test_votes_are_counted_pair_by_pair_and_the_draw_is_fair(self, arena: Any, upstream: Any) -> None:
+        """48 runs of two of three, in an order that nobody knows before."""
+        names = ("x", "y", "z")
+        up = await upstream(teller_of("an answer"), *names)
+        ring = await arena(up)
+        targets = [{"model": f"{up.id}/{name}", "name": name.upper()} for name in names]
+        drawn: collections.Counter[tuple[str, str]] = collections.Counter()
+        votes: list[tuple[str, str, str, str]] = []  # run, A, B, winner
+        winners = itertools.cycle(("A", "B", "tie", "A", "both_bad"))
+        for n in range(48):
+            before = len(up.calls)
+            run_id = await ring.start(*targets, blind=True)
+            run = await ring.over(run_id)
+            assert len(up.calls) - before == 2  # the third is not asked
+            if n % 8 == 7:
+                continue  # nobody votes
+            run = await ring.asks("POST", f"/{run_id}/vote", winner=(winner := next(winners)))
+            a, b = (one["label"] for one in run["contenders"])
+            assert a != b and {a, b} <= {"X", "Y", "Z"}
+            drawn[a, b] += 1
+            votes.append((run_id, a, b, winner))
+        await ring.fights(*targets)  # no blind one
+        assert {frozenset(pair) for pair in drawn} == {frozenset(pair) for pair in itertools.combinations("XYZ", 2)}
+        assert {a for a, _ in drawn} == {b for _, b in drawn} == {*"XYZ"}
+        await self.check_board(ring, votes)
+        for run_id, *_ in votes[::2]:
+            await ring.asks("DELETE", f"/{run_id}")
+        await self.check_board(ring, votes[1::2])  # with the run its vote goes, too
+        for run_id, *_ in votes[1::2]:
+            await ring.asks("DELETE", f"/{run_id}")
+        assert await ring.asks("GET", "/leaderboard") == {"models": [], "pairs": []}
+
+    async def test_a_vote_outlives_a_run_that_is_forgotten(self, arena: Any, upstream: Any) -> None:
+        up = await upstream(teller_of("an answer"), "x", "y")
+        ring = await arena(up, arena={"kept": 2})
+        votes = []
+        for winner in ("A", "tie", "B", "A"):
+            run, _ = await ring.fights(f"{up.id}/x", f"{up.id}/y", blind=True)
+            voted = await ring.asks("POST", f"/{run['id']}/vote", winner=winner)
+            a, b = (one["label"] for one in voted["contenders"])
+            votes.append((run["id"], a, b, winner))
+            await ring.tends()
+        assert len(await ring.runs()) == 2
+        await self.check_board(ring, votes)
+
+    @staticmethod
+    async def check_board(ring: ArenaClient, votes: Sequence[tuple[str, str, str, str]]) -> None:
+        board = await ring.asks("GET", "/leaderboard")
+        for one in board["models"]:
+            mine = [("A" if a == one["label"] else "B", winner) for _, a, b, winner in votes if one["label"] in (a, b)]
+            wins = sum(side == winner for side, winner in mine)
+            losses = sum(winner in ("A", "B") and side != winner for side, winner in mine)
+            ties, bad = (sum(winner == word for _, winner in mine) for word in ("tie", "both_bad"))
+            counted = (one["wins"], one["losses"], one["ties"], one["both_bad"], one["battles"])
+            assert counted == (wins, losses, ties, bad, len(mine)), one
+            fought = wins + losses + ties
+            assert one["share"] == (pytest.approx((wins + ties / 2) / fought, abs=1e-3) if fought else None)
+        assert {one["label"] for one in board["models"]} == {label for _, a, b, _ in votes for label in (a, b)}
+        shares = [one["share"] for one in board["models"] if one["share"] is not None]
+        assert shares == sorted(shares, reverse=True)
+        found: collections.Counter[tuple[frozenset[str], str]] = collections.Counter()
+        for _, a, b, winner in votes:
+            found[frozenset((a, b)), {"A": a, "B": b}.get(winner, winner)] += 1
+        shown: collections.Counter[tuple[frozenset[str], str]] = collections.Counter()
+        for one in board["pairs"]:
+            both = frozenset((one["a"], one["b"]))
+            shown.update({(both, one["a"]): one["wins_a"], (both, one["b"]): one["wins_b"]})
+            shown.update({(both, "tie"): one["ties"], (both, "both_bad"): one["both_bad"]})
+        assert +shown == found and len(board["pairs"]) == len(
+            {frozenset((one["a"], one["b"])) for one in board["pairs"]}
+        )
+
+
+class TestArenaEvents:
+    """What others hear of a run: the tower, and whoever listens."""
+
+    @staticmethod
+    async def heard(
+        ring: ArenaClient, *targets: Any, **fields: Any
+    ) -> tuple[dict[str, Any], list[tuple[str, dict[str, Any]]]]:
+        """A run, and its events as they came over HTTP."""
+        found: list[tuple[str, dict[str, Any]]] = []
+        async with ring.chomp.get("/events?kinds=arena_*") as answer:
+            stream = EventStream(answer)
+            await until(lambda: bool(ring.chomp.services.events), "no events")
+            run, _ = await ring.fights(*targets, **fields)
+            while not found or found[-1][0] != "arena_analysis":
+                frame = await soon(stream.frame())
+                if frame.get("event", "").startswith("arena_"):
+                    data = json.loads(frame["data"])["data"]
+                    assert data["id"] == run["id"]
+                    found.append((frame["event"], data))
+        return run, found
+
+    async def test_a_run_is_told_from_its_start_to_its_analysis(self, arena: Any, upstream: Any) -> None:
+        ups = [
+            await upstream(teller_of("x", tokens=(10, 30))),
+            await upstream(fails(500)),
+            await upstream(teller_of("y", tokens=(10, 20))),
+        ]
+        ring = await arena(*ups)
+        markup = '<img src=x onerror="alert(1)">' + "p" * 200
+        run, found = await self.heard(ring, *(up.model for up in ups), repeat=2, prompt=markup)
+        assert [kind for kind, _ in found] == [
+            "arena_start", *["arena_progress"] * 6, "arena_complete", "arena_analysis"
+        ]  # fmt: skip
+        start, complete, analysis = found[0][1], found[-2][1], found[-1][1]
+        assert (
+            start["prompt"].startswith("<img src=x onerror=") and len(start["prompt"]) <= 101
+        )  # escaping is the page's
+        assert sorted(start["models"]) == sorted(up.model for up in ups)
+        assert set(start["hosts"]) <= {up.id for up in ups}
+        answers = [one for contender in run["contenders"] for one in contender["answers"]]
+        good = [data for kind, data in found if kind == "arena_progress" and data["status"] == "complete"]
+        bad = [data for kind, data in found if kind == "arena_progress" and data["status"] == "error"]
+        assert (len(good), len(bad)) == (4, 2)
+        for data in good:
+            assert data["host"] in (ups[0].id, ups[2].id)
+            (answer,) = [one for one in answers if one["status"] == "done" and data["time_sec"] == pytest.approx(one["wall_ms"] / 1000, abs=1e-3)
+                         and one["router"] == data["host"] and data["tokens"] == one["completion_tokens"]][:1]  # fmt: skip
+            assert data["tokens_sec"] == answer["tok_s"]
+        for data in bad:
+            assert data["message"] and data["model"]
+        assert (complete["successful"], complete["failed"]) == (4, 2)
+        best = run["rankings"]["overall"][0]
+        winner = run["contenders"][best["contender"]]
+        assert complete["winner"] == winner["label"] and complete["winner_host"] == winner["answers"][0]["router"]
+        assert complete["winner_time"] == pytest.approx(best["value"] / 1000, abs=1e-3)
+        assert complete["avg_speed"] == run["summary"]["mean_tok_s"]
+        # the winner is named with its metric, and the rankings are sorted
+        assert winner["label"] in analysis["analysis"] and re.search(r"\d", analysis["analysis"])
+        if isinstance(analysis["rankings"], str):
+            labels = [run["contenders"][one["contender"]]["label"] for one in run["rankings"]["overall"]]
+            at = [analysis["rankings"].index(label) for label in labels]
+            assert at == sorted(at)
+        else:
+            assert analysis["rankings"] == run["rankings"]
+        async with ring.chomp.get("/api/tower") as answer:
+            shown = [one["kind"] for one in (await answer.json())["happenings"] if one["kind"].startswith("arena_")]
+        assert shown == [kind for kind, _ in found]
+
+    async def test_a_run_of_failures_is_told_too(self, arena: Any, upstream: Any) -> None:
+        ups = [await upstream(fails(500)), await upstream(fails(401))]
+        _, found = await self.heard(await arena(*ups), *(up.model for up in ups))
+        assert [kind for kind, _ in found] == [
+            "arena_start",
+            *["arena_progress"] * 2,
+            "arena_complete",
+            "arena_analysis",
+        ]
+        complete, analysis = found[-2][1], found[-1][1]
+        assert (complete["successful"], complete["failed"], complete["winner"]) == (0, 2, None) or not complete[
+            "winner"
+        ]
+        assert analysis["analysis"]
+
+    async def test_pages_hear_that_there_is_something_new(self, arena: Any, upstream: Any) -> None:
+        up = await upstream(teller_of("x"))
+        ring = await arena(up)
+        async with ring.chomp.get("/events/pages") as answer:
+            stream = EventStream(answer)
+            await soon(stream.frame())
+            await ring.fights(up.model)
+            async with asyncio.timeout(ARENA_PATIENCE_S):
+                while "refreshArena" not in json.dumps(await stream.frame()):
+                    pass
+
+
+class TestSiblings:
+    """One task for several agents, of which one is chosen."""
+
+    @pytest.fixture
+    async def idle(self, serves: Any) -> Client:
+        """A chomp that starts no task."""
+        client: Client = await serves(runs=False)
+        self.more(client)
+        return client
+
+    @staticmethod
+    def more(client: Client) -> None:
+        agents = {name: {"name": name.title(), "command": "bash {prompt_file}"} for name in ("left", "right")}
+        client.chomp.store.write_json("agents.json", agents)
+
+    @staticmethod
+    async def groups(client: Client) -> list[tuple[str, list[str]]]:
+        found = (await client.get("/api/arena/tasks"))["groups"]
+        return [(one["group"], [task["id"] for task in one["tasks"]]) for one in found]
+
+    @pytest.mark.parametrize("platforms", [["shell", "left", "right"], "shell,left,right", "shell, left, right"])
+    @pytest.mark.parametrize("form", [False, True], ids=["json", "form"])
+    async def test_a_task_for_each(self, idle: Client, platforms: Any, form: bool) -> None:
+        if form and isinstance(platforms, list):
+            return  # forms have texts
+        await idle.add("alone")
+        made = await idle.post("tasks", form=form, prompt="do it", platforms=platforms, priority=3, budget_tokens=500)
+        assert made.keys() >= {"tasks", "group"} and made["group"] == "2" == made["tasks"][0]["id"]
+        assert [
+            (one["platform"], one["group"], one["prompt"], one["priority"], one["budget_tokens"])
+            for one in made["tasks"]
+        ] == [(name, "2", "do it", 3, 500) for name in ("shell", "left", "right")]
+        assert sorted(await idle.ids()) == ["1", "2", "3", "4"]
+        assert await self.groups(idle) == [("2", ["2", "3", "4"])]
+        (group,) = (await idle.get("/api/arena/tasks"))["groups"]
+        assert group["prompt"] == "do it"
+        assert not (await idle.task("1")).get("group")
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"platforms": ["shell", "nope"]}, {"platforms": "shell,nope"}, {"platforms": ["shell", 5]}, {"platforms": ["shell", ""]},
+            {"platforms": ["shell", "../x"]}, {"platforms": {"shell": 1}}, {"platforms": 5}, {"platforms": ["shell"] * 100},
+            {"platforms": ["shell", "left"], "prompt": ""}, {"platforms": ["shell", "left"], "priority": 10**6},
+            {"platforms": ["shell", "left"], "router": "nope"}, {"platforms": ["shell", "left"], "nothing": 1},
+            {"platforms": ["shell", "left"], "dir": "/proc/nowhere"}, {"platforms": ["shell", "left"], "blocked_by": ["99"]},
+        ],
+        ids=range(14),
+    )  # fmt: skip
+    async def test_all_or_none(self, idle: Client, fields: Any) -> None:
+        before = await idle.get("/api/state")
+        async with idle.chomp.post("/api/tasks", json={"prompt": "do it", **fields}) as answer:
+            assert answer.status in (400, 404, 403), await answer.text()
+            await error_of(answer)
+        assert await idle.get("/api/state") == before and await self.groups(idle) == []
+
+    async def test_a_full_disk_keeps_none(self, idle: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "fsync", full_disk)
+        async with idle.chomp.post("/api/tasks", json={"prompt": "do it", "platforms": ["shell", "left"]}) as answer:
+            assert answer.status == 503
+        monkeypatch.undo()
+        assert await idle.ids() == []
+
+    async def test_the_one_that_is_chosen_closes_the_others(self, serves: Any, go: Path) -> None:
+        """A done one, one that runs and one in the queue; all of them can be brought back."""
+        client = await serves(tasks={"parallel": 1})
+        self.more(client)
+        pid = go.with_name("pid")
+        script = f"echo $$ >{pid}; {UNTIL_THERE_IS.format(go=go)}"
+        await client.post("tasks", prompt=script, platforms=["shell", "left", "right", "ask"])
+        await client.add("another", platform="shell")
+        await client.post("tasks/done", id="1", result="by hand")
+        await client.post("tasks/run", id="2")
+        agent = int(await eventually(lambda: pid.exists() and pid.read_text().strip()))
+        assert is_running(agent)
+        told = await client.post("tasks/choose", id="4")
+        assert (told["status"], told["task"]["id"], sorted(told["closed"])) == ("ok", "4", ["1", "2", "3"])
+        assert sorted(await client.ids()) == ["4", "5"]
+        assert await self.groups(client) == []
+        assert not is_running(agent)  # it was stopped first
+        for task_id, statuses in (("1", ("done",)), ("2", ("queued", "failed")), ("3", ("queued",))):
+            task = (await client.post("tasks/restore", id=task_id))["task"]
+            assert task["status"] in statuses and task["group"] == "1"
+        (group,) = await self.groups(client)
+        assert (group[0], sorted(group[1])) == ("1", ["1", "2", "3", "4"])
+        assert sorted((await client.post("tasks/choose", id="1"))["closed"]) == ["2", "3", "4"]
+
+    async def test_a_running_one_may_be_chosen(self, serves: Any, go: Path) -> None:
+        client = await serves()
+        self.more(client)
+        made = await client.post("tasks", prompt=UNTIL_THERE_IS.format(go=go), platforms=["left", "right"], run=True)
+        assert len(made["tasks"]) == 2
+        for task_id in ("1", "2"):
+            await client.until(task_id, lambda task: task["phase"] == "running")
+        assert (await client.post("tasks/choose", id="2"))["closed"] == ["1"]
+        assert (await client.task("2"))["status"] == "active"
+        go.touch()
+        assert (await client.ended("2"))["status"] == "done"
+
+    async def test_what_cannot_be_chosen(self, idle: Client) -> None:
+        await idle.add("alone")
+        await idle.post("tasks", prompt="do it", platforms=["shell", "left"])
+        state = await idle.get("/api/state")
+        for fields, statuses in (({"id": "1"}, (400, 409)), ({"id": "99"}, (404,)), ({"id": "x"}, (400, 404)), ({}, (400,)),
+                                 ({"id": "2", "more": 1}, (400,)), ({"idd": "2"}, (400,))):  # fmt: skip
+            async with idle.chomp.post("/api/tasks/choose", json=fields) as answer:
+                assert answer.status in statuses, (fields, answer.status)
+        agent = Client(idle.chomp, idle.chomp.services.credentials.issue("2", "s1"))
+        await agent.post("tasks/choose", 403, id="2")  # an agent does not choose itself
+        await agent.post("tasks", 403, prompt="more of me", platforms=["shell", "left"])
+        assert await idle.get("/api/state") == state
+        await idle.post("tasks/choose", id="2")
+        async with idle.chomp.post("/api/tasks/choose", json={"id": "2"}) as answer:  # again
+            assert answer.status in (200, 400, 409)
+        assert "2" in await idle.ids()
+        async with idle.chomp.post("/api/tasks/choose", json={"id": "3"}) as answer:  # one that is deleted
+            assert answer.status in (404, 409)
+        assert "2" in await idle.ids()
+
+
+class TestArenaPage:
+    """The arena in a browser: a run as it goes on, what it came to, and what is kept."""
+
+    MARKUP = "<img src=x onerror=alert(1)>"
+
+    @staticmethod
+    def writes(*words: str, gate: asyncio.Event | None = None, thinking: str = "", tokens: int = 40) -> Any:
+        """An answer in pieces, which waits at the gate after the first."""
+
+        async def act(call: Call) -> None:
+            await call.head()
+            if thinking:
+                await call.chunk(chat_chunk({"reasoning_content": thinking}))
+            for at, word in enumerate(words):
+                await call.chunk(chat_chunk({"content": word}))
+                if gate is not None and not at:
+                    await gate.wait()
+                await asyncio.sleep(0.06)
+            await call.chunk(chat_chunk({}, "stop"))
+            await call.chunk(
+                chat_chunk(None, usage={"prompt_tokens": 7, "completion_tokens": tokens, "total_tokens": 7 + tokens})
+            )
+            await call.chunk(DONE)
+            await call.end()
+
+        return act
+
+    @staticmethod
+    async def opens(browse: Any, size: Any, *ups: Any, tasks: Any = (), **more: Any) -> tuple[Any, Any]:
+        here = await browse(size, *tasks, routers=[one.router for one in ups], **more)
+        await here.page.unroute_all()  # what is posted arrives
+        return here, await here.open("/arena")
+
+    @staticmethod
+    async def fill(page: Any, prompt: str, *names: str) -> None:
+        await page.fill("#arena-prompt", prompt)
+        for name in names:
+            await page.fill("#arena-model", name)
+            await page.keyboard.press("Enter")
+
+    @staticmethod
+    async def run_of(here: Any) -> Any:
+        id = await here.page.evaluate("new URLSearchParams(location.search).get('run')")
+        async with here.dashboard.server.get(f"/api/arena/{id}") as answer:
+            assert answer.status == 200
+            return await answer.json()
+
+    async def ended(self, here: Any, state: str = "done") -> Any:
+        await here.holds(f"document.querySelector('#run-state').textContent === '{state}'")
+        await here.holds("!document.querySelector('#analysis').hidden || !document.querySelector('#vote').hidden")
+        return await self.run_of(here)
+
+    @staticmethod
+    def length(ms: float | None) -> str:
+        if ms is None:
+            return "–"
+        return "<1 ms" if ms < 1 else f"{math.floor(ms + 0.5)} ms" if ms < 1000 else f"{ms / 1000:.2f} s"
+
+    @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+    async def test_a_run_from_its_start_to_its_end(self, browse: Any, upstream: Any, size: Any) -> None:
+        gate, evil = asyncio.Event(), self.MARKUP
+        north = await upstream(self.writes("one ", evil, gate=gate, thinking="hm <b>"), "a")
+        south = await upstream(self.writes("two ", "more", gate=gate, tokens=20), "b")
+        bad = await upstream(fails(503, b'{"error":{"message":"busy <script>alert(2)</script>"}}'), "c")
+        judge = await upstream(self.writes('{"winner": "A", ', '"reason": "it is <i>short</i>"}'), "j")
+        here, page = await self.opens(browse, size, north, south, bad, judge)
+        assert not await page.locator("#run").is_visible() and await page.locator("#arena-tasks article").count() == 0
+        assert await page.evaluate(TOO_WIDE) == [] and await page.evaluate(SMALL_TARGETS) == []
+        await page.click("#arena-start")  # nothing is filled in: it says so where it is
+        await page.locator(".fault").wait_for()
+        await self.fill(page, f"what? {evil}", f"{south.id}/b", f"{bad.id}/c")
+        await page.fill("#arena-model", f"{north.id}/")  # and one that is picked from what is found
+        await page.locator("#arena-models [role=option]", has_text=f"{north.id}/a").click()
+        last = page.locator("#arena-contenders > li").nth(2)
+        await last.locator("summary").click()
+        await last.locator("textarea").fill("be short")
+        await last.locator("input").fill(evil)
+        await page.click("#arena-more summary")
+        await page.fill("#arena-repeat", "2")
+        await page.fill("#arena-judge", f"{judge.id}/j")
+        await page.click("#arena-start")
+        await page.wait_for_url("**/arena?run=*")
+        first = page.locator("#lane-0-text")
+        await here.holds("document.querySelector('#lane-0-text')?.textContent === 'two '")
+        await here.holds("document.querySelector('#lane-2-text')?.textContent === 'one '")
+        assert await page.locator("#analysis").is_hidden() and await page.locator("#run-stop").is_visible()
+        assert re.fullmatch(r"2 of 6 answers over", await page.locator("#run-progress").inner_text())
+        await page.reload()  # it goes on as it was
+        await here.holds("document.querySelector('#lane-0-text')?.textContent === 'two '")
+        gate.set()
+        run = await self.ended(here)
+        assert await first.inner_text() == "two more"
+        assert await page.locator("#lane-2-text").inner_text() == f"one {evil}"
+        assert await page.locator("#lane-2-name").inner_text() == evil == run["contenders"][2]["label"]
+        assert "busy <script>" in await page.locator("#lane-1").inner_text()
+        assert await page.locator("#lane-2 details:has-text('Thinking') .pre").text_content() == "hm <b>"
+        for at, contender in enumerate(
+            run["contenders"]
+        ):  # the last one that is over is shown; its figures are the API's
+            answer, shown = (
+                contender["answers"][1],
+                await page.locator(f"#lane-{at} .lane-figures dd:not(.lane-small)").all_inner_texts(),
+            )
+            assert shown[0] == self.length(answer["ttft_ms"]) and shown[2] == self.length(answer["wall_ms"]), (
+                shown,
+                answer,
+            )
+            assert shown[3] == str(answer["completion_tokens"]), shown
+            assert (
+                float(shown[1].split()[0])
+                == pytest.approx(answer["tok_s"], abs=0.06 if answer["tok_s"] < 100 else 0.51)
+                if answer["tok_s"]
+                else shown[1] == "–"
+            )
+        await page.locator("#lane-0 .pick-one").first.click()
+        await here.holds("document.querySelector('#lane-0 .pick-one').ariaPressed === 'true'")
+        shown = await page.locator("#lane-0 .lane-figures dd:not(.lane-small)").all_inner_texts()
+        assert shown[2] == self.length(run["contenders"][0]["answers"][0]["wall_ms"])
+        median = self.length(run["contenders"][0]["figures"]["ttft_ms"])
+        assert f"median {median}" in await page.locator("#lane-0").inner_text()
+        words = await page.locator("#analysis").inner_text()
+        assert run["summary"]["words"] in words[:1].lower() + words or run["summary"]["words"] in words
+        for metric, part in zip(
+            ("first_token", "overall"), await page.locator("#rankings > article").all(), strict=False
+        ):
+            texts = await part.locator("li .rank-name").all_inner_texts()
+            assert texts == [run["contenders"][one["contender"]]["label"] for one in run["rankings"][metric]]
+        opinion = await page.locator("#judge").inner_text()
+        assert "it is <i>short</i>" in opinion and "counts in no ranking" in opinion
+        await page.reload()
+        await self.ended(here)
+        assert run["summary"]["words"] in await page.locator("#analysis").inner_text()
+        assert await page.evaluate(TOO_WIDE) == [] and await page.evaluate(SMALL_TARGETS) == []
+        assert await axe(page) == []
+        lefts = "[...document.querySelectorAll('.lane')].map((one) => Math.round(one.getBoundingClientRect().left))"
+        if size == PHONE:
+            tabs = page.locator(".lane-tab")
+            assert await tabs.evaluate_all("all => all.map((one) => one.ariaPressed)") == ["true", "false", "false"]
+            await tabs.nth(2).click()
+            await here.holds(f"{lefts}[2] === 16")
+            assert await tabs.nth(2).get_attribute("aria-pressed") == "true"
+            await page.evaluate("document.querySelector('#lanes').scrollTo({ left: 300 })")  # as a finger does
+            await here.holds("document.querySelectorAll('.lane-tab')[1].ariaPressed === 'true'")
+            await here.holds(f"{lefts}[1] === 16")  # it snaps
+        else:
+            assert len({*await page.evaluate(lefts)}) == 3 and await page.locator(".lane-tab").first.is_hidden()
+        await page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+        await page.click("#run-json")
+        await here.holds("window.copied")
+        assert json.loads(await page.evaluate("window.copied")) == run
+        await page.evaluate("window.copied = ''")
+        await page.click("#run-markdown")
+        await here.holds("window.copied")
+        text = await page.evaluate("window.copied")
+        assert f"```\none {evil}\n```" in text and run["summary"]["words"].partition(";")[0] in text
+        assert evil not in text.replace(f"one {evil}", "").replace(f"what? {evil}", "")
+        await page.click("#run-again")
+        await here.holds(f"new URLSearchParams(location.search).get('run') !== '{run['id']}'")
+        again = await self.ended(here)
+        same = ("messages", "system", "mode", "repeat", "max_tokens", "temperature", "blind", "wants_judge")
+        assert [again[name] for name in same] == [run[name] for name in same]
+        assert [(one["label"], one["model"], one["system"]) for one in again["contenders"]] == [
+            (one["label"], one["model"], one["system"]) for one in run["contenders"]
+        ]
+        await here.holds("document.querySelectorAll('#past a').length === 2")
+        await page.locator("#past a").nth(1).click()
+        await page.wait_for_url(f"**/arena?run={run['id']}")
+        await page.click("#run-delete summary")
+        await page.click("#run-delete button")
+        await here.holds("!location.search")
+        await here.holds("document.querySelectorAll('#past a').length === 1")
+        assert await page.locator("#run").is_hidden()
+        await page.goto(f"{here.dashboard.url}/arena?run={run['id']}")
+        await page.get_by_text("This run is no longer there").wait_for()
+        here.expected = "503|404"
+
+    async def test_a_blind_vote_and_then_names(self, browse: Any, upstream: Any) -> None:
+        gate = asyncio.Event()
+        one = await upstream(self.writes("yes ", "sir", gate=gate), "first-name")
+        two = await upstream(self.writes("no ", "sir", gate=gate), "second-name")
+        here, page = await self.opens(browse, PHONE, one, two)
+        await self.fill(page, "well?", f"{one.id}/first-name", f"{two.id}/second-name")
+        await page.locator(".seg", has_text="Blind").click()
+        await page.click("#arena-start")
+        await here.holds(
+            "document.querySelectorAll('.lane-text').length === 2 && document.querySelectorAll('.lane-text')[1].textContent"
+        )
+        assert await page.locator("[data-vote]:disabled").count() == 4
+        gate.set()
+        await page.locator("[data-vote=A]:not([disabled])").wait_for()
+        hidden = await page.locator("#run").inner_text()
+        assert "-name" not in hidden and "tok/s" not in hidden and "First token" not in hidden, hidden
+        assert (
+            await page.locator("#past").inner_text() != "" and "-name" not in await page.locator("#past").inner_text()
+        )
+        assert await page.evaluate(SMALL_TARGETS) == [] and await axe(page) == []
+        await page.click("[data-vote=B]")
+        await page.locator("#vote-words", has_text="You voted for B").wait_for()
+        run = await self.run_of(here)
+        labels = [one["label"] for one in run["contenders"]]
+        assert run["vote"] == "B" and {*labels} == {f"{one.id}/first-name", f"{two.id}/second-name"}
+        assert [
+            (await page.locator(f"#lane-{at}-name").inner_text()).removeprefix(f"{'AB'[at]}") for at in (0, 1)
+        ] == labels
+        assert "FIRST TOKEN" in await page.locator("#lane-0").inner_text()
+        await here.holds("document.querySelectorAll('#board tbody tr').length === 2")
+        rows = await page.locator("#board table").first.locator("tbody tr").all_inner_texts()
+        assert [row.split("\t") for row in rows] == [
+            [labels[1], "100%", "1", "1", "0", "0", "0"],
+            [labels[0], "0%", "1", "0", "1", "0", "0"],
+        ]
+        assert "1 battle: blind votes on this machine only" in await page.locator("#board").inner_text()
+        await page.reload()
+        await page.locator("#vote-words", has_text="You voted for B").wait_for()
+        assert await page.evaluate(TOO_WIDE) == [] and await axe(page) == []
+
+    async def test_a_run_is_stopped_and_a_lost_stream_begins_anew(self, browse: Any, upstream: Any) -> None:
+        gate = asyncio.Event()
+        up = await upstream(self.writes("begun ", "over", gate=gate), "a")
+        here, page = await self.opens(browse, DESK, up)
+        here.expected = "ERR_|500|Failed to load"
+        await page.route("**/api/arena/*/stream", lambda route: route.abort(), times=1)
+        await self.fill(page, "well?", f"{up.id}/a")
+        await page.keyboard.press("Tab")
+        await page.locator("#arena-prompt").press("Control+Enter")
+        await here.holds("document.querySelector('.lane-text')?.textContent === 'begun '")
+        await page.click("#run-stop")
+        run = await self.ended(here, "stopped")
+        assert run["contenders"][0]["answers"][0]["text"] == "begun " and await page.locator("#run-again").is_visible()
+        gate.set()
+
+    async def test_siblings_are_side_by_side_and_one_is_chosen(self, browse: Any, upstream: Any) -> None:
+        more = {"prompt": f"Do it {self.MARKUP}", "group": "1"}
+        tasks = [
+            shown_task(
+                "1",
+                status="done",
+                platform="codex",
+                sessions=(shown_session(),),
+                tokens=84_210,
+                cost_usd=0.18,
+                branch="b",
+                verified=True,
+                **more,
+            ),
+            shown_task("2", status="failed", platform="claude-code", reason="crash", **more),
+        ]
+        here, page = await self.opens(browse, PHONE, await upstream(says()), tasks=tasks)
+        both = page.locator("#arena-tasks article")
+        assert await both.count() == 2 and await page.locator("#group-title-1").inner_text() == more["prompt"]
+        text = await page.locator("#sibling-1").inner_text()
+        assert "verified" in text and "84k" in text and "$0.18" in text, text
+        assert await page.locator("#sibling-1 a").get_attribute("href") == "/?task=1"
+        await page.click("#choose-fold-1 summary")
+        assert "deleted" in await page.locator("#choose-fold-1").inner_text()
+        async with page.expect_response("**/partials/diff/1"):
+            await page.locator("#diff-fold-1 summary").click()
+        assert (
+            await page.evaluate(TOO_WIDE) == [] and await page.evaluate(SMALL_TARGETS) == [] and await axe(page) == []
+        )
+        await page.click("#choose-of-1")
+        await page.get_by_text("Task 1 is chosen").wait_for()
+        await here.holds("!document.querySelector('#arena-tasks article')")
+        async with here.dashboard.server.get("/api/arena/tasks") as answer:
+            assert (await answer.json())["groups"] == []
+
+
+class TestArenaUnderStrain:
+    """Votes, deletions and choices that meet each other, or a disk that is full."""
+
+    @pytest.fixture
+    async def voted_on(self, arena: Any, upstream: Any) -> Any:
+        """An arena, and a blind run in it that is read from the disk."""
+        ups = [await upstream(teller_of("an answer")) for _ in range(2)]
+        ring: ArenaClient = await arena(*ups)
+        run, _ = await ring.fights(*(up.model for up in ups), blind=True)
+        return ring, run["id"]
+
+    @staticmethod
+    def fails_after(ring: ArenaClient, writes: int) -> Callable[[], None]:
+        """Lets the database take so many writes and no more, until that is undone."""
+        host, patch = ring.chomp.services.kernel.services["arena"]._host, pytest.MonkeyPatch()
+        real, left = host.write, [writes]
+
+        async def write(work: Any) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                raise cs.Unavailable("the database cannot be written")
+            return await real(work)
+
+        patch.setattr(host, "write", write)
+        return patch.undo
+
+    @pytest.mark.parametrize("writes", [0, 1])
+    async def test_a_vote_is_counted_and_shown_or_neither(self, voted_on: Any, writes: int) -> None:
+        ring, run_id = voted_on
+        undo = self.fails_after(ring, writes)
+        async with ring.chomp.post(f"/api/arena/{run_id}/vote", json={"winner": "A"}) as answer:
+            is_taken = answer.status == 200
+        undo()
+        assert (await ring.run(run_id))["vote"] == ("A" if is_taken else None)
+        battles = sum(one["battles"] for one in (await ring.asks("GET", "/leaderboard"))["models"])
+        assert battles == (2 if is_taken else 0)
+        if not is_taken:
+            assert (await ring.asks("POST", f"/{run_id}/vote", winner="B"))["vote"] == "B"
+
+    async def test_what_is_deleted_while_one_votes_stays_deleted(self, voted_on: Any) -> None:
+        ring, run_id = voted_on
+        arena, patch = ring.chomp.services.kernel.services["arena"], pytest.MonkeyPatch()
+        find = arena.find
+
+        async def found(id: str) -> Any:
+            match = await find(id)
+            patch.undo()
+            await arena.delete(id)  # between the look and the vote
+            return match
+
+        patch.setattr(arena, "find", found)
+        await ring.asks("POST", f"/{run_id}/vote", 404, winner="A")
+        await ring.asks("GET", f"/{run_id}", 404)
+        assert await ring.runs() == []
+        assert (await ring.asks("GET", "/leaderboard"))["models"] == []
+
+    async def test_of_many_votes_at_once_one_counts(self, arena: Any, upstream: Any) -> None:
+        """Also while the run is being written."""
+        ups = [await upstream(teller_of("an answer")) for _ in range(2)]
+        ring = await arena(*ups)
+        run_id = await ring.start(*(up.model for up in ups), blind=True)
+        async with ring.watches(run_id) as view:
+            await view.until("end")
+
+        async def vote(winner: str) -> int:
+            async with ring.chomp.post(f"/api/arena/{run_id}/vote", json={"winner": winner}) as answer:
+                return answer.status
+
+        statuses = (await asyncio.gather(*map(vote, "AB" * 5), *(ring.tends() for _ in range(5))))[:10]
+        assert sorted(statuses) == [200] + [409] * 9
+        await ring.tends()
+        assert (await ring.run(run_id))["vote"] == "AB"[statuses.index(200) % 2]
+        (pair,) = (await ring.asks("GET", "/leaderboard"))["pairs"]
+        assert pair["wins_a"] + pair["wins_b"] == 1
+
+    async def test_the_list_outlasts_a_deletion(self, voted_on: Any) -> None:
+        ring, run_id = voted_on
+        host, patch = ring.chomp.services.kernel.services["arena"]._host, pytest.MonkeyPatch()
+        real = host.read
+
+        async def read(sql: str, values: Any = ()) -> Any:
+            found = await real(sql, values)
+            if "ORDER BY at DESC" in sql:
+                patch.undo()
+                await ring.asks("DELETE", f"/{run_id}")
+            return found
+
+        patch.setattr(host, "read", read)
+        assert len(await ring.runs()) <= 1
+
+    async def test_a_deletion_that_cannot_be_written_is_none(self, arena: Any, upstream: Any) -> None:
+        up = await upstream(teller_of("hi"))
+        ring = await arena(up)
+        run_id = await ring.start(up.model)
+        await ring.over(run_id)
+        undo = self.fails_after(ring, 0)
+        await ring.asks("DELETE", f"/{run_id}", 503)
+        undo()
+        await ring.tends()
+        assert ring.chomp.services.kernel.services["arena"].live == {}
+        assert (await ring.run(run_id))["status"] == "done"
+
+    async def test_two_choices_at_once_leave_one(self, serves: Any, go: Path) -> None:
+        client = await serves()
+        TestSiblings.more(client)
+        await client.post("tasks", prompt=UNTIL_THERE_IS.format(go=go), platforms=["left", "right"], run=True)
+        for task_id in ("1", "2"):
+            await client.until(task_id, lambda task: task["phase"] == "running")
+
+        async def choose(task_id: str) -> int:
+            async with client.chomp.post("/api/tasks/choose", json={"id": task_id}) as answer:
+                return answer.status
+
+        statuses = await asyncio.gather(choose("1"), choose("2"))
+        assert sorted(statuses)[0] == 200 and sorted(statuses)[1] in (404, 409), statuses
+        assert len(await client.ids()) == 1
+
+    @pytest.mark.parametrize("number", [2**53, 10**30])
+    async def test_numbers_that_are_too_large_are_refused_or_kept(self, arena: Any, upstream: Any, number: int) -> None:
+        up = await upstream(teller_of("hi"))
+        ring = await arena(up)
+        asked = {"prompt": "hello", "targets": [up.model], "max_tokens": number, "wait": False}
+        async with ring.chomp.post("/api/arena", json=asked) as answer:
+            assert answer.status in (202, 400), await answer.text()
+            made = await answer.json()
+        if "id" in made:
+            assert (await ring.over(made["id"]))["status"] in ("done", "failed")
+            await ring.tends()
+            assert (await ring.run(made["id"]))["max_tokens"] == number
+        messages = [{"role": "user", "content": "hi", "more": number}]
+        asked = {"messages": messages, "targets": [up.model], "wait": False}
+        async with ring.chomp.post("/api/arena", json=asked) as answer:
+            assert answer.status in (202, 400), await answer.text()
+            made = await answer.json()
+        if "id" in made:
+            await ring.over(made["id"])
+            await ring.tends()
+            assert (await ring.run(made["id"]))["messages"] == messages
+
+    async def test_nothing_tells_who_is_a_by_the_names_of_requests(self, arena: Any, upstream: Any) -> None:
+        ups = [await upstream(teller_of("an answer")) for _ in range(2)]
+        ring = await arena(*ups)
+        await ring.fights(*(up.model for up in ups), blind=True)
+        ids = [one["request_id"] if "request_id" in one else one["id"] for one in await ring.ledger()]
+        assert len(ids) == 2 and not any(one.endswith(("-0", "-1")) for one in ids), ids
+
+    async def test_who_shares_slots_of_a_router_takes_turns(self, arena: Any, upstream: Any) -> None:
+        """Else one's time has that in it which it waited for the other."""
+        teller = Teller()
+        up = await upstream(teller)
+        up.speaks = {"slots": 1}
+        ring = await arena(up)
+        run_id = await ring.start(up.model, {"model": up.model, "name": "again"})
+        await soon(teller.asked.wait())
+        await asyncio.sleep(0.3)
+        run = await ring.run(run_id)
+        assert sorted(answer_of(run, n)["status"] for n in range(2)) == ["running", "waiting"]
+        await ring.asks("POST", f"/{run_id}/stop")
+
+    async def test_the_list_reads_no_texts(self, arena: Any, upstream: Any) -> None:
+        up = await upstream(teller_of("x" * (250 << 10)))
+        ring = await arena(up)
+        for _ in range(2):
+            await ring.over(await ring.start(up.model, repeat=10))
+        await ring.tends()
+        host, patch, read = ring.chomp.services.kernel.services["arena"]._host, pytest.MonkeyPatch(), []
+        real = host.read
+
+        async def reads(sql: str, values: Any = ()) -> Any:
+            found = await real(sql, values)
+            read.append(sum(len(str(one)) for one in found))
+            return found
+
+        patch.setattr(host, "read", reads)
+        assert len(await ring.runs()) == 2
+        patch.undo()
+        assert sum(read) < 1 << 20, read
+
+    async def test_offline_several_agents_do_not_share_a_folder(self, alone: Any, tmp_path: Path) -> None:
+        """As a chomp that runs refuses it."""
+        status, out, said = await alone(
+            "add", "echo hi", "--platform", "shell,ask", "--dir", str(tmp_path), "--in-place"
+        )
+        assert (status, out, "in_place" in said) == (1, "", True), (out, said)
+
+
+class TestArenaPageOnceMore:
+    async def test_a_finger_goes_from_one_contender_to_the_next(self, browse: Any, upstream: Any) -> None:
+        arena = TestArenaPage()
+        up = await upstream(says("a b"), "x", "y", "z")
+        here, page = await arena.opens(browse, PHONE, up)
+        await arena.fill(page, "Hello", *(f"{up.id}/{name}" for name in "xyz"))
+        await page.click("#arena-start")
+        await arena.ended(here)
+        pressed = "[...document.querySelectorAll('.lane-tab')].map((tab) => tab.getAttribute('aria-pressed')).join()"
+        in_sight = """() => [...document.querySelectorAll(".lane")].filter((lane) => {
+          const at = lane.getBoundingClientRect();
+          return at.left >= -1 && at.right <= innerWidth + 1;
+        }).map((lane) => lane.querySelector("h3").textContent).join()"""
+        await here.holds(f"{pressed} === 'true,false,false'")
+        await page.locator(".lane-tab").nth(2).click()
+        await here.holds(f"{pressed} === 'false,false,true' && ({in_sight})() === '{up.id}/z'")
+        await page.evaluate("document.querySelector('#lanes').scrollIntoView({ block: 'center' })")
+        box, finger = await page.locator("#lanes").bounding_box(), await page.context.new_cdp_session(page)
+        for kind, x in [("touchStart", 60), *(("touchMove", x) for x in range(80, 341, 20))]:  # to the right: back
+            points = [{"x": x, "y": box["y"] + 60}]
+            await finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        await finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        await here.holds(f"{pressed} === 'false,true,false' && ({in_sight})() === '{up.id}/y'")
+
+    async def test_a_stream_that_breaks_off_in_the_middle_is_taken_up_again(self, browse: Any, upstream: Any) -> None:
+        arena, gate = TestArenaPage(), asyncio.Event()
+        up = await upstream(arena.writes("one ", "two", gate=gate), "m")
+        here, page = await arena.opens(browse, PHONE, up)
+        here.expected = "ERR_|network error"
+        await arena.fill(page, "Hello", up.model)
+        await page.click("#arena-start")
+        await here.holds("document.querySelector('.lane-text')?.textContent === 'one '")
+        async with page.expect_request("**/stream"):
+            for connection in tuple(here.dashboard.server.runner._connections):
+                if connection.transport is not None:
+                    connection.transport.abort()
+        gate.set()
+        await arena.ended(here)
+        assert await page.locator(".lane-text").text_content() == "one two"
+        assert sum(url.endswith("/stream") for url in here.requests) == 2
+
+    async def test_a_choice_is_taken_back(self, browse: Any) -> None:
+        platforms = {"1": "codex", "2": "pi", "3": "opencode"}
+        tasks = [shown_task(id, "Do it", platform=name, group="1") for id, name in platforms.items()]
+        here, page = await TestArenaPage().opens(browse, DESK, tasks=tasks)
+        await page.locator("#choose-fold-1 summary").click()
+        fold = page.locator("#choose-fold-1")
+        assert "#2 (Pi) and #3 (OpenCode) are deleted, and can be restored for an hour." in await fold.inner_text()
+        async with page.expect_response("**/partials/arena/tasks*"):
+            here.dashboard.change()  # what is open stays open
+        assert await page.locator("#choose-fold-1[open]").count() == 1
+        await fold.locator("button").click()
+        await page.get_by_text("Task 1 is chosen").wait_for()
+        await here.holds("!document.querySelector('#sibling-1')")
+        assert all(here.dashboard.tasks[id].deleted for id in "23") and not here.dashboard.tasks["1"].deleted
+        await page.get_by_role("button", name="Undo").click()
+        await page.locator("#sibling-3").wait_for()
+        assert not any(here.dashboard.tasks[id].deleted for id in "123")
 
 
 # == What users of such tools suffer from ==============================================================================

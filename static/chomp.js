@@ -21,6 +21,8 @@
     document.dispatchEvent(new CustomEvent("theme"));
   };
 
+  one(".pages [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });  // on a phone there is no room for all
+
   // -- toasts: inside the sheet that is open, for what lies outside of it cannot be reached
 
   function toast(message, { error = false, undo = "", task = "" } = {}) {
@@ -33,11 +35,11 @@
       button.addEventListener("click", () => { note.remove(); click(); });
       note.append(button);
     };
-    if (undo) act("Undo", () => htmx.ajax("POST", "/api/tasks/restore", { source: document.body, swap: "none", values: { id: undo } }));
+    if (undo?.length) act("Undo", async () => { for (const id of [undo].flat()) await htmx.ajax("POST", "/api/tasks/restore", { source: document.body, swap: "none", values: { id } }); });
     if (task && chomp.openTask) act("Open", () => chomp.openTask(task));
     box.append(note);
     box.showPopover?.();
-    setTimeout(() => { note.remove(); if (!box.children.length && box.matches(":popover-open")) box.hidePopover(); }, error || undo || task ? 8000 : 3000);
+    setTimeout(() => { note.remove(); if (!box.children.length && box.matches(":popover-open")) box.hidePopover(); }, error || undo?.length || task ? 8000 : 3000);
   }
   document.addEventListener("toast", ({ detail: { data } }) => {  // of the event stream
     try { const { message, ...more } = JSON.parse(data); if (!more.task || !chomp.isOpen?.(more.task)) toast(message, more); } catch { /* not for us */ }
@@ -96,13 +98,30 @@
     look();
   });
 
+  // -- the event stream: silence is a sign, too
+
+  const LIVE_MS = 50000;  // the server says something every 15 s
+  let heard = Date.now();
+  ["htmx:sse:after:connection", "htmx:sse:after:message"].forEach((name) => document.addEventListener(name, () => { heard = Date.now(); }));
+  document.addEventListener("htmx:sse:error", ({ detail: { status } }) => { if (!status) look(); });
+  const listen = () => { heard = Date.now(); const live = one("#live"); if (live?.hasAttribute("hx-sse:connect")) htmx.ajax("GET", live.getAttribute("hx-sse:connect"), { source: live }); };
+  document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {  // its first try failed: later ones are its own
+    if (ctx.sourceElement?.id === "live" && !ctx.sourceElement._htmx?.sse) setTimeout(listen, 3000);
+  });
+  setInterval(() => { if (Date.now() - heard > LIVE_MS && !document.hidden && one("#live") && !("shell" in root.dataset)) { look(); one("#live")?._htmx?.sse?.reader?.cancel?.(); heard = Date.now(); } }, 5000);
+  document.addEventListener("back", () => one("#live")?._htmx?.sse?.delayCanceller?.());  // its next try may be a minute away; it tells what was missed
+
   // -- answers
 
   document.addEventListener("htmx:after:request", ({ detail: { ctx } }) => {
-    const source = ctx.sourceElement, status = ctx.response?.status ?? 0;
-    if (status < 400) { if (ctx.request.method !== "GET") succeed(source, ctx.text); return; }
+    const source = ctx.sourceElement, status = ctx.response?.status ?? 0, { text } = ctx;
+    if (status < 400) {
+      if (!/^text/.test(ctx.response?.headers?.get?.("content-type"))) ctx.text = "";  // HTMX would take JSON, and a prompt in it, for HTML
+      if (ctx.request.method !== "GET") succeed(source, text);
+      return;
+    }
     if (ctx.request.action.startsWith("/events") || ("shell" in root.dataset && source.hasAttribute("data-first"))) return;
-    const fault = faultOf(ctx.text, status);
+    const fault = faultOf(text, status);
     if (ctx.request.method !== "GET" && source.matches("form")) blame(source, fault); else toast(fault.message, { error: true });
   });
   function succeed(source, text) {
@@ -155,7 +174,7 @@
   document.addEventListener("htmx:after:swap", times);
   setInterval(times, 1000);
 
-  Object.assign(chomp, { one, all, put, storage, toast, toggleTheme, look, blame });
+  Object.assign(chomp, { one, all, put, storage, toast, toggleTheme, look, blame, times });
   showTheme();
   times();
 })();

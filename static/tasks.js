@@ -169,19 +169,6 @@
     if ("opens" in source.dataset && answer.id) chomp.openTask(answer.id);
   });
 
-  // -- the event stream: silence is a sign, too
-
-  const LIVE_MS = 50000;  // the server says something every 15 s
-  let heard = Date.now();
-  ["htmx:sse:after:connection", "htmx:sse:after:message"].forEach((name) => document.addEventListener(name, () => { heard = Date.now(); }));
-  document.addEventListener("htmx:sse:error", ({ detail: { status } }) => { if (!status) chomp.look(); });
-  const listen = () => { heard = Date.now(); const live = one("#live"); if (live?.hasAttribute("hx-sse:connect")) htmx.ajax("GET", live.getAttribute("hx-sse:connect"), { source: live }); };
-  document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => {  // its first try failed: later ones are its own
-    if (ctx.sourceElement?.id === "live" && !ctx.sourceElement._htmx?.sse) setTimeout(listen, 3000);
-  });
-  setInterval(() => { if (Date.now() - heard > LIVE_MS && !document.hidden && !waits()) { chomp.look(); one("#live")?._htmx?.sse?.reader?.cancel?.(); heard = Date.now(); } }, 5000);
-  document.addEventListener("back", () => one("#live")?._htmx?.sse?.delayCanceller?.());  // its next try may be a minute away; it tells what was missed
-
   // -- clicks
 
   let deleted = -Infinity;  // when something was: the list has moved since, and a second click would meet another task
