@@ -291,7 +291,7 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     repeats: Annotated[int, msgspec.Meta(ge=2)] = 3  # the same call in so many steps in a row pauses the turn
     retry_pauses: tuple[float, ...] = (5, 10, 30, 60, 300, 600, 900, 1800)  # seconds; the last again and again
     retry_total_s: float = 8 * 3600.0  # all pauses of a step together
-    approval_s: float = 600.0  # how long a tool waits for a person's yes
+    approval_s: float = 86_400.0  # how long a tool waits for a person's yes
     result_chars: Annotated[int, msgspec.Meta(ge=1000)] = 50_000  # of what a tool answers; the rest is left out
     compact_percent: _Many = 85  # of the model's context: then a conversation is compacted; 0: never
 
@@ -808,7 +808,8 @@ def read_settings(
 
 _OWN_PATHS = frozenset(  # what chomp's own addresses begin with
     ("v1", "v1beta", "api", "static", "partials", "docs", "usage", "login", "logout", "health", "status", "metrics",
-     "events", "ws", "tower", "accounts", "chat", "conversations", "workspaces", "models", "system-prompt")
+     "events", "ws", "tower", "accounts", "chat", "conversations", "workspaces", "models", "system-prompt",
+     "approvals", "mcp", "openapi.json")
 )  # fmt: skip
 ACCOUNT_NAME = re.compile(r"[a-z0-9]+([-_.@][a-z0-9]+)*")
 
@@ -1358,7 +1359,13 @@ class SystemChunk(_StoredPiece, frozen=True, tag="system"):
     text: str
 
 
-Chunk = TextChunk | ThinkingChunk | ToolCallChunk | ToolResultChunk | ErrorChunk | SystemChunk
+class ImageChunk(_StoredPiece, frozen=True, tag="image"):
+    url: str  # data:
+    mime_type: str
+    name: str = ""
+
+
+Chunk = TextChunk | ThinkingChunk | ToolCallChunk | ToolResultChunk | ErrorChunk | SystemChunk | ImageChunk
 
 
 class ChatMessage(msgspec.Struct, frozen=True):
@@ -1370,6 +1377,10 @@ class ChatMessage(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str:
         return "".join(one.text for one in self.chunks if isinstance(one, (TextChunk, SystemChunk)))
+
+    @property
+    def images(self) -> tuple[ImageChunk, ...]:
+        return tuple(one for one in self.chunks if isinstance(one, ImageChunk))
 
 
 class TokenUsage(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -1409,8 +1420,8 @@ class TurnMetrics(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel
 
     turn_id: str
     usage: TokenUsage
+    steps: tuple[StepMetrics, ...]  # clients go through them: there, even when there is none
     duration_ms: int | None = None
-    steps: tuple[StepMetrics, ...] = ()
     context_size: int | None = None  # tokens of the last step: what the conversation takes now
 
 
@@ -1420,6 +1431,21 @@ class QueuedMessage(msgspec.Struct, frozen=True, rename="camel"):
     id: str
     text: str
     queued_at: int  # ms
+    images: tuple[ImageChunk, ...] = ()
+
+    def shown(self) -> dict[str, Any]:
+        """As clients get it: how many images there are, not what is in them."""
+        return {"id": self.id, "text": self.text, "queuedAt": self.queued_at, **images_told(self.images)}
+
+
+def images_told(images: Sequence[ImageChunk]) -> dict[str, int]:
+    """What an event says of images: their number, where there are some."""
+    return {"images": len(images)} if images else {}
+
+
+def said_together(queued: Sequence[QueuedMessage]) -> tuple[str, tuple[ImageChunk, ...]]:
+    """Messages as one: its text and its images."""
+    return "\n\n".join(one.text for one in queued if one.text), tuple(image for one in queued for image in one.images)
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
@@ -1439,6 +1465,9 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode | None = None
     compact_percent: int | None = None
     compacted_from: str = ""
+    parent: str = ""  # the conversation whose tool call has begun it
+    parent_call: str = ""  # that call
+    branched_from: str = ""  # the conversation whose beginning it has
     prompt: str | None = None  # the system prompt, made once
     prompt_cwd: str = ""  # for which folder
     seq: int = 0  # of its last chunk
@@ -4733,6 +4762,10 @@ def wire_message(message: ChatMessage) -> dict[str, Any]:
     if message.role == "tool":
         result = cast(ToolResultChunk, message.chunks[0])
         return {"role": "tool", "tool_call_id": result.tool_call_id, "content": result.content}
+    if images := message.images:
+        parts: list[dict[str, Any]] = [{"type": "text", "text": message.text}] if message.text else []
+        parts += [{"type": "image_url", "image_url": {"url": one.url}} for one in images]
+        return {"role": message.role, "content": parts}
     if message.role != "assistant":
         return {"role": message.role, "content": message.text}
     made: dict[str, Any] = {"role": "assistant", "content": message.text or None}
@@ -4782,12 +4815,18 @@ def one_answer_each(messages: Iterable[ChatMessage]) -> Iterator[ChatMessage]:
             yield message
 
 
+def user_message(text: str, images: Sequence[ImageChunk] = ()) -> ChatMessage:
+    """What a user says."""
+    return ChatMessage("user", (*((TextChunk(text),) if text or not images else ()), *images))
+
+
 def joined_users(messages: Iterable[ChatMessage]) -> Iterator[ChatMessage]:
     """The same, what the user says twice in a row as one message: some models' templates refuse two."""
     for role, group in itertools.groupby(messages, lambda one: one.role):
         several = list(group)
         if role == "user" and len(several) > 1:
-            yield ChatMessage("user", (TextChunk("\n\n".join(one.text for one in several)),))
+            yield user_message("\n\n".join(one.text for one in several if one.text),
+                               [image for one in several for image in one.images])  # fmt: skip
         else:
             yield from several
 
@@ -4829,6 +4868,97 @@ def permission(mode: Mode, access: Access, *, sandboxed: bool, attended: bool) -
     if attended:
         return "ask"
     return "run" if sandboxed else "refuse"
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """Which calls of a tool a person has allowed for longer than once."""
+
+    tool: str
+    match: Literal["any", "begins", "exact", "same"]
+    text: str = ""  # of a command
+
+    @property
+    def words(self) -> str:
+        """What it allows, all of it, in words."""
+        match self.match:
+            case "any":
+                return f"{self.tool}, whatever it is called with"
+            case "begins":
+                return f"{self.tool}: the command `{self.text}` with any names behind it and no other options, alone"
+            case "exact":
+                return f"{self.tool}: the command `{self.text}`, exactly so"
+            case _:
+                return f"{self.tool} called with exactly {self.text}"
+
+    def covers(self, tool: str, input: Any) -> bool:
+        """Whether it allows a call."""
+        if tool != self.tool:
+            return False
+        match self.match:
+            case "any":
+                return True
+            case "begins":
+                (begin, options), (own, allowed) = _begin_of(_command_of(input)), _begin_of(self.text)
+                return bool(begin) and begin == own and options <= allowed
+            case "exact":
+                return _command_of(input) == self.text
+            case _:
+                return wire_arguments(input) == self.text
+
+
+# commands whose operands are no more than names of what is looked at, made or tested; what an option makes of one of
+# them is another matter, and so is every command that is not here
+_NAMED = frozenset(
+    f"{program} {verb}".strip()
+    for program, verbs in (
+        (
+            "",
+            "ls cat head tail wc grep egrep fgrep rg pwd echo which file stat du df tree diff cmp comm basename "
+            "dirname realpath readlink sort cut tr nl tac rev md5sum sha1sum sha256sum mkdir touch jq column pytest "
+            "ruff mypy pyright tsc eslint jest vitest phpunit rspec shellcheck",
+        ),
+        ("git", "status log show diff blame ls-files rev-parse describe shortlog add commit"), ("npm", "test ls"),
+        ("pip", "list show freeze"), ("cargo", "check build test fmt clippy"), ("go", "build vet fmt test"),
+        ("docker", "ps images"), ("kubectl", "get describe"),
+    )
+    for verb in verbs.split()
+)  # fmt: skip
+_PLAIN = re.compile(r"[\w \t\"'@%+=:,./~*?\[\]-]+")  # nothing that a shell makes two commands of, or runs
+
+
+def _command_of(input: Any) -> str:
+    """The command that a call is to run, when it says nothing else; "" for any other."""
+    if not isinstance(input, dict) or not {"command"} <= input.keys() <= {"command", "timeout"}:
+        return ""
+    return input["command"].strip(" \t\n") if isinstance(input["command"], str) else ""
+
+
+def _begin_of(command: str) -> tuple[str, frozenset[str]]:
+    """How a command begins whose operands are names, and its options; "" for any other command."""
+    words: list[str] = []
+    if _PLAIN.fullmatch(command):
+        with contextlib.suppress(ValueError):
+            words = shlex.split(command)
+    begin = next((begin for begin in (" ".join(words[:2]), " ".join(words[:1])) if begin in _NAMED), "")
+    return begin, frozenset(word for word in words if word.startswith("-"))
+
+
+def rule_for(tool: str, access: Access, input: Any) -> Rule:
+    """The rule that a person can set for calls like this one: as narrow as it is of use.
+
+    A command that is several, or runs what its arguments say, is allowed word for word; so no part of one is allowed
+    by what was said of the whole, and no whole by what was said of its parts.
+    """
+    if access != "shell" or not isinstance(input, dict) or "command" not in input:
+        return Rule(tool, "any")
+    if not (command := _command_of(input)):
+        return Rule(tool, "same", wire_arguments(input))
+    begin, options = _begin_of(command)
+    return (
+        Rule(tool, "begins", " ".join([begin, *map(shlex.quote, sorted(options))]))
+        if begin
+        else Rule(tool, "exact", command)
+    )
 
 
 # == Store =============================================================================================================
@@ -5915,6 +6045,11 @@ class AccountFiles:
         os.close(lock)
 
 
+def has_words(text: Any, words: str) -> bool:
+    """Whether `words`, folded already, stand in a text, whatever their case: SQLite knows that of ASCII only."""
+    return isinstance(text, str) and words in text.casefold()
+
+
 class DatabaseFault(Unavailable, sqlite3.Error):
     """What SQLite could not do; `errorcode` is its own."""
 
@@ -5981,6 +6116,7 @@ class Database:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
                 connection.execute("PRAGMA synchronous=FULL")  # what is acknowledged survives a power cut
+                connection.create_function("has_words", 2, has_words, deterministic=True)
                 self._path.chmod(0o600)
             except BaseException:
                 connection.close()
@@ -13864,6 +14000,21 @@ class JobQueue:
         return await self.get(job_id, caller)
 
 
+class OwnJobs:
+    """The owner's jobs, for extensions."""
+
+    def __init__(self, jobs: JobQueue):
+        self._jobs = jobs
+
+    async def add(self, fields: Mapping[str, Any]) -> Job:
+        """A job of the fields of POST /api/dispatch. Raises ChompError."""
+        return await self._jobs.add(fields_as(fields, NewJob), OWNER)
+
+    async def get(self, job_id: str) -> Job:
+        """A job by its id. Raises NotFound."""
+        return await self._jobs.get(job_id, OWNER)
+
+
 RESPONSES_SQL = """
 CREATE TABLE IF NOT EXISTS responses (
   caller TEXT NOT NULL, id TEXT NOT NULL, previous TEXT NOT NULL, used_at REAL NOT NULL, size INTEGER NOT NULL,
@@ -14385,7 +14536,7 @@ class TaskQueue:
 
 # == Kernel ============================================================================================================
 
-API_VERSION = (1, 2, 0)  # of what extensions are handed
+API_VERSION = (1, 3, 0)  # of what extensions are handed
 ACTIVATION_S = 10.0  # an extension that takes longer is disabled
 COMMAND_BYTES = 1 << 20  # of what is piped into a command
 RESERVED_IDS = frozenset(("server", "timeouts", "limits", "tasks", "extensions", "routers", "hosts", "users", "aliases",
@@ -14459,6 +14610,7 @@ class Extension:
         self.reason = ""
         self.failures = 0
         self.routes: list[tuple[str, str, Handle]] = []
+        self.chat_routes: set[Handle] = set()  # of them, those for whoever may chat
         self.pages: list[Page] = []
         self.signals: dict[str, tuple[tuple[str, float], ...]] = {}  # by kind of event, as SIGNALS has them
         self.hears: list[tuple[str, Callable[[Event], object]]] = []
@@ -14503,6 +14655,7 @@ class Toolbox(msgspec.Struct, frozen=True):
     render: Callable[..., Any]  # a page
     is_known: Callable[[Any], bool]  # who asks
     ask: Callable[[Mapping[str, Any], str], Any]  # a model
+    conversation: Callable[[Any], Any] = str  # that a request names
 
 
 # -- tools
@@ -14761,13 +14914,53 @@ class TurnLimits(msgspec.Struct, frozen=True):
         return due if pauses and spent <= self.retry_total_s else None
 
 
+class Permission(msgspec.Struct, frozen=True):
+    """Whether a call may be: `words` say why it may not, or why a person is asked."""
+
+    kind: Literal["run", "ask", "refuse"]
+    words: str = ""
+
+
+class PausedCall(msgspec.Struct, frozen=True):
+    """A call of a step that waits for a person."""
+
+    phase: Literal["waiting", "running", "over"]
+    result: ToolResult | None = None
+    repeated: bool = False
+
+
+class PausedStep(msgspec.Struct, frozen=True):
+    """A step that waits for a person, with all that its turn needs to go on with it."""
+
+    number: int  # in its turn, from 0
+    chunks: tuple[Chunk, ...]  # what the model has said
+    calls: tuple[PausedCall, ...]  # of them, in their order
+    metrics: tuple[StepMetrics, ...]  # of the turn's steps, this one included
+    ms: int  # that the turn has taken
+
+    def messages(self, words: str) -> list[ChatMessage]:
+        """The step as it is kept when it does not go on; `words` are the result of a call that was not done."""
+        made = [ChatMessage("assistant", self.chunks)]
+        chunks = [one for one in self.chunks if isinstance(one, ToolCallChunk)]
+        for chunk, call in zip(chunks, self.calls, strict=True):
+            result = call.result or ToolResult(INTERRUPTED if call.phase == "running" else words, True)
+            made.append(ChatMessage("tool", (result_chunk(chunk, result),)))
+        return made
+
+
+class TurnSuspended(Exception):
+    """A turn that waits for a person goes on another time."""
+
+
 class TurnHooks(msgspec.Struct, frozen=True):
     """What a turn asks of whoever runs it."""
 
     emit: Callable[..., None]  # an event: its type and its fields
     ask: AskModel
     call: Callable[[ToolCallChunk], Awaitable[ToolResult]]
-    permit: Callable[[ToolCallChunk, str], Awaitable[str]]  # why a call may not be; "" = it may. Second: "repeated"
+    permit: Callable[[ToolCallChunk, str, str], Awaitable[Permission]]  # a call, the id of its question, "repeated"
+    consult: Callable[[ToolCallChunk, str, str], Awaitable[str]]  # a person: about a call, by an id, for a reason
+    pause: Callable[[PausedStep], Awaitable[None]]  # keeps what has become of a step about which a person was asked
     store: Callable[[Sequence[ChatMessage]], Awaitable[None]]
     steer: Callable[[], Awaitable[ChatMessage | None]]  # what was said meanwhile, stored already
     is_safe: Callable[[str], bool]  # whether a tool may run beside others
@@ -14785,8 +14978,11 @@ class TurnEnd(msgspec.Struct, frozen=True):
 class _ToolCall:
     """One call of a step."""
 
-    def __init__(self, chunk: ToolCallChunk, key: bytes):
-        self.chunk, self.key = chunk, key
+    def __init__(self, chunk: ToolCallChunk):
+        self.chunk = chunk
+        self.key = call_key(ToolCallChunk("", chunk.tool_name, _sorted_input(chunk.input)))
+        self.begun = False  # it may have done something
+        self.again = False  # it goes on with what it has begun when it is called again
         self.phase: Literal["waiting", "running", "over"] = "waiting"
         self.result: ToolResult | None = None
         self.task: asyncio.Task[None] | None = None
@@ -14798,8 +14994,11 @@ class _ToolCall:
 class _Step:
     """One request to the model, and the tools it calls."""
 
-    def __init__(self, id: str):
-        self.id = id
+    def __init__(self, turn_id: str, number: int):
+        self.id, self.number = f"{turn_id}#{number}", number
+        self.spoken = asyncio.Event()  # the model has ended
+        self.counted = False  # its figures are among those of the turn
+        self.paused = False  # a person was asked: what becomes of it is kept
         self.pieces: list[tuple[str, list[str]]] = []  # text and thinking in order; calls and details by their kind
         self.chunks: list[Chunk | None] = []  # calls, in the places that `pieces` leaves for them
         self.details: tuple[Any, ...] = ()
@@ -14838,6 +15037,11 @@ class _Step:
         if self.failed is not None:
             made.append(ErrorChunk(self.failed.message, self.failed.code))
         return ChatMessage("assistant", tuple(made)) if made else None
+
+
+def result_chunk(chunk: ToolCallChunk, result: ToolResult) -> ToolResultChunk:
+    """A result as the history has it."""
+    return ToolResultChunk(chunk.tool_call_id, chunk.tool_name, result.content, result.is_error, chunk.step_id)
 
 
 def call_key(chunk: ToolCallChunk) -> bytes:
@@ -14880,12 +15084,17 @@ class Turn:
     It touches no storage and knows no tool by name; all it needs is in `hooks`.
     """
 
-    def __init__(self, id: str, messages: Sequence[ChatMessage], limits: TurnLimits, hooks: TurnHooks):
-        self.id = id
+    def __init__(
+        self, id: str, messages: Sequence[ChatMessage], limits: TurnLimits, hooks: TurnHooks,
+        paused: PausedStep | None = None,
+    ):  # fmt: skip
+        self.id, self._paused = id, paused  # with which it goes on
         self.messages = list(messages)
         self._limits, self._hooks = limits, hooks
         self._scope: asyncio.Timeout | None = None
-        self.aborted = False
+        self.aborted = self.suspended = False
+        self._began = 0.0
+        self._step: _Step | None = None
         self._steps: list[StepMetrics] = []
         self._streaks: dict[bytes, int] = {}  # calls of the last step: in how many steps in a row they stand
         self._looped = False
@@ -14896,32 +15105,59 @@ class Turn:
         if self._scope is not None:
             end_now(self._scope)
 
+    def suspend(self) -> None:
+        """Leaves it as it is on disk, to go on another time."""
+        self.suspended = True
+        self.abort()
+
+    async def spoken(self) -> None:
+        """Returns when the model has ended, whose calls are being done."""
+        if self._step is not None:
+            await self._step.spoken.wait()
+
+    def snapshot(self) -> PausedStep:
+        """Its step as it is now; from now on what becomes of it is kept."""
+        step = cast(_Step, self._step)
+        step.paused = True
+        return self._paused_now(step)
+
+    def take_up_again(self, call_id: str) -> None:
+        """That call can be made anew where its turn goes on another time."""
+        for call in self._step.calls if self._step is not None else ():
+            call.again = call.again or call.chunk.tool_call_id == call_id
+
+    @property
+    def _ms(self) -> int:
+        before = self._paused.ms if self._paused is not None else 0
+        return before + round((self._hooks.clock() - self._began) * 1000)
+
     async def run(self) -> TurnEnd:
-        """Runs it to its end. Raises what storing raises."""
-        hooks, began = self._hooks, self._hooks.clock()
-        hooks.emit("turn-start")
+        """Runs it to its end. Raises what storing raises, and TurnSuspended."""
+        hooks, self._began = self._hooks, self._hooks.clock()
         reason = await self._run_steps()
         usage = functools.reduce(TokenUsage.plus, [one.usage for one in self._steps if one.usage], TokenUsage(0, 0))
         last = self._steps[-1].usage if self._steps else None
         size = None if last is None else last.input_tokens + last.output_tokens
-        ms = round((hooks.clock() - began) * 1000)
-        metrics = TurnMetrics(self.id, usage, ms, tuple(self._steps), size)
+        ms = self._ms
+        metrics = TurnMetrics(self.id, usage, tuple(self._steps), ms, size)
         more = {} if size is None else {"contextSize": size}
         hooks.emit("done", reason=reason, durationMs=ms, usage=usage, **more)
         return TurnEnd(reason, metrics)
 
     async def _run_steps(self) -> str:
-        for number in itertools.count():
+        for number in itertools.count(0 if self._paused is None else self._paused.number):
             if self.aborted:
                 return "aborted"
-            step = _Step(f"{self.id}#{number}")
+            step = self._step = _Step(self.id, number)
+            if self._paused is not None and number == self._paused.number:
+                self._take_up(step, self._paused)
             ended = await self._run_step(step)
             if ended:
                 return ended
             if self._limits.max_steps and number + 1 >= self._limits.max_steps:
                 return "max-steps"
             if not self.aborted and (said := await self._hooks.steer()) is not None:
-                self._hooks.emit("steering", text=said.text)
+                self._hooks.emit("steering", text=said.text, **images_told(said.images))
                 self.messages.append(said)
         raise AssertionError  # pragma: no cover
 
@@ -14929,7 +15165,9 @@ class Turn:
         """Why the turn is over with this step; "" when it goes on."""
         try:
             async with asyncio.timeout(None) as self._scope:
-                await self._ask(step)
+                if not step.spoken.is_set():
+                    await self._ask(step)
+                    step.spoken.set()
                 await self._collect(step)
         except TimeoutError:
             if not self.aborted:
@@ -14937,7 +15175,9 @@ class Turn:
         finally:
             self._scope = None
             await self._end_calls(step)
-        if step.usage is not None or step.heard:
+        if self.suspended:
+            raise TurnSuspended
+        if not step.counted and (step.usage is not None or step.heard):
             self._steps.append(self._metrics(step))
         if self.aborted:
             await self._keep([step.message(with_calls=False)])
@@ -15037,14 +15277,50 @@ class Turn:
 
     # -- its calls
 
-    def _called(self, step: _Step, event: CallMade) -> None:
-        chunk = ToolCallChunk(event.id, event.name, event.input, step.id)
-        self._hooks.emit("tool-call", stepId=step.id, toolCallId=event.id, toolName=event.name, input=event.input)
-        sorted_chunk = ToolCallChunk("", event.name, _sorted_input(event.input))
-        call = _ToolCall(chunk, call_key(sorted_chunk))
+    def _enter(self, step: _Step, chunk: ToolCallChunk) -> _ToolCall:
+        self._hooks.emit(
+            "tool-call", stepId=step.id, toolCallId=chunk.tool_call_id, toolName=chunk.tool_name, input=chunk.input
+        )
+        call = _ToolCall(chunk)
         call.same = next((one for one in step.calls if one.key == call.key and one.same is None), None)
-        call.repeated = self._streaks.get(call.key, 0) + 1 >= self._limits.repeats
         step.add(call)
+        return call
+
+    def _take_up(self, step: _Step, paused: PausedStep) -> None:
+        """Has a step as it was when a person was asked."""
+        calls = iter(paused.calls)
+        for chunk in paused.chunks:
+            match chunk:
+                case TextChunk(text):
+                    step.say("text", text)
+                    self._hooks.emit("text-delta", delta=text)
+                case ThinkingChunk(text, details):
+                    step.say("thinking", text)
+                    step.details = details or step.details
+                    self._hooks.emit("reasoning-delta", delta=text)
+                case ToolCallChunk():
+                    call, before = self._enter(step, chunk), next(calls)
+                    call.repeated = before.repeated
+                    if before.phase != "waiting":
+                        call.phase, call.result = "over", before.result or ToolResult(INTERRUPTED, True)
+                case _:
+                    pass
+        self._steps, step.counted, step.paused = list(paused.metrics), True, True
+        step.spoken.set()
+
+    def _paused_now(self, step: _Step) -> PausedStep:
+        message = step.message(with_calls=True)
+        calls = tuple(
+            PausedCall("over" if one.result is not None else "running" if one.begun and not one.again else "waiting",
+                       one.result, one.repeated)
+            for one in step.calls
+        )  # fmt: skip
+        metrics = self._steps if step.counted else [*self._steps, self._metrics(step)]
+        return PausedStep(step.number, message.chunks if message else (), calls, tuple(metrics), self._ms)
+
+    def _called(self, step: _Step, event: CallMade) -> None:
+        call = self._enter(step, ToolCallChunk(event.id, event.name, event.input, step.id))
+        call.repeated = self._streaks.get(call.key, 0) + 1 >= self._limits.repeats
         if self._limits.eager:
             self._start(step)
 
@@ -15065,20 +15341,42 @@ class Turn:
     async def _work(self, step: _Step, call: _ToolCall) -> None:
         began = self._hooks.clock()
         try:
-            if call.repeated:
-                words = await self._hooks.permit(call.chunk, "repeated")
-                self._looped = self._looped or bool(words)
-                self._streaks.pop(call.key, None)  # with a person's yes it begins anew
-            if (call.repeated and words) or (words := await self._hooks.permit(call.chunk, "")):
+            if words := await self._refusal(step, call):
                 call.result = ToolResult(words, True)
             else:
+                began, call.begun = self._hooks.clock(), True
+                if step.paused:
+                    await self._hooks.pause(self._paused_now(step))
                 result = await self._hooks.call(call.chunk)
                 call.result = capped_result(result, self._limits.result_chars)
+            if step.paused:
+                await self._hooks.pause(self._paused_now(step))
         finally:
             call.ms = round((self._hooks.clock() - began) * 1000)
             call.phase = "over"
             if not self.aborted and step.failed is None:
                 self._start(step)
+
+    async def _refusal(self, step: _Step, call: _ToolCall) -> str:
+        """Why a call may not be; "" when it may."""
+        if call.repeated:
+            words = await self._permit(step, call, "repeated")
+            self._looped = self._looped or bool(words)
+            self._streaks.pop(call.key, None)  # with a person's yes it begins anew
+            if words:
+                return words
+        return await self._permit(step, call, "")
+
+    async def _permit(self, step: _Step, call: _ToolCall, why: str) -> str:
+        id = f"{self.id}.{step.number}.{step.calls.index(call)}{'.again' * bool(why)}"
+        verdict = await self._hooks.permit(call.chunk, id, why)
+        if verdict.kind != "ask":
+            return verdict.words
+        await step.spoken.wait()  # what a person is asked about is on disk before, as a whole
+        if step.failed is not None:
+            return "It was not run: the model's answer broke off."
+        step.paused = True
+        return await self._hooks.consult(call.chunk, id, verdict.words)
 
     async def _collect(self, step: _Step) -> None:
         """Waits for the results, and tells them in the order of the calls."""
@@ -15086,7 +15384,7 @@ class Turn:
             self._start(step)
         for call in step.calls:
             source = call.same or call
-            while source.task is None and step.failed is None:  # others are before it
+            while source.task is None and source.result is None and step.failed is None:  # others are before it
                 running = [one.task for one in step.calls if one.phase == "running" and one.task is not None]
                 await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 await asyncio.sleep(0)
@@ -15110,8 +15408,7 @@ class Turn:
 
     def _result_chunk(self, step: _Step, call: _ToolCall) -> ToolResultChunk:
         result = (call.same or call).result or ToolResult("It was not run: the model's answer broke off.", True)
-        chunk = call.chunk
-        return ToolResultChunk(chunk.tool_call_id, chunk.tool_name, result.content, result.is_error, step.id)
+        return result_chunk(call.chunk, result)
 
     async def _end_calls(self, step: _Step) -> None:
         """Nothing of a step runs on."""
@@ -15126,7 +15423,7 @@ class Turn:
 
 # -- what extensions add to the built-in agent
 
-FILTERS = ("tools", "system-prompt", "tool-result", "compaction")
+FILTERS = ("tools", "system-prompt", "tool-call", "tool-result", "compaction")
 STORAGE_SQL = """
 CREATE TABLE IF NOT EXISTS extension_storage (
   extension TEXT NOT NULL, namespace TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
@@ -15262,16 +15559,21 @@ class ExtensionApi:
 
     # -- what it contributes
 
-    def route(self, method: str, path: str) -> Callable[[Handle], Handle]:
+    def route(self, method: str, path: str, *, chat: bool = False) -> Callable[[Handle], Handle]:
         """Routes `method` and `path` to a handler of aiohttp's request, for the owner.
 
+        With `chat` it is for users with an agent, too; its path begins with /conversations then.
         It returns a response of aiohttp, or what is sent as JSON, or a string that is sent as HTML.
         """
 
         def routed(handle: Handle) -> Handle:
             if not path.startswith("/"):
                 raise ValueError(f"{path!r} does not begin with /")
+            if chat and not path.startswith("/conversations/"):
+                raise ValueError(f"{path!r} does not begin with /conversations/")
             self._open().routes.append((method.upper(), path, handle))
+            if chat:
+                self._open().chat_routes.add(handle)
             return handle
 
         return routed
@@ -15370,10 +15672,20 @@ class ExtensionApi:
 
         return added
 
+    def make_tool(
+        self, run: Callable[..., Awaitable[Any]], name: str, description: str, parameters: dict[str, Any], *,
+        access: Access = "write", concurrency_safe: bool = False,
+    ) -> Tool:  # fmt: skip
+        """A tool that is not contributed: a filter of "tools" may add it to those of a turn. Raises ValueError."""
+        return make_tool(
+            run, self.id, name, description, access, concurrency_safe=concurrency_safe, parameters=parameters
+        )
+
     def filter(self, name: str, change: Callable[..., Any]) -> None:
         """Passes what `name` is about through `change(value, facts)`, in order; one that fails is left out.
 
-        "tools" of a turn, the "system-prompt" of a conversation, a "tool-result", and texts that a "compaction" keeps.
+        "tools" of a turn, the "system-prompt" of a conversation, the tool of a "tool-call" that is about to be done, a
+        "tool-result", and texts that a "compaction" keeps.
         """
         if name not in FILTERS:
             raise ValueError(f"there is no filter {name!r}: {', '.join(FILTERS)}")
@@ -15480,6 +15792,10 @@ class ExtensionApi:
         The request is called ID-NAME. Leaving the loop frees the router at once, inside `contextlib.aclosing`.
         """
         return self._tools.ask(fields, f"{self.id}-{name}")
+
+    async def conversation(self, request: Any) -> Any:
+        """The conversation that a request's path names as `{id}`, of who asks. Raises an error that answers 404."""
+        return await self._tools.conversation(request)
 
     def redact(self, text: str) -> str:
         """`text` without secrets that chomp knows."""
@@ -15784,6 +16100,7 @@ class Kernel:
 
     async def call_tool(self, tool: Tool, context: ToolContext) -> ToolResult:
         """What a tool answers; whatever goes wrong in it is a result, too."""
+        tool = await self.filtered("tool-call", tool, context)
         try:
             content = await tool.run(context, **arguments_for(tool, context.arguments))
             result = ToolResult(content if isinstance(content, str) else form.encode(content).decode())
@@ -15956,8 +16273,26 @@ CREATE TABLE IF NOT EXISTS queued (
   conversation TEXT NOT NULL, id TEXT NOT NULL, text TEXT NOT NULL, queued_at INTEGER NOT NULL,
   PRIMARY KEY (conversation, id)
 )""",
+    """
+CREATE TABLE IF NOT EXISTS paused_turns (conversation TEXT PRIMARY KEY, turn BLOB NOT NULL)""",
+    """
+CREATE TABLE IF NOT EXISTS questions (
+  id TEXT PRIMARY KEY, conversation TEXT NOT NULL, question BLOB NOT NULL, expires_at INTEGER NOT NULL, answer BLOB
+)""",
+    """
+CREATE TABLE IF NOT EXISTS grants (
+  id INTEGER PRIMARY KEY, caller TEXT NOT NULL, scope TEXT NOT NULL, place TEXT NOT NULL, rule BLOB NOT NULL,
+  created_at INTEGER NOT NULL
+)""",
+    "CREATE INDEX IF NOT EXISTS grants_of ON grants (caller, place)",
     STORAGE_SQL,
     "UPDATE conversations SET status = 'idle' WHERE status NOT IN ('idle', 'closed')",  # of a process that is gone
+)
+_LATER_COLUMNS = (  # of tables that may be older
+    ("conversations", "parent", "TEXT NOT NULL DEFAULT ''"),
+    ("conversations", "parent_call", "TEXT NOT NULL DEFAULT ''"),
+    ("conversations", "branched_from", "TEXT NOT NULL DEFAULT ''"),
+    ("queued", "images", "TEXT NOT NULL DEFAULT '[]'"),
 )
 _CONVERSATION_COLUMNS = Conversation.__struct_fields__
 CONVERSATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
@@ -15966,6 +16301,79 @@ TITLE_CHARS = 80
 UNTITLED = "Untitled"
 _decode_chunk_stored = msgspec.json.Decoder(Chunk).decode
 _encode_chunk = msgspec.json.Encoder().encode
+
+
+class ChatFields(msgspec.Struct, frozen=True, rename="camel"):
+    """What POST /chat says beside the message."""
+
+    model: str | None = None
+    cwd: str | None = None
+    reasoning_effort: Effort | None = None
+    workspace_id: str | None = None
+    mode: Mode | None = None
+
+
+Scope = Literal["once", "conversation", "workspace"]
+SCOPES: tuple[Scope, ...] = ("once", "conversation", "workspace")
+
+
+class Approval(msgspec.Struct, frozen=True, rename="camel"):
+    """What a person is asked: whether a call may be. Moments are ms since 1970."""
+
+    id: str
+    conversation_id: str
+    root_id: str  # the conversation at the top, which that one works for
+    call_id: str
+    tool_name: str
+    input: Any
+    reason: str
+    rule: str | None  # what a yes for longer than once allows; None: it cannot be given
+    scopes: tuple[Scope, ...]
+    asked_at: int
+    expires_at: int
+    source: dict[str, Any]  # {conversationId, title, lineage}: who asks, under whom
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A person's word, or that there was none in time."""
+
+    allowed: bool
+    scope: Scope = "once"
+    in_time: bool = True
+
+
+class _StoredApproval(msgspec.Struct, frozen=True):
+    question: Approval
+    caller: str
+    rule: Rule | None
+
+
+class OpenApproval:
+    """A question that is on disk, until the step it is about is stored."""
+
+    def __init__(self, stored: _StoredApproval, answer: Answer | None = None):
+        self.stored, self.question, self.answer = stored, stored.question, answer
+        self.settled = asyncio.Event()  # the answer is on disk
+        if answer is not None:
+            self.settled.set()
+
+
+class PausedTurn(msgspec.Struct, frozen=True):
+    """A turn that waits for a person, as it is on disk."""
+
+    turn: str
+    fields: ChatFields
+    step: PausedStep
+
+
+class Grant(msgspec.Struct, frozen=True, rename="camel"):
+    """What a person has allowed for longer than once."""
+
+    id: int
+    scope: str
+    tool: str
+    rule: str
+    created_at: int
 
 
 class StoredChunk(msgspec.Struct, frozen=True):
@@ -15992,6 +16400,10 @@ class ConversationStore:
         def make(connection: sqlite3.Connection) -> None:
             for sql in CONVERSATIONS_SQL:
                 connection.execute(sql)
+            for table, column, kind in _LATER_COLUMNS:
+                if column not in {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}:
+                    connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+            connection.execute("CREATE INDEX IF NOT EXISTS conversations_of ON conversations (parent)")
 
         await self._database.write(make)
 
@@ -16004,13 +16416,7 @@ class ConversationStore:
         """A new one, or that which is there already by its id."""
         now = self._ms()
         made = msgspec.structs.replace(conversation, created_at=now, last_activity_at=now)
-        sql = f"INSERT OR IGNORE INTO conversations VALUES ({','.join('?' * len(_CONVERSATION_COLUMNS))})"  # noqa: S608
-        await self._database.write(
-            lambda connection: connection.execute(
-                sql.replace("conversations", f"conversations ({','.join(_CONVERSATION_COLUMNS)})"),
-                [getattr(made, name) for name in _CONVERSATION_COLUMNS],
-            )
-        )
+        await self._database.write(lambda connection: _insert(connection, made))
         return cast(Conversation, await self.get(conversation.id))
 
     async def set(self, conversation_id: str, **values: Any) -> None:
@@ -16020,10 +16426,13 @@ class ConversationStore:
         await self._database.write(lambda connection: connection.execute(sql, (*values.values(), conversation_id)))
 
     async def recent(
-        self, caller: str, prefix: str, statuses: Collection[str], workspace: str, most: int = 1000
+        self, caller: str, prefix: str, statuses: Collection[str], workspace: str, parent: str = "", most: int = 1000
     ) -> list[Conversation]:
         """A caller's conversations, the newest activity first."""
         where, values = ["caller = ?"], [caller]
+        if parent:
+            where.append("parent = ?")
+            values.append(parent)
         if prefix:
             where.append("substr(id, 1, ?) = ?")
             values += [cast(Any, len(prefix)), prefix]
@@ -16036,6 +16445,62 @@ class ConversationStore:
         sql = (f"SELECT * FROM conversations WHERE {' AND '.join(where)} "  # noqa: S608 - our own words
                f"ORDER BY last_activity_at DESC, rowid DESC LIMIT {most}")  # fmt: skip
         return [_conversation(row) for row in await self._database.read(sql, values)]
+
+    async def search(self, caller: str, words: str, most: int = 50) -> list[tuple[Conversation, int, str]]:
+        """A caller's conversations in whose title or texts `words` stand, the newest activity first.
+
+        Beside each is the number of the last chunk that has them, 0 for a title, and its text.
+        """
+        words = words.casefold()
+        sql = f"""
+SELECT c.*, k.seq AS at, json_extract(CAST(k.chunk AS TEXT), '$.text') AS text FROM conversations c LEFT JOIN chunks k
+ON k.conversation = c.id AND k.seq = (
+  SELECT max(seq) FROM chunks WHERE conversation = c.id AND json_valid(CAST(chunk AS TEXT))
+  AND json_extract(CAST(chunk AS TEXT), '$.type') = 'text'
+  AND has_words(json_extract(CAST(chunk AS TEXT), '$.text'), ?))
+WHERE c.caller = ? AND (k.seq IS NOT NULL OR has_words(c.title, ?))
+ORDER BY c.last_activity_at DESC, c.rowid DESC LIMIT {most}"""  # noqa: S608 - our own words
+        rows = await self._database.read(sql, (words, caller, words))
+        return [(_conversation(row), row["at"] or 0, row["text"] or row["title"]) for row in rows]
+
+    async def branch(self, conversation: Conversation, new_id: str, before: int) -> Conversation:
+        """A new conversation with all that was said before the message of the chunk `before`."""
+        now = self._ms()
+
+        def write(connection: sqlite3.Connection) -> None:
+            sql = "SELECT message FROM chunks WHERE conversation = ? AND seq >= ? ORDER BY seq LIMIT 1"
+            row = connection.execute(sql, (conversation.id, before)).fetchone()
+            end = row[0] if row else conversation.messages + 1
+            sql = ("SELECT coalesce(max(message), 0) + 1 FROM chunks WHERE conversation = ? AND message <= ? "
+                   "AND role <> 'tool'")  # fmt: skip
+            if row and (first := connection.execute(sql, (conversation.id, end)).fetchone()[0]) <= end:
+                end = first - 1  # in front of the calls whose results these are
+            connection.execute(
+                "INSERT INTO chunks SELECT ?, seq, message, role, chunk FROM chunks WHERE conversation = ? "
+                "AND message < ?", (new_id, conversation.id, end),
+            )  # fmt: skip
+            sql = "SELECT coalesce(max(seq), 0), coalesce(max(message), 0) FROM chunks WHERE conversation = ?"
+            seq, messages = connection.execute(sql, (new_id,)).fetchone()
+            made = msgspec.structs.replace(
+                conversation, id=new_id, created_at=now, last_activity_at=now, status="idle", parent="", parent_call="",
+                branched_from=conversation.id, seq=seq, messages=messages, title=conversation.title if seq else "",
+            )  # fmt: skip
+            _insert(connection, made)
+
+        await self._database.write(write)
+        return cast(Conversation, await self.get(new_id))
+
+    async def image(self, conversation_id: str, seq: int) -> ImageChunk | None:
+        """The image that is the chunk of that number."""
+        sql = "SELECT chunk FROM chunks WHERE conversation = ? AND seq = ?"
+        rows = await self._database.read(sql, (conversation_id, seq))
+        chunk = _chunk_of(conversation_id, rows[0]) if rows else None
+        return chunk if isinstance(chunk, ImageChunk) else None
+
+    async def children(self, conversation_id: str) -> list[Conversation]:
+        """Those that its tool calls have begun, the last one first."""
+        sql = "SELECT * FROM conversations WHERE parent = ? ORDER BY rowid DESC"
+        return [_conversation(row) for row in await self._database.read(sql, (conversation_id,))]
 
     # -- its history
 
@@ -16053,8 +16518,10 @@ class ConversationStore:
 
     async def queue(self, conversation_id: str, message: QueuedMessage) -> None:
         """Keeps what is to be said later."""
-        row = (conversation_id, message.id, message.text, message.queued_at)
-        await self._database.write(lambda connection: connection.execute("INSERT INTO queued VALUES (?,?,?,?)", row))
+        images = msgspec.json.encode(message.images).decode()
+        row = (conversation_id, message.id, message.text, message.queued_at, images)
+        sql = "INSERT INTO queued (conversation, id, text, queued_at, images) VALUES (?,?,?,?,?)"
+        await self._database.write(lambda connection: connection.execute(sql, row))
 
     async def unqueue(self, conversation_id: str, messages: Sequence[QueuedMessage]) -> None:
         """Forgets it."""
@@ -16064,7 +16531,8 @@ class ConversationStore:
         """What is to be said later, by conversation."""
         found: dict[str, list[QueuedMessage]] = {}
         for row in await self._database.read("SELECT * FROM queued ORDER BY rowid"):
-            said = QueuedMessage(row["id"], row["text"], row["queued_at"])
+            images = msgspec.json.decode(row["images"], type=tuple[ImageChunk, ...])
+            said = QueuedMessage(row["id"], row["text"], row["queued_at"], images)
             found.setdefault(row["conversation"], []).append(said)
         return found
 
@@ -16081,6 +16549,9 @@ class ConversationStore:
             if (chunk := _chunk_of(conversation_id, row)) is not None:
                 if isinstance(chunk, ThinkingChunk) and chunk.details:
                     chunk = ThinkingChunk(chunk.text)
+                if isinstance(chunk, ImageChunk):
+                    address = f"/conversations/{conversation_id}/images/{row['seq']}"
+                    chunk = ImageChunk(address, chunk.mime_type, chunk.name)
                 found.append(StoredChunk(row["seq"], row["role"], Raw(_encode_chunk(chunk))))
         return found
 
@@ -16115,12 +16586,7 @@ class ConversationStore:
         )
 
         def write(connection: sqlite3.Connection) -> None:
-            names = ",".join(_CONVERSATION_COLUMNS)
-            marks = ",".join("?" * len(_CONVERSATION_COLUMNS))
-            connection.execute(
-                f"INSERT INTO conversations ({names}) VALUES ({marks})",  # noqa: S608
-                [getattr(archive, name) for name in _CONVERSATION_COLUMNS],
-            )
+            _insert(connection, archive)
             connection.execute(
                 "UPDATE chunks SET conversation = ? WHERE conversation = ?", (archive_id, conversation.id)
             )
@@ -16157,12 +16623,81 @@ class ConversationStore:
                 TokenUsage(
                     row["input_tokens"], row["output_tokens"], row["cache_read_tokens"], row["cache_write_tokens"]
                 ),
-                row["duration_ms"],
                 msgspec.json.decode(row["steps"], type=tuple[StepMetrics, ...]),
+                row["duration_ms"],
                 row["context_size"],
             )
             for row in await self._database.read(sql, (conversation_id,))
         ]
+
+    # -- what a person is asked, and has allowed
+
+    async def pause(self, paused: Mapping[str, PausedTurn], asked: _StoredApproval | None = None) -> None:
+        """Keeps turns that wait for a person, by conversation, and what that person is asked."""
+        rows = [(id, _encode_chunk(one)) for id, one in paused.items()]
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.executemany("INSERT OR REPLACE INTO paused_turns VALUES (?, ?)", rows)
+            if asked is not None:
+                one = asked.question
+                connection.execute(
+                    "INSERT OR REPLACE INTO questions VALUES (?, ?, ?, ?, NULL)",
+                    (one.id, one.conversation_id, _encode_chunk(asked), one.expires_at),
+                )
+
+        await self._database.write(write)
+
+    async def unpause(self, conversation_id: str) -> None:
+        """Forgets it."""
+        await self._database.write(lambda connection: _unpause(connection, conversation_id))
+
+    async def answer(self, asked: _StoredApproval, answer: Answer, place: str = "") -> None:
+        """Keeps a person's word, and what is allowed from now on in `place`."""
+        now = self._ms()
+
+        def write(connection: sqlite3.Connection) -> None:
+            sql = "UPDATE questions SET answer = ? WHERE id = ?"
+            connection.execute(sql, (_encode_chunk(answer), asked.question.id))
+            if place and asked.rule is not None:
+                rule = _encode_chunk(asked.rule)
+                known = "SELECT 1 FROM grants WHERE caller = ? AND scope = ? AND place = ? AND rule = ?"
+                if connection.execute(known, (asked.caller, answer.scope, place, rule)).fetchone() is None:
+                    sql = "INSERT INTO grants (caller, scope, place, rule, created_at) VALUES (?,?,?,?,?)"
+                    connection.execute(sql, (asked.caller, answer.scope, place, rule, now))
+
+        await self._database.write(write)
+
+    async def paused(self) -> tuple[dict[str, PausedTurn], list[OpenApproval]]:
+        """What waited for a person when chomp ended. What cannot be read is left out."""
+        turns: dict[str, PausedTurn] = {}
+        for row in await self._database.read("SELECT * FROM paused_turns"):
+            with contextlib.suppress(msgspec.DecodeError):
+                turns[row["conversation"]] = msgspec.json.decode(row["turn"], type=PausedTurn)
+        found = []
+        for row in await self._database.read("SELECT * FROM questions ORDER BY rowid"):
+            with contextlib.suppress(msgspec.DecodeError):
+                asked = msgspec.json.decode(row["question"], type=_StoredApproval)
+                answer = msgspec.json.decode(row["answer"], type=Answer) if row["answer"] is not None else None
+                if row["conversation"] in turns:
+                    found.append(OpenApproval(asked, answer))
+        return turns, found
+
+    async def grants(self, caller: str, conversations: Sequence[str], workspace: str) -> list[tuple[Grant, Rule]]:
+        """What a caller has allowed in these conversations, or in the workspace."""
+        marks = ",".join("?" * len(conversations))
+        sql = ("SELECT * FROM grants WHERE caller = ? AND ((scope = 'workspace' AND place = ?) OR "  # noqa: S608
+               f"(scope = 'conversation' AND place IN ({marks}))) ORDER BY id")  # fmt: skip
+        found = []
+        for row in await self._database.read(sql, (caller, workspace, *conversations)):
+            rule = msgspec.json.decode(row["rule"], type=Rule)
+            found.append((Grant(row["id"], row["scope"], rule.tool, rule.words, row["created_at"]), rule))
+        return found
+
+    async def revoke(self, grant_id: int) -> None:
+        """Nothing is allowed by it any more."""
+        await self._database.write(
+            lambda connection: connection.execute("DELETE FROM grants WHERE id = ?", (grant_id,))
+        )
 
     # -- workspaces
 
@@ -16206,6 +16741,8 @@ class ConversationStore:
         def drop(connection: sqlite3.Connection) -> int:
             sql = "UPDATE conversations SET status = 'closed', workspace = 'default' WHERE caller = ? AND workspace = ?"
             count = connection.execute(sql, (caller, workspace_id)).rowcount
+            sql = "DELETE FROM grants WHERE caller = ? AND scope = 'workspace' AND place = ?"
+            connection.execute(sql, (caller, workspace_id))
             connection.execute("DELETE FROM workspaces WHERE caller = ? AND id = ?", (caller, workspace_id))
             return count
 
@@ -16221,8 +16758,16 @@ class ConversationStore:
         def drop(connection: sqlite3.Connection) -> None:
             _forget(connection, "caller = ?", name)
             connection.execute("DELETE FROM workspaces WHERE caller = ?", (name,))
+            connection.execute("DELETE FROM grants WHERE caller = ?", (name,))
 
         await self._database.write(drop)
+
+
+def _insert(connection: sqlite3.Connection, made: Conversation) -> None:
+    """Adds a conversation, unless there is one of its id."""
+    names, marks = ",".join(_CONVERSATION_COLUMNS), ",".join("?" * len(_CONVERSATION_COLUMNS))
+    sql = f"INSERT OR IGNORE INTO conversations ({names}) VALUES ({marks})"  # noqa: S608 - our own column names
+    connection.execute(sql, [getattr(made, name) for name in _CONVERSATION_COLUMNS])
 
 
 def _unqueue(connection: sqlite3.Connection, conversation_id: str, messages: Sequence[QueuedMessage]) -> None:
@@ -16232,11 +16777,19 @@ def _unqueue(connection: sqlite3.Connection, conversation_id: str, messages: Seq
 
 def _forget(connection: sqlite3.Connection, where: str, value: str) -> None:
     """Deletes conversations, and what extensions have under their ids."""
-    of_conversation = (("chunks", "conversation"), ("turns", "conversation"), ("queued", "conversation"))
-    for table, column in (*of_conversation, ("extension_storage", "key")):
+    for table, column in (
+        ("chunks", "conversation"), ("turns", "conversation"), ("queued", "conversation"),
+        ("paused_turns", "conversation"), ("questions", "conversation"), ("extension_storage", "key"),
+        ("grants", "scope = 'conversation' AND place"),
+    ):  # fmt: skip
         sql = f"DELETE FROM {table} WHERE {column} IN (SELECT id FROM conversations WHERE {where})"  # noqa: S608
         connection.execute(sql, (value,))
     connection.execute(f"DELETE FROM conversations WHERE {where}", (value,))  # noqa: S608
+
+
+def _unpause(connection: sqlite3.Connection, conversation_id: str) -> None:
+    for table in ("paused_turns", "questions"):
+        connection.execute(f"DELETE FROM {table} WHERE conversation = ?", (conversation_id,))  # noqa: S608
 
 
 def _append(connection: sqlite3.Connection, conversation_id: str, messages: Sequence[ChatMessage], now: int) -> int:
@@ -16245,6 +16798,7 @@ def _append(connection: sqlite3.Connection, conversation_id: str, messages: Sequ
     if row is None:
         raise NotFound(f"no conversation {conversation_id}")
     seq, number, title, caller, workspace = row
+    _unpause(connection, conversation_id)  # what is added is that step, or what comes in its place
     rows = []
     for message in messages:
         number += 1
@@ -16391,31 +16945,39 @@ class EventLog:
         return [msgspec.json.encode(one) for one in self._events]
 
 
-class ChatFields(msgspec.Struct, frozen=True, rename="camel"):
-    """What POST /chat says beside the message."""
-
-    model: str | None = None
-    cwd: str | None = None
-    reasoning_effort: Effort | None = None
-    workspace_id: str | None = None
-    mode: Mode | None = None
-
-
 class LiveTurn:
     """A turn that runs, and who is told of it."""
 
-    def __init__(self, caller: Caller, conversation_id: str, text: str, fields: ChatFields, now_ms: int):
-        self.caller, self.conversation_id, self.text, self.fields = caller, conversation_id, text, fields
+    def __init__(
+        self, caller: Caller, conversation_id: str, text: str, images: Sequence[ImageChunk], fields: ChatFields,
+        now_ms: int,
+    ):  # fmt: skip
+        self.caller, self.conversation_id, self.fields = caller, conversation_id, fields
+        self.text, self.images = text, images
         digits = "0123456789abcdefghijklmnopqrstuvwxyz"
         self.id = f"turn-{now_ms}-{''.join(secrets.choice(digits) for _ in range(6))}"
         self.events = EventLog()
+        self.seq = 0  # of the first chunk of what the user says
+        self.latest_seq = 0  # of the last one that is stored
         self.turn: Turn | None = None  # once it has begun
         self.model = ""  # that answered last, with its router
         self.opening: asyncio.Timeout | None = None  # until the model can be asked
+        self.asks = False  # whoever began it can ask a person
+        self.parent: LiveTurn | None = None  # whose tool call it is
+        self.paused: PausedStep | None = None  # the step about which a person is asked, as it is on disk
+        self.resumes: PausedStep | None = None  # with which it goes on
+        self.resumed = False
+        self.settings = fields  # with what holds where they say nothing, once it has begun
+        self.reason = self.failure = ""  # why it is over, and what went wrong
         self.stopped = self.closed = self.sealed = False
         self.queued: Sequence[QueuedMessage] = ()  # of which its text is made, until that is stored
         self.task: asyncio.Task[None] | None = None
         self.over = asyncio.Event()
+
+    @property
+    def lineage(self) -> list[LiveTurn]:
+        """It and the turns that it works for, the last one at the top."""
+        return [self, *(self.parent.lineage if self.parent is not None else ())]
 
     def stop(self) -> None:
         """Ends it as soon as it can be."""
@@ -16435,11 +16997,20 @@ class Workbench(Protocol):
     def sandboxed(self, caller: Caller) -> bool:
         """Whether tools work in a sandbox, or the owner wants none."""
 
+    def isolation(self, caller: Caller) -> str:
+        """What shuts them in: "bubblewrap", or "none"."""
+
     async def run(
         self, caller: Caller, cwd: str, argv: Sequence[str], *, timeout_s: float, most_bytes: int = 200_000,
-        stdin: bytes = b"", heard: Callable[[str, str], None] | None = None, changes: bool = True,
+        stdin: bytes = b"", heard: Callable[[str, str], None] | None = None, changes: bool = True, beside: str = "",
     ) -> Ran:  # fmt: skip
-        """Runs a command there, which may change something or not. Raises Unavailable."""
+        """Runs a command there, which may change something or not. Raises Unavailable.
+
+        One of chomp's own may keep something of that folder `beside` it, in the folder that $BESIDE names.
+        """
+
+    async def forget_beside(self, name: str, cwd: str) -> None:
+        """Deletes all that is kept beside a folder under that name."""
 
     async def start(self, caller: Caller, cwd: str, argv: Sequence[str], *, changes: bool = True) -> Any:
         """A process with pipes, shut in. Raises Unavailable."""
@@ -16807,11 +17378,13 @@ class Conversations:
         self._watchers: dict[str, set[ChatWatcher]] = {}
         self._listeners: list[Callable[[dict[str, Any]], object]] = []
         self._readers: list[Callable[[str, bytes], object]] = []
-        self._approvals: dict[tuple[str, str], tuple[dict[str, Any], asyncio.Future[bool]]] = {}
+        self._questions: dict[str, OpenApproval] = {}  # by id
+        self._paused: dict[str, PausedTurn] = {}  # turns that wait for a person and do not run, by conversation
         self._aside: dict[str, asyncio.Timeout] = {}  # what has a history and is no turn, as long as it can be ended
         self._full: set[str] = set()  # conversations that were to be compacted and could not be
         self._stopping = False
         self._made = 0  # queued messages
+        self._at_work: collections.Counter[LiveTurn] = collections.Counter()  # children, by the turn at the top
 
     def _ms(self) -> int:
         return int(self._clocks.wall() * 1000)
@@ -16829,6 +17402,8 @@ class Conversations:
         lock = self._lock(conversation_id)
         if conversation_id in self._live or lock.locked():
             raise Conflict("a turn of this conversation is active")
+        if conversation_id in self._paused:
+            raise Conflict("a turn of this conversation waits for an answer")
         async with lock:
             scope = asyncio.timeout(None)
             try:
@@ -16851,6 +17426,31 @@ class Conversations:
         """Makes the tables; what was queued when chomp ended still is."""
         await self.store.open()
         self._queues.update(await self.store.queues())
+        self._paused, questions = await self.store.paused()
+        self._questions = {one.question.id: one for one in questions}
+
+    async def take_up(self) -> None:
+        """Goes on with turns that waited for a person when chomp ended, as soon as they can."""
+        for conversation_id in list(self._paused):
+            found = await self.store.get(conversation_id)
+            if found is None or (found.parent and found.parent not in self._paused):
+                await self._drop_paused(conversation_id)  # the call that it was to answer is over
+            elif not found.parent:
+                self._when_answered(conversation_id)
+
+    def _when_answered(self, root_id: str) -> None:
+        """Goes on with a paused turn once a question of it, or below it, is answered, or the time of one is over."""
+        below = [one for one in self._questions.values() if one.question.root_id == root_id]
+        if any(one.answer is not None for one in below) or not below:
+            self._background.start(f"resumes {root_id}", self._resume(root_id))
+            return
+        due = min(one.question.expires_at for one in below) / 1000
+        self._background.start(f"question of {root_id}", self._expire(root_id, due))
+
+    async def _expire(self, conversation_id: str, due: float) -> None:
+        while conversation_id in self._paused and (left := due - self._clocks.wall()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(min(left, 60.0))  # the wall clock may be set
+        await self._resume(conversation_id)
 
     # -- whose it is
 
@@ -16908,7 +17508,15 @@ class Conversations:
             await self.ensure_workspace(caller, workspace)
             values["workspace"] = workspace
         await self.store.set(conversation_id, **values)
+        self._events.publish("conversation_changed", {"conversation": conversation_id})
         return await self.get(caller, conversation_id)
+
+    def defaults(self, conversation: Conversation) -> dict[str, Any]:
+        """What holds where a conversation says nothing else, and what shuts its tools in, for an extension."""
+        agent = self._settings().agent
+        found = {"model": self.default_model, "effort": agent.effort, "mode": agent.mode}
+        sandbox = self._bench.isolation(self.caller_of(conversation))
+        return {**found, "compact_percent": agent.compact_percent, "sandbox": sandbox}
 
     # -- who looks
 
@@ -16930,10 +17538,6 @@ class Conversations:
         watchers.discard(watcher)
         if not watchers:
             self._watchers.pop(conversation_id, None)
-        if not self._attended(conversation_id):
-            for (id, _), (_, answer) in list(self._approvals.items()):
-                if id == conversation_id and not answer.done():
-                    answer.set_result(False)
 
     def listen(self, hear: Callable[[dict[str, Any]], object]) -> Callable[[], None]:
         """Calls `hear` with every event of every conversation, until what this returns is called."""
@@ -16952,11 +17556,15 @@ class Conversations:
                 log.exception("a listener to requests failed, and hears no more")
                 self._readers.remove(hear)
 
-    def _attended(self, conversation_id: str) -> bool:
-        return any(one.approvals and one.phase == "open" for one in self._watchers.get(conversation_id, ()))
+    def _attended(self, live: LiveTurn) -> bool:
+        """Whether somebody looks who can be asked."""
+        watchers = (self._watchers.get(one.conversation_id, ()) for one in live.lineage)
+        return any(one.approvals and one.phase == "open" for several in watchers for one in several)
 
     def _emit(self, live: LiveTurn, kind: str, /, **fields: Any) -> None:
         event = {"type": kind, "conversationId": live.conversation_id, "turnId": live.id, **fields}
+        if kind == "error":
+            live.failure = fields["message"]
         live.events.add(event)
         if watchers := self._watchers.get(live.conversation_id):
             line = msgspec.json.encode(event)
@@ -16988,8 +17596,9 @@ class Conversations:
         return self._live.get(conversation_id)
 
     def begin(
-        self, caller: Caller, conversation_id: str, text: str, fields: ChatFields, watcher: ChatWatcher | None = None
-    ) -> LiveTurn:
+        self, caller: Caller, conversation_id: str, text: str, fields: ChatFields, watcher: ChatWatcher | None = None,
+        images: Sequence[ImageChunk] = (), parent: LiveTurn | None = None,
+    ) -> LiveTurn:  # fmt: skip
         """Starts a turn, which `watcher` is told of from its beginning to its end. Raises Conflict when one runs."""
         if self._stopping:
             raise Unavailable("chomp is shutting down", code="shutting_down")
@@ -16998,12 +17607,14 @@ class Conversations:
         for one in list(self._watchers.get(conversation_id, ())):
             if not may_hear(one.caller, caller):  # it waited for an id that was nobody's
                 self.unsubscribe(conversation_id, one)
-        live = LiveTurn(caller, conversation_id, text, fields, self._ms())
+        live = LiveTurn(caller, conversation_id, text, images, fields, self._ms())
+        live.parent = parent
         self._live[conversation_id] = live
         if watcher is not None:
             watcher.turn = live
+            live.asks = watcher.approvals
             self._watchers.setdefault(conversation_id, set()).add(watcher)
-        self._emit(live, "user-message", text=text)
+        self._emit(live, "user-message", text=text, **images_told(images))
         live.task = self._background.start(f"turn {live.id}", self._work(live))
         return live
 
@@ -17012,13 +17623,15 @@ class Conversations:
         metrics: TurnMetrics | None = None
         try:
             async with self._lock(live.conversation_id):
-                brief = await self._open(live)
+                brief = await (self._open(live) if live.resumes is None else self._reopen(live))
                 end = await self._aborted(live) if brief is None else await self._run(live, brief)
                 model = live.model or ("" if brief is None else brief.model)
                 reason, metrics = end.reason, end.metrics
                 await self.store.seal(live.conversation_id, model, end)
                 live.sealed = True
-                self._emit(live, "turn-sealed")
+                self._emit(live, "turn-sealed", latestSeq=live.latest_seq)
+        except TurnSuspended:
+            reason = "suspended"
         except ChompError as error:
             code = {} if error.code is None else {"code": error.code}
             self._emit(live, "error", message=error.message, **code)
@@ -17026,8 +17639,61 @@ class Conversations:
             log.exception("turn %s failed", live.id)
             self._emit(live, "error", message="chomp failed; its log says why")
         finally:
+            live.reason = reason
+            if reason == "suspended":
+                self._paused[live.conversation_id] = PausedTurn(live.id, live.settings, cast(PausedStep, live.paused))
+            elif (left := live.paused or live.resumes) is not None and reason != "aborted":
+                await self._keep_paused(live.conversation_id, left, "It was not run: the turn ended before.")
+            elif left is not None:  # whose model had said nothing but calls
+                with contextlib.suppress(DatabaseFault):
+                    await self.store.unpause(live.conversation_id)
             carried = await self._settle(live)
             self._told_end(live, reason, model, metrics, carried)
+
+    async def _reopen(self, live: LiveTurn) -> _Brief:
+        """All that a turn goes on with that has waited for a person. Raises ChompError."""
+        await self._set_status(live.conversation_id, "active")
+        conversation = await self.get(live.caller, live.conversation_id)
+        live.latest_seq, live.seq = conversation.seq, conversation.seq + 1
+        mode = "plan" if conversation.mode == "plan" else live.settings.mode  # said meanwhile, it holds
+        settings = msgspec.structs.replace(live.settings, model=None, cwd=None, mode=mode)
+        as_it_began = msgspec.structs.replace(conversation, model=live.settings.model)
+        return await self._brief(live.caller, as_it_began, settings, live.id)
+
+    async def _resume(self, conversation_id: str, parent: LiveTurn | None = None) -> LiveTurn | None:
+        """Goes on with a turn that has waited for a person, or with that at the top whose tool call it is."""
+        conversation = await self.store.get(conversation_id)
+        while parent is None and conversation is not None and conversation.parent in self._paused:
+            conversation = await self.store.get(conversation.parent)
+        if self._stopping or conversation is None or conversation.id in self._live:
+            return None
+        if (paused := self._paused.pop(conversation.id, None)) is None:
+            return None
+        try:
+            caller = self.caller_of(conversation)
+        except NotFound:  # its user was deleted
+            return None
+        live = LiveTurn(caller, conversation.id, "", (), paused.fields, self._ms())
+        live.id, live.resumes, live.parent = paused.turn, paused.step, parent
+        live.resumed = live.asks = True
+        self._live[conversation.id] = live
+        live.task = self._background.start(f"turn {live.id}", self._work(live))
+        return live
+
+    async def _keep_paused(self, conversation_id: str, step: PausedStep, words: str) -> None:
+        """Stores a step that waited for a person and does not go on; nobody is asked any more."""
+        for one in self._questions_of(conversation_id):
+            self._forget_question(one)
+        try:
+            await self.store.append(conversation_id, step.messages(words))
+        except (DatabaseFault, NotFound) as error:
+            log.warning("the step of %s that waited for a person is not stored: %s", conversation_id, error)
+
+    async def _drop_paused(self, conversation_id: str, words: str = "It was not run: nobody answered.") -> None:
+        if (paused := self._paused.pop(conversation_id, None)) is not None:
+            for child in await self.store.children(conversation_id):
+                await self._drop_paused(child.id, words)
+            await self._keep_paused(conversation_id, paused.step, words)
 
     def _told_end(
         self, live: LiveTurn, reason: str, model: str, metrics: TurnMetrics | None, carried: bool
@@ -17040,6 +17706,8 @@ class Conversations:
             "contextSize": None if metrics is None else metrics.context_size,
         }  # fmt: skip
         self._events.publish("turn_settled", facts)
+        if reason == "suspended":
+            return
         size = None if metrics is None else metrics.context_size
         if size is None and live.conversation_id in self._full:  # it may be too long for its model by now
             size = sys.maxsize
@@ -17067,8 +17735,8 @@ class Conversations:
         if queued:
             self._events.publish("queue", {"conversation": live.conversation_id})
             fields = msgspec.structs.replace(live.fields, cwd=None)
-            text = "\n\n".join(one.text for one in queued)
-            self.begin(live.caller, live.conversation_id, text, fields).queued = queued
+            text, images = said_together(queued)
+            self.begin(live.caller, live.conversation_id, text, fields, images=images).queued = queued
             return True
         status: ConversationStatus = "closed" if live.closed else "idle"
         try:
@@ -17118,16 +17786,18 @@ class Conversations:
 
     async def _aborted(self, live: LiveTurn) -> TurnEnd:
         """The end of a turn that was stopped before its model was asked."""
-        metrics = TurnMetrics(live.id, TokenUsage(0, 0), 0)
+        metrics = TurnMetrics(live.id, TokenUsage(0, 0), (), 0)
         self._emit(live, "done", reason="aborted", durationMs=0, usage=metrics.usage)
         return TurnEnd("aborted", metrics)
 
     async def _hear_user(self, live: LiveTurn) -> None:
         caller, fields = live.caller, live.fields
         conversation = await self.ensure(caller, live.conversation_id, fields.workspace_id or "")
-        said = ChatMessage("user", (TextChunk(live.text),))
-        await self.store.append(conversation.id, [said], live.queued)
-        live.queued = ()
+        await self._drop_paused(conversation.id, "It was not run: the person said something else instead.")
+        said = user_message(live.text, live.images)
+        live.latest_seq = await self.store.append(conversation.id, [said], live.queued)
+        live.seq = live.latest_seq - len(said.chunks) + 1
+        live.images = live.queued = ()
         await self._set_status(conversation.id, "active")
 
     async def _brief(
@@ -17267,38 +17937,56 @@ class Conversations:
             logger = logging.getLogger(f"chomp.{tool.extension}")
             return await self._kernel.call_tool(tool, ToolContext(chunk, brief.facts, logger, output))
 
-        async def permit(chunk: ToolCallChunk, why: str) -> str:
+        async def permit(chunk: ToolCallChunk, id: str, why: str) -> Permission:
             chunk = meant(chunk)
             tool = tools.get(chunk.tool_name)
-            return "" if tool is None and not why else await self._permit(live, brief.facts, tool, chunk, why)
+            if tool is None and not why:
+                return Permission("run")
+            if id in self._questions and brief.facts.mode != "plan":
+                return Permission("ask", self._questions[id].question.reason)  # whose answer counts, whatever holds now
+            return await self._permit(live, brief, tool, chunk, why)
+
+        async def consult(chunk: ToolCallChunk, id: str, reason: str) -> str:
+            chunk = meant(chunk)
+            return await self._consult(live, brief.conversation, tools.get(chunk.tool_name), chunk, id, reason)
+
+        live.settings = msgspec.structs.replace(
+            live.settings, model=brief.model, reasoning_effort=brief.effort, mode=brief.facts.mode
+        )
 
         hooks = TurnHooks(
             emit=functools.partial(self._emit, live),
             ask=chat.ask,
             call=call,
             permit=permit,
+            consult=consult,
+            pause=lambda step: self._pause(live, step),
             store=lambda messages: self._store(live, messages),
             steer=lambda: self._steer(live),
             is_safe=lambda name: name not in tools or tools[name].concurrency_safe,
             spawn=self._background.spawn,
             clock=self._clocks.steady,
         )
-        live.turn = Turn(live.id, with_prompt(brief.prompt, brief.history), limits, hooks)
+        live.turn = Turn(live.id, with_prompt(brief.prompt, brief.history), limits, hooks, live.resumes)
+        self._emit(live, "turn-start", seq=live.seq)
         if live.stopped:
             live.turn.abort()
         return await live.turn.run()
 
     async def _store(self, live: LiveTurn, messages: Sequence[ChatMessage]) -> None:
-        await self.store.append(live.conversation_id, messages)
+        live.latest_seq = await self.store.append(live.conversation_id, messages)
+        live.paused = live.resumes = None
+        for one in self._questions_of(live.conversation_id):
+            self._forget_question(one)
 
     async def _steer(self, live: LiveTurn) -> ChatMessage | None:
         """What was queued meanwhile, stored as one message of the user's."""
         queued = self._queues.pop(live.conversation_id, [])
         if not queued or live.closed:
             return None
-        said = ChatMessage("user", (TextChunk("\n\n".join(one.text for one in queued)),))
+        said = user_message(*said_together(queued))
         try:
-            await self.store.append(live.conversation_id, [said], queued)
+            live.latest_seq = await self.store.append(live.conversation_id, [said], queued)
         except BaseException:  # it is not lost: it begins the next turn
             self._queues[live.conversation_id] = [*queued, *self._queues.get(live.conversation_id, [])]
             raise
@@ -17307,68 +17995,284 @@ class Conversations:
 
     # -- a person's yes
 
-    async def _permit(self, live: LiveTurn, facts: TurnFacts, tool: Tool | None, chunk: ToolCallChunk, why: str) -> str:
-        """Why a call may not be; "" when it may."""
-        attended = self._attended(live.conversation_id)
+    async def _permit(
+        self, live: LiveTurn, brief: _Brief, tool: Tool | None, chunk: ToolCallChunk, why: str
+    ) -> Permission:
+        """Whether a call may be."""
+        name, mode = chunk.tool_name, brief.facts.mode
+        attended = live.caller.kind != "task" and (self._attended(live) or live.resumed)
         if why == "repeated":
-            words = f"This is the same call of {chunk.tool_name} in several steps in a row."
-            if not attended:
-                return f"{words} The turn ends here."
-            return "" if await self._asked(live, chunk, words) else f"{words} The person ended the turn."
+            words = f"This is the same call of {name} in several steps in a row."
+            return Permission("ask", words) if attended else Permission("refuse", f"{words} The turn ends here.")
         assert tool is not None
         sandboxed = self._bench.sandboxed(live.caller)
-        attended = attended and (sandboxed or live.caller.kind == "owner")  # a user's yes opens nothing of the owner's
-        verdict = permission(facts.mode, tool.access, sandboxed=sandboxed, attended=attended)
-        if verdict == "run":
-            return ""
-        if verdict == "refuse" and facts.mode == "plan":
-            return (
-                f"{chunk.tool_name} changes something, and this conversation is in plan mode: nothing may be changed."
+        asks = live.caller.kind != "task" and (attended or mode == "ask" or any(one.asks for one in live.lineage))
+        asks = asks and (sandboxed or live.caller.kind == "owner")  # a user's yes opens nothing of the owner's
+        verdict = permission(mode, tool.access, sandboxed=sandboxed, attended=asks)
+        if verdict == "ask" and await self._granted(brief.conversation, chunk):
+            return Permission("run")
+        if verdict != "refuse":
+            return Permission(verdict)
+        if mode == "plan":
+            words = f"{name} changes something, and this conversation is in plan mode: nothing may be changed."
+        else:
+            words = (
+                f"{name} was not run: there is no sandbox on this machine, so a person must agree to it, and none is "
+                "there to be asked."
             )
-        if verdict == "refuse":
-            return (
-                f"{chunk.tool_name} was not run: there is no sandbox on this machine, so a person must agree to it, "
-                "and none is there to be asked."
-            )
-        return "" if await self._asked(live, chunk, "") else f"The person did not allow {chunk.tool_name}."
+        return Permission("refuse", words)
 
-    async def _asked(self, live: LiveTurn, chunk: ToolCallChunk, reason: str) -> bool:
-        """Whether a person says yes within the time there is."""
-        key = (live.conversation_id, chunk.tool_call_id)
-        question = {"callId": chunk.tool_call_id, "toolName": chunk.tool_name, "input": chunk.input, "reason": reason}
-        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._approvals[key] = (question, answer)
-        self._emit(live, "approval", **question)
-        allowed = False
+    async def _granted(self, conversation: Conversation, chunk: ToolCallChunk) -> bool:
+        """Whether a person has allowed it before."""
+        return any(rule.covers(chunk.tool_name, chunk.input) for _, rule in await self._grants(conversation))
+
+    async def _grants(self, conversation: Conversation) -> list[tuple[Grant, Rule]]:
+        lineage = [one.id for one in await self.lineage(conversation)]
+        return await self.store.grants(conversation.caller, lineage, conversation.workspace)
+
+    async def grants(self, caller: Caller, conversation_id: str) -> list[Grant]:
+        """What is allowed in a conversation without asking. Raises NotFound."""
+        return [grant for grant, _ in await self._grants(await self.get(caller, conversation_id))]
+
+    async def revoke(self, caller: Caller, conversation_id: str, grant_id: int) -> None:
+        """Allows it no more. Raises NotFound."""
+        if all(one.id != grant_id for one in await self.grants(caller, conversation_id)):
+            raise NotFound(f"no grant {grant_id}")
+        await self.store.revoke(grant_id)
+        self._events.publish("conversation_changed", {"conversation": conversation_id})
+
+    async def lineage(self, conversation: Conversation) -> list[Conversation]:
+        """A conversation and those it works for, the last one at the top."""
+        found = [conversation]
+        while found[-1].parent and len(found) < LINEAGE_MOST:
+            if (above := await self.store.get(found[-1].parent)) is None:
+                break
+            found.append(above)
+        return found
+
+    async def _pause(self, live: LiveTurn, step: PausedStep) -> None:
+        live.paused = step
+        await self.store.pause({live.conversation_id: PausedTurn(live.id, live.settings, step)})
+
+    async def _consult(
+        self, live: LiveTurn, conversation: Conversation, tool: Tool | None, chunk: ToolCallChunk, id: str, reason: str
+    ) -> str:
+        """Why a person does not want a call; "" when it may be. What is asked is on disk before anybody sees it.
+
+        So are the turns whose tool calls it works for: they go on with it.
+        """
+        if (asked := self._questions.get(id)) is None:
+            stored = await self._question(conversation, tool, chunk, id, reason)
+            for one in live.lineage[1:]:
+                await cast(Turn, one.turn).spoken()
+            paused = {}
+            for one in live.lineage:
+                one.paused = cast(Turn, one.turn).snapshot()
+                paused[one.conversation_id] = PausedTurn(one.id, one.settings, one.paused)
+            await self.store.pause(paused, stored)
+            asked = self._questions[id] = OpenApproval(stored)
+        live.paused = cast(Turn, live.turn).snapshot()
+        question, told = asked.question, msgspec.to_builtins(asked.question)
+        del told["conversationId"], told["rootId"]
+        for one in live.lineage:
+            self._emit(one, "approval", **told)
+        self._tell_questions(asked)
         try:
-            async with asyncio.timeout(self._settings().agent.approval_s):
-                allowed = await answer
+            async with asyncio.timeout(max(0.0, question.expires_at / 1000 - self._clocks.wall())):
+                await asked.settled.wait()
         except TimeoutError:
-            if not answer.done():
-                answer.cancel()
+            if asked.answer is None:
+                await self._settle_question(asked, Answer(False, in_time=False))
+            await asked.settled.wait()  # somebody's word is about to be on disk
+        except asyncio.CancelledError:
+            if live.turn is None or not live.turn.suspended:
+                self._forget_question(asked)
+                self._emit_answer(live, question, Answer(False))
+            raise
+        answer = cast(Answer, asked.answer)
+        self._emit_answer(live, question, answer)
+        if answer.allowed:
+            return ""
+        who = "The person did not allow" if answer.in_time else "Nobody answered in time, so the person did not allow"
+        return f"{reason} The person ended the turn." if reason else f"{who} {chunk.tool_name}."
+
+    def _emit_answer(self, live: LiveTurn, question: Approval, answer: Answer) -> None:
+        for one in live.lineage:
+            if one.conversation_id in self._live:
+                self._emit(one, "approval-answered", id=question.id, callId=question.call_id, allowed=answer.allowed,
+                           scope=answer.scope)  # fmt: skip
+
+    async def _question(
+        self, conversation: Conversation, tool: Tool | None, chunk: ToolCallChunk, id: str, reason: str
+    ) -> _StoredApproval:
+        lineage = await self.lineage(conversation)
+        rule = rule_for(chunk.tool_name, tool.access, chunk.input) if tool is not None and not reason else None
+        redact = self._credentials.redact
+        if rule is not None and (
+            redact(rule.text) != rule.text
+            or len(rule.text) > RULE_CHARS
+            or not all(sign.isprintable() or sign in "\n\t" for sign in rule.text)
+        ):
+            rule = None  # nothing is kept of a secret, and nobody allows what is hidden, or is pages long
+        now = self._ms()
+        question = Approval(
+            id, conversation.id, lineage[-1].id, chunk.tool_call_id, chunk.tool_name, redacted(chunk.input, redact),
+            reason, None if rule is None else rule.words, SCOPES if rule is not None else ("once",), now,
+            now + round(self._settings().agent.approval_s * 1000),
+            {"conversationId": conversation.id, "title": conversation.title or UNTITLED,
+             "lineage": [one.title or UNTITLED for one in reversed(lineage)]},
+        )  # fmt: skip
+        return _StoredApproval(question, conversation.caller, rule)
+
+    def _questions_of(self, conversation_id: str) -> list[OpenApproval]:
+        return [one for one in self._questions.values() if one.question.conversation_id == conversation_id]
+
+    def _forget_question(self, asked: OpenApproval) -> None:
+        if self._questions.pop(asked.question.id, None) is not None:
+            self._tell_questions(asked)
+
+    def _tell_questions(self, asked: OpenApproval) -> None:
+        self._events.publish("approval", {"caller": asked.stored.caller, "id": asked.question.id})
+
+    async def _settle_question(self, asked: OpenApproval, answer: Answer, place: str = "") -> None:
+        """Has an answer on disk: the first one counts."""
+        asked.answer = answer
+        try:
+            await self.store.answer(asked.stored, answer, place)
+        except DatabaseFault:
+            if answer.in_time:
+                asked.answer = None
+                raise
+            log.warning("that nobody answered %s is not stored", asked.question.id)
+        asked.settled.set()
+        self._tell_questions(asked)
+
+    def waiting(self, conversation_id: str) -> int:
+        """How many questions of a conversation, and of those that work for it, nobody has answered."""
+        ids = ((one.question.conversation_id, one.question.root_id) for one in self._questions.values()
+               if one.answer is None)  # fmt: skip
+        return sum(conversation_id in both for both in ids)
+
+    def questions(self, caller: Caller, conversation_id: str = "") -> list[Approval]:
+        """What a person is asked now: all of the caller's, or by one conversation and those that work for it."""
+        return [
+            one.question
+            for one in self._questions.values()
+            if one.answer is None and one.stored.caller == maker(caller) and caller.kind != "task"
+            and conversation_id in ("", one.question.conversation_id, one.question.root_id)
+        ]  # fmt: skip
+
+    async def answer(self, caller: Caller, id: str, allow: bool, scope: Scope = "once") -> None:
+        """A person's word, on disk when this returns; the first one counts. Raises NotFound, BadRequest, Conflict."""
+        asked = self._questions.get(id)
+        if asked is None or asked.stored.caller != maker(caller) or caller.kind == "task":
+            raise NotFound(f"no call {id[:100]} waits for an answer")
+        question = asked.question
+        if scope not in question.scopes:
+            raise BadRequest(f"this can be allowed {' or '.join(question.scopes)}", param="scope")
+        if asked.answer is not None:
+            raise Conflict("somebody has answered already")
+        answer, place = Answer(allow, scope if allow else "once"), ""
+        asked.answer = answer  # from now on nobody else's counts
+        if answer.scope == "conversation":
+            place = question.root_id
+        elif answer.scope == "workspace":
+            found = await self.store.get(question.conversation_id)
+            place = found.workspace if found is not None else ""
+        await self._settle_question(asked, answer, place)
+        if question.root_id in self._paused:  # else it goes on by itself
+            self._background.start(f"resumes {question.root_id}", self._resume(question.root_id))
+
+    # -- an agent's own agents
+
+    def depth(self, conversation_id: str) -> int:
+        """For how many others a conversation works whose turn runs."""
+        live = self._live.get(conversation_id)
+        return 0 if live is None else len(live.lineage) - 1
+
+    async def _child_again(self, parent: LiveTurn, call_id: str) -> LiveTurn | None:
+        """The turn of a child that waited for a person as its parent's did. Raises ValueError where it is gone."""
+        if parent.resumes is None:
+            return None
+        since = int(parent.id.split("-")[1])
+        of_call = [one for one in await self.store.children(parent.conversation_id) if one.parent_call == call_id]
+        child = next((one for one in of_call if one.created_at >= since), None)
+        if child is None:
+            return None
+        live = await self._resume(child.id, parent)
+        if live is None:
+            raise ValueError("the agent was interrupted, and its conversation has gone on without it")
+        return live
+
+    async def ask_child(
+        self, ctx: ToolContext, prompt: str, *, title: str = "", model: str = "", depth: int = 2, most: int = 4
+    ) -> str:
+        """What a new conversation answers that works for the one whose tool calls; it ends with that call.
+
+        Raises ValueError, in words for the model, when there are too many, or it fails.
+        """
+        facts = ctx.turn
+        parent = self._live.get(facts.conversation)
+        if parent is None or parent.id != facts.turn:
+            raise ValueError("its turn is over")
+        if len(parent.lineage) > depth:
+            raise ValueError(f"an agent that works for another may begin one only {depth} deep: do it yourself")
+        root = parent.lineage[-1]
+        if self._at_work[root] >= most:
+            raise ValueError(f"{most} agents are at work already: wait until one has ended")
+        self._at_work[root] += 1
+        try:
+            return await self._ask_child(ctx, parent, prompt, title, model)
         finally:
-            del self._approvals[key]
-            self._emit(live, "approval-answered", callId=chunk.tool_call_id, allowed=allowed)
-        return allowed
+            self._at_work[root] -= 1
+            if not self._at_work[root]:
+                del self._at_work[root]
 
-    def approvals(self, conversation_id: str) -> list[dict[str, Any]]:
-        """What a person is asked now."""
-        return [question for (id, _), (question, _) in self._approvals.items() if id == conversation_id]
-
-    def answer(self, conversation_id: str, call_id: str, allow: bool) -> None:
-        """A person's word. Raises NotFound when nobody waits for it."""
-        found = self._approvals.get((conversation_id, call_id))
-        if found is None or found[1].done():
-            raise NotFound(f"no call {call_id[:100]} waits for an answer")
-        found[1].set_result(allow)
+    async def _ask_child(self, ctx: ToolContext, parent: LiveTurn, prompt: str, title: str, model: str) -> str:
+        facts = ctx.turn
+        above = await self.store.get(facts.conversation)
+        if above is None:
+            raise ValueError("its conversation is gone")
+        title = shortened(" ".join((title or prompt).split()), TITLE_CHARS)
+        live = await self._child_again(parent, ctx.call_id)
+        made = (live and await self.store.get(live.conversation_id)) or await self.store.add(
+            Conversation(
+                id=str(uuid.uuid4()), caller=above.caller, task=above.task, workspace=above.workspace, cwd=facts.cwd,
+                title=title, model=model or facts.model, effort=above.effort, mode=facts.mode,
+                parent=above.id, parent_call=ctx.call_id, compact_percent=above.compact_percent,
+            )
+        )  # fmt: skip
+        live = live or self.begin(parent.caller, made.id, prompt, ChatFields(), parent=parent)
+        cast(Turn, parent.turn).take_up_again(ctx.call_id)
+        told = {"toolCallId": ctx.call_id, "childId": made.id, "title": title}
+        self._emit(parent, "child", **told, status="active")
+        try:
+            await live.over.wait()
+        except asyncio.CancelledError:
+            if not self._stopping:
+                live.closed = True
+                self.stop_turn(made.id)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(ENDING_TOOLS_S / 2):
+                        await live.over.wait()  # what it asks is over before its parent is
+            raise
+        finally:
+            self._emit(parent, "child", **told, status="idle")
+        words = await self.store.last_text(made.id)
+        if live.reason in ("error", "aborted", "loop"):
+            why = f": {live.failure}" if live.failure else ""
+            raise ValueError(f"the agent ended with {live.reason}{why}. It said last: {words[-2000:] or 'nothing'}")
+        return words or "(It said nothing.)"
 
     # -- steering, stopping
 
-    def queued(self, conversation_id: str) -> list[QueuedMessage]:
+    def queued(self, conversation_id: str) -> list[dict[str, Any]]:
         """What was said while a turn runs, and no model has been told."""
-        return list(self._queues.get(conversation_id, ()))
+        return [one.shown() for one in self._queues.get(conversation_id, ())]
 
-    async def enqueue(self, caller: Caller, conversation_id: str, text: str, fields: ChatFields) -> bool:
+    async def enqueue(
+        self, caller: Caller, conversation_id: str, text: str, fields: ChatFields, images: Sequence[ImageChunk] = ()
+    ) -> bool:
         """Says something: at once where no turn runs, else after the tools it calls. Whether a turn was started.
 
         It is on disk when this returns.
@@ -17376,13 +18280,13 @@ class Conversations:
         if len(self._queues.get(conversation_id, ())) >= MESSAGES_QUEUED:
             raise Busy(f"{MESSAGES_QUEUED} messages are waiting already", retry_after_s=10)
         self._made += 1
-        said = QueuedMessage(f"q{self._ms()}-{self._made}", text, self._ms())
+        said = QueuedMessage(f"q{self._ms()}-{self._made}", text, self._ms(), tuple(images))
         await self.store.queue(conversation_id, said)
         live = self._live.get(conversation_id)
         if live is None and not self._stopping:
             before = self._queues.pop(conversation_id, [])
-            words = "\n\n".join(one.text for one in (*before, said))
-            self.begin(caller, conversation_id, words, fields).queued = (*before, said)
+            text, images = said_together((*before, said))
+            self.begin(caller, conversation_id, text, fields, images=images).queued = (*before, said)
             return True
         if live is not None and live.closed:
             await self.store.unqueue(conversation_id, [said])
@@ -17402,6 +18306,12 @@ class Conversations:
         await self.store.unqueue(conversation_id, gone)
         return True
 
+    async def stop_waiting(self, conversation_id: str) -> None:
+        """Ends a turn that waits for a person, and does not run since chomp was started anew."""
+        if conversation_id in self._paused:
+            async with self._lock(conversation_id):
+                await self._drop_paused(conversation_id, "It was not run: the person stopped the turn.")
+
     def stop_turn(self, conversation_id: str) -> bool:
         """Ends the running turn; whether there was one. What the model has said is kept."""
         live = self._live.get(conversation_id)
@@ -17420,6 +18330,7 @@ class Conversations:
         if queued := self._queues.pop(conversation_id, None):
             self._events.publish("queue", {"conversation": conversation_id})
             await self.store.unqueue(conversation_id, queued)
+        await self.stop_waiting(conversation_id)
         await self._set_status(conversation_id, "closed")
         self._events.publish("conversation_closed", {"conversation": conversation_id})
         return live is not None
@@ -17435,7 +18346,10 @@ class Conversations:
         self._stopping = True
         lives = list(self._live.values())
         for live in lives:
-            self.stop_turn(live.conversation_id)
+            if live.paused is not None and live.turn is not None and live.parent is None:
+                live.turn.suspend()  # it goes on when chomp does
+            else:
+                self.stop_turn(live.conversation_id)
         if lives:
             await asyncio.wait([cast(Any, one.task) for one in lives], timeout=ENDING_TOOLS_S + 2)
         for watchers in list(self._watchers.values()):
@@ -17451,10 +18365,17 @@ class Conversations:
             live.stop()
             await live.over.wait()
         self._queues.pop(conversation_id, None)
+        for child in await self.store.children(conversation_id):
+            with contextlib.suppress(NotFound):
+                await self.delete(caller, child.id)
         async with self._lock(conversation_id):
+            self._paused.pop(conversation_id, None)
+            for one in self._questions_of(conversation_id):
+                self._forget_question(one)
             await self.store.delete(conversation_id)
         facts = {"conversation": conversation_id, "status": "closed", "workspace": "", "caller": maker(caller)}
         self._events.publish("conversation_status", facts)
+        self._events.publish("conversation_deleted", {"conversation": conversation_id})
 
     async def forget(self, name: str) -> None:
         """Ends and forgets all conversations of a caller."""
@@ -17463,6 +18384,9 @@ class Conversations:
             self.stop_turn(live.conversation_id)
             await live.over.wait()
             self._queues.pop(live.conversation_id, None)
+        for one in [one for one in self._questions.values() if one.stored.caller == name]:
+            self._paused.pop(one.question.conversation_id, None)
+            self._forget_question(one)
         await self.store.forget(name)
 
     # -- what is said
@@ -17477,6 +18401,22 @@ class Conversations:
                     await live.over.wait()
         found = {"conversationId": conversation_id, "content": await self.store.last_text(conversation_id)}
         return found if live is None else {**found, "turnId": live.id}
+
+    async def forget_beside(self, name: str, cwd: str) -> None:
+        """Deletes what an extension has kept beside a folder, also of one that is gone. Raises OSError."""
+        await self._bench.forget_beside(name, cwd)
+
+    async def note(self, conversation_id: str, text: str) -> None:
+        """Adds a text to what the user has said, for the model's next turn. Raises Conflict while a turn runs."""
+        async with self._beside(conversation_id):
+            await self.store.append(conversation_id, [user_message(text)])
+
+    async def branch(self, caller: Caller, conversation_id: str, before: int) -> Conversation:
+        """A new conversation with what was said before the chunk `before`, and all settings. Raises NotFound."""
+        found = await self.get(caller, conversation_id)
+        if caller.kind != "task":  # its agent has no part in it
+            found = msgspec.structs.replace(found, task="")
+        return await self.store.branch(found, str(uuid.uuid4()), before)
 
     # -- compaction and warming
 
@@ -17606,6 +18546,17 @@ class Conversations:
 
 
 MESSAGES_QUEUED = 100
+LINEAGE_MOST = 16  # conversations that work for one another
+RULE_CHARS = 500
+
+
+def redacted(input: Any, redact: Callable[[str], str]) -> Any:
+    """A call's arguments without secrets."""
+    if isinstance(input, str):
+        return redact(input)
+    if isinstance(input, dict):
+        return {redact(name): redacted(value, redact) for name, value in input.items()}
+    return [redacted(one, redact) for one in input] if isinstance(input, list) else input
 
 
 def maker(caller: Caller) -> str:
@@ -17656,6 +18607,8 @@ def rendered(messages: Sequence[ChatMessage]) -> str:
             match chunk:
                 case TextChunk(text) | SystemChunk(text):
                     lines.append(f"{message.role}: {text}")
+                case ImageChunk():
+                    lines.append(f"{message.role} shows an image {chunk.name}")
                 case ToolCallChunk():
                     lines.append(
                         f"{message.role} calls {chunk.tool_name}: {wire_arguments(chunk.input)[:RESULT_SHOWN]}"
@@ -18305,6 +19258,14 @@ class Piped:
     async def wait(self) -> int:
         """Its exit status."""
         return await self._spawned.child.wait()
+
+    async def end(self, grace_s: float) -> None:
+        """Closes its input, by which it knows that it is to end, and kills it when it has not within that time."""
+        self._input.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self.wait()
+        await self.kill()
 
     async def kill(self) -> None:
         """Ends it and all it has started."""
@@ -20193,6 +21154,11 @@ class Printed(msgspec.Struct, frozen=True):
     next: int
     ended: bool  # nothing comes after it
 
+    @property
+    def text(self) -> str:
+        """The same as plain text."""
+        return text_of(self.data)
+
 
 PROMPT_IN_ENVIRONMENT_BYTES = 32 << 10
 SUMMARY_CHARS = 4000
@@ -21762,6 +22728,10 @@ class ChatBench:
             return True  # as shut in as the task is, which is the owner's choice
         return self._runner.level != "none" or (caller.kind == "owner" and self._wants_none)
 
+    def isolation(self, caller: Caller) -> str:
+        """See Workbench."""
+        return "none" if caller.kind == "owner" and self._wants_none else self._runner.level
+
     @property
     def _wants_none(self) -> bool:
         return self._settings().tasks.isolation == "none"
@@ -21778,6 +22748,8 @@ class ChatBench:
                 raise BadRequest(f"{text} is outside of the folders of {caller.name}", param="cwd")
             await asyncio.to_thread(WorkFiles.folder, place, own)
             return str(place)
+        if text and Path(text).is_relative_to(own) and await asyncio.to_thread(os.path.realpath, text) == text:
+            return text  # that of another conversation
         if not text:
             place = own / conversation_id.replace(".", "_")
             await asyncio.to_thread(WorkFiles.folder, place, own)
@@ -21817,7 +22789,7 @@ class ChatBench:
 
     async def run(
         self, caller: Caller, cwd: str, argv: Sequence[str], *, timeout_s: float, most_bytes: int = 200_000,
-        stdin: bytes = b"", heard: Callable[[str, str], None] | None = None, changes: bool = True,
+        stdin: bytes = b"", heard: Callable[[str, str], None] | None = None, changes: bool = True, beside: str = "",
     ) -> Ran:  # fmt: skip
         """See Workbench."""
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -21826,16 +22798,43 @@ class ChatBench:
             if heard is not None and (text := decoder.decode(data)):
                 heard(text, "stdout")
 
+        if beside and caller.kind == "task":
+            raise Unavailable("nothing is kept beside the folder of a task")
         if caller.kind == "task" and (stay := self._stay(caller)).sandbox:
             code, output = await self._cloud.run(stay, argv, timeout_s, most_bytes, stdin=stdin, heard=hear)
             return Ran(code, output.decode(errors="replace"))
         launch = self._launch(caller, cwd, argv, changes=changes)
+        if beside:
+            place = await self._beside(beside, cwd)
+            launch = msgspec.structs.replace(
+                launch,
+                writable=(*launch.writable, place),
+                env={**launch.env, "BESIDE": str(place)},
+                network=launch.level == "none",
+            )
         try:
             code, output = await self._runner.capture(launch, timeout_s, most_bytes, stdin=stdin, heard=hear)
         finally:
             if changes and caller.kind != "task":  # whose folder is looked at when its session ends
                 self._machine.folders.tidy(Path(cwd))
         return Ran(code, output.decode(errors="replace"))
+
+    async def _beside(self, name: str, cwd: str) -> Path:
+        place = self._place_beside(name, cwd)
+        await asyncio.to_thread(WorkFiles.folder, place, place.parent.parent)
+        return place
+
+    def _place_beside(self, name: str, cwd: str) -> Path:
+        """Where something is kept of a folder, which no tool sees. Raises ValueError."""
+        if not WORKSPACE_ID.fullmatch(name):
+            raise ValueError(f"{name[:50]!r} cannot be the name of what is kept beside a folder")
+        return self._settings().state.resolve() / "beside" / name / hashlib.sha256(cwd.encode()).hexdigest()[:32]
+
+    async def forget_beside(self, name: str, cwd: str) -> None:
+        """See Workbench."""
+        place = self._place_beside(name, cwd)
+        if await asyncio.to_thread(os.path.lexists, place):
+            await asyncio.to_thread(_delete, place)
 
     async def start(self, caller: Caller, cwd: str, argv: Sequence[str], *, changes: bool = True) -> Piped:
         """See Workbench."""
@@ -23177,6 +24176,7 @@ def _for_tasks(method: str, path: str, *, is_direct: bool) -> bool:
 def is_chat(path: str) -> bool:
     """Whether it is an address of the built-in agent, whose errors are words alone."""
     return path.startswith(_CHAT_PATHS) or path in (
+        "/approvals",
         "/chat",
         "/conversations",
         "/workspaces",
@@ -23185,7 +24185,7 @@ def is_chat(path: str) -> bool:
     )
 
 
-_CHAT_PATHS = ("/chat/", "/conversations/", "/workspaces/", "/system-prompt/", "/metrics/")
+_CHAT_PATHS = ("/approvals/", "/chat/", "/conversations/", "/workspaces/", "/system-prompt/", "/metrics/")
 
 
 def _api_key(request: web.Request) -> str:
@@ -25120,7 +26120,7 @@ async def show_output(request: web.Request) -> web.Response:
     if raw:
         told: dict[str, Any] = {"data": base64.b64encode(found.data).decode()}
     else:
-        told = {"text": text_of(found.data)}
+        told = {"text": found.text}
     return reply({"session": session, "since": found.since, "next": found.next, "ended": found.ended, **told})
 
 
@@ -25388,6 +26388,62 @@ def text_in(fields: Mapping[str, Any], *names: str) -> str:
     return found.strip()
 
 
+ATTACHMENTS, TEXT_FILE_BYTES, IMAGE_BYTES = 10, 256 << 10, 5 << 20  # of one message; of one file
+_IMAGES = (  # by how a file begins
+    ("image/png", re.compile(rb"\x89PNG\r\n\x1a\n")),
+    ("image/jpeg", re.compile(rb"\xff\xd8\xff")),
+    ("image/gif", re.compile(rb"GIF8[79]a")),
+    ("image/webp", re.compile(rb"RIFF....WEBP", re.DOTALL)),
+)
+
+
+class Attachment(msgspec.Struct, frozen=True, rename="camel"):
+    """A file that somebody adds to what they say."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    data: bytes
+    mime_type: Annotated[str, msgspec.Meta(max_length=100)] = ""
+
+    def read(self) -> str | ImageChunk:
+        """What the model gets: an image, or the text of a file. Raises BadRequest."""
+        name = " ".join(self.name.replace("\\", "/").rpartition("/")[2].split())
+        name = "".join(sign for sign in name if sign.isprintable()) or "file"
+        kind = next((kind for kind, begin in _IMAGES if begin.match(self.data)), "")
+        if kind:
+            if len(self.data) > IMAGE_BYTES:
+                raise TooLarge(f"the image {name} has more than {IMAGE_BYTES >> 20} MB")
+            return ImageChunk(f"data:{kind};base64,{base64.b64encode(self.data).decode()}", kind, name)
+        if self.mime_type.startswith("image/") and self.mime_type != "image/svg+xml":
+            raise BadRequest(f"{name} is no PNG, JPEG, GIF or WebP image", param="attachments")
+        if len(self.data) > TEXT_FILE_BYTES:
+            raise TooLarge(f"the file {name} has more than {TEXT_FILE_BYTES >> 10} KB")
+        try:
+            text = self.data.decode()
+        except UnicodeDecodeError:
+            text = "\0"
+        if "\0" in text:
+            raise BadRequest(f"{name} is neither an image nor a text", param="attachments")
+        return f"Attached file ({name}):\n{text}"
+
+
+def said_in(fields: Mapping[str, Any], *names: str) -> tuple[str, tuple[ImageChunk, ...]]:
+    """What a request says: its words with the files that are attached, and its images. Raises BadRequest."""
+    if fields.get("attachments") is None:
+        return text_in(fields, *names), ()
+    try:
+        attached = msgspec.convert(fields["attachments"], list[Attachment])
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"attachments must be a list of {{name, mimeType, data}}, data as base64: {error}",
+                         param="attachments") from None  # fmt: skip
+    if len(attached) > ATTACHMENTS:
+        raise BadRequest(f"{len(attached)} files are attached, {ATTACHMENTS} are possible", param="attachments")
+    found = [one.read() for one in attached]
+    own = any(isinstance(fields.get(name), str) and fields[name].strip() for name in names) or not found
+    texts = [text_in(fields, *names)] if own else []
+    texts += [one for one in found if isinstance(one, str)]
+    return "\n\n".join(texts), tuple(one for one in found if isinstance(one, ImageChunk))
+
+
 def chat_fields(fields: Mapping[str, Any]) -> ChatFields:
     """What a request says of a turn. Raises BadRequest."""
     effort = fields.get("reasoningEffort")
@@ -25421,12 +26477,36 @@ def _number(request: web.Request, name: str, least: int) -> int:
     return int(text)
 
 
-def _meta(one: Conversation) -> dict[str, Any]:
-    more = {"compactedFrom": one.compacted_from} if one.compacted_from else {}
+def _numbered(request: web.Request, name: str) -> int:
+    """The number that a path has. Raises NotFound for what is none."""
+    text = request.match_info[name]
+    if not re.fullmatch(r"\d{1,15}", text, re.ASCII):
+        raise NotFound(f"no {name} {text[:50]}")
+    return int(text)
+
+
+def _meta(chats: Conversations, one: Conversation) -> dict[str, Any]:
+    more = {
+        "compactedFrom": one.compacted_from, "parentId": one.parent, "parentCall": one.parent_call,
+        "branchedFrom": one.branched_from, "model": one.model, "reasoningEffort": one.effort, "mode": one.mode,
+        "cwd": one.cwd, "active": chats.active(one.id), "approvals": chats.waiting(one.id),
+    }  # fmt: skip
     return {
         "id": one.id, "createdAt": one.created_at, "lastActivityAt": one.last_activity_at,
-        "title": one.title or UNTITLED, "status": one.status, "workspaceId": one.workspace, **more,
+        "title": one.title or UNTITLED, "status": one.status, "workspaceId": one.workspace,
+        **{name: value for name, value in more.items() if value},
     }  # fmt: skip
+
+
+SEARCH_CHARS = 200
+SNIPPET_CHARS = 60  # on either side of what was searched for
+
+
+def snippet(text: str, words: str) -> str:
+    """`text` around the place where `words` stand in it."""
+    at = text.casefold().find(words.casefold())
+    begin, end = max(0, at - SNIPPET_CHARS), max(0, at) + len(words) + SNIPPET_CHARS
+    return f"{'…' * (begin > 0)}{' '.join(text[begin:end].split())}{'…' * (end < len(text))}"
 
 
 async def _own(request: web.Request) -> tuple[Conversations, Caller, str]:
@@ -25436,9 +26516,15 @@ async def _own(request: web.Request) -> tuple[Conversations, Caller, str]:
     return chats, caller, conversation_id
 
 
+async def named_conversation(request: web.Request) -> Conversation:
+    """The conversation of the caller that the path names. Raises NotFound."""
+    chats, caller, conversation_id = await _own(request)
+    return await chats.get(caller, conversation_id)
+
+
 @routes.get("/models")
 async def list_chat_models(request: web.Request) -> web.Response:
-    """GET /models -> {models: ["router/model"], modelInfo?: {NAME: {contextWindow}}}"""
+    """GET /models -> {models: ["router/model"], modelInfo?: {NAME: {contextWindow}}, defaultModel}"""
     found: dict[str, dict[str, int]] = {}
     for entry in await all_models(request.app[SERVICES], request[CALLER]):
         info = {"contextWindow": entry["context_length"]} if entry.get("context_length") else {}
@@ -25448,7 +26534,8 @@ async def list_chat_models(request: web.Request) -> web.Response:
     if not found:
         raise UpstreamFailed("no router has a list of models", code="no_catalog")
     infos = {name: info for name, info in found.items() if info}
-    return reply({"models": [*found], **({"modelInfo": infos} if infos else {})})
+    default = request.app[SERVICES].conversations.default_model
+    return reply({"models": [*found], **({"modelInfo": infos} if infos else {}), "defaultModel": default})
 
 
 @routes.post("/chat")
@@ -25456,10 +26543,11 @@ async def chat(request: web.Request) -> web.StreamResponse:
     """POST /chat {message, conversationId?, model?, cwd?, reasoningEffort?, workspaceId?, mode?} -> NDJSON of events
 
     Says something in a conversation, a new one without `conversationId`; `X-Conversation-Id` names it. The turn goes
-    on when the client leaves, but for the agent of a task.
+    on when the client leaves, but for the agent of a task. `attachments: [{name, mimeType?, data}]` are images and
+    text files as base64.
     """
     fields = await _fields(request)
-    text, more = text_in(fields, "message"), chat_fields(fields)
+    (text, images), more = said_in(fields, "message"), chat_fields(fields)
     named = fields.get("conversationId") or ""
     if not isinstance(named, str):
         raise BadRequest("conversationId must be a text", param="conversationId")
@@ -25477,7 +26565,7 @@ async def chat(request: web.Request) -> web.StreamResponse:
         response.headers.update(own)
     live: LiveTurn | None = None
     try:
-        live = chats.begin(caller, conversation_id, text, more, watcher)
+        live = chats.begin(caller, conversation_id, text, more, watcher, images)
     except Conflict as error:
         event = {"type": "error", "conversationId": conversation_id, "turnId": "", "message": error.message}
         watcher.put(msgspec.json.encode({**event, "code": error.code}))
@@ -25508,13 +26596,23 @@ async def warm_chat(request: web.Request) -> web.Response:
 
 @routes.get("/conversations")
 async def list_conversations(request: web.Request) -> web.Response:
-    """GET /conversations?q=&status=&workspaceId= -> {conversations: [{id, title, status, ...}]}, the newest first"""
-    query, caller = request.query, request[CALLER]
+    """GET /conversations?q=&status=&workspaceId=&parentId= -> {conversations: [{id, title, status, ...}]}, newest first
+
+    `search=` finds words in titles and texts; `match: {seq, text}` is where they stand.
+    """
+    query, caller, chats = request.query, request[CALLER], request.app[SERVICES].conversations
     statuses = {one for one in query.get("status", "").split(",") if one in ("active", "idle", "closed")}
-    found = await request.app[SERVICES].conversations.store.recent(
-        maker(caller), query.get("q", "").strip(), sorted(statuses), query.get("workspaceId", "").strip()
-    )
-    return reply({"conversations": [_meta(one) for one in found if owns(caller, one)]})
+    prefix, workspace = query.get("q", "").strip(), query.get("workspaceId", "").strip()
+    parent, words = query.get("parentId", "").strip(), query.get("search", "").strip()[:SEARCH_CHARS]
+    if words:
+        return reply({"conversations": [
+            {**_meta(chats, one), "match": {"seq": seq, "text": snippet(text, words)}}
+            for one, seq, text in await chats.store.search(maker(caller), words)
+            if owns(caller, one) and one.id.startswith(prefix) and (not statuses or one.status in statuses)
+            and workspace in ("", one.workspace) and parent in ("", one.parent)
+        ]})  # fmt: skip
+    found = await chats.store.recent(maker(caller), prefix, sorted(statuses), workspace, parent)
+    return reply({"conversations": [_meta(chats, one) for one in found if owns(caller, one)]})
 
 
 @routes.get("/conversations/{id}")
@@ -25531,6 +26629,32 @@ async def show_conversation(request: web.Request) -> web.Response:
     )
     chunks = await chats.store.history(conversation_id, since, before, limit)
     return reply({"chunks": chunks, "latestSeq": chunks[-1].seq if chunks else since})
+
+
+@routes.get("/conversations/{id}/images/{seq}")
+async def show_image(request: web.Request) -> web.Response:
+    """GET /conversations/{id}/images/{seq} -> the image that is the chunk of that number"""
+    chats, _, conversation_id = await _own(request)
+    found = await chats.store.image(conversation_id, _numbered(request, "seq"))
+    if found is None:
+        raise NotFound("there is no such image")
+    headers = {**SAFE_HEADERS, "content-type": found.mime_type, "cache-control": "private, max-age=86400"}
+    return web.Response(body=base64.b64decode(found.url.partition(",")[2]), headers=headers)
+
+
+@routes.post("/conversations/{id}/branch")
+async def branch_conversation(request: web.Request) -> web.Response:
+    """POST /conversations/{id}/branch {beforeSeq} -> {conversationId, newConversationId, title}
+
+    A new conversation with all that was said before the message of that chunk, and the same settings.
+    """
+    before = (await _fields(request)).get("beforeSeq")
+    if not isinstance(before, int) or isinstance(before, bool) or not 1 <= before < 1 << 53:
+        raise BadRequest("beforeSeq must be a whole number from 1 on", param="beforeSeq")
+    chats, caller, conversation_id = await _own(request)
+    made = await chats.branch(caller, conversation_id, before)
+    title = made.title or UNTITLED
+    return reply({"conversationId": conversation_id, "newConversationId": made.id, "title": title})
 
 
 @routes.delete("/conversations/{id}")
@@ -25620,9 +26744,10 @@ async def show_effort(request: web.Request) -> web.Response:
 
 @routes.put("/conversations/{id}/reasoning-effort")
 async def set_effort(request: web.Request) -> web.Response:
-    """PUT /conversations/{id}/reasoning-effort {reasoningEffort: low|medium|high|xhigh|max} -> the same"""
-    effort = chat_fields(await _fields(request)).reasoning_effort
-    if effort is None:
+    """PUT /conversations/{id}/reasoning-effort {reasoningEffort: low|medium|high|xhigh|max|null} -> the same"""
+    fields = await _fields(request)
+    effort = chat_fields(fields).reasoning_effort
+    if "reasoningEffort" not in fields:
         raise BadRequest(f"reasoningEffort must be one of {', '.join(EFFORTS)}", param="reasoningEffort")
     return await _change(request, "reasoningEffort", "effort", effort)
 
@@ -25651,15 +26776,15 @@ async def show_queue(request: web.Request) -> web.Response:
 
 @routes.post("/conversations/{id}/queue")
 async def queue_message(request: web.Request) -> web.Response:
-    """POST /conversations/{id}/queue {text, workspaceId?} -> {conversationId, startedTurn, queue}
+    """POST /conversations/{id}/queue {text, workspaceId?, attachments?} -> {conversationId, startedTurn, queue}
 
     Said at once where no turn runs, else after the tools that it calls next.
     """
     fields = await _fields(request)
-    text, more = text_in(fields, "text", "message"), chat_fields(fields)
+    (text, images), more = said_in(fields, "text", "message"), chat_fields(fields)
     chats, caller, conversation_id = await _own(request)
     await chats.ensure(caller, conversation_id, more.workspace_id or "")
-    started = await chats.enqueue(caller, conversation_id, text, more)
+    started = await chats.enqueue(caller, conversation_id, text, more, images)
     queue = chats.queued(conversation_id)
     return reply({"conversationId": conversation_id, "startedTurn": started, "queue": queue})
 
@@ -25673,30 +26798,89 @@ async def unqueue_message(request: web.Request) -> web.Response:
     return reply({"conversationId": conversation_id, "cancelled": cancelled, "queue": queue})
 
 
+@routes.get("/approvals")
+async def list_all_approvals(request: web.Request) -> web.Response:
+    """GET /approvals -> {approvals: [{id, conversationId, rootId, callId, toolName, input, reason, rule, scopes, ...}]}
+
+    Calls that wait for a person, of all conversations; `source` says who asks, `rule` what a yes for longer allows.
+    """
+    return reply({"approvals": request.app[SERVICES].conversations.questions(request[CALLER])})
+
+
+def _answer_in(fields: Mapping[str, Any]) -> tuple[bool, Scope]:
+    """A person's word. Raises BadRequest."""
+    allow, scope = fields.get("allow"), fields.get("scope", "once")
+    if not isinstance(allow, bool):
+        raise BadRequest("allow must be true or false", param="allow")
+    if scope not in SCOPES:
+        raise BadRequest(f"scope must be one of {', '.join(SCOPES)}", param="scope")
+    return allow, scope
+
+
+async def _answer(request: web.Request, id: str, fields: Mapping[str, Any]) -> tuple[bool, Scope]:
+    if request[CALLER].kind == "task":
+        raise Forbidden("an agent does not answer for a person")
+    allow, scope = _answer_in(fields)
+    await request.app[SERVICES].conversations.answer(request[CALLER], id, allow, scope)
+    return allow, scope
+
+
+@routes.post("/approvals/{approval}")
+async def answer_approval(request: web.Request) -> web.Response:
+    """POST /approvals/{approval} {allow, scope?: once|conversation|workspace} -> {id, allow, scope}: a person's word
+
+    The first one counts; 409 says that somebody else has answered.
+    """
+    id = request.match_info["approval"]
+    allow, scope = await _answer(request, id, await _fields(request))
+    return reply({"id": id, "allow": allow, "scope": scope})
+
+
 @routes.get("/conversations/{id}/approvals")
 async def list_approvals(request: web.Request) -> web.Response:
-    """GET /conversations/{id}/approvals -> {conversationId, approvals: [{callId, toolName, input, reason}]}"""
-    chats, _, conversation_id = await _own(request)
-    return reply({"conversationId": conversation_id, "approvals": chats.approvals(conversation_id)})
+    """GET /conversations/{id}/approvals -> {conversationId, approvals}: its own, and of those that work for it"""
+    chats, caller, conversation_id = await _own(request)
+    return reply({"conversationId": conversation_id, "approvals": chats.questions(caller, conversation_id)})
 
 
 @routes.post("/conversations/{id}/approvals/{call}")
-async def answer_approval(request: web.Request) -> web.Response:
-    """POST /conversations/{id}/approvals/{call} {allow} -> {conversationId, callId, allow}: a person's word"""
+async def answer_call(request: web.Request) -> web.Response:
+    """POST /conversations/{id}/approvals/{call} {allow, scope?} -> {conversationId, callId, allow}: the same by call"""
     fields = await _fields(request)
-    if not isinstance(fields.get("allow"), bool):
-        raise BadRequest("allow must be true or false", param="allow")
+    _answer_in(fields)
+    chats, caller, conversation_id = await _own(request)
+    call_id = request.match_info["call"]
+    asked = chats.questions(caller, conversation_id)
+    id = next((one.id for one in asked if call_id in (one.call_id, one.id)), "")
+    allow, _ = await _answer(request, id or call_id, fields)
+    return reply({"conversationId": conversation_id, "callId": call_id, "allow": allow})
+
+
+@routes.get("/conversations/{id}/grants")
+async def list_grants(request: web.Request) -> web.Response:
+    """GET /conversations/{id}/grants -> {conversationId, grants: [{id, scope, tool, rule, createdAt}]}
+
+    What its tools may do without asking, since a person has said so for it or for its workspace.
+    """
+    chats, caller, conversation_id = await _own(request)
+    return reply({"conversationId": conversation_id, "grants": await chats.grants(caller, conversation_id)})
+
+
+@routes.delete("/conversations/{id}/grants/{grant}")
+async def delete_grant(request: web.Request) -> web.Response:
+    """DELETE /conversations/{id}/grants/{grant} -> {conversationId, grants}: it is asked again"""
     chats, caller, conversation_id = await _own(request)
     if caller.kind == "task":
         raise Forbidden("an agent does not answer for a person")
-    chats.answer(conversation_id, request.match_info["call"], fields["allow"])
-    return reply({"conversationId": conversation_id, "callId": request.match_info["call"], "allow": fields["allow"]})
+    await chats.revoke(caller, conversation_id, _numbered(request, "grant"))
+    return reply({"conversationId": conversation_id, "grants": await chats.grants(caller, conversation_id)})
 
 
 @routes.post("/conversations/{id}/stop")
 async def stop_turn(request: web.Request) -> web.Response:
     """POST /conversations/{id}/stop -> {conversationId, abortedTurn}"""
     chats, _, conversation_id = await _own(request)
+    await chats.stop_waiting(conversation_id)
     return reply({"conversationId": conversation_id, "abortedTurn": chats.stop_turn(conversation_id)})
 
 
@@ -26664,7 +27848,21 @@ async def _show_ended(socket: web.WebSocketResponse, ended: Ended) -> None:
         await socket.close()
 
 
-CHAT_BYTES = 4 << 20  # one frame of a client
+CHAT_BYTES = 16 << 20  # one frame of a client: a message with images
+SHOWN_CHARS = 2000  # of an argument of a call, where many are listed
+
+
+def shown_question(question: Approval) -> Approval:
+    """A question with long arguments shortened."""
+    if not isinstance(question.input, dict):
+        return question
+    short = {
+        name: shortened(value, SHOWN_CHARS) if isinstance(value, str) else value
+        for name, value in question.input.items()
+    }
+    return msgspec.structs.replace(question, input=short)
+
+
 FOLLOWED_MOST = 500  # conversations, and surfaces, of one client
 
 
@@ -26694,7 +27892,7 @@ class ChatSocket:
         self.watcher = ChatWatcher(caller, approvals and caller.kind != "task", b'{"type":"chat.delta","event":', b"}")
         self._followed: set[str] = set()
         self._looked_at: set[tuple[str, str | None]] = set()
-        self._stale: dict[tuple[str, str | None], None] = {}
+        self._stale: dict[tuple[str, str | None], bool] = {}  # whether the client has it already, as it was before
         self._changed = asyncio.Event()
 
     def _say(self, **message: Any) -> None:
@@ -26702,6 +27900,8 @@ class ChatSocket:
 
     def hear(self, event: Event) -> None:
         """Passes on what happens to the caller's conversations."""
+        if event.kind == "approval" and event.data["caller"] == maker(self._caller):
+            self.say_questions()
         kind = self._BROADCAST.get(event.kind)
         if kind is None or event.data.get("caller") != maker(self._caller):
             return
@@ -26725,15 +27925,18 @@ class ChatSocket:
             await self._socket.close(code=1013, message=b"too slow")
 
     async def show_changes(self) -> None:
-        """Sends surfaces anew that have changed, each as it is then."""
+        """Sends surfaces that are asked for, or have changed, each as it is then; nothing else waits for a slow one."""
         while True:
             await self._changed.wait()
             self._changed.clear()
             while self._stale:
                 key = next(iter(self._stale))
-                del self._stale[key]
-                if key in self._looked_at:
-                    await self._show(key, is_update=True)
+                is_update = self._stale.pop(key)
+                try:
+                    if key in self._looked_at:
+                        await self._show(key, is_update=is_update)
+                except ChompError as error:
+                    self._say(type="error", surfaceId=key[0], message=error.message)
 
     async def _show(self, key: tuple[str, str | None], *, is_update: bool) -> None:
         surface_id, conversation = key
@@ -26753,20 +27956,31 @@ class ChatSocket:
     def _note(self, surface_id: str, conversation: str | None) -> None:
         for key in self._looked_at:
             if key[0] == surface_id and (conversation is None or key[1] in (None, conversation)):
-                self._stale[key] = None
+                self._stale.setdefault(key, True)
                 self._changed.set()
 
     def greet(self) -> None:
-        """The catalogue of surfaces."""
+        """The catalogue of surfaces, and what a person is asked."""
         self._say(type="catalog", catalog=[one.entry for one in self._surfaces.values()])
+        self.say_questions()
+
+    def say_questions(self) -> None:
+        """All that waits for a person, to one that can ask them."""
+        if self.watcher.approvals:
+            self._say(type="approvals", approvals=[shown_question(one) for one in self._chats.questions(self._caller)])
 
     async def heard(self, text: str) -> None:
         """Does what a client says."""
+        fields: dict[str, Any] = {}
         try:
             fields = msgspec.json.decode(text, type=dict[str, Any])
             said = msgspec.convert({name: value for name, value in fields.items() if value is not None}, _Client)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            self._say(type="error", message=f"that is no message: {error}")
+            kind = "chat.error" if str(fields.get("type")).startswith("chat.") else "error"
+            self._say(type=kind, message=f"that is no message: {error}")
+            return
+        if said.type == "ping":  # a page cannot see the socket's own, and one that died without a word is silent
+            self._say(type="pong")
             return
         try:
             if said.type.startswith("chat."):
@@ -26801,7 +28015,8 @@ class ChatSocket:
                 raise Busy(f"one client looks at {FOLLOWED_MOST} surfaces at most")
             self._looked_at.add(key)
             surface.watch((self, said.surface_id), functools.partial(self._note, said.surface_id))
-            await self._show(key, is_update=False)
+            self._stale[key] = False
+            self._changed.set()
 
     def _follow(self, conversation_id: str) -> None:
         if len(self._followed) >= FOLLOWED_MOST:
@@ -26819,18 +28034,18 @@ class ChatSocket:
                 self._followed.discard(conversation_id)
                 self._chats.unsubscribe(conversation_id, self.watcher)
             case "chat.send":
-                text, more = text_in(fields, "message"), chat_fields(fields)
+                (text, images), more = said_in(fields, "message"), chat_fields(fields)
                 await self._chats.ensure(self._caller, conversation_id, more.workspace_id or "")
                 if self._chats.active(conversation_id):
                     raise Conflict("a turn of this conversation is active already")
                 self._follow(conversation_id)
-                self._chats.begin(self._caller, conversation_id, text, more)
+                self._chats.begin(self._caller, conversation_id, text, more, images=images)
             case "chat.queue":
-                text, more = text_in(fields, "text", "message"), chat_fields(fields)
+                (text, images), more = said_in(fields, "text", "message"), chat_fields(fields)
                 await self._chats.ensure(self._caller, conversation_id, more.workspace_id or "")
                 if not self._chats.active(conversation_id):
                     self._follow(conversation_id)
-                await self._chats.enqueue(self._caller, conversation_id, text, more)
+                await self._chats.enqueue(self._caller, conversation_id, text, more, images)
             case "chat.queue.cancel":
                 await self._chats.unqueue(conversation_id, said.message_id)
             case _:
@@ -26852,7 +28067,8 @@ async def serve_chat(request: web.Request) -> web.WebSocketResponse:
     A client says `subscribe`, `unsubscribe`, `invoke` (surfaceId, conversationId?, actionId, payload), `chat.send`
     (as POST /chat), `chat.subscribe`, `chat.unsubscribe`, `chat.queue` and `chat.queue.cancel`; the server `catalog`,
     `surface`, `update`, `error`, `chat.delta` (an event), `chat.error`, `conversation.open`,
-    `conversation.statusChanged` and `conversation.compacted`. With `approvals=1` the client asks a person.
+    `conversation.statusChanged` and `conversation.compacted`. `ping` is answered with `pong`. With `approvals=1` the
+    client asks a person: it is sent `approvals`, all that waits for one, whenever that changes.
     """
     services = request.app[SERVICES]
     socket = web.WebSocketResponse(
@@ -27459,7 +28675,7 @@ async def show_page_part(request: web.Request) -> web.Response:
 PAGES = (Page("/", "Tasks", "list"), Page("/usage", "Usage", "chart"), Page("/docs", "Documentation", "book"))
 
 _DOCS = (
-    "clients", "chat", "tasks", "arena", "experiments", "sandboxes", "models", "hosts", "subscriptions", "tower",
+    "clients", "chat", "mcp", "tasks", "arena", "experiments", "sandboxes", "models", "hosts", "subscriptions", "tower",
     "dialects", "failover", "users", "usage", "api", "settings", "safety", "running",
 )  # fmt: skip
 _ORIGIN = "http://127.0.0.1:8001"  # as it is written in the docs; a page has its own address in its place
@@ -27516,7 +28732,7 @@ def endpoints(*patterns: str) -> str:
     for route in routes:
         if not isinstance(route, web.RouteDef):
             continue
-        path = re.sub(r"\{(\w+):[^}]*\}", r"{\1}", route.path)
+        path = re.sub(r"\{(\w+):(?:[^{}]|\{[^{}]*\})*\}", r"{\1}", route.path)  # a pattern may count: [0-9]{1,15}
         if any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns):
             line, _, more = inspect.cleandoc(route.handler.__doc__ or f"{route.method} {path} -> ?").partition("\n")
             method, target, rest = (*line.split(" ", 2), "")[:3]
@@ -27910,12 +29126,13 @@ async def _show_shell(page: Page, request: web.Request) -> Any:
 
 def _answering(extension: Extension, handle: Handle) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """A handler that answers for `handle` of an extension, whatever it does."""
+    shared = extension.chat_routes
 
     async def answer(request: web.Request) -> web.StreamResponse:
         if extension.phase != "active":
             raise Unavailable(f"the extension {extension.id} is disabled: {extension.reason}", should_retry=False)
         try:
-            if request[CALLER].kind != "owner":
+            if not (request[CALLER].kind == "owner" or (request[CALLER].kind == "user" and handle in shared)):
                 raise Forbidden(f"{request.path[:100]} is for the owner")
             found = await handle(request)
             if isinstance(found, web.StreamResponse):
@@ -27933,7 +29150,7 @@ def _answering(extension: Extension, handle: Handle) -> Callable[[web.Request], 
                 raise ConnectionError("the answer broke off") from error
             raise ChompError(f"the extension {extension.id} failed; chomp's log says why") from None
 
-    return answer
+    return functools.wraps(handle)(answer)  # its name and its words are what it is known by
 
 
 @routes.get("/api/commands")
@@ -28137,6 +29354,8 @@ def make_app(
                 routing=made.routing,
                 accounts=accounts,
                 conversations=made.conversations,
+                dispatch=made.dispatch,
+                jobs=OwnJobs(made.jobs),
                 platforms=made.dispatch.platforms,
             )
             kernel.own_services = frozenset(kernel.services)
@@ -28159,6 +29378,7 @@ def make_app(
         made.background.start("event loop lag", _watch_lag(made.usage, made.routing))
         made.routing.refresh()
         kernel.begin(made.background)
+        made.background.start("turns that wait for a person", made.conversations.take_up())
         try:
             yield
         finally:
@@ -28269,7 +29489,7 @@ def _tools_for(
     """What extensions are handed."""
     return Toolbox(
         services.background, services.events, services.store.database, session, now_set, services.credentials, clocks,
-        given_fields, html_page, is_known, functools.partial(Inquiry, services.proxy),
+        given_fields, html_page, is_known, functools.partial(Inquiry, services.proxy), named_conversation,
     )  # fmt: skip
 
 

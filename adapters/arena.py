@@ -11,7 +11,7 @@ import random
 import re
 import secrets
 import statistics
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -369,7 +369,7 @@ class Match:
             "contenders": labels, "blind": run.blind, "vote": run.vote,
         }  # fmt: skip
 
-    async def events(self) -> AsyncIterator[dict[str, Any]]:
+    async def events(self) -> AsyncGenerator[dict[str, Any], None]:
         """What a viewer is told, from the run as it is now to its end. A viewer's pace is nobody else's.
 
         Nothing waits for a viewer: what it has not seen is found by comparing, so it needs no room of its own.
@@ -435,6 +435,10 @@ class Arena:
         self.is_stopping = False
 
     # -- beginning
+
+    async def begin_with(self, fields: Mapping[str, Any]) -> Match:
+        """A run by the fields of POST /api/arena, for other extensions. Raises as `begin` does."""
+        return await self.begin(read_new(self._host, fields))
 
     async def begin(self, new: NewRun) -> Match:
         """A run that goes on by itself, on disk. Raises an error that answers with 400, 413 or 429."""

@@ -254,6 +254,7 @@ class Client:
         self.phase: Literal["starting", "connected", "ended"] = "starting"
         self.words = ""
         self._ends = False
+        self.changed: Callable[[], None] = lambda: None  # tells watchers
         self.asked_s = host.clocks.steady()
         self.conversations: set[str] = set()
         self.encoding = "utf-16"
@@ -303,6 +304,7 @@ class Client:
                     await self._notify("workspace/didChangeConfiguration", settings)
                 if not self.is_over:
                     self.phase = "connected"
+                    self.changed()
         except TimeoutError:
             await self.end(f"it did not answer within {START_S:g} s")
         except asyncio.CancelledError:
@@ -363,6 +365,7 @@ class Client:
                     await self._notify("exit", None)
                     await self._process.wait()
         self.phase, self.words = "ended", words or "it was ended"
+        self.changed()
         for waiter in self._waiting.values():
             if not waiter.done():
                 waiter.set_exception(Failed(self.words))
@@ -649,6 +652,7 @@ class Clients:
     def __init__(self, host: Any):
         self._host = host
         self._running: dict[Key, Client] = {}
+        self.changed: Callable[[], None] = lambda: None  # tells watchers
         self._turn = asyncio.Lock()  # who has it starts one
         self._broken: collections.OrderedDict[Key, Broken] = collections.OrderedDict()
         self._roots: collections.OrderedDict[tuple[str, ...], str] = collections.OrderedDict()
@@ -714,6 +718,8 @@ class Clients:
         while len(self._running) >= SERVERS_MOST:
             await self._drop(min(self._running, key=lambda key: self._running[key].asked_s))
         client = self._running[key] = Client(self._host, server, root, turn.start)
+        client.changed = self.changed
+        self.changed()
         return client
 
     async def _drop(self, key: Key) -> None:
@@ -900,12 +906,34 @@ class Desk:
 
     async def show(self, conversation: Any) -> dict[str, Any]:
         """The servers of a conversation's folder."""
-        row: dict[str, Any] = {"conversationId": conversation.id, "cwd": None, "servers": []}
         if conversation.cwd is None:
-            return row
-        facts = await self._host.service("conversations").turn_facts(conversation.id)
-        servers, _ = await self.clients.servers(facts.files)
-        return {**row, "cwd": facts.cwd, "servers": self.clients.report(facts.caller, facts.cwd, servers)}
+            return {"conversationId": conversation.id, "cwd": None, "servers": []}
+        facts, servers, _ = await self._servers(conversation.id)
+        return {"conversationId": conversation.id, "cwd": facts.cwd, "servers": servers}
+
+    async def _servers(self, conversation_id: str) -> tuple[Any, list[dict[str, Any]], list[str]]:
+        """Where a conversation works, the servers there, and what is wrong in its list of them."""
+        facts = await self._host.service("conversations").turn_facts(conversation_id)
+        servers, faults = await self.clients.servers(facts.files)
+        return facts, self.clients.report(facts.caller, facts.cwd, servers), faults
+
+    async def spec(self, conversation: str | None) -> list[dict[str, Any]]:
+        """The same as clients show it."""
+        found = await self._host.service("conversations").meta(conversation) if conversation else None
+        if found is None or found.task:
+            return [{"kind": "text", "value": "They are here once the conversation has begun."}]
+        _, servers, faults = await self._servers(found.id)
+        rows = [
+            {
+                "label": one["name"],
+                "value": one["state"],
+                "note": self._host.redact(f"{one['root']} {one.get('error', '')}").strip(),
+            }
+            for one in servers
+        ]
+        words = [] if servers else ["No language server is named for this folder, or runs in it."]
+        fields = [{"kind": "text", "value": one} for one in (*words, *faults)]
+        return [{"kind": "list", "items": rows}, *fields] if rows else fields
 
 
 _NOTHING = {
@@ -940,7 +968,7 @@ def activate(host: Any) -> None:
             return list(tools)
         return [msgspec.structs.replace(one, access="read") if one.name == "lsp" else one for one in tools]
 
-    async def show(request: web.Request) -> dict[str, Any]:
+    async def list_language_servers(request: web.Request) -> dict[str, Any]:
         """GET /conversations/{id}/lsp -> {conversationId, cwd, servers: [{id, name, root, extensions, state, ...}]}"""
         id = request.match_info["id"]
         found = await host.service("conversations").meta(id)
@@ -950,12 +978,17 @@ def activate(host: Any) -> None:
             raise host.error(f"no conversation {id[:100]}", status=404, code="not_found")
         return await desk.show(found)
 
+    surface = host.surface("lsp", "Language servers", desk.spec, scope="conversation")
+    desk.clients.changed = surface.changed
+    for event in ("conversation_changed", "turn_settled"):
+        host.on(event, lambda event: surface.changed(event.data["conversation"]))
+
     def closed(event: Any) -> None:
         host.start("ends servers", desk.clients.leave(event.data["conversation"]))
 
     host.tool(access="shell")(lsp)
     host.filter("tools", free)
-    host.route("GET", "/conversations/{id}/lsp")(show)
+    host.route("GET", "/conversations/{id}/lsp")(list_language_servers)
     host.on("conversation_closed", closed)
 
 
