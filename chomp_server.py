@@ -15175,7 +15175,7 @@ class Turn:
         finally:
             self._scope = None
             await self._end_calls(step)
-        if self.suspended:
+        if self.suspended and step.paused:  # else it has gone on meanwhile, and ends as any that is stopped
             raise TurnSuspended
         if not step.counted and (step.usage is not None or step.heard):
             self._steps.append(self._metrics(step))
