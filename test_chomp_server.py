@@ -1115,7 +1115,8 @@ class Chats:
 
     async def meta(self, conversation: str) -> dict[str, Any]:
         """Its line in the list."""
-        (found,) = (await self.get(f"/conversations?q={conversation}"))["conversations"]
+        listed = (await self.get(f"/conversations?q={conversation}"))["conversations"]
+        (found,) = (one for one in listed if one["id"] == conversation)  # others may have it in their ids and titles
         return dict(found)
 
     async def watches(self, *conversations: str) -> Watcher:
@@ -28637,13 +28638,15 @@ class TestSystemPrompt:
     def test_time_grows_with_the_length_alone(self, part: str) -> None:
         def took(bytes: int) -> float:
             template = part * (bytes // len(part)) + "[file:a.md]"
-            begin = time.process_time()
-            for _ in range(3):
+            best = math.inf
+            for _ in range(3):  # the best of three: others run on this machine too
+                begin = time.process_time()
                 self.rendered(template)
-            return time.process_time() - begin
+                best = min(best, time.process_time() - begin)
+            return best
 
         took(1 << 16)
-        assert took(1 << 20) < 60 * max(took(1 << 16), 0.005)  # 16 times as long; a square would be 256 times
+        assert took(1 << 20) < 100 * max(took(1 << 16), 0.002)  # 16 times as long; a square would be 256 times
 
     def test_a_prompt_has_a_limit(self) -> None:
         assert (
@@ -64662,11 +64665,8 @@ class TestChatPage:
                 "https://example.com/a.png noopener noreferrer _blank",
                 "https://example.com/ noopener noreferrer _blank",
             ]
-            await here.holds("document.querySelector('#talk-title').textContent !== 'New conversation'")
-            assert (
-                evil in await page.locator(".said-text").inner_text()
-                and evil in await page.locator("#talk-title").text_content()
-            )
+            await here.holds(f"document.querySelector('#talk-title').textContent.includes({json.dumps(evil)})")
+            assert evil in await page.locator(".said-text").inner_text()
             assert evil in await page.locator(".thought-text").inner_text()
             await here.holds(
                 f"document.querySelector('.md code[data-language=html]').textContent === {json.dumps(f'</script>{evil}' + chr(10))}"
