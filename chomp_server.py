@@ -1423,6 +1423,7 @@ class TurnMetrics(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel
     steps: tuple[StepMetrics, ...]  # clients go through them: there, even when there is none
     duration_ms: int | None = None
     context_size: int | None = None  # tokens of the last step: what the conversation takes now
+    latest_seq: int | None = None  # of its last chunk, while that is in the conversation
 
 
 class QueuedMessage(msgspec.Struct, frozen=True, rename="camel"):
@@ -16293,6 +16294,7 @@ _LATER_COLUMNS = (  # of tables that may be older
     ("conversations", "parent_call", "TEXT NOT NULL DEFAULT ''"),
     ("conversations", "branched_from", "TEXT NOT NULL DEFAULT ''"),
     ("queued", "images", "TEXT NOT NULL DEFAULT '[]'"),
+    ("turns", "latest_seq", "INTEGER"),
 )
 _CONVERSATION_COLUMNS = Conversation.__struct_fields__
 CONVERSATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
@@ -16595,23 +16597,24 @@ ORDER BY c.last_activity_at DESC, c.rowid DESC LIMIT {most}"""  # noqa: S608 - o
                 (archive_id, conversation.id),
             )
             _append(connection, conversation.id, kept, now)
+            connection.execute("UPDATE turns SET latest_seq = NULL WHERE conversation = ?", (conversation.id,))
 
         await self._database.write(write)
 
     # -- turns
 
-    async def seal(self, conversation_id: str, model: str, end: TurnEnd) -> None:
-        """Keeps the figures of a turn that is over."""
+    async def seal(self, conversation_id: str, model: str, end: TurnEnd, latest_seq: int) -> None:
+        """Keeps the figures of a turn that is over, and which chunk was its last."""
         one, usage = end.metrics, end.metrics.usage
         times = [step.gen_total_ms for step in one.steps if step.gen_total_ms is not None]
         row = (
             conversation_id, one.turn_id, self._now(), model, end.reason, usage.input_tokens, usage.output_tokens,
             usage.cache_read_tokens, usage.cache_write_tokens, one.duration_ms or 0, sum(times) if times else None,
-            one.context_size, msgspec.json.encode(one.steps).decode(),
+            one.context_size, msgspec.json.encode(one.steps).decode(), latest_seq,
         )  # fmt: skip
         sql = ("INSERT INTO turns (conversation, turn, at, model, reason, input_tokens, output_tokens, "
-               "cache_read_tokens, cache_write_tokens, duration_ms, gen_ms, context_size, steps) "
-               "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)")  # fmt: skip
+               "cache_read_tokens, cache_write_tokens, duration_ms, gen_ms, context_size, steps, latest_seq) "
+               "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)")  # fmt: skip
         await self._database.write(lambda connection: connection.execute(sql, row))
 
     async def metrics(self, conversation_id: str) -> list[TurnMetrics]:
@@ -16626,6 +16629,7 @@ ORDER BY c.last_activity_at DESC, c.rowid DESC LIMIT {most}"""  # noqa: S608 - o
                 msgspec.json.decode(row["steps"], type=tuple[StepMetrics, ...]),
                 row["duration_ms"],
                 row["context_size"],
+                row["latest_seq"],
             )
             for row in await self._database.read(sql, (conversation_id,))
         ]
@@ -17627,7 +17631,7 @@ class Conversations:
                 end = await self._aborted(live) if brief is None else await self._run(live, brief)
                 model = live.model or ("" if brief is None else brief.model)
                 reason, metrics = end.reason, end.metrics
-                await self.store.seal(live.conversation_id, model, end)
+                await self.store.seal(live.conversation_id, model, end, live.latest_seq)
                 live.sealed = True
                 self._emit(live, "turn-sealed", latestSeq=live.latest_seq)
         except TurnSuspended:
@@ -26682,7 +26686,7 @@ async def show_last_words(request: web.Request) -> web.Response:
 
 @routes.get("/conversations/{id}/metrics")
 async def show_turn_metrics(request: web.Request) -> web.Response:
-    """GET /conversations/{id}/metrics -> {turns: [{turnId, usage, durationMs, steps, contextSize}]}"""
+    """GET /conversations/{id}/metrics -> {turns: [{turnId, usage, durationMs, steps, contextSize, latestSeq}]}"""
     chats, _, conversation_id = await _own(request)
     return reply({"turns": await chats.store.metrics(conversation_id)})
 

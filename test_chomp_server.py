@@ -26494,7 +26494,7 @@ class TestPromptCache:
     async def test_an_empty_template_is_no_prompt_of_ours(self, bench: Bench) -> None:
         chats = await bench.start(Play().says("a"))
         await chats.does("PUT", "/system-prompt", {"template": ""})
-        assert await chats.get("/system-prompt") == {"template": ""}
+        assert (await chats.get("/system-prompt"))["template"] == ""
         await chats.chat("go", cwd=str(bench.work))
         (model,) = bench.models
         assert model.system() == ""
@@ -64611,6 +64611,27 @@ class TestChatPage:
         assert await page.locator(".run .md").inner_html() == streamed
         assert await page.locator("#talk-title").text_content() == "Tell me"
 
+    async def test_what_a_turn_took_is_shown_after_a_reload_too(self, bench: Any, browse: Any) -> None:
+        plays = (Play().says("One.").finishes("stop").usage(1200, 7).sends(DONE).ends(),
+                 Play().says("Two.").finishes("stop").usage(3400, 8).sends(DONE).ends(),
+                 Play().says("It was about numbers."))  # fmt: skip
+        chats, here, page = await self.opens(bench, browse, *plays)
+        for text in ("first", "second"):
+            await self.say(page, text)
+            await here.holds(f"document.querySelectorAll('.run').length === {1 + (text == 'second')}")
+            await self.rest(here)
+        facts = "[...document.querySelectorAll('.run-facts')].map((one) => one.textContent.replace(/^.* · /, ''))"
+        for _ in range(2):
+            await here.holds(f"{facts}.join() === '1.2k in, 7 out,3.4k in, 8 out'")
+            await page.reload()
+            await self.rest(here)
+        id = await page.evaluate("chat.conversation")
+        first, second = (await chats.get(f"/conversations/{id}/metrics"))["turns"]
+        assert [first["latestSeq"], second["latestSeq"]] == [2, 4]
+        done = await chats.does("POST", f"/conversations/{id}/compact", {"keepLastN": 1})  # counts its chunks anew
+        assert done["newConversationId"]
+        assert all("latestSeq" not in one for one in (await chats.get(f"/conversations/{id}/metrics"))["turns"])
+
     async def test_what_streams_is_what_stands_there_in_the_end(self, bench: Any, browse: Any) -> None:
         """However an answer is cut into pieces, it becomes what all of it at once would."""
         _, _here, page = await self.opens(bench, browse)
@@ -65965,6 +65986,13 @@ class TestPromptEditor:
         await chats.chat("Hello", "new")
         system = bench.models[0].calls[-1].json["messages"][0]["content"]
         assert system == f"You work in {bench.work}."
+        await page.get_by_role("button", name="Bring back the built-in one").click()
+        assert await text.input_value() == first and "not saved" in await page.locator("#prompt-size").inner_text()
+        await page.get_by_role("button", name="Save").click()
+        await one.here.holds(
+            "document.querySelector('#prompt-default').disabled && document.querySelector('#prompt-back').disabled"
+        )
+        assert await chats.get("/system-prompt") == {"template": first, "default": first}
         await text.fill("x" * (257 << 10))
         one.here.expected = "400"
         await page.get_by_role("button", name="Save").click()

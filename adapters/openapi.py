@@ -119,6 +119,7 @@ class TurnMetrics(Shape):
     steps: list[StepMetrics]
     duration_ms: Ms | UnsetType = UNSET
     context_size: Annotated[Count, Meta(description="Tokens of the last step")] | UnsetType = UNSET
+    latest_seq: Annotated[Count, Meta(description="Its last chunk, while the conversation has it")] | UnsetType = UNSET
 
 
 class Queued(Shape):
@@ -652,6 +653,7 @@ class WorkspaceGone(Shape):
 
 class Template(Shape):
     template: str
+    default: Annotated[str, Meta(description="The built-in one, where it is asked for")] | UnsetType = UNSET
 
 
 class Variable(Shape):

@@ -285,8 +285,8 @@ def activate(host: Any) -> None:
     host.filter("system-prompt", fill)
 
     async def show_template(request: Any) -> dict[str, str]:
-        """GET /system-prompt -> {template}: that of conversations that begin from now on"""
-        return {"template": await prompt.template()}
+        """GET /system-prompt -> {template, default}: that of conversations that begin from now on; the built-in one"""
+        return {"template": await prompt.template(), "default": TEMPLATE}
 
     async def write_template(request: Any) -> dict[str, str]:
         """PUT /system-prompt {template} -> {template}: an empty one means no system prompt"""

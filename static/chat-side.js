@@ -822,13 +822,14 @@
 
   // -- the system prompt
 
-  const prompt = one("#prompt"), promptForm = one("#prompt-form"), template = one("#prompt-text"), promptFault = one("#prompt-fault"), about = one("#prompt-about"), back = one("#prompt-back");
+  const prompt = one("#prompt"), promptForm = one("#prompt-form"), template = one("#prompt-text"), promptFault = one("#prompt-fault"), about = one("#prompt-about"), back = one("#prompt-back"), builtIn = one("#prompt-default");
   const CONDITION = { type: "if", description: "What stands only where a variable exists, such as [if git:branch]…[endif]; [if !git:branch] is the opposite" };
-  let stored, isSaving = false;
+  let stored, original, isSaving = false;
   function showSize() {
     const size = new TextEncoder().encode(template.value).length, isChanged = stored !== undefined && template.value !== stored;
     put(one("#prompt-size"), `${template.value.trim() ? `${size.toLocaleString("en")} bytes` : "Empty: there is no system prompt"}${isChanged ? ", not saved" : ""}`);
     back.disabled = !isChanged;
+    builtIn.disabled = original === undefined || template.value === original;
   }
   function insert(text, from = text.length, to = from) {
     template.focus();
@@ -859,6 +860,7 @@
       const [text, { variables }] = await Promise.all([chat.call("GET", "/system-prompt"), chat.call("GET", "/system-prompt/variables")]);
       showVariables(listOf(variables));
       stored = String(text.template ?? "");
+      original = typeof text.default === "string" ? text.default : undefined;
       if (!isUnsaved) template.value = stored;  // half-written words outlive the sheet
     } catch (error) { blame(promptFault, error.message); }
     showSize();
@@ -867,7 +869,9 @@
   template.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); promptForm.requestSubmit(); }
   });
-  back.addEventListener("click", () => { template.value = stored ?? ""; blame(promptFault, ""); template.focus(); showSize(); });
+  const replaceBy = (text) => { template.value = text; blame(promptFault, ""); template.focus(); showSize(); };
+  back.addEventListener("click", () => replaceBy(stored ?? ""));
+  builtIn.addEventListener("click", () => replaceBy(original));  // saved by who wants it
   promptForm.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (isSaving) return;

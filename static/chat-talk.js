@@ -898,8 +898,10 @@
       const size = turns?.findLast?.(({ contextSize }) => contextSize)?.contextSize;
       if (size && !talk.size) talk.size = size;
       talk.figures = new Map((turns ?? []).map((turn) => [turn.turnId, turn]));
+      const ends = new Map((turns ?? []).filter(({ latestSeq }) => latestSeq).map((turn) => [turn.latestSeq, turn]));
       for (const run of talk.items) {
-        const turn = run.kind === "run" && !run.facts.durationMs && run.turnId && talk.figures.get(run.turnId);
+        if (run.kind !== "run" || run.facts.durationMs) continue;
+        const turn = run.turnId ? talk.figures.get(run.turnId) : ends.get(run.chunks.at(-1)?.seq);  // without a tool call nothing names the turn
         if (turn) { run.facts = { ...run.facts, turnId: turn.turnId, durationMs: turn.durationMs, usage: turn.usage }; run.showFoot(); }
       }
       emit("turn", talk);
