@@ -65060,6 +65060,16 @@ class TestChatPage:
                 )
                 await page.keyboard.press("Escape")
 
+    async def test_back_leads_to_the_conversation_that_was_shown_first(self, bench: Any, browse: Any) -> None:
+        _chats, here, page = await self.opens(bench, browse)
+        first = await page.evaluate("chat.conversation")
+        await page.fill("#say-text", "a draft")  # so that it is not taken for the new one
+        await here.holds(f"localStorage['chat.draft.{first}'] === 'a draft'")
+        await page.click("#tab-new")
+        await here.holds(f"chat.conversation !== '{first}'")
+        await page.go_back()
+        await here.holds(f"chat.conversation === '{first}' && document.querySelector('#say-text').value === 'a draft'")
+
 
 class Tap:
     """A way to a chomp that can go dead without a word: nothing is forwarded any more, and nobody is told."""

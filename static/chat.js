@@ -378,6 +378,7 @@
   document.addEventListener("DOMContentLoaded", () => {  // all parts are there
     const named = new URLSearchParams(location.search).get("c") ?? kept["chat.shown"];
     openConversation(/^[A-Za-z0-9._:-]{1,128}$/.test(named ?? "") ? named : tabs.at(-1)?.id ?? uuid(), { push: false });
+    history.replaceState(history.state, "", `/chat?c=${encodeURIComponent(chat.conversation)}`);  // so that Back finds it
     connect();
   });
 })();
