@@ -65070,6 +65070,17 @@ class TestChatPage:
         await page.go_back()
         await here.holds(f"chat.conversation === '{first}' && document.querySelector('#say-text').value === 'a draft'")
 
+    async def test_a_double_click_deletes_no_conversation(self, bench: Any, browse: Any) -> None:
+        _chats, here, page = await self.opens(bench, browse, Play().says("one"))
+        await self.say(page, "Hello")
+        await self.rest(here)
+        await page.click("#show-more")
+        await page.get_by_role("button", name="Delete").evaluate("(made) => { made.click(); made.click(); }")
+        await page.get_by_role("button", name="Delete it for good").wait_for()
+        assert await page.locator("#more").is_visible()
+        await page.get_by_role("button", name="Close").first.focus()  # elsewhere: it is asked again
+        await page.get_by_role("button", name="Delete", exact=True).wait_for()
+
 
 class Tap:
     """A way to a chomp that can go dead without a word: nothing is forwarded any more, and nobody is told."""

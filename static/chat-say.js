@@ -4,7 +4,7 @@
 (() => {
   "use strict";
   const { one, all, put, blame } = chomp;
-  const { call, send, on, emit, complain, toast, path, make, button, iconButton, kept, metas } = chat;
+  const { call, send, on, emit, complain, toast, path, make, button, twice, iconButton, kept, json, metas } = chat;
   const { count, whole } = chat.figures;
   const FILES_MOST = 10, IMAGE_BYTES = 5e6, TEXT_BYTES = 256 << 10, IMAGES = ["image/png", "image/jpeg", "image/gif", "image/webp"];
   const CLOSE = "m6 6 12 12M18 6 6 18";
@@ -444,11 +444,10 @@
     const close = meta.status === "closed" ? [] : [act("Close", "btn-second", "What runs is stopped, what is queued is forgotten. It can be gone on with.", async () => {
       try { await call("POST", path(id, "/close")); more.close(); chat.closeTab(id); chat.loadList(); } catch (error) { complain(error); }
     })];
-    let sure = false;
-    const drop = act("Delete", "btn-danger", "All of it goes, for good.", async (made) => {
-      if (!sure) { sure = true; put(made, "Delete it for good"); return; }
-      try { await call("DELETE", path(id)); more.close(); keepDraft(id, ""); chat.closeTab(id); chat.loadList(); } catch (error) { complain(error); }
-    });
+    const drop = make("div");
+    drop.append(twice("btn btn-danger btn-wide", "Delete", "Delete it for good", async () => {
+      try { await call("DELETE", path(id)); more.close(); keepDraft(id, ""); edits.delete(id); chosen.delete(id); chat.closeTab(id); chat.loadList(); } catch (error) { complain(error); }
+    }), make("p", "hint", "All of it goes, for good."));
     body.replaceChildren(name, facts, compact, ...close, drop);
   }
   one("#show-more").addEventListener("click", () => { showMore(); more.showModal(); });

@@ -3,7 +3,7 @@
 (() => {
   "use strict";
   const { one, all, put, toast } = chomp;
-  const { chat } = window, { make, button, icon, kept, json } = chat;
+  const { chat } = window, { make, button, icon, kept, json, twice } = chat;
   let numbers = 0;
   const named = (node, word) => { node.id = `${word}-${++numbers}`; return node; };
   const labelled = (text, node) => {
@@ -20,30 +20,6 @@
   const cut = (text) => text.length > WORDS_MOST ? `${text.slice(0, WORDS_MOST)} …` : text;
   const words = (value) => cut(typeof value === "string" ? value : value === undefined || value === null ? "" : typeof value === "object" ? JSON.stringify(value) : String(value));
   const many = (count, one, more = `${one}s`) => `${count} ${count === 1 ? one : more}`;
-
-  // -- what asks twice: the button itself, for a dialog would be in the way
-
-  const SURE_MS = 6000, TWICE_MS = 350;
-  function twice(className, text, sure, click) {
-    const made = Object.assign(make("button", className), { type: "button" }), shown = make("span", "", text);
-    let armed = 0, timer;
-    shown.setAttribute("aria-live", "polite");
-    made.append(shown);
-    const rest = () => { armed = 0; delete made.dataset.armed; put(shown, text); clearTimeout(timer); };
-    made.addEventListener("click", () => {
-      if (!armed) {
-        armed = Date.now();
-        made.dataset.armed = "";
-        put(shown, sure);
-        timer = setTimeout(rest, SURE_MS);
-      } else if (Date.now() - armed > TWICE_MS) {  // the second half of a double click is no second thought
-        rest();
-        click();
-      }
-    });
-    made.addEventListener("blur", rest);
-    return made;
-  }
 
   // -- parts that stay while what they show changes: focus, half-typed words and open folds with them
 

@@ -29,6 +29,30 @@
   const uuid = () => crypto.randomUUID?.() ?? "10000000-1000-4000-8000-100000000000".replace(/[018]/g, (c) => (c ^ (crypto.getRandomValues(new Uint8Array(1))[0] & (15 >> (c / 4)))).toString(16));
   const path = (id, rest = "") => `/conversations/${encodeURIComponent(id)}${rest}`;
 
+  // -- what asks twice: the button itself, for a dialog would be in the way
+
+  const SURE_MS = 6000, TWICE_MS = 350;
+  function twice(className, text, sure, click) {
+    const made = Object.assign(make("button", className), { type: "button" }), shown = make("span", "", text);
+    let armed = 0, timer;
+    shown.setAttribute("aria-live", "polite");
+    made.append(shown);
+    const rest = () => { armed = 0; delete made.dataset.armed; put(shown, text); clearTimeout(timer); };
+    made.addEventListener("click", () => {
+      if (!armed) {
+        armed = Date.now();
+        made.dataset.armed = "";
+        put(shown, sure);
+        timer = setTimeout(rest, SURE_MS);
+      } else if (Date.now() - armed > TWICE_MS) {  // the second half of a double click is no second thought
+        rest();
+        click();
+      }
+    });
+    made.addEventListener("blur", rest);
+    return made;
+  }
+
   // -- what the parts of the page tell each other
 
   const ears = new Map();
@@ -360,7 +384,7 @@
     get questions() { return questions; },
     get connected() { return open; },
     get tabs() { return tabs; },
-    make, button, icon, iconButton, json, kept, uuid,
+    make, button, twice, icon, iconButton, json, kept, uuid,
   };
   on("list", () => {
     const meta = metas.get(chat.conversation);
