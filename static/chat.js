@@ -262,7 +262,7 @@
     return made;
   }
   function showList() {
-    const place = one("#list-rows"), focused = document.activeElement?.closest?.("#list-rows [data-id]")?.dataset.id;
+    const place = one("#list-rows"), focused = document.activeElement?.closest?.("#list-rows [data-id]")?.dataset.id, at = all("button", place).indexOf(document.activeElement);
     const all_ = order.map((id) => metas.get(id)).filter(({ workspaceId }) => !chat.filter || workspaceId === chat.filter), childrenOf = new Map(), groups = new Map();
     for (const meta of all_) if (meta.parentId && metas.has(meta.parentId)) childrenOf.set(meta.parentId, [...childrenOf.get(meta.parentId) ?? [], meta]);
     const roots = all_.filter((meta) => !(meta.parentId && metas.has(meta.parentId)));
@@ -284,10 +284,11 @@
       return part;
     });
     if (!shown.length) parts.push(make("p", "list-none", listed ? "What you begin stands here." : ""));
-    if (shown.length > most) parts.push(button("list-more", `${shown.length - most} more`, () => { most += 200; showList(); }));
+    if (shown.length > most) parts.push(button("list-more", `${shown.length - most} more`, () => { const before = all(".list-row", place).length; most += 200; showList(); all(".list-row", place)[before]?.focus(); }));
     if (closed) parts.push(button("list-more", withClosed ? "Hide those that are closed" : `${closed} closed`, () => { withClosed = !withClosed; showList(); }));
     place.replaceChildren(...parts);
     if (focused) one(`#list-rows [data-id="${CSS.escape(focused)}"]`)?.focus();
+    else if (at >= 0) (all("button", place)[at] ?? all("button, a", place).at(-1))?.focus();
   }
   setInterval(() => { if (!document.hidden) for (const link of all("#list-rows [data-id]")) put(one(".list-age", link), aged(metas.get(link.dataset.id)?.lastActivityAt ?? 0)); }, 60000);
 
