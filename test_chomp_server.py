@@ -65081,6 +65081,38 @@ class TestChatPage:
         await page.get_by_role("button", name="Close").first.focus()  # elsewhere: it is asked again
         await page.get_by_role("button", name="Delete", exact=True).wait_for()
 
+    async def test_one_answer_is_for_one_question_and_the_focus_goes_to_the_next(self, bench: Any, browse: Any) -> None:
+        """Neither the second half of a double click nor a key that is held says yes to what comes next."""
+        _chats, here, page = await self.opens(bench, browse)
+        answered = []
+
+        async def answer(route: Any) -> None:
+            answered.append(route.request.url.rpartition("/")[2])
+            await route.fulfill(json={})
+
+        await page.route("**/approvals/*", answer)
+        asks = """(ids) => chat.emit("approvals", { approvals: ids.map((id) => ({ id, callId: id, toolName: "run_shell",
+            input: { command: id }, rule: null, scopes: ["once"], conversationId: chat.conversation, rootId: chat.conversation })) })"""
+        await page.fill("#say-text", "a draft")
+        await page.evaluate(asks, ["1", "2"])
+        first = page.locator(".ask .btn-primary").first
+        await first.focus()
+        await page.evaluate("document.querySelectorAll('.ask .btn-primary').forEach((made) => made.click())")
+        await page.evaluate(asks, ["2"])
+        await here.holds("document.activeElement.matches('.ask')")
+        await first.click()  # as soon as it can be
+        assert answered == ["1", "2"]
+        await page.evaluate(asks, ["3"])
+        await here.holds("document.querySelector('.ask .btn-primary').ariaDisabled === null")
+        await first.focus()
+        await page.keyboard.down("Enter")
+        await page.evaluate(asks, [])
+        await here.holds("document.activeElement.id === 'say-text'")
+        await page.keyboard.down("Enter")  # it is held
+        await page.keyboard.up("Enter")
+        assert answered == ["1", "2", "3"] and await page.input_value("#say-text") == "a draft"
+        assert not await page.evaluate("chat.talk.isUsed")
+
 
 class Tap:
     """A way to a chomp that can go dead without a word: nothing is forwarded any more, and nobody is told."""

@@ -136,7 +136,7 @@
   field.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229 && !(coarse.matches && !event.ctrlKey && !event.metaKey)) {
       event.preventDefault();
-      submit();
+      if (!event.repeat) submit();  // held since it answered a question, it is not meant for what stands here
     } else if (event.key === "ArrowUp" && !field.value && !event.shiftKey && !event.altKey) {
       const last = [...chat.talk?.items ?? [], ...chat.talk?.live?.items ?? []].findLast(({ kind }) => kind === "user");
       if (last?.chunks[0].seq) { event.preventDefault(); last.edit(); }

@@ -965,21 +965,31 @@
 
   // -- questions: those of this conversation and what it has begun are asked here, others lead there
 
-  const questionBox = one("#questions"), cards = new Map();
+  const questionBox = one("#questions"), cards = new Map(), AGAIN_MS = 400;
+  let answeredAt = 0;
+  function showHeld() {  // not `disabled`, which takes the focus away
+    const isSoon = Date.now() - answeredAt < AGAIN_MS;  // the second half of a double click, or a key that is held, is no answer to the next question
+    for (const card of cards.values()) for (const made of all("button", card)) made.ariaDisabled = isSoon || "answered" in card.dataset ? "true" : null;
+  }
   const WORDS = { once: "Allow once", conversation: "For this conversation", workspace: "For this workspace" };
   async function answer(question, card, allow, scope) {
-    for (const made of all("button", card)) made.disabled = true;
+    if ("answered" in card.dataset || Date.now() - answeredAt < AGAIN_MS) return;
+    card.dataset.answered = "";
+    answeredAt = Date.now();
+    showHeld();
+    setTimeout(showHeld, AGAIN_MS + 1);
     try {
       await call("POST", `/approvals/${encodeURIComponent(question.id)}`, allow ? { allow, scope } : { allow });
-      card.dataset.answered = "";
     } catch (error) {
-      for (const made of all("button", card)) made.disabled = false;
+      delete card.dataset.answered;
+      showHeld();
       if (error.status === 409 || error.status === 404) { toast("That has been answered meanwhile"); cards.delete(question.id); card.remove(); } else complain(error);
     }
   }
   function cardOf(question) {
     const { toolName = "", input, reason, rule, source = {}, scopes = ["once"] } = question;
     const card = make("section", "ask"), head = make("div", "ask-head");
+    card.tabIndex = -1;
     card.setAttribute("aria-label", `${toolName} waits for your yes`);
     head.append(make("i"), make("b", "", toolName), make("span", "ask-word", "waits for your yes"));
     card.append(head);
@@ -1041,7 +1051,8 @@
     }
     const focused = questionBox.contains(document.activeElement);
     if (nodes.length !== questionBox.children.length || nodes.some((node, at) => questionBox.children[at] !== node)) questionBox.replaceChildren(...nodes);
-    if (focused && !questionBox.contains(document.activeElement)) (one("button", questionBox) ?? one("#say-text")).focus();
+    showHeld();
+    if (focused && !questionBox.contains(document.activeElement)) (one(".ask", questionBox) ?? one("#say-text")).focus();  // a key that is held answers nothing there
     const fresh = chat.questions.filter(({ id }) => !before.has(id));
     if (fresh.length) put(told, `${fresh[0].toolName} waits for your yes.`);
     before = ids;
