@@ -65113,6 +65113,19 @@ class TestChatPage:
         assert answered == ["1", "2", "3"] and await page.input_value("#say-text") == "a draft"
         assert not await page.evaluate("chat.talk.isUsed")
 
+    async def test_what_is_unfolded_is_read_from_its_beginning(self, bench: Any, browse: Any) -> None:
+        thoughts = "\n".join(f"thought {n}" for n in range(90))
+        _chats, here, page = await self.opens(bench, browse, Play().thinks(thoughts).says("so"))
+        await self.say(page, "Hello")
+        await self.rest(here)
+        head = page.locator(".thought summary")
+        before = (await head.bounding_box())["y"]
+        await head.click()
+        await here.holds("!document.querySelector('.to-end').hidden")
+        assert (await head.bounding_box())["y"] == before
+        await head.click()
+        await here.holds("document.querySelector('.to-end').hidden && chat.talk.pinned")
+
 
 class Tap:
     """A way to a chomp that can go dead without a word: nothing is forwarded any more, and nobody is told."""

@@ -571,6 +571,11 @@
       this.pinned = true;
       this.top = 0;
       this.node.addEventListener("scroll", () => this.scrolled(), { passive: true });
+      this.box.addEventListener("click", ({ target }) => {  // what is unfolded is read from its beginning
+        if (!target.closest("summary, .said-more, .tool-more")) return;
+        this.pinned = false;
+        requestAnimationFrame(() => requestAnimationFrame(() => this.scrolled()));
+      });
       this.growth = new ResizeObserver(() => this.stay());
       this.growth.observe(this.box);
       this.growth.observe(this.node);
