@@ -65126,6 +65126,14 @@ class TestChatPage:
         await head.click()
         await here.holds("document.querySelector('.to-end').hidden && chat.talk.pinned")
 
+    async def test_the_focus_is_not_lost_with_the_button_that_stops(self, bench: Any, browse: Any) -> None:
+        _chats, here, page = await self.opens(bench, browse, Play().says("one").is_silent())
+        await self.say(page, "Hello")
+        await here.holds("chat.talk.running")
+        await page.locator("#say-stop").focus()
+        await page.keyboard.press("Enter")
+        await here.holds("!chat.talk.running && document.activeElement.id === 'say-text'")
+
 
 class Tap:
     """A way to a chomp that can go dead without a word: nothing is forwarded any more, and nobody is told."""

@@ -45,7 +45,9 @@
   function showSend() {
     const running = Boolean(chat.talk?.running);
     sends.disabled = !isSayable() || sending.has(chat.conversation);
+    const wasThere = !running && document.activeElement === stops;
     stops.hidden = !running;
+    if (wasThere && !coarse.matches) field.focus();  // not lost with its button
     const words = running ? "Send: the model is told after its next tools" : "Send";
     sends.setAttribute("aria-label", words);
     sends.title = `${words} (Enter)`;
@@ -146,9 +148,11 @@
 
   // -- stop
 
+  let isStopping = false;
   async function stop() {
-    stops.disabled = true;
-    try { await call("POST", path(chat.conversation, "/stop")); } catch (error) { complain(error); } finally { stops.disabled = false; }
+    if (isStopping) return;
+    isStopping = true;
+    try { await call("POST", path(chat.conversation, "/stop")); } catch (error) { complain(error); } finally { isStopping = false; }
   }
   stops.addEventListener("click", stop);
   document.addEventListener("keydown", (event) => {
