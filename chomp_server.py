@@ -17828,7 +17828,7 @@ class Conversations:
         tools = [one for one in tools if facts.mode != "plan" or one.access in ("read", "network")]
         if targets and not any(one.router.tools for one in targets):
             tools = []
-        tools, hidden = offered_tools(tools, await self._window(model))
+        tools, hidden = offered_tools(tools, await self.window(model))
         prompt = conversation.prompt
         if anew or prompt is None or conversation.prompt_cwd != cwd:
             prompt = await self._kernel.filtered("system-prompt", DEFAULT_PROMPT, facts)
@@ -17845,7 +17845,7 @@ class Conversations:
         settings = self._settings()
         return settings.environ.get("DISPATCH_MODEL") or settings.agent.model
 
-    async def _window(self, model: str) -> int:
+    async def window(self, model: str) -> int:
         """Tokens of a model's context; 0 when nobody says."""
         try:
             return await self._proxy.routing.context(model, "")
@@ -18535,7 +18535,7 @@ class Conversations:
     async def _compact_when_full(self, caller: Caller, conversation_id: str, model: str, size: int) -> None:
         """Compacts a conversation whose last turn filled enough of its model's context."""
         conversation = await self.store.get(conversation_id)
-        window = await self._window(model)
+        window = await self.window(model)
         if conversation is None or not window:
             return
         percent = compact_percent(conversation, self._settings().agent)
@@ -26538,7 +26538,10 @@ async def list_chat_models(request: web.Request) -> web.Response:
     if not found:
         raise UpstreamFailed("no router has a list of models", code="no_catalog")
     infos = {name: info for name, info in found.items() if info}
-    default = request.app[SERVICES].conversations.default_model
+    chats = request.app[SERVICES].conversations
+    default = chats.default_model
+    if default not in found and (window := await chats.window(default)):  # "auto" is in no list
+        infos[default] = {"contextWindow": window}
     return reply({"models": [*found], **({"modelInfo": infos} if infos else {}), "defaultModel": default})
 
 

@@ -65134,6 +65134,23 @@ class TestChatPage:
         await page.keyboard.press("Enter")
         await here.holds("!chat.talk.running && document.activeElement.id === 'say-text'")
 
+    async def test_the_context_of_the_default_model_has_a_gauge(self, bench: Any, browse: Any) -> None:
+        model = await bench.model(Play().says("one").uses(2000, 300))
+        model.up.speaks = {"models": []}
+        model.up.list_act = lists({"id": "m", "context_length": 8000})
+        chats, here, page = await self.opens(bench, browse, agent={"model": "auto"})
+
+        async def window() -> int:
+            return int((await chats.get("/models")).get("modelInfo", {}).get("auto", {}).get("contextWindow", 0))
+
+        await eventually_async(window, 8000)
+        await page.reload()
+        await here.holds("chat.talk?.isLoaded")
+        await self.say(page, "Hello")
+        await self.rest(here)
+        await here.holds("document.querySelector('#say-gauge').textContent === '2.3k of 8.0k tokens'")
+        assert await page.locator("#say-gauge .gauge").is_visible()
+
 
 class Tap:
     """A way to a chomp that can go dead without a word: nothing is forwarded any more, and nobody is told."""
