@@ -65151,6 +65151,114 @@ class TestChatPage:
         await here.holds("document.querySelector('#say-gauge').textContent === '2.3k of 8.0k tokens'")
         assert await page.locator("#say-gauge .gauge").is_visible()
 
+    async def test_what_a_draft_is_for_outlives_the_page(self, bench: Any, browse: Any) -> None:
+        """Its mode, or that it is an edited message, with what was attached to that."""
+        chats, here, page = await self.opens(bench, browse, *[Play().says(f"answer {n}") for n in range(3)])
+        await page.select_option("#say-mode", "plan")
+        await page.select_option("#say-effort", "low")
+        await page.fill("#say-text", "Only plan it")
+        first = await page.evaluate("chat.conversation")
+        await here.holds(f"localStorage['chat.draft.{first}'] === 'Only plan it'")
+        await page.reload()
+        await here.holds("document.querySelector('#say-text')?.value === 'Only plan it' && chat.talk?.isLoaded")
+        assert await page.input_value("#say-mode") == "plan" and await page.input_value("#say-effort") == "low"
+        picture = {"name": "a.png", "mimeType": "image/png", "buffer": PNG}
+        text = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"in a file"}
+        await page.set_input_files("#say-file", [picture, text])
+        await here.holds("document.querySelectorAll('.say-attached').length === 2")
+        await page.click("#say-send")
+        await self.rest(here)
+        await here.holds("chat.meta?.mode === 'plan' && chat.meta.reasoningEffort === 'low'")
+
+        await page.fill("#say-text", "a draft")
+        await page.locator(".said").hover()
+        await page.locator(".said").get_by_role("button", name="Edit").click()
+        await page.fill("#say-text", "Plan it better")
+        await here.holds(f"localStorage['chat.draft.{first}'] === 'Plan it better'")
+        await page.reload()
+        await self.rest(here)
+        await here.holds("document.querySelectorAll('.say-attached').length === 2")
+        assert await page.locator("#say-edit").is_visible()
+        await page.click("#say-send")
+        await here.holds(f"chat.conversation !== '{first}'")
+        await self.rest(here)
+        branch = await page.evaluate("chat.conversation")
+        said = [
+            one["chunk"] for one in (await chats.get(f"/conversations/{branch}"))["chunks"] if one["role"] == "user"
+        ]
+        assert sorted(one["type"] for one in said) == ["image", "text"]
+        assert [one["text"] for one in said if one["type"] == "text"] == [
+            "Plan it better\n\nAttached file (notes.txt):\nin a file"
+        ]
+        await page.evaluate(f"chat.open('{first}')")
+        assert await page.input_value("#say-text") == "a draft" and not await page.locator("#say-edit").is_visible()
+
+    async def test_an_edited_message_that_was_compacted_away_is_one_of_its_own(self, bench: Any, browse: Any) -> None:
+        """Its number is another's now: a branch would begin anywhere."""
+        plays = [Play().says("one"), Play().says("two"), Play().says("a summary")]
+        chats, here, page = await self.opens(bench, browse, *plays)
+        id = await page.evaluate("chat.conversation")
+        for n, text in enumerate(("first", "second")):
+            await self.say(page, text)
+            await here.holds(f"document.querySelectorAll('.md').length === {n + 1}")
+            await self.rest(here)
+        await page.locator(".said").last.hover()
+        await page.locator(".said").last.get_by_role("button", name="Edit").click()
+        await page.fill("#say-text", "second, better")
+        await here.holds(f"localStorage['chat.draft.{id}'] === 'second, better'")
+        await chats.does("POST", f"/conversations/{id}/compact", {"keepLastN": 0})
+        await here.holds("document.querySelector('#say-edit').hidden")
+        assert await page.input_value("#say-text") == "second, better"
+
+    async def test_a_message_taken_back_has_its_files_and_spoils_no_draft(self, bench: Any, browse: Any) -> None:
+        gate = asyncio.Event()
+        _chats, here, page = await self.opens(bench, browse, Play().says("one").waits(gate), Play().says("two"))
+        await self.say(page, "Begin")
+        await here.holds("chat.talk.running")
+        picture = {"name": "a.png", "mimeType": "image/png", "buffer": PNG}
+        text = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"in a file"}
+        names = "[...document.querySelectorAll('.say-attached b')].map((one) => one.textContent).join()"
+        await page.set_input_files("#say-file", [picture, text])
+        await here.holds(f"{names} === 'a.png,notes.txt'")
+        await self.say(page, "With files")
+        await here.holds(f"document.querySelectorAll('.say-queued').length === 1 && {names} === ''")
+        await page.fill("#say-text", "Begun meanwhile")
+        await page.locator(".say-queued button").click()
+        await here.holds("document.querySelector('#say-text').value === 'With files\\n\\nBegun meanwhile'")
+        await here.holds(f"{names} === 'a.png,notes.txt'")
+        await page.locator(".say-attached button").first.click()
+        await page.click("#say-send")
+        await here.holds("document.querySelectorAll('.say-queued').length === 1")
+        await page.reload()  # the page that has sent it is gone
+        await here.holds("document.querySelectorAll('.say-queued').length === 1")
+        await page.locator(".say-queued button").click()
+        await here.holds(f"{names} === 'notes.txt'")
+        assert await page.input_value("#say-text") == "With files\n\nBegun meanwhile"
+        gate.set()
+        await self.rest(here)
+
+    async def test_a_file_that_is_attached_while_a_message_is_sent_is_for_the_next(
+        self, bench: Any, browse: Any
+    ) -> None:
+        _chats, here, page = await self.opens(bench, browse, Play().says("one"))
+        gate = asyncio.Event()
+
+        async def hold(route: Any) -> None:
+            await gate.wait()
+            await route.continue_()
+
+        await page.route("**/queue", hold)
+        names = "[...document.querySelectorAll('.say-attached b')].map((one) => one.textContent).join()"
+        await page.set_input_files("#say-file", [{"name": "a.txt", "mimeType": "text/plain", "buffer": b"a"}])
+        await here.holds(f"{names} === 'a.txt'")
+        await self.say(page, "Hello")
+        await page.set_input_files("#say-file", [{"name": "b.txt", "mimeType": "text/plain", "buffer": b"b"}])
+        await here.holds(f"{names} === 'a.txt,b.txt'")
+        gate.set()
+        await here.holds(f"{names} === 'b.txt'")
+        await self.rest(here)
+        assert await page.locator(".said-file summary").all_inner_texts() == ["a.txt\n1 characters"]
+
 
 class Tap:
     """A way to a chomp that can go dead without a word: nothing is forwarded any more, and nobody is told."""

@@ -13,7 +13,16 @@
 
   // -- drafts: words in localStorage, files as long as the page is there
 
-  const files = new Map(), edits = new Map(), sending = new Set(), unsure = new Map(), chosen = new Map();
+  const files = new Map(), edits = beside("edit"), sending = new Set(), unsure = new Map(), chosen = beside("chosen"), waits = new Map();
+  function beside(name) {  // of each conversation: what belongs to its draft, and outlives the page as that does
+    const held = new Map(), key = (id) => `chat.${name}.${id}`;
+    const get = (id) => { if (!held.has(id)) held.set(id, json(kept[key(id)], undefined)); return held.get(id); };
+    return {
+      get, has: (id) => get(id) !== undefined,
+      set(id, value) { held.set(id, value); try { kept[key(id)] = JSON.stringify(value); } catch { /* the storage is full: it is there as long as the page */ } },
+      delete(id) { held.set(id, undefined); delete kept[key(id)]; },
+    };
+  }
   const draftOf = (id) => kept[`chat.draft.${id}`] ?? "";
   function keepDraft(id, text) {
     try { if (text) kept[`chat.draft.${id}`] = text; else delete kept[`chat.draft.${id}`]; } catch { /* the storage is full: it stays in the field */ }
@@ -58,12 +67,12 @@
   // -- sending
 
   const has = (text, sent) => `\n\n${text}\n\n`.includes(`\n\n${sent}\n\n`);  // with files, or among others that were queued
-  function confirm(id, sent) {  // the server has it
+  function confirm(id, sent, attached) {  // the server has it
     unsure.delete(id);
     const now = id === chat.conversation ? field.value : draftOf(id);
     if (now.trim() === sent) setDraft(id, "");
     else if (now.trimStart().startsWith(sent)) setDraft(id, now.trimStart().slice(sent.length).trimStart());
-    files.delete(id);
+    files.set(id, (files.get(id) ?? []).filter((file) => !attached.includes(file)));  // what was added meanwhile is for the next one
     if (id === chat.conversation) { showFiles(); showSend(); }
     showState();
   }
@@ -71,7 +80,7 @@
     saveNow();
     let id = chat.conversation;
     if (!isSayable() || sending.has(id)) return;
-    const text = field.value.trim(), attached = files.get(id) ?? [];
+    const text = field.value.trim(), attached = [...files.get(id) ?? []];
     if (attached.some(({ data }) => data === undefined)) return toast("A file is still being read");
     const edit = edits.get(id);
     let { last = 0 } = chat.talks.get(id) ?? {};
@@ -88,7 +97,7 @@
         id = newConversationId;
         setDraft(old, edit.before);
         sending.add(id);
-        files.set(id, attached);
+        files.set(id, [...attached]);
         keepDraft(id, text);
         last = edit.seq - 1;
         await chat.loadList();
@@ -97,7 +106,7 @@
       await say(id, text, attached);
     } catch (error) {
       if (error.status === 0) {  // it may have arrived: that is seen when there is a connection again
-        unsure.set(id, { text, last });
+        unsure.set(id, { text, last, attached });
         toast("chomp cannot be reached: what you wrote stays here", { error: true });
         if (chat.connected) chat.talks.get(id)?.follow();
       } else complain(error);
@@ -114,8 +123,9 @@
     for (const [name, value] of Object.entries(wanted)) if (value) fields[name] = value;
     if (attached.length) fields.attachments = attached.map(({ name, mimeType, data }) => ({ name, mimeType, data }));
     const size = attached.reduce((sum, { data }) => sum + data.length, 0);
-    await call("POST", path(id, "/queue"), fields, { timeout: 20000 + size / 50 });
-    confirm(id, text);
+    const { startedTurn, queue: waiting = [] } = await call("POST", path(id, "/queue"), fields, { timeout: 20000 + size / 50 });
+    if (!startedTurn && attached.length && waiting.length) waits.set(waiting.at(-1).id, { text, attached });
+    confirm(id, text, attached);
     chat.talks.get(id)?.toEndNow();
     if (isNew) chat.refreshList();
     for (const [name, [where, key]] of Object.entries({ reasoningEffort: ["reasoning-effort", "reasoningEffort"], mode: ["mode", "mode"] })) {
@@ -124,13 +134,13 @@
     if (Object.keys(wanted).length) { chosen.delete(id); chat.refreshList(); }
   }
   on("heard", ({ id, text }) => {
-    const sent = unsure.get(id)?.text;
-    if (sent !== undefined && has(text, sent)) confirm(id, sent);
+    const sent = unsure.get(id);
+    if (sent && has(text, sent.text)) confirm(id, sent.text, sent.attached);
   });
   on("synced", (talk) => {
     const sent = unsure.get(talk.id);
     const isQueued = talk.shown && queue.some(({ text }) => has(text, sent?.text));
-    if (sent && (isQueued || talk.items.some((item) => item.kind === "user" && item.chunks[0].seq > sent.last && has(item.text, sent.text)))) confirm(talk.id, sent.text);
+    if (sent && (isQueued || talk.items.some((item) => item.kind === "user" && item.chunks[0].seq > sent.last && has(item.text, sent.text)))) confirm(talk.id, sent.text, sent.attached);
     unsure.delete(talk.id);
     showState();
   });
@@ -162,23 +172,41 @@
 
   // -- editing: a branch is made of what was before
 
-  on("edit", async ({ id, seq, text, images }) => {
-    if (!edits.has(id)) edits.set(id, { seq, before: field.value });
-    else edits.get(id).seq = seq;
-    const [own, ...rest] = text.split(/(?:^|\n\n)Attached file \(([^\n]{1,300}?)\):\n/);
-    const attached = [];
+  function apart(text) {  // one's own words, and the files that went with them
+    const [own, ...rest] = text.split(/(?:^|\n\n)Attached file \(([^\n]{1,300}?)\):\n/), attached = [];
     for (let at = 0; at < rest.length; at += 2) attached.push(new File([rest[at + 1]], rest[at], { type: "text/plain" }));
-    setDraft(id, own);
+    return [own, attached];
+  }
+  on("edit", ({ id, seq, text, images }) => {
+    edits.set(id, { seq, before: edits.get(id)?.before ?? field.value, history: metas.get(id)?.compactedFrom });
+    setDraft(id, apart(text)[0]);
     showEdit();
     field.focus();
     field.setSelectionRange(field.value.length, field.value.length);
+    takeAlong(id, text, images);
+  });
+  async function takeAlong(id, text, images) {  // what was attached to a message that is edited
+    const [, attached] = apart(text);
     files.delete(id);
     for (const { url, mimeType, name } of images) {
       try { attached.push(new File([await chat.blobOf(url, mimeType)], name || "image", { type: mimeType })); } catch { toast(`${name || "An image"} cannot be taken along`, { error: true }); }
     }
     attach(id, attached);
     showFiles();
-  });
+  }
+  function checkEdit({ id, items }) {
+    if (!edits.has(id) || !metas.has(id)) return;
+    const { seq, history } = edits.get(id), item = items.find(({ kind, chunks }) => kind === "user" && chunks[0].seq === seq);
+    if (history !== metas.get(id)?.compactedFrom) forgetEdit(id);
+    else if (item && !files.has(id)) takeAlong(id, item.text, item.images);  // the page was loaded again
+  }
+  on("synced", checkEdit);
+  on("list", () => { if (chat.talk?.isLoaded) checkEdit(chat.talk); });
+  on("compacted", ({ id }) => forgetEdit(id));
+  function forgetEdit(id) {  // its message has another number now, or none: what was written stays, as a message of its own
+    edits.delete(id);
+    if (id === chat.conversation) showEdit();
+  }
   function leaveEdit() {
     const id = chat.conversation, { before } = edits.get(id);
     edits.delete(id);
@@ -205,21 +233,20 @@
     reader.readAsDataURL(file);
   });
   async function attach(id, list) {
-    const held = files.get(id) ?? [];
-    files.set(id, held);
     for (const file of list) {
+      const held = files.get(id) ?? [];
       if (held.length >= FILES_MOST) { toast(`${FILES_MOST} files can go with a message`, { error: true }); break; }
       const isImage = IMAGES.includes(file.type), name = (file.name || "file").slice(-200);
       if (!isImage && file.type.startsWith("image/") && file.type !== "image/svg+xml") { toast(`${name} is no PNG, JPEG, GIF or WebP image`, { error: true }); continue; }
       if (file.size > (isImage ? IMAGE_BYTES : TEXT_BYTES)) { toast(`${name} has ${words(file.size)}: ${isImage ? "an image may have 5 MB" : "a text file may have 256 KiB"}`, { error: true }); continue; }
       if (!file.size) { toast(`${name} is empty`, { error: true }); continue; }
       const one = { name, mimeType: file.type || "text/plain", size: file.size, url: isImage ? URL.createObjectURL(file) : "" };
-      held.push(one);
+      files.set(id, [...held, one]);
       try {
         if (!isImage && new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer()).includes("\0")) throw new Error("");
         one.data = await base64(file);
       } catch {
-        held.splice(held.indexOf(one), 1);
+        files.set(id, files.get(id).filter((other) => other !== one));
         toast(`${name} is neither an image nor a text in UTF-8`, { error: true });
       }
     }
@@ -234,7 +261,7 @@
       const text = make("span", "");
       text.append(make("b", "", file.name), make("small", "", words(file.size)));
       made.append(text, iconButton("say-remove", `Remove ${file.name}`, CLOSE, () => {
-        held.splice(held.indexOf(file), 1);
+        files.set(chat.conversation, files.get(chat.conversation).filter((other) => other !== file));
         if (file.url) URL.revokeObjectURL(file.url);
         showFiles();
         showSend();
@@ -272,27 +299,37 @@
   const takeQueue = (id, spec) => {
     if (spec?.id !== "message-queue" || id !== chat.conversation) return;
     queue = spec.fields?.find?.(({ rendererId }) => rendererId === "message-queue")?.payload?.messages ?? [];
-    const sent = unsure.get(id)?.text;
-    if (sent !== undefined && queue.some(({ text }) => has(text, sent))) confirm(id, sent);
+    const sent = unsure.get(id);
+    if (sent && queue.some(({ text }) => has(text, sent.text))) confirm(id, sent.text, sent.attached);
     showQueue();
   };
   on("surface", ({ spec, conversationId }) => takeQueue(conversationId, spec));
   on("update", ({ update }) => takeQueue(update?.conversationId, update?.spec));
   function showQueue() {
     const list = one("#say-queue");
+    const conversation = chat.conversation;
     list.hidden = !queue.length;
     list.replaceChildren(...queue.map(({ id, text }) => {
       const made = make("li", "say-queued");
       made.append(make("span", "", text || "Files"), iconButton("say-remove", "Take it back", CLOSE, async () => {
         try {
-          const { cancelled } = await call("DELETE", path(chat.conversation, `/queue/${encodeURIComponent(id)}`));
-          if (cancelled && !field.value.trim()) setDraft(chat.conversation, text.split("\n\nAttached file (")[0]);
-          if (!cancelled) toast("The model has been told already");
+          const { cancelled } = await call("DELETE", path(conversation, `/queue/${encodeURIComponent(id)}`));
+          if (cancelled) takeBack(conversation, id, text);
+          else toast("The model has been told already");
           field.focus();
         } catch (error) { complain(error); }
       }, 13));
       return made;
     }));
+  }
+
+  function takeBack(conversation, id, text) {  // to be changed: before what has been begun meanwhile
+    const [own, attached] = apart(text), before = waits.get(id), now = conversation === chat.conversation ? field.value : draftOf(conversation);
+    setDraft(conversation, [before?.text ?? own, now].filter((part) => part.trim()).join("\n\n"));
+    if (before) files.set(conversation, [...before.attached, ...files.get(conversation) ?? []]);
+    else attach(conversation, attached);
+    waits.delete(id);
+    if (conversation === chat.conversation) { showFiles(); showSend(); }
   }
 
   // -- model, effort, mode: the conversation's; of one that is not there yet, kept for its first message
@@ -455,7 +492,7 @@
     body.replaceChildren(name, facts, compact, ...close, drop);
   }
   one("#show-more").addEventListener("click", () => { showMore(); more.showModal(); });
-  on("tab-closed", (id) => { if (!metas.has(id)) keepDraft(id, ""); edits.delete(id); });
+  on("tab-closed", (id) => { if (metas.has(id)) return; keepDraft(id, ""); chosen.delete(id); edits.delete(id); });
 
   loadModels();
   if (!coarse.matches) document.addEventListener("htmx:after:swap", () => { if (document.activeElement === document.body) field.focus(); }, { once: true });
