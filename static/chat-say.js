@@ -187,7 +187,7 @@
   });
   async function takeAlong(id, text, images) {  // what was attached to a message that is edited
     const [, attached] = apart(text);
-    files.delete(id);
+    files.set(id, []);  // the images come later, and nobody else takes them along meanwhile
     for (const { url, mimeType, name } of images) {
       try { attached.push(new File([await chat.blobOf(url, mimeType)], name || "image", { type: mimeType })); } catch { toast(`${name || "An image"} cannot be taken along`, { error: true }); }
     }
