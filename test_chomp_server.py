@@ -65005,6 +65005,7 @@ class TestChatPage:
         await here.holds("document.querySelector('#talk-title').textContent === 'Another title'")
         await page.click("#show-more")
         await page.get_by_role("button", name="Delete").click()
+        await page.evaluate("new Promise((done) => setTimeout(done, 400))")  # sooner, it is a double click
         await page.get_by_role("button", name="Delete it for good").click()
         await here.holds(
             "document.querySelectorAll('.list-row').length === 1 && document.querySelectorAll('.talk-tab').length === 1"
@@ -65069,87 +65070,6 @@ class TestChatPage:
         await here.holds(f"chat.conversation !== '{first}'")
         await page.go_back()
         await here.holds(f"chat.conversation === '{first}' && document.querySelector('#say-text').value === 'a draft'")
-
-    async def test_a_double_click_deletes_no_conversation(self, bench: Any, browse: Any) -> None:
-        _chats, here, page = await self.opens(bench, browse, Play().says("one"))
-        await self.say(page, "Hello")
-        await self.rest(here)
-        await page.click("#show-more")
-        await page.get_by_role("button", name="Delete").evaluate("(made) => { made.click(); made.click(); }")
-        await page.get_by_role("button", name="Delete it for good").wait_for()
-        assert await page.locator("#more").is_visible()
-        await page.get_by_role("button", name="Close").first.focus()  # elsewhere: it is asked again
-        await page.get_by_role("button", name="Delete", exact=True).wait_for()
-
-    async def test_one_answer_is_for_one_question_and_the_focus_goes_to_the_next(self, bench: Any, browse: Any) -> None:
-        """Neither the second half of a double click nor a key that is held says yes to what comes next."""
-        _chats, here, page = await self.opens(bench, browse)
-        answered = []
-
-        async def answer(route: Any) -> None:
-            answered.append(route.request.url.rpartition("/")[2])
-            await route.fulfill(json={})
-
-        await page.route("**/approvals/*", answer)
-        asks = """(ids) => chat.emit("approvals", { approvals: ids.map((id) => ({ id, callId: id, toolName: "run_shell",
-            input: { command: id }, rule: null, scopes: ["once"], conversationId: chat.conversation, rootId: chat.conversation })) })"""
-        await page.fill("#say-text", "a draft")
-        await page.evaluate(asks, ["1", "2"])
-        first = page.locator(".ask .btn-primary").first
-        await first.focus()
-        await page.evaluate("document.querySelectorAll('.ask .btn-primary').forEach((made) => made.click())")
-        await page.evaluate(asks, ["2"])
-        await here.holds("document.activeElement.matches('.ask')")
-        await first.click()  # as soon as it can be
-        assert answered == ["1", "2"]
-        await page.evaluate(asks, ["3"])
-        await here.holds("document.querySelector('.ask .btn-primary').ariaDisabled === null")
-        await first.focus()
-        await page.keyboard.down("Enter")
-        await page.evaluate(asks, [])
-        await here.holds("document.activeElement.id === 'say-text'")
-        await page.keyboard.down("Enter")  # it is held
-        await page.keyboard.up("Enter")
-        assert answered == ["1", "2", "3"] and await page.input_value("#say-text") == "a draft"
-        assert not await page.evaluate("chat.talk.isUsed")
-
-    async def test_what_is_unfolded_is_read_from_its_beginning(self, bench: Any, browse: Any) -> None:
-        thoughts = "\n".join(f"thought {n}" for n in range(90))
-        _chats, here, page = await self.opens(bench, browse, Play().thinks(thoughts).says("so"))
-        await self.say(page, "Hello")
-        await self.rest(here)
-        head = page.locator(".thought summary")
-        before = (await head.bounding_box())["y"]
-        await head.click()
-        await here.holds("!document.querySelector('.to-end').hidden")
-        assert (await head.bounding_box())["y"] == before
-        await head.click()
-        await here.holds("document.querySelector('.to-end').hidden && chat.talk.pinned")
-
-    async def test_the_focus_is_not_lost_with_the_button_that_stops(self, bench: Any, browse: Any) -> None:
-        _chats, here, page = await self.opens(bench, browse, Play().says("one").is_silent())
-        await self.say(page, "Hello")
-        await here.holds("chat.talk.running")
-        await page.locator("#say-stop").focus()
-        await page.keyboard.press("Enter")
-        await here.holds("!chat.talk.running && document.activeElement.id === 'say-text'")
-
-    async def test_the_context_of_the_default_model_has_a_gauge(self, bench: Any, browse: Any) -> None:
-        model = await bench.model(Play().says("one").uses(2000, 300))
-        model.up.speaks = {"models": []}
-        model.up.list_act = lists({"id": "m", "context_length": 8000})
-        chats, here, page = await self.opens(bench, browse, agent={"model": "auto"})
-
-        async def window() -> int:
-            return int((await chats.get("/models")).get("modelInfo", {}).get("auto", {}).get("contextWindow", 0))
-
-        await eventually_async(window, 8000)
-        await page.reload()
-        await here.holds("chat.talk?.isLoaded")
-        await self.say(page, "Hello")
-        await self.rest(here)
-        await here.holds("document.querySelector('#say-gauge').textContent === '2.3k of 8.0k tokens'")
-        assert await page.locator("#say-gauge .gauge").is_visible()
 
     async def test_what_a_draft_is_for_outlives_the_page(self, bench: Any, browse: Any) -> None:
         """Its mode, or that it is an edited message, with what was attached to that."""
@@ -65258,6 +65178,123 @@ class TestChatPage:
         await here.holds(f"{names} === 'b.txt'")
         await self.rest(here)
         assert await page.locator(".said-file summary").all_inner_texts() == ["a.txt\n1 characters"]
+
+    async def test_a_double_click_deletes_no_conversation(self, bench: Any, browse: Any) -> None:
+        _chats, here, page = await self.opens(bench, browse, Play().says("one"))
+        await self.say(page, "Hello")
+        await self.rest(here)
+        await page.click("#show-more")
+        await page.get_by_role("button", name="Delete").evaluate("(made) => { made.click(); made.click(); }")
+        await page.get_by_role("button", name="Delete it for good").wait_for()
+        assert await page.locator("#more").is_visible()
+        await page.get_by_role("button", name="Close").first.focus()  # elsewhere: it is asked again
+        await page.get_by_role("button", name="Delete", exact=True).wait_for()
+
+    async def test_one_answer_is_for_one_question_and_the_focus_goes_to_the_next(self, bench: Any, browse: Any) -> None:
+        """Neither the second half of a double click nor a key that is held says yes to what comes next."""
+        _chats, here, page = await self.opens(bench, browse)
+        answered = []
+
+        async def answer(route: Any) -> None:
+            answered.append(route.request.url.rpartition("/")[2])
+            await route.fulfill(json={})
+
+        await page.route("**/approvals/*", answer)
+        asks = """(ids) => chat.emit("approvals", { approvals: ids.map((id) => ({ id, callId: id, toolName: "run_shell",
+            input: { command: id }, rule: null, scopes: ["once"], conversationId: chat.conversation, rootId: chat.conversation })) })"""
+        await page.fill("#say-text", "a draft")
+        await page.evaluate(asks, ["1", "2"])
+        first = page.locator(".ask .btn-primary").first
+        await first.focus()
+        await page.evaluate("document.querySelectorAll('.ask .btn-primary').forEach((made) => made.click())")
+        await page.evaluate(asks, ["2"])
+        await here.holds("document.activeElement.matches('.ask')")
+        await first.click()  # as soon as it can be
+        assert answered == ["1", "2"]
+        await page.evaluate(asks, ["3"])
+        await here.holds("document.querySelector('.ask .btn-primary').ariaDisabled === null")
+        await first.focus()
+        await page.keyboard.down("Enter")
+        await page.evaluate(asks, [])
+        await here.holds("document.activeElement.id === 'say-text'")
+        await page.keyboard.down("Enter")  # it is held
+        await page.keyboard.up("Enter")
+        assert answered == ["1", "2", "3"] and await page.input_value("#say-text") == "a draft"
+        assert not await page.evaluate("chat.talk.isUsed")
+
+    async def test_the_focus_is_not_lost_with_the_button_that_stops(self, bench: Any, browse: Any) -> None:
+        _chats, here, page = await self.opens(bench, browse, Play().says("one").is_silent())
+        await self.say(page, "Hello")
+        await here.holds("chat.talk.running")
+        await page.locator("#say-stop").focus()
+        await page.keyboard.press("Enter")
+        await here.holds("!chat.talk.running && document.activeElement.id === 'say-text'")
+
+    async def test_a_turn_has_gone_on_for_as_long_as_it_has_however_late_one_looks(
+        self, bench: Any, browse: Any
+    ) -> None:
+        gate = asyncio.Event()
+        play = Play().thinks("hm").calls(("slow", {"name": "x"}))
+        _chats, here, page = await self.opens(bench, browse, play, Play().thinks("so").waits(gate).says("done"))
+        await self.say(page, "Hello")
+        await here.holds("document.querySelector('.tool')?.dataset.state === 'running'")
+        await here.holds("document.querySelector('.tool .tool-time').textContent === '2 s'")
+        began = await page.evaluate("chat.talk.live.began")
+        await page.reload()
+        await here.holds("document.querySelector('.tool')?.dataset.state === 'running'")
+        assert abs(await page.evaluate("chat.talk.live.began") - began) < 1000
+        await here.holds("document.querySelector('#say-state').textContent.startsWith('Working · ')")
+        assert await page.locator(".tool .tool-time").text_content() == ""  # when it began is not told again
+        bench.tools.gates["x"].set()
+        await here.holds("document.querySelector('.tool').dataset.state === 'done'")
+        gate.set()
+        await self.rest(here)
+        assert await page.locator(".tool .tool-time").text_content() != ""
+
+    async def test_a_compaction_is_seen_when_its_sheet_is_closed(self, bench: Any, browse: Any) -> None:
+        gate = asyncio.Event()
+        plays = [Play().says("one") for _ in range(6)]
+        _chats, here, page = await self.opens(bench, browse, *plays, Play().waits(gate).says("a summary"))
+        for n in range(6):
+            await self.say(page, f"question {n}")
+            await here.holds(f"document.querySelectorAll('.md').length === {n + 1}")
+            await self.rest(here)
+        await page.click("#show-more")
+        await page.get_by_role("button", name="Compact").click()
+        await page.keyboard.press("Escape")
+        await here.holds("document.querySelector('#say-state').textContent === 'Compacting …'")
+        gate.set()
+        await here.holds("document.querySelector('.summary') && !document.querySelector('#say-state').textContent")
+
+    async def test_what_is_unfolded_is_read_from_its_beginning(self, bench: Any, browse: Any) -> None:
+        thoughts = "\n".join(f"thought {n}" for n in range(90))
+        _chats, here, page = await self.opens(bench, browse, Play().thinks(thoughts).says("so"))
+        await self.say(page, "Hello")
+        await self.rest(here)
+        head = page.locator(".thought summary")
+        before = (await head.bounding_box())["y"]
+        await head.click()
+        await here.holds("!document.querySelector('.to-end').hidden")
+        assert (await head.bounding_box())["y"] == before
+        await head.click()
+        await here.holds("document.querySelector('.to-end').hidden && chat.talk.pinned")
+
+    async def test_the_context_of_the_default_model_has_a_gauge(self, bench: Any, browse: Any) -> None:
+        model = await bench.model(Play().says("one").uses(2000, 300))
+        model.up.speaks = {"models": []}
+        model.up.list_act = lists({"id": "m", "context_length": 8000})
+        chats, here, page = await self.opens(bench, browse, agent={"model": "auto"})
+
+        async def window() -> int:
+            return int((await chats.get("/models")).get("modelInfo", {}).get("auto", {}).get("contextWindow", 0))
+
+        await eventually_async(window, 8000)
+        await page.reload()
+        await here.holds("chat.talk?.isLoaded")
+        await self.say(page, "Hello")
+        await self.rest(here)
+        await here.holds("document.querySelector('#say-gauge').textContent === '2.3k of 8.0k tokens'")
+        assert await page.locator("#say-gauge .gauge").is_visible()
 
 
 class Tap:

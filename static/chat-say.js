@@ -431,6 +431,7 @@
 
   // -- how it stands
 
+  const compacting = new Set();
   let lostAt = 0;
   function showState() {
     const { talk: now, conversation: id } = chat, { live } = now ?? {};
@@ -438,6 +439,7 @@
     if (lostAt && Date.now() - lostAt > 1200) text = "Connecting again …";
     else if (unsure.has(id)) text = "Not sent yet: it stays here";
     else if (sending.has(id)) text = "Sending …";
+    else if (compacting.has(id)) text = "Compacting …";
     else if (live?.retry) text = "Waiting for the model";
     else if (live && chat.questions.some(({ conversationId }) => conversationId === id)) text = "Waits for your yes";
     else if (live) text = `Working · ${whole(Date.now() - live.began)}`;
@@ -480,7 +482,9 @@
     const compact = act("Compact", "btn-second", "A summary takes the place of all but the last messages; the whole stays as a closed conversation.", async (made) => {
       made.disabled = true;
       put(made, "Compacting …");
-      try { await call("POST", path(id, "/compact"), {}, { timeout: 600000 }); more.close(); } catch (error) { complain(error); } finally { made.disabled = false; put(made, "Compact"); }
+      compacting.add(id);
+      showState();
+      try { await call("POST", path(id, "/compact"), {}, { timeout: 600000 }); if (made.isConnected) more.close(); } catch (error) { complain(error); } finally { made.disabled = false; put(made, "Compact"); compacting.delete(id); showState(); }
     });
     const close = meta.status === "closed" ? [] : [act("Close", "btn-second", "What runs is stopped, what is queued is forgotten. It can be gone on with.", async () => {
       try { await call("POST", path(id, "/close")); more.close(); chat.closeTab(id); chat.loadList(); } catch (error) { complain(error); }

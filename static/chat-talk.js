@@ -84,7 +84,7 @@
       this.fold.append(head, this.inside);
       this.fold.addEventListener("toggle", () => this.fill());
       this.node.append(this.fold);
-      this.began = isLive ? Date.now() : 0;
+      this.began = isLive && !talk.isReplayed ? Date.now() : 0;  // when it began is not told again
       this.state = isLive ? "running" : "left";
       this.showChild();
     }
@@ -334,7 +334,7 @@
       const fold = make("details", "thought"), head = make("summary", ""), body = make("div", "thought-text", text);
       head.append(make("span", "", isLive ? "Thinking …" : "Thought"), make("span", "tool-time"));
       fold.append(head, body);
-      return this.put({ type: "thinking", node: fold, head, body, began: isLive ? Date.now() : 0, pending: "" });
+      return this.put({ type: "thinking", node: fold, head, body, isLive, began: isLive && !this.talk.isReplayed ? Date.now() : 0, pending: "" });
     }
     addTool(chunk, isLive = false) {
       const tool = new Tool(this.talk, chunk, isLive);
@@ -401,7 +401,8 @@
       this.facts = { turnId: id };
       this.node = make("div", "turn");
       this.node.dataset.runs = "";
-      this.began = Date.now();
+      const began = talk.isReplayed ? Number(/^turn-(\d+)-/.exec(id)?.[1] ?? Infinity) : Infinity;
+      this.began = Math.min(Date.now(), began);  // it may have gone on for long
     }
     add(item) { this.items.push(item); this.node.append(item.node); return item; }
     get run() { const last = this.items.at(-1); return last?.kind === "run" ? last : this.add(new Run(this.talk)); }
@@ -491,9 +492,9 @@
       this.open = undefined;
       this.flushPart(open);
       if (open.stream) open.stream.finish();
-      else if (open.began) {
+      else if (open.isLive) {
         put(open.head.firstChild, "Thought");
-        put(open.head.lastChild, Date.now() - open.began >= 1000 ? span(Date.now() - open.began) : "");
+        put(open.head.lastChild, open.began && Date.now() - open.began >= 1000 ? span(Date.now() - open.began) : "");
       }
     }
     flushPart(part) {
@@ -856,7 +857,8 @@
     async follow() {
       if (this.live) this.live.isStale = true;
       if (!send({ type: "chat.subscribe", conversationId: this.id })) return;
-      try { await settled(); } catch { return; }  // it is connected again
+      this.isReplayed = true;
+      try { await settled(); } catch { return; } finally { this.isReplayed = false; }  // it is connected again
       if (this.live?.isStale) this.finish();  // it ended meanwhile
       await this.catchUp();
       emit("synced", this);
