@@ -4900,30 +4900,33 @@ class Rule(msgspec.Struct, frozen=True):
                 return True
             case "begins":
                 (begin, options), (own, allowed) = _begin_of(_command_of(input)), _begin_of(self.text)
-                return bool(begin) and begin == own and options <= allowed
+                return bool(begin) and (begin, options) == (own, allowed)  # an option may be what makes it harmless
             case "exact":
                 return _command_of(input) == self.text
             case _:
                 return wire_arguments(input) == self.text
 
 
-# commands whose operands are no more than names of what is looked at, made or tested; what an option makes of one of
-# them is another matter, and so is every command that is not here
-_NAMED = frozenset(
-    f"{program} {verb}".strip()
-    for program, verbs in (
+# commands whose operands are no more than names of what is looked at, made or tested. True: so are they with an option,
+# or behind it. False: an option may name a program, a configuration or a place to write to; such a command is allowed
+# word for word, and so is every one that is not here
+_NAMED = {
+    f"{program} {verb}".strip(): optioned
+    for program, optioned, verbs in (
         (
-            "",
-            "ls cat head tail wc grep egrep fgrep rg pwd echo which file stat du df tree diff cmp comm basename "
-            "dirname realpath readlink sort cut tr nl tac rev md5sum sha1sum sha256sum mkdir touch jq column pytest "
-            "ruff mypy pyright tsc eslint jest vitest phpunit rspec shellcheck",
+            "", True,
+            "ls cat head tail wc grep egrep fgrep pwd echo which stat du df diff cmp comm basename dirname realpath "
+            "readlink cut tr nl tac rev md5sum sha1sum sha256sum mkdir touch column",
         ),
-        ("git", "status log show diff blame ls-files rev-parse describe shortlog add commit"), ("npm", "test ls"),
-        ("pip", "list show freeze"), ("cargo", "check build test fmt clippy"), ("go", "build vet fmt test"),
-        ("docker", "ps images"), ("kubectl", "get describe"),
+        ("", False, "rg file tree sort jq pytest mypy pyright tsc eslint jest phpunit rspec shellcheck"),
+        ("git", True, "status log show diff blame ls-files rev-parse describe shortlog add commit"),
+        ("ruff", False, "check format"), ("vitest", False, "run list"), ("npm", False, "test ls"),
+        ("pip", False, "list show freeze"), ("cargo", False, "check build test fmt clippy"),
+        ("go", False, "build vet fmt test"), ("docker", False, "ps images"), ("kubectl", False, "get describe"),
     )
     for verb in verbs.split()
-)  # fmt: skip
+}  # fmt: skip
+_LOUDNESS = frozenset(("-q", "-v", "-vv", "-x"))  # options that are the same, and harmless, wherever they are known
 _PLAIN = re.compile(r"[\w \t\"'@%+=:,./~*?\[\]-]+")  # nothing that a shell makes two commands of, or runs
 
 
@@ -4941,7 +4944,15 @@ def _begin_of(command: str) -> tuple[str, frozenset[str]]:
         with contextlib.suppress(ValueError):
             words = shlex.split(command)
     begin = next((begin for begin in (" ".join(words[:2]), " ".join(words[:1])) if begin in _NAMED), "")
-    return begin, frozenset(word for word in words if word.startswith("-"))
+    options = frozenset(word for word in words if word.startswith("-"))
+    if (
+        not begin
+        or any(word.startswith(("@", "*", "?", "[")) for word in words)  # a file's name, or what it has, may be one
+        or not (_NAMED[begin] or options <= _LOUDNESS)
+        or (begin.startswith("git ") and any(word.startswith("--ou") for word in options))  # git log --output FILE
+    ):
+        return "", frozenset()
+    return begin, options
 
 
 def rule_for(tool: str, access: Access, input: Any) -> Rule:

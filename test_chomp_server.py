@@ -60483,6 +60483,27 @@ class TestGrants:
         ("runuser ls", "runuser rm x"), ("valgrind ls", "valgrind rm x"), ("hyperfine ls", "hyperfine 'rm x'"), ("entr ls", "entr rm x"),
         ("rename a b", "rename c d"), ("unlink a", "unlink b"), ("sponge a", "sponge b"), ("shutdown -c", "shutdown now"), ("reboot", "reboot -f"),
     )  # fmt: skip
+    OPTIONS = (  # without an option that was there, with a file of options, with a program or a place behind an option
+        ("git add --dry-run .", "git add ."), ("git add -n .", "git add ."), ("git commit --dry-run -m a", "git commit -m a"),
+        ("cargo fmt --check", "cargo fmt"), ("ruff format --check a.py", "ruff format a.py"), ("ruff check a.py", "ruff format a.py"),
+        ("ruff check a.py", "ruff clean"), ("go build -n .", "go build ."), ("touch -c a", "touch a"), ("vitest list", "vitest bench"),
+        ("ruff check a.py", "ruff check @options"), ("mypy a.py", "mypy @options"), ("mypy a.py", "mypy '@options'"),
+        ("tsc a.ts", "tsc @options"), ("pytest a.py", "pytest @options"), ("sort a", "sort *"), ("sort a", "sort ?oevil a"),
+        ("sort a", "sort [-]oevil a"), ("sort a", "sort ''*"), ("git diff a", "git diff *"), ("git commit a", "git commit *"),
+        ("sort a", "sort '-o' evil"), ("sort a", "sort ''-oevil"), ("sort *", "sort a"), ("rg --pre cat a", "rg --pre ./evil a"),
+        ("sort -o a b", "sort -o ~/.bashrc b"), ("sort --compress-program gzip a", "sort --compress-program ./evil a"),
+        ("tree -o a", "tree -o ~/.bashrc"), ("file -C -m a", "file -C -m b"), ("git diff --output a", "git diff --output ~/.bashrc"),
+        ("git log --outpu a", "git log --outpu ~/.bashrc"), ("mypy --config-file a b", "mypy --config-file evil b"),
+        ("eslint -c a b", "eslint -c ./evil.js b"), ("go vet -vettool a .", "go vet -vettool ./evil ."),
+        ("go build -toolexec a .", "go build -toolexec ./evil ."), ("cargo check --config a", "cargo check --config ./evil"),
+        ("kubectl get --kubeconfig a pods", "kubectl get --kubeconfig evil pods"), ("ruff check --config a b", "ruff check --config evil b"),
+        ("pytest --basetemp a", "pytest --basetemp ~"), ("jest --config a", "jest --config ./evil"), ("jq -f a b", "jq -f evil b"),
+    )  # fmt: skip
+    USEFUL = (
+        ("git commit -m one", "git commit -m 'another word'"), ("ls -la a", "ls -la b/c"), ("grep -rn a b", "grep -rn 'c d' e"),
+        ("head -n 5 a", "head -n 9 b"), ("pytest -q a.py", "pytest -q b.py::c"), ("git diff --stat a", "git diff --stat b"),
+        ("ls a", "ls b/*.py"), ("cat a", "cat b c"), ("mkdir -p a", "mkdir -p b"), ("ruff check a", "ruff check b"),
+    )  # fmt: skip
     COMPOUND = (
         "git status && rm -rf x", "git status; ls", "git status | cat", "echo $(git status)", "git status\nls", "X=y git status",
         "git status > f", "(git status)",
@@ -60522,6 +60543,20 @@ class TestGrants:
             if rule_.covers("run_shell", {"command": other}):
                 wrong.append((rule_.words, other))
         assert wrong == []
+
+    def test_an_option_is_no_name(self) -> None:  # B3.9
+        wrong = []
+        for granted, other in self.OPTIONS:
+            rule_ = cs.rule_for("run_shell", "shell", {"command": granted})
+            assert rule_.covers("run_shell", {"command": granted})
+            if rule_.covers("run_shell", {"command": other}):
+                wrong.append((rule_.words, other))
+        assert wrong == []
+
+    def test_a_rule_is_of_use(self) -> None:
+        for granted, other in self.USEFUL:
+            rule_ = cs.rule_for("run_shell", "shell", {"command": granted})
+            assert rule_.covers("run_shell", {"command": other}), rule_.words
 
     async def test_a_rule_knows_all_that_a_call_says(self, bench: Bench) -> None:
         """The shell of an extension, or of an MCP server, may be told more than a command."""
