@@ -16666,19 +16666,30 @@ ORDER BY c.last_activity_at DESC, c.rowid DESC LIMIT {most}"""  # noqa: S608 - o
         """Forgets it."""
         await self._database.write(lambda connection: _unpause(connection, conversation_id))
 
-    async def answer(self, asked: _StoredApproval, answer: Answer, place: str = "") -> None:
-        """Keeps a person's word, and what is allowed from now on in `place`."""
-        now = self._ms()
+    async def answer(self, asked: _StoredApproval, answer: Answer) -> None:
+        """Keeps a person's word, and what it allows from now on.
+
+        It allows nothing more where the question is gone: whoever gets that conversation's or workspace's id next was
+        not meant.
+        """
+        now, question = self._ms(), asked.question
+        where, of = "SELECT id FROM conversations WHERE id = ?", question.root_id
+        if answer.scope == "workspace":
+            where = "SELECT workspace FROM conversations WHERE id = ? AND status <> 'closed'"
+            of = question.conversation_id
 
         def write(connection: sqlite3.Connection) -> None:
             sql = "UPDATE questions SET answer = ? WHERE id = ?"
-            connection.execute(sql, (_encode_chunk(answer), asked.question.id))
-            if place and asked.rule is not None:
-                rule = _encode_chunk(asked.rule)
-                known = "SELECT 1 FROM grants WHERE caller = ? AND scope = ? AND place = ? AND rule = ?"
-                if connection.execute(known, (asked.caller, answer.scope, place, rule)).fetchone() is None:
-                    sql = "INSERT INTO grants (caller, scope, place, rule, created_at) VALUES (?,?,?,?,?)"
-                    connection.execute(sql, (asked.caller, answer.scope, place, rule, now))
+            there = connection.execute(sql, (_encode_chunk(answer), question.id)).rowcount
+            if not there or not answer.allowed or answer.scope == "once" or asked.rule is None:
+                return
+            if (row := connection.execute(where, (of,)).fetchone()) is None:
+                return
+            key = (asked.caller, answer.scope, row[0], _encode_chunk(asked.rule))
+            known = "SELECT 1 FROM grants WHERE caller = ? AND scope = ? AND place = ? AND rule = ?"
+            if connection.execute(known, key).fetchone() is None:
+                sql = "INSERT INTO grants (caller, scope, place, rule, created_at) VALUES (?,?,?,?,?)"
+                connection.execute(sql, (*key, now))
 
         await self._database.write(write)
 
@@ -18149,11 +18160,11 @@ class Conversations:
     def _tell_questions(self, asked: OpenApproval) -> None:
         self._events.publish("approval", {"caller": asked.stored.caller, "id": asked.question.id})
 
-    async def _settle_question(self, asked: OpenApproval, answer: Answer, place: str = "") -> None:
+    async def _settle_question(self, asked: OpenApproval, answer: Answer) -> None:
         """Has an answer on disk: the first one counts."""
         asked.answer = answer
         try:
-            await self.store.answer(asked.stored, answer, place)
+            await self.store.answer(asked.stored, answer)
         except DatabaseFault:
             if answer.in_time:
                 asked.answer = None
@@ -18187,16 +18198,14 @@ class Conversations:
             raise BadRequest(f"this can be allowed {' or '.join(question.scopes)}", param="scope")
         if asked.answer is not None:
             raise Conflict("somebody has answered already")
-        answer, place = Answer(allow, scope if allow else "once"), ""
-        asked.answer = answer  # from now on nobody else's counts
-        if answer.scope == "conversation":
-            place = question.root_id
-        elif answer.scope == "workspace":
-            found = await self.store.get(question.conversation_id)
-            place = found.workspace if found is not None else ""
-        await self._settle_question(asked, answer, place)
-        if question.root_id in self._paused:  # else it goes on by itself
-            self._background.start(f"resumes {question.root_id}", self._resume(question.root_id))
+        asked.answer = answer = Answer(allow, scope if allow else "once")  # from now on nobody else's counts
+        # also when who has given it leaves at once: else the call would wait for ever
+        await asyncio.shield(self._background.start(f"answer to {id}", self._take_answer(asked, answer)))
+
+    async def _take_answer(self, asked: OpenApproval, answer: Answer) -> None:
+        await self._settle_question(asked, answer)
+        if (root_id := asked.question.root_id) in self._paused:  # else it goes on by itself
+            self._background.start(f"resumes {root_id}", self._resume(root_id))
 
     # -- an agent's own agents
 

@@ -60242,6 +60242,24 @@ class TestApprovals:
         assert not (bench.work / "new").exists()
         asking.leave()
 
+    @pytest.mark.parametrize("turns", [1, 2, 3])
+    async def test_an_answer_counts_though_its_client_leaves_at_once(self, bench: Bench, turns: int) -> None:
+        """Else the call would wait for ever: nobody else may answer any more."""
+        chats = await bench.start(Play().calls(runs("git status")), Play().says("done"), sandbox=True)
+        asking = await chats.asks("go", "mine", mode="ask", approvals=True)
+        event = await asking.seen("approval")
+        assert bench.server is not None
+        given = bench.server.services.conversations.answer(cs.OWNER, event["id"], True, "workspace")
+        answering = asyncio.ensure_future(given)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        answering.cancel()  # as aiohttp does to the handler of a client that is gone
+        with contextlib.suppress(asyncio.CancelledError):
+            await answering
+        status, _ = await chats.call("POST", f"/approvals/{event['id']}", {"allow": True})
+        assert status in (200, 404, 409)
+        assert (await asking.end()).text == "done"
+
     async def test_plan_mode_asks_nobody_and_no_grant_opens_it(self, bench: Bench) -> None:
         chats = await bench.start(sandbox=True)
         (model,) = bench.models
@@ -60712,6 +60730,25 @@ class TestGrants:
         await chats.does("DELETE", "/workspaces/here")
         await chats.does("PUT", "/workspaces/here", {"title": "another"})
         assert await asked_about(chats, model, "fresh", command, workspaceId="here")
+
+    async def test_a_yes_that_comes_as_its_conversation_goes_grants_nothing(self, bench: Bench) -> None:
+        """Ids are the client's: the next conversation or workspace may have the same one."""
+        chats = await bench.start(sandbox=True)
+        (model,) = bench.models
+        assert bench.server is not None
+        for scope in ("conversation", "workspace"):
+            service, model.otherwise = bench.server.services.conversations, None
+            model.then(Play().calls(runs("git status")))
+            asking = await chats.asks("go", "mine", mode="ask", approvals=True, workspaceId="here")
+            late = service._questions[(await asking.seen("approval"))["id"]].stored
+            if scope == "conversation":
+                await chats.does("DELETE", "/conversations/mine")
+            else:
+                await chats.does("DELETE", "/workspaces/here")
+            await asking.end()
+            await service.store.answer(late, cs.Answer(True, scope))  # type: ignore[arg-type]
+            assert await asked_about(chats, model, "mine", runs("git status"), workspaceId="here")
+            assert await asked_about(chats, model, "fresh", runs("git status"))
 
     async def test_a_grant_is_for_its_tool(self, bench: Bench) -> None:
         chats = await bench.start(sandbox=True)
