@@ -17720,6 +17720,16 @@ class Conversations:
             for child in await self.store.children(conversation_id):
                 await self._drop_paused(child.id, words)
             await self._keep_paused(conversation_id, paused.step, words)
+            facts = {"conversation": conversation_id, "turn": paused.turn, "reason": "aborted", "sealed": False,
+                     "model": "", "carried": False, "usage": None, "durationMs": None, "contextSize": None}  # fmt: skip
+            self._events.publish("turn_settled", facts)
+            await self._resume_above(conversation_id)
+
+    async def _resume_above(self, conversation_id: str) -> None:
+        """Goes on with the turn whose tool call a paused turn was, which does not go on: nothing else would."""
+        found = await self.store.get(conversation_id)
+        if found is not None and found.parent in self._paused:
+            self._background.start(f"resumes {found.parent}", self._resume(found.parent))
 
     def _told_end(
         self, live: LiveTurn, reason: str, model: str, metrics: TurnMetrics | None, carried: bool
@@ -18370,7 +18380,7 @@ class Conversations:
         self._stopping = True
         lives = list(self._live.values())
         for live in lives:
-            if live.paused is not None and live.turn is not None and live.parent is None:
+            if live.paused is not None and live.turn is not None:  # of a child, those it works for are paused, too
                 live.turn.suspend()  # it goes on when chomp does
             else:
                 self.stop_turn(live.conversation_id)
@@ -18389,13 +18399,14 @@ class Conversations:
             live.stop()
             await live.over.wait()
         self._queues.pop(conversation_id, None)
+        self._paused.pop(conversation_id, None)  # first: it does not go on when its children are gone
         for child in await self.store.children(conversation_id):
             with contextlib.suppress(NotFound):
                 await self.delete(caller, child.id)
         async with self._lock(conversation_id):
-            self._paused.pop(conversation_id, None)
             for one in self._questions_of(conversation_id):
                 self._forget_question(one)
+            await self._resume_above(conversation_id)
             await self.store.delete(conversation_id)
         facts = {"conversation": conversation_id, "status": "closed", "workspace": "", "caller": maker(caller)}
         self._events.publish("conversation_status", facts)

@@ -62305,6 +62305,36 @@ class TestSubAgents:
         assert (await chats.chat("on", "mine")).text == "on"
 
     @pytest.mark.skipif(not bwrap_works(), reason="bubblewrap does not work here")
+    @pytest.mark.parametrize("how", ["stop", "close", "chat", "delete"])
+    async def test_the_root_goes_on_when_a_child_that_waits_is_ended_after_a_restart(
+        self, bench: Bench, how: str
+    ) -> None:
+        """Nobody is asked any more, so no answer would ever have it go on."""
+        chats = await bench.start(sandbox=True)
+        (model,) = bench.models
+        scripts(
+            model, ROOT=[Play().calls(self.agent("CHILD")), Play().says("r")],
+            CHILD=[Play().calls(runs("echo x >> log")), Play().says("I see"), Play().says("again")],
+        )  # fmt: skip
+        asking = await chats.asks("ROOT", "mine", mode="ask", approvals=True)
+        await asking.seen("approval")
+        chats = await bench.again()
+        await questions(chats)
+        one = await self.child(chats, "mine")
+        if how == "delete":
+            await chats.does("DELETE", f"/conversations/{one['id']}")
+        elif how == "chat":
+            await chats.chat("what is it?", one["id"])
+        else:
+            await chats.does("POST", f"/conversations/{one['id']}/{how}")
+
+        async def last() -> str:
+            return str((await chats.story("mine"))[-1][2])
+
+        await eventually_async(last, "r", PATIENCE_S)
+        assert not (bench.work / "log").exists() and await questions(chats, 0) == []
+
+    @pytest.mark.skipif(not bwrap_works(), reason="bubblewrap does not work here")
     async def test_children_are_their_callers(self, bench: Bench) -> None:
         owner = await bench.start(sandbox=True, users=[ANN], agent={"folder": ""})
         (model,) = bench.models
@@ -67277,6 +67307,19 @@ class TestUndo:
         assert self.shown(turn) == {"a": "modified"}
         assert (await self.revert(chats, turn))[0] == 200 and (bench.work / "a").read_text() == "1\n"
         assert asking
+
+    async def test_a_turn_that_is_stopped_while_it_waits_after_a_restart_can_be_reverted(self, bench: Bench) -> None:
+        (bench.work / "a").write_text("1\n")
+        chats = await bench.start(self.shell("echo 2 >a"), self.shell("echo 3 >a"), sandbox=True)
+        asking = await chats.asks("go", "mine", mode="ask")
+        await chats.does("POST", f"/approvals/{(await asking.seen('approval'))['id']}", {"allow": True})
+        await asking.seen("approval", 2)
+        chats = await bench.again()
+        await chats.server.runs_tasks()
+        await chats.stop("mine")
+        (turn,) = await self.undo(chats)
+        assert (turn["state"], self.shown(turn)) == ("open", {"a": "modified"})
+        assert (await self.revert(chats, turn))[0] == 200 and (bench.work / "a").read_text() == "1\n"
 
     async def test_users_revert_their_own(self, bench: Bench) -> None:
         chats = await bench.start(
