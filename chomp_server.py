@@ -18420,8 +18420,12 @@ class Conversations:
             await live.over.wait()
             self._queues.pop(live.conversation_id, None)
         for one in [one for one in self._questions.values() if one.stored.caller == name]:
-            self._paused.pop(one.question.conversation_id, None)
             self._forget_question(one)
+        for id in {*self._paused, *self._queues}:  # the next one who has such an id is not told of it
+            found = await self.store.get(id)
+            if found is not None and found.caller == name:
+                self._paused.pop(id, None)
+                self._queues.pop(id, None)
         await self.store.forget(name)
 
     # -- what is said

@@ -61153,6 +61153,26 @@ class TestApprovalsAcrossRestarts:
             assert self.log(bench).split().count(str(n)) <= 1
             assert (await chats.get("/approvals"))["approvals"] == []
 
+    @pytest.mark.skipif(not bwrap_works(), reason="bubblewrap does not work here")
+    async def test_what_a_user_waited_for_is_nobody_elses(self, bench: Bench) -> None:
+        """A user is deleted whose turn waits, and who has queued something: the next one may use the same id."""
+        chats = await bench.start(sandbox=True)
+        (model,) = bench.models
+        token = (await chats.does("POST", "/api/users", {"name": "eve", "agent": True}))["token"]
+        scripts(
+            model, ROOT=[Play().says("eve's secret").calls(("agent", {"prompt": "CHILD"}))],
+            CHILD=[Play().calls(runs(self.LOG))], hello=[Play().says("hi"), Play().says("hi")],
+        )  # fmt: skip
+        eve = bench.caller(token)
+        await (await eve.asks("ROOT", "shared", mode="ask", approvals=True)).seen("approval")
+        await eve.queue("shared", "eve's words")
+        chats = await bench.again()
+        await chats.does("POST", "/api/users/delete", {"name": "eve"})
+        assert (await chats.chat("hello", "shared")).text == "hi"
+        await chats.idle("shared")
+        assert [words for _, _, words in await chats.story("shared")] == ["hello", "hi"]
+        assert "eve's" not in json.dumps(model.messages())
+
     async def test_several_questions_of_a_step_wait_together(self, bench: Bench) -> None:
         bench.extension(
             "beside",
