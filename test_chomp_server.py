@@ -66770,6 +66770,17 @@ class TestUndoProgram:
         assert kept.asks("revert", **reverting)["restored"] == ["a"]
         assert (kept.folder / "large").stat().st_size == 60000002
 
+    def test_a_repository_that_goes_is_said_to_be_lost(self, kept: Kept) -> None:
+        """Its files come back, what git had of it does not."""
+        kept.sh("mkdir r; cd r; git init -q; echo 1 >x; git add x; git commit -qm x")
+        after, reverting = kept.turn("rm -rf r; mkdir n; cd n; git init -q")
+        assert after["changes"] == [["deleted", "r/x"]]
+        assert [path for path, _ in after["skipped"]] == ["n/.git", "r/.git"]
+        assert kept.asks("revert", **reverting)["restored"] == ["r/x"]
+        assert (kept.folder / "n" / ".git" / "HEAD").exists() and not (kept.folder / "r" / ".git").exists()
+        after, _ = kept.turn("echo 2 >r/x; cd n; git config a.b c")
+        assert after["skipped"] == []
+
     def test_a_large_file_that_becomes_small_is_not_deleted(self, kept: Kept) -> None:
         kept.sh("truncate -s 60000000 large; echo s >small")
         after, reverting = kept.turn("echo 2 >large; truncate -s 60000000 small")
@@ -67113,6 +67124,17 @@ class TestUndo:
         await chats.chat("go", "mine", mode="auto")
         assert await self.undo(chats) == []
         assert (bench.work / "x.o").exists()
+
+    async def test_what_is_made_again_after_a_revert_is_not_reverted(self, bench: Bench) -> None:
+        (bench.work / "a").write_text("1\n")
+        chats = await bench.start(self.shell("echo 2 >a"), Play().says("done"), sandbox=True)
+        await chats.chat("go", "mine", mode="auto")
+        (turn,) = await self.undo(chats)
+        assert (await self.revert(chats, turn))[1]["restored"] == ["a"]
+        (bench.work / "a").write_text("2\n")  # by hand, the same: a page that is not up to date asks again
+        status, again = await self.revert(chats, turn)
+        assert (status, again["restored"]) == (200, []) and "reverted already" in again["note"]
+        assert (bench.work / "a").read_text() == "2\n"
 
     async def test_a_later_change_of_mine_or_of_another_turn_is_not_touched(self, bench: Bench) -> None:
         (bench.work / "a").write_text("0\n")

@@ -373,6 +373,9 @@ class Undo:
                 raise error(f"this turn cannot be reverted: {shown['reason']}", 409, "lost")
             if shown["state"] == "pending":
                 raise error("this turn is not over", 409, "turn_active")
+            if shown["state"] == "reverted":  # what is as this turn has left it is somebody else's by now
+                note = self._words(row, {"restored": []})
+                return {"turnId": turn, "restored": [], "more": 0, "note": note}
             others = await self._others(row)
             try:
                 facts = await self._facts_of(row)
@@ -408,7 +411,8 @@ class Undo:
         at = datetime.datetime.fromtimestamp(row.began_at).astimezone().strftime("%Y-%m-%d %H:%M")
         which = f'the turn of {at} ("{row.words}")' if row.words else f"the turn of {at}"
         if not answer["restored"]:
-            return f"Nothing had to be put back: all files are as they were before {which}."
+            done = "it is reverted already" if row.phase == "reverted" else "all files are as they were before it"
+            return f"Nothing had to be put back of {which}: {done}."
         files = named(answer["restored"], answer["more"])
         return f"The user has reverted {which}. These files are again as they were before it: {files}."
 
