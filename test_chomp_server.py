@@ -64502,6 +64502,100 @@ class TestMcpClient:
 
     # -- hostile servers
 
+    @pytest.fixture
+    async def web_fake(self) -> AsyncIterator[Callable[..., Awaitable[dict[str, Any]]]]:
+        """A server over HTTP in the era with sessions, by hand: `calls` answers its tool, `gets` the stream to listen to."""
+        runners: list[web.AppRunner] = []
+
+        async def start(
+            calls: Callable[[web.Request, Any], Awaitable[web.StreamResponse]] | None = None,
+            gets: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None,
+            **headers: str,
+        ) -> dict[str, Any]:
+            async def post(request: web.Request) -> web.StreamResponse:
+                message = await request.json()
+                self.posts.append(message)
+                match message.get("method"):
+                    case "initialize":
+                        version = message["params"]["protocolVersion"]
+                        result: Any = {
+                            "protocolVersion": version, "capabilities": {"tools": {}},
+                            "serverInfo": {"name": "w", "version": "1"},
+                        }  # fmt: skip
+                    case "tools/list":
+                        result = {"tools": [{"name": "t", "inputSchema": {"type": "object"}}]}
+                    case "tools/call":
+                        if calls is not None:
+                            return await calls(request, message)
+                        result = {"content": [{"type": "text", "text": "called"}]}
+                    case _ if "id" in message:
+                        return web.Response(status=400)
+                    case _:
+                        return web.Response(status=202)
+                answer = {"jsonrpc": "2.0", "id": message["id"], "result": result}
+                return web.json_response(answer, headers={"mcp-session-id": "s1", **headers})
+
+            async def get(request: web.Request) -> web.StreamResponse:
+                self.gets.append(dict(request.headers))
+                return web.Response(status=405) if gets is None else await gets(request)
+
+            self.posts: list[Any] = []
+            self.gets: list[dict[str, str]] = []
+            app = web.Application()
+            app.add_routes([web.post("/mcp", post), web.get("/mcp", get), web.delete("/mcp", get)])
+            runners.append(web.AppRunner(app))
+            await runners[-1].setup()
+            site = web.TCPSite(runners[-1], "127.0.0.1", 0)
+            await site.start()
+            return {"url": f"http://127.0.0.1:{runners[-1].addresses[0][1]}/mcp"}
+
+        yield start
+        for runner in runners:
+            await runner.cleanup()
+
+    @pytest.mark.parametrize("value", ["caf\xe9", "\udcff\udcfe", "\u65e5\u672c"])
+    async def test_an_odd_header_of_a_server_does_no_harm(self, bench: Bench, web_fake: Any, value: str) -> None:
+        server = await web_fake(**{"X-Served-By": value})
+        chats = await bench.start(
+            Play().calls(("w__t", {})), Play().says("done"), sandbox=True, mcp={"servers": {"w": server}}
+        )
+        await chats.chat("go", "c1", mode="auto")
+        assert ("tool", "tool-result", "called") in await chats.story("c1"), await self.rows(chats)
+
+    @pytest.mark.parametrize("which", ["listening", "a call"])
+    async def test_one_that_drops_its_streams_over_and_over_is_ended(
+        self, bench: Bench, web_fake: Any, which: str
+    ) -> None:
+        async def drops(request: web.Request, message: Any = None) -> web.StreamResponse:
+            return web.Response(body=b"retry: 0\nid: 7\ndata:\n\n", content_type="text/event-stream")
+
+        server = await web_fake(drops if which == "a call" else None, drops)
+        chats = await bench.start(
+            Play().says("1"), Play().calls(("w__t", {})), Play().says("done"), sandbox=True,
+            mcp={"servers": {"w": server}, "call": "20s"},
+        )  # fmt: skip
+        await chats.chat("go", "c1", mode="auto")
+        await chats.chat("go", "c1", mode="auto")
+        await eventually_async(lambda: self.state(chats, "w"), "error", PATIENCE_S)
+        assert "drops its streams" in (await self.rows(chats))["w"]["error"]
+        count = len(self.gets)
+        assert count <= 250
+        await asyncio.sleep(0.3)  # it is over: nothing is asked any more
+        assert len(self.gets) <= count + 1
+
+    @pytest.mark.parametrize(
+        "schema",
+        [
+            {"type": "object", "properties": None},
+            {"type": "object", "properties": {"a": 1}},
+        ],
+    )
+    async def test_a_schema_that_is_none_reaches_no_model(self, bench: Bench, fake: Any, schema: Any) -> None:
+        tools = [{"name": "good"}, {"name": "bad", "inputSchema": schema}]
+        chats = await bench.start(Play().says("1"), sandbox=True, mcp={"servers": {"fake": fake(tools=tools)}})
+        await chats.chat("go", "c1", mode="auto")
+        assert self.offered(bench) == ["fake__good"]
+
     @pytest.mark.parametrize(
         ("settings", "words"),
         [

@@ -25,6 +25,7 @@ from mcp.shared.message import SessionMessage
 
 MESSAGE_BYTES = 4 << 20  # of one message, with a picture in it
 FLOOD_S, FLOOD_BYTES, FLOOD_LINES = 60.0, 64 << 20, 20_000  # said within a minute: nobody needs as much
+FLOOD_STREAMS = 200  # that were opened in that time: the package opens one anew as soon as its server says, without end
 WRITE_S = 10.0  # for a server to take what it is told
 CONNECT_S = 10.0
 PAGES_MOST = 50  # of a list of tools
@@ -67,12 +68,22 @@ class Flood:
 
     def __init__(self, clock: Callable[[], float]):
         self._clock, self._since_s = clock, clock()
-        self._bytes = self._lines = 0
+        self._bytes = self._lines = self._streams = 0
 
-    def add(self, data: bytes) -> None:
+    def _look_at_the_clock(self) -> None:
         now_s = self._clock()
         if now_s - self._since_s > FLOOD_S:
-            self._since_s, self._bytes, self._lines = now_s, 0, 0
+            self._since_s, self._bytes, self._lines, self._streams = now_s, 0, 0, 0
+
+    def opened(self) -> None:
+        """Another stream."""
+        self._look_at_the_clock()
+        self._streams += 1
+        if self._streams > FLOOD_STREAMS:
+            raise Failed("it drops its streams over and over, and was ended")
+
+    def add(self, data: bytes) -> None:
+        self._look_at_the_clock()
         self._bytes += len(data)
         self._lines += data.count(b"\n")
         if self._bytes > FLOOD_BYTES or self._lines > FLOOD_LINES:
@@ -194,12 +205,19 @@ class _Wire(httpx2.AsyncBaseTransport):
         headers = {name: value for name, value in request.headers.items() if name.lower() not in KEPT_BACK}
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
         try:
+            if request.method == "GET":
+                self._flood.opened()
+        except Failed as error:
+            self._lost(str(error))
+            return self._refusal(429, str(error))
+        try:
             answer = await self._ask(
                 request.method, str(request.url), headers=headers, data=await request.aread(), timeout=limits
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return self._refusal(502, f"it cannot be reached: {type(error).__name__}")
-        told = [(name, value) for name, value in answer.headers.items() if name.lower() not in KEPT_BACK]
+        # as bytes: the package takes text as ASCII, and one odd header would end the connection
+        told = [(name, value) for name, value in answer.raw_headers if name.decode().lower() not in KEPT_BACK]
         status, kind = answer.status, answer.content_type
         if answer.headers.get("content-encoding", "identity") != "identity":
             answer.close()
@@ -357,6 +375,9 @@ def _offer(tool: types.Tool) -> Offer | None:
     """A tool that can be offered; None for one whose arguments are no object: a model could be told of none then."""
     schema = tool.input_schema
     if not tool.name or not isinstance(schema, dict) or schema.get("type", "object") != "object":
+        return None
+    fields = schema.get("properties", {})  # a provider refuses all of a request in which one is no schema
+    if not isinstance(fields, dict) or not all(isinstance(one, dict | bool) for one in fields.values()):
         return None
     notes = tool.annotations
     return Offer(
