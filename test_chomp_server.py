@@ -64115,6 +64115,34 @@ class TestMcpDefinitions:
         assert missing == ["CHOMP_MCP_HOME", "CHOMP_MCP_CHOMP_API_TOKEN"]
         assert mcp.secrets_of(found, made) == ["the-token"]
 
+    def test_what_is_plainly_no_secret_is_not_hidden_from_all(self, mcp: Any) -> None:
+        for name, value in [
+            ("NODE_ENV", "production"), ("GITHUB_HOST", "github.com"), ("MEMORY_FILE", "/home/me/notes/memory.json"),
+            ("API_URL", "https://api.example.com/v1"), ("MODEL", "claude-sonnet-4-20250514"), ("LIMIT", "100000000"),
+            ("REGION", "eu-central-1"), ("DIRS", "~/one:~/two"),
+        ]:  # fmt: skip
+            for written in (value, f"${{{name}}}"):
+                given = {"command": "x", "args": [f"--at=${{{name}}}"], "env": {name: written}}
+                found = mcp.read_definition("n", given, "chomp.toml")
+                made, _ = mcp.expanded(found, {f"CHOMP_MCP_{name}": value}.__getitem__)
+                assert made.env[name] == value and mcp.secrets_of(found, made) == [], value
+
+    def test_what_may_be_a_secret_is_hidden(self, mcp: Any) -> None:
+        for name, value in [
+            ("API_KEY", "production"), ("DB_PASSWORD", "correcthorse"), ("THING", "hunter2hunter2"),
+            ("GH", "ghp_0aB1cD2eF3gH4iJ5"), ("DATABASE", "postgres://me:swordfish@db/x"),
+            ("HOOK", "https://a.example/in?code=swordfish"), ("ID", "3f2b8c1e-77aa-4e21-9d10-0f9a51c2e7b4"),
+            ("SLACK", "xoxb-2041-abcdEFGH1234ijkl"), ("HOOK", "https://hooks.example.com/services/T0AB/B0CD/x1Y2z3W4v5U6"),
+        ]:  # fmt: skip
+            found = mcp.read_definition("n", {"command": "x", "env": {name: value}}, "chomp.toml")
+            assert mcp.secrets_of(found, found) == [value]
+            found = mcp.read_definition("n", {"command": "x", "args": [f"--it=${{{name}}}"]}, "chomp.toml")
+            made, _ = mcp.expanded(found, {f"CHOMP_MCP_{name}": value}.__getitem__)
+            assert mcp.secrets_of(found, made) == [f"--it={value}", value]
+            headers = {"Authorization": f"Bearer {value}"}
+            found = mcp.read_definition("n", {"url": "http://a", "headers": headers}, "chomp.toml")
+            assert mcp.secrets_of(found, found) == [f"Bearer {value}", value]
+
     def test_a_definition_is_known_by_all_that_is_written(self, mcp: Any) -> None:
         one = {"command": "x", "args": ["a"], "env": {"A": "1", "B": "2"}}
         keys = {
@@ -64501,6 +64529,20 @@ class TestMcpClient:
         assert await self.state(chats) == "connected"
 
     # -- hostile servers
+
+    async def test_the_folder_of_a_user_hides_no_words_from_others(self, bench: Bench, fake: Any) -> None:
+        env = {"A_TOKEN": "conversation", "B_TOKEN": "a1B2c3D4e5F6g7H8i9J0"}
+        await bench.start(Play().says("one"), sandbox=True, users=[member("ann", agent=True)])
+        ann = bench.caller(token_of("ann"))
+        await ann.chat("go", "c1", mode="auto")
+        folder = Path((await ann.get("/conversations/c1/mcp"))["cwd"])
+        (folder / ".mcp.json").write_text(json.dumps({"mcpServers": {"fake": {"command": "cat", "env": env}}}))
+        row = (await self.rows(ann))["fake"]
+        await ann.does("POST", "/conversations/c1/mcp/fake", {"trust": True, "key": row["key"]})
+        await eventually_async(lambda: self.state(ann), "connecting", PATIENCE_S)
+        credentials = bench.server.services.credentials
+        assert credentials.redact("a conversation") == "a conversation"
+        assert credentials.redact(env["B_TOKEN"]) == "[hidden]"
 
     @pytest.fixture
     async def web_fake(self) -> AsyncIterator[Callable[..., Awaitable[dict[str, Any]]]]:

@@ -50,6 +50,7 @@ RETRY_S, RETRY_MOST_S = 10.0, 300.0  # after a start that has failed, twice as l
 LINKS_MOST = 500  # servers of conversations that are remembered
 RESULT_CHARS = 200_000
 SECRET_CHARS = 8  # a shorter value stands in too many texts to be hidden
+USER_SECRET_CHARS = 20  # what the folder of a user has
 NAME_CHARS = 64  # of a tool
 PYTHON = os.path.realpath(sys.executable)  # that of a virtual environment may not be there in a sandbox
 WITH_ENV = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "bin", "with-env")
@@ -60,6 +61,16 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]{0,99})(?::-([^}]*))?\}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]")
+_SECRET_NAME = re.compile(
+    r"key|token|secret|pass|pw|auth|cred|cookie|session|sid|priv|sign|salt|pin|otp|jwt|pat\b|dsn", re.I
+)
+_PART = (
+    r"(?:[A-Za-z]{1,16}[0-9]{0,4}|v?[0-9]{1,9})"  # of a word or a name; no longer, and no mixture: that may be a key
+)
+_NAMES = rf"{_PART}(?:[._ -]{_PART})*"
+_PATH = rf"(?:~|\.{{1,2}})?(?:/\.?(?:{_NAMES})?)*"
+_PLAIN = re.compile(rf"{_NAMES}|{_PATH}(?::{_PATH})*|https?://{_NAMES}(?::[0-9]{{1,5}})?(?:/(?:{_NAMES})?)*")
+_OPTION = re.compile(r"^--?[A-Za-z][A-Za-z-]*=")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -199,14 +210,31 @@ def expanded(found: Definition, variable: Callable[[str], str]) -> tuple[Definit
     return made, list(dict.fromkeys(missing))
 
 
+def is_plain(name: str, value: str) -> bool:
+    """Whether a value is plainly no secret: a word, a host, a path, an address, a number.
+
+    What is hidden is hidden everywhere, from models and people: they would find nothing any more where it is a folder
+    or a word of the language.
+    """
+    return not _SECRET_NAME.search(name) and _PLAIN.fullmatch(value) is not None
+
+
 def secrets_of(found: Definition, made: Definition) -> list[str]:
     """What is to be shown to nobody: values of variables and headers, and what was put in elsewhere."""
-    values = [*made.env.values(), *made.headers.values()]
-    values += [text.rpartition(" ")[2] for text in made.headers.values()]  # without "Bearer"
+
+    def names_in(text: str) -> str:
+        return " ".join(match[1] for match in _VARIABLE.finditer(text))
+
+    values: list[str] = []
+    for old, new in ((found.env, made.env), (found.headers, made.headers)):
+        values += [text for name, text in new.items() if not is_plain(f"{name} {names_in(old[name])}", text)]
+    values += [text.rpartition(" ")[2] for text in values if text in made.headers.values()]  # without "Bearer"
     before, after = (found.command, found.url, *found.args), (made.command, made.url, *made.args)
-    values += [new for old, new in zip(before, after, strict=True) if new != old]
+    for text, put in zip(before, after, strict=True):
+        if put != text and not is_plain(names_in(text), _OPTION.sub("", put)):
+            values += [put, _OPTION.sub("", put)]
     query = urllib.parse.urlsplit(made.url)
-    values += [text for _, text in urllib.parse.parse_qsl(query.query)]
+    values += [text for name, text in urllib.parse.parse_qsl(query.query) if not is_plain(name, text)]
     return [*dict.fromkeys(text for text in [*values, query.password or ""] if len(text) >= SECRET_CHARS)]
 
 
@@ -486,7 +514,8 @@ class Links:
         owns = turn.caller == "owner" or link.found.is_ours
         made, missing = expanded(link.found, self._host.variable if owns else lambda name: "")
         for secret in secrets_of(link.found, made):
-            self._host.hide(secret)
+            if owns or (len(secret) >= USER_SECRET_CHARS and secret.isprintable() and " " not in secret):
+                self._host.hide(secret)  # from all: a user's folder must not take words from others
         if missing:
             self._host.log.warning("%s: %s is not set, and empty for it", link.found.name, ", ".join(missing))
 
