@@ -18351,7 +18351,7 @@ class Conversations:
         live = self._live.get(conversation_id)
         if live is not None:
             live.stop()
-            self._end_beside(conversation_id)
+        self._end_beside(conversation_id)  # a summary that is made by itself, too
         return live is not None
 
     async def close(self, caller: Caller, conversation_id: str) -> bool:

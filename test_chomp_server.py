@@ -63877,6 +63877,94 @@ class TestAcp:
         out, said_ = await soon(child.communicate())
         assert (out, said_, child.returncode) == (b"", b"", 0)
 
+    @pytest.mark.parametrize("how", ["session/cancel", "$/cancel_request"])
+    async def test_a_summary_is_cancelled_as_a_prompt_is(self, bench: Bench, editor: Any, how: str) -> None:
+        from acp import RequestError, text_block
+
+        chats = await bench.start()
+        bench.models[0].otherwise = lambda call: Play().says("words")
+        one = await editor()
+        session = await one.begins()
+        for n in range(7):
+            await one.prompts(session, f"number {n}")
+        before, asked = len(await chats.history(session)), len(bench.models[0].calls)
+        bench.models[0].otherwise = lambda call: Play().waits(asyncio.Event())
+        asking = asyncio.ensure_future(one.agent.prompt(session_id=session, prompt=[text_block("/compact")]))
+        await eventually(lambda: len(bench.models[0].calls) > asked)
+        if how == "session/cancel":
+            await one.agent.cancel(session_id=session)
+            assert (await soon(asking)).stop_reason == "cancelled"
+        else:
+            await one.agent._conn.send_notification(how, {"requestId": one.agent._conn._next_request_id - 1})
+            with pytest.raises(RequestError) as error:
+                await soon(asking)
+            assert error.value.code == -32800
+        assert len(await chats.history(session)) == before
+        bench.models[0].otherwise = lambda call: Play().says("words")
+        assert (await one.prompts(session, "go on")).stop_reason == "end_turn"
+
+    @contextlib.asynccontextmanager
+    async def spoken_to(self, bench: Bench, url: str) -> AsyncIterator[tuple[Callable[[Any], None], Any]]:
+        """chomp acp without a client: what says a message, and its answers as they come."""
+        env = {"PATH": os.environ["PATH"], "CHOMP_API_TOKEN": TOKEN, "HOME": str(bench.home)}
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, str(COMMAND), "acp", "--server", url,
+            stdin=ACP_PIPE, stdout=ACP_PIPE, stderr=ACP_PIPE, env=env,
+        )  # fmt: skip
+        assert child.stdin is not None and child.stdout is not None
+        writer, reader = child.stdin, child.stdout
+
+        def say(message: Any) -> None:
+            writer.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+
+        async def heard() -> Any:
+            return json.loads(await soon(reader.readline()))
+
+        try:
+            yield say, heard
+        finally:
+            child.kill()
+            await child.communicate()
+
+    async def test_what_is_said_is_heard_while_all_requests_wait(self, bench: Bench) -> None:
+        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(OSError):
+                await reader.read(-1)
+            writer.close()
+
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with self.spoken_to(bench, url) as (say, heard):
+            for id in range(66):
+                say({"id": id, "method": "session/list", "params": {}})
+            before = asyncio.get_running_loop().time()
+            for id in (64, 65):
+                told = await heard()
+                assert told["id"] == id and "64 requests" in told["error"]["message"]
+            assert asyncio.get_running_loop().time() - before < 20  # none of the others has run out of its time
+        server.close()
+
+    async def test_odd_folders_and_addresses_are_told_as_such(self, bench: Bench) -> None:
+        chats = await bench.start(Play().says("fine"), Play().says("fine"))
+        async with self.spoken_to(bench, chats.url) as (say, heard):
+            say({"id": 1, "method": "session/new", "params": {"cwd": "/a\0b", "mcpServers": []}})
+            assert (await heard())["error"]["code"] == -32602
+            say({"id": 2, "method": "session/new", "params": {"cwd": str(bench.work), "mcpServers": []}})
+            while (told := await heard()).get("id") != 2:
+                pass
+            session = told["result"]["sessionId"]
+            blocks = [
+                {"type": "text", "text": None}, {"type": "text", "text": "see "},
+                {"type": "resource_link", "uri": "file://[x/a.py", "name": "a"},
+                {"type": "resource", "resource": {"uri": "file://[y", "text": "inner"}},
+            ]  # fmt: skip
+            say({"id": 3, "method": "session/prompt", "params": {"sessionId": session, "prompt": blocks}})
+            while (told := await heard()).get("id") != 3:
+                pass
+            assert told.get("result", {}).get("stopReason") == "end_turn", told
+        text = words_of(bench.models[0].messages()[-1])
+        assert text == "see file://[x/a.pyfile://[y\n\nAttached file (file://[y):\ninner"
+
     async def test_what_it_does_not_use_is_said(self, bench: Bench, editor: Any) -> None:
         from acp import schema
 
