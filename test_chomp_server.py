@@ -64261,6 +64261,12 @@ class TestMcpDefinitions:
             zip(pairs, names, strict=True)
         )
         assert mcp.tool_names([("a", "b")], []) == ["a__b"]
+        odd = [("a", "b.c"), ("a", "b_c")]
+        posed = [
+            ("a", name.removeprefix("a__")) for name in mcp.tool_names(odd, [])
+        ]  # one that is called as another is
+        names = mcp.tool_names([*odd, *posed], [])
+        assert len(set(names)) == len(names) and names[:2] == mcp.tool_names(odd, [])
 
 
 class TestMcpClient:
@@ -64852,6 +64858,67 @@ class TestMcpClient:
         await eventually(lambda: not alive(), limit_s=30.0)
 
     # -- people
+
+    async def test_one_that_is_stopped_before_it_has_begun_is_over(self, bench: Bench, fake: Any) -> None:
+        chats = await bench.start(Play().says("x"), sandbox=True, mcp={"servers": {"fake": fake()}})
+        await chats.chat("go", "c1", mode="auto")
+        services = bench.server.services.kernel.services
+        desk, turn = services["mcp"], await services["conversations"].turn_facts("c1")
+        (link,) = desk.links.running
+        await desk.links.leave("c1")
+        link = desk.links.of("c1", link.found, link.cwd)
+        connection = desk.links.begin(link, turn)
+        connection.stop()
+        await soon(connection.ready.wait())
+        assert connection.is_over and link.connection is None and link.state == "disconnected"
+
+    async def test_what_is_taken_out_of_the_file_ends_with_the_next_turn(self, bench: Bench, fake: Any) -> None:
+        self.write(bench, fake=fake(), other=fake("other"))
+        chats = await bench.start(*(Play().says("x") for _ in range(4)), sandbox=True)
+        await chats.chat("go", "c1", mode="auto")
+        await self.allow(chats)
+        await self.allow(chats, "other")
+        self.write(bench, other=fake("other"))
+        await chats.chat("go", "c1", mode="auto")
+        await eventually(lambda: self.heard(bench, "ended"))
+        (bench.work / ".mcp.json").unlink()
+        await chats.chat("go", "c1", mode="auto")
+        await eventually(lambda: self.heard(bench, "ended", "other"))
+        assert bench.server.services.kernel.services["mcp"].links.running == []
+
+    @pytest.mark.parametrize(("isolation", "ends"), [("auto", "close"), ("none", "close"), ("none", "kill")])
+    async def test_what_a_server_has_started_ends_with_it(self, bench: Bench, isolation: str, ends: str) -> None:
+        """A grandchild with a session of its own, which holds no pipe and knows nothing of its environment."""
+        mark = f"mcp-grandchild-{os.getpid()}-{id(self)}"
+        (bench.work / "fake.py").write_text(
+            "import subprocess, sys\n"
+            f"subprocess.Popen(['setsid', sys.executable, '-c', 'import time; time.sleep(300)', '{mark}'],\n"
+            "                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
+            + MCP_FAKE
+        )
+        (bench.work / "fake.json").write_text("{}")
+        server = {"command": MCP_PYTHON, "args": [str(bench.work / "fake.py"), str(bench.work / "fake.json")]}
+        await bench.model(Play().says("x"))
+        chats = await bench.process(
+            **{"mcp": {"wait": "30s"}, "mcp.servers.fake": server, "tasks": {"isolation": isolation}}
+        )
+
+        def alive() -> list[int]:
+            found = []
+            for process in psutil.process_iter():
+                with contextlib.suppress(psutil.Error):
+                    if mark in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                        found.append(process.pid)
+            return found
+
+        await chats.chat("go", "c1", mode="auto")
+        await eventually(alive)  # the trap works where it should
+        if ends == "close":
+            await chats.does("POST", "/conversations/c1/close")
+        else:
+            bench.real.child.send_signal(signal.SIGKILL)
+            await bench.real.child.wait()
+        await eventually(lambda: not alive(), limit_s=30.0)
 
     async def test_the_surface_asks_and_takes_the_answer(self, bench: Bench, fake: Any) -> None:
         self.write(bench, fake=fake())

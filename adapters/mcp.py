@@ -276,6 +276,7 @@ class Connection:
         self._over = asyncio.Event()
         self._bye: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] = host.start(f"asks {found.name}", self._live())
+        self.task.add_done_callback(self._is_done)
 
     @property
     def is_over(self) -> bool:
@@ -286,6 +287,12 @@ class Connection:
         """Whether its tools may be others than those that are known."""
         ttl_s = self.listing.ttl_s if self.listing is not None else 0.0
         return self.is_told or (0 < ttl_s < self._host.clocks.steady() - self._listed_s)
+
+    def _is_done(self, task: asyncio.Task[None]) -> None:
+        if self.phase != "ended":  # it was stopped before it had begun: who waits for it must hear of that
+            self.phase, self._ends = "ended", True
+            self.ready.set()
+            self._changed()
 
     async def _live(self) -> None:
         loop = asyncio.get_running_loop()
@@ -601,6 +608,11 @@ class Links:
         link.listing, link.words, link.pause_s, link.until_s = None, "", 0.0, 0.0
         await self.prepare(link, turn)
 
+    def keep(self, conversation: str, names: set[str]) -> None:
+        """Ends those of a conversation that are not among `names`: nobody writes or allows them any more."""
+        for key in [key for key in self._links if key[0] == conversation and key[1] not in names]:
+            self._let_go(self._links.pop(key))
+
     async def leave(self, conversation: str) -> None:
         """A conversation is over: so is all that runs for it."""
         await self._leave([key for key in self._links if key[0] == conversation])
@@ -641,13 +653,16 @@ def tool_names(pairs: Sequence[tuple[str, str]], taken: Iterable[str]) -> list[s
     fitting = [_UNFIT.sub("_", f"{server}__{tool}") for server, tool in pairs]
     counts = collections.Counter([name[:NAME_CHARS] for name in fitting] + list(taken))
 
-    def named(server: str, tool: str, name: str) -> str:
-        if len(name) <= NAME_CHARS and counts[name] == 1:
-            return name
+    def marked(server: str, tool: str, name: str) -> str:
         mark = hashlib.sha256(f"{server}\0{tool}".encode()).hexdigest()[:8]
         return f"{name[: NAME_CHARS - 9]}_{mark}"
 
-    return [named(*pair, name) for pair, name in zip(pairs, fitting, strict=True)]
+    def is_fine(name: str) -> bool:
+        return len(name) <= NAME_CHARS and counts[name] == 1
+
+    rows = list(zip(pairs, fitting, strict=True))
+    marks = {marked(*pair, name) for pair, name in rows if not is_fine(name)}  # which a server could call a tool itself
+    return [name if is_fine(name) and name not in marks else marked(*pair, name) for pair, name in rows]
 
 
 def access_of(found: Definition, offer: Any) -> str:
@@ -735,6 +750,7 @@ class Desk:
         for fault in faults:
             self._host.log.warning("%s: %s", turn.conversation, fault)
         self._ask(turn.conversation, allowed)
+        self.links.keep(turn.conversation, {one.found.name for one in allowed if one.may})
         # in plan mode nothing of a folder's own server could be called: all that it has may change something
         wanted = [one.found for one in allowed if one.may and not (turn.mode == "plan" and not one.found.is_ours)]
         if not wanted:
@@ -751,8 +767,10 @@ class Desk:
             if link.found.offers(offer.name)
         ]
         names = tool_names([(link.found.name, offer.name) for link, offer in offers], [one.name for one in tools])
-        made = [self._tool(name, link, offer) for name, (link, offer) in zip(names, offers, strict=True)]
-        return [*tools, *sorted(made, key=lambda tool: str(tool.name))]
+        made: dict[str, Any] = {}
+        for name, (link, offer) in zip(names, offers, strict=True):
+            made.setdefault(name, self._tool(name, link, offer))  # a provider refuses all where a name is there twice
+        return [*tools, *(made[name] for name in sorted(made))]
 
     def _tool(self, name: str, link: Link, offer: Any) -> Any:
         found = link.found
