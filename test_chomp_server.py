@@ -63163,6 +63163,37 @@ class TestMcpServer:
                 assert answer.status == 413
         assert await mcp.asks("ping") == {}
 
+    async def test_nothing_that_a_hostile_client_says_is_a_500(self, mcp: Mcp) -> None:
+        deep = b"[" * 900 + b"]" * 900
+        listing: Any = {"jsonrpc": "2.0", "method": "tools/list"}
+        call: Any = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+        for body, status, version in [
+            ({**listing, "id": 10**60}, 200, "2025-11-25"), ({**listing, "id": -(2**63)}, 200, "2025-11-25"),
+            ({**listing, "id": "\U0001f600" * 5000}, 200, "2025-11-25"), ({**listing, "id": 1.5}, 400, "2025-11-25"),
+            ({**listing, "id": None}, 400, "2025-11-25"), ({**listing, "id": 1, "params": None}, 400, "2025-11-25"),
+            ({**listing, "id": 1, "params": {"_meta": 5, "cursor": {}}}, 200, "2025-11-25"),
+            ({**call, "params": {"name": ["ask"]}}, 200, "2025-11-25"),
+            ({**call, "params": {"name": "list_tasks", "_meta": {"progressToken": 10**60}}}, 200, "2025-11-25"),
+            ({**call, "params": {"name": "list_tasks", "_meta": {"progressToken": {}}}}, 200, "2025-11-25"),
+            ({**call, "params": {"name": "list_tasks", "arguments": {"limit": 10**60}}}, 200, "2025-11-25"),
+            ({**call, "params": {"name": "task_output", "arguments": {"id": "9" * 18}}}, 200, "2025-11-25"),
+            ({**call, "params": {"name": "result", "arguments": {"id": "9" * 17, "wait_s": "nan"}}}, 200, "2025-11-25"),
+            ({**call, "params": {"name": "add_task", "arguments": {"prompt": "\0", "dir": "\0"}}}, 200, "2025-11-25"),
+            ({**call, "params": {"name": "arena", "arguments": {"prompt": "x", "models": ["\0"] * 16}}}, 200, "2025-11-25"),
+            (b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"x":' + deep + b"}}", 200, "2025-11-25"),
+            (b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}', 400, "2025-11-25"),
+            (b"\xff\xfe{", 400, "2025-11-25"), (b'{"jsonrpc":"2.0","id":1e999,"method":"ping"}', 400, "2025-11-25"),
+            ([{**listing, "id": 1}, {**listing, "id": 1}, 5, [], None], 200, "2025-03-26"),
+            ([{**listing, "id": n} for n in range(51)], 400, "2025-03-26"),
+            ({**listing, "id": 1, "params": {"_meta": {"io.modelcontextprotocol/protocolVersion": {}}}}, 400, ""),
+            ({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": {}}}, 202, "2025-11-25"),
+        ]:  # fmt: skip
+            named = {"mcp_protocol_version": version} if version else {}
+            found, got, _ = await mcp.send(body, mcp_session_id="s", **named)
+            assert found == status, (body if len(str(body)) < 400 else str(body)[:400], found, got)
+            if isinstance(body, dict) and found == 200:
+                assert got["id"] == body["id"]
+
     async def test_who_takes_a_stream_only_gets_one(self, mcp: Mcp) -> None:
         body = mcp_message("tools/call", name="ask", arguments={"prompt": "x", "model": self.up.model})
         status, got, headers = await mcp.send(body, accept="text/event-stream")
@@ -64697,6 +64728,44 @@ class TestMcpClient:
         )
         await chats.chat("go", "c1", mode="auto")
         assert ("tool", "tool-result", "called") in await chats.story("c1"), await self.rows(chats)
+
+    async def test_one_that_redirects_refuses_or_forgets_its_session_says_so(self, bench: Bench, web_fake: Any) -> None:
+        lost: list[Any] = []
+
+        async def calls(request: web.Request, message: Any) -> web.StreamResponse:
+            match message["params"]["arguments"].get("how"):
+                case "redirect":
+                    return web.Response(status=307, headers={"location": f"http://localhost:{request.url.port}/other"})
+                case "token":
+                    return web.Response(status=401, headers={"www-authenticate": "Bearer"}, text="who is that?")
+                case "session" if not lost:
+                    lost.append(request.headers.get("mcp-session-id"))
+                    return web.Response(status=404)
+                case "garbage":
+                    return web.Response(body=b"\xff" * 100, content_type="application/json")
+                case "huge":
+                    return web.Response(body=b" " * (9 << 20), content_type="application/json")
+                case "another":
+                    return web.json_response({"jsonrpc": "2.0", "id": 10**9, "result": {"content": []}})
+            answer = {
+                "jsonrpc": "2.0",
+                "id": message["id"],
+                "result": {"content": [{"type": "text", "text": "called"}]},
+            }
+            return web.json_response(answer)
+
+        server = await web_fake(calls)
+        hows = ["redirect", "token", "session", "garbage", "huge", "another", "last"]
+        chats = await bench.start(
+            *(Play().calls(("w__t", {"how": how})) for how in hows), Play().says("done"), sandbox=True,
+            mcp={"servers": {"w": {**server, "headers": {"X-Token": "canary-in-x-token"}}}, "call": "5s"},
+        )  # fmt: skip
+        await chats.chat("go", "c1", mode="auto")
+        chunks = [one["chunk"] for one in await chats.history("c1") if one["chunk"]["type"] == "tool-result"]
+        told = dict(zip(hows, [(one["isError"], one["content"]) for one in chunks], strict=True))
+        assert told["session"] == told["last"] == (False, "called") and lost == ["s1"], told
+        assert all(told[how][0] for how in ("redirect", "token", "garbage", "huge", "another")), told
+        assert "not followed" in told["redirect"][1] and "401" in told["token"][1] and "4 MiB" in told["huge"][1], told
 
     @pytest.mark.parametrize("which", ["listening", "a call"])
     async def test_one_that_drops_its_streams_over_and_over_is_ended(
