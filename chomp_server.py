@@ -18296,7 +18296,10 @@ class Conversations:
         if live.reason in ("error", "aborted", "loop"):
             why = f": {live.failure}" if live.failure else ""
             raise ValueError(f"the agent ended with {live.reason}{why}. It said last: {words[-2000:] or 'nothing'}")
-        return words or "(It said nothing.)"
+        words = words or "(It said nothing.)"
+        if live.reason in ("length", "max-steps", "content-filter", "content_filter"):
+            words += f"\n\n[It was cut off ({live.reason}), and may not have finished.]"
+        return words
 
     # -- steering, stopping
 

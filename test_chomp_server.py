@@ -61979,6 +61979,21 @@ class TestSubAgents:
         assert await chats.status(one["id"]) == (False, "idle")
         assert [e["status"] for e in told.of("child")] == ["active", "idle"]
 
+    @pytest.mark.parametrize("how", ["max-steps", "length"])
+    async def test_a_child_that_was_cut_off_does_not_pass_for_one_that_has_finished(
+        self, bench: Bench, how: str
+    ) -> None:
+        chats = await bench.start(agent={"max_steps": 2})
+        (model,) = bench.models
+        child = {
+            "max-steps": [Play().says("I begin").calls(("echo", {"text": str(n)})) for n in range(2)],
+            "length": [Play().says("I begin").finishes("length").sends(DONE).ends()],
+        }[how]
+        scripts(model, ROOT=[Play().calls(self.agent("CHILD")), Play().says("I see")], CHILD=child)
+        told = await chats.chat("ROOT", "mine", mode="auto")
+        ((words, failed),) = told.results
+        assert words.startswith("I begin") and how in words and "cut off" in words and not failed
+
     async def test_there_is_an_end_to_depth(self, bench: Bench) -> None:
         chats = await bench.start()
         (model,) = bench.models
