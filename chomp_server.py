@@ -18758,6 +18758,22 @@ def processes_of(runs: Collection[str], known: Mapping[int, int]) -> dict[int, i
     return found
 
 
+def _sandboxes_before(state: str) -> dict[int, int]:
+    """When each sandbox started that is older than this process and hides or shows something of `state`, by pid."""
+    own, found = _process(os.getpid()), dict[int, int]()
+    marks = [f"\0{state}{end}".encode() for end in ("\0", "/")]
+    for pid, process in _all_processes().items():
+        with contextlib.suppress(OSError):  # of others: not allowed
+            if own is None or process.started > own.started:
+                continue
+            if os.path.basename(os.readlink(f"/proc/{pid}/exe")) == "bwrap":
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    words = file.read()
+                if any(mark in words for mark in marks):
+                    found[pid] = process.started
+    return found
+
+
 def _send(pid: int, started: int, *signals: int) -> None:
     """Sends `signals` to the process `pid` that started at `started`, never to another that has its pid by now."""
     with contextlib.suppress(OSError):
@@ -19426,6 +19442,15 @@ class LocalRunner:
     async def sweep(self, runs: Collection[str], grace_s: float = 2.0) -> list[int]:
         """Ends every process that has one of `runs` as TASK_RUN, and what descends from it; the pids that are left."""
         return await _sweep(runs, grace_s)
+
+    async def sweep_unmade(self) -> None:
+        """Ends sandboxes of an earlier chomp of this state that were just being made when it ended.
+
+        Such a one waits for a word of its maker for ever, before it could ask to end with it.
+        """
+        state = str(self._settings().state.resolve())
+        for pid, started in (await asyncio.to_thread(_sandboxes_before, state)).items():
+            _send(pid, started, signal.SIGKILL)
 
     async def _spawn(self, argv: Sequence[str], launch: Launch, **pipes: Any) -> Spawned:
         info, told = os.pipe() if launch.level == "bubblewrap" else (None, None)
@@ -23291,6 +23316,7 @@ class Dispatch:
             (self._to_join if goes_on else left).append(task)
         runs = {current.run for task in left if (current := open_session(task)) is not None and current.run}
         survivors = [one for place in self.places.values() for one in await place.sweep(runs)] if runs else []
+        await self.machine.runner.sweep_unmade()
         for task in left:
             current = open_session(task)
             used: dict[str, Any] = {}

@@ -24042,6 +24042,27 @@ class TestDispatch:
         assert (task.status, task.reason) == ("failed", "interrupted") and "Resume" in task.sessions[0].error
         assert not any(is_running(one) for one in (pid, *family))
 
+    @pytest.mark.skipif(not bwrap_works(), reason="bubblewrap does not work here")
+    async def test_sandboxes_that_a_dead_chomp_was_making_are_ended(self, process: Any, tmp_path: Path) -> None:
+        """One waits for a word of its maker for ever when that ends just then."""
+        one = process()
+        (one.folder / "state").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "other").mkdir()
+
+        async def sandbox(folder: Path) -> asyncio.subprocess.Process:
+            argv = (BWRAP or "", "--bind", "/", "/", "--tmpfs", str(folder), "sleep", "1000")
+            return await asyncio.create_subprocess_exec(*argv, start_new_session=True)
+
+        lost, others = await sandbox(one.folder / "state"), await sandbox(tmp_path / "other")
+        try:
+            await one.up()
+            assert await soon(lost.wait()) == -signal.SIGKILL and others.returncode is None
+        finally:
+            for child in (lost, others):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+                await child.wait()
+
     async def test_after_a_crash_survivors_are_ended_and_the_task_goes_on_where_it_was(self, process: Any) -> None:
         server = await process().up()
         script = "[ -e been ] && { echo resumed; exit; }; touch been; setsid sleep 1000 & echo $!; wait"
