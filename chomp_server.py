@@ -15435,7 +15435,7 @@ class Turn:
 
 # -- what extensions add to the built-in agent
 
-FILTERS = ("tools", "system-prompt", "tool-call", "tool-result", "compaction")
+FILTERS = ("tools", "system-prompt", "approval", "tool-call", "tool-result", "compaction")
 STORAGE_SQL = """
 CREATE TABLE IF NOT EXISTS extension_storage (
   extension TEXT NOT NULL, namespace TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
@@ -15697,7 +15697,8 @@ class ExtensionApi:
         """Passes what `name` is about through `change(value, facts)`, in order; one that fails is left out.
 
         "tools" of a turn, the "system-prompt" of a conversation, the tool of a "tool-call" that is about to be done, a
-        "tool-result", and texts that a "compaction" keeps.
+        "tool-result", and texts that a "compaction" keeps; also a call before a person is asked for an "approval",
+        which waits for it and stays as it is.
         """
         if name not in FILTERS:
             raise ValueError(f"there is no filter {name!r}: {', '.join(FILTERS)}")
@@ -17984,6 +17985,8 @@ class Conversations:
 
         async def consult(chunk: ToolCallChunk, id: str, reason: str) -> str:
             chunk = meant(chunk)
+            if id not in self._questions:  # from now on a person may look, and change something
+                await self._kernel.filtered("approval", chunk, brief.facts)
             return await self._consult(live, brief.conversation, tools.get(chunk.tool_name), chunk, id, reason)
 
         live.settings = msgspec.structs.replace(

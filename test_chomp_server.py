@@ -60151,6 +60151,30 @@ class TestApprovals:
         assert (await chats.get("/approvals"))["approvals"] == []
         assert not (await chats.meta("mine")).get("approvals")
 
+    async def test_an_extension_hears_of_a_call_before_a_person_does(self, bench: Bench) -> None:
+        """Also one that fails then, and changes nothing of what is asked."""
+        bench.extension(
+            "hears_first",
+            """
+            MANIFEST = {"id": "hears_first", "name": "Hears first", "version": "1.0.0", "apiVersion": "^1.3"}
+            def activate(host):
+                heard = []
+                host.provide("heard-first", heard)
+                def hear(call, turn):
+                    waiting = host.service("conversations").waiting(turn.conversation)
+                    heard.append((turn.conversation, call.tool_name, call.input, waiting))
+                    raise KeyError("a bad filter")
+                host.filter("approval", hear)
+            """,
+        )
+        chats = await bench.start(Play().calls(self.PUT), Play().says("done"), sandbox=True)
+        asking = await chats.asks("go", "mine", mode="ask", approvals=True)
+        event = await asking.seen("approval")
+        assert (event["toolName"], event["input"]) == self.PUT
+        await agrees(chats, event)
+        assert (await asking.end()).results == [("written", False)]
+        assert bench.server.services.kernel.services["heard-first"] == [("mine", *self.PUT, 0)]
+
     async def test_of_many_answers_at_once_one_counts(self, bench: Bench) -> None:
         chats = await bench.start(sandbox=True)
         (model,) = bench.models
