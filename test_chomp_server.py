@@ -67154,6 +67154,47 @@ class TestUndoProgram:
             (repository.store.parent / "copy").rename(repository.folder)
         assert len(repository.asks("revert", **reverting)["restored"]) == len(after["changes"]) == 4
 
+    WAITS: Any = {  # what the turn does, somebody else meanwhile, and the turn again; what it did, and cannot take back
+        "another file": ("echo 1 >src/one", "echo mine >binary; echo m >mine; rm run", "", ["src/one"], []),
+        "the same file": ("echo 1 >src/one", "echo mine >src/one", "", ["src/one"], ["src/one"]),
+        "the same file, before": ("echo n >n", "echo mine >src/one", "echo 1 >>src/one", ["n", "src/one"], ["src/one"]),
+        "the same file, put back": ("echo 1 >src/one", "echo 2 >src/one", "echo one >src/one", [], []),
+        "a new file of the turn": ("echo 1 >n", "rm n", "echo 1 >n", ["n"], ["n"]),
+        "who may read": ("chmod 644 .env", "chmod 640 .env", "", [".env"], [".env"]),
+        "a folder": ("echo 1 >src/one", "mkdir -p m/n; chmod 700 src; rmdir e", "", ["src/one"], []),
+        "in a new folder": ("mkdir m; echo 1 >m/one", "echo mine >m/mine", "echo 2 >m/one", ["m/one"], []),
+        "in the place of a file": ("rm run; mkdir run; echo 1 >run/one", "echo m >run/mine", "", ["run", "run/one"], ["run/mine"]),
+        "what is ignored meanwhile": ("echo /src >>.gitignore", "echo mine >src/one", "", [".gitignore"], []),
+        "what cannot be kept meanwhile": ("truncate -s 90M src/one", "", "echo 1 >src/one", ["src/one"], ["src/one"]),
+    }  # fmt: skip
+
+    @pytest.mark.parametrize("name", WAITS)
+    def test_what_is_changed_while_a_turn_waits_is_not_its_own(self, repository: Kept, name: str) -> None:
+        first, mine, then, changes, conflicts = self.WAITS[name]
+        repository.sh("mkdir e")
+        before = repository.take()["id"]
+        repository.sh(first)
+        begin = repository.take(since=before)["id"]
+        repository.sh(mine)
+        end = repository.take(since=before)["id"]
+        repository.sh(then)
+        waits = [[begin, end]]
+        after = repository.take(since=before, waits=[[begin, None]] if not then else waits)
+        assert [path for _, path in after["changes"]] == changes
+        reverting = {"before": before, "after": after["id"], "waits": waits}
+        assert repository.asks("diff", **reverting)["changes"] == after["changes"]
+        left = repository.state()
+        done = repository.asks("revert", **reverting)
+        if conflicts:
+            assert done == {"conflicts": conflicts, "more": 0} and repository.state() == left
+            return
+        assert done == {"restored": changes, "more": 0}
+        found = repository.state()
+        repository.sh("rm -rf m")
+        repository.asks("revert", before=before, after=before)
+        for path in {*found} - {os.fsencode(one) for one in changes}:
+            assert found[path] == left[path]
+
     def test_what_is_put_back_by_hand_is_no_conflict(self, repository: Kept) -> None:
         _, reverting = repository.turn("echo 1 >src/one; rm src/deep/two; echo n >new")
         repository.sh("echo one >src/one; rm new")
