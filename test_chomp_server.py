@@ -67824,6 +67824,221 @@ class TestUndo:
         assert (turn["state"], self.shown(turn)) == ("open", {"a": "modified"})
         assert (await self.revert(chats, turn))[0] == 200 and (bench.work / "a").read_text() == "1\n"
 
+    @staticmethod
+    async def asked(chats: Chats, count: int = 1) -> list[dict[str, Any]]:
+        """What a person is asked, when it is so many."""
+
+        async def number() -> int:
+            return len((await chats.get("/approvals"))["approvals"])
+
+        await eventually_async(number, count, PATIENCE_S)
+        found: list[dict[str, Any]] = (await chats.get("/approvals"))["approvals"]
+        return found
+
+    @staticmethod
+    async def agrees(chats: Chats, question: dict[str, Any]) -> None:
+        await chats.does("POST", f"/approvals/{question['id']}", {"allow": True})
+
+    async def waiting(self, chats: Chats) -> None:
+        """A turn in whose midst a person is asked something."""
+        asking = await chats.asks("go", "mine", mode="ask")
+        await self.agrees(chats, await asking.seen("approval"))
+        await asking.seen("approval", 2)
+
+    STEPS = "echo 2 >a; echo 2 >n", "echo 2 >>c"
+
+    async def check_wait(self, bench: Bench, chats: Chats, edited: str, conversation: str = "mine") -> None:
+        """The turn's own changes are reverted, and what a person has written to a file while it waited stays."""
+        (turn, *_) = await self.undo(chats, conversation)
+        assert turn["state"] == "open", turn
+        assert self.shown(turn) == {"a": "modified", "n": "added", "c": "added"}
+        status, answer = await self.revert(chats, turn, conversation)
+        found = {path.name: path.read_text() for path in bench.work.iterdir()}
+        if edited == "b":
+            assert (status, answer["restored"]) == (200, ["a", "c", "n"])
+            assert found == {"a": "1\n", "b": "mine\n"}
+        else:
+            assert (status, answer["code"]) == (409, "edited_since") and f": {edited}." in answer["error"]
+            assert found[edited].startswith("mine\n") and found["n"] == "2\n"
+
+    def before_wait(self, bench: Bench) -> None:
+        for name in "ab":
+            (bench.work / name).write_text("1\n")
+
+    @pytest.mark.parametrize("edited", ["a", "b", "c"])
+    async def test_what_a_person_edits_while_a_turn_waits_stays(self, bench: Bench, edited: str) -> None:
+        self.before_wait(bench)
+        chats = await bench.start(*map(self.shell, self.STEPS), Play().says("done"), sandbox=True)
+        await self.waiting(chats)
+        (bench.work / edited).write_text("mine\n")
+        await self.agrees(chats, *await self.asked(chats))
+        await self.check_wait(bench, chats, edited)
+
+    @pytest.mark.parametrize("edited", ["a", "b"])
+    async def test_it_stays_also_when_the_call_is_not_allowed(self, bench: Bench, edited: str) -> None:
+        self.before_wait(bench)
+        plays = (self.shell("; ".join((*self.STEPS, "rm c; echo 2 >c"))), self.shell("rm a"), Play().says("done"))
+        chats = await bench.start(*plays, sandbox=True)
+        await self.waiting(chats)
+        (bench.work / edited).write_text("mine\n")
+        (question,) = await self.asked(chats)
+        await chats.does("POST", f"/approvals/{question['id']}", {"allow": False})
+        await self.check_wait(bench, chats, edited)
+
+    @pytest.mark.parametrize("edited", ["a", "b"])
+    @pytest.mark.parametrize("when", ["before", "between"])
+    async def test_it_stays_over_a_restart(self, bench: Bench, edited: str, when: str) -> None:
+        self.before_wait(bench)
+        chats = await bench.start(*map(self.shell, self.STEPS), sandbox=True)
+        await self.waiting(chats)
+        if when == "between":
+            await bench.stop()
+        (bench.work / edited).write_text("mine\n")
+        chats = await bench.again()
+        await chats.server.runs_tasks()
+        bench.models[0].then(Play().says("done"))
+        await self.agrees(chats, *await self.asked(chats))
+        await eventually((bench.work / "c").exists)
+        await self.check_wait(bench, chats, edited)
+
+    async def test_it_stays_over_a_kill(self, bench: Bench) -> None:
+        self.before_wait(bench)
+        model = await bench.model(*map(self.shell, self.STEPS))
+        chats = await bench.process()
+        await self.waiting(chats)
+        chats = await bench.killed()
+        (bench.work / "b").write_text("mine\n")
+        model.then(Play().says("done"))
+        await self.agrees(chats, *await self.asked(chats))
+        await eventually((bench.work / "c").exists)
+        await self.check_wait(bench, chats, "b")
+
+    @pytest.mark.parametrize("edited", ["a", "b"])
+    @pytest.mark.parametrize("restarted", [False, True], ids=["at once", "over a restart"])
+    async def test_it_stays_while_an_agent_of_an_agent_waits(self, bench: Bench, edited: str, restarted: bool) -> None:
+        self.before_wait(bench)
+        first, second = map(self.shell, self.STEPS)
+        chats = await bench.start(sandbox=True)
+        (model,) = bench.models
+        scripts(
+            model, ROOT=[Play().calls(("agent", {"prompt": "ALPHA", "title": "child"})), Play().says("done")],
+            ALPHA=[first, second, Play().says("did")],
+        )  # fmt: skip
+        asking = await chats.asks("ROOT", "mine", mode="ask")
+        await self.agrees(chats, await asking.seen("approval"))
+        await asking.seen("approval", 2)
+        (bench.work / edited).write_text("mine\n")
+        if restarted:
+            chats = await bench.again()
+            await chats.server.runs_tasks()
+        await self.agrees(chats, *await self.asked(chats))
+        await eventually((bench.work / "c").exists)
+        await chats.idle("mine")
+        (child,) = (await chats.get("/conversations?parentId=mine"))["conversations"]
+        (inner,) = await self.undo(chats, child["id"])
+        assert self.shown(inner) == {"a": "modified", "n": "added", "c": "added"}
+        await self.check_wait(bench, chats, edited)
+
+    async def test_what_one_child_does_while_another_waits_is_the_turns(self, bench: Bench) -> None:
+        (bench.work / "b").write_text("1\n")
+        chats = await bench.start(sandbox=True, agent={"parallel": 0})
+        (model,) = bench.models
+        gate = "echo 1 >began; until test -e gate; do sleep 0.02; done; rm gate; rm began; "
+        scripts(
+            model,
+            ROOT=[
+                self.shell("echo 1 >root"),
+                Play().calls(*(("agent", {"prompt": name, "title": name}) for name in ("ALPHA", "BETA"))),
+                Play().says("done"),
+            ],
+            ALPHA=[self.shell("echo 1 >alpha"), Play().says("did")],
+            BETA=[self.shell(f"{gate}echo 1 >beta"), self.shell("echo 2 >beta"), Play().says("did")],
+        )  # fmt: skip
+        asking = await chats.asks("ROOT", "mine", mode="ask")
+        await self.agrees(chats, await asking.seen("approval"))
+        questions = await self.asked(chats, 2)
+        (alpha,) = (one for one in questions if "alpha" in json.dumps(one["input"]))
+        (beta,) = (one for one in questions if one is not alpha)
+        (bench.work / "b").write_text("2\n")  # while both wait
+        await self.agrees(chats, beta)
+        await eventually((bench.work / "began").exists)
+        (bench.work / "gate").touch()
+        await self.asked(chats, 2)
+        (bench.work / "d").write_text("mine\n")
+        for one in await self.asked(chats, 2):
+            if one["id"] != alpha["id"]:
+                await self.agrees(chats, one)
+        await eventually(lambda: (bench.work / "beta").read_text() == "2\n")
+        await eventually_async(lambda: self._children_active(chats), 1, PATIENCE_S)
+        (bench.work / "b").write_text("mine\n")  # while one waits, and the other one is over
+        await self.agrees(chats, alpha)
+        (turn,) = await self.undo(chats)
+        assert self.shown(turn) == {"alpha": "added", "beta": "added", "root": "added"}
+        assert (await self.revert(chats, turn))[1]["restored"] == ["alpha", "beta", "root"]
+        assert {one.name: one.read_text() for one in bench.work.iterdir()} == {"b": "mine\n", "d": "mine\n"}
+
+    @staticmethod
+    async def _children_active(chats: Chats) -> int:
+        found = (await chats.get("/conversations?parentId=mine"))["conversations"]
+        return sum(one.get("active", False) for one in found)
+
+    async def test_a_call_beside_the_one_that_waits_is_the_turns(self, bench: Bench) -> None:
+        """The second one is asked about when the first one has run: they are not safe beside one another."""
+        self.before_wait(bench)
+        first, second = self.STEPS
+        play = Play().calls(("runs", {"command": first}), ("runs", {"command": second}))
+        chats = await bench.start(play, Play().says("done"), sandbox=True)
+        await self.waiting(chats)
+        (bench.work / "b").write_text("mine\n")
+        await self.agrees(chats, *await self.asked(chats))
+        await self.check_wait(bench, chats, "b")
+
+    @pytest.mark.parametrize("fails", ["begin", "end", "database"])
+    async def test_what_cannot_be_told_apart_is_not_reverted(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, fails: str
+    ) -> None:
+        self.before_wait(bench)
+        chats = await bench.start(*map(self.shell, self.STEPS), Play().says("done"), sandbox=True)
+        module = next(one.module for one in chats.server.services.kernel.extensions if one.id == "undo")
+
+        async def raises_full(*args: Any) -> None:
+            raise cs.DatabaseFault("the disk is full")
+
+        asking = await chats.asks("go", "mine", mode="ask")
+        await self.agrees(chats, await asking.seen("approval"))
+        if fails == "end":
+            await asking.seen("approval", 2)
+        else:
+            await eventually((bench.work / "n").exists)
+        if fails == "database":
+            monkeypatch.setattr(module.Undo, "_write_waits", raises_full)
+        else:
+            monkeypatch.setattr(module, "BEFORE_S", 0)
+        await asking.seen("approval", 2)
+        (bench.work / "b").write_text("mine\n")
+        await self.agrees(chats, *await self.asked(chats))
+        told = await asking.end()
+        assert told.text == "done" and not any(is_error for _, is_error in told.results)
+        (turn,) = await self.undo(chats)
+        assert turn["state"] == "lost" and "cannot be told from its own" in turn["reason"]
+        status, answer = await self.revert(chats, turn)
+        assert (status, answer["code"]) == (409, "lost") and (bench.work / "b").read_text() == "mine\n"
+
+    async def test_turns_of_an_earlier_chomp_are_reverted(self, bench: Bench) -> None:
+        (bench.work / "a").write_text("1\n")
+        chats = await bench.start(self.shell("echo 2 >a"), Play().says("done"), sandbox=True)
+        await chats.chat("go", "mine", mode="auto")
+        (turn,) = await self.undo(chats)
+        await bench.stop()
+        database = bench.database()
+        database.execute("ALTER TABLE undo_turns DROP COLUMN waits")
+        database.execute("UPDATE extensions SET version = 1 WHERE id = 'undo'")
+        database.close()
+        chats = await bench.again()
+        await chats.server.runs_tasks()
+        assert await self.undo(chats) == [turn]
+        assert (await self.revert(chats, turn))[0] == 200 and (bench.work / "a").read_text() == "1\n"
+
     async def test_users_revert_their_own(self, bench: Bench) -> None:
         chats = await bench.start(
             self.shell("echo 1 >a"), Play().says("done"), sandbox=True, users=[ANN]

@@ -13,7 +13,7 @@ import os
 import py_compile
 import sys
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -37,6 +37,7 @@ TIDY_S = 6 * 3600.0
 LISTED = 200  # turns
 WORDS_CHARS, NAMED = 80, 20
 LOST = "chomp ended while this turn ran: what the folder held after it is not known"
+MIXED = "what was changed while this turn waited for an answer cannot be told from its own changes"
 REVERT, USAGE = "undo/revert", "undo CONVERSATION [TURN|last]"
 TABLE = """
 CREATE TABLE undo_turns (
@@ -49,6 +50,7 @@ CREATE TABLE undo_turns (
 ) WITHOUT ROWID;
 CREATE INDEX undo_folders ON undo_turns (folder, began_at);
 """
+WAITS = "ALTER TABLE undo_turns ADD COLUMN waits TEXT NOT NULL DEFAULT '[]';"  # JSON: before and after each one
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,6 +97,13 @@ class Told(msgspec.Struct, frozen=True):
     skipped_more: int = 0
 
 
+class Wait(msgspec.Struct, frozen=True, array_like=True):
+    """The snapshots around a wait for a person; one is None until it is taken."""
+
+    begin: str | None = None
+    end: str | None = None
+
+
 class Row(msgspec.Struct, frozen=True):
     """One turn that has changed something, or could have."""
 
@@ -111,6 +120,17 @@ class Row(msgspec.Struct, frozen=True):
     after: str | None
     reason: str
     told: str | None
+    waits: str = "[]"
+
+    @property
+    def waited(self) -> list[Wait]:
+        """What was changed meanwhile is somebody else's."""
+        return msgspec.json.decode(self.waits, type=list[Wait])
+
+    @property
+    def waits_now(self) -> bool:
+        """Whether the last wait is not over."""
+        return bool(waited := self.waited) and waited[-1].end is None
 
     def shown(self, live: bool) -> dict[str, Any]:
         """As clients get it; `live`: the turn runs."""
@@ -154,6 +174,15 @@ def words_of(error: BaseException) -> str:
     return str(getattr(error, "message", "") or error or type(error).__name__)
 
 
+class Work:
+    """What a turn and the agents that work for it do in one folder."""
+
+    def __init__(self) -> None:
+        self.calls: set[Any] = set()  # which run, and may change something
+        self.asked = False  # a person is about to be asked, and no conversation says yet that it waits
+        self.waits = False  # the folder is kept as it was when a wait began, or is about to be
+
+
 class Undo:
     """What turns have done to files."""
 
@@ -161,6 +190,8 @@ class Undo:
         self._host = host
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._facts: dict[tuple[str, str], Any] = {}  # of turns whose beginning is kept, or could not be
+        self._works: dict[tuple[str, str], Work] = {}  # by the turn at the top, and the folder
+        self._faults: dict[str, str] = {}  # of these turns, why it is not known what is their own
         self._ending: dict[str, set[asyncio.Task[Any]]] = {}  # by folder: turns that are over and not yet looked at
         self._looked_at: set[tuple[str, str]] = set()  # these turns
         self._touched: set[str] = set()  # folders whose store may have more than is needed
@@ -217,7 +248,10 @@ class Undo:
         """Keeps what is there before the first call of a turn that could change something; the call waits for it."""
         turn = ctx.turn
         changes = tool.access in ("write", "shell") and turn.turn and turn.conversation
-        if changes and self._host.settings.on and (turn.conversation, turn.turn) not in self._facts:
+        if not (changes and self._host.settings.on):
+            return tool
+        await self._go_on(ctx)
+        if (turn.conversation, turn.turn) not in self._facts:
             async with self._lock(turn.conversation, turn.turn):
                 if (turn.conversation, turn.turn) not in self._facts:
                     try:
@@ -237,9 +271,11 @@ class Undo:
             new = [one for one in await self._lineage(turn) if not await self._rows(
                 "conversation = ? AND turn = ?", one.conversation, one.turn)]  # fmt: skip
             if not new or new[0].turn != turn.turn:  # it goes on after a restart
-                await self._set(turn.conversation, turn.turn, phase="running")
+                for one in await self._rows("conversation = ? AND turn = ?", turn.conversation, turn.turn):
+                    if one.phase == "waiting":
+                        await self._set(turn.conversation, turn.turn, phase="running")
                 return
-            sql = "INSERT INTO undo_turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            sql = "INSERT INTO undo_turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             rows = [msgspec.structs.astuple(one) for one in new]
             await self._host.write(lambda database: database.executemany(sql, rows))
             self._touched.add(turn.cwd)
@@ -258,8 +294,7 @@ class Undo:
 
     async def _lineage(self, turn: Any) -> list[Row]:
         """The turn, and those in the same folder that it works for, as they begin."""
-        live, now = self._chats.live(turn.conversation), self._host.clocks.wall()
-        lives = [] if live is None or live.id != turn.turn else live.lineage
+        lives, now = self._lives(turn), self._host.clocks.wall()
         root = lives[-1].id if lives else turn.turn
         found = [(turn.conversation, turn.turn, lives[0].text if lives else "")]
         for one in lives[1:]:
@@ -272,10 +307,125 @@ class Undo:
             for conversation, id, words in found
         ]  # fmt: skip
 
+    def _lives(self, turn: Any) -> list[Any]:
+        """The turn and those that it works for, the last one at the top."""
+        live = self._chats.live(turn.conversation)
+        return [] if live is None or live.id != turn.turn else live.lineage
+
+    # -- while a person is asked: what is changed then is not the turn's
+
+    def _work(self, turn: Any) -> tuple[str, Work]:
+        """What is done in its folder for the turn at the top, and that turn."""
+        lives = self._lives(turn)
+        root = lives[-1].id if lives else turn.turn
+        return root, self._works.setdefault((root, turn.cwd), Work())
+
+    async def asks(self, call: Any, turn: Any) -> Any:
+        """A person is about to be asked, who waits for this."""
+        if self._host.settings.on and turn.turn:
+            self._work(turn)[1].asked = True
+            await self._wait(turn)
+        return call
+
+    async def after(self, result: Any, ctx: Any) -> Any:
+        """A call is over; where a person was asked meanwhile, what follows is not its doing."""
+        for work in [one for one in self._works.values() if ctx in one.calls]:
+            work.calls.discard(ctx)
+            await self._wait(ctx.turn)
+        return result
+
+    async def _wait(self, turn: Any) -> None:
+        """Keeps what is there when a person is asked and nothing runs that could change something."""
+        root, work = self._work(turn)
+        lives = self._lives(turn)
+        if work.calls or work.waits or not (work.asked or (lives and self._chats.waiting(lives[-1].conversation_id))):
+            return
+        work.waits = True
+        async with self._lock(turn.cwd):
+            if work.waits:  # no call has come first
+                work.asked = False
+                with self._faults_of(root):
+                    await self._begin_wait(turn, root)
+
+    async def _begin_wait(self, turn: Any, root: str) -> None:
+        rows = [one for one in await self._of_root(root, turn.cwd) if not one.waits_now]
+        # on disk before: should chomp be killed now, it is known that something is missing
+        await self._write_waits({one: [*one.waited, Wait()] for one in rows})
+        taken = await self._take_around(turn, rows, "b")
+        await self._write_waits({one: [*one.waited, Wait(id)] for one, id in taken.items()})
+
+    async def _go_on(self, ctx: Any) -> None:
+        """A call that may change something is about to be done: a wait is over."""
+        turn = ctx.turn
+        root, work = self._work(turn)
+        known = (turn.conversation, turn.turn) in self._facts  # else it may have waited while chomp was restarted
+        if work.waits or not known:
+            async with self._lock(turn.cwd):
+                with self._faults_of(root):
+                    await self._end_wait(turn, root)
+                work.waits = False
+                work.calls.add(ctx)  # before the lock is free: nothing is taken for a wait any more
+        work.calls.add(ctx)
+
+    @contextlib.contextmanager
+    def _faults_of(self, root: str) -> Iterator[None]:
+        """The turn goes on, and cannot be reverted."""
+        try:
+            yield
+        except Exception as error:  # of the database, which cannot be told either
+            self._host.log.warning("%s cannot be reverted: %s", root, words_of(error))
+            self._faults[root] = words_of(error)
+
+    async def _end_wait(self, turn: Any, root: str) -> None:
+        rows = [one for one in await self._of_root(root, turn.cwd) if one.waits_now]
+        for one in rows:
+            if one.waited[-1].begin is None:
+                await self._set(one.conversation, one.turn, phase="failed", reason=f"{MIXED}: it was not kept")
+        rows = [one for one in rows if one.waited[-1].begin is not None]
+        waits = {}
+        for one, id in (await self._take_around(turn, rows, "e")).items():
+            *earlier, last = one.waited
+            waits[one] = earlier if last.begin == id else [*earlier, Wait(last.begin, id)]  # mostly nothing has changed
+        await self._write_waits(waits)
+
+    async def _of_root(self, root: str, folder: str) -> list[Row]:
+        where = "root = ? AND folder = ? AND phase IN ('running', 'waiting') AND before IS NOT NULL"
+        return await self._rows(where, root, folder)
+
+    async def _take_around(self, turn: Any, rows: list[Row], end: str) -> dict[Row, str]:
+        """Snapshots at an end of the last wait, by turn; those of which none can be taken fail."""
+        taken: dict[Row, str] = {}
+        for before in {one.before for one in rows}:  # by which it is known what each of them ignores
+            some = [one for one in rows if one.before == before]
+            names = [f"{one.key}-{len(one.waited) - (end == 'e')}{end}" for one in some]
+            try:
+                answer = await self._run(turn, BEFORE_S, op="take", names=names, since=before,
+                                         file_bytes=self._host.settings.file_bytes)  # fmt: skip
+            except Failed as error:
+                self._host.log.warning("a turn in %s cannot be reverted: %s", turn.cwd, error)
+                for one in some:
+                    await self._set(one.conversation, one.turn, phase="failed", reason=f"{MIXED}: {error}")
+                continue
+            taken |= dict.fromkeys(some, answer["id"])
+        return taken
+
+    async def _write_waits(self, waits: Mapping[Row, list[Wait]]) -> None:
+        values = [(msgspec.json.encode(found).decode(), one.conversation, one.turn) for one, found in waits.items()]
+        if values:
+            sql = "UPDATE undo_turns SET waits = ? WHERE conversation = ? AND turn = ?"
+            await self._host.write(lambda database: database.executemany(sql, values))
+
+    # -- over
+
     def settled(self, event: Any) -> None:
         """A turn is over."""
         conversation, turn = event.data["conversation"], event.data["turn"]
         facts = self._facts.pop((conversation, turn), None)
+        for (root, folder), done in list(self._works.items()):
+            if root == turn:
+                del self._works[root, folder]
+            else:  # its calls that were cancelled have no result
+                done.calls = {ctx for ctx in done.calls if ctx.turn.turn != turn}
         self._looked_at.add((conversation, turn))
         work = self._end(conversation, turn, facts, suspended=event.data["reason"] == "suspended")
         task = self._host.start(f"what {turn} has done", work)
@@ -310,8 +460,18 @@ class Undo:
             if facts is None:  # it has waited for a person while chomp was restarted
                 facts = await self._facts_of(row)
             async with self._lock(row.folder):
+                found = await self._rows("conversation = ? AND turn = ?", row.conversation, row.turn)
+                row = next(iter(found), row)
+                waits = row.waited
+                if row.phase == "failed":
+                    return
+                fault = self._faults.get(row.root, "")
+                if fault or any(one.begin is None for one in waits):
+                    reason = f"{MIXED}: {fault or 'it was not kept'}"
+                    await self._set(row.conversation, row.turn, phase="failed", reason=reason)
+                    return
                 answer = await self._run(facts, AFTER_S, op="take", names=[f"{row.key}-after"], since=row.before,
-                                         file_bytes=self._host.settings.file_bytes)  # fmt: skip
+                                         waits=waits, file_bytes=self._host.settings.file_bytes)  # fmt: skip
                 ended_at = self._host.clocks.wall()
         except Failed as error:
             reason = f"what the folder held after this turn was not kept: {error}"
@@ -328,6 +488,7 @@ class Undo:
             "after": answer["id"],
             "told": msgspec.json.encode(told).decode(),
             "ended_at": ended_at,
+            "waits": msgspec.json.encode([Wait(one.begin, one.end or answer["id"]) for one in waits]).decode(),
         }
         await self._set(row.conversation, row.turn, phase="kept", **values)
 
@@ -380,7 +541,7 @@ class Undo:
             try:
                 facts = await self._facts_of(row)
                 answer = await self._run(facts, REVERT_S, changes=True, op="revert", before=row.before,
-                                         after=row.after, others=others)  # fmt: skip
+                                         after=row.after, others=others, waits=row.waited)  # fmt: skip
             except Failed as failed:
                 raise error(f"this turn cannot be reverted: {failed}", 409, "not_reverted") from None
             if "conflicts" in answer:
@@ -457,6 +618,7 @@ class Undo:
                 await self._chats.forget_beside(BESIDE, folder)
                 return
             keep = [f"{row.key}-{end}" for row in rows for end in ("before", "after")]
+            keep += [f"{row.key}-{n}{end}" for row in rows for n in range(len(row.waited)) for end in "be"]
             for row in {row.conversation: row for row in rows}.values():
                 with contextlib.suppress(Failed):  # another one may work there
                     await self._run(await self._facts_of(row), FORGET_S, op="forget", keep=keep)
@@ -480,7 +642,7 @@ def line_of(turn: Mapping[str, Any]) -> str:
 
 def activate(host: Any) -> None:
     undo = Undo(host)
-    host.tables(TABLE)
+    host.tables(TABLE, WAITS)
     host.event("changed", "refreshUndo")
 
     async def spec(conversation: str | None) -> list[dict[str, Any]]:
@@ -494,7 +656,9 @@ def activate(host: Any) -> None:
     undo.changed = host.surface(
         "undo", "Undo", spec, region="side", scope="conversation", actions={REVERT: do_revert}
     )  # fmt: skip
+    host.filter("approval", undo.asks)
     host.filter("tool-call", undo.before)
+    host.filter("tool-result", undo.after)
     host.on("turn_settled", undo.settled)
     host.on("conversation_deleted", undo.deleted)
     host.every(TIDY_S, undo.tidy)
