@@ -45641,6 +45641,28 @@ class TestBrowser:
             "blocked_by": "7", "in_place": "true",
         }  # fmt: skip
 
+    async def test_settings_that_are_closed_stay_so_though_a_refresh_was_on_its_way(self, browse: Any) -> None:
+        here = await browse(PHONE)
+        page = await here.open("/")
+        await here.sheet("s", "settings")
+        gate = asyncio.Event()
+
+        async def late(route: Any) -> None:
+            await gate.wait()
+            await route.continue_()
+
+        await page.route("**/partials/settings*", late)
+        async with page.expect_request("**/partials/settings*"):
+            await page.evaluate("htmx.trigger(document.body, 'refreshSettings')")
+        await page.keyboard.press("Escape")
+        await page.locator("#settings").wait_for(state="hidden")
+        async with page.expect_response("**/partials/settings*"):
+            gate.set()
+        await page.evaluate("new Promise((done) => setTimeout(done, 300))")
+        assert not await page.locator("#settings").is_visible()
+        await page.unroute_all()
+        await here.sheet("s", "settings")
+
     async def test_a_draft_survives_back_closing_and_reloading(self, browse: Any) -> None:
         here = await browse(PHONE)
         page = await here.open("/")
@@ -64568,7 +64590,7 @@ class TestMcpClient:
         async def window(model: str) -> int:
             return 32_000
 
-        services.conversations._window = window
+        services.conversations.window = window
         await chats.chat("go", "c1", mode="auto")
         await chats.chat("go", "c1", mode="auto")
         assert self.offered(bench) == []

@@ -139,6 +139,7 @@
   });
   document.addEventListener("htmx:before:swap", (event) => {
     const { ctx } = event.detail, isFirst = ctx.sourceElement?.hasAttribute("data-first");
+    if (ctx.sourceEvent?.type === "refreshSettings" && !ctx.target?.closest?.("dialog")?.open) return event.preventDefault();  // closed meanwhile: it would open again
     if (ctx.target?.matches?.(".sheet-body") && !isFirst && ctx.sourceEvent?.type !== "refreshSettings" && ctx.request.action !== coming) event.preventDefault();
   });
   document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
