@@ -32353,7 +32353,9 @@ class TestRunAgent:
 
     async def test_the_spec_is_not_to_be_found_in_any_process(self, agents: RunAgents) -> None:
         callback = {"url": "http://127.0.0.1:9/", "key": "canary-key", "sandbox": "s"}
-        await agents.start("quiet", "sleep", "1000", callback=callback, env={**AGENT_ENV, "MINE": "own"})
+        argv = shell("echo begun; exec sleep 1000")
+        await agents.start("quiet", *argv, callback=callback, env={**AGENT_ENV, "MINE": "own"})
+        await agents.until("quiet", "begun")  # until it is executed, its environment is the supervisor's
         secret = agents.spec(callback=callback)[20:60].encode()
         for pid in agents.pids("quiet"):
             environ, words = Path(f"/proc/{pid}/environ").read_bytes(), Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -65753,6 +65755,27 @@ class TestChatPage:
         assert await page.locator("#more").is_visible()
         await page.get_by_role("button", name="Close").first.focus()  # elsewhere: it is asked again
         await page.get_by_role("button", name="Delete", exact=True).wait_for()
+
+    async def test_what_can_be_done_is_offered_as_soon_as_the_conversation_is_known(self, bench: Any, browse: Any) -> None:
+        """The list of conversations may come after the sheet of one was opened."""
+        _chats, here, page = await self.opens(bench, browse, Play().says("one"))
+        gate = asyncio.Event()
+
+        async def list_late(route: Any) -> None:
+            await gate.wait()
+            await route.continue_()
+
+        await page.route(re.compile(r"/conversations$"), list_late)
+        await self.say(page, "Hello")
+        await self.rest(here)
+        await page.click("#show-more")
+        assert not await page.locator("#more button.btn").count()
+        gate.set()
+        await page.fill("#more-title", "Greetings")  # offered without a second opening, and not made anew when the list is
+        await page.evaluate("chat.loadList()")
+        assert await page.input_value("#more-title") == "Greetings"
+        await page.get_by_role("button", name="Rename").click()
+        await here.holds("document.querySelector('#talk-title').textContent === 'Greetings'")
 
     async def test_one_answer_is_for_one_question_and_the_focus_goes_to_the_next(self, bench: Any, browse: Any) -> None:
         """Neither the second half of a double click nor a key that is held says yes to what comes next."""

@@ -457,7 +457,7 @@
   const more = one("#more"), body = one("#more-body");
   function showMore() {
     const id = chat.conversation, meta = metas.get(id);
-    if (!meta) { body.replaceChildren(make("p", "text-sm text-muted", "It begins with your first message.")); return; }
+    if (!meta) { body.replaceChildren(make("p", "text-sm text-muted", chat.talk?.items.length ? "…" : "It begins with your first message.")); return; }
     const name = make("form", "more-name"), label = make("label", "label", "Title"), title = Object.assign(make("input", "field"), { id: "more-title", name: "title", value: meta.title, maxLength: 200, required: true });
     label.htmlFor = title.id;
     const row = make("div", "more-row");
@@ -496,6 +496,7 @@
     body.replaceChildren(name, facts, compact, ...close, drop);
   }
   one("#show-more").addEventListener("click", () => { showMore(); more.showModal(); });
+  on("meta", () => { if (more.open && !one("form", body)) showMore(); });  // the list came after the sheet was opened
   on("tab-closed", (id) => { if (metas.has(id)) return; keepDraft(id, ""); chosen.delete(id); edits.delete(id); });
 
   loadModels();
