@@ -46,6 +46,7 @@ import codecs
 import collections
 import colorsys
 import contextlib
+import csv
 import datetime
 import difflib
 import email.utils
@@ -62,6 +63,7 @@ import html
 import http
 import importlib.util
 import inspect
+import io
 import ipaddress
 import itertools
 import json
@@ -260,6 +262,7 @@ class TaskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     finished: int = 200  # finished tasks in state.json; older ones are in archive.jsonl
     transcript_bytes: int = 32 << 20  # kept of a session's output
     place: Literal["local", "sandbox"] = "local"  # of tasks that name none: this machine, or where [sandbox] says
+    push: bool = False  # true: a task's branch can be pushed, by your git and with what it signs in with
 
 
 _Many = Annotated[int, msgspec.Meta(ge=0)]
@@ -1276,6 +1279,10 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     handoff: str = ""  # for the next session; may be edited
     deleted: str = ""  # when; it can be restored for a while
     group: str = ""  # the first of the tasks of one prompt, each for another platform, of which one is chosen
+    merged: str = ""  # the branch that has its work now
+    merged_head: str = ""  # and its commit by which it has it
+    pushed: str = ""  # the address its branch was pushed to
+    pull_request: str = ""  # the address of the one that was opened
 
 
 class Archived(msgspec.Struct, frozen=True):
@@ -6523,6 +6530,7 @@ _GROUPS = {
     "task": "task",
     "session": "session",
     "day": "date(at, 'unixepoch')",
+    "hour": "strftime('%Y-%m-%dT%H:00:00Z', at, 'unixepoch')",
 }
 _DURATION_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _OVERHEAD_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
@@ -7209,6 +7217,22 @@ class Meters:
             used = row["prompt_tokens"] + row["completion_tokens"] - row["cached_tokens"]
             self._day.use(used, row["cost_usd"] or 0.0)
 
+    async def course(self, task: Task, most: int) -> list[dict[str, Any]]:
+        """What a task had used at moments of its life, the ends of requests, at most so many: sums up to there."""
+        since = unix_s(task.created)
+        rows = await self._database.read(
+            "SELECT at, prompt_tokens + completion_tokens AS tokens, cost_usd FROM requests WHERE task = ? AND at >= ? "
+            "ORDER BY at",
+            (task.id, since),
+        )
+        tokens, usd, found = 0, 0.0, []
+        every = math.ceil(len(rows) / most) if rows else 1
+        for number, row in enumerate(rows, 1):
+            tokens, usd = tokens + row["tokens"], usd + (row["cost_usd"] or 0.0)
+            if number % every == 0 or number == len(rows):
+                found.append({"at": row["at"], "tokens": tokens, "cost_usd": usd})
+        return found
+
     async def recorded(self, task: str, session: str) -> dict[str, Any]:
         """What a session used as the ledger has it, as fields of `Session`; empty without a request."""
         for row in await sums(self._database, "task = ? AND session = ?", (task, session)):
@@ -7621,6 +7645,19 @@ class Logins:
             return False
         name, _, ends_at = signed.partition(".")
         return name not in self._ended and self._now() < int(ends_at)
+
+    def mark(self, key: str) -> str:
+        """What tells of a key later whether it is still good, and is none itself; "" for what is no browser's key."""
+        signed, _, signature = key.removeprefix(BROWSER_KEY).rpartition(".")
+        return f"{signed}.{hashlib.sha256(signature.encode()).hexdigest()}" if self.check(key) else ""
+
+    def is_good(self, mark: str) -> bool:
+        """Whether the key that `mark` was made of is still good."""
+        signed, _, digest = mark.rpartition(".")
+        known = hashlib.sha256(self._signature(signed).encode()).hexdigest()
+        name, _, ends_at = signed.partition(".")
+        good = hmac.compare_digest(digest.encode("utf-8", "replace"), known.encode())
+        return good and name not in self._ended and self._now() < int(ends_at)
 
     def end(self, key: str) -> None:
         """Signs out: a good key is none any more, unless chomp restarts."""
@@ -14668,6 +14705,8 @@ class Toolbox(msgspec.Struct, frozen=True):
     is_known: Callable[[Any], bool]  # who asks
     ask: Callable[[Mapping[str, Any], str], Any]  # a model
     conversation: Callable[[Any], Any] = str  # that a request names
+    mark: Callable[[Any], str] = str  # the browser's login of a request
+    is_good: Callable[[str], bool] = bool  # whether what `mark` has given still holds
 
 
 # -- tools
@@ -15759,6 +15798,14 @@ class ExtensionApi:
     def is_known(self, request: Any) -> bool:
         """Whether who opened a stream may still have it."""
         return self._tools.is_known(request)
+
+    def login_of(self, request: Any) -> str:
+        """A mark of the browser's login that asks, which is no secret; "" where a program with a token asks."""
+        return self._tools.mark(request)
+
+    def is_signed_in(self, login: str) -> bool:
+        """Whether a login, as `login_of` has it, is still good: not signed out, not too old, the token the same."""
+        return self._tools.is_good(login)
 
     def recent(self, after: int = 0) -> list[Event]:
         """Events still remembered, after the one with the number `after`."""
@@ -19554,6 +19601,26 @@ class LocalRunner:
         return [*program("shut-in", *words), "--", *launch.argv]
 
 
+class FolderRow(msgspec.Struct, frozen=True):
+    """A folder to choose from."""
+
+    name: str
+    path: str
+    repository: bool  # whether a Git repository begins there
+
+
+class FolderList(msgspec.Struct, frozen=True):
+    """The folders in a folder."""
+
+    path: str
+    parent: str  # "": none that tasks may work in
+    folders: tuple[FolderRow, ...]
+    more: bool  # whether some are left out
+
+
+_ENTRIES_MOST, _FOLDERS_MOST = 10_000, 500  # looked at, and listed
+
+
 class Folder(msgspec.Struct, frozen=True):
     """Where a task's agent works.
 
@@ -19598,6 +19665,53 @@ class Saved(msgspec.Struct, frozen=True):
     locks: tuple[str, ...] = ()  # of git, that were there when the session ended
     log: tuple[str, ...] = ()  # the last commits, a line each
     readable: bool = True  # else `note` says why not
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """What becomes of a task's branch when it is merged into another of its source, as things are."""
+
+    source: str = ""  # the repository
+    branch: str = ""
+    into: str = ""
+    branches: tuple[str, ...] = ()  # of the source that it could be merged into, those with the newest commits first
+    tip: str = ""  # the last commit of `branch`
+    into_head: str = ""  # and of `into`
+    checked_out: str = ""  # where somebody works on `into`: its files follow
+    ahead: int = 0  # commits of `branch` that `into` lacks
+    behind: int = 0  # and the other way round
+    log: tuple[str, ...] = ()  # of those commits, the newest first, a line each
+    kind: Literal["", "merged", "fast-forward", "merge", "conflict"] = ""
+    blocked: str = ""  # why it cannot be merged now
+    conflicts: tuple[str, ...] = ()  # files in which the two contradict each other
+    why: tuple[str, ...] = ()  # that, as git says it
+    hunks: str = ""  # the places, with the marks of git
+
+
+class Merged(msgspec.Struct, frozen=True):
+    """What a merge has done."""
+
+    into: str
+    head: str
+    before: str  # what `into` was: git reset --keep brings it back
+    kind: Literal["fast-forward", "merge"]
+
+
+class Review(msgspec.Struct, frozen=True, kw_only=True):
+    """How a task's work can become part of the project."""
+
+    task: str
+    ending: Ending | None = None
+    why: str = ""  # why there is none
+    verified: bool | None = None
+    unverified: str = ""  # what of it no gate has seen, in words
+    remote: str = ""  # the address its branch can be pushed to
+    base: str = ""  # the branch there that others build on
+    may_push: bool = False
+    commands: tuple[str, ...] = ()  # to do it by hand
+    merged: str = ""
+    merged_head: str = ""
+    pushed: str = ""
+    pull_request: str = ""
 
 
 TIP = "refs/chomp/tip"  # what bin/folder calls the commits of a session
@@ -19665,6 +19779,11 @@ class _Given(msgspec.Struct):
     note: str = ""
     head: str = ""
     lacks: bool = False
+
+
+class _Remote(msgspec.Struct):
+    url: str = ""
+    base: str = ""
 
 
 class _File(msgspec.Struct):
@@ -19762,7 +19881,7 @@ class Folders:
         self,
         work: Path,
         settings: Callable[[], Settings],
-        run: Callable[[Launch, float, int], Awaitable[tuple[int | None, bytes]]],
+        run: Callable[..., Awaitable[tuple[int | None, bytes]]],  # LocalRunner.capture
         sandboxed: Callable[[tuple[str, ...], Path, dict[str, str], tuple[Path, ...]], Launch],
         now: Callable[[], float] = time.time,
     ):
@@ -19878,6 +19997,35 @@ class Folders:
         """What a task would work in: "clone", "in_place" or "plain". Raises BadRequest where it must not."""
         _, found = self._found(folder, in_place)
         return "plain" if found is None else "in_place" if in_place else "clone"
+
+    def listed(self, text: str) -> FolderList:
+        """The folders in the folder `text` that tasks may work in; "": in the first one that is theirs.
+
+        Hidden ones and links are left out. Raises BadRequest.
+        """
+        settings = self._settings()
+        path = self.directory(text or (settings.tasks.roots[0] if settings.tasks.roots else "~"))
+        self._allow(path)
+        found, more = [], False
+        with os.scandir(path) as entries:
+            for at, entry in enumerate(entries):
+                if more := at >= _ENTRIES_MOST:
+                    break
+                with contextlib.suppress(OSError):
+                    if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
+                        found.append(Path(entry.path))
+        found = sorted(filter(self._allows, found), key=lambda one: one.name.lower())
+        rows = [FolderRow(one.name, str(one), os.path.exists(one / ".git")) for one in found[:_FOLDERS_MOST]]
+        parent = path.parent if path.parent != path and self._allows(path.parent) else None
+        return FolderList(str(path), str(parent or ""), tuple(rows), more or len(found) > _FOLDERS_MOST)
+
+    def _allows(self, path: Path) -> bool:
+        try:
+            self._allow(path)
+            path.name.encode()
+        except (BadRequest, UnicodeEncodeError):
+            return False
+        return not re.search(r"[\0-\x1f\x7f]", path.name)
 
     def _found(self, text: str, in_place: bool) -> tuple[Path, _Repository | None]:
         """The folder of a task's `dir`, and the repository it is in. Raises BadRequest where tasks may not work."""
@@ -20304,7 +20452,10 @@ class Folders:
         """
         kept = self._kept(self.place(task))
         most = most_bytes + 1
-        if kept is not None and kept.ready and kept.folder.git and kept.folder.root.is_dir():
+        merged = (
+            bool(task.branch) and over(task) and not task.in_place
+        )  # its commits: the files an agent left may differ
+        if not merged and kept is not None and kept.ready and kept.folder.git and kept.folder.root.is_dir():
             found = self._repository(kept.folder)
             shown = self._shown(kept.folder, found)
             answer = await self._git(
@@ -20318,9 +20469,10 @@ class Folders:
         head = next((session.head for session in reversed(task.sessions) if session.head), "")
         if not (base and head):
             return ""
-        if task.repo_url or not task.dir:
-            store = _store_of(self.place(task))
-            source = _Repository(store, store, store, "", True) if store.is_dir() else None
+        if (store := _store_of(self.place(task))).is_dir():
+            source = _Repository(store, store, store, "", True)
+        elif task.repo_url or not task.dir:
+            source = None
         else:
             path = self.directory(task.dir)
             self._allow(path)
@@ -20339,6 +20491,114 @@ class Folders:
             most=most,
         )
         return _cut(answer.diff, most_bytes)
+
+    # -- what becomes of its branch
+
+    async def source_of(self, task: Task) -> _Repository:
+        """The repository that a task's commits went back to. Raises Conflict when they went to none."""
+        folder, kinds = self.known(task), {"in_place": "worked in the folder itself", "plain": "has no repository"}
+        if task.in_place or (folder is not None and folder.kind in kinds):
+            words = kinds["in_place"] if task.in_place else kinds[cast(Folder, folder).kind]
+            raise Conflict(f"task {task.id} {words}: there is nothing to merge", code="no_branch")
+        if task.repo_url or not task.dir:
+            raise Conflict(f"the work of task {task.id} is in no folder of yours", code="no_branch")
+        if not task.branch:
+            raise Conflict(f"task {task.id} has no branch: no commits came back", code="no_branch")
+        path = self.directory(task.dir)
+        self._allow(path)
+        if (found := _locate(path)) is None:
+            raise Conflict(f"{path} is in no repository any more", code="no_branch")
+        return found
+
+    async def ending(self, task: Task, into: str = "") -> Ending:
+        """What comes of merging a task's branch `into` another of its source, "" for the one that is checked out.
+
+        Raises Conflict, BadRequest or Unavailable.
+        """
+        source = await self.source_of(task)
+        seen = await self._git(
+            "ending", Ending, source.shown, source=source, owner=True, branch=task.branch, into=_branch_name(into)
+        )
+        return msgspec.structs.replace(seen, source=str(source.top))
+
+    async def share(self, task: Task) -> None:
+        """Has a task's clone see the commits that its source has by now. Raises Conflict, BadRequest or Unavailable."""
+        source, store = await self.source_of(task), _store_of(self.place(task))
+        if not store.is_dir():  # a clone that is made anew sees them
+            return
+        try:
+            await asyncio.to_thread(_link, source, store)
+        except OSError as error:
+            raise Unavailable(f"the commits of {source.top} cannot be shared: {error.strerror}") from None
+
+    async def merge(self, task: Task, into: str, tip: str, into_head: str, words: str, *, commit: bool) -> Merged:
+        """Merges what `ending` has shown: the same two commits, or it is refused. Raises as that does."""
+        source = await self.source_of(task)
+        shown, writable = source.shown, _refs_of(source)
+        if not source.bare:  # the files of a branch that is checked out follow
+            self._allow(source.top, changes=True)
+            shown, writable = (*shown, *_protected(source)), _writable(source)
+        try:
+            return await self._git(
+                "merge", Merged, shown, writable, 3 * _GIT_S, source=source, owner=True, branch=task.branch, tip=tip,
+                into=_branch_name(into), into_head=into_head, words=words, commit=commit,
+            )  # fmt: skip
+        except Unavailable as error:  # nothing is wrong with chomp
+            raise Conflict(error.message, code="not_merged") from None
+
+    async def remote(self, task: Task) -> tuple[str, str]:
+        """Where a task's branch can be pushed to, and the branch that others build on there; "" where it cannot."""
+        if task.repo_url:
+            return (task.repo_url, "") if _is_far(task.repo_url) else ("", "")
+        source = await self.source_of(task)
+        found = await self._git("remote", _Remote, source.shown, source=source, owner=True)
+        try:
+            return (self._url(found.url), found.base) if _is_far(found.url) else ("", "")
+        except BadRequest:
+            return "", ""
+
+    async def push(self, task: Task, url: str, branch: str) -> None:
+        """Pushes the commits of a task's last session, by the owner's git, from a repository that is chomp's own.
+
+        Nothing there is forced. Raises Conflict or Unavailable.
+        """
+        head = next((session.head for session in reversed(task.sessions) if session.head), "")
+        if not head:
+            raise Conflict(f"task {task.id} has made no commits", code="no_branch")
+        store = _store_of(self.place(task))
+        with self.scratch(task) as scratch:
+            if not store.is_dir():  # it went with the task's folder
+                store = scratch / "store"
+                await self._copy_of(await self.source_of(task), store)
+            words = ("push", "--porcelain", "--no-verify", "--no-signed", "--recurse-submodules=no", "--", url)
+            argv = (*_GIT, "--git-dir", str(store), *words, f"{head}:refs/heads/{branch}")
+            code, output = await self._ran(Launch(argv, scratch, self._env()), self._settings().tasks.setup_timeout_s)
+        text = output.decode(errors="replace")
+        if re.search(r"^!.*\[(remote )?rejected\]", text, re.M):
+            why = "has other commits there" if "fast" in text or "fetch first" in text else "was rejected"
+            raise Conflict(f"{branch} {why}, and nothing was forced: {_why(code, output)}", code="not_pushed")
+        if code != 0:
+            raise Unavailable(f"{branch} could not be pushed: {_why(code, output)}", should_retry=False)
+
+    async def _copy_of(self, source: _Repository, store: Path) -> None:
+        """A bare repository with the objects of another, and none of what it configures."""
+        argv = (*_GIT, "init", "--bare", "--quiet", "--template=", "--", str(store))
+        code, output = await self._ran(Launch(argv, store.parent, self._env()), _GIT_S)
+        if code != 0:
+            raise Unavailable(f"{store} cannot be made: {_why(code, output)}", should_retry=False)
+        await asyncio.to_thread(_link, source, store)
+
+    async def credential(self, url: str) -> str:
+        """What the owner's git signs in with at an https address; "" for nothing. Raises Unavailable."""
+        parts = urllib.parse.urlsplit(url)
+        asked = f"protocol={parts.scheme}\nhost={parts.netloc.rpartition('@')[2]}\npath={parts.path.lstrip('/')}\n\n"
+        launch = Launch((*_GIT, "credential", "fill"), self._work, self._env())
+        try:
+            code, output = await self._run(launch, _GIT_S, 65536, stdin=asked.encode())
+        except OSError as error:
+            raise Unavailable(f"git cannot be run: {error}", should_retry=False) from None
+        found = re.search(rb"^password=(.*)$", output, re.M) if code == 0 else None
+        return found[1].decode(errors="replace") if found else ""
 
     # -- cleaned up
 
@@ -20480,7 +20740,9 @@ class Folders:
         with what it says.
         """
         source = cast(_Repository, fields.get("source"))
-        if "owner" in fields and (command in ("make", "state") or _is_foreign(source)):  # who commits; who is trusted
+        if "owner" in fields and (
+            command in ("make", "state", "merge") or _is_foreign(source)
+        ):  # who commits; who is trusted
             env = {name: value for name, value in self._env().items() if name in _OWNERS}
             own = await self._answer("owners", _Owners, Launch((), _BIN, {}), limit_s, most_bytes, {"owner": env})
             shown, fields["owner"] = (*shown, *map(Path, own.files)), env
@@ -20758,6 +21020,19 @@ def _configuring(values: Mapping[str, str]) -> dict[str, str]:
 
 def _branch(task: Task) -> str:
     return f"chomp/task-{task.id}"
+
+
+def _branch_name(text: str) -> str:
+    """The name of a branch that git may be given; "" stays "". Raises BadRequest."""
+    odd = re.search(r"[\0-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.lock(/|$)|^[-/.]|/\.|[/.]$|^@$", text)
+    if odd or len(text.encode()) > 200:
+        raise BadRequest(f"{text[:50]!r} is no name of a branch", param="into")
+    return text
+
+
+def _is_far(url: str) -> bool:
+    """Whether an address is of another machine: a path is one whose hooks would run here."""
+    return bool(re.match(r"(https?|ssh)://|[\w.-]+@[\w.-]+:", url))
 
 
 def _store_of(place: Path) -> Path:
@@ -21420,28 +21695,36 @@ class Machine:
         return "none" if wished == "none" else self.runner.level
 
     async def check(self, folder: str, *, in_place: bool) -> str:
-        """See Place. On a thread of its own: a folder on a disk that is gone may never answer, and keeps it."""
+        """See Place."""
+        return await self._looked(folder, lambda: self.folders.check(folder, in_place))
+
+    async def listed(self, folder: str) -> FolderList:
+        """The folders in a folder, as `Folders.listed` has them. Raises BadRequest or Unavailable."""
+        return await self._looked(folder, lambda: self.folders.listed(folder))
+
+    async def _looked(self, folder: str, look: Callable[[], T]) -> T:
+        """What `look` finds, on a thread of its own: a folder on a disk that is gone may never answer, and keeps it."""
         if self._looks >= _LOOKS:
             raise Unavailable(f"{folder} is not looked at: other folders have not answered yet", param="dir")
         loop = asyncio.get_running_loop()
-        found: asyncio.Future[str] = loop.create_future()
+        found: asyncio.Future[T] = loop.create_future()
 
-        def settle(kind: str, error: BaseException | None) -> None:
+        def settle(result: T | None, error: BaseException | None) -> None:
             self._looks -= 1
             if not found.done():
-                found.set_result(kind) if error is None else found.set_exception(error)
+                found.set_result(cast(T, result)) if error is None else found.set_exception(error)
 
-        def look() -> None:
-            answer: tuple[str, BaseException | None]
+        def run() -> None:
+            answer: tuple[T | None, BaseException | None]
             try:
-                answer = self.folders.check(folder, in_place), None
+                answer = look(), None
             except Exception as error:  # whoever waits is told of it
-                answer = "", error
+                answer = None, error
             with contextlib.suppress(RuntimeError):  # chomp has ended meanwhile
                 loop.call_soon_threadsafe(settle, *answer)
 
         self._looks += 1
-        threading.Thread(target=look, name="folder", daemon=True).start()
+        threading.Thread(target=run, name="folder", daemon=True).start()
         try:
             async with asyncio.timeout(_LOOK_S):
                 return await found
@@ -22611,7 +22894,8 @@ def save_warnings(folder: Folder, saved: Saved) -> Iterator[str]:
     if saved.dirty_count and folder.kind == "clone":
         names = ", ".join(saved.dirty[:3]) + (", …" if saved.dirty_count > 3 else "")
         where = folder.root if folder.root.is_dir() else "its last checkpoint"
-        yield f"not committed, so it is in {where} only: {saved.dirty_count} files ({names})"
+        files = "1 file" if saved.dirty_count == 1 else f"{saved.dirty_count} files"
+        yield f"not committed, so it is in {where} only: {files} ({names})"
 
 
 class Gates:
@@ -22996,6 +23280,22 @@ class Run:
             self._step = None
 
 
+def _by_hand(task: Task, ending: Ending | None, remote: str) -> tuple[str, ...]:
+    """What a person types to make a task's work part of the project."""
+    if ending is None or not ending.tip or ending.kind == "merged":
+        return ()
+    place = shlex.quote(ending.checked_out or ending.source)
+    lines = [f"git -C {place} merge {shlex.quote(ending.branch)}"]
+    if ending.into and not ending.checked_out:
+        lines.insert(0, f"git -C {place} switch {shlex.quote(ending.into)}")
+    if remote:
+        lines.append(f"git -C {shlex.quote(ending.source)} push origin {shlex.quote(ending.branch)}")
+    return tuple(lines)
+
+
+_CONFLICTS_NAMED = 20  # files, to the agent that is to resolve them
+
+
 class Dispatch:
     """Starts agents on tasks, watches them, and settles what came of it."""
 
@@ -23166,8 +23466,15 @@ class Dispatch:
         await self.queue.act(task_id, "want", wanted=True, **fields)
         return await self._pumped(task_id)
 
-    async def retry(self, task_id: str, *, run: bool) -> Task:
-        """A finished task queued again, to go on in the same folder. Raises NotFound or Conflict."""
+    async def retry(self, task_id: str, *, run: bool, text: str = "") -> Task:
+        """A finished task queued again, to go on in the same folder, with a follow-up where there is `text`.
+
+        Raises NotFound, BadRequest, TooLarge or Conflict.
+        """
+        if text and not over(self.queue.get(task_id)):  # it would have the text, and be asked in vain
+            raise Conflict(f"task {task_id} has not ended: send it a message")
+        if text:
+            await self.queue.message(task_id, text)
         await self.queue.act(task_id, "retry", wanted=run, verified=None)
         return await self._pumped(task_id)
 
@@ -23194,6 +23501,74 @@ class Dispatch:
         """What a task has changed, as unified diff. Raises Unavailable."""
         place = task.sessions[-1].place if task.sessions else "local"
         return await self.places[place].diff(task, most_bytes)
+
+    async def review(self, task: Task, into: str = "") -> Review:
+        """How a task's work can become part of the project. Raises BadRequest or Unavailable."""
+        folders, said = self.machine.folders, {"merged": task.merged, "merged_head": task.merged_head}
+        ending, why, remote, base = None, "", "", ""
+        try:
+            ending = await folders.ending(task, into)
+        except (BadRequest, Conflict, Unavailable) as error:
+            if error.param == "into":
+                raise
+            why = error.message
+        with contextlib.suppress(BadRequest, Conflict, Unavailable):
+            remote, base = await folders.remote(task)
+        head = next((session.head for session in reversed(task.sessions) if session.head), "")
+        unverified = ""
+        if ending is not None and ending.tip and head and ending.tip != head:
+            unverified = f"{ending.branch} was changed since the task ended"
+        if task.verified and any(one.startswith("not committed") for one in task.sessions[-1].warnings):
+            unverified = unverified or "the gate saw files that are not committed, so not merged"
+        if task.status != "done" and not task.verified:
+            unverified = unverified or f"the task is {task.status}: its work may be unfinished"
+        return Review(
+            task=task.id, ending=ending, why=why, verified=task.verified, unverified=unverified, remote=remote,
+            base=base, may_push=self._settings().tasks.push, commands=_by_hand(task, ending, remote),
+            pushed=task.pushed, pull_request=task.pull_request, **said,
+        )  # fmt: skip
+
+    async def merge(self, task_id: str, into: str, tip: str, into_head: str, *, commit: bool = False) -> Merged:
+        """Merges a task's branch, as a review has shown it. Raises NotFound, Conflict, BadRequest or Unavailable."""
+        task = self.queue.get(task_id)
+        if task.status == "active":
+            raise Conflict(f"task {task_id} is still at work: wait for it, or stop it", code="not_merged")
+        title = task.prompt.strip().partition("\n")[0]
+        words = f"Merge {task.branch}: {title[:200]}\n\nTask: {task_id} of chomp\n"
+        merged = await self.machine.folders.merge(task, into, tip, into_head, words, commit=commit)
+        await self.queue.set(task_id, merged=merged.into, merged_head=merged.head)
+        return merged
+
+    async def resolve(self, task_id: str, into: str, *, run: bool) -> Task:
+        """A task queued again whose agent is to resolve what contradicts another branch. Raises as `merge` does."""
+        task, folders = self.queue.get(task_id), self.machine.folders
+        if not over(task):
+            raise Conflict(f"task {task_id} has not ended: send it a message")
+        seen = await folders.ending(task, into)
+        if seen.kind != "conflict":
+            raise Conflict(f"{seen.branch} and {seen.into} do not contradict each other", code="no_conflict")
+        await folders.share(task)  # in its sandbox the agent sees no folder but its own
+        names = ", ".join(seen.conflicts[:_CONFLICTS_NAMED]) + " …" * (len(seen.conflicts) > _CONFLICTS_NAMED)
+        words = (
+            f"The branch {seen.into} was changed meanwhile, and this one contradicts it in {names}. Its commits are "
+            f"here: `git merge {seen.into_head}` merges it. Resolve what contradicts itself so that what both wanted "
+            "holds, run the checks, and commit the merge."
+        )
+        return await self.retry(task_id, run=run, text=words)
+
+    async def push(self, task_id: str) -> str:
+        """Pushes a task's branch to its origin; the address. Raises NotFound, Forbidden, Conflict or Unavailable."""
+        task = self.queue.get(task_id)
+        if not self._settings().tasks.push:
+            raise Forbidden("pushing is switched off: [tasks] push = true lets chomp push with your git's credentials")
+        if task.status == "active":
+            raise Conflict(f"task {task_id} is still at work: wait for it, or stop it", code="not_pushed")
+        url, _ = await self.machine.folders.remote(task)
+        if not url:
+            raise Conflict(f"task {task_id} has no origin on another machine to push to", code="not_pushed")
+        await self.machine.folders.push(task, url, task.branch or _branch(task))
+        await self.queue.set(task_id, pushed=url)
+        return url
 
     async def finish(self, task_id: str, words: str) -> Task:
         """The owner says the task is done; a running agent is ended. Raises NotFound or Conflict."""
@@ -25407,10 +25782,38 @@ def session_seconds(session: Session, now: Callable[[], float] = time.time) -> f
     return max(0.0, (moment_s(session.ended_at) if session.ended_at else now()) - moment_s(session.started_at))
 
 
+_MARKDOWN_CHARS = 20_000
+_CELLS = 5_000  # each line of a table has as many cells as its head, whether they are written or not
+
+
+@functools.cache
+def _markdown() -> Any:
+    import markdown_it  # takes 25 ms and some memory, which a chomp whose pages nobody reads need not spend
+
+    def outwards(renderer: Any, tokens: Any, at: int, options: Any, env: Any) -> str:
+        tokens[at].attrSet("rel", "noopener noreferrer")
+        tokens[at].attrSet("target", "_blank")
+        return str(renderer.renderToken(tokens, at, options, env))
+
+    made = markdown_it.MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("image")
+    made.add_render_rule("link_open", outwards)
+    return made
+
+
+@functools.lru_cache(maxsize=200)
+def markdown_words(text: str) -> str:
+    """What an agent wrote, as HTML: HTML in it is text, an image is a link. What is very long is text as it is."""
+    if len(text) > _MARKDOWN_CHARS:
+        return f'<p class="whitespace-pre-wrap">{html.escape(text)}</p>'
+    if (text.count("\n") + 1) * max(line.count("|") for line in text.split("\n")) > _CELLS:
+        return f'<p class="whitespace-pre-wrap">{html.escape(text)}</p>'
+    return str(_markdown().render(text))
+
+
 TEMPLATE_FILTERS: dict[str, Callable[..., Any]] = {
     "tokens": token_words, "usd": usd_words, "duration": duration_words, "written": setting_words, "ink": ink,
     "state": state_of, "state_words": state_words, "reason_words": reason_words, "seconds": session_seconds,
-    "address": shown_address,
+    "address": shown_address, "markdown": markdown_words,
 }  # fmt: skip
 
 
@@ -25902,18 +26305,36 @@ def _since(text: str, now: float) -> float:
     )
 
 
+def _as_csv(rows: Sequence[Mapping[str, Any]], name: str) -> web.Response:
+    """A table to download; what a spreadsheet would take for a formula is text."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\r\n", quoting=csv.QUOTE_NONNUMERIC)  # ; is between cells in some places
+    if rows:
+        table.writerow(rows[0].keys())
+    for row in rows:
+        table.writerow(
+            f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
+            for value in row.values()
+        )
+    headers = {**SAFE_HEADERS, "content-disposition": f'attachment; filename="{name}"'}
+    return web.Response(text=text.getvalue(), headers=headers, content_type="text/csv", charset="utf-8")
+
+
 @routes.get("/api/usage")
 async def show_usage(request: web.Request) -> web.Response:
-    """GET /api/usage?by=router|key|model|caller|user|task|session|day&since=24h -> {by, since, prices, rows}
+    """GET /api/usage?by=router|key|model|caller|user|task|session|day|hour&since=24h -> {by, since, prices, rows}
 
-    `caller` is the same as `user`. `since` is a time ago (`24h`, `7d`), a date, or Unix seconds (`30d` if it is not
-    said). 503 while there are requests that cannot be written to the database.
+    `caller` is the same as `user`; with `format=csv` it is a table to download. `since` is a time ago (`24h`, `7d`),
+    a date, or Unix seconds (`30d` if it is not said). 503 while there are requests that cannot be written to the
+    database.
     """
     services = request.app[SERVICES]
     by = request.query.get("by", "router")
     since = _since(request.query.get("since", "30d"), time.time())
     caller = request[CALLER]
     rows = await services.usage.report(by, since, "" if caller.kind == "owner" else caller.name)
+    if request.query.get("format") == "csv":
+        return _as_csv(rows, f"usage-by-{by}.csv")
     return reply(
         {
             "by": by,
@@ -26080,6 +26501,7 @@ class _Claimed(msgspec.Struct):
 class _Retried(msgspec.Struct):
     id: str = ""
     run: bool = False
+    text: str = ""  # a follow-up that it starts with
 
 
 class _Typed(msgspec.Struct):
@@ -26195,12 +26617,119 @@ async def show_output(request: web.Request) -> web.Response:
     return reply({"session": session, "since": found.since, "next": found.next, "ended": found.ended, **told})
 
 
+@routes.get("/api/tasks/{id}/log")
+async def send_log(request: web.Request) -> web.StreamResponse:
+    """GET /api/tasks/{id}/log?session=&raw= -> all that a session printed, the last one if none is named, as a file
+
+    As text, or with `raw=1` with the escape sequences. Of a very long output the middle is not kept.
+    """
+    dispatch, query = request.app[SERVICES].dispatch, request.query
+    task = await dispatch.queue.found(request.match_info["id"])
+    session = query.get("session") or (task.sessions[-1].id if task.sessions else "")
+    if session not in {one.id for one in task.sessions}:
+        raise NotFound(f"task {task.id} has no session {session[:20]!r}", param="session")
+    raw, since = query.get("raw") == "1", 0
+    response = web.StreamResponse(headers={
+        **SAFE_HEADERS, "content-type": "application/octet-stream" if raw else "text/plain; charset=utf-8",
+        "content-disposition": f'attachment; filename="task-{task.id}-{session}.log"',
+    })  # fmt: skip
+    await response.prepare(request)
+    while True:
+        part = await dispatch.printed(task, session, since, 0, raw=raw)
+        await response.write(part.data if raw else part.text.encode())
+        if part.next == since or part.ended:
+            break
+        since = part.next
+    await response.write_eof()
+    return response
+
+
+@routes.get("/api/tasks/{id}/usage")
+async def show_course(request: web.Request) -> web.Response:
+    """GET /api/tasks/{id}/usage -> {points: [{at, tokens, cost_usd}]}: what it had used by then, at most 200 moments
+
+    `at` are Unix seconds, ends of requests; sums up to there, as the ledger has them.
+    """
+    services = request.app[SERVICES]
+    task = await services.dispatch.queue.found(request.match_info["id"])
+    return reply({"points": await services.meters.course(task, 200)})
+
+
 @routes.get("/api/tasks/{id}/diff")
 async def show_diff(request: web.Request) -> web.Response:
     """GET /api/tasks/{id}/diff -> {diff}: what its branch and folder differ in from where it started"""
     dispatch = request.app[SERVICES].dispatch
     task = await dispatch.queue.found(request.match_info["id"])
     return reply({"diff": await dispatch.diff(task, DIFF_BYTES)})
+
+
+@routes.get("/api/tasks/{id}/review")
+async def show_review(request: web.Request) -> web.Response:
+    """GET /api/tasks/{id}/review?into= -> Review: how its branch can be merged or pushed, and what comes of it
+
+    Nothing is changed. `ending` has what `POST /api/tasks/merge` wants, and files that contradict each other; `into`
+    is a branch of the repository, the one that is checked out if none is named. `commands` do it by hand.
+    """
+    dispatch = request.app[SERVICES].dispatch
+    task = await dispatch.queue.found(request.match_info["id"])
+    return reply(await dispatch.review(task, request.query.get("into", "")))
+
+
+class _Merge(msgspec.Struct):
+    id: str = ""
+    into: str = ""
+    tip: str = ""
+    into_head: str = ""
+    commit: bool = False
+
+
+_OID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+
+
+@routes.post("/api/tasks/merge")
+async def merge_task(request: web.Request) -> web.Response:
+    """POST /api/tasks/merge {id, into, tip, into_head, commit?} -> {status, task, merged: {into, head, before, kind}}
+
+    Merges its branch into another of the repository it came from, as its review has shown it: when either has other
+    commits by now, or they contradict each other, nothing is changed. Where `into` is checked out its files follow.
+    `commit`: with a commit of its own also where the branch need only be moved forward.
+    """
+    fields = fields_as(await given_fields(request), _Merge)
+    check_id(request[CALLER], fields.id)
+    for name in ("tip", "into_head"):
+        if not _OID.fullmatch(getattr(fields, name)):
+            raise BadRequest(f"{name} is a commit, as the review names it", param=name)
+    if not fields.into:
+        raise BadRequest("into is the branch to merge into", param="into", code="missing_required_parameter")
+    dispatch = request.app[SERVICES].dispatch
+    merged = await dispatch.merge(fields.id, fields.into, fields.tip, fields.into_head, commit=fields.commit)
+    return reply(
+        {"status": "ok", "task": dispatch.queue.live(dispatch.queue.get(fields.id)), "merged": merged,
+         "words": f"Merged into {merged.into}"},
+        trigger=signals_of("task", fields.id),
+    )  # fmt: skip
+
+
+class _Resolve(TaskId):
+    into: str = ""
+    run: bool = False
+
+
+@_task_post("/api/tasks/resolve", _Resolve)
+async def resolve_task(dispatch: Dispatch, caller: Caller, fields: _Resolve) -> Task:
+    """POST /api/tasks/resolve {id, into?, run?} -> {status, task}; its agent is to resolve what contradicts `into`
+
+    Queues a task again whose branch cannot be merged because of conflicts; with `run` it starts, too. Its clone has the
+    other branch's commits by then.
+    """
+    return await dispatch.resolve(fields.id, fields.into, run=fields.run)
+
+
+@_task_post("/api/tasks/push", TaskId)
+async def push_task(dispatch: Dispatch, caller: Caller, fields: TaskId) -> Task:
+    """POST /api/tasks/push {id} -> {status, task}; its branch to its origin, by your git, where [tasks] push says so"""
+    await dispatch.push(fields.id)
+    return dispatch.queue.live(dispatch.queue.get(fields.id))
 
 
 @routes.post("/api/tasks")
@@ -26373,11 +26902,89 @@ async def stop_task(dispatch: Dispatch, caller: Caller, fields: TaskId) -> Task:
 
 @_task_post("/api/tasks/retry", _Retried)
 async def retry_task(dispatch: Dispatch, caller: Caller, fields: _Retried) -> Task:
-    """POST /api/tasks/retry {id, run?} -> {status, task}; in the same folder
+    """POST /api/tasks/retry {id, run?, text?} -> {status, task}; in the same folder
 
-    Queues a task that has ended again; with `run` it starts, too.
+    Queues a task that has ended again, with `text` as a follow-up; with `run` it starts, too.
     """
-    return await dispatch.retry(fields.id, run=fields.run)
+    return await dispatch.retry(fields.id, run=fields.run, text=fields.text)
+
+
+class _Comment(msgspec.Struct, frozen=True):
+    file: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+    line: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=8000)]
+    side: Literal["new", "old"] = "new"  # where the line is counted
+    code: Annotated[str, msgspec.Meta(max_length=1000)] = ""  # what stands there
+
+
+class _Commented(msgspec.Struct, forbid_unknown_fields=True):
+    id: str
+    comments: Annotated[list[_Comment], msgspec.Meta(max_length=200)] = []
+    text: Annotated[str, msgspec.Meta(max_length=32_000)] = ""
+    run: bool = True
+
+
+def comments_text(text: str, comments: Iterable[_Comment]) -> str:
+    """A follow-up made of a review: what is said of the whole, then of single lines, by file and line."""
+    parts = [text.strip()] if text.strip() else []
+    for one in sorted(comments, key=lambda one: (one.file, one.line)):
+        side = " (as it was before)" if one.side == "old" else ""
+        quoted = f"\n> {one.code.strip()}" if one.code.strip() else ""
+        parts.append(f"{one.file}:{one.line}{side}{quoted}\n{one.text.strip()}")
+    return "\n\n".join(parts)
+
+
+@json_post("/api/tasks/comments", _Commented)
+async def comment_task(services: Services, caller: Caller, fields: _Commented) -> dict[str, Any]:
+    """POST /api/tasks/comments {id, comments: [{file, line, text, side?, code?}], text?, run?} -> {status, task}
+
+    A review becomes one follow-up. A task that runs has it after its turn; one that has ended starts again with it,
+    but for `run` false, when it is only queued.
+    """
+    check_id(caller, fields.id)
+    if not (words := comments_text(fields.text, fields.comments)):
+        raise BadRequest("say something: text, or comments", param="text", code="missing_required_parameter")
+    dispatch = services.dispatch
+    if over(dispatch.queue.get(fields.id)):
+        task = await dispatch.retry(fields.id, run=fields.run, text=words)
+    else:
+        task = await dispatch.queue.message(fields.id, words)
+    return {"status": "ok", "task": task}
+
+
+_BULK_AT_ONCE = 8
+
+
+class _Bulk(msgspec.Struct, forbid_unknown_fields=True):
+    act: Literal["run", "stop", "delete", "restore"]
+    ids: Annotated[
+        list[Annotated[str, msgspec.Meta(pattern="^[0-9]{1,18}$")]], msgspec.Meta(min_length=1, max_length=1000)
+    ]
+
+
+@json_post("/api/tasks/bulk", _Bulk)
+async def act_on_tasks(services: Services, caller: Caller, fields: _Bulk) -> dict[str, Any]:
+    """POST /api/tasks/bulk {act: run|stop|delete|restore, ids: [id]} -> {done: [id], refused: {id: why}}
+
+    The same for many tasks: one that cannot be done does not hinder the others.
+    """
+    dispatch = services.dispatch
+    acts: dict[str, Callable[[str], Awaitable[Task]]] = {
+        "run": dispatch.run_task, "stop": dispatch.stop_task, "delete": dispatch.drop,
+        "restore": dispatch.queue.restore,
+    }  # fmt: skip
+    room, refused = asyncio.Semaphore(_BULK_AT_ONCE), dict[str, str]()
+
+    async def one(task_id: str) -> None:
+        async with room:
+            try:
+                await acts[fields.act](task_id)
+            except ChompError as error:
+                refused[task_id] = error.message
+
+    ids = list(dict.fromkeys(fields.ids))
+    await asyncio.gather(*map(one, ids))
+    return {"done": [task_id for task_id in ids if task_id not in refused], "refused": refused}
 
 
 @_task_post("/api/tasks/continue", TaskId)
@@ -27113,18 +27720,22 @@ class _UserName(msgspec.Struct):
     name: str
 
 
+def shown_users(services: Services) -> list[dict[str, Any]]:
+    """The users, without what they sign in with: their limits, what they have used, whether chomp.toml has them."""
+    shown, made = [], {one.get("name") for one in services.store.read_json("settings.json").get("users", [])}
+    for user in services.credentials.users.values():
+        limits = {name: value for name, value in msgspec.to_builtins(user).items() if name != "token_sha256"}
+        shown.append({**limits, "by_hand": user.name not in made, **services.allowances.report(user)})
+    return shown
+
+
 @routes.get("/api/users")
 async def list_users(request: web.Request) -> web.Response:
-    """GET /api/users -> {users: [{name, models, routers, ..., running, tokens_today, usd_this_month}]}
+    """GET /api/users -> {users: [{name, models, routers, ..., by_hand, running, tokens_today, usd_this_month}]}
 
     Their limits, and what they have used.
     """
-    services = request.app[SERVICES]
-    told = []
-    for user in services.credentials.users.values():
-        limits = {name: value for name, value in msgspec.to_builtins(user).items() if name != "token_sha256"}
-        told.append({**limits, **services.allowances.report(user)})
-    return reply({"users": told})
+    return reply({"users": shown_users(request.app[SERVICES])})
 
 
 @json_post("/api/users", _NewUser)
@@ -27428,11 +28039,16 @@ def is_there(services: Services, row: RouterDef) -> bool:
     return row.kind != "subscription" or bool(services.routing.keys(row.id))
 
 
+def router_state(services: Services, row: RouterDef) -> tuple[str, str]:
+    """What is known of a router's health: a word of GET /api/platforms, and why, where there is more to say."""
+    if row.kind == "local":
+        return ("unconfigured", services.local.missing) if services.local.missing else ("live", "")
+    return services.routing.health(row.id)
+
+
 def shown_router(services: Services, row: RouterDef) -> dict[str, Any]:
     """A router for a person's eyes: what is known of it, nothing guessed."""
-    status, words = services.routing.health(row.id)
-    if row.kind == "local":
-        status, words = ("unconfigured", services.local.missing) if services.local.missing else ("live", "")
+    status, words = router_state(services, row)
     credits = services.routing.credits(row.id)
     return {
         "id": row.id,
@@ -28500,7 +29116,9 @@ _OWN_KINDS = frozenset((
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".png": "image/png",
     ".svg": "image/svg+xml",
+    ".webmanifest": "application/manifest+json",
     ".woff2": "font/woff2",
 }
 _NOT_SERVED = ("input.css",)  # what style.css is made of
@@ -28523,7 +29141,7 @@ def read_static(folder: Path) -> dict[str, StaticFile]:
     for path in folder.iterdir():
         if path.suffix in _TYPES and path.name not in _NOT_SERVED:
             data = path.read_bytes()
-            packed = b"" if path.suffix == ".woff2" else gzip.compress(data, 9, mtime=0)
+            packed = b"" if path.suffix in (".woff2", ".png") else gzip.compress(data, 9, mtime=0)
             versioned = bool(re.search(r"-\d+\.\d+\.\d+\.", path.name))
             etag = hashlib.sha256(data).hexdigest()[:20]
             found[path.name] = StaticFile(data, packed, etag, _TYPES[path.suffix], versioned)
@@ -28537,10 +29155,11 @@ class Board:
         self._services = services
         self._queue = services.dispatch.queue
 
-    async def tasks(self, tab: str, query: str, status: str, platform: str, limit: int) -> list[Task]:
+    async def tasks(self, tab: str, query: str, status: str, platform: str, limit: int, sort: str = "") -> list[Task]:
         """Of tab "active": active ones, then queued ones in the order they will start; "completed": newest first.
 
-        `query` is looked for in prompts, results and ids; "" is no filter. At most `limit`.
+        `query` is looked for in prompts, results and ids; "" is no filter. At most `limit`. `sort` is another order:
+        one of SORTS.
         """
 
         def shown(task: Task) -> bool:
@@ -28551,11 +29170,15 @@ class Board:
             )
 
         if tab == "completed":
-            filtered = bool(query or status or platform)
-            return list(filter(shown, await self._queue.finished(SEARCHED if filtered else limit)))[:limit]
-        waiting = [task for task in self._queue.all() if not over(task)]
-        waiting.sort(key=lambda task: (task.status == "queued", not task.wanted, -task.priority, int(task.id)))
-        return list(filter(shown, waiting))[:limit]
+            filtered = bool(query or status or platform or sort)
+            found = await self._queue.finished(SEARCHED if filtered else limit)
+        else:
+            found = [task for task in self._queue.all() if not over(task)]
+            found.sort(key=lambda task: (task.status == "queued", not task.wanted, -task.priority, int(task.id)))
+        found = list(filter(shown, found))
+        if order := SORTS.get(sort):
+            found.sort(key=order)
+        return found[:limit]
 
     def just_finished(self) -> list[Task]:
         """What has ended within the last hour, the newest first; few."""
@@ -28572,9 +29195,27 @@ class Board:
         return id not in self._queue.state.tasks
 
     def counts(self) -> dict[str, int]:
-        """`live` and all `tasks`, and tokens `burned`, the archive included."""
+        """`live` and all `tasks`, those that `needs` a person, `open` and `ended` ones; tokens `burned`.
+
+        The archive is part of `tasks`, `ended` and `burned`.
+        """
         found = self._queue.counts()
-        return {"live": found["active"], "tasks": found["all"], "burned": found["tokens"]}
+        opened = found["queued"] + found["active"]
+        return {
+            "live": found["active"],
+            "needs": sum(state_of(task) in ("needs_input", "paused") for task in self._queue.all()),
+            "open": opened,
+            "tasks": found["all"],
+            "ended": found["all"] - opened,
+            "burned": found["tokens"],
+        }
+
+    def recent(self) -> tuple[list[str], Task | None]:
+        """The folders of the last tasks, each once, and the newest task that was for one agent alone."""
+        newest = sorted(self._queue.all(), key=lambda task: int(task.id), reverse=True)
+        home = self._services.settings.environ.get("HOME", "/")
+        folders = dict.fromkeys(re.sub("^~(?=/|$)", lambda _: home, task.dir) for task in newest if task.dir)
+        return list(folders)[:_RECENT_FOLDERS], next((task for task in newest if not task.group), None)
 
     def platforms(self) -> list[dict[str, Any]]:
         """The routers: id, name, color, status (as GET /api/platforms has it), credits, note."""
@@ -28595,13 +29236,21 @@ class Board:
         return text, text.rstrip("\n").endswith(DIFF_CUT)
 
 
+SORTS: dict[str, Callable[[Task], float]] = {  # of the list; "": the order of the queue, or the newest end first
+    "newest": lambda task: -int(task.id),
+    "oldest": lambda task: int(task.id),
+    "tokens": lambda task: -task.tokens,
+    "cost": lambda task: -(task.cost_usd or 0.0),
+    "duration": lambda task: -sum(map(session_seconds, task.sessions)),
+}
 BOARD: web.AppKey[Board] = web.AppKey("board", Board)
 STATIC: web.AppKey[dict[str, StaticFile]] = web.AppKey("static", dict)
-PAGE_SIZE, PAGE_MOST = 20, 400
+PAGE_SIZE, PAGE_MOST = 20, 2000
 ACTIVE_SIZE = 100  # of those that run and wait
-SEARCHED = 2000  # finished tasks looked through for words, the newest
+SEARCHED = 2000  # finished tasks looked through for words, or sorted: the newest
 FINISHED_S, FINISHED_SHOWN = 3600.0, 5  # that stay among the active ones for a while
 _MODELS_SHOWN = 60
+_RECENT_FOLDERS = 8
 _DIFF_LINES = 4000
 
 
@@ -28669,6 +29318,7 @@ class Filter(msgspec.Struct, frozen=True):
     q: str
     status: str
     platform: str
+    sort: str
     limit: int
 
 
@@ -28681,6 +29331,7 @@ def _filter(request: web.Request, tab: str) -> Filter:
         given.get("q", "")[:200],
         given.get("status", ""),
         given.get("platform", ""),
+        given["sort"] if given.get("sort") in SORTS else "",
         min(max(int(limit) if limit.isdecimal() and len(limit) < 6 else PAGE_SIZE, PAGE_SIZE), PAGE_MOST),
     )
 
@@ -28689,14 +29340,16 @@ async def _list_view(request: web.Request, tab: str = "active") -> dict[str, Any
     board, wanted = request.app[BOARD], _filter(request, tab)
     filtered = wanted.q or wanted.status or wanted.platform
     limit = wanted.limit if wanted.tab == "completed" else wanted.limit - PAGE_SIZE + ACTIVE_SIZE
-    tasks = await board.tasks(wanted.tab, wanted.q, wanted.status, wanted.platform, limit + 1)
+    tasks = await board.tasks(wanted.tab, wanted.q, wanted.status, wanted.platform, limit + 1, wanted.sort)
+    counts = board.counts()
     return {
         "filter": wanted,
+        "counts": counts,
         "tasks": tasks[:limit],
         "more": len(tasks) > limit,
         "page_size": (PAGE_SIZE if wanted.tab == "completed" else ACTIVE_SIZE) if wanted.limit < PAGE_MOST else 0,
         "finished": board.just_finished() if wanted.tab == "active" and not filtered else [],
-        "first_run": {} if filtered or board.counts()["tasks"] else _first_run(request),
+        "first_run": {} if filtered or counts["tasks"] else _first_run(request),
         "agents": board.agents(),
         "settings": request.app[SERVICES].settings,
     }
@@ -28734,7 +29387,7 @@ async def show_page(request: web.Request) -> web.Response:
 
 @routes.get("/partials/page")
 async def show_page_part(request: web.Request) -> web.Response:
-    """GET /partials/page?task=&tab=&q=&status=&platform=&limit= -> all that the dashboard shows at first"""
+    """GET /partials/page?task=&tab=&q=&status=&platform=&sort=&limit= -> all that the dashboard shows at first"""
     opened = request.query.get("task", "")
     detail: dict[str, Any] = {"task": None}
     with contextlib.suppress(NotFound):
@@ -28904,7 +29557,7 @@ async def show_limits(request: web.Request) -> web.Response:
     return html_page(request, "partials/limits.html", settings=request.app[SERVICES].settings)
 
 
-_USAGE_BY = ("router", "model", "caller", "day")
+_USAGE_BY = ("router", "model", "caller", "key", "task", "session", "day", "hour")
 _USAGE_SINCE = {"24h": "24 hours", "7d": "7 days", "30d": "30 days"}
 
 
@@ -28929,7 +29582,7 @@ async def show_usage_page(request: web.Request) -> web.Response:
 
 @routes.get("/partials/usage")
 async def show_usage_part(request: web.Request) -> web.Response:
-    """GET /partials/usage?by=router|model|caller|day&since=24h|7d|30d -> the table of the usage page"""
+    """GET /partials/usage?by=router|model|caller|...&since=24h|7d|30d -> the table of the usage page"""
     return html_page(request, "partials/usage.html", **await _usage_view(request))
 
 
@@ -28941,8 +29594,17 @@ async def show_balance(request: web.Request) -> web.Response:
 
 @routes.get("/partials/tasks")
 async def show_tasks(request: web.Request) -> web.Response:
-    """GET /partials/tasks?tab=active|completed&q=&status=&platform=&limit= -> the list"""
+    """GET /partials/tasks?tab=active|completed&q=&status=&platform=&sort=&limit= -> the list"""
     return html_page(request, "partials/tasks.html", **await _list_view(request))
+
+
+@routes.get("/partials/row/{id}")
+async def show_row(request: web.Request) -> web.Response:
+    """GET /partials/row/{id} -> one task, as the list has it; also one that has been deleted just now"""
+    services, board, id = request.app[SERVICES], request.app[BOARD], request.match_info["id"]
+    stored = services.store.state.tasks.get(id)
+    task = stored if stored is not None and stored.deleted else await board.task(id)
+    return html_page(request, "partials/row.html", task=task, agents=board.agents(), settings=services.settings)
 
 
 @routes.get("/partials/detail/{id}")
@@ -28955,7 +29617,19 @@ async def show_detail(request: web.Request) -> web.Response:
 async def show_diff_part(request: web.Request) -> web.Response:
     """GET /partials/diff/{id} -> what a task's branch changes"""
     text, cut = await request.app[BOARD].diff(request.match_info["id"])
-    return html_page(request, "partials/diff.html", files=diff_files(text), cut=cut or text.count("\n") > _DIFF_LINES)
+    cut = cut or text.count("\n") > _DIFF_LINES
+    return html_page(request, "partials/diff.html", task_id=request.match_info["id"], files=diff_files(text), cut=cut)
+
+
+@routes.get("/partials/review/{id}")
+async def show_review_part(request: web.Request) -> web.Response:
+    """GET /partials/review/{id}?into= -> how a task's work becomes part of the project"""
+    services, board = request.app[SERVICES], request.app[BOARD]
+    task = await board.task(request.match_info["id"])
+    review = await services.dispatch.review(task, request.query.get("into", ""))
+    may_act = task.status != "active" and not board.archived(task.id)
+    pulls = any(one.id == "pull-requests" for one in services.kernel.active)
+    return html_page(request, "partials/review.html", task=task, review=review, may_act=may_act, pulls=pulls)
 
 
 def extension_panels(app: web.Application) -> list[str]:
@@ -28976,7 +29650,7 @@ def extension_panels(app: web.Application) -> list[str]:
 async def show_settings(request: web.Request) -> web.Response:
     """GET /partials/settings -> agents, keys, limits, what extensions add"""
     services = request.app[SERVICES]
-    users = services.credentials.users
+    users = shown_users(services)
     board = request.app[BOARD]
     config, health = await board.config(), {one["id"]: one for one in board.platforms()}
     return html_page(
@@ -28991,9 +29665,10 @@ async def show_create(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     waiting = await request.app[BOARD].tasks("active", "", "", "", PAGE_MOST)
     config = await request.app[BOARD].config()
+    recent, last = request.app[BOARD].recent()
     return html_page(
         request, "partials/create.html", config=config, settings=services.settings, waiting=waiting, kind="", fault="",
-        sandboxes=services.dispatch.cloud.is_set,
+        sandboxes=services.dispatch.cloud.is_set, recent=recent, last=last,
     )  # fmt: skip
 
 
@@ -29011,41 +29686,88 @@ async def show_folder(request: web.Request) -> web.Response:
     return html_page(request, "partials/folder.html", kind=kind, fault=fault)
 
 
+@routes.get("/partials/folders")
+async def show_folders(request: web.Request) -> web.Response:
+    """GET /partials/folders?dir= -> folders in a folder, to choose where a task works; "": where tasks may work"""
+    shown, fault = FolderList("", "", (), False), ""
+    try:
+        shown = await request.app[SERVICES].dispatch.machine.listed(request.query.get("dir", "").strip())
+    except (BadRequest, Unavailable) as error:
+        fault = error.message
+    return html_page(request, "partials/folders.html", fault=fault, **msgspec.structs.asdict(shown))
+
+
 @routes.get("/partials/models")
 async def show_models(request: web.Request) -> web.Response:
     """GET /partials/models?router=&model=&agent= -> models to choose from; `model` is looked for"""
-    routing, given = request.app[SERVICES].routing, request.query
-    words = given.get("model", "").lower().split()
-    found = [
-        {"id": f"{row.id}/{model.id}", "model": model, "router": row}
-        for row in routing.rows.values()
-        if routing.keys(row.id) and given.get("router", "") in ("", row.id)
+    services, given = request.app[SERVICES], request.query
+    routing, words = services.routing, given.get("model", "").lower().split()
+    rows = [row for row in routing.rows.values() if routing.keys(row.id)]
+    now = {row.id: router_state(services, row)[0] for row in rows}
+    every: list[dict[str, Any]] = [
+        {"id": f"{row.id}/{model.id}", "model": model, "router": row, "now": now[row.id]}
+        for row in rows
         for model in routing.models(row.id)
-        if all(word in f"{row.id}/{model.id} {model.name}".lower() for word in words)
     ]
+    namesakes: dict[str, list[dict[str, Any]]] = collections.defaultdict(list)
+    for one in every:
+        one["name"] = one["model"].id.rpartition("/")[2].lower()
+        namesakes[one["name"]].append(one)
+    found = [
+        {**one, "also": [same for same in namesakes[one["name"]] if same is not one]}
+        for one in every
+        if given.get("router", "") in ("", one["router"].id)
+        and all(word in f"{one['id']} {one['model'].name}".lower() for word in words)
+    ]
+    found.sort(key=lambda one: {"limited": 1, "down": 2}.get(one["now"], 0))  # those that answer now first
     agent = request.app[BOARD].agents().get(given.get("agent", ""))
     own = [name for name in (agent.models if agent else ()) if all(word in name.lower() for word in words)]
     shown = found[:_MODELS_SHOWN]
     return html_page(request, "partials/models.html", models=shown, own=own, agent=agent, count=len(found))
 
 
+class DiffLine(msgspec.Struct, frozen=True, gc=False):
+    """One line of a diff, and its numbers in both versions, where it has them."""
+
+    kind: Literal["add", "cut", "same", "at", "note"]
+    text: str
+    old: int | None = None
+    new: int | None = None
+
+
 class DiffFile(msgspec.Struct):
     """One file of a diff, as it is shown."""
 
     name: str
+    was: str = ""  # its name before, where it was another
+    tag: Literal["", "new", "deleted", "renamed", "copied", "mode"] = ""
+    binary: bool = False
     added: int = 0
     removed: int = 0
-    lines: list[tuple[str, str]] = []  # what a line is: "add", "cut", "at", "note" or "same", and its text
+    lines: list[DiffLine] = []
+
+    @property
+    def small(self) -> bool:
+        """Whether it is shown open."""
+        return 0 < len(self.lines) <= _SMALL_LINES
+
+
+_SMALL_LINES = 60
+_HUNK = re.compile(r"@@ -(\d{1,9})(?:,\d{1,9})? \+(\d{1,9})(?:,\d{1,9})? @@")
+_FACTS: dict[str, Literal["new", "deleted", "renamed", "copied", "mode"]] = {
+    "new file mode ": "new", "deleted file mode ": "deleted", "rename from ": "renamed", "copy from ": "copied",
+    "old mode ": "mode",
+}  # fmt: skip
 
 
 def diff_files(text: str) -> list[DiffFile]:
-    """The files of a unified diff."""
+    """The files of a unified diff, with the numbers of their lines."""
     files: list[DiffFile] = []
-    inside = False
+    inside, old, new = False, 0, 0
     lines = text.removesuffix("\n").split("\n", _DIFF_LINES) if text else []  # git's ends of lines, no others
     for line in lines[:_DIFF_LINES]:
         if line.startswith("diff --git "):
-            files.append(DiffFile(line.rpartition(" b/")[2] or line[11:]))
+            files.append(DiffFile(_named(line.removeprefix("diff --git "))))
             inside = False
             continue
         if not files:
@@ -29053,18 +29775,51 @@ def diff_files(text: str) -> list[DiffFile]:
         file = files[-1]
         if line.startswith("@@"):
             inside = True
-            file.lines.append(("at", line))
+            if found := _HUNK.match(line):
+                old, new = int(found[1]), int(found[2])
+            file.lines.append(DiffLine("at", line))
         elif inside and line.startswith("+"):
             file.added += 1
-            file.lines.append(("add", line))
+            file.lines.append(DiffLine("add", line[1:], None, new))
+            new += 1
         elif inside and line.startswith("-"):
             file.removed += 1
-            file.lines.append(("cut", line))
+            file.lines.append(DiffLine("cut", line[1:], old, None))
+            old += 1
+        elif inside and line.startswith("\\"):  # no newline at the end
+            file.lines.append(DiffLine("note", line[2:]))
         elif inside:
-            file.lines.append(("same", line))
-        elif not line.startswith(("index ", "--- ", "+++ ")):
-            file.lines.append(("note", line))
+            file.lines.append(DiffLine("same", line[1:], old, new))
+            old, new = old + 1, new + 1
+        else:
+            _note(file, line)
     return files
+
+
+def _named(both: str) -> str:
+    """The name in a diff's first line, which has it twice where it is the same, whatever signs are in it."""
+    one, other = both[: len(both) // 2], both[len(both) // 2 + 1 :]
+    for begin, end in (("a/", "b/"), ('"a/', '"b/')):
+        if one.startswith(begin) and other.startswith(end) and one[len(begin) :] == other[len(end) :]:
+            return begin.replace("a/", "") + other[len(end) :]
+    return both.rpartition(" b/")[2] or both
+
+
+def _note(file: DiffFile, line: str) -> None:
+    """What git says of a file before its lines."""
+    if line.startswith(("index ", "--- ", "+++ ", "similarity index ", "dissimilarity index ")):
+        return
+    for begin, tag in _FACTS.items():
+        if line.startswith(begin):
+            file.tag = tag
+            file.was = line.removeprefix(begin) if tag in ("renamed", "copied") else ""
+            return
+    if line.startswith(("rename to ", "copy to ")):
+        file.name = line.split(" to ", 1)[1]
+    elif line.startswith(("Binary files ", "GIT binary patch")):
+        file.binary = True
+    elif not line.startswith("new mode "):
+        file.lines.append(DiffLine("note", line))
 
 
 @routes.get("/static/{file}")
@@ -29082,6 +29837,8 @@ async def send_static(request: web.Request) -> web.Response:
         "vary": "accept-encoding",
         "x-content-type-options": "nosniff",
     }
+    if request.match_info["file"] == "sw.js":
+        headers["service-worker-allowed"] = "/"  # it stands in for all pages, not for those below /static/
     if etag in request.headers.get("if-none-match", ""):
         return web.Response(status=304, headers=headers)
     headers["content-type"] = file.type
@@ -29564,6 +30321,7 @@ def _tools_for(
     return Toolbox(
         services.background, services.events, services.store.database, session, now_set, services.credentials, clocks,
         given_fields, html_page, is_known, functools.partial(Inquiry, services.proxy), named_conversation,
+        lambda request: services.logins.mark(browser_key(request)), services.logins.is_good,
     )  # fmt: skip
 
 

@@ -50,6 +50,7 @@ import subprocess
 import symtable
 import sys
 import tarfile
+import tempfile
 import termios
 import textwrap
 import threading
@@ -83,6 +84,12 @@ import yarl
 from aiohttp import web, web_app
 from aiohttp.test_utils import TestServer, make_mocked_request
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -98,6 +105,7 @@ from adapters.hosts import kinds, llamacpp, lmstudio, ollama, seen, vllm
 from adapters.hosts import openai as any_other
 from adapters.hosts.seen import CannotDo, Down, HostModel, NotThis, Reply, Seen
 from adapters.places import cloudflare as cloudflare_place
+from adapters.services import push as push_messages
 from adapters.services import web as services_web
 from adapters.subscriptions import claude, codex, siwc
 from adapters.subscriptions import kinds as sign_ins
@@ -6814,7 +6822,10 @@ class TestHouse:
         ("hosts/[!_]*.py", ("msgspec", "adapters.hosts")),
         ("places/[!_]*.py", ("msgspec", "aiohttp", "yarl", "adapters.places")),
         ("subscriptions/[!_]*.py", ("msgspec", "adapters.subscriptions")),
-        ("services/[!_]*.py", ("msgspec", "aiohttp", "adapters.services", "anyio", "httpx2", "mcp", "mcp_types")),
+        (
+            "services/[!_]*.py",
+            ("msgspec", "aiohttp", "adapters.services", "anyio", "httpx2", "mcp", "mcp_types", "cryptography"),
+        ),
         ("written/[!_]*.py", ("msgspec", "adapters.written")),
         (  # extensions
             "[!_]*.py",
@@ -7114,6 +7125,7 @@ GROWING = {  # what meets text from outside, and what text is hardest for it
     ),
     "events_meter": (lambda s: cs.EventsMeter().look(s.encode()), ["\n", "data: ", "data: {}\n\n", "data:1\r"]),
     "diff_files": (cs.diff_files, ["x", "+\n", "@@\n", "diff --git a b/"]),
+    "markdown": (lambda s: cs.markdown_words.__wrapped__(s[:20_000]), ["*", "[", "`", "> ", "- ", "|", "<", "~", "\n"]),
     "git_words": (lambda s: cs._why(1, s.encode()), ["x", "\n", "fatal: \n", "\r"]),
     "git_files": (folder_program.listed, ["?? a\0", "\0", "R  a\0"]),
     "dated": (lambda s: cs._DATED.sub("*", s[:16384]), ["1", "1234-", "12345678x"]),
@@ -21195,7 +21207,7 @@ class TestFolders:
         repos.commit(source, "filtered", **{"a.bin": "hello\n"})
         _, folder = await repos.cloned(source)
         assert (folder.path / "a.bin").read_text() == "HELLO\n"
-        assert folder.left_out == "1 files with a filter, such as Git LFS, are as they are stored"
+        assert folder.left_out == "1 file with a filter, such as Git LFS, is as it is stored"
 
     async def test_very_many_branches_all_come_along(self, repos: Repositories) -> None:
         source = repos.source()
@@ -42781,14 +42793,15 @@ class TestTaskApi:
         }  # fmt: skip
         assert await idle.get("/api/tasks/1/diff") == {"diff": ""}
 
-    async def test_the_diff_is_what_it_changed(self, serves: Any, repos: Repositories) -> None:
+    async def test_the_diff_is_what_would_be_merged(self, serves: Any, repos: Repositories) -> None:
         client = await serves()
         source = repos.source(README="hello\n")
         await client.add("echo more >>README; git commit -qam more; echo new >new", dir=str(source), run=True)
         task = await client.ended("1")
         assert (task["status"], task["branch"]) == ("done", "chomp/task-1"), task
         diff = (await client.get("/api/tasks/1/diff"))["diff"]
-        assert "+more" in diff and "+new" in diff
+        assert "+more" in diff and "+new" not in diff
+        assert [one.endswith("only: 1 file (new)") for one in task["sessions"][0]["warnings"]] == [True]
         assert repos.git(source, "log", "-1", "--format=%s", "chomp/task-1") == "more"
 
     async def test_folders_of_tasks_that_are_over_are_freed_when_somebody_says_so(
@@ -44332,7 +44345,7 @@ class TestPages:
         chomp = await dashboard(empty=True)
         first = await chomp.text("/partials/page")
         assert all(words in first for words in ("Ask the ", "Paste a key", "Point Claude Code here"))
-        chomp.server.services.dispatch.queue.counts = lambda: {"active": 0, "all": 3, "tokens": 0}
+        chomp.server.services.dispatch.queue.counts = lambda: {"active": 0, "queued": 0, "all": 3, "tokens": 0}
         assert "Nothing here yet" in await chomp.text("/partials/page")
         assert "Nothing finished yet" in await chomp.text("/partials/tasks?tab=completed")
         assert "Nothing matches" in await chomp.text("/partials/tasks?q=x")
@@ -44523,25 +44536,82 @@ class TestPages:
         text = await quiet.text("/partials/tasks")
         assert "data-quiet" in text and 'role="meter"' not in text
 
+    def test_what_an_agent_wrote_is_markdown_and_never_html(self) -> None:
+        text = (
+            "# Done\n\n- *one* <img src=x onerror=alert(1)>\n- [a](javascript:alert(1)) [b](https://example.org/?a=1&b=2)\n\n"
+            "```py\nif a < b: pass\n```\n\n|a|b|\n|-|-|\n|1|<b>|\n\n![pic](https://example.org/x.png) ~~no~~"
+        )
+        made = str(cs.markdown_words(text))
+        assert "<h1>Done</h1>" in made and "<em>one</em>" in made and "<td>1</td>" in made and "<s>no</s>" in made
+        assert "<img" not in made and "javascript:alert(1)</" not in made and 'href="javascript' not in made
+        assert '<a href="https://example.org/?a=1&amp;b=2" rel="noopener noreferrer" target="_blank">b</a>' in made
+        assert "if a &lt; b: pass" in made and "&lt;b&gt;" in made
+        long = "# <b>" + "x" * 30_000
+        assert "<h1>" not in str(cs.markdown_words(long)) and "&lt;b&gt;" in str(cs.markdown_words(long))
+
     def test_a_line_of_a_diff_ends_where_git_ends_it(self) -> None:
         odd = "+one\x0ctwo\u2028three\r"
         (file,) = cs.diff_files(f"diff --git a/x b/x\n@@ -0,0 +1 @@\n{odd}\n")
-        assert file.lines == [("at", "@@ -0,0 +1 @@"), ("add", odd)] and file.added == 1
+        assert file.lines == [cs.DiffLine("at", "@@ -0,0 +1 @@"), cs.DiffLine("add", odd[1:], None, 1)]
+        assert file.added == 1
+
+    def test_lines_of_a_diff_have_their_numbers_and_files_what_happened_to_them(self) -> None:
+        text = (
+            "diff --git a/x b/x\nindex 1..2 100644\n--- a/x\n+++ b/x\n@@ -7,3 +7,3 @@ def f():\n same\n-old\n+new\n last\n"
+            "\\ No newline at end of file\n@@ -90 +90,2 @@\n-a\n+b\n+c\n"
+            "diff --git a/new b/new\nnew file mode 100644\nindex 0..1\n--- /dev/null\n+++ b/new\n@@ -0,0 +1 @@\n+one\n"
+            "diff --git a/gone b/gone\ndeleted file mode 100644\n--- a/gone\n+++ /dev/null\n@@ -1 +0,0 @@\n-one\n"
+            "diff --git a/p q b/r b/s\nsimilarity index 100%\nrename from p q\nrename to r b/s\n"
+            "diff --git a/run b/run\nold mode 100644\nnew mode 100755\n"
+            "diff --git a/pic b/pic\nnew file mode 100644\nindex 0..1\nBinary files /dev/null and b/pic differ\n"
+        )
+        files = cs.diff_files(text)
+        assert [(one.name, one.was, one.tag, one.binary, one.added, one.removed) for one in files] == [
+            ("x", "", "", False, 3, 2), ("new", "", "new", False, 1, 0), ("gone", "", "deleted", False, 0, 1),
+            ("r b/s", "p q", "renamed", False, 0, 0), ("run", "", "mode", False, 0, 0), ("pic", "", "new", True, 0, 0),
+        ]  # fmt: skip
+        assert [(one.kind, one.text, one.old, one.new) for one in files[0].lines] == [
+            ("at", "@@ -7,3 +7,3 @@ def f():", None, None), ("same", "same", 7, 7), ("cut", "old", 8, None),
+            ("add", "new", None, 8), ("same", "last", 9, 9), ("note", "No newline at end of file", None, None),
+            ("at", "@@ -90 +90,2 @@", None, None), ("cut", "a", 90, None), ("add", "b", None, 90), ("add", "c", None, 91),
+        ]  # fmt: skip
+        assert [one.small for one in files] == [True, True, True, False, False, False]
 
     async def test_a_diff_is_shown_file_by_file(self, dashboard: Any) -> None:
         chomp = await dashboard()
         text = await chomp.text("/partials/diff/1")
         assert text.count("<summary") == 2
         assert "+2</span>" in text and "−1</span>" in text
-        assert (
-            '<div data-is="add">+    wait_until(lambda: answers(port))  # &lt;b&gt;not&lt;/b&gt; a fixed time</div>'
-            in text
-        )
+        assert ">    wait_until(lambda: answers(port))  # &lt;b&gt;not&lt;/b&gt; a fixed time</div>" in text
         chomp.changes_are("diff --git a/big b/big\n@@ -0,0 +1 @@\n" + "+x\n" * 50_000)
         text = await chomp.text("/partials/diff/1")
         assert "Only the beginning is shown" in text and text.count("data-is") < 5000
         chomp.changes_are("")
         assert "Nothing has changed" in await chomp.text("/partials/diff/1")
+
+    async def test_the_list_is_sorted(self, dashboard: Any) -> None:
+        ended = [
+            shown_task(str(id), f"T{id}", "done", finished=ago(9000 - id), tokens=tokens, cost_usd=cost,
+                       sessions=(shown_session(started_at=ago(9000), ended_at=ago(9000 - took)),))
+            for id, tokens, cost, took in ((1, 5, None, 9), (2, 900, 0.1, 5), (3, 70, 2.0, 70))
+        ]  # fmt: skip
+        chomp = await dashboard(*ended, *(shown_task(str(id), f"T{id}", priority=id) for id in (4, 5)))
+
+        async def ids(query: str) -> str:
+            return "".join(re.findall(r'id="task-(\d)"', await chomp.text(f"/partials/tasks?{query}")))
+
+        for sort, shown in (("", "321"), ("nonsense", "321"), ("newest", "321"), ("oldest", "123"), ("tokens", "231"),
+                            ("cost", "321"), ("duration", "312")):  # fmt: skip
+            assert await ids(f"tab=completed&sort={sort}") == shown, sort
+        assert (await ids("tab=active"), await ids("tab=active&sort=oldest")) == ("54", "45")
+
+    async def test_it_is_counted_what_waits_for_a_person(self, dashboard: Any) -> None:
+        board = (await dashboard()).server.app[cs.BOARD]
+        counts = board.counts()
+        assert {name: counts[name] for name in ("live", "needs", "open", "ended")} == {
+            "live": 6, "needs": 1, "open": 9, "ended": 49,
+        }  # fmt: skip
+        assert counts["tasks"] == counts["open"] + counts["ended"]
 
     async def test_models_are_looked_for_by_router_and_name(self, dashboard: Any) -> None:
         rows = [
@@ -44607,45 +44677,71 @@ class TestPages:
                 async with stranger.get(chomp.url + "/static/" + name) as answer:
                     assert answer.status in (401, 404), name
 
-    def test_the_first_view_weighs_less_than_74_kb(self) -> None:
+    def test_a_sheet_of_a_page_gives_no_other_look_to_what_all_pages_have(self) -> None:
+        def classes(name: str) -> set[str]:
+            text = re.sub(r"/\*.*?\*/|url\([^)]*\)", "", (HERE / "static" / name).read_text(), flags=re.S)
+            return {
+                one
+                for rule in re.findall(r"(?:^|[};]|\n)\s*(\.[^{};]*)\{", text)
+                for one in re.findall(r"^\.([a-z][\w-]*)(?= *$)", rule)
+            }
+
+        for name in ("arena.css", "chat.css", "chat-side.css", "experiments.css"):
+            assert classes(name) and not classes(name) & classes("input.css"), name
+
+    def test_the_first_view_weighs_less_than_88_kb(self) -> None:
         files = cs.read_static(HERE / "static")
         text = (HERE / "templates" / "layout.html").read_text() + (HERE / "templates" / "page.html").read_text()
-        first = {name for name in re.findall(r"asset\('([^']+)'\)", text) if not name.startswith(("xterm", "terminal"))}
+        # what follows is fetched when it is first wanted
+        first = {
+            name
+            for name in re.findall(r"asset\('([^']+)'\)", text)
+            if not name.startswith(("xterm", "terminal", "palette"))
+        }
         assert {"htmx-4.0.1.min.js", "style.css", "sora-5.3.0.woff2"} <= first
         weight = sum(len(files[name].packed or files[name].data) for name in first)
-        assert weight < 74_000, weight  # 34 KB of it is the font
+        assert weight < 88_000, weight  # 34 KB of it is the font
 
     def test_what_is_vendored_is_listed_and_unchanged(self) -> None:
         listed = dict(
             re.findall(r"^\| `([^`]+)` \|.*`([0-9a-f]{64})` \|$", (HERE / "static" / "VENDOR.md").read_text(), re.M)
         )
         own = {
+            "VENDOR.md",
             "accounts.js",
             "arena.css",
             "arena.js",
-            "chat.css",
-            "chat.js",
             "chat-say.js",
             "chat-side.css",
             "chat-side.js",
             "chat-talk.js",
             "chat-text.js",
-            "experiments.css",
-            "experiments.js",
-            "input.css",
-            "style.css",
-            "key.js",
-            "login.js",
-            "theme.js",
+            "chat.css",
+            "chat.js",
             "chomp.js",
             "docs.js",
+            "experiments.css",
+            "experiments.js",
+            "icon.png",
+            "icon.svg",
+            "input.css",
+            "key.js",
+            "list.js",
+            "login.js",
+            "manifest.webmanifest",
+            "new-task.js",
+            "notices.js",
+            "palette.js",
+            "review.js",
+            "settings.js",
+            "style.css",
+            "sw.js",
             "tasks.js",
             "terminal.js",
+            "theme.js",
+            "tour.webp",
             "tower.js",
             "usage.js",
-            "icon.svg",
-            "VENDOR.md",
-            "tour.webp",
         }
         assert set(listed) | own == {path.name for path in (HERE / "static").iterdir()}
         for name, digest in listed.items():
@@ -44684,6 +44780,7 @@ class TestPages:
             for name in (
                 "login.js",
                 "chomp.js",
+                "new-task.js",
                 "tasks.js",
                 "docs.js",
                 "terminal.js",
@@ -45268,6 +45365,7 @@ WHY_NOT = (
 PHONE, DESK = (390, 844), (1280, 860)
 SMALL_TARGETS = """() => [...document.querySelectorAll("button, a, input, select, textarea, summary, label:has(input)")]
   .filter((e) => e.checkVisibility({ visibilityProperty: true }) && !e.closest("[inert]") && !e.matches(".sr-only, p a, dd a, .prose a"))
+  .filter((e) => !(innerWidth >= 1024 && e.closest(".task")))  // rows of 40 px, for a pointer
   .filter((e) => !document.querySelector("dialog:modal") || e.closest("dialog:modal"))
   .filter((e) => !(e.matches("input[type=checkbox]") && e.closest("label")))
   .map((e) => [e, e.getBoundingClientRect()])
@@ -45279,6 +45377,9 @@ TOO_WIDE = """() => document.documentElement.scrollWidth > innerWidth ? [...docu
 
 class Browse:
     """A page in a browser, watched: errors, and requests to elsewhere, fail the test."""
+
+    # a worker is not let in, a page was left while it connected: no trouble of the page
+    OF_BROWSERS = "blocked by Playwright|closed before the connection is established"
 
     def __init__(self, page: Any, dashboard: Dashboard):
         self.page, self.dashboard = page, dashboard
@@ -45297,6 +45398,7 @@ class Browse:
             message.type in ("error", "warning")
             and "409" not in message.text
             and "ERR_CONNECTION_REFUSED" not in message.text
+            and not re.search(self.OF_BROWSERS, message.text)
         ):
             self.troubles.append(message.text)
 
@@ -45342,7 +45444,7 @@ class Browse:
 
     async def refreshed(self) -> None:
         """Something changes, and the page has taken it in."""
-        async with self.page.expect_response("**/partials/tasks*"):
+        async with self.page.expect_response(re.compile("/partials/(tasks|row/)")):
             self.dashboard.change()
 
     async def holds(self, expression: str) -> None:
@@ -45404,6 +45506,7 @@ async def browse(dashboard: Any, chromium: str) -> AsyncIterator[Callable[..., A
             shared: Dashboard | None = None,
             real: bool = False,
             signed_in: bool = True,
+            workers: bool = False,  # what a service worker asks for cannot be routed
             **tables: Any,
         ) -> Browse:
             shown = shared or await dashboard(*tasks, **tables)
@@ -45411,6 +45514,7 @@ async def browse(dashboard: Any, chromium: str) -> AsyncIterator[Callable[..., A
                 viewport={"width": size[0], "height": size[1]},
                 has_touch=size == PHONE,
                 reduced_motion="no-preference" if motion else "reduce",
+                service_workers="allow" if workers else "block",
             )
             context.set_default_timeout(10_000)
             if dark:
@@ -45563,9 +45667,7 @@ class TestBrowser:
         await page.fill("#search", "")
         async with page.expect_response("**/partials/tasks?*tab=completed*"):
             await page.get_by_text("Completed", exact=True).click()
-        await page.wait_for_selector("#older")
-        await page.click("#older")
-        await page.locator("#tasks .card").nth(39).wait_for()
+        await page.locator("#tasks .card").nth(39).wait_for()  # further ones come before the end is reached
         await here.refreshed()
         assert await page.locator("#tasks .card").count() == 40
 
@@ -45576,6 +45678,7 @@ class TestBrowser:
         asked: list[str] = []
         here.page.on("request", lambda request: asked.append(urllib.parse.urlsplit(request.url).path))
         page = await here.open("/?task=1")
+        await page.locator("#detail").get_by_label("More actions").first.click()
         await page.locator("#delete-of-1").click()
         await page.locator(".toast", has_text="Undo").wait_for()
         await here.refreshed()
@@ -45742,6 +45845,7 @@ class TestBrowser:
     async def test_a_deleted_task_can_be_had_back(self, browse: Any) -> None:
         here = await browse(PHONE)
         page = await here.open("/?task=7")
+        await page.locator("#detail").get_by_label("More actions").first.click()
         await page.locator("#detail").get_by_text("Delete", exact=True).click()
         await page.get_by_text("Undo").click()
         await here.holds("!document.querySelector('#detail').open")
@@ -47478,14 +47582,13 @@ class TestFirstWalk:
         here = await browse(DESK, *waiting)
         page = await here.open("/")
         assert await page.locator("#tasks .card").count() == cs.ACTIVE_SIZE
-        for _ in range(20):
-            more = page.get_by_role("button", name="More of them")
-            if not await more.count():
+        assert await page.inner_text("#shown") == f"{cs.ACTIVE_SIZE} of 1000 shown"
+        for _ in range(200):  # further ones come before the end is reached
+            if not await page.locator("#older").count():
                 break
-            async with page.expect_response("**/partials/tasks*"):
-                await more.click()
+            await page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
             await asyncio.sleep(0.1)
-        await page.get_by_text("the search finds the others").wait_for()
+        assert await page.locator("#tasks .card").count() == 1000
         await page.fill("#search", "Task 1999")
         await page.wait_for_selector("#task-1999")
 
@@ -47563,13 +47666,13 @@ class TestBrowserWalk:
         await walk.is_now("Needs you")
         await walk.types("gold")
         await walk.is_now("Done")
-        await walk.detail.get_by_text("verified", exact=True).wait_for()
+        await walk.detail.locator("[data-head]").get_by_text("verified", exact=True).wait_for()
         first, second = walk.page.locator("#gate-1-s1"), walk.page.locator("#gate-1-s2")
         assert "gate failed · exit 1" in await first.inner_text() and "gate passed" in await second.inner_text()
         await first.locator("summary").click()
         await first.get_by_text("1 failed: there is no colour").wait_for()
         await walk.page.click("#diff-fold-1 summary")
-        await walk.detail.get_by_text("+gold", exact=True).wait_for()
+        await walk.detail.locator("[data-is=add]").get_by_text("gold", exact=True).wait_for()
         await walk.shows("it is gold")
         await walk.page.locator("[data-show-session=s1]").click()
         await walk.shows("it is red")
@@ -47614,6 +47717,7 @@ class TestBrowserWalk:
         await walk.presses("Save the record")
         await walk.page.get_by_text("Record saved").wait_for()
         assert walk.server.store.state.tasks["1"].handoff == "all of it is done"
+        await walk.presses("More actions")
         await walk.presses("Delete")
         await walk.page.get_by_text("Undo").click()
         await eventually(lambda: not walk.server.store.state.tasks["1"].deleted)
@@ -47692,7 +47796,8 @@ class TestBrowserWalk:
         page = walk.page
         await walk.here.sheet("n", "create")
         await page.keyboard.type("echo by keys; read -r")
-        await page.keyboard.press("Control+Enter")
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")  # with Ctrl it would run at once
         await page.get_by_text("Step 2 of 4").wait_for()
         while await walk.here.focused("value") != "shell":
             await page.keyboard.press("ArrowDown")
@@ -47943,6 +48048,31 @@ class TestPlacesShown:
         found = {name: one["sandbox"] for name, one in (await agents(sandbox=NOWHERE)).items()}
         assert found["pi"] == {"available": True, "remedy": ""}
         assert (found["exedev"]["available"], "image" in found["exedev"]["remedy"]) == (False, True)
+
+    async def test_folders_that_tasks_may_work_in_are_listed(
+        self, dashboard: Any, tmp_path: Path, repos: Repositories
+    ) -> None:
+        top = tmp_path / "top"
+        for name in ("b", "A", ".hidden", "<i>", "\n", "repo/.git"):
+            (top / name).mkdir(parents=True)
+        (top / "link").symlink_to(top / "b")
+        (top / "file").write_text("")
+        machine = (await dashboard(tasks={"roots": [str(top)]})).server.services.dispatch.machine
+        listed = await machine.listed("")
+        assert [(one.name, one.repository) for one in listed.folders] == [
+            ("<i>", False), ("A", False), ("b", False), ("repo", True),
+        ]  # fmt: skip
+        assert (listed.path, listed.parent, listed.more) == (str(top), "", False)
+        assert (await machine.listed(str(top / "b"))).parent == str(top)
+        for wrong in (str(tmp_path), "relative", str(top / "link"), str(top / "none"), str(top / "file")):
+            with pytest.raises(cs.BadRequest):
+                await machine.listed(wrong)
+        machine = (await dashboard()).server.services.dispatch.machine
+        with pytest.raises(cs.BadRequest):
+            await machine.listed("/")
+        for number in range(600):
+            (top / "b" / str(number)).mkdir()
+        assert (found := await machine.listed(str(top / "b"))).more and len(found.folders) == 500
 
     async def test_a_folder_is_judged_for_its_place(self, dashboard: Any, tmp_path: Path, repos: Repositories) -> None:
         shown = await dashboard(sandbox=NOWHERE)
@@ -53732,7 +53862,7 @@ done
         blocks = [block for block in self.blocks() if not block.startswith("#!")]
         kept_out = [[word for word in self.NOT_HERE if word in block] for block in blocks]
         assert {word for words in kept_out for word in words} == {*self.NOT_HERE}
-        assert sum(not words for words in kept_out) == 38
+        assert sum(not words for words in kept_out) == 39
         assert [block for block, words in zip(blocks, kept_out, strict=True) if "curl " in block and words] == []
 
     async def test_every_block_of_the_readme_and_the_docs_works(
@@ -60023,6 +60153,2857 @@ class TestArenaPageOnceMore:
         assert not any(here.dashboard.tasks[id].deleted for id in "123")
 
 
+class TestReview:
+    """How a task's work becomes part of the project: shown, merged, and never forced."""
+
+    EDIT = "sed -i 's/^three$/drei/' README; mkdir -p src; echo new >src/new; git add -A; git commit -qm work"
+    LINES = "one\ntwo\nthree\nfour\nfive\n"
+
+    @pytest.fixture(params=["none", "auto"])
+    async def client(self, serves: Any, request: pytest.FixtureRequest) -> Client:
+        """A chomp whose tasks run without a sandbox, and in one."""
+        if request.param == "auto" and not bwrap_works():
+            pytest.skip("bubblewrap does not work here")
+        made: Client = await serves(tasks={"isolation": request.param})
+        return made
+
+    async def done(self, client: Client, source: Path, script: str = EDIT, **fields: Any) -> None:
+        await client.add(script, dir=str(source), run=True, **fields)
+        task = await client.ended("1")
+        assert task["status"] == "done", task
+
+    async def shown(self, client: Client, into: str = "") -> dict[str, Any]:
+        found: dict[str, Any] = await client.get(f"/api/tasks/1/review?into={into}")
+        return found
+
+    async def merges(self, client: Client, ending: dict[str, Any], status: int = 200, **more: Any) -> dict[str, Any]:
+        fields = {name: ending[name] for name in ("into", "tip", "into_head")}
+        answer: dict[str, Any] = await client.post("tasks/merge", status, **{"id": "1", **fields, **more})
+        return answer
+
+    async def refuses(self, client: Client, repos: Repositories, source: Path, words: str, **more: Any) -> None:
+        """It is said before, and nothing changes when somebody tries."""
+        ending = (await self.shown(client))["ending"]
+        assert words in ending["blocked"], ending
+        before = repos.git(source, "rev-parse", "HEAD"), repos.git(source, "status", "--porcelain=v2", "--ignored")
+        fault = await self.merges(client, ending, 409, **more)
+        assert words in fault["message"] and fault["code"] == "not_merged"
+        assert before == (
+            repos.git(source, "rev-parse", "HEAD"), repos.git(source, "status", "--porcelain=v2", "--ignored")
+        )  # fmt: skip
+        assert not (source / ".git" / "index.lock").exists() and "merged" not in await client.get("/api/tasks/1")
+
+    async def test_a_branch_is_moved_forward_and_its_files_follow(self, client: Client, repos: Repositories) -> None:
+        source = repos.source(README=self.LINES, other="x\n")
+        await self.done(client, source)
+        (source / "other").write_text("mine\n")  # what the branch does not touch stays as it is
+        review = await self.shown(client)
+        ending = review["ending"]
+        assert (ending["kind"], ending["into"], ending["ahead"], ending["behind"], ending["blocked"]) == (
+            "fast-forward", "main", 1, 0, "",
+        )  # fmt: skip
+        assert ending["source"] == ending["checked_out"] == str(source) and "work" in ending["log"][0]
+        assert review["commands"] == [f"git -C {source} merge chomp/task-1"] and review["unverified"] == ""
+        answer = await self.merges(client, ending)
+        assert answer["merged"] == {
+            "into": "main", "head": ending["tip"], "before": ending["into_head"], "kind": "fast-forward",
+        }  # fmt: skip
+        assert (answer["task"]["merged"], answer["task"]["merged_head"]) == ("main", ending["tip"])
+        assert (source / "src" / "new").read_text() == "new\n" and "drei" in (source / "README").read_text()
+        assert repos.git(source, "status", "--porcelain") == "M other"
+        assert repos.git(source, "reflog", "-1", "--format=%gs") == "merge chomp/task-1"
+        again = await self.shown(client)
+        assert again["ending"]["kind"] == "merged" and again["merged"] == "main" and again["commands"] == []
+        assert "has all of" in (await self.merges(client, again["ending"], 409))["message"]
+        repos.git(source, "reset", "-q", "--keep", answer["merged"]["before"])  # what the page offers to take it back
+        assert not (source / "src").exists() and (source / "other").read_text() == "mine\n"
+
+    async def test_two_histories_are_joined_by_a_commit_of_the_owner(
+        self, client: Client, repos: Repositories, tmp_path: Path
+    ) -> None:
+        (tmp_path / "owner" / ".gitconfig").write_text("[user]\nname = Ann O\nemail = ann@example.org\n")
+        source = repos.source(README=self.LINES)
+        await self.done(client, source)
+        mine = repos.commit(source, "mine", more="more\n")
+        ending = (await self.shown(client))["ending"]
+        assert (ending["kind"], ending["ahead"], ending["behind"]) == ("merge", 1, 1)
+        answer = await self.merges(client, ending)
+        parents = repos.git(source, "log", "-1", "--format=%P|%an|%ae|%cn|%s|%(trailers)")
+        words = f"Merge chomp/task-1: {self.EDIT}"
+        assert parents == f"{mine} {ending['tip']}|Ann O|ann@example.org|Ann O|{words}|Task: 1 of chomp"
+        assert answer["merged"]["head"] == repos.git(source, "rev-parse", "main")
+        assert (source / "more").exists() and (source / "src" / "new").exists()
+        assert repos.git(source, "status", "--porcelain") == ""
+
+    async def test_a_commit_of_its_own_when_somebody_wants_one(self, client: Client, repos: Repositories) -> None:
+        source = repos.source(README=self.LINES)
+        await self.done(client, source)
+        ending = (await self.shown(client))["ending"]
+        assert (await self.merges(client, ending, commit=True))["merged"]["kind"] == "merge"
+        assert repos.git(source, "log", "-1", "--format=%P") == f"{ending['into_head']} {ending['tip']}"
+
+    async def test_what_contradicts_itself_is_shown_and_left_alone(self, client: Client, repos: Repositories) -> None:
+        source = repos.source(README=self.LINES)
+        await self.done(client, source)
+        repos.commit(source, "mine", README=self.LINES.replace("three", "trois"))
+        ending = (await self.shown(client))["ending"]
+        assert (ending["kind"], ending["conflicts"]) == ("conflict", ["README"])
+        assert ending["why"] == ["CONFLICT (content): Merge conflict in README"]
+        marks = "<<<<<<< main\ntrois\n=======\ndrei\n>>>>>>> chomp/task-1\n"
+        assert marks in ending["hunks"] and ending["hunks"].startswith("README\none\ntwo\n")
+        assert "contradict each other: README differs" in (await self.merges(client, ending, 409))["message"]
+        assert repos.git(source, "status", "--porcelain") == ""
+        assert repos.git(source, "log", "-1", "--format=%s") == "mine"
+        assert not (source / ".git" / "MERGE_HEAD").exists()
+
+    async def test_into_a_branch_that_nobody_works_on(self, client: Client, repos: Repositories) -> None:
+        source = repos.source(README=self.LINES)
+        repos.git(source, "branch", "release")
+        await self.done(client, source)
+        ending = (await self.shown(client, "release"))["ending"]
+        assert (ending["into"], ending["checked_out"], ending["kind"]) == ("release", "", "fast-forward")
+        assert ending["branches"] == ["main", "release"]
+        await self.merges(client, ending)
+        assert repos.git(source, "rev-parse", "release") == ending["tip"] != repos.git(source, "rev-parse", "main")
+        assert not (source / "src").exists() and repos.git(source, "status", "--porcelain") == ""
+
+    async def test_a_bare_repository(self, client: Client, repos: Repositories) -> None:
+        source = repos.source(README=self.LINES)
+        bare = repos.tmp / "bare.git"
+        repos.git(source, "clone", "-q", "--bare", str(source), str(bare))
+        await self.done(client, bare)
+        ending = (await self.shown(client))["ending"]
+        assert (ending["kind"], ending["into"], ending["blocked"]) == ("fast-forward", "main", "")
+        await self.merges(client, ending)
+        assert repos.git(bare, "rev-parse", "main") == ending["tip"]
+
+    @pytest.mark.parametrize(
+        ("spoil", "words"),
+        [
+            ("echo dirty >README", "README is changed in"),
+            ("echo dirty >README; git add README", "README is changed in"),
+            ("mkdir src; echo mine >src/new", "src/new is in the way"),
+            ("echo 'src/' >.git/info/exclude; mkdir src; echo mine >src/new", "src/new is in the way"),
+            ("ln -s /tmp src", "src/new is in the way"),
+            ("git rev-parse HEAD >.git/MERGE_HEAD", "a merge is under way"),
+            ("mkdir .git/rebase-merge", "a rebase is under way"),
+            ("git switch -qc side; git worktree add -q ../tree main; git switch -q --detach", "choose one"),
+        ],
+    )  # fmt: skip
+    async def test_what_would_be_lost_is_not_touched(
+        self, serves: Any, repos: Repositories, spoil: str, words: str
+    ) -> None:
+        client = await serves()
+        source = repos.source(README=self.LINES)
+        await self.done(client, source)
+        subprocess.run(["sh", "-ec", spoil], cwd=source, env=repos.env, check=True)
+        if words == "choose one":
+            assert words in (await self.shown(client))["ending"]["blocked"]
+            ending = (await self.shown(client, "main"))["ending"]
+            assert f"main is checked out in {repos.tmp / 'tree'}: merge there" in ending["blocked"]
+            assert "merge there" in (await self.merges(client, ending, 409))["message"]
+            return
+        await self.refuses(client, repos, source, words)
+
+    async def test_files_with_a_filter_are_merged_by_hand(self, serves: Any, repos: Repositories) -> None:
+        client = await serves()
+        source = repos.source(README=self.LINES)
+        script = "echo '*.bin filter=lfs' >.gitattributes; echo x >a.bin; git add -A; git commit -qm work"
+        await self.done(client, source, script)
+        await self.refuses(client, repos, source, "a.bin has a filter of git's")
+
+    async def test_neither_branch_may_be_another_by_now(self, serves: Any, repos: Repositories) -> None:
+        client = await serves()
+        source = repos.source(README=self.LINES)
+        await self.done(client, source)
+        ending = (await self.shown(client))["ending"]
+        repos.commit(source, "mine", more="more\n")
+        assert "main has other commits by now" in (await self.merges(client, ending, 409))["message"]
+        ending = (await self.shown(client))["ending"]
+        repos.git(source, "branch", "-f", "chomp/task-1", "main")
+        assert "chomp/task-1 has other commits by now" in (await self.merges(client, ending, 409))["message"]
+        review = await self.shown(client)
+        assert review["unverified"] == "chomp/task-1 was changed since the task ended"
+        repos.git(source, "branch", "-D", "-q", "chomp/task-1")
+        assert "no branch chomp/task-1 any more" in (await self.shown(client))["ending"]["blocked"]
+
+    async def test_somebody_else_is_never_in_the_middle(self, serves: Any, repos: Repositories) -> None:
+        """Git's own lock on the index is honoured, and is taken."""
+        client = await serves()
+        source = repos.source(README=self.LINES)
+        await self.done(client, source)
+        ending = (await self.shown(client))["ending"]
+        (source / ".git" / "index.lock").touch()
+        assert "git works in" in (await self.merges(client, ending, 409))["message"]
+        assert (source / ".git" / "index.lock").exists() and not (source / "src").exists()
+        assert repos.git(source, "rev-parse", "main") == ending["into_head"]
+        (source / ".git" / "index.lock").unlink()
+        fields = {"id": "1", **{name: ending[name] for name in ("into", "tip", "into_head")}}
+
+        async def tries() -> int:
+            url = f"{client.chomp.url}/api/tasks/merge"
+            async with client.chomp.http.post(url, json=fields, headers=client.headers) as answer:
+                return answer.status
+
+        assert sorted(await asyncio.gather(tries(), tries(), tries())) == [200, 409, 409]
+        assert repos.git(source, "status", "--porcelain") == ""
+
+    async def test_nothing_that_a_repository_configures_runs(self, client: Client, repos: Repositories) -> None:
+        source, ran = repos.source(README=self.LINES, **{".gitattributes": "* merge=evil\n"}), repos.tmp / "ran"
+        await self.done(client, source)
+        repos.commit(source, "mine", more="more\n")
+        evil = source / ".git" / "hooks" / "evil"
+        evil.parent.mkdir(exist_ok=True)
+        evil.write_text(f"#!/bin/sh\necho $0 >>{ran}\n")
+        evil.chmod(0o755)
+        for name in (
+            "post-merge",
+            "pre-merge-commit",
+            "post-checkout",
+            "reference-transaction",
+            "commit-msg",
+            "post-index-change",
+        ):
+            shutil.copy(evil, evil.with_name(name))
+        for key in (
+            "core.fsmonitor",
+            "merge.evil.driver",
+            "diff.external",
+            "filter.x.smudge",
+            "core.pager",
+            "gpg.program",
+        ):
+            repos.git(source, "config", key, str(evil))
+        repos.git(source, "config", "commit.gpgSign", "true")
+        repos.git(source, "config", "core.hooksPath", str(evil.parent))
+        ending = (await self.shown(client))["ending"]
+        assert ending["kind"] == "merge" and (await self.merges(client, ending))["merged"]
+        assert not ran.exists() and (source / "src" / "new").exists()
+
+    async def test_where_there_is_nothing_to_merge(self, serves: Any, repos: Repositories) -> None:
+        client = await serves()
+        source = repos.source(README=self.LINES)
+        await client.add("git commit -q --allow-empty -m x", dir=str(source), in_place=True, run=True)
+        await client.add("true", run=True)
+        await client.add("true", dir=str(source), run=True)
+        for number, words in (
+            ("1", "worked in the folder itself"),
+            ("2", "in no folder of yours"),
+            ("3", "has no branch"),
+        ):
+            await client.ended(number)
+            review = await client.get(f"/api/tasks/{number}/review")
+            assert review["ending"] is None and words in review["why"] and review["commands"] == []
+            fields = {"id": number, "into": "main", "tip": "a" * 40, "into_head": "b" * 40}
+            assert words in (await client.post("tasks/merge", 409, **fields))["message"]
+
+    async def test_what_is_no_branch_or_commit_is_refused(self, serves: Any, repos: Repositories) -> None:
+        client = await serves()
+        source = repos.source(README=self.LINES)
+        await self.done(client, source)
+        ending = (await self.shown(client))["ending"]
+        for into in ("-f", "a..b", "a b", "x\n", "@{-1}", "refs/../x", "a.lock", "x" * 201, "a:b", "/a", "a/", "@"):
+            assert (await self.merges(client, ending, 400, into=into))["param"] == "into", into
+        for into in ("nothing", "HEAD", "tags/v1"):
+            assert (await self.merges(client, ending, 409, into=into))["code"] == "not_merged"
+        for name in ("tip", "into_head"):
+            for odd in ("", "HEAD", "-x", "a" * 39, f"{'a' * 40}\n", "A" * 40):
+                assert (await self.merges(client, ending, 400, **{name: odd}))["param"] == name
+        assert (await self.merges(client, ending, 400, into=""))["param"] == "into"
+        assert (await self.merges(client, ending, 404, id="9"))["code"] == "not_found"
+
+    async def test_a_running_task_is_not_merged(self, serves: Any, repos: Repositories, go: Path) -> None:
+        client = await serves()
+        source = repos.source(README=self.LINES)
+        await self.done(client, source)
+        ending = (await self.shown(client))["ending"]
+        await client.post("tasks/message", id="1", text=UNTIL_THERE_IS.format(go=go))
+        await client.post("tasks/retry", id="1", run=True)
+        await client.becomes("1", "active")
+        assert "still at work" in (await self.merges(client, ending, 409))["message"]
+        go.touch()
+        await client.ended("1")
+
+
+class GitServer:
+    """A forge: git over HTTP behind a password, by git's own http-backend, and the part of GitHub's API that is used."""
+
+    PASSWORD = "hunter2-of-the-owner"
+
+    def __init__(self, folder: Path, env: Mapping[str, str]):
+        self.folder, self.env = folder, env
+        self.pulls: list[tuple[str, dict[str, Any], str]] = []
+        self.answer: tuple[int, Any] | None = None
+        self._runner: web.AppRunner | None = None
+
+    async def up(self) -> GitServer:
+        app = web.Application(client_max_size=64 << 20)
+        app.router.add_route("*", "/{tail:.*}", self._handle)
+        self._runner = web.AppRunner(app)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.host = f"127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def down(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        sent = request.headers.get("authorization", "")
+        if request.path.startswith("/api/v3/"):
+            self.pulls.append((request.path, await request.json(), sent))
+            status, said = self.answer or (201, {"html_url": f"http://{self.host}/ann/shop/pull/1"})
+            return web.json_response(said, status=status)
+        if sent != f"Basic {base64.b64encode(f'ann:{self.PASSWORD}'.encode()).decode()}":
+            return web.Response(status=401, headers={"www-authenticate": 'Basic realm="forge"'})
+        environ = {
+            **self.env, "GIT_PROJECT_ROOT": str(self.folder), "GIT_HTTP_EXPORT_ALL": "1", "REMOTE_USER": "ann",
+            "PATH_INFO": request.path, "QUERY_STRING": request.query_string, "REQUEST_METHOD": request.method,
+            "CONTENT_TYPE": request.headers.get("content-type", ""), "REMOTE_ADDR": "127.0.0.1",
+            "HTTP_CONTENT_ENCODING": request.headers.get("content-encoding", ""),
+            "GIT_PROTOCOL": request.headers.get("git-protocol", ""),
+        }  # fmt: skip
+        body = await request.read()
+        environ["CONTENT_LENGTH"] = str(len(body))
+        done = await asyncio.to_thread(
+            subprocess.run, ["git", "http-backend"], env=environ, input=body, capture_output=True
+        )
+        head, _, data = done.stdout.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line)
+        status = int(headers.pop("Status", "200 OK").split()[0])
+        return web.Response(status=status, body=data, headers=headers)
+
+
+class TestPush:
+    """A task's branch goes to its origin, with the owner's password, and by nothing that an agent could have written."""
+
+    @pytest.fixture
+    async def forge(self, repos: Repositories) -> AsyncIterator[GitServer]:
+        served = repos.tmp / "served"
+        (served / "ann").mkdir(parents=True)
+        made = await GitServer(served, repos.env).up()
+        yield made
+        await made.down()
+
+    async def started(
+        self, serves: Any, repos: Repositories, forge: GitServer, tmp_path: Path, **tables: Any
+    ) -> tuple[Client, Path, Path]:
+        """A chomp, a repository with an origin at the forge, and that origin."""
+        source, bare = repos.source(README="hello\n"), forge.folder / "ann" / "shop.git"
+        repos.git(source, "clone", "-q", "--bare", str(source), str(bare))
+        repos.git(bare, "config", "http.receivepack", "true")
+        url = f"http://{forge.host}/ann/shop.git"
+        repos.git(source, "remote", "add", "origin", url)
+        tables = {"tasks": {"push": True}, "pull-requests": {"github": f"http://{forge.host}/api/v3"}, **tables}
+        client: Client = await serves(**tables)
+        (tmp_path / "owner" / ".gitconfig").write_text(
+            "[credential]\nhelper = store\n[user]\nname = Ann\nemail = a@b\n"
+        )
+        (tmp_path / "owner" / ".git-credentials").write_text(f"http://ann:{forge.PASSWORD}@{forge.host}\n")
+        return client, source, bare
+
+    async def works(
+        self, client: Client, source: Path, script: str = "echo more >>README; git commit -qam more"
+    ) -> None:
+        await client.add(script, dir=str(source), run=True)
+        assert (await client.ended("1"))["status"] == "done"
+
+    async def test_a_branch_is_pushed_with_the_owners_password(
+        self, serves: Any, repos: Repositories, forge: GitServer, tmp_path: Path
+    ) -> None:
+        client, source, bare = await self.started(serves, repos, forge, tmp_path)
+        await self.works(client, source)
+        review = await client.get("/api/tasks/1/review")
+        assert (review["remote"], review["may_push"]) == (f"http://{forge.host}/ann/shop.git", True)
+        task = (await client.post("tasks/push", id="1"))["task"]
+        assert task["pushed"] == review["remote"]
+        assert repos.git(bare, "log", "-1", "--format=%s", "chomp/task-1") == "more"
+        assert repos.git(bare, "log", "-1", "--format=%s", "main") == "first"
+        assert (await client.post("tasks/push", id="1"))["task"]["pushed"]  # again changes nothing
+        assert repos.git(source, "for-each-ref", "refs/remotes") == ""
+
+    async def test_it_is_off_until_somebody_switches_it_on(
+        self, serves: Any, repos: Repositories, forge: GitServer, tmp_path: Path
+    ) -> None:
+        client, source, bare = await self.started(serves, repos, forge, tmp_path, tasks={})
+        await self.works(client, source)
+        assert "[tasks] push = true" in (await client.post("tasks/push", 403, id="1"))["message"]
+        assert "[tasks] push = true" in (await client.post("tasks/pull", 403, id="1"))["message"]
+        commands = (await client.get("/api/tasks/1/review"))["commands"]
+        assert commands[-1] == f"git -C {source} push origin chomp/task-1"
+        assert not repos.has(bare, "chomp/task-1")
+
+    async def test_what_others_have_pushed_is_not_overwritten(
+        self, serves: Any, repos: Repositories, forge: GitServer, tmp_path: Path
+    ) -> None:
+        client, source, bare = await self.started(serves, repos, forge, tmp_path)
+        await self.works(client, source)
+        repos.git(
+            source, "push", "-q", str(bare), f"{repos.commit(source, 'theirs', other='x')}:refs/heads/chomp/task-1"
+        )
+        fault = await client.post("tasks/push", 409, id="1")
+        assert fault["code"] == "not_pushed" and "nothing was forced" in fault["message"]
+        assert repos.git(bare, "log", "-1", "--format=%s", "chomp/task-1") == "theirs"
+        assert "pushed" not in await client.get("/api/tasks/1")
+
+    async def test_a_wrong_password_is_said_and_asked_for_nowhere(
+        self, serves: Any, repos: Repositories, forge: GitServer, tmp_path: Path
+    ) -> None:
+        client, source, _ = await self.started(serves, repos, forge, tmp_path)
+        await self.works(client, source)
+        (tmp_path / "owner" / ".git-credentials").write_text(f"http://ann:wrong-password@{forge.host}\n")
+        fault = await client.post("tasks/push", 503, id="1")
+        assert "could not be pushed" in fault["message"] and "wrong-password" not in fault["message"]
+
+    async def test_nothing_that_an_agent_or_a_repository_says_is_run(
+        self, serves: Any, repos: Repositories, forge: GitServer, tmp_path: Path
+    ) -> None:
+        client, source, bare = await self.started(serves, repos, forge, tmp_path)
+        ran = tmp_path / "ran"
+        evil = f"touch {ran}"
+        script = (
+            "echo more >>README; git commit -qam more; git config credential.helper '!{evil}'; "
+            "git config core.sshCommand '{evil}'; git remote set-url origin http://127.0.0.1:9/evil.git; "
+            "mkdir -p .git/hooks; printf '#!/bin/sh\\n{evil}\\n' >.git/hooks/pre-push; chmod +x .git/hooks/pre-push"
+        ).replace("{evil}", evil)
+        await self.works(client, source, script)
+        hook = source / ".git" / "hooks" / "pre-push"
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(f"#!/bin/sh\n{evil}\n")
+        hook.chmod(0o755)
+        for key in ("credential.helper", "core.fsmonitor", "core.askPass"):
+            repos.git(source, "config", key, f"!{evil}")
+        await client.post("tasks/push", id="1")
+        assert repos.has(bare, "chomp/task-1") and not ran.exists()
+
+    @pytest.mark.parametrize(
+        "url", ["ext::sh -c evil", "file:///tmp/x.git", "/tmp/x.git", "../x.git", "http://example.invalid/x.git"]
+    )
+    async def test_an_origin_that_is_a_program_or_a_path_is_none(
+        self, serves: Any, repos: Repositories, forge: GitServer, tmp_path: Path, url: str
+    ) -> None:
+        client, source, _ = await self.started(serves, repos, forge, tmp_path)
+        repos.git(source, "remote", "set-url", "origin", url)
+        await self.works(client, source)
+        assert (await client.get("/api/tasks/1/review"))["remote"] == ""
+        assert "no origin" in (await client.post("tasks/push", 409, id="1"))["message"]
+
+    async def test_a_clone_of_an_address_is_pushed_back_there(
+        self, serves: Any, repos: Repositories, forge: GitServer, tmp_path: Path
+    ) -> None:
+        client, _, bare = await self.started(serves, repos, forge, tmp_path)
+        url = f"http://{forge.host}/ann/shop.git"
+        await client.add("echo more >>README; git commit -qam more", repo_url=url, run=True)
+        assert (await client.ended("1"))["status"] == "done"
+        review = await client.get("/api/tasks/1/review")
+        assert review["ending"] is None and review["remote"] == url
+        await client.post("tasks/push", id="1")
+        assert repos.git(bare, "log", "-1", "--format=%s", "chomp/task-1") == "more"
+
+    async def test_it_works_when_the_tasks_folder_is_gone(
+        self, serves: Any, repos: Repositories, forge: GitServer, tmp_path: Path
+    ) -> None:
+        client, source, bare = await self.started(serves, repos, forge, tmp_path)
+        await self.works(client, source)
+        assert (await client.post("clean", ids=["1"]))["deleted"] == ["1"]
+        await client.post("tasks/push", id="1")
+        assert repos.git(bare, "log", "-1", "--format=%s", "chomp/task-1") == "more"
+        ending = (await client.get("/api/tasks/1/review"))["ending"]
+        fields = {name: ending[name] for name in ("into", "tip", "into_head")}
+        assert (await client.post("tasks/merge", id="1", **fields))["merged"]["into"] == "main"
+
+    # -- pull requests
+
+    async def test_a_pull_request_is_opened(
+        self, serves: Any, repos: Repositories, forge: GitServer, tmp_path: Path
+    ) -> None:
+        client, source, bare = await self.started(serves, repos, forge, tmp_path)
+        await self.works(client, source)
+        answer = await self.pull(client, title="A title", body="Why", draft=True)
+        assert answer["url"] == f"http://{forge.host}/ann/shop/pull/1" and repos.has(bare, "chomp/task-1")
+        ((path, fields, sent),) = forge.pulls
+        assert path == "/api/v3/repos/ann/shop/pulls" and sent == f"Bearer {forge.PASSWORD}"
+        assert fields == {"title": "A title", "body": "Why", "head": "chomp/task-1", "base": "main", "draft": True}
+        assert (await client.get("/api/tasks/1"))["pull_request"] == answer["url"]
+        assert (await client.get("/api/tasks/1/review"))["pull_request"] == answer["url"]
+        states = [path.read_text() for path in tmp_path.rglob("state.json")]
+        assert states and not any(forge.PASSWORD in text for text in states)
+
+    async def pull(self, client: Client, status: int = 200, **fields: Any) -> dict[str, Any]:
+        url = f"{client.chomp.url}/api/tasks/pull"
+        async with client.chomp.http.post(url, json={"id": "1", **fields}, headers=client.headers) as answer:
+            assert answer.status == status, await answer.text()
+            return dict(await answer.json())
+
+    async def test_what_was_asked_for_is_its_text(
+        self, serves: Any, repos: Repositories, forge: GitServer, tmp_path: Path
+    ) -> None:
+        client, source, _ = await self.started(serves, repos, forge, tmp_path)
+        await self.works(client, source)
+        await self.pull(client)
+        _, fields, _ = forge.pulls[0]
+        assert fields["title"].startswith("echo more") and "No gate ran." in fields["body"]
+
+    @pytest.mark.parametrize(
+        ("status", "said", "words"),
+        [
+            (422, {"message": "Validation Failed", "errors": [{"message": "A pull request already exists"}]},
+             "Validation Failed; A pull request already exists"),
+            (401, {"message": "Bad credentials"}, "Bad credentials"),
+            (500, "oops", "it answered 500"),
+            (201, {"html_url": "https://evil.example/"}, "it answered 201"),
+            (201, [], "it answered 201"),
+        ],
+    )  # fmt: skip
+    async def test_what_the_forge_refuses_is_said(
+        self, serves: Any, repos: Repositories, forge: GitServer, tmp_path: Path, status: int, said: Any, words: str
+    ) -> None:
+        client, source, bare = await self.started(serves, repos, forge, tmp_path)
+        await self.works(client, source)
+        forge.answer = status, said
+        answer = await self.pull(client)
+        assert words in answer["words"] and "url" not in answer and repos.has(bare, "chomp/task-1")
+        assert "pull_request" not in await client.get("/api/tasks/1") and forge.PASSWORD not in json.dumps(answer)
+
+    async def test_another_forge_gets_no_password_of_this_one(
+        self, serves: Any, repos: Repositories, forge: GitServer, tmp_path: Path
+    ) -> None:
+        client, source, _ = await self.started(
+            serves, repos, forge, tmp_path, **{"pull-requests": {"github": "http://127.0.0.1:9/api/v3"}}
+        )
+        await self.works(client, source)
+        answer = await self.pull(client)
+        assert answer["words"] == "chomp/task-1 is pushed" and forge.pulls == []
+
+    def test_forms_of_forges(self) -> None:
+        module = importlib.import_module("adapters.pull-requests")
+        for url, form in (
+            ("git@github.com:ann/shop.git", "https://github.com/ann/shop/compare/main...chomp/task-1?expand=1"),
+            ("https://github.com/ann/shop", "https://github.com/ann/shop/compare/main...chomp/task-1?expand=1"),
+            ("ssh://git@gitlab.example.org:2222/a/b/c.git",
+             "https://gitlab.example.org/a/b/c/-/merge_requests/new?merge_request%5Bsource_branch%5D=chomp%2Ftask-1"
+             "&merge_request%5Btarget_branch%5D=main"),
+            ("https://codeberg.org/a/b.git", "https://codeberg.org/a/b/compare/main...chomp/task-1"),
+            ("https://bitbucket.org/a/b.git", "https://bitbucket.org/a/b/pull-requests/new?source=chomp%2Ftask-1&dest=main"),
+            ("https://example.org/a/b.git", ""),
+        ):  # fmt: skip
+            found = module.repository_of(url)
+            assert found is not None and found.form("chomp/task-1", "main") == form
+        for odd in (
+            "https://github.com/ann",
+            "https://[",
+            "file:///x/y",
+            "https://github.com/a/b?x=<y>/c d",
+            "ext::sh",
+        ):
+            assert module.repository_of(odd) is None or "<" not in module.repository_of(odd).page
+
+
+class TestManyTasks:
+    """The same for many tasks at once, and what a task leaves to take away."""
+
+    async def test_many_are_deleted_brought_back_and_run(self, serves: Any, go: Path) -> None:
+        client = await serves(tasks={"parallel": 4})
+        ids = [await client.add(UNTIL_THERE_IS.format(go=go)) for _ in range(6)]
+        said = await self.bulk(client, "delete", [*ids[:3], "99", ids[0]])
+        assert said == {"done": ids[:3], "refused": {"99": "no task '99'"}}
+        assert (await self.bulk(client, "restore", ids[:2]))["done"] == ids[:2]
+        assert "can be restored" in (await self.bulk(client, "restore", ids[3:4]))["refused"][ids[3]]
+        assert (await self.bulk(client, "run", [*ids[:2], *ids[3:]]))["done"] == [*ids[:2], *ids[3:]]
+        await client.becomes(ids[0], "active")
+        assert set((await self.bulk(client, "stop", ids))["refused"]) == {ids[2]}
+        for one in (*ids[:2], *ids[3:]):
+            assert (await client.becomes(one, "failed", "queued"))["status"] in ("failed", "queued")
+        for wrong in ({"act": "burn", "ids": ["1"]}, {"act": "run", "ids": []}, {"act": "run", "ids": ["../1"]},
+                      {"act": "run", "ids": ["1"] * 1001}, {"act": "run"}, {"act": "run", "ids": "1"}):  # fmt: skip
+            await self.bulk(client, "", [], 400, wrong)
+
+    async def bulk(self, client: Client, act: str, ids: Sequence[str], status: int = 200, fields: Any = None) -> Any:
+        url = f"{client.chomp.url}/api/tasks/bulk"
+        sent = fields or {"act": act, "ids": list(ids)}
+        async with client.chomp.http.post(url, json=sent, headers=client.headers) as answer:
+            assert answer.status == status, await answer.text()
+            return await answer.json()
+
+    async def test_what_a_session_printed_is_a_file(self, serves: Any) -> None:
+        client = await serves()
+        await client.add(r"printf '\033[1mbold\033[0m\n'; seq 1 100000", run=True)
+        await client.ended("1")
+        for raw, begins in (("0", b"bold\n1\n2\n"), ("1", b"\x1b[1mbold\x1b[0m\r\n1\r\n2\r\n")):
+            async with client.chomp.http.get(
+                f"{client.chomp.url}/api/tasks/1/log?raw={raw}", headers=client.headers
+            ) as answer:
+                data = await answer.read()
+                assert answer.headers["content-disposition"] == 'attachment; filename="task-1-s1.log"'
+                assert answer.headers["x-content-type-options"] == "nosniff"
+            assert data.startswith(begins) and data.rstrip().endswith(
+                b"99999\r\n100000" if raw == "1" else b"99999\n100000"
+            )
+        for path in ("1/log?session=s9", "7/log"):
+            async with client.chomp.http.get(f"{client.chomp.url}/api/tasks/{path}", headers=client.headers) as answer:
+                assert answer.status == 404
+
+    async def test_comments_become_one_follow_up(self, serves: Any, repos: Repositories) -> None:
+        client = await serves()
+        await client.add("true", dir=str(repos.source()), run=True)
+        await client.ended("1")
+        comments = [
+            {"file": "b.py", "line": 3, "text": "Why?", "code": "  x = 1"},
+            {"file": "a.py", "line": 9, "text": "Keep it.", "side": "old"},
+            {"file": "a.py", "line": 2, "text": "No.\n"},
+        ]  # fmt: skip
+        url = f"{client.chomp.url}/api/tasks/comments"
+
+        async def sends(status: int = 200, **fields: Any) -> Any:
+            async with client.chomp.http.post(url, json=fields, headers=client.headers) as answer:
+                assert answer.status == status, await answer.text()
+                return await answer.json()
+
+        task = (await sends(id="1", comments=comments, text="Nearly.", run=False))["task"]
+        words = "Nearly.\n\na.py:2\nNo.\n\na.py:9 (as it was before)\nKeep it.\n\nb.py:3\n> x = 1\nWhy?"
+        assert (task["status"], task["messages"][0]["text"]) == ("queued", words)
+        task = (await sends(id="1", text="And this."))["task"]  # it waits: one more
+        assert [one["text"] for one in task["messages"]] == [words, "And this."]
+        for wrong in ({}, {"comments": [{"file": "", "line": 1, "text": "x"}]}, {"comments": [{"file": "a", "line": -1, "text": "x"}]},
+                      {"text": "   "}, {"comments": [{"file": "a", "line": 1, "text": ""}]}, {"text": "x", "more": 1}):  # fmt: skip
+            await sends(400, id="1", **wrong)
+        await sends(404, id="9", text="x")
+
+    async def test_a_task_starts_again_with_what_is_said(self, serves: Any) -> None:
+        client = await serves()
+        await client.add("true", run=True)
+        await client.ended("1")
+        task = (await client.post("tasks/retry", id="1", run=True, text="echo again"))["task"]
+        assert task["messages"][0]["text"] == "echo again"
+        assert (await client.until("1", lambda one: len(one["sessions"]) == 2 and one["status"] == "done"))["messages"][
+            0
+        ]["session"] == "s2"
+        await client.add("true")
+        assert "has not ended" in (await client.post("tasks/retry", 409, id="2", text="x"))["message"]
+        assert "messages" not in await client.get("/api/tasks/2")
+
+    async def test_how_its_tokens_grew(self, serves: Any, upstream: Any) -> None:
+        up = await upstream(says("hi"), "m")
+        client = await serves(up)
+        ask = f'curl -s -H "authorization: Bearer $OPENAI_API_KEY" -H "content-type: application/json" -d \'{{"model": "{up.model}", "messages": [{{"role": "user", "content": "x"}}]}}\' "$OPENAI_BASE_URL/chat/completions" >/dev/null'
+        await client.add("; ".join([ask] * 3), run=True)
+        task = await client.ended("1")
+        async with asyncio.timeout(PATIENCE_S):
+            while len(points := (await client.get("/api/tasks/1/usage"))["points"]) < 3:
+                await asyncio.sleep(0.05)
+        tokens = [one["tokens"] for one in points]
+        assert len(points) == 3 and tokens == sorted(tokens) and tokens[-1] == task["tokens"] > 0
+        assert tokens[0] * 3 == tokens[2] and all(one["at"] > 1e9 for one in points)
+        async with client.chomp.http.get(
+            f"{client.chomp.url}/api/usage?by=hour&format=csv", headers=client.headers
+        ) as answer:
+            head, row = (await answer.text()).strip().split("\r\n")
+            assert answer.content_type == "text/csv" and "attachment" in answer.headers["content-disposition"]
+        assert head.startswith('"hour",') and re.match(r'"20\d\d-\d\d-\d\dT\d\d:00:00Z",', row)
+
+    def test_no_spreadsheet_takes_a_name_for_a_formula(self) -> None:
+        answer = cs._as_csv([{"model": "=HYPERLINK(1)", "n": -1}, {"model": 'a,"b"', "n": 2}], "x.csv")
+        assert answer.text == '"model","n"\r\n"\'=HYPERLINK(1)",-1\r\n"a,""b""",2\r\n'
+
+
+class TestReviewCommands:
+    """The review ending on the command line."""
+
+    works, command = TestCommand.works, TestCommand.command
+
+    async def test_a_task_is_reviewed_and_merged(self, works: Client, command: Any, repos: Repositories) -> None:
+        source = repos.source(README="hello\n")
+        script = "echo more >>README; git commit -qam 'more of it'"
+        assert (await command("add", "--dir", str(source), "--platform", "shell", "--wait", script))[0] == 0
+        status, out, _ = await command("review", "1")
+        assert (status, out.split("\n")[0]) == (0, f"1 commit of chomp/task-1, for main of {source}")
+        assert "more of it" in out and "chomp/task-1 goes on from main, which is moved forward\n" in out
+        assert f"by hand:\n  git -C {source} merge chomp/task-1\n" in out
+        status, out, said = await command("merge", "1")
+        assert (status, said) == (0, ""), said
+        assert out.startswith("chomp/task-1 is merged into main, now ") and "reset --keep" in out
+        assert (source / "README").read_text() == "hello\nmore\n"
+        assert "main has all of chomp/task-1 already\n" in (await command("review", "1"))[1]
+        assert (await command("merge", "1"))[2] == "chomp: main has all of chomp/task-1 already\n"
+        assert "[tasks] push = true" in (await command("push", "1"))[2]
+
+    async def test_a_contradiction_is_shown_and_nothing_is_merged(
+        self, works: Client, command: Any, repos: Repositories
+    ) -> None:
+        source = repos.source(README="hello\n")
+        script = "printf 'theirs \\033[31m\\n' >README; git commit -qam theirs"
+        await command("add", "--dir", str(source), "--platform", "shell", "--wait", script)
+        repos.commit(source, "mine", README="mine\n")
+        out = (await command("review", "1"))[1]
+        assert "chomp/task-1 and main contradict each other\n" in out and "\x1b" not in out
+        assert "<<<<<<< main\nmine\n=======\ntheirs " in out
+        status, _, said = await command("merge", "1")
+        assert (status, "contradict each other in README" in said) == (1, True)
+        assert (await command("merge", "1", "--into", "nothing"))[0] == 1
+        assert (await command("review", "9"))[2] == "chomp: no task '9'\n"
+
+
+class Reviewing:
+    """A person who looks at what a task has made of a repository, at a chomp that runs tasks."""
+
+    SPLIT = "one\ntwo\nthree\nfour\nfive\n"
+    WORK = "sed -i 's/^three$/drei/' README; mkdir -p src; echo new >src/new; git add -A; git commit -qm 'Say it in German'"
+
+    def __init__(self, client: Client, repos: Repositories, browse: Any, folder: Path):
+        self.client, self.repos, self._browse, self._folder = client, repos, browse, folder
+        self.source = repos.source(README=self.SPLIT)
+        self.here: Browse
+        self.page: Any
+
+    async def add(self, script: str = WORK, **fields: Any) -> None:
+        """Task 1, done."""
+        await self.client.add(script, dir=str(self.source), run=True, **fields)
+        assert (await self.client.ended("1"))["status"] == "done"
+
+    async def agent(self, **scripts: str) -> None:
+        """An agent that prints what it was told, and does what is said for each session."""
+        cases = "\n".join(f"{name}) {text} ;;" for name, text in scripts.items())  # no file: a sandbox would lack it
+        script = f'cat "$1"; case $SESSION_ID in\n{cases}\nesac'
+        command = shlex.join(("bash", "-ec", script, "sh", "{prompt_file}"))
+        fields: dict[str, Any] = {"id": "scripted", "name": "Scripted", "command": command}
+        await self.client.send("config/agents", json=fields)
+
+    async def opens(self, size: tuple[int, int] = DESK) -> Any:
+        self.here = await self._browse(size, shared=Dashboard(self.client.chomp), real=True)
+        self.page = await self.here.open("/?task=1")
+        await self.page.wait_for_selector("#detail[open] #detail-1")
+        return self.page
+
+    async def is_fit(self) -> None:
+        """Nothing is too wide, every target can be hit, and axe finds nothing serious, light or dark."""
+        for _ in range(2):
+            assert await self.page.evaluate(TOO_WIDE) == []
+            assert await self.page.evaluate(SMALL_TARGETS) == []
+            assert await axe(self.page) == []
+            await self.page.evaluate("document.querySelector('[data-theme]').click()")
+
+    def head(self, branch: str = "main") -> str:
+        return self.repos.git(self.source, "rev-parse", branch)
+
+
+@pytest.fixture
+async def reviewing(serves: Any, repos: Repositories, browse: Any, tmp_path: Path) -> Reviewing:
+    return Reviewing(await serves(), repos, browse, tmp_path)
+
+
+class TestReviewPage:
+    """From the diff to the branch of the project, by hand."""
+
+    async def test_a_branch_is_moved_forward_and_can_be_taken_back(self, reviewing: Reviewing) -> None:
+        await reviewing.add()
+        page, before, tip = await reviewing.opens(PHONE), reviewing.head(), reviewing.head("chomp/task-1")
+        review = page.locator("#review-of-1")
+        await review.get_by_text("main is moved forward").wait_for()
+        await review.get_by_text("1 commit", exact=True).wait_for()
+        await review.get_by_text("Say it in German").wait_for()
+        await reviewing.is_fit()
+        await page.get_by_role("button", name="Merge into main").click()
+        said = page.locator("#said-of-1")
+        await said.get_by_text(f"which was moved forward: it is at {tip[:12]} now").wait_for()
+        await review.get_by_text("main has all of it").wait_for()
+        await page.locator("[data-head]").get_by_text("in main").wait_for()
+        assert reviewing.head() == tip and (reviewing.source / "src" / "new").read_text() == "new\n"
+        assert await page.get_by_role("button", name="Merge into main").count() == 0
+        await reviewing.is_fit()
+        command = await said.locator("pre").inner_text()
+        subprocess.run(["sh", "-ec", command], env=reviewing.repos.env, check=True)
+        assert reviewing.head() == before and not (reviewing.source / "src").exists()
+
+    async def test_what_was_shown_is_merged_or_nothing(self, reviewing: Reviewing) -> None:
+        await reviewing.add()
+        page, repos, source = await reviewing.opens(), reviewing.repos, reviewing.source
+        await page.get_by_text("main is moved forward").wait_for()
+        mine = repos.commit(source, "mine", more="more\n")
+        await page.get_by_role("button", name="Merge into main").click()
+        said = page.locator("#said-of-1")
+        await said.get_by_text("main has other commits by now: look again").wait_for()
+        assert reviewing.head() == mine
+        await page.get_by_text("a merge commit: main has 1 commit of its own").wait_for()  # it has looked again
+        (source / "README").write_text("not committed\n")
+        await page.evaluate("htmx.trigger('#review-of-1', 'look-again')")
+        await page.get_by_text("README is changed in").wait_for()
+        assert await page.get_by_role("button", name="Merge into main").count() == 0
+        repos.git(source, "checkout", "-q", "README")
+        await page.evaluate("htmx.trigger('#review-of-1', 'look-again')")
+        await page.get_by_role("button", name="Merge into main").click()
+        await said.get_by_text("by a merge commit").wait_for()
+        tip = reviewing.head("chomp/task-1")
+        assert repos.git(source, "log", "-1", "--format=%P") == f"{mine} {tip}"
+        assert repos.git(source, "status", "--porcelain") == ""
+
+    async def test_another_branch_is_chosen_and_survives_a_refresh(self, reviewing: Reviewing) -> None:
+        reviewing.repos.git(reviewing.source, "branch", "release")
+        await reviewing.add()
+        page, main = await reviewing.opens(), reviewing.head()
+        await page.select_option("#into-1", "release")
+        await page.get_by_text("release is checked out nowhere").wait_for()
+        async with page.expect_response("**/partials/review/1*") as asked:
+            await page.evaluate("htmx.trigger(document.body, 'refreshTask-1')")
+        assert (await asked.value).url.endswith("?into=release")
+        await page.get_by_text("With a merge commit of its own").click()
+        await page.get_by_role("button", name="Merge into release").click()
+        await page.locator("#said-of-1").get_by_text("Merged into release, by a merge commit").wait_for()
+        assert reviewing.head() == main
+        assert reviewing.repos.git(reviewing.source, "log", "-1", "--format=%P", "release").split()[0] == main
+
+    async def test_a_conflict_is_shown_and_resolved_by_its_agent(self, reviewing: Reviewing) -> None:
+        source = reviewing.source
+        await reviewing.agent(
+            s1=reviewing.WORK,
+            s2="$(grep -o 'git merge [0-9a-f]*' \"$1\") || true; printf 'one\\ntwo\\ndrei, trois\\nfour\\nfive\\n' >README; "
+            "git add -A; git commit -qm 'Both'",
+        )  # fmt: skip
+        await reviewing.add("Translate it", platform="scripted", isolation="required")
+        mine = reviewing.repos.commit(source, "mine", README=reviewing.SPLIT.replace("three", "trois <b>"))
+        page = await reviewing.opens(PHONE)
+        await page.get_by_text("conflict in 1 file", exact=True).wait_for()
+        assert "<<<<<<< main\ntrois <b>\n=======\ndrei\n>>>>>>> chomp/task-1" in await page.inner_text(
+            "#conflict-1 pre"
+        )
+        assert await page.get_by_role("button", name=re.compile("^Merge")).count() == 0
+        await reviewing.is_fit()
+        await page.get_by_role("button", name="Ask the agent to resolve them").click()
+        await reviewing.client.until("1", lambda task: len(task["sessions"]) == 2 and task["status"] == "done")
+        output = (await reviewing.client.get("/api/tasks/1/output?session=s2"))["text"]
+        assert f"git merge {mine}" in output and "contradicts it in README" in output
+        assert reviewing.head() == mine
+        assert "no_conflict" in json.dumps(await reviewing.client.post("tasks/resolve", 409, id="1"))
+        await page.get_by_text("main is moved forward").wait_for()
+        await page.get_by_role("button", name="Merge into main").click()
+        await page.locator("#said-of-1").get_by_text("Merged into main").wait_for()
+        assert "drei, trois" in (source / "README").read_text()
+
+    async def test_comments_on_lines_are_kept_and_asked_for(self, reviewing: Reviewing) -> None:
+        await reviewing.agent(s1=reviewing.WORK, s2="sed -i 's/^drei$/3/' README; git commit -qam 'As it was said'")
+        await reviewing.add("Translate it", platform="scripted")
+        page = await reviewing.opens()
+        await page.click("#diff-fold-1 summary")
+        await page.get_by_text("2 files", exact=True).wait_for()
+        await page.click("#diff-1 [data-file='README'] [data-is=cut]")  # with the mouse, on a line that is gone
+        await page.keyboard.type("Why <b>not</b>")
+        await page.keyboard.press("Control+Enter")
+        await page.locator("#diff-1 .remark-text").get_by_text("Why <b>not</b>").wait_for()
+        assert await page.evaluate("document.activeElement.dataset.is") == "cut"
+        await page.keyboard.press("ArrowDown")  # and by keys
+        assert await page.evaluate("document.activeElement.textContent") == "drei"
+        await page.keyboard.press("c")
+        await page.keyboard.type("A figure, please.")
+        await page.keyboard.press("Escape")  # closes the comment, and nothing else
+        for _ in range(3):  # over the end of a file to the next one
+            await page.keyboard.press("ArrowDown")
+        assert await page.evaluate("document.activeElement.textContent") == "new"
+        await page.keyboard.press("Enter")
+        await page.keyboard.type("half a com")
+        bar = page.locator("#remarks-1")
+        await bar.get_by_text("3 comments").wait_for()
+        await reviewing.is_fit()
+        await reviewing.here.refreshed()
+        assert await page.locator("#diff-1 textarea").input_value() == "half a com"
+        await page.reload()
+        await page.wait_for_selector("#detail[open] #detail-1")
+        await bar.get_by_text("3 comments").wait_for()
+        await page.click("#diff-fold-1 summary")
+        assert await page.locator("#diff-1 textarea").input_value() == "half a com"
+        await page.locator("#diff-1 .remark", has=page.locator("textarea")).get_by_role("button", name="Remove").click()
+        await bar.get_by_text("2 comments").wait_for()
+        await page.locator("#diff-1 .remark", has_text="A figure").get_by_role("button", name="Edit").click()
+        await page.locator("#diff-1 textarea").fill("The figure 3, please.")
+        await page.locator("#diff-1 .remark", has=page.locator("textarea")).get_by_role("button", name="Keep").click()
+        await bar.get_by_label("Of the whole").fill("Nearly.")
+        await bar.get_by_role("button", name="Ask for these changes").click()
+        task = await reviewing.client.until("1", lambda one: len(one["sessions"]) == 2 and one["status"] == "done")
+        words = (
+            "Nearly.\n\nREADME:3 (as it was before)\n> three\nWhy <b>not</b>\n\nREADME:3\n> drei\nThe figure 3, please."
+        )
+        assert task["messages"] == [{**task["messages"][0], "text": words, "session": "s2"}]
+        assert words in (await reviewing.client.get("/api/tasks/1/output?session=s2"))["text"].replace("\r", "")
+        await reviewing.here.holds("!Object.keys(localStorage).some((name) => name.startsWith('comments-'))")
+        await page.locator("#detail [data-head] .badge").get_by_text("Done").wait_for()
+        assert not await bar.is_visible()
+        await page.click("#diff-fold-1 summary")
+        await page.locator("#diff-1 [data-is=add]").get_by_text("3", exact=True).wait_for()
+        assert await page.locator("#diff-1 .remark").count() == 0
+
+    async def test_comments_follow_their_line_and_those_of_lost_ones_are_told(self, browse: Any) -> None:
+        here = await browse(PHONE)
+        here.expected = "400"  # of its review: its folder is made up
+        page = await here.open("/?task=20")
+        await page.click("#diff-fold-20 summary")
+        for line, words in (("start(port)", "stays"), ("yield port", "goes")):
+            await page.locator("#diff-20 [role=button]").get_by_text(line, exact=True).click()
+            await page.keyboard.type(words)
+            await page.keyboard.press("Control+Enter")
+        moved = DIFF.replace("+    start(port)", "+    prepare()\n+    start(port)").replace("     yield port\n", "")
+        here.dashboard.changes_are(moved)
+        session = msgspec.structs.replace(here.dashboard.tasks["20"].sessions[0], id="s2")
+        here.dashboard.put(msgspec.structs.replace(here.dashboard.tasks["20"], sessions=(session,)))
+        await page.evaluate("document.activeElement.blur()")
+        here.dashboard.change("task", {"id": "20"})
+        await page.get_by_text("prepare()").wait_for()  # by itself: there was another session
+        assert (
+            await page.evaluate("document.querySelector('#diff-20 .remark').previousElementSibling.dataset.new") == "14"
+        )
+        lost = page.locator("#remarks-20 li")
+        await lost.get_by_text("tests/checkout.py:15, a line that is gone: goes").wait_for()
+        await lost.get_by_role("button", name="Remove").click()
+        await page.locator("#remarks-20").get_by_text("1 comment", exact=True).wait_for()
+        await page.get_by_role("button", name="Add to the queue").click()
+        await until(lambda: here.posted, "nothing was sent")
+        assert [path for path, _ in here.posted] == ["/api/tasks/comments"]
+
+    async def test_a_push_and_a_pull_request_where_they_are_allowed(self, browse: Any) -> None:
+        here = await browse(DESK)
+        may: dict[str, Any] = {"may_push": False}
+
+        async def review(task: cs.Task, into: str = "") -> cs.Review:
+            remote, commands = "https://git.example/ada/shop", ("git -C /x push origin chomp/task-20",)
+            return cs.Review(task=task.id, why="it is a clone", remote=remote, commands=commands, **may)
+
+        here.dashboard.server.services.dispatch.review = review
+        page = await here.open("/?task=20")
+        await page.get_by_role("button", name="Switch it on in the settings").click()
+        await page.wait_for_selector("#settings[open]")
+        await page.keyboard.press("Escape")
+        assert await page.inner_text("#commands-20") == "git -C /x push origin chomp/task-20"
+        may["may_push"] = True
+        here.dashboard.change("task", {"id": "20"})
+        answer = {"pushed": "x", "form": "https://git.example/new?a=1&b=<", "words": "the branch is pushed"}
+        await page.route("**/api/tasks/pull", lambda route: route.fulfill(json=answer))
+        await page.get_by_role("button", name="Push", exact=True).click()
+        await page.get_by_text("The branch is pushed").wait_for()
+        assert here.posted == [("/api/tasks/push", {"id": "20"})]
+        await page.get_by_role("button", name="Pull request").click()
+        link = page.locator("#said-of-20 a")
+        assert await link.get_attribute("href") == answer["form"] and await link.inner_text() == "Open the form for it"
+        await page.unroute("**/api/tasks/pull")
+        here.refused["/api/tasks/pull"] = "it was rejected there"
+        await page.get_by_role("button", name="Pull request").click()
+        await page.locator("#said-of-20").get_by_text("It was rejected there.").wait_for()
+
+
+class TestDetailPage:
+    """One task: what is seen first, what can be done, what can be taken away."""
+
+    async def test_what_can_be_done_is_in_reach_on_a_phone(self, browse: Any) -> None:
+        here = await browse(PHONE)
+        here.expected = "400"  # of the reviews: the folder is made up
+        here.dashboard.put(
+            shown_task("50", "Import it", "active", phase="waiting", budget_tokens=100_000, budget_exceeded=True, tokens=150_000,
+                       sessions=(shown_session(ended_at="", result="", prompt_tokens=150_000, cached_tokens=0, tokens=150_000),)),
+        )  # fmt: skip
+        page = here.page
+        for id, badge, names, first in (
+            ("1", "Running", ["Stop", "Done"], "Terminal"), ("2", "Needs you", ["Stop", "Done"], "Terminal"),
+            ("7", "Queued", ["Run", "Done"], "Follow-ups"), ("50", "Paused", ["Continue with one more budget", "Stop"], "Budget"),
+            ("20", "Done", ["Run again"], "Result"), ("22", "Done", ["Run again"], "Terminal"), ("32", "Stopped", ["Resume"], "Budget"),
+            ("33", "Failed", ["Resume"], "Budget"), ("30", "Failed", ["Retry"], "Budget"),
+        ):  # fmt: skip
+            await here.open(f"/?task={id}")
+            await page.wait_for_selector("#detail[open]")
+            assert await page.locator("[data-head] .badge").inner_text() == badge.upper()
+            sections = await page.evaluate(
+                "[...document.querySelectorAll('#detail section')].map((one) => one.ariaLabel)"
+            )
+            assert sections[:2] == ["Prompt", first], id
+            shown = page.locator(".actions > button.btn")
+            assert await shown.all_inner_texts() == names, id
+            at = await page.locator(".actions").bounding_box()
+            assert at["y"] > 700 and at["y"] + at["height"] <= 844.5, id
+        assert await page.locator("[data-head]").get_by_text("The gate stayed red").count() == 1
+        await here.open("/?task=32")  # a person's stop is no failure
+        assert "Failed" not in await page.inner_text("#detail [data-head]")
+
+    async def test_the_last_lines_of_a_red_gate_come_first(self, browse: Any) -> None:
+        output = "".join(f"line {number}\n" for number in range(40)) + "1 failed: <i>colour</i>\n"
+        session = shown_session(
+            result="failed", verdict="failed", gate_exit=3, gate_output=output, summary="I claim it is done"
+        )
+        fields: dict[str, Any] = {
+            "reason": "gate",
+            "verified": False,
+            "sessions": (session,),
+            "finished": ago(9),
+            "result": "I claim it is done",
+        }
+        here = await browse(DESK, shown_task("1", "Paint it", "failed", **fields))
+        page = await here.open("/?task=1")
+        gate = page.get_by_label("The gate", exact=True)
+        text = await gate.inner_text()
+        assert (
+            text.startswith("The gate is red, exit 3")
+            and text.endswith("1 failed: <i>colour</i>")
+            and "line 10" not in text
+        )
+        assert (await gate.bounding_box())["y"] < (await page.get_by_label("Result", exact=True).bounding_box())["y"]
+        assert await page.get_by_text("I claim it is done").count() == 1  # and not twice
+
+    async def test_long_texts_are_cut_and_can_be_seen_whole(self, browse: Any) -> None:
+        script, printed = "\n".join(["seq 1 60"] * 6), "\n".join(map(str, range(1, 61)))
+        fields: dict[str, Any] = {
+            "platform": "shell",
+            "finished": ago(9),
+            "result": printed,
+            "sessions": (shown_session(agent="shell", tokens=0),),
+        }
+        answer = "# Found\n\n| a | b |\n|---|---|\n| 1 | <img src=x onerror=alert(1)> |\n\n" + "Words. " * 900
+        here = await browse(
+            PHONE, shown_task("1", script, "done", **fields), shown_task("2", "Say hi", "done", finished=ago(9), result="hi"),
+            shown_task("3", "Tell", "done", finished=ago(9), result=answer),
+        )  # fmt: skip
+        page = await here.open("/?task=1")
+        result, more = page.locator("#result-1"), page.locator("#more-result-1 summary")
+        for name in ("prompt-1", "result-1"):
+            assert "mono" in await page.evaluate(
+                f"getComputedStyle(document.querySelector('#{name} pre') ?? document.querySelector('#{name}')).fontFamily"
+            )
+        assert (await page.locator("#prompt-1").bounding_box())["height"] <= 41
+        assert (await result.bounding_box())["height"] <= 320 and await more.inner_text() == "Expand"
+        await more.click()
+        await here.refreshed()
+        assert (await result.bounding_box())["height"] > 1000 and await more.inner_text() == "Less"
+        await page.click("#more-prompt-1 summary")
+        assert (await page.locator("#prompt-1").bounding_box())["height"] >= 120
+        await here.open("/?task=2")  # what is short has nothing to expand
+        await page.locator("#result-2").wait_for()
+        assert (
+            not await page.locator("#more-result-2").is_visible()
+            and not await page.locator("#more-prompt-2").is_visible()
+        )
+        await here.open("/?task=3")
+        assert await page.inner_text("#result-3 h1") == "Found" and await page.locator("#result-3 img").count() == 0
+        assert await page.evaluate(TOO_WIDE) == [] and await axe(page) == []
+
+    async def test_a_waiting_task_is_written_anew_cloned_deleted_and_brought_back(self, reviewing: Reviewing) -> None:
+        client = reviewing.client
+        await client.add("echo one", gate="true", priority=3, dir=str(reviewing.source))
+        page = await reviewing.opens()
+
+        async def late(route: Any) -> None:  # its answer, when a refresh has put another form in the place of this one
+            answer = await route.fetch()
+            await page.get_by_text("1 waiting").wait_for()
+            await route.fulfill(response=answer)
+
+        await page.route("**/api/tasks/message", late)
+        await page.fill("#message-1", "and this")
+        await page.get_by_role("button", name="Add", exact=True).click()
+        await page.get_by_text("1 waiting").wait_for()
+        await reviewing.here.holds("document.querySelector('#message-1').value === ''")
+        await page.get_by_text("Edit the prompt").click()
+        await page.fill("#prompt-text-1", "echo <two>")
+        await reviewing.here.refreshed()  # what is typed stays
+        await page.get_by_role("button", name="Save the prompt").click()
+        await page.locator("#prompt-1").get_by_text("echo <two>").wait_for()
+        assert (await client.task("1"))["prompt"] == "echo <two>"
+        await page.locator("#prompt-text-1").wait_for(state="hidden")
+        more = page.locator("#detail").get_by_label("More actions").first
+        await more.focus()
+        await page.keyboard.press("Enter")
+        await page.wait_for_selector("#menu-1:popover-open")
+        await page.keyboard.press("Escape")  # closes the menu alone
+        assert await page.locator("#detail").is_visible() and not await page.locator("#menu-1").is_visible()
+        assert await reviewing.here.focused("ariaLabel") == "More actions"
+        await more.click()
+        await reviewing.is_fit()
+        await page.get_by_role("button", name="Clone into a new task").click()
+        await page.wait_for_selector("#create[open]")
+        assert await page.input_value("#new-prompt") == "echo <two>"
+        form = "Object.fromEntries(new FormData(document.querySelector('#new-task')))"
+        made = await page.evaluate(form)
+        asked = {"dir": str(reviewing.source), "agent": "shell", "gate": "true", "priority": "3"}
+        assert {name: made[name] for name in asked} == asked
+        await page.keyboard.press("Escape")
+        await page.wait_for_selector("#create", state="hidden")
+        await more.click()
+        await page.get_by_role("button", name="Delete", exact=True).click()
+        await page.wait_for_selector("#detail", state="hidden")
+        await page.get_by_role("button", name="Undo").click()
+        await eventually(lambda: not client.chomp.store.state.tasks["1"].deleted)
+        reviewing.here.expected = "404"  # of the detail of what is deleted
+
+    async def test_the_logs_of_its_sessions_are_taken_away(self, reviewing: Reviewing) -> None:
+        await reviewing.add(r"printf '\033[1mbold\033[0m %s\n' $SESSION_ID")
+        await reviewing.client.post("tasks/retry", id="1", run=True)
+        await reviewing.client.until("1", lambda one: len(one["sessions"]) == 2 and one["status"] == "done")
+        page = await reviewing.opens()
+        for session in ("s1", "s2"):
+            await page.locator("#detail").get_by_label("More actions").first.click()
+            async with page.expect_download() as wait:
+                await page.get_by_role("button", name=f"Download the log of {session}").click()
+            given = await wait.value
+            assert given.suggested_filename == f"task-1-{session}.log"
+            assert Path(await given.path()).read_text() == f"bold {session}\n"
+
+    async def test_tokens_grow_while_an_answer_comes_and_their_course_is_drawn(
+        self, serves: Any, upstream: Any, repos: Repositories, browse: Any, tmp_path: Path
+    ) -> None:
+        gates = [asyncio.Event(), asyncio.Event()]
+
+        async def act(call: Call) -> None:
+            await call.head()
+            for gate in gates:
+                await call.chunk(b"".join(chat_chunk({"content": "some more words "}) for _ in range(40)))
+                await gate.wait()
+            usage = {"prompt_tokens": 11, "completion_tokens": 333, "total_tokens": 344}
+            await call.chunk(chat_chunk({}, "stop") + chat_chunk(None, usage=usage) + DONE)
+            await call.end()
+
+        up = await upstream(act, "m")
+        reviewing = Reviewing(await serves(up), repos, browse, tmp_path)
+        said = json.dumps({"model": up.model, "stream": True, "messages": [{"role": "user", "content": "x"}]})
+        ask = f'curl -sN -H "authorization: Bearer $OPENAI_API_KEY" -H "content-type: application/json" -d {shlex.quote(said)} "$OPENAI_BASE_URL/chat/completions" >/dev/null'
+        await reviewing.client.add(f"{ask}; {ask}", run=True)
+        page = await reviewing.opens()
+        tokens = "Number(document.querySelector('#detail-1').dataset.tokens)"
+        await reviewing.here.holds(f"{tokens} > 0")
+        first = await page.evaluate(tokens)
+        gates[0].set()
+        await reviewing.here.holds(f"{tokens} > {first}")
+        assert len(up.calls) == 1 and not await page.locator("#course-1").is_visible()  # still the same answer
+        gates[1].set()
+        task = await reviewing.client.ended("1")
+        assert task["tokens"] == 688
+        await reviewing.here.holds(f"{tokens} === 688")
+        drawn = page.get_by_role("img", name=re.compile(r"^Tokens over time: 344 at .*, 688 at "))
+        await drawn.wait_for()
+        await drawn.scroll_into_view_if_needed()
+        assert (await page.locator("#course-1 polyline").get_attribute("points")).count(" ") == 2
+        assert await axe(page) == []
+
+
+class TestDesk:
+    """The list of tasks on a desk, and what is done to many of them."""
+
+    ROWS = "[...document.querySelectorAll('#tasks .task')]"
+    PICKED = f"{ROWS}.filter((one) => 'picked' in one.dataset).map((one) => one.id).join()"
+    CHOSEN = (
+        "(document.getElementById(document.querySelector('#palette-input')"
+        ".getAttribute('aria-activedescendant'))?.innerText ?? '')"
+    )
+    REBUILT = """() => {
+      const rows = [...document.querySelectorAll('#tasks .task')];
+      window.rebuilt = [];
+      rows.forEach((row) => { row.witness = 1; });
+      new MutationObserver((all) => {
+        for (const { target } of all.filter((one) => !one.target.closest('time')))
+          rebuilt.push(target.closest('.task')?.id ?? target.id);
+      }).observe(document.querySelector('#tasks'), { childList: true, subtree: true });
+    }"""
+
+    async def test_on_a_desk_a_task_is_a_line_and_on_a_phone_a_card(self, browse: Any) -> None:
+        ended = [shown_task(str(one), f"Task {one}", "done", finished=ago(one)) for one in range(50, 80)]
+        waiting = [shown_task(str(one), f"Task {one}", "queued") for one in range(1, 30)]
+        here = await browse((1280, 800), *waiting, *ended)
+        page = await here.open("/")
+        assert await page.evaluate("document.querySelector('#balance-card').offsetHeight") <= 44
+        assert await page.evaluate(f"Math.max(...{self.ROWS}.map((one) => one.getBoundingClientRect().height))") <= 40
+        bottoms = await page.evaluate(f"{self.ROWS}.map((one) => one.getBoundingClientRect().bottom)")
+        assert sum(one <= 800 for one in bottoms) >= 12
+        shown = await page.inner_text("#task-1")
+        assert "Queued" in shown and "Task 1" in shown and "Claude Code" in shown and "#1" in shown
+        assert await page.evaluate(TOO_WIDE) == [] and await axe(page) == []
+        await page.click("#task-1 .card-open")
+        await page.wait_for_selector("#detail-1")
+        panel, row = await page.locator("#detail").bounding_box(), await page.locator("#task-1").bounding_box()
+        assert panel["x"] >= row["x"] + row["width"] >= 480 and panel["width"] > 600
+        assert await axe(page) == []
+        await page.set_viewport_size({"width": 1920, "height": 1080})
+        wide = await page.locator("#detail").bounding_box()
+        assert 850 < wide["width"] <= 900 and wide["x"] + wide["width"] > 1850
+        await page.keyboard.press("Escape")
+        await page.wait_for_selector("#detail", state="hidden")
+        assert (await page.locator("#task-1").bounding_box())["width"] > 1800
+        small = await browse(PHONE, shared=here.dashboard)
+        page = await small.open("/")
+        assert await page.evaluate(f"{self.ROWS}.slice(0, 3).every((one) => one.getBoundingClientRect().height > 60)")
+        assert (
+            not await page.locator("#task-1 .row-pick").is_visible()
+            and await page.locator("[data-select]").is_visible()
+        )
+
+    async def test_counts_are_live_and_the_list_can_be_sorted(self, browse: Any) -> None:
+        costs = {"1": 0.5, "2": 2.0, "3": 1.0}
+        tasks = [
+            shown_task(id, f"Job {id}", "done", finished=ago(int(id) * 10), cost_usd=usd) for id, usd in costs.items()
+        ]
+        here = await browse(DESK, *tasks, shown_task("4", "Open one", "queued"))
+        page = await here.open("/?tab=completed")
+        assert await page.locator("[data-count]").all_inner_texts() == ["1", "3"]
+        assert await page.inner_text("#shown") == "3 completed"
+
+        async def ids() -> Any:
+            return await page.evaluate(f"{self.ROWS}.map((one) => one.id.slice(5)).join('')")
+
+        assert await ids() == "123"
+        await page.select_option("[name=sort]", "cost")
+        await here.holds(f"{self.ROWS}.map((one) => one.id.slice(5)).join('') === '231'")
+        assert "sort=cost" in page.url
+        await page.reload()
+        await here.holds(f"{self.ROWS}.map((one) => one.id.slice(5)).join('') === '231'")
+        here.dashboard.put(msgspec.structs.replace(tasks[0], id="5"), shown_task("6", "Another", "queued"))
+        here.dashboard.change(data={"id": "5"})
+        await here.holds("[...document.querySelectorAll('[data-count]')].map((one) => one.innerText).join() === '2,4'")
+        await here.holds(f"{self.ROWS}.length === 4")
+        await page.fill("#search", "Job 2")
+        await here.holds("document.querySelector('#shown')?.innerText === '1 matches'")
+
+    async def test_many_are_run_stopped_deleted_and_had_back_and_what_is_refused_is_told(self, browse: Any) -> None:
+        tasks = [shown_task(str(one), f"Task {one}", "queued", platform="shell") for one in (1, 2, 3)]
+        waits = [shown_task(str(one), f"Task {one}", "queued", wanted=True, blocked_by=("1",)) for one in (4, 5)]
+        ended = shown_task("6", "Over", "done", finished=ago(10))
+        here = await browse(DESK, *tasks, *waits, ended)
+        await here.page.unroute("**/api/**")  # what is posted arrives
+        page, stored = await here.open("/"), here.dashboard
+        bar = page.locator("#bulk")
+        assert not await bar.is_visible()
+        await page.locator("#task-4 .row-pick input").check()
+        await page.locator("#task-6 .card-open").click(modifiers=["Shift"])  # from there to here
+        assert await page.evaluate(self.PICKED) == ("task-4,task-5,task-1,task-2,task-3,task-6")
+        await page.keyboard.press("Escape")
+        assert not await bar.is_visible()
+        for id in ("4", "6"):
+            await page.locator(f"#task-{id} .row-pick input").check()
+        await bar.get_by_text("2 selected").wait_for()
+        await bar.get_by_role("button", name="Stop").click()
+        await page.get_by_text("1 task stopped").wait_for()
+        await page.get_by_text("1 task refused: task 6 is done").wait_for()
+        assert not stored.tasks["4"].wanted and stored.tasks["5"].wanted
+        assert await bar.inner_text() and "1 selected" in (await bar.inner_text()).replace("\n", " ")  # the refused one
+        assert await bar.get_by_role("button", name="Run").is_disabled()
+        await page.keyboard.press("Escape")
+        await page.locator("#task-4 .row-pick input").check()
+        await bar.get_by_role("button", name="Run").click()
+        await page.get_by_text("1 task set to run").wait_for()
+        assert stored.tasks["4"].wanted
+        for id in ("2", "3", "5"):
+            await page.locator(f"#task-{id} .row-pick input").check()
+        await bar.get_by_role("button", name="Delete").dblclick()
+        await page.get_by_text("3 tasks deleted").wait_for()
+        await here.holds(f"{self.ROWS}.map((one) => one.id).sort().join() === 'task-1,task-4,task-6'")
+        assert [id for id, task in stored.tasks.items() if task.deleted] == ["2", "3", "5"]
+        await page.get_by_text("Undo").click()
+        await here.holds(f"{self.ROWS}.length === 6")
+        assert not any(task.deleted for task in stored.tasks.values())
+        here.expected = "404"  # rows of what was deleted
+
+    async def test_a_phone_selects_by_taps(self, browse: Any) -> None:
+        here = await browse(PHONE)
+        page = await here.open("/")
+        await page.get_by_role("button", name="Select", exact=True).click()
+        await page.locator("#task-7 .card-open").tap()
+        await page.locator("#task-8 .card-open").tap()
+        await page.locator("#task-8 .card-open").tap()
+        assert "1 selected" in (await page.inner_text("#bulk")).replace("\n", " ")
+        assert not await page.locator("#detail").is_visible() and not await page.locator(".new-task").is_visible()
+        assert await page.evaluate(SMALL_TARGETS) == [] and await page.evaluate(TOO_WIDE) == []
+        assert await axe(page) == []
+        await page.get_by_role("button", name="Clear").click()
+        assert await page.locator(".new-task").is_visible() and not await page.locator("#task-7 .row-pick").is_visible()
+        await page.locator("#task-7 .card-open").tap()
+        await page.wait_for_selector("#detail-7")
+
+    async def test_a_selection_survives_refreshes_and_loses_what_is_gone(self, browse: Any) -> None:
+        here = await browse(DESK)
+        page, stored = await here.open("/"), here.dashboard
+        await here.holds("document.querySelector('#live')._htmx?.sse?.status === 200")
+        for id in ("1", "7", "8"):
+            await page.locator(f"#task-{id} .row-pick input").check()
+        stored.put(msgspec.structs.replace(stored.tasks["1"], tokens=222_000, cost_usd=7.77))
+        stored.change()
+        await page.locator("#task-1").get_by_text("$7.77").wait_for()
+        stored.put(shown_task("77", "A new one", "queued"))
+        stored.change(data={"id": "77"})
+        await page.wait_for_selector("#task-77")
+        ticked = f"{self.ROWS}.filter((one) => one.querySelector('input').checked).map((one) => one.id).join()"
+        assert await page.evaluate(ticked) == "task-1,task-7,task-8"
+        stored.put(msgspec.structs.replace(stored.tasks["7"], deleted=ago(1)))
+        stored.change(data={"id": "7"})
+        await page.wait_for_selector("#task-7", state="detached")
+        assert await page.evaluate(ticked) == "task-1,task-8"
+        assert "2 selected" in (await page.inner_text("#bulk")).replace("\n", " ")
+        here.expected = "404"  # the row of what was deleted
+
+    async def test_all_of_it_goes_by_keyboard(self, browse: Any) -> None:
+        here = await browse(DESK)
+        page = await here.open("/")
+        bar = page.locator("#bulk")
+        for key in ("j", "j", "x", "Shift+J", "Shift+J", "Shift+K"):
+            await page.keyboard.press(key)
+        assert await page.evaluate(self.PICKED) == ("task-2,task-3,task-4")
+        await page.keyboard.press("Control+a")
+        assert "9 selected" in (await bar.inner_text()).replace("\n", " ")
+        await page.keyboard.press("Escape")
+        assert not await bar.is_visible()
+        await page.focus("#task-7 .card-open")
+        await page.keyboard.press("Enter")
+        await page.wait_for_selector("#detail-7")
+        await page.keyboard.press("x")  # the open one
+        await bar.wait_for()
+        await page.keyboard.press("Escape")
+        assert not await bar.is_visible() and await page.locator("#detail").is_visible()
+        await page.keyboard.press("Escape")
+        await page.wait_for_selector("#detail", state="hidden")
+        await page.focus("#task-7 .card-open")
+        for _ in range(2):
+            await page.keyboard.press("Tab")  # its buttons are seen when they have the focus
+        assert await here.focused("getAttribute('aria-label')") == "Delete task 7"
+        assert await page.evaluate("getComputedStyle(document.activeElement.closest('.task-acts')).opacity") == "1"
+        await page.keyboard.press("/")
+        await page.keyboard.press("Control+a")
+        assert not await bar.is_visible()
+        await page.keyboard.press("Escape")  # out of the search
+        await here.sheet("?", "help")
+        words = await page.inner_text("#help")
+        assert all(one in words for one in ("Select further", "Select all that are shown", "Clear what is selected"))
+
+    async def test_the_palette_finds_tasks_pages_and_actions(self, browse: Any) -> None:
+        here = await browse(DESK)
+        page = await here.open("/")
+        palette, field = page.locator("#palette"), page.get_by_role("combobox", name="Find a task, a page or an action")
+        await page.get_by_role("button", name="Find a task, a page or an action").click()
+        await palette.wait_for()
+        await here.holds("document.querySelectorAll('#palette [role=option]').length > 20")
+        assert await axe(page) == []
+        await page.keyboard.type("chk tst")
+        await here.holds(f"{self.CHOSEN}.startsWith('Make the checkout test')")
+        assert await field.get_attribute("aria-expanded") == "true"
+        await page.keyboard.press("Enter")
+        await page.wait_for_selector("#detail-1")
+        await page.keyboard.press("Control+k")  # what is open can be stopped
+        await here.holds(f"{self.CHOSEN} === 'Stop task 1'")
+        await page.keyboard.press("Enter")
+        await until(lambda: bool(here.posted), "a post")
+        assert here.posted == [("/api/tasks/stop", {"id": "1"})]
+        await page.keyboard.press("Escape")
+        await here.holds("location.search === ''")
+        await here.sheet("s", "settings")
+        await page.keyboard.press("Control+k")  # over a sheet, too
+        await palette.wait_for()
+        await page.keyboard.type("#20")
+        await here.holds(f"{self.CHOSEN}.includes('nightly backup')")
+        composing = "{ key: 'Enter', isComposing: true, bubbles: true }"  # of an input method
+        await page.evaluate(f"document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {composing}))")
+        assert await palette.is_visible()
+        await page.keyboard.press("Escape")
+        assert await page.locator("#settings").is_visible() and not await palette.is_visible()
+        await page.keyboard.press("Control+k")
+        await page.keyboard.type("#20")
+        await here.holds(f"{self.CHOSEN}.includes('nightly backup')")
+        await page.keyboard.press("Enter")
+        await page.wait_for_selector("#detail-20")
+        await here.holds("!document.querySelector('#settings').open && location.search.includes('task=20')")
+        command = "{ name: 'Clone the open task', run: () => { document.title = 'cloned'; } }"
+        await page.evaluate(f"void chomp.commands.push({command})")
+        await page.keyboard.press("Control+k")
+        await page.keyboard.type("clone open")
+        await page.keyboard.press("Enter")
+        assert await page.title() == "cloned"
+        await page.keyboard.press("Control+k")  # the last ones first
+        await here.holds("document.querySelectorAll('#palette [role=option]').length > 20")
+        recent = await page.locator("#palette [role=option]").all_inner_texts()
+        assert any(one.startswith("Clone the open task") for one in recent[:3])
+        await page.keyboard.type("nothing has this name at all")
+        await page.get_by_text("Nothing matches").wait_for()
+
+    async def test_the_palette_is_on_every_page(self, browse: Any) -> None:
+        here = await browse(DESK)
+        page = await here.open("/usage")
+        await page.keyboard.press("Control+k")
+        await page.locator("#palette").wait_for()  # it is fetched when it is first wanted
+        await page.keyboard.type("onboarding mails")
+        await here.holds(f"{self.CHOSEN}.startsWith('Translate the onboarding mails')")
+        await page.keyboard.press("Enter")
+        await page.wait_for_selector("#detail-2")
+        assert page.url.endswith("/?task=2")
+        await here.open("/usage")
+        await page.keyboard.press("Control+k")
+        await page.locator("#palette").wait_for()  # it is fetched when it is first wanted
+        await page.keyboard.type("documentation")
+        await here.holds(f"{self.CHOSEN}.startsWith('Documentation')")
+        await page.keyboard.press("Enter")
+        await page.wait_for_url("**/docs")
+        await page.wait_for_selector("html:not([data-shell])")
+        await page.keyboard.press("Control+k")
+        await page.locator("#palette").wait_for()  # it is fetched when it is first wanted
+        await page.keyboard.type("new task")
+        await page.keyboard.press("Enter")
+        await page.wait_for_selector("#create[open]")
+        login = await browse(PHONE, shared=here.dashboard, signed_in=False)
+        await login.open("/login")
+        await login.page.keyboard.press("Control+k")
+        assert await login.page.locator("#palette").count() == 0
+
+    async def test_a_thousand_tasks_are_scrolled_searched_and_refreshed_row_by_row(self, browse: Any) -> None:
+        session = shown_session(ended_at="", result="", started_at=ago(99))
+        running = [shown_task(str(one), f"Job {one}", "active", sessions=(session,)) for one in range(1, 5)]
+        queued = [shown_task(str(one), f"Job {one} of module {one % 50}", "queued") for one in range(5, 501)]
+        ended = [shown_task(str(one), f"Job {one}", "done", finished=ago(4000 + one)) for one in range(501, 1001)]
+        here = await browse(DESK, *running, *queued, *ended)
+        page, stored = await here.open("/"), here.dashboard
+        await here.holds("document.querySelector('#live')._htmx?.sse?.status === 200")
+        assert await page.evaluate(f"{self.ROWS}.length") == cs.ACTIVE_SIZE
+        assert await page.inner_text("#shown") == f"{cs.ACTIVE_SIZE} of 500 shown"
+        for _ in range(100):  # further ones come before the end is reached
+            await page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+            if await page.evaluate(f"{self.ROWS}.length") == 500:
+                break
+            await asyncio.sleep(0.1)
+        await here.holds("document.querySelector('#shown').innerText === '500 open'")
+        assert await page.locator("#older").count() == 0
+        await page.evaluate("scrollTo(0, 9000)")
+        await page.evaluate(self.REBUILT)
+        row = "document.elementFromPoint(600, 500).closest('.task')"  # that somebody looks at
+        seen = f"[{row}.id, Math.round({row}.getBoundingClientRect().top)]"
+        there = await page.evaluate(seen)
+        before = len(here.requests)
+        for count in range(1, 4):
+            stored.put(msgspec.structs.replace(running[1], tokens=count * 1000, cost_usd=count + 0.25))
+            stored.change(data={"id": "2"})
+            await here.holds(f"document.querySelector('#task-2 .task-cost')?.textContent === '${count}.25'")
+        asked = [one.partition("/partials/")[2] for one in here.requests[before:] if "/partials/" in one]
+        assert "row/2" in asked and not any(one.startswith("tasks") for one in asked)
+        assert set(await page.evaluate("rebuilt")) == {"task-2"}
+        assert await page.evaluate(f"{self.ROWS}.every((one) => one.witness)")
+        assert await page.evaluate(seen) == there
+        stored.put(msgspec.structs.replace(running[2], status="done", finished=ago(0)))  # it moves: the list comes
+        stored.change(data={"id": "3"})
+        await page.locator("#list-finished #task-3").wait_for(state="attached")
+        assert await page.evaluate(f"{self.ROWS}.filter((one) => one.witness).length") >= 499
+        assert await page.evaluate(seen) == there
+        await page.focus("#search")
+        async with page.expect_response("**/partials/tasks?*q=module+49*"):
+            await page.keyboard.type("module 49")
+        await here.holds(f"{self.ROWS}.length === 10")
+        assert await page.inner_text("#shown") == "10 match"
+
+
+class TestTaskTemplates:
+    """The extension task-templates, by HTTP."""
+
+    async def ask(self, client: Any, path: str = "", status: int = 200, **fields: Any) -> Any:
+        async with client.post(f"/api/templates{path}", json=fields) as answer:
+            found = await answer.json()
+            assert answer.status == status, found
+            return found
+
+    async def names(self, client: Any) -> list[str]:
+        async with client.get("/api/templates") as answer:
+            return [one["name"] for one in (await answer.json())["templates"]]
+
+    async def test_templates_are_kept_replaced_and_deleted(self, tmp_path: Path) -> None:
+        first = await Chomp(tmp_path, {"routers": [], "timeouts": SHORT}, {}, None).start()
+        fields: dict[str, Any] = {
+            "prompt": "Fix {{what}}\nand say why", "dir": "/home/ada/shop", "agent": "claude-code", "model": "sonnet",
+            "gate": "bin/check", "in_place": True, "priority": -5, "budget_tokens": 5000, "budget_usd": 0.5,
+        }  # fmt: skip
+        saved = await self.ask(first, name="  Fix a bug ", **fields)
+        assert saved == {"status": "ok", "template": {"name": "Fix a bug", **fields}, "replaced": False}
+        assert (await self.ask(first, name="fix a BUG", prompt="other"))["replaced"] is True  # one, by any capitals
+        form = {"name": "From a form", "prompt": "x", "priority": "3", "in_place": "true", "budget_usd": "", "dir": ""}
+        async with first.post("/api/templates", data=form) as answer:
+            found = (await answer.json())["template"]
+            assert found == {"name": "From a form", "prompt": "x", "priority": 3, "in_place": True}
+        await first.stop()
+        again = await Chomp(tmp_path, {"routers": [], "timeouts": SHORT}, {}, None).start()
+        assert await self.names(again) == ["fix a BUG", "From a form"]
+        await self.ask(again, "/delete", name="Fix A Bug")
+        await self.ask(again, "/delete", 404, name="Fix A Bug")
+        await self.ask(again, "/delete", 400)
+        assert await self.names(again) == ["From a form"]
+        await again.stop()
+
+    async def test_what_no_task_could_have_is_refused(self, chomp: Any) -> None:
+        client = await chomp()
+        for status, param, fields in (
+            (400, "name", {"prompt": "x"}), (400, "name", {"name": " ", "prompt": "x"}),
+            (400, "name", {"name": "x" * 61, "prompt": "x"}), (400, "name", {"name": "a\nb", "prompt": "x"}),
+            (400, "name", {"name": 5, "prompt": "x"}),
+            (400, "prompt", {"name": "n"}), (400, "prompt", {"name": "n", "prompt": ["x"]}),
+            (400, "prompt", {"name": "n", "prompt": "a\0b"}),
+            (413, "prompt", {"name": "n", "prompt": "ä" * 33_000}), (413, "gate", {"name": "n", "gate": "x" * 4097}),
+            (400, "dir", {"name": "n", "dir": "/a\nb"}), (400, "agent", {"name": "n", "agent": "../shell"}),
+            (400, "router", {"name": "n", "router": "A b"}), (400, "place", {"name": "n", "place": "moon"}),
+            (400, "isolation", {"name": "n", "isolation": "some"}), (400, "priority", {"name": "n", "priority": 1001}),
+            (400, "budget_tokens", {"name": "n", "budget_tokens": 0}),
+            (400, "budget_usd", {"name": "n", "budget_usd": -1}),
+            (400, "in_place", {"name": "n", "in_place": True, "place": "sandbox"}),
+            (400, "shell", {"name": "n", "prompt": "x", "shell": "rm"}),
+            (400, "run", {"name": "n", "prompt": "x", "run": True}),
+        ):  # fmt: skip
+            error = (await self.ask(client, status=status, **fields))["error"]
+            assert (error["param"], "x" * 61 in error["message"]) == (param, False), (fields, error)
+        assert await self.names(client) == []
+        async with client.http.get(client.url + "/api/templates", headers={"authorization": "Bearer no"}) as answer:
+            assert answer.status == 401
+
+    async def test_there_are_a_hundred_at_most_however_many_come_at_once(self, chomp: Any) -> None:
+        client = await chomp()
+
+        async def add(number: int) -> int:
+            async with client.post("/api/templates", json={"name": f"n{number}", "prompt": "x"}) as answer:
+                return int(answer.status)
+
+        statuses = await asyncio.gather(*map(add, range(105)))
+        assert sorted(statuses) == [200] * 100 + [409] * 5
+        names = await self.names(client)
+        assert len(names) == 100 and (await self.ask(client, name=names[0], prompt="y"))["replaced"]
+        await self.ask(client, "/delete", name=names[0])
+        await self.ask(client, name="another", prompt="x")
+
+
+@pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+class TestNewTaskForm:
+    """The first step of a new task, which is all of it for who is in a hurry."""
+
+    @pytest.mark.parametrize("walk", [PHONE], indirect=True, ids=["phone"])
+    async def test_a_task_runs_at_once_where_and_with_what_the_last_one_did(self, walk: Walk) -> None:
+        page, here, queue = walk.page, walk.here, walk.server.services.dispatch.queue
+        plain, gone = walk.shop.parent / "notes", walk.shop.parent / "gone"
+        here.expected = "closed before the connection"  # of the terminal that is left at once
+        plain.mkdir()
+        await queue.add({"prompt": "true", "dir": str(plain), "platform": "shell", "model": "groq/m", "effort": "low"})
+        await here.sheet("n", "create")
+        how = page.locator("#new-how")
+        await how.get_by_text(f"Runs in {plain} with Shell · groq/m").wait_for()
+        await page.focus("#new-dir")
+        await page.keyboard.press("Control+Enter")
+        await page.locator("#new-prompt + .fault").get_by_text("This is needed.").wait_for()
+        assert await here.focused("id") == "new-prompt"
+        await page.keyboard.type("pwd; echo quick")
+        assert await page.evaluate(TOO_WIDE) == [] and await page.evaluate(SMALL_TARGETS) == []
+        for _ in ("dark", "light"):
+            await page.evaluate("chomp.toggleTheme()")
+            assert await axe(page) == []
+        await page.keyboard.press("Control+Enter")
+        await page.wait_for_selector("#detail[open] #detail-2")
+        await walk.is_now("Done")
+        task = walk.server.store.state.tasks["2"]
+        assert (task.dir, task.platform, task.model) == (str(plain), "shell", "groq/m")
+        assert f"{plain}\nquick" in task.result
+        await page.keyboard.press("Escape")
+        # neither folder nor agent is there any more: it is said, and what a person has chosen counts
+        await queue.add({"prompt": "true", "dir": str(gone), "platform": "cursor", "model": "theirs"})
+        await here.sheet("n", "create")
+        await how.get_by_text(f"{gone}, where the last one was, cannot be used now.").wait_for()
+        assert await how.inner_text() == (
+            "Runs in an empty folder of its own with whichever agent is ready. Cursor is not ready here now. "
+            f"{gone}, where the last one was, cannot be used now."
+        )
+        await page.fill("#new-prompt", "echo chosen")
+        await page.focus("#new-agents :checked")
+        for _ in range(9):
+            if await here.focused("value") == "shell":
+                break
+            await page.keyboard.press("ArrowRight")
+        await page.locator("#new-folders").get_by_role("button", name="notes").click()
+        assert (await how.inner_text()).startswith(f"Runs in {plain} with Shell.")
+        await page.click("[data-next]")  # the four steps have what was chosen
+        assert await page.locator("[name=agent]:checked").input_value() == "shell"
+        await page.click("[data-skip]")
+        await page.get_by_text("Start at once").click()
+        for _ in range(3):
+            await page.click("[data-back]")
+        await page.get_by_role("button", name="Add to the queue").click()
+        await page.wait_for_selector("#detail[open] #detail-4")
+        task = walk.server.store.state.tasks["4"]
+        assert (task.status, task.wanted, task.dir, task.platform, task.model) == (
+            "queued",
+            False,
+            str(plain),
+            "shell",
+            "",
+        )
+
+    @pytest.mark.parametrize("walk", [PHONE], indirect=True, ids=["phone"])
+    async def test_a_folder_is_found_with_the_keyboard(self, walk: Walk) -> None:
+        page, here, home = walk.page, walk.here, walk.shop.parent
+        for name in ("work/web", "work/api/src", ".hidden"):
+            (home / name).mkdir(parents=True)
+        await asyncio.to_thread(subprocess.run, ["git", "init", "-q", str(home / "work" / "api")], check=True)
+        (home / "way").symlink_to(home / "work")
+        await here.sheet("n", "create")
+        await page.fill("#new-prompt", "x")
+        await page.focus("[data-browse]")
+        await page.keyboard.press("Enter")
+        rows = page.locator("#folders .folder-row")
+        await page.wait_for_selector("#folders [data-path]")
+        names = [name.strip() for name in await rows.all_inner_texts()]
+        assert [name.partition("\n")[0] for name in names if name != "The folder above"] == ["shop", "work"]
+        assert await page.evaluate(TOO_WIDE) == [] and await page.evaluate(SMALL_TARGETS) == []
+        assert await axe(page) == []
+        await page.keyboard.press("w")
+        assert "work" in await here.focused("textContent")
+        await page.keyboard.press("Enter")
+        await page.locator("#folders").get_by_text("web", exact=True).wait_for()
+        await here.holds("document.activeElement.textContent.includes('api')")
+        await page.keyboard.press("ArrowRight")  # into a repository
+        await here.holds("document.activeElement.textContent.includes('src')")
+        await page.keyboard.press("ArrowLeft")
+        await here.holds("document.activeElement.textContent.includes('api')")  # where one was
+        await page.keyboard.press("Enter")
+        assert await page.input_value("#new-dir") == str(home / "work" / "api")
+        assert await here.focused("id") == "new-dir" and await rows.count() == 0
+        await page.locator("#folder-hint").get_by_text("its own clone").wait_for()
+        state = walk.server.store.folder
+        for folder, words in (
+            (home / "way", "is a link"),
+            (state, "chomp's own state folder"),
+            (home / "no", "No such"),
+        ):
+            await page.fill("#new-dir", str(folder))
+            await page.locator("#folder-hint .fault").get_by_text(words).wait_for()
+            await page.keyboard.press("Control+Enter")
+            assert await here.focused("id") == "new-dir" and await page.locator("#create").is_visible()
+        await page.click("[data-browse]")  # beside what is not there
+        await here.holds("document.querySelector('#folders [data-path]') !== null")
+        assert await page.locator("#folders [data-path]").get_attribute("data-path") == str(home)
+        await page.keyboard.press("Escape")
+        assert await page.locator("#create").is_visible() and await rows.count() == 0
+        assert walk.server.store.state.next_id == 1
+
+    @pytest.mark.parametrize("walk", [DESK], indirect=True, ids=["desk"])
+    async def test_a_template_asks_for_what_it_leaves_open(self, walk: Walk) -> None:
+        page, here = walk.page, walk.here
+        await here.sheet("n", "create")
+        await page.fill("#new-prompt", ": {{what}} '{{where it is}}' {{what}}")
+        await page.locator("#new-agents").get_by_text("Shell", exact=True).click()
+        assert await page.locator("#new-blanks input").count() == 0  # braces may be meant
+        await page.click("#new-keep summary")
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await page.get_by_text("This is needed.").wait_for()
+        await page.keyboard.type("Do <b>it</b>")
+        await page.keyboard.press("Enter")
+        await page.get_by_text("Saved the template Do <b>it</b>").wait_for()
+        await page.fill("#new-prompt", "my own words")
+        await page.reload()
+        await page.wait_for_selector("#create[open]")
+        assert await page.input_value("#new-prompt") == "my own words"
+        await page.locator("#new-templates").get_by_role("button", name="Do <b>it</b>").click()
+        await page.get_by_text("Filled in from “Do <b>it</b>”. What you had written is kept.").wait_for()
+        blanks = page.locator("#new-blanks input")
+        assert await blanks.count() == 2 and await page.locator("[name=agent]:checked").input_value() == "shell"
+        assert await page.evaluate(SMALL_TARGETS) == [] and await axe(page) == []
+        await page.keyboard.type("$& {{where it is}}")
+        await page.keyboard.press("Control+Enter")
+        await page.locator("#new-blanks").get_by_text("This is needed.").wait_for()
+        await page.keyboard.type("here")
+        await page.keyboard.press("Control+Enter")
+        await page.wait_for_selector("#detail[open] #detail-1")
+        prompt = walk.server.store.state.tasks["1"].prompt
+        assert prompt == ": $& {{where it is}} 'here' $& {{where it is}}"  # plain text, and each once
+        await page.keyboard.press("Escape")
+        await here.sheet("n", "create")
+        assert await page.input_value("#new-prompt") == "my own words"
+        await page.click("#new-keep summary")
+        await page.get_by_role("button", name="Delete the template Do <b>it</b>").click()
+        await here.holds("document.querySelector('#new-templates').hidden")
+        await page.get_by_role("button", name="Undo").click()
+        await here.holds("!document.querySelector('#new-templates').hidden")
+
+    async def test_fields_from_elsewhere_win_and_the_draft_is_kept(self, browse: Any, tmp_path: Path) -> None:
+        here = await browse(DESK)
+        page = await here.open("/")
+        (shop := tmp_path / "shop").mkdir()
+        await here.sheet("n", "create")
+        await page.fill("#new-prompt", "half a thought")
+        await page.keyboard.press("Escape")
+        await here.holds("!document.querySelector('#create').open")
+        clone = {
+            "prompt": "the <i>same</i> again", "dir": str(shop), "platform": "shell", "model": "m", "effort": "low",
+            "gate": "bin/check", "priority": 3, "budget_tokens": None, "blocked_by": ["7"], "in_place": True, "id": "1",
+        }  # fmt: skip
+        await page.evaluate("(fields) => chomp.newTask(fields)", clone)
+        await page.get_by_text("Filled in. What you had written is kept.").wait_for()
+        prompt = page.locator("#new-prompt")
+        assert await prompt.input_value() == clone["prompt"]
+        words = f"Runs in {shop} itself with Shell · m · low effort; also set: gate, priority, not before another."
+        assert await page.inner_text("#new-how") == words
+        for button, text in (("Bring it back", "half a thought"), ("Undo", clone["prompt"])):
+            await page.get_by_role("button", name=button).click()
+            assert await prompt.input_value() == text
+        await page.click("[data-run]")
+        await page.wait_for_selector("#detail-7")
+        assert here.posted == [("/api/tasks", {
+            "prompt": clone["prompt"], "dir": str(shop), "agent": "shell", "model": "m", "gate": "bin/check",
+            "effort": "low", "priority": "3", "blocked_by": "7", "in_place": "true", "run": "true",
+        })]  # fmt: skip
+        await page.keyboard.press("Escape")
+        await here.holds("location.search === ''")  # the browser has gone back to the list
+        await here.sheet("n", "create")
+        assert await prompt.input_value() == "half a thought"
+        await page.evaluate("chomp.newTask({ prompt: 'x', platform: 'codex', model: 'theirs' })")
+        await here.holds("document.querySelector('#new-how').textContent.includes('Codex is not ready here now.')")
+        assert "theirs" not in await page.inner_text("#new-how")
+
+    async def test_a_model_is_chosen_by_the_routers_that_serve_it(self, browse: Any, upstream: Any) -> None:
+        up = await upstream()
+        price = {"prompt": "0.00000059", "completion": "0.0000079"}
+        up.list_act = lists({"id": "acme/big", "context_length": 131_072, "pricing": price}, {"id": "acme/small"})
+        one = {**{name: value for name, value in up.router.items() if "model" not in name}, "price_unit": "token"}
+        two = {
+            "id": "two",
+            "name": "Two",
+            "base_url": "http://127.0.0.1:9/v1",
+            "keys": ["k"],
+            "models": ["big", "other"],
+        }
+        here = await browse(PHONE, shown_task("1", "x", platform="my-agent", dir=""), routers=[one, two])
+        server = here.dashboard.server
+        agent = {"name": "My agent", "command": "bash {prompt_file}", "models": ["its-own"]}
+        server.store.write_json("agents.json", {"my-agent": agent})
+        health = server.services.routing.health
+        server.services.routing.health = lambda id: ("limited", "x") if id == up.id else health(id)
+        page = await here.open("/")
+        await eventually(lambda: server.services.routing.models(up.id))
+        await here.sheet("n", "create")
+        await page.fill("#new-prompt", "x")
+        await page.click("[data-next]")
+        await page.click("[data-next]")
+        rows = page.locator("#models [data-model]")
+        await rows.nth(4).wait_for()
+        found = [await row.get_attribute("data-model") or "" for row in await rows.all()]
+        ids = [id for id in found if not id.startswith("local/")]
+        assert ids == [
+            "its-own",
+            "two/big",
+            "two/other",
+            f"{up.id}/acme/big",
+            f"{up.id}/acme/small",
+        ]  # live before limited
+        words = " ".join((await page.inner_text("#models")).split())
+        assert f"big Two: Live also at {up.id}: Limited" in words, words
+        assert f"acme/big {up.id}: Limited · 131k context $0.59 · $7.90 also at Two" in words, words
+        assert await page.evaluate(TOO_WIDE) == [] and await page.evaluate(SMALL_TARGETS) == []
+        assert await axe(page) == []
+        await page.keyboard.press("ArrowDown")
+        await page.keyboard.press("ArrowDown")
+        await page.keyboard.press("Enter")
+        await page.get_by_text("Step 4 of 4").wait_for()
+        await page.click("[data-back]")
+        chosen = page.locator("#models [aria-pressed=true]")
+        await chosen.first.wait_for()
+        assert await rows.count() == len(found)  # what is chosen is not looked for
+        assert [
+            await one.get_attribute("data-model") or await one.get_attribute("data-also") for one in await chosen.all()
+        ] == ["two/big"] * 2
+        await page.locator(f'#models [data-also="{up.id}/acme/big"]').click()
+        await page.get_by_text("Step 4 of 4").wait_for()
+        assert await page.input_value("#new-model") == f"{up.id}/acme/big"
+
+
+def from_base64url(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+class PushService:
+    """A push service for browsers, as RFC 8030 has it, and the browsers: it reads what only they could.
+
+    `answers` are statuses, one for each message to come; then it takes all. What is wrong fails the test.
+    """
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, dict[str, str]]] = []
+        self.told: list[tuple[str, dict[str, Any], dict[str, str]]] = []  # browser, message, headers
+        self.faults: list[str] = []
+        self.keys: dict[str, tuple[ec.EllipticCurvePrivateKey, bytes]] = {}
+        self.server_key = ""  # of chomp, as its browsers subscribed with it
+
+    async def start(self) -> PushService:
+        app = web.Application()
+        app.router.add_post("/push/{name}", self.take)
+        self.runner = web.AppRunner(app)
+        await self.runner.setup()
+        site = web.TCPSite(self.runner, "127.0.0.1", 0)
+        await site.start()
+        self.port = self.runner.addresses[0][1]
+        return self
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def browser(self, name: str) -> dict[str, Any]:
+        """A new browser's subscription, as it hands it over."""
+        key, auth = ec.generate_private_key(ec.SECP256R1()), os.urandom(16)
+        self.keys[name] = key, auth
+        point = key.public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+        words = {"p256dh": point, "auth": auth}
+        return {
+            "endpoint": f"{self.origin}/push/{name}",
+            "expirationTime": None,
+            "keys": {one: base64.urlsafe_b64encode(data).rstrip(b"=").decode() for one, data in words.items()},
+        }
+
+    async def take(self, request: web.Request) -> web.Response:
+        try:
+            body = await request.read()
+            self.check(request.headers)
+            message = self.decrypted(request.match_info["name"], body)
+            self.told.append(
+                (request.match_info["name"], message, {name.lower(): value for name, value in request.headers.items()})
+            )
+        except (AssertionError, InvalidSignature, KeyError, ValueError) as fault:
+            self.faults.append(repr(fault))
+            return web.Response(status=400)
+        status, headers = self.answers.pop(0) if self.answers else (201, {})
+        return web.Response(status=status, headers=headers)
+
+    def check(self, headers: Any) -> None:
+        """The signature of who sends (RFC 8292), and what a push service asks for (RFC 8030)."""
+        assert headers["content-encoding"] == "aes128gcm" and int(headers["ttl"]) > 0
+        assert headers["urgency"] in ("very-low", "low", "normal", "high")
+        assert re.fullmatch(r"[\w-]{1,32}", headers["topic"])
+        scheme, _, given = headers["authorization"].partition(" ")
+        fields = dict(one.strip().split("=", 1) for one in given.split(","))
+        assert scheme == "vapid" and fields["k"] == self.server_key
+        signed, _, signature = fields["t"].rpartition(".")
+        head, claims = (json.loads(from_base64url(one)) for one in signed.split("."))
+        raw = from_base64url(signature)
+        assert head == {"typ": "JWT", "alg": "ES256"} and len(raw) == 64
+        public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), from_base64url(fields["k"]))
+        der = encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))
+        public.verify(der, signed.encode(), ec.ECDSA(hashes.SHA256()))
+        assert claims["aud"] == self.origin and claims["sub"].startswith(("mailto:", "https://"))
+        assert time.time() < claims["exp"] <= time.time() + 86400
+
+    def decrypted(self, name: str, body: bytes) -> Any:
+        """What a message says to the browser it is for (RFC 8291)."""
+        key, auth = self.keys[name]
+        salt, size, length = body[:16], int.from_bytes(body[16:20], "big"), body[20]
+        sender, sealed = body[21 : 21 + length], body[21 + length :]
+        assert size == 4096 and length == 65 and len(body) <= 4096
+        shared = key.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), sender))
+        own = key.public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+        derive = lambda salt, info, length: HKDF(hashes.SHA256(), length, salt, info)  # noqa: E731
+        secret = derive(auth, b"WebPush: info\0" + own + sender, 32).derive(shared)
+        content_key = derive(salt, b"Content-Encoding: aes128gcm\0", 16).derive(secret)
+        nonce = derive(salt, b"Content-Encoding: nonce\0", 12).derive(secret)
+        plain = AESGCM(content_key).decrypt(nonce, sealed, None)
+        assert plain.endswith(b"\2")
+        return json.loads(plain[:-1])
+
+
+@pytest.fixture
+async def push_service() -> AsyncIterator[PushService]:
+    made = await PushService().start()
+    yield made
+    await made.runner.cleanup()
+    assert made.faults == []
+
+
+class TestWebPush:
+    """Browsers that are told by their push service."""
+
+    async def start(self, chomp: Any, service: PushService, **more: Any) -> Chomp:
+        client: Chomp = await chomp(**{"web-push": {"private": True}, **more})
+        push = client.services.kernel.services["web-push"]
+        push.PAUSES_S = (0.01, 0.01)
+        async with client.get("/api/push") as answer:
+            service.server_key = (await answer.json())["key"]
+        return client
+
+    @staticmethod
+    async def post(client: Any, path: str, fields: Any, status: int = 200, **more: Any) -> Any:
+        async with client.post(f"/api/push/{path}", json=fields, **more) as answer:
+            assert answer.status == status, await answer.text()
+            return await answer.json()
+
+    @staticmethod
+    async def task(client: Chomp, prompt: str = "Mend it\nwith care") -> str:
+        async with client.post("/api/tasks", json={"prompt": prompt, "platform": "shell"}) as answer:
+            id: str = (await answer.json())["id"]
+            return id
+
+    @staticmethod
+    def says(client: Chomp, id: str, kind: str) -> None:
+        client.services.events.publish(kind, {"id": id, "session": "s1", "words": "words"})
+
+    def test_a_message_is_that_of_the_rfc(self) -> None:  # RFC 8291, appendix A
+        key = ec.derive_private_key(
+            int.from_bytes(from_base64url("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw"), "big"), ec.SECP256R1()
+        )
+        body = push_messages.encrypted(
+            b"When I grow up, I want to be a watermelon",
+            "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+            "BTBZMqHH6r4Tts7J_aSIgg",
+            salt=from_base64url("DGv6ra1nlYgDCS1FRnbzlw"),
+            key=key,
+        )
+        assert push_messages.encoded(body) == (
+            "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A_"
+            "yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN"
+        )
+
+    async def test_browsers_are_told_what_they_alone_can_read(self, chomp: Any, push_service: PushService) -> None:
+        client = await self.start(chomp, push_service, notify={"on": ["needs_input", "done"]})
+        for name in ("phone", "desk"):
+            await self.post(client, "subscribe", push_service.browser(name))
+        id = await self.task(client, f"Mend {TOKEN} " + "x" * 200 + "\nsecond line")
+        for kind in (
+            "notice_needs_input",
+            "notice_needs_input",
+            "notice_failed",
+            "notice_done",
+        ):  # not twice, not unasked
+            self.says(client, id, kind)
+        await until(lambda: len(push_service.told) == 4, "not told")
+        by_name = {name: [one for one in push_service.told if one[0] == name] for name in ("phone", "desk")}
+        assert {len(one) for one in by_name.values()} == {2}
+        needs = next(one for one in by_name["phone"] if one[1]["kind"] == "needs_input")
+        assert needs[1] == {
+            "title": f"Task {id} needs you",
+            "body": ("Mend [hidden] " + "x" * 200)[:80],
+            "task": id,
+            "kind": "needs_input",
+        }
+        assert (needs[2]["urgency"], needs[2]["topic"]) == ("high", f"task-{id}")
+        done = next(one for one in by_name["phone"] if one[1]["kind"] == "done")
+        assert (done[1]["title"], done[2]["urgency"], done[2]["topic"]) == (
+            f"Task {id} is done",
+            "normal",
+            f"task-{id}",
+        )
+        async with client.get("/api/notices?after=0") as answer:  # the same for pages in hiding
+            found = await answer.json()
+        assert [one["kind"] for one in found["notices"]] == ["needs_input", "done"]
+        assert (found["live"], found["needs"], found["at"]) == (0, 0, found["notices"][-1]["at"])
+        await self.post(client, "unsubscribe", {"endpoint": f"{push_service.origin}/push/phone"})
+        assert (await self.post(client, "test", {"endpoint": f"{push_service.origin}/push/desk"}))["words"]
+        assert [one[:2] for one in push_service.told[4:]] == [
+            ("desk", {"title": "chomp", "body": "This is how a task calls you.", "task": "", "kind": "test"})
+        ]
+        await self.post(client, "test", {"endpoint": f"{push_service.origin}/push/phone"}, 404)
+
+    async def test_what_fails_is_tried_again_and_who_is_gone_is_forgotten(
+        self, chomp: Any, push_service: PushService
+    ) -> None:
+        client = await self.start(chomp, push_service)
+        push = client.services.kernel.services["web-push"]
+        await self.post(client, "subscribe", push_service.browser("phone"))
+        service = push_service.answers
+        service[:] = [(500, {}), (429, {"retry-after": "0"})]
+        id = await self.task(client)
+        self.says(client, id, "notice_done")
+        await until(lambda: push.sent == 1, "not told")
+        assert len(push_service.told) == 3 and push.failed == 0
+        for statuses, fault, tries in (
+            ([(500, {})] * 3, "the push service answered 500", 3),
+            ([(429, {"retry-after": "3600"})], "the push service answered 429", 1),
+            ([(403, {})], "the push service answered 403", 1),
+        ):
+            service[:], before, told = statuses, push.failed, len(push_service.told)
+            self.says(client, await self.task(client), "notice_failed")
+            await until(lambda before=before: push.failed == before + 1, "not over")
+            assert push.fault == f"127.0.0.1:{push_service.port}: {fault}" and len(push_service.told) == told + tries
+            assert len(await push.browsers()) == 1
+        for status in (410, 404):
+            await self.post(client, "subscribe", push_service.browser("phone"))
+            service[:] = [(status, {})]
+            self.says(client, await self.task(client), "notice_failed")
+            await until(lambda: not push.underway, "not over")
+            assert await push.browsers() == []
+        await push_service.runner.cleanup()  # nobody is there
+        await self.post(client, "subscribe", push_service.browser("phone"))
+        self.says(client, await self.task(client), "notice_done")
+        await until(lambda: "cannot be asked" in push.fault, "not over")
+
+    async def test_a_browser_is_told_as_long_as_its_login_is_good(
+        self, chomp: Any, push_service: PushService, browser: Any, tmp_path: Path
+    ) -> None:
+        client = await self.start(chomp, push_service)
+        push = client.services.kernel.services["web-push"]
+        first, second = await browser(client).signs_in(), await browser(client).signs_in()
+        for name, one in (("first", first), ("second", second)):
+            status, _, text = await one.asks("POST", "/api/push/subscribe", json=push_service.browser(name))
+            assert status == 200, text
+        assert (
+            first.key
+            not in (await client.services.store.database.read("SELECT login FROM web_push_browsers"))[0].values()
+        )
+        assert (await first.asks("POST", "/logout"))[0] == 200
+        for _ in range(200):  # forgotten at once: a restart would take its key for a good one
+            if len(await client.services.store.database.read("SELECT login FROM web_push_browsers")) == 1:
+                break
+            await asyncio.sleep(0.02)
+        else:
+            raise AssertionError("it is still there")
+        self.says(client, await self.task(client), "notice_done")
+        await until(lambda: push.sent == 1 and not push.underway, "not told")
+        assert [one[0] for one in push_service.told] == ["second"] and len(await push.browsers()) == 1
+        client.services.logins.adopt("another-token-0123456789")  # which signs everybody out
+        assert await push.browsers() == []
+
+    async def test_its_key_and_its_browsers_last_and_are_nobody_elses(
+        self, tmp_path: Path, push_service: PushService
+    ) -> None:
+        keys = []
+        for _ in range(2):
+            client = await Chomp(tmp_path, {"routers": [], "web-push": {"private": True}}, {}, None).start()
+            try:
+                async with client.get("/api/push") as answer:
+                    found = await answer.json()
+                keys.append(found["key"])
+                assert found["why"] == "" and found["count"] == len(keys) - 1
+                await self.post(client, "subscribe", push_service.browser("phone"))
+                async with aiohttp.ClientSession() as stranger:
+                    for method, path in (
+                        ("GET", ""),
+                        ("POST", "/subscribe"),
+                        ("POST", "/test"),
+                        ("POST", "/unsubscribe"),
+                    ):
+                        async with stranger.request(method, f"{client.url}/api/push{path}", json={}) as answer:
+                            assert answer.status == 401
+                    evil = {"authorization": f"Bearer {TOKEN}", "origin": "http://evil.example"}
+                    async with stranger.post(f"{client.url}/api/push/subscribe", json={}, headers=evil) as answer:
+                        assert answer.status == 403
+                database = client.settings.state / "chomp.db"
+                assert database.stat().st_mode & 0o777 == 0o600
+                kept = await client.services.kernel.services["web-push"]._kept.get("vapid")
+                assert client.services.credentials.redact(f"it is {kept}") == "it is [hidden]"
+            finally:
+                await client.stop()
+        assert keys[0] == keys[1] and len(from_base64url(keys[0])) == 65
+
+    async def test_only_what_a_browser_has_is_taken_and_only_so_many(
+        self, chomp: Any, push_service: PushService
+    ) -> None:
+        client = await self.start(chomp, push_service)
+        good = push_service.browser("x")
+        for odd in (
+            {}, {"endpoint": good["endpoint"]}, {**good, "endpoint": 7}, {**good, "keys": []}, {**good, "endpoint": "ftp://a/b"},
+            {**good, "endpoint": "https://me:secret@push.example/x"}, {**good, "endpoint": "https://p.example/" + "x" * 3000},
+            {**good, "keys": {**good["keys"], "auth": "AAAA"}}, {**good, "keys": {**good["keys"], "p256dh": "B" + "A" * 86}},
+        ):  # fmt: skip
+            await self.post(client, "subscribe", odd, 400)
+        for number in range(53):
+            push_service.keys["x"]  # the same keys do
+            await self.post(client, "subscribe", {**good, "endpoint": f"{push_service.origin}/push/{number}"})
+        found = await client.services.kernel.services["web-push"].browsers()
+        assert [one.endpoint.rpartition("/")[2] for one in found] == [str(number) for number in range(3, 53)]
+
+    @pytest.mark.parametrize(
+        "address",
+        ["http://push.example/x", "https://10.0.0.1/x", "https://127.0.0.1/x", "https://[::1]/x", "https://2130706433/x",
+         "https://router.lan/x", "https://localhost/x", "https://169.254.169.254/x"],
+    )  # fmt: skip
+    async def test_no_private_network_is_asked_unless_it_is_set(
+        self, chomp: Any, push_service: PushService, address: str
+    ) -> None:
+        client = await chomp()
+        said = await self.post(client, "subscribe", {**push_service.browser("x"), "endpoint": address}, 400)
+        assert "private network" in said["error"]["message"] and address not in said["error"]["message"]
+        fine = {**push_service.browser("x"), "endpoint": "https://fcm.googleapis.com/fcm/send/abc"}
+        assert await self.post(client, "subscribe", fine) == {"count": 1}
+
+    async def test_without_the_package_it_is_said_what_to_install(
+        self, chomp: Any, push_service: PushService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = await chomp()
+        monkeypatch.setattr(sys.modules["chomp_extensions.web-push"], "is_installed", lambda: False)
+        async with client.get("/api/push") as answer:
+            found = await answer.json()
+        assert found["key"] == "" and "--extras push" in found["why"]
+        assert (
+            "--extras push"
+            in (await self.post(client, "subscribe", push_service.browser("x"), 501))["error"]["message"]
+        )
+        self.says(client, await self.task(client), "notice_done")  # pages hear of it all the same
+        async with client.get("/api/notices?after=0") as answer:
+            assert [one["title"] for one in (await answer.json())["notices"]] == ["Task 1 is done"]
+        states = await client.get("/status").__aenter__()
+        assert (await states.json())["extensions"]["web-push"]["state"] == "active"
+
+
+class TestNotices:
+    """What the dashboard tells of: in the title, by notifications, at the moment a task is done, and while chomp is away."""
+
+    MOMENTS = """() => { window.moments = []; new MutationObserver((changes) => changes.forEach(({ addedNodes }) =>
+      addedNodes.forEach((one) => { if (one.classList?.contains("unlock")) moments.push({ ...one.dataset,
+        shown: one.matches(":popover-open"), clicks: getComputedStyle(one).pointerEvents, hidden: one.ariaHidden,
+        animations: one.getAnimations({ subtree: true }).filter(({ effect }) => effect.getComputedTiming().duration > 1).length,
+        ring: getComputedStyle(one.firstChild).display }); }))).observe(document.body, { childList: true }); }"""
+    SHOWN = "navigator.serviceWorker.ready.then((one) => one.getNotifications()).then((all) => all.map(({ title, body, tag, data }) => [title, body, tag, data.task]))"
+    HIDE = """(hidden) => { Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+      document.dispatchEvent(new Event("visibilitychange")); }"""
+
+    @staticmethod
+    async def runs(server: Chomp, prompt: str, **more: Any) -> str:
+        async with server.post(
+            "/api/tasks", json={"prompt": prompt, "platform": "shell", "run": True, **more}
+        ) as answer:
+            assert answer.status == 200, await answer.text()
+            id: str = (await answer.json())["id"]
+            return id
+
+    @pytest.fixture
+    async def desk(self, chomp: Any, browse: Any, tmp_path: Path) -> Callable[..., Awaitable[tuple[Browse, Chomp]]]:
+        """Signs in at a chomp that runs tasks: `here, server = await desk(PHONE)`."""
+
+        async def start(size: tuple[int, int] = DESK, **more: Any) -> tuple[Browse, Chomp]:
+            server = await chomp(
+                environ={"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, tasks={"isolation": "none"}, written=True
+            )
+            await server.runs_tasks()
+            here = await browse(size, shared=Dashboard(server), real=True, workers=True, **more)
+            return here, server
+
+        return start
+
+    async def test_the_title_says_how_many_run_and_need_somebody(self, desk: Any, tmp_path: Path) -> None:
+        here, server = await desk()
+        page, go = here.page, tmp_path / "go"
+        assert await page.title() == "chomp"
+        await self.runs(server, f"while [ ! -e {go} ]; do sleep 0.05; done")
+        await here.holds("document.title === '(1 running) chomp'")
+        asks = await self.runs(
+            server,
+            f'echo \'{{"type": "needs_input", "text": "Which?"}}\' >>"$TASK_EVENTS"; while [ ! -e {go} ]; do sleep 0.05; done',
+        )
+        await here.holds("document.title === '(1 running, 1 needs you) chomp'")
+        await here.holds("document.querySelector('link[rel=icon]').href.startsWith('data:image/svg+xml')")
+        await page.click(f"#task-{asks} .card-open")
+        await here.holds(f"document.title === '(1 running, 1 needs you) Task {asks} · chomp'")
+        go.touch()
+        await here.holds(f"document.title === 'Task {asks} · chomp'")
+        await here.holds("document.querySelector('link[rel=icon]').href.includes('/static/icon.svg')")
+
+    async def test_it_is_asked_for_once_and_never_after_an_answer(self, desk: Any) -> None:
+        here, server = await desk(PHONE)
+        page, line = here.page, here.page.locator("#ask-notices")
+        await here.page.evaluate(
+            "() => { window.asked = 0; Notification.requestPermission = async () => { asked += 1; return 'denied'; }; }"
+        )
+        await asyncio.sleep(1.2)  # it would have been asked for by now
+        assert await line.count() == 0
+        await page.evaluate(
+            """htmx.ajax("POST", "/api/tasks", { source: document.body, swap: "none", values: { prompt: "true", platform: "shell", run: "true" } })"""
+        )
+        await line.wait_for()
+        assert (
+            await page.evaluate(TOO_WIDE) == [] and await page.evaluate(SMALL_TARGETS) == [] and await axe(page) == []
+        )
+        await line.get_by_role("button", name="No", exact=True).click()
+        assert await line.count() == 0 and await page.evaluate("[asked, localStorage.notices]") == [0, "off"]
+        await page.reload()
+        await page.wait_for_selector("#balance-card")
+        await self.runs(server, "true")
+        await page.evaluate(
+            """htmx.ajax("POST", "/api/tasks", { source: document.body, swap: "none", values: { prompt: "true", platform: "shell", run: "true" } })"""
+        )
+        await asyncio.sleep(1.5)
+        assert await line.count() == 0
+
+    async def test_who_wants_it_is_told_in_hiding_and_finds_the_task(self, desk: Any, tmp_path: Path) -> None:
+        here, server = await desk()
+        page = here.page
+        await page.context.grant_permissions(["notifications"], origin=server.url)
+        await here.sheet("s", "settings")
+        box = page.locator("#notices-here")
+        here.expected = "incognito"  # where Chrome has no push service
+        await box.get_by_role("button", name="Switch on").click()
+        await box.get_by_text("On, while a page of chomp is open somewhere").wait_for()
+        await box.get_by_role("button", name="Send a test").click()
+        await until_holds(page, self.SHOWN, [["chomp", "This is how a task calls you.", "test", ""]])
+        await page.keyboard.press("Escape")
+        await page.evaluate(
+            "navigator.serviceWorker.ready.then((one) => one.getNotifications()).then((all) => all.forEach((one) => one.close()))"
+        )
+        seen = await self.runs(server, "echo looked at")  # a toast says that
+        await page.locator(".toast").get_by_text(f"Task {seen} is done").wait_for()
+        async with page.expect_response("**/api/notices*"):
+            await page.evaluate(self.HIDE, True)
+        id = await self.runs(server, "exit 3 # <b>no</b>")
+        await until_holds(page, self.SHOWN, [[f"Task {id} failed", "exit 3 # <b>no</b>", f"task-{id}", id]])
+        await here.holds("document.title === 'chomp'")
+        await page.evaluate(self.HIDE, False)
+        await page.evaluate(
+            f"navigator.serviceWorker.dispatchEvent(new MessageEvent('message', {{ data: {{ open: '{id}' }} }}))"
+        )
+        await page.wait_for_selector(f"#detail-{id}")
+        await here.sheet("s", "settings")
+        await box.get_by_role("button", name="Switch off").click()
+        await box.get_by_text("Off.").wait_for()
+        assert await here.focused("textContent") == "Switch on" and await axe(page) == []
+
+    async def test_what_the_push_service_brings_is_shown_and_leads_to_its_task(self, desk: Any) -> None:
+        here, server = await desk()
+        page = here.page
+        await page.context.grant_permissions(["notifications"], origin=server.url)
+        control = await page.context.new_cdp_session(page)
+        known: list[str] = []
+        control.on(
+            "ServiceWorker.workerRegistrationUpdated",
+            lambda event: known.extend(one["registrationId"] for one in event["registrations"] if not one["isDeleted"]),
+        )
+        await control.send("ServiceWorker.enable")
+        await until(lambda: bool(known), "no worker")
+        await page.evaluate("navigator.serviceWorker.ready")
+        await page.goto(server.url + "/docs")  # where there is nothing that tells
+        for kind, title in (("needs_input", "Task 7 needs you"), ("done", "Task 7 is done")):
+            words = json.dumps({"title": title, "body": "Mend it", "task": "7", "kind": kind})
+            await control.send(
+                "ServiceWorker.deliverPushMessage", {"origin": server.url, "registrationId": known[-1], "data": words}
+            )
+        await until_holds(page, self.SHOWN, [["Task 7 is done", "Mend it", "task-7", "7"]])
+        await here.open("/")  # who looks is told by the page
+        for task, kind in (("8", "done"), ("", "test")):
+            words = json.dumps({"title": f"Task {task}", "task": task, "kind": kind})
+            await control.send(
+                "ServiceWorker.deliverPushMessage", {"origin": server.url, "registrationId": known[-1], "data": words}
+            )
+        await until_holds(
+            page, f"{self.SHOWN}.then((all) => all.map((one) => one[0]).sort())", ["Task ", "Task 7 is done"]
+        )
+
+    async def test_the_moment_a_task_is_done_is_seen_once_by_who_saw_it_run(self, desk: Any, tmp_path: Path) -> None:
+        here, server = await desk(motion=True)
+        page, go = here.page, tmp_path / "go"
+        waits = f"while [ ! -e {go} ]; do sleep 0.05; done"
+        await page.wait_for_selector("html:not([data-boot])")
+        await page.evaluate(self.MOMENTS)
+        before = await self.runs(server, "true")
+        await page.locator(f"#task-{before}[data-state=done]").wait_for()
+        checked = await self.runs(server, waits, gate="true")
+        plain = await self.runs(server, waits)
+        await page.locator(f"#task-{plain}[data-state=running]").wait_for()
+        await page.click(f"#task-{checked} .card-open")
+        await page.wait_for_selector(f"#detail-{checked}")
+        await page.evaluate("moments.length = 0")
+        go.touch()
+        await here.holds("moments.length === 3")
+        moments = await page.evaluate("moments")
+        assert sorted(sorted(one.keys() & {"gold", "large"}) for one in moments) == [[], ["gold"], ["gold", "large"]]
+        assert {(one["shown"], one["clicks"], one["hidden"], one["ring"]) for one in moments} == {
+            (True, "none", "true", "grid")
+        }
+        assert all(one["animations"] >= 3 for one in moments)
+        assert await page.locator("#detail > .sr-only[role=status]").inner_text() == f"Task {checked} is done, verified"
+        await here.holds("!document.querySelector('.unlock')")
+        await page.reload()
+        await page.evaluate(self.MOMENTS)
+        await page.locator(f"#task-{plain}[data-state=done]").wait_for()
+        for _ in range(3):
+            await here.refreshed()
+        assert await page.evaluate("moments") == []
+
+    async def test_who_wants_no_motion_sees_a_light_and_nothing_moves(self, desk: Any, tmp_path: Path) -> None:
+        here, server = await desk(PHONE)
+        page, go = here.page, tmp_path / "go"
+        id = await self.runs(server, f"while [ ! -e {go} ]; do sleep 0.05; done")
+        await page.locator(f"#task-{id}[data-state=running]").wait_for()
+        await page.evaluate(self.MOMENTS)
+        go.touch()
+        await here.holds("moments.length === 1")
+        (moment,) = await page.evaluate("moments")
+        assert (moment["animations"], moment["ring"], moment["shown"]) == (0, "none", True)
+
+    async def test_a_dashboard_opens_without_chomp_and_goes_on_by_itself(self, desk: Any) -> None:
+        here, server = await desk(PHONE)
+        page, port, environ = here.page, server.port, dict(server.settings.environ)
+        await page.evaluate("navigator.serviceWorker.ready")
+        await here.holds("caches.open('chomp-1').then((one) => one.match('/')).then(Boolean)")
+        kept = "caches.open('chomp-1').then((one) => one.keys()).then((all) => all.map(({ url }) => new URL(url).pathname))"
+        names = await page.evaluate(kept)
+        assert {"/", "/static/style.css", "/static/notices.js"} <= {*names}
+        assert [one for one in names if one != "/" and not one.startswith("/static/")] == []
+        await server.stop()
+        await page.goto(f"{server.url}/?task=1")
+        await page.get_by_text("chomp cannot be reached. Trying again").wait_for()
+        assert await page.evaluate(TOO_WIDE) == [] and await page.locator(".shell .wordmark").is_visible()
+        again = Chomp(server.file.parent, {"routers": [], "timeouts": SHORT}, environ, None)
+        await again.start(port)
+        try:
+            await page.wait_for_selector("#balance-card")
+            await page.wait_for_selector("html:not([data-shell])")
+            assert await page.evaluate(kept) == names
+            await page.goto("about:blank")
+        finally:
+            await again.stop()
+            here.expected = "ERR_|sse|htmx:error|Failed to"
+
+
+async def until_holds(page: Any, expression: str, wanted: Any) -> None:
+    """Waits until an expression in the page is `wanted`."""
+    found: Any = None
+    for _ in range(200):
+        if (found := await page.evaluate(expression)) == wanted:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(found)
+
+
+PAGES = ("/", "/usage", "/tower", "/arena", "/accounts", "/chat", "/experiments", "/docs", "/nope", "/login")
+AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
+FOCUS = """() => {
+  const at = document.activeElement;
+  if (!at || at === document.body) return null;
+  at.dataset.reached = "";
+  const seen = [at, ...at.querySelectorAll(":scope > span"), at.closest("label"), at.closest(".say-box")].filter(Boolean);
+  const ring = (e) => { const s = getComputedStyle(e); return (s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 0) || s.boxShadow.includes("0px 0px 0px"); };
+  return { what: at.outerHTML.slice(0, 120), ring: seen.some(ring) || (getComputedStyle(at).borderColor === getComputedStyle(document.documentElement).getPropertyValue("--gold")), inside: !document.querySelector("dialog:modal") || Boolean(at.closest("dialog:modal")) };
+}"""
+MISSED = """() => [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")]
+  .filter((e) => e.checkVisibility({ visibilityProperty: true }) && !e.disabled && e.tabIndex >= 0 && !e.closest("[inert], [hidden]") && !("reached" in e.dataset))
+  .filter((e) => !document.querySelector("dialog:modal") || e.closest("dialog:modal"))
+  .filter((e) => !(e.type === "radio" && document.querySelector(`[name="${e.name}"][data-reached]`)))
+  .map((e) => e.outerHTML.slice(0, 120))"""
+
+
+async def axe_all(page: Any) -> list[str]:
+    """All that axe-core finds against WCAG 2.1 AA and good practice, whatever it thinks of its weight."""
+    if not AXE:
+        pytest.skip("axe-playwright-python is not installed: accessibility is not checked")
+    await page.evaluate(f"window.axe || (() => {{ {AXE} }})()")
+    found = await page.evaluate(
+        "(tags) => axe.run(document, {resultTypes: ['violations'], runOnly: {type: 'tag', values: tags}})", AXE_TAGS
+    )
+    return [f"{one['id']}: {node['html'][:140]}" for one in found["violations"] for node in one["nodes"]]
+
+
+async def walked(page: Any, most: int = 400) -> list[str]:
+    """What is wrong on the way through a page with the Tab key: no ring, out of a dialog, never reached."""
+    wrong, left, first = list[str](), 0, await page.evaluate(FOCUS)  # where it begins: a field that has the focus
+    for _ in range(most):
+        await page.keyboard.press("Tab")
+        at = await page.evaluate(FOCUS)
+        if at is None:  # out of the page, and into it again
+            left += 1
+        if left > 1 or (at and first and at["what"] == first["what"]):
+            break
+        if at is None:
+            continue
+        first = first or at
+        wrong += [f"no ring: {at['what']}"] * (not at["ring"]) + [f"outside: {at['what']}"] * (not at["inside"])
+    return wrong + [f"not reached: {one}" for one in await page.evaluate(MISSED)]
+
+
+def ledgered(at: float, **more: Any) -> cs.LedgerRow:
+    facts = {"caller": "ada", "router": "groq", "sent_model": "m", "status": 200, "prompt_tokens": 1000, **more}
+    return cs.LedgerRow(at=at, request_id=f"r{at}", **facts)
+
+
+class TestUsersInThePage:
+    @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+    async def test_a_user_is_added_seen_once_used_and_deleted(
+        self, chomp: Any, browse: Any, upstream: Any, size: tuple[int, int]
+    ) -> None:
+        up = await upstream(says("hi"))
+        server = await chomp(up, written=True, users=[member("byhand", tokens_per_day=5000)])
+        here = await browse(size, shared=Dashboard(server), real=True)
+        here.expected = "40[01]"
+        page = here.page
+        await here.sheet("s", "settings")
+        await page.click("#add-user summary")
+        await page.get_by_role("button", name="Add the user").click()
+        await page.locator("#user-name + .fault").get_by_text("This is needed").wait_for()
+        await page.fill("#user-name", "bea")
+        await page.fill("#user-routers", "nowhere")
+        await page.keyboard.press("Enter")
+        await page.locator("#user-routers + .fault").get_by_text("there is no router 'nowhere'").wait_for()
+        await page.fill("#user-routers", "")
+        await page.fill("#user-models", f"{up.id}/*, other")
+        await page.fill("#user-tokens_per_day", "7000")
+        await page.fill("#user-usd_per_month", "2.5")
+        await page.get_by_label("Answers are asked for no longer than what is left", exact=True).check()
+        assert await page.evaluate(TOO_WIDE) == [] and await page.evaluate(SMALL_TARGETS) == []
+        await page.get_by_role("button", name="Add the user").click()
+        token = await page.locator("#new-token-text").inner_text()
+        assert await here.focused("innerText") == "Copy" and await axe_all(page) == []
+        user = server.services.credentials.users["bea"]
+        assert (user.models, user.routers, user.tokens_per_day) == ((f"{up.id}/*", "other"), (), 7000)
+        assert (user.usd_per_month, user.strict, user.parallel) == (2.5, True, None)
+        await page.locator("#user-bea").get_by_text("0 of 7k tokens today, $0.00 of $2.50 this month").wait_for()
+        await page.locator("#user-byhand").get_by_text("0 of 5k tokens today").wait_for()
+        assert await page.locator("#new-token-text").inner_text() == token  # a refresh came by
+        bearer = {"authorization": f"Bearer {token}"}
+        async with server.get("/v1/models", headers=bearer) as answer:
+            assert answer.status == 200 and [one["id"] for one in (await answer.json())["data"]] == [up.model]
+        async with server.chat(up.model, headers=bearer) as answer:
+            assert answer.status == 200
+        await page.keyboard.press("Escape")
+        await here.sheet("s", "settings")
+        assert token not in await page.content()  # it was shown once
+        async with server.get("/partials/settings") as answer:
+            assert token not in await answer.text()
+        button = page.locator("#user-bea button")
+        await button.dblclick()  # one decision
+        assert (
+            await button.get_attribute("aria-label") == "Really delete? bea"
+            and "bea" in server.services.credentials.users
+        )
+        await page.evaluate("new Promise((done) => setTimeout(done, 450))")
+        await button.click()
+        await page.locator("#user-bea").wait_for(state="detached")
+        await here.holds("document.activeElement.parentElement?.id === 'add-user'")
+        async with server.get("/v1/models", headers=bearer) as answer:
+            assert answer.status == 401
+        mine = page.locator("#user-byhand")  # there is nothing that could delete it
+        await mine.get_by_text("chomp.toml").first.wait_for()
+        assert not await mine.locator("button").count()
+
+    async def test_a_key_that_its_router_refuses_says_so_at_its_field(
+        self, chomp: Any, browse: Any, upstream: Any
+    ) -> None:
+        up = await upstream(says("hi"))
+        environ = {"CHOMP_OPENROUTER_BASE_URL": "http://127.0.0.1:9/v1"}
+        here = await browse(DESK, shared=Dashboard(await chomp(up, written=True, environ=environ)), real=True)
+        page = here.page
+        await here.sheet("s", "settings")
+        row = page.locator("#router-openrouter")
+        assert "NOT SET" in await row.inner_text()
+        assert await row.locator(".badge").get_attribute("data-state") == ""  # neutral: nothing is wrong
+        await page.click("#key-OPENROUTER_API_KEY summary")
+        await page.fill("#value-OPENROUTER_API_KEY", "sk-or-junk")
+        await row.get_by_text("Save").click()
+        await page.locator("#value-OPENROUTER_API_KEY + .fault").wait_for()
+        assert await page.locator("#key-OPENROUTER_API_KEY").get_attribute("open") is not None
+        assert await here.focused("id") == "value-OPENROUTER_API_KEY"
+
+
+class TestUsagePage:
+    async def test_the_first_day_has_figures_hours_and_a_file(self, browse: Any, tmp_path: Path) -> None:
+        here = await browse(DESK)
+        services, now = here.dashboard.server.services, time.time()
+        page = await here.open("/usage")
+        await page.get_by_text("No requests in this time").wait_for()
+        assert f"curl {here.dashboard.url}/v1/chat/completions" in await page.inner_text("#usage-table")
+        assert await page.locator("#charts canvas").count() == 0 and await page.locator("#tiles").is_hidden()
+        services.usage.record(ledgered(now, completion_tokens=234, cost_usd=0.25, ttft_ms=321.0))
+        services.usage.record(ledgered(now, router="cerebras", status=500, cached_tokens=500))
+        await services.usage.flush()
+        await page.reload()
+        await page.locator("#charts canvas").nth(3).wait_for()
+        assert [text.lower() for text in await page.locator("#charts p").all_inner_texts()] == [
+            f"{name}, by the hour" for name in ("tokens", "cost", "requests", "time to first token")
+        ]
+        gold = await page.evaluate(  # a single hour is a bar: many pixels of one colour
+            """() => { const canvas = document.querySelector("#charts canvas"), all = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+              let count = 0; for (let at = 0; at < all.length; at += 4) count += all[at] === 200 && all[at + 1] === 166 && all[at + 2] === 48 && all[at + 3] === 255; return count; }"""
+        )
+        assert gold > 300
+        texts = [one.split("\n") for one in await page.locator("#tiles > *").all_inner_texts()]
+        tiles = {lines[0].lower(): next(filter(None, lines[1:])) for lines in texts}
+        assert tiles["tokens"] == "2.2k" and tiles["cost"] == "$0.25" and tiles["requests"] == "2"
+        assert tiles["errors"] == "1" and tiles["cached"] == "500"
+        assert await page.evaluate("document.querySelector('#usage-table tbody td').innerText") == "Groq"
+        await page.get_by_role("button", name="Requests").click()
+        await page.get_by_role("button", name="Cost").click()
+        heads = await page.locator("#usage-table th[aria-sort]").all_inner_texts()
+        assert [head.lower() for head in heads] == ["cost ↓"] or [head.lower() for head in heads] == ["cost"]
+        await page.locator("#usage-form").get_by_text("Model", exact=True).click()
+        await page.locator("#usage-table").get_by_text("groq/m").wait_for()
+        assert page.url.endswith("/usage?by=model&since=7d")
+        async with page.expect_download() as download:
+            await page.get_by_role("link", name="CSV").click()
+        file = await download.value
+        await file.save_as(tmp_path / "usage.csv")
+        assert file.suggested_filename == "chomp-usage-by-model-7d.csv"
+        rows = list(csv.DictReader((tmp_path / "usage.csv").read_text("utf-8").splitlines()))
+        assert {row["model"]: row["requests"] for row in rows} == {"groq/m": "1", "cerebras/m": "1"}
+        assert await axe_all(page) == []
+
+    async def test_three_days_are_drawn_by_the_day(self, browse: Any) -> None:
+        here = await browse(PHONE)
+        services = here.dashboard.server.services
+        for day in range(3):
+            services.usage.record(ledgered(time.time() - day * 86400))
+        await services.usage.flush()
+        page = await here.open("/usage")
+        await page.get_by_text("Requests, by the day").wait_for()
+        await page.get_by_text("24 hours").click()
+        await page.get_by_text("Requests, by the hour").wait_for()
+        assert await page.evaluate(TOO_WIDE) == [] and await page.evaluate(SMALL_TARGETS) == []
+
+
+class TestTheme:
+    async def test_it_follows_the_system_until_somebody_chooses(self, browse: Any) -> None:
+        here = await browse(DESK)
+        dark = "document.documentElement.classList.contains('dark')"
+        page = await here.open("/usage")
+        assert not await page.evaluate(dark)
+        await page.emulate_media(color_scheme="dark")
+        await here.holds(dark)
+        assert await page.evaluate("document.querySelector('meta[name=theme-color]').content") == "#09090b"
+        await page.reload()
+        assert await page.evaluate(dark) and await page.evaluate("localStorage.theme") is None
+        await page.emulate_media(color_scheme="light")
+        await here.holds(f"!{dark}")
+        await page.get_by_label("Dark theme").click()
+        assert await page.evaluate(dark)
+        await page.emulate_media(color_scheme="dark")
+        await page.emulate_media(color_scheme="light")
+        await here.open("/docs")
+        assert await page.evaluate(dark)  # what was chosen wins
+        await page.get_by_label("Dark theme").click()
+        await page.emulate_media(color_scheme="dark")
+        await page.reload()
+        assert not await page.evaluate(dark)
+
+    async def test_what_is_primary_is_no_second_grey_and_names_have_their_colour_in_a_dot(self, browse: Any) -> None:
+        here = await browse(DESK, dark=True)
+        page = await here.open("/?sheet=settings")
+        await page.wait_for_selector("#settings[open]")
+        assert (
+            await page.evaluate("getComputedStyle(document.querySelector('.btn-primary')).backgroundColor")
+            == "rgb(244, 244, 245)"
+        )
+        ink = await page.evaluate("getComputedStyle(document.body).color")
+        names = await page.evaluate(
+            "[...document.querySelectorAll('.name:not(.dot), .entry-name')].map((one) => getComputedStyle(one).color)"
+        )
+        assert len(names) > 20 and {*names} <= {ink, "rgb(255, 255, 255)"}
+        dots = await page.evaluate(
+            "[...document.querySelectorAll('.dot.name')].map((one) => getComputedStyle(one).backgroundColor)"
+        )
+        assert len({*dots}) > 5
+        chevron = await page.evaluate("getComputedStyle(document.querySelector('#set-platform')).backgroundImage")
+        assert chevron.startswith('url("data:image/svg+xml')
+
+
+class TestEveryPage:
+    @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+    async def test_axe_finds_nothing_and_nothing_is_too_wide(self, browse: Any, dark: bool) -> None:
+        here = await browse(DESK, dark=dark)
+        here.expected = "404|502"
+        page, wrong = here.page, []
+        for path in (*PAGES[:-1], "/?sheet=settings", "/?sheet=create", "/?sheet=help", "/?task=1"):
+            await here.open(path)
+            if "?" in path:
+                await page.wait_for_selector("dialog[open]")
+            if path == "/accounts":
+                await page.get_by_role("button", name="Add an account").click()
+                await page.wait_for_selector("dialog[open]")
+            if path == "/docs":  # a part of it shows as much
+                await page.evaluate(
+                    "[...document.querySelectorAll('[data-section]')].slice(2).forEach((one) => one.remove())"
+                )
+            if path == "/?sheet=settings":
+                await page.evaluate(
+                    "document.querySelectorAll('#settings details').forEach((fold) => { fold.open = true; })"
+                )
+            wrong += [f"{path} {one}" for one in await axe_all(page)]
+            wrong += [f"{path} too wide: {one}" for one in await page.evaluate(TOO_WIDE)]
+        assert wrong == []
+
+    def test_the_tables_of_the_docs_have_a_word_over_each_column(self) -> None:
+        texts = {section.id: section.html for section in cs.docs_sections()}
+        assert [id for id, text in texts.items() if re.search(r"<th[^>]*></th>", text)] in (
+            [],
+            ["bin"],
+        )  # as bench prints it
+
+    @pytest.mark.parametrize("path", PAGES)
+    async def test_all_of_a_page_is_reached_with_tab_and_shows_where_one_is(self, browse: Any, path: str) -> None:
+        here = await browse(DESK, signed_in=path != "/login")
+        here.expected = "404|502"
+        page = await here.open(path)
+        if path == "/docs":  # hundreds of links: those of its head and side stand for them
+            await page.evaluate(
+                "document.querySelectorAll('.prose :is(a, pre, .scroller, button), .docs-side li a').forEach((one) => { one.dataset.reached = ''; })"
+            )
+        assert await walked(page, 120) == []
+
+    async def test_a_sheet_opened_with_the_keyboard_holds_the_focus_and_gives_it_back(self, browse: Any) -> None:
+        here = await browse(DESK)
+        page = await here.open("/")
+        for opener, sheet in (
+            ("[data-sheet=settings]", "settings"),
+            ("[data-sheet=create]", "create"),
+            (".card-open", "detail"),
+        ):
+            await page.locator(opener).first.focus()
+            await page.keyboard.press("Enter")
+            await page.wait_for_selector(f"#{sheet}[open]")
+            if sheet != "detail":  # which is no dialog on a desk, and has its own tests
+                assert await walked(page) == []
+            await page.keyboard.press("Escape")
+            await page.wait_for_selector(f"#{sheet}", state="hidden")
+            assert await page.evaluate(f"document.activeElement.matches('{opener}')"), sheet
+
+
+class TestMergeAdversary:
+    """What an agent, a hurry or an odd repository could make of a merge: bin/folder on real repositories."""
+
+    LONG = "x" * 300  # no file system takes it
+
+    @staticmethod
+    def sh(repos: Repositories, cwd: Path, script: str) -> str:
+        done = subprocess.run(["sh", "-ec", script], cwd=cwd, env=repos.env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def works(self, repos: Repositories, source: Path, script: str) -> None:
+        """An agent's work, on its branch of the source."""
+        push = "git push -q origin work:refs/heads/chomp/task-1"
+        self.sh(repos, repos.tmp, f"git clone -q '{source}' agent; cd agent; git switch -qc work; {script}; {push}")
+
+    @staticmethod
+    def folder(repos: Repositories, command: str, path: str = "", **fields: Any) -> dict[str, Any]:
+        program = Path(cs.__file__).parent / "bin" / "folder"
+        env = {"PATH": path or repos.env["PATH"], "LC_ALL": "C.UTF-8"}
+        words = [sys.executable, str(program), command, json.dumps(fields)]
+        done = subprocess.run(words, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def ending(
+        self, repos: Repositories, top: Path, into: str = "", git: Path | None = None, common: Any = None
+    ) -> Any:
+        git = git or top / ".git"
+        self.source = {"top": str(top), "git": str(git), "common": str(common or git), "inside": "", "bare": False}
+        return self.folder(repos, "ending", source=self.source, owner={}, branch="chomp/task-1", into=into)
+
+    def merged(self, repos: Repositories, ending: Any, path: str = "") -> Any:
+        owner = {"HOME": repos.env["HOME"], "GIT_CONFIG_NOSYSTEM": "1"}
+        fields = {name: ending[name] for name in ("tip", "into", "into_head")}
+        return self.folder(
+            repos,
+            "merge",
+            path,
+            source=self.source,
+            owner=owner,
+            branch="chomp/task-1",
+            words="M\n",
+            commit=False,
+            **fields,
+        )
+
+    def refused(self, repos: Repositories, ending: Any, words: str, path: str = "", *, before: bool = True) -> None:
+        """Nothing changes; and it is said before."""
+        top = Path(self.source["top"])
+        files = "find . -path ./.git -prune -o -printf '%p %y %m %l\\n' | sort"
+        seen = f"git status --porcelain=v2 --ignored; git show-ref; {files}"
+        was = self.sh(repos, top, seen)
+        if before:
+            assert words in ending["blocked"], ending
+        assert words in self.merged(repos, ending, path)["error"]
+        assert self.sh(repos, top, seen) == was and not list((top / ".git").rglob("*.lock"))
+
+    @pytest.mark.parametrize("becomes", ["echo evil >sub", "ln -s /tmp sub", "mkdir sub; echo evil >sub/evil"])
+    def test_a_submodule_that_becomes_something_else_keeps_what_is_in_it(
+        self, repos: Repositories, becomes: str
+    ) -> None:
+        inner, source = repos.source("inner"), repos.source()
+        self.sh(
+            repos, source, f"git clone -q {inner} sub; git add sub 2>&1; git commit -qm sub; git -C sub branch mine"
+        )
+        self.sh(repos, source, "echo secret >sub/.env; echo .env >>sub/.git/info/exclude")
+        self.works(repos, source, f"git rm -qf sub; rm -rf sub; {becomes}; git add -A; git commit -qm w")
+        self.refused(repos, self.ending(repos, source), "is in the way")
+        assert (source / "sub" / ".env").read_text() == "secret\n" and repos.has(source / "sub", "mine")
+
+    def test_all_is_put_back_when_one_file_cannot_be_written(self, repos: Repositories) -> None:
+        source = repos.source(a="a\n", d__x="x\n", z="z\n", dirty="1\n")
+        entry = f"100644,$(echo e | git hash-object -w --stdin),zz/{self.LONG}"
+        self.works(
+            repos, source, "git rm -qr a d; mkdir a; echo n >a/b; echo n >d; echo n >z; mkdir -p k/l; echo n >k/l/m; "
+            f"git add -A; git update-index --add --cacheinfo {entry}; git commit -qm w",
+        )  # fmt: skip
+        (source / "dirty").write_text("2\n")
+        self.refused(repos, self.ending(repos, source), "File name too long", before=False)
+        assert (source / "z").read_text() == "z\n" and (source / "d" / "x").read_text() == "x\n"
+
+    def test_files_become_folders_and_folders_files(self, repos: Repositories) -> None:
+        source = repos.source(a="a\n", d__x="x\n")
+        self.works(repos, source, "git rm -qr a d; mkdir a; echo n >a/b; echo n >d; git add -A; git commit -qm w")
+        (source / "d" / "mine").write_text("mine\n")
+        for spoil in ("git add d/mine", "git rm -q --cached d/mine; echo mine >.git/info/exclude"):
+            self.sh(repos, source, spoil)
+            self.refused(repos, self.ending(repos, source), "d is in the way")
+        (source / "d" / "mine").unlink()
+        assert self.merged(repos, self.ending(repos, source))["kind"] == "fast-forward"
+        assert (source / "a" / "b").exists() and (source / "d").is_file()
+        assert repos.git(source, "status", "--porcelain") == ""
+
+    def test_a_name_that_stands_for_a_branch(self, repos: Repositories) -> None:
+        source = repos.source()
+        self.works(repos, source, "echo w >w; git add -A; git commit -qm w")
+        repos.git(source, "symbolic-ref", "refs/heads/alias", "refs/heads/main")
+        ending = self.ending(repos, source, "alias")
+        self.refused(repos, ending, "alias stands for main")
+        assert "alias" not in ending["branches"]
+        (source / ".git" / "HEAD").write_text("ref: refs/heads/alias\n")
+        ending = self.ending(repos, source)
+        assert (ending["into"], ending["checked_out"]) == ("main", str(source))
+        assert self.merged(repos, ending)["into"] == "main"
+        assert (source / "w").exists() and repos.git(source, "status", "--porcelain") == ""
+
+    @pytest.mark.parametrize(
+        ("begin", "words"),
+        [
+            ("git switch -qc up; echo up >README; git commit -qam up; git switch -q main; echo mine >README; "
+             "git commit -qam mine; git rebase -q up >&2 || true", "a rebase is under way"),
+            ("for n in 1 2 3; do echo $n >n; git add n; git commit -qm $n; done; git bisect start HEAD HEAD~3 >&2",
+             "a bisection is under way"),
+        ],
+    )  # fmt: skip
+    def test_a_branch_that_somebody_goes_back_to_is_not_moved(
+        self, repos: Repositories, begin: str, words: str
+    ) -> None:
+        source = repos.source()
+        self.works(repos, source, "echo w >w; git add -A; git commit -qm w")
+        self.sh(repos, source, begin)
+        self.refused(repos, self.ending(repos, source, "main"), words)
+
+    def git(self, repos: Repositories, on: str, script: str, *, after: bool = False) -> str:
+        """A PATH with a git that runs a script around one of its commands: what somebody else does just then."""
+        folder, real = repos.tmp / "bin", shutil.which("git")
+        folder.mkdir()
+        env = " ".join(f"{name}='{value}'" for name, value in repos.env.items())
+        own = f"(env -i {env} sh -ec '{script}') </dev/null >&2"
+        (folder / "git").write_text(
+            f'#!/bin/sh\ncase " $* " in *" {on} "*) {":" if after else own}; {real} "$@"; code=$?; '
+            f'{own if after else ":"}; exit $code;; esac\nexec {real} "$@"\n'
+        )
+        (folder / "git").chmod(0o755)
+        return f"{folder}:{repos.env['PATH']}"
+
+    @pytest.mark.parametrize(("into", "switch"), [("main", "switch -qc feature"), ("release", "switch -q release")])
+    def test_somebody_who_switches_meanwhile_gets_nothing(self, repos: Repositories, into: str, switch: str) -> None:
+        source = repos.source()
+        repos.git(source, "branch", "release")
+        self.works(repos, source, "echo w >w; git add -A; git commit -qm w")
+        ending = self.ending(repos, source, into)
+        path = self.git(repos, "update-ref", f"git -C {source} {switch}")
+        assert "look again" in self.merged(repos, ending, path)["error"]
+        assert repos.git(source, "status", "--porcelain") == "" and not (source / "w").exists()
+        assert repos.git(source, "rev-parse", into) == ending["into_head"]
+
+    def test_what_somebody_writes_in_the_same_second_is_seen(self, repos: Repositories) -> None:
+        source = repos.source(README="hello\n")
+        self.works(repos, source, "echo again >>README; git commit -qam w")
+        ending = self.ending(repos, source)
+        file, when = source / "README", repos.tmp / "when"
+        write = f"printf 12345 | dd of={file} conv=notrunc 2>&1"
+        script = f"touch -r {file} {when}; {write}; touch -r {when} {file}; sleep 1.1"
+        path = self.git(repos, "read-tree -m -u", script, after=True)
+        repos.git(source, "config", "core.checkStat", "minimal")
+        repos.git(source, "config", "core.trustctime", "false")
+        assert self.merged(repos, ending, path)["kind"] == "fast-forward"
+        assert repos.git(source, "status", "--porcelain") == "M README"
+
+    @pytest.mark.parametrize(
+        ("spoil", "words"),
+        [
+            ("git mv README LIESMICH", "README is changed"),
+            ("git update-index --skip-worktree README; echo mine >README", "cannot follow"),
+            ("git update-index --assume-unchanged README; echo mine >README", "cannot follow"),
+            ("printf 'c*\\n' >.git/info/exclude; printf mine >\"$(printf 'c\\rr')\"", "c\rr is in the way"),
+        ],
+    )
+    def test_it_is_said_before_and_nothing_is_lost(self, repos: Repositories, spoil: str, words: str) -> None:
+        source = repos.source()
+        script = "echo w >>README; printf evil >\"$(printf 'c\\rr')\"; git add -A; git commit -qm w"
+        self.works(repos, source, script)
+        self.sh(repos, source, spoil)
+        self.refused(repos, self.ending(repos, source), words)
+
+    def test_where_a_path_has_a_colon(self, repos: Repositories) -> None:
+        source = repos.source("pro:ject")
+        self.works(repos, source, "echo w >w; git add -A; git commit -qm w")
+        assert self.merged(repos, self.ending(repos, source))["kind"] == "fast-forward"
+
+    def test_histories_that_have_nothing_in_common(self, repos: Repositories) -> None:
+        source = repos.source()
+        self.works(
+            repos, source, "git switch -q --orphan o; echo w >w; git add -A; git commit -qm w; git branch -M work"
+        )
+        assert "no commit in common" in self.ending(repos, source)["blocked"]
+
+    def test_a_sparse_checkout_stays_sparse(self, repos: Repositories) -> None:
+        source = repos.source(in__a="a\n", out__b="b\n")
+        repos.git(source, "sparse-checkout", "set", "in")
+        self.works(repos, source, "echo n >out/n; echo n >in/n; echo n >>out/b; git add -A; git commit -qm w")
+        assert self.merged(repos, self.ending(repos, source))["kind"] == "fast-forward"
+        assert (source / "in" / "n").exists() and not (source / "out").exists()
+        assert repos.git(source, "status", "--porcelain") == ""
+
+    def test_a_worktree_is_not_as_sparse_as_the_first_one(self, repos: Repositories) -> None:
+        source, tree = repos.source(in__a="a\n", out__b="b\n"), repos.tmp / "tree"
+        repos.git(source, "worktree", "add", "-q", "-b", "side", str(tree))
+        repos.git(source, "config", "core.sparseCheckout", "true")
+        (source / ".git" / "info" / "sparse-checkout").write_text("/in/\n")
+        self.works(repos, source, "echo n >in/n; git add -A; git commit -qm w")
+        ending = self.ending(repos, tree, "", source / ".git" / "worktrees" / "tree", source / ".git")
+        assert self.merged(repos, ending)["into"] == "side"
+        assert (tree / "out" / "b").exists() and (tree / "in" / "n").exists()
+
+    def test_a_submodule_is_where_its_branch_is(self, repos: Repositories) -> None:
+        inner, source = repos.source("inner"), repos.source()
+        self.sh(repos, source, f"git -c protocol.file.allow=always submodule -q add {inner} sub; git commit -qm sub")
+        self.works(repos, source / "sub", "echo w >w; git add -A; git commit -qm w")
+        ending = self.ending(repos, source / "sub", "", source / ".git" / "modules" / "sub")
+        assert (ending["blocked"], ending["checked_out"]) == ("", str(source / "sub"))
+        assert self.merged(repos, ending)["kind"] == "fast-forward" and (source / "sub" / "w").exists()
+
+
+class TestReviewAdversary:
+    """What is shown before a merge is what is merged, whatever an agent has written."""
+
+    command, works = TestCommand.command, TestCommand.works
+
+    async def test_the_diff_is_of_what_is_merged_and_so_is_the_tick(self, serves: Any, repos: Repositories) -> None:
+        client = await serves()
+        source = repos.source(README="one\n", build="good\n")
+        script = "echo evil >>build; git commit -qam w; git show HEAD~:build >build; echo ok >ok"
+        await client.add(script, dir=str(source), run=True, gate="test -f ok")
+        assert (await client.ended("1"))["verified"]
+        review = await client.get("/api/tasks/1/review")
+        assert "+evil" in (await client.get("/api/tasks/1/diff"))["diff"]
+        assert "not committed" in review["unverified"]
+
+    def test_a_files_name_is_its_whole_name(self) -> None:
+        text = "diff --git a/x b/README b/x b/README\n--- a/x b/README\n+++ b/x b/README\n@@ -1 +1 @@\n-a\n+b\n"
+        assert [file.name for file in cs.diff_files(text)] == ["x b/README"]
+        text = 'diff --git "a/t\\tb" "b/t\\tb"\nold mode 100644\nnew mode 100755\n'
+        assert [file.name for file in cs.diff_files(text)] == ['"t\\tb"']
+
+    def test_a_table_takes_no_time(self) -> None:
+        text = "|x" * 100 + "|\n" + "|-" * 100 + "|\n" + "a\n" * 9000
+        cs.markdown_words("|a|\n|-|\n|b|\n")
+        begin = time.process_time()
+        cs.markdown_words(text)
+        assert time.process_time() - begin < 0.3
+        assert "<table>" in cs.markdown_words("|a|\n|-|\n|b|\n")
+
+    def test_no_cell_of_a_table_begins_in_another(self) -> None:
+        """Where ; stands between cells, what follows one would be a formula."""
+        answer = cs._as_csv([{"model": "x;=HYPERLINK(1)", "n": 2}], "x.csv")
+        assert answer.text == '"model","n"\r\n"x;=HYPERLINK(1)",2\r\n'
+
+    def test_a_folder_that_nobody_may_enter_is_listed(self) -> None:
+        top, euid = Path(tempfile.mkdtemp(dir="/tmp")), os.geteuid()
+        top.chmod(0o755)
+        (top / "locked").mkdir(0o000)
+        (top / "open" / ".git").mkdir(0o755, parents=True)
+        settings = cs.Settings(dir=top / "none", environ={"HOME": str(top)}, tasks=cs.TaskSettings(roots=(str(top),)))
+        folders = cs.Folders(top / "none" / "state" / "work", lambda: settings, None, None)  # type: ignore[arg-type]
+        try:
+            if euid == 0:
+                os.seteuid(65534)
+            assert [(row.name, row.repository) for row in folders.listed(str(top)).folders] == [
+                ("locked", False), ("open", True),
+            ]  # fmt: skip
+        finally:
+            os.seteuid(euid)
+            shutil.rmtree(top)
+
+    async def test_no_name_steers_the_terminal(self, works: Client, command: Any, repos: Repositories) -> None:
+        source = repos.source(README="hello\n")
+        script = "echo '* filter=x' >.gitattributes; echo x >\"$(printf 'a\\033[31m')\"; git add -A; git commit -qm w"
+        await command("add", "--dir", str(source), "--platform", "shell", "--wait", script)
+        out = (await command("review", "1"))[1]
+        assert "a filter of git's" in out and "\x1b" not in out
+
+
 # == Chat page and agents ==============================================================================================
 
 
@@ -65756,7 +68737,9 @@ class TestChatPage:
         await page.get_by_role("button", name="Close").first.focus()  # elsewhere: it is asked again
         await page.get_by_role("button", name="Delete", exact=True).wait_for()
 
-    async def test_what_can_be_done_is_offered_as_soon_as_the_conversation_is_known(self, bench: Any, browse: Any) -> None:
+    async def test_what_can_be_done_is_offered_as_soon_as_the_conversation_is_known(
+        self, bench: Any, browse: Any
+    ) -> None:
         """The list of conversations may come after the sheet of one was opened."""
         _chats, here, page = await self.opens(bench, browse, Play().says("one"))
         gate = asyncio.Event()
@@ -65771,7 +68754,9 @@ class TestChatPage:
         await page.click("#show-more")
         assert not await page.locator("#more button.btn").count()
         gate.set()
-        await page.fill("#more-title", "Greetings")  # offered without a second opening, and not made anew when the list is
+        await page.fill(
+            "#more-title", "Greetings"
+        )  # offered without a second opening, and not made anew when the list is
         await page.evaluate("chat.loadList()")
         assert await page.input_value("#more-title") == "Greetings"
         await page.get_by_role("button", name="Rename").click()

@@ -1,4 +1,7 @@
-"""Tells a person, by webhook or ntfy, what they should know of a task: [notify] says where and what."""
+"""Tells a person what they should know of a task: by webhook and ntfy, on open pages, and in what other ways there are.
+
+[notify] says of what.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import base64
 import collections
 import datetime
 import json
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -19,7 +23,7 @@ MANIFEST = {
     "name": "Notifications",
     "version": "1.0.0",
     "apiVersion": "^1",
-    "contributes": {"settings": ["notify"], "events": ["notify_sent"]},
+    "contributes": {"settings": ["notify"], "events": ["notify_sent"], "routes": ["/api/notices"]},
     "capabilities": {"network": True},
 }
 SECRETS = ("webhook", "ntfy")  # there may be a token in an address
@@ -28,6 +32,12 @@ KINDS = {
     "notice_done": "done",
     "notice_failed": "failed",
     "budget_reached": "budget",
+}
+TITLES = {
+    "needs_input": "Task {} needs you",
+    "done": "Task {} is done",
+    "failed": "Task {} failed",
+    "budget": "Task {} has used up its budget",
 }
 _TAGS = {"needs_input": "question", "done": "white_check_mark", "failed": "x", "budget": "moneybag"}  # of ntfy
 
@@ -58,6 +68,16 @@ class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str = ""
 
 
+class Said(msgspec.Struct, frozen=True):
+    """What a person should know of a task, in a few words."""
+
+    at: int  # they are in order; milliseconds or later, so that those after a restart are larger
+    task: str
+    kind: str
+    title: str
+    body: str  # how the prompt begins
+
+
 def header_words(text: str) -> str:
     """`text` as a header's value: one line, in RFC 2047's form where it is not ASCII."""
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
@@ -79,6 +99,9 @@ class Notifier:
         self._sent_at: dict[tuple[str, str], float] = {}  # by task and kind
         self.underway = 0
         self.recent: collections.deque[Notice] = collections.deque(maxlen=100)
+        self.said: collections.deque[Said] = collections.deque(maxlen=50)
+        self.at = int(host.clocks.wall() * 1000)  # of the last one said
+        self.ways: list[Callable[[Said], object]] = []  # others that tell; they return at once
 
     def hear(self, event: Any) -> None:
         """Tells of what has happened to a task, if that is wanted."""
@@ -87,7 +110,7 @@ class Notifier:
     def tell(self, kind: str, task: Any, words: str) -> None:
         """Tells of `task`, if `kind` is one the person wants to hear of and was not told a moment ago."""
         wanted, now = self._host.settings, self._host.clocks.steady()
-        if kind not in wanted.on or not (wanted.webhook or wanted.ntfy):
+        if kind not in wanted.on:
             return
         self._sent_at = {key: at for key, at in self._sent_at.items() if now - at < self.QUIET_S}
         if (task.id, kind) in self._sent_at:
@@ -95,6 +118,10 @@ class Notifier:
         self._sent_at[task.id, kind] = now
         title = self._shown(task.prompt.strip().partition("\n")[0], 80) or f"task {task.id}"
         text, page = self._shown(words, 2000), f"{self._host.address}/?task={task.id}"
+        self.at = max(self.at + 1, int(self._host.clocks.wall() * 1000))
+        self.said.append(Said(self.at, task.id, kind, TITLES[kind].format(task.id), title))
+        for way in self.ways:
+            way(self.said[-1])
         if wanted.webhook:
             at = datetime.datetime.fromtimestamp(int(self._host.clocks.wall()), datetime.UTC)
             payload = {
@@ -161,8 +188,20 @@ class Notifier:
 
 def activate(host: Any) -> None:
     notifier = Notifier(host)
+
+    async def list_notices(request: Any) -> dict[str, Any]:
+        """GET /api/notices?after= -> {at, live, needs, notices: [{at, task, kind, title, body}]}, for hidden pages"""
+        after = request.query.get("after", "")
+        seen = int(after) if after.isdecimal() and len(after) < 16 else notifier.at
+        tasks = host.service("tasks").all()
+        live = [task for task in tasks if task.status == "active"]
+        needs = [one for one in live if one.phase == "needs_input" or (one.phase == "waiting" and not one.until)]
+        found = [said for said in notifier.said if said.at > seen]
+        return {"at": notifier.at, "live": len(live), "needs": len(needs), "notices": found}
+
     host.provide("notify", notifier)
     host.event("sent")
+    host.route("GET", "/api/notices")(list_notices)
     host.panel("notify/settings.html")
     host.reports(lambda: {"notices": [*notifier.recent][-20:]})
     for kind in KINDS:

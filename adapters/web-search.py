@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import re
-import unicodedata
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from adapters.services.web import ask_json, web_host
+from adapters.services.web import ask_json, is_private, web_host
 
 MANIFEST = {
     "id": "web-search",
@@ -47,26 +45,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in ("url", "searxng"):
             if (address := getattr(self, name)) and not web_host(address):
                 raise ValueError(f"{name}: must be an http or https address")
-
-
-def is_private(address: str) -> bool:
-    """Whether an address says itself that it is in a network of its own; what a name leads to is not looked up.
-
-    It is read as a browser would read it, in all the ways there are to write a number.
-    """
-    host = unicodedata.normalize("NFKC", urllib.parse.unquote(urllib.parse.urlsplit(address).hostname or ""))
-    host = host.replace("\u3002", ".").rstrip(".").lower()
-    if ":" in host:
-        six = ipaddress.IPv6Address(host.partition("%")[0])
-        return not (six.ipv4_mapped or six).is_global
-    if "." not in host or host.endswith((".localhost", ".local", ".internal", ".lan", ".home.arpa")):
-        return True
-    if host.rpartition(".")[2][:1].isdigit():  # no name ends like that
-        try:
-            return not ipaddress.IPv4Address(host).is_global
-        except ValueError:
-            return True
-    return False
 
 
 def plain_text(markdown: str) -> str:

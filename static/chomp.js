@@ -15,11 +15,21 @@
     all("[data-theme]").forEach((button) => button.setAttribute("aria-pressed", String(dark)));
     one('meta[name="theme-color"]').content = dark ? "#09090b" : "#ffffff";
   };
-  const toggleTheme = () => {
-    storage("localStorage").theme = root.classList.toggle("dark") ? "dark" : "light";
+  const setTheme = (dark) => {
+    if (dark === root.classList.contains("dark")) return;
+    root.classList.toggle("dark", dark);
     showTheme();
     document.dispatchEvent(new CustomEvent("theme"));
   };
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const followTheme = () => { const { theme } = storage("localStorage"); setTheme(theme ? theme === "dark" : system.matches); };
+  const toggleTheme = () => {
+    const dark = !root.classList.contains("dark");
+    storage("localStorage").theme = dark ? "dark" : "light";
+    setTheme(dark);
+  };
+  system.addEventListener("change", followTheme);
+  addEventListener("storage", ({ key }) => { if (key === "theme") followTheme(); });  // chosen in another tab
 
   one(".pages [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });  // on a phone there is no room for all
 
@@ -35,11 +45,17 @@
       button.addEventListener("click", () => { note.remove(); click(); });
       note.append(button);
     };
-    if (undo?.length) act("Undo", async () => { for (const id of [undo].flat()) await htmx.ajax("POST", "/api/tasks/restore", { source: document.body, swap: "none", values: { id } }); });
+    if (undo?.length) act("Undo", () => Array.isArray(undo) ? restore(undo) : htmx.ajax("POST", "/api/tasks/restore", { source: document.body, swap: "none", values: { id: undo } }));
     if (task && chomp.openTask) act("Open", () => chomp.openTask(task));
     box.append(note);
     box.showPopover?.();
     setTimeout(() => { note.remove(); if (!box.children.length && box.matches(":popover-open")) box.hidePopover(); }, error || undo?.length || task ? 8000 : 3000);
+  }
+  async function restore(ids) {  // many at once
+    const answer = await chomp.fetch("/api/tasks/bulk", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ act: "restore", ids }) }).catch(() => undefined);
+    const said = await answer?.json().catch(() => undefined), why = said?.error?.message ?? Object.values(said?.refused ?? {})[0] ?? (said ? "" : "chomp cannot be reached");
+    if (why) toast(why, { error: true });
+    document.body.dispatchEvent(new CustomEvent("refreshTasks", { bubbles: true }));
   }
   document.addEventListener("toast", ({ detail: { data } }) => {  // of the event stream
     try { const { message, ...more } = JSON.parse(data); if (!more.task || !chomp.isOpen?.(more.task)) toast(message, more); } catch { /* not for us */ }
@@ -114,7 +130,9 @@
   // -- answers
 
   document.addEventListener("htmx:after:request", ({ detail: { ctx } }) => {
-    const source = ctx.sourceElement, status = ctx.response?.status ?? 0, { text } = ctx;
+    const sent = ctx.sourceElement, status = ctx.response?.status ?? 0, { text } = ctx;
+    // a refresh may have put another in its place: HTMX does not see the id of a form with a field of that name
+    const source = sent.isConnected ? sent : document.getElementById(sent.getAttribute("id")) ?? sent;
     if (status < 400) {
       if (!/^text/.test(ctx.response?.headers?.get?.("content-type"))) ctx.text = "";  // HTMX would take JSON, and a prompt in it, for HTML
       if (ctx.request.method !== "GET") succeed(source, text);
@@ -171,10 +189,38 @@
       if (!Number.isNaN(at.getTime())) put(element, (element.dataset.local === "clock" && today ? clock : dated).format(at));
     }
   }
-  document.addEventListener("htmx:after:swap", times);
+  const origins = () => all("[data-origin]").forEach((place) => put(place, location.origin));  // of an example: the address one came by
+  const fetched = new Set(), wished = new Map();
+  function scripts() {  // of what has come, and is seldom looked at: not with the page, but when it is shown
+    for (const { dataset: { script } } of all("[data-script]")) fetchScript(script);
+  }
+  function fetchScript(src, loaded) {
+    if (loaded) wished.set(src, loaded);  // it may be on its way
+    if (fetched.has(src)) return;
+    fetched.add(src);
+    const script = make("script", { src, onload: () => wished.get(src)?.(), onerror: () => {
+      fetched.delete(src);
+      script.remove();
+      if (src !== palette || wished.has(src)) toast("chomp cannot be reached", { error: true });
+    } });
+    document.head.append(script);
+  }
+  const isMac = /^(Mac|iP)/.test(navigator.platform), palette = one('meta[name="chomp-palette"]')?.content;
+  const findAll = () => { if (!chomp.openPalette) fetchScript(palette, () => chomp.openPalette?.()); };  // from then on it hears for itself
+  addEventListener("load", () => setTimeout(() => { if (one("[data-first]")) fetchScript(palette); }, 1500));  // before somebody types into it
+  document.addEventListener("click", ({ target }) => { if (target.closest?.("[data-palette]")) findAll(); });
+  document.addEventListener("keydown", (event) => {
+    if (event.key?.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey || event.isComposing || chomp.openPalette) return;
+    if (event.ctrlKey && event.target.closest?.("chomp-terminal")) return;  // the agent's
+    event.preventDefault();
+    findAll();
+  });
+  if (isMac) for (const key of all("kbd")) if (key.textContent === "Ctrl K") key.textContent = "⌘ K";
+  document.addEventListener("htmx:after:swap", () => { times(); origins(); scripts(); });
   setInterval(times, 1000);
 
-  Object.assign(chomp, { one, all, put, storage, toast, toggleTheme, look, blame, times });
+  Object.assign(chomp, { one, all, put, storage, toast, toggleTheme, look, blame, times, commands: [] });
   showTheme();
   times();
+  origins();
 })();

@@ -1,10 +1,10 @@
-// The dashboard: its sheets and what the address says of them, the new task, the keys. chomp.js comes before.
+// The dashboard: its sheets and what the address says of them, the keys. chomp.js comes before.
 (() => {
   "use strict";
   const root = document.documentElement;
   const { one, all, put, storage, toast } = chomp;
   const wide = matchMedia("(width >= 64rem)");
-  const detail = one("#detail"), filter = one("#filter");
+  const desk = one(".desk"), detail = one("#detail"), filter = one("#filter");
   const SHEETS = ["settings", "create", "help"];
 
   // -- the address: which task, which sheet, which list. `history.state.task` counts the steps since the list alone,
@@ -20,10 +20,10 @@
 
   function follow() {  // what the address says is shown; whatever else is open was left
     const tab = one(`#filter [name=tab][value="${said("tab") || "active"}"]`);
-    const fields = [...filter.elements].filter(({ name, type }) => ["q", "status", "platform"].includes(name) && type !== "radio");
+    const fields = [...filter.elements].filter(({ name, type }) => ["q", "status", "platform", "sort"].includes(name) && type !== "radio");
     const other = fields.filter((field) => field.value !== said(field.name));
     other.forEach((field) => { field.value = said(field.name); });
-    if (tab && (!tab.checked || other.length)) { tab.checked = true; htmx.trigger(filter, "refreshTasks"); }
+    if (tab && (!tab.checked || other.length)) { tab.checked = true; htmx.trigger(filter, "relist"); }
     for (const name of SHEETS) {
       const sheet = document.getElementById(name);
       if (sheet.open && said("sheet") !== name) sheet.close();
@@ -44,7 +44,9 @@
   chomp.isOpen = (id) => coming === detailOf(id) || id === shownTask();
   function show(sheet) {
     if (sheet.open) return;
-    if (sheet === detail && wide.matches) sheet.show(); else sheet.showModal();
+    const beside = sheet === detail && wide.matches;
+    if (sheet === detail) desk.toggleAttribute("data-beside", beside);
+    if (beside) sheet.show(); else sheet.showModal();
     if (document.activeElement?.matches(".sheet-body")) sheet.focus({ preventScroll: true });  // a scroller is a poor first stop
     if (SHEETS.includes(sheet.id)) say({ sheet: sheet.id }, { push: said("sheet") !== sheet.id, sheet: true });
   }
@@ -54,13 +56,14 @@
     else if (body) htmx.ajax("GET", body.dataset.from, { source: body });  // shown when it is there
     else show(sheet);
   }
+  Object.assign(chomp, { openSheet, showSheet: show, newTask: (fields) => { chomp.wished = fields; openSheet("create"); } });  // until new-task.js is there
   chomp.openTask = (id) => htmx.ajax("GET", detailOf(id), { source: one("#detail-body"), target: "#detail-body", swap: "innerHTML" });
 
   function mark() {  // the card of the task that is open
     all(".card[data-open]").forEach((card) => delete card.dataset.open);
     const id = shownTask(), card = document.getElementById(`task-${id}`);
     if (card) card.dataset.open = "";
-    document.title = id ? `Task ${id} · chomp` : "chomp";
+    chomp.titled?.(id ? `Task ${id} · chomp` : "chomp");
   }
   function opened() {  // a task has come
     const id = one("[data-task]", detail)?.dataset.task;
@@ -76,6 +79,7 @@
   let moving = false;  // between panel and sheet
   detail.addEventListener("close", () => {
     if (moving) return;
+    if (!detail.open) desk.removeAttribute("data-beside");
     one("#detail-body").replaceChildren();
     coming = "";
     if (said("task")) history.state?.task ? back(history.state.task) : say({ task: "" });
@@ -131,10 +135,13 @@
     htmx_before_morph_node: (element) => !element.matches?.("[data-dirty]"),
   });
   document.addEventListener("input", ({ target }) => { if (target.closest("[data-task], #settings, #first-run")) target.dataset.dirty = ""; });
+  document.body.addEventListener("refreshSettings", ({ target }) => {  // or it would take the place of the request that opens them
+    if (target.id !== "settings-body" && one("#settings").open) htmx.trigger("#settings-body", "refreshSettings");
+  });
   document.addEventListener("htmx:before:request", (event) => {
     const { target, detail: { ctx } } = event;
     if (target.matches?.("[data-task]") && !detail.open) event.preventDefault();
-    if (ctx.sourceEvent?.type === "refreshSettings") { if (target.id === "settings-body" && !target.closest("dialog").open) event.preventDefault(); return; }
+    if (ctx.sourceEvent?.type === "refreshSettings") return;
     if (target.matches?.("[data-opens], .sheet-body")) coming = ctx.request.action;
   });
   document.addEventListener("htmx:before:swap", (event) => {
@@ -144,8 +151,7 @@
   });
   document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
     const { target } = ctx;
-    if (target?.id === "create-body") startWizard();
-    if (target?.matches?.(".sheet-body")) target.id === "detail-body" ? arrive(ctx) : show(target.closest("dialog"));
+    if (target?.matches?.(".sheet-body")) target.id === "detail-body" ? arrive(ctx) : target.id !== "create-body" && show(target.closest("dialog"));
     mark();
     wakeTerminals();
   });
@@ -166,7 +172,6 @@
     if (ctx.response?.status === 404 && ctx.sourceElement.matches("[data-task]")) detail.close();
   });
   document.addEventListener("succeeded", ({ detail: { source, answer } }) => {
-    if (source.id === "new-task") { wizard.forget(); one("[data-next]", source).disabled = true; }
     if ("opens" in source.dataset && answer.id) chomp.openTask(answer.id);
   });
 
@@ -177,7 +182,6 @@
     const button = event.target.closest("button, a, summary");
     if (!button) return;
     const { dataset } = button;
-    if (dataset.next !== undefined && event.detail > 1) { event.stopPropagation(); event.preventDefault(); return; }  // nobody has read this step
     if (dataset.undo !== undefined) {
       if (event.timeStamp - deleted < 700) { event.stopPropagation(); event.preventDefault(); return; }
       deleted = event.timeStamp;
@@ -185,16 +189,13 @@
     if (dataset.sheet) openSheet(dataset.sheet);
     else if (dataset.older) {
       const limit = one("#filter [name=limit]");
-      limit.value = Number(limit.value) + Number(dataset.older);
-      htmx.trigger(filter, "refreshTasks");
+      limit.value = Math.max(2 * limit.value, Number(limit.value) + Number(dataset.older));  // all of it comes again: in few steps
+      htmx.trigger(filter, "relist");
     } else if (dataset.showSession) {
       const section = button.closest("section");
       one("chomp-terminal", section).dataset.session = dataset.showSession;
       all("[data-show-session]", section).forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
     }
-    else if (dataset.model !== undefined) { one("#new-model").value = dataset.model; wizard.save(); wizard.move(1); }
-    else if (dataset.back !== undefined) wizard.move(-1);
-    else if (dataset.skip !== undefined) wizard.skip();
     if (dataset.close !== undefined && !button.hasAttribute("hx-post")) button.closest("dialog")?.close();
   }, true);
 
@@ -225,112 +226,13 @@
 
   document.addEventListener("focusin", ({ target }) => { if ("whole" in (target.dataset ?? {})) target.select(); });  // what is typed takes the place of what is shown
 
-  // -- the new task: four steps of one form
-
-  const TITLES = ["New Task", "Pick Agent", "Pick Model", "Review"];
-  const wizard = {
-    step: 0,
-    get form() { return one("#new-task"); },
-    last() { return this.step === TITLES.length - 1; },
-    show(step, focus = true) {
-      this.step = step;
-      const form = this.form, steps = all("[data-step]", form);
-      steps.forEach((part, at) => { part.hidden = at !== step; });
-      put(one(".sheet-title", form), TITLES[step]);
-      put(one(".sheet-title + p", form), `Step ${step + 1} of ${TITLES.length}`);
-      all(".steps > i", form).forEach((segment, at) => segment.toggleAttribute("data-on", at <= step));
-      one("[data-cancel]", form).hidden = step > 0;
-      one("[data-back]", form).hidden = step === 0;
-      one("[data-skip]", form).hidden = step === 0 || this.last();
-      put(one("[data-next]", form), this.last() ? "Add task" : "Next");
-      if (step === 2) { this.efforts(); htmx.trigger(one("#models"), "load-models"); }
-      if (this.last()) this.review();
-      one("#create-body").scrollTop = 0;
-      if (focus) (one("textarea, input:checked:enabled", steps[step]) ?? one("input:not([type=hidden])", steps[step]) ?? one("[data-next]", form)).focus();
-    },
-    move(by) {
-      const step = all("[data-step]", this.form)[this.step];
-      if (by > 0 && one("[data-fault]", step)) return one("#new-dir").focus();
-      if (by > 0 && !all("input, textarea, select", step).every((field) => field.checkValidity())) return;
-      this.show(Math.min(Math.max(this.step + by, 0), TITLES.length - 1));
-      this.save();
-    },
-    skip() {  // what was chosen stays chosen
-      this.show(TITLES.length - 1);
-      this.save();
-    },
-    place() {  // what is ready there, and what can be said of it there
-      const form = this.form, at = one("[name=place]:checked", form)?.value ?? "local", agent = one("[name=agent]:checked", form)?.value;
-      for (const part of all("[data-at]", form)) part.hidden = part.disabled = part.dataset.at !== at;
-      const choices = all(`[data-at=${at}] [name=agent]:enabled`, form), chosen = choices.find(({ value }) => value === agent) ?? choices[0];
-      chosen.checked = true;
-      const fold = chosen.closest("details");
-      if (fold) fold.open = true;
-      if (form.elements.dir.value) htmx.trigger(form.elements.dir, "look");
-    },
-    efforts() {
-      const known = one("[name=agent]:checked", this.form)?.dataset.efforts ?? "";
-      for (const option of one("#new-effort").options) option.hidden = option.disabled = Boolean(known && option.value && !known.split(" ").includes(option.value));
-      if (one("#new-effort").selectedOptions[0]?.disabled) one("#new-effort").value = "";
-    },
-    review() {
-      const form = this.form, shown = Object.fromEntries(new FormData(form)), list = one("#review");
-      const agent = one("[name=agent]:checked", form).closest("label"), place = one("[name=place]:checked", form)?.closest("label"), router = one("#new-router");
-      const rows = [["Task", shown.prompt], ["Where", place?.textContent], ["Folder", shown.dir], ["Repository", shown.repo_url],
-        ["Agent", one(".font-semibold", agent).textContent], ["Model", shown.model || "default"],
-        ["Router", shown.router && router.selectedOptions[0].textContent], ["Effort", shown.effort]];
-      list.replaceChildren(...rows.filter(([, value]) => value).map(([name, value]) => {
-        const row = Object.assign(document.createElement("div"), { className: "grid grid-cols-[88px_1fr] gap-3 p-3" });
-        row.append(Object.assign(document.createElement("dt"), { className: "text-muted", textContent: name }),
-          Object.assign(document.createElement("dd"), { className: "max-h-32 min-w-0 overflow-auto whitespace-pre-wrap [overflow-wrap:anywhere]", textContent: value }));
-        return row;
-      }));
-    },
-    save() { storage("sessionStorage").draft = JSON.stringify({ step: this.step, fields: [...new FormData(this.form)], run: this.form.elements.run.checked }); },
-    forget() { delete storage("sessionStorage").draft; },
-  };
-  function startWizard() {
-    let draft = {};
-    try { draft = JSON.parse(storage("sessionStorage").draft ?? "{}"); } catch { /* none */ }
-    const form = wizard.form;
-    for (const [name, value] of draft.fields ?? []) {
-      for (const field of all(`[name="${name}"]`, form)) {
-        if (field.type === "radio" || field.type === "checkbox") field.checked = field.value === value && !field.disabled;
-        else field.value = value;
-      }
-    }
-    if (draft.run === false) form.elements.run.checked = false;
-    form.addEventListener("input", ({ target }) => {
-      wizard.save();
-      if (target.name === "place") wizard.place();
-      if (target.id === "new-dir") one("[data-fault]", form)?.remove();  // of another text
-      if (target.id === "new-model" || target.id === "new-router") htmx.trigger(one("#models"), "load-models");
-    });
-    form.addEventListener("blamed", ({ detail: { field } }) => {
-      wizard.show(all("[data-step]", form).findIndex((step) => step.contains(field)), false);
-      const fold = field.closest("details");
-      if (fold) fold.open = true;
-    });
-    form.addEventListener("submit", (event) => {  // until the last step it is a step
-      if (wizard.last()) return;
-      event.preventDefault();
-      event.stopImmediatePropagation();
-      wizard.move(1);
-    }, true);
-    const step = form.elements.prompt.value.trim() ? draft.step ?? 0 : 0;
-    show(one("#create"));
-    wizard.place();
-    wizard.show(step);
-  }
-
   // -- keys
 
   const keys = one("#keys-on");
   keys.checked = storage("localStorage").keys !== "off";
   keys.addEventListener("change", () => { storage("localStorage").keys = keys.checked ? "on" : "off"; });
-  function step(by) {
-    const links = all("#tasks .card-open"), open = one("#tasks .card[data-open] .card-open");
-    const at = links.indexOf(links.includes(document.activeElement) ? document.activeElement : open);
+  function step(by) {  // from the row that has the focus, or else is open
+    const links = all("#tasks .card-open"), at = links.indexOf(one(".card-open", chomp.list.focused() ?? document.createElement("i")));
     links[at < 0 ? 0 : Math.min(Math.max(at + by, 0), links.length - 1)]?.focus();
   }
   document.addEventListener("keydown", (event) => {
@@ -344,11 +246,16 @@
       at.dispatchEvent(new Event("input", { bubbles: true }));
       return at.blur();
     }
-    if (event.key === "Escape" && detail.open && !one("dialog:modal")) return detail.close();
-    if (event.ctrlKey || event.metaKey || event.altKey || at.matches?.("input:not([type=radio], [type=checkbox]), textarea, select") || one("dialog:modal")) return;
+    if (event.key === "Escape" && !one("dialog:modal")) { if (!chomp.list.clear() && detail.open) detail.close(); return; }
+    if (at.matches?.("input:not([type=radio], [type=checkbox]), textarea, select") || one("dialog:modal") || event.altKey) return;
+    if (event.ctrlKey || event.metaKey) {
+      if (event.key === "a" && !event.shiftKey && !at.closest?.("#detail") && one("#tasks .task")) { event.preventDefault(); chomp.list.all(); }
+      return;
+    }
     const act = {
       n: () => openSheet("create"), s: () => openSheet("settings"), "?": () => openSheet("help"), d: chomp.toggleTheme,
       "/": () => one("#search").focus(), j: () => step(1), k: () => step(-1),
+      x: chomp.list.toggle, J: () => chomp.list.extend(() => step(1)), K: () => chomp.list.extend(() => step(-1)),
     }[event.key];
     if (act && (keys.checked || event.key === "?")) { event.preventDefault(); act(); }
   });

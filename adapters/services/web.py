@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
+import unicodedata
 import urllib.parse
 from typing import Any
 
@@ -24,6 +26,26 @@ def web_host(address: str) -> str:
         return f"{host}:{url.port}" if url.port else host
     except ValueError:
         return ""
+
+
+def is_private(address: str) -> bool:
+    """Whether an address says itself that it is in a network of its own; what a name leads to is not looked up.
+
+    It is read as a browser would read it, in all the ways there are to write a number.
+    """
+    host = unicodedata.normalize("NFKC", urllib.parse.unquote(urllib.parse.urlsplit(address).hostname or ""))
+    host = host.replace("\u3002", ".").rstrip(".").lower()
+    if ":" in host:
+        six = ipaddress.IPv6Address(host.partition("%")[0])
+        return not (six.ipv4_mapped or six).is_global
+    if "." not in host or host.endswith((".localhost", ".local", ".internal", ".lan", ".home.arpa")):
+        return True
+    if host.rpartition(".")[2][:1].isdigit():  # no name ends like that
+        try:
+            return not ipaddress.IPv4Address(host).is_global
+        except ValueError:
+            return True
+    return False
 
 
 async def ask_json(host: Any, method: str, url: str, fields: Any = None, key: str = "") -> tuple[int, dict[str, Any]]:
