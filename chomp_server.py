@@ -20452,9 +20452,8 @@ class Folders:
         """
         kept = self._kept(self.place(task))
         most = most_bytes + 1
-        merged = (
-            bool(task.branch) and over(task) and not task.in_place
-        )  # its commits: the files an agent left may differ
+        # of what has ended the commits are shown, which is what is merged: files that an agent has left may differ
+        merged = bool(task.branch) and over(task) and not task.in_place
         if not merged and kept is not None and kept.ready and kept.folder.git and kept.folder.root.is_dir():
             found = self._repository(kept.folder)
             shown = self._shown(kept.folder, found)
@@ -20740,9 +20739,8 @@ class Folders:
         with what it says.
         """
         source = cast(_Repository, fields.get("source"))
-        if "owner" in fields and (
-            command in ("make", "state", "merge") or _is_foreign(source)
-        ):  # who commits; who is trusted
+        # who commits; who is trusted
+        if "owner" in fields and (command in ("make", "state", "merge") or _is_foreign(source)):
             env = {name: value for name, value in self._env().items() if name in _OWNERS}
             own = await self._answer("owners", _Owners, Launch((), _BIN, {}), limit_s, most_bytes, {"owner": env})
             shown, fields["owner"] = (*shown, *map(Path, own.files)), env
@@ -27722,7 +27720,10 @@ class _UserName(msgspec.Struct):
 
 def shown_users(services: Services) -> list[dict[str, Any]]:
     """The users, without what they sign in with: their limits, what they have used, whether chomp.toml has them."""
-    shown, made = [], {one.get("name") for one in services.store.read_json("settings.json").get("users", [])}
+    shown: list[dict[str, Any]] = []
+    made: set[Any] = set()
+    with contextlib.suppress(StoreError):  # then none of them can be deleted, either
+        made = {one.get("name") for one in services.store.read_json("settings.json").get("users", [])}
     for user in services.credentials.users.values():
         limits = {name: value for name, value in msgspec.to_builtins(user).items() if name != "token_sha256"}
         shown.append({**limits, "by_hand": user.name not in made, **services.allowances.report(user)})

@@ -44589,6 +44589,13 @@ class TestPages:
         chomp.changes_are("")
         assert "Nothing has changed" in await chomp.text("/partials/diff/1")
 
+    async def test_settings_are_shown_though_their_file_cannot_be_read(self, dashboard: Any) -> None:
+        chomp = await dashboard(users=[member("ada")])
+        (chomp.server.store.folder / "settings.json").write_text("{")
+        (user,) = json.loads(await chomp.text("/api/users"))["users"]
+        assert (user["name"], user["by_hand"]) == ("ada", True)
+        assert 'id="user-ada"' in await chomp.text("/partials/settings")
+
     async def test_the_list_is_sorted(self, dashboard: Any) -> None:
         ended = [
             shown_task(str(id), f"T{id}", "done", finished=ago(9000 - id), tokens=tokens, cost_usd=cost,
