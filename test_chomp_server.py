@@ -60537,6 +60537,8 @@ class TestPush:
         await self.works(client, source)
         assert "[tasks] push = true" in (await client.post("tasks/push", 403, id="1"))["message"]
         assert "[tasks] push = true" in (await client.post("tasks/pull", 403, id="1"))["message"]
+        for odd in ({"data": b"{"}, {"json": {"id": "1", "title": []}}, {"json": []}):  # is no fault of chomp's
+            assert (await client.send("tasks/pull", 400, **odd))["message"]
         commands = (await client.get("/api/tasks/1/review"))["commands"]
         assert commands[-1] == f"git -C {source} push origin chomp/task-1"
         assert not repos.has(bare, "chomp/task-1")

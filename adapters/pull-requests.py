@@ -11,7 +11,6 @@ import urllib.parse
 from typing import Any
 
 import msgspec
-from aiohttp import web
 
 from adapters.services.web import ask_json, web_host
 
@@ -24,7 +23,6 @@ MANIFEST = {
     "capabilities": {"network": True},
 }
 TITLE_CHARS, BODY_CHARS = 250, 60_000
-BODY_BYTES = 1 << 20
 _FORMS = {  # by what a host is called: the form for a new one, below the repository's address
     "gitlab": "/-/merge_requests/new?merge_request%5Bsource_branch%5D={branch}&merge_request%5Btarget_branch%5D={base}",
     "bitbucket": "/pull-requests/new?source={branch}&dest={base}",
@@ -156,15 +154,15 @@ class PullRequests:
 def activate(host: Any) -> None:
     pulls = PullRequests(host)
 
-    async def open_pull(request: web.Request) -> dict[str, Any]:
+    async def open_pull(request: Any) -> dict[str, Any]:
         """POST /api/tasks/pull {id, title?, body?, base?, draft?} -> {pushed, url | form, words}
 
         Pushes the branch of a task and opens a pull request; `form` is where that is done by hand.
         """
-        raw = await request.content.read(BODY_BYTES + 1)
-        if len(raw) > BODY_BYTES:
-            raise web.HTTPRequestEntityTooLarge(BODY_BYTES, len(raw))
-        wanted = msgspec.json.decode(raw or b"{}", type=Wanted, strict=False)
+        try:  # a form has texts alone
+            wanted = msgspec.convert(await host.fields(request), Wanted, strict=False)
+        except msgspec.ValidationError as error:
+            raise host.error(str(error)) from None
         answer = await pulls.opens(wanted)
         host.publish("opened", {"id": wanted.id})
         return answer
