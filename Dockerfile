@@ -22,9 +22,11 @@ WORKDIR /app
 
 # Packages and weights before the code, so that a changed line does not fetch them again. Wheels only: no compiler is here.
 # Of chomp itself, which is not there yet, only the packages it needs are kept.
+# EXTRAS: local,postgres for replicas that share a database.
+ARG EXTRAS=local
 COPY pyproject.toml LICENSE ./
-RUN mkdir -p adapters/cloudflare adapters/cloudflare/src adapters/dialects adapters/hosts adapters/places adapters/subscriptions adapters/services adapters/written bin static templates/accounts templates/arena templates/chat templates/docs templates/experiments templates/notify templates/partials templates/tower \
-    && pip install --no-cache-dir --only-binary :all: '.[local]' \
+RUN mkdir -p adapters/cloudflare adapters/cloudflare/src adapters/dialects adapters/hosts adapters/places adapters/subscriptions adapters/services adapters/stores adapters/written bin static templates/accounts templates/arena templates/chat templates/docs templates/experiments templates/notify templates/partials templates/tower \
+    && pip install --no-cache-dir --only-binary :all: ".[$EXTRAS]" \
     && pip uninstall --yes chomp \
     && rm -rf build chomp.egg-info
 COPY bin/local-model bin/

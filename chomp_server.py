@@ -120,6 +120,7 @@ import httptools
 import jinja2
 import msgspec
 import prometheus_client
+import yarl
 from aiohttp import http_exceptions, web
 from aiohttp.abc import AbstractStreamWriter
 from msgspec import UNSET, Raw, UnsetType
@@ -299,6 +300,15 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     compact_percent: _Many = 85  # of the model's context: then a conversation is compacted; 0: never
 
 
+class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where tasks, ledger and all else is kept, read at start; `_s` are seconds, without it in chomp.toml."""
+
+    url: str = ""  # of a PostgreSQL database that several chomps share: postgresql://user:password@host/name; "": files
+    advertise: str = ""  # how the other replicas reach this one, such as "http://10.0.0.7:8001"
+    lease_s: float = 15.0  # a replica that is not heard of for so long has lost its tasks; the same for all of them
+    spool_bytes: int = 256 << 20  # of rows that wait on disk while the database is away
+
+
 class ExtensionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which extensions are loaded beside those in adapters/, and which are not."""
 
@@ -434,6 +444,7 @@ class Settings(msgspec.Struct, frozen=True):
     accounts: AccountSettings = AccountSettings()
     agent: AgentSettings = AgentSettings()
     sandbox: SandboxSettings = SandboxSettings()
+    store: StoreSettings = StoreSettings()
     proxies: Proxies = NO_PROXIES
     environ: dict[str, str] = {}  # router keys and base URLs by variable name, dotenv included
 
@@ -501,14 +512,14 @@ def field_notes(kind: type[Any]) -> dict[str, str]:
 
 _TABLES = (
     "server", "timeouts", "limits", "tasks", "extensions", "routers", "hosts", "users", "aliases", "headers",
-    "accounts", "agent", "sandbox",
+    "accounts", "agent", "sandbox", "store",
 )  # fmt: skip
 _LISTS = ("routers", "hosts", "users")
 _NUMBERS = ("timeouts", "limits")
 WRITTEN_TABLES: dict[str, type[Any]] = {
     "server": _Server, "timeouts": Timeouts, "limits": Limits, "tasks": TaskSettings,
     "extensions": ExtensionSettings, "accounts": AccountSettings, "agent": AgentSettings,
-    "sandbox": SandboxSettings,
+    "sandbox": SandboxSettings, "store": StoreSettings,
 }  # fmt: skip
 VARIABLES = (  # of the environment or state/.env: name, meaning, default
     ("PORT", "where it listens; also `--port`", "8001"),
@@ -524,6 +535,9 @@ VARIABLES = (  # of the environment or state/.env: name, meaning, default
     ("CHOMP_PREFER", "`fast`, `cheap` or `free`: how targets are ranked", "the order of the table"),
     ("SANDBOX_WORKER_URL", "the address of the Worker in whose sandboxes tasks can run, before `[sandbox] url`", ""),
     ("SANDBOX_WORKER_TOKEN", "what it takes for a password, before `[sandbox] token`", ""),
+    ("CHOMP_DATABASE_URL", "a PostgreSQL database that several chomps share, before `[store] url`", ""),
+    ("CHOMP_SECRET_KEY", "what they encrypt keys with in it, the same for all: at least 32 random characters", ""),
+    ("CHOMP_ADVERTISE_URL", "how the others reach this one, before `[store] advertise`", ""),
     ("CHOMP_LOCAL_GGUF", "another model file for the embedded router", ""),
     ("DISPATCH_MODEL", "the model of conversations that name none, before `[agent] model`", ""),
     ("CHOMP_RECORD", "a folder where every exchange with a router is recorded, keys left out", ""),
@@ -793,6 +807,7 @@ def read_settings(
         tasks=read_table("tasks", TaskSettings, tables.get("tasks", {})),
         agent=read_table("agent", AgentSettings, tables.get("agent", {})),
         sandbox=read_sandbox(tables.get("sandbox", {}), env),
+        store=read_store(tables.get("store", {}), env),
         extensions=read_table("extensions", ExtensionSettings, tables.get("extensions", {})),
         of_extensions=_tables_of_extensions(tables, flags),
         routers=tuple(tables.get("routers", ())),
@@ -812,7 +827,7 @@ def read_settings(
 _OWN_PATHS = frozenset(  # what chomp's own addresses begin with
     ("v1", "v1beta", "api", "static", "partials", "docs", "usage", "login", "logout", "health", "status", "metrics",
      "events", "ws", "tower", "accounts", "chat", "conversations", "workspaces", "models", "system-prompt",
-     "approvals", "mcp", "openapi.json")
+     "approvals", "mcp", "openapi.json", "ready")
 )  # fmt: skip
 ACCOUNT_NAME = re.compile(r"[a-z0-9]+([-_.@][a-z0-9]+)*")
 
@@ -856,6 +871,23 @@ def read_sandbox(table: Any, env: Mapping[str, str]) -> SandboxSettings:
     return msgspec.structs.replace(found, url=url, token=token)
 
 
+def read_store(table: Any, env: Mapping[str, str]) -> StoreSettings:
+    """[store], over which the variables win. Raises SettingsError."""
+    found: StoreSettings = read_table("store", StoreSettings, table)
+    url = (env.get("CHOMP_DATABASE_URL") or found.url).strip()
+    advertise = read_origin((env.get("CHOMP_ADVERTISE_URL") or found.advertise).strip(), "CHOMP_ADVERTISE_URL")
+    if found.lease_s < 1:
+        raise SettingsError("[store] lease: is at least 1 second")
+    if url and not re.match(r"postgres(ql)?://[!-~]+$", url):
+        raise SettingsError("[store] url: is an address such as postgresql://user:password@host/name")
+    if url and len(env.get("CHOMP_SECRET_KEY", "")) < 32:
+        raise SettingsError(
+            "[store] url: several chomps share a database: set CHOMP_SECRET_KEY to the same random text of at least 32 "
+            "characters for all of them (`openssl rand -hex 32`); keys are encrypted with it"
+        )
+    return msgspec.structs.replace(found, url=url, advertise=advertise)
+
+
 def _tables_of_extensions(tables: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: table for name, table in tables.items() if name not in _TABLES}
     if flags.get("atc"):
@@ -863,7 +895,7 @@ def _tables_of_extensions(tables: Mapping[str, Any], flags: Mapping[str, Any]) -
     return found
 
 
-def read_origin(address: str) -> str:
+def read_origin(address: str, name: str = "CHOMP_PUBLIC_URL") -> str:
     """A public address as browsers name it: lower case, without the scheme's own port. Raises SettingsError."""
     if not address:
         return ""
@@ -875,7 +907,7 @@ def read_origin(address: str) -> str:
             raise ValueError
     except (ValueError, KeyError):
         shown = re.sub(r"//.*@", "//...@", address)  # a password may stand there
-        words = f"CHOMP_PUBLIC_URL is an address such as https://chomp.example, without a path, not {shown!r}"
+        words = f"{name} is an address such as https://chomp.example, without a path, not {shown!r}"
         raise SettingsError(words) from None
     host = f"[{url.hostname}]" if ":" in cast(str, url.hostname) else url.hostname
     return f"{url.scheme}://{host}" + ("" if (url.scheme, port) in (("http", 80), ("https", 443)) else f":{port}")
@@ -1167,6 +1199,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     at: float
     kind: str
     data: Any
+    replica: str = ""  # where it happened, when that is another one
 
 
 class Job(msgspec.Struct, omit_defaults=True):
@@ -1228,6 +1261,8 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     error: str = ""  # why it failed, with the remedy where there is one
     warnings: tuple[str, ...] = ()
     handoff: str = ""  # the record the next one starts with
+    replica: str = ""  # of several, that ran it: its folder and its output are there
+    work: Literal["", "shared", "kept"] = ""  # of a sandbox, fetched: the others have it, too, or only that replica
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -1283,6 +1318,7 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     merged_head: str = ""  # and its commit by which it has it
     pushed: str = ""  # the address its branch was pushed to
     pull_request: str = ""  # the address of the one that was opened
+    replica: str = ""  # of several, on whose machine `dir` is
 
 
 class Archived(msgspec.Struct, frozen=True):
@@ -1637,6 +1673,16 @@ class Unavailable(ChompError):
 
 class UpstreamFailed(ChompError):
     status, type, code, fault = 502, "upstream_error", "upstream_error", "provider_error"
+
+
+class Elsewhere(Unavailable):
+    """What was asked for is the business of another replica: `guard` passes the request on to it."""
+
+    code = "elsewhere"
+
+    def __init__(self, replica: str, what: str = "this"):
+        super().__init__(f"{what} is on the replica {replica}")
+        self.replica = replica
 
 
 # == Tables ============================================================================================================
@@ -4607,6 +4653,11 @@ def check_blockers(state: State, task_id: str, blocked_by: Iterable[str]) -> Non
             todo += state.tasks[one].blocked_by
 
 
+def is_far(url: str) -> bool:
+    """Whether an address is of another machine: a path is one whose hooks would run here."""
+    return bool(re.match(r"(https?|ssh)://|[\w.-]+@[\w.-]+:", url))
+
+
 def checked_fields(state: State, task_id: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """What `fields` say of the task `task_id` ("" = one that is not there yet). Raises BadRequest or TooLarge.
 
@@ -5504,6 +5555,313 @@ class _Round(msgspec.Struct, frozen=True):
     covers: int  # changes
 
 
+SEALED = "sealed:"  # what a secret begins with that is encrypted
+SECRET_NAMESPACE = "keys"  # of extensions' texts
+DOCUMENTS_S = 2.0  # how often it is looked what other replicas wrote
+MOVING = "moving"  # the folder in state/ where files are until all of them have come from a database
+LOCK_MOST_S = 90  # that a replica may hold what only one may do at a time
+
+
+def written_json(value: Mapping[str, Any]) -> str:
+    """A document of settings as it is kept."""
+    return json.dumps(value, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+
+
+def read_object(text: str, place: str) -> dict[str, Any]:
+    """The object in a document; empty without one. Raises StoreError when it is broken."""
+    try:
+        found = json.loads(text) if text else {}
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{place} is not JSON: {error}; mend it or move it away") from None
+    if not isinstance(found, dict):
+        raise StoreError(f"{place} must hold an object")
+    return found
+
+
+class _ChangedElsewhere(Exception):
+    """Another replica has written a document meanwhile."""
+
+
+def check_whole(link: Any, place: str, *, used: bool = False) -> None:
+    """Raises StoreError for a database into which a move is not finished; or that is not `used` at all."""
+    if used and not link.execute("SELECT to_regclass('clock')").fetchone()[0]:
+        raise StoreError(f"{place} holds nothing of chomp's")
+    if link.execute("SELECT to_regclass('moves')").fetchone()[0] and (
+        row := link.execute("SELECT source FROM moves WHERE part = ''").fetchone()
+    ):
+        raise StoreError(
+            f"what was to be moved into {place} is not all there: do `bin/chomp state move --to` again, where replica "
+            f"{row[0]} has its folder"
+        )
+
+
+class Documents:
+    """settings.json, keys.json, agents.json, the owner's token and accounts, as replicas share them.
+
+    Each is a row, encrypted with a key that `secret` gives; a copy is in memory, which is what is read. Another
+    replica's changes come with `refresh`. Nothing waits in the event loop; `open` and `put` are for other threads and
+    for commands.
+    """
+
+    _TABLE = (
+        "CREATE TABLE IF NOT EXISTS documents "
+        "(name TEXT PRIMARY KEY, body BLOB NOT NULL, version BIGINT NOT NULL, replica TEXT NOT NULL)"
+    )
+    _ADD = "INSERT INTO documents (name, body, version, replica) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO "
+    _REPLACE = (
+        _ADD + "UPDATE SET body = excluded.body, version = excluded.version, replica = excluded.replica "
+        "WHERE documents.version = excluded.version - 1"
+    )
+    _PUT = _ADD + "UPDATE SET body = excluded.body, version = documents.version + 1, replica = excluded.replica"
+    TRIES = 8  # of a change that others got in the way of
+
+    def __init__(self, database: SharedDatabase, secret: str):
+        from cryptography.hazmat.primitives import hashes  # they come with the driver
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+        from adapters.stores import postgres
+
+        key = HKDF(hashes.SHA256(), length=32, salt=None, info=b"chomp: documents").derive(secret.encode())
+        self._cipher, self._database, self._replica = AESGCM(key), database, ""
+        self._transaction = functools.partial(database.transaction, kind="locking")
+        database.documents = self
+        self.place = postgres.shown(database.url)  # for people
+        self._texts: dict[str, tuple[str, int]] = {}  # and their versions; "": it was removed
+        self._drafts: dict[str, str] = {}  # not kept yet, tried out now
+        self._dropped = 0  # drafts that were not kept
+        self._changing = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, "chomp-documents")
+        self._locks = ThreadPoolExecutor(1, "chomp-locks")
+        self._held: set[str] = set()  # what is locked here
+        self._complaint = ""  # what was said last
+        self.told: Callable[[Collection[str]], object] = lambda names: None  # hears what was written here
+
+    def open(self, replica: str, *, first: bool = True) -> None:
+        """Reads all of them; the first of all replicas makes the owner's token, if `first`. Blocking.
+
+        Raises StoreError where the secret key is another one, DatabaseFault.
+        """
+        self._replica = replica
+        made = "chomp-" + secrets.token_urlsafe(32)
+
+        def work(connection: Any) -> list[tuple[Any, ...]]:
+            if first:
+                check_whole(connection, self.place)
+            connection.execute(self._TABLE)
+            known = {name for (name,) in connection.execute("SELECT name FROM documents").fetchall()}
+            if first and "token" not in known:
+                values = ("token", self._sealed("token", made + "\n"), 1, self._replica)
+                connection.execute(self._ADD + "NOTHING", values)
+            return cast(
+                list[tuple[Any, ...]], connection.execute("SELECT name, body, version FROM documents").fetchall()
+            )
+
+        rows = self._thread.submit(self._transaction, "documents", work).result()
+        self._take({name: (self._opened(name, body), version) for name, body, version in rows})
+
+    def sealed(self, name: str, text: str) -> str:
+        """A secret that is kept elsewhere in the database, under that name."""
+        return SEALED + base64.b64encode(self._sealed(name, text)).decode()
+
+    def unsealed(self, name: str, text: str) -> str:
+        """The same backwards. Raises StoreError."""
+        return self._opened(name, base64.b64decode(text.removeprefix(SEALED)))
+
+    def _sealed(self, name: str, text: str) -> bytes:
+        nonce = os.urandom(12)
+        return nonce + self._cipher.encrypt(nonce, text.encode("utf-8", "backslashreplace"), name.encode())
+
+    def _opened(self, name: str, body: bytes) -> str:
+        """Raises StoreError."""
+        from cryptography.exceptions import InvalidTag
+
+        try:
+            return self._cipher.decrypt(bytes(body[:12]), bytes(body[12:]), name.encode()).decode()
+        except (InvalidTag, ValueError):
+            raise StoreError(
+                f"CHOMP_SECRET_KEY is not the one with which {name} of {self.place} was encrypted: set the one that "
+                "the other replicas have"
+            ) from None
+
+    def _take(self, found: Mapping[str, tuple[str, int]]) -> bool:
+        """Whether any of that is news."""
+        news = {name: one for name, one in found.items() if one[1] > self.version(name)}
+        self._texts |= news
+        return bool(news)
+
+    def text(self, name: str) -> str:
+        """A document as it is known here; "" without one."""
+        return self._drafts[name] if name in self._drafts else self._texts.get(name, ("", 0))[0]
+
+    def version(self, name: str) -> int:
+        """Grows with each change of a document; 0 before there is one."""
+        return self._texts.get(name, ("", 0))[1]
+
+    def stamp(self, name: str) -> tuple[int, int]:
+        """Changes when a document does, or is tried out; and when what was tried out is not kept."""
+        return self.version(name) + (name in self._drafts), self._dropped
+
+    def names(self, prefix: str) -> list[str]:
+        """The documents that begin with that, in order."""
+        return sorted(name for name, (text, _) in self._texts.items() if text and name.startswith(prefix))
+
+    async def refresh(self) -> bool:
+        """Reads what others have written; whether that was anything. While the database is away, nothing is."""
+        try:
+            return await self.look()
+        except DatabaseFault as error:
+            log.debug("the documents cannot be read again: %s", error)
+        except StoreError as error:
+            if str(error) != self._complaint:
+                log.error("what other replicas set is not taken over: %s", error)
+            self._complaint = str(error)
+        return False
+
+    async def follow(self) -> None:
+        """Reads again and again what others have written, for ever: who was away was not told."""
+        while True:
+            await asyncio.sleep(DOCUMENTS_S)
+            await self.refresh()
+
+    async def look(self) -> bool:
+        """As `refresh`. Raises DatabaseFault, and StoreError for what another key has encrypted."""
+        known = {name: version for name, (_, version) in self._texts.items()}
+
+        def work(connection: Any) -> dict[str, tuple[str, int]]:
+            rows = connection.execute("SELECT name, version FROM documents").fetchall()
+            found = {}
+            for name in (name for name, version in rows if version > known.get(name, 0)):
+                row = connection.execute("SELECT body, version FROM documents WHERE name = ?", (name,)).fetchone()
+                found[name] = (self._opened(name, row[0]), row[1])
+            return found
+
+        return self._take(await self._run(work))
+
+    async def _run(self, work: Callable[[Any], T]) -> T:
+        """`work` in one transaction; done even when whoever waits for it is cancelled. Raises DatabaseFault."""
+        running = self._thread.submit(self._transaction, "documents", work)
+        return await asyncio.shield(asyncio.wrap_future(running))
+
+    async def rewrite(
+        self,
+        changes: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]],
+        then: Callable[[dict[str, Any]], Awaitable[T]],
+    ) -> T:
+        """As of Store. What is not good, or not kept in the end, nobody else has ever seen.
+
+        Where another replica was quicker, all is done once more with what it has written: `changes` and `then` are
+        called again.
+        """
+        async with self._changing:
+            for _ in range(self.TRIES):
+                await self.look()
+                after: dict[str, Any] = {}
+                try:
+                    drafts = {}
+                    for name, change in changes.items():
+                        after = change(read_object(self.text(name), f"{name} of {self.place}"))
+                        drafts[name] = written_json(after)
+                    self._drafts = drafts
+                    done = await then(after)
+                    await self._replace(drafts)
+                    return done
+                except _ChangedElsewhere:
+                    self._dropped += 1
+                except BaseException:
+                    self._dropped += bool(self._drafts)
+                    raise
+                finally:
+                    self._drafts = {}
+                await asyncio.sleep(random.random() / 10)
+        words = f"{', '.join(changes)} was changed by other replicas again and again meanwhile: try it once more"
+        raise Conflict(words, code="changed_meanwhile")
+
+    async def _replace(self, texts: Mapping[str, str]) -> None:
+        """Writes what nobody has written since it was read. Raises _ChangedElsewhere, DatabaseFault."""
+        rows = [
+            (name, self._sealed(name, text), self.version(name) + 1, self._replica)
+            for name, text in sorted(texts.items())
+        ]
+
+        def work(connection: Any) -> None:
+            for row in rows:
+                if connection.execute(self._REPLACE, row).rowcount != 1:
+                    raise _ChangedElsewhere
+
+        await self._run(work)
+        self._take({name: (texts[name], version) for name, _, version, _ in rows})
+        self.told(texts.keys())
+
+    async def put(self, name: str, text: str) -> None:
+        """Writes a document, whatever it was; "" removes it. Raises DatabaseFault."""
+        version = await self._run(functools.partial(self._put, name, text))
+        self._take({name: (text, version)})
+        self.told((name,))
+
+    def put_now(self, name: str, text: str) -> None:
+        """As `put`. Blocking."""
+        work = functools.partial(self._put, name, text)
+        version = self._thread.submit(self._transaction, "documents", work).result()
+        self._take({name: (text, version)})
+
+    def _put(self, name: str, text: str, connection: Any) -> int:
+        row = connection.execute(
+            self._PUT + " RETURNING version", (name, self._sealed(name, text), 1, self._replica)
+        ).fetchone()
+        return cast(int, row[0])
+
+    async def is_current(self, name: str) -> bool:
+        """Whether a document is as it is known here, and could be written now. Raises DatabaseFault."""
+        values = (self._replica, name, self.version(name))
+        sql = "UPDATE documents SET replica = ? WHERE name = ? AND version = ?"
+        return await self._run(lambda connection: connection.execute(sql, values).rowcount == 1)
+
+    async def try_lock(self, name: str) -> bool:
+        """Takes what no other replica has then; it ends with this process, too. Raises DatabaseFault."""
+
+        def work(connection: Any) -> bool:
+            # of PostgreSQL 14: one that was paused with a lock in hand must not keep it for ever
+            sql = "SELECT set_config(name, ?, false) FROM pg_settings WHERE name = 'idle_session_timeout'"
+            connection.execute(sql, (f"{LOCK_MOST_S}s",))
+            row = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(?, 0))", (f"chomp: {name}",))
+            return bool(row.fetchone()[0])
+
+        def lock() -> bool:
+            if got := self._transaction("locks", work):
+                self._held.add(name)  # in the thread that hangs up when nothing is held
+            return got
+
+        try:
+            return await self._locking(lock)
+        except asyncio.CancelledError:
+            self._locks.submit(self._let_go, name)  # it may have succeeded
+            raise
+
+    async def unlock(self, name: str) -> None:
+        """Gives it back. While the database is away that has happened already."""
+        await self._locking(lambda: self._let_go(name))
+
+    def _let_go(self, name: str) -> None:
+        self._held.discard(name)
+        sql, values = "SELECT pg_advisory_unlock(hashtextextended(?, 0))", (f"chomp: {name}",)
+        with contextlib.suppress(DatabaseFault):
+            self._transaction("locks", lambda connection: connection.execute(sql, values))
+        if not self._held:
+            self._database.hang_up("locks")
+
+    async def _locking(self, work: Callable[[], T]) -> T:
+        """On a connection that does nothing else: what it has locked lasts as long as it does."""
+        return await asyncio.shield(asyncio.wrap_future(self._locks.submit(work)))
+
+    def shut(self) -> None:
+        """Waits for what is under way, then disconnects. Blocking."""
+        for role, thread in (("documents", self._thread), ("locks", self._locks)):
+            with contextlib.suppress(RuntimeError):  # for the second time
+                thread.submit(self._database.hang_up, role).result()
+            thread.shutdown()
+
+
 class Store:
     """Opens what lives in state/: one server per folder. Raises StoreError when it cannot be had.
 
@@ -5512,8 +5870,14 @@ class Store:
     state.json, None: all.
     """
 
+    shared = False  # with other replicas
+    documents: Documents | None = None  # instead of files in state/, where they are shared
+    works: Works | None = None  # what they share of tasks in sandboxes
+
     def __init__(self, folder: Path, now: Callable[[], float] = time.time):
         self.folder = folder
+        self.replica = ""  # among those that share a database
+        self.link: Any = None  # to them: a Link
         self.finished: int | None = TaskSettings().finished
         self.fault = ""  # why state.json cannot be read or written now
         self._lock: int | None = None
@@ -5539,6 +5903,9 @@ class Store:
         """Makes the folder, takes its lock, reads state.json. Raises StoreError, StoreBusy when another has it."""
         self.lock(holder)
         try:
+            if (self.folder / MOVING).exists():
+                words = "`bin/chomp state move --to files` again"
+                raise StoreError(f"what was to be moved into {self.folder} is not all there: do {words}")
             self._read()
         except BaseException:
             self.unlock()
@@ -5625,9 +5992,11 @@ class Store:
             log.error("what was changed last is lost: %s", error)
         if self._retry is not None:
             self._retry.cancel()
+        loop = asyncio.get_running_loop()
+        if self.documents is not None:
+            await loop.run_in_executor(None, self.documents.shut)
         if self._database is not None:
             await self._database.close()
-        loop = asyncio.get_running_loop()
         for executor in (self._writer, self._reader, self._transcripts):
             if executor is not None:
                 await loop.run_in_executor(None, executor.shutdown)
@@ -5768,6 +6137,35 @@ class Store:
         else:
             self._written = self._changes
 
+    @property
+    def changes(self) -> int:
+        """The number of the last change."""
+        return self._changes
+
+    def refused(self, task_id: str, number: int) -> str:
+        """Why the change of that number, which is saved, was not taken: "", it was."""
+        return ""
+
+    def owner(self, task_id: str) -> str:
+        """The other replica that runs a task; "" for none."""
+        return ""
+
+    async def holds(self, task_id: str) -> bool:
+        """Whether an active task is this replica's still: whoever was away may have lost it. Raises DatabaseFault."""
+        return True
+
+    def replica_name(self, replica: str) -> str:
+        """One of several replicas, for people; "" where there is one."""
+        return ""
+
+    def is_alive(self, replica: str) -> bool:
+        """Whether a replica has been heard of within its lease."""
+        return True
+
+    async def number(self, count: int = 1) -> int:
+        """The first of so many numbers for new tasks; 0: it is the state's own that counts. Raises Unavailable."""
+        return 0
+
     async def check(self) -> None:
         """Finds out whether state.json can be written now, by writing it. Raises Unavailable."""
         self._look()
@@ -5877,8 +6275,11 @@ class Store:
     @property
     def database(self) -> Database:
         if self._database is None:
-            self._database = Database(self.folder / "chomp.db")
+            self._database = self._new_database()
         return self._database
+
+    def _new_database(self) -> Database:
+        return Database(self.folder / "chomp.db")
 
     def transcript(self, path: Path, limit: int) -> Transcript:
         """A session's output, what is already there included; `limit` bytes of it are kept."""
@@ -5918,7 +6319,16 @@ class Store:
         return {k: v for k, v in self.read_json("keys.json").items() if isinstance(v, str)}
 
     def token(self) -> str:
-        """The owner's token in state/token, made at first use, readable by its user only."""
+        """The owner's token in state/token, made at first use, readable by its user only.
+
+        One that replicas share is also in state/token.shared, for the commands of this machine.
+        """
+        if self.documents is not None:
+            found = self.documents.text("token").strip()
+            with contextlib.suppress(StoreError):
+                if self._text("token.shared").strip() != found:
+                    self._write(self.folder / "token.shared", f"{found}\n".encode())
+            return found
         path = self.folder / "token"
         if found := self._text("token").strip():
             return found
@@ -5939,6 +6349,9 @@ class Store:
 
     def stamps(self) -> tuple[object, ...]:
         """Change when the files do that a person or the CLI writes settings to."""
+        if (documents := self.documents) is not None:
+            shared = ("settings.json", "keys.json", "token")
+            return (file_stamp(self.folder / ".env"), *(documents.stamp(name) for name in shared))
         return tuple(file_stamp(self.folder / name) for name in (".env", "settings.json", "keys.json"))
 
     def agents(self) -> dict[str, Any]:
@@ -5946,9 +6359,36 @@ class Store:
         return self.read_json("agents.json")
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
-        """Writes a file of settings whole: settings.json, keys.json or agents.json. Raises StoreError."""
-        data = json.dumps(value, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace")
-        self._write(self.folder / name, data)
+        """Writes a file of settings whole: settings.json, keys.json or agents.json. Blocking. Raises StoreError."""
+        if self.documents is not None:
+            return self.documents.put_now(name, written_json(value))
+        self._write(self.folder / name, written_json(value).encode())
+
+    async def rewrite(
+        self,
+        changes: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]],
+        then: Callable[[dict[str, Any]], Awaitable[T]],
+    ) -> T:
+        """Changes files of settings that make sense only together; what `then` makes of the last of them.
+
+        Where `then` raises a ChompError nothing is changed. Raises what `changes` and `then` raise, and StoreError
+        where a file cannot be read or written; DatabaseFault or Conflict where replicas share them.
+        """
+        if self.documents is not None:
+            return await self.documents.rewrite(changes, then)
+        before: dict[str, Any] = {}
+        after: dict[str, Any] = {}
+        try:
+            for name, change in changes.items():
+                tables = self.read_json(name)
+                after = change(tables)
+                self.write_json(name, after)
+                before[name] = tables
+            return await then(after)
+        except (ChompError, StoreError):
+            for name, tables in before.items():
+                self.write_json(name, tables)
+            raise
 
     def _write(self, path: Path, data: bytes) -> None:
         try:
@@ -5966,14 +6406,896 @@ class Store:
 
     def read_json(self, name: str) -> dict[str, Any]:
         """The object in such a file; empty without one. Raises StoreError when it is broken."""
-        text = self._text(name)
+        if self.documents is not None:
+            return read_object(self.documents.text(name), f"{name} of {self.documents.place}")
+        return read_object(self._text(name), str(self.folder / name))
+
+
+class Replica(msgspec.Struct, frozen=True):
+    """One of the chomps that share a database."""
+
+    id: str
+    name: str  # of its machine
+    address: str  # where the others reach it; "" when it has not said so
+    version: str
+    alive: bool
+
+
+class _Row(msgspec.Struct, frozen=True):
+    """What is known of a task's row beside the task."""
+
+    version: int
+    replica: str  # that runs it, or is about to; "" = none
+    fence: int  # of its last claim
+
+
+class _Write(msgspec.Struct, frozen=True):
+    """One task that is to be written: what it was, and is; the same for one that goes to the archive, or for good."""
+
+    id: str
+    before: Task | None
+    task: Task
+    kind: Literal["live", "archived", "gone"]
+    row: _Row | None
+    body: str
+    claimed: bool  # by us, and not begun
+
+
+class _Wrote(msgspec.Struct):
+    """What became of a round of writes: rows as they are now, and what was refused, with the reason."""
+
+    rows: list[tuple[Any, ...]]
+    refused: dict[str, str]
+
+
+WORKS_SQL = (
+    """CREATE TABLE IF NOT EXISTS work_heads (
+      task BIGINT PRIMARY KEY, generation BIGINT NOT NULL, replica TEXT NOT NULL, body TEXT NOT NULL,
+      unsaved TEXT NOT NULL, stored TIMESTAMPTZ NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS works (
+      task BIGINT, name TEXT, part INTEGER, data BYTEA NOT NULL, PRIMARY KEY (task, name, part))""",
+    "ALTER TABLE works ALTER data SET STORAGE EXTERNAL",  # it is compressed already
+)
+TASKS_SQL = (
+    "SELECT pg_advisory_xact_lock(7227001)",  # replicas that start together
+    *WORKS_SQL,
+    "CREATE TABLE IF NOT EXISTS clock (name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
+    "INSERT INTO clock VALUES ('tasks', 0), ('ids', 1) ON CONFLICT DO NOTHING",
+    """CREATE TABLE IF NOT EXISTS tasks (
+      id BIGINT PRIMARY KEY, body TEXT NOT NULL, status TEXT NOT NULL, platform TEXT NOT NULL, version BIGINT NOT NULL,
+      replica TEXT NOT NULL, fence BIGINT NOT NULL, kind TEXT NOT NULL, tokens BIGINT NOT NULL,
+      cost_usd DOUBLE PRECISION)""",
+    "CREATE INDEX IF NOT EXISTS tasks_version ON tasks (version)",
+    "CREATE INDEX IF NOT EXISTS tasks_held ON tasks (replica) WHERE replica <> ''",
+    "CREATE INDEX IF NOT EXISTS tasks_archived ON tasks (version) WHERE kind = 'archived'",
+    """CREATE TABLE IF NOT EXISTS replicas (
+      id TEXT PRIMARY KEY, name TEXT NOT NULL, address TEXT NOT NULL, version TEXT NOT NULL, epoch BIGINT NOT NULL,
+      lease_until TIMESTAMPTZ NOT NULL)""",
+)
+_TASK_ROW = "id, version, replica, fence, kind, body, tokens, cost_usd"
+_TASK_UPSERT = """
+INSERT INTO tasks (id, body, status, platform, version, replica, fence, kind, tokens, cost_usd)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body, status = excluded.status,
+platform = excluded.platform, version = excluded.version, replica = excluded.replica, fence = excluded.fence,
+kind = excluded.kind, tokens = excluded.tokens, cost_usd = excluded.cost_usd"""
+_RUN_FIELDS = frozenset({  # what only the replica says that runs a task
+    "status", "phase", "reason", "sessions", "finished", "result", "verified", "tokens", "cost_usd", "branch",
+})  # fmt: skip
+_ANY_TIME = frozenset({"priority", "handoff", "budget_tokens", "budget_usd", "gate", "messages"})  # by anybody
+SHARED_RETRY_S = 1.0  # after a write that failed
+FEED_S = 1.0  # how often it is looked what others wrote, told or not
+CLAIMS_AT_ONCE = 200  # tasks that are looked at for one that nobody has
+
+
+def merged_task(before: Task | None, theirs: Task, mine: Task, *, wins: bool = False) -> Task | None:
+    """`theirs` with what `mine` changed of `before`; None when both changed the same to something else.
+
+    Whoever runs the task `wins` then: what came of it is not to be lost to what somebody writes to it meanwhile.
+    """
+    if before is None:
+        return theirs if theirs == mine else None
+    changed: dict[str, Any] = {}
+    for name in Task.__struct_fields__:
+        old, their, my = getattr(before, name), getattr(theirs, name), getattr(mine, name)
+        if my in (old, their):
+            continue
+        if their == old:
+            changed[name] = my
+        elif name == "messages":
+            known = {one.id: one for one in old}
+            ours = {one.id: one for one in my if one != known.get(one.id)}
+            gone = known.keys() - {one.id for one in my}
+            both = {one.id: one for one in their if one.id not in gone}
+            if not wins and any(both.get(key, known.get(key)) != known.get(key) for key in ours):
+                return None  # the same message, or two new ones of one number
+            changed[name] = tuple({**both, **ours}.values())
+        elif wins:
+            changed[name] = my
+        else:
+            return None
+    return msgspec.structs.replace(theirs, **changed)
+
+
+class SharedStore(Store):
+    """The same on a PostgreSQL database that other replicas use, too: tasks are rows, memory mirrors those that live.
+
+    A round of changes is one transaction. It locks the rows, takes the next number of a clock that all share, and
+    notes it in each row: so commits are in order, and whoever has seen number N asks for what came after. Of a task
+    that two replicas changed at once, both changes hold where they can, otherwise the later one is refused.
+
+    A task runs where it was claimed. A claim raises the row's fence, which every write of its owner must match; a
+    replica whose lease ran out has lost its claims, and what it writes later of those tasks is refused.
+    """
+
+    shared = True
+
+    def __init__(self, folder: Path, settings: StoreSettings, now: Callable[[], float] = time.time):
+        super().__init__(folder, now)
+        self.settings = settings
+        self._now = now
+        self._database = SharedDatabase(settings.url)
+        self._lease = ThreadPoolExecutor(1, "chomp-lease")
+        self._burial = ThreadPoolExecutor(1, "chomp-burial")  # it may wait for locks, a heartbeat must not
+        self._feed = ThreadPoolExecutor(1, "chomp-feed")
+        self._rows: dict[str, _Row] = {}
+        self._claims: set[str] = set()  # ours, whose sessions are not open yet
+        self._seen = 0  # number of the clock, up to which rows are known
+        self._arrivals: list[tuple[Any, ...]] = []  # that wait for the end of a round
+        self._refused: dict[str, tuple[int, int, str]] = {}  # after and up to which change, and why
+        self._poke = asyncio.Event()
+        self._epoch = 0  # of this process in `replicas`; 0 = not registered
+        self._disowned = False  # others have settled what was here, and it is not yet known here
+        self.on_disowned: list[Callable[[], object]] = []
+        self._dead: tuple[str, ...] = ()  # replicas whose tasks are to be settled
+        self._steady_since: float | None = None  # since when heartbeats have got through without a gap
+        self.address = settings.advertise  # where others reach this one
+        self.replicas: dict[str, Replica] = {}
+        self.on_dead: list[Callable[[Any, str], None]] = []  # in the transaction that declares a replica dead
+        self.on_arrived: Callable[[Collection[str]], None] = lambda ids: None  # tasks others changed
+        self.on_lost: Callable[[str], None] = lambda task_id: None  # a task that was ours
+        self.works: Works = Works(self)
+
+    # -- opening
+
+    def open(self, holder: Literal["server", "command"] = "server") -> None:
+        """Takes the folder's lock, makes the tables, reads the tasks. Raises StoreError."""
+        self.lock(holder)
         try:
-            found = json.loads(text) if text else {}
-        except (ValueError, RecursionError) as error:
-            raise StoreError(f"{self.folder / name} is not JSON: {error}; mend it or move it away") from None
-        if not isinstance(found, dict):
-            raise StoreError(f"{self.folder / name} must hold an object")
-        return found
+            self.replica = self.mark()[:12]
+            database = self.database
+            assert isinstance(database, SharedDatabase)
+            try:
+                database.transaction("state", database.migrate)
+                database.transaction("state", lambda link: [link.execute(one) for one in TASKS_SQL])
+                if self.documents is not None:
+                    self.documents.open(self.replica)
+                if holder == "server":
+                    self._register()
+                    self._in_order("state", lambda link: check_whole(link, str(database)))
+                self._load()
+            except DatabaseFault as error:
+                raise StoreError(str(error)) from None
+        except BaseException:
+            self.unlock()
+            raise
+
+    def _new_database(self) -> Database:
+        return SharedDatabase(self.settings.url)
+
+    def _in_order(self, role: str, work: Callable[[Any], T]) -> T:
+        """`work` in one transaction, which locks what it changes. Raises DatabaseFault."""
+        return cast(SharedDatabase, self.database).transaction(role, work, "locking")
+
+    def _load(self) -> None:
+        def work(link: Any) -> tuple[int, int, list[Any], Any]:
+            if self._epoch:
+                self._unclaim(link, "", ())
+            clock = dict(link.execute("SELECT name, value FROM clock").fetchall())
+            sql = f"SELECT {_TASK_ROW} FROM tasks WHERE kind = 'live' ORDER BY id"  # noqa: S608 - our own
+            rows = link.execute(sql).fetchall()
+            sums = link.execute(
+                "SELECT count(*) FILTER (WHERE kind = 'archived'), coalesce(sum(tokens), 0), "
+                "coalesce(sum(cost_usd), 0) FROM tasks WHERE kind <> 'live'"
+            ).fetchone()
+            return clock["tasks"], clock["ids"], rows, sums
+
+        self._seen, next_id, rows, sums = self._in_order("state", work)
+        tasks: dict[str, Task] = {}
+        foreign: dict[str, bytes] = {}
+        more: dict[str, dict[str, Any]] = {}
+        for row in rows:
+            task_id = str(row[0])
+            self._rows[task_id] = _Row(row[1], row[2], row[3])
+            task, unknown = self._read_row(row)
+            if task is None:
+                foreign[task_id] = row[5].encode()
+            else:
+                tasks[task_id] = task
+                more |= {task_id: unknown} if unknown else {}
+        archived = Archived(int(sums[0]), int(sums[1]), float(sums[2]))
+        self._texts = {task.id: b"" for task in tasks.values()}
+        self._state = self._base = State(tasks, next_id, archived, foreign=foreign, more=more)
+
+    @staticmethod
+    def _read_row(row: Sequence[Any]) -> tuple[Task | None, dict[str, Any]]:
+        """The task of a row, and what of it is unknown; None for one that only a newer chomp understands."""
+        fields = msgspec.json.decode(row[5])
+        try:
+            return _read_task(fields, f"task {row[0]}"), _unknown_fields(fields)
+        except _Unreadable as error:
+            log.warning("task %s is left as it is: %s", row[0], error)
+            return None, {}
+
+    # -- leases
+
+    def _register(self) -> None:
+        """This process is the replica's only one from now on; what a former one had running is settled by whoever asks.
+
+        `recover` finds its tasks, for they still are this replica's.
+        """
+
+        def work(link: Any) -> int:
+            sql = (
+                "INSERT INTO replicas VALUES (?, ?, ?, ?, 1, clock_timestamp() + ? * interval '1 second') "
+                "ON CONFLICT (id) DO UPDATE SET name = excluded.name, address = excluded.address, "
+                "version = excluded.version, epoch = replicas.epoch + 1, lease_until = excluded.lease_until "
+                "RETURNING epoch"
+            )
+            values = (self.replica, socket.gethostname(), self.address, VERSION, self.settings.lease_s)
+            return cast(int, link.execute(sql, values).fetchone()[0])
+
+        self._epoch = self._in_order("lease", work)
+
+    async def keep(self) -> None:
+        """Says again and again that this replica is alive."""
+        loop = asyncio.get_running_loop()
+        while True:  # at once: the lease began when the folder was opened
+            try:
+                await loop.run_in_executor(self._lease, self._beat)
+            except DatabaseFault as error:
+                self._steady_since = None
+                self._away(str(error))
+            except Exception:  # whatever it is: who is not heard of loses its tasks
+                log.exception("no heartbeat could be sent")
+            else:
+                if self._disowned:
+                    self._disowned = False
+                    for hear in self.on_disowned:
+                        hear()
+                if self.fault:
+                    log.info("the database answers again")
+                    self.fault = ""
+                    self._begin()
+            await asyncio.sleep(SHARED_RETRY_S if self.fault else self.settings.lease_s / 4)
+
+    async def bury(self) -> None:
+        """Settles what dead replicas left, again and again."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self.settings.lease_s / 4)
+            for replica in self._dead:
+                try:
+                    work = functools.partial(self._in_order, "burial", functools.partial(self._bury, replica))
+                    if await loop.run_in_executor(self._burial, work):
+                        self._poke.set()
+                        self._tell()
+                except DatabaseFault as error:
+                    log.warning("what replica %s left is not settled yet: %s", replica, error)
+                except Exception:
+                    log.exception("what replica %s left could not be settled", replica)
+
+    def _away(self, words: str) -> None:
+        if words != self.fault:
+            log.error("%s", words)
+        self.fault = words
+
+    def _beat(self) -> None:
+        """One heartbeat; finds out who is dead. Raises DatabaseFault."""
+        lease_s = self.settings.lease_s
+
+        def work(link: Any) -> tuple[bool, list[Any]]:
+            sql = (
+                "UPDATE replicas SET lease_until = clock_timestamp() + ? * interval '1 second', address = ? "
+                "WHERE id = ? AND epoch = ? RETURNING id"
+            )
+            mine = link.execute(sql, (lease_s, self.address, self.replica, self._epoch)).fetchone()
+            rows = link.execute(
+                "SELECT id, name, address, version, lease_until > clock_timestamp(), "  # a server that was away is no
+                "pg_postmaster_start_time() < clock_timestamp() - ? * interval '1 second' "  # proof that they are dead
+                "FROM replicas WHERE lease_until > '-infinity' ORDER BY id",
+                (lease_s,),
+            ).fetchall()
+            return mine is not None, rows
+
+        known, rows = self._in_order("lease", work)
+        if not known:
+            log.warning("this replica was not heard of for %g s: others have settled its tasks", lease_s)
+            self._register()
+            self._disowned = True
+        self.replicas = {row[0]: Replica(row[0], row[1], row[2], row[3], row[4]) for row in rows}
+        now_s = time.monotonic()
+        if self._steady_since is None or not known or now_s - self._last_beat_s > lease_s:
+            self._steady_since = now_s
+        self._last_beat_s = now_s
+        is_steady = now_s - self._steady_since >= lease_s  # whoever was away itself cannot say that another was
+        self._dead = tuple(row[0] for row in rows if is_steady and not row[4] and row[5])
+
+    _last_beat_s = -math.inf
+
+    def _bury(self, replica: str, link: Any) -> bool:
+        """Ends what a dead replica had running. Whether there was anything, and nobody else is at it."""
+        sql = "SELECT epoch FROM replicas WHERE id = ? AND lease_until < clock_timestamp() FOR UPDATE SKIP LOCKED"
+        if link.execute(sql, (replica,)).fetchone() is None:
+            return False
+        sql = f"SELECT {_TASK_ROW} FROM tasks WHERE replica = ? ORDER BY id FOR UPDATE"  # noqa: S608 - our own
+        rows = link.execute(sql, (replica,)).fetchall()
+        link.execute(
+            "UPDATE replicas SET epoch = epoch + 1, lease_until = '-infinity' WHERE id = ?",
+            (replica,),
+        )
+        for end in self.on_dead:
+            end(link, replica)
+        if rows:
+            version = self._tick(link)
+            link.executemany(_TASK_UPSERT, [self._ended_row(row, replica, version, link) for row in rows])
+        log.warning("replica %s was not heard of in time: %d tasks of it are settled", replica, len(rows))
+        return True
+
+    def _ended_row(self, row: Sequence[Any], replica: str, version: int, link: Any) -> tuple[Any, ...]:
+        task, unknown = self._read_row(row)
+        if task is None or task.status != "active":  # it was claimed, no more
+            fields = msgspec.json.decode(row[5])
+            return (
+                row[0],
+                row[5],
+                fields["status"],
+                fields.get("platform", ""),
+                version,
+                "",
+                row[3] + 1,
+                *row[4:5],
+                *row[6:],
+            )
+        current = open_session(task)
+        used: dict[str, Any] = {}
+        if current is not None:
+            counted = link.execute(_SESSION_SUMS, (task.id, current.id)).fetchone()
+            if counted[0]:
+                names = ("requests", "prompt_tokens", "completion_tokens", "cached_tokens", "cost_usd", "estimated")
+                used = {**dict(zip(names, counted, strict=True)), "tokens": counted[1] + counted[2]}
+        name = self.replica_name(replica)
+        how = (
+            "from what was fetched last"
+            if current is not None and current.place == "sandbox" and current.work != "kept"
+            else "there, in the same folder"
+        )
+        words = f"replica {name} was not heard of while it ran; Resume goes on {how}"
+        task = transition(task, "interrupt", now=self._now(), session={**used, "error": words})
+        return self._row_values(
+            task, _with_unknown(msgspec.json.encode(task), unknown).decode(), version, "", row[3] + 1, "live"
+        )
+
+    @staticmethod
+    def _tick(link: Any) -> int:
+        """The next number of the clock: whoever has it is the only one who writes until it commits."""
+        return cast(
+            int, link.execute("UPDATE clock SET value = value + 1 WHERE name = 'tasks' RETURNING value").fetchone()[0]
+        )
+
+    @staticmethod
+    def _row_values(task: Task, body: str, version: int, replica: str, fence: int, kind: str) -> tuple[Any, ...]:
+        return (
+            int(task.id),
+            body,
+            task.status,
+            task.platform,
+            version,
+            replica,
+            fence,
+            kind,
+            task.tokens,
+            task.cost_usd,
+        )
+
+    # -- claims
+
+    async def holds(self, task_id: str) -> bool:
+        """Whether an active task is this replica's still, as the database says now. Raises DatabaseFault."""
+        fence, asked_s = self.fence(task_id), time.monotonic()
+        sql = "SELECT 1 FROM tasks WHERE id = ? AND replica = ? AND fence = ? AND status = 'active'"
+
+        def work(link: Any) -> bool:
+            return link.execute(sql, (int(task_id), self.replica, fence)).fetchone() is not None
+
+        found = await asyncio.get_running_loop().run_in_executor(self._writer, self._in_order, "state", work)
+        return found and time.monotonic() - asked_s < self.settings.lease_s / 2
+
+    def owner(self, task_id: str) -> str:
+        """The other replica that runs a task, or is about to; "" for none."""
+        row = self._rows.get(task_id)
+        return row.replica if row is not None and row.replica != self.replica else ""
+
+    def is_alive(self, replica: str) -> bool:
+        """Whether a replica has been heard of within its lease."""
+        return replica in self.replicas and self.replicas[replica].alive
+
+    def replica_name(self, replica: str) -> str:
+        """The name of its machine, with its address where others have the same; its id where it is not known."""
+        one = self.replicas.get(replica)
+        if one is None:
+            return replica
+        alone = sum(other.name == one.name for other in self.replicas.values()) == 1
+        return one.name if alone else f"{one.name} ({urllib.parse.urlsplit(one.address).netloc})"
+
+    async def claim(self, ids: Sequence[str], parallel: int, each: Mapping[str, int], most: int) -> list[str]:
+        """Of queued tasks, at most so many that are this replica's from now on: nobody else starts them.
+
+        Over all replicas no more than `parallel` are active then, and of `each` platform. Raises Unavailable.
+        """
+        await self.saved()  # what is settled here makes room
+        work = functools.partial(self._claim, tuple(map(int, ids[:CLAIMS_AT_ONCE])), parallel, dict(each), most)
+        try:
+            rows = await asyncio.get_running_loop().run_in_executor(self._writer, self._in_order, "state", work)
+        except DatabaseFault as error:
+            self._away(str(error))
+            raise
+        mine = [str(row[0]) for row in rows]
+        self._claims.update(mine)
+        self._arrived(rows)
+        if mine:
+            self._tell()
+        return mine
+
+    def _claim(self, ids: Sequence[int], parallel: int, each: Mapping[str, int], most: int, link: Any) -> list[Any]:
+        counted: collections.Counter[str] = collections.Counter()
+        version = self._tick(link)  # before the count: nobody else claims meanwhile
+        sql = (  # but our own claims that did not begin, which are taken again
+            "SELECT platform, count(*) FROM tasks WHERE kind = 'live' AND replica <> '' "
+            "AND NOT (replica = ? AND status = 'queued' AND id = ANY(?)) GROUP BY platform"
+        )
+        counted.update(dict(link.execute(sql, (self.replica, list(ids))).fetchall()))
+        room = min(most, parallel - counted.total())
+        if room <= 0:
+            return []
+        sql = (
+            f"SELECT {_TASK_ROW}, platform, status FROM tasks WHERE id = ANY(?) AND status = 'queued' "  # noqa: S608
+            "AND replica IN ('', ?) AND kind = 'live' ORDER BY array_position(?, id) FOR UPDATE SKIP LOCKED"
+        )
+        taken: list[tuple[Any, ...]] = []
+        for row in link.execute(sql, (list(ids), self.replica, list(ids))).fetchall():
+            platform = row[8]
+            if len(taken) < room and counted[platform] < each.get(platform, math.inf):
+                counted[platform] += 1
+                taken.append((row[0], version, self.replica, row[3] + 1, *row[4:8]))
+        if taken:
+            sql = "UPDATE tasks SET replica = ?, fence = fence + 1, version = ? WHERE id = ANY(?)"
+            link.execute(sql, (self.replica, version, [row[0] for row in taken]))
+        return taken
+
+    async def release(self, task_id: str) -> None:
+        """A claimed task that cannot be begun here is nobody's again."""
+
+        def work(link: Any) -> list[Any]:
+            return self._unclaim(link, "AND id = ?", (int(task_id),))
+
+        rows = await asyncio.get_running_loop().run_in_executor(self._writer, self._in_order, "state", work)
+        self._claims.discard(task_id)
+        self._arrived(rows)
+
+    def _unclaim(self, link: Any, where: str, values: Sequence[Any]) -> list[Any]:
+        """Our claims of tasks that did not begin are given up; their rows."""
+        sql = f"SELECT id FROM tasks WHERE replica = ? AND status = 'queued' {where} ORDER BY id FOR UPDATE"  # noqa: S608
+        ids = [row[0] for row in link.execute(sql, (self.replica, *values)).fetchall()]
+        if not ids:
+            return []
+        sql = f"UPDATE tasks SET replica = '', version = ? WHERE id = ANY(?) RETURNING {_TASK_ROW}"  # noqa: S608
+        return cast(list[Any], link.execute(sql, (self._tick(link), ids)).fetchall())
+
+    # -- changing
+
+    def _take(self, draft: State) -> bool:
+        for task_id in tuple(self._claims):  # one that has begun is ours while it is active
+            if (task := draft.tasks.get(task_id)) is None or task.status != "queued":
+                self._claims.discard(task_id)
+        return super()._take(draft)
+
+    def _look(self) -> bool:
+        return False  # others' changes come by themselves
+
+    async def check(self) -> None:
+        """Finds out whether the database can be written now. Raises Unavailable."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._in_order, "state", self._tick)
+        except DatabaseFault as error:
+            self._away(str(error))
+            raise Unavailable(str(error), code="state_not_written") from None
+
+    async def number(self, count: int = 1) -> int:
+        """The first of so many numbers for new tasks, which are nobody else's. Raises Unavailable."""
+
+        def work(link: Any) -> int:
+            sql = "UPDATE clock SET value = value + ? WHERE name = 'ids' RETURNING value"
+            return cast(int, link.execute(sql, (count,)).fetchone()[0]) - count
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._writer, self._in_order, "state", work)
+        except DatabaseFault as error:
+            self._away(str(error))
+            raise Unavailable(str(error), code="state_not_written") from None
+
+    def _begin(self) -> None:
+        if self._round is not None or self._written == self._changes:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        writes = self._writes()
+        writing = self._writer.submit(self._in_order, "state", functools.partial(self._write_tasks, writes))
+        running = self._round = _Round(
+            cast(Any, writing), loop.create_future(), self._state, len(self._archiving), self._changes
+        )
+        writing.add_done_callback(lambda _: loop.call_soon_threadsafe(self._wrote, running))
+
+    def _writes(self) -> list[_Write]:
+        base, state = self._base.tasks, self._state
+        kinds = dict.fromkeys((task.id for task in self._archiving), "archived")
+        writes = []
+        for task in (*state.tasks.values(), *(one for one in base.values() if one.id not in state.tasks)):
+            before = base.get(task.id)
+            kind: Any = "live" if task.id in state.tasks else kinds.get(task.id, "gone")
+            if task is before and kind == "live":
+                continue
+            if kind == "archived":
+                task = next(one for one in self._archiving if one.id == task.id)
+            body = _with_unknown(msgspec.json.encode(task), state.more.get(task.id, {})).decode()
+            writes.append(_Write(task.id, before, task, kind, self._rows.get(task.id), body, task.id in self._claims))
+        return writes
+
+    def _write_tasks(self, writes: Sequence[_Write], link: Any) -> _Wrote:
+        sql = f"SELECT {_TASK_ROW} FROM tasks WHERE id = ANY(?) ORDER BY id FOR UPDATE"  # noqa: S608 - our own
+        found = {str(row[0]): row for row in link.execute(sql, ([int(one.id) for one in writes],)).fetchall()}
+        version, done = self._tick(link), _Wrote([], {})
+        values: list[tuple[Any, ...]] = []
+        for one in writes:
+            row = found.get(one.id)
+            task, body, fence = one.task, one.body, row[3] if row is not None else 0
+            mine = row is not None and row[2] == self.replica and one.row is not None and one.row.fence == fence
+            if row is not None:
+                if why := self._against(one, row, mine):
+                    done.refused[one.id] = why
+                    done.rows.append(row)
+                    continue
+                if row[4] != "live":  # another has done the same
+                    done.rows.append(row)
+                    continue
+                if one.row is None or row[1] != one.row.version:
+                    theirs, unknown = self._read_row(row)
+                    both = merged_task(one.before, theirs, task, wins=mine) if theirs is not None else None
+                    if both is None or (one.kind != "live" and both != task):  # one that lives again is not put away
+                        done.refused[one.id] = "it was changed on another replica at the same moment"
+                        done.rows.append(row)
+                        continue
+                    task, body = both, _with_unknown(msgspec.json.encode(both), unknown).decode()
+            claimed = mine and (task.status == "active" or one.claimed)
+            replica = self.replica if claimed and one.kind == "live" else row[2] if row is not None and not mine else ""
+            values.append(self._row_values(task, body, version, replica, fence, one.kind))
+            as_sent = None if task is one.task else body
+            done.rows.append((int(one.id), version, replica, fence, one.kind, as_sent, task.tokens, task.cost_usd))
+        if values:
+            link.executemany(_TASK_UPSERT, values)
+        return done
+
+    def _against(self, one: _Write, row: Sequence[Any], mine: bool) -> str:
+        """Why a write must not be: "" when nothing is against it."""
+        if row[4] != "live":
+            return "" if one.kind == row[4] else "it is deleted, or in the archive"
+        was_mine = one.row is not None and one.row.replica == self.replica
+        if was_mine and not mine:
+            return "another replica has taken it over"
+        if row[2] and not mine:
+            changed = {
+                name for name in Task.__struct_fields__
+                if one.before is None or getattr(one.before, name) != getattr(one.task, name)
+            }  # fmt: skip
+            begun = one.before is None or one.before.status == "queued"  # it has, and who changed it did not know
+            touched = (
+                one.kind != "live"
+                or bool(changed & (_RUN_FIELDS | {"deleted", "wanted"}))
+                or (begun and bool(changed - _ANY_TIME))
+            )
+            return f"it runs on replica {row[2]}" if touched else ""
+        if one.task.status == "active" and not mine and (one.before is None or one.before.status != "active"):
+            return "it was not claimed"
+        return ""
+
+    def _wrote(self, ended: _Round) -> None:
+        if self._round is not ended:
+            return
+        self._round = None
+        error = ended.writing.exception()
+        wrong = ""
+        if error is None:
+            done = cast(_Wrote, cast(Any, ended.writing.result()))
+            for task_id, why in done.refused.items():
+                self._refused[task_id] = (self._written, ended.covers, why)
+                log.warning("a change of task %s was refused: %s", task_id, why)
+            while len(self._refused) > 1000:
+                del self._refused[next(iter(self._refused))]
+            self._base = msgspec.structs.replace(ended.state, tasks=dict(ended.state.tasks))
+            moved = self._archiving[: ended.moved]
+            self._written = ended.covers
+            self.fault = ""
+            self._tell()
+            self._integrate(done.rows, done.refused)
+            self._archiving = [one for one in self._archiving if all(one is not other for other in moved)]
+        else:
+            wrong = str(error) if isinstance(error, ChompError) else f"tasks could not be written: {error!r}"
+            if wrong != self.fault:
+                log.error("%s", wrong, exc_info=None if isinstance(error, ChompError) else error)
+            self.fault = wrong
+        arrivals, self._arrivals = self._arrivals, []
+        self._arrived(arrivals)
+        if not wrong or ended.covers < self._changes:
+            self._begin()
+        else:
+            self._retry = ended.ended.get_loop().call_later(SHARED_RETRY_S, self._begin)
+        ended.ended.set_result(wrong)
+
+    def _integrate(self, rows: Iterable[Sequence[Any]], refused: Container[str]) -> None:
+        """Takes over how a round's rows came out: mostly as they were sent."""
+        base, tasks, archived = self._base.tasks, dict(self._state.tasks), self._state.archived
+        heard, lost = [], []
+        for row in rows:
+            task_id = str(row[0])
+            if fenced := self._note(row):
+                lost.append(task_id)
+            sent, now = base.get(task_id), tasks.get(task_id)
+            if row[4] != "live":
+                base.pop(task_id, None)
+                tasks.pop(task_id, None)
+                continue
+            if row[5] is None or (theirs := self._read_row(row)[0]) is None:  # as it was sent; or a newer chomp's
+                continue
+            base[task_id] = theirs
+            if now is None:  # it was put away here
+                if sent is None or theirs != sent:  # and lives again
+                    archived = self._put_back(task_id, archived, sent or theirs)
+                    tasks[task_id] = theirs
+            else:
+                mine = None if fenced or task_id in refused else now
+                tasks[task_id] = self._with_mine(task_id, sent, theirs, mine if now is not sent else sent, row)
+            self._texts[task_id] = b""
+            heard.append(task_id)
+        self._state = msgspec.structs.replace(self._state, tasks=_by_age(tasks), archived=archived)
+        for task_id in lost:
+            self.on_lost(task_id)
+        if heard:
+            self.on_arrived(heard)
+
+    def _with_mine(
+        self, task_id: str, before: Task | None, theirs: Task, mine: Task | None, row: Sequence[Any]
+    ) -> Task:
+        """`theirs` with what `mine` changed of `before`. Where that cannot be, all that was changed here is refused."""
+        if mine is before and mine is not None:
+            return theirs
+        both = None
+        if mine is not None:
+            both = merged_task(before, theirs, mine, wins=row[2] == self.replica)
+        if both is None:
+            after, _, why = self._refused.get(task_id, (self._written, 0, ""))
+            self._refused[task_id] = (
+                after,
+                self._changes,
+                why or "it was changed on another replica at the same moment",
+            )
+        return both or theirs
+
+    def _note(self, row: Sequence[Any]) -> bool:
+        """Keeps what is known of a row; whether it was ours, and is no more."""
+        task_id = str(row[0])
+        before = self._rows.get(task_id)
+        self._rows[task_id] = _Row(row[1], row[2], row[3])
+        if row[2] != self.replica:
+            self._claims.discard(task_id)
+        return before is not None and before.replica == self.replica and before.fence != row[3]
+
+    def refused(self, task_id: str, number: int) -> str:
+        """Why the change of that number was not taken; "" when it was."""
+        after, upto, why = self._refused.get(task_id, (0, 0, ""))
+        return why if after < number <= upto else ""
+
+    # -- hearing of others
+
+    def told(self) -> None:
+        """Somebody says that there are new rows."""
+        self._poke.set()
+
+    def _tell(self) -> None:
+        if self.link is not None:
+            self.link.tell("tasks", self._seen)
+
+    async def follow(self) -> None:
+        """Takes over what other replicas write, as soon as they say so, and every second."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._poke.clear()
+            try:
+                seen, rows = await loop.run_in_executor(self._feed, self._read_news)
+                self._arrived(rows)
+                self._seen = max(self._seen, seen)
+                if self._round is None and len(self._rows) > 2 * len(self._base.tasks) + 1000:
+                    self._rows = {one: row for one, row in self._rows.items() if one in self._base.tasks}
+            except DatabaseFault as error:
+                self._away(str(error))
+            except Exception:  # who hears of nothing any more would go on with what is no longer true
+                log.exception("what other replicas wrote could not be taken over")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FEED_S):
+                    await self._poke.wait()
+
+    async def catch_up(self) -> bool:
+        """Reads what others have written until now; whether that was anything."""
+        try:
+            seen, rows = await asyncio.get_running_loop().run_in_executor(self._feed, self._read_news)
+        except DatabaseFault:
+            return False
+        self._arrived(rows)
+        self._seen = max(self._seen, seen)
+        return bool(rows)
+
+    def _read_news(self) -> tuple[int, list[Any]]:
+        return cast(SharedDatabase, self.database).transaction("feed", self._news, "reading")
+
+    def _news(self, link: Any) -> tuple[int, list[Any]]:
+        """The number of the clock, and the rows that were written since it was looked at last."""
+        now, seen = link.execute("SELECT value FROM clock WHERE name = 'tasks'").fetchone()[0], self._seen
+        if now == seen:
+            return now, []
+        sql = f"SELECT {_TASK_ROW} FROM tasks WHERE version > ? AND version <= ? ORDER BY version"  # noqa: S608 - our own
+        return now, cast(list[Any], link.execute(sql, (seen, now)).fetchall())
+
+    def _arrived(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Rows as others wrote them, or we: those that are known already are left."""
+        if self._round is not None:  # its end first: it may be about the same
+            self._arrivals += rows
+            return
+        news = [row for row in rows if (known := self._rows.get(str(row[0]))) is None or known.version < row[1]]
+        if not news:
+            return
+        base, tasks, heard, lost = dict(self._base.tasks), dict(self._state.tasks), [], []
+        more, archived, foreign = self._state.more, self._state.archived, self._state.foreign
+        for row in news:
+            task_id = str(row[0])
+            if fenced := self._note(row):
+                lost.append(task_id)
+            heard.append(task_id)
+            before, mine = base.get(task_id), tasks.get(task_id)
+            if row[4] != "live":
+                if task_id in tasks or task_id not in base:  # else it was taken away here, and counted
+                    sums = archived.count + (row[4] == "archived"), archived.tokens + row[6]
+                    archived = Archived(*sums, archived.cost_usd + (row[7] or 0.0))
+                base.pop(task_id, None)
+                tasks.pop(task_id, None)
+                self._texts.pop(task_id, None)
+                continue
+            theirs, unknown = self._read_row(row)
+            if theirs is None:
+                foreign = {**foreign, task_id: row[5].encode()}
+                base.pop(task_id, None), tasks.pop(task_id, None)
+                continue
+            if unknown:
+                more = {**more, task_id: unknown}
+            if mine is None and before is not None:  # it is on its way to the archive, or out
+                base[task_id] = theirs
+                if theirs != before:  # and lives again
+                    archived = self._put_back(task_id, archived, before)
+                    tasks[task_id], self._texts[task_id] = theirs, b""
+                continue
+            both = theirs
+            if mine is not None and mine is not before:
+                both = self._with_mine(task_id, before, theirs, None if fenced else mine, row)
+            base[task_id], tasks[task_id] = theirs, both
+            self._texts[task_id] = b""
+        next_id = max(self._state.next_id, *(int(row[0]) + 1 for row in news))
+        self._base = msgspec.structs.replace(self._base, tasks=base)
+        self._state = msgspec.structs.replace(
+            self._state, tasks=_by_age(tasks), next_id=next_id, archived=archived, more=more, foreign=foreign
+        )
+        for task_id in lost:
+            self.on_lost(task_id)
+        self.on_arrived(heard)
+
+    def _put_back(self, task_id: str, archived: Archived, task: Task) -> Archived:
+        """The sums without a task that was put away here, and is not: it is no longer on its way."""
+        was = next((one for one in self._archiving if one.id == task_id), None)
+        self._archiving = [one for one in self._archiving if one.id != task_id]
+        return Archived(
+            archived.count - (was is not None),
+            archived.tokens - task.tokens,
+            archived.cost_usd - (task.cost_usd or 0.0),
+        )
+
+    # -- the archive
+
+    async def archived(self, limit: int, before: str = "") -> list[Task]:
+        """Tasks of the archive, the latest first, those before the task `before`. Raises Unavailable."""
+        where, values = "", [] if not before else [int(before)]
+        if before:
+            where = "AND (version, id) < (SELECT version, id FROM tasks WHERE id = ?)"
+        sql = f"SELECT {_TASK_ROW} FROM tasks WHERE kind = 'archived' {where} ORDER BY version DESC, id DESC LIMIT ?"  # noqa: S608
+        rows = await self.database.read(sql, (*values, max(1, min(limit, 1000))))
+        return [task for row in rows if (task := self._read_row(tuple(row.values()))[0]) is not None]
+
+    async def archived_task(self, task_id: str) -> Task | None:
+        """A task of the archive, unless it is in the state. Raises Unavailable."""
+        if task_id in self._state.tasks or not _TASK_ID.fullmatch(task_id):
+            return None
+        sql = f"SELECT {_TASK_ROW} FROM tasks WHERE kind = 'archived' AND id = ?"  # noqa: S608 - our own
+        rows = await self.database.read(sql, (int(task_id),))
+        return self._read_row(tuple(rows[0].values()))[0] if rows else None
+
+    def copies(self) -> list[dict[str, Any]]:
+        """None: copies are the database's business. Raises StoreError."""
+        raise StoreError(f"tasks are in {self.database}: its own backups have earlier states (pg_dump, pg_basebackup)")
+
+    async def close(self) -> None:
+        """Waits for what is being written, gives up the lease and the folder."""
+        loop = asyncio.get_running_loop()
+        if self._lock is not None and self._epoch:
+            with contextlib.suppress(Unavailable):
+                await self.saved()
+            with contextlib.suppress(DatabaseFault):
+                await loop.run_in_executor(self._lease, self._in_order, "lease", self._leave)
+        self._epoch = 0
+        await self.works.close()
+        for executor in (self._lease, self._feed, self._burial):
+            await loop.run_in_executor(None, executor.shutdown)
+        for role in ("lease", "feed", "burial"):
+            cast(SharedDatabase, self.database).hang_up(role)
+        await super().close()
+
+    def _leave(self, link: Any) -> None:
+        """Nobody need wait for this replica, unless a session in a sandbox goes on: it joins that when it is back."""
+        if link.execute("SELECT 1 FROM tasks WHERE replica = ? LIMIT 1", (self.replica,)).fetchone():
+            return
+        sql = "UPDATE replicas SET lease_until = clock_timestamp() - interval '1 second' WHERE id = ? AND epoch = ?"
+        link.execute(sql, (self.replica, self._epoch))
+
+    def fence(self, task_id: str) -> int:
+        """The number of a task's last claim, as far as no other replica has it now; 0 when one has."""
+        row = self._rows.get(task_id)
+        return row.fence if row is not None and row.replica in ("", self.replica) else 0
+
+
+def _by_age(tasks: dict[str, Task]) -> dict[str, Task]:
+    """Oldest first, as they were when nothing came in between."""
+    ids = [int(one) for one in tasks]
+    return tasks if ids == sorted(ids) else dict(sorted(tasks.items(), key=lambda one: int(one[0])))
+
+
+_SESSION_SUMS = (
+    "SELECT count(*), coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0), "
+    "coalesce(sum(cached_tokens), 0), sum(cost_usd), coalesce(sum(estimated), 0) FROM requests "
+    "WHERE task = ? AND session = ?"
+)
+
+
+def open_store(folder: Path, environ: Mapping[str, str]) -> Store:
+    """The store that variables, state/.env or chomp.toml name, not yet open. Raises SettingsError or StoreError."""
+    files = Store(folder / "state")
+    named = environ.get("CHOMP_CONFIG")
+    path = Path(named).expanduser() if named else folder / "chomp.toml"
+    env = {**files.dotenv(), **environ}
+    settings = read_store(read_toml(path, required=bool(named)).get("store", {}), env)
+    if not settings.url:
+        return files
+    store = SharedStore(folder / "state", settings)
+    store.documents = Documents(cast(SharedDatabase, store.database), env["CHOMP_SECRET_KEY"])
+    return store
 
 
 CREDENTIALS_BYTES = 1 << 20  # of a file
@@ -6019,24 +7341,24 @@ class AccountFiles:
             raise StoreError(f"{path} holds no JSON object")
         return fields
 
-    def check_writable(self, path: Path) -> None:
+    async def check_writable(self, path: Path) -> None:
         """Raises StoreError where a new token could not be kept, for which the old one would be used up."""
-        path = path.resolve()
+        path = path.resolve()  # noqa: ASYNC240 - as quick as the rest
         if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
             raise StoreError(f"{path} cannot be written, and a refreshed token must be")
 
-    def write(self, path: Path, fields: Mapping[str, Any]) -> None:
+    async def write(self, path: Path, fields: Mapping[str, Any]) -> None:
         """Writes a file whole, readable by its user only; a link stays one. Raises StoreError."""
-        path = path.resolve()
+        path = path.resolve()  # noqa: ASYNC240
         try:
-            replace_file(path, json.dumps(fields, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace"))
+            replace_file(path, written_json(fields).encode())
         except OSError as error:
             raise StoreError(f"cannot write {path}: {error.strerror}") from None
 
-    def remove(self, path: Path) -> None:
+    async def remove(self, path: Path) -> None:
         """Removes one of state/accounts/. Raises StoreError."""
         try:
-            path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)  # noqa: ASYNC240
             self._lock_path(path).unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"cannot remove {path}: {error.strerror}") from None
@@ -6045,9 +7367,9 @@ class AccountFiles:
     def _lock_path(path: Path) -> Path:
         return path.with_name(f"{path.name}.lock")
 
-    def try_lock(self, path: Path) -> int | None:
+    async def try_lock(self, path: Path) -> int | str | None:
         """A lock on what a file holds, which no other chomp has then; None while another has it. Raises StoreError."""
-        place = self._lock_path(path.resolve())
+        place = self._lock_path(path.resolve())  # noqa: ASYNC240
         try:
             lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -6059,9 +7381,83 @@ class AccountFiles:
             return None
         return lock
 
-    def unlock(self, lock: int) -> None:
+    async def unlock(self, lock: int | str) -> None:
         """Gives a lock back."""
-        os.close(lock)
+        if isinstance(lock, int):
+            os.close(lock)
+
+    async def renew(self) -> None:
+        """Has `stamp` and `read` tell what others have written up to now: files do."""
+
+
+class SharedAccounts(AccountFiles):
+    """The same for accounts that replicas share, as documents. Those of other programs are files.
+
+    A new token is asked for by one replica at a time, whose lock ends with its connection.
+    """
+
+    def __init__(self, documents: Documents):
+        super().__init__(Path("accounts"))
+        self._documents = documents
+
+    def _is_file(self, path: Path) -> bool:
+        return path.parent != self.folder
+
+    def own(self) -> dict[str, Path]:
+        return {Path(name).stem: Path(name) for name in self._documents.names(f"{self.folder}/")}
+
+    def stamp(self, path: Path) -> tuple[int, ...] | None:
+        if self._is_file(path):
+            return super().stamp(path)
+        return (self._documents.version(str(path)),) if self._documents.text(str(path)) else None
+
+    def read(self, path: Path) -> dict[str, Any]:
+        if self._is_file(path):
+            return super().read(path)
+        if not (text := self._documents.text(str(path))):
+            raise StoreError(f"there is no {path} in {self._documents.place}")
+        return read_object(text, f"{path} of {self._documents.place}")
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except DatabaseFault as error:
+            raise StoreError(str(error)) from None
+
+    async def check_writable(self, path: Path) -> None:
+        if self._is_file(path):
+            return await super().check_writable(path)
+        with self._told():
+            if not await self._documents.is_current(str(path)):
+                raise StoreError(f"{path} was changed by another replica at this moment")
+
+    async def write(self, path: Path, fields: Mapping[str, Any]) -> None:
+        if self._is_file(path):
+            return await super().write(path, fields)
+        with self._told():
+            await self._documents.put(str(path), written_json(fields))
+
+    async def remove(self, path: Path) -> None:
+        if self._is_file(path):
+            return await super().remove(path)
+        with self._told():
+            await self._documents.put(str(path), "")
+
+    async def try_lock(self, path: Path) -> int | str | None:
+        if self._is_file(path):
+            return await super().try_lock(path)
+        with self._told():
+            return str(path) if await self._documents.try_lock(str(path)) else None
+
+    async def unlock(self, lock: int | str) -> None:
+        if isinstance(lock, str):
+            await self._documents.unlock(lock)
+        else:
+            await super().unlock(lock)
+
+    async def renew(self) -> None:
+        await self._documents.refresh()
 
 
 def has_words(text: Any, words: str) -> bool:
@@ -6085,19 +7481,59 @@ class DatabaseFault(Unavailable, sqlite3.Error):
 _PASSING = frozenset({3, 5, 6, 8, 10, 13, 14})
 WAL_BYTES = 16 << 20  # of SQLite's log of what it writes, once it is in the database
 DATABASE_WAIT_S = 1.0  # for a database that another program has locked
+READ_THREADS = 2  # of a database on another machine
+AWAY_S = 1.0  # between two looks at a server that is away
+CONTENDED_S = 15.0  # then a transaction that others get in the way of is given up
+UNKNOWN_S = 5.0  # to learn what became of a transaction whose connection was lost
+SCHEMA_LOCK = 0x63686F6D70  # who has it changes the schema
+
+
+class SqliteConnection(sqlite3.Connection):
+    """One to SQLite. What both kinds of database know of their tables is asked for in the same way."""
+
+    def tables(self) -> set[str]:
+        """Names of tables and indexes."""
+        return {name for (name,) in self.execute("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite%'")}
+
+    def columns(self, table: str) -> list[str]:
+        """Of a table, in order; none of one that is not there."""
+        return [row[0] for row in self.execute("SELECT name FROM pragma_table_info(?)", (table,))]
+
+
+def add_columns(connection: SqliteConnection, *columns: tuple[str, str, str]) -> None:
+    """Adds columns to tables that are there, and have not got them."""
+    for table, column, kind in columns:
+        if (there := connection.columns(table)) and column not in there:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+
+
 # How a database of version N becomes one of N + 1, each in one transaction. One of 0.1.0 has version 0; sections make
-# the tables that are not there, as they are now.
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], object], ...] = (lambda connection: None,)
+# the tables that are not there, as they are now. Where replicas share one, those of the version before go on meanwhile:
+# a column that is added has a default; what nobody needs any more is removed a version later.
+MIGRATIONS: tuple[Callable[[SqliteConnection], object], ...] = (
+    lambda connection: None,
+    lambda connection: add_columns(
+        connection,
+        ("jobs", "replica", "TEXT NOT NULL DEFAULT ''"),
+        ("responses", "made_at", "REAL NOT NULL DEFAULT 0"),
+        ("queued", "number", "INTEGER NOT NULL DEFAULT 0"),
+        ("requests", "replica", "TEXT NOT NULL DEFAULT ''"),
+        ("requests", "late", "INTEGER NOT NULL DEFAULT 0"),
+    ),
+)
 
 
 class Database:
     """SQLite in WAL mode: one thread writes, another reads, the event loop waits for neither."""
 
+    shared = False  # with other replicas
+    documents: Documents | None = None  # whose key encrypts what is secret in one that is shared
+
     def __init__(self, path: Path):
         self._path = path
         self._writer = ThreadPoolExecutor(1, "chomp-db-write")
         self._reader = ThreadPoolExecutor(1, "chomp-db-read")
-        self._connections: dict[str, sqlite3.Connection] = {}
+        self._connections: dict[str, SqliteConnection] = {}
         self._closed = False
         self.fault = ""  # why it cannot be used
 
@@ -6126,10 +7562,10 @@ class Database:
 
         await asyncio.get_running_loop().run_in_executor(self._writer, self._told, check)
 
-    def _connection(self, role: str) -> sqlite3.Connection:
+    def _connection(self, role: str) -> SqliteConnection:
         if role not in self._connections:
             connection = sqlite3.connect(
-                self._path, isolation_level=None, check_same_thread=False, timeout=DATABASE_WAIT_S
+                self._path, DATABASE_WAIT_S, isolation_level=None, check_same_thread=False, factory=SqliteConnection
             )
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
@@ -6143,7 +7579,7 @@ class Database:
             self._connections[role] = connection
         return self._connections[role]
 
-    def _patient(self, role: str, due: float) -> sqlite3.Connection:
+    def _patient(self, role: str, due: float) -> SqliteConnection:
         """A connection that waits for other programs until `due`: who asked together waits together, not in a row."""
         connection = self._connection(role)
         left_ms = max(0, round((due - time.monotonic()) * 1000))
@@ -6159,7 +7595,7 @@ class Database:
             fault.errorcode = getattr(error, "sqlite_errorcode", 0) & 0xFF
             raise fault from error
 
-    async def write(self, work: Callable[[sqlite3.Connection], T], first: Callable[[], object] | None = None) -> T:
+    async def write(self, work: Callable[[SqliteConnection], T], first: Callable[[], object] | None = None) -> T:
         """`work` done in one transaction; all of it or nothing. Raises what `work` raises and DatabaseFault.
 
         It is done even when whoever waits for it is cancelled. `first` is done before, by the same thread, whatever
@@ -6195,6 +7631,19 @@ class Database:
 
         return await asyncio.get_running_loop().run_in_executor(self._reader, self._told, run)
 
+    def sealed(self, name: str, text: str) -> str:
+        """A secret as it is kept here under that name."""
+        return text if self.documents is None else self.documents.sealed(name, text)
+
+    def unsealed(self, name: str, text: str) -> str:
+        """The same backwards. Raises DatabaseFault."""
+        if self.documents is None or not text.startswith(SEALED):
+            return text
+        try:
+            return self.documents.unsealed(name, text)
+        except StoreError as error:
+            raise DatabaseFault(str(error)) from None
+
     async def close(self) -> None:
         """Waits for work in hand, then closes; a second time does nothing."""
         if self._closed:
@@ -6208,6 +7657,619 @@ class Database:
     def _disconnect(self, role: str) -> None:
         if connection := self._connections.pop(role, None):
             connection.close()
+
+
+_LINES = {"documents": "feed"}  # threads that say little share a connection: a server has few
+
+
+class SharedDatabase(Database):
+    """A PostgreSQL database that other replicas use, too. Sections speak to it as to SQLite.
+
+    What they do in one transaction is done as if nobody else did anything meanwhile (SERIALIZABLE): where others got
+    in its way it is done once more, from the beginning. A server that is away is asked once a second; who comes in
+    between is told at once.
+    """
+
+    shared = True
+
+    def __init__(self, url: str):
+        try:
+            from adapters.stores import postgres  # its driver is an extra
+        except ImportError as error:
+            words = f"[store] url needs PostgreSQL's driver: pip install 'chomp[postgres]' ({error})"
+            raise StoreError(words) from None
+        super().__init__(Path(postgres.shown(url)))
+        self._reader.shutdown()
+        self._reader = ThreadPoolExecutor(READ_THREADS, "chomp-db-read")  # one that is slow holds up no other
+        self.url = url
+        self._driver = postgres
+        self._links: dict[str, Any] = {}
+        self._busy: collections.defaultdict[str, threading.Lock] = collections.defaultdict(threading.Lock)
+        self._away: tuple[float, Exception | None] = 0.0, None  # until when nobody asks again, and why
+        self._opened = False
+
+    async def open(self) -> None:
+        """Brings the schema up to date. Raises StoreError where this chomp cannot use it, or DatabaseFault."""
+        await self.write(self.migrate)
+        self._opened = True
+
+    def migrate(self, connection: Any) -> None:
+        """Brings the schema up to date, in a transaction. Raises StoreError where this chomp cannot use it."""
+        if connection.version < self._driver.OLDEST_SERVER:
+            version, oldest = connection.version // 10000, self._driver.OLDEST_SERVER // 10000
+            raise StoreError(f"PostgreSQL at {self._path} is version {version}: chomp needs {oldest} or later")
+        (encoding,) = connection.execute("SHOW server_encoding").fetchone()
+        if encoding != "UTF8":
+            raise StoreError(f"the database {self._path} holds text in {encoding}: make one with ENCODING 'UTF8'")
+        connection.execute("SELECT pg_advisory_xact_lock(?)", (SCHEMA_LOCK,))  # replicas may start together
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS chomp_schema (version INTEGER NOT NULL, oldest INTEGER NOT NULL)"
+        )
+        newest = len(MIGRATIONS)
+        version, oldest = connection.execute("SELECT version, oldest FROM chomp_schema").fetchone() or (None, 0)
+        if oldest > newest:
+            raise StoreError(
+                f"{self._path} was changed by a newer chomp (its version is {version}, this one knows {newest}): "
+                "start that one"
+            )
+        if version is None:
+            self._driver.make_functions(connection)
+            connection.execute("INSERT INTO chomp_schema VALUES (?, ?)", (newest, newest))
+        elif version < newest:
+            self._driver.make_functions(connection)
+            for migrate in MIGRATIONS[version:]:
+                migrate(connection)
+            connection.execute("UPDATE chomp_schema SET version = ?, oldest = ?", (newest, newest - 1))
+
+    def connection(self, role: str) -> Any:
+        """A connection of its own for a thread. Raises DatabaseFault."""
+        link = self._links.get(role)
+        if link is None or link.is_lost:
+            self._drop(role)
+            until, error = self._away
+            if error is not None and time.monotonic() < until:
+                raise self._fault(error, connecting=True) from error
+            try:
+                self._links[role] = link = self._driver.Connection(self.url, f"chomp {role}")
+            except self._driver.Error as failed:
+                self._away = time.monotonic() + AWAY_S, failed
+                raise self._fault(failed, connecting=True) from failed
+            self._away, self._opened = (0.0, None), True
+        return link
+
+    def hang_up(self, role: str) -> None:
+        """Closes the connection of a thread that has ended, unless others have it, too."""
+        if role not in _LINES:
+            self._drop(role)
+
+    def _drop(self, role: str) -> None:
+        if link := self._links.pop(role, None):
+            with contextlib.suppress(self._driver.Error):
+                link.close()
+
+    def transaction(self, role: str, work: Callable[[Any], T], kind: str = "serializable") -> T:
+        """`work` done in one transaction, for the thread of that role; all of it or nothing. Raises DatabaseFault.
+
+        As if nobody else did anything meanwhile (`serializable`), with the locks it takes (`locking`), or it only
+        reads (`reading`). It is done again where others got in its way, or the connection was lost before its end.
+        """
+        role = _LINES.get(role, role)
+        with self._busy[role]:
+            return self._transaction(role, work, kind)
+
+    def _transaction(self, role: str, work: Callable[[Any], T], kind: str) -> T:
+        due = time.monotonic() + CONTENDED_S
+        lost = 0
+        for tries in itertools.count(1):
+            link = self.connection(role)
+            number, committing = "", False
+            try:
+                number = link.begin(kind)
+                done = work(link)
+                committing = True
+                link.commit()
+                return done
+            except BaseException as error:
+                with contextlib.suppress(self._driver.Error):
+                    link.rollback()
+                if not isinstance(error, self._driver.Error):
+                    raise
+                is_lost = link.is_lost
+                if is_lost or self._driver.is_moving(error):
+                    self._drop(role)
+                if is_lost and committing and kind == "reading":
+                    return done
+                if is_lost and committing:
+                    if self._was_committed(role, number, error):
+                        return done
+                elif is_lost and not lost:
+                    lost += 1  # while nobody looked, or the server is being restarted: another may be had
+                elif tries > self._driver.tries(error) or time.monotonic() > due:
+                    raise self._fault(error) from error
+                else:
+                    time.sleep(random.random() * 0.01 * tries)
+        raise AssertionError
+
+    def _was_committed(self, role: str, number: str, error: Exception) -> bool:
+        """Whether a transaction whose connection was lost at its very end was done. Raises DatabaseFault."""
+        due = time.monotonic() + UNKNOWN_S
+        while number:
+            with contextlib.suppress(DatabaseFault, self._driver.Error):
+                found = self.connection(role).outcome(number)
+                if found in ("committed", "aborted"):
+                    return bool(found == "committed")
+                if not found:
+                    break
+            if time.monotonic() > due:
+                break
+            time.sleep(0.1)
+        raise self._fault(error, "; whether the last change was kept is not known") from error
+
+    def _fault(self, error: Exception, more: str = "", *, connecting: bool = False) -> DatabaseFault:
+        fault = DatabaseFault(self._driver.words_of(error, self.url) + more)
+        fault.errorcode = sqlite3.SQLITE_ERROR
+        if self._driver.is_passing(error) or (connecting and self._opened):  # it was right once
+            fault.errorcode = sqlite3.SQLITE_BUSY
+        elif self._driver.is_constraint(error):
+            fault.errorcode = sqlite3.SQLITE_CONSTRAINT
+        return fault
+
+    async def write(self, work: Callable[[Any], T], first: Callable[[], object] | None = None) -> T:
+        """As of SQLite's; `work` may be done more than once, of which the last counts."""
+
+        def run() -> T:
+            if first is not None:
+                first()
+            return self.transaction("write", work)
+
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, run))
+
+    async def read(self, sql: str, values: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Rows by column name. Raises DatabaseFault."""
+
+        def run() -> list[dict[str, Any]]:
+            role = threading.current_thread().name.removeprefix("chomp-db-")
+            for last in (False, True):
+                link = self.connection(role)
+                try:
+                    cursor = link.execute(sql, values)
+                    names = [column[0] for column in cursor.description]
+                    return [dict(zip(names, row, strict=True)) for row in cursor]
+                except self._driver.Error as error:
+                    if last or not link.is_lost:  # one that was lost while nobody looked is made anew
+                        raise self._fault(error) from error
+            raise AssertionError
+
+        return await asyncio.get_running_loop().run_in_executor(self._reader, run)
+
+    async def close(self) -> None:
+        """Waits for work in hand, then closes; a second time does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        loop = asyncio.get_running_loop()
+        for executor in (self._writer, self._reader):
+            await loop.run_in_executor(None, functools.partial(executor.shutdown, wait=True))
+        for role in tuple(self._links):
+            self._drop(role)
+
+
+_FOLDER_DOCUMENTS = ("settings.json", "keys.json", "agents.json", "token")
+_KEPT_FILES = ("state.json", "archive.jsonl", *_FOLDER_DOCUMENTS, "accounts", "chomp.db")
+_OF_REPLICAS = frozenset({"chomp_schema", "clock", "documents", "events", "moves", "replicas", "tasks"})
+_MOVES_SQL = (
+    "CREATE TABLE IF NOT EXISTS moves "
+    "(part TEXT PRIMARY KEY, source TEXT NOT NULL, rows BIGINT NOT NULL, checksum TEXT NOT NULL)"
+)
+_TASK_COLUMNS = (  # and of which kind
+    ("id", "int"), ("body", "text"), ("status", "text"), ("platform", "text"), ("version", "int"), ("replica", "text"),
+    ("fence", "int"), ("kind", "text"), ("tokens", "int"), ("cost_usd", "real"),
+)  # fmt: skip
+
+
+def _at_home(entry: dict[str, Any], replica: str) -> dict[str, Any]:
+    """A task of a folder, for many replicas: what of it is on this machine says so."""
+    if entry.get("dir") and entry.get("place") != "sandbox":
+        entry.setdefault("replica", replica)
+    for session in entry.get("sessions") or ():
+        session.setdefault("replica", replica)
+    return entry
+
+
+def _anywhere(entry: dict[str, Any], replica: str) -> dict[str, Any]:
+    """The same backwards."""
+    for one in (entry, *(entry.get("sessions") or ())):
+        if one.get("replica") == replica:
+            del one["replica"]
+    return entry
+
+
+class Move:
+    """All that a chomp keeps, moved from files to a database that replicas share, or back. Blocking.
+
+    The source stays as it was. What has arrived is read again and compared; a move that was broken off is ended by
+    the same command. `make_tables` makes, in a database that it closes, all that sections have.
+    Every method raises StoreError, StoreBusy or DatabaseFault.
+    """
+
+    def __init__(
+        self,
+        store: SharedStore,
+        documents: Documents,
+        make_tables: Callable[[Database], Coroutine[Any, Any, None]],
+        say: Callable[[str], object],
+    ):
+        from adapters.stores import tables  # nobody else needs it
+
+        self._tables = tables
+        self._store, self._documents, self._make_tables, self._say = store, documents, make_tables, say
+        self._folder = store.folder
+        self._database = cast(SharedDatabase, store.database)
+        self._replica = ""
+        self._counts: dict[str, int] = {}
+
+    def _within(self, work: Callable[[Any], T], kind: str = "locking") -> T:
+        """`work` in one transaction, of which a statement may take as long as it does."""
+
+        def run(link: Any) -> T:
+            if kind == "reading":  # as it is at this moment, whatever comes
+                link.native.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            link.native.execute(
+                "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; "
+                "SET LOCAL synchronize_seqscans = off"
+            )
+            return work(link)
+
+        return self._database.transaction("move", run, kind)
+
+    def _check_alone(self, link: Any) -> None:
+        if not link.execute("SELECT to_regclass('replicas')").fetchone()[0]:
+            return
+        rows = link.execute("SELECT name, id FROM replicas WHERE lease_until > clock_timestamp() ORDER BY 1").fetchall()
+        if rows:
+            names = ", ".join(f"{name} ({id})" for name, id in rows[:5])
+            raise StoreError(
+                f"replicas use {self._documents.place} now: {names}; stop them, then do this again (one that died is "
+                "gone when its lease is, after some seconds)"
+            )
+
+    def run(self, target: Literal["database", "files"]) -> dict[str, Any]:
+        """What was moved, by what it is, and how much of it."""
+        self._store.lock("command")
+        self._replica = self._store.mark()[:12]
+        try:
+            self._to_database() if target == "database" else self._to_files()
+        except self._tables.CopyError as error:
+            raise StoreError(str(error)) from None
+        except OSError as error:
+            raise StoreError(f"cannot move {error.filename or self._folder}: {error.strerror}") from None
+        except sqlite3.Error as error:
+            if isinstance(error, DatabaseFault):
+                raise
+            raise StoreError(f"{self._folder / 'chomp.db'}: {error}") from None
+        finally:
+            self._documents.shut()
+            self._database.hang_up("move")
+        return {"status": "ok", "to": target, "place": self._place(target), "moved": self._counts}
+
+    def _place(self, target: str) -> str:
+        return str(self._folder) if target == "files" else self._documents.place
+
+    # -- from files to a database
+
+    def _stamp(self) -> str:
+        """Changes when something in the folder does that is moved."""
+        paths = [self._folder / name for name in (*_KEPT_FILES, "chomp.db-wal")]
+        paths += sorted((self._folder / "accounts").glob("*.json"))
+        return hashlib.sha256(repr([(path.name, file_stamp(path)) for path in paths]).encode()).hexdigest()
+
+    def _to_database(self) -> None:
+        state, _ = self._read_state()
+        self._within(self._begin)
+        asyncio.run(self._make_tables(SharedDatabase(self._database.url)))
+        self._part("tasks", lambda link: self._fill_tasks(link, state))
+        self._move_documents(state)
+        if (path := self._folder / "chomp.db").exists():
+            with contextlib.closing(_opened_to_read(path)) as connection:
+                source = self._tables.Sqlite(connection)
+                for table in source.tables():
+                    self._part(table, functools.partial(self._copy, source, table))
+        self._within(self._end)
+
+    def _copy(self, source: Any, table: str, link: Any) -> Any:
+        tally = self._tables.copied(source, self._tables.Postgres(link), table)
+        self._seal(link, table, self._database.sealed)
+        return tally
+
+    @staticmethod
+    def _seal(link: Any, table: str, seal: Callable[[str, str], str]) -> None:
+        """Has secrets of extensions be as they are kept in a database that replicas share, or in a file."""
+        if table != "extension_storage":
+            return
+        sql = "SELECT extension, namespace, key, value FROM extension_storage WHERE namespace = ?"
+        for *place, value in link.execute(sql, (SECRET_NAMESPACE,)).fetchall():
+            sql = "UPDATE extension_storage SET value = ? WHERE extension = ? AND namespace = ? AND key = ?"
+            link.execute(sql, (seal("/".join(place), value), *place))
+
+    def _begin(self, link: Any) -> None:
+        """Notes that this move is under way; what an earlier try has done stays done, if the folder is the same."""
+        self._check_alone(link)
+        there = self._tables.Postgres(link).tables()
+        sql = "SELECT part, source, checksum FROM moves"
+        found = {row[0]: row[1:] for row in (link.execute(sql).fetchall() if "moves" in there else ())}
+        stamp = self._stamp()
+        if "" not in found:
+            full = [name for name in there if name not in ("chomp_schema", "clock", "replicas")
+                    and link.execute(f'SELECT EXISTS (SELECT 1 FROM "{name}")').fetchone()[0]]  # noqa: S608  # fmt: skip
+            if full:
+                raise StoreError(
+                    f"{self._documents.place} is not empty ({', '.join(full[:6])}): nothing was changed; move into a "
+                    "database that is new (CREATE DATABASE), and that no replica has used yet"
+                )
+        elif found[""][0] != self._replica:
+            raise StoreError(
+                f"a move of another folder (replica {found[''][0]}) into {self._documents.place} is not finished: end "
+                "that one there, or take a new database"
+            )
+        for sql in (*TASKS_SQL, _MOVES_SQL):
+            link.execute(sql)
+        if "" in found and found[""][1] != stamp:  # a server was at it meanwhile
+            link.execute("DELETE FROM moves")
+        link.execute(
+            "INSERT INTO moves (part, source, rows, checksum) VALUES ('', ?, 0, ?) ON CONFLICT DO NOTHING",
+            (self._replica, stamp),
+        )
+
+    def _end(self, link: Any) -> None:
+        self._check_alone(link)
+        if self._stamp() != link.execute("SELECT checksum FROM moves WHERE part = ''").fetchone()[0]:
+            raise StoreError(f"{self._folder} was changed meanwhile: do this again")
+        link.execute("DELETE FROM moves")
+
+    def _part(self, part: str, fill: Callable[[Any], Any]) -> None:
+        """A table in one transaction, unless an earlier try has done it."""
+
+        def work(link: Any) -> int:
+            row = link.execute("SELECT rows FROM moves WHERE part = ?", (part,)).fetchone()
+            if row is not None:
+                return cast(int, row[0])
+            tally = fill(link)
+            values = (part, self._replica, tally.rows, tally.checksum)
+            link.execute("INSERT INTO moves (part, source, rows, checksum) VALUES (?, ?, ?, ?)", values)
+            return cast(int, tally.rows)
+
+        self._counts[part] = self._within(work)
+        self._say(f"{part}: {self._counts[part]} rows")
+
+    def _read_state(self) -> tuple[State, int]:
+        path = self._folder / "state.json"
+        try:
+            return read_state(path.read_bytes()) if path.exists() else (State({}), 0)
+        except _Unreadable as error:
+            raise StoreError(f"{path} cannot be read: {error}; nothing was moved") from None
+
+    def _fill_tasks(self, link: Any, state: State) -> Any:
+        archive = Archive(self._folder / "archive.jsonl")
+        with contextlib.suppress(FileNotFoundError):
+            archive.end = archive.path.stat().st_size
+        clock, highest = archive.end + 1, 0
+        sums = [0, 0, 0.0]
+
+        def row(entry: dict[str, Any], version: int, kind: str) -> tuple[Any, ...]:
+            body = msgspec.json.encode(_at_home(entry, self._replica)).decode()
+            status, tokens = entry.get("status", "queued"), entry.get("tokens") or 0
+            owner = self._replica if kind == "live" and status == "active" else ""  # it is settled at the next start
+            cost = entry.get("cost_usd")
+            return int(entry["id"]), body, status, entry.get("platform") or "", version, owner, 0, kind, tokens, cost
+
+        def rows() -> Iterator[tuple[Any, ...]]:
+            nonlocal highest
+            seen: set[str] = set(state.tasks) | set(state.foreign)
+            for task_id, at, line in archive.newest():
+                if task_id in seen or (task := archive.read(at, line)) is None:
+                    continue
+                seen.add(task_id)
+                highest = max(highest, int(task_id))
+                sums[0] += 1
+                sums[1] += task.tokens
+                sums[2] += task.cost_usd or 0.0
+                yield row({**msgspec.json.decode(line), "id": task_id}, at + 1, "archived")
+            for task in state.tasks.values():
+                written = _with_unknown(msgspec.json.encode(task), state.more.get(task.id, {}))
+                yield row(msgspec.json.decode(written), clock, "live")
+            for task_id, text in state.foreign.items():
+                yield row({**msgspec.json.decode(text), "id": task_id}, clock, "live")
+            tokens, cost = state.archived.tokens - sums[1], state.archived.cost_usd - sums[2]
+            if tokens or abs(cost) > 1e-9:  # of tasks that are gone
+                yield 0, "{}", "done", "", 0, "", 0, "gone", tokens, cost
+
+        columns = [self._tables.Column(name, cast(Any, kind)) for name, kind in _TASK_COLUMNS]
+        tally = self._tables.filled(self._tables.Postgres(link), "tasks", columns, rows())
+        link.execute("UPDATE clock SET value = ? WHERE name = 'tasks'", (clock,))
+        link.execute("UPDATE clock SET value = ? WHERE name = 'ids'", (max(state.next_id, highest + 1),))
+        link.execute(  # nobody hears of it: what it had running is settled
+            "INSERT INTO replicas (id, name, address, version, epoch, lease_until) "
+            "VALUES (?, ?, '', ?, 1, clock_timestamp()) ON CONFLICT DO NOTHING",
+            (self._replica, socket.gethostname(), VERSION),
+        )
+        return tally
+
+    def _move_documents(self, state: State) -> None:
+        texts = {name: _text_of(self._folder / name) for name in _FOLDER_DOCUMENTS}
+        for path in sorted((self._folder / "accounts").glob("*.json")):
+            texts[f"accounts/{path.name}"] = _text_of(path)
+        if (rest := state.more.get("")) or state.version != STATE_VERSION:
+            texts["state"] = written_json({"version": state.version, "more": rest or {}})
+        self._documents.open(self._replica, first=False)
+        for name in {*texts, *self._documents.names("")}:  # an earlier try may have had others
+            if self._documents.text(name) != texts.get(name, ""):
+                self._documents.put_now(name, texts.get(name, ""))
+        self._documents.open(self._replica, first=False)
+        if wrong := [name for name, text in texts.items() if self._documents.text(name) != text]:
+            raise StoreError(f"{wrong[0]} did not arrive as it is")
+        self._counts["documents"] = len([text for text in texts.values() if text])
+        self._say(f"documents: {self._counts['documents']}")
+
+    # -- from a database to files
+
+    def _to_files(self) -> None:
+        staged = self._folder / MOVING
+        if not (staged / "ready").exists():
+            if there := [name for name in _KEPT_FILES if (self._folder / name).exists()]:
+                raise StoreError(
+                    f"{self._folder} has {', '.join(there)} already: nothing was changed; move them to another place, "
+                    "or name another folder with CHOMP_DIR"
+                )
+            if any((self._folder / "spool").glob("*")):
+                raise StoreError(
+                    f"rows of the ledger wait in {self._folder / 'spool'}: start this replica until they have arrived"
+                )
+            shutil.rmtree(staged, ignore_errors=True)
+            self._within(self._check_source, "reading")
+            self._documents.open(self._replica, first=False)
+            staged.mkdir(mode=0o700)
+            asyncio.run(self._make_tables(Database(staged / "chomp.db")))
+            clock = self._within(lambda link: self._stage(link, staged), "reading")
+            self._stage_documents(staged)
+            if self._within(self._check_source, "reading") != clock:
+                raise StoreError(f"{self._documents.place} was changed meanwhile: do this again")
+            replace_file(staged / "ready", b"")
+        for name in sorted(_KEPT_FILES, key="state.json".__eq__):  # which is the last
+            if (staged / name).exists():
+                (staged / name).rename(self._folder / name)
+        _sync_folder(self._folder)
+        (staged / "ready").unlink()
+        staged.rmdir()
+
+    def _check_source(self, link: Any) -> int:
+        """The clock of a database that is at rest."""
+        self._check_alone(link)
+        check_whole(link, self._documents.place, used=True)
+        return cast(int, link.execute("SELECT value FROM clock WHERE name = 'tasks'").fetchone()[0])
+
+    def _stage(self, link: Any, staged: Path) -> int:
+        clock = self._stage_state(link, staged)
+        self._stage_tables(link, staged / "chomp.db")
+        return clock
+
+    def _stage_state(self, link: Any, staged: Path) -> int:
+        clock = dict(link.execute("SELECT name, value FROM clock").fetchall())
+        rows = self._tables.Postgres(link).rows("tasks", ("id", "body", "kind", "version"))
+        archived: list[tuple[int, int, bytes]] = []
+        live: list[tuple[int, bytes]] = []
+        for id, body, kind, version in rows:
+            entry = _anywhere(msgspec.json.decode(body), self._replica)
+            if kind == "archived":
+                archived.append((version, id, msgspec.json.encode(entry)))
+            elif kind == "live":
+                live.append((id, msgspec.json.encode(entry)))
+        lines = b"".join(line + b"\n" for _, _, line in sorted(archived))
+        if lines:
+            _write_file(staged / "archive.jsonl", lines)
+        data = shared_state(link, [body for _, body in sorted(live)], clock["ids"], len(lines), self._documents)
+        _write_file(staged / "state.json", data)
+        state, _ = read_state((staged / "state.json").read_bytes())
+        found = len(state.tasks) + len(state.foreign), sum(1 for _ in (staged / "archive.jsonl").open()) if lines else 0
+        if found != (len(live), len(archived)):
+            raise StoreError(f"of {len(live)} tasks and {len(archived)} in the archive only {found} arrived")
+        self._counts["tasks"] = len(live) + len(archived)
+        self._say(f"tasks: {self._counts['tasks']}")
+        return cast(int, clock["tasks"])
+
+    def _stage_tables(self, link: Any, path: Path) -> None:
+        source = self._tables.Postgres(link)
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            target = self._tables.Sqlite(connection)
+            begins = ()
+            if "extensions" in source.tables():
+                begins = tuple(id.replace("-", "_") for (id,) in link.execute("SELECT id FROM extensions").fetchall())
+            known = {*target.tables(), "extensions"} - _OF_REPLICAS
+            for table in source.tables():
+                if table not in known and not (begins and table.startswith(begins)):
+                    continue
+                connection.execute("BEGIN IMMEDIATE")
+                self._counts[table] = self._tables.copied(source, target, table).rows
+                self._seal(connection, table, self._database.unsealed)
+                connection.execute("COMMIT")
+                self._say(f"{table}: {self._counts[table]} rows")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _stage_documents(self, staged: Path) -> None:
+        names = [one for one in self._documents.names("") if one in _FOLDER_DOCUMENTS or one.startswith("accounts/")]
+        for name in names:
+            (staged / name).parent.mkdir(mode=0o700, exist_ok=True)
+            _write_file(staged / name, self._documents.text(name).encode())
+            if _text_of(staged / name) != self._documents.text(name):
+                raise StoreError(f"{name} did not arrive as it is")
+        self._counts["documents"] = len(names)
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except FileNotFoundError:
+        return ""
+    except UnicodeDecodeError as error:
+        raise StoreError(f"{path} is not UTF-8: {error}") from None
+
+
+def _opened_to_read(path: Path) -> sqlite3.Connection:
+    """A database that nobody uses, whose files stay as they are. Raises StoreError or sqlite3.Error."""
+    log_path = path.with_name(f"{path.name}-wal")
+    is_clean = not log_path.exists() or not log_path.stat().st_size
+    place = urllib.parse.quote(str(path.resolve()))
+    connection = sqlite3.connect(
+        f"file:{place}?{'immutable=1' if is_clean else 'mode=ro'}", uri=True, isolation_level=None
+    )
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version != len(MIGRATIONS):
+        connection.close()
+        raise StoreError(
+            f"{path} is of version {version}, this chomp knows {len(MIGRATIONS)}: "
+            + ("start it there once, and stop it again" if version < len(MIGRATIONS) else "a newer one has to do this")
+        )
+    return connection
+
+
+def shared_state(link: Any, live: Sequence[bytes], next_id: int, archive_bytes: int, documents: Documents) -> bytes:
+    """state.json of tasks that replicas share."""
+    sql = ("SELECT count(*) FILTER (WHERE kind = 'archived'), coalesce(sum(tokens), 0), coalesce(sum(cost_usd), 0) "
+           "FROM tasks WHERE kind <> 'live'")  # fmt: skip
+    count, tokens, cost = link.execute(sql).fetchone()
+    kept = read_object(documents.text("state"), "state")
+    top = {
+        "version": kept.get("version", STATE_VERSION), "tasks": [msgspec.Raw(one) for one in live], "next_id": next_id,
+        "archived": {"count": count, "tokens": int(tokens), "cost_usd": float(cost)}, **kept.get("more", {}),
+    }  # fmt: skip
+    state, _ = read_state(msgspec.json.encode(top))
+    texts = [_task_json(task, state.more.get(task.id)) for task in state.tasks.values()]
+    return _state_json(texts, state, archive_bytes)
+
+
+def exported(store: Store) -> bytes:
+    """state.json in its usual form, of a store that may be in use. Raises StoreError or DatabaseFault."""
+    if not isinstance(store, SharedStore):
+        try:
+            return (store.folder / "state.json").read_bytes()
+        except OSError as error:
+            raise StoreError(f"cannot read {store.folder / 'state.json'}: {error.strerror}") from None
+    database, documents = cast(SharedDatabase, store.database), cast(Documents, store.documents)
+    replica = store.mark()[:12]
+
+    def work(link: Any) -> bytes:
+        link.native.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")  # the same moment for both
+        clock = dict(link.execute("SELECT name, value FROM clock").fetchall())
+        rows = link.execute("SELECT body FROM tasks WHERE kind = 'live' ORDER BY id").fetchall()
+        live = [msgspec.json.encode(_anywhere(msgspec.json.decode(body), replica)) for (body,) in rows]
+        return shared_state(link, live, clock["ids"], 0, documents)
+
+    try:
+        database.transaction("move", lambda link: check_whole(link, documents.place, used=True), "reading")
+        documents.open("", first=False)
+        return database.transaction("move", work, "reading")
+    finally:
+        documents.shut()
+        database.hang_up("move")
 
 
 EVENTS_BYTES = 256 << 10  # of an agent's events read at once
@@ -6424,6 +8486,241 @@ class Transcript:
         return (first, bytes(found)) if first >= 0 else (self._end, b"")
 
 
+SPOOL_PART_BYTES = 1 << 20
+
+
+class Spool:
+    """Lines that wait on disk, oldest first, in numbered parts of a folder; not more than `limit` bytes of them.
+
+    A part is taken whole and removed whole, and what it is called stays the same: who takes it twice, be it after a
+    kill -9, can tell. Used by one thread at a time.
+    """
+
+    def __init__(self, folder: Path, limit: int):
+        self.folder = folder
+        self._limit = limit
+        self._parts: collections.deque[tuple[Path, int, int]] = collections.deque()  # bytes and lines of each
+        self._open = False  # the last part may grow
+        self.size = self.lines = 0
+        for path in sorted(folder.glob("*.jsonl")):  # none of them grows: it may have been taken already
+            with contextlib.suppress(OSError), path.open("rb") as file:
+                count = sum(piece.count(b"\n") for piece in iter(functools.partial(file.read, 1 << 16), b""))
+                self._begin(path, file.tell(), count)
+
+    def _begin(self, path: Path, size: int, lines: int) -> None:
+        self._parts.append((path, size, lines))
+        self.size += size
+        self.lines += lines
+
+    def add(self, lines: Sequence[bytes], name: int | None = None) -> int:
+        """Adds lines, as a whole part called `name` or to the last one; how many have found room. Raises OSError."""
+        sizes = list(itertools.accumulate(len(line) + 1 for line in lines))
+        count = bisect.bisect_right(sizes, self._limit - self.size)
+        if not count:
+            return 0
+        data = b"".join(line + b"\n" for line in lines[:count])
+        is_whole = name is not None
+        if is_whole or not self._open or self._parts[-1][1] >= SPOOL_PART_BYTES:
+            order = int(self._parts[-1][0].name.partition("-")[0]) + 1 if self._parts else 1
+            name = secrets.randbits(62) if name is None else name
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._begin(self.folder / f"{order:010}-{name}.jsonl", 0, 0)
+            self._open = not is_whole
+        path, size, known = self._parts[-1]
+        part = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            with open(part, "rb+", buffering=0) as file:
+                file.seek(size)
+                if file.write(data) != len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fdatasync(part)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.truncate(path, size)  # nothing came of it
+            raise
+        self._parts[-1] = path, size + len(data), known + count
+        self.size += len(data)
+        self.lines += count
+        return count
+
+    def first(self) -> tuple[int, list[bytes]] | None:
+        """The oldest part, which grows no more: what it is called, and its lines; None without any. Raises OSError."""
+        if not self._parts:
+            return None
+        if len(self._parts) == 1:
+            self._open = False
+        path = self._parts[0][0]
+        return int(path.stem.partition("-")[2]), path.read_bytes().splitlines()
+
+    def remove(self) -> None:
+        """Removes the oldest part. Raises OSError, and does not know of it any more, either."""
+        path, size, lines = self._parts.popleft()
+        self.size -= size
+        self.lines -= lines
+        self._open = self._open and bool(self._parts)
+        path.unlink(missing_ok=True)
+
+
+WORK_PART_BYTES = 1 << 20  # of a file, sent and kept at once
+WORK_TRIES = 3  # to get what is stored anew meanwhile
+
+
+class Work(msgspec.Struct, frozen=True):
+    """A file of a task's place, as it is in the database: in parts of that name."""
+
+    parts: str
+    size: int
+    sha256: str
+    mark: str = ""  # of what it was made of, where making it again gives other bytes
+
+
+class WorkHead(msgspec.Struct, frozen=True):
+    """What there is of a task in the database."""
+
+    place: str  # the task's place where it was put there
+    record: str  # what was remembered of its folder
+    files: dict[str, Work]
+    gate: str = ""  # what was remembered of what judges it
+    unsaved: str = ""  # of it, in words: what would be lost with it
+    generation: int = 0
+    replica: str = ""  # that put it there
+
+
+class Works:
+    """What was fetched of tasks in sandboxes, in the database that replicas share: another one can go on with it.
+
+    Files are in parts. A head says which belong together: it is written last, in one transaction that shows that the
+    task is still its writer's, and raises the generation. So a file of which a part is missing is nobody's, and what
+    only an older head knows is deleted with the new one. A thread of its own does all that, part by part.
+    """
+
+    def __init__(self, store: SharedStore):
+        self._store = store
+        self._thread = ThreadPoolExecutor(1, "chomp-works")
+
+    @property
+    def replica(self) -> str:
+        """This one."""
+        return self._store.replica
+
+    def fence(self, task_id: str) -> int:
+        """See SharedStore."""
+        return self._store.fence(task_id)
+
+    async def _do(self, work: Callable[[Any], T]) -> T:
+        """`work` in one transaction. Raises DatabaseFault."""
+        database = cast(SharedDatabase, self._store.database)
+        transaction = functools.partial(database.transaction, "works", work, kind="locking")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+
+    async def head(self, task_id: str) -> WorkHead | None:
+        """What there is of a task; None for nothing. Raises DatabaseFault."""
+        sql = "SELECT generation, replica, body, unsaved FROM work_heads WHERE task = ?"
+        row = await self._do(lambda link: link.execute(sql, (int(task_id),)).fetchone())
+        if row is None:
+            return None
+        return msgspec.structs.replace(
+            read_as(WorkHead, row[2].encode()), generation=row[0], replica=row[1], unsaved=row[3]
+        )
+
+    async def put(self, task_id: str, path: Path, before: Work | None, most_bytes: int) -> Work:
+        """Has a file there, which nobody sees yet; nothing is sent where it is that of `before`.
+
+        Raises TooLarge, DatabaseFault or OSError.
+        """
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > most_bytes:
+                raise TooLarge(f"{path.name} has {size:,} bytes, more than [sandbox] checkpoint_bytes ({most_bytes:,})")
+            sha256 = await asyncio.to_thread(lambda: hashlib.file_digest(file, "sha256").hexdigest())
+            if before is not None and (before.size, before.sha256) == (size, sha256):
+                return before
+            name = secrets.token_hex(8)
+            sql = "INSERT INTO works (task, name, part, data) VALUES (?, ?, ?, ?)"
+            for part in range(-(-size // WORK_PART_BYTES)):
+                at = part * WORK_PART_BYTES
+                data = await asyncio.to_thread(os.pread, file.fileno(), WORK_PART_BYTES, at)
+                values = (int(task_id), name, part, data)
+                await self._do(lambda link: link.execute(f"{sql} ON CONFLICT DO NOTHING", values))  # noqa: B023
+        return Work(name, size, sha256)
+
+    async def set(self, task_id: str, fence: int, before: int, head: WorkHead) -> int:
+        """Has a head and what belongs to it be what others find: the new generation.
+
+        Raises Conflict when the task, or what there is of it, is not what it was; DatabaseFault.
+        """
+        task, names = int(task_id), [one.parts for one in head.files.values()]
+        body = msgspec.json.encode(head).decode()
+
+        def work(link: Any) -> int:
+            sql = "SELECT 1 FROM tasks WHERE id = ? AND replica IN (?, '') AND fence = ? FOR SHARE"
+            if link.execute(sql, (task, self.replica, fence)).fetchone() is None:
+                raise Conflict(f"task {task_id} is not this replica's any more", code="fenced")
+            row = link.execute("SELECT generation FROM work_heads WHERE task = ? FOR UPDATE", (task,)).fetchone()
+            if (row[0] if row is not None else 0) != before:
+                raise Conflict(f"what there is of task {task_id} was changed meanwhile", code="fenced")
+            sql = (  # by the time: no number comes twice, though all were forgotten in between
+                "INSERT INTO work_heads VALUES (?, greatest(?, (extract(epoch FROM clock_timestamp()) * 1000)::bigint),"
+                " ?, ?, ?, clock_timestamp()) ON CONFLICT (task) DO UPDATE SET generation = excluded.generation, "
+                "replica = excluded.replica, body = excluded.body, unsaved = excluded.unsaved, "
+                "stored = excluded.stored RETURNING generation"
+            )
+            row = link.execute(sql, (task, before + 1, self.replica, body, head.unsaved)).fetchone()
+            link.execute("DELETE FROM works WHERE task = ? AND NOT name = ANY(?)", (task, names))
+            return cast(int, row[0])
+
+        return await self._do(work)
+
+    async def get(self, task_id: str, name: str, one: Work, path: Path, most_bytes: int) -> None:
+        """Has a file here, as it was. Raises Unavailable when it is not that, or DatabaseFault, or OSError."""
+        if one.size > most_bytes:
+            words = f"{name} has {one.size:,} bytes, more than [sandbox] checkpoint_bytes ({most_bytes:,}) here"
+            raise Unavailable(words, code="work_too_large", should_retry=False)
+        seen, size = hashlib.sha256(), 0
+        sql = "SELECT data FROM works WHERE task = ? AND name = ? AND part = ?"
+        with path.open("xb") as file:
+            for part in range(-(-one.size // WORK_PART_BYTES)):
+                values = (int(task_id), one.parts, part)
+                row = await self._do(lambda link: link.execute(sql, values).fetchone())  # noqa: B023
+                data = bytes(row[0]) if row is not None else b""
+                if row is None or len(data) > WORK_PART_BYTES:
+                    break
+                size += len(data)
+                await asyncio.to_thread(file.write, data)
+                await asyncio.to_thread(seen.update, data)
+        if (size, seen.hexdigest()) != (one.size, one.sha256):
+            words = f"{name} of task {task_id} is damaged in the database: it is not what was stored"
+            raise Unavailable(words, code="work_damaged", should_retry=False)
+
+    async def save(self, task_id: str, generation: int, unsaved: str) -> None:
+        """Notes what would be lost with what there is, in words. Raises DatabaseFault."""
+        sql = "UPDATE work_heads SET unsaved = ? WHERE task = ? AND generation = ?"
+        await self._do(lambda link: link.execute(sql, (unsaved, int(task_id), generation)))
+
+    async def all(self) -> list[tuple[str, float, str]]:
+        """Tasks of which there is something, for how many seconds, and what would be lost. Raises DatabaseFault."""
+        sql = (
+            "SELECT task, extract(epoch FROM clock_timestamp() - stored)::float8, unsaved FROM work_heads ORDER BY task"
+        )
+        rows = await self._do(lambda link: link.execute(sql).fetchall())
+        return [(str(row[0]), row[1], row[2]) for row in rows]
+
+    async def forget(self, task_id: str) -> bool:
+        """Deletes what there is of a task; whether there was anything. Raises DatabaseFault."""
+
+        def work(link: Any) -> bool:
+            found = link.execute("DELETE FROM work_heads WHERE task = ? RETURNING task", (int(task_id),)).fetchone()
+            link.execute("DELETE FROM works WHERE task = ?", (int(task_id),))
+            return found is not None
+
+        return await self._do(work)
+
+    async def close(self) -> None:
+        """Waits for what is being sent."""
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.shutdown)
+        cast(SharedDatabase, self._store.database).hang_up("works")
+
+
 # == Background ========================================================================================================
 
 
@@ -6466,27 +8763,339 @@ def event_fields(event: Event) -> Any:
     return event.data.flat() if isinstance(event.data, RequestEnd) else event.data
 
 
+LINK_PACE_S = 0.08  # messages of so long go together
+LINK_LOOK_S = 5.0  # in silence: whether the server is still there, and whether something was missed
+LINK_WAITING = 10_000  # kept messages that wait while PostgreSQL is away; more are left out
+HINTS_WAITING = 500  # for the next batch; more are left out
+NOTICE_BYTES = 7900  # of one NOTIFY, whose end is at 8000
+KEPT_S, KEPT_ROWS = 600, 10_000  # how long, and how many, messages stay for those who were away
+_KEPT_AT_ONCE = 500
+LINK_SQL = """
+SELECT pg_advisory_xact_lock(hashtext('chomp events'));
+CREATE TABLE IF NOT EXISTS events (
+  id BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, at TIMESTAMPTZ NOT NULL DEFAULT now(),
+  replica TEXT NOT NULL, mark TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, body TEXT NOT NULL
+);
+LISTEN chomp;
+SELECT coalesce(max(id), 0) FROM events"""
+_NOTIFY_SQL = "SELECT pg_notify('chomp', note) FROM unnest(?::text[]) AS note"
+_KEEP_SQL = """
+SELECT pg_advisory_xact_lock(hashtext('chomp events'));
+INSERT INTO events (replica, mark, kind, body) SELECT ?, * FROM unnest(?::text[], ?::text[], ?::text[])
+ON CONFLICT (mark) DO NOTHING;
+SELECT pg_notify('chomp', note) FROM unnest(?::text[]) AS note"""
+
+
+class _Note(msgspec.Struct, array_like=True):
+    """One NOTIFY: hints as kind and body; how many were left out; whether there are new kept messages."""
+
+    replica: str
+    hints: list[tuple[str, Raw]] = []
+    left_out: int = 0
+    kept: bool = False
+
+
+class Link:
+    """What replicas tell each other through PostgreSQL. Nobody waits for it.
+
+    *Hints* are lost on those that are away, and when there are too many. *Kept* messages are rows, numbered in the
+    order in which they were committed: who was away reads on where it was, and hears each once.
+    """
+
+    def __init__(self, url: str, replica: str):
+        from adapters.stores import postgres  # its driver is an extra
+
+        self._driver = postgres
+        self._url, self.replica = url, replica
+        self._life = f"{replica}.{secrets.token_hex(4)}"
+        self._hearers: dict[str, tuple[Callable[[Any, str], object], ...]] = {}
+        self._hints: list[tuple[str, bytes]] = []
+        self._rows: collections.deque[tuple[str, str, str]] = collections.deque()  # mark, kind, body
+        self._count = 0
+        self._wake = asyncio.Event()
+        self._last = -1  # id of the last kept message that was heard of
+        self._line: Any = None
+        self._tidied_s = 0.0
+        self._closing = False
+        self.left_out = 0  # that nobody was told of
+        self._left_out_told = 0
+        self.connected = False
+        self.fault = ""  # why not
+        self.on_connected: list[Callable[[], object]] = []  # called each time it has caught up: hints were missed
+        self.regularly: list[Callable[[], object]] = []  # called every LINK_LOOK_S while it is connected
+        self.on_lost: list[Callable[[], object]] = []
+
+    @property
+    def waiting(self) -> int:
+        """How many hints go with the next batch."""
+        return len(self._hints)
+
+    def tell(self, kind: str, payload: Any, *, keep: bool = False) -> None:
+        """Tells all other replicas, soon. Raises TypeError or ValueError for a payload that JSON cannot have."""
+        if keep:
+            self._count += 1
+            self._rows.append((f"{self._life}.{self._count}", kind, msgspec.json.encode(payload).decode()))
+            if len(self._rows) > LINK_WAITING:
+                self._rows.popleft()
+                self.left_out += 1
+        elif not self.connected or len(self._hints) >= HINTS_WAITING:
+            self.left_out += 1
+            return
+        else:
+            self._hints.append((kind, msgspec.json.encode(payload)))
+        self._wake.set()
+
+    def hear(self, kind: str, callback: Callable[[Any, str], object]) -> None:
+        """Calls `callback(payload, replica)` for each message of that kind that another replica tells."""
+        self._hearers[kind] = (*self._hearers.get(kind, ()), callback)
+
+    async def run(self) -> None:
+        """Keeps the connection, for ever: lost, it is made anew."""
+        pause_s = 0.1
+        while True:
+            try:
+                await self._serve()
+            except (self._driver.Error, OSError) as error:  # TimeoutError, too
+                if self.connected:
+                    pause_s = 0.1
+                self.fault = self._driver.words_of(error, self._url)
+                log.log(logging.WARNING if self.connected else logging.DEBUG, "replicas: %s", self.fault)
+            finally:
+                lost, self.connected = self.connected, False
+                for call in self.on_lost if lost else ():
+                    self._guarded(call)
+                self._hints.clear()  # by the time they arrive they are wrong
+                line, self._line = self._line, None
+                if line is not None:
+                    await line.close()
+            await asyncio.sleep(pause_s * (0.75 + random.random() / 2))
+            pause_s = min(1.5, pause_s * 2)
+
+    async def _serve(self) -> None:
+        self._line = line = await self._driver.Line.open(self._url, f"chomp {self.replica} link")
+        ((last,),) = await line.execute(LINK_SQL)
+        if self._last < 0 or last < self._last:  # it has just been started; or the server is another, which knows less
+            self._last = last
+        await self._catch_up(line)
+        self.connected, self.fault = True, ""
+        for call in (*self.on_connected, *self.regularly):
+            self._guarded(call)
+        looked_s = time.monotonic()
+        while True:
+            if not self._rows and not self._hints:
+                await line.rest(self._wake, LINK_LOOK_S)
+            self._wake.clear()
+            if self._rows or self._hints:
+                await asyncio.sleep(LINK_PACE_S)
+                await self._send(line)
+            notes = [self._note(text) for text in line.heard()]
+            is_due = time.monotonic() - looked_s > LINK_LOOK_S
+            if is_due or any(note.kept and note.replica != self.replica for note in notes):
+                await self._catch_up(line)
+            if is_due:
+                looked_s = time.monotonic()
+                for call in self.regularly:
+                    self._guarded(call)
+                await self._tidy(line, looked_s)
+
+    async def _send(self, line: Any) -> None:
+        """One round trip for all that waits: nobody waits for a replica that is stopped in the middle of it."""
+        rows = [*itertools.islice(self._rows, _KEPT_AT_ONCE)]
+        hints, self._hints = self._hints, []
+        missing, self._left_out_told = self.left_out - self._left_out_told, self.left_out
+        notices: list[_Note] = []
+        parts: list[tuple[str, Raw]] = []
+        size = 0
+        for kind, body in hints:
+            if len(body) + len(kind) > NOTICE_BYTES - 200:  # as a row, which others read when they hear of it
+                self._count += 1
+                rows.append((f"{self._life}.{self._count}", kind, body.decode()))
+                continue
+            if size + len(body) + len(kind) + 8 > NOTICE_BYTES - 200:
+                notices.append(_Note(self.replica, parts))
+                parts, size = [], 0
+            parts.append((kind, Raw(body)))
+            size += len(body) + len(kind) + 8
+        if parts or rows or missing:
+            notices.append(_Note(self.replica, parts, missing, bool(rows)))
+        texts = [msgspec.json.encode(one).decode() for one in notices]
+        if rows:
+            marks, kinds, bodies = (list(column) for column in zip(*rows, strict=True))
+            await line.execute(_KEEP_SQL, (self.replica, marks, kinds, bodies, texts))
+        elif notices:
+            await line.execute(_NOTIFY_SQL, (texts,))
+        for row in rows:
+            if self._rows and self._rows[0] is row:
+                self._rows.popleft()
+
+    async def _catch_up(self, line: Any) -> None:
+        """Hears what was kept since it was asked for last."""
+        while True:
+            found = await line.execute(
+                "SELECT id, replica, kind, body FROM events WHERE id > ? ORDER BY id LIMIT ?",
+                (self._last, _KEPT_AT_ONCE),
+            )
+            for number, replica, kind, body in found:
+                self._last = number
+                if replica != self.replica:
+                    self._pass_on(kind, body, replica)
+            if len(found) < _KEPT_AT_ONCE:
+                return
+            await asyncio.sleep(0)
+
+    def _note(self, text: str) -> _Note:
+        """What another replica's NOTIFY says; its hints are passed on."""
+        try:
+            note = msgspec.json.decode(text, type=_Note)
+        except (msgspec.DecodeError, UnicodeDecodeError):  # of a newer chomp, or of somebody else
+            return _Note("")
+        if note.replica != self.replica:
+            for kind, body in note.hints:
+                self._pass_on(kind, body, note.replica)
+            if note.left_out:
+                self._pass_on("left_out", str(note.left_out), note.replica)
+        return note
+
+    def _pass_on(self, kind: str, body: Any, replica: str) -> None:
+        if kind in self._hearers:
+            try:
+                payload = msgspec.json.decode(body)
+            except (msgspec.DecodeError, UnicodeDecodeError):  # nobody here wrote that
+                return
+            for callback in self._hearers[kind]:
+                self._guarded(callback, payload, replica)
+
+    @staticmethod
+    def _guarded(callback: Callable[..., object], *words: Any) -> None:
+        try:
+            callback(*words)
+        except Exception:  # whatever another replica says: this one goes on hearing
+            log.exception("what another replica said could not be taken over")
+
+    async def _tidy(self, line: Any, now_s: float) -> None:
+        """Deletes what is too old, now and then; one replica after another does."""
+        if now_s - self._tidied_s > KEPT_S / 10:
+            self._tidied_s = now_s
+            await line.execute(
+                f"DELETE FROM events WHERE at < now() - interval '{KEPT_S} seconds' "  # noqa: S608 - numbers of our own
+                f"OR id <= (SELECT max(id) FROM events) - {KEPT_ROWS}"
+            )
+
+    async def close(self) -> None:
+        """What waits is sent, if that is quick; then it tells and hears no more. `run` is to be stopped first."""
+        if not self._rows and not self._hints:
+            return
+        with contextlib.suppress(self._driver.Error, OSError):
+            async with asyncio.timeout(1.0):
+                line = await self._driver.Line.open(self._url, f"chomp {self.replica} link")
+                try:
+                    while self._rows or self._hints:
+                        await self._send(line)
+                finally:
+                    await line.close()
+
+
+_KEPT_KINDS = frozenset(
+    ("settings", "logins", "toast", "budget_reached", "session_end", "notify_said")
+)  # that nobody is to miss
+_HERE_KINDS = frozenset(("platforms", "replicas", "task_set", "task_session", "task_live"))  # others have their own
+_OFTEN_KINDS = ("request_", "failover")  # with every request: told only while somebody elsewhere looks
+EVENTS_AT_ONCE = 100  # told to other replicas with one batch; the rest is left out
+WATCHED_S = 15.0  # for a replica that was heard to look, until it says so again
+
+
 class EventBus:
-    """The bounded live feed: views for watchers, lossy by design, never control."""
+    """The bounded live feed: views for watchers, lossy by design, never control.
+
+    With a link it is that of all replicas: what happens elsewhere is told here, too, with the replica's id, and is not
+    sent on. Who acts on events leaves those alone: the replica where it has happened does.
+    """
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.time):
         self._ring: collections.deque[Event] = collections.deque(maxlen=limits.events)
         self._watchers: tuple[Callable[[Event], None], ...] = ()
         self._clock = clock
         self._seq = 0
-        self.details = 0  # how many watchers want to hear of what happens all the time, which is told only then
+        self._link: Link | None = None
+        self._details = 0
+        self._elsewhere = 0  # 1: among them is a watcher of another replica
+        self._watched_until_s = 0.0
+
+    @property
+    def details(self) -> int:
+        """How many watchers want to hear of what happens all the time, which is told only then."""
+        return self._details
+
+    @details.setter
+    def details(self, count: int) -> None:
+        before, self._details = self._details, count
+        if before == self._elsewhere < count:
+            self._say_watching()
+
+    def join(self, link: Link) -> None:
+        """Tells other replicas what happens here, and watchers here what happens there."""
+        self._link = link
+        link.hear("event", self._came)
+        link.hear("watching", self._hear_watching)
+        link.hear("left_out", lambda count, replica: self._tell("events_left_out", {"count": count}, replica))
+        link.regularly += (self._say_watching, self._look_away)
+        for calls in (link.on_connected, link.on_lost):  # pages look again: they have missed hints, or say so
+            calls.append(lambda: self._tell("replicas", {}))
 
     def publish(self, kind: str, data: Any) -> None:
         """Tells all watchers; a watcher that fails is dropped."""
+        event = self._tell(kind, data)
+        if self._link is not None and kind not in _HERE_KINDS:
+            self._send_on(self._link, event)
+
+    def _tell(self, kind: str, data: Any, replica: str = "", at: float | None = None) -> Event:
         self._seq += 1
-        event = Event(self._seq, self._clock(), kind, data)
+        event = Event(self._seq, self._clock() if at is None else at, kind, data, replica)
         self._ring.append(event)
         for watcher in self._watchers:
             try:
                 watcher(event)
             except Exception:  # a broken view must not disturb what it looks at
-                log.exception("an event watcher failed and was dropped")
-                self._drop(watcher)
+                log.exception("an event watcher failed%s", "" if replica else " and was dropped")
+                if not replica:  # what another version says may lack what this one looks for
+                    self._drop(watcher)
+        return event
+
+    # -- other replicas
+
+    def _send_on(self, link: Link, event: Event) -> None:
+        kind = event.kind
+        keep = kind in _KEPT_KINDS or kind.startswith("notice_") or (
+            kind.startswith("task_") and isinstance(event.data, dict) and "ended" in event.data
+        )  # fmt: skip
+        if not keep:
+            if not self._elsewhere and kind.startswith(_OFTEN_KINDS):
+                return
+            if link.waiting >= EVENTS_AT_ONCE:
+                link.left_out += 1
+                return
+        try:
+            link.tell("event", (kind, event.at, event_fields(event)), keep=keep)
+        except (TypeError, ValueError):  # an extension's, which no JSON can have
+            log.debug("the event %s cannot be told to other replicas", kind)
+
+    def _came(self, payload: Any, replica: str) -> None:
+        kind, at, data = payload
+        self._tell(str(kind), data, replica, float(at))
+
+    def _say_watching(self) -> None:
+        if self._details > self._elsewhere and self._link is not None:
+            self._link.tell("watching", None)
+
+    def _hear_watching(self, payload: Any, replica: str) -> None:
+        self._watched_until_s = time.monotonic() + WATCHED_S
+        self._details += 1 - self._elsewhere
+        self._elsewhere = 1
+
+    def _look_away(self) -> None:
+        if self._elsewhere and time.monotonic() > self._watched_until_s:
+            self._details -= 1
+            self._elsewhere = 0
 
     def _drop(self, watcher: Callable[[Event], None]) -> None:
         self._watchers = tuple(one for one in self._watchers if one != watcher)
@@ -6513,14 +9122,19 @@ CREATE TABLE IF NOT EXISTS requests (
   api TEXT NOT NULL, asked_model TEXT NOT NULL, sent_model TEXT NOT NULL, router TEXT NOT NULL, key TEXT NOT NULL,
   status INTEGER NOT NULL, error_type TEXT NOT NULL, attempts INTEGER NOT NULL, stream INTEGER NOT NULL, ttft_ms REAL,
   duration_ms REAL NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
-  cached_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL, cost_usd REAL, estimated INTEGER NOT NULL
+  cached_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL, cost_usd REAL, estimated INTEGER NOT NULL,
+  replica TEXT NOT NULL DEFAULT '', late INTEGER NOT NULL DEFAULT 0
 )"""
+BATCHES_SQL = "CREATE TABLE IF NOT EXISTS batches (replica TEXT PRIMARY KEY, number INTEGER NOT NULL)"  # the last one
 LEDGER_INDEX_SQL = "CREATE INDEX IF NOT EXISTS requests_at ON requests (at)"
 _LEDGER_INSERT = f"INSERT INTO requests ({', '.join(LedgerRow.__struct_fields__)}) VALUES "  # noqa: S608 - our own
 _LEDGER_ROW = f"({','.join('?' * len(LedgerRow.__struct_fields__))})"
+_LEDGER_COLUMNS = (*LedgerRow.__struct_fields__, "replica", "late")
 _ROWS_AT_ONCE = 64  # one statement for many rows: the interpreter is asked for less often
 LEDGER_BATCH = 512
 LEDGER_FLUSH_S = 0.25  # what a kill -9 may take with it
+LEDGER_SEND_S = 2.0  # then a database on another machine counts as away
+SPOOL_RETRY_S = 1.0
 _GROUPS = {
     "router": "router",
     "key": "router || '/' || key",
@@ -6607,10 +9221,10 @@ class PriceTable:
 
 
 _SUMS = """
-count(*) AS requests, sum(status >= 400) AS errors, sum(prompt_tokens) AS prompt_tokens,
+count(*) AS requests, count(*) FILTER (WHERE status >= 400) AS errors, sum(prompt_tokens) AS prompt_tokens,
 sum(completion_tokens) AS completion_tokens, sum(cached_tokens) AS cached_tokens,
 sum(reasoning_tokens) AS reasoning_tokens, sum(cost_usd) AS cost_usd,
-sum(cost_usd IS NULL AND prompt_tokens + completion_tokens > 0) AS unpriced,
+count(*) FILTER (WHERE cost_usd IS NULL AND prompt_tokens + completion_tokens > 0) AS unpriced,
 sum(estimated) AS estimated, avg(ttft_ms) AS ttft_ms"""
 
 
@@ -6660,11 +9274,11 @@ class UsageLedger:
     async def open(self) -> None:
         """Makes the table where there is none."""
 
-        def make(connection: sqlite3.Connection) -> None:
-            connection.execute(LEDGER_SQL)
-            connection.execute(LEDGER_INDEX_SQL)
+        await self._database.write(self._make)
 
-        await self._database.write(make)
+    def _make(self, connection: sqlite3.Connection) -> None:
+        connection.execute(LEDGER_SQL)
+        connection.execute(LEDGER_INDEX_SQL)
 
     def record(self, row: LedgerRow, *, overhead_s: float = 0.0, chunks: int = 0) -> None:
         """Takes one request into account."""
@@ -6784,9 +9398,9 @@ class UsageLedger:
         if group is None:
             raise BadRequest(f"usage is shown by {', '.join(_GROUPS)}, not by {by!r}", param="by")
         await self.flush()
-        if self._counted:  # the sums would lack them
+        if self._unwritten:  # the sums would lack them
             raise Unavailable(
-                f"{self._counted} requests are not written yet: {self.fault}",
+                f"{self._unwritten} requests are not written yet: {self.fault}",
                 code="database_not_written",
                 retry_after_s=1,
                 should_retry=True,
@@ -6811,7 +9425,7 @@ class UsageLedger:
         yield CounterMetricFamily(
             "chomp_malformed_frames", "Stream frames that were not JSON, passed on", value=self.malformed_frames
         )
-        yield GaugeMetricFamily("chomp_ledger_queue", "Ledger rows not yet on disk", value=self.queued)
+        yield GaugeMetricFamily("chomp_ledger_queue", "Ledger rows not yet in the database", value=self.queued)
         yield CounterMetricFamily(
             "chomp_ledger_dropped", "Ledger rows lost to a full queue or a failing disk", value=self.dropped
         )
@@ -6853,6 +9467,172 @@ class UsageLedger:
     @property
     def queued(self) -> int:
         return len(self._waiting) + self._writing
+
+    @property
+    def _unwritten(self) -> int:
+        """Rows that were to be written and could not be."""
+        return self._counted
+
+
+class SharedLedger(UsageLedger):
+    """The ledger in a database that replicas share. Rows come there by COPY, in order, each batch exactly once.
+
+    A batch is known by a number, which is kept with its rows: one whose fate is not known is sent again. While the
+    database is away, rows wait in a spool on disk, and are marked as late when they arrive.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        limits: Limits,
+        *,
+        log_form: str,
+        out: Callable[[str], object] | None = None,
+        replica: str,
+        spool: Spool,
+    ):
+        super().__init__(database, limits, log_form=log_form, out=out)
+        self._replica = replica
+        self._spool = spool
+        self._opened = False
+        self._sent: asyncio.Future[None] | None = None  # what the database has not answered for long
+        self._overflowed = False
+        self.earlier = spool.lines  # of the rows in the spool, those of a process before this one
+
+    def _make(self, connection: sqlite3.Connection) -> None:
+        super()._make(connection)
+        connection.execute(BATCHES_SQL)
+
+    async def open(self) -> None:
+        await super().open()
+        self._opened = True
+
+    @property
+    def queued(self) -> int:
+        return super().queued + self._spool.lines
+
+    @property
+    def _unwritten(self) -> int:
+        return self._spool.lines
+
+    def soon(self) -> None:
+        """No sooner than others: a commit for each request of a user would be PostgreSQL's limit, not the user's."""
+
+    async def run(self) -> None:
+        due = 0.0
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SPOOL_RETRY_S if self._spool.lines else None):
+                    await self._some.wait()
+                    await asyncio.wait_for(self._full.wait(), LEDGER_FLUSH_S)
+            await self.flush()
+            if self._spool.lines and time.monotonic() >= due:
+                await self.empty_spool()
+                due = time.monotonic() + SPOOL_RETRY_S
+
+    async def flush(self) -> None:
+        """Writes what was recorded until now, to the database or, while that is away, to the spool."""
+        await asyncio.shield(self._flush())  # rows taken out are written, whoever waits for that
+
+    async def _flush(self) -> None:
+        async with self._flushing:
+            entries, self._waiting = self._waiting, []
+            self._some.clear()
+            self._full.clear()
+            if not entries:
+                return
+            self._writing = len(entries)
+            rows = [entry[0] for entry in entries]
+            loop = asyncio.get_running_loop()
+            number = secrets.randbits(62)
+            try:
+                await loop.run_in_executor(None, self._take, entries)
+                if self._spool.lines or not await self._send(number, rows, late=0):  # in order
+                    await loop.run_in_executor(None, self._put_aside, rows, number)
+            except Exception as error:  # whatever is wrong with these, the next ones are to be written
+                self._lose(len(rows), error)
+            finally:
+                self._writing = 0
+
+    def _lose(self, count: int, error: object) -> None:
+        self.dropped += count
+        self.fault = str(error)
+        log.error("%d ledger rows are lost: %s", count, error)
+
+    def _put_aside(self, rows: Sequence[LedgerRow], number: int) -> None:
+        """Has rows wait on disk. Raises OSError."""
+        is_first = not self._spool.lines
+        kept = self._spool.add(list(map(msgspec.json.encode, rows)), number if is_first else None)
+        if is_first:
+            self._overflowed = False
+            log.error("the ledger cannot be written, rows wait in %s: %s", self._spool.folder, self.fault)
+        if kept < len(rows):
+            self.dropped += len(rows) - kept
+            if not self._overflowed:
+                log.error("ledger rows are lost: %d bytes of them wait in %s", self._spool.size, self._spool.folder)
+            self._overflowed = True
+
+    async def empty_spool(self) -> None:
+        """Sends what waits on disk, as long as the database takes it."""
+        while self._spool.lines:
+            if not await asyncio.shield(self._send_part()):
+                return
+            if len(self._waiting) >= LEDGER_BATCH:
+                await self.flush()
+        log.info("the ledger can be written again, all rows that waited are there")
+
+    async def _send_part(self) -> bool:
+        """Sends the oldest part of the spool; whether it is there no more."""
+        loop = asyncio.get_running_loop()
+        async with self._flushing:
+            before, rows = self._spool.lines, []
+            try:
+                found = await loop.run_in_executor(None, self._spool.first)
+                if found is None:
+                    return True
+                for line in found[1]:
+                    with contextlib.suppress(msgspec.DecodeError):  # the last one when the power went
+                        rows.append(msgspec.json.decode(line, type=LedgerRow))
+                if not await self._send(found[0], rows, late=1):
+                    return False
+            except Exception as error:  # they are not to hold up those that follow
+                self._lose(len(rows), error)
+            with contextlib.suppress(OSError):
+                await loop.run_in_executor(None, self._spool.remove)
+            self.earlier = max(0, self.earlier - (before - self._spool.lines))
+            return True
+
+    async def _send(self, number: int, rows: Sequence[LedgerRow], *, late: int) -> bool:
+        """Writes a batch, unless it is there; whether the database has it. Raises DatabaseFault when it never will."""
+        if not self._opened or (self._sent is not None and not self._sent.done()):
+            return False
+        work = functools.partial(self._copy, number, rows, late)
+        self._sent = asyncio.shield(self._database.write(work))
+        await asyncio.wait({self._sent}, timeout=LEDGER_SEND_S)
+        if not self._sent.done():
+            self._sent.add_done_callback(lambda one: one.cancelled() or one.exception())  # nobody asks it again
+            self.fault = "the database does not answer"
+            return False
+        try:
+            self._sent.result()
+        except DatabaseFault as error:
+            if not error.passing:
+                raise
+            self.fault = str(error)
+            return False
+        self.written += len(rows)
+        self.fault = ""
+        return True
+
+    def _copy(self, number: int, rows: Sequence[LedgerRow], late: int, connection: Any) -> None:
+        found = connection.execute(
+            "INSERT INTO batches (replica, number) VALUES (?, ?) ON CONFLICT (replica) DO UPDATE "
+            "SET number = excluded.number WHERE batches.number <> excluded.number",
+            (self._replica, number),
+        )
+        if found.rowcount:
+            values = ((*msgspec.structs.astuple(row), self._replica, late) for row in rows)
+            connection.copy("requests", _LEDGER_COLUMNS, values)
 
 
 @functools.lru_cache(maxsize=2)
@@ -6904,6 +9684,15 @@ class Budget(msgspec.Struct, eq=False):
     def left_usd(self) -> float | None:
         return None if self.usd is None else self.usd - self.used_usd - self.reserved_usd
 
+    @property
+    def unused_tokens(self) -> int | None:
+        """What is left of all, also where it is not for us to use."""
+        return None if self.tokens is None else self.tokens - self.used_tokens - self.reserved_tokens
+
+    @property
+    def unused_usd(self) -> float | None:
+        return None if self.usd is None else self.usd - self.used_usd - self.reserved_usd
+
     def use(self, tokens: int, usd: float) -> None:
         self.used_tokens += tokens
         self.used_usd += usd
@@ -6936,13 +9725,18 @@ def most_tokens(budgets: Iterable[Budget], prompt: int, price: Price | None) -> 
 class _Spending:
     """One user's budgets, and running requests."""
 
-    __slots__ = ("day", "minute", "month", "running")
+    __slots__ = ("day", "minute", "month", "most_parallel", "most_requests", "running")
 
     def __init__(self) -> None:
         self.minute: collections.deque[float] = collections.deque()  # when requests of the last 60 s came
         self.running = 0
+        self.most_parallel: float | None = None
+        self.most_requests: float | None = None  # in `minute`
         self.day = Budget(ends_at=-math.inf)
         self.month = Budget(ends_at=-math.inf)
+
+
+QuotaKind = Literal["tokens", "usd", "requests", "parallel"]
 
 
 class Reservation(msgspec.Struct, gc=False):
@@ -6977,6 +9771,8 @@ class Allowances:
     process.
     """
 
+    shared = False  # with other replicas
+
     def __init__(self, database: Database, clocks: Clocks = CLOCKS):
         self._database = database
         self._now, self._steady = clocks.wall, clocks.steady
@@ -6994,42 +9790,64 @@ class Allowances:
     def _of(self, name: str, now: float) -> _Spending:
         spending = self._spending.get(name)
         if spending is None:
-            spending = self._spending[name] = _Spending()
+            spending = self._spending[name] = self._spending_of(name)
         if now >= spending.day.ends_at:
-            spending.day = Budget(ends_at=day_end(now))
+            spending.day = self._budget(name, "tokens", day_end(now))
         if now >= spending.month.ends_at:
-            spending.month = Budget(ends_at=month_end(now))
+            spending.month = self._budget(name, "usd", month_end(now))
         while spending.minute and self._steady() - spending.minute[0] >= 60:
             spending.minute.popleft()
         return spending
+
+    def _spending_of(self, name: str) -> _Spending:
+        return _Spending()
+
+    def _budget(self, name: str, kind: QuotaKind, ends_at: float) -> Budget:
+        return Budget(ends_at=ends_at)
 
     def _of_user(self, user: User) -> _Spending:
         """The same, with the limits that `user` has now."""
         spending = self._of(user.name, self._now())
         spending.day.tokens, spending.month.usd = user.tokens_per_day, user.usd_per_month
+        spending.most_parallel, spending.most_requests = user.parallel, user.requests_per_minute
         return spending
+
+    def lacks(self, user: User, tokens: int, usd: float) -> bool:
+        """Whether a request is to wait for `ready` before it is admitted; only where `shared`."""
+        return False
+
+    async def ready(self, user: User, tokens: int, usd: float) -> None:
+        """Takes more for a request, as far as there is any and it comes soon: `admit` has the last word."""
+
+    async def refresh(self) -> None:
+        """Has `report` and `headers` tell what is used now, also elsewhere."""
+
+    async def stop(self) -> None:
+        """No more requests come."""
 
     def admit(self, user: User, tokens: int, usd: float) -> Reservation:
         """Reserves what a request may use at most. Raises Busy when that is more than is left."""
         now, spending = self._now(), self._of_user(user)
         day, month = spending.day, spending.month
-        if user.parallel is not None and spending.running >= user.parallel:
+        if spending.most_parallel is not None and spending.running >= spending.most_parallel:
             raise self._refusal(user, f"{user.parallel} requests of {user.name} are running already", 1.0)
-        if user.requests_per_minute is not None and len(spending.minute) >= user.requests_per_minute:
+        if spending.most_requests is not None and len(spending.minute) >= spending.most_requests:
             words = f"{user.name} may send {user.requests_per_minute} requests a minute"
             raise self._refusal(user, words, self._minute_s(spending) or 60.0)
         if (left := day.left_tokens) is not None and tokens > left:
+            left = day.unused_tokens or 0
             words = f"{max(0, left)} of {user.name}'s {day.tokens} tokens are left today (UTC)"
             if left > 0:
                 words += f", this request may use {tokens}: a smaller max_tokens makes it fit"
             raise self._refusal(user, words, day.ends_at - now, quota=True)
         if (left_usd := month.left_usd) is not None and usd > left_usd + 1e-9:
+            left_usd = month.unused_usd or 0.0
             words = f"{max(0.0, left_usd):.4f} of {user.name}'s {month.usd:g} USD are left this month (UTC)"
             if left_usd > 0:
                 words += f", this request may cost {usd:.4f}"
             raise self._refusal(user, words, month.ends_at - now, quota=True)
         spending.running += 1
-        if user.requests_per_minute is not None:
+        if spending.most_requests is not None:
             spending.minute.append(self._steady())
         day.reserve(tokens, 0.0)
         month.reserve(0, usd)
@@ -7072,7 +9890,7 @@ class Allowances:
         if (most := user.requests_per_minute) is not None:
             lines |= _limit_headers("requests", most, most - len(spending.minute), self._minute_s(spending))
         if (most := user.tokens_per_day) is not None:
-            lines |= _limit_headers("tokens", most, spending.day.left_tokens or 0, spending.day.ends_at - self._now())
+            lines |= _limit_headers("tokens", most, spending.day.unused_tokens or 0, spending.day.ends_at - self._now())
         return lines
 
     def report(self, user: User) -> dict[str, Any]:
@@ -7083,6 +9901,606 @@ class Allowances:
             "tokens_today": spending.day.used_tokens,
             "usd_this_month": round(spending.month.used_usd, 6),
         }
+
+
+QUOTAS_SQL = """
+CREATE TABLE IF NOT EXISTS quotas (
+  name TEXT NOT NULL, kind TEXT NOT NULL, ends_at REAL NOT NULL, replica TEXT NOT NULL, amount REAL NOT NULL,
+  used REAL NOT NULL, PRIMARY KEY (name, kind, ends_at, replica)
+)"""
+QUOTA_S = 1.0  # between two reports of what was used
+QUOTA_IDLE_S = 5.0  # then what is left of a quota is given back
+QUOTA_WAIT_S = 1.0  # of a request, for more of one
+QUOTA_ASK_S = 0.2  # for others to give back some of theirs, before it is looked again
+QUOTA_SEEN_S = 5.0  # between two looks at what others have used
+QUOTA_LOST_S = 5.0  # a process that did nothing for so long may have lost its quotas
+_LITTLE = 1e-9  # USD; sums of fractions are not exact
+
+QuotaKey = tuple[str, str, float]
+
+
+class Quota(Budget, eq=False, kw_only=True):
+    """What this replica may use of a user's budget, or of its requests: a part of what all replicas may.
+
+    `amount` counts from the window's beginning: `own` use is a part of it. Requests of a minute and parallel ones are
+    used as long as they count, and have no window.
+    """
+
+    name: str
+    kind: QuotaKind
+    amount: float = 0.0
+    own: float = 0.0  # used by this replica
+    before: float = 0.0  # of that, by processes before this one
+    elsewhere: float = 0.0  # used by others, as last known
+    idle: float = 0.0  # what others may use and have not, as last known
+    free: float = 0.0  # what nobody has, as last known
+    needs: list[float] = []  # of requests that wait for more of it
+    partly: bool = False  # less than they need is welcome, too
+    low: bool = False  # more is wanted before somebody waits
+    asked: bool = False  # others need what is left here
+    reported: float = 0.0  # `own` as others know it
+    held: float = 0.0  # `amount` as the database has it, as far as known
+    last_s: float = -math.inf  # when it was last used; of the steady clock
+    empty_until_s: float = -math.inf  # nothing more is to be had; of the steady clock
+
+    @property
+    def key(self) -> QuotaKey:
+        return self.name, self.kind, self.ends_at if self.kind in ("tokens", "usd") else 0.0
+
+    @property
+    def limit(self) -> float | None:
+        return self.usd if self.kind == "usd" else self.tokens
+
+    @property
+    def taken(self) -> float:
+        """Used, or about to be."""
+        return self.own + self.reserved_tokens + self.reserved_usd
+
+    @property
+    def left(self) -> float:
+        return self.amount - self.taken
+
+    @property
+    def left_tokens(self) -> int | None:
+        most = self.unused_tokens
+        return None if most is None else min(most, math.floor(self.left + _LITTLE))
+
+    @property
+    def left_usd(self) -> float | None:
+        most = self.unused_usd
+        return None if most is None else min(most, self.left)
+
+    def use(self, tokens: int, usd: float) -> None:
+        super().use(tokens, usd)
+        self.own += tokens + usd  # one of them is 0
+
+    def see(self, elsewhere: float, idle: float, free: float) -> None:
+        """Others have used so much, and may use so much more; nobody has what is free."""
+        more, self.elsewhere, self.idle, self.free = elsewhere - self.elsewhere, elsewhere, idle, free
+        if self.kind == "usd":
+            self.used_usd += more
+        else:
+            self.used_tokens += round(more)
+
+
+class _SharedSpending(_Spending):
+    """The same of a user whose requests other replicas answer, too."""
+
+    __slots__ = ("requests", "slots")
+
+    def __init__(self, requests: Quota, slots: Quota) -> None:
+        super().__init__()
+        self.requests = requests
+        self.slots = slots
+
+
+class _Change(msgspec.Struct, frozen=True):
+    """What the database is to hear of a quota, and how much of it is wanted."""
+
+    key: QuotaKey
+    own: float
+    amount: float  # at most
+    given: float  # back
+    short: float  # for those that wait; below 0 when more is left
+    least: float  # for one of them
+    limit: float | None
+    partly: bool
+    low: bool
+
+
+class _Granted(msgspec.Struct, frozen=True):
+    """What became of that."""
+
+    amount: float
+    elsewhere: float | None = None  # what others have used, and have left; None: not looked at
+    idle: float = 0.0
+    free: float = 0.0
+
+
+def _grant(change: _Change, amount: float, others: float, parts: int) -> tuple[float, float]:
+    """The amount of a quota from now on, and what is free then, when it has `amount` and others have `others`."""
+    assert change.limit is not None
+    free = max(0.0, change.limit - others - amount)
+    share = free / parts if change.low or change.short > 0 else 0.0
+    short = max(0.0, change.short + change.amount - amount)  # somebody may have taken some of it
+    if change.key[1] != "usd":
+        free, share = math.floor(free + _LITTLE), math.floor(share)
+    if free >= short - _LITTLE:
+        more = max(short, share)
+    elif change.partly or free >= change.least + change.amount - amount - _LITTLE:
+        more = free
+    else:
+        more = 0.0
+    return amount + more, free - more
+
+
+class SharedAllowances(Allowances):
+    """Allowances over replicas: each has quotas of what is left, in the table `quotas`, and uses them up in memory.
+
+    All quotas of a window together are never more than the limit. `run` reports what was used, takes more and gives
+    back what is not needed, in one transaction for all users. A request whose quota does not suffice waits for that,
+    not for long (`ready`); where others hold what it needs, they are asked to give it back. While the database is
+    away, what is there is used up, and no more.
+    """
+
+    shared = True
+
+    def __init__(
+        self,
+        database: Database,
+        clocks: Clocks = CLOCKS,
+        *,
+        replica: str,
+        link: Any = None,
+        alive: Callable[[], int] = lambda: 1,
+        earlier: Callable[[], int] = lambda: 0,
+    ):
+        """`alive` counts the replicas; `earlier` the rows of a process before this one that are still to be written."""
+        super().__init__(database, clocks)
+        self._replica = replica
+        self._link = link
+        self._alive = alive
+        self._earlier = earlier
+        self._began_at = math.inf
+        self._quotas: dict[QuotaKey, Quota] = {}
+        self._stir = asyncio.Event()
+        self._syncing = asyncio.Lock()
+        self._waiters: list[asyncio.Future[None]] = []  # for the end of a sync that has not begun
+        self._given = asyncio.Event()  # others have given something back
+        self._since_s = math.inf  # when the sync that runs began; of the steady clock
+        self._synced_s = self._seen_s = -math.inf
+        self._lost = False  # its quotas may be others' now
+        self._late = False  # rows of before are still to come
+        self._settled = False  # the transaction that runs has only to be committed
+        self._opened = False
+        self.fault = "the database has not been read yet"  # why nothing more is to be had
+        if link is not None:
+            link.hear("quota", self._heard)
+
+    # -- what there is
+
+    def _quota(self, name: str, kind: QuotaKind, ends_at: float = math.inf) -> Quota:
+        quota = Quota(name=name, kind=kind, ends_at=ends_at)
+        return self._quotas.setdefault(quota.key, quota)
+
+    def _budget(self, name: str, kind: QuotaKind, ends_at: float) -> Budget:
+        return self._quota(name, kind, ends_at)
+
+    def _spending_of(self, name: str) -> _Spending:
+        return _SharedSpending(self._quota(name, "requests"), self._quota(name, "parallel"))
+
+    def _of(self, name: str, now: float) -> _Spending:
+        spending = cast(_SharedSpending, super()._of(name, now))
+        spending.requests.own, spending.slots.own = len(spending.minute), spending.running
+        return spending
+
+    def _of_user(self, user: User) -> _Spending:
+        spending = cast(_SharedSpending, super()._of_user(user))
+        requests, slots = spending.requests, spending.slots
+        requests.tokens, slots.tokens = user.requests_per_minute, user.parallel
+        if user.requests_per_minute is not None:
+            spending.most_requests = min(user.requests_per_minute, requests.amount)
+        if user.parallel is not None:
+            spending.most_parallel = min(user.parallel, slots.amount)
+        return spending
+
+    def _short(self, user: User, tokens: int, usd: float) -> list[tuple[Quota, float]]:
+        """The quotas that do not suffice for a request, and what it needs of them."""
+        spending = cast(_SharedSpending, self._of_user(user))
+        wanted = (spending.day, tokens), (spending.month, usd), (spending.requests, 1), (spending.slots, 1)
+        limited = [(cast(Quota, quota), need) for quota, need in wanted if cast(Quota, quota).limit is not None]
+        if self._steady() - self._synced_s > QUOTA_LOST_S:
+            self._lost = True
+        if self._lost:
+            return limited
+        return [(quota, need) for quota, need in limited if quota.left < need - _LITTLE]
+
+    def lacks(self, user: User, tokens: int, usd: float) -> bool:
+        if self._is_away():
+            return False
+        now_s = self._steady()
+        short = self._short(user, tokens, usd)
+        return bool(short) and not any(
+            quota.empty_until_s > now_s and quota.left + quota.free + quota.idle < need - _LITTLE
+            for quota, need in short
+        )
+
+    def _is_away(self) -> bool:
+        return bool(self.fault) or self._steady() - self._since_s > QUOTA_WAIT_S
+
+    async def ready(self, user: User, tokens: int, usd: float) -> None:
+        loop = asyncio.get_running_loop()
+        due, asked = loop.time() + QUOTA_WAIT_S, False
+        while (short := self._short(user, tokens, usd)) and not self._is_away():
+            last = loop.time() >= due
+            await self._take(short, last and user.strict, due)
+            short = self._short(user, tokens, usd)
+            if not short:
+                return
+            hopeless = any(quota.left + quota.free + quota.idle < need - _LITTLE for quota, need in short)
+            if any(quota.kind in ("requests", "parallel") and quota.elsewhere for quota, _ in short) and not asked:
+                hopeless = False  # those may have ended since others told of them
+            if last or hopeless:
+                if hopeless and user.strict and not last:
+                    await self._take(short, True, due)  # it asks for less then
+                for quota, _ in short:
+                    quota.empty_until_s = self._steady() + QUOTA_WAIT_S
+                    if not hopeless:
+                        quota.idle = 0.0  # who has it does not give it back
+                return
+            asked = True
+            self._given.clear()
+            for quota, _ in short:
+                self._tell(quota.key, "ask")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(QUOTA_ASK_S, max(0.0, due - loop.time()))):
+                    await self._given.wait()
+
+    async def _take(self, short: Sequence[tuple[Quota, float]], partly: bool, due: float) -> None:
+        """Waits until the database was asked for more."""
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+        self._waiters.append(waiter)
+        for quota, need in short:
+            quota.needs.append(need)
+            quota.partly = quota.partly or partly
+        self._stir.set()
+        try:
+            async with asyncio.timeout_at(max(due, loop.time() + QUOTA_ASK_S)):
+                await waiter
+        except TimeoutError:
+            pass
+        finally:
+            for quota, need in short:
+                quota.needs.remove(need)
+                quota.partly = quota.partly and bool(quota.needs)
+
+    def admit(self, user: User, tokens: int, usd: float) -> Reservation:
+        """As of one replica. Raises Unavailable, too, while nobody knows how much is left elsewhere."""
+        try:
+            reservation = super().admit(user, tokens, usd)
+        except Busy as error:
+            short = self._short(user, tokens, usd)
+            if any(quota.taken + quota.elsewhere + need > (quota.limit or 0) + _LITTLE for quota, need in short):
+                raise  # it would be too much of all there is
+            if not self._is_away():
+                words = f"what is left of {user.name}'s allowance is held for requests that run elsewhere"
+                raise self._refusal(user, words, QUOTA_WAIT_S) from None
+            words = f"how much {user.name} may still use is not known: {self.fault or 'the database does not answer'}"
+            raise Unavailable(
+                words,
+                code="allowance_unknown",
+                retry_after_s=QUOTA_WAIT_S,
+                should_retry=True,
+                headers=error.headers,
+            ) from None
+        spending, now_s, parts = cast(_SharedSpending, reservation.spending), self._steady(), self._parts()
+        uses = (spending.day, tokens), (spending.month, usd), (spending.requests, 1), (spending.slots, 1)
+        for one, need in uses:
+            quota = cast(Quota, one)
+            quota.last_s = now_s
+            if quota.limit is not None and quota.left < 2 * need and quota.free >= parts * max(need, 1e-6):
+                quota.low = True
+                self._stir.set()
+        return reservation
+
+    def _parts(self) -> int:
+        """Into how many parts what is left is divided, of which a quota is one."""
+        return 2 * max(1, self._alive())
+
+    def headers(self, user: User) -> dict[str, str]:
+        spending = cast(_SharedSpending, self._of_user(user))
+        lines: dict[str, str] = {}
+        if (most := user.requests_per_minute) is not None:
+            left = most - len(spending.minute) - round(spending.requests.elsewhere)
+            lines |= _limit_headers("requests", most, left, self._minute_s(spending))
+        if (most := user.tokens_per_day) is not None:
+            left = most - spending.day.used_tokens - spending.day.reserved_tokens
+            lines |= _limit_headers("tokens", most, left, spending.day.ends_at - self._now())
+        return lines
+
+    def report(self, user: User) -> dict[str, Any]:
+        spending = cast(_SharedSpending, self._of(user.name, self._now()))
+        return {**super().report(user), "running": spending.running + round(spending.slots.elsewhere)}
+
+    # -- with the others
+
+    async def open(self, until: float = math.inf) -> None:
+        """Reads what was used today and this month, and takes over what a process before this one had."""
+        self._began_at = until
+        self._late = self._earlier() > 0
+
+        def take_over(connection: Any) -> list[tuple[Any, ...]]:
+            self.freed(connection, self._replica, until)
+            connection.execute("DELETE FROM quotas WHERE ends_at > 0 AND ends_at < ?", (self._now() - 86400,))
+            self._count(connection, "replica <> ?", self._replica, math.inf, "DO NOTHING")
+            return self._own(connection)
+
+        self._adopt(await self._database.write(take_over))
+        self._opened, self.fault = True, ""
+        await self.refresh()
+
+    def _own(self, connection: Any) -> list[tuple[Any, ...]]:
+        rows = connection.execute(
+            "SELECT name, kind, ends_at, used FROM quotas "
+            "WHERE replica = ? AND ends_at > ? AND kind IN ('tokens', 'usd')",
+            (self._replica, self._now()),
+        )
+        return rows.fetchall()  # type: ignore[no-any-return]
+
+    def _adopt(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Takes over what processes before this one have used."""
+        for name, kind, ends_at, used in rows:
+            spending = self._of(name, self._now())
+            budget = cast(Quota, spending.day if kind == "tokens" else spending.month)
+            if budget.ends_at == ends_at and used > budget.before:
+                more, budget.before = used - budget.before, used
+                budget.use(*((round(more), 0.0) if kind == "tokens" else (0, more)))
+                budget.amount += more
+
+    def freed(self, connection: Any, replica: str, until: float = math.inf) -> None:
+        """A replica is dead: others may have its quotas. What it did not say that it has used is in the ledger.
+
+        Requests of its last minute count for another minute. Part of the transaction that says that it is dead.
+        """
+        self._lost = self._lost or replica == self._replica  # it was only away
+        for sql in (LEDGER_SQL, QUOTAS_SQL):  # it may have died before there was any
+            connection.execute(sql)
+        update = "DO UPDATE SET used = greatest(quotas.used, excluded.used)"
+        self._count(connection, "replica = ?", replica, until, update)
+        sql = "UPDATE quotas SET amount = used WHERE replica = ? AND kind IN ('tokens', 'usd')"
+        connection.execute(sql, (replica,))
+        connection.execute("DELETE FROM quotas WHERE replica = ? AND kind = 'parallel'", (replica,))
+        sql = "UPDATE quotas SET ends_at = ? WHERE replica = ? AND kind = 'requests' AND ends_at = 0"
+        connection.execute(sql, (self._now() + 60, replica))
+
+    def _windows(self) -> Iterator[tuple[QuotaKind, str, float, float]]:
+        """Those that run: what is used in them as the ledger adds it up, and from when to when."""
+        now = self._now()
+        yield "tokens", "sum(prompt_tokens + completion_tokens)", day_end(now) - 86400, day_end(now)
+        yield "usd", "coalesce(sum(cost_usd), 0)", month_start(now), month_end(now)
+
+    def _count(self, connection: Any, where: str, replica: str, until: float, update: str) -> None:
+        """Enters what replicas have used, as the ledger has it."""
+        for kind, used, since, ends_at in self._windows():
+            sql = (
+                "INSERT INTO quotas (name, kind, ends_at, replica, amount, used) "  # noqa: S608 - our own
+                f"SELECT caller, ?, ?, replica, {used}, {used} FROM requests "
+                f"WHERE at >= ? AND at <= ? AND task = '' AND {where} GROUP BY caller, replica "
+                f"ON CONFLICT (name, kind, ends_at, replica) {update}"
+            )
+            connection.execute(sql, (kind, ends_at, since, until, replica))
+
+    async def _recount(self) -> None:
+        """Takes into account what has come late of a process before this one."""
+        found: list[tuple[Any, ...]] = []
+        for kind, used, since, ends_at in self._windows():
+            sql = (
+                f"SELECT caller, {used} AS used FROM requests "  # noqa: S608 - our own
+                "WHERE at >= ? AND at <= ? AND task = '' AND replica = ? GROUP BY caller"
+            )
+            rows = await self._database.read(sql, (since, self._began_at, self._replica))
+            found += [(row["caller"], kind, ends_at, row["used"]) for row in rows]
+        self._adopt(found)
+        self._late = False
+
+    async def refresh(self) -> None:
+        """Reads what others have used."""
+        await self._see([])
+
+    async def _see(self, names: list[str]) -> None:
+        """Reads what others have used, of these users or of all."""
+        sql = (
+            "SELECT name, kind, ends_at, sum(used) AS used, sum(greatest(amount, used)) AS held FROM quotas "
+            "WHERE replica <> ? AND (ends_at = 0 OR ends_at > ?) AND (name = ANY(?::text[]) OR ?) "
+            "GROUP BY name, kind, ends_at"
+        )
+        try:
+            async with asyncio.timeout(QUOTA_WAIT_S):
+                rows = await self._database.read(sql, (self._replica, self._now(), names, not names))
+        except (DatabaseFault, TimeoutError):
+            return  # what is known goes on
+        found: dict[QuotaKey, tuple[float, float]] = {}
+        for row in rows:
+            is_budget = row["kind"] in ("tokens", "usd")
+            key = row["name"], row["kind"], row["ends_at"] if is_budget else 0.0
+            used, held = found.get(key, (0.0, 0.0))
+            found[key] = used + row["used"], held + row["held"]
+            self._of(row["name"], self._now())
+        for key, quota in self._quotas.items():
+            if not names or quota.name in names:
+                used, held = found.get(key, (0.0, 0.0))
+                free = max(0.0, (quota.limit or 0.0) - held - max(quota.held, quota.own))
+                quota.see(used, held - used, free)
+
+    async def run(self) -> None:
+        """Reports, takes and gives back, again and again."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(QUOTA_S):
+                    await self._stir.wait()
+            if self.fault:
+                await asyncio.sleep(QUOTA_S)
+            if self._opened:
+                await asyncio.shield(self.sync())
+
+    async def stop(self) -> None:
+        """Gives everything back."""
+        if self._opened:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(QUOTA_WAIT_S):
+                    await asyncio.shield(self.sync(stopping=True))
+
+    async def sync(self, *, stopping: bool = False) -> None:
+        """Tells the database what was used, takes what is needed and gives back what is not."""
+        async with self._syncing:
+            waiters, self._waiters = self._waiters, []
+            self._stir.clear()
+            self._since_s = self._steady()
+            try:
+                if self._late and not self._earlier():
+                    await self._recount()
+                await self._exchange(self._changes(stopping))
+                if self._steady() - self._seen_s > QUOTA_SEEN_S:
+                    self._seen_s = self._steady()
+                    await self._see_again()
+                if self.fault:
+                    log.info("the allowances of users can be read again")
+                self.fault = ""
+            except DatabaseFault as error:
+                if not self.fault:
+                    log.error("users may use what this replica has of their allowances, and no more: %s", error)
+                self.fault = str(error)
+            finally:
+                self._since_s = math.inf
+                for waiter in waiters:
+                    if not waiter.done():
+                        waiter.set_result(None)
+
+    def _changes(self, stopping: bool) -> list[_Change]:
+        """What has changed; what is not needed can be used no more from now on."""
+        now, now_s, found = self._now(), self._steady(), []
+        if now_s - self._synced_s > QUOTA_LOST_S or self.fault:
+            self._lost = True
+        self._synced_s = now_s
+        for name in self._spending:
+            self._of(name, now)
+        for key, quota in tuple(self._quotas.items()):
+            if now >= quota.ends_at and quota.own == quota.reported and quota.taken == quota.own:
+                del self._quotas[key]
+                continue
+            need = sum(quota.needs)
+            is_idle = now_s - quota.last_s > QUOTA_IDLE_S and not self.fault
+            given = 0.0
+            if quota.left > 0 and (stopping or quota.asked or (is_idle and not need)):
+                given = quota.left  # all of it: two that wait for what the other has would get neither
+                quota.amount = quota.taken
+            if quota.limit is None:
+                quota.amount = max(quota.amount, quota.own)
+            wants = quota.limit is not None and (quota.low or need > quota.left + _LITTLE)
+            if wants or quota.own != quota.reported or quota.amount != quota.held or (self._lost and quota.held):
+                least = min(quota.needs, default=0.0) - quota.left
+                found.append(
+                    _Change(
+                        key, quota.own, quota.amount, given, need - quota.left, least, quota.limit if wants else None,
+                        quota.partly, quota.low,
+                    )
+                )  # fmt: skip
+        return found
+
+    async def _exchange(self, changes: Sequence[_Change]) -> None:
+        parts = self._parts()
+        gives = [key for change in changes if (key := change.key) and self._quotas[key].asked]
+        granted = {}
+        if changes:
+            self._settled = False
+            try:
+                granted = await self._database.write(functools.partial(self._settle, changes, parts))
+            except DatabaseFault:
+                if not self._settled:  # else it may have been kept, and what was given back is others'
+                    for change in changes:
+                        self._quotas[change.key].amount += change.given
+                raise
+        self._lost = False
+        for change in changes:
+            quota, result = self._quotas[change.key], granted[change.key]
+            quota.free += max(0.0, quota.held - result.amount)  # given back
+            quota.amount = quota.held = result.amount
+            quota.reported, quota.low = change.own, False
+            if result.elsewhere is not None:
+                quota.see(result.elsewhere, result.idle, result.free)
+        for key in gives:
+            self._quotas[key].asked = False
+            self._tell(key, "given")
+
+    def _settle(self, changes: Sequence[_Change], parts: int, connection: Any) -> dict[QuotaKey, _Granted]:
+        """Part of a transaction: tells the table of the changes, and what it has to say to that."""
+        connection.execute("SET LOCAL enable_seqscan = off")  # who reads all of a small table is in everybody's way
+        keys = list(zip(*(change.key for change in changes), strict=True))
+        rows = connection.execute(
+            "SELECT name, kind, ends_at, q.amount FROM unnest(?::text[], ?::text[], ?::float8[]) "
+            "AS k(name, kind, ends_at) JOIN quotas q USING (name, kind, ends_at) WHERE q.replica = ?",
+            (*map(list, keys), self._replica),
+        )
+        own = {(name, kind, ends_at): amount for name, kind, ends_at, amount in rows.fetchall()}
+        others = self._others(connection, [change.key for change in changes if change.limit is not None])
+        granted: dict[QuotaKey, _Granted] = {}
+        for change in changes:
+            amount = max(min(change.amount, own.get(change.key, 0.0)), change.own)
+            if change.limit is None:
+                granted[change.key] = _Granted(amount)
+                continue
+            theirs, used = others.get(change.key, (0.0, 0.0))
+            amount, free = _grant(change, amount, theirs, parts)
+            granted[change.key] = _Granted(amount, used, theirs - used, free)
+        amounts = [float(granted[change.key].amount) for change in changes]
+        columns = [*map(list, keys), amounts, [float(change.own) for change in changes]]
+        connection.execute(
+            "INSERT INTO quotas (name, kind, ends_at, replica, amount, used) "
+            "SELECT k.name, k.kind, k.ends_at, ?, k.amount, k.used FROM "
+            "unnest(?::text[], ?::text[], ?::float8[], ?::float8[], ?::float8[]) "
+            "AS k(name, kind, ends_at, amount, used) "
+            "ON CONFLICT (name, kind, ends_at, replica) DO UPDATE SET amount = excluded.amount, used = excluded.used",
+            (self._replica, *columns),
+        )
+        self._settled = True
+        return granted
+
+    def _others(self, connection: Any, keys: Sequence[QuotaKey]) -> dict[QuotaKey, tuple[float, float]]:
+        """What others have of some quotas, and have used."""
+        if not keys:
+            return {}
+        rows = connection.execute(
+            "SELECT k.name, k.kind, k.ends_at, sum(greatest(q.amount, q.used)), sum(q.used) "
+            "FROM unnest(?::text[], ?::text[], ?::float8[]) AS k(name, kind, ends_at) "
+            "JOIN quotas q ON q.name = k.name AND q.kind = k.kind "
+            "AND (q.ends_at = k.ends_at OR (k.ends_at = 0 AND q.ends_at > ?)) "
+            "WHERE q.replica <> ? OR q.ends_at <> k.ends_at GROUP BY 1, 2, 3",
+            (*map(list, zip(*keys, strict=True)), self._now(), self._replica),
+        )
+        return {(name, kind, ends_at): (held, used) for name, kind, ends_at, held, used in rows.fetchall()}
+
+    async def _see_again(self) -> None:
+        """Looks what others have used of what is in use here."""
+        since_s = self._steady() - 60
+        names = sorted({quota.name for quota in self._quotas.values() if quota.last_s > since_s})
+        if names:
+            await self._see(names)
+
+    def _tell(self, key: QuotaKey, what: str) -> None:
+        if self._link is not None:
+            self._link.tell("quota", {"key": key, "what": what})
+
+    def _heard(self, payload: Mapping[str, Any], replica: str) -> None:
+        """Another replica needs what is left here, or has given back something."""
+        if payload["what"] == "given":
+            self._given.set()
+            return
+        name, kind, ends_at = payload["key"]
+        quota = self._quotas.get((name, kind, ends_at))
+        if quota is not None and quota.held:
+            quota.asked = True
+            self._stir.set()
 
 
 def _limit_headers(kind: str, most: int, left: int, reset_s: float) -> dict[str, str]:
@@ -7430,6 +10848,89 @@ class Meters:
                 waiter.set_result(None)
 
 
+SPENT_S = 60.0  # between two looks into the ledger for what tasks of other replicas have used
+
+
+class SharedMeters(Meters):
+    """Meters over replicas: a day's budgets are of all their tasks, a task's own lives where it runs.
+
+    Replicas tell each other what their tasks have used this day, all of it, so that nothing is lost with a hint or
+    counted twice; what a replica did not tell is in the ledger.
+    """
+
+    def __init__(
+        self, database: Database, settings: TaskSettings, clocks: Clocks = CLOCKS, *, replica: str, link: Any = None
+    ):
+        super().__init__(database, settings, clocks)
+        self._replica = replica
+        self._link = link
+        self._until = -math.inf
+        self._own = Budget(ends_at=self._day.ends_at)  # of this process
+        self._seen: dict[str, tuple[int, float]] = {}  # tokens and USD of other processes today, by replica
+        self._spent = asyncio.Event()
+        if link is not None:
+            link.hear("spent", self._heard)
+
+    def today(self) -> Budget:
+        if self._now() >= self._day.ends_at:
+            self._own, self._seen = Budget(ends_at=day_end(self._now())), {}
+        return super().today()
+
+    async def read_today(self, until: float = math.inf) -> None:
+        self._until = until
+        day = self.today()
+        where = "at >= ? AND task != '' AND (replica <> ? OR at <= ?)"
+        values = day.ends_at - 86400, self._replica, until
+        for row in await sums(self._database, where, values, "replica"):
+            used = row["prompt_tokens"] + row["completion_tokens"] - row["cached_tokens"]
+            self._see(row["replica"], used, row["cost_usd"] or 0.0)
+
+    def _see(self, replica: str, tokens: int, usd: float) -> None:
+        """A replica has used so much today, or more."""
+        before = self._seen.get(replica, (0, 0.0))
+        now = self._seen[replica] = max(before[0], tokens), max(before[1], usd)
+        self.today().use(now[0] - before[0], now[1] - before[1])
+
+    def settled(self, meter: Meter | None, request: int, row: LedgerRow, retry_after_s: float | None) -> None:
+        super().settled(meter, request, row, retry_after_s)
+        self._own.use(max(0, row.prompt_tokens + row.completion_tokens - row.cached_tokens), row.cost_usd or 0.0)
+        self._spent.set()
+
+    def granted(self, task: Task) -> None:
+        super().granted(task)
+        self._spent.set()
+
+    async def run(self) -> None:
+        """Tells the others what is used here soon, and reads what they have used now and then."""
+        while True:
+            try:
+                async with asyncio.timeout(SPENT_S):
+                    while True:
+                        await self._spent.wait()
+                        await asyncio.sleep(LEDGER_FLUSH_S)
+                        self._tell()
+            except TimeoutError:
+                with contextlib.suppress(DatabaseFault):
+                    await self.read_today(self._until)
+                self._tell()
+
+    def _tell(self) -> None:
+        self._spent.clear()
+        if self._link is not None:
+            day, before = self.today(), self._seen.get(self._replica, (0, 0.0))
+            tokens, usd = self._own.used_tokens + before[0], self._own.used_usd + before[1]
+            self._link.tell("spent", {"day": day.ends_at, "tokens": tokens, "usd": usd, "grants": self._grants})
+
+    def _heard(self, payload: Mapping[str, Any], replica: str) -> None:
+        """Another replica tells what its tasks have used today, and how often somebody let all go on."""
+        if payload["day"] != self.today().ends_at or replica == self._replica:
+            return
+        self._see(replica, payload["tokens"], payload["usd"])
+        if payload["grants"] > self._grants:
+            self._grants = payload["grants"]
+            self._look_again()
+
+
 # == Credentials =======================================================================================================
 
 SHOWN_SECRET = "[hidden]"
@@ -7573,6 +11074,38 @@ def new_user_token(name: str) -> tuple[str, str]:
     return token, hashlib.sha256(token.encode()).hexdigest()
 
 
+PASS_S = 60.0  # how old a request may be that another replica passes on
+
+
+class Passes:
+    """How a replica proves to another that it passes a request on, and whose that is: signed with CHOMP_SECRET_KEY."""
+
+    def __init__(self, secret: str, replica: str, clock: Callable[[], float] = time.time):
+        self._key = hmac.digest(secret.encode(), b"chomp cluster", "sha256") if secret else b""
+        self._replica, self._now = replica, clock
+
+    def issue(self, to: str, method: str, target: str, caller: Caller | None) -> str:
+        """A pass for one request to a replica, of `caller`; None: the request has its own token with it."""
+        who = ("", "") if caller is None else (caller.kind, caller.name)
+        words = base64.urlsafe_b64encode(msgspec.json.encode(who)).decode()
+        signed = f"{int(self._now())}.{words}"
+        return f"{signed}.{self._signature(to, method, target, signed)}"
+
+    def read(self, given: str, method: str, target: str) -> tuple[str, str] | None:
+        """The kind and name of the caller for whom a request is passed on; None when the pass is not good."""
+        signed, _, signature = given.rpartition(".")
+        good = self._signature(self._replica, method, target, signed)
+        if not self._key or not hmac.compare_digest(signature.encode("utf-8", "replace"), good.encode()):
+            return None
+        at, _, words = signed.partition(".")
+        if abs(self._now() - int(at)) > PASS_S:
+            return None
+        return msgspec.json.decode(base64.urlsafe_b64decode(words), type=tuple[str, str])
+
+    def _signature(self, to: str, method: str, target: str, signed: str) -> str:
+        return hmac.digest(self._key, f"{to} {method} {target} {signed}".encode("utf-8", "replace"), "sha256").hex()
+
+
 CODE_S = 600.0
 BANNER_CODE_S = 86400.0
 BROWSER_KEY_S = 30 * 86400
@@ -7630,6 +11163,17 @@ class Logins:
             return None
         return self.new_key()
 
+    async def redeem(self, code: str) -> str | None:
+        """The same, wherever the code was made. Raises Unavailable."""
+        return self.key(code)
+
+    async def open(self) -> None:
+        """Reads what is on record, if anything is. Raises DatabaseFault."""
+
+    async def sign_out(self, key: str) -> None:
+        """Signs out, everywhere: a good key is none any more."""
+        self.end(key)
+
     def new_key(self) -> str:
         """A key for a browser that has proved to be the owner's."""
         signed = f"{secrets.token_hex(16)}.{int(self._now()) + BROWSER_KEY_S}"
@@ -7684,6 +11228,93 @@ class Logins:
     def signed_in(self, address: str) -> None:
         """A try from `address` went well."""
         self._failures.pop(address, None)
+
+
+LOGINS_SQL = (
+    "CREATE TABLE IF NOT EXISTS used_codes (digest TEXT PRIMARY KEY, ends_at BIGINT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS ended_keys (name TEXT PRIMARY KEY, ends_at BIGINT NOT NULL)",
+)
+
+
+ENDED_SQL = "INSERT INTO ended_keys (name, ends_at) VALUES (?, ?) ON CONFLICT DO NOTHING"
+
+
+class SharedLogins(Logins):
+    """The same for replicas: a code is signed, so each can tell that it is good, and whoever takes it says so first.
+
+    What was signed out is on record, and the others are told.
+    """
+
+    def __init__(
+        self, owner_token: str, database: Database, link: Link, clock: Callable[[], float] = time.time,
+        lasting: Callable[[], float] = boot_s,
+    ):  # fmt: skip
+        super().__init__(owner_token, clock, lasting)
+        self._database, self._link = database, link
+        self._unrecorded: dict[str, int] = {}  # signed out while the database was away
+        link.hear("signed_out", self._hear)
+
+    async def open(self) -> None:
+        """Reads who was signed out, and puts on record who could not be yet. Raises DatabaseFault."""
+        now, late = int(self._now()), dict(self._unrecorded)
+
+        def work(connection: Any) -> list[Any]:
+            for sql in LOGINS_SQL:
+                connection.execute(sql)
+            connection.executemany(ENDED_SQL, list(late.items()))
+            connection.execute("DELETE FROM ended_keys WHERE ends_at < ?", (now,))
+            return cast(list[Any], connection.execute("SELECT name, ends_at FROM ended_keys").fetchall())
+
+        self._ended |= dict(await self._database.write(work))
+        for name in late:
+            self._unrecorded.pop(name, None)
+
+    async def catch_up(self) -> None:
+        """What was missed while the database was away; it is asked again when it is back once more."""
+        with contextlib.suppress(DatabaseFault):
+            await self.open()
+
+    def code(self, lasts_s: float = CODE_S) -> str:
+        """A code that signs in, once, on any replica."""
+        signed = f"{secrets.token_urlsafe(12)}.{int(self._now() + lasts_s)}"
+        return f"{signed}.{self._signature(f'code {signed}')}"
+
+    def key(self, code: str) -> str | None:
+        """None: whether a code was used is on record, which takes a while; `redeem` looks."""
+        return None
+
+    async def redeem(self, code: str) -> str | None:
+        signed, _, signature = code.rpartition(".")
+        good = self._signature(f"code {signed}")
+        if not hmac.compare_digest(signature.encode("utf-8", "replace"), good.encode()):
+            return None
+        ends_at, now = int(signed.partition(".")[2]), int(self._now())
+        if now >= ends_at:
+            return None
+        digest = hashlib.sha256(signed.encode()).hexdigest()
+
+        def work(connection: Any) -> bool:
+            connection.execute("DELETE FROM used_codes WHERE ends_at < ?", (now - 3600,))  # clocks may differ
+            sql = "INSERT INTO used_codes (digest, ends_at) VALUES (?, ?) ON CONFLICT DO NOTHING"
+            return cast(bool, connection.execute(sql, (digest, ends_at)).rowcount == 1)
+
+        return self.new_key() if await self._database.write(work) else None
+
+    async def sign_out(self, key: str) -> None:
+        if not self.check(key):
+            return
+        self.end(key)
+        name, ends_at, _ = key.removeprefix(BROWSER_KEY).split(".")
+        self._link.tell("signed_out", (name, int(ends_at)), keep=True)
+        try:
+            await self._database.write(lambda connection: connection.execute(ENDED_SQL, (name, int(ends_at))))
+        except DatabaseFault as fault:  # the others hear of it when it is back
+            self._unrecorded[name] = int(ends_at)
+            log.warning("that a browser was signed out is not on record: %s", fault)
+
+    def _hear(self, payload: Any, replica: str) -> None:
+        name, ends_at = payload
+        self._ended[str(name)] = int(ends_at)
 
 
 # == Upstream ==========================================================================================================
@@ -9477,6 +13108,7 @@ class Accounts:
         self.all: dict[str, Account] = {}
         self.changed: Callable[[], object] = lambda: None  # told to Routing: there are others
         self.rewrite: Callable[[Callable[[dict[str, Any]], dict[str, Any]]], Awaitable[Any]] | None = None
+        self.link: Link | None = None  # to other replicas, which have the same accounts
 
     # -- which there are
 
@@ -9802,8 +13434,23 @@ class Accounts:
             self._rest(account, "", "overage", max(resets, default=wall + UNSAID_S) - wall,
                        "its plan is used up, and what goes beyond is not wanted")  # fmt: skip
 
+    def hear(self, payload: Any, replica: str) -> None:
+        """An account was found to rest by another replica."""
+        name, router, scope, kind, seconds, words, is_guess = payload
+        account = self.all.get(name)
+        if account is not None and account.router == router:
+            self._rest(account, scope, kind, float(seconds), str(words), is_guess=bool(is_guess), is_hint=True)
+
     def _rest(
-        self, account: Account, scope: str, kind: Any, seconds: float, words: str, *, is_guess: bool = False
+        self,
+        account: Account,
+        scope: str,
+        kind: Any,
+        seconds: float,
+        words: str,
+        *,
+        is_guess: bool = False,
+        is_hint: bool = False,
     ) -> None:
         """An account is left alone, or a family of its models; who is asked instead is asked gently."""
         now = self._now()
@@ -9822,7 +13469,11 @@ class Accounts:
             known = until < math.inf and not is_guess
             facts = {"router": account.router, "key": account.name, "model": scope,
                      "until": iso(self._wall() + until - now) if known else None, "reason": words}  # fmt: skip
-            self._events.publish("cooldown", facts)
+            if not is_hint:
+                self._events.publish("cooldown", facts)
+        if self.link is not None and not is_hint and kind != "parked":  # which its file says, to each
+            told = (account.name, account.router, scope, kind, until - now, words, is_guess)
+            self.link.tell("account", told)
         if not scope:
             account.lane.slots = 0  # who waits here looks for another
         account.lane.stir()
@@ -9964,23 +13615,24 @@ class Accounts:
             account.is_signed_out = False
             lock = await self._lock(account)
             try:
+                await self._files.renew()
                 self._load(account)
                 account.stamp = self._files.stamp(account.path)
                 if account.tokens is None or (account.tokens.access != stale and self._left_s(account) > 0):
                     return
                 await self._ask_for_token(account)
             finally:
-                self._files.unlock(lock)
+                await self._files.unlock(lock)
         except (StoreError, ValueError, aiohttp.ClientError, OSError, TimeoutError) as error:
             self._not_refreshed(account, str(error) or type(error).__name__)
         finally:
             account.refreshing = None
             self._stir()
 
-    async def _lock(self, account: Account) -> int:
+    async def _lock(self, account: Account) -> int | str:
         """The lock on an account's file. Raises StoreError or TimeoutError."""
         async with asyncio.timeout(_TURN_S):
-            while (lock := self._files.try_lock(account.path)) is None:  # noqa: ASYNC110 - another process has it
+            while (lock := await self._files.try_lock(account.path)) is None:  # noqa: ASYNC110 - another process has it
                 await asyncio.sleep(0.05)
             return lock
 
@@ -9991,7 +13643,7 @@ class Accounts:
             raise ValueError("its token has ended and there is none to make another with: sign in again")
         if (left_s := tokens.refresh_from - self._wall()) > 0:
             raise ValueError(f"its vendor makes no new token for another {math.ceil(left_s)} s")
-        self._files.check_writable(account.path)
+        await self._files.check_writable(account.path)
         url = self._settings.environ.get(f"CHOMP_{account.kind_id.upper()}_TOKEN_URL") or kind.TOKEN_URL
         payload = kind.refresh(tokens)
         sent: dict[str, Any] = {"data": payload} if kind.FORM else {"json": payload}
@@ -10005,6 +13657,7 @@ class Accounts:
                 again = ": sign in again, with the program it belongs to" if account.is_signed_out else ""
                 raise ValueError(f"{answer.status}: {fault.message}{again}")
         # the old token is used up: nothing may come between this and the writing
+        await self._files.renew()
         if self._is_other(account, tokens):
             self._load(account)  # somebody has signed in anew meanwhile
             return
@@ -10014,7 +13667,7 @@ class Accounts:
             raise ValueError("the answer has no token")
         account.unsaved, account.lasts_s = True, max(0.0, new.expires_at - self._wall())
         self._take(account, fields, new)
-        self._save(account)
+        await self._save(account)
         self._find_twins()  # whose it is may have been said only now
         self.changed()
         self._tell(account)
@@ -10027,12 +13680,12 @@ class Accounts:
             return False
         return found is not None and bool(found.refresh) and found.refresh != tokens.refresh and not account.unsaved
 
-    def _save(self, account: Account) -> None:
+    async def _save(self, account: Account) -> None:
         """Writes an account's tokens; where that cannot be, they are kept in memory and it is tried again."""
         if self._files.stamp(account.path) is None:
             return  # somebody has removed it meanwhile
         try:
-            self._files.write(account.path, account.fields)
+            await self._files.write(account.path, account.fields)
         except StoreError as error:
             account.refresh_fault = f"its new token is in memory only: {error}"
             log.error("%s: %s", account.name, account.refresh_fault)
@@ -10056,12 +13709,15 @@ class Accounts:
             await asyncio.sleep(FOLLOW_S)
             self.look()
             now = self._now()
-            for account in self.all.values():
+            for account in list(self.all.values()):
                 self._tidy(account, now)
                 if account.lane.slots:  # an answer may take long, and others are not to wait for it
                     self._widen(account)
                 if account.unsaved and not account.fault:
-                    self._save(account)
+                    await self._files.renew()  # somebody may have signed in anew elsewhere
+                    self._load(account)
+                    if account.unsaved:
+                        await self._save(account)
                 elif self._serves(account) and account.refreshing is None and self._is_due(account):
                     tokens = cast(Tokens, account.tokens)
                     if tokens.refresh and account.refresh_at <= now and tokens.refresh_from <= self._wall():
@@ -10156,7 +13812,7 @@ class Accounts:
         await self._change("files", name, str(place))
         return name
 
-    def save(self, fields: Mapping[str, Any], name: str = "") -> str:
+    async def save(self, fields: Mapping[str, Any], name: str = "") -> str:
         """Keeps an account that has just been signed in, in state/accounts/; its name. Raises ChompError."""
         kind_id = kind_of(fields)
         kind = ACCOUNT_KINDS[kind_id]
@@ -10176,7 +13832,7 @@ class Accounts:
         if not ACCOUNT_NAME.fullmatch(name):
             raise BadRequest(f'the name of an account is such as "work", not {name[:100]!r}', param="name")
         try:
-            self._files.write(account.path if account else self._files.folder / f"{name}.json", fields)
+            await self._files.write(account.path if account else self._files.folder / f"{name}.json", fields)
         except StoreError as error:
             raise Unavailable(str(error)) from None
         self.look()
@@ -10191,7 +13847,7 @@ class Accounts:
             await self._change("files", name, "")
         else:
             try:
-                self._files.remove(account.path)
+                await self._files.remove(account.path)
             except StoreError as error:
                 raise Unavailable(str(error)) from None
             self.look()
@@ -10485,7 +14141,53 @@ class RouterPool:
         self._price_of: dict[tuple[str, str], Price | None] = {}
         self.speeds: dict[tuple[str, str], float] = {}  # tok/s of a router's model at its best; whoever measures it
         self._plans: dict[Question, Plan] = {}
+        self._link: Link | None = None
         self.adopt(rows, settings)
+
+    # -- what replicas tell each other: hints, so that not each has to find out for itself
+
+    def join(self, link: Link) -> None:
+        """From now on other replicas are told what rests, what fails and what is listed; what they say counts here."""
+        self._link = self.accounts.link = link
+        link.hear("cooldown", self._hear_cooldown)
+        link.hear("breaker", self._hear_breaker)
+        link.hear("models", self._hear_models)
+        link.hear("account", self.accounts.hear)
+
+    def _hint(self, kind: str, router: Router, *words: Any) -> None:
+        if self._link is not None and router.row.kind == "hosted":  # hosts are each machine's own
+            self._link.tell(kind, (router.row.id, router.row.base_url, *words))
+
+    def _hinted(self, payload: Any) -> tuple[Router, list[Any]] | None:
+        """The router that another replica means, if it is the same here."""
+        id, base_url, *words = payload
+        router = self._routers.get(id)
+        same = router is not None and router.row.kind == "hosted" and router.row.base_url == base_url
+        return (router, words) if router is not None and same else None
+
+    def _hear_cooldown(self, payload: Any, replica: str) -> None:
+        if (found := self._hinted(payload)) is None:
+            return
+        router, (key, model, left_s, failures, words) = found
+        until = self._now() + min(float(left_s), REST_MAX_S)
+        known = router.benches.get((key, model))
+        if known is None or known.until < until:
+            self._plans.clear()
+            self._bench(router, (key, model), Bench(until, int(failures), words), is_hint=True)
+
+    def _hear_breaker(self, payload: Any, replica: str) -> None:
+        """One more failure here opens it: a replica that reaches nobody must not keep the others from a router."""
+        if (found := self._hinted(payload)) is not None:
+            breaker = found[0].breaker
+            breaker.failures = max(breaker.failures, BREAKER_FAILURES - 1)
+
+    def _hear_models(self, payload: Any, replica: str) -> None:
+        if (found := self._hinted(payload)) is not None and not found[0].row.models:
+            router, (listed,) = found
+            router.models = tuple(msgspec.convert(listed, list[Model]))
+            router.fetched_at, router.error = self._now(), ""
+            self._index()
+            self._events.publish("platforms", {"id": router.row.id})
 
     def adopt(self, rows: Sequence[RouterDef], settings: Settings) -> None:
         """Takes over routers and aliases written anew. What was learnt of a router that stays as it is is kept."""
@@ -10661,6 +14363,7 @@ class RouterPool:
             router.models = tuple(models) or router.models  # an empty list is a fault, not news
             router.fetched_at, router.error = self._now(), ""
             self._index()
+            self._hint("models", router, router.models)
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
             words = str(error) or type(error).__name__
             router.error = self._credentials.redact(words)[:300]
@@ -11309,7 +15012,10 @@ class RouterPool:
         return verdict, seconds
 
     def _tell_of_breaker(self, router: Router, now: float) -> None:
-        self._events.publish("breaker", {"router": router.row.id, "state": router.breaker.state(now)})
+        state = router.breaker.state(now)
+        self._events.publish("breaker", {"router": router.row.id, "state": state})
+        if state == "open":
+            self._hint("breaker", router)
 
     def notice_sleep(self) -> None:
         """Finds out whether the machine has slept since the last look."""
@@ -11319,12 +15025,14 @@ class RouterPool:
             self._woken_s = now
         self._slept_s = slept_s
 
-    def _bench(self, router: Router, scope: tuple[str, str], bench: Bench) -> None:
+    def _bench(self, router: Router, scope: tuple[str, str], bench: Bench, *, is_hint: bool = False) -> None:
         router.benches.pop(scope, None)  # it is the last now
         router.benches[scope] = bench
         until = iso(self._clocks.wall() + bench.until - self._now())
         facts = {"router": router.row.id, "key": scope[0], "model": scope[1], "until": until, "reason": bench.words}
-        self._events.publish("cooldown", facts)
+        if not is_hint:
+            self._events.publish("cooldown", facts)
+            self._hint("cooldown", router, *scope, bench.until - self._now(), bench.failures, bench.words)
         self._benched_until = max(self._benched_until, bench.until)
         if len(router.benches) > self._settings.limits.names:
             del router.benches[next(iter(router.benches))]
@@ -11965,6 +15673,7 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     _translations: dict[tuple[str, str, Api], Translation] = {}  # each for one attempt
     _adopted: bytes = b""  # the request without what targets of before needed back
     _reservation: Reservation | None = None
+    _quota_asked: bool = False  # for more of its user's allowance
     _most: int | None = None  # tokens that its user has left for an answer
     _prompt: int = -1  # tokens, once estimated
     _broken: UpstreamError | None = None  # what went wrong after the commitment
@@ -12111,6 +15820,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
         if (user := self.caller.user) is not None:
             self._targets = self._permitted(self._targets)
             if self._reservation is None:  # else it has waited for an account since
+                if self.proxy.allowances.shared and self._lacks_quota(user):
+                    return
                 self._admit(user)
         if plan.strategy:
             self._arrange(0)
@@ -12177,22 +15888,41 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
 
     def _admit(self, user: User) -> None:
         """Reserves what the request may use of its user's allowance. Raises Busy when that is more than is left."""
-        api = self.request.api
         if self._is_free:
             return
         tokens, usd = 0, 0.0
         if user.limited():  # the others are counted: they may get limits while chomp runs
-            prompt, answer = self._prompt_tokens(), 0
-            if api != "embeddings":
-                answer = self.envelope.most_tokens(api, RESERVED_TOKENS)
-            pairs = {(one.router.id, one.model) for one in self._targets}
-            prices = [self.proxy.routing.price(router, model) for router, model in pairs]
+            prompt, answer, prices = self._estimates()
             left = [self.proxy.allowances.most_tokens(user, prompt, price) for price in prices] if answer else []
             if (most := min((one for one in left if one is not None), default=0)) > 0:
                 self._most, answer = most, min(answer, most)
             usd = max(cost_usd(Usage(prompt, answer), price) or 0.0 for price in prices)
             tokens = prompt + answer
         self._reservation = self.proxy.allowances.admit(user, tokens, usd)
+
+    def _estimates(self) -> tuple[int, int, list[Price | None]]:
+        """Tokens of the request and, at most, of its answer, and the prices of where it may go."""
+        api, answer = self.request.api, 0
+        if api != "embeddings":
+            answer = self.envelope.most_tokens(api, RESERVED_TOKENS)
+        pairs = {(one.router.id, one.model) for one in self._targets}
+        return self._prompt_tokens(), answer, [self.proxy.routing.price(router, model) for router, model in pairs]
+
+    def _lacks_quota(self, user: User) -> bool:
+        """Whether the request waits for more of its user's allowance, which other replicas may have; once."""
+        if self._is_free or self._quota_asked or not user.limited():
+            return False
+        prompt, answer, prices = self._estimates()
+        usd = max(cost_usd(Usage(prompt, answer), price) or 0.0 for price in prices)
+        if not self.proxy.allowances.lacks(user, prompt + answer, usd):
+            return False
+        self._quota_asked = True
+        self._wait(self._take_quota, user, prompt + answer, usd)
+        return True
+
+    async def _take_quota(self, user: User, tokens: int, usd: float) -> None:
+        await self.proxy.allowances.ready(user, tokens, usd)
+        self._begin_with(cast(Plan, self._plan))
 
     def _prompt_tokens(self) -> int:
         """Of the request, roughly."""
@@ -13858,7 +17588,8 @@ CREATE TABLE IF NOT EXISTS jobs (
   id INTEGER PRIMARY KEY AUTOINCREMENT, caller TEXT NOT NULL, prompt TEXT NOT NULL, status TEXT NOT NULL,
   created TEXT NOT NULL, model TEXT NOT NULL, router TEXT NOT NULL, system TEXT NOT NULL,
   result TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '', tokens_in INTEGER NOT NULL DEFAULT 0,
-  tokens_out INTEGER NOT NULL DEFAULT 0, finished TEXT NOT NULL DEFAULT '', latency_ms INTEGER NOT NULL DEFAULT 0
+  tokens_out INTEGER NOT NULL DEFAULT 0, finished TEXT NOT NULL DEFAULT '', latency_ms INTEGER NOT NULL DEFAULT 0,
+  replica TEXT NOT NULL DEFAULT ''
 )"""
 _JOB_COLUMNS = ", ".join(Job.__struct_fields__)
 JOBS_SHOWN = 50
@@ -13877,10 +17608,11 @@ class NewJob(msgspec.Struct, forbid_unknown_fields=True):
 class JobQueue:
     """Asynchronous completions: kept in SQLite across restarts, bounded in parallel and in time."""
 
-    def __init__(self, proxy: Proxy, database: Database, background: Background, settings: Settings):
+    def __init__(self, proxy: Proxy, database: Database, background: Background, settings: Settings, replica: str = ""):
         self._proxy = proxy
         self._database = database
         self._background = background
+        self._replica = replica
         self._limits = settings.limits
         self._time_s = settings.timeouts.job_s
         self._slots = asyncio.Semaphore(settings.limits.jobs_parallel)
@@ -13892,18 +17624,23 @@ class JobQueue:
         self._stopping = True
 
     @staticmethod
-    async def open(database: Database) -> None:
-        """Makes the table; what a dead process left running ends as interrupted."""
+    async def open(database: Database, replica: str = "") -> None:
+        """Makes the table; what a dead process left running ends as interrupted, of other replicas nothing."""
 
         def make(connection: sqlite3.Connection) -> None:
             connection.execute(JOBS_SQL)
-            connection.execute(
-                "UPDATE jobs SET status = 'error', error = 'interrupted', finished = ? "
-                "WHERE status IN ('pending', 'running')",
-                (iso(time.time()),),
-            )
+            JobQueue.end_jobs_of(connection, replica if database.shared else None)
 
         await database.write(make)
+
+    @staticmethod
+    def end_jobs_of(connection: Any, replica: str | None) -> None:
+        """Ends as interrupted what a replica that is dead left running; None: what anybody left."""
+        connection.execute(
+            "UPDATE jobs SET status = 'error', error = 'interrupted', finished = ? "
+            "WHERE status IN ('pending', 'running') AND (replica = ? OR ?)",
+            (iso(time.time()), replica or "", replica is None),
+        )
 
     async def add(self, given: NewJob, caller: Caller) -> Job:
         """The job, on disk and started or waiting for a slot. Raises ChompError when its model cannot be had."""
@@ -13915,17 +17652,19 @@ class JobQueue:
         first = permitted(caller, given.model, given.router, targets, self._proxy.routing.rows)[0]
         status = "pending" if self._slots.locked() else "running"
         created = iso(time.time())
-        values = (caller.name, given.prompt, status, created, first.model, first.router.id, given.system)
+        values = (caller.name, given.prompt, status, created, first.model, first.router.id, given.system,
+                  self._replica)  # fmt: skip
 
         def insert(connection: sqlite3.Connection) -> int:
             cursor = connection.execute(
-                "INSERT INTO jobs (caller, prompt, status, created, model, router, system) VALUES (?,?,?,?,?,?,?)",
+                "INSERT INTO jobs (caller, prompt, status, created, model, router, system, replica) "
+                "VALUES (?,?,?,?,?,?,?,?) RETURNING id",
                 values,
             )
-            last = cast(int, cursor.lastrowid)
+            ((last,),) = cursor.fetchall()
             sql = "DELETE FROM jobs WHERE id <= ? AND status NOT IN ('pending', 'running')"
             connection.execute(sql, (last - self._limits.jobs_kept,))
-            return last
+            return cast(int, last)
 
         job_id = str(await self._database.write(insert))
         self._running[job_id] = self._background.start(f"job {job_id}", self._work(job_id, given, caller))
@@ -14001,12 +17740,12 @@ class JobQueue:
             "tokens_out": usage.completion,
         }
 
-    async def _set(self, job_id: str, *, only_open: bool = False, **values: Any) -> None:
+    async def _set(self, job_id: str, **values: Any) -> None:
+        """Changes a job; one that has ended, whoever ended it, stays as it is."""
         columns = ", ".join(f"{name} = ?" for name in values)
-        more = " AND status IN ('pending', 'running')" if only_open else ""  # one that has ended stays as it is
 
         def update(connection: sqlite3.Connection) -> None:
-            sql = f"UPDATE jobs SET {columns} WHERE id = ?{more}"  # noqa: S608 - our own column names
+            sql = f"UPDATE jobs SET {columns} WHERE id = ? AND status IN ('pending', 'running')"  # noqa: S608 - our own
             connection.execute(sql, (*values.values(), int(job_id)))
 
         await self._database.write(update)
@@ -14040,12 +17779,17 @@ class JobQueue:
         await self._database.write(lambda connection: connection.execute(sql, (name,)))
 
     async def cancel(self, job_id: str, caller: Caller) -> Job:
-        """The job, ended. One that is over stays as it is. Raises NotFound."""
+        """The job, ended. One that is over stays as it is. Raises NotFound, or Elsewhere."""
         await self.get(job_id, caller)
         if job_id in self._running:
-            await self._set(job_id, only_open=True, status="error", error="cancelled", finished=iso(time.time()))
+            await self._set(job_id, status="error", error="cancelled", finished=iso(time.time()))
             if (task := self._running.pop(job_id, None)) is not None:
                 task.cancel()
+        elif self._database.shared:
+            sql = "SELECT replica FROM jobs WHERE id = ? AND status IN ('pending', 'running')"
+            for row in await self._database.read(sql, (int(job_id),)):
+                if row["replica"] not in ("", self._replica):
+                    raise Elsewhere(row["replica"], f"job {job_id}")
         return await self.get(job_id, caller)
 
 
@@ -14067,15 +17811,22 @@ class OwnJobs:
 RESPONSES_SQL = """
 CREATE TABLE IF NOT EXISTS responses (
   caller TEXT NOT NULL, id TEXT NOT NULL, previous TEXT NOT NULL, used_at REAL NOT NULL, size INTEGER NOT NULL,
-  input BLOB NOT NULL, response BLOB NOT NULL, PRIMARY KEY (caller, id)
+  input BLOB NOT NULL, response BLOB NOT NULL, made_at REAL NOT NULL DEFAULT 0, PRIMARY KEY (caller, id)
 )"""
 _RESPONSE_INSERT = (
-    "INSERT OR REPLACE INTO responses (caller, id, previous, used_at, size, input, response) VALUES (?,?,?,?,?,?,?)"
+    "INSERT OR REPLACE INTO responses (caller, id, previous, used_at, size, input, response, made_at) "
+    "VALUES (?,?,?,?,?,?,?,?)"
 )
 _RESPONSES_USED = """
 WITH RECURSIVE chain(id) AS (
-  SELECT :id UNION SELECT previous FROM responses JOIN chain USING (id) WHERE caller = :caller
-) UPDATE responses SET used_at = :now WHERE caller = :caller AND id IN chain"""
+  SELECT id FROM responses WHERE caller = :caller AND id = :id
+  UNION SELECT previous FROM responses JOIN chain USING (id) WHERE caller = :caller
+) UPDATE responses SET used_at = :now WHERE caller = :caller AND id IN (SELECT id FROM chain)"""
+_RESPONSES_TRIM = """
+DELETE FROM responses WHERE (caller, id) IN (SELECT caller, id FROM (
+  SELECT caller, id, sum(size) OVER newest AS bytes, count(*) OVER newest AS number FROM responses
+  WINDOW newest AS (ORDER BY used_at DESC, made_at DESC, id DESC, caller)
+) AS sized WHERE bytes > ? OR number > ?)"""
 RESPONSES_CHAIN = 1000  # responses that follow each other
 
 
@@ -14135,7 +17886,8 @@ class ResponseStore:
                 return
             batch = tuple(self._unwritten.values())
             try:
-                await self._database.write(functools.partial(self._write, batch, self._now()))
+                done = await self._database.write(functools.partial(self._write, batch, self._now()))
+                self._new, self._new_bytes = done
             except sqlite3.Error as error:
                 log.error("%d responses could not be kept: %s", len(batch), error)
             finally:
@@ -14143,28 +17895,26 @@ class ResponseStore:
                     if self._unwritten.get((one.caller, one.id)) is one:
                         del self._unwritten[one.caller, one.id]
 
-    def _write(self, batch: Sequence[KeptResponse], now: float, connection: sqlite3.Connection) -> None:
-        for kept in batch:
+    def _write(self, batch: Sequence[KeptResponse], now: float, connection: sqlite3.Connection) -> tuple[int, int]:
+        """Writes them; how many responses, of how many bytes, came since the limits were last looked at."""
+        new, new_bytes = self._new, self._new_bytes
+        for number, kept in enumerate(batch):
             size = len(kept.input) + len(kept.response)
             if size > self._limits.responses_bytes:
                 continue  # no room would be left for any other
-            row = (kept.caller, kept.id, kept.previous, now, size, kept.input, kept.response)
+            made_at = now + number * 1e-6
+            row = (kept.caller, kept.id, kept.previous, now, size, kept.input, kept.response, made_at)
             connection.execute(_RESPONSE_INSERT, row)
             if kept.previous:
                 connection.execute(_RESPONSES_USED, {"now": now, "caller": kept.caller, "id": kept.id})
-            self._new += 1
-            self._new_bytes += size
-        if self._new * 10 >= self._limits.responses_kept or self._new_bytes * 10 >= self._limits.responses_bytes:
+            new, new_bytes = new + 1, new_bytes + size
+        if new * 10 >= self._limits.responses_kept or new_bytes * 10 >= self._limits.responses_bytes:
             self._trim(connection)
+            new = new_bytes = 0
+        return new, new_bytes
 
     def _trim(self, connection: sqlite3.Connection) -> None:
-        self._new = self._new_bytes = 0
-        connection.execute(
-            "DELETE FROM responses WHERE rowid IN (SELECT rowid FROM (SELECT rowid, sum(size) OVER newest AS bytes, "
-            "count(*) OVER newest AS number FROM responses WINDOW newest AS (ORDER BY used_at DESC, rowid DESC)) "
-            "WHERE bytes > ? OR number > ?)",
-            (self._limits.responses_bytes, self._limits.responses_kept),
-        )
+        connection.execute(_RESPONSES_TRIM, (self._limits.responses_bytes, self._limits.responses_kept))
 
     async def get(self, response_id: str, caller: Caller) -> KeptResponse:
         """A caller's response; the owner sees all. Raises NotFound."""
@@ -14277,6 +18027,17 @@ class TaskQueue:
         self.stirred = asyncio.Event()  # something has changed that may let a task start
         self._waits: dict[str, tuple[str, float]] = {}  # until when tasks wait, and when that is by the lasting clock
 
+    def hears_of(self, store: SharedStore) -> None:
+        """What other replicas write is shown, and may let something start here."""
+
+        def arrived(ids: Collection[str]) -> None:
+            self.stirred.set()
+            for task_id in ids:
+                self._events.publish("task_set", {"id": task_id})
+
+        store.on_arrived = arrived
+        store.on_lost = lambda task_id: self.stirred.set()
+
     # -- reading
 
     @property
@@ -14345,21 +18106,47 @@ class TaskQueue:
 
     async def add(self, fields: Mapping[str, Any]) -> Task:
         """The new task. Raises BadRequest, TooLarge or Unavailable."""
+        number = await self._store.number()
         with self._store.change() as state:
-            task = new_task(state, fields, self.now())
+            state.next_id = number or state.next_id
+            task = self._pin(state, new_task(state, fields, self.now()))
         return await self._changed(task, None)
+
+    def _pin(self, state: State, task: Task) -> Task:
+        """A folder is on one machine: where it was named, the task runs."""
+        on_disk = not is_far(task.repo_url) if task.repo_url else bool(task.dir)
+        if self._store.shared and on_disk:
+            task = state.tasks[task.id] = msgspec.structs.replace(task, replica=self._store.replica)
+        return task
+
+    def home_of(self, task: Task) -> str:
+        """The replica where a task's folder and output are; "" when that is this one, or any."""
+        home = task.sessions[-1].replica if task.sessions and task.sessions[-1].replica else task.replica
+        return home if home != self._store.replica else ""
+
+    def goes_on_at(self, task: Task) -> str:
+        """The only other replica where a task can start, or go on; "" when that is this one, or any."""
+        home = task.replica
+        for session in reversed(task.sessions):
+            if session.place == "local" or session.work:
+                home = "" if session.work == "shared" else session.replica
+                break
+        return home if home != self._store.replica else ""
 
     async def add_siblings(self, fields: Mapping[str, Any]) -> list[Task]:
         """New tasks of one prompt, one for each of the `platforms`: all of them or none. Raises as `add` does."""
         platforms = read_platforms(fields["platforms"])
         fields = {name: value for name, value in fields.items() if name not in ("platforms", "platform", "agent")}
+        number = await self._store.number(len(platforms))
         with self._store.change() as state:
+            state.next_id = number or state.next_id
             group = str(state.next_id)
             tasks = [new_task(state, {**fields, "platform": one}, self.now()) for one in platforms]
             if tasks[0].in_place:
                 raise BadRequest("several agents do not work in one folder: leave in_place out", param="in_place")
             tasks = [msgspec.structs.replace(one, group=group) for one in tasks]
             state.tasks.update((one.id, one) for one in tasks)
+            tasks = [self._pin(state, one) for one in tasks]
         for one in tasks:
             self._told(one.id, "change")
         try:
@@ -14388,8 +18175,11 @@ class TaskQueue:
     def act_now(self, task_id: str, action: str, *, session: Mapping[str, Any] | None = None, **fields: Any) -> Task:
         """The same, and not yet on disk."""
         with self._store.change() as state:
-            before = state.tasks.get(task_id) if action == "restore" else self.get(task_id)
-            task = transition(cast(Task, before), action, now=self.now(), session=session, **fields)
+            stored = state.tasks.get(task_id)
+            before = stored if action in ("restore", "interrupt") and stored is not None else self.get(task_id)
+            if owner := self._store.owner(task_id):
+                raise Conflict(f"task {task_id} runs on replica {owner}", code="runs_elsewhere")
+            task = transition(before, action, now=self.now(), session=session, **fields)
             state.tasks[task_id] = task
         ended = over(task) and not task.deleted and before is not None and not over(before)
         how = "stopped" if task.reason == "stopped" else task.status
@@ -14440,7 +18230,7 @@ class TaskQueue:
         """Writes down facts of the open session; not yet on disk."""
         with self._store.change() as state:
             task = self.get(task_id)
-            if (current := open_session(task)) is not None:
+            if (current := open_session(task)) is not None and not self._store.owner(task_id):
                 sessions = (*task.sessions[:-1], msgspec.structs.replace(current, **fields))
                 state.tasks[task_id] = msgspec.structs.replace(task, sessions=sessions)
         self._events.publish("task_session", {"id": task_id})
@@ -14481,6 +18271,7 @@ class TaskQueue:
     async def _changed(self, task: Task, before: Task | None) -> Task:
         """The task, when that is on disk; when it cannot be, it is as it was `before`. Raises Unavailable then."""
         self._told(task.id, "change")
+        number = self._store.changes
         try:
             await self._store.saved()
         except Unavailable:
@@ -14492,6 +18283,10 @@ class TaskQueue:
                         state.tasks[task.id] = before
                 self._events.publish("task_change", {"id": task.id})
             raise
+        if why := self._store.refused(task.id, number):
+            raise Conflict(f"task {task.id} was not changed: {why}", code="changed_elsewhere")
+        if self._store.shared:  # what others changed of it meanwhile is in it, too
+            task = self._store.state.tasks.get(task.id, task)
         return self.live(task)
 
     # -- messages
@@ -14547,7 +18342,7 @@ class TaskQueue:
         )
 
     def startable(self) -> list[Task]:
-        """Queued tasks that may start now, but for room: by priority, then age."""
+        """Queued tasks that may start here and now, but for room: by priority, then age."""
         auto = self._settings().auto
         if len(self._waits) > len(self._store.state.tasks):
             self._waits.clear()
@@ -14557,6 +18352,7 @@ class TaskQueue:
             if task.status == "queued"
             and not task.deleted
             and (task.wanted or auto)
+            and not (self._store.owner(task.id) or self.goes_on_at(task))
             and self._waited(task)
             and not self.blockers(task)
         ]
@@ -14579,8 +18375,9 @@ class TaskQueue:
         return sorted(queued, key=lambda task: (bool(self.blockers(task)), -task.priority, int(task.id)))
 
     def unowned(self) -> list[Task]:
-        """Tasks a dead process left active."""
-        return [task for task in self._store.state.tasks.values() if task.status == "active"]
+        """Tasks that are active, and not on another replica: at start a dead process left them so."""
+        tasks = self._store.state.tasks.values()
+        return [task for task in tasks if task.status == "active" and not self._store.owner(task.id)]
 
 
 # == Kernel ============================================================================================================
@@ -14662,7 +18459,7 @@ class Extension:
         self.chat_routes: set[Handle] = set()  # of them, those for whoever may chat
         self.pages: list[Page] = []
         self.signals: dict[str, tuple[tuple[str, float], ...]] = {}  # by kind of event, as SIGNALS has them
-        self.hears: list[tuple[str, Callable[[Event], object]]] = []
+        self.hears: list[tuple[str, Callable[[Event], object], bool]] = []  # what, who, and whether of all replicas
         self.chores: list[tuple[float, Callable[[], Awaitable[object]]]] = []
         self.tables: tuple[str, ...] = ()
         self.commands: list[Command] = []
@@ -15540,24 +19337,41 @@ class Surface:
 
 
 class Storage:
-    """Texts of an extension by key, in the database. What has a conversation's id as its key is forgotten with it."""
+    """Texts of an extension by key, in the database. What has a conversation's id as its key is forgotten with it.
+
+    In a database that replicas share, those of the namespace "keys" are encrypted.
+    """
 
     def __init__(self, database: Database, extension: str, namespace: str):
         self._database, self._place = database, (extension, namespace)
+
+    def _name(self, key: str) -> str:
+        return "/".join((*self._place, key))
 
     async def get(self, key: str) -> str | None:
         """The text of `key`."""
         sql = "SELECT value FROM extension_storage WHERE extension = ? AND namespace = ? AND key = ?"
         found = await self._database.read(sql, (*self._place, key))
-        return cast(str, found[0]["value"]) if found else None
+        return self._database.unsealed(self._name(key), found[0]["value"]) if found else None
 
     async def has(self, key: str) -> bool:
         return await self.get(key) is not None
 
     async def set(self, key: str, value: str) -> None:
         """On disk when this returns."""
-        sql, values = "INSERT OR REPLACE INTO extension_storage VALUES (?, ?, ?, ?)", (*self._place, key, value)
+        sql, values = "INSERT OR REPLACE INTO extension_storage VALUES (?, ?, ?, ?)", self._row(key, value)
         await self._database.write(lambda connection: connection.execute(sql, values))
+
+    def _row(self, key: str, value: str) -> tuple[str, ...]:
+        if self._place[1] == SECRET_NAMESPACE:
+            value = self._database.sealed(self._name(key), value)
+        return (*self._place, key, value)
+
+    async def first(self, key: str, value: str) -> str:
+        """`value`, on disk when this returns; or what is there already, if another replica was quicker."""
+        sql, values = "INSERT OR IGNORE INTO extension_storage VALUES (?, ?, ?, ?)", self._row(key, value)
+        await self._database.write(lambda connection: connection.execute(sql, values))
+        return cast(str, await self.get(key))
 
     async def delete(self, key: str) -> None:
         sql = "DELETE FROM extension_storage WHERE extension = ? AND namespace = ? AND key = ?"
@@ -15644,16 +19458,20 @@ class ExtensionApi:
         """Events of its own, called ID_NAME, on which pages hear `signals` (of hx-trigger), each once in `pace_s`."""
         self._open().signals[f"{self.id}_{name}"] = tuple((signal, pace_s) for signal in signals)
 
-    def on(self, pattern: str, hear: Callable[[Event], object]) -> None:
-        """Calls `hear` with each event whose kind matches, such as "task_*"; it must return at once. At any time."""
+    def on(self, pattern: str, hear: Callable[[Event], object], *, everywhere: bool = False) -> None:
+        """Calls `hear` with each event whose kind matches, such as "task_*"; it must return at once. At any time.
+
+        `everywhere`: also of those of other replicas, whose id is `event.replica`. They are to be shown; to act on
+        them is up to the replica where they happened.
+        """
         if not isinstance(pattern, str):  # it would silence everybody
             raise ValueError(f"the kind of an event is a word, not {pattern!r}")
-        self._extension.hears.append((pattern, hear))
+        self._extension.hears.append((pattern, hear, everywhere))
         self._kernel.forget_listeners()
 
     def off(self, hear: Callable[[Event], object]) -> None:
         """Calls `hear` no more."""
-        self._extension.hears = [(pattern, one) for pattern, one in self._extension.hears if one != hear]
+        self._extension.hears = [one for one in self._extension.hears if one[1] != hear]
         self._kernel.forget_listeners()
 
     def every(self, seconds: float, chore: Callable[[], Awaitable[object]]) -> None:
@@ -15781,6 +19599,10 @@ class ExtensionApi:
             raise LookupError(f"nobody provides {name}")
         return self._kernel.services[name]
 
+    def elsewhere(self, replica: str, what: str) -> Exception:
+        """To be raised for what another replica is to answer: the request is passed on to it."""
+        return Elsewhere(replica, what)
+
     def publish(self, name: str, data: Any) -> None:
         """Tells watchers that ID_NAME has happened."""
         self._tools.events.publish(f"{self.id}_{name}", data)
@@ -15902,7 +19724,7 @@ class Kernel:
     def __init__(self, settings: Settings):
         self.extensions = [self._loaded(id, paths) for id, paths in extension_files(settings.extensions).items()]
         self._order()
-        self._hearing: dict[str, list[tuple[Extension, Callable[[Event], object]]]] = {}
+        self._hearing: dict[str, list[tuple[Extension, Callable[[Event], object], bool]]] = {}
         self._started: list[tuple[Extension, ExtensionApi]] = []
         self._listening = contextlib.ExitStack()
         self.open_paths: dict[str, Page] = {}  # of pages: shells that everybody may see
@@ -16186,12 +20008,14 @@ class Kernel:
         listening = self._hearing.get(event.kind)
         if listening is None:
             listening = self._hearing[event.kind] = [
-                (one, hear)
+                (one, hear, everywhere)
                 for one in self.active
-                for pattern, hear in one.hears
+                for pattern, hear, everywhere in one.hears
                 if fnmatch.fnmatchcase(event.kind, pattern)
             ]
-        for extension, hear in listening:
+        for extension, hear, everywhere in listening:
+            if event.replica and not everywhere:
+                continue
             try:
                 hear(event)
             except Exception as error:  # it hears the next one all the same
@@ -16266,7 +20090,7 @@ class Kernel:
             return {}
 
 
-def _make_tables(extension: Extension, connection: sqlite3.Connection) -> None:
+def _make_tables(extension: Extension, connection: SqliteConnection) -> None:
     """Does what is still to be done of an extension's migrations. Raises ValueError."""
     (version,) = connection.execute("SELECT coalesce(max(version), 0) FROM extensions WHERE id = ?",
                                     (extension.id,)).fetchone()  # fmt: skip
@@ -16274,17 +20098,13 @@ def _make_tables(extension: Extension, connection: sqlite3.Connection) -> None:
         raise ValueError(f"its tables were written by a newer one (version {version}, this one knows "
                          f"{len(extension.tables)})")  # fmt: skip
     begin = extension.id.replace("-", "_")
-    before = _table_names(connection)
+    before = connection.tables()
     for sql in extension.tables[version:]:
         for statement in _statements(sql):
             connection.execute(statement)
-    if odd := [name for name in _table_names(connection) ^ before if not name.startswith(begin)]:
+    if odd := [name for name in connection.tables() ^ before if not name.startswith(begin)]:
         raise ValueError(f"its table {odd[0]} does not begin with {begin}")
     connection.execute("INSERT OR REPLACE INTO extensions VALUES (?, ?)", (extension.id, len(extension.tables)))
-
-
-def _table_names(connection: sqlite3.Connection) -> set[str]:
-    return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite%'")}
 
 
 def _statements(sql: str) -> Iterator[str]:
@@ -16331,7 +20151,7 @@ CREATE TABLE IF NOT EXISTS workspaces (
     """
 CREATE TABLE IF NOT EXISTS queued (
   conversation TEXT NOT NULL, id TEXT NOT NULL, text TEXT NOT NULL, queued_at INTEGER NOT NULL,
-  PRIMARY KEY (conversation, id)
+  images TEXT NOT NULL DEFAULT '[]', number INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (conversation, id)
 )""",
     """
 CREATE TABLE IF NOT EXISTS paused_turns (conversation TEXT PRIMARY KEY, turn BLOB NOT NULL)""",
@@ -16346,7 +20166,6 @@ CREATE TABLE IF NOT EXISTS grants (
 )""",
     "CREATE INDEX IF NOT EXISTS grants_of ON grants (caller, place)",
     STORAGE_SQL,
-    "UPDATE conversations SET status = 'idle' WHERE status NOT IN ('idle', 'closed')",  # of a process that is gone
 )
 _LATER_COLUMNS = (  # of tables that may be older
     ("conversations", "parent", "TEXT NOT NULL DEFAULT ''"),
@@ -16354,6 +20173,7 @@ _LATER_COLUMNS = (  # of tables that may be older
     ("conversations", "branched_from", "TEXT NOT NULL DEFAULT ''"),
     ("queued", "images", "TEXT NOT NULL DEFAULT '[]'"),
     ("turns", "latest_seq", "INTEGER"),
+    ("conversations", "replica", "TEXT NOT NULL DEFAULT ''"),  # that has set its status
 )
 _CONVERSATION_COLUMNS = Conversation.__struct_fields__
 CONVERSATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
@@ -16448,25 +20268,33 @@ class StoredChunk(msgspec.Struct, frozen=True):
 class ConversationStore:
     """Conversations in the database: chunks are only added, numbered from 1 without a gap."""
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time):
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time, replica: str = ""):
         self._database = database
         self._now = clock
+        self._replica = replica
 
     def _ms(self) -> int:
         return int(self._now() * 1000)
 
     async def open(self) -> None:
-        """Makes the tables; what a dead process left running is idle."""
+        """Makes the tables; what a dead process left running is idle, of other replicas nothing."""
 
-        def make(connection: sqlite3.Connection) -> None:
+        def make(connection: SqliteConnection) -> None:
             for sql in CONVERSATIONS_SQL:
                 connection.execute(sql)
-            for table, column, kind in _LATER_COLUMNS:
-                if column not in {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}:
-                    connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+            add_columns(connection, *_LATER_COLUMNS)
+            self.end_turns_of(connection, self._replica if self._database.shared else None)
             connection.execute("CREATE INDEX IF NOT EXISTS conversations_of ON conversations (parent)")
 
         await self._database.write(make)
+
+    @staticmethod
+    def end_turns_of(connection: Any, replica: str | None) -> None:
+        """What a replica that is dead left running is idle; None: what anybody left."""
+        connection.execute(
+            "UPDATE conversations SET status = 'idle' WHERE status NOT IN ('idle', 'closed') AND (replica = ? OR ?)",
+            (replica or "", replica is None),
+        )
 
     async def get(self, conversation_id: str) -> Conversation | None:
         """The conversation of that id, whoever's it is."""
@@ -16482,6 +20310,8 @@ class ConversationStore:
 
     async def set(self, conversation_id: str, **values: Any) -> None:
         """Changes columns of a conversation."""
+        if "status" in values:
+            values["replica"] = self._replica
         columns = ", ".join(f"{name} = ?" for name in values)
         sql = f"UPDATE conversations SET {columns} WHERE id = ?"  # noqa: S608 - our own column names
         await self._database.write(lambda connection: connection.execute(sql, (*values.values(), conversation_id)))
@@ -16504,7 +20334,7 @@ class ConversationStore:
             where.append("workspace = ?")
             values.append(workspace)
         sql = (f"SELECT * FROM conversations WHERE {' AND '.join(where)} "  # noqa: S608 - our own words
-               f"ORDER BY last_activity_at DESC, rowid DESC LIMIT {most}")  # fmt: skip
+               f"ORDER BY last_activity_at DESC, created_at DESC, id DESC LIMIT {most}")  # fmt: skip
         return [_conversation(row) for row in await self._database.read(sql, values)]
 
     async def search(self, caller: str, words: str, most: int = 50) -> list[tuple[Conversation, int, str]]:
@@ -16520,7 +20350,7 @@ ON k.conversation = c.id AND k.seq = (
   AND json_extract(CAST(chunk AS TEXT), '$.type') = 'text'
   AND has_words(json_extract(CAST(chunk AS TEXT), '$.text'), ?))
 WHERE c.caller = ? AND (k.seq IS NOT NULL OR has_words(c.title, ?))
-ORDER BY c.last_activity_at DESC, c.rowid DESC LIMIT {most}"""  # noqa: S608 - our own words
+ORDER BY c.last_activity_at DESC, c.created_at DESC, c.id DESC LIMIT {most}"""  # noqa: S608 - our own words
         rows = await self._database.read(sql, (words, caller, words))
         return [(_conversation(row), row["at"] or 0, row["text"] or row["title"]) for row in rows]
 
@@ -16560,7 +20390,7 @@ ORDER BY c.last_activity_at DESC, c.rowid DESC LIMIT {most}"""  # noqa: S608 - o
 
     async def children(self, conversation_id: str) -> list[Conversation]:
         """Those that its tool calls have begun, the last one first."""
-        sql = "SELECT * FROM conversations WHERE parent = ? ORDER BY rowid DESC"
+        sql = "SELECT * FROM conversations WHERE parent = ? ORDER BY created_at DESC, id DESC"
         return [_conversation(row) for row in await self._database.read(sql, (conversation_id,))]
 
     # -- its history
@@ -16580,8 +20410,9 @@ ORDER BY c.last_activity_at DESC, c.rowid DESC LIMIT {most}"""  # noqa: S608 - o
     async def queue(self, conversation_id: str, message: QueuedMessage) -> None:
         """Keeps what is to be said later."""
         images = msgspec.json.encode(message.images).decode()
-        row = (conversation_id, message.id, message.text, message.queued_at, images)
-        sql = "INSERT INTO queued (conversation, id, text, queued_at, images) VALUES (?,?,?,?,?)"
+        row = (conversation_id, message.id, message.text, message.queued_at, images, conversation_id)
+        sql = ("INSERT INTO queued (conversation, id, text, queued_at, images, number) VALUES (?,?,?,?,?, "
+               "(SELECT coalesce(max(number), 0) + 1 FROM queued WHERE conversation = ?))")  # fmt: skip
         await self._database.write(lambda connection: connection.execute(sql, row))
 
     async def unqueue(self, conversation_id: str, messages: Sequence[QueuedMessage]) -> None:
@@ -16591,7 +20422,7 @@ ORDER BY c.last_activity_at DESC, c.rowid DESC LIMIT {most}"""  # noqa: S608 - o
     async def queues(self) -> dict[str, list[QueuedMessage]]:
         """What is to be said later, by conversation."""
         found: dict[str, list[QueuedMessage]] = {}
-        for row in await self._database.read("SELECT * FROM queued ORDER BY rowid"):
+        for row in await self._database.read("SELECT * FROM queued ORDER BY number, queued_at, id"):
             images = msgspec.json.decode(row["images"], type=tuple[ImageChunk, ...])
             said = QueuedMessage(row["id"], row["text"], row["queued_at"], images)
             found.setdefault(row["conversation"], []).append(said)
@@ -16604,7 +20435,7 @@ ORDER BY c.last_activity_at DESC, c.rowid DESC LIMIT {most}"""  # noqa: S608 - o
             where += " AND seq < ?"
             values.append(cast(Any, before))
         sql = f"SELECT seq, role, chunk FROM chunks WHERE {where} ORDER BY seq DESC LIMIT ?"  # noqa: S608
-        rows = await self._database.read(sql, (*values, limit or -1))
+        rows = await self._database.read(sql, (*values, limit or sys.maxsize))
         found = []
         for row in reversed(rows):
             if (chunk := _chunk_of(conversation_id, row)) is not None:
@@ -16748,7 +20579,7 @@ ORDER BY c.last_activity_at DESC, c.rowid DESC LIMIT {most}"""  # noqa: S608 - o
             with contextlib.suppress(msgspec.DecodeError):
                 turns[row["conversation"]] = msgspec.json.decode(row["turn"], type=PausedTurn)
         found = []
-        for row in await self._database.read("SELECT * FROM questions ORDER BY rowid"):
+        for row in await self._database.read("SELECT * FROM questions ORDER BY expires_at, id"):
             with contextlib.suppress(msgspec.DecodeError):
                 asked = msgspec.json.decode(row["question"], type=_StoredApproval)
                 answer = msgspec.json.decode(row["answer"], type=Answer) if row["answer"] is not None else None
@@ -17436,6 +21267,52 @@ class Inquiry:
             self.end = next((one for one in ended if one.number == exchange.number), None)
 
 
+HOMES_SQL = "CREATE TABLE IF NOT EXISTS homes (conversation TEXT PRIMARY KEY, replica TEXT NOT NULL)"
+_ROOTS = 10_000
+HOMES_S = 30.0  # how long a quiet conversation stays where it is, and how often it is looked for those nobody has
+
+
+class Homes:
+    """Which replica has what is in memory of a conversation: its turn, what is queued, what a person is asked.
+
+    There is a row as long as there is any of it; children are where the conversation is that they work for.
+    """
+
+    def __init__(self, database: Database, replica: str):
+        self._database, self.replica = database, replica
+
+    async def open(self) -> None:
+        """Raises DatabaseFault."""
+        await self._database.write(lambda connection: connection.execute(HOMES_SQL))
+
+    async def find(self, conversation_id: str) -> str:
+        """The replica that has a conversation; "" for none. Raises DatabaseFault."""
+        rows = await self._database.read("SELECT replica FROM homes WHERE conversation = ?", (conversation_id,))
+        return str(rows[0]["replica"]) if rows else ""
+
+    async def claim(self, conversation_id: str) -> str:
+        """The same, and this one where there was none. Raises DatabaseFault."""
+
+        def work(connection: Any) -> str:
+            sql = "INSERT INTO homes (conversation, replica) VALUES (?, ?) ON CONFLICT DO NOTHING"
+            connection.execute(sql, (conversation_id, self.replica))
+            sql = "SELECT replica FROM homes WHERE conversation = ?"
+            return str(connection.execute(sql, (conversation_id,)).fetchone()[0])
+
+        return await self._database.write(work)
+
+    async def leave(self, conversation_id: str) -> None:
+        """Nothing of it is here any more. Raises DatabaseFault."""
+        sql = "DELETE FROM homes WHERE conversation = ? AND replica = ?"
+        await self._database.write(lambda connection: connection.execute(sql, (conversation_id, self.replica)))
+
+    @staticmethod
+    def forget(connection: Any, replica: str) -> None:
+        """A replica is dead: others may take over what it had."""
+        connection.execute(HOMES_SQL)
+        connection.execute("DELETE FROM homes WHERE replica = ?", (replica,))
+
+
 class Conversations:
     """Conversations and their turns, which belong to the server: nobody needs to look for one to go on."""
 
@@ -17459,6 +21336,10 @@ class Conversations:
         self._stopping = False
         self._made = 0  # queued messages
         self._at_work: collections.Counter[LiveTurn] = collections.Counter()  # children, by the turn at the top
+        self.homes: Homes | None = None  # where there are other replicas
+        self._had: dict[str, float] = {}  # conversations at the top that this replica has, and since when
+        self._leaving: dict[str, asyncio.Task[None]] = {}
+        self._roots: dict[str, str] = {}  # the conversation at the top of each
 
     def _ms(self) -> int:
         return int(self._clocks.wall() * 1000)
@@ -17499,18 +21380,118 @@ class Conversations:
     async def open(self) -> None:
         """Makes the tables; what was queued when chomp ended still is."""
         await self.store.open()
+        if self.homes is not None:  # `take_up` takes what is this replica's, or nobody's
+            await self.homes.open()
+            return
         self._queues.update(await self.store.queues())
         self._paused, questions = await self.store.paused()
         self._questions = {one.question.id: one for one in questions}
 
     async def take_up(self) -> None:
         """Goes on with turns that waited for a person when chomp ended, as soon as they can."""
-        for conversation_id in list(self._paused):
+        while self.homes is not None:
+            with contextlib.suppress(DatabaseFault):
+                await self._take_over()
+            await asyncio.sleep(HOMES_S)
+        await self._take_up(list(self._paused))
+
+    async def _take_up(self, ids: Iterable[str]) -> None:
+        for conversation_id in ids:
             found = await self.store.get(conversation_id)
             if found is None or (found.parent and found.parent not in self._paused):
                 await self._drop_paused(conversation_id)  # the call that it was to answer is over
             elif not found.parent:
                 self._when_answered(conversation_id)
+
+    # -- other replicas
+
+    async def here(self, conversation_id: str, *, claims: bool = False) -> None:
+        """Raises Elsewhere when another replica has what is in memory of a conversation, or DatabaseFault.
+
+        With `claims` this one has it from now on.
+        """
+        if self.homes is None:
+            return
+        root = await self._root(conversation_id)
+        if (leaving := self._leaving.get(root)) is not None:
+            await asyncio.wait([leaving])
+        if root in self._had:
+            self._had[root] = time.monotonic()
+            return
+        where = await (self.homes.claim(root) if claims else self.homes.find(root))
+        if where not in ("", self.homes.replica):
+            raise Elsewhere(where, f"conversation {conversation_id}")
+        if claims and root not in self._had:
+            await self._take_over(root)
+
+    async def here_to_answer(self, question_id: str) -> None:
+        """Raises Elsewhere when another replica asks that question, or DatabaseFault."""
+        if self.homes is None or question_id in self._questions:
+            return
+        for one in (await self.store.paused())[1]:
+            if one.question.id == question_id:
+                await self.here(one.question.conversation_id, claims=True)
+
+    async def _root(self, conversation_id: str) -> str:
+        """The conversation at the top, for which this one works; itself, mostly."""
+        if conversation_id not in self._roots:
+            found = await self.store.get(conversation_id)
+            if found is None:  # not yet
+                return conversation_id
+            if len(self._roots) >= _ROOTS:
+                self._roots.clear()
+            self._roots[conversation_id] = (await self.lineage(found))[-1].id if found.parent else conversation_id
+        return self._roots[conversation_id]
+
+    async def _take_over(self, only: str = "") -> None:
+        """Takes what waits in conversations that no other replica has; of one, and that in any case."""
+        homes = cast(Homes, self.homes)
+        (paused, questions), queues = await self.store.paused(), await self.store.queues()
+        roots: dict[str, list[str]] = {only: []} if only else {}
+        for one in {*paused, *queues}:
+            if (root := await self._root(one)) == only or not only:
+                roots.setdefault(root, []).append(one)
+        for root, ids in roots.items():
+            if root in self._had or (not only and await homes.claim(root) != homes.replica):
+                continue
+            self._had[root] = time.monotonic()
+            self._queues |= {one: queues[one] for one in ids if one in queues}
+            self._paused |= {one: paused[one] for one in ids if one in paused}
+            mine = [one for one in questions if one.question.conversation_id in ids]
+            self._questions |= {one.question.id: one for one in mine}
+            await self._take_up([one for one in ids if one in paused])
+        late_s = time.monotonic() - HOMES_S
+        for root in [one for one, since_s in self._had.items() if since_s < late_s]:
+            self._leave(root)
+
+    def disowned(self) -> None:
+        """This replica was not heard of in time: others may have what it had. Its turns end, what waits is theirs."""
+        for waiting in (self._queues, self._paused, self._questions, self._had):
+            waiting.clear()
+        for live in list(self._live.values()):
+            self.stop_turn(live.conversation_id)
+
+    def _leave(self, conversation_id: str) -> None:
+        """Lets other replicas have a conversation, unless there is something of it here."""
+        root = self._roots.get(conversation_id, conversation_id)
+        with_some = {
+            *self._queues,
+            *self._paused,
+            *self._aside,
+            *(one.lineage[-1].conversation_id for one in self._live.values()),
+        }
+        if root not in self._had or root in {self._roots.get(one, one) for one in with_some}:
+            return
+        del self._had[root]
+        self._leaving[root] = self._background.start(f"leaves {root}", self._left(root))
+
+    async def _left(self, root: str) -> None:
+        try:
+            await cast(Homes, self.homes).leave(root)
+        except DatabaseFault:
+            self._had[root] = time.monotonic()  # later
+        finally:
+            self._leaving.pop(root, None)
 
     def _when_answered(self, root_id: str) -> None:
         """Goes on with a paused turn once a question of it, or below it, is answered, or the time of one is over."""
@@ -17696,6 +21677,7 @@ class Conversations:
         reason, carried, model = "error", False, ""
         metrics: TurnMetrics | None = None
         try:
+            await self.here(live.conversation_id, claims=True)
             async with self._lock(live.conversation_id):
                 brief = await (self._open(live) if live.resumes is None else self._reopen(live))
                 end = await self._aborted(live) if brief is None else await self._run(live, brief)
@@ -19795,6 +23777,10 @@ class _Diff(msgspec.Struct):
     diff: str
 
 
+class _Nothing(msgspec.Struct):
+    pass
+
+
 class _Lost(msgspec.Struct):
     lost: str = ""
     tips: tuple[str, ...] = ()
@@ -19866,6 +23852,8 @@ class _Kept(msgspec.Struct, frozen=True):
     saved: dict[str, str] = {}  # the commit we put on each branch of the source
     unsaved: str = ""  # of what was fetched from elsewhere, in words: what would be lost with it
     packed: str = ""  # the commit that the last checkpoint was made at
+    generation: int = 0  # of what replicas share of it, when that was made here or came here
+    came: bool = False  # it was made of that, not of its source, which may be on another machine
 
 
 class Folders:
@@ -19884,8 +23872,10 @@ class Folders:
         run: Callable[..., Awaitable[tuple[int | None, bytes]]],  # LocalRunner.capture
         sandboxed: Callable[[tuple[str, ...], Path, dict[str, str], tuple[Path, ...]], Launch],
         now: Callable[[], float] = time.time,
+        works: Works | None = None,
     ):
         self._work = work.resolve()
+        self._works = works  # what replicas share
         self._settings = settings
         self._run = run
         self._sandboxed = sandboxed  # argv, working directory, environment, what it may write
@@ -19909,7 +23899,11 @@ class Folders:
         """
         self._opened[task.id] += 1
         place = self.place(task)
+        if self._works is not None:
+            await self._fetch(task, self._works)
         kept = self._kept(place)
+        if kept is not None and kept.came and not kept.folder.root.is_dir() and self.checkpoint(place).exists():
+            await self._fill(kept.folder, self.checkpoint(place))
         if self.checkpoint(place).exists():
             await asyncio.to_thread(_delete, place / _ASIDE)
         elif kept is not None and (place / _ASIDE).is_dir() and not kept.folder.root.exists():
@@ -19928,7 +23922,7 @@ class Folders:
                     raise
             except OSError as error:
                 raise Unavailable(f"the folder of task {task.id} cannot be made: {error}", should_retry=False) from None
-            before = (kept.unsaved, kept.packed) if kept is not None else ("", "")
+            before = (kept.unsaved, kept.packed, kept.generation) if kept is not None else ("", "", 0)
             self._keep(place, _Kept(folder, True, False, saved, *before))
         return self.signed(folder, platform, model or task.model)
 
@@ -20281,7 +24275,7 @@ class Folders:
             return
         words = "its last checkpoint has files that are not committed" if saved.dirty_count else ""
         if saved.commits and not saved.branch:
-            words = "its commits are nowhere else"
+            words = _COMMITS_ONLY_HERE if self._works is None else _sentences(_COMMITS_ONLY_HERE, words)
         if kept.unsaved != words:
             self._keep(place, msgspec.structs.replace(kept, unsaved=words))
 
@@ -20319,6 +24313,8 @@ class Folders:
         if file.exists():
             if folder.kind == "clone":
                 await self.unpack(folder, file, _CLEARED)
+                if self._works is not None:
+                    await self._adjust(folder)
             file.unlink()
 
     async def unpack(self, folder: Folder, file: Path, cleared: str) -> None:
@@ -20329,6 +24325,214 @@ class Folders:
         code, said = await self.shut_in(argv, folder, (file, _RUN_AGENT, *_PYTHON))
         if code != 0:
             raise Unavailable(f"its files cannot be unpacked: {_why(code, said)}", should_retry=False)
+
+    # -- shared with other replicas
+
+    @property
+    def are_shared(self) -> bool:
+        """Whether another replica can go on with what was fetched from elsewhere."""
+        return self._works is not None
+
+    @property
+    def replica(self) -> str:
+        """This one."""
+        return self._works.replica if self._works is not None else ""
+
+    def came(self, task: Task) -> bool:
+        """Whether a task's folder was made of what another replica had fetched."""
+        kept = self._kept(self.place(task))
+        return kept is not None and kept.came
+
+    async def publish(self, task: Task, *, whole: bool) -> None:
+        """Has the other replicas have what is here of a task: with `whole` also its store, where it is another.
+
+        Raises TooLarge, Conflict, Unavailable or OSError.
+        """
+        works, place, most = cast(Works, self._works), self.place(task), self._settings().sandbox.checkpoint_bytes
+        fence, kept, before = works.fence(task.id), self._kept(place), await works.head(task.id)
+        if kept is None or not kept.ready:
+            raise Unavailable(f"nothing is known of the folder of task {task.id}")
+        had, root = before.files if before is not None else {}, kept.folder.root
+        files: dict[str, Work] = {name: one for name, one in had.items() if name in ("store", "bundle")}
+        checkpoint = self.checkpoint(place)
+        with self.scratch(task) as scratch:
+
+            async def sent(name: str, of: Path, mark: str = "") -> Work:
+                file = scratch / f"{name}.tar.gz"
+                await asyncio.to_thread(packed, of, file)
+                made = await works.put(task.id, file, had.get(name), most)
+                file.unlink()
+                return msgspec.structs.replace(made, mark=mark)
+
+            if whole and (store := _store_of(place)).is_dir():
+                mark, size = await asyncio.to_thread(_mark_of, store)
+                if size > most:  # nothing in it would become smaller
+                    words = f"the commits it began with have {size:,} bytes, more than [sandbox] checkpoint_bytes"
+                    raise TooLarge(f"{words} ({most:,})")
+                if "store" not in had or had["store"].mark != mark:
+                    files["store"] = await sent("store", store, mark)
+            if (bundle := place / _BUNDLE).exists():
+                files["bundle"] = await works.put(task.id, bundle, had.get("bundle"), most)
+            if checkpoint.exists():
+                files["checkpoint"] = await works.put(task.id, checkpoint, had.get("checkpoint"), most)
+            if kept.folder.kind == "empty" and whole:  # its owner may have changed it
+                files["files"] = await sent("files", root)
+            elif not checkpoint.exists():
+                aside = place / _ASIDE
+                files["files"] = await sent("files", aside if aside.is_dir() else root)
+            gate = WorkFiles.read(self.judged(task) / _GATE_RECORD, 64 << 10)
+            if gate and (copy := msgspec.json.decode(gate, type=Gate).copy):
+                files["gate"] = await works.put(task.id, Path(copy), had.get("gate"), most)
+            record = msgspec.json.encode(kept, enc_hook=str).decode()
+            head = WorkHead(str(place), record, files, gate.decode(), kept.unsaved)
+            generation = await works.set(task.id, fence, before.generation if before is not None else 0, head)
+        if (now := self._kept(place)) is not None:
+            self._keep(place, msgspec.structs.replace(now, generation=generation))
+
+    async def _fetch(self, task: Task, works: Works) -> None:
+        """Has here what another replica has made of a task since, instead of what is here. Raises Unavailable."""
+        for tries in itertools.count(1):
+            head, kept = await works.head(task.id), self._kept(self.place(task))
+            if head is None or (kept is not None and kept.generation >= head.generation):
+                break
+            try:
+                return await self._come(task, works, head, kept)
+            except OSError as error:
+                raise Unavailable(f"the folder of task {task.id} cannot be made: {error}", should_retry=False) from None
+            except Unavailable as error:
+                now = await works.head(task.id)
+                if tries == WORK_TRIES or now is None or now.generation == head.generation:  # nobody has written anew
+                    words = f"{error.message}; replica {head.replica} has it too, if its disk is there"
+                    raise Unavailable(words, code=error.code, should_retry=False) from None
+        if head is None and kept is None and task.replica not in ("", works.replica):
+            words = f"its folder {task.dir} is on replica {task.replica}, and of its work nothing is in the database"
+            raise Unavailable(words, code="no_folder", should_retry=False)
+
+    async def _come(self, task: Task, works: Works, head: WorkHead, mine: _Kept | None) -> None:
+        """Has here what belongs to a head. Nothing that is here goes before all is here, and is what was stored."""
+        place, most = self.place(task), self._settings().sandbox.checkpoint_bytes
+        kept = self._moved(task, head)
+        folder, store, checkpoint = kept.folder, _store_of(place), self.checkpoint(place)
+        if mine is not None and mine.generation:
+            log.info("task %s: replica %s has newer work than this one", task.id, head.replica)
+        with self.scratch(task) as scratch:
+            for name in ("store", "bundle", "files", "checkpoint", "gate"):
+                if (one := head.files.get(name)) is not None:
+                    await works.get(task.id, name, one, scratch / name, most)
+            self._keep(place, _Kept(folder))
+            for old in (store, place / _ASIDE, folder.root, *((mine.folder.root,) if mine is not None else ())):
+                if old.parent == place:
+                    await asyncio.to_thread(_delete, old)
+            for file in (checkpoint, place / _BUNDLE):
+                file.unlink(missing_ok=True)
+            if (file := scratch / "store").exists():
+                await self._unpacked(file, store)
+                if (bundle := scratch / "bundle").exists():
+                    if not _is_bundle(bundle):
+                        raise Unavailable(f"the commits of task {task.id} in the database are no bundle of git")
+                    await self._git("take", _Span, (bundle,), (store,), store=store, bundle=bundle, base=folder.base)
+                    bundle.replace(place / _BUNDLE)
+                if task.replica == works.replica and folder.source is not None:  # what came to it since is of use, too
+                    with contextlib.suppress(ChompError):
+                        await asyncio.to_thread(_link, await self._source(folder), store)
+            if (file := scratch / "checkpoint").exists():
+                file.replace(checkpoint)
+            if (file := scratch / "files").exists():
+                await self._unpacked(file, folder.root)
+                await self._adjust(folder)
+            else:
+                await self._fill(folder, checkpoint)
+            if head.gate:
+                gate = msgspec.json.decode(head.gate, type=Gate)
+                if gate.copy:
+                    data = await asyncio.to_thread(WorkFiles.read, scratch / "gate", GATE_FILE_BYTES)
+                    copy = self.judged(task) / f"gate-{hashlib.sha256(data).hexdigest()[:12]}"
+                    replace_file(copy, data, 0o755 if gate.executable else 0o644)
+                    gate = msgspec.structs.replace(gate, copy=str(copy))
+                replace_file(self.judged(task) / _GATE_RECORD, msgspec.json.encode(gate))
+        saved = {**kept.saved, **(mine.saved if mine is not None else {})}  # where the source is it is known best
+        self._keep(place, msgspec.structs.replace(kept, saved=saved))
+
+    def _moved(self, task: Task, head: WorkHead) -> _Kept:
+        """What another replica remembers of a task's folder, as it is to be here. Raises Unavailable."""
+        place, there = self.place(task), Path(head.place)
+        try:
+            kept = msgspec.json.decode(head.record, type=_Kept, dec_hook=lambda kind, value: kind(value))
+            folder = kept.folder
+            name, inside = folder.root.relative_to(there).parts, folder.path.relative_to(folder.root)
+        except (msgspec.DecodeError, ValueError) as error:
+            raise Unavailable(f"what is in the database of task {task.id} cannot be read: {error}") from None
+        if folder.kind not in ("clone", "empty") or len(name) != 1 or ".." in inside.parts:
+            raise Unavailable(f"what is in the database of task {task.id} is not of a folder of its own")
+        if not re.fullmatch(r"(?!home-)\w[\w.-]*", name[0]):
+            raise Unavailable(f"what is in the database of task {task.id} is of a folder with an odd name")
+        root = place / name[0]
+        store = (_store_of(place),) if folder.kind == "clone" else ()
+        folder = msgspec.structs.replace(
+            folder, path=root / inside, root=root, base=_oid(folder.base), branch=_branch(task), writable=(root,),
+            readable=store, env={},
+        )  # fmt: skip
+        branch = "" if kept.folder.kind == "empty" else folder.branch
+        folder = msgspec.structs.replace(folder, branch=branch)
+        return msgspec.structs.replace(
+            kept, folder=folder, ready=True, set_up=False, generation=head.generation, came=True
+        )
+
+    async def _fill(self, folder: Folder, checkpoint: Path) -> None:
+        """Makes a task's folder of a checkpoint. Raises Unavailable."""
+        folder.root.mkdir(mode=0o700, exist_ok=True)
+        await self.unpack(folder, checkpoint, "find . -mindepth 1 -delete")
+        await self._adjust(folder)
+
+    async def _unpacked(self, file: Path, to: Path) -> None:
+        """Unpacks a file that came, into a new folder. Raises Unavailable."""
+        await asyncio.to_thread(to.mkdir, 0o700)
+        words = ("-I", "-S", "-X", "utf8", str(_RUN_AGENT), "unpack", str(file), str(to))
+        argv = (str(_PYTHON[0]), *words)
+        code, said = await self.shut_in(argv, Folder(to, to, "empty"), (file, _RUN_AGENT, *_PYTHON))
+        if code != 0:
+            raise Unavailable(f"{file.name} cannot be unpacked: {_why(code, said)}", should_retry=False)
+
+    async def _adjust(self, folder: Folder) -> None:
+        """Has a clone borrow from the store that is beside it: it was made in another place. Raises Unavailable."""
+        if folder.kind == "clone":
+            store = _store_of(folder.root.parent)
+            await self._git("adjust", _Nothing, (), (folder.root,), root=folder.root, store=store)
+
+    async def bring_home(self, task: Task) -> str:
+        """See Cloud."""
+        works, place = cast(Works, self._works), self.place(task)
+        session = next((one for one in reversed(task.sessions) if one.head), None)
+        kept, head = self._kept(place), await works.head(task.id)
+        if session is None or head is None or (one := head.files.get("bundle")) is None:
+            return ""
+        if kept is not None and session.head in kept.saved.values():
+            return ""
+        kept = kept or msgspec.structs.replace(self._moved(task, head), ready=False, generation=0)
+        if kept.folder.source is None:
+            return ""
+        source, store = await self._source(kept.folder), _store_of(place)
+        with self.scratch(task) as scratch:
+            bundle = scratch / "bundle"
+            await works.get(task.id, "bundle", one, bundle, self._settings().sandbox.checkpoint_bytes)
+            if not _is_bundle(bundle):
+                raise Unavailable(f"the commits of task {task.id} in the database are no bundle of git")
+            tip = session.head
+            if store.is_dir():
+                taken = await self._git(
+                    "take", _Span, (bundle,), (store,), store=store, bundle=bundle, base=kept.folder.base
+                )
+                tip = _oid(taken.head)
+            given = await self._git(
+                "give", _Given, (*source.shown, bundle), _refs_of(source), source=source, owner=True, bundle=bundle,
+                head=tip, branch=_branch(task), saved=kept.saved, task=task.id,
+            )  # fmt: skip
+        if given.lacks:
+            raise Unavailable(f"{source.top} has not what the commits of task {task.id} build on")
+        self._keep(place, msgspec.structs.replace(kept, saved={**kept.saved, given.branch: _oid(given.head)}))
+        rest = head.unsaved.removeprefix(_COMMITS_ONLY_HERE).removeprefix("; ")
+        await works.save(task.id, head.generation, rest)
+        return given.branch
 
     # -- what is in it
 
@@ -20410,6 +24614,9 @@ class Folders:
                 file = self.place(task) / f"commits-{task.sessions[-1].id}.bundle"  # the next may begin without them
                 await asyncio.to_thread(shutil.copyfile, bundle, file)
                 note = f"the commits are in {file}: git fetch {file} {TIP}"
+            return msgspec.structs.replace(seen, note=_sentences(seen.note, note))
+        if self._works is not None and task.replica not in ("", self._works.replica):
+            note = f"the commits come to {folder.source} as soon as replica {task.replica} is there"
             return msgspec.structs.replace(seen, note=_sentences(seen.note, note))
         source = await self._source(folder)
         kept = self._kept(self.place(task)) or _Kept(folder)
@@ -20548,11 +24755,11 @@ class Folders:
     async def remote(self, task: Task) -> tuple[str, str]:
         """Where a task's branch can be pushed to, and the branch that others build on there; "" where it cannot."""
         if task.repo_url:
-            return (task.repo_url, "") if _is_far(task.repo_url) else ("", "")
+            return (task.repo_url, "") if is_far(task.repo_url) else ("", "")
         source = await self.source_of(task)
         found = await self._git("remote", _Remote, source.shown, source=source, owner=True)
         try:
-            return (self._url(found.url), found.base) if _is_far(found.url) else ("", "")
+            return (self._url(found.url), found.base) if is_far(found.url) else ("", "")
         except BadRequest:
             return "", ""
 
@@ -20615,12 +24822,21 @@ class Folders:
         Why it was not done, in words; "" when it was.
         """
         place = self._work / f"task-{task_id}"
-        if place.is_symlink() or not place.is_dir():
+        is_here = place.is_dir() and not place.is_symlink()
+        head = await self._works.head(task_id) if self._works is not None and task_id.isdecimal() else None
+        if not is_here and head is None:
             return "it has no folder"
         if not self._is_over(tasks().get(task_id)):
             return "it has not ended"
-        reason = await self._delete_when(place, lambda: self._is_over(tasks().get(task_id)), unsaved=unsaved)
-        return reason or ("it is being worked in again" if place.exists() else "")
+        if head is not None and head.unsaved and not unsaved:
+            return head.unsaved
+        if is_here:
+            reason = await self._delete_when(place, lambda: self._is_over(tasks().get(task_id)), unsaved=unsaved)
+            if reason or place.exists():
+                return reason or "it is being worked in again"
+        if head is not None and self._works is not None:
+            await self._works.forget(task_id)
+        return ""
 
     @staticmethod
     def _is_over(task: Task | None) -> bool:
@@ -20650,7 +24866,18 @@ class Folders:
                 for home in place.glob("home-*") if task is None or task.deleted else ():  # nobody goes on there
                     with contextlib.suppress(OSError):
                         await asyncio.to_thread(_delete, home)
+        if self._works is not None:
+            with contextlib.suppress(DatabaseFault):
+                await self._clean_shared(self._works, tasks, now)
         return said
+
+    async def _clean_shared(self, works: Works, tasks: Callable[[], Mapping[str, Task]], now: float) -> None:
+        """The same of what replicas share: whoever comes first does it."""
+        for task_id, age_s, unsaved in await works.all():
+            task = tasks().get(task_id)
+            due = age_s > _UNKNOWN_S if task is None else self._is_due(self._work / f"task-{task_id}", task, now)
+            if due and not unsaved:
+                await works.forget(task_id)
 
     async def _delete_when(self, place: Path, may: Callable[[], bool], *, unsaved: bool = False) -> str:
         """Deletes the folder of a task, if `may` still says so when it has been looked at.
@@ -20676,6 +24903,10 @@ class Folders:
             kept = self._kept(place)
             if kept is None or not kept.ready:
                 return ""
+            if self._works is not None and kept.generation:
+                head = await self._works.head(place.name.removeprefix("task-"))
+                if head is not None and head.generation >= kept.generation:  # its owner has had what was lacking since
+                    kept = msgspec.structs.replace(kept, unsaved=head.unsaved)
             if kept.folder.kind == "clone" and self.checkpoint(place).exists():
                 return kept.unsaved
             aside = msgspec.structs.replace(kept.folder, root=place / _ASIDE, path=place / _ASIDE)
@@ -20837,6 +25068,9 @@ class Folders:
 
 _RECORD = ".folder.json"
 _ASIDE = ".aside"  # a clone that was copied elsewhere
+_BUNDLE = ".bundle"  # the commits that were fetched last, for other replicas
+_COMMITS_ONLY_HERE = "its commits are nowhere else"
+_GATE_FILES = 8  # of what judges a task
 
 
 _IN_GIT = (
@@ -20995,6 +25229,21 @@ def _link_objects(common: Path, store: Path) -> bool:
     return whole
 
 
+def _mark_of(store: Path) -> tuple[str, int]:
+    """What changes when a store does, whose files have names for what they hold; and its size. Raises OSError."""
+    seen, total = hashlib.sha256(), 0
+    for folder, folders, names, fd in os.fwalk(store, follow_symlinks=False):
+        folders.sort()
+        for name in sorted(names):
+            size = os.stat(name, dir_fd=fd, follow_symlinks=False).st_size
+            total += size
+            seen.update(os.fsencode(f"{os.path.relpath(folder, store)}/{name} {size}\n"))
+    for path in [*sorted((store / "refs").rglob("*")), store / "packed-refs"]:
+        if path.is_file():
+            seen.update(path.read_bytes())
+    return seen.hexdigest(), total
+
+
 def _link_on_the_way(path: Path, trusted: Iterable[Path]) -> Path | None:
     """The first link on the way to `path` that an agent could have made; None when there is none.
 
@@ -21026,11 +25275,6 @@ def _branch_name(text: str) -> str:
     if odd or len(text.encode()) > 200:
         raise BadRequest(f"{text[:50]!r} is no name of a branch", param="into")
     return text
-
-
-def _is_far(url: str) -> bool:
-    """Whether an address is of another machine: a path is one whose hooks would run here."""
-    return bool(re.match(r"(https?|ssh)://|[\w.-]+@[\w.-]+:", url))
 
 
 def _store_of(place: Path) -> Path:
@@ -21513,6 +25757,7 @@ STOPPING_S = 8.0
 COUNTED_S = 2.0
 AFTER_LIMIT_S = 30.0  # not in the second a limit ends: others wait for it, too
 CLEAN_EVERY_S = 600.0
+CATCH_UP_S = 60.0  # until it is tried again to have of a task what other replicas have, and the other way round
 PRINTED_BYTES = 256 << 10
 _GATE_RECORD = "gate.json"
 _INTERPRETERS = re.compile(r"(ba|da|z|k)?sh|python[\d.]*|node|ruby|perl|php|deno|bun")
@@ -22227,6 +26472,7 @@ class _Berth:
         self.agents: dict[str, Remote] = {}  # by session
         self.saved = Saved(readable=False)
         self.fetched_s = time.monotonic()  # when what was made was fetched
+        self.stored = False  # whether the other replicas have what it began with
         self.fetches: asyncio.Task[None] | None = None
 
 
@@ -22262,6 +26508,8 @@ class Cloud:
         self._address = ""  # of chomp, on this machine
         self._tunnels: dict[tuple[str, str], asyncio.Task[None]] = {}  # by address and password of the Worker
         self._complaint = ""
+        # what became of what the other replicas are to have of a session, and why they have not
+        self.on_shared: Callable[[str, str, str], None] = lambda task_id, work, why: None
 
     # -- whose sandboxes
 
@@ -22365,9 +26613,13 @@ class Cloud:
             setup = self._folders.setup_command(task, folder)
             await self._open(inside)
             await self._ship(task, folder, inside)
+            last = next((one for one in reversed(task.sessions[:-1]) if one.sandbox_id), session)
+            if self._folders.are_shared and last.replica != self._folders.replica:  # it may be dead, and that costs
+                self._let_end(self._inside_of(last.sandbox_id))
             if folder.kind == "clone":
                 await asyncio.to_thread(self._folders.take_away, task)
             berth = self._berths[task.id] = _Berth(inside, folder, setup)
+            berth.stored = self._folders.came(task)
             self._dig()
             return berth
         except BaseException:
@@ -22423,6 +26675,14 @@ class Cloud:
             for name in names:
                 await self._unpacked(inside, place / checkpoint.name, place, "agent", name)
             await self._shell(inside, 'rm -f -- "$1"', place / checkpoint.name)
+            if folder.kind == "clone" and self._folders.are_shared:
+                text = json.dumps({"root": str(root), "store": str(_store_of(place))})
+                run = {
+                    "argv": _inside("bin/folder", "adjust", text), "cwd": "/", "user": "agent",
+                    "env": _plain_env(Path("/tmp")),
+                }  # fmt: skip
+                code, said = await inside.capture(run, _GIT_S, 4096)
+                _read_answer("adjust", _Nothing, code, said)
 
     async def _shell(self, inside: Inside, script: str, *words: Path) -> None:
         """Before run-agent is there. The script may run twice: when its answer was lost."""
@@ -22474,6 +26734,8 @@ class Cloud:
     async def setup(self, stay: Stay) -> None:
         """See Place."""
         berth = self._berth(stay)
+        if self._folders.are_shared and not berth.stored and (berth.fetches is None or berth.fetches.done()):
+            berth.fetches = self._background.start(f"work of task {stay.task.id}", self._share(stay, berth))
         if not berth.setup:
             return
         limit_s = self._settings().tasks.setup_timeout_s
@@ -22668,15 +26930,51 @@ class Cloud:
 
                 berth.saved = await self._folders.bring(task, folder, locks, work_in, scratch)
                 self._folders.fetched(task, berth.saved)
+                if self._folders.are_shared and _is_bundle(scratch / "bundle"):
+                    (scratch / "bundle").replace(place / _BUNDLE)
             try:
                 await self._pack(stay, berth, there, names)
-            except (Trouble, ChompError, OSError):
+            except (Trouble, ChompError, OSError) as error:
                 await asyncio.to_thread(self._folders.outdated, task, berth.saved)
+                if self._folders.are_shared and berth.saved.commits:  # what the others have is older than what is here
+                    self._unshared(task, error)
                 raise
             await asyncio.to_thread(self._folders.packed, task, berth.saved.head)
+            if self._folders.are_shared:
+                await self._share(stay, berth)
         if folder.kind == "empty":  # its owner looks for it here; what was deleted there shall not come back
             file = self._folders.checkpoint(place)
             await self._folders.unpack(folder, file, "find . -mindepth 1 -delete")
+
+    async def _share(self, stay: Stay, berth: _Berth) -> None:
+        """Has the other replicas have what is here of a task, or says why they have not."""
+        try:
+            async with asyncio.timeout(SHARING_S):
+                await self._folders.publish(stay.task, whole=not berth.stored)
+        except TimeoutError:
+            self._unshared(stay.task, f"the database did not take it within {SHARING_S:.0f} s")
+        except (ChompError, OSError) as error:
+            self._unshared(stay.task, error)
+        else:
+            berth.stored = True
+            self.on_shared(stay.task.id, "shared", "")
+
+    async def share_again(self, task: Task) -> None:
+        """Has the other replicas have what they could not be given when it was fetched. Raises ChompError or OSError.
+
+        Of a task that is not active.
+        """
+        await self._folders.publish(task, whole=True)
+
+    def _unshared(self, task: Task, why: object) -> None:
+        self.on_shared(task.id, "kept", f"{NOT_SHARED}: {why}; Resume goes on only on replica {self._folders.replica}")
+
+    async def bring_home(self, task: Task) -> str:
+        """Has the commits of a session that ran on another replica on a branch here, where their source is: which one.
+
+        "" when there are none that are not here. Raises ChompError or OSError.
+        """
+        return await self._folders.bring_home(task)
 
     async def _pack(self, stay: Stay, berth: _Berth, there: Path, names: Sequence[str]) -> None:
         """A new checkpoint."""
@@ -22837,6 +27135,8 @@ class Cloud:
 
 
 BUNDLE_BYTES = 2 << 30
+SHARING_S = 300.0  # until the others have what was fetched, once
+NOT_SHARED = "its work could not be shared"
 # what the image has against the control server; where it does not work, `_UNFENCED` says so
 _FENCED = "{ [ ! -x /usr/local/sbin/chomp-fence ] || /usr/local/sbin/chomp-fence || :; }"
 _UNFENCED = "exec 3<>/dev/tcp/127.0.0.1/3000 || exec 3<>/dev/tcp/::1/3000"
@@ -23245,6 +27545,7 @@ class Run:
         self.asks = False  # it says it needs somebody
         self.asks_since_s = 0.0
         self.warnings: list[str] = []
+        self.numbers_s = -math.inf  # when other replicas were told of its numbers
         self.saved = Saved()
         self.locked = ""  # a lock of git that was left, and work that is not committed
         self.events_read = 0
@@ -23291,7 +27592,18 @@ def _by_hand(task: Task, ending: Ending | None, remote: str) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def _with_work(task: Task) -> Session | None:
+    """The last session of a task of which something was fetched; None without."""
+    return next((one for one in reversed(task.sessions) if one.work), None)
+
+
 _CONFLICTS_NAMED = 20  # files, to the agent that is to resolve them
+
+
+CLAIMED_S = 2.0  # an answer waits for a claim, and so says whether the task began
+UNFIT_S = 15.0  # for another replica to start a task whose agent is not installed here: then it fails here, with words
+NUMBERS_S = 1.0  # how often other replicas are told what a session has used
+_TOLD_NUMBERS = 10_000  # sessions elsewhere whose numbers are remembered
 
 
 class Dispatch:
@@ -23332,14 +27644,28 @@ class Dispatch:
         self._complaint = ""
         self._cleaning: asyncio.Task[None] | None = None
         self._choosing = asyncio.Lock()
+        self._claiming: asyncio.Task[None] | None = None
+        self._claim_again = False
+        self._unfit: dict[str, float] = {}  # tasks whose agents are not here, and since when that is known
+        self._caught_up: dict[str, tuple[str, float]] = {}  # last sessions, by task, and when to try again
+        self._catching_up: asyncio.Task[None] | None = None
+        cloud.on_shared = self._shared
         queue.live = self.live
+        self._told: dict[tuple[str, str], dict[str, Any]] = {}  # numbers of sessions on other replicas
+        if store.link is not None:
+            store.link.hear("numbers", self._hear_numbers)
 
     # -- what others ask
 
     def live(self, task: Task) -> Task:
         """`task` with the numbers of its running session."""
-        run = self._runs.get(task.id)
-        if run is None or (current := open_session(task)) is None or not (measured := self._measured(run)):
+        run, current = self._runs.get(task.id), open_session(task)
+        if current is None and self._store.shared and task.status == "queued" and task.wanted and not task.note:
+            return self._waits_for_home(task)
+        if current is None or (run is None and not self._told):
+            return task
+        measured = self._measured(run) if run is not None else self._told.get((task.id, current.id))
+        if not measured:
             return task
         sessions = (*task.sessions[:-1], msgspec.structs.replace(current, **measured))
         known = [one.cost_usd for one in sessions if one.cost_usd is not None]
@@ -23349,6 +27675,47 @@ class Dispatch:
             tokens=sum(one.tokens for one in sessions),
             cost_usd=sum(known) if known else None,
         )
+
+    def _waits_for_home(self, task: Task) -> Task:
+        """A queued task that only another replica can start, and that is not there."""
+        if not (home := self.queue.home_of(task)) or self._store.is_alive(home):
+            return task
+        return msgspec.structs.replace(
+            task, note=f"waits for replica {self._store.replica_name(home)}, where its folder is"
+        )
+
+    def _shown_anew(self, run: Run) -> None:
+        """Has the numbers of a session looked at again, here and now and then on the other replicas."""
+        self.queue.shown_anew(run.task_id)
+        now_s = time.monotonic()
+        if self._store.link is not None and now_s - run.numbers_s >= NUMBERS_S:
+            run.numbers_s = now_s
+            self._store.link.tell("numbers", (run.task_id, run.session_id, self._measured(run)))
+
+    def _hear_numbers(self, payload: Any, replica: str) -> None:
+        task_id, session_id, measured = payload
+        if len(self._told) >= _TOLD_NUMBERS:
+            self._told.clear()
+        known = {name: measured[name] for name in measured.keys() & set(Session.__struct_fields__)}  # to this version
+        self._told[str(task_id), str(session_id)] = known
+        self.queue.shown_anew(str(task_id))
+
+    def here(self, task: Task | str, *, kept: bool = False, source: bool = False) -> None:
+        """Raises Elsewhere when another replica runs a task; with `kept` also when its folder and output are there.
+
+        With `source`: when the repository is there that its commits go back to.
+        """
+        task_id = task if isinstance(task, str) else task.id
+        if not self._store.shared or task_id in self._runs:
+            return
+        where = self._store.owner(task_id)
+        stored = self._store.state.tasks.get(task_id) if isinstance(task, str) else task
+        if not where and kept and stored is not None:
+            where = self.queue.home_of(stored)
+        if not where and source and stored is not None and stored.replica != self._store.replica:
+            where = stored.replica or self.queue.home_of(stored)
+        if where:
+            raise Elsewhere(where, f"task {task_id}")
 
     async def begun(self, task_id: str, session_id: str = "") -> None:
         """Waits for the terminal of a session that is being prepared; it may never get one."""
@@ -23415,11 +27782,57 @@ class Dispatch:
         """Starts what may start, as far as there is room: every way to a start ends here."""
         if self._stopping or not self._address or self._store.fault:  # what cannot be put on record does not start
             return
+        if self._store.shared:
+            self._claim_again = True
+            if self._claiming is None or self._claiming.done():
+                self._claiming = self._background.start("claims", self._claims())
+            return
         for task in self.queue.startable():
             if task.platform and task.id not in self._runs and self.queue.room(task.platform):
                 name = self._place_of(task)
                 if self.places[name].room(sum(run.place == name for run in self._runs.values())):
                     self._launch(task.id)
+
+    async def _claims(self) -> None:
+        while self._claim_again:  # somebody asked while it was under way
+            self._claim_again = False
+            await self._claim(cast(SharedStore, self._store))
+
+    async def _claim(self, store: SharedStore) -> None:
+        """Starts what may start here and what no other replica has: its share of the room, then one after another."""
+        tasks, running = self._settings().tasks, len(self._runs)
+        ready = [
+            task.id for task in self.queue.startable()
+            if task.platform and task.id not in self._runs and self.queue.room(task.platform)
+            and self.places[name := self._place_of(task)].room(sum(run.place == name for run in self._runs.values()))
+        ]  # fmt: skip
+        alive = max(1, sum(one.alive for one in store.replicas.values()))
+        if alive > 1:
+            ready = [one for one in ready if await self._is_fit(one)]
+        share = max(1, math.ceil(tasks.parallel / alive) - running)
+        if not ready:
+            return
+        try:
+            for task_id in await store.claim(ready, tasks.parallel, tasks.platform_parallel, share):
+                task = self._store.state.tasks.get(task_id)
+                if not self._stopping and task is not None and task.status == "queued" and not task.deleted:
+                    self._launch(task_id)
+                if task_id not in self._runs:
+                    with contextlib.suppress(Unavailable):  # it can be claimed here again
+                        await store.release(task_id)
+        except Unavailable as error:
+            self._complain(f"no task can be started: {error}")
+
+    async def _is_fit(self, task_id: str) -> bool:
+        """Whether a task's agent is installed here; for a while those replicas where it is come first."""
+        task = self._store.state.tasks.get(task_id)
+        platform = self.platforms.all().get(task.platform) if task is not None else None
+        if task is None or platform is None or not await self.places[self._place_of(task)].available(platform):
+            self._unfit.pop(task_id, None)
+            return True
+        if len(self._unfit) > _TOLD_NUMBERS:
+            self._unfit.clear()
+        return time.monotonic() - self._unfit.setdefault(task_id, time.monotonic()) > UNFIT_S
 
     def _place_of(self, task: Task) -> str:
         return task.place or self._settings().tasks.place
@@ -23447,10 +27860,13 @@ class Dispatch:
             await self.places[place].check(said["dir"], in_place=said.get("in_place", False))
         return said, place
 
-    async def choose(self, task_id: str) -> list[str]:
-        """Deletes the other tasks of its group, for now; what runs of them is ended first. Raises as `drop` does."""
+    async def choose(self, task_id: str, drop: Callable[[str], Awaitable[object]]) -> list[str]:
+        """Deletes the other tasks of its group by `drop`, for now; what runs of them is ended first. Raises as it."""
         async with self._choosing:  # of two choices at once the second comes too late
-            return [(await self.drop(one.id)).id for one in self.queue.siblings(task_id)]
+            found = [one.id for one in self.queue.siblings(task_id)]
+            for one in found:
+                await drop(one)
+            return found
 
     async def check(self, folder: str, *, in_place: bool = False) -> str:
         """What a task would work in: "clone", "in_place" or "plain". Raises BadRequest where it must not."""
@@ -23647,7 +28063,7 @@ class Dispatch:
             self._report(run, claim.tokens)
         if claim.phase:
             run.asks, run.asks_since_s = claim.phase == "needs_input", time.monotonic()
-        self.queue.shown_anew(task_id)
+        self._shown_anew(run)
 
     async def _ask(
         self, task_id: str, action: str, words: str, *, wait: bool = True, on_record: bool = True, gone: bool = False
@@ -23670,6 +28086,8 @@ class Dispatch:
 
     async def _pumped(self, task_id: str) -> Task:
         self.pump()
+        if self._claiming is not None:  # whether it begins here is known soon
+            await asyncio.wait([self._claiming], timeout=CLAIMED_S)
         with contextlib.suppress(Unavailable):  # what was asked for is on disk; the start can wait
             await self._store.saved()
         return self.queue.live(self.queue.get(task_id))
@@ -23701,7 +28119,8 @@ class Dispatch:
             words = "chomp ended while it ran; Resume goes on in the same folder"
             if survivors:
                 words += f"; these processes could not be ended: {', '.join(map(str, survivors))}"
-            self.queue.act_now(task.id, "interrupt", session={**used, "error": words})
+            with contextlib.suppress(NotFound, Conflict):  # another replica was sooner
+                self.queue.act_now(task.id, "interrupt", session={**used, "error": words})
         with contextlib.suppress(Unavailable):  # a full disk: it is tried again, and said
             await self._store.saved()
 
@@ -23725,6 +28144,7 @@ class Dispatch:
                 self._store.refresh()  # nobody else may look for long at what another program wrote
                 self.queue.purge()
                 self._end_disowned()
+                self._catch_up()
                 await self._settle_orphans()
                 self.pump()  # at first those that have an agent: there may be none for the others
                 await self._name_platforms()
@@ -23740,11 +28160,68 @@ class Dispatch:
                 async with asyncio.timeout(WATCH_S if self._runs else 5 * WATCH_S):
                     await self.queue.stirred.wait()
 
+    def _shared(self, task_id: str, work: str, why: str) -> None:
+        """What was fetched from a sandbox is there for the other replicas, or `why` it is not."""
+        run = self._runs.get(task_id)
+        if run is None:
+            return
+        run.warnings[:] = [one for one in run.warnings if not one.startswith(NOT_SHARED)] + [why] * bool(why)
+        session, told = open_session(self.queue.get(task_id)), {"work": work, "warnings": tuple(run.warnings)}
+        if session is not None and any(getattr(session, name) != value for name, value in told.items()):
+            if why:
+                log.warning("task %s: %s", task_id, why)
+            self.queue.set_session(task_id, **told)
+
+    def _catch_up(self) -> None:
+        """Brings commits of sessions on other replicas to where their source is: here; and shares what it could not."""
+        mine, now_s = self._store.replica, time.monotonic()
+        if self._store.works is None or (self._catching_up is not None and not self._catching_up.done()):
+            return
+        wanted = []
+        for task in self._store.state.tasks.values():
+            last = _with_work(task)
+            if last is None or task.status == "active" or self._store.fault:
+                continue
+            lacks = last.work == "kept" if last.replica == mine else last.work == "shared" and task.replica == mine
+            session, again_s = self._caught_up.get(task.id, ("", 0.0))
+            if lacks and (session != last.id or now_s >= again_s):
+                self._caught_up[task.id] = last.id, now_s + CATCH_UP_S
+                wanted.append(task)
+        if wanted:
+            self._catching_up = self._background.start("work of replicas", self._catch_up_with(wanted))
+
+    async def _catch_up_with(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            last = cast(Session, _with_work(task))
+            try:
+                if last.replica == self._store.replica:
+                    await self.cloud.share_again(task)
+                    self._note_shared(task)
+                elif (branch := await self.cloud.bring_home(task)) and self.queue.get(task.id).branch != branch:
+                    self.queue.set_now(task.id, branch=branch)
+                self._caught_up[task.id] = last.id, math.inf
+            except (ChompError, OSError) as error:
+                if isinstance(error, TooLarge):  # it stays so
+                    self._caught_up[task.id] = last.id, math.inf
+                log.info("task %s: other replicas and this one do not have the same of it: %s", task.id, error)
+
+    def _note_shared(self, before: Task) -> None:
+        """What could not be shared when a session ended is shared now."""
+        with self._store.change() as state:
+            task, last = self.queue.get(before.id), cast(Session, _with_work(before))
+            if task.sessions == before.sessions:
+                left = tuple(one for one in last.warnings if not one.startswith(NOT_SHARED))
+                now = msgspec.structs.replace(last, work="shared", warnings=left)
+                sessions = tuple(now if one is last else one for one in before.sessions)
+                state.tasks[task.id] = msgspec.structs.replace(task, sessions=sessions)
+
     def _end_disowned(self) -> None:
         """Ends agents whose task is active no more: others may write state.json, and what they wrote stays."""
         for run in self._runs.values():
             task = self._store.state.tasks.get(run.task_id)
-            if task is None or task.status != "active":
+            if self._store.owner(run.task_id):
+                run.ask("interrupt", "another replica has its task now")
+            elif task is None or task.status != "active":
                 run.ask("interrupt", "its task was changed by another program")
 
     async def _settle_orphans(self) -> None:
@@ -23756,7 +28233,8 @@ class Dispatch:
                 with contextlib.suppress(DatabaseFault):
                     used = await self._meters.recorded(task.id, current.id) if current is not None else {}
                 if task.id not in self._runs:
-                    self.queue.act_now(task.id, "interrupt", session={**used, "error": "nobody ran it any more"})
+                    with contextlib.suppress(NotFound, Conflict):  # another replica was sooner
+                        self.queue.act_now(task.id, "interrupt", session={**used, "error": "nobody ran it any more"})
 
     async def _name_platforms(self) -> None:
         """Gives those that may start and name no platform one: limits count by it."""
@@ -23833,7 +28311,8 @@ class Dispatch:
     def _open(self, run: Run, action: str) -> None:
         """A session opened; what it is run under is on record before anything runs."""
         place = run.place if action == "open" else self._place_of(self.queue.get(run.task_id))
-        task = self.queue.act_now(run.task_id, action, session={"run": secrets.token_hex(12), "place": place})
+        opened = {"run": secrets.token_hex(12), "place": place, "replica": self._store.replica}
+        task = self.queue.act_now(run.task_id, action, session=opened)
         session = cast(Session, open_session(task))
         run.begin(session.id, session.place)
 
@@ -23890,7 +28369,9 @@ class Dispatch:
     async def _refused(self, run: Run, error: ChompError | OSError) -> None:
         """A session that could not be begun, or not be settled."""
         facts, code = {"error": str(error)}, getattr(error, "code", "")
-        if self._store.fault and run.agent is None:  # its agent never ran: it waits until it can be on record
+        # who asked first knows first that the database is away
+        away = self._store.fault or (isinstance(error, DatabaseFault) and error.passing)
+        if away and run.agent is None:  # its agent never ran: it waits until it can be on record
             await self._settle(run, "wait", facts, wanted=True, until="", note="", phase="")
         elif (
             code in ("router_unavailable", "no_room")
@@ -23931,6 +28412,9 @@ class Dispatch:
             fields["deleted"] = iso(self.queue.now())
         while True:
             try:
+                current = open_session(self.queue.get(run.task_id))
+                if current is None or current.id != run.session_id:
+                    break  # others have settled it: this replica was away, and the task may be queued again already
                 if run.agent is None or action == "wait":  # nobody has read what was delivered to it
                     fields["messages"] = tuple(
                         msgspec.structs.replace(one, session="") if one.session == run.session_id else one
@@ -24075,6 +28559,8 @@ class Dispatch:
         """A session's agent, running, and what judges it. Raises ChompError, with the remedy."""
         gate, argv, env = await self._prepare(run)
         await self._store.saved()  # what is started must be on record before it is
+        if not await self._store.holds(run.task_id):
+            raise Conflict(f"task {run.task_id} is another replica's now", code="runs_elsewhere")
         await self._start(run, argv, env)
         return (gate,)
 
@@ -24243,7 +28729,7 @@ class Dispatch:
             if meter.exceeded:
                 words = f"{meter.budget.used_tokens:,} tokens are used, more than planned"
                 self._announce(run, "budget_reached", meter.over() or words)
-        self.queue.shown_anew(run.task_id)
+        self._shown_anew(run)
 
     def _report(self, run: Run, tokens: int) -> None:
         """The agent says what it has used."""
@@ -24343,6 +28829,15 @@ class Services(msgspec.Struct):
     prefixes: dict[str, RouterDef] = {}  # of subscriptions, with the slash at their end
     hosts: dict[str, bool] = {}  # Host headers seen, and whether they are served
     sockets: set[web.WebSocketResponse] = set()  # that are open
+    peers: Peers | None = None  # the other replicas
+    stopping: bool = False
+
+    @property
+    def fault(self) -> str:
+        """Why nothing can be put on record now, for the owner's eyes; "" = it can."""
+        store = self.store
+        missing = store.link.fault if store.link is not None and not store.link.connected else ""
+        return store.fault or store.database.fault or self.usage.fault or missing
 
     def serves(self, host: str) -> bool:
         served = self.hosts.get(host)
@@ -24367,6 +28862,8 @@ SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
 CALLER: web.RequestKey[Caller] = web.RequestKey("caller", Caller)
 REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
 CROSS_ORIGIN: web.RequestKey[str] = web.RequestKey("cross_origin", str)
+BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)  # as it was read
+PASSED: web.RequestKey[tuple[str, str]] = web.RequestKey("passed", tuple)  # on by another replica, for whom
 ACCOUNTED: web.RequestKey[bool] = web.RequestKey("accounted", bool)
 MODEL_PATHS: dict[bytes, Api] = {
     b"/v1/chat/completions": "chat", b"/v1/completions": "completions", b"/v1/embeddings": "embeddings",
@@ -24376,7 +28873,9 @@ _SHORT_WAY: dict[bytes, Api] = {  # what the Door lets in; the others need more 
     path: api for path, api in MODEL_PATHS.items() if api != "count_tokens"
 }
 routes = web.RouteTableDef()
-_OPEN_PATHS = frozenset({"/health", "/login", "/", "/docs", "/usage"})  # the pages are shells: they show no data
+_OPEN_PATHS = frozenset(
+    {"/health", "/ready", "/login", "/", "/docs", "/usage"}
+)  # the pages are shells: they show no data
 _SOCKET_KEY = "chomp.key."  # a subprotocol that carries the browser's key: no header can be set on a WebSocket there
 SOCKET_PROTOCOL = "chomp"
 _CALLBACKS = frozenset(  # of a task's own agent, and of what looks after it in a sandbox
@@ -24401,6 +28900,7 @@ class BodyRoom:
         self._reading: set[asyncio.Timeout] = set()
         self._stopping = False
         self.held = 0
+        self.keeps = False  # whether requests keep their bodies, to be passed on to another replica
 
     def stop(self) -> None:
         """chomp is shutting down: bodies still coming in are waited for no longer."""
@@ -24427,6 +28927,15 @@ class BodyRoom:
 
     async def read(self, request: web.Request, silence_s: float) -> bytes:
         """The decoded body, to be given back with `release`. Raises TooLarge, Busy, TooSlow or BadRequest."""
+        if BODY in request:
+            self.held += len(request[BODY])
+            return request[BODY]
+        body = await self._read(request, silence_s)
+        if self.keeps:
+            request[BODY] = body
+        return body
+
+    async def _read(self, request: web.Request, silence_s: float) -> bytes:
         size = request.content_length
         content = request.content
         decoding = decoding_of(request) if "content-encoding" in request.headers else None
@@ -24550,6 +29059,8 @@ def serves_host(host: str, settings: Settings) -> bool:
         return True
     if name in (*settings.allowed_hosts, settings.host.lower(), public):
         return bool(name)
+    if settings.store.advertise and name == urllib.parse.urlsplit(settings.store.advertise).hostname:
+        return True
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -24658,7 +29169,13 @@ def authenticate(request: web.Request, services: Services) -> Caller:
         return OWNER  # clients look whether somebody is there
     headers = request.headers
     authorization, api_key = headers.get("authorization", ""), _api_key(request)
-    caller = services.credentials.caller(authorization, api_key)
+    peers = services.peers
+    caller = peers.caller(request) if peers is not None and CLUSTER_HEADER in headers else None
+    if caller is None:
+        caller = services.credentials.caller(authorization, api_key)
+    if caller is None and peers is not None and TASK_TOKENS in authorization + api_key:
+        peers.find_task(authorization.strip())
+        peers.find_task(api_key.strip())
     if caller is not None:
         if caller.kind == "task" and not _for_tasks(request.method, path, is_direct=is_direct):
             raise Forbidden(f"{request.method} {path[:100]} is not for a task's agent")
@@ -24687,6 +29204,8 @@ def is_known(request: web.Request) -> bool:
     """Whether who opened a connection may still have it: a key ends while streams and sockets are open."""
     try:
         authenticate(request, request.app[SERVICES])
+    except Elsewhere:  # the replica that has its task knows
+        return True
     except ChompError:
         return False
     return True
@@ -24848,8 +29367,18 @@ async def guard(
                 return web.Response(status=204, headers=_preflight(request, cross))
         if "upgrade" in headers and asks_for_websocket(request):
             check_upgrade(request, settings)
-        request[CALLER] = authenticate(request, services)
-        response = await handler(request)
+        try:
+            request[CALLER] = authenticate(request, services)
+            try:
+                response = await handler(request)
+            except (NotFound, Conflict) as error:  # of a task that another replica has just written?
+                if services.peers is None or not await services.peers.knows_more(request, error):
+                    raise
+                response = await handler(request)
+        except Elsewhere as error:
+            if services.peers is None:
+                raise
+            response = await services.peers.relay(request, error)
     except ChompError as error:
         response = error_page(request) or refused(request, error)
     except web.HTTPException as error:
@@ -24892,7 +29421,8 @@ async def expect(request: web.Request) -> web.StreamResponse | None:
     try:
         if request.headers.get("expect", "").lower() != "100-continue":
             raise BadRequest("only 100-continue can be expected", status=417, code="expectation_failed")
-        request[CALLER] = authenticate(request, services)
+        with contextlib.suppress(Elsewhere):  # `guard` passes it on
+            request[CALLER] = authenticate(request, services)
         decoding_of(request)
         services.bodies.check(request.content_length)
     except ChompError as error:
@@ -24902,6 +29432,327 @@ async def expect(request: web.Request) -> web.StreamResponse | None:
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     request.writer.output_size = 0  # the answer itself has not begun
     return None
+
+
+CLUSTER_HEADER = "x-chomp-cluster"
+RELAY_HEAD_S = 120.0  # until another replica begins to answer: it may have to end an agent first
+PEER_CONNECT_S = 3.0
+PEER_LOOK_S = 1.0  # how often it is looked whether a replica that answers is still there
+_OF_ONE_HOP = frozenset((  # headers that are about one connection, or about who asks, which the pass says
+    "connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "host", "expect",
+    "content-length", "content-encoding", "origin", "date", "server", "cookie", CLUSTER_HEADER,
+))  # fmt: skip
+_WHO_ASKS = frozenset(("authorization", "x-api-key", "x-goog-api-key"))
+
+
+class Peers:
+    """The other replicas: what is theirs to answer is passed on to them, and their answer to who asked."""
+
+    def __init__(
+        self, store: SharedStore, passes: Passes, session: aiohttp.ClientSession, credentials: Credentials,
+        background: Background, events: EventBus,
+    ):  # fmt: skip
+        self._store, self._passes, self._session = store, passes, session
+        self._credentials, self._background, self._events = credentials, background, events
+        self._open: set[asyncio.Timeout] = set()
+
+    def all(self) -> list[Replica]:
+        """Every replica that was there within a day, this one among them."""
+        return [one for _, one in sorted(self._store.replicas.items())]
+
+    def report(self) -> dict[str, Any]:
+        """This one, the others, and whether they hear of each other."""
+        link = self._store.link
+        return {
+            "id": self._store.replica,
+            "all": [msgspec.to_builtins(one) for one in self.all()],
+            "connected": link.connected,
+            "fault": link.fault or None,
+            "left_out": link.left_out,
+        }
+
+    def name(self, replica: str) -> str:
+        """What a person calls a replica: its machine, and its id where that has several."""
+        found = self._store.replicas.get(replica)
+        if found is None:
+            return replica
+        alone = sum(one.name == found.name for one in self._store.replicas.values()) == 1
+        return found.name if alone else f"{found.name} ({found.id})"
+
+    # -- who asks
+
+    def caller(self, request: web.Request) -> Caller | None:
+        """For whom another replica passes a request on; None: it has its own token. Raises Unauthorized."""
+        passed = request.get(PASSED)
+        if passed is None:
+            given = request.headers[CLUSTER_HEADER]
+            passed = self._passes.read(given, request.method, str(request.rel_url))
+            if passed is None:
+                raise Unauthorized(
+                    f"{CLUSTER_HEADER}: it is not signed with this chomp's CHOMP_SECRET_KEY, or the clocks of the "
+                    f"replicas differ by more than {PASS_S:g} s",
+                    code="invalid_pass",
+                )
+            request[PASSED] = passed
+        kind, name = passed
+        if kind == "owner":
+            return OWNER
+        if kind == "user":
+            if (user := self._credentials.users.get(name)) is None:
+                raise Unauthorized(f"this replica does not know the user {name!r}")
+            return Caller("user", name, user=user)
+        return None
+
+    async def knows_more(self, request: web.Request, error: ChompError) -> bool:
+        """Whether a request about tasks may end otherwise now: what others wrote was read, which it did not know."""
+        if not request.path.startswith(("/api/tasks", "/partials/")) or request.writer.output_size:
+            return False
+        return await self._store.catch_up() or getattr(error, "code", "") == "changed_elsewhere"
+
+    def find_task(self, words: str) -> None:
+        """Raises Elsewhere when `words` have the token of a task that another replica runs."""
+        if (found := _TASK_OF_TOKEN.search(words)) and (owner := self._store.owner(found[1])):
+            raise Elsewhere(owner, f"task {found[1]}")
+
+    # -- passing on
+
+    def _address(self, error: Elsewhere) -> str:
+        """Where to reach a replica. Raises Unavailable."""
+        found = self._store.replicas.get(error.replica)
+        if found is None:
+            raise Unavailable(f"{error.message}, which was not heard of for long", code="replica_unknown")
+        words = f"{error.message} on {found.name}"
+        if not found.alive:
+            raise Unavailable(f"{words}, which does not answer", code="replica_away", retry_after_s=5)
+        host = urllib.parse.urlsplit(found.address).hostname or ""
+        if not host or (is_loopback(host) and found.name != socket.gethostname()):  # here that is somebody else
+            raise Unavailable(
+                f"{words}, which has not said how it is reached: set its CHOMP_ADVERTISE_URL", code="replica_address"
+            )
+        return found.address.rstrip("/")
+
+    def _headers(self, request: web.Request, to: str, method: str, target: str) -> list[tuple[str, str]]:
+        caller = request.get(CALLER)
+        left = _OF_ONE_HOP if caller is None or caller.kind == "task" else _OF_ONE_HOP | _WHO_ASKS
+        told = [
+            (name, value) for name, value in request.headers.items()
+            if name.lower() not in left and not name.lower().startswith("sec-websocket")
+        ]  # fmt: skip
+        whose = None if caller is None or caller.kind == "task" else caller
+        return [*told, (CLUSTER_HEADER, self._passes.issue(to, method, target, whose))]
+
+    async def relay(self, request: web.Request, error: Elsewhere) -> web.StreamResponse:
+        """Another replica's answer to `request`. Raises ChompError where there is none."""
+        if request.get(PASSED) is not None or request.writer.output_size:
+            raise ChompError(
+                f"{error.message}, and another one asked for it here: they do not agree yet on who has it; try again",
+                status=508,
+                code="passed_on_twice",
+                should_retry=True,
+            )
+        url = yarl.URL(self._address(error) + str(request.rel_url), encoded=True)
+        if asks_for_websocket(request):
+            return await self._relay_socket(request, url, error)
+        services = request.app[SERVICES]
+        async with services.bodies.of(request, services.settings.timeouts.body_s) as body:
+            return await self._relay_plain(request, url, error, body)
+
+    @contextlib.asynccontextmanager
+    async def _watching(
+        self, request: web.Request, replica: str, limit_s: float | None
+    ) -> AsyncIterator[asyncio.Timeout]:
+        """Ends the block when the replica is dead, whoever asks is signed out, or chomp stops: raises TimeoutError."""
+        loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle | None = None
+
+        def look() -> None:
+            nonlocal timer
+            found = self._store.replicas.get(replica)
+            if found is None or not found.alive:
+                limit.reschedule(loop.time())
+            timer = loop.call_later(PEER_LOOK_S, look)
+
+        def hear(event: Event) -> None:
+            if event.kind == "logins" and not is_known(request):
+                limit.reschedule(loop.time())
+
+        timer = loop.call_later(PEER_LOOK_S, look)
+        try:
+            async with asyncio.timeout(limit_s) as limit:
+                self._open.add(limit)
+                with self._events.subscribe(hear):
+                    yield limit
+        finally:
+            self._open.discard(limit)
+            timer.cancel()
+
+    async def _relay_plain(
+        self, request: web.Request, url: yarl.URL, error: Elsewhere, body: bytes
+    ) -> web.StreamResponse:
+        method, target = request.method, str(request.rel_url)
+        response: web.StreamResponse | None = None
+        timeouts = request.app[SERVICES].settings.timeouts
+        limit_s = (
+            RELAY_HEAD_S + timeouts.queue_s + timeouts.answer_s
+        )  # a model may think; a dead replica ends it sooner
+        try:
+            async with (
+                self._watching(request, error.replica, limit_s) as limit,
+                self._session.request(
+                    method, url, data=body or None, headers=self._headers(request, error.replica, method, target),
+                    allow_redirects=False, auto_decompress=False, timeout=_PEER_TIMEOUT,
+                    skip_auto_headers=("accept-encoding", "accept", "content-type", "user-agent"),
+                ) as answer,
+            ):  # fmt: skip
+                limit.reschedule(None)
+                response = web.StreamResponse(status=answer.status, reason=answer.reason)
+                for name, value in answer.headers.items():
+                    if name.lower() not in _OF_ONE_HOP or name.lower() == "content-encoding":
+                        response.headers.add(name, value)
+                if answer.content_length is not None and method != "HEAD":
+                    response.content_length = answer.content_length
+                if cross := request.get(CROSS_ORIGIN):
+                    response.headers["access-control-allow-origin"] = cross
+                    response.headers["access-control-expose-headers"] = "*"
+                    response.headers["vary"] = "origin"
+                await response.prepare(request)
+                async for piece in answer.content.iter_any():
+                    await response.write(piece)
+                await response.write_eof()
+                return response
+        except (aiohttp.ClientError, OSError) as fault:  # TimeoutError, too
+            if response is None or not response.prepared:
+                raise self._unreached(error, fault) from None
+            if request.transport is not None:
+                request.transport.abort()  # else what was cut off would look whole
+            raise ConnectionResetError(f"the replica {error.replica} broke off its answer") from None
+
+    def _unreached(self, error: Elsewhere, fault: BaseException) -> Unavailable:
+        found = self._store.replicas.get(error.replica)
+        name = f" on {found.name}" if found is not None else ""
+        words = "it does not answer" if isinstance(fault, TimeoutError) else "it cannot be reached"
+        return Unavailable(f"{error.message}{name}: {words}", code="replica_away", retry_after_s=5, should_retry=True)
+
+    async def _relay_socket(self, request: web.Request, url: yarl.URL, error: Elsewhere) -> web.StreamResponse:
+        services = request.app[SERVICES]
+        headers = self._headers(request, error.replica, request.method, str(request.rel_url))
+        try:
+            async with asyncio.timeout(PEER_CONNECT_S + RELAY_HEAD_S):
+                theirs = await self._session.ws_connect(
+                    url, headers=headers, protocols=(SOCKET_PROTOCOL,), max_msg_size=PEER_FRAME_BYTES,
+                    heartbeat=PEER_HEARTBEAT_S, autoclose=True, timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
+                )  # fmt: skip
+        except aiohttp.WSServerHandshakeError as refusal:  # which has a body that says why
+            return await self._relay_plain(request, url, error, b"") if refusal.status >= 400 else _raise(refusal)
+        except (aiohttp.ClientError, OSError) as fault:
+            raise self._unreached(error, fault) from None
+        async with theirs:
+            ours = web.WebSocketResponse(
+                heartbeat=PEER_HEARTBEAT_S, max_msg_size=PEER_FRAME_BYTES, compress=False, timeout=2.0,
+                protocols=(SOCKET_PROTOCOL,),
+            )  # fmt: skip
+            await ours.prepare(request)
+            services.sockets.add(ours)
+            sending = self._background.start(f"relay of {request.path[:60]}", self._bring(request, error, theirs, ours))
+            try:
+                await _pass_messages(ours, theirs)
+                await theirs.close(code=_close_code(ours.close_code))
+                await asyncio.wait([sending], timeout=PEER_CONNECT_S)  # it may be in the middle of a proper end
+            finally:
+                sending.cancel()
+                services.sockets.discard(ours)
+                await asyncio.gather(sending, return_exceptions=True)
+        return ours
+
+    async def _bring(
+        self,
+        request: web.Request,
+        error: Elsewhere,
+        theirs: aiohttp.ClientWebSocketResponse,
+        ours: web.WebSocketResponse,
+    ) -> None:
+        """Everything the other replica says, until it has no more to say; then the client is told why."""
+        code = 1012  # service restart: come back
+        try:
+            async with self._watching(request, error.replica, None):
+                await _pass_messages(theirs, ours)
+                code = _close_code(theirs.close_code)
+        except TimeoutError:
+            code = 1012 if is_known(request) else 4401
+        await ours.close(code=code)
+
+    async def socket(self, replica: str, caller: Caller, target: str) -> aiohttp.ClientWebSocketResponse:
+        """A web socket to another replica, of `caller`. Raises Unavailable."""
+        error = Elsewhere(replica, target.partition("?")[0])
+        url = yarl.URL(self._address(error) + target, encoded=True)
+        headers = {CLUSTER_HEADER: self._passes.issue(replica, "GET", target, caller)}
+        try:
+            async with asyncio.timeout(2 * PEER_CONNECT_S):
+                return await self._session.ws_connect(
+                    url, headers=headers, max_msg_size=PEER_FRAME_BYTES, heartbeat=PEER_HEARTBEAT_S
+                )
+        except (aiohttp.ClientError, OSError) as fault:
+            raise self._unreached(error, fault) from None
+
+    async def ask(self, replica: str, caller: Caller, path: str, payload: Any) -> Any:
+        """Another replica's answer to POST `path`. Raises ChompError as it has it."""
+        error = Elsewhere(replica, path)
+        headers = {
+            CLUSTER_HEADER: self._passes.issue(replica, "POST", path, caller),
+            "content-type": "application/json",
+        }
+        url = yarl.URL(self._address(error) + path, encoded=True)
+        try:
+            async with (
+                asyncio.timeout(RELAY_HEAD_S),
+                self._session.post(
+                    url, data=msgspec.json.encode(payload), headers=headers, timeout=_PEER_TIMEOUT
+                ) as answer,
+            ):
+                told = msgspec.json.decode(await answer.read())
+        except (aiohttp.ClientError, OSError) as fault:
+            raise self._unreached(error, fault) from None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise ChompError(f"the replica {replica} answered what is no JSON", status=502) from None
+        if answer.status >= 400:
+            said = told.get("error") if isinstance(told, dict) else None
+            words = said.get("message") if isinstance(said, dict) else said
+            raise ChompError(str(words or answer.status), status=answer.status, type="upstream_error")
+        return told
+
+    def close(self) -> None:
+        """chomp is shutting down: what is relayed ends."""
+        now = asyncio.get_running_loop().time()
+        for limit in self._open:
+            limit.reschedule(now)
+
+
+_PEER_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=PEER_CONNECT_S)
+PEER_HEARTBEAT_S = 20.0
+PEER_FRAME_BYTES = 16 << 20  # of a web socket: a message with images
+_TASK_OF_TOKEN = re.compile(rf"{TASK_TOKENS}(\w+)-[0-9a-f]{{32}}$")
+
+
+def _raise(error: Exception) -> Any:
+    raise error
+
+
+def _close_code(code: int | None) -> int:
+    """A close code as it can be said to another: some stand for what was not said."""
+    return 1000 if code is None or code == 1005 else 1001 if code == 1006 else code
+
+
+async def _pass_messages(
+    source: web.WebSocketResponse | aiohttp.ClientWebSocketResponse,
+    target: web.WebSocketResponse | aiohttp.ClientWebSocketResponse,
+) -> None:
+    """What one web socket hears is said to the other, until either is closed."""
+    with contextlib.suppress(ConnectionError):
+        async for message in source:
+            if message.type is aiohttp.WSMsgType.BINARY:
+                await target.send_bytes(message.data)
+            elif message.type is aiohttp.WSMsgType.TEXT:
+                await target.send_str(message.data)
 
 
 async def body_of(request: web.Request, kind: type[T]) -> T:
@@ -24950,6 +29801,7 @@ SIGNALS: dict[str, tuple[tuple[str, float], ...]] = {  # event -> what pages fet
     "settings": (("refreshTasks", REFRESH_S), ("refreshBalance", REFRESH_S), ("refreshSettings", REFRESH_S)),
     "request_complete": (("refreshBalance", 5.0),),  # how the routers are
     "request_error": (("refreshBalance", 5.0),),
+    "replicas": (("refreshTasks", 1.0), ("refreshTask", 1.0), ("refreshBalance", 1.0), ("refreshSettings", 1.0)),
 }
 EVERY_SIGNAL = ("refreshTasks", "refreshTask", "refreshBalance", "refreshSettings")  # for a page that missed some
 
@@ -26350,8 +31202,31 @@ def found_host(services: Services, host: Host) -> dict[str, Any]:
 
 @routes.get("/health")
 async def show_health(request: web.Request) -> web.Response:
-    """GET /health -> {ok, status}; open to all, always cheap"""
-    return reply({"ok": True, "status": "ok"})
+    """GET /health -> {ok, status, database?}; open to all, always cheap
+
+    200 as long as chomp runs: a `database` that is `away` does not keep it from passing requests on.
+    """
+    away = {"database": "away"} if request.app[SERVICES].fault else {}
+    return reply({"ok": True, "status": "ok", **away})
+
+
+@routes.get("/ready")
+async def show_ready(request: web.Request) -> web.Response:
+    """GET /ready -> {ok, status}; open to all: 503 while new work should go to another replica
+
+    That is while chomp stops, or cannot put on record what it is asked for.
+    """
+    services = request.app[SERVICES]
+    link = services.store.link
+    if services.stopping:
+        raise Unavailable("chomp is shutting down", code="shutting_down", retry_after_s=1)
+    if services.fault or (link is not None and not link.connected):  # the words are for the owner: /status has them
+        raise Unavailable(
+            "the database cannot be used now: requests are passed on, nothing can be put on record",
+            code="database_away",
+            retry_after_s=2,
+        )
+    return reply({"ok": True, "status": "ready"})
 
 
 @routes.get("/status")
@@ -26382,6 +31257,7 @@ async def show_status(request: web.Request) -> web.Response:
             },
             "prices": {"source": services.prices.source, "date": services.prices.date},
             "database_fault": services.store.database.fault or services.usage.fault or None,
+            "replicas": None if services.peers is None else services.peers.report(),
             "event_loop_lag_ms": round(services.usage.loop_lag_s * 1000, 2),
             "tasks": {
                 **services.dispatch.queue.counts(),
@@ -26606,6 +31482,7 @@ async def show_output(request: web.Request) -> web.Response:
         raise BadRequest("since and wait are whole numbers")
     if session and session not in {one.id for one in task.sessions}:
         raise NotFound(f"task {task.id} has no session {session[:20]!r}", param="session")
+    services.dispatch.here(task, kept=True)
     raw = asked.get("raw") == "1"
     found = await services.dispatch.printed(task, session, int(since), min(int(wait_s), 25), raw=raw)
     if raw:
@@ -26626,6 +31503,7 @@ async def send_log(request: web.Request) -> web.StreamResponse:
     session = query.get("session") or (task.sessions[-1].id if task.sessions else "")
     if session not in {one.id for one in task.sessions}:
         raise NotFound(f"task {task.id} has no session {session[:20]!r}", param="session")
+    dispatch.here(task, kept=True)
     raw, since = query.get("raw") == "1", 0
     response = web.StreamResponse(headers={
         **SAFE_HEADERS, "content-type": "application/octet-stream" if raw else "text/plain; charset=utf-8",
@@ -26658,6 +31536,7 @@ async def show_diff(request: web.Request) -> web.Response:
     """GET /api/tasks/{id}/diff -> {diff}: what its branch and folder differ in from where it started"""
     dispatch = request.app[SERVICES].dispatch
     task = await dispatch.queue.found(request.match_info["id"])
+    dispatch.here(task, kept=True)
     return reply({"diff": await dispatch.diff(task, DIFF_BYTES)})
 
 
@@ -26670,6 +31549,7 @@ async def show_review(request: web.Request) -> web.Response:
     """
     dispatch = request.app[SERVICES].dispatch
     task = await dispatch.queue.found(request.match_info["id"])
+    dispatch.here(task, source=True)
     return reply(await dispatch.review(task, request.query.get("into", "")))
 
 
@@ -26700,6 +31580,7 @@ async def merge_task(request: web.Request) -> web.Response:
     if not fields.into:
         raise BadRequest("into is the branch to merge into", param="into", code="missing_required_parameter")
     dispatch = request.app[SERVICES].dispatch
+    dispatch.here(fields.id, source=True)
     merged = await dispatch.merge(fields.id, fields.into, fields.tip, fields.into_head, commit=fields.commit)
     return reply(
         {"status": "ok", "task": dispatch.queue.live(dispatch.queue.get(fields.id)), "merged": merged,
@@ -26720,12 +31601,14 @@ async def resolve_task(dispatch: Dispatch, caller: Caller, fields: _Resolve) -> 
     Queues a task again whose branch cannot be merged because of conflicts; with `run` it starts, too. Its clone has the
     other branch's commits by then.
     """
+    dispatch.here(fields.id, source=True)
     return await dispatch.resolve(fields.id, fields.into, run=fields.run)
 
 
 @_task_post("/api/tasks/push", TaskId)
 async def push_task(dispatch: Dispatch, caller: Caller, fields: TaskId) -> Task:
     """POST /api/tasks/push {id} -> {status, task}; its branch to its origin, by your git, where [tasks] push says so"""
+    dispatch.here(fields.id, source=True)
     await dispatch.push(fields.id)
     return dispatch.queue.live(dispatch.queue.get(fields.id))
 
@@ -26809,6 +31692,7 @@ async def update_task(request: web.Request) -> web.Response:
     check_names(request.app[SERVICES], fields)
     claim = read_claim(claims)
     if claims:
+        dispatch.here(task_id)
         dispatch.claimant(task_id, caller.session)  # all of it can be done, or none of it is
     if fields:
         await dispatch.edit(task_id, fields)
@@ -26825,6 +31709,7 @@ async def finish_task(dispatch: Dispatch, caller: Caller, fields: _Claimed) -> T
     From a task's own token it is a claim, and only exit status and gate decide; from the owner it is the end.
     """
     claim = read_claim({"result": fields.summary or fields.result or "", "tokens": fields.tokens})
+    dispatch.here(fields.id)
     if caller.kind == "task" or fields.tokens is not None:
         dispatch.claim(fields.id, caller.session, claim)
     if caller.kind == "task":
@@ -26836,6 +31721,7 @@ async def finish_task(dispatch: Dispatch, caller: Caller, fields: _Claimed) -> T
 async def hand_off_task(dispatch: Dispatch, caller: Caller, fields: _Claimed) -> Task:
     """POST /api/tasks/handoff {id, summary?|result?|context?} -> {status, task}; the next session goes on from there"""
     claim = read_claim({"result": fields.summary or fields.context or fields.result or ""})
+    dispatch.here(fields.id)
     return await dispatch.hand_off(fields.id, claim.result, wait=caller.kind != "task")
 
 
@@ -26895,6 +31781,7 @@ async def stop_task(dispatch: Dispatch, caller: Caller, fields: TaskId) -> Task:
 
     One that waits for its start is queued again, or failed where queued tasks start by themselves.
     """
+    dispatch.here(fields.id)
     return await dispatch.stop_task(fields.id)
 
 
@@ -26950,6 +31837,13 @@ async def comment_task(services: Services, caller: Caller, fields: _Commented) -
     return {"status": "ok", "task": task}
 
 
+async def ask_there(services: Services, error: Elsewhere, caller: Caller, path: str, fields: dict[str, Any]) -> Any:
+    """What the replica answers that has what is asked for. Raises ChompError."""
+    if services.peers is None:
+        raise error
+    return await services.peers.ask(error.replica, caller, path, fields)
+
+
 _BULK_AT_ONCE = 8
 
 
@@ -26976,7 +31870,14 @@ async def act_on_tasks(services: Services, caller: Caller, fields: _Bulk) -> dic
     async def one(task_id: str) -> None:
         async with room:
             try:
+                if fields.act in ("stop", "delete"):
+                    dispatch.here(task_id)
                 await acts[fields.act](task_id)
+            except Elsewhere as error:
+                try:
+                    await ask_there(services, error, caller, f"/api/tasks/{fields.act}", {"id": task_id})
+                except ChompError as refusal:
+                    refused[task_id] = refusal.message
             except ChompError as error:
                 refused[task_id] = error.message
 
@@ -26988,6 +31889,7 @@ async def act_on_tasks(services: Services, caller: Caller, fields: _Bulk) -> dic
 @_task_post("/api/tasks/continue", TaskId)
 async def continue_task(dispatch: Dispatch, caller: Caller, fields: TaskId) -> Task:
     """POST /api/tasks/continue {id} -> {status, task}; grants one more budget, or ends a wait"""
+    dispatch.here(fields.id)
     return await dispatch.go_on(fields.id)
 
 
@@ -26995,6 +31897,7 @@ async def continue_task(dispatch: Dispatch, caller: Caller, fields: TaskId) -> T
 async def type_into_task(dispatch: Dispatch, caller: Caller, fields: _Typed) -> Task:
     """POST /api/tasks/input {id, text, enter?} -> {status, task}; typed into its terminal; `data`: keys in base64"""
     keys = fields.data or fields.text.encode() + (b"\r" if fields.enter else b"")
+    dispatch.here(fields.id)
     dispatch.type_in(fields.id, keys, fields.session)
     return dispatch.queue.live(dispatch.queue.get(fields.id))
 
@@ -27002,6 +31905,7 @@ async def type_into_task(dispatch: Dispatch, caller: Caller, fields: _Typed) -> 
 @_task_post("/api/tasks/resize", _Resized)
 async def resize_task(dispatch: Dispatch, caller: Caller, fields: _Resized) -> Task:
     """POST /api/tasks/resize {id, cols, rows} -> {status, task}; another size of its terminal, painted anew"""
+    dispatch.here(fields.id)
     dispatch.resize(fields.id, fields.cols, fields.rows, fields.session)
     return dispatch.queue.live(dispatch.queue.get(fields.id))
 
@@ -27013,6 +31917,8 @@ async def message_task(dispatch: Dispatch, caller: Caller, fields: _Messaged) ->
     A follow-up, delivered once, after the agent's turn; `now` interrupts it. `message` with `text` or `delete`
     changes one that waits.
     """
+    if fields.now:
+        dispatch.here(fields.id)
     task = await dispatch.queue.message(fields.id, fields.text, fields.message, delete=fields.delete)
     return await dispatch.interrupt(fields.id) if fields.now and task.status == "active" else task
 
@@ -27025,8 +31931,17 @@ async def choose_task(request: web.Request) -> web.Response:
     """
     fields = fields_as(await given_fields(request), TaskId)
     check_id(request[CALLER], fields.id)
-    dispatch = request.app[SERVICES].dispatch
-    closed = await dispatch.choose(fields.id)
+    services = request.app[SERVICES]
+    dispatch = services.dispatch
+
+    async def drop(task_id: str) -> None:
+        try:
+            dispatch.here(task_id)
+            await dispatch.drop(task_id)
+        except Elsewhere as error:
+            await ask_there(services, error, request[CALLER], "/api/tasks/delete", {"id": task_id})
+
+    closed = await dispatch.choose(fields.id, drop)
     return reply({"status": "ok", "task": dispatch.queue.live(dispatch.queue.get(fields.id)), "closed": closed},
                  trigger=signals_of("task", fields.id))  # fmt: skip
 
@@ -27034,6 +31949,7 @@ async def choose_task(request: web.Request) -> web.Response:
 @_task_post("/api/tasks/delete", TaskId)
 async def delete_task(dispatch: Dispatch, caller: Caller, fields: TaskId) -> Task:
     """POST /api/tasks/delete {id} -> {status, task}; an active one is stopped first"""
+    dispatch.here(fields.id)
     return await dispatch.drop(fields.id)
 
 
@@ -27189,7 +32105,12 @@ async def _own(request: web.Request) -> tuple[Conversations, Caller, str]:
     """Conversations, who asks, and the id that is asked about: of nobody's, or the caller's. Raises NotFound."""
     chats, caller, conversation_id = request.app[SERVICES].conversations, request[CALLER], _conversation_id(request)
     await chats.find(caller, conversation_id)
+    if request.method != "GET" or request.path.endswith(_IN_MEMORY):
+        await chats.here(conversation_id, claims=request.method == "POST")
     return chats, caller, conversation_id
+
+
+_IN_MEMORY = ("/status", "/last", "/queue", "/approvals")  # what is asked of the replica that has a conversation
 
 
 async def named_conversation(request: web.Request) -> Conversation:
@@ -27233,6 +32154,7 @@ async def chat(request: web.Request) -> web.StreamResponse:
     services, caller = request.app[SERVICES], request[CALLER]
     chats, conversation_id = services.conversations, named or str(uuid.uuid4())
     await chats.ensure(caller, conversation_id, more.workspace_id or "")
+    await chats.here(conversation_id, claims=True)
     watcher = ChatWatcher(caller, fields.get("approvals") is True and caller.kind != "task")
     response = web.StreamResponse(headers={**NDJSON, "x-conversation-id": conversation_id})
     if cross := request.get(CROSS_ORIGIN):
@@ -27500,6 +32422,7 @@ async def _answer(request: web.Request, id: str, fields: Mapping[str, Any]) -> t
     if request[CALLER].kind == "task":
         raise Forbidden("an agent does not answer for a person")
     allow, scope = _answer_in(fields)
+    await request.app[SERVICES].conversations.here_to_answer(id)
     await request.app[SERVICES].conversations.answer(request[CALLER], id, allow, scope)
     return allow, scope
 
@@ -27736,7 +32659,9 @@ async def list_users(request: web.Request) -> web.Response:
 
     Their limits, and what they have used.
     """
-    return reply({"users": shown_users(request.app[SERVICES])})
+    services = request.app[SERVICES]
+    await services.allowances.refresh()
+    return reply({"users": shown_users(services)})
 
 
 @json_post("/api/users", _NewUser)
@@ -27816,27 +32741,35 @@ async def _change_files(
     force: Callable[[Tables], Settings] | None = None,
 ) -> list[str]:
     """As `change_file`, for files that make sense only together; `force` makes settings of the last."""
-    before: dict[str, Tables] = {}
-    after: Tables = {}
-    try:
-        for name, change in changes.items():
-            before[name], after = rewrite(services.store, name, change)
+    before: list[Settings] = []
+
+    async def take(after: Tables) -> list[str]:
+        before.append(services.settings)
         return await services.reload(None if force is None else force(after))
-    except ChompError:
-        for name, tables in before.items():
-            rewrite(services.store, name, lambda _: tables)  # noqa: B023
+
+    try:
+        return await rewrite(services.store, changes, take)
+    except BaseException:
+        if before and services.settings is not before[0]:  # they were good, but could not be kept
+            with contextlib.suppress(ChompError):
+                await services.reload(before[0])
         raise
 
 
-def rewrite(store: Store, name: str, change: Callable[[Tables], Tables]) -> tuple[Tables, Tables]:
-    """Changes a file of state/; what was in it, and what is now. Raises Unavailable where that cannot be."""
+async def rewrite(
+    store: Store, changes: Mapping[str, Callable[[Tables], Tables]], then: Callable[[Tables], Awaitable[T]]
+) -> T:
+    """As `Store.rewrite`. Raises Unavailable where a file cannot be read or written."""
     try:
-        before = store.read_json(name)
-        after = change(before)
-        store.write_json(name, after)
+        return await store.rewrite(changes, then)
     except StoreError as error:
         raise Unavailable(str(error), code="settings_not_written") from None
-    return before, after
+
+
+async def _change_agents(store: Store, change: Callable[[Tables], Tables]) -> None:
+    async def done(_: Tables) -> None: ...
+
+    await rewrite(store, {"agents.json": change}, done)
 
 
 class _NewHost(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -28290,7 +33223,7 @@ async def add_agent(request: web.Request) -> web.Response:
         read_agent(given.id, entry)
     except ValueError as error:
         raise BadRequest(f"the agent cannot be used: {error}", code="invalid_agent") from None
-    rewrite(services.store, "agents.json", lambda agents: {**agents, given.id: entry})
+    await _change_agents(services.store, lambda agents: {**agents, given.id: entry})
     return reply({"status": "ok", "id": given.id}, trigger=signals_of("settings"))
 
 
@@ -28306,7 +33239,7 @@ async def remove_agent(request: web.Request) -> web.Response:
             raise NotFound(f"no agent {fields.id[:50]!r} was added", param="id")
         return _without(agents, fields.id)
 
-    rewrite(services.store, "agents.json", changed)
+    await _change_agents(services.store, changed)
     return reply({"status": "ok", "id": fields.id}, trigger=signals_of("settings"))
 
 
@@ -28489,6 +33422,7 @@ async def serve_terminal(request: web.Request) -> web.WebSocketResponse:
     """
     services = request.app[SERVICES]
     task, session = request.match_info["task"], request.query.get("session", "")
+    services.dispatch.here(task, kept=True)
     await services.dispatch.begun(task, session)
     shown = services.dispatch.terminal(task, session)
     if shown is None:
@@ -28568,6 +33502,13 @@ class _Client(msgspec.Struct, frozen=True, rename="camel"):
     message_id: str = ""
 
 
+class _Far(msgspec.Struct):
+    """What another replica says to a client of this one."""
+
+    type: str
+    approvals: list[Raw] = []
+
+
 class ChatSocket:
     """One client of /ws: surfaces it looks at, and conversations it follows."""
 
@@ -28585,14 +33526,23 @@ class ChatSocket:
         self._looked_at: set[tuple[str, str | None]] = set()
         self._stale: dict[tuple[str, str | None], bool] = {}  # whether the client has it already, as it was before
         self._changed = asyncio.Event()
+        self._far: dict[str, aiohttp.ClientWebSocketResponse] = {}  # by replica that has conversations it follows
+        self._far_questions: dict[str, list[Raw]] = {}
+        self._reaching = asyncio.Lock()
+        self._hearing: set[asyncio.Task[None]] = set()
 
     def _say(self, **message: Any) -> None:
         self.watcher.put(msgspec.json.encode(message))
 
     def hear(self, event: Event) -> None:
         """Passes on what happens to the caller's conversations."""
-        if event.kind == "approval" and event.data["caller"] == maker(self._caller):
+        if event.kind == "approval" and event.data["caller"] == maker(self._caller) and not event.replica:
             self.say_questions()
+        if event.kind == "turn_started" and event.replica and event.data["conversation"] in self._followed:
+            said = msgspec.json.encode(
+                {"type": "chat.subscribe", "conversationId": event.data["conversation"]}
+            ).decode()
+            self._begin(self._pass_on(Elsewhere(event.replica, "the conversation"), said))
         kind = self._BROADCAST.get(event.kind)
         if kind is None or event.data.get("caller") != maker(self._caller):
             return
@@ -28658,7 +33608,46 @@ class ChatSocket:
     def say_questions(self) -> None:
         """All that waits for a person, to one that can ask them."""
         if self.watcher.approvals:
-            self._say(type="approvals", approvals=[shown_question(one) for one in self._chats.questions(self._caller)])
+            here = [shown_question(one) for one in self._chats.questions(self._caller)]
+            self._say(type="approvals", approvals=[*here, *itertools.chain(*self._far_questions.values())])
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        async def done() -> None:
+            with contextlib.suppress(ChompError, ConnectionError):  # its client asks again
+                await work
+
+        task = self._services.background.start("a client of /ws, on another replica", done())
+        self._hearing.add(task)
+        task.add_done_callback(self._hearing.discard)
+
+    async def _pass_on(self, error: Elsewhere, text: str) -> None:
+        """Says what the client says to the replica whose business it is, and hears what becomes of it."""
+        peers = self._services.peers
+        if peers is None or self._caller.kind == "task":
+            raise error
+        async with self._reaching:
+            far = self._far.get(error.replica)
+            if far is None or far.closed:
+                target = "/ws?approvals=1" if self.watcher.approvals else "/ws"
+                far = self._far[error.replica] = await peers.socket(error.replica, self._caller, target)
+                self._begin(self._hear_far(error.replica, far))
+        await far.send_str(text)
+
+    async def _hear_far(self, replica: str, far: aiohttp.ClientWebSocketResponse) -> None:
+        try:
+            async with far:
+                async for message in far:
+                    if message.type is not aiohttp.WSMsgType.TEXT:
+                        continue
+                    told = msgspec.json.decode(message.data, type=_Far)
+                    if told.type.startswith("chat."):
+                        self.watcher.put(message.data.encode())
+                    elif told.type == "approvals":
+                        self._far_questions[replica] = told.approvals
+                        self.say_questions()
+        finally:
+            if self._far_questions.pop(replica, None):
+                self.say_questions()
 
     async def heard(self, text: str) -> None:
         """Does what a client says."""
@@ -28675,7 +33664,10 @@ class ChatSocket:
             return
         try:
             if said.type.startswith("chat."):
-                await self._chat(said, fields)
+                try:
+                    await self._chat(said, fields)
+                except Elsewhere as error:
+                    await self._pass_on(error, text)
             else:
                 await self._surface(said)
         except (ChompError, ValueError) as error:
@@ -28721,12 +33713,17 @@ class ChatSocket:
         match said.type:
             case "chat.subscribe":
                 self._follow(conversation_id)
+                await self._chats.here(conversation_id)
             case "chat.unsubscribe":
                 self._followed.discard(conversation_id)
                 self._chats.unsubscribe(conversation_id, self.watcher)
+                for far in self._far.values():
+                    with contextlib.suppress(ConnectionError):
+                        await far.send_json({"type": said.type, "conversationId": conversation_id})
             case "chat.send":
                 (text, images), more = said_in(fields, "message"), chat_fields(fields)
                 await self._chats.ensure(self._caller, conversation_id, more.workspace_id or "")
+                await self._chats.here(conversation_id, claims=True)
                 if self._chats.active(conversation_id):
                     raise Conflict("a turn of this conversation is active already")
                 self._follow(conversation_id)
@@ -28734,10 +33731,12 @@ class ChatSocket:
             case "chat.queue":
                 (text, images), more = said_in(fields, "text", "message"), chat_fields(fields)
                 await self._chats.ensure(self._caller, conversation_id, more.workspace_id or "")
+                await self._chats.here(conversation_id, claims=True)
                 if not self._chats.active(conversation_id):
                     self._follow(conversation_id)
                 await self._chats.enqueue(self._caller, conversation_id, text, more, images)
             case "chat.queue.cancel":
+                await self._chats.here(conversation_id)
                 await self._chats.unqueue(conversation_id, said.message_id)
             case _:
                 raise BadRequest(f"there is no message of type {said.type[:100]!r}")
@@ -28745,6 +33744,8 @@ class ChatSocket:
     def leave(self) -> None:
         """The client is gone; turns go on."""
         self.watcher.end()
+        for task in self._hearing:
+            task.cancel()
         for conversation_id in self._followed:
             self._chats.unsubscribe(conversation_id, self.watcher)
         for surface in self._surfaces.values():
@@ -29053,7 +34054,9 @@ class Feed:
             self.missed, self.is_of_another_life = 0, False
         for event in self._waiting:
             kind = event.kind.encode()
-            data = msgspec.json.encode({"type": event.kind, "timestamp": iso(event.at), "data": event_fields(event)})
+            more = {"replica": event.replica} if event.replica else {}
+            told = {"type": event.kind, "timestamp": iso(event.at), "data": event_fields(event), **more}
+            data = msgspec.json.encode(told)
             frames.append(b"id: %b.%d\nevent: %b\ndata: %b\n\n" % (life.encode(), event.seq, kind, data))
         self._waiting.clear()
         self.some.clear()
@@ -29372,12 +34375,24 @@ def _first_run(request: web.Request) -> dict[str, Any]:
 async def _detail_view(request: web.Request, id: str) -> dict[str, Any]:
     board, settings = request.app[BOARD], request.app[SERVICES].settings
     task = await board.task(id)
-    return {"task": task, "agents": board.agents(), "settings": settings, "archived": board.archived(id)}
+    shown = {
+        "task": task,
+        "agents": board.agents(),
+        "settings": settings,
+        "archived": board.archived(id),
+        "elsewhere": "",
+    }
+    services = request.app[SERVICES]
+    try:
+        services.dispatch.here(task, kept=True)
+    except Elsewhere as error:
+        shown["elsewhere"] = services.peers.name(error.replica) if services.peers is not None else error.replica
+    return shown
 
 
 def _balance_view(request: web.Request) -> dict[str, Any]:
     board = request.app[BOARD]
-    return {"platforms": board.platforms(), "counts": board.counts()}
+    return {"platforms": board.platforms(), "counts": board.counts(), "fault": request.app[SERVICES].fault}
 
 
 @routes.get("/", allow_head=False)
@@ -29404,7 +34419,7 @@ PAGES = (Page("/", "Tasks", "list"), Page("/usage", "Usage", "chart"), Page("/do
 
 _DOCS = (
     "clients", "chat", "mcp", "tasks", "arena", "experiments", "sandboxes", "models", "hosts", "subscriptions", "tower",
-    "dialects", "failover", "users", "usage", "api", "settings", "safety", "running",
+    "dialects", "failover", "users", "usage", "api", "settings", "safety", "running", "cluster",
 )  # fmt: skip
 _ORIGIN = "http://127.0.0.1:8001"  # as it is written in the docs; a page has its own address in its place
 
@@ -29617,7 +34632,9 @@ async def show_detail(request: web.Request) -> web.Response:
 @routes.get("/partials/diff/{id}")
 async def show_diff_part(request: web.Request) -> web.Response:
     """GET /partials/diff/{id} -> what a task's branch changes"""
-    text, cut = await request.app[BOARD].diff(request.match_info["id"])
+    board, dispatch = request.app[BOARD], request.app[SERVICES].dispatch
+    dispatch.here(await board.task(request.match_info["id"]), kept=True)
+    text, cut = await board.diff(request.match_info["id"])
     cut = cut or text.count("\n") > _DIFF_LINES
     return html_page(request, "partials/diff.html", task_id=request.match_info["id"], files=diff_files(text), cut=cut)
 
@@ -29627,6 +34644,7 @@ async def show_review_part(request: web.Request) -> web.Response:
     """GET /partials/review/{id}?into= -> how a task's work becomes part of the project"""
     services, board = request.app[SERVICES], request.app[BOARD]
     task = await board.task(request.match_info["id"])
+    services.dispatch.here(task, source=True)
     review = await services.dispatch.review(task, request.query.get("into", ""))
     may_act = task.status != "active" and not board.archived(task.id)
     pulls = any(one.id == "pull-requests" for one in services.kernel.active)
@@ -29651,6 +34669,7 @@ def extension_panels(app: web.Application) -> list[str]:
 async def show_settings(request: web.Request) -> web.Response:
     """GET /partials/settings -> agents, keys, limits, what extensions add"""
     services = request.app[SERVICES]
+    await services.allowances.refresh()
     users = shown_users(services)
     board = request.app[BOARD]
     config, health = await board.config(), {one["id"]: one for one in board.platforms()}
@@ -29884,7 +34903,7 @@ async def sign_in(request: web.Request) -> web.Response:
     if request.content_length > CODE_BYTES:
         raise TooLarge(f"more than {CODE_BYTES} bytes are no code")
     code = (await body_of(request, SignIn)).code.strip()
-    key = services.logins.key(code)
+    key = await services.logins.redeem(code)
     if key is None and services.credentials.caller("", code) is OWNER:
         key = services.logins.new_key()
     if key is None:
@@ -29898,7 +34917,7 @@ async def sign_in(request: web.Request) -> web.Response:
 async def sign_out(request: web.Request) -> web.Response:
     """POST /logout -> the browser's key is none any more"""
     services = request.app[SERVICES]
-    services.logins.end(browser_key(request))
+    await services.logins.sign_out(browser_key(request))
     services.events.publish("logins", {})
     return reply({"status": "ok"})
 
@@ -30071,7 +35090,7 @@ class Sources:
 _AT_START = {  # settings that take a restart, with the names they are written by
     "record": "CHOMP_RECORD", "replay": "CHOMP_REPLAY",
     "host": "host", "port": "port", "log_form": "log", "log_level": "log_level", "local_gguf": "local_gguf",
-    "timeouts": "timeouts", "limits": "limits", "extensions": "extensions",
+    "timeouts": "timeouts", "limits": "limits", "extensions": "extensions", "store": "store",
     "cache_dir": "XDG_CACHE_HOME", "proxies": "the proxy variables",
 }  # fmt: skip
 CHANGES_S = 2.0  # how often the files are looked at
@@ -30138,7 +35157,12 @@ def make_app(
     rows = router_rows(settings)
     owner_token = settings.api_token or store.token()
     credentials = Credentials(settings, store.keys(), owner_token, user_rows(settings, owner_token))
-    logins = Logins(owner_token, clocks.wall, clocks.lasting)
+    logins: Logins
+    if isinstance(store, SharedStore):
+        store.link = Link(store.settings.url, store.replica)
+        logins = SharedLogins(owner_token, store.database, store.link, clocks.wall, clocks.lasting)
+    else:
+        logins = Logins(owner_token, clocks.wall, clocks.lasting)
     kernel = Kernel(settings)
     store.finished = settings.tasks.finished
     read_aliases(settings.aliases)
@@ -30151,6 +35175,7 @@ def make_app(
             for path in (row.prefix, f"{row.prefix}/{{path:.*}}"):
                 app.router.add_route("*", path, relay_direct, expect_handler=expect)
     set_up_pages(app, HERE, [Path(one).expanduser() for one in settings.extensions.folders])
+    app[aiohttp_jinja2.APP_KEY].globals["replica_name"] = store.replica_name
     app.on_shutdown.append(_end_streams)
     app.on_response_prepare.append(_leave_out)
 
@@ -30189,6 +35214,7 @@ def make_app(
                 dispatch=made.dispatch,
                 jobs=OwnJobs(made.jobs),
                 platforms=made.dispatch.platforms,
+                **({} if made.peers is None else {"replicas": made.peers}),
             )
             kernel.own_services = frozenset(kernel.services)
             await kernel.activate(_tools_for(made, session, now_set, clocks))
@@ -30201,13 +35227,24 @@ def make_app(
         await made.dispatch.recover()
         app[LIVE] = LiveStreams(made.events, settings, kernel, made.started_at)
         app[BOARD] = Board(made)
+        if store.documents is not None:
+            made.background.start("documents", store.documents.follow())
         if sources is not None:
             made.background.start("changed files", _watch_files(made, sources))
         made.background.start("ledger", made.usage.run())
+        if isinstance(made.allowances, SharedAllowances) and isinstance(made.meters, SharedMeters):
+            made.background.start("allowances", made.allowances.run())
+            made.background.start("budgets of the day", made.meters.run())
         made.background.start("idle connections", made.proxy.pool.run())
         made.background.start("hosts of this machine", made.routing.hosts.find())
         made.background.start("accounts", made.routing.accounts.run())
         made.background.start("event loop lag", _watch_lag(made.usage, made.routing))
+        if isinstance(store, SharedStore):
+            made.background.start("what other replicas say", store.link.run())
+            made.dispatch.queue.hears_of(store)
+            made.background.start("lease", store.keep())
+            made.background.start("what dead replicas left", store.bury())
+            made.background.start("changes of other replicas", store.follow())
         made.routing.refresh()
         kernel.begin(made.background)
         made.background.start("turns that wait for a person", made.conversations.take_up())
@@ -30221,7 +35258,10 @@ def make_app(
             await made.local.stop()
             made.proxy.pool.close()
             await session.close()
+            await made.allowances.stop()
             await made.usage.flush()
+            if store.link is not None:
+                await store.link.close()
             await store.close()
 
     app.cleanup_ctx.append(services)
@@ -30245,15 +35285,34 @@ def _services(
 ) -> Services:
     """All of them, of which none has begun. `now_set` says which settings are in force."""
     background, events, database = Background(), EventBus(settings.limits), store.database
+    peers: Peers | None = None
+    bodies = BodyRoom(settings.limits)
+    if isinstance(store, SharedStore):
+        secret = settings.environ.get("CHOMP_SECRET_KEY", "")
+        credentials.hide(secret)
+        events.join(store.link)
+        store.link.hear("tasks", lambda payload, replica: store.told())
+        if isinstance(logins, SharedLogins):
+            store.link.on_connected.append(lambda: background.start("sign-outs", logins.catch_up()))
+        if (documents := store.documents) is not None:
+            documents.told = lambda names: store.link.tell("documents", list(names))
+            store.link.hear("documents", lambda names, replica: background.start("documents", documents.refresh()))
+        peers = Peers(store, Passes(secret, store.replica, clocks.wall), session, credentials, background, events)
+        bodies.keeps = True
     out = log_lines if logging.getLogger().isEnabledFor(logging.INFO) else None
-    usage = UsageLedger(database, settings.limits, log_form=settings.log_form, out=out)
-    allowances, meters = Allowances(database, clocks), Meters(database, settings.tasks, clocks)
+    if database.shared:
+        usage, allowances, meters = _shared_usage(settings, store, clocks, out)
+    else:
+        usage = UsageLedger(database, settings.limits, log_form=settings.log_form, out=out)
+        allowances, meters = Allowances(database, clocks), Meters(database, settings.tasks, clocks)
     prices = PriceTable((HERE / "static" / "prices.json").read_text("utf-8"))
     local = LocalModel(settings, credentials, background)
     hosts = Hosts(settings, session, background, events, credentials, clocks)
-    files = AccountFiles(settings.state / "accounts")
+    files = SharedAccounts(store.documents) if store.documents else AccountFiles(settings.state / "accounts")
     accounts = Accounts(settings, files, session, background, events, credentials, clocks)
     routing = RouterPool(rows, settings, credentials, prices, session, background, events, hosts, accounts, clocks)
+    if store.link is not None:
+        routing.join(store.link)
     recorder = Recorder(settings.record, credentials.redact) if settings.record is not None else None
     replay = Replay(settings.replay) if settings.replay is not None else None
     pool = UpstreamPool(settings.timeouts, settings.limits, settings.proxies, recorder, replay)
@@ -30261,7 +35320,9 @@ def _services(
         settings, credentials, pool, routing, usage, allowances, meters, events, local, background, clocks.wall
     )
     runner = LocalRunner(background, now_set)
-    folders = Folders(settings.state / "work", now_set, runner.capture, runner.sandboxed, clocks.wall)
+    folders = Folders(
+        settings.state / "work", now_set, runner.capture, runner.sandboxed, clocks.wall, works=store.works
+    )
     platforms = Platforms(HERE / "adapters", store.agents, runner.capture, agent_environment(settings))
     machine = Machine(now_set, runner, folders, platforms)
     dispatch = Dispatch(
@@ -30279,7 +35340,7 @@ def _services(
     )
     bench = ChatBench(now_set, machine, dispatch.cloud, platforms, dispatch.stay_of)
     chats = Conversations(
-        ConversationStore(database, clocks.wall),
+        ConversationStore(database, clocks.wall, store.replica),
         proxy,
         kernel,
         bench,
@@ -30289,6 +35350,9 @@ def _services(
         clocks,
         credentials,
     )
+    if store.shared:
+        chats.homes = Homes(database, store.replica)
+        cast(SharedStore, store).on_disowned.append(chats.disowned)
     return Services(
         settings=settings,
         credentials=credentials,
@@ -30299,19 +35363,44 @@ def _services(
         meters=meters,
         logins=logins,
         kernel=kernel,
-        jobs=JobQueue(proxy, database, background, settings),
+        jobs=JobQueue(proxy, database, background, settings, store.replica),
         dispatch=dispatch,
         conversations=chats,
         responses=ResponseStore(database, settings.limits, clocks.wall),
         local=local,
         prices=prices,
-        bodies=BodyRoom(settings.limits),
+        bodies=bodies,
         background=background,
         store=store,
         events=events,
         reload=reload,
         started_at=clocks.wall(),
+        peers=peers,
         prefixes={f"{row.prefix}/": row for row in rows if row.kind == "subscription"},
+    )
+
+
+def _shared_usage(
+    settings: Settings, store: Any, clocks: Clocks, out: Callable[[str], object] | None
+) -> tuple[UsageLedger, Allowances, Meters]:
+    """Ledger, allowances and meters that other replicas share."""
+    spool = Spool(settings.state / "spool", settings.store.spool_bytes)
+    ledger = SharedLedger(
+        store.database, settings.limits, log_form=settings.log_form, out=out, replica=store.replica, spool=spool
+    )
+    allowances = SharedAllowances(
+        store.database,
+        clocks,
+        replica=store.replica,
+        link=store.link,
+        alive=lambda: sum(one.alive for one in store.replicas.values()),
+        earlier=lambda: ledger.earlier,
+    )
+    store.on_dead += [allowances.freed, JobQueue.end_jobs_of, ConversationStore.end_turns_of, Homes.forget]
+    return (
+        ledger,
+        allowances,
+        SharedMeters(store.database, settings.tasks, clocks, replica=store.replica, link=store.link),
     )
 
 
@@ -30330,8 +35419,9 @@ async def _open_database(services: Services) -> None:
     """Opens it and reads what is counted from it; where a disk is full, again until it succeeds. Raises StoreError."""
     database, began_at = services.store.database, services.started_at
     steps: list[Callable[[], Awaitable[None]]] = [
-        database.open, services.usage.open, services.responses.open, lambda: JobQueue.open(database),
-        services.conversations.open,
+        database.open, services.usage.open, services.responses.open,
+        lambda: JobQueue.open(database, services.store.replica), services.conversations.open,
+        services.logins.open,
         lambda: services.allowances.open(began_at), lambda: services.meters.read_today(began_at),
         lambda: services.kernel.make_tables(database),
     ]  # fmt: skip
@@ -30353,7 +35443,7 @@ async def _open_database(services: Services) -> None:
         await take_steps()
     except sqlite3.Error as error:
         if not (isinstance(error, DatabaseFault) and error.passing):
-            raise StoreError(f"{error}; move it away or restore it") from None
+            raise StoreError(str(error) if database.shared else f"{error}; move it away or restore it") from None
         database.fault = str(error)
         log.error("%s: chomp serves without ledger, jobs and kept responses, and tries again", error)
         services.background.start("database", try_again())
@@ -30362,6 +35452,8 @@ async def _open_database(services: Services) -> None:
 async def _end_streams(app: web.Application) -> None:
     if LIVE in app:  # else it did not start
         app[LIVE].close()
+        if (peers := app[SERVICES].peers) is not None:
+            peers.close()
 
 
 async def _watch_lag(usage: UsageLedger, routing: RouterPool) -> None:
@@ -30579,6 +35671,8 @@ async def serve(settings: Settings, store: Store, sources: Sources) -> None:
         port = await listen(runner, settings)
         services.routing.hosts.own_ports.add(port)
         services.dispatch.open(local_address(settings, port))
+        if isinstance(store, SharedStore):
+            store.address = settings.store.advertise or local_address(settings, port)
         services.events.publish("proxy_start", {"port": port, "hosts": len(services.routing.hosts.all)})
         print(banner(settings, services, port), flush=True)
         loop.add_signal_handler(signal.SIGHUP, lambda: services.background.start("reload", _reloaded(services)))
@@ -30586,6 +35680,7 @@ async def serve(settings: Settings, store: Store, sources: Sources) -> None:
         gc.freeze()  # what lives since the start is not looked at again
         gc.set_threshold(50_000, 20, 20)
         await stop.wait()
+        services.stopping = True
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)  # a second one ends at once
         log.info("stopping: %d requests are running", services.proxy.inflight)
@@ -30662,15 +35757,15 @@ def _one_id(fields: Mapping[str, Any]) -> str:
     return ids[0]
 
 
-def offline(argv: Sequence[str], folder: Path) -> int:
+def offline(argv: Sequence[str], folder: Path, environ: Mapping[str, str] | None = None) -> int:
     """What bin/chomp can do while no server runs: `offline COMMAND [ID]`; the exit status.
 
     A JSON object {"command", "fields"} on standard input says the same and more. Prints JSON as the HTTP API does;
     errors with exit status 1, with 75 when a server has the folder. `offline state` lists the copies of state.json,
-    `offline state restore NAME` puts one back.
+    `offline state restore NAME` puts one back; `offline state move --to database|files` moves all of it, `offline
+    state export` prints state.json.
     """
     store = Store(folder / "state")
-    store.finished = None  # how many stay is the server's to know
     answer: Any = None
     wrong: ChompError | None = None
     exit_status = 1
@@ -30684,6 +35779,8 @@ def offline(argv: Sequence[str], folder: Path) -> int:
 
     try:
         command, fields = _offline_request(argv)
+        store = open_store(folder, environ or {})
+        store.finished = None  # how many stay is the server's to know
         if command == "state":
             answer = _offline_state(store, argv[1:])
         else:
@@ -30693,6 +35790,8 @@ def offline(argv: Sequence[str], folder: Path) -> int:
     except StoreBusy:
         words = f"a running chomp has {store.folder}: ask it instead, or stop it first"
         wrong, exit_status = Conflict(words, code="state_in_use"), _SERVED
+    except SettingsError as error:
+        wrong = BadRequest(str(error), code="invalid_settings")
     except StoreError as error:
         wrong = Unavailable(str(error), code="state_unreadable")
     except ChompError as error:
@@ -30724,15 +35823,37 @@ def _offline_request(argv: Sequence[str]) -> tuple[str, dict[str, Any]]:
     return command, {"id": argv[1], **fields} if len(argv) > 1 else fields
 
 
+async def _make_all_tables(database: Database) -> None:
+    """All that sections have; extensions make theirs, or they come with what is in them."""
+    try:
+        await database.open()
+        for made in (
+            UsageLedger(database, Limits(), log_form="text"), ResponseStore(database, Limits()),
+            ConversationStore(database, time.time),
+        ):  # fmt: skip
+            await made.open()
+        await JobQueue.open(database)
+    finally:
+        await database.close()
+
+
 def _offline_state(store: Store, words: Sequence[str]) -> dict[str, Any]:
-    """The copies of state.json, or which one was put back. Raises StoreError."""
-    if not words:
-        return {"copies": store.copies()}
-    if words[0] != "restore" or len(words) != 2:
-        raise BadRequest("it is `state`, or `state restore NAME`")
-    store.lock("command")
-    state = store.restore(words[1])
-    return {"status": "ok", "restored": words[1], "tasks": len(state.tasks)}
+    """The copies of state.json, or which one was put back; what was moved; the state. Raises StoreError."""
+    match list(words):
+        case []:
+            return {"copies": store.copies()}
+        case ["restore", name]:
+            store.copies()  # none where tasks are in a database
+            store.lock("command")
+            return {"status": "ok", "restored": name, "tasks": len(store.restore(name).tasks)}
+        case ["move", "--to", ("database" | "files") as target]:
+            if not isinstance(store, SharedStore) or store.documents is None:
+                raise BadRequest("set CHOMP_DATABASE_URL, or [store] url: it says which database is meant")
+            say = functools.partial(print, file=sys.stderr, flush=True)
+            return Move(store, store.documents, _make_all_tables, say).run(cast(Any, target))
+        case ["export"]:
+            return {"state": exported(store).decode()}
+    raise BadRequest("it is `state`, `state restore NAME`, `state move --to database|files`, or `state export`")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30742,7 +35863,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     folder = home_folder(os.environ).resolve()
     if argv[:1] == ["offline"]:
-        return offline(argv[1:], folder)
+        return offline(argv[1:], folder, os.environ)
     variables = [(name, words.replace("`", "")) for name, words, _ in VARIABLES]
     keys = [(row.key_env[0], f"key of {row.name}") for row in ROUTERS if row.key_env]
     listed = (textwrap.fill(f"{name:<26} {words}", 100, initial_indent="  ", subsequent_indent=" " * 29)
@@ -30767,8 +35888,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(settings_text(), end="")
         return 0
     raise_file_limit()
-    store = Store(folder / "state")
     try:
+        store = open_store(folder, os.environ)
         store.open()
         sources = Sources(store, folder, {"port": given.port, "host": given.host, "atc": given.atc}, os.environ)
         settings = sources.read()

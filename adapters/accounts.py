@@ -342,7 +342,7 @@ class Logins:
             self._host.hide(secret)
         reply = await self._ask(siwc.exchange(code, client_id, login.redirect, login.verifier))
         fields = siwc.signed_in(reply, client_id, login.host_id, self._host.clocks.wall(), login.nonce)
-        name: str = self._host.service("accounts").save(fields, login.name)
+        name: str = await self._host.service("accounts").save(fields, login.name)
         return name
 
     async def _ask(self, payload: Mapping[str, str]) -> Any:

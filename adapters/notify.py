@@ -23,7 +23,7 @@ MANIFEST = {
     "name": "Notifications",
     "version": "1.0.0",
     "apiVersion": "^1",
-    "contributes": {"settings": ["notify"], "events": ["notify_sent"], "routes": ["/api/notices"]},
+    "contributes": {"settings": ["notify"], "events": ["notify_sent", "notify_said"], "routes": ["/api/notices"]},
     "capabilities": {"network": True},
 }
 SECRETS = ("webhook", "ntfy")  # there may be a token in an address
@@ -102,6 +102,14 @@ class Notifier:
         self.said: collections.deque[Said] = collections.deque(maxlen=50)
         self.at = int(host.clocks.wall() * 1000)  # of the last one said
         self.ways: list[Callable[[Said], object]] = []  # others that tell; they return at once
+        self.has_replicas = False
+
+    def hear_said(self, event: Any) -> None:
+        """Another replica has told of a task, in all ways: open pages here can have it, too."""
+        if event.replica:
+            told = event.data
+            self.at = max(self.at + 1, int(self._host.clocks.wall() * 1000))
+            self.said.append(Said(self.at, told["task"], told["kind"], told["title"], told["body"]))
 
     def hear(self, event: Any) -> None:
         """Tells of what has happened to a task, if that is wanted."""
@@ -120,6 +128,8 @@ class Notifier:
         text, page = self._shown(words, 2000), f"{self._host.address}/?task={task.id}"
         self.at = max(self.at + 1, int(self._host.clocks.wall() * 1000))
         self.said.append(Said(self.at, task.id, kind, TITLES[kind].format(task.id), title))
+        if self.has_replicas:
+            self._host.publish("said", self.said[-1])
         for way in self.ways:
             way(self.said[-1])
         if wanted.webhook:
@@ -201,6 +211,13 @@ def activate(host: Any) -> None:
 
     host.provide("notify", notifier)
     host.event("sent")
+    try:
+        notifier.has_replicas = host.service("replicas") is not None
+    except LookupError:
+        notifier.has_replicas = False
+    if notifier.has_replicas:
+        host.event("said")
+        host.on("notify_said", notifier.hear_said, everywhere=True)
     host.route("GET", "/api/notices")(list_notices)
     host.panel("notify/settings.html")
     host.reports(lambda: {"notices": [*notifier.recent][-20:]})

@@ -110,6 +110,7 @@ class PullRequests:
         Raises ChompError of the server's, ValueError in words.
         """
         dispatch = self._host.service("dispatch")
+        dispatch.here(wanted.id, kept=True)
         task = dispatch.queue.get(wanted.id)
         review = await dispatch.review(task)
         url = await dispatch.push(wanted.id)

@@ -18,7 +18,7 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MONTH = re.compile(r"\d{4}-\d{2}", re.ASCII)
 _SUMS = (
     "SELECT model, coalesce(sum(output_tokens), 0) AS tokens, sum(gen_ms) AS gen_ms, count(*) AS turns, "
-    "sum(coalesce((SELECT sum(json_extract(value, '$.usage.outputTokens')) FROM json_each(steps) "
+    "sum(coalesce((SELECT sum(CAST(json_extract(value, '$.usage.outputTokens') AS INTEGER)) FROM json_each(steps) "
     "WHERE json_extract(value, '$.genTotalMs') IS NOT NULL), output_tokens)) AS timed "  # calls alone have no time
     "FROM turns WHERE at >= ? AND at < ? AND model != '' AND gen_ms > 0 GROUP BY model"
 )

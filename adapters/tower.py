@@ -29,7 +29,20 @@ FRAME_S = 0.5
 SLOW_S = 10.0  # a viewer that takes nothing for so long is left
 SENT_MOST = 2000  # events that wait to be sent to another tower; more are dropped, and counted
 TOLD = ("host_*", "cooldown", "breaker", "failover", "remote_*", "arena_*", "proxy_*", "budget_*")  # in the list
-INTERNAL = ("platforms", "settings", "logins", "toast", "notify_sent", "task_live", "task_session")
+INTERNAL = (
+    "platforms", "settings", "logins", "toast", "notify_sent", "notify_said", "task_live", "task_session", "tower_seen",
+    "tower_watched", "replicas",
+)  # fmt: skip
+FAR_LIVE, FAR_ENDED = 5, 8  # rows of one replica that the others are shown, each second
+WATCHED_S, WATCHING_S = 15.0, 4.0  # how long somebody elsewhere looks, and how often that is said
+OF_LIVE = (
+    "number", "state", "ms", "position", "waited_ms", "router", "caller", "task", "attempts", "tokens", "tokens_per_s",
+    "model", "sent_model",
+)  # fmt: skip
+OF_ENDED = (
+    "number", "at", "status", "error_type", "asked_model", "sent_model", "router", "caller", "task", "attempts",
+    "ttft_ms", "prompt_tokens", "completion_tokens", "estimated", "tokens_per_s", "duration_ms",
+)  # fmt: skip
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,6 +82,72 @@ class Tower:
         self._sums = (0, 0, 0)
         self.happenings: collections.deque[dict[str, Any]] = collections.deque(maxlen=HAPPENINGS)
         self.stopping = False
+        try:
+            self.replicas = host.service("replicas")
+        except LookupError:
+            self.replicas = None
+        self._watched_until_s = -1.0  # by somebody on another replica
+        self._said_s = -1000.0
+        self._seen: dict[str, tuple[float, dict[str, Any]]] = {}  # by replica: when it was heard of, and what it does
+        self._far: collections.deque[dict[str, Any]] = collections.deque(maxlen=10 * ROWS)  # requests that ended there
+        self.far_over = 0
+
+    # -- other replicas
+
+    def watch(self) -> None:
+        """Somebody looks: the others are to say what they do."""
+        if self.replicas is not None and (now_s := self._host.clocks.steady()) - self._said_s >= WATCHING_S:
+            self._said_s = now_s
+            self._host.publish("watched", {})
+
+    def hear_watched(self, event: Any) -> None:
+        """Somebody looks on another replica."""
+        if event.replica:
+            self._watched_until_s = self._host.clocks.steady() + WATCHED_S
+
+    def hear_seen(self, event: Any) -> None:
+        """Another replica says what it does."""
+        if event.replica:
+            self._seen[event.replica] = self._host.clocks.steady(), event.data
+            self.far_over += event.data["over"]
+            self._far.extend({**row, "attempts_failed": [], "replica": event.replica} for row in event.data["ended"])
+
+    def _tell(self, over: int, errors: int, tokens: int) -> None:
+        """Says what this replica has done within the last second, if somebody elsewhere looks."""
+        if self._host.clocks.steady() > self._watched_until_s:
+            return
+        requests = self._host.service("requests")
+        ended = [end.flat() for end in self.ended(requests.over - over)][-FAR_ENDED:]
+        told = {
+            "running": requests.inflight, "over": over, "errors": errors, "tokens": tokens,
+            "live": [_only(one, OF_LIVE) for one in requests.live(FAR_LIVE)],
+            "ended": [_only(one, OF_ENDED) for one in ended],
+        }  # fmt: skip
+        self._host.publish("seen", told)
+
+    def _there(self) -> list[dict[str, Any]]:
+        """All replicas and what they do, as far as it is known."""
+        now_s, found = self._host.clocks.steady(), []
+        own = self.replicas.report()["id"]
+        for one in self.replicas.all():
+            heard_s, seen = self._seen.get(one.id, (-1000.0, {}))
+            if one.id == own:
+                second = self._seconds[-1] if self._seconds else Second(0)
+                fresh = int(self._host.clocks.wall()) - second.at <= 2
+                seen = {"running": self._host.service("requests").inflight, "over": second.requests * fresh}
+            elif now_s - heard_s > WATCHED_S:
+                seen = {}
+            more = {name: seen.get(name) for name in ("running", "over")}
+            name = self.replicas.name(one.id)
+            found.append({"id": one.id, "name": name, "version": one.version, "alive": one.alive, **more})
+        return found
+
+    def _far_live(self) -> list[dict[str, Any]]:
+        now_s = self._host.clocks.steady()
+        recent = {replica: seen for replica, (at_s, seen) in self._seen.items() if now_s - at_s < 3}
+        return [{"records": [], **row, "replica": replica} for replica, seen in recent.items() for row in seen["live"]]
+
+    # -- this one
 
     async def look(self) -> None:
         """Adds up the last second. Requests do not wait for it: it reads what they have counted."""
@@ -79,6 +158,10 @@ class Tower:
             over, errors, tokens = (new - old for new, old in zip(now, before, strict=True))
             ttfts = [end.row.ttft_ms for end in self.ended(before[0]) if end.row.ttft_ms is not None]
             self._seconds.append(Second(int(self._host.clocks.wall()), over, errors, tokens, ttfts))
+        else:
+            over = errors = tokens = 0
+        if self.replicas is not None:
+            self._tell(over, errors, tokens)
 
     def ended(self, since: int) -> list[Any]:
         """Those of the last requests that were over after the first `since` of all."""
@@ -88,13 +171,15 @@ class Tower:
 
     def hear(self, event: Any) -> None:
         """Something else has happened."""
-        if event.kind == "proxy_stop":
+        if event.kind == "proxy_stop" and not event.replica:
             self.stopping = True
         fields = _flat(self._host.fields_of(event))
         if "number" in fields:  # of a request: there is more in its row
             fields = {name: fields[name] for name in ("router", "sent_model", "caller", "reason") if name in fields}
         wanted = [(name, value) for name, value in fields.items() if value not in ("", None)][:FIELDS]
         data = {name[:FIELD_CHARS]: _short(value) for name, value in wanted}  # others may have posted it
+        if event.replica and self.replicas is not None:
+            data["on"] = self.replicas.name(event.replica)
         self.happenings.append({"seq": event.seq, "at": event.at, "kind": event.kind, "data": data})
 
     def series(self, now: float) -> dict[str, list[Any]]:
@@ -114,13 +199,22 @@ class Tower:
             "p95": [percentile(values, 0.95) for values in ttfts],
         }
 
-    def frame(self, since: int, wanted: dict[str, str]) -> dict[str, Any]:
+    def frame(self, since: int, wanted: dict[str, str], since_far: int = 0) -> dict[str, Any]:
         """All that a viewer shows, `since` the last of the requests that it has; few rows, and how many there are."""
         requests, now = self._host.service("requests"), self._host.clocks.wall()
         live = [one for one in requests.live(10 * ROWS if wanted else ROWS) if _fits(one, wanted)]
         new = self.ended(since)
         shown = [one for one in (end.flat() for end in new) if _fits(one, wanted)]
+        far: dict[str, Any] = {}
+        if self.replicas is not None:
+            own = self.replicas.report()["id"]
+            live, shown = ([{**one, "replica": own} for one in rows] for rows in (live, shown))
+            live += [one for one in self._far_live() if _fits(one, wanted)]
+            count = min(self.far_over - since_far, len(self._far))
+            shown += [one for one in list(self._far)[len(self._far) - count :] if _fits(one, wanted)]
+            far = {"far": self.far_over, "replicas": self._there()}
         return {
+            **far,
             "at": now,
             "count": requests.over,
             "running": requests.inflight,
@@ -144,6 +238,11 @@ def _short(value: Any) -> Any:
     if isinstance(value, bool | int | float):
         return value
     return (value if isinstance(value, str) else msgspec.json.encode(value).decode())[:FIELD_CHARS]
+
+
+def _only(row: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Some fields of a row, texts shortened: many are to go with one message."""
+    return {name: _short(row[name]) if isinstance(row[name], str) else row[name] for name in names if name in row}
 
 
 def _fits(row: dict[str, Any], wanted: dict[str, str]) -> bool:
@@ -250,7 +349,10 @@ def activate(host: Any) -> None:
     host.provide("tower-sender", sender)
     host.every(1.0, tower.look)
     for pattern in TOLD:
-        host.on(pattern, tower.hear)
+        host.on(pattern, tower.hear, everywhere=True)
+    if tower.replicas is not None:
+        host.on("tower_watched", tower.hear_watched, everywhere=True)
+        host.on("tower_seen", tower.hear_seen, everywhere=True)
     sender.follow()
     host.start("events for another tower", sender.run())
     host.reports(lambda: {"sent": sender.sent, "dropped": sender.dropped, "sending_error": sender.error or None})
@@ -263,12 +365,15 @@ def activate(host: Any) -> None:
     host.every(2.0, follow)
 
     async def show(request: web.Request) -> dict[str, Any]:
-        """GET /api/tower?caller=&task=&router= -> {running, count, live, ended, series, happenings}"""
+        """GET /api/tower?caller=&task=&router= -> {running, count, live, ended, series, happenings, replicas?}"""
+        tower.watch()
         return tower.frame(0, _filters(request))
 
     async def show_request(request: web.Request) -> dict[str, Any]:
-        """GET /api/tower/requests/{number} -> all that is known of a request"""
-        number = request.match_info["number"]
+        """GET /api/tower/requests/{number}?replica= -> all that is known of a request"""
+        number, replica = request.match_info["number"], request.query.get("replica", "")
+        if replica and tower.replicas is not None and replica != tower.replicas.report()["id"]:
+            raise host.elsewhere(replica[:64], "this request")
         found = host.service("requests").trace(int(number)) if number.isdecimal() and len(number) < 19 else None
         if found is None:
             raise host.error("this request is too long ago, or still running", status=404, code="not_found")
@@ -285,10 +390,11 @@ def activate(host: Any) -> None:
         """GET /api/tower/stream?caller=&task=&router= -> SSE: twice a second what /api/tower has, ended ones once"""
         response = web.StreamResponse(headers=_STREAM_HEADERS)
         await response.prepare(request)
-        since, filters = 0, _filters(request)
+        since, far, filters = 0, tower.far_over, _filters(request)
         while not tower.stopping and host.is_known(request):
-            frame = tower.frame(since, filters)
-            since = frame["count"]
+            tower.watch()
+            frame = tower.frame(since, filters, far)
+            since, far = frame["count"], frame.get("far", 0)
             try:
                 async with asyncio.timeout(SLOW_S):
                     await response.write(b"data: " + msgspec.json.encode(frame) + b"\n\n")

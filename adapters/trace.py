@@ -565,14 +565,14 @@ def keep_rows(rows: Sequence[Kept], database: Any) -> None:
 
 
 def remove_before(at: float, database: Any) -> int:
-    sql = "DELETE FROM trace_rows WHERE rowid IN (SELECT rowid FROM trace_rows WHERE at < ? ORDER BY at LIMIT 2000)"
+    sql = "DELETE FROM trace_rows WHERE id IN (SELECT id FROM trace_rows WHERE at < ? ORDER BY at LIMIT 2000)"
     return int(database.execute(sql, (at,)).rowcount)
 
 
 def remove_oldest(database: Any) -> int:
     """Removes a twentieth of all rows, and bodies that nobody needs any more."""
     (count,) = database.execute("SELECT count(*) FROM trace_rows").fetchone()
-    sql = "DELETE FROM trace_rows WHERE rowid IN (SELECT rowid FROM trace_rows ORDER BY at LIMIT ?)"
+    sql = "DELETE FROM trace_rows WHERE id IN (SELECT id FROM trace_rows ORDER BY at LIMIT ?)"
     removed = database.execute(sql, (count // 20 + 1,)).rowcount
     remove_orphans(database)
     return int(removed)

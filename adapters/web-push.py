@@ -11,6 +11,7 @@ import email.utils
 import importlib
 import importlib.util
 import json
+import sqlite3
 import urllib.parse
 from typing import Any
 
@@ -109,8 +110,7 @@ class Push:
             if self._signer is None:
                 self._module = await asyncio.to_thread(importlib.import_module, "adapters.services.push")
                 if (kept := await self._kept.get("vapid")) is None:
-                    kept = self._module.new_key()
-                    await self._kept.set("vapid", kept)
+                    kept = await self._kept.first("vapid", self._module.new_key())
                 self._host.hide(kept)
                 self._signer = self._module.Signer(kept)
         return self._signer
@@ -181,6 +181,8 @@ class Push:
         try:
             browsers = await self.browsers()
             await asyncio.gather(*(self._deliver(browser, words) for browser in browsers))
+        except sqlite3.Error as error:  # the browsers are not known: the database is away, perhaps
+            self._failed(str(error))
         finally:
             self.underway -= 1
 

@@ -12,8 +12,10 @@
 
   // -- rows
 
+  const keyOf = (facts) => `request-${facts.replica ? `${facts.replica}-` : ""}${facts.number}`;
+  const names = {};  // of replicas, where there are several
   function row(facts, list) {
-    const id = `request-${facts.number}`;
+    const id = keyOf(facts);
     let shown = document.getElementById(id);
     if (!shown) {
       shown = make("li", "row tile");
@@ -24,7 +26,7 @@
       const falls = make("span", "row-falls");
       falls.setAttribute("aria-hidden", "true");
       open.append(falls);
-      open.addEventListener("click", () => tell(facts.number));
+      open.addEventListener("click", () => tell(facts.number, facts.replica));
       shown.append(open);
     }
     if (shown.parentElement !== list) list.prepend(shown);
@@ -52,15 +54,15 @@
   function running(facts) {
     const shown = row(facts, one("#running"));
     const where = facts.position ? `${facts.router}, #${facts.position} for ${seconds(facts.waited_ms)}` : facts.router || "–";
-    const parts = [facts.caller, facts.task && `task ${facts.task}`, facts.attempts > 1 && `attempt ${facts.attempts}`, facts.tokens && `${compact.format(facts.tokens)} tokens`, facts.tokens_per_s && `${facts.tokens_per_s} tok/s`];
+    const parts = [facts.replica && `on ${names[facts.replica] ?? facts.replica}`, facts.caller, facts.task && `task ${facts.task}`, facts.attempts > 1 && `attempt ${facts.attempts}`, facts.tokens && `${compact.format(facts.tokens)} tokens`, facts.tokens_per_s && `${facts.tokens_per_s} tok/s`];
     fill(shown, facts.state.replace(" ", "-"), { state: facts.state, model: facts.model || facts.sent_model || "auto", where, facts: parts.filter(Boolean).join(" · "), time: seconds(facts.ms) });
     falls(shown, facts.records, Math.max(1, facts.ms));
   }
   function over(facts) {
-    document.getElementById(`request-${facts.number}`)?.remove();
+    document.getElementById(keyOf(facts))?.remove();
     const shown = row(facts, one("#ended"));
     const failed = facts.error_type && !facts.error_type.startsWith("caller_");
-    const parts = [facts.caller, facts.task && `task ${facts.task}`, facts.attempts > 1 && `${facts.attempts} attempts`, facts.ttft_ms !== null && `first token ${Math.round(facts.ttft_ms)} ms`, facts.completion_tokens && `${compact.format(facts.prompt_tokens)} + ${compact.format(facts.completion_tokens)} tokens${facts.estimated ? " (estimated)" : ""}`, facts.tokens_per_s && `${facts.tokens_per_s} tok/s`, facts.error_type];
+    const parts = [facts.replica && `on ${names[facts.replica] ?? facts.replica}`, facts.caller, facts.task && `task ${facts.task}`, facts.attempts > 1 && `${facts.attempts} attempts`, facts.ttft_ms !== null && `first token ${Math.round(facts.ttft_ms)} ms`, facts.completion_tokens && `${compact.format(facts.prompt_tokens)} + ${compact.format(facts.completion_tokens)} tokens${facts.estimated ? " (estimated)" : ""}`, facts.tokens_per_s && `${facts.tokens_per_s} tok/s`, facts.error_type];
     fill(shown, failed ? "failed" : facts.error_type ? "left" : "done", { state: String(facts.status), model: facts.asked_model || facts.sent_model || "auto", where: facts.router || "–", facts: parts.filter(Boolean).join(" · "), time: seconds(facts.duration_ms) });
     falls(shown, facts.attempts_failed, Math.max(1, facts.duration_ms));
   }
@@ -68,9 +70,24 @@
   // -- frames
 
   let series;
+  function replicas(found) {
+    const list = one("#replicas");
+    one("#replicas-part").hidden = found.length < 2;
+    list.replaceChildren(...found.map((replica) => {
+      names[replica.id] = replica.name;
+      const shown = make("li", "tile flex items-center gap-3 px-3 py-2 text-xs leading-4");
+      shown.dataset.replica = replica.id;
+      const badge = make("span", "badge badge-small", replica.alive ? "up" : "not heard of");
+      badge.dataset.state = replica.alive ? "done" : "failed";
+      const facts = [replica.version, replica.running !== null && `${replica.running} running`, replica.over !== null && `${replica.over} requests/s`];
+      shown.append(make("b", "min-w-0 flex-1 truncate font-semibold", replica.name), make("span", "text-muted", facts.filter(Boolean).join(" · ")), badge);
+      return shown;
+    }));
+  }
   function show(frame) {
+    if (frame.replicas) replicas(frame.replicas);
     const there = new Set();
-    for (const facts of frame.live.toReversed()) { running(facts); there.add(`request-${facts.number}`); }
+    for (const facts of frame.live.toReversed()) { running(facts); there.add(keyOf(facts)); }
     for (const shown of [...one("#running").children]) if (!there.has(shown.id)) shown.remove();
     for (const facts of frame.ended) over(facts);
     const ended = one("#ended");
@@ -173,8 +190,8 @@
 
   // -- the story of a request
 
-  async function tell(number) {
-    const answer = await chomp.fetch(`/api/tower/requests/${number}`).catch(() => undefined);
+  async function tell(number, replica) {
+    const answer = await chomp.fetch(`/api/tower/requests/${number}${replica ? `?replica=${replica}` : ""}`).catch(() => undefined);
     const body = one("#story-body");
     body.replaceChildren();
     if (!answer?.ok) body.append(make("p", "text-sm text-muted", "It is still running, or too long ago."));

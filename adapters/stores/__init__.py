@@ -1,0 +1,1 @@
+"""Databases that several chomps share: one module for each kind, importing nothing of the server."""
