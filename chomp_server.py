@@ -5633,9 +5633,9 @@ class Documents:
         self._changing = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "chomp-documents")
         self._locks = ThreadPoolExecutor(1, "chomp-locks")
-        self._held: set[str] = set()  # what is locked here
+        self._locked: set[str] = set()  # what is locked here
         self._complaint = ""  # what was said last
-        self.told: Callable[[Collection[str]], object] = lambda names: None  # hears what was written here
+        self.on_written: Callable[[Collection[str]], object] = lambda names: None  # hears what was written here
 
     def open(self, replica: str, *, first: bool = True) -> None:
         """Reads all of them; the first of all replicas makes the owner's token, if `first`. Blocking.
@@ -5709,7 +5709,9 @@ class Documents:
     async def refresh(self) -> bool:
         """Reads what others have written; whether that was anything. While the database is away, nothing is."""
         try:
-            return await self.look()
+            news = await self.look()
+            self._complaint = ""  # what is wrong again is said again
+            return news
         except DatabaseFault as error:
             log.debug("the documents cannot be read again: %s", error)
         except StoreError as error:
@@ -5731,12 +5733,16 @@ class Documents:
         def work(connection: Any) -> dict[str, tuple[str, int]]:
             rows = connection.execute("SELECT name, version FROM documents").fetchall()
             found = {}
-            for name in (name for name, version in rows if version > known.get(name, 0)):
+            for name in (name for name, version in rows if version != known.get(name, 0)):
                 row = connection.execute("SELECT body, version FROM documents WHERE name = ?", (name,)).fetchone()
                 found[name] = (self._opened(name, row[0]), row[1])
-            return found
+            return found | dict.fromkeys(known.keys() - {name for name, _ in rows}, ("", 0))
 
-        return self._take(await self._run(work))
+        found = await self._run(work)
+        lost = [one for one in known if one in found and found[one][1] < known[one] == self.version(one)]
+        for name in lost:  # by a server that took over: what it has is what holds
+            del self._texts[name]
+        return self._take(found) or bool(lost)
 
     async def _run(self, work: Callable[[Any], T]) -> T:
         """`work` in one transaction; done even when whoever waits for it is cancelled. Raises DatabaseFault."""
@@ -5791,13 +5797,13 @@ class Documents:
 
         await self._run(work)
         self._take({name: (texts[name], version) for name, _, version, _ in rows})
-        self.told(texts.keys())
+        self.on_written(texts.keys())
 
     async def put(self, name: str, text: str) -> None:
         """Writes a document, whatever it was; "" removes it. Raises DatabaseFault."""
         version = await self._run(functools.partial(self._put, name, text))
         self._take({name: (text, version)})
-        self.told((name,))
+        self.on_written((name,))
 
     def put_now(self, name: str, text: str) -> None:
         """As `put`. Blocking."""
@@ -5829,7 +5835,7 @@ class Documents:
 
         def lock() -> bool:
             if got := self._transaction("locks", work):
-                self._held.add(name)  # in the thread that hangs up when nothing is held
+                self._locked.add(name)  # in the thread that hangs up when nothing is locked
             return got
 
         try:
@@ -5843,11 +5849,11 @@ class Documents:
         await self._locking(lambda: self._let_go(name))
 
     def _let_go(self, name: str) -> None:
-        self._held.discard(name)
+        self._locked.discard(name)
         sql, values = "SELECT pg_advisory_unlock(hashtextextended(?, 0))", (f"chomp: {name}",)
         with contextlib.suppress(DatabaseFault):
             self._transaction("locks", lambda connection: connection.execute(sql, values))
-        if not self._held:
+        if not self._locked:
             self._database.hang_up("locks")
 
     async def _locking(self, work: Callable[[], T]) -> T:
@@ -5855,10 +5861,8 @@ class Documents:
         return await asyncio.shield(asyncio.wrap_future(self._locks.submit(work)))
 
     def shut(self) -> None:
-        """Waits for what is under way, then disconnects. Blocking."""
-        for role, thread in (("documents", self._thread), ("locks", self._locks)):
-            with contextlib.suppress(RuntimeError):  # for the second time
-                thread.submit(self._database.hang_up, role).result()
+        """Waits for what is under way; connections end with the database. Blocking."""
+        for thread in (self._thread, self._locks):
             thread.shutdown()
 
 
@@ -6275,11 +6279,8 @@ class Store:
     @property
     def database(self) -> Database:
         if self._database is None:
-            self._database = self._new_database()
+            self._database = Database(self.folder / "chomp.db")
         return self._database
-
-    def _new_database(self) -> Database:
-        return Database(self.folder / "chomp.db")
 
     def transcript(self, path: Path, limit: int) -> Transcript:
         """A session's output, what is already there included; `limit` bytes of it are kept."""
@@ -6308,7 +6309,7 @@ class Store:
 
     def dotenv(self) -> dict[str, str]:
         """Variables of state/.env; empty without it."""
-        return parse_dotenv(self._text(".env"))
+        return parse_dotenv(self.text(".env"))
 
     def overrides(self) -> dict[str, Any]:
         """Tables of state/settings.json: what the UI and the CLI changed. Raises StoreError when it is broken."""
@@ -6326,11 +6327,11 @@ class Store:
         if self.documents is not None:
             found = self.documents.text("token").strip()
             with contextlib.suppress(StoreError):
-                if self._text("token.shared").strip() != found:
+                if self.text("token.shared").strip() != found:
                     self._write(self.folder / "token.shared", f"{found}\n".encode())
             return found
         path = self.folder / "token"
-        if found := self._text("token").strip():
+        if found := self.text("token").strip():
             return found
         token = "chomp-" + secrets.token_urlsafe(32)
         self._write(path, (token + "\n").encode())
@@ -6341,7 +6342,7 @@ class Store:
 
         On a full disk it is another after the next start.
         """
-        if not (found := self._text("mark").strip()):
+        if not (found := self.text("mark").strip()):
             found = secrets.token_hex(16)
             with contextlib.suppress(StoreError):
                 self._write(self.folder / "mark", f"{found}\n".encode())
@@ -6396,9 +6397,10 @@ class Store:
         except OSError as error:
             raise StoreError(f"cannot write {path}: {error.strerror}") from None
 
-    def _text(self, name: str) -> str:
+    def text(self, name: str) -> str:
+        """What is in a file; "" without it. Raises StoreError."""
         try:
-            return (self.folder / name).read_text("utf-8")
+            return (self.folder / name).read_bytes().decode()
         except FileNotFoundError:
             return ""
         except (OSError, UnicodeDecodeError) as error:
@@ -6408,7 +6410,7 @@ class Store:
         """The object in such a file; empty without one. Raises StoreError when it is broken."""
         if self.documents is not None:
             return read_object(self.documents.text(name), f"{name} of {self.documents.place}")
-        return read_object(self._text(name), str(self.folder / name))
+        return read_object(self.text(name), str(self.folder / name))
 
 
 class Replica(msgspec.Struct, frozen=True):
@@ -6473,6 +6475,7 @@ TASKS_SQL = (
       lease_until TIMESTAMPTZ NOT NULL)""",
 )
 _TASK_ROW = "id, version, replica, fence, kind, body, tokens, cost_usd"
+_All = tuple[int, int, list[Any], Archived]  # numbers of the clock and of the next task, rows that live, the others
 _TASK_UPSERT = """
 INSERT INTO tasks (id, body, status, platform, version, replica, fence, kind, tokens, cost_usd)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET body = excluded.body, status = excluded.status,
@@ -6485,6 +6488,14 @@ _ANY_TIME = frozenset({"priority", "handoff", "budget_tokens", "budget_usd", "ga
 SHARED_RETRY_S = 1.0  # after a write that failed
 FEED_S = 1.0  # how often it is looked what others wrote, told or not
 CLAIMS_AT_ONCE = 200  # tasks that are looked at for one that nobody has
+
+
+def _archived_in(link: Any) -> Archived:
+    """What is in the archive of a database, and what was used by tasks that are gone."""
+    sql = ("SELECT count(*) FILTER (WHERE kind = 'archived'), coalesce(sum(tokens), 0), coalesce(sum(cost_usd), 0) "
+           "FROM tasks WHERE kind <> 'live'")  # fmt: skip
+    count, tokens, cost_usd = link.execute(sql).fetchone()
+    return Archived(count, tokens, float(cost_usd))
 
 
 def merged_task(before: Task | None, theirs: Task, mine: Task, *, wins: bool = False) -> Task | None:
@@ -6540,19 +6551,20 @@ class SharedStore(Store):
         self._rows: dict[str, _Row] = {}
         self._claims: set[str] = set()  # ours, whose sessions are not open yet
         self._seen = 0  # number of the clock, up to which rows are known
+        self._feeding: Any = None  # the connection that has what is known
         self._arrivals: list[tuple[Any, ...]] = []  # that wait for the end of a round
         self._refused: dict[str, tuple[int, int, str]] = {}  # after and up to which change, and why
         self._poke = asyncio.Event()
         self._epoch = 0  # of this process in `replicas`; 0 = not registered
         self._disowned = False  # others have settled what was here, and it is not yet known here
-        self.on_disowned: list[Callable[[], object]] = []
+        self.on_disowned: Callable[[], object] = lambda: None
         self._dead: tuple[str, ...] = ()  # replicas whose tasks are to be settled
         self._steady_since: float | None = None  # since when heartbeats have got through without a gap
+        self._last_beat_s = -math.inf
         self.address = settings.advertise  # where others reach this one
         self.replicas: dict[str, Replica] = {}
         self.on_dead: list[Callable[[Any, str], None]] = []  # in the transaction that declares a replica dead
-        self.on_arrived: Callable[[Collection[str]], None] = lambda ids: None  # tasks others changed
-        self.on_lost: Callable[[str], None] = lambda task_id: None  # a task that was ours
+        self.on_arrived: Callable[[Collection[str]], None] = lambda ids: None  # tasks others changed, or took
         self.works: Works = Works(self)
 
     # -- opening
@@ -6567,6 +6579,8 @@ class SharedStore(Store):
             try:
                 database.transaction("state", database.migrate)
                 database.transaction("state", lambda link: [link.execute(one) for one in TASKS_SQL])
+                if holder == "server":
+                    self._check_alone()
                 if self.documents is not None:
                     self.documents.open(self.replica)
                 if holder == "server":
@@ -6579,27 +6593,35 @@ class SharedStore(Store):
             self.unlock()
             raise
 
-    def _new_database(self) -> Database:
-        return SharedDatabase(self.settings.url)
-
     def _in_order(self, role: str, work: Callable[[Any], T]) -> T:
         """`work` in one transaction, which locks what it changes. Raises DatabaseFault."""
         return cast(SharedDatabase, self.database).transaction(role, work, "locking")
 
+    async def _ordered(self, work: Callable[[Any], T]) -> T:
+        """The same by the thread that writes tasks. Raises Unavailable."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._writer, self._in_order, "state", work)
+        except DatabaseFault as error:
+            self._away(str(error))
+            raise Unavailable(str(error), code="state_not_written") from None
+
     def _load(self) -> None:
-        def work(link: Any) -> tuple[int, int, list[Any], Any]:
+        def work(link: Any) -> _All:
             if self._epoch:
                 self._unclaim(link, "", ())
-            clock = dict(link.execute("SELECT name, value FROM clock").fetchall())
-            sql = f"SELECT {_TASK_ROW} FROM tasks WHERE kind = 'live' ORDER BY id"  # noqa: S608 - our own
-            rows = link.execute(sql).fetchall()
-            sums = link.execute(
-                "SELECT count(*) FILTER (WHERE kind = 'archived'), coalesce(sum(tokens), 0), "
-                "coalesce(sum(cost_usd), 0) FROM tasks WHERE kind <> 'live'"
-            ).fetchone()
-            return clock["tasks"], clock["ids"], rows, sums
+            return self._read_all(link)
 
-        self._seen, next_id, rows, sums = self._in_order("state", work)
+        self._take_all(self._in_order("state", work))
+
+    def _read_all(self, link: Any) -> _All:
+        clock = dict(link.execute("SELECT name, value FROM clock").fetchall())
+        sql = f"SELECT {_TASK_ROW} FROM tasks WHERE kind = 'live' ORDER BY id"  # noqa: S608 - our own
+        rows = link.execute(sql).fetchall()
+        return clock["tasks"], clock["ids"], rows, _archived_in(link)
+
+    def _take_all(self, found: _All) -> None:
+        self._seen, next_id, rows, archived = found
+        self._rows = {}
         tasks: dict[str, Task] = {}
         foreign: dict[str, bytes] = {}
         more: dict[str, dict[str, Any]] = {}
@@ -6612,7 +6634,6 @@ class SharedStore(Store):
             else:
                 tasks[task_id] = task
                 more |= {task_id: unknown} if unknown else {}
-        archived = Archived(int(sums[0]), int(sums[1]), float(sums[2]))
         self._texts = {task.id: b"" for task in tasks.values()}
         self._state = self._base = State(tasks, next_id, archived, foreign=foreign, more=more)
 
@@ -6627,6 +6648,21 @@ class SharedStore(Store):
             return None, {}
 
     # -- leases
+
+    def _check_alone(self) -> None:
+        """Raises StoreError while another process runs as this replica: this folder is a copy of that one's."""
+        sql = (
+            "SELECT name, address FROM replicas WHERE id = ? AND lease_until > clock_timestamp() AND EXISTS ("
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = ?)"
+        )
+        values, due = (self.replica, LINK_NAME.format(self.replica)), time.monotonic() + GONE_S
+        while found := self._in_order("lease", lambda link: link.execute(sql, values).fetchone()):
+            if time.monotonic() > due:
+                raise StoreError(
+                    f"{self.folder} is a copy: the replica {self.replica}, whose it is, runs already, on {found[0]} "
+                    f"({found[1]}). Start this one with an empty folder"
+                )
+            time.sleep(0.1)  # of one that was killed just now the server does not know yet
 
     def _register(self) -> None:
         """This process is the replica's only one from now on; what a former one had running is settled by whoever asks.
@@ -6660,8 +6696,7 @@ class SharedStore(Store):
             else:
                 if self._disowned:
                     self._disowned = False
-                    for hear in self.on_disowned:
-                        hear()
+                    self.on_disowned()
                 if self.fault:
                     log.info("the database answers again")
                     self.fault = ""
@@ -6684,9 +6719,9 @@ class SharedStore(Store):
                 except Exception:
                     log.exception("what replica %s left could not be settled", replica)
 
-    def _away(self, words: str) -> None:
+    def _away(self, words: str, error: BaseException | None = None) -> None:
         if words != self.fault:
-            log.error("%s", words)
+            log.error("%s", words, exc_info=error)
         self.fault = words
 
     def _beat(self) -> None:
@@ -6712,15 +6747,13 @@ class SharedStore(Store):
             log.warning("this replica was not heard of for %g s: others have settled its tasks", lease_s)
             self._register()
             self._disowned = True
-        self.replicas = {row[0]: Replica(row[0], row[1], row[2], row[3], row[4]) for row in rows}
+        self.replicas = {row[0]: Replica(*row[:5]) for row in rows}
         now_s = time.monotonic()
         if self._steady_since is None or not known or now_s - self._last_beat_s > lease_s:
             self._steady_since = now_s
         self._last_beat_s = now_s
         is_steady = now_s - self._steady_since >= lease_s  # whoever was away itself cannot say that another was
         self._dead = tuple(row[0] for row in rows if is_steady and not row[4] and row[5])
-
-    _last_beat_s = -math.inf
 
     def _bury(self, replica: str, link: Any) -> bool:
         """Ends what a dead replica had running. Whether there was anything, and nobody else is at it."""
@@ -6825,7 +6858,7 @@ class SharedStore(Store):
         if one is None:
             return replica
         alone = sum(other.name == one.name for other in self.replicas.values()) == 1
-        return one.name if alone else f"{one.name} ({urllib.parse.urlsplit(one.address).netloc})"
+        return one.name if alone else f"{one.name} ({urllib.parse.urlsplit(one.address).netloc or one.id})"
 
     async def claim(self, ids: Sequence[str], parallel: int, each: Mapping[str, int], most: int) -> list[str]:
         """Of queued tasks, at most so many that are this replica's from now on: nobody else starts them.
@@ -6834,11 +6867,7 @@ class SharedStore(Store):
         """
         await self.saved()  # what is settled here makes room
         work = functools.partial(self._claim, tuple(map(int, ids[:CLAIMS_AT_ONCE])), parallel, dict(each), most)
-        try:
-            rows = await asyncio.get_running_loop().run_in_executor(self._writer, self._in_order, "state", work)
-        except DatabaseFault as error:
-            self._away(str(error))
-            raise
+        rows = await self._ordered(work)
         mine = [str(row[0]) for row in rows]
         self._claims.update(mine)
         self._arrived(rows)
@@ -6873,12 +6902,12 @@ class SharedStore(Store):
         return taken
 
     async def release(self, task_id: str) -> None:
-        """A claimed task that cannot be begun here is nobody's again."""
+        """A claimed task that cannot be begun here is nobody's again. Raises Unavailable."""
 
         def work(link: Any) -> list[Any]:
             return self._unclaim(link, "AND id = ?", (int(task_id),))
 
-        rows = await asyncio.get_running_loop().run_in_executor(self._writer, self._in_order, "state", work)
+        rows = await self._ordered(work)
         self._claims.discard(task_id)
         self._arrived(rows)
 
@@ -6904,11 +6933,7 @@ class SharedStore(Store):
 
     async def check(self) -> None:
         """Finds out whether the database can be written now. Raises Unavailable."""
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._writer, self._in_order, "state", self._tick)
-        except DatabaseFault as error:
-            self._away(str(error))
-            raise Unavailable(str(error), code="state_not_written") from None
+        await self._ordered(self._tick)
 
     async def number(self, count: int = 1) -> int:
         """The first of so many numbers for new tasks, which are nobody else's. Raises Unavailable."""
@@ -6917,11 +6942,7 @@ class SharedStore(Store):
             sql = "UPDATE clock SET value = value + ? WHERE name = 'ids' RETURNING value"
             return cast(int, link.execute(sql, (count,)).fetchone()[0]) - count
 
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._writer, self._in_order, "state", work)
-        except DatabaseFault as error:
-            self._away(str(error))
-            raise Unavailable(str(error), code="state_not_written") from None
+        return await self._ordered(work)
 
     def _begin(self) -> None:
         if self._round is not None or self._written == self._changes:
@@ -6964,6 +6985,9 @@ class SharedStore(Store):
             row = found.get(one.id)
             task, body, fence = one.task, one.body, row[3] if row is not None else 0
             mine = row is not None and row[2] == self.replica and one.row is not None and one.row.fence == fence
+            if row is None and one.row is not None:
+                done.refused[one.id] = "the database has lost it"
+                continue
             if row is not None:
                 if why := self._against(one, row, mine):
                     done.refused[one.id] = why
@@ -7034,9 +7058,7 @@ class SharedStore(Store):
             self._archiving = [one for one in self._archiving if all(one is not other for other in moved)]
         else:
             wrong = str(error) if isinstance(error, ChompError) else f"tasks could not be written: {error!r}"
-            if wrong != self.fault:
-                log.error("%s", wrong, exc_info=None if isinstance(error, ChompError) else error)
-            self.fault = wrong
+            self._away(wrong, None if isinstance(error, ChompError) else error)
         arrivals, self._arrivals = self._arrivals, []
         self._arrived(arrivals)
         if not wrong or ended.covers < self._changes:
@@ -7048,11 +7070,11 @@ class SharedStore(Store):
     def _integrate(self, rows: Iterable[Sequence[Any]], refused: Container[str]) -> None:
         """Takes over how a round's rows came out: mostly as they were sent."""
         base, tasks, archived = self._base.tasks, dict(self._state.tasks), self._state.archived
-        heard, lost = [], []
+        heard = []
         for row in rows:
             task_id = str(row[0])
             if fenced := self._note(row):
-                lost.append(task_id)
+                heard.append(task_id)
             sent, now = base.get(task_id), tasks.get(task_id)
             if row[4] != "live":
                 base.pop(task_id, None)
@@ -7071,10 +7093,8 @@ class SharedStore(Store):
             self._texts[task_id] = b""
             heard.append(task_id)
         self._state = msgspec.structs.replace(self._state, tasks=_by_age(tasks), archived=archived)
-        for task_id in lost:
-            self.on_lost(task_id)
         if heard:
-            self.on_arrived(heard)
+            self.on_arrived(dict.fromkeys(heard))
 
     def _with_mine(
         self, task_id: str, before: Task | None, theirs: Task, mine: Task | None, row: Sequence[Any]
@@ -7110,7 +7130,7 @@ class SharedStore(Store):
 
     # -- hearing of others
 
-    def told(self) -> None:
+    def wake(self) -> None:
         """Somebody says that there are new rows."""
         self._poke.set()
 
@@ -7120,13 +7140,10 @@ class SharedStore(Store):
 
     async def follow(self) -> None:
         """Takes over what other replicas write, as soon as they say so, and every second."""
-        loop = asyncio.get_running_loop()
         while True:
             self._poke.clear()
             try:
-                seen, rows = await loop.run_in_executor(self._feed, self._read_news)
-                self._arrived(rows)
-                self._seen = max(self._seen, seen)
+                await self.catch_up()
                 if self._round is None and len(self._rows) > 2 * len(self._base.tasks) + 1000:
                     self._rows = {one: row for one, row in self._rows.items() if one in self._base.tasks}
             except DatabaseFault as error:
@@ -7138,25 +7155,57 @@ class SharedStore(Store):
                     await self._poke.wait()
 
     async def catch_up(self) -> bool:
-        """Reads what others have written until now; whether that was anything."""
-        try:
-            seen, rows = await asyncio.get_running_loop().run_in_executor(self._feed, self._read_news)
-        except DatabaseFault:
+        """Takes over what others have written until now; whether that was anything. Raises DatabaseFault."""
+        loop = asyncio.get_running_loop()
+        seen, rows, whole = await loop.run_in_executor(self._feed, self._read_news)
+        if whole:
+            self._arrived(rows)
+            self._seen = max(self._seen, seen)
+            return bool(rows)
+        changes = self._changes
+        if self._written != changes:  # that first: it is refused, or holds
             return False
-        self._arrived(rows)
-        self._seen = max(self._seen, seen)
-        return bool(rows)
+        found = await loop.run_in_executor(self._feed, self._in_order, "feed", self._read_anew)
+        if self._round is None and self._changes == changes:
+            self._believe(found)
+        return True
 
-    def _read_news(self) -> tuple[int, list[Any]]:
+    def _read_anew(self, link: Any) -> _All:
+        """All there is, where changes are taken, as a standby does not; no number of a lost task comes again."""
+        link.execute("UPDATE clock SET value = greatest(value, ?) WHERE name = 'ids'", (self._state.next_id,))
+        return self._read_all(link)
+
+    def _believe(self, found: _All) -> None:
+        """Takes over all there is, in place of what was known: the server has lost changes that it had acknowledged."""
+        log.error("the database has lost the last changes: another server has taken over that had not heard of them")
+        ids = {*self._state.tasks}
+        self._take_all(found)
+        self._feeding = None  # to be compared once more
+        self._claims &= {one for one, row in self._rows.items() if row.replica == self.replica}
+        self.on_arrived({*ids, *self._state.tasks})
+
+    def _read_news(self) -> tuple[int, list[Any], bool]:
         return cast(SharedDatabase, self.database).transaction("feed", self._news, "reading")
 
-    def _news(self, link: Any) -> tuple[int, list[Any]]:
-        """The number of the clock, and the rows that were written since it was looked at last."""
+    def _news(self, link: Any) -> tuple[int, list[Any], bool]:
+        """The number of the clock, and the rows that were written since it was looked at last.
+
+        At last whether all that is known was written there; a new connection may be to another server.
+        """
         now, seen = link.execute("SELECT value FROM clock WHERE name = 'tasks'").fetchone()[0], self._seen
+        if link is not self._feeding:
+            known = [(int(one), row.version) for one, row in [*self._rows.items()]]
+            sql = (
+                "SELECT 1 FROM unnest(?::bigint[], ?::bigint[]) AS known (id, version) LEFT JOIN tasks USING (id) "
+                "WHERE coalesce(tasks.version, 0) < known.version LIMIT 1"
+            )
+            if now < seen or link.execute(sql, ([one for one, _ in known], [one for _, one in known])).fetchone():
+                return now, [], False
+            self._feeding = link
         if now == seen:
-            return now, []
+            return now, [], True
         sql = f"SELECT {_TASK_ROW} FROM tasks WHERE version > ? AND version <= ? ORDER BY version"  # noqa: S608 - our own
-        return now, cast(list[Any], link.execute(sql, (seen, now)).fetchall())
+        return now, cast(list[Any], link.execute(sql, (seen, now)).fetchall()), True
 
     def _arrived(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Rows as others wrote them, or we: those that are known already are left."""
@@ -7166,13 +7215,10 @@ class SharedStore(Store):
         news = [row for row in rows if (known := self._rows.get(str(row[0]))) is None or known.version < row[1]]
         if not news:
             return
-        base, tasks, heard, lost = dict(self._base.tasks), dict(self._state.tasks), [], []
+        base, tasks = dict(self._base.tasks), dict(self._state.tasks)
         more, archived, foreign = self._state.more, self._state.archived, self._state.foreign
         for row in news:
-            task_id = str(row[0])
-            if fenced := self._note(row):
-                lost.append(task_id)
-            heard.append(task_id)
+            task_id, fenced = str(row[0]), self._note(row)
             before, mine = base.get(task_id), tasks.get(task_id)
             if row[4] != "live":
                 if task_id in tasks or task_id not in base:  # else it was taken away here, and counted
@@ -7205,9 +7251,7 @@ class SharedStore(Store):
         self._state = msgspec.structs.replace(
             self._state, tasks=_by_age(tasks), next_id=next_id, archived=archived, more=more, foreign=foreign
         )
-        for task_id in lost:
-            self.on_lost(task_id)
-        self.on_arrived(heard)
+        self.on_arrived([str(row[0]) for row in news])
 
     def _put_back(self, task_id: str, archived: Archived, task: Task) -> Archived:
         """The sums without a task that was put away here, and is not: it is no longer on its way."""
@@ -7254,8 +7298,6 @@ class SharedStore(Store):
         await self.works.close()
         for executor in (self._lease, self._feed, self._burial):
             await loop.run_in_executor(None, executor.shutdown)
-        for role in ("lease", "feed", "burial"):
-            cast(SharedDatabase, self.database).hang_up(role)
         await super().close()
 
     def _leave(self, link: Any) -> None:
@@ -7466,7 +7508,7 @@ def has_words(text: Any, words: str) -> bool:
 
 
 class DatabaseFault(Unavailable, sqlite3.Error):
-    """What SQLite could not do; `errorcode` is its own."""
+    """What a database could not do; `errorcode` is SQLite's."""
 
     code = "database_not_written"
     errorcode = 0
@@ -7484,6 +7526,8 @@ DATABASE_WAIT_S = 1.0  # for a database that another program has locked
 READ_THREADS = 2  # of a database on another machine
 AWAY_S = 1.0  # between two looks at a server that is away
 CONTENDED_S = 15.0  # then a transaction that others get in the way of is given up
+LINK_NAME = "chomp {} link"  # what the server knows a running replica's connection by
+GONE_S = 3.0  # until the server has noticed that a process is gone
 UNKNOWN_S = 5.0  # to learn what became of a transaction whose connection was lost
 SCHEMA_LOCK = 0x63686F6D70  # who has it changes the schema
 
@@ -7650,12 +7694,12 @@ class Database:
             return
         self._closed = True
         loop = asyncio.get_running_loop()
-        for role, executor in (("write", self._writer), ("read", self._reader)):
-            await loop.run_in_executor(executor, self._disconnect, role)
-            executor.shutdown(wait=True)
+        for executor in (self._writer, self._reader):
+            await loop.run_in_executor(None, executor.shutdown)
+        await loop.run_in_executor(None, self._disconnect)
 
-    def _disconnect(self, role: str) -> None:
-        if connection := self._connections.pop(role, None):
+    def _disconnect(self) -> None:
+        for connection in self._connections.values():
             connection.close()
 
 
@@ -7725,7 +7769,7 @@ class SharedDatabase(Database):
         """A connection of its own for a thread. Raises DatabaseFault."""
         link = self._links.get(role)
         if link is None or link.is_lost:
-            self._drop(role)
+            self.hang_up(role)
             until, error = self._away
             if error is not None and time.monotonic() < until:
                 raise self._fault(error, connecting=True) from error
@@ -7738,11 +7782,7 @@ class SharedDatabase(Database):
         return link
 
     def hang_up(self, role: str) -> None:
-        """Closes the connection of a thread that has ended, unless others have it, too."""
-        if role not in _LINES:
-            self._drop(role)
-
-    def _drop(self, role: str) -> None:
+        """Closes the connection of a role: the next transaction makes another."""
         if link := self._links.pop(role, None):
             with contextlib.suppress(self._driver.Error):
                 link.close()
@@ -7776,7 +7816,7 @@ class SharedDatabase(Database):
                     raise
                 is_lost = link.is_lost
                 if is_lost or self._driver.is_moving(error):
-                    self._drop(role)
+                    self.hang_up(role)
                 if is_lost and committing and kind == "reading":
                     return done
                 if is_lost and committing:
@@ -7842,16 +7882,9 @@ class SharedDatabase(Database):
 
         return await asyncio.get_running_loop().run_in_executor(self._reader, run)
 
-    async def close(self) -> None:
-        """Waits for work in hand, then closes; a second time does nothing."""
-        if self._closed:
-            return
-        self._closed = True
-        loop = asyncio.get_running_loop()
-        for executor in (self._writer, self._reader):
-            await loop.run_in_executor(None, functools.partial(executor.shutdown, wait=True))
+    def _disconnect(self) -> None:
         for role in tuple(self._links):
-            self._drop(role)
+            self.hang_up(role)
 
 
 _FOLDER_DOCUMENTS = ("settings.json", "keys.json", "agents.json", "token")
@@ -7950,10 +7983,8 @@ class Move:
         finally:
             self._documents.shut()
             self._database.hang_up("move")
-        return {"status": "ok", "to": target, "place": self._place(target), "moved": self._counts}
-
-    def _place(self, target: str) -> str:
-        return str(self._folder) if target == "files" else self._documents.place
+        place = str(self._folder) if target == "files" else self._documents.place
+        return {"status": "ok", "to": target, "place": place, "moved": self._counts}
 
     # -- from files to a database
 
@@ -8095,9 +8126,8 @@ class Move:
         return tally
 
     def _move_documents(self, state: State) -> None:
-        texts = {name: _text_of(self._folder / name) for name in _FOLDER_DOCUMENTS}
-        for path in sorted((self._folder / "accounts").glob("*.json")):
-            texts[f"accounts/{path.name}"] = _text_of(path)
+        accounts = [f"accounts/{path.name}" for path in sorted((self._folder / "accounts").glob("*.json"))]
+        texts = {name: self._store.text(name) for name in (*_FOLDER_DOCUMENTS, *accounts)}
         if (rest := state.more.get("")) or state.version != STATE_VERSION:
             texts["state"] = written_json({"version": state.version, "more": rest or {}})
         self._documents.open(self._replica, first=False)
@@ -8199,18 +8229,9 @@ class Move:
         for name in names:
             (staged / name).parent.mkdir(mode=0o700, exist_ok=True)
             _write_file(staged / name, self._documents.text(name).encode())
-            if _text_of(staged / name) != self._documents.text(name):
+            if Store(staged).text(name) != self._documents.text(name):
                 raise StoreError(f"{name} did not arrive as it is")
         self._counts["documents"] = len(names)
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_bytes().decode()
-    except FileNotFoundError:
-        return ""
-    except UnicodeDecodeError as error:
-        raise StoreError(f"{path} is not UTF-8: {error}") from None
 
 
 def _opened_to_read(path: Path) -> sqlite3.Connection:
@@ -8233,13 +8254,10 @@ def _opened_to_read(path: Path) -> sqlite3.Connection:
 
 def shared_state(link: Any, live: Sequence[bytes], next_id: int, archive_bytes: int, documents: Documents) -> bytes:
     """state.json of tasks that replicas share."""
-    sql = ("SELECT count(*) FILTER (WHERE kind = 'archived'), coalesce(sum(tokens), 0), coalesce(sum(cost_usd), 0) "
-           "FROM tasks WHERE kind <> 'live'")  # fmt: skip
-    count, tokens, cost = link.execute(sql).fetchone()
     kept = read_object(documents.text("state"), "state")
     top = {
         "version": kept.get("version", STATE_VERSION), "tasks": [msgspec.Raw(one) for one in live], "next_id": next_id,
-        "archived": {"count": count, "tokens": int(tokens), "cost_usd": float(cost)}, **kept.get("more", {}),
+        "archived": _archived_in(link), **kept.get("more", {}),
     }  # fmt: skip
     state, _ = read_state(msgspec.json.encode(top))
     texts = [_task_json(task, state.more.get(task.id)) for task in state.tasks.values()]
@@ -8595,17 +8613,13 @@ class Works:
     """
 
     def __init__(self, store: SharedStore):
-        self._store = store
+        self._store, self.fence = store, store.fence
         self._thread = ThreadPoolExecutor(1, "chomp-works")
 
     @property
     def replica(self) -> str:
         """This one."""
         return self._store.replica
-
-    def fence(self, task_id: str) -> int:
-        """See SharedStore."""
-        return self._store.fence(task_id)
 
     async def _do(self, work: Callable[[Any], T]) -> T:
         """`work` in one transaction. Raises DatabaseFault."""
@@ -8718,7 +8732,6 @@ class Works:
     async def close(self) -> None:
         """Waits for what is being sent."""
         await asyncio.get_running_loop().run_in_executor(None, self._thread.shutdown)
-        cast(SharedDatabase, self._store.database).hang_up("works")
 
 
 # == Background ========================================================================================================
@@ -8745,7 +8758,10 @@ class Background:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            log.error("background task %r died", task.get_name(), exc_info=error)
+            if isinstance(error, DatabaseFault):
+                log.error("background task %r ended: %s", task.get_name(), error)
+            else:
+                log.error("background task %r died", task.get_name(), exc_info=error)
 
     async def stop(self) -> None:
         """Cancels what still runs and waits for it."""
@@ -8770,6 +8786,7 @@ HINTS_WAITING = 500  # for the next batch; more are left out
 NOTICE_BYTES = 7900  # of one NOTIFY, whose end is at 8000
 KEPT_S, KEPT_ROWS = 600, 10_000  # how long, and how many, messages stay for those who were away
 _KEPT_AT_ONCE = 500
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # the last one: too deep
 LINK_SQL = """
 SELECT pg_advisory_xact_lock(hashtext('chomp events'));
 CREATE TABLE IF NOT EXISTS events (
@@ -8816,7 +8833,6 @@ class Link:
         self._last = -1  # id of the last kept message that was heard of
         self._line: Any = None
         self._tidied_s = 0.0
-        self._closing = False
         self.left_out = 0  # that nobody was told of
         self._left_out_told = 0
         self.connected = False
@@ -8872,7 +8888,7 @@ class Link:
             pause_s = min(1.5, pause_s * 2)
 
     async def _serve(self) -> None:
-        self._line = line = await self._driver.Line.open(self._url, f"chomp {self.replica} link")
+        self._line = line = await self._driver.Line.open(self._url, LINK_NAME.format(self.replica))
         ((last,),) = await line.execute(LINK_SQL)
         if self._last < 0 or last < self._last:  # it has just been started; or the server is another, which knows less
             self._last = last
@@ -8947,7 +8963,7 @@ class Link:
         """What another replica's NOTIFY says; its hints are passed on."""
         try:
             note = msgspec.json.decode(text, type=_Note)
-        except (msgspec.DecodeError, UnicodeDecodeError):  # of a newer chomp, or of somebody else
+        except _UNREADABLE:  # of a newer chomp, or of somebody else
             return _Note("")
         if note.replica != self.replica:
             for kind, body in note.hints:
@@ -8960,7 +8976,7 @@ class Link:
         if kind in self._hearers:
             try:
                 payload = msgspec.json.decode(body)
-            except (msgspec.DecodeError, UnicodeDecodeError):  # nobody here wrote that
+            except _UNREADABLE:  # nobody here wrote that
                 return
             for callback in self._hearers[kind]:
                 self._guarded(callback, payload, replica)
@@ -8987,7 +9003,7 @@ class Link:
             return
         with contextlib.suppress(self._driver.Error, OSError):
             async with asyncio.timeout(1.0):
-                line = await self._driver.Line.open(self._url, f"chomp {self.replica} link")
+                line = await self._driver.Line.open(self._url, LINK_NAME.format(self.replica))
                 try:
                     while self._rows or self._hints:
                         await self._send(line)
@@ -8995,9 +9011,7 @@ class Link:
                     await line.close()
 
 
-_KEPT_KINDS = frozenset(
-    ("settings", "logins", "toast", "budget_reached", "session_end", "notify_said")
-)  # that nobody is to miss
+_KEPT_KINDS = frozenset(("logins", "toast", "budget_reached", "session_end", "notify_said"))  # that nobody is to miss
 _HERE_KINDS = frozenset(("platforms", "replicas", "task_set", "task_session", "task_live"))  # others have their own
 _OFTEN_KINDS = ("request_", "failover")  # with every request: told only while somebody elsewhere looks
 EVENTS_AT_ONCE = 100  # told to other replicas with one batch; the rest is left out
@@ -9042,10 +9056,10 @@ class EventBus:
         for calls in (link.on_connected, link.on_lost):  # pages look again: they have missed hints, or say so
             calls.append(lambda: self._tell("replicas", {}))
 
-    def publish(self, kind: str, data: Any) -> None:
-        """Tells all watchers; a watcher that fails is dropped."""
+    def publish(self, kind: str, data: Any, *, here: bool = False) -> None:
+        """Tells all watchers, with `here` only those of this replica; a watcher that fails is dropped."""
         event = self._tell(kind, data)
-        if self._link is not None and kind not in _HERE_KINDS:
+        if self._link is not None and kind not in _HERE_KINDS and not here:
             self._send_on(self._link, event)
 
     def _tell(self, kind: str, data: Any, replica: str = "", at: float | None = None) -> Event:
@@ -10051,9 +10065,10 @@ class SharedAllowances(Allowances):
         clocks: Clocks = CLOCKS,
         *,
         replica: str,
-        link: Any = None,
-        alive: Callable[[], int] = lambda: 1,
-        earlier: Callable[[], int] = lambda: 0,
+        link: Link,
+        alive: Callable[[], int],
+        earlier: Callable[[], int],
+        lease_s: float,
     ):
         """`alive` counts the replicas; `earlier` the rows of a process before this one that are still to be written."""
         super().__init__(database, clocks)
@@ -10061,6 +10076,7 @@ class SharedAllowances(Allowances):
         self._link = link
         self._alive = alive
         self._earlier = earlier
+        self._lost_s = min(QUOTA_LOST_S, lease_s * 3 / 4)  # the last heartbeat was a quarter of a lease before
         self._began_at = math.inf
         self._quotas: dict[QuotaKey, Quota] = {}
         self._stir = asyncio.Event()
@@ -10074,8 +10090,7 @@ class SharedAllowances(Allowances):
         self._settled = False  # the transaction that runs has only to be committed
         self._opened = False
         self.fault = "the database has not been read yet"  # why nothing more is to be had
-        if link is not None:
-            link.hear("quota", self._heard)
+        link.hear("quota", self._heard)
 
     # -- what there is
 
@@ -10109,7 +10124,7 @@ class SharedAllowances(Allowances):
         spending = cast(_SharedSpending, self._of_user(user))
         wanted = (spending.day, tokens), (spending.month, usd), (spending.requests, 1), (spending.slots, 1)
         limited = [(cast(Quota, quota), need) for quota, need in wanted if cast(Quota, quota).limit is not None]
-        if self._steady() - self._synced_s > QUOTA_LOST_S:
+        if self._steady() - self._synced_s > self._lost_s:
             self._lost = True
         if self._lost:
             return limited
@@ -10380,7 +10395,7 @@ class SharedAllowances(Allowances):
     def _changes(self, stopping: bool) -> list[_Change]:
         """What has changed; what is not needed can be used no more from now on."""
         now, now_s, found = self._now(), self._steady(), []
-        if now_s - self._synced_s > QUOTA_LOST_S or self.fault:
+        if now_s - self._synced_s > self._lost_s or self.fault:
             self._lost = True
         self._synced_s = now_s
         for name in self._spending:
@@ -10410,7 +10425,7 @@ class SharedAllowances(Allowances):
 
     async def _exchange(self, changes: Sequence[_Change]) -> None:
         parts = self._parts()
-        gives = [key for change in changes if (key := change.key) and self._quotas[key].asked]
+        gives = [one.key for one in changes if self._quotas[one.key].asked]
         granted = {}
         if changes:
             self._settled = False
@@ -10488,8 +10503,7 @@ class SharedAllowances(Allowances):
             await self._see(names)
 
     def _tell(self, key: QuotaKey, what: str) -> None:
-        if self._link is not None:
-            self._link.tell("quota", {"key": key, "what": what})
+        self._link.tell("quota", {"key": key, "what": what})
 
     def _heard(self, payload: Mapping[str, Any], replica: str) -> None:
         """Another replica needs what is left here, or has given back something."""
@@ -10859,7 +10873,7 @@ class SharedMeters(Meters):
     """
 
     def __init__(
-        self, database: Database, settings: TaskSettings, clocks: Clocks = CLOCKS, *, replica: str, link: Any = None
+        self, database: Database, settings: TaskSettings, clocks: Clocks = CLOCKS, *, replica: str, link: Link
     ):
         super().__init__(database, settings, clocks)
         self._replica = replica
@@ -10868,8 +10882,7 @@ class SharedMeters(Meters):
         self._own = Budget(ends_at=self._day.ends_at)  # of this process
         self._seen: dict[str, tuple[int, float]] = {}  # tokens and USD of other processes today, by replica
         self._spent = asyncio.Event()
-        if link is not None:
-            link.hear("spent", self._heard)
+        link.hear("spent", self._heard)
 
     def today(self) -> Budget:
         if self._now() >= self._day.ends_at:
@@ -10916,10 +10929,9 @@ class SharedMeters(Meters):
 
     def _tell(self) -> None:
         self._spent.clear()
-        if self._link is not None:
-            day, before = self.today(), self._seen.get(self._replica, (0, 0.0))
-            tokens, usd = self._own.used_tokens + before[0], self._own.used_usd + before[1]
-            self._link.tell("spent", {"day": day.ends_at, "tokens": tokens, "usd": usd, "grants": self._grants})
+        day, before = self.today(), self._seen.get(self._replica, (0, 0.0))
+        tokens, usd = self._own.used_tokens + before[0], self._own.used_usd + before[1]
+        self._link.tell("spent", {"day": day.ends_at, "tokens": tokens, "usd": usd, "grants": self._grants})
 
     def _heard(self, payload: Mapping[str, Any], replica: str) -> None:
         """Another replica tells what its tasks have used today, and how often somebody let all go on."""
@@ -11252,6 +11264,7 @@ class SharedLogins(Logins):
         super().__init__(owner_token, clock, lasting)
         self._database, self._link = database, link
         self._unrecorded: dict[str, int] = {}  # signed out while the database was away
+        self._behind = self._catching_up = False
         link.hear("signed_out", self._hear)
 
     async def open(self) -> None:
@@ -11265,23 +11278,33 @@ class SharedLogins(Logins):
             connection.execute("DELETE FROM ended_keys WHERE ends_at < ?", (now,))
             return cast(list[Any], connection.execute("SELECT name, ends_at FROM ended_keys").fetchall())
 
-        self._ended |= dict(await self._database.write(work))
+        ended = dict(await self._database.write(work))
+        self._ended |= ended  # as it is by now: somebody may have signed out meanwhile
         for name in late:
             self._unrecorded.pop(name, None)
 
-    async def catch_up(self) -> None:
-        """What was missed while the database was away; it is asked again when it is back once more."""
-        with contextlib.suppress(DatabaseFault):
-            await self.open()
+    async def catch_up(self) -> bool:
+        """Reads what was missed while the database was away, as soon as it answers; whether that was anything."""
+        self._behind = True
+        if self._catching_up:
+            return False
+        self._catching_up, before = True, len(self._ended)
+        try:
+            while self._behind:
+                self._behind = False
+                try:
+                    await self.open()
+                except DatabaseFault:  # a link may be there again before others look
+                    self._behind = True
+                    await asyncio.sleep(AWAY_S)
+        finally:
+            self._catching_up = False
+        return len(self._ended) > before
 
     def code(self, lasts_s: float = CODE_S) -> str:
         """A code that signs in, once, on any replica."""
         signed = f"{secrets.token_urlsafe(12)}.{int(self._now() + lasts_s)}"
         return f"{signed}.{self._signature(f'code {signed}')}"
-
-    def key(self, code: str) -> str | None:
-        """None: whether a code was used is on record, which takes a while; `redeem` looks."""
-        return None
 
     async def redeem(self, code: str) -> str | None:
         signed, _, signature = code.rpartition(".")
@@ -15703,7 +15726,8 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
     _seen: int = 0  # the ticker compares both, so that nobody looks at a clock for each read
     _burst: int = 0  # bytes relayed since others had their turn
     _paused_at: float | None = None
-    _flowed_at: float = 0.0  # when the meter last heard of it
+    _flowed: int = 0  # as of which read the meter has heard of it
+    _flowed_at: float = 0.0  # and when
 
     # -- opening
 
@@ -16788,9 +16812,10 @@ class Exchange(msgspec.Struct, eq=False):  # a struct is made ten times as fast 
             attempt = self.attempt
             if attempt is not None and attempt.tap is not None and attempt.tap.meter.done:
                 self._due = 0.0  # it has said its last word
-            if self.meter is not None and self.phase == "relaying" and now - self._flowed_at >= FLOW_S:
-                self._flowed_at = now
-                self.proxy.meters.flows(self.meter, id(self), self._tokens(cast(Attempt, attempt))[0])
+        if self.meter is not None and self._flowed != self._reads and now - self._flowed_at >= FLOW_S:
+            self._flowed, self._flowed_at = self._reads, now
+            if self.phase == "relaying":
+                self.proxy.meters.flows(self.meter, id(self), self._tokens(cast(Attempt, self.attempt))[0])
         if now >= self._due:
             self._due, act = self._deadline()
             if now >= self._due:
@@ -17606,13 +17631,19 @@ class NewJob(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class JobQueue:
-    """Asynchronous completions: kept in SQLite across restarts, bounded in parallel and in time."""
+    """Asynchronous completions: kept in the database across restarts, bounded in parallel and in time."""
 
-    def __init__(self, proxy: Proxy, database: Database, background: Background, settings: Settings, replica: str = ""):
+    def __init__(
+        self, proxy: Proxy, database: Database, background: Background, settings: Settings, replica: str = "",
+        link: Link | None = None,
+    ):  # fmt: skip
         self._proxy = proxy
         self._database = database
         self._background = background
         self._replica = replica
+        self._link = link
+        if link is not None:
+            link.hear("jobs_gone", lambda ids, replica: self._drop(ids))
         self._limits = settings.limits
         self._time_s = settings.timeouts.job_s
         self._slots = asyncio.Semaphore(settings.limits.jobs_parallel)
@@ -17629,17 +17660,17 @@ class JobQueue:
 
         def make(connection: sqlite3.Connection) -> None:
             connection.execute(JOBS_SQL)
-            JobQueue.end_jobs_of(connection, replica if database.shared else None)
+            JobQueue.end_jobs_of(connection, replica)
 
         await database.write(make)
 
     @staticmethod
-    def end_jobs_of(connection: Any, replica: str | None) -> None:
-        """Ends as interrupted what a replica that is dead left running; None: what anybody left."""
+    def end_jobs_of(connection: Any, replica: str) -> None:
+        """Ends as interrupted what a replica that is dead left running; "": what anybody left."""
         connection.execute(
             "UPDATE jobs SET status = 'error', error = 'interrupted', finished = ? "
             "WHERE status IN ('pending', 'running') AND (replica = ? OR ?)",
-            (iso(time.time()), replica or "", replica is None),
+            (iso(time.time()), replica, not replica),
         )
 
     async def add(self, given: NewJob, caller: Caller) -> Job:
@@ -17654,6 +17685,7 @@ class JobQueue:
         created = iso(time.time())
         values = (caller.name, given.prompt, status, created, first.model, first.router.id, given.system,
                   self._replica)  # fmt: skip
+        made: list[int] = []
 
         def insert(connection: sqlite3.Connection) -> int:
             cursor = connection.execute(
@@ -17662,13 +17694,26 @@ class JobQueue:
                 values,
             )
             ((last,),) = cursor.fetchall()
+            made[:] = [last]
             sql = "DELETE FROM jobs WHERE id <= ? AND status NOT IN ('pending', 'running')"
             connection.execute(sql, (last - self._limits.jobs_kept,))
             return cast(int, last)
 
-        job_id = str(await self._database.write(insert))
+        adding = self._background.spawn(self._database.write(insert))
+        try:
+            job_id = str(await asyncio.shield(adding))
+        except BaseException:  # who wanted it has left, or it is not known whether it is on record
+            self._background.start("a job that does not begin", self._give_up(adding, made))
+            raise
         self._running[job_id] = self._background.start(f"job {job_id}", self._work(job_id, given, caller))
         return Job(job_id, given.prompt, status, created, first.model, first.router.id, given.system)
+
+    async def _give_up(self, adding: asyncio.Task[int], made: Sequence[int]) -> None:
+        """Ends a job that may be on record, though nobody was told so."""
+        await asyncio.wait([adding])
+        if adding.exception() is None or self._database.shared:  # a file has nothing of what failed
+            for number in made:
+                await self._end(str(number), {"status": "error", "error": "interrupted", "finished": iso(time.time())})
 
     async def _work(self, job_id: str, given: NewJob, caller: Caller) -> None:
         messages = [{"role": "user", "content": given.prompt}]
@@ -17772,11 +17817,18 @@ class JobQueue:
 
     async def forget(self, name: str) -> None:
         """Cancels and forgets all jobs of a caller: whoever gets the name next is somebody else."""
-        for row in await self._database.read("SELECT id FROM jobs WHERE caller = ?", (name,)):
-            if (task := self._running.pop(str(row["id"]), None)) is not None:
+        sql = "DELETE FROM jobs WHERE caller = ? RETURNING id, status"
+        rows = await self._database.write(lambda connection: connection.execute(sql, (name,)).fetchall())
+        ids = [str(number) for number, status in rows if status in ("pending", "running")]
+        self._drop(ids)
+        if self._link is not None:
+            self._link.tell("jobs_gone", ids, keep=True)
+
+    def _drop(self, ids: Iterable[str]) -> None:
+        """Ends those of these jobs that are at work here; their rows are gone."""
+        for job_id in ids:
+            if (task := self._running.pop(job_id, None)) is not None:
                 task.cancel()
-        sql = "DELETE FROM jobs WHERE caller = ?"
-        await self._database.write(lambda connection: connection.execute(sql, (name,)))
 
     async def cancel(self, job_id: str, caller: Caller) -> Job:
         """The job, ended. One that is over stays as it is. Raises NotFound, or Elsewhere."""
@@ -18036,7 +18088,6 @@ class TaskQueue:
                 self._events.publish("task_set", {"id": task_id})
 
         store.on_arrived = arrived
-        store.on_lost = lambda task_id: self.stirred.set()
 
     # -- reading
 
@@ -18484,7 +18535,10 @@ class Extension:
         """Something of it went wrong, which stops nothing else."""
         self.failures += 1
         self.reason = self.redact(f"{where}: {type(error).__name__}: {error}")[:500]
-        log.error("the extension %s: %s failed", self.id, where, exc_info=error)
+        if isinstance(error, DatabaseFault):  # which is not the extension's
+            log.error("the extension %s: %s failed: %s", self.id, where, error)
+        else:
+            log.error("the extension %s: %s failed", self.id, where, exc_info=error)
 
 
 class Toolbox(msgspec.Struct, frozen=True):
@@ -20283,17 +20337,17 @@ class ConversationStore:
             for sql in CONVERSATIONS_SQL:
                 connection.execute(sql)
             add_columns(connection, *_LATER_COLUMNS)
-            self.end_turns_of(connection, self._replica if self._database.shared else None)
+            self.end_turns_of(connection, self._replica)
             connection.execute("CREATE INDEX IF NOT EXISTS conversations_of ON conversations (parent)")
 
         await self._database.write(make)
 
     @staticmethod
-    def end_turns_of(connection: Any, replica: str | None) -> None:
-        """What a replica that is dead left running is idle; None: what anybody left."""
+    def end_turns_of(connection: Any, replica: str) -> None:
+        """What a replica that is dead left running is idle; "": what anybody left."""
         connection.execute(
             "UPDATE conversations SET status = 'idle' WHERE status NOT IN ('idle', 'closed') AND (replica = ? OR ?)",
-            (replica or "", replica is None),
+            (replica, not replica),
         )
 
     async def get(self, conversation_id: str) -> Conversation | None:
@@ -23626,6 +23680,9 @@ class Folder(msgspec.Struct, frozen=True):
         return self.kind in ("clone", "in_place")
 
 
+NO_FOLDER = "it has no folder"
+
+
 class Leftover(msgspec.Struct, frozen=True):
     """The folder of a task that is over."""
 
@@ -24500,7 +24557,10 @@ class Folders:
             await self._git("adjust", _Nothing, (), (folder.root,), root=folder.root, store=store)
 
     async def bring_home(self, task: Task) -> str:
-        """See Cloud."""
+        """Has the commits of a session that ran on another replica on a branch here, where their source is: which one.
+
+        "" when there are none that are not here. Raises ChompError or OSError.
+        """
         works, place = cast(Works, self._works), self.place(task)
         session = next((one for one in reversed(task.sessions) if one.head), None)
         kept, head = self._kept(place), await works.head(task.id)
@@ -24727,13 +24787,20 @@ class Folders:
         )
         return msgspec.structs.replace(seen, source=str(source.top))
 
-    async def share(self, task: Task) -> None:
-        """Has a task's clone see the commits that its source has by now. Raises Conflict, BadRequest or Unavailable."""
+    async def share(self, task: Task, *, elsewhere: bool) -> None:
+        """Has a task's clone see the commits that its source has by now, and with `elsewhere` the other replicas'.
+
+        Raises Conflict, BadRequest, TooLarge or Unavailable.
+        """
+        if elsewhere:
+            await self._fetch(task, cast(Works, self._works))
         source, store = await self.source_of(task), _store_of(self.place(task))
         if not store.is_dir():  # a clone that is made anew sees them
             return
         try:
             await asyncio.to_thread(_link, source, store)
+            if elsewhere:
+                await self.publish(task, whole=True)
         except OSError as error:
             raise Unavailable(f"the commits of {source.top} cannot be shared: {error.strerror}") from None
 
@@ -24825,7 +24892,7 @@ class Folders:
         is_here = place.is_dir() and not place.is_symlink()
         head = await self._works.head(task_id) if self._works is not None and task_id.isdecimal() else None
         if not is_here and head is None:
-            return "it has no folder"
+            return NO_FOLDER
         if not self._is_over(tasks().get(task_id)):
             return "it has not ended"
         if head is not None and head.unsaved and not unsaved:
@@ -25070,7 +25137,6 @@ _RECORD = ".folder.json"
 _ASIDE = ".aside"  # a clone that was copied elsewhere
 _BUNDLE = ".bundle"  # the commits that were fetched last, for other replicas
 _COMMITS_ONLY_HERE = "its commits are nowhere else"
-_GATE_FILES = 8  # of what judges a task
 
 
 _IN_GIT = (
@@ -26959,22 +27025,8 @@ class Cloud:
             berth.stored = True
             self.on_shared(stay.task.id, "shared", "")
 
-    async def share_again(self, task: Task) -> None:
-        """Has the other replicas have what they could not be given when it was fetched. Raises ChompError or OSError.
-
-        Of a task that is not active.
-        """
-        await self._folders.publish(task, whole=True)
-
     def _unshared(self, task: Task, why: object) -> None:
         self.on_shared(task.id, "kept", f"{NOT_SHARED}: {why}; Resume goes on only on replica {self._folders.replica}")
-
-    async def bring_home(self, task: Task) -> str:
-        """Has the commits of a session that ran on another replica on a branch here, where their source is: which one.
-
-        "" when there are none that are not here. Raises ChompError or OSError.
-        """
-        return await self._folders.bring_home(task)
 
     async def _pack(self, stay: Stay, berth: _Berth, there: Path, names: Sequence[str]) -> None:
         """A new checkpoint."""
@@ -27603,7 +27655,7 @@ _CONFLICTS_NAMED = 20  # files, to the agent that is to resolve them
 CLAIMED_S = 2.0  # an answer waits for a claim, and so says whether the task began
 UNFIT_S = 15.0  # for another replica to start a task whose agent is not installed here: then it fails here, with words
 NUMBERS_S = 1.0  # how often other replicas are told what a session has used
-_TOLD_NUMBERS = 10_000  # sessions elsewhere whose numbers are remembered
+_NUMBERS_MOST = 10_000  # sessions elsewhere whose numbers are remembered
 
 
 class Dispatch:
@@ -27651,7 +27703,7 @@ class Dispatch:
         self._catching_up: asyncio.Task[None] | None = None
         cloud.on_shared = self._shared
         queue.live = self.live
-        self._told: dict[tuple[str, str], dict[str, Any]] = {}  # numbers of sessions on other replicas
+        self._numbers: dict[tuple[str, str], dict[str, Any]] = {}  # numbers of sessions on other replicas
         if store.link is not None:
             store.link.hear("numbers", self._hear_numbers)
 
@@ -27662,9 +27714,9 @@ class Dispatch:
         run, current = self._runs.get(task.id), open_session(task)
         if current is None and self._store.shared and task.status == "queued" and task.wanted and not task.note:
             return self._waits_for_home(task)
-        if current is None or (run is None and not self._told):
+        if current is None or (run is None and not self._numbers):
             return task
-        measured = self._measured(run) if run is not None else self._told.get((task.id, current.id))
+        measured = self._measured(run) if run is not None else self._numbers.get((task.id, current.id))
         if not measured:
             return task
         sessions = (*task.sessions[:-1], msgspec.structs.replace(current, **measured))
@@ -27694,10 +27746,10 @@ class Dispatch:
 
     def _hear_numbers(self, payload: Any, replica: str) -> None:
         task_id, session_id, measured = payload
-        if len(self._told) >= _TOLD_NUMBERS:
-            self._told.clear()
+        if len(self._numbers) >= _NUMBERS_MOST:
+            self._numbers.clear()
         known = {name: measured[name] for name in measured.keys() & set(Session.__struct_fields__)}  # to this version
-        self._told[str(task_id), str(session_id)] = known
+        self._numbers[str(task_id), str(session_id)] = known
         self.queue.shown_anew(str(task_id))
 
     def here(self, task: Task | str, *, kept: bool = False, source: bool = False) -> None:
@@ -27830,7 +27882,7 @@ class Dispatch:
         if task is None or platform is None or not await self.places[self._place_of(task)].available(platform):
             self._unfit.pop(task_id, None)
             return True
-        if len(self._unfit) > _TOLD_NUMBERS:
+        if len(self._unfit) > _NUMBERS_MOST:
             self._unfit.clear()
         return time.monotonic() - self._unfit.setdefault(task_id, time.monotonic()) > UNFIT_S
 
@@ -27961,7 +28013,8 @@ class Dispatch:
         seen = await folders.ending(task, into)
         if seen.kind != "conflict":
             raise Conflict(f"{seen.branch} and {seen.into} do not contradict each other", code="no_conflict")
-        await folders.share(task)  # in its sandbox the agent sees no folder but its own
+        last = _with_work(task)  # in its sandbox the agent sees no folder but its own
+        await folders.share(task, elsewhere=last is not None and last.work == "shared")
         names = ", ".join(seen.conflicts[:_CONFLICTS_NAMED]) + " …" * (len(seen.conflicts) > _CONFLICTS_NAMED)
         words = (
             f"The branch {seen.into} was changed meanwhile, and this one contradicts it in {names}. Its commits are "
@@ -28191,13 +28244,14 @@ class Dispatch:
             self._catching_up = self._background.start("work of replicas", self._catch_up_with(wanted))
 
     async def _catch_up_with(self, tasks: Sequence[Task]) -> None:
+        folders = self.machine.folders
         for task in tasks:
             last = cast(Session, _with_work(task))
             try:
                 if last.replica == self._store.replica:
-                    await self.cloud.share_again(task)
+                    await folders.publish(task, whole=True)
                     self._note_shared(task)
-                elif (branch := await self.cloud.bring_home(task)) and self.queue.get(task.id).branch != branch:
+                elif (branch := await folders.bring_home(task)) and self.queue.get(task.id).branch != branch:
                     self.queue.set_now(task.id, branch=branch)
                 self._caught_up[task.id] = last.id, math.inf
             except (ChompError, OSError) as error:
@@ -29455,9 +29509,10 @@ class Peers:
         self._store, self._passes, self._session = store, passes, session
         self._credentials, self._background, self._events = credentials, background, events
         self._open: set[asyncio.Timeout] = set()
+        self.name = store.replica_name
 
     def all(self) -> list[Replica]:
-        """Every replica that was there within a day, this one among them."""
+        """Every replica that is known, this one among them."""
         return [one for _, one in sorted(self._store.replicas.items())]
 
     def report(self) -> dict[str, Any]:
@@ -29470,14 +29525,6 @@ class Peers:
             "fault": link.fault or None,
             "left_out": link.left_out,
         }
-
-    def name(self, replica: str) -> str:
-        """What a person calls a replica: its machine, and its id where that has several."""
-        found = self._store.replicas.get(replica)
-        if found is None:
-            return replica
-        alone = sum(one.name == found.name for one in self._store.replicas.values()) == 1
-        return found.name if alone else f"{found.name} ({found.id})"
 
     # -- who asks
 
@@ -29504,10 +29551,18 @@ class Peers:
         return None
 
     async def knows_more(self, request: web.Request, error: ChompError) -> bool:
-        """Whether a request about tasks may end otherwise now: what others wrote was read, which it did not know."""
+        """Whether a request about tasks may end otherwise now: what others wrote was read, which it did not know.
+
+        Raises DatabaseFault where a task is not known here and nobody can say whether there is one.
+        """
         if not request.path.startswith(("/api/tasks", "/partials/")) or request.writer.output_size:
             return False
-        return await self._store.catch_up() or getattr(error, "code", "") == "changed_elsewhere"
+        try:
+            return await self._store.catch_up() or error.code == "changed_elsewhere"
+        except DatabaseFault:
+            if isinstance(error, NotFound) and error.param == "id":
+                raise
+            return error.code == "changed_elsewhere"
 
     def find_task(self, words: str) -> None:
         """Raises Elsewhere when `words` have the token of a task that another replica runs."""
@@ -29642,8 +29697,8 @@ class Peers:
                     url, headers=headers, protocols=(SOCKET_PROTOCOL,), max_msg_size=PEER_FRAME_BYTES,
                     heartbeat=PEER_HEARTBEAT_S, autoclose=True, timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
                 )  # fmt: skip
-        except aiohttp.WSServerHandshakeError as refusal:  # which has a body that says why
-            return await self._relay_plain(request, url, error, b"") if refusal.status >= 400 else _raise(refusal)
+        except aiohttp.WSServerHandshakeError:  # which has a body that says why
+            return await self._relay_plain(request, url, error, b"")
         except (aiohttp.ClientError, OSError) as fault:
             raise self._unreached(error, fault) from None
         async with theirs:
@@ -29694,20 +29749,38 @@ class Peers:
         except (aiohttp.ClientError, OSError) as fault:
             raise self._unreached(error, fault) from None
 
-    async def ask(self, replica: str, caller: Caller, path: str, payload: Any) -> Any:
-        """Another replica's answer to POST `path`. Raises ChompError as it has it."""
-        error = Elsewhere(replica, path)
-        headers = {
-            CLUSTER_HEADER: self._passes.issue(replica, "POST", path, caller),
-            "content-type": "application/json",
-        }
+    async def ask_all(self, request: web.Request, payload: Any = None) -> tuple[list[Any], list[str]]:
+        """What the other replicas answer to the same request, and the names of those that do not.
+
+        Nothing to one that asks itself for what this one has.
+        """
+        if request.get(PASSED) is not None or request[CALLER].kind == "task":
+            return [], []
+
+        async def asked(replica: str) -> Any:
+            try:
+                async with self._watching(request, replica, RELAY_HEAD_S):
+                    return await self.ask(replica, str(request.rel_url), payload, request[CALLER])
+            except (ChompError, TimeoutError):
+                return None
+
+        others = [one.id for one in self.all() if one.id != self._store.replica]
+        found = await asyncio.gather(*map(asked, others))
+        away = [self.name(one) for one, answer in zip(others, found, strict=True) if answer is None]
+        return [one for one in found if one is not None], away
+
+    async def ask(self, replica: str, path: str, payload: Any = None, caller: Caller = OWNER) -> Any:
+        """Another replica's answer to GET `path`, or POST with a `payload`. Raises ChompError as it has it."""
+        error, method = Elsewhere(replica, path), "GET" if payload is None else "POST"
+        headers = {CLUSTER_HEADER: self._passes.issue(replica, method, path, caller)}
+        data = None
+        if payload is not None:
+            headers["content-type"], data = "application/json", msgspec.json.encode(payload)
         url = yarl.URL(self._address(error) + path, encoded=True)
         try:
             async with (
                 asyncio.timeout(RELAY_HEAD_S),
-                self._session.post(
-                    url, data=msgspec.json.encode(payload), headers=headers, timeout=_PEER_TIMEOUT
-                ) as answer,
+                self._session.request(method, url, data=data, headers=headers, timeout=_PEER_TIMEOUT) as answer,
             ):
                 told = msgspec.json.decode(await answer.read())
         except (aiohttp.ClientError, OSError) as fault:
@@ -29731,10 +29804,6 @@ _PEER_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=PEER_CONNECT_S)
 PEER_HEARTBEAT_S = 20.0
 PEER_FRAME_BYTES = 16 << 20  # of a web socket: a message with images
 _TASK_OF_TOKEN = re.compile(rf"{TASK_TOKENS}(\w+)-[0-9a-f]{{32}}$")
-
-
-def _raise(error: Exception) -> Any:
-    raise error
 
 
 def _close_code(code: int | None) -> int:
@@ -31414,15 +31483,23 @@ def _changed(task: Task) -> web.Response:
     return reply({"status": "ok", "task": task}, trigger=signals_of("task", task.id))
 
 
-def _task_post(path: str, kind: type[T]) -> Callable[[Callable[[Dispatch, Caller, T], Awaitable[Task]]], Any]:
-    """Routes POST `path`, JSON or a form, to a handler that changes the task `id` as `kind` says, and returns it."""
+def _task_post(
+    path: str, kind: type[T], where: Literal["anywhere", "runs", "source"] = "anywhere"
+) -> Callable[[Callable[[Dispatch, Caller, T], Awaitable[Task]]], Any]:
+    """Routes POST `path`, JSON or a form, to a handler that changes the task `id` as `kind` says, and returns it.
+
+    Of several replicas any of them can do it; or the one that runs the task; or also the one that has its `source`.
+    """
 
     def routed(handle: Callable[[Dispatch, Caller, T], Awaitable[Task]]) -> Any:
         @functools.wraps(handle)
         async def answer(request: web.Request) -> web.Response:
             fields: Any = await given_of(request, kind)
             check_id(request[CALLER], fields.id)
-            return _changed(await handle(request.app[SERVICES].dispatch, request[CALLER], fields))
+            dispatch = request.app[SERVICES].dispatch
+            if where != "anywhere":
+                dispatch.here(fields.id, source=where == "source")
+            return _changed(await handle(dispatch, request[CALLER], fields))
 
         return routes.post(path)(answer)
 
@@ -31594,21 +31671,19 @@ class _Resolve(TaskId):
     run: bool = False
 
 
-@_task_post("/api/tasks/resolve", _Resolve)
+@_task_post("/api/tasks/resolve", _Resolve, "source")
 async def resolve_task(dispatch: Dispatch, caller: Caller, fields: _Resolve) -> Task:
     """POST /api/tasks/resolve {id, into?, run?} -> {status, task}; its agent is to resolve what contradicts `into`
 
     Queues a task again whose branch cannot be merged because of conflicts; with `run` it starts, too. Its clone has the
     other branch's commits by then.
     """
-    dispatch.here(fields.id, source=True)
     return await dispatch.resolve(fields.id, fields.into, run=fields.run)
 
 
-@_task_post("/api/tasks/push", TaskId)
+@_task_post("/api/tasks/push", TaskId, "source")
 async def push_task(dispatch: Dispatch, caller: Caller, fields: TaskId) -> Task:
     """POST /api/tasks/push {id} -> {status, task}; its branch to its origin, by your git, where [tasks] push says so"""
-    dispatch.here(fields.id, source=True)
     await dispatch.push(fields.id)
     return dispatch.queue.live(dispatch.queue.get(fields.id))
 
@@ -31702,14 +31777,13 @@ async def update_task(request: web.Request) -> web.Response:
     return _changed(dispatch.queue.live(dispatch.queue.get(task_id)))
 
 
-@_task_post("/api/tasks/done", _Claimed)
+@_task_post("/api/tasks/done", _Claimed, "runs")
 async def finish_task(dispatch: Dispatch, caller: Caller, fields: _Claimed) -> Task:
     """POST /api/tasks/done {id, result?|summary?, tokens?} -> {status, task}; an agent's is a claim
 
     From a task's own token it is a claim, and only exit status and gate decide; from the owner it is the end.
     """
     claim = read_claim({"result": fields.summary or fields.result or "", "tokens": fields.tokens})
-    dispatch.here(fields.id)
     if caller.kind == "task" or fields.tokens is not None:
         dispatch.claim(fields.id, caller.session, claim)
     if caller.kind == "task":
@@ -31717,11 +31791,10 @@ async def finish_task(dispatch: Dispatch, caller: Caller, fields: _Claimed) -> T
     return await dispatch.finish(fields.id, claim.result)
 
 
-@_task_post("/api/tasks/handoff", _Claimed)
+@_task_post("/api/tasks/handoff", _Claimed, "runs")
 async def hand_off_task(dispatch: Dispatch, caller: Caller, fields: _Claimed) -> Task:
     """POST /api/tasks/handoff {id, summary?|result?|context?} -> {status, task}; the next session goes on from there"""
     claim = read_claim({"result": fields.summary or fields.context or fields.result or ""})
-    dispatch.here(fields.id)
     return await dispatch.hand_off(fields.id, claim.result, wait=caller.kind != "task")
 
 
@@ -31752,11 +31825,21 @@ async def hear_of_end(request: web.Request) -> web.Response:
 
 @routes.get("/api/clean")
 async def list_leftovers(request: web.Request) -> web.Response:
-    """GET /api/clean -> {folders: [{task, bytes, unsaved}]}: of tasks that are over; `unsaved`: what would be lost
+    """GET /api/clean -> {folders: [{task, bytes, unsaved}], away?}: of tasks that are over
 
-    `bytes` are those on disk.
+    `bytes` are those on disk, `unsaved` is what would be lost. `away` names replicas that do not answer: what they have
+    is not among these.
     """
-    return reply({"folders": await request.app[SERVICES].dispatch.leftovers()})
+    folders = await request.app[SERVICES].dispatch.leftovers()
+    others, away = await asked_of_all(request)
+    return reply({"folders": [*folders, *itertools.chain(*(one["folders"] for one in others))], **away})
+
+
+async def asked_of_all(request: web.Request, payload: Any = None) -> tuple[list[Any], dict[str, list[str]]]:
+    """The other replicas' answers to a request, and a field that names those that do not answer, if there are any."""
+    peers = request.app[SERVICES].peers
+    others, away = await peers.ask_all(request, payload) if peers is not None else ([], [])
+    return others, {"away": away} if away else {}
 
 
 class _Freed(msgspec.Struct, forbid_unknown_fields=True):
@@ -31764,24 +31847,29 @@ class _Freed(msgspec.Struct, forbid_unknown_fields=True):
     unsaved: bool = False
 
 
-@json_post("/api/clean", _Freed)
-async def free_folders(services: Services, caller: Caller, fields: _Freed) -> dict[str, Any]:
-    """POST /api/clean {ids, unsaved?} -> {deleted: [id], kept: {id: why}}; `unsaved`: with work that is nowhere else
+@routes.post("/api/clean")
+async def free_folders(request: web.Request) -> web.Response:
+    """POST /api/clean {ids, unsaved?} -> {deleted: [id], kept: {id: why}, away?}; `unsaved`: with work nowhere else
 
     Deletes the folders of these tasks, and says which it kept and why.
     """
-    found = await services.dispatch.free(fields.ids, unsaved=fields.unsaved)
+    fields = await body_of(request, _Freed)
+    found = await request.app[SERVICES].dispatch.free(fields.ids, unsaved=fields.unsaved)
+    others, away = await asked_of_all(request, fields)
+    for answer in others:
+        for one, why in {**dict.fromkeys(answer["deleted"], ""), **answer["kept"]}.items():
+            if found[one] == NO_FOLDER or why not in ("", NO_FOLDER):
+                found[one] = why
     kept = {one: why for one, why in found.items() if why}
-    return {"deleted": [one for one in found if one not in kept], "kept": kept}
+    return reply({"deleted": [one for one in found if one not in kept], "kept": kept, **away})
 
 
-@_task_post("/api/tasks/stop", TaskId)
+@_task_post("/api/tasks/stop", TaskId, "runs")
 async def stop_task(dispatch: Dispatch, caller: Caller, fields: TaskId) -> Task:
     """POST /api/tasks/stop {id} -> {status, task}, when nothing of it runs any more
 
     One that waits for its start is queued again, or failed where queued tasks start by themselves.
     """
-    dispatch.here(fields.id)
     return await dispatch.stop_task(fields.id)
 
 
@@ -31837,11 +31925,21 @@ async def comment_task(services: Services, caller: Caller, fields: _Commented) -
     return {"status": "ok", "task": task}
 
 
-async def ask_there(services: Services, error: Elsewhere, caller: Caller, path: str, fields: dict[str, Any]) -> Any:
-    """What the replica answers that has what is asked for. Raises ChompError."""
-    if services.peers is None:
-        raise error
-    return await services.peers.ask(error.replica, caller, path, fields)
+async def act_on_task(services: Services, caller: Caller, act: str, task_id: str) -> None:
+    """Runs, stops, deletes or restores a task; where that is another replica's to do, it does. Raises ChompError."""
+    dispatch = services.dispatch
+    acts: dict[str, Callable[[str], Awaitable[Task]]] = {
+        "run": dispatch.run_task, "stop": dispatch.stop_task, "delete": dispatch.drop,
+        "restore": dispatch.queue.restore,
+    }  # fmt: skip
+    try:
+        if act in ("stop", "delete"):
+            dispatch.here(task_id)
+        await acts[act](task_id)
+    except Elsewhere as error:
+        if services.peers is None:
+            raise
+        await services.peers.ask(error.replica, f"/api/tasks/{act}", {"id": task_id}, caller)
 
 
 _BULK_AT_ONCE = 8
@@ -31860,24 +31958,12 @@ async def act_on_tasks(services: Services, caller: Caller, fields: _Bulk) -> dic
 
     The same for many tasks: one that cannot be done does not hinder the others.
     """
-    dispatch = services.dispatch
-    acts: dict[str, Callable[[str], Awaitable[Task]]] = {
-        "run": dispatch.run_task, "stop": dispatch.stop_task, "delete": dispatch.drop,
-        "restore": dispatch.queue.restore,
-    }  # fmt: skip
     room, refused = asyncio.Semaphore(_BULK_AT_ONCE), dict[str, str]()
 
     async def one(task_id: str) -> None:
         async with room:
             try:
-                if fields.act in ("stop", "delete"):
-                    dispatch.here(task_id)
-                await acts[fields.act](task_id)
-            except Elsewhere as error:
-                try:
-                    await ask_there(services, error, caller, f"/api/tasks/{fields.act}", {"id": task_id})
-                except ChompError as refusal:
-                    refused[task_id] = refusal.message
+                await act_on_task(services, caller, fields.act, task_id)
             except ChompError as error:
                 refused[task_id] = error.message
 
@@ -31886,26 +31972,23 @@ async def act_on_tasks(services: Services, caller: Caller, fields: _Bulk) -> dic
     return {"done": [task_id for task_id in ids if task_id not in refused], "refused": refused}
 
 
-@_task_post("/api/tasks/continue", TaskId)
+@_task_post("/api/tasks/continue", TaskId, "runs")
 async def continue_task(dispatch: Dispatch, caller: Caller, fields: TaskId) -> Task:
     """POST /api/tasks/continue {id} -> {status, task}; grants one more budget, or ends a wait"""
-    dispatch.here(fields.id)
     return await dispatch.go_on(fields.id)
 
 
-@_task_post("/api/tasks/input", _Typed)
+@_task_post("/api/tasks/input", _Typed, "runs")
 async def type_into_task(dispatch: Dispatch, caller: Caller, fields: _Typed) -> Task:
     """POST /api/tasks/input {id, text, enter?} -> {status, task}; typed into its terminal; `data`: keys in base64"""
     keys = fields.data or fields.text.encode() + (b"\r" if fields.enter else b"")
-    dispatch.here(fields.id)
     dispatch.type_in(fields.id, keys, fields.session)
     return dispatch.queue.live(dispatch.queue.get(fields.id))
 
 
-@_task_post("/api/tasks/resize", _Resized)
+@_task_post("/api/tasks/resize", _Resized, "runs")
 async def resize_task(dispatch: Dispatch, caller: Caller, fields: _Resized) -> Task:
     """POST /api/tasks/resize {id, cols, rows} -> {status, task}; another size of its terminal, painted anew"""
-    dispatch.here(fields.id)
     dispatch.resize(fields.id, fields.cols, fields.rows, fields.session)
     return dispatch.queue.live(dispatch.queue.get(fields.id))
 
@@ -31933,23 +32016,14 @@ async def choose_task(request: web.Request) -> web.Response:
     check_id(request[CALLER], fields.id)
     services = request.app[SERVICES]
     dispatch = services.dispatch
-
-    async def drop(task_id: str) -> None:
-        try:
-            dispatch.here(task_id)
-            await dispatch.drop(task_id)
-        except Elsewhere as error:
-            await ask_there(services, error, request[CALLER], "/api/tasks/delete", {"id": task_id})
-
-    closed = await dispatch.choose(fields.id, drop)
+    closed = await dispatch.choose(fields.id, functools.partial(act_on_task, services, request[CALLER], "delete"))
     return reply({"status": "ok", "task": dispatch.queue.live(dispatch.queue.get(fields.id)), "closed": closed},
                  trigger=signals_of("task", fields.id))  # fmt: skip
 
 
-@_task_post("/api/tasks/delete", TaskId)
+@_task_post("/api/tasks/delete", TaskId, "runs")
 async def delete_task(dispatch: Dispatch, caller: Caller, fields: TaskId) -> Task:
     """POST /api/tasks/delete {id} -> {status, task}; an active one is stopped first"""
-    dispatch.here(fields.id)
     return await dispatch.drop(fields.id)
 
 
@@ -32404,8 +32478,11 @@ async def list_all_approvals(request: web.Request) -> web.Response:
     """GET /approvals -> {approvals: [{id, conversationId, rootId, callId, toolName, input, reason, rule, scopes, ...}]}
 
     Calls that wait for a person, of all conversations; `source` says who asks, `rule` what a yes for longer allows.
+    `away` names replicas that do not answer: what is asked there is not among these.
     """
-    return reply({"approvals": request.app[SERVICES].conversations.questions(request[CALLER])})
+    here = request.app[SERVICES].conversations.questions(request[CALLER])
+    others, away = await asked_of_all(request)
+    return reply({"approvals": [*here, *itertools.chain(*(one["approvals"] for one in others))], **away})
 
 
 def _answer_in(fields: Mapping[str, Any]) -> tuple[bool, Scope]:
@@ -34386,7 +34463,7 @@ async def _detail_view(request: web.Request, id: str) -> dict[str, Any]:
     try:
         services.dispatch.here(task, kept=True)
     except Elsewhere as error:
-        shown["elsewhere"] = services.peers.name(error.replica) if services.peers is not None else error.replica
+        shown["elsewhere"] = services.store.replica_name(error.replica)
     return shown
 
 
@@ -35125,8 +35202,8 @@ def adopt(services: Services, settings: Settings) -> list[str]:
     services.hosts.clear()
     services.routing.refresh()
     services.dispatch.queue.stirred.set()  # more may run
-    services.events.publish("settings", {})
-    services.events.publish("logins", {})  # with another token nobody is signed in
+    services.events.publish("settings", {}, here=True)  # each replica takes them over, and says so itself
+    services.events.publish("logins", {}, here=True)  # with another token nobody is signed in
     return left
 
 
@@ -35214,7 +35291,7 @@ def make_app(
                 dispatch=made.dispatch,
                 jobs=OwnJobs(made.jobs),
                 platforms=made.dispatch.platforms,
-                **({} if made.peers is None else {"replicas": made.peers}),
+                replicas=made.peers,  # None without any
             )
             kernel.own_services = frozenset(kernel.services)
             await kernel.activate(_tools_for(made, session, now_set, clocks))
@@ -35270,6 +35347,12 @@ def make_app(
     return app
 
 
+async def _catch_up(logins: SharedLogins, events: EventBus) -> None:
+    """Ends what those have open of whose sign-out nothing was heard."""
+    if await logins.catch_up():
+        events.publish("logins", {})
+
+
 def _services(
     settings: Settings,
     now_set: Callable[[], Settings],
@@ -35291,11 +35374,11 @@ def _services(
         secret = settings.environ.get("CHOMP_SECRET_KEY", "")
         credentials.hide(secret)
         events.join(store.link)
-        store.link.hear("tasks", lambda payload, replica: store.told())
+        store.link.hear("tasks", lambda payload, replica: store.wake())
         if isinstance(logins, SharedLogins):
-            store.link.on_connected.append(lambda: background.start("sign-outs", logins.catch_up()))
+            store.link.on_connected.append(lambda: background.start("sign-outs", _catch_up(logins, events)))
         if (documents := store.documents) is not None:
-            documents.told = lambda names: store.link.tell("documents", list(names))
+            documents.on_written = lambda names: store.link.tell("documents", list(names))
             store.link.hear("documents", lambda names, replica: background.start("documents", documents.refresh()))
         peers = Peers(store, Passes(secret, store.replica, clocks.wall), session, credentials, background, events)
         bodies.keeps = True
@@ -35352,7 +35435,7 @@ def _services(
     )
     if store.shared:
         chats.homes = Homes(database, store.replica)
-        cast(SharedStore, store).on_disowned.append(chats.disowned)
+        cast(SharedStore, store).on_disowned = chats.disowned
     return Services(
         settings=settings,
         credentials=credentials,
@@ -35363,7 +35446,7 @@ def _services(
         meters=meters,
         logins=logins,
         kernel=kernel,
-        jobs=JobQueue(proxy, database, background, settings, store.replica),
+        jobs=JobQueue(proxy, database, background, settings, store.replica, store.link),
         dispatch=dispatch,
         conversations=chats,
         responses=ResponseStore(database, settings.limits, clocks.wall),
@@ -35395,6 +35478,7 @@ def _shared_usage(
         link=store.link,
         alive=lambda: sum(one.alive for one in store.replicas.values()),
         earlier=lambda: ledger.earlier,
+        lease_s=store.settings.lease_s,
     )
     store.on_dead += [allowances.freed, JobQueue.end_jobs_of, ConversationStore.end_turns_of, Homes.forget]
     return (

@@ -361,7 +361,13 @@ class Tools:
             return {**facts, "text": "", "since": 0, "next": 0, "ended": False}, ""
         if session not in ids:
             raise ValueError(f"session: task {task.id} has {', '.join(ids)}, not {session!r}")
-        self._host.service("dispatch").here(task, kept=True)
+        try:
+            self._host.service("dispatch").here(task, kept=True)
+        except Exception as error:  # it is kept where it was printed
+            if not (replica := getattr(error, "replica", "")):
+                raise
+            path = f"/api/tasks/{task.id}/output?session={session}&since={given.since}&wait={given.wait_s:.0f}"
+            return {**facts, **await self._host.service("replicas").ask(replica, path)}, ""
         found = await self._host.service("dispatch").printed(task, session, given.since, given.wait_s)
         if len(found.data) > TEXT_CHARS:
             cut = found.data.rfind(b"\n", 0, TEXT_CHARS) + 1 or TEXT_CHARS

@@ -102,7 +102,7 @@ class Notifier:
         self.said: collections.deque[Said] = collections.deque(maxlen=50)
         self.at = int(host.clocks.wall() * 1000)  # of the last one said
         self.ways: list[Callable[[Said], object]] = []  # others that tell; they return at once
-        self.has_replicas = False
+        self.replicas: Any = None  # the others, where there are any
 
     def hear_said(self, event: Any) -> None:
         """Another replica has told of a task, in all ways: open pages here can have it, too."""
@@ -128,7 +128,7 @@ class Notifier:
         text, page = self._shown(words, 2000), f"{self._host.address}/?task={task.id}"
         self.at = max(self.at + 1, int(self._host.clocks.wall() * 1000))
         self.said.append(Said(self.at, task.id, kind, TITLES[kind].format(task.id), title))
-        if self.has_replicas:
+        if self.replicas is not None:
             self._host.publish("said", self.said[-1])
         for way in self.ways:
             way(self.said[-1])
@@ -211,11 +211,8 @@ def activate(host: Any) -> None:
 
     host.provide("notify", notifier)
     host.event("sent")
-    try:
-        notifier.has_replicas = host.service("replicas") is not None
-    except LookupError:
-        notifier.has_replicas = False
-    if notifier.has_replicas:
+    notifier.replicas = host.service("replicas")
+    if notifier.replicas is not None:
         host.event("said")
         host.on("notify_said", notifier.hear_said, everywhere=True)
     host.route("GET", "/api/notices")(list_notices)

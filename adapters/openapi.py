@@ -513,6 +513,7 @@ class AskedHere(OfConversation):
 
 class AskedAll(Shape):
     approvals: list[Question]
+    away: list[str] | UnsetType = UNSET
 
 
 class AnswerFields(Shape):

@@ -82,10 +82,7 @@ class Tower:
         self._sums = (0, 0, 0)
         self.happenings: collections.deque[dict[str, Any]] = collections.deque(maxlen=HAPPENINGS)
         self.stopping = False
-        try:
-            self.replicas = host.service("replicas")
-        except LookupError:
-            self.replicas = None
+        self.replicas = host.service("replicas")
         self._watched_until_s = -1.0  # by somebody on another replica
         self._said_s = -1000.0
         self._seen: dict[str, tuple[float, dict[str, Any]]] = {}  # by replica: when it was heard of, and what it does

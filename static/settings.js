@@ -76,23 +76,25 @@
   function disarm(button) {
     clearTimeout(button.sureTimer);
     delete button.dataset.armed;
+    delete button.dataset.dirty;
     one("[data-words]", button).hidden = true;
     one("[data-words]", button).textContent = "";
     button.setAttribute("aria-label", `Delete ${button.dataset.deleteUser}`);
   }
-  function arm(button) {
-    button.dataset.armed = performance.now();
+  function arm(button, at) {
+    button.dataset.armed = at;
+    button.dataset.dirty = "";  // a refresh does not take the question back
     one("[data-words]", button).textContent = button.dataset.sure;
     one("[data-words]", button).hidden = false;
     button.setAttribute("aria-label", `${button.dataset.sure} ${button.dataset.deleteUser}`);
     button.sureTimer = setTimeout(disarm, SURE_MS, button);
   }
   sheet.addEventListener("focusout", ({ target }) => { if (target.dataset?.armed !== undefined) disarm(target); });
-  sheet.addEventListener("click", async ({ target }) => {
+  sheet.addEventListener("click", async ({ target, detail, timeStamp }) => {
     const button = target.closest("[data-delete-user]"), name = button?.dataset.deleteUser;
     if (!button) return;
-    if (!("armed" in button.dataset)) return arm(button);
-    if (performance.now() - button.dataset.armed < TWICE_MS) return;
+    if (!("armed" in button.dataset)) return arm(button, timeStamp);
+    if (detail > 1 || timeStamp - button.dataset.armed < TWICE_MS) return;
     disarm(button);
     const answer = await post("/api/users/delete", { name });
     if (!answer.error) { toast(`${name} is deleted: the token is refused from now on`); one("#add-user summary").focus(); return refresh(); }

@@ -355,7 +355,7 @@ class Connection:
     def begin(self, kind: str) -> str:
         """Begins a `serializable`, `locking` or `reading` transaction; the number of one that writes. Raises Error."""
         if kind == "reading":
-            self.native.execute("BEGIN READ ONLY")
+            self.native.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY")  # whatever the server's default is
             return ""
         level = "SERIALIZABLE" if kind == "serializable" else "READ COMMITTED"
         cursor = self.native.execute(
@@ -457,11 +457,6 @@ def tries(error: Exception) -> int:
     if state in _AGAIN or (state == "XX000" and "concurrently" in str(error)):
         return 20
     return 2 if state in _ONCE_MORE else 0
-
-
-def is_contended(error: Exception) -> bool:
-    """Whether another transaction got in the way: the same once more may succeed."""
-    return tries(error) > 0
 
 
 def is_moving(error: Exception) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 FETCHED = 2000  # rows at a time
 
@@ -26,23 +26,9 @@ class CopyError(Exception):
     """What could not be copied, in a sentence."""
 
 
-class Side(Protocol):
+class Sqlite:
     """A database that tables come from, or go to; inside a transaction of its owner."""
 
-    def tables(self) -> list[str]: ...
-    def columns(self, table: str) -> list[Column]: ...
-    def statements(self, table: str) -> list[str]:
-        """SQL of SQLite that makes it, and its indexes."""
-
-    def rows(self, table: str, names: Sequence[str]) -> Iterator[Sequence[Any]]: ...
-    def execute(self, sql: str) -> Any: ...
-    def add(self, table: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None: ...
-    def clear(self, table: str) -> None: ...
-    def settle(self, table: str) -> None:
-        """Has the database go on counting behind what is there."""
-
-
-class Sqlite:
     def __init__(self, connection: sqlite3.Connection):
         self._connection = connection
 
@@ -60,6 +46,7 @@ class Sqlite:
         ]  # fmt: skip
 
     def statements(self, table: str) -> list[str]:
+        """SQL of SQLite that makes it, and its indexes."""
         sql = "SELECT sql FROM sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL ORDER BY type = 'index'"
         made, *indexes = [words for (words,) in self._connection.execute(sql, (table,))]
         kinds = [row[2] for row in self._connection.execute(f"PRAGMA table_info({_quoted(table)})")]
@@ -80,7 +67,7 @@ class Sqlite:
         self._connection.execute(f"DELETE FROM {_quoted(table)}")  # noqa: S608
 
     def settle(self, table: str) -> None:
-        pass  # it does so itself
+        """Has the database go on counting behind what is there: this one does so itself."""
 
 
 _KINDS: dict[str, Kind] = {
@@ -91,7 +78,7 @@ _SQLITE_TYPES = {"int": "INTEGER", "real": "REAL", "text": "TEXT", "blob": "BLOB
 
 
 class Postgres:
-    """`connection` is one of adapters/stores/postgres.py."""
+    """The same; `connection` is one of adapters/stores/postgres.py."""
 
     def __init__(self, connection: Any):
         self._connection = connection
@@ -175,21 +162,21 @@ class Tally:
             yield made
 
 
-def copied(source: Side, target: Side, table: str) -> Tally:
+def copied(source: Sqlite | Postgres, target: Sqlite | Postgres, table: str) -> Tally:
     """All rows of a table, which is made where there is none; what was in it is gone. Raises CopyError."""
     if table not in target.tables():
         for sql in source.statements(table):
             target.execute(sql)
-    there = {one.name: one for one in target.columns(table)}
+    known = {one.name for one in target.columns(table)}
     for one in source.columns(table):
-        if one.name not in there:  # of a version before, or after
+        if one.name not in known:  # of a version before, or after
             target.execute(f"ALTER TABLE {_quoted(table)} ADD COLUMN {_quoted(one.name)} {_SQLITE_TYPES[one.kind]}")
     there = {one.name: one for one in target.columns(table)}
     names = [one.name for one in source.columns(table)]
     return filled(target, table, [there[name] for name in names], source.rows(table, names))
 
 
-def filled(target: Side, table: str, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Tally:
+def filled(target: Sqlite | Postgres, table: str, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Tally:
     """Has a table hold these rows and no others, and reads them again. Raises CopyError."""
     names = [one.name for one in columns]
     target.clear(table)
