@@ -7955,7 +7955,7 @@ class Move:
 
         return self._database.transaction("move", run, kind)
 
-    def _check_alone(self, link: Any) -> None:
+    def _check_unused(self, link: Any) -> None:
         if not link.execute("SELECT to_regclass('replicas')").fetchone()[0]:
             return
         rows = link.execute("SELECT name, id FROM replicas WHERE lease_until > clock_timestamp() ORDER BY 1").fetchall()
@@ -8024,7 +8024,7 @@ class Move:
 
     def _begin(self, link: Any) -> None:
         """Notes that this move is under way; what an earlier try has done stays done, if the folder is the same."""
-        self._check_alone(link)
+        self._check_unused(link)
         there = self._tables.Postgres(link).tables()
         sql = "SELECT part, source, checksum FROM moves"
         found = {row[0]: row[1:] for row in (link.execute(sql).fetchall() if "moves" in there else ())}
@@ -8052,7 +8052,7 @@ class Move:
         )
 
     def _end(self, link: Any) -> None:
-        self._check_alone(link)
+        self._check_unused(link)
         if self._stamp() != link.execute("SELECT checksum FROM moves WHERE part = ''").fetchone()[0]:
             raise StoreError(f"{self._folder} was changed meanwhile: do this again")
         link.execute("DELETE FROM moves")
@@ -8173,7 +8173,7 @@ class Move:
 
     def _check_source(self, link: Any) -> int:
         """The clock of a database that is at rest."""
-        self._check_alone(link)
+        self._check_unused(link)
         check_whole(link, self._documents.place, used=True)
         return cast(int, link.execute("SELECT value FROM clock WHERE name = 'tasks'").fetchone()[0])
 
